@@ -1,0 +1,23 @@
+//! What the words of thng-pubsub mean, shared by the server and the SDK.
+//!
+//! - [`topic`]: the resources that are also topics, and [`topic::table`], the one matrix of what may be done with them.
+//! - [`id`]: identifiers and property keys.
+//! - [`payload`]: the JSON documents as REST shows them (feature `payload`).
+//! - [`mqtt`]: the MQTT 3.1 and 3.1.1 wire format, for both ends.
+//! - [`limits`]: the numbers of the protocol.
+//!
+//! Nothing here does IO, reads a clock or spawns: bytes and strings in, values out.
+//! It builds for `wasm32-unknown-unknown` and needs only `alloc`.
+#![no_std]
+#![deny(missing_docs)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod id;
+pub mod limits;
+pub mod mqtt;
+#[cfg(feature = "payload")]
+pub mod payload;
+pub mod topic;

@@ -1,0 +1,41 @@
+//! The numbers of the protocol: what a name, a topic or a document may measure at the most.
+//!
+//! Whoever parses asks here; what an operator may change is a setting of the server and starts from these.
+//! Each number says its unit, where it comes from and what breaks when it is changed.
+
+/// Characters of an API key, all of `[A-Za-z0-9]`. Existing clients refuse any other length.
+pub const API_KEY_CHARS: usize = 80;
+
+/// Characters of a resource id. Existing clients tell an id from a list by this length.
+pub const ID_CHARS: usize = 24;
+
+/// Characters of a property key. It becomes part of a topic and of an index key.
+pub const PROPERTY_KEY_CHARS_MAX: usize = 128;
+
+/// Bytes of an action type's name after percent-decoding. It becomes part of a topic.
+pub const ACTION_TYPE_BYTES_MAX: usize = 256;
+
+/// Characters of a resource's `name`.
+pub const NAME_CHARS_MAX: usize = 256;
+
+/// Characters of a resource's `description`.
+pub const DESCRIPTION_CHARS_MAX: usize = 2_048;
+
+/// Tags of one resource.
+pub const TAGS_MAX: usize = 60;
+
+/// Characters of one tag.
+pub const TAG_CHARS_MAX: usize = 256;
+
+/// Entries of `identifiers` of one resource.
+pub const IDENTIFIERS_MAX: usize = 100;
+
+/// Values in one property update. One update becomes one notification, so this bounds a notification too.
+pub const PROPERTY_VALUES_MAX: usize = 500;
+
+/// Bytes of a topic string with its options, as MQTT's two-byte length allows at most 65,535.
+/// The longest row with every option needs less than 1 KiB; the rest is room for percent-encoding.
+pub const TOPIC_BYTES_MAX: usize = 4_096;
+
+/// Milliseconds since the epoch that a timestamp may say at the most: what JavaScript can hold exactly.
+pub const TIMESTAMP_MS_MAX: i64 = 9_007_199_254_740_991;

@@ -1,0 +1,618 @@
+//! The bytes of every packet as the standard draws them, in both directions, and a packet for every broken rule.
+
+use thng_pubsub_protocol::mqtt::{
+    ConnAck, Connect, ConnectCode, Decoder, Frame, Packet, PacketError, PacketId, PacketType, ProtocolLevel,
+    Publish, QoS, Side, SubAck, SubAckCode, Subscribe, Unsubscribe, Will, encode_disconnect, encode_pingreq,
+    encode_pingresp, encode_puback, encode_pubcomp, encode_pubrec, encode_pubrel, encode_unsuback,
+};
+
+use PacketError as E;
+use ProtocolLevel::{V3_1, V3_1_1};
+use Side::{Client, Server};
+
+/// Bytes from hexadecimal digits; `'text'` stands for its own bytes.
+fn bytes(drawing: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (index, part) in drawing.split('\'').enumerate() {
+        if index % 2 == 1 {
+            bytes.extend(part.as_bytes());
+            continue;
+        }
+        let digits: Vec<u8> = part
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .map(|c| c.to_digit(16).expect("hexadecimal") as u8)
+            .collect();
+        let (pairs, odd) = digits.as_chunks::<2>();
+        assert!(odd.is_empty(), "half a byte in {part}");
+        bytes.extend(pairs.iter().map(|[high, low]| high << 4 | low));
+    }
+    bytes
+}
+
+fn id(number: u16) -> PacketId {
+    PacketId::new(number).expect("not zero")
+}
+
+fn decoder(side: Side, level: Option<ProtocolLevel>) -> Decoder {
+    Decoder { level, ..Decoder::new(side, 1_000_000) }
+}
+
+/// The drawing is read as the packet at both levels, and the packet is written as the drawing.
+#[track_caller]
+fn golden(side: Side, drawing: &str, packet: Packet<'_>) {
+    let bytes = bytes(drawing);
+    for level in [None, Some(V3_1), Some(V3_1_1)] {
+        assert_eq!(decoder(side, level).decode(&bytes), Ok(Some((packet, bytes.len()))), "{level:?}");
+    }
+    let mut encoded = Vec::new();
+    assert_eq!(packet.encode(&mut encoded), Ok(()));
+    assert_eq!(encoded, bytes);
+}
+
+#[track_caller]
+fn reads(side: Side, level: ProtocolLevel, drawing: &str, packet: Packet<'_>) {
+    let bytes = bytes(drawing);
+    assert_eq!(decoder(side, Some(level)).decode(&bytes), Ok(Some((packet, bytes.len()))));
+}
+
+/// Refused at both levels, and at no earlier byte than the last.
+#[track_caller]
+fn refuses(side: Side, drawing: &str, error: PacketError) {
+    for level in [None, Some(V3_1), Some(V3_1_1)] {
+        refuses_at(level, side, drawing, error);
+    }
+}
+
+#[track_caller]
+fn refuses_at(level: Option<ProtocolLevel>, side: Side, drawing: &str, error: PacketError) {
+    let bytes = bytes(drawing);
+    let decoder = decoder(side, level);
+    assert_eq!(decoder.decode(&bytes), Err(error), "{level:?}");
+    assert_eq!(decoder.decode(&bytes[..bytes.len() - 1]), Ok(None), "{level:?}, without the last byte");
+}
+
+const PLAIN: Connect<'static> = Connect {
+    level: V3_1_1,
+    clean_session: true,
+    keep_alive_s: 60,
+    client_id: "a",
+    will: None,
+    user_name: None,
+    password: None,
+};
+
+const FULL: Connect<'static> = Connect {
+    level: V3_1_1,
+    clean_session: false,
+    keep_alive_s: 300,
+    client_id: "dev-1",
+    will: Some(Will { topic: "w/t", payload: b"\x00\xff", qos: QoS::AtLeastOnce, retain: true }),
+    user_name: Some("authorization"),
+    password: Some(b"k\x00y"),
+};
+
+#[test]
+fn connect_of_3_1_1_with_nothing_optional() {
+    golden(Client, "10 0d 0004 'MQTT' 04 02 003c 0001 'a'", Packet::Connect(PLAIN));
+}
+
+#[test]
+fn connect_of_3_1_1_with_everything() {
+    golden(
+        Client,
+        "10 2e 0004 'MQTT' 04 ec 012c 0005 'dev-1' 0003 'w/t' 0002 00ff 000d 'authorization' 0003 6b0079",
+        Packet::Connect(FULL),
+    );
+}
+
+#[test]
+fn connect_of_3_1_with_nothing_optional() {
+    let connect = Connect { level: V3_1, ..PLAIN };
+    golden(Client, "10 0f 0006 'MQIsdp' 03 02 003c 0001 'a'", Packet::Connect(connect));
+}
+
+#[test]
+fn connect_of_3_1_with_everything() {
+    golden(
+        Client,
+        "10 30 0006 'MQIsdp' 03 ec 012c 0005 'dev-1' 0003 'w/t' 0002 00ff 000d 'authorization' 0003 6b0079",
+        Packet::Connect(Connect { level: V3_1, ..FULL }),
+    );
+}
+
+#[test]
+fn connect_with_empty_fields_keeps_them_apart_from_missing_ones() {
+    let will = Will { topic: "w", payload: b"", qos: QoS::ExactlyOnce, retain: false };
+    let connect = Connect {
+        client_id: "",
+        will: Some(will),
+        user_name: Some(""),
+        password: Some(b""),
+        keep_alive_s: 0,
+        ..PLAIN
+    };
+    golden(Client, "10 15 0004 'MQTT' 04 d6 0000 0000 0001 'w' 0000 0000 0000", Packet::Connect(connect));
+}
+
+#[test]
+fn a_long_client_identifier_is_no_affair_of_the_codec_even_in_3_1() {
+    let connect = Connect { level: V3_1, client_id: "abcdefghijklmnopqrstuvwxyz", ..PLAIN };
+    golden(
+        Client,
+        "10 28 0006 'MQIsdp' 03 02 003c 001a 'abcdefghijklmnopqrstuvwxyz'",
+        Packet::Connect(connect),
+    );
+}
+
+#[test]
+fn connect_of_3_1_may_lack_the_login_that_its_flags_announce() {
+    let connect = Connect { level: V3_1, ..PLAIN };
+    let named = Connect { user_name: Some("u"), ..connect };
+    reads(Client, V3_1, "10 0f 0006 'MQIsdp' 03 82 003c 0001 'a'", Packet::Connect(connect));
+    reads(Client, V3_1, "10 0f 0006 'MQIsdp' 03 c2 003c 0001 'a'", Packet::Connect(connect));
+    reads(Client, V3_1, "10 12 0006 'MQIsdp' 03 c2 003c 0001 'a' 0001 'u'", Packet::Connect(named));
+    refuses(Client, "10 0d 0004 'MQTT' 04 82 003c 0001 'a'", E::Truncated);
+    refuses(Client, "10 10 0004 'MQTT' 04 c2 003c 0001 'a' 0001 'u'", E::Truncated);
+}
+
+#[test]
+fn connect_of_3_1_disregards_the_flags_that_mean_nothing_to_it() {
+    let connect = Packet::Connect(Connect { level: V3_1, ..PLAIN });
+    reads(Client, V3_1, "10 0f 0006 'MQIsdp' 03 03 003c 0001 'a'", connect);
+    reads(Client, V3_1, "10 0f 0006 'MQIsdp' 03 1a 003c 0001 'a'", connect);
+    reads(Client, V3_1, "10 0f 0006 'MQIsdp' 03 22 003c 0001 'a'", connect);
+}
+
+#[test]
+fn connack_with_each_code() {
+    let answer = |session_present, code| Packet::ConnAck(ConnAck { session_present, code });
+    golden(Server, "20 02 00 00", answer(false, ConnectCode::Accepted));
+    golden(Server, "20 02 00 01", answer(false, ConnectCode::UnacceptableProtocolVersion));
+    golden(Server, "20 02 00 02", answer(false, ConnectCode::IdentifierRejected));
+    golden(Server, "20 02 00 03", answer(false, ConnectCode::ServerUnavailable));
+    golden(Server, "20 02 00 04", answer(false, ConnectCode::BadUserNameOrPassword));
+    golden(Server, "20 02 00 05", answer(false, ConnectCode::NotAuthorised));
+}
+
+#[test]
+fn connack_tells_of_a_session_in_3_1_1_only() {
+    let answer = |session_present| Packet::ConnAck(ConnAck { session_present, code: ConnectCode::Accepted });
+    reads(Server, V3_1_1, "20 02 01 00", answer(true));
+    reads(Server, V3_1, "20 02 01 00", answer(false));
+    reads(Server, V3_1, "20 02 fe 00", answer(false));
+    let mut out = Vec::new();
+    assert_eq!(answer(true).encode(&mut out), Ok(()));
+    assert_eq!(out, bytes("20 02 01 00"));
+}
+
+const MESSAGE: Publish<'static> = Publish {
+    dup: false,
+    qos: QoS::AtMostOnce,
+    retain: false,
+    packet_id: None,
+    topic: "a/b",
+    payload: b"hi",
+};
+
+#[test]
+fn publish_at_each_qos() {
+    golden(Client, "30 07 0003 'a/b' 'hi'", Packet::Publish(MESSAGE));
+    let once = Publish { qos: QoS::AtLeastOnce, packet_id: Some(id(10)), ..MESSAGE };
+    golden(Server, "32 09 0003 'a/b' 000a 'hi'", Packet::Publish(once));
+    let exactly = Publish { qos: QoS::ExactlyOnce, packet_id: Some(id(0xfffe)), ..MESSAGE };
+    golden(Client, "34 09 0003 'a/b' fffe 'hi'", Packet::Publish(exactly));
+}
+
+#[test]
+fn publish_with_each_flag() {
+    golden(Server, "31 07 0003 'a/b' 'hi'", Packet::Publish(Publish { retain: true, ..MESSAGE }));
+    let again = Publish { dup: true, qos: QoS::AtLeastOnce, packet_id: Some(id(1)), ..MESSAGE };
+    golden(Client, "3a 09 0003 'a/b' 0001 'hi'", Packet::Publish(again));
+    golden(Client, "3b 09 0003 'a/b' 0001 'hi'", Packet::Publish(Publish { retain: true, ..again }));
+}
+
+#[test]
+fn publish_without_a_payload() {
+    golden(Client, "30 03 0001 'a'", Packet::Publish(Publish { topic: "a", payload: b"", ..MESSAGE }));
+}
+
+#[test]
+fn a_byte_order_mark_is_a_character_of_the_topic() {
+    let publish = Publish { topic: "\u{feff}a", payload: b"", ..MESSAGE };
+    golden(Client, "30 06 0004 efbbbf 'a'", Packet::Publish(publish));
+}
+
+#[test]
+fn every_acknowledgement() {
+    golden(Client, "40 02 1234", Packet::PubAck(id(0x1234)));
+    golden(Server, "40 02 0001", Packet::PubAck(id(1)));
+    golden(Client, "50 02 1234", Packet::PubRec(id(0x1234)));
+    golden(Client, "62 02 1234", Packet::PubRel(id(0x1234)));
+    golden(Server, "70 02 ffff", Packet::PubComp(id(0xffff)));
+    golden(Server, "b0 02 1234", Packet::UnsubAck(id(0x1234)));
+}
+
+#[test]
+fn the_encoders_of_acknowledgements_write_what_the_packets_do() {
+    let mut out = Vec::new();
+    encode_puback(id(1), &mut out);
+    encode_pubrec(id(2), &mut out);
+    encode_pubrel(id(3), &mut out);
+    encode_pubcomp(id(4), &mut out);
+    encode_unsuback(id(5), &mut out);
+    encode_pingreq(&mut out);
+    encode_pingresp(&mut out);
+    encode_disconnect(&mut out);
+    assert_eq!(out, bytes("40020001 50020002 62020003 70020004 b0020005 c000 d000 e000"));
+}
+
+#[test]
+fn subscribe_to_two_filters() {
+    let filters = [("a/b", QoS::AtLeastOnce), ("c/#", QoS::ExactlyOnce)];
+    let subscribe = Subscribe::new(id(10), &filters);
+    golden(Client, "82 0e 000a 0003 'a/b' 01 0003 'c/#' 02", Packet::Subscribe(subscribe));
+    let bytes = bytes("82 0e 000a 0003 'a/b' 01 0003 'c/#' 02");
+    let Ok(Some((Packet::Subscribe(decoded), _))) = decoder(Client, None).decode(&bytes) else {
+        panic!("no SUBSCRIBE");
+    };
+    assert_eq!(decoded.filters().collect::<Vec<_>>(), filters);
+    assert_eq!(
+        format!("{decoded:?}"),
+        r#"Subscribe { packet_id: PacketId(10), filters: [("a/b", AtLeastOnce), ("c/#", ExactlyOnce)] }"#
+    );
+}
+
+#[test]
+fn subscribe_of_3_1_may_be_marked_as_sent_again() {
+    let subscribe = Packet::Subscribe(Subscribe::new(id(1), &[("a", QoS::AtMostOnce)]));
+    reads(Client, V3_1, "8a 06 0001 0001 'a' 00", subscribe);
+    reads(Client, V3_1, "aa 05 0001 0001 'a'", Packet::Unsubscribe(Unsubscribe::new(id(1), &["a"])));
+    reads(Client, V3_1, "6a 02 0001", Packet::PubRel(id(1)));
+    reads(Server, V3_1, "6a 02 0001", Packet::PubRel(id(1)));
+    for level in [None, Some(V3_1_1)] {
+        for first_byte in ["8a", "aa", "6a"] {
+            refuses_at(level, Client, first_byte, E::ReservedFlags);
+        }
+    }
+    for first_byte in ["88", "8b", "4a", "c8"] {
+        refuses_at(Some(V3_1), Client, first_byte, E::ReservedFlags);
+    }
+}
+
+#[test]
+fn packets_with_the_same_filters_are_equal_wherever_the_filters_lie() {
+    let bytes = bytes("82 06 0001 0001 'a' 01");
+    let Ok(Some((decoded, _))) = decoder(Client, None).decode(&bytes) else { panic!("no SUBSCRIBE") };
+    let made = |number, filters| Packet::Subscribe(Subscribe::new(id(number), filters));
+    assert_eq!(decoded, made(1, &[("a", QoS::AtLeastOnce)]));
+    assert_ne!(decoded, made(2, &[("a", QoS::AtLeastOnce)]));
+    assert_ne!(decoded, made(1, &[("a", QoS::AtMostOnce)]));
+    assert_ne!(decoded, made(1, &[("a", QoS::AtLeastOnce), ("b", QoS::AtLeastOnce)]));
+}
+
+#[test]
+fn suback_with_every_code() {
+    let suback = SubAck { packet_id: id(10), codes: &[0, 1, 2, 0x80] };
+    golden(Server, "90 06 000a 00 01 02 80", Packet::SubAck(suback));
+    let results: Vec<_> = suback.results().collect();
+    assert_eq!(
+        results,
+        [
+            SubAckCode::Granted(QoS::AtMostOnce),
+            SubAckCode::Granted(QoS::AtLeastOnce),
+            SubAckCode::Granted(QoS::ExactlyOnce),
+            SubAckCode::Refused,
+        ]
+    );
+    assert_eq!(results.into_iter().map(SubAckCode::byte).collect::<Vec<_>>(), suback.codes);
+}
+
+#[test]
+fn unsubscribe_from_two_filters() {
+    let unsubscribe = Unsubscribe::new(id(10), &["a/b", "c/d"]);
+    golden(Client, "a2 0c 000a 0003 'a/b' 0003 'c/d'", Packet::Unsubscribe(unsubscribe));
+    let bytes = bytes("a2 0c 000a 0003 'a/b' 0003 'c/d'");
+    let Ok(Some((Packet::Unsubscribe(decoded), _))) = decoder(Client, None).decode(&bytes) else {
+        panic!("no UNSUBSCRIBE");
+    };
+    assert_eq!(decoded.filters().collect::<Vec<_>>(), ["a/b", "c/d"]);
+}
+
+#[test]
+fn packets_that_are_nothing_but_their_header() {
+    golden(Client, "c0 00", Packet::PingReq);
+    golden(Server, "d0 00", Packet::PingResp);
+    golden(Client, "e0 00", Packet::Disconnect);
+}
+
+#[test]
+fn the_remaining_length_takes_as_many_bytes_as_it_needs() {
+    // The values of table 2.4, each with what the header before so many bytes is.
+    for (remaining, header) in [
+        (0x7f, "30 7f"),
+        (0x80, "30 8001"),
+        (0x3fff, "30 ff7f"),
+        (0x4000, "30 808001"),
+        (0x1f_ffff, "30 ffff7f"),
+        (0x20_0000, "30 80808001"),
+    ] {
+        let payload = vec![0x5a; remaining - 3];
+        let publish = Publish { topic: "a", payload: &payload, ..MESSAGE };
+        let mut out = Vec::new();
+        publish.encode(&mut out).unwrap();
+        let header = bytes(header);
+        assert_eq!(out[..header.len()], header);
+        assert_eq!(out.len(), header.len() + remaining);
+        let decoder = Decoder::new(Side::Server, usize::MAX);
+        assert_eq!(decoder.decode(&out), Ok(Some((Packet::Publish(publish), out.len()))));
+    }
+}
+
+#[test]
+fn a_remaining_length_that_takes_more_bytes_than_it_needs_is_read() {
+    // Only MQTT 5 forbids it.
+    reads(Client, V3_1_1, "40 82808000 1234", Packet::PubAck(id(0x1234)));
+}
+
+#[test]
+fn the_frame_is_known_from_the_header() {
+    let decoder = Decoder::new(Client, 300);
+    assert_eq!(decoder.frame(&[]), Ok(None));
+    assert_eq!(decoder.frame(&bytes("33")), Ok(None));
+    assert_eq!(decoder.frame(&bytes("33 a7")), Ok(None));
+    let frame = Frame { packet_type: PacketType::Publish, flags: 3, header_bytes: 3, remaining_bytes: 0x127 };
+    assert_eq!(decoder.frame(&bytes("33 a702")), Ok(Some(frame)));
+    assert_eq!(frame.packet_bytes(), 298);
+}
+
+#[test]
+fn the_head_of_a_publish_is_all_of_it_but_the_payload() {
+    let payload = [0x5a; 200];
+    let publish = Publish { qos: QoS::AtLeastOnce, packet_id: Some(id(7)), payload: &payload, ..MESSAGE };
+    let (mut head, mut whole) = (Vec::new(), Vec::new());
+    publish.encode_head(&mut head).unwrap();
+    publish.encode(&mut whole).unwrap();
+    assert_eq!([&head, &payload[..]].concat(), whole);
+}
+
+#[test]
+fn a_decoded_publish_lies_in_the_input() {
+    // Packets are Copy, so they own no memory; and what they borrow is the input's.
+    const fn owns_nothing<T: Copy>() {}
+    const { owns_nothing::<Packet<'_>>() };
+
+    let payload = [0x5a; 190];
+    let mut input = Vec::new();
+    Publish { payload: &payload, ..MESSAGE }.encode(&mut input).unwrap();
+    let Ok(Some((Packet::Publish(decoded), _))) = decoder(Client, None).decode(&input) else {
+        panic!("no PUBLISH");
+    };
+    assert_eq!(decoded.topic.as_ptr(), input[5..].as_ptr());
+    assert_eq!(decoded.payload.as_ptr(), input[8..].as_ptr());
+}
+
+#[test]
+fn packet_identifiers_go_round_without_zero() {
+    assert_eq!(PacketId::new(0), None);
+    assert_eq!(PacketId::MIN.get(), 1);
+    assert_eq!(id(1).successor(), id(2));
+    assert_eq!(id(65_535).successor(), id(1));
+}
+
+#[test]
+fn a_bad_first_byte_is_refused_alone() {
+    for side in [Client, Server] {
+        refuses(side, "00", E::ReservedPacketType);
+        refuses(side, "ff", E::ReservedPacketType);
+        refuses(side, "36", E::PublishQos);
+        refuses(side, "38", E::DupAtQos0);
+        refuses(side, "41", E::ReservedFlags);
+        refuses(side, "60", E::ReservedFlags);
+    }
+    for first_byte in ["1f", "80", "83", "a0", "c1", "e4"] {
+        refuses(Client, first_byte, E::ReservedFlags);
+    }
+    for first_byte in ["20", "90", "b0", "d0"] {
+        refuses(Client, first_byte, E::WrongDirection);
+    }
+    for first_byte in ["10", "82", "a2", "c0", "e0"] {
+        refuses(Server, first_byte, E::WrongDirection);
+    }
+}
+
+#[test]
+fn a_bad_remaining_length_is_refused_without_the_body() {
+    refuses(Client, "30 ffffffff", E::RemainingLengthTooLong);
+    refuses(Client, "30 80808080", E::RemainingLengthTooLong);
+    refuses(Client, "40 03", E::WrongLength);
+    refuses(Client, "62 01", E::WrongLength);
+    refuses(Client, "c0 01", E::WrongLength);
+    refuses(Client, "e0 02", E::WrongLength);
+    refuses(Server, "20 00", E::WrongLength);
+    refuses(Server, "b0 03", E::WrongLength);
+    // A gigabyte is not announced before the largest packet there is: 256 MiB.
+    refuses(Client, "30 ffffff7f", E::TooLarge);
+    refuses(Client, "10 ffffff7f", E::TooLarge);
+}
+
+#[test]
+fn the_limit_counts_the_whole_packet() {
+    let input = bytes("30 07 0003 'a/b' 'hi'");
+    assert!(Decoder::new(Client, 9).decode(&input).unwrap().is_some());
+    assert_eq!(Decoder::new(Client, 8).decode(&input[..2]), Err(E::TooLarge));
+    assert_eq!(Decoder::new(Client, 0).decode(&input[..1]), Ok(None));
+}
+
+#[test]
+fn connect_of_another_protocol_is_told_from_another_level() {
+    refuses(Client, "10 0d 0004 'MQTX' 04 02 003c 0001 'a'", E::UnknownProtocolName);
+    refuses(Client, "10 0d 0004 'mqtt' 04 02 003c 0001 'a'", E::UnknownProtocolName);
+    refuses(Client, "10 08 0000 04 02 003c 0000", E::UnknownProtocolName);
+    refuses(Client, "10 0d 0004 'MQTT' 03 02 003c 0001 'a'", E::UnacceptableProtocolLevel);
+    refuses(Client, "10 0f 0006 'MQIsdp' 04 02 003c 0001 'a'", E::UnacceptableProtocolLevel);
+    // MQTT 5 has properties after the keep alive, and mosquitto's bridges mark the level: both are answered.
+    refuses(Client, "10 0e 0004 'MQTT' 05 02 003c 00 0001 'a'", E::UnacceptableProtocolLevel);
+    refuses(Client, "10 0d 0004 'MQTT' 84 02 003c 0001 'a'", E::UnacceptableProtocolLevel);
+    refuses(Client, "10 07 0004 'MQTT' 06", E::UnacceptableProtocolLevel);
+}
+
+#[test]
+fn connect_with_flags_that_contradict_each_other_is_refused() {
+    refuses(Client, "10 0d 0004 'MQTT' 04 03 003c 0001 'a'", E::ReservedConnectFlag);
+    refuses(Client, "10 0d 0004 'MQTT' 04 0a 003c 0001 'a'", E::WillFlagsWithoutWill);
+    refuses(Client, "10 0d 0004 'MQTT' 04 22 003c 0001 'a'", E::WillFlagsWithoutWill);
+    refuses(Client, "10 12 0004 'MQTT' 04 1e 003c 0001 'a' 0001 'w' 0000", E::WillQos);
+    refuses(Client, "10 14 0006 'MQIsdp' 03 1e 003c 0001 'a' 0001 'w' 0000", E::WillQos);
+    refuses(Client, "10 10 0004 'MQTT' 04 42 003c 0001 'a' 0001 'p'", E::PasswordWithoutUserName);
+    refuses(Client, "10 12 0006 'MQIsdp' 03 42 003c 0001 'a' 0001 'p'", E::PasswordWithoutUserName);
+}
+
+#[test]
+fn connect_with_bad_fields_is_refused() {
+    refuses(Client, "10 00", E::Truncated);
+    refuses(Client, "10 0a 0004 'MQTT' 04 02 003c", E::Truncated);
+    refuses(Client, "10 0d 0004 'MQTT' 04 02 003c 0002 'a'", E::Truncated);
+    refuses(Client, "10 0e 0004 'MQTT' 04 02 003c 0001 'a' 00", E::TrailingBytes);
+    refuses(Client, "10 10 0006 'MQIsdp' 03 02 003c 0001 'a' 00", E::TrailingBytes);
+    refuses(Client, "10 0d 0004 'MQTT' 04 02 003c 0001 ff", E::NotUtf8);
+    refuses(Client, "10 0d 0004 'MQTT' 04 02 003c 0001 00", E::NullCharacter);
+    refuses(Client, "10 10 0004 'MQTT' 04 82 003c 0001 'a' 0001 00", E::NullCharacter);
+    refuses(Client, "10 11 0004 'MQTT' 04 06 003c 0001 'a' 0000 0000", E::EmptyTopic);
+    refuses(Client, "10 12 0004 'MQTT' 04 06 003c 0001 'a' 0001 '#' 0000", E::WildcardInTopicName);
+}
+
+#[test]
+fn connack_with_reserved_values_is_refused() {
+    for level in [None, Some(V3_1_1)] {
+        refuses_at(level, Server, "20 02 02 00", E::ReservedConnAckFlags);
+        refuses_at(level, Server, "20 02 01 05", E::SessionPresentOnRefusal);
+    }
+    refuses(Server, "20 02 00 06", E::ReservedConnectCode);
+}
+
+#[test]
+fn publish_with_bad_fields_is_refused() {
+    refuses(Client, "30 00", E::Truncated);
+    refuses(Client, "30 04 0003 'ab'", E::Truncated);
+    refuses(Client, "32 04 0001 'a' 00", E::Truncated);
+    refuses(Client, "30 02 0000", E::EmptyTopic);
+    refuses(Client, "30 05 0003 'a/+'", E::WildcardInTopicName);
+    refuses(Client, "30 05 0003 'a/#'", E::WildcardInTopicName);
+    refuses(Client, "30 03 0001 00", E::NullCharacter);
+    refuses(Client, "32 05 0001 'a' 0000", E::ZeroPacketId);
+}
+
+#[test]
+fn a_topic_in_no_utf8_is_refused() {
+    refuses(Client, "30 03 0001 80", E::NotUtf8);
+    refuses(Client, "30 04 0002 c080", E::NotUtf8); // U+0000 as Java writes it
+    refuses(Client, "30 05 0003 eda080", E::NotUtf8); // a surrogate
+    refuses(Client, "30 06 0004 f4908080", E::NotUtf8); // above U+10FFFF
+}
+
+#[test]
+fn acknowledgements_of_identifier_zero_are_refused() {
+    for first_byte in ["40", "50", "62", "70"] {
+        refuses(Client, &format!("{first_byte} 02 0000"), E::ZeroPacketId);
+    }
+    refuses(Server, "b0 02 0000", E::ZeroPacketId);
+    refuses(Server, "90 03 0000 00", E::ZeroPacketId);
+}
+
+#[test]
+fn subscribe_with_bad_fields_is_refused() {
+    refuses(Client, "82 02 0001", E::NoTopicFilters);
+    refuses(Client, "82 06 0000 0001 'a' 00", E::ZeroPacketId);
+    refuses(Client, "82 05 0001 0000 00", E::EmptyTopic);
+    refuses(Client, "82 06 0001 0001 'a' 03", E::SubscribeQos);
+    refuses(Client, "82 06 0001 0001 'a' 04", E::SubscribeQos);
+    refuses(Client, "82 05 0001 0001 'a'", E::Truncated);
+    refuses(Client, "82 0a 0001 0001 'a' 00 0003 'b' 00", E::Truncated);
+    refuses(Client, "82 06 0001 0001 00 00", E::NullCharacter);
+    refuses(Client, "82 06 0001 0001 ff 00", E::NotUtf8);
+}
+
+#[test]
+fn unsubscribe_with_bad_fields_is_refused() {
+    refuses(Client, "a2 02 0001", E::NoTopicFilters);
+    refuses(Client, "a2 05 0000 0001 'a'", E::ZeroPacketId);
+    refuses(Client, "a2 04 0001 0000", E::EmptyTopic);
+    refuses(Client, "a2 05 0001 0002 'a'", E::Truncated);
+}
+
+#[test]
+fn suback_with_bad_codes_is_refused() {
+    refuses(Server, "90 02 0001", E::NoSubAckCodes);
+    refuses(Server, "90 03 0001 03", E::ReservedSubAckCode);
+    refuses(Server, "90 04 0001 00 81", E::ReservedSubAckCode);
+}
+
+/// Nothing is written of what cannot be written.
+#[track_caller]
+fn unwritable(packet: Packet<'_>, error: PacketError) {
+    let mut out = vec![0xaa];
+    assert_eq!(packet.encode(&mut out), Err(error));
+    assert_eq!(out, [0xaa]);
+}
+
+#[test]
+fn a_connect_that_has_no_bytes_is_refused_by_the_encoder() {
+    let long = "x".repeat(65_536);
+    let connect = |connect: Connect<'_>, error| unwritable(Packet::Connect(connect), error);
+    connect(Connect { client_id: &long, ..PLAIN }, E::StringTooLong);
+    connect(Connect { client_id: "a\0", ..PLAIN }, E::NullCharacter);
+    connect(Connect { user_name: Some(&long), ..PLAIN }, E::StringTooLong);
+    connect(Connect { user_name: Some("u"), password: Some(long.as_bytes()), ..PLAIN }, E::StringTooLong);
+    connect(Connect { password: Some(b"p"), ..PLAIN }, E::PasswordWithoutUserName);
+    let will = FULL.will.unwrap();
+    connect(Connect { will: Some(Will { topic: "a/+", ..will }), ..PLAIN }, E::WildcardInTopicName);
+    connect(Connect { will: Some(Will { topic: "", ..will }), ..PLAIN }, E::EmptyTopic);
+    connect(Connect { will: Some(Will { payload: long.as_bytes(), ..will }), ..PLAIN }, E::StringTooLong);
+}
+
+#[test]
+fn a_publish_that_has_no_bytes_is_refused_by_the_encoder() {
+    let long = "x".repeat(65_536);
+    let publish = |publish: Publish<'_>, error| unwritable(Packet::Publish(publish), error);
+    publish(Publish { topic: "", ..MESSAGE }, E::EmptyTopic);
+    publish(Publish { topic: "+", ..MESSAGE }, E::WildcardInTopicName);
+    publish(Publish { topic: "a\0", ..MESSAGE }, E::NullCharacter);
+    publish(Publish { topic: &long, ..MESSAGE }, E::StringTooLong);
+    publish(Publish { dup: true, ..MESSAGE }, E::DupAtQos0);
+    publish(Publish { packet_id: Some(id(1)), ..MESSAGE }, E::PacketIdAgainstQos);
+    publish(Publish { qos: QoS::AtLeastOnce, ..MESSAGE }, E::PacketIdAgainstQos);
+    let largest = vec![0; 268_435_455 - 2];
+    publish(Publish { topic: "a", payload: &largest, ..MESSAGE }, E::PacketTooLong);
+}
+
+#[test]
+fn the_largest_packet_there_is_can_be_announced() {
+    let payload = vec![0; 268_435_455 - 3];
+    let mut head = Vec::new();
+    Publish { topic: "a", payload: &payload, ..MESSAGE }.encode_head(&mut head).unwrap();
+    assert_eq!(head, bytes("30 ffffff7f 0001 'a'"));
+    let frame = Decoder::new(Client, usize::MAX).frame(&head).unwrap().unwrap();
+    assert_eq!(frame.packet_bytes(), thng_pubsub_protocol::mqtt::PACKET_BYTES_MAX);
+}
+
+#[test]
+fn lists_that_have_no_bytes_are_refused_by_the_encoder() {
+    let long = "x".repeat(65_536);
+    unwritable(Packet::Subscribe(Subscribe::new(id(1), &[])), E::NoTopicFilters);
+    unwritable(Packet::Subscribe(Subscribe::new(id(1), &[("", QoS::AtMostOnce)])), E::EmptyTopic);
+    unwritable(Packet::Subscribe(Subscribe::new(id(1), &[(&long, QoS::AtMostOnce)])), E::StringTooLong);
+    unwritable(Packet::Unsubscribe(Unsubscribe::new(id(1), &[])), E::NoTopicFilters);
+    unwritable(Packet::Unsubscribe(Unsubscribe::new(id(1), &["a", "\0"])), E::NullCharacter);
+    unwritable(Packet::SubAck(SubAck { packet_id: id(1), codes: &[] }), E::NoSubAckCodes);
+    unwritable(Packet::SubAck(SubAck { packet_id: id(1), codes: &[3] }), E::ReservedSubAckCode);
+    let refused = ConnAck { session_present: true, code: ConnectCode::NotAuthorised };
+    unwritable(Packet::ConnAck(refused), E::SessionPresentOnRefusal);
+}
+
+#[test]
+fn an_error_is_a_sentence_with_its_rule() {
+    assert_eq!(E::ZeroPacketId.to_string(), "the packet identifier is 0 [MQTT-2.3.1-1]");
+    let error: &dyn std::error::Error = &E::Truncated;
+    assert_eq!(error.to_string(), E::Truncated.reason());
+}
