@@ -1,0 +1,75 @@
+//! The default store: one SQLite database in a directory of this server's own.
+//!
+//! [`SqliteStore::open`] makes both halves: [`write`] is the one connection that writes, [`read`] a pool of
+//! connections that read snapshots beside it (WAL). [`layout`] brings the database to the layout that this program
+//! knows, [`directory`] keeps a second server out, [`column`] says how domain types stand in columns.
+//! Nothing outside this folder names SQLite.
+
+use std::{path::Path, sync::Arc};
+
+use super::{ReadStore, StoreError, WriteStore};
+use directory::DataDirectory;
+use fault::{Fault, describe};
+use read::SqliteReaders;
+use write::{Pace, SqliteWriter};
+
+mod column;
+mod connection;
+mod directory;
+mod fault;
+mod layout;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+/// How much a commit promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Durability {
+    /// A commit is on the disk before it returns: it survives a loss of power.
+    #[default]
+    Full,
+    /// A commit is with the operating system: it survives the end of this process, but the last of them may be
+    /// missing after a loss of power. The database stays whole either way.
+    Normal,
+}
+
+/// Opens the two halves of the store.
+#[derive(Debug)]
+pub(crate) enum SqliteStore {}
+
+impl SqliteStore {
+    /// Opens `directory`/thng-pubsub.db; makes both, for their owner only, where they are missing.
+    ///
+    /// `readers` (1 or more) is how many reads run at the same time; further ones wait.
+    ///
+    /// # Errors
+    /// [`StoreError::TooNew`], [`StoreError::Corrupt`] for a file that is no database, else
+    /// [`StoreError::Unavailable`], also when another process has the directory open.
+    pub(crate) fn open(
+        directory: &Path,
+        durability: Durability,
+        readers: usize,
+    ) -> Result<(Arc<dyn ReadStore>, Box<dyn WriteStore>), StoreError> {
+        let (readers, writer) = open(directory, durability, readers, Pace::default())?;
+        Ok((Arc::new(readers), Box::new(writer)))
+    }
+}
+
+fn open(
+    directory: &Path,
+    durability: Durability,
+    readers: usize,
+    pace: Pace,
+) -> Result<(SqliteReaders, SqliteWriter), StoreError> {
+    let place: Arc<str> = directory.display().to_string().into();
+    let claimed = DataDirectory::claim(directory)
+        .map_err(|error| StoreError::Unavailable { place: place.to_string(), reason: describe(&error) })?;
+    let directory = Arc::new(claimed);
+    let halves = || -> Result<_, Fault> {
+        let writer = SqliteWriter::open(Arc::clone(&directory), durability, pace, Arc::clone(&place))?;
+        let readers = SqliteReaders::open(Arc::clone(&directory), readers, Arc::clone(&place))?;
+        Ok((readers, writer))
+    };
+    halves().map_err(|fault| fault.at(&place))
+}

@@ -1,0 +1,68 @@
+//! What can go wrong inside the store, and the sentence that its callers get to see.
+//!
+//! The sentences name what to look at (disk, permissions, another process), never a value that was stored.
+
+use std::io;
+
+use rusqlite::{ErrorCode, ffi};
+
+use crate::store::StoreError;
+
+/// Why a statement or a row was not what it should be; [`Fault::at`] makes a [`StoreError`] of it.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Sqlite(rusqlite::Error),
+    /// A row that does not read as what it was written from; says which column.
+    Corrupt(&'static str),
+    TooNew {
+        found: i64,
+        known: i64,
+    },
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Fault {
+    /// The error for the caller; `place` is the data directory.
+    pub(super) fn at(self, place: &str) -> StoreError {
+        match self {
+            Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => failure(error, place),
+            // Everything else that rusqlite reports is about a row that is there and does not fit.
+            Self::Sqlite(_) => StoreError::Corrupt("a column of another type".into()),
+            Self::Corrupt(what) => StoreError::Corrupt(what.into()),
+            Self::TooNew { found, known } => StoreError::TooNew { found, known },
+        }
+    }
+}
+
+fn failure(error: ffi::Error, place: &str) -> StoreError {
+    let reason = match error.code {
+        ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => {
+            return StoreError::Corrupt(format!("{place}/{} is damaged", super::directory::DATABASE_FILE));
+        }
+        ErrorCode::DiskFull => "the disk is full".into(),
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => "this process may not write there".into(),
+        ErrorCode::CannotOpen => "its files cannot be opened, look at the permissions".into(),
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => "another process holds it locked".into(),
+        ErrorCode::SystemIoFailure => format!("the disk failed (SQLite's code {})", error.extended_code),
+        _ => ffi::code_to_str(error.extended_code).to_ascii_lowercase(),
+    };
+    StoreError::Unavailable { place: place.into(), reason }
+}
+
+/// The sentence for a failure of the file system.
+pub(super) fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => "another server has it open".into(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "this process may not write there".into()
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full".into(),
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "it is not a directory".into(),
+        _ => error.to_string(),
+    }
+}

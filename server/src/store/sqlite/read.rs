@@ -1,0 +1,377 @@
+//! The reading half: a bounded pool of read-only connections. Each call sees one committed state of the database,
+//! beside a writer that goes on writing.
+
+use std::{fmt, sync::Arc};
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use thng_pubsub_protocol::{
+    id::{Id, PropertyKey},
+    payload::PropertyUpdate,
+};
+
+use super::{column, connection, directory::DataDirectory, fault::Fault};
+use crate::store::{
+    Cursor, KeyHash, KeyRecord, OperatorRecord, Page, PageRequest, PropertyOwner, ReadStore, ResourceHead,
+    Sequence, SortOrder, StoreError, ThngRecord, TimeRange,
+};
+
+/// Read-only connections; who finds none idle waits for one.
+pub(super) struct SqliteReaders {
+    idle: Mutex<Vec<Connection>>,
+    returned: Condvar,
+    place: Arc<str>,
+    _directory: Arc<DataDirectory>,
+}
+
+impl fmt::Debug for SqliteReaders {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("SqliteReaders").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// A connection on loan: it goes back also when the reading panics.
+struct Loan<'p> {
+    readers: &'p SqliteReaders,
+    connection: Option<Connection>,
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        self.readers.idle.lock().extend(self.connection.take());
+        self.readers.returned.notify_one();
+    }
+}
+
+impl SqliteReaders {
+    /// Opens `count` connections (at least one) to a database that the writer has prepared.
+    pub(super) fn open(directory: Arc<DataDirectory>, count: usize, place: Arc<str>) -> Result<Self, Fault> {
+        let idle = (0..count.max(1)).map(|_| connection::reader(&directory)).collect::<Result<_, _>>()?;
+        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), place, _directory: directory })
+    }
+
+    /// Runs `read` with a connection in a transaction, so that all its statements see the same state.
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
+        let loan = self.borrow();
+        let connection = loan.connection.as_ref().expect("a loan holds its connection until it is dropped");
+        let snapshot = || {
+            let transaction = connection.unchecked_transaction()?;
+            let found = read(&transaction)?;
+            transaction.commit()?;
+            Ok(found)
+        };
+        snapshot().map_err(|fault: Fault| fault.at(&self.place))
+    }
+
+    fn borrow(&self) -> Loan<'_> {
+        let mut idle = self.idle.lock();
+        loop {
+            if let Some(connection) = idle.pop() {
+                return Loan { readers: self, connection: Some(connection) };
+            }
+            self.returned.wait(&mut idle);
+        }
+    }
+}
+
+impl ReadStore for SqliteReaders {
+    fn key(&self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError> {
+        self.read(|connection| {
+            let record = |row: &Row<'_>| {
+                Ok(KeyRecord {
+                    hash: *hash,
+                    account: column::id(row, 0)?,
+                    actor: column::actor(row, 1)?,
+                    created_at_ms: row.get(3)?,
+                })
+            };
+            one(connection, KEY, [&hash.0[..]], record)
+        })
+    }
+
+    fn has_keys(&self) -> Result<bool, StoreError> {
+        self.read(|connection| Ok(connection.prepare_cached(HAS_KEYS)?.query_row([], |row| row.get(0))?))
+    }
+
+    fn operator(&self, id: Id) -> Result<Option<OperatorRecord>, StoreError> {
+        self.read(|connection| {
+            let record = |row: &Row<'_>| {
+                Ok(OperatorRecord {
+                    id,
+                    account: column::id(row, 0)?,
+                    email: row.get(1)?,
+                    first_name: row.get(2)?,
+                    last_name: row.get(3)?,
+                    created_at_ms: row.get(4)?,
+                    updated_at_ms: row.get(5)?,
+                })
+            };
+            one(connection, OPERATOR, [id.as_str()], record)
+        })
+    }
+
+    fn head(&self, id: Id) -> Result<Option<ResourceHead>, StoreError> {
+        self.read(|connection| head(connection, id))
+    }
+
+    fn thng(&self, id: Id) -> Result<Option<ThngRecord>, StoreError> {
+        self.read(|connection| thng(connection, id))
+    }
+
+    fn thngs(
+        &self,
+        account: Id,
+        project: Option<Id>,
+        page: PageRequest,
+    ) -> Result<Page<ThngRecord>, StoreError> {
+        self.read(|connection| {
+            let item = |row: &Row<'_>| {
+                let thng = column::thng(row)?;
+                let seq = row.get::<_, i64>(column::THNG_COLUMNS)? as Sequence;
+                Ok((Cursor { at_ms: thng.created_at_ms, seq }, thng))
+            };
+            let start = page.after.map(|cursor| signed(cursor.seq));
+            let (account, limit) = (account.as_str(), limit(page));
+            match (project, page.order) {
+                (None, SortOrder::NewestFirst) => {
+                    let from = start.unwrap_or(i64::MAX);
+                    paged(connection, THNGS_NEWEST, params![account, column::THNG, from, limit], page, item)
+                }
+                (None, SortOrder::OldestFirst) => {
+                    let from = start.unwrap_or(0);
+                    paged(connection, THNGS_OLDEST, params![account, column::THNG, from, limit], page, item)
+                }
+                (Some(project), SortOrder::NewestFirst) => {
+                    let from = start.unwrap_or(i64::MAX);
+                    let parameters = params![account, column::THNG, from, limit, project.as_str()];
+                    paged(connection, PROJECT_THNGS_NEWEST, parameters, page, item)
+                }
+                (Some(project), SortOrder::OldestFirst) => {
+                    let from = start.unwrap_or(0);
+                    let parameters = params![account, column::THNG, from, limit, project.as_str()];
+                    paged(connection, PROJECT_THNGS_OLDEST, parameters, page, item)
+                }
+            }
+        })
+    }
+
+    fn latest(&self, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(LATEST)?;
+            let mut rows = statement.query(params![owner.id().as_str(), column::PROPERTY])?;
+            let mut updates = Vec::new();
+            while let Some(row) = rows.next()? {
+                updates.push(column::update(row, 1, column::property_key(row, 0)?)?);
+            }
+            Ok(updates)
+        })
+    }
+
+    fn latest_of(
+        &self,
+        owner: PropertyOwner,
+        key: &PropertyKey,
+    ) -> Result<Option<PropertyUpdate>, StoreError> {
+        self.read(|connection| {
+            let owner = owner.id();
+            let parameters = params![owner.as_str(), column::PROPERTY, key.as_str()];
+            one(connection, LATEST_OF, parameters, |row| column::update(row, 0, key.clone()))
+        })
+    }
+
+    fn history(
+        &self,
+        owner: PropertyOwner,
+        key: &PropertyKey,
+        range: TimeRange,
+        page: PageRequest,
+    ) -> Result<Page<PropertyUpdate>, StoreError> {
+        self.read(|connection| {
+            let owner = owner.id();
+            let parameters = params![owner.as_str(), column::PROPERTY, key.as_str()];
+            let series = one(connection, SERIES, parameters, |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+            })?;
+            let Some((series, floor)) = series else { return Ok(Page { items: Vec::new(), next: None }) };
+            // Below the floor everything is deleted, if perhaps not freed: there is nothing to look at.
+            let from = range.from_ms.max(floor).unwrap_or(i64::MIN);
+            let to = range.to_ms.unwrap_or(i64::MAX);
+            let after = page.after.map(|cursor| (cursor.at_ms, signed(cursor.seq)));
+            let item = |row: &Row<'_>| {
+                let update = column::update(row, 1, key.clone())?;
+                let seq = row.get::<_, i64>(0)? as Sequence;
+                Ok((Cursor { at_ms: update.timestamp_ms, seq }, update))
+            };
+            match page.order {
+                SortOrder::NewestFirst => {
+                    let (ts, seq) = after.unwrap_or((to, i64::MAX)).min((to, i64::MAX));
+                    let parameters = params![series, ts, seq, from, limit(page)];
+                    paged(connection, HISTORY_NEWEST, parameters, page, item)
+                }
+                SortOrder::OldestFirst => {
+                    let (ts, seq) = after.unwrap_or((from, 0)).max((from, 0));
+                    let parameters = params![series, ts, seq, to, limit(page)];
+                    paged(connection, HISTORY_OLDEST, parameters, page, item)
+                }
+            }
+        })
+    }
+}
+
+/// Account and scopes of a resource; the writer asks the same of its own connection.
+pub(super) fn head(connection: &Connection, id: Id) -> Result<Option<ResourceHead>, Fault> {
+    one(connection, HEAD, [id.as_str()], column::head)
+}
+
+/// A thng; the writer asks the same of its own connection.
+pub(super) fn thng(connection: &Connection, id: Id) -> Result<Option<ThngRecord>, Fault> {
+    one(connection, THNG, params![id.as_str(), column::THNG], column::thng)
+}
+
+/// The row that a query for at most one finds.
+pub(super) fn one<T>(
+    connection: &Connection,
+    query: &str,
+    parameters: impl rusqlite::Params,
+    read: impl FnOnce(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    connection.prepare_cached(query)?.query_row(parameters, |row| Ok(read(row))).optional()?.transpose()
+}
+
+/// The rows of a query that was told to return one more than the page holds, which shows whether there is a next one.
+fn paged<T>(
+    connection: &Connection,
+    query: &str,
+    parameters: impl rusqlite::Params,
+    page: PageRequest,
+    read: impl Fn(&Row<'_>) -> Result<(Cursor, T), Fault>,
+) -> Result<Page<T>, Fault> {
+    let mut statement = connection.prepare_cached(query)?;
+    let mut rows = statement.query(parameters)?;
+    let (mut items, mut last) = (Vec::new(), None);
+    while let Some(row) = rows.next()? {
+        if items.len() == page.items {
+            return Ok(Page { items, next: last });
+        }
+        let (cursor, item) = read(row)?;
+        last = Some(cursor);
+        items.push(item);
+    }
+    Ok(Page { items, next: None })
+}
+
+fn limit(page: PageRequest) -> i64 {
+    i64::try_from(page.items).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// A sequence as SQLite compares it; one beyond its range, which only a made-up cursor can hold, is behind them all.
+fn signed(seq: Sequence) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+const KEY: &str = "SELECT account.id, actor_kind, actor, api_key.created_at_ms
+    FROM api_key JOIN account ON account.num = api_key.account WHERE hash = ?1";
+
+const HAS_KEYS: &str = "SELECT EXISTS (SELECT 1 FROM api_key)";
+
+const OPERATOR: &str =
+    "SELECT account.id, email, first_name, last_name, operator.created_at_ms, updated_at_ms
+    FROM operator JOIN account ON account.num = operator.account WHERE operator.id = ?1";
+
+const HEAD: &str = concat!(
+    "SELECT ",
+    column::head_columns!(),
+    " FROM resource JOIN account ON account.num = resource.account WHERE resource.id = ?1"
+);
+
+const THNG: &str = concat!(
+    "SELECT ",
+    column::thng_columns!(),
+    " FROM resource JOIN account ON account.num = resource.account WHERE resource.id = ?1 AND kind = ?2"
+);
+
+const THNGS_NEWEST: &str = concat!(
+    "SELECT ",
+    column::thng_columns!(),
+    ", created FROM account JOIN resource ON resource.account = account.num
+     WHERE account.id = ?1 AND kind = ?2 AND created < ?3 ORDER BY created DESC LIMIT ?4"
+);
+
+const THNGS_OLDEST: &str = concat!(
+    "SELECT ",
+    column::thng_columns!(),
+    ", created FROM account JOIN resource ON resource.account = account.num
+     WHERE account.id = ?1 AND kind = ?2 AND created > ?3 ORDER BY created LIMIT ?4"
+);
+
+const PROJECT_THNGS_NEWEST: &str = concat!(
+    "SELECT ",
+    column::thng_columns!(),
+    ", created FROM account
+     JOIN scope ON scope.account = account.num AND scope.project = ?5 AND scope.kind = ?2 AND scope.resource < ?3
+     JOIN resource ON resource.created = scope.resource
+     WHERE account.id = ?1 ORDER BY scope.resource DESC LIMIT ?4"
+);
+
+const PROJECT_THNGS_OLDEST: &str = concat!(
+    "SELECT ",
+    column::thng_columns!(),
+    ", created FROM account
+     JOIN scope ON scope.account = account.num AND scope.project = ?5 AND scope.kind = ?2 AND scope.resource > ?3
+     JOIN resource ON resource.created = scope.resource
+     WHERE account.id = ?1 ORDER BY scope.resource LIMIT ?4"
+);
+
+const LATEST: &str = "SELECT series.key, event.ts, event.at, event.body
+    FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq
+    WHERE series.owner = ?1 AND series.kind = ?2 ORDER BY series.key";
+
+const LATEST_OF: &str = "SELECT event.ts, event.at, event.body
+    FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq
+    WHERE series.owner = ?1 AND series.kind = ?2 AND series.key = ?3";
+
+/// A series, and below which timestamp none of its events counts: that of its furthest pending deletion, unless
+/// values below it have come since. Those must be found one by one, which the queries of the history do.
+const SERIES: &str = "SELECT id,
+    (SELECT iif(late, NULL, before_ts) FROM doomed WHERE series = series.id ORDER BY before_ts DESC LIMIT 1)
+    FROM series WHERE owner = ?1 AND kind = ?2 AND key = ?3";
+
+/// A page of a series: what shares its timestamp with the start, then what lies beyond, up to the other end of the
+/// range. As one comparison of pairs SQLite would walk through all that share a timestamp, on every page.
+macro_rules! history {
+    ($ties:literal, $beyond:literal, $order:literal) => {
+        concat!(history!($ties), " UNION ALL ", history!($beyond), " ORDER BY ", $order, " LIMIT ?5")
+    };
+    ($part:literal) => {
+        concat!(
+            "SELECT seq, ts, at, body FROM event WHERE series = ?1 AND ",
+            $part,
+            " AND NOT EXISTS (SELECT 1 FROM doomed WHERE doomed.series = event.series
+                AND doomed.before_ts > event.ts AND doomed.up_to >= event.seq)"
+        )
+    };
+}
+
+const HISTORY_NEWEST: &str =
+    history!("ts = ?2 AND seq < ?3 AND ?2 >= ?4", "ts < ?2 AND ts >= ?4", "ts DESC, seq DESC");
+
+const HISTORY_OLDEST: &str = history!("ts = ?2 AND seq > ?3 AND ?2 <= ?4", "ts > ?2 AND ts <= ?4", "ts, seq");
+
+/// Every query of this file, for the test that looks at how SQLite goes about them.
+#[cfg(test)]
+pub(super) const QUERIES: &[&str] = &[
+    KEY,
+    HAS_KEYS,
+    OPERATOR,
+    HEAD,
+    THNG,
+    THNGS_NEWEST,
+    THNGS_OLDEST,
+    PROJECT_THNGS_NEWEST,
+    PROJECT_THNGS_OLDEST,
+    LATEST,
+    LATEST_OF,
+    SERIES,
+    HISTORY_NEWEST,
+    HISTORY_OLDEST,
+];

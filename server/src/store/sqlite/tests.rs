@@ -1,0 +1,429 @@
+//! The store against real files: what is promised of commits, deletions and restarts.
+//!
+//! [`model`] compares arbitrary sequences of calls with a model in memory, [`directory`] opens directories gone wrong,
+//! [`crash`] kills a writing process, [`plans`] looks at how SQLite goes about every statement.
+
+use std::{collections::BTreeMap, sync::Barrier, thread};
+
+use tempfile::TempDir;
+use thng_pubsub_protocol::{
+    id::{Id, PropertyKey},
+    payload::{Json, PropertyUpdate, Scopes, UserScope},
+};
+
+use super::{
+    Durability, open,
+    read::SqliteReaders,
+    write::{Pace, SqliteWriter},
+};
+use crate::store::{
+    Actor, KeyHash, KeyRecord, OperatorRecord, PageRequest, PropertyOwner, ReadStore, ResourceHead, Sequence,
+    SortOrder, StoreError, ThngChange, ThngRecord, TimeRange, WriteStore,
+};
+
+mod crash;
+mod directory;
+mod model;
+mod plans;
+
+/// A store in a directory of its own.
+struct Fixture {
+    read: SqliteReaders,
+    write: SqliteWriter,
+    directory: TempDir,
+}
+
+/// Such that a handful of events is many.
+const SMALL_STEPS: Pace = Pace { at_once: 3, step: 2 };
+
+impl Fixture {
+    fn new() -> Self {
+        Self::at(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    fn at(directory: TempDir) -> Self {
+        let (read, write) =
+            open(directory.path(), Durability::Normal, 2, SMALL_STEPS).expect("the store opens");
+        Self { read, write, directory }
+    }
+
+    /// Closes the store and opens it again, as the next start of the server does.
+    fn restart(self) -> Self {
+        let Self { read, write, directory } = self;
+        drop((read, write));
+        Self::at(directory)
+    }
+
+    /// Does `writes` in a group of their own.
+    fn commit<T>(&mut self, writes: impl FnOnce(&mut SqliteWriter) -> Result<T, StoreError>) -> T {
+        self.write.begin().expect("a group starts");
+        let done = writes(&mut self.write).expect("the writes are taken");
+        self.write.commit().expect("the group is committed");
+        done
+    }
+
+    /// One update of `k` with these timestamps, in which each value is its timestamp with a suffix of its own.
+    fn append(&mut self, timestamps: impl IntoIterator<Item = i64>, suffix: &str) -> Sequence {
+        let updates: Vec<_> =
+            timestamps.into_iter().map(|ts| update("k", ts, &format!("\"{ts}{suffix}\""))).collect();
+        self.commit(|write| write.append_properties(id(1), owner(), &updates))
+    }
+
+    fn delete_below(&mut self, before_ms: i64) {
+        self.commit(|write| write.delete_properties(owner(), Some(&key("k")), Some(before_ms)));
+    }
+
+    /// Frees what is deleted; returns how many steps it took.
+    fn reclaim_all(&mut self) -> usize {
+        let mut steps = 1;
+        while self.write.reclaim().expect("events are freed") {
+            steps += 1;
+        }
+        steps
+    }
+
+    /// The values of `k`, oldest first.
+    fn history(&self) -> Vec<String> {
+        let page = PageRequest { items: usize::MAX, order: SortOrder::OldestFirst, after: None };
+        let history = self.read.history(owner(), &key("k"), TimeRange::default(), page).expect("a history");
+        assert_eq!(history.next, None);
+        history.items.iter().map(|update| update.value.as_str().trim_matches('"').to_owned()).collect()
+    }
+
+    fn latest(&self) -> Option<String> {
+        let latest = self.read.latest_of(owner(), &key("k")).expect("the latest value");
+        latest.map(|update| update.value.as_str().trim_matches('"').to_owned())
+    }
+
+    /// How many rows a table holds, deleted for readers or not.
+    fn rows(&self, table: &str) -> i64 {
+        let query = format!("SELECT count(*) FROM {table}");
+        self.write.connection().query_row(&query, [], |row| row.get(0)).expect("a count")
+    }
+}
+
+fn id(number: u64) -> Id {
+    Id::parse(&format!("U{number:023}")).expect("an id")
+}
+
+/// The thng whose properties most tests write.
+fn owner() -> PropertyOwner {
+    PropertyOwner::Thng(id(7))
+}
+
+fn key(text: &str) -> PropertyKey {
+    PropertyKey::parse(text).expect("a key")
+}
+
+fn json(text: &str) -> Json {
+    Json::parse(text.into()).expect("JSON")
+}
+
+fn update(name: &str, timestamp_ms: i64, value: &str) -> PropertyUpdate {
+    PropertyUpdate {
+        key: key(name),
+        value: json(value),
+        timestamp_ms,
+        created_at_ms: 1_000_000 + timestamp_ms,
+    }
+}
+
+fn thng(number: u64, projects: &[u64]) -> ThngRecord {
+    let projects = projects.iter().map(|project| id(*project)).collect();
+    ThngRecord {
+        id: id(number),
+        account: id(1),
+        name: format!("thng {number}"),
+        description: None,
+        kind: None,
+        tags: Vec::new(),
+        custom_fields: json("{}"),
+        identifiers: BTreeMap::new(),
+        scopes: Scopes { projects, users: UserScope::Only(Vec::new()) },
+        created_at_ms: 100,
+        updated_at_ms: 100,
+    }
+}
+
+#[test]
+fn a_thng_is_read_as_it_was_put_with_every_field() {
+    let mut store = Fixture::new();
+    let bare = thng(10, &[]);
+    let full = ThngRecord {
+        description: Some("a \"b\" \u{1f600} \\".into()),
+        kind: Some("".into()),
+        tags: vec!["b".into(), "a, [\"".into(), "b".into()],
+        custom_fields: json(r#"{"n":1.0, "big":123456789012345678901234567890}"#),
+        identifiers: [("gs1:21".to_owned(), "x\ny".to_owned()), ("".to_owned(), "".to_owned())].into(),
+        scopes: Scopes { projects: vec![id(5), id(3), id(5)], users: UserScope::All },
+        ..thng(11, &[])
+    };
+    let shared = ThngRecord {
+        scopes: Scopes { projects: Vec::new(), users: UserScope::Only(vec![id(9), id(8)]) },
+        ..thng(12, &[])
+    };
+    for thng in [&bare, &full, &shared] {
+        store.commit(|write| write.put_thng(thng, ThngChange::Created, "{}"));
+        let head = ResourceHead { account: thng.account, scopes: thng.scopes.clone() };
+        assert_eq!(store.read.thng(thng.id).expect("read").as_ref(), Some(thng));
+        assert_eq!(store.read.head(thng.id).expect("read"), Some(head.clone()));
+        assert_eq!(store.write.head(thng.id).expect("read").as_deref(), Some(&head));
+        assert_eq!(store.write.thng(thng.id).expect("read").as_ref(), Some(thng));
+    }
+    assert_eq!(store.read.thng(id(99)).expect("read"), None);
+    assert_eq!(store.read.head(id(99)).expect("read"), None);
+}
+
+#[test]
+fn keys_and_operators_are_found_by_hash_and_id_also_after_a_restart() {
+    let mut store = Fixture::new();
+    assert!(!store.read.has_keys().expect("read"));
+    let operator = OperatorRecord {
+        id: id(2),
+        account: id(1),
+        email: "o@example.org".into(),
+        first_name: "O".into(),
+        last_name: "P".into(),
+        created_at_ms: 5,
+        updated_at_ms: 6,
+    };
+    let record = KeyRecord {
+        hash: KeyHash([0xa5; 32]),
+        account: id(1),
+        actor: Actor::Operator(id(2)),
+        created_at_ms: 5,
+    };
+    store.commit(|write| write.add_operator(&operator, &record));
+    let colleague = OperatorRecord { id: id(3), ..operator.clone() };
+    let second = KeyRecord { hash: KeyHash([1; 32]), actor: Actor::Operator(id(3)), ..record.clone() };
+    store.commit(|write| write.add_operator(&colleague, &second));
+
+    let store = store.restart();
+    assert!(store.read.has_keys().expect("read"));
+    assert_eq!(store.read.key(&record.hash).expect("read"), Some(record));
+    assert_eq!(store.read.key(&second.hash).expect("read"), Some(second));
+    assert_eq!(store.read.operator(operator.id).expect("read"), Some(operator));
+    assert_eq!(store.read.key(&KeyHash([0; 32])).expect("read"), None);
+    assert_eq!(store.rows("account"), 1);
+}
+
+#[test]
+fn a_group_is_read_only_after_its_commit_and_its_writer_sees_it_at_once() {
+    let mut store = Fixture::new();
+    store.write.begin().expect("begin");
+    store.write.put_thng(&thng(7, &[]), ThngChange::Created, "{}").expect("put");
+    store.write.append_properties(id(1), owner(), &[update("k", 1, "1")]).expect("append");
+    assert!(store.write.head(id(7)).expect("head").is_some());
+    assert!(store.write.thng(id(7)).expect("thng").is_some());
+    assert_eq!(store.read.thng(id(7)).expect("read"), None);
+    assert_eq!(store.latest(), None);
+    store.write.commit().expect("commit");
+    assert!(store.read.thng(id(7)).expect("read").is_some());
+    assert_eq!(store.latest().as_deref(), Some("1"));
+}
+
+#[test]
+fn a_group_rolled_back_leaves_nothing_in_rows_and_caches() {
+    let mut store = Fixture::new();
+    store.append([5], "a");
+    store.commit(|write| write.put_thng(&thng(8, &[]), ThngChange::Created, "{}"));
+    store.write.begin().expect("begin");
+    store.write.put_thng(&thng(7, &[]), ThngChange::Created, "{}").expect("put");
+    store.write.delete_thng(&thng(8, &[]), 1, "{}").expect("delete");
+    store.write.append_properties(id(1), owner(), &[update("k", 9, "9")]).expect("append");
+    store.write.append_properties(id(1), owner(), &[update("new", 9, "9")]).expect("append");
+    store.write.rollback();
+    assert_eq!(store.write.head(id(7)).expect("head"), None);
+    assert!(store.write.head(id(8)).expect("head").is_some());
+    // Were 9 still known as the newest timestamp, 6 would not become the latest.
+    store.append([6], "a");
+    assert_eq!(store.latest().as_deref(), Some("6a"));
+    // Were the series of `new` still known, its value would be lost.
+    store.commit(|write| write.append_properties(id(1), owner(), &[update("new", 1, "1")]));
+    assert!(store.read.latest_of(owner(), &key("new")).expect("read").is_some());
+    store.write.rollback();
+    assert_eq!(store.history(), ["5a", "6a"]);
+}
+
+#[test]
+fn the_values_of_one_update_can_be_told_from_their_neighbours() {
+    let mut store = Fixture::new();
+    store.append([1, 2, 3], "a");
+    store.append([4], "b");
+    store.append([5, 6], "c");
+    // Without its first and last value the first update must not run into the second.
+    store.commit(|write| write.delete_properties(owner(), Some(&key("k")), Some(2)));
+    let mut statement = store
+        .write
+        .connection()
+        .prepare("SELECT seq - part, body FROM event ORDER BY seq")
+        .expect("the columns of the log");
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+    let updates: Vec<(i64, String)> = rows.collect::<Result<_, _>>().expect("rows");
+    let firsts: Vec<i64> = updates.iter().map(|(first, _)| *first).collect();
+    assert_eq!(firsts, [1, 1, 4, 5, 5], "{updates:?}");
+}
+
+#[test]
+fn a_sequence_is_not_used_again_when_the_newest_events_are_gone() {
+    let mut store = Fixture::new();
+    let last = store.append([1, 2, 3, 4, 5], "a");
+    store.commit(|write| write.delete_properties(owner(), None, None));
+    store.reclaim_all();
+    assert_eq!(store.rows("event"), 0);
+    let mut store = store.restart();
+    let next = store.append([1], "b");
+    assert!(next > last, "{next} after {last}");
+
+    // The same without a restart, and where the deletion is done at once.
+    let older = store.append([2], "b");
+    let newest = store.append([0], "b");
+    store.delete_below(1);
+    let mut store = store.restart();
+    assert!(older < newest && newest < store.append([3], "b"));
+}
+
+#[test]
+fn values_deleted_by_the_thousand_are_gone_at_once_and_freed_in_steps() {
+    let mut store = Fixture::new();
+    store.append(0..10, "a");
+    store.delete_below(8);
+    assert_eq!(store.history(), ["8a", "9a"]);
+    assert_eq!(store.latest().as_deref(), Some("9a"));
+    assert_eq!(store.rows("event"), 10, "nothing is freed while the writer is waited for");
+    assert!(store.write.reclaim().expect("a step"));
+    assert_eq!(store.rows("event"), 8);
+    store.reclaim_all();
+    assert_eq!(store.rows("event"), 2);
+    assert_eq!(store.rows("doomed"), 0);
+    assert_eq!(store.history(), ["8a", "9a"]);
+}
+
+#[test]
+fn a_value_written_after_a_deletion_counts_though_its_timestamp_is_below() {
+    let mut store = Fixture::new();
+    store.append(0..10, "a");
+    store.delete_below(8);
+    store.append([3], "late");
+    assert_eq!(store.history(), ["3late", "8a", "9a"]);
+    // A second deletion reaches less far in time, but further in the log.
+    store.append(0..6, "later");
+    store.delete_below(5);
+    assert_eq!(store.history(), ["5later", "8a", "9a"]);
+    let mut store = store.restart();
+    store.append([4, 1], "last");
+    for _ in 0..20 {
+        assert_eq!(store.history(), ["1last", "4last", "5later", "8a", "9a"]);
+        store.write.reclaim().expect("a step");
+    }
+    assert_eq!(store.rows("event"), 5);
+    assert_eq!(store.latest().as_deref(), Some("9a"));
+}
+
+#[test]
+fn a_property_written_again_after_it_was_deleted_shows_nothing_of_before() {
+    let mut store = Fixture::new();
+    store.append(0..10, "a");
+    store.commit(|write| write.delete_properties(owner(), Some(&key("k")), None));
+    assert_eq!((store.history(), store.latest()), (Vec::new(), None));
+    store.append([2], "b");
+    // Everything is below 50: nothing is left, not even a latest value.
+    assert_eq!((store.history(), store.latest().as_deref()), (vec!["2b".into()], Some("2b")));
+    store.delete_below(50);
+    assert_eq!((store.history(), store.latest()), (Vec::new(), None));
+    store.append([1], "c");
+    store.reclaim_all();
+    assert_eq!((store.history(), store.latest().as_deref()), (vec!["1c".into()], Some("1c")));
+    assert_eq!(store.rows("event"), 1);
+}
+
+#[test]
+fn a_deleted_thng_takes_its_properties_along_and_its_deletion_stays_in_the_log() {
+    let mut store = Fixture::new();
+    let thng = thng(7, &[50]);
+    store.commit(|write| write.put_thng(&thng, ThngChange::Created, r#"{"is":"there"}"#));
+    store.append(0..10, "a");
+    store.commit(|write| write.delete_thng(&thng, 200, r#"{"was":"there"}"#));
+    assert_eq!(store.read.thng(thng.id).expect("read"), None);
+    assert_eq!(store.read.latest(owner()).expect("read"), []);
+    assert_eq!(store.history(), [""; 0]);
+    store.reclaim_all();
+    assert_eq!((store.rows("event"), store.rows("scope"), store.rows("latest")), (2, 0, 0));
+    let last: (i64, i64, String) = store
+        .write
+        .connection()
+        .query_row("SELECT kind, at, body FROM event ORDER BY seq DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .expect("the last event");
+    assert_eq!(last, (4, 200, r#"{"was":"there"}"#.into()));
+}
+
+#[test]
+fn many_deleted_series_are_freed_in_bounded_steps_too() {
+    let mut store = Fixture::new();
+    let updates: Vec<_> = (0..20).map(|n| update(&format!("k{n}"), 1, "1")).collect();
+    store.commit(|write| write.append_properties(id(1), owner(), &updates));
+    store.commit(|write| write.delete_properties(owner(), None, None));
+    assert_eq!((store.rows("series"), store.rows("event")), (0, 20));
+    assert!(store.reclaim_all() > 5);
+    assert_eq!((store.rows("doomed"), store.rows("event")), (0, 0));
+    assert!(!store.write.reclaim().expect("nothing to free"));
+}
+
+#[test]
+fn a_full_disk_is_reported_the_group_is_forgotten_and_the_store_goes_on() {
+    let mut store = Fixture::new();
+    store.append([1], "a");
+    let limit = |pages: i64| {
+        store.write.connection().pragma_update(None, "max_page_count", pages).expect("a limit");
+    };
+    limit(
+        store.write.connection().pragma_query_value(None, "page_count", |row| row.get(0)).expect("a count"),
+    );
+    let large = update("k", 2, &format!("\"{}\"", "x".repeat(100_000)));
+    store.write.begin().expect("begin");
+    let refused = store.write.append_properties(id(1), owner(), &[update("k", 3, "3"), large.clone()]);
+    let sentence = refused.expect_err("there is no room").to_string();
+    assert!(sentence.ends_with("cannot be used: the disk is full"), "{sentence}");
+    store.write.rollback();
+    assert_eq!(store.history(), ["1a"]);
+
+    store.write.connection().pragma_update(None, "max_page_count", i64::from(i32::MAX)).expect("room again");
+    store.commit(|write| write.append_properties(id(1), owner(), &[large]));
+    let store = store.restart();
+    assert_eq!(store.history().len(), 2);
+    let whole: String =
+        store.write.connection().query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a check");
+    assert_eq!(whole, "ok");
+}
+
+#[test]
+fn more_readers_than_connections_take_turns_and_see_whole_groups() {
+    let mut store = Fixture::new();
+    let start = Barrier::new(9);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                start.wait();
+                for _ in 0..100 {
+                    // Both properties are written by the same groups, with the same values.
+                    let latest = store.read.latest(owner()).expect("read");
+                    if let [a, b] = &latest[..] {
+                        assert_eq!(a.value, b.value);
+                    }
+                    assert_ne!(latest.len(), 1);
+                }
+            });
+        }
+        start.wait();
+        for ts in 0..200 {
+            store.write.begin().expect("begin");
+            for name in ["a", "b"] {
+                let updates = [update(name, ts, &ts.to_string())];
+                store.write.append_properties(id(1), owner(), &updates).expect("append");
+            }
+            store.write.commit().expect("commit");
+        }
+    });
+}

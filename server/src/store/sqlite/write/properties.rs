@@ -1,0 +1,232 @@
+//! Property values on their way into the log, and which of them is the latest.
+
+use std::fmt;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use quick_cache::{Equivalent, unsync::Cache};
+use rusqlite::{Connection, params};
+use thng_pubsub_protocol::{
+    id::{Id, PropertyKey},
+    payload::PropertyUpdate,
+};
+
+use super::{
+    Fault, account, column,
+    events::{Entry, EventLog},
+    read,
+};
+use crate::store::{PropertyOwner, Sequence, TimestampMs};
+
+/// Series that are known without asking the database. One takes about 150 bytes; writing to a series beyond them
+/// costs one look-up in an index.
+const SERIES_CACHED: usize = 100_000;
+
+/// What the writer knows of the properties that it writes.
+pub(super) struct Properties {
+    series: Cache<SeriesName, Series>,
+    /// By series, the latest value as this group leaves it. Written down once, when the group ends.
+    latest: HashMap<i64, Latest, RandomState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct SeriesName {
+    owner: Id,
+    key: PropertyKey,
+}
+
+/// [`SeriesName`], to look it up by.
+#[derive(Hash)]
+struct SeriesRef<'a> {
+    owner: Id,
+    key: &'a PropertyKey,
+}
+
+impl Equivalent<SeriesName> for SeriesRef<'_> {
+    fn equivalent(&self, name: &SeriesName) -> bool {
+        self.owner == name.owner && self.key == &name.key
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Series {
+    id: i64,
+    account: i64,
+    /// The timestamp of the latest value; below every other where there is none yet.
+    latest_ts: TimestampMs,
+    /// Values below this may be deleted and not freed yet; at or above it all count.
+    floor: TimestampMs,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Latest {
+    seq: Sequence,
+    ts: TimestampMs,
+}
+
+impl Default for Properties {
+    fn default() -> Self {
+        Self { series: Cache::new(SERIES_CACHED), latest: HashMap::default() }
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Properties").field("series", &self.series.len()).finish_non_exhaustive()
+    }
+}
+
+impl Properties {
+    /// Appends the values of one update; returns the sequence of the last.
+    pub(super) fn append(
+        &mut self,
+        connection: &Connection,
+        log: &mut EventLog,
+        account: Id,
+        owner: PropertyOwner,
+        updates: &[PropertyUpdate],
+    ) -> Result<Sequence, Fault> {
+        let mut statement = EventLog::appending(connection)?;
+        let mut last = log.last() as Sequence;
+        for (part, update) in updates.iter().enumerate() {
+            let ts = update.timestamp_ms;
+            let (series, is_latest) = self.admit(connection, account, owner, update)?;
+            let entry = Entry {
+                account: series.account,
+                series: series.id,
+                kind: column::VALUE,
+                part,
+                ts,
+                at: update.created_at_ms,
+                body: update.value.as_str(),
+            };
+            last = log.append(&mut statement, entry)?;
+            if is_latest {
+                self.latest.insert(series.id, Latest { seq: last, ts });
+            }
+        }
+        Ok(last)
+    }
+
+    /// The series that a value belongs to, made where it is new, and whether the value is the latest of it.
+    fn admit(
+        &mut self,
+        connection: &Connection,
+        account: Id,
+        owner: PropertyOwner,
+        update: &PropertyUpdate,
+    ) -> Result<(Series, bool), Fault> {
+        let name = SeriesRef { owner: owner.id(), key: &update.key };
+        let (series, is_latest) = match self.series.get_mut(&name) {
+            Some(mut known) => known.admit(update.timestamp_ms),
+            None => {
+                let mut series = match find(connection, owner, &update.key)? {
+                    Some(series) => self.as_of_group(series),
+                    None => add(connection, account, owner, update)?,
+                };
+                let admitted = series.admit(update.timestamp_ms);
+                self.series.insert(SeriesName { owner: owner.id(), key: update.key.clone() }, series);
+                admitted
+            }
+        };
+        if update.timestamp_ms < series.floor {
+            connection.prepare_cached(MARK_LATE)?.execute([series.id, update.timestamp_ms])?;
+        }
+        Ok((series, is_latest))
+    }
+
+    /// The database does not know yet what this group made the latest.
+    fn as_of_group(&self, series: Series) -> Series {
+        match self.latest.get(&series.id) {
+            Some(latest) => Series { latest_ts: latest.ts, ..series },
+            None => series,
+        }
+    }
+
+    /// Writes the latest values down, in the order of the table.
+    pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), Fault> {
+        if self.latest.is_empty() {
+            return Ok(());
+        }
+        let mut latest: Vec<(i64, Latest)> = self.latest.drain().collect();
+        latest.sort_unstable_by_key(|(series, _)| *series);
+        let mut statement = connection.prepare_cached(SET_LATEST)?;
+        for (series, Latest { seq, ts }) in latest {
+            statement.execute(params![series, seq as i64, ts])?;
+        }
+        Ok(())
+    }
+
+    /// A series of this owner is gone, or its floor has changed.
+    pub(super) fn forget_series(&mut self, owner: PropertyOwner, key: &PropertyKey) {
+        self.series.remove(&SeriesRef { owner: owner.id(), key });
+    }
+
+    /// The group is rolled back: what is known may stem from it.
+    pub(super) fn forget(&mut self) {
+        self.series.clear();
+        self.latest.clear();
+    }
+}
+
+impl Series {
+    /// Takes a value in; `true` when it is the latest now. Of equal timestamps it is the one that came last.
+    fn admit(&mut self, ts: TimestampMs) -> (Self, bool) {
+        let is_latest = ts >= self.latest_ts;
+        if is_latest {
+            self.latest_ts = ts;
+        }
+        (*self, is_latest)
+    }
+}
+
+fn find(connection: &Connection, owner: PropertyOwner, key: &PropertyKey) -> Result<Option<Series>, Fault> {
+    read::one(connection, FIND, params![owner.id().as_str(), column::PROPERTY, key.as_str()], |row| {
+        Ok(Series {
+            id: row.get(0)?,
+            account: row.get(1)?,
+            latest_ts: row.get::<_, Option<_>>(2)?.unwrap_or(TimestampMs::MIN),
+            floor: row.get::<_, Option<_>>(3)?.unwrap_or(TimestampMs::MIN),
+        })
+    })
+}
+
+fn add(
+    connection: &Connection,
+    owner_account: Id,
+    owner: PropertyOwner,
+    update: &PropertyUpdate,
+) -> Result<Series, Fault> {
+    let account = account(connection, owner_account, update.created_at_ms)?;
+    let PropertyOwner::Thng(id) = owner;
+    let id = add_series(connection, account, column::THNG, id, column::PROPERTY, update.key.as_str())?;
+    Ok(Series { id, account, latest_ts: TimestampMs::MIN, floor: TimestampMs::MIN })
+}
+
+/// A new series, empty.
+pub(super) fn add_series(
+    connection: &Connection,
+    account: i64,
+    owner_kind: i64,
+    owner: Id,
+    kind: i64,
+    key: &str,
+) -> Result<i64, Fault> {
+    connection.prepare_cached(ADD)?.execute(params![account, owner_kind, owner.as_str(), kind, key])?;
+    Ok(connection.last_insert_rowid())
+}
+
+const FIND: &str = "SELECT id, account, (SELECT ts FROM latest WHERE series = series.id),
+    (SELECT max(before_ts) FROM doomed WHERE series = series.id)
+    FROM series WHERE owner = ?1 AND kind = ?2 AND key = ?3";
+
+const ADD: &str = "INSERT INTO series (account, owner_kind, owner, kind, key) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+const SET_LATEST: &str = "INSERT INTO latest (series, seq, ts) VALUES (?1, ?2, ?3)
+    ON CONFLICT (series) DO UPDATE SET seq = excluded.seq, ts = excluded.ts";
+
+const MARK_LATE: &str = "UPDATE doomed SET late = 1 WHERE series = ?1 AND before_ts > ?2 AND late = 0";
+
+/// Every statement of this file, for the test that looks at how SQLite goes about them.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[FIND, ADD, SET_LATEST, MARK_LATE];

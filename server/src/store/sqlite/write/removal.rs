@@ -1,0 +1,220 @@
+//! Taking property values away without making anybody wait.
+//!
+//! A property that goes whole loses its row in `series` and `latest` at once: nothing finds its events any more, and a
+//! later value starts a new series. Of one that loses its older values, few are deleted at once, while many get a
+//! row in `doomed` that readers honour. What was left behind either way is freed in small steps by [`free_some`].
+
+use rusqlite::{Connection, params};
+use thng_pubsub_protocol::id::PropertyKey;
+
+use super::{Fault, column, events::EventLog, read};
+use crate::store::{PropertyOwner, TimestampMs};
+
+/// How much is done at a time.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store::sqlite) struct Pace {
+    /// Events that a deletion takes away at once; more are left to [`free_some`].
+    pub(in crate::store::sqlite) at_once: usize,
+    /// Events that one call of [`free_some`] looks at.
+    pub(in crate::store::sqlite) step: usize,
+}
+
+impl Default for Pace {
+    /// Every event may lie on a page of its own, so these bound what a commit carries and how long it holds up the
+    /// writes behind it.
+    fn default() -> Self {
+        Self { at_once: 500, step: 500 }
+    }
+}
+
+/// Deletes the values of one property or all of an owner, those below `before_ms` or all. Returns the keys whose
+/// series are not what they were.
+///
+/// `latest` must be up to date.
+pub(super) fn delete_values(
+    connection: &Connection,
+    log: &mut EventLog,
+    pace: Pace,
+    owner: PropertyOwner,
+    key: Option<&PropertyKey>,
+    before_ms: Option<TimestampMs>,
+) -> Result<Vec<PropertyKey>, Fault> {
+    let mut changed = Vec::new();
+    for (key, series, latest_ts) in series_of(connection, owner, key)? {
+        match before_ms {
+            Some(before_ms) if before_ms <= latest_ts => {
+                delete_before(connection, log, pace, series, before_ms)?;
+            }
+            // The latest has the greatest timestamp: where it goes, all go.
+            Some(_) | None => drop_series(connection, series)?,
+        }
+        changed.push(key);
+    }
+    Ok(changed)
+}
+
+type KnownSeries = (PropertyKey, i64, TimestampMs);
+
+fn series_of(
+    connection: &Connection,
+    owner: PropertyOwner,
+    key: Option<&PropertyKey>,
+) -> Result<Vec<KnownSeries>, Fault> {
+    let mut statement = connection.prepare_cached(if key.is_some() { SERIES } else { SERIES_OF_OWNER })?;
+    let owner = owner.id();
+    let mut rows = match key {
+        Some(key) => statement.query(params![owner.as_str(), column::PROPERTY, key.as_str()])?,
+        None => statement.query(params![owner.as_str(), column::PROPERTY])?,
+    };
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((column::property_key(row, 0)?, row.get(1)?, row.get(2)?));
+    }
+    Ok(found)
+}
+
+fn drop_series(connection: &Connection, series: i64) -> Result<(), Fault> {
+    connection.prepare_cached(DROP_LATEST)?.execute([series])?;
+    connection.prepare_cached(DROP_SERIES)?.execute([series])?;
+    doom(connection, series, TimestampMs::MAX, i64::MAX)
+}
+
+/// Deletes the values of a series that are older than its latest.
+fn delete_before(
+    connection: &Connection,
+    log: &mut EventLog,
+    pace: Pace,
+    series: i64,
+    before_ms: TimestampMs,
+) -> Result<(), Fault> {
+    let at_once = pace.at_once as i64;
+    let below = read::one(connection, COUNT_BELOW, params![series, before_ms, at_once + 1], |row| {
+        Ok(row.get::<_, i64>(0)?)
+    })?;
+    if below.unwrap_or(0) > at_once {
+        return doom(connection, series, before_ms, log.last());
+    }
+    connection.prepare_cached(DELETE_BELOW)?.execute([series, before_ms])?;
+    connection.prepare_cached(DROP_OVERTAKEN)?.execute([series, before_ms])?;
+    log.shorten();
+    Ok(())
+}
+
+/// Leaves events to be freed. What was doomed before in the same series and no further is part of it.
+fn doom(connection: &Connection, series: i64, before_ms: TimestampMs, up_to: i64) -> Result<(), Fault> {
+    connection.prepare_cached(DROP_OVERTAKEN)?.execute([series, before_ms])?;
+    connection.prepare_cached(DOOM)?.execute([series, before_ms, up_to, i64::MIN])?;
+    Ok(())
+}
+
+/// Whether there is something to free.
+pub(super) fn is_pending(connection: &Connection) -> Result<bool, Fault> {
+    Ok(connection.prepare_cached(IS_PENDING)?.query_row([], |row| row.get(0))?)
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Doomed {
+    series: i64,
+    before_ts: TimestampMs,
+    up_to: i64,
+    /// How far the freeing has come.
+    freed: (TimestampMs, i64),
+}
+
+/// Frees doomed events, after a look at no more than `pace.step` of them. `true` when there are more.
+pub(super) fn free_some(connection: &Connection, log: &mut EventLog, pace: Pace) -> Result<bool, Fault> {
+    let mut left = pace.step;
+    while left > 0 {
+        let Some(doomed) = read::one(connection, NEXT_DOOMED, [], |row| {
+            let freed = (row.get(3)?, row.get(4)?);
+            Ok(Doomed { series: row.get(0)?, before_ts: row.get(1)?, up_to: row.get(2)?, freed })
+        })?
+        else {
+            return Ok(false);
+        };
+        left -= free(connection, log, doomed, left)?;
+    }
+    is_pending(connection)
+}
+
+/// Frees events of one series, after a look at no more than `count`. Returns how many it looked at, and at least 1,
+/// so that emptied series count for something too.
+fn free(connection: &Connection, log: &mut EventLog, doomed: Doomed, count: usize) -> Result<usize, Fault> {
+    let Doomed { series, before_ts, up_to, freed } = doomed;
+    let points = points_below(connection, doomed, count)?;
+    let mut delete = connection.prepare_cached(FREE)?;
+    for (_, seq) in points.iter().filter(|(_, seq)| *seq <= up_to) {
+        delete.execute([seq])?;
+        log.shorten();
+    }
+    if points.len() < count {
+        connection.prepare_cached(ALL_FREED)?.execute([series, before_ts])?;
+    } else {
+        let (ts, seq) = points.last().copied().unwrap_or(freed);
+        connection.prepare_cached(FREED)?.execute([series, before_ts, ts, seq])?;
+    }
+    Ok(points.len().max(1))
+}
+
+fn points_below(connection: &Connection, doomed: Doomed, count: usize) -> Result<Vec<(i64, i64)>, Fault> {
+    let Doomed { series, before_ts, freed: (ts, seq), .. } = doomed;
+    let mut statement = connection.prepare_cached(POINTS_BELOW)?;
+    let points = statement
+        .query_map(params![series, ts, seq, before_ts, count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(points.collect::<Result<_, _>>()?)
+}
+
+const SERIES: &str = "SELECT series.key, series.id, latest.ts
+    FROM series JOIN latest ON latest.series = series.id
+    WHERE series.owner = ?1 AND series.kind = ?2 AND series.key = ?3";
+
+const SERIES_OF_OWNER: &str = "SELECT series.key, series.id, latest.ts
+    FROM series JOIN latest ON latest.series = series.id WHERE series.owner = ?1 AND series.kind = ?2";
+
+const COUNT_BELOW: &str = "SELECT count(*) FROM (SELECT 1 FROM event WHERE series = ?1 AND ts < ?2 LIMIT ?3)";
+
+const DELETE_BELOW: &str = "DELETE FROM event WHERE series = ?1 AND ts < ?2";
+
+const DROP_OVERTAKEN: &str = "DELETE FROM doomed WHERE series = ?1 AND before_ts <= ?2";
+
+const DOOM: &str = "INSERT INTO doomed (series, before_ts, up_to, late, freed_ts, freed_seq)
+    VALUES (?1, ?2, ?3, 0, ?4, 0)";
+
+const NEXT_DOOMED: &str = "SELECT series, before_ts, up_to, freed_ts, freed_seq FROM doomed
+    ORDER BY series, before_ts LIMIT 1";
+
+/// In two parts, as the pages of a history are read.
+const POINTS_BELOW: &str = "SELECT ts, seq FROM event WHERE series = ?1 AND ts = ?2 AND seq > ?3
+    UNION ALL SELECT ts, seq FROM event WHERE series = ?1 AND ts > ?2 AND ts < ?4
+    ORDER BY ts, seq LIMIT ?5";
+
+const FREED: &str = "UPDATE doomed SET freed_ts = ?3, freed_seq = ?4 WHERE series = ?1 AND before_ts = ?2";
+
+const DROP_LATEST: &str = "DELETE FROM latest WHERE series = ?1";
+
+const DROP_SERIES: &str = "DELETE FROM series WHERE id = ?1";
+
+const IS_PENDING: &str = "SELECT EXISTS (SELECT 1 FROM doomed)";
+
+const FREE: &str = "DELETE FROM event WHERE seq = ?1";
+
+const ALL_FREED: &str = "DELETE FROM doomed WHERE series = ?1 AND before_ts = ?2";
+
+/// Every statement of this file, for the test that looks at how SQLite goes about them.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[
+    SERIES,
+    SERIES_OF_OWNER,
+    DROP_LATEST,
+    DROP_SERIES,
+    COUNT_BELOW,
+    DELETE_BELOW,
+    DROP_OVERTAKEN,
+    DOOM,
+    IS_PENDING,
+    NEXT_DOOMED,
+    POINTS_BELOW,
+    FREE,
+    FREED,
+    ALL_FREED,
+];
