@@ -1,0 +1,224 @@
+//! The notification bus: who must hear of what was just written?
+//!
+//! The store's writer hands every committed [`Note`] to [`Engine::publish`]; a session that watches a topic
+//! puts a [`Subscriber`] into the table with [`Engine::subscribe`] and empties its [`Outbox`].
+//! Between the two every note travels through the rumqttd router and its commit log, and there is no second
+//! way round it: when the bus stands still, nothing is delivered.
+//!
+//! The way of a note: `flow` (sequence, credits, the in-flight window) → `bus` (the seam) → `rumqttd` (the
+//! only file that names that crate) → `dispatch` (grouping) → `routes` (the subscription tables) → `outbox`.
+//! `watchdog` notices a bus that died, builds a new one and replays the window, so that a note is delivered
+//! once and in order whatever happens to the router.
+//!
+//! Left to others: who may subscribe, what a topic means, the wire, and durable sessions.
+//!
+//! Whoever sets up `tracing` switches rumqttd's own target off with the directive `rumqttd=off`: it opens an
+//! error-level span per message, which costs more than the message. The engine logs what matters itself.
+
+mod bus;
+mod config;
+mod dispatch;
+mod envelope;
+mod flow;
+mod metrics;
+mod note;
+mod outbox;
+mod routes;
+mod rumqttd;
+mod watchdog;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use self::bus::{BusError, Carrier};
+use self::dispatch::Activity;
+use self::flow::Flow;
+use self::metrics::Metrics;
+use self::routes::Table;
+use self::watchdog::{Board, Watchdog};
+
+pub use self::config::EngineConfig;
+pub use self::note::{Note, RouteKey};
+pub use self::outbox::{Delivery, Outbox, OutboxLimits, OutboxState};
+pub use self::routes::{DeliveryQos, Predicate, Route, Subscriber};
+
+/// Partitions of the bus. A key lives in one of them for good, and order is kept within a partition.
+///
+/// A power of two not above 64, since a probe round is tracked in the bits of one `u64`.
+pub const PARTITIONS: usize = 64;
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A setting is out of its range, or two of them contradict each other.
+    #[error("engine setting {setting}: {reason}")]
+    Config {
+        /// The field of [`EngineConfig`].
+        setting: &'static str,
+        /// What is expected of it.
+        reason: String,
+    },
+    /// The metrics could not be registered, for example because the registry serves another engine already.
+    #[error("engine metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// The bus could not be built.
+    #[error("the notification bus could not be built")]
+    Bus(#[from] BusError),
+    /// The bus was built, but the first probe did not come back through every partition in time.
+    #[error("the notification bus does not answer")]
+    Unresponsive,
+    /// A thread could not be started.
+    #[error("engine thread")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The state of the bus, for the health endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineHealth {
+    /// Whether the bus stands. False while it is being rebuilt and after [`Engine::stop`].
+    pub alive: bool,
+    /// How long the last complete probe round, one probe through every partition, was under way.
+    pub probe_round_trip: Option<Duration>,
+    /// How long ago that round was completed. Far above the probe interval while dispatchers work off a
+    /// large fan-out: probes queue behind notes.
+    pub probe_age: Option<Duration>,
+    /// How often the bus was rebuilt since the start.
+    pub rebuilds: u64,
+    /// Sequence numbers that were missing when a later one arrived. Zero, unless there is a defect.
+    pub gaps: u64,
+}
+
+/// What the engine's threads share.
+#[derive(Debug)]
+struct Shared {
+    config: EngineConfig,
+    flow: Flow,
+    table: Arc<Table>,
+    board: Board,
+    metrics: Metrics,
+    /// The number of the present bus: a dispatcher of an older one ends without delivering anything more.
+    generation: AtomicU64,
+    /// Highest sequence dispatched, per partition. Written by the one dispatcher that owns the partition.
+    seen: [AtomicU64; PARTITIONS],
+    /// What each dispatcher is doing.
+    activity: Box<[Activity]>,
+}
+
+/// The notification bus. One per process; ends its threads when it is dropped.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    watchdog: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Builds the bus, sends a probe through every partition, and returns when all came back.
+    ///
+    /// Every engine that is started leaves one idle router thread behind when it is stopped, because rumqttd
+    /// has no way to end a router that lives: start one and share it.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] for settings out of range, [`EngineError::Metrics`] if `registry` has metrics
+    /// of these names already, the other variants if the bus does not come up.
+    pub fn start(config: EngineConfig, registry: &prometheus::Registry) -> Result<Arc<Engine>, EngineError> {
+        Self::start_on(Box::new(rumqttd::Rumqttd), config, registry)
+    }
+
+    fn start_on(
+        carrier: Box<dyn Carrier>,
+        config: EngineConfig,
+        registry: &prometheus::Registry,
+    ) -> Result<Arc<Engine>, EngineError> {
+        config.validate()?;
+        let metrics = Metrics::register(registry)?;
+        let shared = Arc::new(Shared {
+            flow: Flow::new(&config, metrics.clone()),
+            table: Arc::new(Table::new(metrics.subscriptions.clone())),
+            board: Board::new(metrics.probe_round_trip.clone()),
+            metrics,
+            generation: AtomicU64::new(0),
+            seen: std::array::from_fn(|_| AtomicU64::new(0)),
+            activity: (0..config.dispatchers).map(|_| Activity::new()).collect(),
+            config,
+        });
+        let mut watchdog = Watchdog::new(Arc::clone(&shared), carrier);
+        watchdog.open()?;
+        if !shared.board.wait_for_probe(shared.config.probe_deadline) {
+            return Err(EngineError::Unresponsive);
+        }
+        let thread = thread::Builder::new().name("bus-watchdog".into()).spawn(move || watchdog.run())?;
+        Ok(Arc::new(Engine { shared, watchdog: Mutex::new(Some(thread)) }))
+    }
+
+    /// Puts `subscriber` into the table of `key`. When this returns it gets every note that is published
+    /// from then on, and perhaps some that were published shortly before. Dropping the [`Route`] removes it.
+    ///
+    /// Waits for nothing but a short slice of a fan-out on this very key.
+    pub fn subscribe(&self, key: &RouteKey, subscriber: Subscriber) -> Route {
+        self.shared.table.insert(key, subscriber)
+    }
+
+    /// Publishes notes in the order given. Notes of one key are delivered in the order of the calls.
+    ///
+    /// For the store's writer thread, after its commit: it blocks while more than
+    /// [`EngineConfig::pending_bytes`] wait for the dispatchers, so it has no place on a tokio worker.
+    /// After [`Engine::stop`] notes are counted and forgotten.
+    pub fn publish(&self, notes: Vec<Note>) {
+        self.shared.flow.publish(&notes);
+    }
+
+    /// Waits until everything that was published before this call has been offered to its outboxes, for at
+    /// most `deadline`. Returns whether it has.
+    pub fn flush(&self, deadline: Duration) -> bool {
+        self.shared.flow.flush(deadline)
+    }
+
+    /// Stops the bus for good: when this returns, nothing is delivered any more. Call [`Engine::flush`]
+    /// first to get out what was published. The second call does nothing.
+    pub fn stop(&self) {
+        self.shared.generation.fetch_add(1, Ordering::SeqCst);
+        self.shared.flow.stop();
+        self.shared.board.stop();
+        let thread = self.watchdog.lock().take();
+        if let Some(thread) = thread {
+            // A panic of the watchdog was reported by the panic hook, and there is nothing left to stop.
+            let _ = thread.join();
+        }
+    }
+
+    /// How the bus is.
+    pub fn health(&self) -> EngineHealth {
+        let probe = self.shared.board.last_probe();
+        EngineHealth {
+            alive: self.shared.flow.is_attached(),
+            probe_round_trip: probe.map(|(round_trip, _)| round_trip),
+            probe_age: probe.map(|(_, returned)| returned.elapsed()),
+            rebuilds: self.shared.metrics.rebuilds.get(),
+            gaps: self.shared.metrics.gaps.get(),
+        }
+    }
+
+    /// Fault injection: really kills the router thread, with the one packet that does it. Returns false if
+    /// there is no router at the moment. For tests, which show that the watchdog loses nothing.
+    #[doc(hidden)]
+    pub fn kill_router_for_test(&self) -> bool {
+        self.shared.flow.kill_router()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

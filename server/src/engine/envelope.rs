@@ -1,0 +1,189 @@
+//! What a note looks like on the bus: a binary envelope that is written once and sliced when it is read.
+//!
+//! Layout, integers little-endian:
+//!
+//! | offset | bytes | note | probe |
+//! |---|---|---|---|
+//! | 0 | 1 | 1 | 2 |
+//! | 1 | 1 | partition | partition |
+//! | 2 | 8 | sequence in the partition, from 1 | number of the probe round |
+//! | 10 | 8 | the store's event sequence | |
+//! | 18 | 4 | length of the key | |
+//! | 22 | 4 | length of the scopes | |
+//! | 26 | | key, scopes, body to the end | |
+//!
+//! Nothing in it is interpreted by the bus, and it never leaves the process.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::note::Note;
+
+const NOTE: u8 = 1;
+const PROBE: u8 = 2;
+const NOTE_HEADER_BYTES: usize = 26;
+
+/// Size of a probe's envelope.
+pub(super) const PROBE_BYTES: usize = 10;
+
+/// The bytes are no envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("malformed envelope")]
+pub(super) struct Malformed;
+
+/// What came off the bus.
+#[derive(Debug)]
+pub(super) enum Envelope {
+    Note(NoteEnvelope),
+    Probe { partition: u8, round: u64 },
+}
+
+/// A note as it came off the bus. Key and scopes lie in `payload`; `body` is a slice of it that is handed
+/// to the sessions.
+#[derive(Debug)]
+pub(super) struct NoteEnvelope {
+    pub(super) partition: u8,
+    pub(super) sequence: u64,
+    pub(super) seq: u64,
+    pub(super) body: Bytes,
+    payload: Bytes,
+    key: Range<usize>,
+    scopes: Range<usize>,
+}
+
+impl NoteEnvelope {
+    pub(super) fn key(&self) -> &[u8] {
+        &self.payload[self.key.clone()]
+    }
+
+    pub(super) fn scopes(&self) -> &[u8] {
+        &self.payload[self.scopes.clone()]
+    }
+}
+
+/// Writes the envelope of `note`, the `sequence`th of its `partition`.
+pub(super) fn encode_note(partition: u8, sequence: u64, note: &Note) -> Bytes {
+    let key = note.key.as_bytes();
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("keys and scopes are far below 4 GiB");
+    let mut out = Vec::with_capacity(NOTE_HEADER_BYTES + key.len() + note.scopes.len() + note.body.len());
+    out.push(NOTE);
+    out.push(partition);
+    out.extend_from_slice(&sequence.to_le_bytes());
+    out.extend_from_slice(&note.seq.to_le_bytes());
+    out.extend_from_slice(&length(key).to_le_bytes());
+    out.extend_from_slice(&length(&note.scopes).to_le_bytes());
+    out.extend_from_slice(key);
+    out.extend_from_slice(&note.scopes);
+    out.extend_from_slice(&note.body);
+    out.into()
+}
+
+/// Writes the probe of `round` for `partition`.
+pub(super) fn encode_probe(partition: u8, round: u64) -> Bytes {
+    let mut out = Vec::with_capacity(PROBE_BYTES);
+    out.push(PROBE);
+    out.push(partition);
+    out.extend_from_slice(&round.to_le_bytes());
+    out.into()
+}
+
+/// Reads an envelope without copying its content.
+///
+/// # Errors
+/// [`Malformed`] if `payload` is not what the functions above write.
+pub(super) fn decode(payload: Bytes) -> Result<Envelope, Malformed> {
+    match *payload.first().ok_or(Malformed)? {
+        NOTE => decode_note(payload).map(Envelope::Note),
+        PROBE if payload.len() == PROBE_BYTES => {
+            Ok(Envelope::Probe { partition: payload[1], round: u64_at(&payload, 2)? })
+        }
+        _ => Err(Malformed),
+    }
+}
+
+fn decode_note(payload: Bytes) -> Result<NoteEnvelope, Malformed> {
+    let key_bytes = u32_at(&payload, 18)? as usize;
+    let scopes_bytes = u32_at(&payload, 22)? as usize;
+    let key = NOTE_HEADER_BYTES..NOTE_HEADER_BYTES.checked_add(key_bytes).ok_or(Malformed)?;
+    let scopes = key.end..key.end.checked_add(scopes_bytes).ok_or(Malformed)?;
+    if scopes.end > payload.len() {
+        return Err(Malformed);
+    }
+    Ok(NoteEnvelope {
+        partition: payload[1],
+        sequence: u64_at(&payload, 2)?,
+        seq: u64_at(&payload, 10)?,
+        body: payload.slice(scopes.end..),
+        payload,
+        key,
+        scopes,
+    })
+}
+
+fn u64_at(payload: &[u8], offset: usize) -> Result<u64, Malformed> {
+    let bytes = payload.get(offset..offset + 8).ok_or(Malformed)?;
+    Ok(u64::from_le_bytes(bytes.try_into().expect("eight bytes")))
+}
+
+fn u32_at(payload: &[u8], offset: usize) -> Result<u32, Malformed> {
+    let bytes = payload.get(offset..offset + 4).ok_or(Malformed)?;
+    Ok(u32::from_le_bytes(bytes.try_into().expect("four bytes")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::RouteKey;
+
+    fn note(scopes: &'static [u8], body: &'static [u8]) -> Note {
+        Note {
+            key: RouteKey::new("account", "/thngs/1"),
+            scopes: Bytes::from_static(scopes),
+            seq: u64::MAX - 1,
+            body: Bytes::from_static(body),
+        }
+    }
+
+    #[test]
+    fn a_note_comes_out_as_it_went_in() {
+        for (scopes, body) in [(&b"p1,p2"[..], &b"{\"value\":1}"[..]), (b"", b"x"), (b"p", b""), (b"", b"")] {
+            let sent = note(scopes, body);
+            let Ok(Envelope::Note(read)) = decode(encode_note(63, 7, &sent)) else { panic!("no note") };
+            assert_eq!((read.partition, read.sequence, read.seq), (63, 7, u64::MAX - 1));
+            assert_eq!((read.key(), read.scopes(), &read.body[..]), (sent.key.as_bytes(), scopes, body));
+        }
+    }
+
+    #[test]
+    fn the_body_is_a_slice_of_the_envelope_and_no_copy() {
+        let payload = encode_note(0, 1, &note(b"scopes", b"body"));
+        let inside = payload.as_ptr_range();
+        let Ok(Envelope::Note(read)) = decode(payload) else { panic!("no note") };
+        assert!(inside.contains(&read.body.as_ptr()));
+    }
+
+    #[test]
+    fn a_probe_comes_out_as_it_went_in() {
+        let payload = encode_probe(5, 99);
+        assert_eq!(payload.len(), PROBE_BYTES);
+        assert!(matches!(decode(payload), Ok(Envelope::Probe { partition: 5, round: 99 })));
+    }
+
+    #[test]
+    fn every_truncation_within_header_key_and_scopes_is_malformed() {
+        let payload = encode_note(3, 1, &note(b"scopes", b""));
+        for length in 0..payload.len() {
+            assert!(decode(payload.slice(..length)).is_err(), "{length} bytes were read as an envelope");
+        }
+        assert!(decode(encode_probe(1, 1).slice(..9)).is_err());
+        assert!(decode(Bytes::from_static(&[9; 40])).is_err());
+    }
+
+    #[test]
+    fn lengths_beyond_the_payload_are_malformed() {
+        let mut payload = encode_note(3, 1, &note(b"", b"body")).to_vec();
+        payload[18..26].fill(0xFF);
+        assert_eq!(decode(payload.into()).err(), Some(Malformed));
+    }
+}

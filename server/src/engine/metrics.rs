@@ -1,0 +1,86 @@
+//! What the engine counts. Every name begins with `thng_pubsub_engine_`.
+//!
+//! | name | kind | what |
+//! |---|---|---|
+//! | `notes_published_total` | counter | notes accepted by `publish` |
+//! | `deliveries_total` | counter | notes put into outboxes |
+//! | `dropped_total{reason}` | counter | `outbox_full`: deliveries at QoS 0 that did not fit; `stopped`: notes published after the stop |
+//! | `outboxes_overflowed_total` | counter | sessions that must end, because a delivery at QoS 1 did not fit |
+//! | `subscriptions` | gauge | routes in the tables |
+//! | `credit_bytes_in_use` | gauge | bytes on the way between publisher and dispatchers |
+//! | `pending_bytes` | gauge | bytes waiting for credit |
+//! | `gaps_total` | counter | sequence numbers missing when a later one arrived: a defect, alarm on it |
+//! | `duplicates_total` | counter | notes that arrived again and were skipped |
+//! | `malformed_total` | counter | parcels that were no envelope: a defect |
+//! | `rebuilds_total` | counter | buses that died and were replaced |
+//! | `probe_round_trip_seconds` | gauge | of the last complete probe round |
+//! | `dispatch_batch_notes` | histogram | notes that a dispatcher worked off at once |
+
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+};
+
+/// The engine's metrics; cheap to clone. They are counted per batch, never per delivery.
+#[derive(Debug, Clone)]
+pub(super) struct Metrics {
+    pub(super) published: IntCounter,
+    pub(super) delivered: IntCounter,
+    pub(super) dropped_outbox_full: IntCounter,
+    pub(super) dropped_stopped: IntCounter,
+    pub(super) overflowed: IntCounter,
+    pub(super) subscriptions: IntGauge,
+    pub(super) credit_bytes_in_use: IntGauge,
+    pub(super) pending_bytes: IntGauge,
+    pub(super) gaps: IntCounter,
+    pub(super) duplicates: IntCounter,
+    pub(super) malformed: IntCounter,
+    pub(super) rebuilds: IntCounter,
+    pub(super) probe_round_trip: Gauge,
+    pub(super) batch: Histogram,
+}
+
+impl Metrics {
+    /// # Errors
+    /// If one of the names is registered already.
+    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| added(registry, IntCounter::with_opts(opts(name, help))?);
+        let gauge = |name: &str, help: &str| added(registry, IntGauge::with_opts(opts(name, help))?);
+        let dropped = added(
+            registry,
+            IntCounterVec::new(opts("dropped_total", "Notes that were given up, by reason."), &["reason"])?,
+        )?;
+        let batch = HistogramOpts::new("dispatch_batch_notes", "Notes that a dispatcher worked off at once.")
+            .namespace(NAMESPACE)
+            .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]);
+        Ok(Self {
+            published: counter("notes_published_total", "Notes accepted for publishing.")?,
+            delivered: counter("deliveries_total", "Notes put into the outboxes of sessions.")?,
+            dropped_outbox_full: dropped.with_label_values(&["outbox_full"]),
+            dropped_stopped: dropped.with_label_values(&["stopped"]),
+            overflowed: counter("outboxes_overflowed_total", "Sessions that fell behind at QoS 1.")?,
+            subscriptions: gauge("subscriptions", "Routes in the subscription tables.")?,
+            credit_bytes_in_use: gauge("credit_bytes_in_use", "Bytes on the way to the dispatchers.")?,
+            pending_bytes: gauge("pending_bytes", "Bytes waiting for credit.")?,
+            gaps: counter("gaps_total", "Sequence numbers that were missing on the bus.")?,
+            duplicates: counter("duplicates_total", "Notes that arrived again and were skipped.")?,
+            malformed: counter("malformed_total", "Parcels that were no envelope.")?,
+            rebuilds: counter("rebuilds_total", "Buses that died and were replaced.")?,
+            probe_round_trip: added(
+                registry,
+                Gauge::with_opts(opts("probe_round_trip_seconds", "Round trip of the last probe round."))?,
+            )?,
+            batch: added(registry, Histogram::with_opts(batch)?)?,
+        })
+    }
+}
+
+const NAMESPACE: &str = "thng_pubsub_engine";
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace(NAMESPACE)
+}
+
+fn added<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}

@@ -1,0 +1,298 @@
+//! The bounded queue from the dispatchers to one session.
+//!
+//! A dispatcher offers a run of notes under one lock and wakes the session at most once; the session swaps
+//! the whole queue for an empty one and writes everything at once. Neither ever waits for the other.
+//! What a full outbox means is decided per subscription by its quality of service.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::envelope::NoteEnvelope;
+use super::routes::{DeliveryQos, Run, Tally};
+
+/// A note on its way to one session.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The session's name for the subscription, as given in [`super::Subscriber::slot`].
+    pub slot: u32,
+    /// The store's event sequence.
+    pub seq: u64,
+    /// The body of the note, shared with all its receivers.
+    pub body: Bytes,
+}
+
+/// How much an outbox holds. One note always fits an empty outbox, however large it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxLimits {
+    /// Most deliveries.
+    pub messages: usize,
+    /// Most bytes, counting the bodies.
+    pub bytes: usize,
+}
+
+/// What has become of an outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutboxState {
+    /// Deliveries are accepted.
+    Open,
+    /// A delivery at QoS 1 did not fit. Nothing was accepted since; the session must end.
+    Overflowed,
+    /// [`Outbox::close`] was called.
+    Closed,
+}
+
+/// The queue of one session.
+///
+/// The session waits on its `Notify`, which is notified when the queue stops being empty and when the state
+/// changes, and then calls [`Outbox::take`] until it comes back empty.
+pub struct Outbox {
+    queue: Mutex<Queue>,
+    limits: OutboxLimits,
+    dropped: AtomicU64,
+    wake: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    deliveries: Vec<Delivery>,
+    bytes: usize,
+    state: OutboxState,
+}
+
+/// Whether an outbox will want anything more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offered {
+    Kept,
+    Forget,
+}
+
+impl Outbox {
+    /// The capacity that an idle outbox may keep, in deliveries of 48 bytes.
+    const CAPACITY_IDLE: usize = 16;
+
+    /// An empty outbox; it allocates nothing for its queue until something comes.
+    pub fn new(limits: OutboxLimits, wake: Arc<Notify>) -> Arc<Self> {
+        let queue = Queue { deliveries: Vec::new(), bytes: 0, state: OutboxState::Open };
+        Arc::new(Self { queue: Mutex::new(queue), limits, dropped: AtomicU64::new(0), wake })
+    }
+
+    /// Swaps what is queued, in the order of arrival, into `into`, whose content is dropped.
+    ///
+    /// `into` lends its capacity to the queue. A call that finds nothing takes back what is too much of it
+    /// from both, so a session that calls until nothing comes stays thin when it is idle.
+    pub fn take(&self, into: &mut Vec<Delivery>) -> OutboxState {
+        into.clear();
+        let mut queue = self.queue.lock();
+        std::mem::swap(&mut queue.deliveries, into);
+        queue.bytes = 0;
+        let state = queue.state;
+        let spare = if queue.deliveries.capacity() > (4 * into.len()).max(Self::CAPACITY_IDLE) {
+            std::mem::take(&mut queue.deliveries)
+        } else {
+            Vec::new()
+        };
+        drop(queue);
+        drop(spare);
+        if into.is_empty() && into.capacity() > Self::CAPACITY_IDLE {
+            *into = Vec::new();
+        }
+        state
+    }
+
+    /// Ends it: what is queued is dropped, nothing more is accepted, and dispatchers forget it.
+    pub fn close(&self) {
+        let mut queue = self.queue.lock();
+        queue.state = OutboxState::Closed;
+        queue.bytes = 0;
+        let rest = std::mem::take(&mut queue.deliveries);
+        drop(queue);
+        drop(rest);
+        self.wake.notify_one();
+    }
+
+    /// Notes for QoS 0 subscriptions that did not fit, since the beginning.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Offers those notes of `run` whose bit is set in `wanted`.
+    pub(super) fn offer(
+        &self,
+        run: &Run<'_>,
+        wanted: u64,
+        slot: u32,
+        qos: DeliveryQos,
+        tally: &mut Tally,
+    ) -> Offered {
+        let mut queue = self.queue.lock();
+        if queue.state != OutboxState::Open {
+            return Offered::Forget;
+        }
+        let queued_before = queue.deliveries.len();
+        let mut dropped = 0;
+        for note in run.wanted(wanted) {
+            if queue.accept(note, slot, self.limits) {
+                continue;
+            }
+            if qos == DeliveryQos::AtLeastOnce {
+                queue.state = OutboxState::Overflowed;
+                break;
+            }
+            dropped += 1;
+        }
+        let queued = queue.deliveries.len();
+        let overflowed = queue.state == OutboxState::Overflowed;
+        drop(queue);
+        if (queued_before == 0 && queued > 0) || overflowed {
+            self.wake.notify_one();
+        }
+        if dropped > 0 {
+            self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        }
+        tally.delivered += (queued - queued_before) as u64;
+        tally.dropped += dropped;
+        tally.overflowed += u64::from(overflowed);
+        if overflowed { Offered::Forget } else { Offered::Kept }
+    }
+}
+
+impl Queue {
+    fn accept(&mut self, note: &NoteEnvelope, slot: u32, limits: OutboxLimits) -> bool {
+        let bytes = self.bytes + note.body.len();
+        let fits = self.deliveries.len() < limits.messages && bytes <= limits.bytes;
+        if !fits && !self.deliveries.is_empty() {
+            return false;
+        }
+        self.bytes = bytes;
+        self.deliveries.push(Delivery { slot, seq: note.seq, body: note.body.clone() });
+        true
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queue = self.queue.lock();
+        f.debug_struct("Outbox")
+            .field("state", &queue.state)
+            .field("queued", &queue.deliveries.len())
+            .field("dropped", &self.dropped)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::envelope::{self, Envelope};
+    use crate::engine::{Note, RouteKey};
+
+    fn notes(bodies: &[usize]) -> Vec<NoteEnvelope> {
+        let key = RouteKey::new("account", "/thngs");
+        let envelope = |(seq, bytes): (u64, &usize)| {
+            let body = Bytes::from(vec![b'x'; *bytes]);
+            let note = Note { key: key.clone(), scopes: Bytes::new(), seq, body };
+            match envelope::decode(envelope::encode_note(0, seq, &note)) {
+                Ok(Envelope::Note(note)) => note,
+                other => panic!("{other:?}"),
+            }
+        };
+        (1..).zip(bodies).map(envelope).collect()
+    }
+
+    /// Offers notes with bodies of these sizes, with sequences from 1.
+    fn offer(outbox: &Outbox, bodies: &[usize], qos: DeliveryQos) -> (Offered, Tally) {
+        let (notes, mut tally) = (notes(bodies), Tally::default());
+        let members: Vec<(u64, u8)> = (0..notes.len() as u8).map(|position| (0, position)).collect();
+        let run = Run { notes: &notes, members: &members };
+        (outbox.offer(&run, u64::MAX, 0, qos, &mut tally), tally)
+    }
+
+    fn taken(outbox: &Outbox) -> (Vec<u64>, OutboxState) {
+        let mut batch = Vec::new();
+        let state = outbox.take(&mut batch);
+        (batch.iter().map(|delivery| delivery.seq).collect(), state)
+    }
+
+    fn outbox(messages: usize, bytes: usize) -> Arc<Outbox> {
+        Outbox::new(OutboxLimits { messages, bytes }, Arc::new(Notify::new()))
+    }
+
+    #[test]
+    fn at_qos_0_what_does_not_fit_is_dropped_and_what_does_is_kept() {
+        let outbox = outbox(10, 100);
+        let (offered, tally) = offer(&outbox, &[60, 60, 40, 1], DeliveryQos::AtMostOnce);
+        assert_eq!((offered, tally.delivered, tally.dropped), (Offered::Kept, 2, 2));
+        assert_eq!((taken(&outbox), outbox.dropped()), ((vec![1, 3], OutboxState::Open), 2));
+        assert_eq!(offer(&outbox, &[60], DeliveryQos::AtMostOnce).1.delivered, 1, "room again");
+    }
+
+    #[test]
+    fn at_qos_1_the_first_that_does_not_fit_ends_the_outbox() {
+        let outbox = outbox(2, 100);
+        let (offered, tally) = offer(&outbox, &[1, 1, 1, 1], DeliveryQos::AtLeastOnce);
+        assert_eq!((offered, tally.delivered, tally.overflowed), (Offered::Forget, 2, 1));
+        assert_eq!(taken(&outbox), (vec![1, 2], OutboxState::Overflowed));
+        let (offered, tally) = offer(&outbox, &[1], DeliveryQos::AtMostOnce);
+        assert_eq!((offered, tally.delivered, tally.overflowed), (Offered::Forget, 0, 0));
+        assert_eq!(taken(&outbox), (vec![], OutboxState::Overflowed));
+    }
+
+    #[test]
+    fn an_empty_outbox_takes_a_note_that_is_larger_than_its_limit() {
+        let outbox = outbox(10, 100);
+        let (_, tally) = offer(&outbox, &[5000, 1], DeliveryQos::AtMostOnce);
+        assert_eq!((tally.delivered, tally.dropped), (1, 1));
+        assert_eq!(taken(&outbox).0, vec![1]);
+    }
+
+    #[test]
+    fn the_session_is_woken_when_the_queue_stops_being_empty_and_not_again() {
+        let wake = Arc::new(Notify::new());
+        let outbox = Outbox::new(OutboxLimits { messages: 100, bytes: 1000 }, Arc::clone(&wake));
+        let is_woken = || {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            std::pin::pin!(wake.notified()).as_mut().poll(&mut context).is_ready()
+        };
+        assert!(!is_woken());
+        offer(&outbox, &[1, 1], DeliveryQos::AtMostOnce);
+        assert!(is_woken());
+        offer(&outbox, &[1], DeliveryQos::AtMostOnce);
+        assert!(!is_woken(), "it was told before and has not looked yet");
+        taken(&outbox);
+        offer(&outbox, &[1], DeliveryQos::AtMostOnce);
+        assert!(is_woken());
+        outbox.close();
+        assert!(is_woken());
+    }
+
+    #[test]
+    fn closing_drops_what_is_queued_and_refuses_more() {
+        let outbox = outbox(10, 100);
+        offer(&outbox, &[1, 1], DeliveryQos::AtLeastOnce);
+        outbox.close();
+        assert_eq!(offer(&outbox, &[1], DeliveryQos::AtLeastOnce).0, Offered::Forget);
+        assert_eq!(taken(&outbox), (vec![], OutboxState::Closed));
+    }
+
+    #[test]
+    fn an_idle_outbox_stays_thin() {
+        assert!(size_of::<Outbox>() <= 96, "{}", size_of::<Outbox>());
+        assert_eq!(size_of::<Delivery>(), 48);
+        let outbox = outbox(1000, 100_000);
+        let mut batch = Vec::new();
+        assert_eq!(outbox.queue.lock().deliveries.capacity(), 0);
+        for _ in 0..3 {
+            offer(&outbox, &[1; 64], DeliveryQos::AtMostOnce);
+            outbox.take(&mut batch);
+            assert_eq!(batch.len(), 64);
+        }
+        outbox.take(&mut batch);
+        let kept = batch.capacity() + outbox.queue.lock().deliveries.capacity();
+        assert!(kept <= 2 * Outbox::CAPACITY_IDLE, "{kept} deliveries are kept for nothing");
+    }
+}

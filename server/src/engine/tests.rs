@@ -1,0 +1,136 @@
+//! Tests of the whole engine, on the real rumqttd unless a fault is easier to stage otherwise.
+//!
+//! Here is the rig; what is shown lies in `delivery`, `pressure` and `faults`.
+
+mod delivery;
+mod faults;
+mod pressure;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use prometheus::Registry;
+use tokio::sync::Notify;
+
+use super::bus::{Bus, BusError, BusSender, Carrier, Parcel};
+use super::*;
+
+/// Long enough for a debug build on a busy machine; a test that meets it has failed.
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(super) const UNLIMITED: OutboxLimits = OutboxLimits { messages: usize::MAX, bytes: usize::MAX };
+
+/// Little of everything, so that credits, segments and pending bounds are met all the time.
+pub(super) fn tight() -> EngineConfig {
+    EngineConfig {
+        segment_bytes: 16 << 10,
+        segment_count: 2,
+        credit_bytes: 16 << 10,
+        pending_bytes: 64 << 10,
+        ..EngineConfig::default()
+    }
+}
+
+pub(super) fn start(config: EngineConfig) -> Arc<Engine> {
+    Engine::start(config, &Registry::new()).unwrap()
+}
+
+pub(super) fn key(number: usize) -> RouteKey {
+    RouteKey::new("account", &format!("/thngs/{number}/properties"))
+}
+
+pub(super) fn note(key: &RouteKey, seq: u64) -> Note {
+    Note { key: key.clone(), scopes: Bytes::new(), seq, body: Bytes::from(format!("{{\"value\":{seq}}}")) }
+}
+
+/// A session that is looked into when the test wants to.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) wake: Arc<Notify>,
+    pub(super) received: Vec<Delivery>,
+}
+
+impl Session {
+    pub(super) fn new(limits: OutboxLimits) -> Self {
+        let wake = Arc::new(Notify::new());
+        Self { outbox: Outbox::new(limits, Arc::clone(&wake)), wake, received: Vec::new() }
+    }
+
+    pub(super) fn subscriber(&self, slot: u32, qos: DeliveryQos) -> Subscriber {
+        Subscriber { outbox: Arc::clone(&self.outbox), slot, qos, predicate: None }
+    }
+
+    /// Moves what is in the outbox to `received`.
+    pub(super) fn take(&mut self) -> OutboxState {
+        let mut batch = Vec::new();
+        let state = self.outbox.take(&mut batch);
+        self.received.append(&mut batch);
+        state
+    }
+
+    /// The sequences received, by slot, in order of arrival.
+    pub(super) fn by_slot(&self) -> HashMap<u32, Vec<u64>> {
+        let mut slots: HashMap<u32, Vec<u64>> = HashMap::new();
+        for delivery in &self.received {
+            slots.entry(delivery.slot).or_default().push(delivery.seq);
+        }
+        slots
+    }
+}
+
+/// Waits until `condition` holds.
+pub(super) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::yield_now();
+    }
+}
+
+/// What is done to each batch before it goes onto the bus.
+pub(super) type Tamper = Arc<Mutex<dyn FnMut(&mut Vec<Parcel>) + Send>>;
+
+/// A carrier with a fault: it changes what is sent, or refuses to build a bus while `closed`.
+pub(super) struct Faulty {
+    pub(super) carrier: Box<dyn Carrier>,
+    pub(super) tamper: Tamper,
+    pub(super) closed: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Faulty {
+    pub(super) fn tampering(
+        carrier: Box<dyn Carrier>,
+        tamper: impl FnMut(&mut Vec<Parcel>) + Send + 'static,
+    ) -> Self {
+        Self { carrier, tamper: Arc::new(Mutex::new(tamper)), closed: Arc::default() }
+    }
+}
+
+impl Carrier for Faulty {
+    fn open(&mut self, config: &EngineConfig) -> Result<Bus, BusError> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(BusError("closed by the test".into()));
+        }
+        let Bus { sender, receivers } = self.carrier.open(config)?;
+        Ok(Bus { sender: Box::new(FaultySender { sender, tamper: Arc::clone(&self.tamper) }), receivers })
+    }
+}
+
+struct FaultySender {
+    sender: Box<dyn BusSender>,
+    tamper: Tamper,
+}
+
+impl BusSender for FaultySender {
+    fn send(&mut self, batch: &mut Vec<Parcel>) {
+        (self.tamper.lock())(batch);
+        self.sender.send(batch);
+    }
+
+    fn kill(&mut self) {
+        self.sender.kill();
+    }
+}
