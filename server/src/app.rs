@@ -1,0 +1,206 @@
+//! The putting together: opens the store, starts the engine, the gateway and the listeners, and takes them down again in
+//! the order in which nothing is lost.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::{
+    clock::Clock,
+    config::{Config, Durability, Listen},
+    defaults,
+    edge::{self, Context, Limits, accept::Acceptor, mqtt},
+    engine::{Engine, EngineConfig, OutboxLimits},
+    gateway::Gateway,
+    metrics::Metrics,
+    store::{self, SqliteStore},
+};
+
+mod first_start;
+
+/// Runs the server until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// Whatever keeps it from starting, in a sentence that says what to do.
+pub fn serve(config: Config) -> anyhow::Result<()> {
+    config.check()?;
+    start_log(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("edge")
+        .build()
+        .context("the runtime could not be started")?;
+    let running = runtime.block_on(Running::start(&config))?;
+    announce_ready(&running)?;
+    runtime.block_on(async {
+        stop_signal().await?;
+        tracing::info!("stopping: no new connections, finishing what was accepted");
+        running.stop().await;
+        anyhow::Ok(())
+    })?;
+    // What still blocks a thread now must not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn start_log(filter: &str) -> anyhow::Result<()> {
+    // The router's own spans cost more than its messages; the engine logs what matters.
+    let filter = EnvFilter::try_new(filter)
+        .with_context(|| format!("--log {filter}: not a filter such as `info` or `info,thng_pubsub_server=debug`"))?
+        .add_directive("rumqttd=off".parse().expect("a valid directive"));
+    let colours = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    Ok(())
+}
+
+/// The one line on standard output: scripts wait for it and read the ports from it.
+fn announce_ready(running: &Running) -> anyhow::Result<()> {
+    let mut line = String::from("ready");
+    for (name, address) in &running.addresses {
+        line.push_str(&format!(" {name}={address}"));
+    }
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("standard output is closed")
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// A server that serves.
+struct Running {
+    addresses: Vec<(&'static str, SocketAddr)>,
+    context: Arc<Context>,
+    engine: Arc<Engine>,
+    writer: std::thread::JoinHandle<()>,
+    acceptor: Acceptor,
+}
+
+impl Running {
+    async fn start(config: &Config) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);
+        let durability = match config.durability {
+            Durability::Full => store::Durability::Full,
+            Durability::Normal => store::Durability::Normal,
+        };
+        let (read_store, mut write_store) = SqliteStore::open(&config.data, durability, config.store_readers)?;
+        let clock = Clock::System;
+        first_start::ensure_operator(config, &*read_store, &mut *write_store, &clock)?;
+        let engine_config = EngineConfig { dispatchers: config.dispatchers, ..EngineConfig::default() };
+        let engine = Engine::start(engine_config, &metrics.registry).context("the notification bus did not start")?;
+        let (gateway, writer) = Gateway::start(
+            read_store,
+            write_store,
+            Arc::clone(&engine),
+            clock,
+            Arc::clone(&metrics),
+            config.write_queue_bytes_max,
+        )
+        .context("the writer could not be started")?;
+        let acceptor = Acceptor {
+            room: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            metrics: Arc::clone(&metrics),
+        };
+        let context = Arc::new(Context {
+            gateway,
+            metrics,
+            limits: limits(config),
+            mqtt_sessions: mqtt::Sessions::default(),
+        });
+        let mut running = Self { addresses: Vec::new(), context, engine, writer, acceptor };
+        running.listen(config).await?;
+        Ok(running)
+    }
+
+    async fn listen(&mut self, config: &Config) -> anyhow::Result<()> {
+        // Both are bound before either serves: a port that is taken stops the start before anybody was let in.
+        let http = bind("http", config.http).await?;
+        let mqtt = bind("mqtt", config.mqtt).await?;
+        for (name, listener) in [("http", &http), ("mqtt", &mqtt)] {
+            if let Some(listener) = listener {
+                self.addresses.push((name, listener.local_addr().context("a bound socket has an address")?));
+            }
+        }
+        let stop = &self.acceptor.stop;
+        if let Some(listener) = http {
+            let router = edge::http::router(Arc::clone(&self.context));
+            let (context, stop) = (Arc::clone(&self.context), stop.clone());
+            let serve = move |stream, peer| {
+                edge::http::serve(Arc::clone(&context), router.clone(), stream, peer, stop.clone())
+            };
+            tokio::spawn(self.acceptor.clone().run(listener, "http", serve));
+        }
+        if let Some(listener) = mqtt {
+            let (context, stop) = (Arc::clone(&self.context), stop.clone());
+            let serve = move |stream, peer| {
+                mqtt::serve(Arc::clone(&context), mqtt::ByteStream(stream), "mqtt", peer, stop.clone())
+            };
+            tokio::spawn(self.acceptor.clone().run(listener, "mqtt", serve));
+        }
+        Ok(())
+    }
+
+    /// Ends it: first the doors, then the connections, then the writer, then the bus.
+    async fn stop(self) {
+        self.acceptor.stop.cancel();
+        self.acceptor.tasks.close();
+        let limit = Duration::from_secs(defaults::STOP_TIMEOUT_S);
+        if tokio::time::timeout(limit, self.acceptor.tasks.wait()).await.is_err() {
+            tracing::warn!(connections = self.acceptor.tasks.len(), "some connections did not end in time");
+        }
+        // With the last reference to the gateway the writer's queue closes; it finishes what is in it.
+        drop(self.context);
+        let (writer, engine) = (self.writer, self.engine);
+        let finished = tokio::task::spawn_blocking(move || {
+            let _ = writer.join();
+            engine.stop();
+        });
+        if tokio::time::timeout(Duration::from_millis(500), finished).await.is_err() {
+            tracing::warn!("the writer did not finish in time; what was answered is on disk");
+        }
+    }
+}
+
+async fn bind(name: &str, listen: Listen) -> anyhow::Result<Option<TcpListener>> {
+    match listen {
+        Listen::Off => Ok(None),
+        Listen::At(address) => TcpListener::bind(address).await.map(Some).with_context(|| {
+            format!("cannot listen on --{name} {address}; is another program there? Choose another port, or 0 for any")
+        }),
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        connect_timeout: Duration::from_secs(config.connect_timeout_s),
+        body_timeout: Duration::from_secs(config.body_timeout_s),
+        websocket_ping: Duration::from_secs(config.websocket_ping_s),
+        initial_state_delay: Duration::from_millis(config.initial_state_delay_ms),
+        message_bytes_max: config.message_bytes_max,
+        body_bytes_max: config.body_bytes_max,
+        subscriptions_max: config.subscriptions_max,
+        publishes_in_flight_max: config.publishes_in_flight_max,
+        deliveries_in_flight_max: config.deliveries_in_flight_max,
+        outbox: OutboxLimits { messages: config.outbox_messages_max, bytes: config.outbox_bytes_max },
+        refused_publish: config.refused_publish,
+    }
+}

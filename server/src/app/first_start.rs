@@ -1,0 +1,86 @@
+//! The first start on an empty folder: an account, its operator, and the key that opens everything.
+
+use std::{fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+
+use anyhow::Context as _;
+use thng_pubsub_protocol::id::Id;
+
+use crate::{
+    auth::keys,
+    clock::Clock,
+    config::Config,
+    store::{Actor, KeyRecord, OperatorRecord, ReadStore, WriteStore},
+};
+
+/// Where a key that was made here is written to, readable by the owner only.
+const KEY_FILE: &str = "operator.key";
+
+/// Makes sure that there is an operator who can get in.
+pub(super) fn ensure_operator(
+    config: &Config,
+    read: &dyn ReadStore,
+    write: &mut dyn WriteStore,
+    clock: &Clock,
+) -> anyhow::Result<()> {
+    if read.has_keys()? {
+        warn_about_other_key(config, read)?;
+        return Ok(());
+    }
+    let key = match &config.operator_key {
+        Some(key) => key.reveal().to_owned(),
+        None => make_key(&config.data)?,
+    };
+    let now_ms = clock.now_ms();
+    let (account, id) = (Id::generate(random_byte), Id::generate(random_byte));
+    let operator = OperatorRecord {
+        id,
+        account,
+        email: "operator@localhost".into(),
+        first_name: "First".into(),
+        last_name: "Operator".into(),
+        created_at_ms: now_ms,
+        updated_at_ms: now_ms,
+    };
+    let key = KeyRecord { hash: keys::hash(&key)?, account, actor: Actor::Operator(id), created_at_ms: now_ms };
+    write.begin()?;
+    write.add_operator(&operator, &key)?;
+    write.commit()?;
+    tracing::info!(account.id = %account, operator.id = %id, "first start: an account and its operator were made");
+    Ok(())
+}
+
+/// A key on the command line that is not in the database would otherwise fail every call without a hint.
+fn warn_about_other_key(config: &Config, read: &dyn ReadStore) -> anyhow::Result<()> {
+    if let Some(key) = &config.operator_key
+        && read.key(&keys::hash(key.reveal())?)?.is_none()
+    {
+        tracing::warn!(
+            "--operator-key counts on the first start only, and this folder was used before with another key: \
+             the given one does not open anything"
+        );
+    }
+    Ok(())
+}
+
+/// Makes a key and writes it down before it is used, so that it is never lost.
+fn make_key(data: &Path) -> anyhow::Result<String> {
+    let key = keys::generate(random_byte);
+    let path = data.join(KEY_FILE);
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| writeln!(file, "{key}").and_then(|()| file.sync_all()));
+    written.with_context(|| format!("cannot write the operator's key to {}", path.display()))?;
+    tracing::info!(file = %path.display(), "the operator's API key was written");
+    Ok(key)
+}
+
+/// A byte of the operating system's randomness.
+fn random_byte() -> u8 {
+    let mut byte = [0];
+    getrandom::fill(&mut byte).expect("the operating system has a source of randomness");
+    byte[0]
+}

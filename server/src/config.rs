@@ -1,0 +1,249 @@
+//! The settings: what the command line and the environment say, read once at the start.
+//!
+//! One name, spelled `--http` on the command line and `THNG_PUBSUB_HTTP` in the environment; the command line wins.
+//! Nobody else reads the environment. Nothing secret is printed by `Debug`.
+
+use std::{
+    fmt,
+    net::{SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::{auth::keys, defaults};
+
+/// A Pub/Sub broker for the digital identities of physical things.
+#[derive(Debug, Parser)]
+#[command(name = "thng-pubsub-server", version, about)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can be asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server until SIGTERM or Ctrl-C.
+    Serve(Box<Config>),
+}
+
+/// An address to listen on, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// Do not listen.
+    Off,
+    /// Listen here; port 0 lets the system choose.
+    At(SocketAddr),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.to_socket_addrs()
+            .ok()
+            .and_then(|mut addresses| addresses.next())
+            .map(Self::At)
+            .ok_or_else(|| "an address is HOST:PORT, such as 127.0.0.1:8080 or [::]:8080, or `off`".into())
+    }
+}
+
+/// An operator's API key, as it was given at the start. Never printed.
+#[derive(Clone)]
+pub struct OperatorKey(String);
+
+impl OperatorKey {
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for OperatorKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("<key>")
+    }
+}
+
+impl FromStr for OperatorKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        keys::hash(text).map_err(|error| error.to_string())?;
+        Ok(Self(text.into()))
+    }
+}
+
+/// When a write counts as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Durability {
+    /// When it is on the disk. Survives a power failure.
+    Full,
+    /// When the operating system has it. Survives a crash of the server; a power failure may cost the last moments.
+    Normal,
+}
+
+/// What happens to a QoS 1 publish that is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RefusedPublish {
+    /// The connection is closed without PUBACK: the client learns that it was not stored.
+    Close,
+    /// It is acknowledged and forgotten: for clients that would send it again for ever.
+    Ack,
+}
+
+/// The settings of `serve`.
+#[derive(Debug, Parser)]
+pub struct Config {
+    /// Where to serve REST, native WebSocket, MQTT over WebSocket (/mqtt), the SDK and health: HOST:PORT or `off`.
+    #[arg(long, env = "THNG_PUBSUB_HTTP", default_value = defaults::HTTP)]
+    pub http: Listen,
+
+    /// Where to serve MQTT over TCP: HOST:PORT or `off`.
+    #[arg(long, env = "THNG_PUBSUB_MQTT", default_value = defaults::MQTT)]
+    pub mqtt: Listen,
+
+    /// Where to serve HTTPS and WSS. This version has no TLS of its own: only `off` is taken.
+    #[arg(long, env = "THNG_PUBSUB_HTTPS", default_value = "off")]
+    pub https: Listen,
+
+    /// Where to serve MQTT over TLS. This version has no TLS of its own: only `off` is taken.
+    #[arg(long, env = "THNG_PUBSUB_MQTTS", default_value = "off")]
+    pub mqtts: Listen,
+
+    /// The certificate chain for the TLS listeners, a PEM file.
+    #[arg(long, env = "THNG_PUBSUB_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The private key for the TLS listeners, a PEM file.
+    #[arg(long, env = "THNG_PUBSUB_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// The folder of the database and of `operator.key`; it is made where it is missing.
+    #[arg(long, env = "THNG_PUBSUB_DATA", value_name = "DIR", default_value = defaults::DATA)]
+    pub data: PathBuf,
+
+    /// The operator's API key for the first start on an empty folder: 80 letters and digits. Without it one is made
+    /// and written to `operator.key`.
+    #[arg(long, env = "THNG_PUBSUB_OPERATOR_KEY", value_name = "KEY", hide_env_values = true)]
+    pub operator_key: Option<OperatorKey>,
+
+    /// What to log, to standard error: error, warn, info, debug, trace, also per module (`info,tower=warn`).
+    #[arg(long, env = "THNG_PUBSUB_LOG", value_name = "FILTER", default_value = defaults::LOG)]
+    pub log: String,
+
+    /// When a write counts as stored.
+    #[arg(long, env = "THNG_PUBSUB_DURABILITY", value_enum, default_value = "full")]
+    pub durability: Durability,
+
+    /// What happens to a QoS 1 publish that is refused.
+    #[arg(long, env = "THNG_PUBSUB_REFUSED_PUBLISH", value_enum, default_value = "close")]
+    pub refused_publish: RefusedPublish,
+
+    /// Milliseconds between SUBACK and the initial state (`pubStates=1`).
+    #[arg(long, env = "THNG_PUBSUB_INITIAL_STATE_DELAY_MS", value_name = "MS", default_value_t = defaults::INITIAL_STATE_DELAY_MS)]
+    pub initial_state_delay_ms: u64,
+
+    /// Seconds that a new connection has for its MQTT CONNECT, or for the head of an HTTP request.
+    #[arg(long, env = "THNG_PUBSUB_CONNECT_TIMEOUT_S", value_name = "S", default_value_t = defaults::CONNECT_TIMEOUT_S,
+          value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub connect_timeout_s: u64,
+
+    /// Seconds that the body of an HTTP request may take.
+    #[arg(long, env = "THNG_PUBSUB_BODY_TIMEOUT_S", value_name = "S", default_value_t = defaults::BODY_TIMEOUT_S,
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub body_timeout_s: u64,
+
+    /// Seconds of silence on a native WebSocket before it is pinged, and again before it is closed.
+    #[arg(long, env = "THNG_PUBSUB_WEBSOCKET_PING_S", value_name = "S", default_value_t = defaults::WEBSOCKET_PING_S,
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub websocket_ping_s: u64,
+
+    /// Connections of all protocols together.
+    #[arg(long, env = "THNG_PUBSUB_CONNECTIONS_MAX", value_name = "N", default_value_t = defaults::CONNECTIONS_MAX)]
+    pub connections_max: usize,
+
+    /// Bytes of one MQTT packet or WebSocket message.
+    #[arg(long, env = "THNG_PUBSUB_MESSAGE_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::MESSAGE_BYTES_MAX)]
+    pub message_bytes_max: usize,
+
+    /// Bytes of the body of an HTTP request; at most 1 MiB, the largest notification that the bus carries.
+    #[arg(long, env = "THNG_PUBSUB_BODY_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::BODY_BYTES_MAX)]
+    pub body_bytes_max: usize,
+
+    /// Subscriptions of one MQTT session.
+    #[arg(long, env = "THNG_PUBSUB_SUBSCRIPTIONS_MAX", value_name = "N", default_value_t = defaults::SUBSCRIPTIONS_MAX)]
+    pub subscriptions_max: usize,
+
+    /// Publishes of one connection that may wait for their commit; reading stops beyond it.
+    #[arg(long, env = "THNG_PUBSUB_PUBLISHES_IN_FLIGHT_MAX", value_name = "N", default_value_t = defaults::PUBLISHES_IN_FLIGHT_MAX)]
+    pub publishes_in_flight_max: usize,
+
+    /// QoS 1 messages that a client may leave unacknowledged before more are held back.
+    #[arg(long, env = "THNG_PUBSUB_DELIVERIES_IN_FLIGHT_MAX", value_name = "N", default_value_t = defaults::DELIVERIES_IN_FLIGHT_MAX)]
+    pub deliveries_in_flight_max: usize,
+
+    /// Messages that may wait for one connection: beyond it QoS 0 is dropped and a QoS 1 session is ended.
+    #[arg(long, env = "THNG_PUBSUB_OUTBOX_MESSAGES_MAX", value_name = "N", default_value_t = defaults::OUTBOX_MESSAGES_MAX)]
+    pub outbox_messages_max: usize,
+
+    /// Bytes that may wait for one connection.
+    #[arg(long, env = "THNG_PUBSUB_OUTBOX_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::OUTBOX_BYTES_MAX)]
+    pub outbox_bytes_max: usize,
+
+    /// Bytes of writes that may wait for their commit, of all connections together.
+    #[arg(long, env = "THNG_PUBSUB_WRITE_QUEUE_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::WRITE_QUEUE_BYTES_MAX)]
+    pub write_queue_bytes_max: usize,
+
+    /// Connections to the database that read.
+    #[arg(long, env = "THNG_PUBSUB_STORE_READERS", value_name = "N", default_value_t = defaults::STORE_READERS)]
+    pub store_readers: usize,
+
+    /// Threads that carry notifications from the bus to the sessions.
+    #[arg(long, env = "THNG_PUBSUB_DISPATCHERS", value_name = "N", default_value_t = defaults::DISPATCHERS)]
+    pub dispatchers: usize,
+}
+
+impl Config {
+    /// Checks what one flag alone cannot know.
+    ///
+    /// # Errors
+    /// A sentence that says which setting is impossible and what to do.
+    pub fn check(&self) -> anyhow::Result<()> {
+        for (name, listen) in [("https", self.https), ("mqtts", self.mqtts)] {
+            anyhow::ensure!(
+                listen == Listen::Off,
+                "--{name}: this version has no TLS of its own; leave it `off` and put a TLS proxy in front"
+            );
+        }
+        anyhow::ensure!(
+            self.http != Listen::Off || self.mqtt != Listen::Off,
+            "--http and --mqtt are both `off`: there is nothing to serve"
+        );
+        let sizes = [
+            ("connections-max", self.connections_max, 1, usize::MAX),
+            ("message-bytes-max", self.message_bytes_max, 128, defaults::BODY_BYTES_MAX),
+            ("body-bytes-max", self.body_bytes_max, 128, defaults::BODY_BYTES_MAX),
+            ("subscriptions-max", self.subscriptions_max, 1, 1_000_000),
+            ("publishes-in-flight-max", self.publishes_in_flight_max, 1, 60_000),
+            ("deliveries-in-flight-max", self.deliveries_in_flight_max, 1, 60_000),
+            ("outbox-messages-max", self.outbox_messages_max, 1, usize::MAX),
+            ("outbox-bytes-max", self.outbox_bytes_max, 1024, usize::MAX),
+            ("write-queue-bytes-max", self.write_queue_bytes_max, 2 * defaults::BODY_BYTES_MAX, usize::MAX),
+            ("store-readers", self.store_readers, 1, 256),
+            ("dispatchers", self.dispatchers, 1, 32),
+        ];
+        for (name, value, least, most) in sizes {
+            anyhow::ensure!(
+                (least..=most).contains(&value),
+                "--{name} is {value}; it can be {least} to {most}"
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! Every default, with its unit and its reason. A setting of the same name overrides it.
+
+/// Where REST, WebSocket, the SDK and health are served.
+pub(crate) const HTTP: &str = "127.0.0.1:8080";
+
+/// Where MQTT over TCP is served.
+pub(crate) const MQTT: &str = "127.0.0.1:1883";
+
+/// The folder of the database and the operator's key.
+pub(crate) const DATA: &str = "./data";
+
+/// What is logged.
+pub(crate) const LOG: &str = "info";
+
+/// Milliseconds between SUBACK and the initial state (`pubStates`). Existing clients register their handler only when
+/// the SUBACK is processed, and lose a message that comes in the same TCP segment; 20 ms later it is safe.
+pub(crate) const INITIAL_STATE_DELAY_MS: u64 = 25;
+
+/// Seconds that a new connection has for its MQTT CONNECT, or for the head of an HTTP request.
+pub(crate) const CONNECT_TIMEOUT_S: u64 = 10;
+
+/// Seconds that the body of an HTTP request may take.
+pub(crate) const BODY_TIMEOUT_S: u64 = 30;
+
+/// Seconds without a byte from a native WebSocket before it is pinged, and again before it is closed. Proxies close
+/// what is silent for a minute.
+pub(crate) const WEBSOCKET_PING_S: u64 = 30;
+
+/// Seconds of MQTT keep alive that are honoured at the most; the product description's number.
+pub(crate) const KEEP_ALIVE_S_MAX: u16 = 120;
+
+/// Connections of all protocols together. An idle one takes a few KiB; file descriptors run out first, so raise
+/// `ulimit -n` with it.
+pub(crate) const CONNECTIONS_MAX: usize = 100_000;
+
+/// Bytes of one MQTT packet or one WebSocket message.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+
+/// Bytes of an HTTP request's body.
+pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Subscriptions of one MQTT session.
+pub(crate) const SUBSCRIPTIONS_MAX: usize = 10_000;
+
+/// Publishes of one connection that may wait for their commit. Reading stops beyond it. It is also what one
+/// connection can bring into one commit, so it bounds a single publisher's throughput.
+pub(crate) const PUBLISHES_IN_FLIGHT_MAX: usize = 256;
+
+/// QoS 1 messages that a client may leave unacknowledged before more are held back.
+pub(crate) const DELIVERIES_IN_FLIGHT_MAX: usize = 256;
+
+/// Messages that may wait for one connection. Beyond it QoS 0 messages are dropped and a QoS 1 session is ended.
+pub(crate) const OUTBOX_MESSAGES_MAX: usize = 10_000;
+
+/// Bytes that may wait for one connection; the same consequences.
+pub(crate) const OUTBOX_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes of operations that may wait for their commit, of all connections together. Callers wait beyond it.
+pub(crate) const WRITE_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Connections to the database that read.
+pub(crate) const STORE_READERS: usize = 4;
+
+/// Threads that carry notifications from the bus to the sessions.
+pub(crate) const DISPATCHERS: usize = 2;
+
+/// Seconds from SIGTERM to the end, whatever still runs.
+pub(crate) const STOP_TIMEOUT_S: u64 = 9;

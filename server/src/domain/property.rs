@@ -1,0 +1,57 @@
+//! Property values: stored with the time that they speak of and the time that they arrived.
+
+use std::sync::Arc;
+
+use thng_pubsub_protocol::{
+    id::{Id, PropertyKey},
+    payload::{PropertyUpdate, PropertyWrite},
+};
+
+use super::{Applied, Event, OperationError, Outcome};
+use crate::store::{PropertyOwner, ResourceHead, TimestampMs, WriteStore};
+
+/// The owner's head, if it is there and of this account.
+fn owner_head(
+    store: &mut dyn WriteStore,
+    account: Id,
+    owner: PropertyOwner,
+) -> Result<Arc<ResourceHead>, OperationError> {
+    store.head(owner.id())?.filter(|head| head.account == account).ok_or(OperationError::NotFound)
+}
+
+pub(super) fn update(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    account: Id,
+    owner: PropertyOwner,
+    writes: &[PropertyWrite],
+) -> Result<Applied, OperationError> {
+    let head = owner_head(store, account, owner)?;
+    let updates: Arc<[PropertyUpdate]> = stamp(writes, now_ms).collect();
+    let seq = store.append_properties(account, owner, &updates)?;
+    let event = Event::PropertiesUpdated { seq, head, owner, updates: Arc::clone(&updates) };
+    Ok(Applied { outcome: Outcome::Properties(updates), events: vec![event] })
+}
+
+/// Values without a timestamp of their own get the time of arrival, the same for the whole request.
+pub(super) fn stamp(writes: &[PropertyWrite], now_ms: TimestampMs) -> impl Iterator<Item = PropertyUpdate> {
+    writes.iter().map(move |write| PropertyUpdate {
+        key: write.key.clone(),
+        value: write.value.clone(),
+        timestamp_ms: write.timestamp_ms.unwrap_or(now_ms),
+        created_at_ms: now_ms,
+    })
+}
+
+/// Forgets values. Nobody is notified: a topic tells of values, and there is none to tell.
+pub(super) fn delete(
+    store: &mut dyn WriteStore,
+    account: Id,
+    owner: PropertyOwner,
+    key: Option<&PropertyKey>,
+    before_ms: Option<TimestampMs>,
+) -> Result<Applied, OperationError> {
+    owner_head(store, account, owner)?;
+    store.delete_properties(owner, key, before_ms)?;
+    Ok(Applied { outcome: Outcome::Done, events: Vec::new() })
+}

@@ -1,0 +1,205 @@
+//! The single writer: takes whatever operations wait, applies them, and puts them on disk in one commit.
+//!
+//! Nobody is answered before the commit that holds their operation returned. What happened is handed on in commit
+//! order, before the answers go out, so that whoever got an answer reads what they wrote.
+//!
+//! An operation that the store fails on takes nobody with it: the group is rolled back and its operations are
+//! repeated one by one, each in a commit of its own.
+
+use std::{sync::Arc, thread, time::Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::{Applied, Event, Operation, OperationError, Outcome};
+use crate::{
+    clock::Clock,
+    metrics::Metrics,
+    store::{StoreError, WriteStore},
+};
+
+/// What is called with the outcome, on the writer's thread: it must be quick and must not block.
+pub(crate) type Reply = Box<dyn FnOnce(Result<Outcome, OperationError>) + Send>;
+
+/// What is called with the events of a commit, in their order, on the writer's thread. It may block: that is how a
+/// full bus slows down those who write.
+pub(crate) type EventSink = Box<dyn FnMut(Vec<Event>) + Send>;
+
+/// Operations of one commit at the most. More would let the first wait for the last.
+const GROUP_OPERATIONS_MAX: usize = 512;
+
+/// What an operation counts in the queue beside its payload, in bytes: about what it takes in memory.
+const OPERATION_BYTES: usize = 512;
+
+/// The unit of the queue's budget, in bytes: a semaphore counts to 2^32 at the most.
+const BUDGET_UNIT_BYTES: usize = 64;
+
+struct Job {
+    operation: Operation,
+    reply: Reply,
+    _budget: OwnedSemaphorePermit,
+}
+
+/// The way to the writer; cheap to clone. When the last one is dropped, the writer finishes what waits and ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    jobs: mpsc::UnboundedSender<Job>,
+    /// The queue's bound, in bytes: an unbounded channel behind a budget that is taken before and given back after.
+    budget: Arc<Semaphore>,
+    budget_units: usize,
+}
+
+/// The queue is closed: the server is stopping.
+#[derive(Debug, thiserror::Error)]
+#[error("the server is stopping")]
+pub(crate) struct Stopping;
+
+impl Writer {
+    /// Starts the writer's thread.
+    pub(crate) fn start(
+        store: Box<dyn WriteStore>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        queue_bytes_max: usize,
+        sink: EventSink,
+    ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let budget_units = (queue_bytes_max / BUDGET_UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
+        let run = WriterThread { store, clock, metrics, sink, queue, reclaim: true };
+        let thread = thread::Builder::new().name("writer".into()).spawn(move || run.run())?;
+        Ok((Self { jobs, budget: Arc::new(Semaphore::new(budget_units)), budget_units }, thread))
+    }
+
+    /// Puts an operation into the queue, waiting for room in it. `payload_bytes` is what it holds in memory.
+    ///
+    /// Operations of one caller are applied in the order of these calls. `reply` is called exactly once if this
+    /// returns `Ok`, and never otherwise.
+    pub(crate) async fn submit(
+        &self,
+        operation: Operation,
+        payload_bytes: usize,
+        reply: Reply,
+    ) -> Result<(), Stopping> {
+        let units = ((payload_bytes + OPERATION_BYTES) / BUDGET_UNIT_BYTES).min(self.budget_units);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let budget = Arc::clone(&self.budget).acquire_many_owned(units).await.map_err(|_| Stopping)?;
+        self.jobs.send(Job { operation, reply, _budget: budget }).map_err(|_| Stopping)
+    }
+}
+
+struct WriterThread {
+    store: Box<dyn WriteStore>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    sink: EventSink,
+    queue: mpsc::UnboundedReceiver<Job>,
+    /// Something deleted may wait to be freed.
+    reclaim: bool,
+}
+
+impl WriterThread {
+    fn run(mut self) {
+        let mut group = Vec::with_capacity(GROUP_OPERATIONS_MAX);
+        while self.next_group(&mut group) {
+            let started = Instant::now();
+            self.metrics.commit_operations.observe(group.len() as f64);
+            self.commit(&mut group);
+            self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+        }
+        tracing::debug!("the writer has finished");
+    }
+
+    /// Waits for work and takes all that is there. `false` when there will be no more.
+    fn next_group(&mut self, group: &mut Vec<Job>) -> bool {
+        loop {
+            match self.queue.try_recv() {
+                Ok(job) => {
+                    group.push(job);
+                    break;
+                }
+                Err(mpsc::error::TryRecvError::Empty) if self.reclaim => self.reclaim_some(),
+                Err(_) => match self.queue.blocking_recv() {
+                    Some(job) => {
+                        group.push(job);
+                        break;
+                    }
+                    None => return false,
+                },
+            }
+        }
+        while group.len() < GROUP_OPERATIONS_MAX {
+            match self.queue.try_recv() {
+                Ok(job) => group.push(job),
+                Err(_) => break,
+            }
+        }
+        true
+    }
+
+    /// Frees a little of what was deleted while nobody waits.
+    fn reclaim_some(&mut self) {
+        self.reclaim = self.store.reclaim().unwrap_or_else(|error| {
+            tracing::warn!(%error, "deleted history could not be freed; it is tried again after the next deletion");
+            false
+        });
+    }
+
+    fn commit(&mut self, group: &mut Vec<Job>) {
+        match self.apply_all(group) {
+            Ok(applied) => {
+                self.finish(group, applied);
+            }
+            Err(error) if group.len() == 1 => {
+                self.store.rollback();
+                let job = group.pop().expect("the group holds one");
+                self.refuse(job, error);
+            }
+            Err(error) => {
+                self.store.rollback();
+                tracing::warn!(%error, operations = group.len(), "a commit failed; its operations are repeated one by one");
+                for job in std::mem::take(group) {
+                    self.commit(&mut vec![job]);
+                }
+            }
+        }
+    }
+
+    /// Applies and commits. An `Err` is the store's and means that nothing of the group is kept.
+    fn apply_all(&mut self, group: &[Job]) -> Result<Vec<Result<Applied, OperationError>>, StoreError> {
+        let now_ms = self.clock.now_ms();
+        self.store.begin()?;
+        let mut applied = Vec::with_capacity(group.len());
+        for job in group {
+            match job.operation.apply(&mut *self.store, now_ms) {
+                Err(OperationError::Store(error)) => return Err(error),
+                outcome => applied.push(outcome),
+            }
+            self.reclaim |=
+                matches!(job.operation, Operation::DeleteThng { .. } | Operation::DeleteProperties { .. });
+        }
+        self.store.commit()?;
+        Ok(applied)
+    }
+
+    fn finish(&mut self, group: &mut Vec<Job>, applied: Vec<Result<Applied, OperationError>>) {
+        let mut events = Vec::with_capacity(applied.len());
+        let mut outcomes = Vec::with_capacity(applied.len());
+        for result in applied {
+            outcomes.push(result.map(|applied| {
+                events.extend(applied.events);
+                applied.outcome
+            }));
+        }
+        if !events.is_empty() {
+            (self.sink)(events);
+        }
+        for (job, outcome) in group.drain(..).zip(outcomes) {
+            (job.reply)(outcome);
+        }
+    }
+
+    fn refuse(&self, job: Job, error: StoreError) {
+        self.metrics.commit_failures.inc();
+        tracing::error!(%error, "a write could not be stored");
+        (job.reply)(Err(OperationError::Store(error)));
+    }
+}

@@ -1,0 +1,46 @@
+//! The edges: bytes to gateway calls, refusals to the wire. No business rule lives here.
+//!
+//! - [`accept`]: the one accept loop, and what is shared by all connections
+//! - [`http`]: one HTTP listener for REST, native WebSocket, `/mqtt`, the SDK, health and metrics
+//! - [`rest`], [`websocket`], [`mqtt`]: one protocol each; none knows another
+//! - [`assets`]: the files inside the binary
+
+pub(crate) mod accept;
+mod assets;
+pub(crate) mod http;
+pub(crate) mod mqtt;
+mod rest;
+mod websocket;
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    config::RefusedPublish,
+    gateway::{Gateway, OutboxLimits},
+    metrics::Metrics,
+};
+
+/// What every connection needs.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) gateway: Gateway,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) limits: Limits,
+    pub(crate) mqtt_sessions: mqtt::Sessions,
+}
+
+/// The bounds of a connection, from the settings of the same names.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    pub(crate) websocket_ping: Duration,
+    pub(crate) initial_state_delay: Duration,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) body_bytes_max: usize,
+    pub(crate) subscriptions_max: usize,
+    pub(crate) publishes_in_flight_max: usize,
+    pub(crate) deliveries_in_flight_max: usize,
+    pub(crate) outbox: OutboxLimits,
+    pub(crate) refused_publish: RefusedPublish,
+}

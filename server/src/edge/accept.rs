@@ -1,0 +1,94 @@
+//! The accept loop, the same for every listener: nothing that one peer does can stop it.
+//!
+//! Handshakes happen in the connection's own task. Beyond the limit of connections a peer is let go at once; when the
+//! system runs out of file descriptors the loop waits a moment and goes on.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::metrics::Metrics;
+
+/// What all listeners share.
+#[derive(Debug, Clone)]
+pub(crate) struct Acceptor {
+    /// One permit a connection.
+    pub(crate) room: Arc<Semaphore>,
+    /// Ends the loops and asks every connection to finish.
+    pub(crate) stop: CancellationToken,
+    /// Knows when the last connection has ended.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// How long to wait when the system cannot accept, such as when file descriptors have run out.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Silence after which the system asks whether a peer is still there, and between such questions. It finds peers that
+/// vanished without a word also where the protocol has no keep alive.
+const TCP_KEEP_ALIVE: socket2::TcpKeepalive =
+    socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+
+impl Acceptor {
+    /// Accepts until told to stop; each connection runs in a task of its own.
+    pub(crate) async fn run<F>(
+        self,
+        listener: TcpListener,
+        protocol: &'static str,
+        serve: impl Fn(TcpStream, SocketAddr) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        loop {
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.admit(stream, peer, protocol, &serve),
+                Err(error) if is_of_the_peer(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, protocol, "cannot accept connections; trying again (is `ulimit -n` large enough?)");
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit<F>(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        protocol: &'static str,
+        serve: &impl Fn(TcpStream, SocketAddr) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+            self.metrics.connections_refused.with_label_values(&[protocol, "too_many_connections"]).inc();
+            tracing::warn!(protocol, %peer, "a connection was turned away: --connections-max is reached");
+            return;
+        };
+        // A socket that is gone already fails here; its task notices at the first read.
+        let _ = stream.set_nodelay(true);
+        let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&TCP_KEEP_ALIVE);
+        let connection = serve(stream, peer);
+        let gauge = self.metrics.connections.with_label_values(&[protocol]);
+        self.tasks.spawn(async move {
+            gauge.inc();
+            connection.await;
+            gauge.dec();
+            drop(permit);
+        });
+    }
+}
+
+/// Errors of `accept` that speak of one connection that was gone before it was accepted.
+fn is_of_the_peer(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,210 @@
+//! The HTTP listener: one address for REST, native WebSocket on every topic's path, `/mqtt`, the SDK, the example
+//! pages, `/health` and `/metrics`.
+//!
+//! Only the head of a request is looked at here; what it means is the business of the edge that it goes to.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{FromRequestParts as _, Request, State, WebSocketUpgrade},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use thng_pubsub_protocol::payload::{ERROR_CODES, ErrorCode};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, assets, mqtt, rest, websocket};
+
+/// How long a browser may remember a preflight, in seconds: a day.
+const PREFLIGHT_S: HeaderValue = HeaderValue::from_static("86400");
+
+/// Bytes of a request's head. Keys, topics and cookies of other sites fit many times.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+
+/// Buffer of one WebSocket, in bytes: small, since most sockets are quiet; large messages go in several reads.
+pub(super) const WEBSOCKET_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Where a request came from, and how to know that the server stops.
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    pub(super) peer: SocketAddr,
+    pub(super) stop: CancellationToken,
+}
+
+/// Everything that the HTTP listener answers.
+pub(crate) fn router(context: Arc<Context>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/mqtt", get(mqtt_over_websocket))
+        .route("/docs/errors", get(error_page))
+        .route("/sdk/{*path}", get(asset))
+        .route("/examples/{*path}", get(asset))
+        .nest("/v2", rest::routes())
+        .merge(rest::routes())
+        .fallback(rest::not_found)
+        .method_not_allowed_fallback(rest::method_not_allowed)
+        .layer(middleware::from_fn_with_state(Arc::clone(&context), front))
+        .with_state(context)
+}
+
+/// Serves the requests of one TCP connection.
+pub(crate) async fn serve(
+    context: Arc<Context>,
+    router: Router,
+    stream: TcpStream,
+    peer: SocketAddr,
+    stop: CancellationToken,
+) {
+    let router = router.layer(Extension(Connection { peer, stop: stop.clone() }));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(context.limits.connect_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%peer, %error, "an HTTP connection ended early");
+    }
+}
+
+/// What happens to every request: preflights are answered, WebSockets on topics leave for their edge, every answer may
+/// be read by pages of other origins (keys travel in headers that no page sends by itself), every answer is counted.
+async fn front(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+    let is_mqtt = request.uri().path().trim_end_matches('/').ends_with("/mqtt");
+    let mut response = if request.method() == Method::OPTIONS {
+        preflight()
+    } else if is_websocket(&request) && !is_mqtt {
+        websocket::upgrade(Arc::clone(&context), request).await
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("link, location, x-result-count"),
+    );
+    context.metrics.requests.with_label_values(&[response.status().as_str()]).inc();
+    response
+}
+
+fn is_websocket(request: &Request) -> bool {
+    request
+        .headers()
+        .get(header::UPGRADE)
+        .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn preflight() -> Response {
+    let headers = [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS")),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("authorization, content-type, accept, x-requested-with"),
+        ),
+        (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_S),
+    ];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+async fn health() -> Response {
+    json(StatusCode::OK, r#"{"status":"ok"}"#.into())
+}
+
+async fn metrics(State(context): State<Arc<Context>>) -> Response {
+    let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, media_type)], context.metrics.render()).into_response()
+}
+
+/// A file of the binary.
+async fn asset(request: Request) -> Response {
+    match assets::find(request.uri().path()) {
+        Some(asset) => {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type)),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            ];
+            (headers, asset.bytes).into_response()
+        }
+        None if request.uri().path().starts_with("/sdk/") => rest::refuse(
+            ErrorCode::NOT_FOUND,
+            "There is no such file. A server that was built before the SDK has none of its files: \
+             build with `cargo xtask run`.",
+        ),
+        None => rest::not_found().await,
+    }
+}
+
+/// Where `moreInfo` of an error document leads.
+async fn error_page() -> Response {
+    use std::fmt::Write as _;
+    let mut rows = String::new();
+    for ErrorCode { code, status, meaning } in ERROR_CODES {
+        let meaning = meaning.replace('`', "");
+        let _ = write!(rows, "<tr id=\"{code}\"><td>{code}</td><td>{status}</td><td>{meaning}</td></tr>\n");
+    }
+    let page = format!(include_str!("errors.html"), rows = rows);
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], page).into_response()
+}
+
+/// MQTT in WebSocket messages [MQTT-6.0.0-3]: `mqtt`, and `mqttv3.1` for clients of the older level.
+async fn mqtt_over_websocket(
+    State(context): State<Arc<Context>>,
+    Extension(connection): Extension<Connection>,
+    request: Request,
+) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => upgrade.protocols(["mqtt", "mqttv3.1"]),
+        Err(rejection) => return websocket::not_an_upgrade(rejection),
+    };
+    if upgrade.selected_protocol().is_none() {
+        return rest::refuse(
+            ErrorCode::INVALID,
+            "MQTT over WebSocket needs the sub-protocol `mqtt` or `mqttv3.1` in Sec-WebSocket-Protocol.",
+        );
+    }
+    let message_bytes_max = context.limits.message_bytes_max;
+    sized(upgrade, message_bytes_max).on_upgrade(move |socket| async move {
+        let gauge = context.metrics.connections.with_label_values(&["mqtt_ws"]);
+        gauge.inc();
+        let wire = mqtt::MessageStream(socket);
+        mqtt::serve(context, wire, "mqtt_ws", connection.peer, connection.stop).await;
+        gauge.dec();
+    })
+}
+
+/// Gives a WebSocket its bounds.
+pub(super) fn sized(upgrade: WebSocketUpgrade, message_bytes_max: usize) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(WEBSOCKET_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(message_bytes_max)
+        .max_frame_size(message_bytes_max)
+}
+
+pub(super) fn json(status: StatusCode, body: String) -> Response {
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (status, headers, Body::from(body)).into_response()
+}
+
+/// How long a closing handshake may take.
+pub(super) const CLOSING: Duration = Duration::from_secs(1);

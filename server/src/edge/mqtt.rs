@@ -1,0 +1,21 @@
+//! MQTT 3.1 and 3.1.1: the same connection and session code behind TCP and WebSocket.
+//!
+//! - [`wire`]: bytes in, bytes out, over whatever carries them
+//! - [`connection`]: one connection from CONNECT to its end: timing, buffers, when to read and when to write
+//! - [`connect`]: what a CONNECT asks for
+//! - [`session`]: what each packet means; subscriptions
+//! - [`incoming`]: publishes that wait for their commit, acknowledged in order
+//! - [`outgoing`]: notifications on their way to the client
+//! - [`sessions`]: who is connected under which client id
+
+mod connect;
+mod connection;
+mod incoming;
+mod outgoing;
+mod session;
+mod sessions;
+mod wire;
+
+pub(crate) use connection::serve;
+pub(crate) use sessions::Sessions;
+pub(crate) use wire::{ByteStream, MessageStream};

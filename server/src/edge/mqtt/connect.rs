@@ -1,0 +1,82 @@
+//! What a CONNECT asks for: who is it, and may they leave this will?
+
+use std::sync::Arc;
+
+use thng_pubsub_protocol::{
+    mqtt::{Connect, ConnectCode, ProtocolLevel, Will},
+    topic::TopicString,
+};
+
+use crate::{
+    edge::Context,
+    gateway::{Principal, Refusal},
+};
+
+/// A will that was authorised at CONNECT, to be published when the connection breaks off.
+pub(super) struct LastWill {
+    principal: Arc<Principal>,
+    topic: TopicString,
+    payload: Vec<u8>,
+}
+
+/// Whoever is let in: their principal, if they sent a key, and their will, if they left one.
+type Admitted = (Option<Arc<Principal>>, Option<LastWill>);
+
+/// Decides about a CONNECT. On refusal the CONNACK code, and the name of the reason for log and metrics.
+pub(super) async fn examine(
+    context: &Context,
+    protocol: &'static str,
+    connect: &Connect<'_>,
+) -> Result<Admitted, (ConnectCode, &'static str)> {
+    // 3.1.1 lets a server name a client that has no id if it keeps no session [MQTT-3.1.3-7]; 3.1 does not.
+    let nameless = connect.client_id.is_empty();
+    if nameless && (connect.level == ProtocolLevel::V3_1 || !connect.clean_session) {
+        return Err((ConnectCode::IdentifierRejected, "empty_client_id"));
+    }
+    let principal = identify(context, connect).await.map_err(|refusal| match refusal {
+        Refusal::Unavailable => (ConnectCode::ServerUnavailable, "unavailable"),
+        refusal => (ConnectCode::NotAuthorised, refusal.reason()),
+    })?;
+    let Some(will) = &connect.will else { return Ok((principal, None)) };
+    match examine_will(context, principal.as_ref(), will).await {
+        Ok(will) => Ok((principal, Some(will))),
+        Err(refusal) => {
+            tracing::info!(protocol, reason = refusal.reason(), %refusal, "a will was refused");
+            Err((ConnectCode::NotAuthorised, "will"))
+        }
+    }
+}
+
+/// The product description: user name `authorization`, the API key as password. A client that sends neither is let
+/// in; each of its topics then needs an `access_token`.
+async fn identify(context: &Context, connect: &Connect<'_>) -> Result<Option<Arc<Principal>>, Refusal> {
+    match (connect.user_name, connect.password) {
+        (None, None) => Ok(None),
+        (Some("authorization"), Some(password)) => {
+            let key = std::str::from_utf8(password).map_err(|_| Refusal::UnknownKey)?;
+            context.gateway.authenticate(key).await.map(Some)
+        }
+        (Some(_) | None, _) => Err(Refusal::UnknownKey),
+    }
+}
+
+async fn examine_will(
+    context: &Context,
+    principal: Option<&Arc<Principal>>,
+    will: &Will<'_>,
+) -> Result<LastWill, Refusal> {
+    let topic = TopicString::parse(will.topic)?;
+    let principal = context.gateway.principal(principal, &topic.options).await?;
+    context.gateway.check_publish(&principal, &topic.topic, will.payload).await?;
+    Ok(LastWill { principal, topic, payload: will.payload.to_vec() })
+}
+
+impl LastWill {
+    /// Publishes it like any other publish.
+    pub(super) async fn publish(self, context: &Context, protocol: &'static str, connection: u64) {
+        let published = context.gateway.publish_and_wait(&self.principal, &self.topic.topic, &self.payload).await;
+        if let Err(refusal) = published {
+            tracing::warn!(protocol, connection, %refusal, "a will could not be published");
+        }
+    }
+}

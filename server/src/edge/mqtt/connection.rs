@@ -1,0 +1,316 @@
+//! One connection from its first byte to its end.
+//!
+//! Here is timing and buffering: when to read, when to write, how long to wait. Reading stops while too many publishes
+//! wait for their commit, and encoding stops while the client does not read; neither ever stops the other.
+
+use std::{
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
+
+use thng_pubsub_protocol::mqtt::{Connect, ConnectCode, Decoder, Packet, PacketError, PacketType, Side};
+use tokio::{sync::Notify, time::{Instant, Sleep}};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connect::{self, LastWill},
+    session::{End, Session, connack, patience},
+    sessions::Place,
+    wire::{Outgoing, Wire},
+};
+use crate::edge::Context;
+
+/// Bytes that may wait in the write buffer before encoding pauses. Large enough to fill a socket's buffer in one go.
+const WRITE_BUFFER_BYTES: usize = 256 * 1024;
+
+/// How long a connection that ends may take to say its last words.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Serves one client until it leaves, breaks the rules, or the server stops.
+pub(crate) async fn serve(
+    context: Arc<Context>,
+    wire: impl Wire,
+    protocol: &'static str,
+    peer: SocketAddr,
+    stop: CancellationToken,
+) {
+    let number = context.mqtt_sessions.number();
+    let mut connection = Connection {
+        decoder: Decoder::new(Side::Client, context.limits.message_bytes_max),
+        context: Arc::clone(&context),
+        wire,
+        protocol,
+        number,
+        input: Vec::new(),
+        out: Outgoing::default(),
+        wake: Arc::default(),
+        stop,
+    };
+    let end = connection.run().await;
+    connection.linger().await;
+    let reason = end.reason();
+    context.metrics.disconnects.with_label_values(&[protocol, reason]).inc();
+    match end {
+        End::Disconnect | End::BrokenOff | End::Stopping | End::TakenOver => {
+            tracing::debug!(protocol, connection = number, %peer, reason, "{end}");
+        }
+        End::Protocol(_)
+        | End::RefusedPublish(_)
+        | End::Slow
+        | End::KeepAlive
+        | End::ConnectTimeout
+        | End::ConnectRefused(_) => {
+            tracing::info!(protocol, connection = number, %peer, reason, "connection ended: {end}");
+        }
+    }
+}
+
+struct Connection<W> {
+    context: Arc<Context>,
+    wire: W,
+    protocol: &'static str,
+    number: u64,
+    decoder: Decoder,
+    /// Received and not decoded yet.
+    input: Vec<u8>,
+    out: Outgoing,
+    /// Told by the bus and by the writer that the session has something to do.
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+/// What came first.
+enum Turn {
+    Received,
+    Sent,
+    Woken,
+    Due,
+    Ended(End),
+}
+
+/// What an accepted CONNECT leaves behind.
+struct Accepted {
+    session: Session,
+    place: Option<Place>,
+    patience: Option<std::time::Duration>,
+    will: Option<LastWill>,
+}
+
+impl<W: Wire> Connection<W> {
+    async fn run(&mut self) -> End {
+        let mut accepted = match self.connect().await {
+            Ok(accepted) => accepted,
+            Err(end) => return end,
+        };
+        let end = self.converse(&mut accepted).await;
+        if let Some(place) = &accepted.place {
+            self.context.mqtt_sessions.leave(place);
+        }
+        if end != End::Disconnect
+            && let Some(will) = accepted.will
+        {
+            will.publish(&self.context, self.protocol, self.number).await;
+        }
+        end
+    }
+
+    /// Waits for CONNECT and answers it.
+    async fn connect(&mut self) -> Result<Accepted, End> {
+        let deadline = Instant::now() + self.context.limits.connect_timeout;
+        let mut sleep = pin!(tokio::time::sleep_until(deadline));
+        loop {
+            match self.decoder.frame(&self.input) {
+                Ok(Some(frame)) if frame.packet_type != PacketType::Connect => {
+                    return Err(End::Protocol("the first packet was not CONNECT [MQTT-3.1.0-1]"));
+                }
+                Ok(_) => {}
+                Err(error) => return Err(End::Protocol(error.reason())),
+            }
+            let input = std::mem::take(&mut self.input);
+            match self.decoder.decode(&input) {
+                Ok(Some((Packet::Connect(connect), used))) => {
+                    let accepted = self.accept(&connect).await?;
+                    self.input = input[used..].to_vec();
+                    return Ok(accepted);
+                }
+                Ok(Some(_)) => return Err(End::Protocol("the first packet was not CONNECT [MQTT-3.1.0-1]")),
+                Ok(None) => self.input = input,
+                Err(PacketError::UnacceptableProtocolLevel) => {
+                    connack(ConnectCode::UnacceptableProtocolVersion, &mut self.out.bytes);
+                    return Err(End::ConnectRefused("the protocol level is neither 3.1 nor 3.1.1"));
+                }
+                Err(error) => return Err(End::Protocol(error.reason())),
+            }
+            match self.turn(sleep.as_mut(), true, true, None).await {
+                Turn::Due => return Err(End::ConnectTimeout),
+                Turn::Ended(end) => return Err(end),
+                Turn::Received | Turn::Sent | Turn::Woken => {}
+            }
+        }
+    }
+
+    /// Decides about a CONNECT and puts the CONNACK into the buffer.
+    async fn accept(&mut self, connect: &Connect<'_>) -> Result<Accepted, End> {
+        self.decoder.level = Some(connect.level);
+        let (principal, will) = match connect::examine(&self.context, self.protocol, connect).await {
+            Ok(admitted) => admitted,
+            Err((code, why)) => {
+                connack(code, &mut self.out.bytes);
+                self.context.metrics.connections_refused.with_label_values(&[self.protocol, why]).inc();
+                return Err(End::ConnectRefused(why));
+            }
+        };
+        let place = principal
+            .as_ref()
+            .filter(|_| !connect.client_id.is_empty())
+            .map(|principal| self.context.mqtt_sessions.enter(principal.key, connect.client_id, self.number));
+        connack(ConnectCode::Accepted, &mut self.out.bytes);
+        let session =
+            Session::new(Arc::clone(&self.context), self.protocol, principal, Arc::clone(&self.wake));
+        Ok(Accepted { session, place, patience: patience(connect.keep_alive_s), will })
+    }
+
+    /// Everything between CONNACK and the end.
+    async fn converse(&mut self, accepted: &mut Accepted) -> End {
+        let session = &mut accepted.session;
+        let taken_over = accepted.place.as_ref().map(|place| place.taken_over.clone());
+        let mut heard = Instant::now();
+        let mut sleep = pin!(tokio::time::sleep_until(heard));
+        loop {
+            if let Err(end) = self.work(session).await {
+                return end;
+            }
+            let silence_ends = accepted.patience.map(|patience| heard + patience);
+            let due = [silence_ends, session.next_due()].into_iter().flatten().min();
+            if let Some(due) = due
+                && due != sleep.deadline()
+            {
+                sleep.as_mut().reset(due);
+            }
+            match self.turn(sleep.as_mut(), session.may_read(), due.is_some(), taken_over.as_ref()).await {
+                Turn::Received => heard = Instant::now(),
+                Turn::Sent | Turn::Woken => {}
+                Turn::Due => {
+                    let now = Instant::now();
+                    if silence_ends.is_some_and(|end| end <= now) {
+                        return End::KeepAlive;
+                    }
+                    session.read_states(now).await;
+                }
+                Turn::Ended(End::Stopping) => return self.settle(session).await,
+                Turn::Ended(end) => return end,
+            }
+        }
+    }
+
+    /// Handles what has been received, acknowledges what has been stored, encodes what is to be sent.
+    async fn work(&mut self, session: &mut Session) -> Result<(), End> {
+        // First of all: it makes room for more publishes, and whoever settles later is woken again.
+        session.settle(&mut self.out.bytes)?;
+        let mut used = 0;
+        while session.may_read() && self.out.waiting() < WRITE_BUFFER_BYTES {
+            match self.decoder.decode(&self.input[used..]) {
+                Ok(Some((packet, bytes))) => {
+                    session.handle(packet, &mut self.out.bytes).await?;
+                    used += bytes;
+                }
+                Ok(None) => break,
+                Err(error) => return Err(End::Protocol(error.reason())),
+            }
+            // A publish that needed no commit is answered in its turn.
+            session.settle(&mut self.out.bytes)?;
+        }
+        if used == self.input.len() {
+            self.input = Vec::new();
+        } else if used > 0 {
+            self.input.drain(..used);
+        }
+        session.settle(&mut self.out.bytes)?;
+        session.deliver(&mut self.out.bytes, WRITE_BUFFER_BYTES)
+    }
+
+    /// The server stops: what was read is still stored and acknowledged, and nothing more is read.
+    async fn settle(&mut self, session: &mut Session) -> End {
+        while !session.is_settled() {
+            self.wake.notified().await;
+            if let Err(end) = session.settle(&mut self.out.bytes) {
+                return end;
+            }
+        }
+        End::Stopping
+    }
+
+    /// Waits for the next thing to do, sending on the side.
+    async fn turn(
+        &mut self,
+        mut sleep: std::pin::Pin<&mut Sleep>,
+        may_read: bool,
+        timed: bool,
+        taken_over: Option<&CancellationToken>,
+    ) -> Turn {
+        let mut woken = pin!(self.wake.notified());
+        let mut stopped = pin!(self.stop.cancelled());
+        let mut replaced = pin!(async {
+            match taken_over {
+                Some(token) => token.cancelled().await,
+                None => std::future::pending().await,
+            }
+        });
+        let (wire, input, out) = (&mut self.wire, &mut self.input, &mut self.out);
+        let room = may_read && input.len() <= self.context.limits.message_bytes_max;
+        std::future::poll_fn(|cx| {
+            if !out.is_sent() {
+                match wire.poll_send(cx, out) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(Turn::Sent),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Turn::Ended(End::BrokenOff)),
+                    Poll::Pending => {}
+                }
+            }
+            if room {
+                match wire.poll_receive(cx, input) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Turn::Ended(End::BrokenOff)),
+                    Poll::Ready(Ok(_)) => return Poll::Ready(Turn::Received),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Turn::Ended(unreadable(&error))),
+                    Poll::Pending => {}
+                }
+            }
+            if woken.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Turn::Woken);
+            }
+            if stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Turn::Ended(End::Stopping));
+            }
+            if replaced.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Turn::Ended(End::TakenOver));
+            }
+            if timed && sleep.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Turn::Due);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Sends the last words, such as a CONNACK that refuses, and closes.
+    async fn linger(&mut self) {
+        let (wire, out) = (&mut self.wire, &mut self.out);
+        let sent = std::future::poll_fn(|cx| {
+            if !out.is_sent() && wire.poll_send(cx, out)?.is_pending() {
+                return Poll::Pending;
+            }
+            wire.poll_close(cx).map(Ok::<_, std::io::Error>)
+        });
+        // A peer that does not take them in time does without.
+        let _ = tokio::time::timeout(LINGER, sent).await;
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> End {
+    if error.kind() == std::io::ErrorKind::InvalidData {
+        End::Protocol("a text message came where MQTT needs binary ones [MQTT-6.0.0-1]")
+    } else {
+        End::BrokenOff
+    }
+}

@@ -1,0 +1,94 @@
+//! Who is connected under which client id.
+//!
+//! A client id belongs to the key that connected with it: a second connection with the same key and id takes over and
+//! the first is ended [MQTT-3.1.4-2]; another key with the same id is simply another client.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::KeyHash;
+
+/// The connected clients. Bounded by the number of connections.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    connected: Mutex<HashMap<(KeyHash, Box<str>), Connected>>,
+    count: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Connected {
+    number: u64,
+    taken_over: CancellationToken,
+}
+
+/// A client's place among the connected. Given back with [`Sessions::leave`].
+#[derive(Debug)]
+pub(super) struct Place {
+    key: KeyHash,
+    client_id: Box<str>,
+    number: u64,
+    /// Cancelled when another connection takes over.
+    pub(super) taken_over: CancellationToken,
+}
+
+impl Sessions {
+    /// A number for the next connection, for logs.
+    pub(super) fn number(&self) -> u64 {
+        self.count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes the place of a client id, ending whoever had it.
+    pub(super) fn enter(&self, key: KeyHash, client_id: &str, number: u64) -> Place {
+        let taken_over = CancellationToken::new();
+        let connected = Connected { number, taken_over: taken_over.clone() };
+        let earlier = self.connected.lock().insert((key, client_id.into()), connected);
+        if let Some(earlier) = earlier {
+            earlier.taken_over.cancel();
+        }
+        Place { key, client_id: client_id.into(), number, taken_over }
+    }
+
+    /// Gives a place back, unless somebody else has it by now.
+    pub(super) fn leave(&self, place: &Place) {
+        let mut connected = self.connected.lock();
+        let name = (place.key, place.client_id.clone());
+        if connected.get(&name).is_some_and(|connected| connected.number == place.number) {
+            connected.remove(&name);
+            // A storm of clients must not leave its size behind.
+            if connected.len() * 4 < connected.capacity() {
+                connected.shrink_to_fit();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_key_and_id_take_over_and_another_key_does_not() {
+        let sessions = Sessions::default();
+        let first = sessions.enter(KeyHash([1; 32]), "lamp", 1);
+        let stranger = sessions.enter(KeyHash([2; 32]), "lamp", 2);
+        assert!(!first.taken_over.is_cancelled());
+        let second = sessions.enter(KeyHash([1; 32]), "lamp", 3);
+        assert!(first.taken_over.is_cancelled());
+        assert!(!stranger.taken_over.is_cancelled() && !second.taken_over.is_cancelled());
+    }
+
+    #[test]
+    fn one_who_was_taken_over_does_not_give_away_the_place_of_the_other() {
+        let sessions = Sessions::default();
+        let first = sessions.enter(KeyHash([1; 32]), "lamp", 1);
+        let second = sessions.enter(KeyHash([1; 32]), "lamp", 2);
+        sessions.leave(&first);
+        let third = sessions.enter(KeyHash([1; 32]), "lamp", 3);
+        assert!(second.taken_over.is_cancelled());
+        sessions.leave(&third);
+        assert!(sessions.connected.lock().is_empty());
+    }
+}

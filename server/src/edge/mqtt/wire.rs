@@ -1,0 +1,140 @@
+//! What carries MQTT: a byte stream (TCP), or binary WebSocket messages.
+//!
+//! Packets have nothing to do with the borders of segments or messages: several may come in one, one in several.
+
+use std::{
+    cell::RefCell,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use axum::extract::ws::{Message, WebSocket};
+use futures_util::{Sink as _, Stream as _};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes that one read takes at the most.
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Where reads land first, one for each worker thread: a connection that waits for bytes holds no buffer.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
+/// Bytes that wait to be written, and how many of them are.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    pub(super) bytes: Vec<u8>,
+    written: usize,
+    /// The carrier has taken the bytes, but not all of them have left it.
+    flushing: bool,
+}
+
+/// A buffer that was emptied keeps this much; more is given back, so that a quiet connection is a small one.
+const KEPT_BYTES: usize = 1024;
+
+impl Outgoing {
+    pub(super) fn is_sent(&self) -> bool {
+        self.bytes.is_empty() && !self.flushing
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    fn emptied(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.written = 0;
+    }
+}
+
+/// Bytes in, bytes out.
+pub(crate) trait Wire: Send {
+    /// Appends what has arrived. `Ok(0)`: the peer has ended the stream.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>>;
+    /// Ready when all of `from` has left.
+    fn poll_send(&mut self, cx: &mut Context<'_>, from: &mut Outgoing) -> Poll<io::Result<()>>;
+    /// Ends the stream towards the peer.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// MQTT on a byte stream.
+#[derive(Debug)]
+pub(crate) struct ByteStream<S>(pub(crate) S);
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for ByteStream<S> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut read = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.0).poll_read(cx, &mut read))?;
+            into.extend_from_slice(read.filled());
+            Poll::Ready(Ok(read.filled().len()))
+        })
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, from: &mut Outgoing) -> Poll<io::Result<()>> {
+        while from.waiting() > 0 {
+            let written = ready!(Pin::new(&mut self.0).poll_write(cx, &from.bytes[from.written..]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            from.written += written;
+        }
+        from.emptied();
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll_shutdown(cx).map(drop)
+    }
+}
+
+/// MQTT in binary WebSocket messages [MQTT-6.0.0-1].
+#[derive(Debug)]
+pub(crate) struct MessageStream(pub(crate) WebSocket);
+
+fn broken(error: axum::Error) -> io::Error {
+    io::Error::other(error)
+}
+
+impl Wire for MessageStream {
+    fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        loop {
+            let received = match ready!(Pin::new(&mut self.0).poll_next(cx)) {
+                None | Some(Ok(Message::Close(_))) => return Poll::Ready(Ok(0)),
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                Some(Ok(Message::Binary(bytes))) => {
+                    into.extend_from_slice(&bytes);
+                    bytes.len()
+                }
+                Some(Ok(Message::Text(_))) => {
+                    let why = "MQTT packets travel in binary messages, not in text";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+                }
+                // tungstenite answers pings by itself.
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => 0,
+            };
+            if received > 0 {
+                return Poll::Ready(Ok(received));
+            }
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, from: &mut Outgoing) -> Poll<io::Result<()>> {
+        let mut socket = Pin::new(&mut self.0);
+        if from.waiting() > 0 {
+            ready!(socket.as_mut().poll_ready(cx)).map_err(broken)?;
+            let message = Message::Binary(std::mem::take(&mut from.bytes).into());
+            socket.as_mut().start_send(message).map_err(broken)?;
+            from.flushing = true;
+        }
+        ready!(socket.poll_flush(cx)).map_err(broken)?;
+        from.flushing = false;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll_close(cx).map(drop)
+    }
+}

@@ -1,0 +1,82 @@
+//! `/thngs/:id/properties` and `/thngs/:id/properties/:key`.
+
+use axum::{
+    extract::Path,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use thng_pubsub_protocol::{
+    id::PropertyKey,
+    payload::{history_document, update_document},
+    topic::Topic,
+};
+
+use super::{
+    call::{Call, invalid},
+    json,
+    list::{link, page},
+    render,
+    thngs::id,
+};
+use crate::gateway::{Outcome, PropertyOwner, Refusal, TimeRange};
+
+fn owner(thng: &str) -> Result<PropertyOwner, Response> {
+    id(thng).map(PropertyOwner::Thng)
+}
+
+fn key(text: &str) -> Result<PropertyKey, Response> {
+    PropertyKey::parse(text).map_err(|error| invalid(&format!("{error}.")))
+}
+
+async fn publish(call: &Call, topic: Topic) -> Result<Response, Response> {
+    let stored = call.context.gateway.publish_and_wait(&call.principal, &topic, &call.body).await;
+    match stored.map_err(|no| render(&no))? {
+        Outcome::Properties(updates) => Ok(json(StatusCode::OK, update_document(updates.iter()))),
+        Outcome::Thng(_) | Outcome::Done => Err(render(&Refusal::Unavailable)),
+    }
+}
+
+pub(super) async fn update(Path(thng): Path<String>, call: Call) -> Result<Response, Response> {
+    publish(&call, Topic::ThngProperties { thng: id(&thng)? }).await
+}
+
+pub(super) async fn update_one(
+    Path((thng, name)): Path<(String, String)>,
+    call: Call,
+) -> Result<Response, Response> {
+    publish(&call, Topic::ThngProperty { thng: id(&thng)?, key: key(&name)? }).await
+}
+
+pub(super) async fn latest(Path(thng): Path<String>, call: Call) -> Result<Response, Response> {
+    let latest = call.context.gateway.properties(&call.principal, owner(&thng)?).await;
+    Ok(json(StatusCode::OK, update_document(&latest.map_err(|no| render(&no))?)))
+}
+
+pub(super) async fn history(
+    Path((thng, name)): Path<(String, String)>,
+    call: Call,
+) -> Result<Response, Response> {
+    let range = TimeRange { from_ms: call.time("from")?, to_ms: call.time("to")? };
+    let (owner, key, page) = (owner(&thng)?, key(&name)?, page(&call)?);
+    let history = call.context.gateway.history(&call.principal, owner, &key, range, page).await;
+    let history = history.map_err(|no| render(&no))?;
+    Ok(link(&call, history.next, json(StatusCode::OK, history_document(&history.items))))
+}
+
+pub(super) async fn delete(Path(thng): Path<String>, call: Call) -> Result<Response, Response> {
+    forget(&call, owner(&thng)?, None).await
+}
+
+pub(super) async fn delete_one(
+    Path((thng, name)): Path<(String, String)>,
+    call: Call,
+) -> Result<Response, Response> {
+    forget(&call, owner(&thng)?, Some(key(&name)?)).await
+}
+
+async fn forget(call: &Call, owner: PropertyOwner, key: Option<PropertyKey>) -> Result<Response, Response> {
+    let before_ms = call.time("to")?;
+    let deleted = call.context.gateway.delete_properties(&call.principal, owner, key, before_ms).await;
+    deleted.map_err(|no| render(&no))?;
+    Ok(StatusCode::OK.into_response())
+}

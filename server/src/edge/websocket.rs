@@ -1,0 +1,251 @@
+//! Native WebSocket: a socket opened on a topic's own path. What comes out are its notifications, what goes in is
+//! published on it.
+//!
+//! Everything is decided before the upgrade: a bad key and a wrong id get 403 (product description, "Unauthorized
+//! Subscription"), a path that is no topic 404, no key at all 401. Afterwards a message that cannot be published is
+//! answered with the error document that REST would give, and the socket stays open.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{
+        FromRequestParts as _, Request, WebSocketUpgrade,
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code, rejection::WebSocketUpgradeRejection},
+    },
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use thng_pubsub_protocol::{
+    payload::{ErrorCode, ErrorDocument},
+    topic::{TopicError, TopicString},
+};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
+
+use super::{
+    Context,
+    http::{CLOSING, Connection, sized},
+    rest,
+};
+use crate::gateway::{Delivery, DeliveryQos, Outbox, OutboxState, Outcome, Principal, Refusal, Watch};
+
+const PROTOCOL: &str = "websocket";
+
+/// The one subscription of a socket.
+const SLOT: u32 = 0;
+
+/// Decides about an upgrade on a topic's path, and serves the socket.
+pub(super) async fn upgrade(context: Arc<Context>, request: Request) -> Response {
+    let Some(connection) = request.extensions().get::<Connection>().cloned() else {
+        return rest::refuse(ErrorCode::INTERNAL, "The connection is not known.");
+    };
+    let (mut parts, _) = request.into_parts();
+    let key = rest::key_of(&parts.headers, parts.uri.query());
+    let path = parts.uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return not_an_upgrade(rejection),
+    };
+    let socket = match Socket::open(context, key.as_deref(), &path).await {
+        Ok(socket) => socket,
+        Err(refusal) => return refuse(&refusal, &connection),
+    };
+    let message_bytes_max = socket.context.limits.message_bytes_max;
+    sized(upgrade, message_bytes_max).on_upgrade(move |stream| socket.serve(stream, connection))
+}
+
+/// A refusal before the upgrade: the one place where this edge renders it.
+fn refuse(refusal: &Refusal, connection: &Connection) -> Response {
+    tracing::info!(protocol = PROTOCOL, peer = %connection.peer, reason = refusal.reason(), "an upgrade was refused");
+    let ErrorDocument { errors, .. } = refusal.document();
+    let wrong_id = matches!(refusal, Refusal::NotFound | Refusal::NotATopic(TopicError::Name(_)));
+    let code = if wrong_id { ErrorCode::FORBIDDEN } else { return rest::render(refusal) };
+    rest::refuse(code, &errors.join(" "))
+}
+
+/// The answer to a WebSocket handshake that is none, in our words.
+pub(super) fn not_an_upgrade(rejection: WebSocketUpgradeRejection) -> Response {
+    let why = rejection.body_text();
+    let response = rejection.into_response();
+    if response.status() == StatusCode::UPGRADE_REQUIRED {
+        return rest::refuse(ErrorCode::UPGRADE, "This address speaks WebSocket only.");
+    }
+    rest::refuse(ErrorCode::INVALID, &format!("This is no WebSocket handshake: {why}"))
+}
+
+struct Socket {
+    context: Arc<Context>,
+    principal: Arc<Principal>,
+    topic: TopicString,
+    outbox: Arc<Outbox>,
+    wake: Arc<Notify>,
+    _watch: Watch,
+}
+
+/// Why a socket ends.
+enum End {
+    /// The client closed it, or is gone.
+    Left,
+    /// We close it with this code and reason.
+    Close(u16, &'static str, &'static str),
+}
+
+impl Socket {
+    /// Subscribes. From here on events wait in the outbox, so nothing is lost while the upgrade completes.
+    async fn open(context: Arc<Context>, key: Option<&str>, path: &str) -> Result<Self, Refusal> {
+        let principal = context.gateway.authenticate(key.ok_or(Refusal::NoKey)?).await?;
+        let path = path.strip_prefix("/v2").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        let topic = TopicString::parse(path)?;
+        let wake = Arc::<Notify>::default();
+        let outbox = Outbox::new(context.limits.outbox, Arc::clone(&wake));
+        let subscribed =
+            context.gateway.subscribe(&principal, &topic, &outbox, SLOT, DeliveryQos::AtLeastOnce).await;
+        let watch = subscribed.inspect_err(|refusal| {
+            context.metrics.subscriptions_refused.with_label_values(&[PROTOCOL, refusal.reason()]).inc();
+        })?;
+        Ok(Self { context, principal, topic, outbox, wake, _watch: watch })
+    }
+
+    async fn serve(self, mut stream: WebSocket, connection: Connection) {
+        let gauge = self.context.metrics.connections.with_label_values(&[PROTOCOL]);
+        gauge.inc();
+        let end = self.converse(&mut stream, &connection).await;
+        gauge.dec();
+        self.outbox.close();
+        let (code, reason, name) = match end {
+            End::Left => (close_code::NORMAL, "", "left"),
+            End::Close(code, reason, name) => (code, reason, name),
+        };
+        self.context.metrics.disconnects.with_label_values(&[PROTOCOL, name]).inc();
+        tracing::debug!(protocol = PROTOCOL, peer = %connection.peer, reason = name, "socket ended");
+        let farewell = Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
+        // A peer that does not take its farewell in time does without.
+        let _ = tokio::time::timeout(CLOSING, stream.send(farewell)).await;
+    }
+
+    async fn converse(&self, stream: &mut WebSocket, connection: &Connection) -> End {
+        let (answered, mut answers) = mpsc::unbounded_channel();
+        let mut in_flight = 0_usize;
+        let limits = &self.context.limits;
+        let mut state_at = self.topic.options.initial_state.then(|| Instant::now() + limits.initial_state_delay);
+        let mut batch: Vec<Delivery> = Vec::new();
+        let mut pinged = false;
+        let mut silence_ends = Instant::now() + limits.websocket_ping;
+        loop {
+            if let Err(end) = self.send_waiting(stream, &mut batch).await {
+                return end;
+            }
+            tokio::select! {
+                message = stream.recv(), if in_flight < limits.publishes_in_flight_max => {
+                    let Some(Ok(message)) = message else { return End::Left };
+                    pinged = false;
+                    silence_ends = Instant::now() + limits.websocket_ping;
+                    let payload = match message {
+                        Message::Text(text) => Bytes::from(text),
+                        Message::Binary(bytes) => bytes,
+                        Message::Ping(_) | Message::Pong(_) => continue,
+                        Message::Close(_) => return End::Left,
+                    };
+                    let answered = answered.clone();
+                    let when_stored = Box::new(move |outcome: Result<Outcome, Refusal>| {
+                        // The socket may be gone by now; then nobody wants to know.
+                        let _ = answered.send(outcome.map(drop));
+                    });
+                    let submitted =
+                        self.context.gateway.publish(&self.principal, &self.topic.topic, &payload, when_stored).await;
+                    match submitted {
+                        Ok(()) => in_flight += 1,
+                        Err(refusal) => {
+                            if self.answer(stream, &refusal).await.is_err() {
+                                return End::Left;
+                            }
+                        }
+                    }
+                }
+                Some(outcome) = answers.recv() => {
+                    in_flight -= 1;
+                    match outcome {
+                        Ok(()) => self.context.metrics.publishes.with_label_values(&[PROTOCOL]).inc(),
+                        Err(refusal) => if self.answer(stream, &refusal).await.is_err() {
+                            return End::Left;
+                        },
+                    }
+                }
+                () = self.wake.notified() => {}
+                () = until(state_at) => {
+                    state_at = None;
+                    if self.send_state(stream).await.is_err() {
+                        return End::Left;
+                    }
+                }
+                () = tokio::time::sleep_until(silence_ends) => {
+                    if pinged || stream.send(Message::Ping(Bytes::new())).await.is_err() {
+                        return End::Close(close_code::AWAY, "no answer to a ping", "ping");
+                    }
+                    pinged = true;
+                    silence_ends = Instant::now() + limits.websocket_ping;
+                }
+                () = connection.stop.cancelled() => {
+                    return End::Close(close_code::RESTART, "the server is stopping", "stopping");
+                }
+            }
+        }
+    }
+
+    /// Sends every notification that waits.
+    async fn send_waiting(&self, stream: &mut WebSocket, batch: &mut Vec<Delivery>) -> Result<(), End> {
+        loop {
+            let state = self.outbox.take(batch);
+            if state == OutboxState::Overflowed {
+                let reason = "too slow: more notifications waited than the server keeps";
+                return Err(End::Close(close_code::POLICY, reason, "slow"));
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let count = batch.len() as u64;
+            for delivery in batch.drain(..) {
+                self.send_document(stream, delivery.body).await?;
+            }
+            self.context.metrics.deliveries.with_label_values(&[PROTOCOL]).inc_by(count);
+        }
+    }
+
+    async fn send_document(&self, stream: &mut WebSocket, body: Bytes) -> Result<(), End> {
+        let Ok(text) = Utf8Bytes::try_from(body) else {
+            tracing::error!("a document that is not UTF-8 was about to be sent");
+            return Ok(());
+        };
+        stream.send(Message::Text(text)).await.map_err(|_| End::Left)
+    }
+
+    async fn send_state(&self, stream: &mut WebSocket) -> Result<(), End> {
+        match self.context.gateway.initial_state(&self.principal, &self.topic).await {
+            Ok(Some(body)) => self.send_document(stream, body).await,
+            Ok(None) => Ok(()),
+            Err(refusal) => {
+                tracing::info!(protocol = PROTOCOL, reason = refusal.reason(), "an initial state was refused");
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells the client why its message was not published.
+    async fn answer(&self, stream: &mut WebSocket, refusal: &Refusal) -> Result<(), End> {
+        let reason = refusal.reason();
+        self.context.metrics.publishes_refused.with_label_values(&[PROTOCOL, reason]).inc();
+        tracing::info!(protocol = PROTOCOL, reason, %refusal, "a publish was refused");
+        self.send_document(stream, refusal.document().to_json().into()).await
+    }
+}
+
+/// Waits until then, or for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => tokio::time::sleep(Duration::MAX).await,
+    }
+}

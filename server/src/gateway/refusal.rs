@@ -1,0 +1,105 @@
+//! Why the gateway says no, in terms of no protocol. Each edge has one function that puts it on its wire.
+
+use thng_pubsub_protocol::{
+    payload::{ErrorCode, ErrorDocument, PayloadError},
+    topic::TopicError,
+};
+
+use crate::domain::{OperationError, writer::Stopping};
+
+/// A refusal: what kind it is, and what to tell whoever caused it. It never repeats keys, topics or payloads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// No key came.
+    #[error("no API key was sent")]
+    NoKey,
+    /// The key is malformed, unknown or revoked.
+    #[error("the API key is not known")]
+    UnknownKey,
+    /// There is no such resource, or not for this key.
+    #[error("the resource does not exist, or not for this API key")]
+    NotFound,
+    /// The text is no topic.
+    #[error("not a topic: {0}")]
+    NotATopic(TopicError),
+    /// A topic of the table that this server does not serve yet.
+    #[error("this server does not serve this topic yet")]
+    NotServed,
+    /// The topic can be watched, not written.
+    #[error("this topic can be subscribed to, but not published on")]
+    WatchOnly,
+    /// The request or its payload cannot be what it says; one sentence a fault.
+    #[error("{}", .0.join(" "))]
+    Invalid(Vec<String>),
+    /// It cannot be stored or read right now.
+    #[error("the server cannot store or read right now")]
+    Unavailable,
+}
+
+impl Refusal {
+    /// A name for metrics and logs; a closed set.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::NoKey => "no_key",
+            Self::UnknownKey => "unknown_key",
+            Self::NotFound => "not_found",
+            Self::NotATopic(_) => "not_a_topic",
+            Self::NotServed => "not_served",
+            Self::WatchOnly => "watch_only",
+            Self::Invalid(_) => "invalid",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// The document that REST and WebSocket clients get.
+    pub(crate) fn document(&self) -> ErrorDocument {
+        let one = |code, sentence: &str| ErrorDocument::new(code, vec![sentence.into()]);
+        match self {
+            Self::NoKey => one(
+                ErrorCode::NO_KEY,
+                "An API key is required: send it in the Authorization header or as ?access_token=.",
+            ),
+            Self::UnknownKey => one(ErrorCode::UNKNOWN_KEY, "The API key is not valid."),
+            Self::NotFound => one(ErrorCode::NOT_FOUND, "The requested resource was not found."),
+            Self::NotATopic(error) => one(ErrorCode::NOT_FOUND, &format!("This is no topic: {error}.")),
+            Self::NotServed => one(ErrorCode::NOT_FOUND, "This server does not serve this topic yet."),
+            Self::WatchOnly => {
+                one(ErrorCode::METHOD, "This topic can be subscribed to, but not published on.")
+            }
+            Self::Invalid(sentences) => ErrorDocument::new(ErrorCode::INVALID, sentences.clone()),
+            Self::Unavailable => one(
+                ErrorCode::UNAVAILABLE,
+                "The server cannot store or read right now. Nothing was changed; try again shortly.",
+            ),
+        }
+    }
+}
+
+impl From<PayloadError> for Refusal {
+    fn from(error: PayloadError) -> Self {
+        Self::Invalid(error.0)
+    }
+}
+
+impl From<TopicError> for Refusal {
+    fn from(error: TopicError) -> Self {
+        Self::NotATopic(error)
+    }
+}
+
+impl From<OperationError> for Refusal {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::NotFound => Self::NotFound,
+            OperationError::Invalid(sentences) => Self::Invalid(sentences),
+            // The writer has logged it.
+            OperationError::Store(_) => Self::Unavailable,
+        }
+    }
+}
+
+impl From<Stopping> for Refusal {
+    fn from(_: Stopping) -> Self {
+        Self::Unavailable
+    }
+}

@@ -1,0 +1,26 @@
+//! thng-pubsub-server: a Pub/Sub broker for the digital identities of physical things.
+//!
+//! The way of a call, front to back; dependencies point the same way and never back:
+//!
+//! - [`config`], [`app`]: what to run, and the putting together of it
+//! - `edge`: bytes to gateway calls, refusals to the wire; one folder a protocol, no business rule
+//! - `gateway`: the one door for every protocol
+//! - `auth`: who is this key, may it do this; `translate`: topics to operations, events to notifications
+//! - `domain`: what can be done and what happens then, and the single writer that commits it in groups
+//! - `engine`: the notification bus and the subscription tables
+//! - `store`: what is on disk
+//!
+//! `ARCHITECTURE.md` at the root of the repository walks through a write.
+
+pub mod app;
+mod auth;
+mod clock;
+pub mod config;
+mod defaults;
+mod domain;
+mod edge;
+mod engine;
+mod gateway;
+mod metrics;
+mod store;
+mod translate;

@@ -1,0 +1,108 @@
+//! What the server counts. One registry, Prometheus text at `/metrics`; the engine registers its own beside these.
+//!
+//! Every name starts with `thng_pubsub_`. Nothing that a client chooses becomes a label.
+
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// The server's counters, shared by everyone who counts.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) registry: Registry,
+    /// Open connections, by `protocol`.
+    pub(crate) connections: IntGaugeVec,
+    /// Connections that were turned away, by `protocol` and `reason`.
+    pub(crate) connections_refused: IntCounterVec,
+    /// Publishes that were stored, by `protocol`.
+    pub(crate) publishes: IntCounterVec,
+    /// Publishes that were refused, by `protocol` and `reason`.
+    pub(crate) publishes_refused: IntCounterVec,
+    /// Subscriptions that were refused, by `protocol` and `reason`.
+    pub(crate) subscriptions_refused: IntCounterVec,
+    /// Notifications written to sockets, by `protocol`.
+    pub(crate) deliveries: IntCounterVec,
+    /// Connections that the server ended, by `protocol` and `reason`.
+    pub(crate) disconnects: IntCounterVec,
+    /// REST requests, by `status`.
+    pub(crate) requests: IntCounterVec,
+    /// Operations in one commit.
+    pub(crate) commit_operations: Histogram,
+    /// Seconds from taking a group to having answered it.
+    pub(crate) commit_seconds: Histogram,
+    /// Operations that could not be stored.
+    pub(crate) commit_failures: IntCounter,
+}
+
+impl Metrics {
+    /// Makes a registry with everything at zero.
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let counters = IntCounterVec::new(Opts::new(format!("thng_pubsub_{name}"), help), labels)?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok::<_, prometheus::Error>(counters)
+        };
+        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
+            let options = HistogramOpts::new(format!("thng_pubsub_{name}"), help).buckets(buckets);
+            let histogram = Histogram::with_opts(options)?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, prometheus::Error>(histogram)
+        };
+        let connections = IntGaugeVec::new(
+            Opts::new("thng_pubsub_connections", "Open connections."),
+            &["protocol"],
+        )?;
+        registry.register(Box::new(connections.clone()))?;
+        let commit_failures =
+            IntCounter::new("thng_pubsub_commit_failures_total", "Operations that could not be stored.")?;
+        registry.register(Box::new(commit_failures.clone()))?;
+        Ok(Self {
+            connections,
+            connections_refused: counters(
+                "connections_refused_total",
+                "Connections that were turned away.",
+                &["protocol", "reason"],
+            )?,
+            publishes: counters("publishes_total", "Publishes that were stored.", &["protocol"])?,
+            publishes_refused: counters(
+                "publishes_refused_total",
+                "Publishes that were refused.",
+                &["protocol", "reason"],
+            )?,
+            subscriptions_refused: counters(
+                "subscriptions_refused_total",
+                "Subscriptions that were refused.",
+                &["protocol", "reason"],
+            )?,
+            deliveries: counters("deliveries_total", "Notifications written to sockets.", &["protocol"])?,
+            disconnects: counters(
+                "disconnects_total",
+                "Connections that the server ended.",
+                &["protocol", "reason"],
+            )?,
+            requests: counters("http_requests_total", "REST requests.", &["status"])?,
+            commit_operations: histogram(
+                "commit_operations",
+                "Operations in one commit.",
+                prometheus::exponential_buckets(1.0, 2.0, 10)?,
+            )?,
+            commit_seconds: histogram(
+                "commit_seconds",
+                "Seconds that a commit took, answers included.",
+                prometheus::exponential_buckets(0.000_1, 2.0, 14)?,
+            )?,
+            commit_failures,
+            registry,
+        })
+    }
+
+    /// The Prometheus text of everything in the registry.
+    pub(crate) fn render(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut out)
+            .expect("metrics that were registered can be written to memory");
+        out
+    }
+}
