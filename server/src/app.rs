@@ -55,7 +55,9 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 fn start_log(filter: &str) -> anyhow::Result<()> {
     // The router's own spans cost more than its messages; the engine logs what matters.
     let filter = EnvFilter::try_new(filter)
-        .with_context(|| format!("--log {filter}: not a filter such as `info` or `info,thng_pubsub_server=debug`"))?
+        .with_context(|| {
+            format!("--log {filter}: not a filter such as `info` or `info,thng_pubsub_server=debug`")
+        })?
         .add_directive("rumqttd=off".parse().expect("a valid directive"));
     let colours = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr);
@@ -100,11 +102,13 @@ impl Running {
             Durability::Full => store::Durability::Full,
             Durability::Normal => store::Durability::Normal,
         };
-        let (read_store, mut write_store) = SqliteStore::open(&config.data, durability, config.store_readers)?;
+        let (read_store, mut write_store) =
+            SqliteStore::open(&config.data, durability, config.store_readers)?;
         let clock = Clock::System;
         first_start::ensure_operator(config, &*read_store, &mut *write_store, &clock)?;
         let engine_config = EngineConfig { dispatchers: config.dispatchers, ..EngineConfig::default() };
-        let engine = Engine::start(engine_config, &metrics.registry).context("the notification bus did not start")?;
+        let engine =
+            Engine::start(engine_config, &metrics.registry).context("the notification bus did not start")?;
         let (gateway, writer) = Gateway::start(
             read_store,
             write_store,
@@ -140,19 +144,18 @@ impl Running {
                 self.addresses.push((name, listener.local_addr().context("a bound socket has an address")?));
             }
         }
-        let stop = &self.acceptor.stop;
         if let Some(listener) = http {
             let router = edge::http::router(Arc::clone(&self.context));
-            let (context, stop) = (Arc::clone(&self.context), stop.clone());
-            let serve = move |stream, peer| {
-                edge::http::serve(Arc::clone(&context), router.clone(), stream, peer, stop.clone())
+            let context = Arc::clone(&self.context);
+            let serve = move |stream, admitted| {
+                edge::http::serve(Arc::clone(&context), router.clone(), stream, admitted)
             };
             tokio::spawn(self.acceptor.clone().run(listener, "http", serve));
         }
         if let Some(listener) = mqtt {
-            let (context, stop) = (Arc::clone(&self.context), stop.clone());
-            let serve = move |stream, peer| {
-                mqtt::serve(Arc::clone(&context), mqtt::ByteStream(stream), "mqtt", peer, stop.clone())
+            let context = Arc::clone(&self.context);
+            let serve = move |stream, admitted| {
+                mqtt::serve(Arc::clone(&context), mqtt::ByteStream(stream), "mqtt", admitted)
             };
             tokio::spawn(self.acceptor.clone().run(listener, "mqtt", serve));
         }

@@ -33,7 +33,12 @@ pub(crate) enum Operation {
     /// New property values, which are one update: one notification on the owner's `/properties`.
     UpdateProperties { account: Id, owner: PropertyOwner, writes: Vec<PropertyWrite> },
     /// Values forgotten: of one key or all, those before a time or all.
-    DeleteProperties { account: Id, owner: PropertyOwner, key: Option<PropertyKey>, before_ms: Option<TimestampMs> },
+    DeleteProperties {
+        account: Id,
+        owner: PropertyOwner,
+        key: Option<PropertyKey>,
+        before_ms: Option<TimestampMs>,
+    },
 }
 
 /// Something that happened and is on disk. It carries every id that is needed to name its topics.
@@ -42,7 +47,12 @@ pub(crate) enum Event {
     /// A thng was created, updated or deleted.
     ThngChanged { seq: Sequence, head: Arc<ResourceHead>, thng: Id, change: ThngChange, document: Arc<str> },
     /// Property values were stored, all by one request.
-    PropertiesUpdated { seq: Sequence, head: Arc<ResourceHead>, owner: PropertyOwner, updates: Arc<[PropertyUpdate]> },
+    PropertiesUpdated {
+        seq: Sequence,
+        head: Arc<ResourceHead>,
+        owner: PropertyOwner,
+        updates: Arc<[PropertyUpdate]>,
+    },
 }
 
 /// What the one who asked for an operation gets to see.

@@ -35,12 +35,14 @@ use crate::{
 mod heads;
 mod read;
 mod refusal;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod write;
 
 use heads::Heads;
-pub(crate) use refusal::Refusal;
 pub(crate) use read::ThngView;
+pub(crate) use refusal::Refusal;
 pub(crate) use watch::Watch;
 
 /// What edges see of the rooms behind: who calls, what they get, what they ask for.

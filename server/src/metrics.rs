@@ -3,7 +3,8 @@
 //! Every name starts with `thng_pubsub_`. Nothing that a client chooses becomes a label.
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// The server's counters, shared by everyone who counts.
@@ -49,10 +50,8 @@ impl Metrics {
             registry.register(Box::new(histogram.clone()))?;
             Ok::<_, prometheus::Error>(histogram)
         };
-        let connections = IntGaugeVec::new(
-            Opts::new("thng_pubsub_connections", "Open connections."),
-            &["protocol"],
-        )?;
+        let connections =
+            IntGaugeVec::new(Opts::new("thng_pubsub_connections", "Open connections."), &["protocol"])?;
         registry.register(Box::new(connections.clone()))?;
         let commit_failures =
             IntCounter::new("thng_pubsub_commit_failures_total", "Operations that could not be stored.")?;

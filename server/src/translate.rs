@@ -161,9 +161,15 @@ mod tests {
     #[test]
     fn a_thng_tells_of_its_updates_but_not_of_its_beginning_and_end() {
         let head = Arc::new(ResourceHead { account: thng(), scopes: Scopes::default() });
-        for (change, count) in [(ThngChange::Created, 0), (ThngChange::Updated, 1), (ThngChange::Deleted, 0)] {
-            let event =
-                Event::ThngChanged { seq: 1, head: Arc::clone(&head), thng: thng(), change, document: "{}".into() };
+        for (change, count) in [(ThngChange::Created, 0), (ThngChange::Updated, 1), (ThngChange::Deleted, 0)]
+        {
+            let event = Event::ThngChanged {
+                seq: 1,
+                head: Arc::clone(&head),
+                thng: thng(),
+                change,
+                document: "{}".into(),
+            };
             assert_eq!(told(&event).len(), count, "{change:?}");
         }
     }

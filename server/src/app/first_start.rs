@@ -41,7 +41,8 @@ pub(super) fn ensure_operator(
         created_at_ms: now_ms,
         updated_at_ms: now_ms,
     };
-    let key = KeyRecord { hash: keys::hash(&key)?, account, actor: Actor::Operator(id), created_at_ms: now_ms };
+    let key =
+        KeyRecord { hash: keys::hash(&key)?, account, actor: Actor::Operator(id), created_at_ms: now_ms };
     write.begin()?;
     write.add_operator(&operator, &key)?;
     write.commit()?;

@@ -57,7 +57,8 @@ impl Keys {
     /// Unknown keys are not remembered: a client could fill the memory with them.
     pub(crate) fn look_up(&self, hash: &KeyHash) -> Result<Option<Arc<Principal>>, StoreError> {
         let Some(record) = self.store.key(hash)? else { return Ok(None) };
-        let principal = Arc::new(Principal { account: record.account, actor: record.actor, key: record.hash });
+        let principal =
+            Arc::new(Principal { account: record.account, actor: record.actor, key: record.hash });
         self.cached.insert(*hash, Arc::clone(&principal));
         Ok(Some(principal))
     }

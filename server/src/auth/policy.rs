@@ -16,7 +16,11 @@ pub(crate) enum Denial {
 }
 
 /// Decides about one resource.
-pub(crate) fn on_resource(principal: &Principal, access: Access, resource: &ResourceHead) -> Result<(), Denial> {
+pub(crate) fn on_resource(
+    principal: &Principal,
+    access: Access,
+    resource: &ResourceHead,
+) -> Result<(), Denial> {
     if resource.account != principal.account {
         return Err(Denial::NotFound);
     }
@@ -39,8 +43,7 @@ mod tests {
 
     #[test]
     fn an_operator_does_everything_in_their_account_and_sees_nothing_of_another() {
-        let operator =
-            Principal { account: id("a"), actor: Actor::Operator(id("o")), key: KeyHash([0; 32]) };
+        let operator = Principal { account: id("a"), actor: Actor::Operator(id("o")), key: KeyHash([0; 32]) };
         let own = ResourceHead { account: id("a"), scopes: Scopes::default() };
         let other = ResourceHead { account: id("b"), scopes: Scopes::default() };
         for access in [Access::Create, Access::Read, Access::Update, Access::Delete] {

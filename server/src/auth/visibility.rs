@@ -58,7 +58,8 @@ pub(crate) fn encode(scopes: &Scopes) -> Bytes {
 }
 
 fn projects(encoded: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (count, ids) = encoded.split_first_chunk().map_or((0, encoded), |(count, ids)| (u16::from_be_bytes(*count), ids));
+    let (count, ids) =
+        encoded.split_first_chunk().map_or((0, encoded), |(count, ids)| (u16::from_be_bytes(*count), ids));
     ids.chunks_exact(ID_CHARS).take(usize::from(count))
 }
 

@@ -7,9 +7,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 use crate::metrics::Metrics;
 
@@ -23,6 +26,22 @@ pub(crate) struct Acceptor {
     /// Knows when the last connection has ended.
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+/// A connection that was let in. It counts among the connections until the last clone is gone, so a WebSocket that
+/// outlives its HTTP request keeps one.
+#[derive(Debug, Clone)]
+pub(crate) struct Admitted {
+    pub(crate) peer: SocketAddr,
+    /// Asks the connection to finish.
+    pub(crate) stop: CancellationToken,
+    _place: Arc<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    _room: OwnedSemaphorePermit,
+    _task: TaskTrackerToken,
 }
 
 /// How long to wait when the system cannot accept, such as when file descriptors have run out.
@@ -39,7 +58,7 @@ impl Acceptor {
         self,
         listener: TcpListener,
         protocol: &'static str,
-        serve: impl Fn(TcpStream, SocketAddr) -> F,
+        serve: impl Fn(TcpStream, Admitted) -> F,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -64,11 +83,11 @@ impl Acceptor {
         stream: TcpStream,
         peer: SocketAddr,
         protocol: &'static str,
-        serve: &impl Fn(TcpStream, SocketAddr) -> F,
+        serve: &impl Fn(TcpStream, Admitted) -> F,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
             self.metrics.connections_refused.with_label_values(&[protocol, "too_many_connections"]).inc();
             tracing::warn!(protocol, %peer, "a connection was turned away: --connections-max is reached");
             return;
@@ -76,13 +95,13 @@ impl Acceptor {
         // A socket that is gone already fails here; its task notices at the first read.
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&TCP_KEEP_ALIVE);
-        let connection = serve(stream, peer);
+        let place = Place { _room: room, _task: self.tasks.token() };
+        let connection = serve(stream, Admitted { peer, stop: self.stop.clone(), _place: Arc::new(place) });
         let gauge = self.metrics.connections.with_label_values(&[protocol]);
-        self.tasks.spawn(async move {
+        tokio::spawn(async move {
             gauge.inc();
             connection.await;
             gauge.dec();
-            drop(permit);
         });
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Only the head of a request is looked at here; what it means is the business of the edge that it goes to.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -14,15 +14,13 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use thng_pubsub_protocol::payload::{ERROR_CODES, ErrorCode};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
-use super::{Context, assets, mqtt, rest, websocket};
+use super::{Context, accept::Admitted, assets, mqtt, rest, websocket};
 
 /// How long a browser may remember a preflight, in seconds: a day.
 const PREFLIGHT_S: HeaderValue = HeaderValue::from_static("86400");
@@ -32,13 +30,6 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// Buffer of one WebSocket, in bytes: small, since most sockets are quiet; large messages go in several reads.
 pub(super) const WEBSOCKET_BUFFER_BYTES: usize = 4 * 1024;
-
-/// Where a request came from, and how to know that the server stops.
-#[derive(Debug, Clone)]
-pub(super) struct Connection {
-    pub(super) peer: SocketAddr,
-    pub(super) stop: CancellationToken,
-}
 
 /// Everything that the HTTP listener answers.
 pub(crate) fn router(context: Arc<Context>) -> Router {
@@ -58,19 +49,18 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
 }
 
 /// Serves the requests of one TCP connection.
-pub(crate) async fn serve(
-    context: Arc<Context>,
-    router: Router,
-    stream: TcpStream,
-    peer: SocketAddr,
-    stop: CancellationToken,
-) {
-    let router = router.layer(Extension(Connection { peer, stop: stop.clone() }));
+pub(crate) async fn serve(context: Arc<Context>, router: Router, stream: TcpStream, admitted: Admitted) {
+    let (peer, stop) = (admitted.peer, admitted.stop.clone());
+    let answer = service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(admitted.clone());
+        router.clone().oneshot(request)
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(context.limits.connect_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), answer)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
@@ -88,7 +78,7 @@ pub(crate) async fn serve(
 /// What happens to every request: preflights are answered, WebSockets on topics leave for their edge, every answer may
 /// be read by pages of other origins (keys travel in headers that no page sends by itself), every answer is counted.
 async fn front(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
-    let is_mqtt = request.uri().path().trim_end_matches('/').ends_with("/mqtt");
+    let is_mqtt = request.uri().path() == "/mqtt";
     let mut response = if request.method() == Method::OPTIONS {
         preflight()
     } else if is_websocket(&request) && !is_mqtt {
@@ -168,7 +158,7 @@ async fn error_page() -> Response {
 /// MQTT in WebSocket messages [MQTT-6.0.0-3]: `mqtt`, and `mqttv3.1` for clients of the older level.
 async fn mqtt_over_websocket(
     State(context): State<Arc<Context>>,
-    Extension(connection): Extension<Connection>,
+    Extension(admitted): Extension<Admitted>,
     request: Request,
 ) -> Response {
     let (mut parts, _) = request.into_parts();
@@ -187,7 +177,7 @@ async fn mqtt_over_websocket(
         let gauge = context.metrics.connections.with_label_values(&["mqtt_ws"]);
         gauge.inc();
         let wire = mqtt::MessageStream(socket);
-        mqtt::serve(context, wire, "mqtt_ws", connection.peer, connection.stop).await;
+        mqtt::serve(context, wire, "mqtt_ws", admitted).await;
         gauge.dec();
     })
 }

@@ -73,5 +73,8 @@ pub(super) async fn not_found() -> Response {
 
 /// The answer where the path exists with other methods; axum adds them as `Allow`.
 pub(super) async fn method_not_allowed(_headers: HeaderMap) -> Response {
-    refuse(ErrorCode::METHOD, "This resource does not have this method; the Allow header lists those that it has.")
+    refuse(
+        ErrorCode::METHOD,
+        "This resource does not have this method; the Allow header lists those that it has.",
+    )
 }

@@ -27,7 +27,8 @@ use tokio::{
 
 use super::{
     Context,
-    http::{CLOSING, Connection, sized},
+    accept::Admitted,
+    http::{CLOSING, sized},
     rest,
 };
 use crate::gateway::{Delivery, DeliveryQos, Outbox, OutboxState, Outcome, Principal, Refusal, Watch};
@@ -39,7 +40,7 @@ const SLOT: u32 = 0;
 
 /// Decides about an upgrade on a topic's path, and serves the socket.
 pub(super) async fn upgrade(context: Arc<Context>, request: Request) -> Response {
-    let Some(connection) = request.extensions().get::<Connection>().cloned() else {
+    let Some(admitted) = request.extensions().get::<Admitted>().cloned() else {
         return rest::refuse(ErrorCode::INTERNAL, "The connection is not known.");
     };
     let (mut parts, _) = request.into_parts();
@@ -51,15 +52,15 @@ pub(super) async fn upgrade(context: Arc<Context>, request: Request) -> Response
     };
     let socket = match Socket::open(context, key.as_deref(), &path).await {
         Ok(socket) => socket,
-        Err(refusal) => return refuse(&refusal, &connection),
+        Err(refusal) => return refuse(&refusal, &admitted),
     };
     let message_bytes_max = socket.context.limits.message_bytes_max;
-    sized(upgrade, message_bytes_max).on_upgrade(move |stream| socket.serve(stream, connection))
+    sized(upgrade, message_bytes_max).on_upgrade(move |stream| socket.serve(stream, admitted))
 }
 
 /// A refusal before the upgrade: the one place where this edge renders it.
-fn refuse(refusal: &Refusal, connection: &Connection) -> Response {
-    tracing::info!(protocol = PROTOCOL, peer = %connection.peer, reason = refusal.reason(), "an upgrade was refused");
+fn refuse(refusal: &Refusal, admitted: &Admitted) -> Response {
+    tracing::info!(protocol = PROTOCOL, peer = %admitted.peer, reason = refusal.reason(), "an upgrade was refused");
     let ErrorDocument { errors, .. } = refusal.document();
     let wrong_id = matches!(refusal, Refusal::NotFound | Refusal::NotATopic(TopicError::Name(_)));
     let code = if wrong_id { ErrorCode::FORBIDDEN } else { return rest::render(refusal) };
@@ -109,10 +110,10 @@ impl Socket {
         Ok(Self { context, principal, topic, outbox, wake, _watch: watch })
     }
 
-    async fn serve(self, mut stream: WebSocket, connection: Connection) {
+    async fn serve(self, mut stream: WebSocket, admitted: Admitted) {
         let gauge = self.context.metrics.connections.with_label_values(&[PROTOCOL]);
         gauge.inc();
-        let end = self.converse(&mut stream, &connection).await;
+        let end = self.converse(&mut stream, &admitted).await;
         gauge.dec();
         self.outbox.close();
         let (code, reason, name) = match end {
@@ -120,17 +121,18 @@ impl Socket {
             End::Close(code, reason, name) => (code, reason, name),
         };
         self.context.metrics.disconnects.with_label_values(&[PROTOCOL, name]).inc();
-        tracing::debug!(protocol = PROTOCOL, peer = %connection.peer, reason = name, "socket ended");
+        tracing::debug!(protocol = PROTOCOL, peer = %admitted.peer, reason = name, "socket ended");
         let farewell = Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
         // A peer that does not take its farewell in time does without.
         let _ = tokio::time::timeout(CLOSING, stream.send(farewell)).await;
     }
 
-    async fn converse(&self, stream: &mut WebSocket, connection: &Connection) -> End {
+    async fn converse(&self, stream: &mut WebSocket, admitted: &Admitted) -> End {
         let (answered, mut answers) = mpsc::unbounded_channel();
         let mut in_flight = 0_usize;
         let limits = &self.context.limits;
-        let mut state_at = self.topic.options.initial_state.then(|| Instant::now() + limits.initial_state_delay);
+        let mut state_at =
+            self.topic.options.initial_state.then(|| Instant::now() + limits.initial_state_delay);
         let mut batch: Vec<Delivery> = Vec::new();
         let mut pinged = false;
         let mut silence_ends = Instant::now() + limits.websocket_ping;
@@ -188,7 +190,7 @@ impl Socket {
                     pinged = true;
                     silence_ends = Instant::now() + limits.websocket_ping;
                 }
-                () = connection.stop.cancelled() => {
+                () = admitted.stop.cancelled() => {
                     return End::Close(close_code::RESTART, "the server is stopping", "stopping");
                 }
             }
@@ -227,7 +229,11 @@ impl Socket {
             Ok(Some(body)) => self.send_document(stream, body).await,
             Ok(None) => Ok(()),
             Err(refusal) => {
-                tracing::info!(protocol = PROTOCOL, reason = refusal.reason(), "an initial state was refused");
+                tracing::info!(
+                    protocol = PROTOCOL,
+                    reason = refusal.reason(),
+                    "an initial state was refused"
+                );
                 Ok(())
             }
         }

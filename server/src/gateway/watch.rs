@@ -81,9 +81,7 @@ fn state(store: &dyn ReadStore, served: Served<'_>) -> Result<Option<Bytes>, Ref
             let latest = store.latest(owner)?;
             (!latest.is_empty()).then(|| update_document(&latest))
         }
-        Served::Property(owner, key) => {
-            store.latest_of(owner, key)?.map(|latest| update_document([&latest]))
-        }
+        Served::Property(owner, key) => store.latest_of(owner, key)?.map(|latest| update_document([&latest])),
     };
     Ok(document.map(Bytes::from))
 }

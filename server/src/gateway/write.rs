@@ -96,10 +96,9 @@ impl Gateway {
         project: Option<Id>,
     ) -> Result<Outcome, Refusal> {
         if let Some(project) = project {
-            input.scopes.get_or_insert(ScopesPatch {
-                projects: Some(vec![project]),
-                users: Some(UserScope::All),
-            });
+            input
+                .scopes
+                .get_or_insert(ScopesPatch { projects: Some(vec![project]), users: Some(UserScope::All) });
         }
         let id = Id::generate(random_byte);
         let operation = Operation::CreateThng { account: principal.account, id, input: Box::new(input) };

@@ -11,7 +11,7 @@ use super::{ReadStore, StoreError, WriteStore};
 use directory::DataDirectory;
 use fault::{Fault, describe};
 use read::SqliteReaders;
-use write::{Pace, SqliteWriter};
+use write::{Bounds, SqliteWriter};
 
 mod column;
 mod connection;
@@ -51,7 +51,7 @@ impl SqliteStore {
         durability: Durability,
         readers: usize,
     ) -> Result<(Arc<dyn ReadStore>, Box<dyn WriteStore>), StoreError> {
-        let (readers, writer) = open(directory, durability, readers, Pace::default())?;
+        let (readers, writer) = open(directory, durability, readers, Bounds::default())?;
         Ok((Arc::new(readers), Box::new(writer)))
     }
 }
@@ -60,14 +60,14 @@ fn open(
     directory: &Path,
     durability: Durability,
     readers: usize,
-    pace: Pace,
+    bounds: Bounds,
 ) -> Result<(SqliteReaders, SqliteWriter), StoreError> {
     let place: Arc<str> = directory.display().to_string().into();
     let claimed = DataDirectory::claim(directory)
         .map_err(|error| StoreError::Unavailable { place: place.to_string(), reason: describe(&error) })?;
     let directory = Arc::new(claimed);
     let halves = || -> Result<_, Fault> {
-        let writer = SqliteWriter::open(Arc::clone(&directory), durability, pace, Arc::clone(&place))?;
+        let writer = SqliteWriter::open(Arc::clone(&directory), durability, bounds, Arc::clone(&place))?;
         let readers = SqliteReaders::open(Arc::clone(&directory), readers, Arc::clone(&place))?;
         Ok((readers, writer))
     };

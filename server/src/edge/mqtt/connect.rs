@@ -74,7 +74,8 @@ async fn examine_will(
 impl LastWill {
     /// Publishes it like any other publish.
     pub(super) async fn publish(self, context: &Context, protocol: &'static str, connection: u64) {
-        let published = context.gateway.publish_and_wait(&self.principal, &self.topic.topic, &self.payload).await;
+        let published =
+            context.gateway.publish_and_wait(&self.principal, &self.topic.topic, &self.payload).await;
         if let Err(refusal) = published {
             tracing::warn!(protocol, connection, %refusal, "a will could not be published");
         }

@@ -3,15 +3,13 @@
 //! Here is timing and buffering: when to read, when to write, how long to wait. Reading stops while too many publishes
 //! wait for their commit, and encoding stops while the client does not read; neither ever stops the other.
 
-use std::{
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::{pin::pin, sync::Arc, task::Poll};
 
 use thng_pubsub_protocol::mqtt::{Connect, ConnectCode, Decoder, Packet, PacketError, PacketType, Side};
-use tokio::{sync::Notify, time::{Instant, Sleep}};
+use tokio::{
+    sync::Notify,
+    time::{Instant, Sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -20,7 +18,7 @@ use super::{
     sessions::Place,
     wire::{Outgoing, Wire},
 };
-use crate::edge::Context;
+use crate::edge::{Context, accept::Admitted};
 
 /// Bytes that may wait in the write buffer before encoding pauses. Large enough to fill a socket's buffer in one go.
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
@@ -33,9 +31,9 @@ pub(crate) async fn serve(
     context: Arc<Context>,
     wire: impl Wire,
     protocol: &'static str,
-    peer: SocketAddr,
-    stop: CancellationToken,
+    admitted: Admitted,
 ) {
+    let peer = admitted.peer;
     let number = context.mqtt_sessions.number();
     let mut connection = Connection {
         decoder: Decoder::new(Side::Client, context.limits.message_bytes_max),
@@ -46,7 +44,7 @@ pub(crate) async fn serve(
         input: Vec::new(),
         out: Outgoing::default(),
         wake: Arc::default(),
-        stop,
+        stop: admitted.stop.clone(),
     };
     let end = connection.run().await;
     connection.linger().await;

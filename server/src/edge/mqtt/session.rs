@@ -164,7 +164,9 @@ impl Session {
             Packet::Disconnect => Err(End::Disconnect),
             Packet::Connect(_) => Err(End::Protocol("a second CONNECT came [MQTT-3.1.0-2]")),
             // Nothing is sent at QoS 2, so nothing of it can be acknowledged.
-            Packet::PubRec(_) | Packet::PubComp(_) => Err(End::Protocol("an acknowledgement of QoS 2 came for nothing")),
+            Packet::PubRec(_) | Packet::PubComp(_) => {
+                Err(End::Protocol("an acknowledgement of QoS 2 came for nothing"))
+            }
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 Err(End::Protocol("a packet came that only a server may send"))
             }
@@ -232,8 +234,8 @@ impl Session {
             self.context.metrics.publishes_refused.with_label_values(&[self.protocol, reason]).inc();
             tracing::info!(protocol = self.protocol, reason, %refusal, "a publish was refused");
             // What could not be stored now may be stored later: it is never acknowledged.
-            let forgettable = refusal != Refusal::Unavailable
-                && self.context.limits.refused_publish == RefusedPublish::Ack;
+            let forgettable =
+                refusal != Refusal::Unavailable && self.context.limits.refused_publish == RefusedPublish::Ack;
             if owed != Owed::Nothing && !forgettable {
                 return Err(End::RefusedPublish(refusal));
             }
@@ -256,7 +258,11 @@ impl Session {
             let code = match self.watch(filter, granted).await {
                 Ok(()) => SubAckCode::Granted(granted),
                 Err(reason) => {
-                    self.context.metrics.subscriptions_refused.with_label_values(&[self.protocol, reason]).inc();
+                    self.context
+                        .metrics
+                        .subscriptions_refused
+                        .with_label_values(&[self.protocol, reason])
+                        .inc();
                     SubAckCode::Refused
                 }
             };
@@ -270,7 +276,10 @@ impl Session {
     async fn watch(&mut self, filter: &str, qos: QoS) -> Result<(), &'static str> {
         let known = self.slots.get(filter).copied();
         if known.is_none() && self.subscriptions.len() >= self.context.limits.subscriptions_max {
-            tracing::info!(protocol = self.protocol, "a subscription was refused: --subscriptions-max is reached");
+            tracing::info!(
+                protocol = self.protocol,
+                "a subscription was refused: --subscriptions-max is reached"
+            );
             return Err("too_many_subscriptions");
         }
         // A repeated filter keeps its slot: the new route is in place before the old one goes, nothing falls between.
@@ -319,12 +328,17 @@ impl Session {
             }
             self.states_due.pop_front();
             let Some(subscription) = self.subscriptions.get(&slot) else { continue };
-            let state = self.context.gateway.initial_state(&subscription.principal, &subscription.topic).await;
+            let state =
+                self.context.gateway.initial_state(&subscription.principal, &subscription.topic).await;
             match state {
                 Ok(Some(body)) => self.deliveries.state(Delivery { slot, seq: 0, body }),
                 Ok(None) => {}
                 Err(refusal) => {
-                    tracing::info!(protocol = self.protocol, reason = refusal.reason(), "an initial state was refused");
+                    tracing::info!(
+                        protocol = self.protocol,
+                        reason = refusal.reason(),
+                        "an initial state was refused"
+                    );
                 }
             }
         }

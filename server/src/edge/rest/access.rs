@@ -1,10 +1,6 @@
 //! `/access` and `/operators/:id`: who a key is.
 
-use axum::{
-    extract::Path,
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::Path, http::StatusCode, response::Response};
 use thng_pubsub_protocol::{
     id::Id,
     payload::{AccessDocument, Actor as ActorDocument, OperatorDocument},

@@ -26,7 +26,8 @@ pub(super) struct Call {
 pub(in crate::edge) fn key_of(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
     let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(|value| {
         let (scheme, key) = value.split_once(' ').unwrap_or(("", value));
-        let known = scheme.is_empty() || ["token", "bearer"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
+        let known =
+            scheme.is_empty() || ["token", "bearer"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
         if known { key.trim() } else { value }.to_owned()
     });
     header.or_else(|| parameter(query, "access_token").map(Cow::into_owned))
@@ -48,16 +49,20 @@ impl FromRequest<Arc<Context>> for Call {
     }
 }
 
-async fn read_body(context: &Context, headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Response> {
+async fn read_body(
+    context: &Context,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<Bytes, Response> {
     let bytes_max = context.limits.body_bytes_max;
-    let too_large = || {
-        refuse(ErrorCode::TOO_LARGE, &format!("The body is larger than {bytes_max} bytes."))
-    };
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let too_large = || refuse(ErrorCode::TOO_LARGE, &format!("The body is larger than {bytes_max} bytes."));
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_large());
     }
-    let collected = tokio::time::timeout(context.limits.body_timeout, Limited::new(body, bytes_max).collect());
+    let collected =
+        tokio::time::timeout(context.limits.body_timeout, Limited::new(body, bytes_max).collect());
     let body = match collected.await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
@@ -144,7 +149,9 @@ mod tests {
 
     #[test]
     fn json_is_json_whatever_stands_behind_the_semicolon() {
-        let with = |value: &'static str| HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]);
+        let with = |value: &'static str| {
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))])
+        };
         assert!(is_json(&HeaderMap::new()));
         assert!(is_json(&with("Application/JSON; charset=utf-8")));
         assert!(!is_json(&with("text/plain")));

@@ -34,7 +34,8 @@ pub(super) fn page(call: &Call) -> Result<PageRequest, Response> {
     let after = match call.parameter("nextPageToken") {
         None => None,
         Some(token) => Some(
-            read_token(&token).ok_or_else(|| invalid("nextPageToken is not one that this server gave out."))?,
+            read_token(&token)
+                .ok_or_else(|| invalid("nextPageToken is not one that this server gave out."))?,
         ),
     };
     Ok(PageRequest { items, order, after })
@@ -57,7 +58,9 @@ pub(super) fn refuse_unserved(call: &Call) -> Result<(), Response> {
 pub(super) fn link(call: &Call, next: Option<Cursor>, mut response: Response) -> Response {
     let Some(next) = next else { return response };
     let mut query = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in call.parameters().filter(|(name, _)| name != "nextPageToken" && name != "access_token") {
+    for (name, value) in
+        call.parameters().filter(|(name, _)| name != "nextPageToken" && name != "access_token")
+    {
         query.append_pair(&name, &value);
     }
     query.append_pair("nextPageToken", &write_token(next));

@@ -27,8 +27,7 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// The connection that writes. Nothing of the database is touched before [`super::layout`] has looked at it.
 pub(super) fn writer(directory: &DataDirectory) -> Result<Connection, Fault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    open(directory, flags, WRITER_CACHE_KIB)
+    open(directory, WRITER_CACHE_KIB)
 }
 
 /// Sets the writing connection up, once it is known that the database may be written to.
@@ -47,13 +46,17 @@ pub(super) fn prepare_writer(connection: &Connection, durability: Durability) ->
     Ok(())
 }
 
-/// A connection that only reads.
+/// A connection that only reads. It could write but for `query_only`, because the last connection to close carries
+/// the write-ahead log over into the database, and one without the right to write would leave it lying.
 pub(super) fn reader(directory: &DataDirectory) -> Result<Connection, Fault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    open(directory, flags, READER_CACHE_KIB)
+    let connection = open(directory, READER_CACHE_KIB)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
 }
 
-fn open(directory: &DataDirectory, flags: OpenFlags, cache_kib: i64) -> Result<Connection, Fault> {
+fn open(directory: &DataDirectory, cache_kib: i64) -> Result<Connection, Fault> {
+    // Without CREATE: the directory has made the file. Without SQLite's mutex: one thread at a time has it.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(directory.database(), flags)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);

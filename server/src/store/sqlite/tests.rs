@@ -3,7 +3,7 @@
 //! [`model`] compares arbitrary sequences of calls with a model in memory, [`directory`] opens directories gone wrong,
 //! [`crash`] kills a writing process, [`plans`] looks at how SQLite goes about every statement.
 
-use std::{collections::BTreeMap, sync::Barrier, thread};
+use std::{collections::BTreeMap, fs, sync::Barrier, thread};
 
 use tempfile::TempDir;
 use thng_pubsub_protocol::{
@@ -14,7 +14,7 @@ use thng_pubsub_protocol::{
 use super::{
     Durability, open,
     read::SqliteReaders,
-    write::{Pace, SqliteWriter},
+    write::{Bounds, SqliteWriter},
 };
 use crate::store::{
     Actor, KeyHash, KeyRecord, OperatorRecord, PageRequest, PropertyOwner, ReadStore, ResourceHead, Sequence,
@@ -33,8 +33,8 @@ struct Fixture {
     directory: TempDir,
 }
 
-/// Such that a handful of events is many.
-const SMALL_STEPS: Pace = Pace { at_once: 3, step: 2 };
+/// Such that a handful is many.
+const SMALL: Bounds = Bounds { at_once: 3, step: 2, series_cached: 3, heads_cached: 2 };
 
 impl Fixture {
     fn new() -> Self {
@@ -42,8 +42,7 @@ impl Fixture {
     }
 
     fn at(directory: TempDir) -> Self {
-        let (read, write) =
-            open(directory.path(), Durability::Normal, 2, SMALL_STEPS).expect("the store opens");
+        let (read, write) = open(directory.path(), Durability::Normal, 2, SMALL).expect("the store opens");
         Self { read, write, directory }
     }
 
@@ -300,6 +299,23 @@ fn values_deleted_by_the_thousand_are_gone_at_once_and_freed_in_steps() {
 }
 
 #[test]
+fn a_page_behind_a_cursor_shows_nothing_that_was_deleted_meanwhile() {
+    for order in [SortOrder::NewestFirst, SortOrder::OldestFirst] {
+        let mut store = Fixture::new();
+        store.append([0, 1, 2, 3, 3, 3, 3, 3, 3, 8, 9], "a");
+        let page = |store: &Fixture, after| {
+            let request = PageRequest { items: 4, order, after };
+            store.read.history(owner(), &key("k"), TimeRange::default(), request).expect("a page")
+        };
+        // Four of the newest or oldest: the cursor stands among the threes, or before them.
+        let cursor = page(&store, None).next;
+        store.delete_below(8);
+        let left: Vec<i64> = page(&store, cursor).items.iter().map(|update| update.timestamp_ms).collect();
+        assert_eq!(left, if order == SortOrder::NewestFirst { vec![] } else { vec![8, 9] });
+    }
+}
+
+#[test]
 fn a_value_written_after_a_deletion_counts_though_its_timestamp_is_below() {
     let mut store = Fixture::new();
     store.append(0..10, "a");
@@ -396,6 +412,29 @@ fn a_full_disk_is_reported_the_group_is_forgotten_and_the_store_goes_on() {
     let whole: String =
         store.write.connection().query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a check");
     assert_eq!(whole, "ok");
+}
+
+#[test]
+fn after_a_clean_stop_the_database_is_one_file() {
+    for writer_first in [true, false] {
+        let mut store = Fixture::new();
+        store.append([1], "a");
+        assert_eq!(store.latest().as_deref(), Some("1a"));
+        let Fixture { read, write, directory } = store;
+        if writer_first {
+            drop(write);
+            drop(read);
+        } else {
+            drop(read);
+            drop(write);
+        }
+        let entries =
+            fs::read_dir(directory.path()).expect("files").map(|file| file.expect("a file").file_name());
+        let mut files: Vec<_> = entries.collect();
+        files.sort();
+        assert_eq!(files, ["thng-pubsub.db", "thng-pubsub.lock"]);
+        assert_eq!(Fixture::at(directory).history(), ["1a"]);
+    }
 }
 
 #[test]

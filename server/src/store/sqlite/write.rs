@@ -21,12 +21,32 @@ use events::EventLog;
 use properties::Properties;
 use resources::Resources;
 
-pub(super) use removal::Pace;
-
 mod events;
 mod properties;
 mod removal;
 mod resources;
+
+/// How much is done at a time, and how much is remembered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Events that a deletion takes away at once; more are left to [`WriteStore::reclaim`].
+    pub(super) at_once: usize,
+    /// Events that one call of [`WriteStore::reclaim`] looks at.
+    pub(super) step: usize,
+    /// Properties whose series is known without asking the database, about 150 bytes each. Writing one of the
+    /// others costs a look-up in an index.
+    pub(super) series_cached: usize,
+    /// Resources whose head is known without asking the database, about 300 bytes each.
+    pub(super) heads_cached: usize,
+}
+
+impl Default for Bounds {
+    /// Every event may lie on a page of its own, so the first two bound what a commit carries, and how long it holds
+    /// up the writes behind it.
+    fn default() -> Self {
+        Self { at_once: 500, step: 500, series_cached: 100_000, heads_cached: 50_000 }
+    }
+}
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -35,7 +55,7 @@ pub(super) struct SqliteWriter {
     log: EventLog,
     resources: Resources,
     properties: Properties,
-    pace: Pace,
+    bounds: Bounds,
     place: Arc<str>,
     _directory: Arc<DataDirectory>,
 }
@@ -45,7 +65,7 @@ impl SqliteWriter {
     pub(super) fn open(
         directory: Arc<DataDirectory>,
         durability: Durability,
-        pace: Pace,
+        bounds: Bounds,
         place: Arc<str>,
     ) -> Result<Self, Fault> {
         let mut connection = connection::writer(&directory)?;
@@ -53,8 +73,9 @@ impl SqliteWriter {
         connection::prepare_writer(&connection, durability)?;
         layout::migrate(&mut connection)?;
         let log = EventLog::open(&connection)?;
-        let (resources, properties) = (Resources::default(), Properties::default());
-        Ok(Self { connection, log, resources, properties, pace, place, _directory: directory })
+        let resources = Resources::new(bounds.heads_cached);
+        let properties = Properties::new(bounds.series_cached);
+        Ok(Self { connection, log, resources, properties, bounds, place, _directory: directory })
     }
 
     fn start_group(&mut self) -> Result<(), Fault> {
@@ -77,7 +98,8 @@ impl SqliteWriter {
     ) -> Result<(), Fault> {
         // From here on the database knows which values are the latest.
         self.properties.flush(&self.connection)?;
-        for key in removal::delete_values(&self.connection, &mut self.log, self.pace, owner, key, before_ms)?
+        for key in
+            removal::delete_values(&self.connection, &mut self.log, self.bounds, owner, key, before_ms)?
         {
             self.properties.forget_series(owner, &key);
         }
@@ -178,7 +200,7 @@ impl WriteStore for SqliteWriter {
             return Ok(false);
         }
         let group = self.start_group().and_then(|()| {
-            let more = removal::free_some(&self.connection, &mut self.log, self.pace)?;
+            let more = removal::free_some(&self.connection, &mut self.log, self.bounds)?;
             self.end_group()?;
             Ok(more)
         });

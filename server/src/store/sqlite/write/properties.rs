@@ -18,10 +18,6 @@ use super::{
 };
 use crate::store::{PropertyOwner, Sequence, TimestampMs};
 
-/// Series that are known without asking the database. One takes about 150 bytes; writing to a series beyond them
-/// costs one look-up in an index.
-const SERIES_CACHED: usize = 100_000;
-
 /// What the writer knows of the properties that it writes.
 pub(super) struct Properties {
     series: Cache<SeriesName, Series>,
@@ -64,12 +60,6 @@ struct Latest {
     ts: TimestampMs,
 }
 
-impl Default for Properties {
-    fn default() -> Self {
-        Self { series: Cache::new(SERIES_CACHED), latest: HashMap::default() }
-    }
-}
-
 impl fmt::Debug for Properties {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Properties").field("series", &self.series.len()).finish_non_exhaustive()
@@ -77,6 +67,11 @@ impl fmt::Debug for Properties {
 }
 
 impl Properties {
+    /// Remembers up to `series_cached` series.
+    pub(super) fn new(series_cached: usize) -> Self {
+        Self { series: Cache::new(series_cached), latest: HashMap::default() }
+    }
+
     /// Appends the values of one update; returns the sequence of the last.
     pub(super) fn append(
         &mut self,

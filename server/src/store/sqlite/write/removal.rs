@@ -7,25 +7,8 @@
 use rusqlite::{Connection, params};
 use thng_pubsub_protocol::id::PropertyKey;
 
-use super::{Fault, column, events::EventLog, read};
+use super::{Bounds, Fault, column, events::EventLog, read};
 use crate::store::{PropertyOwner, TimestampMs};
-
-/// How much is done at a time.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store::sqlite) struct Pace {
-    /// Events that a deletion takes away at once; more are left to [`free_some`].
-    pub(in crate::store::sqlite) at_once: usize,
-    /// Events that one call of [`free_some`] looks at.
-    pub(in crate::store::sqlite) step: usize,
-}
-
-impl Default for Pace {
-    /// Every event may lie on a page of its own, so these bound what a commit carries and how long it holds up the
-    /// writes behind it.
-    fn default() -> Self {
-        Self { at_once: 500, step: 500 }
-    }
-}
 
 /// Deletes the values of one property or all of an owner, those below `before_ms` or all. Returns the keys whose
 /// series are not what they were.
@@ -34,7 +17,7 @@ impl Default for Pace {
 pub(super) fn delete_values(
     connection: &Connection,
     log: &mut EventLog,
-    pace: Pace,
+    bounds: Bounds,
     owner: PropertyOwner,
     key: Option<&PropertyKey>,
     before_ms: Option<TimestampMs>,
@@ -43,7 +26,7 @@ pub(super) fn delete_values(
     for (key, series, latest_ts) in series_of(connection, owner, key)? {
         match before_ms {
             Some(before_ms) if before_ms <= latest_ts => {
-                delete_before(connection, log, pace, series, before_ms)?;
+                delete_before(connection, log, bounds, series, before_ms)?;
             }
             // The latest has the greatest timestamp: where it goes, all go.
             Some(_) | None => drop_series(connection, series)?,
@@ -83,11 +66,11 @@ fn drop_series(connection: &Connection, series: i64) -> Result<(), Fault> {
 fn delete_before(
     connection: &Connection,
     log: &mut EventLog,
-    pace: Pace,
+    bounds: Bounds,
     series: i64,
     before_ms: TimestampMs,
 ) -> Result<(), Fault> {
-    let at_once = pace.at_once as i64;
+    let at_once = bounds.at_once as i64;
     let below = read::one(connection, COUNT_BELOW, params![series, before_ms, at_once + 1], |row| {
         Ok(row.get::<_, i64>(0)?)
     })?;
@@ -121,9 +104,9 @@ struct Doomed {
     freed: (TimestampMs, i64),
 }
 
-/// Frees doomed events, after a look at no more than `pace.step` of them. `true` when there are more.
-pub(super) fn free_some(connection: &Connection, log: &mut EventLog, pace: Pace) -> Result<bool, Fault> {
-    let mut left = pace.step;
+/// Frees doomed events, after a look at no more than `bounds.step` of them. `true` when there are more.
+pub(super) fn free_some(connection: &Connection, log: &mut EventLog, bounds: Bounds) -> Result<bool, Fault> {
+    let mut left = bounds.step;
     while left > 0 {
         let Some(doomed) = read::one(connection, NEXT_DOOMED, [], |row| {
             let freed = (row.get(3)?, row.get(4)?);

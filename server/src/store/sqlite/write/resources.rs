@@ -14,18 +14,9 @@ use super::{
 };
 use crate::store::{ResourceHead, Sequence, ThngChange, ThngRecord, TimestampMs};
 
-/// Heads that are known without asking the database: about 300 bytes each.
-const HEADS_CACHED: usize = 50_000;
-
 /// What the writer knows of the resources that it writes to.
 pub(super) struct Resources {
     heads: Cache<Id, Arc<ResourceHead>>,
-}
-
-impl Default for Resources {
-    fn default() -> Self {
-        Self { heads: Cache::new(HEADS_CACHED) }
-    }
 }
 
 impl fmt::Debug for Resources {
@@ -35,6 +26,11 @@ impl fmt::Debug for Resources {
 }
 
 impl Resources {
+    /// Remembers up to `heads_cached` heads.
+    pub(super) fn new(heads_cached: usize) -> Self {
+        Self { heads: Cache::new(heads_cached) }
+    }
+
     pub(super) fn head(
         &mut self,
         connection: &Connection,

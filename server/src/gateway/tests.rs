@@ -1,0 +1,239 @@
+//! The gateway with the real store and the real bus behind it: what is stored is told, whatever happens to the router.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::ThngInput,
+    topic::{Topic, TopicString},
+};
+use tokio::{sync::Notify, time::timeout};
+
+use super::{
+    DeliveryQos, Gateway, Outbox, OutboxLimits, Outcome, PageRequest, Principal, PropertyOwner, Refusal,
+};
+use crate::{
+    auth::keys,
+    clock::Clock,
+    engine::{Engine, EngineConfig},
+    metrics::Metrics,
+    store::{Actor, Durability, KeyRecord, OperatorRecord, SortOrder, SqliteStore, TimeRange, WriteStore},
+};
+
+/// How long anything may take on a busy machine before a test calls it lost.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct House {
+    gateway: Gateway,
+    engine: Arc<Engine>,
+    owner: Arc<Principal>,
+    stranger: Arc<Principal>,
+    _data: tempfile::TempDir,
+}
+
+fn id(letter: &str) -> Id {
+    Id::parse(&letter.repeat(24)).expect("24 letters")
+}
+
+fn add_account(store: &mut dyn WriteStore, letter: &str) -> String {
+    let key = letter.repeat(80);
+    let (account, operator) = (id(letter), id(letter));
+    let operator = OperatorRecord {
+        id: operator,
+        account,
+        email: String::new(),
+        first_name: String::new(),
+        last_name: String::new(),
+        created_at_ms: 0,
+        updated_at_ms: 0,
+    };
+    let hash = keys::hash(&key).expect("80 letters");
+    let record = KeyRecord { hash, account, actor: Actor::Operator(operator.id), created_at_ms: 0 };
+    store.begin().expect("a group starts");
+    store.add_operator(&operator, &record).expect("an operator fits");
+    store.commit().expect("a group ends");
+    key
+}
+
+impl House {
+    async fn open() -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let (read, mut write) = SqliteStore::open(data.path(), Durability::Normal, 2).expect("a new store");
+        let keys = [add_account(&mut *write, "a"), add_account(&mut *write, "b")];
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let engine = Engine::start(EngineConfig::default(), &metrics.registry).expect("an engine");
+        let clock = Clock::Held(Arc::new(AtomicI64::new(1_000)));
+        let (gateway, _thread) =
+            Gateway::start(read, write, Arc::clone(&engine), clock, metrics, 1 << 24).expect("a gateway");
+        let owner = gateway.authenticate(&keys[0]).await.expect("a known key");
+        let stranger = gateway.authenticate(&keys[1]).await.expect("a known key");
+        Self { gateway, engine, owner, stranger, _data: data }
+    }
+
+    async fn thng(&self) -> Id {
+        let input = ThngInput::parse(br#"{"name":"lamp"}"#).expect("a thng");
+        match self.gateway.create_thng(&self.owner, input, None).await.expect("it is created") {
+            Outcome::Thng(thng) => thng.id,
+            Outcome::Properties(_) | Outcome::Done => unreachable!("a created thng is shown"),
+        }
+    }
+}
+
+fn topic(thng: Id, rest: &str) -> TopicString {
+    TopicString::parse(&format!("/thngs/{thng}{rest}")).expect("a topic")
+}
+
+fn outbox() -> (Arc<Outbox>, Arc<Notify>) {
+    let wake = Arc::<Notify>::default();
+    (Outbox::new(OutboxLimits { messages: 1_000_000, bytes: 1 << 30 }, Arc::clone(&wake)), wake)
+}
+
+/// Everything that arrives until `count` messages are there.
+async fn received(outbox: &Outbox, wake: &Notify, count: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut batch = Vec::new();
+    while all.len() < count {
+        outbox.take(&mut batch);
+        if batch.is_empty() {
+            timeout(PATIENCE, wake.notified())
+                .await
+                .unwrap_or_else(|_| panic!("{} of {count} arrived", all.len()));
+        }
+        all.extend(batch.drain(..).map(|one| String::from_utf8(one.body.to_vec()).expect("JSON")));
+    }
+    all
+}
+
+fn value(document: &str) -> usize {
+    let (_, rest) = document.split_once("\"value\":").expect("a property update");
+    rest.split(',').next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_the_router_under_load_loses_no_note_and_repeats_none() {
+    const WRITES: usize = 20_000;
+    let house = House::open().await;
+    let thng = house.thng().await;
+    let watched = topic(thng, "/properties/n");
+    let (outbox, wake) = outbox();
+    let _watch = house
+        .gateway
+        .subscribe(&house.owner, &watched, &outbox, 0, DeliveryQos::AtLeastOnce)
+        .await
+        .expect("the owner watches");
+    let stored = Arc::new(AtomicI64::new(0));
+    for number in 0..WRITES {
+        if number % (WRITES / 5) == WRITES / 10 {
+            assert!(house.engine.kill_router_for_test());
+        }
+        let stored = Arc::clone(&stored);
+        let count = Box::new(move |outcome: Result<_, Refusal>| {
+            outcome.expect("the store is well");
+            stored.fetch_add(1, Ordering::SeqCst);
+        });
+        let payload = format!("[{{\"value\":{number}}}]");
+        house
+            .gateway
+            .publish(&house.owner, &watched.topic, payload.as_bytes(), count)
+            .await
+            .expect("accepted");
+    }
+    let values: Vec<usize> = received(&outbox, &wake, WRITES).await.iter().map(|one| value(one)).collect();
+    assert_eq!(values, (0..WRITES).collect::<Vec<_>>());
+    assert_eq!(stored.load(Ordering::SeqCst), WRITES as i64);
+    assert!(house.engine.health().rebuilds >= 1);
+    assert_eq!(house.engine.health().gaps, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
+    let house = House::open().await;
+    let thng = house.thng().await;
+    let watched = topic(thng, "/properties/n");
+    let (outbox, wake) = outbox();
+    let subscribe = house.gateway.subscribe(&house.owner, &watched, &outbox, 0, DeliveryQos::AtLeastOnce);
+    let _watch = subscribe.await.expect("the owner watches");
+    house.gateway.publish_and_wait(&house.owner, &watched.topic, b"1").await.expect("stored");
+    assert_eq!(received(&outbox, &wake, 1).await.len(), 1);
+
+    house.engine.stop();
+    house.gateway.publish_and_wait(&house.owner, &watched.topic, b"2").await.expect("stored");
+    assert!(timeout(Duration::from_millis(500), wake.notified()).await.is_err(), "something was delivered");
+    let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
+    let Topic::ThngProperty { key, .. } = &watched.topic else { unreachable!("a property") };
+    let owner = PropertyOwner::Thng(thng);
+    let history = house.gateway.history(&house.owner, owner, key, TimeRange::default(), page).await;
+    let values: Vec<String> =
+        history.expect("readable").items.iter().map(|update| update.value.as_str().to_owned()).collect();
+    assert_eq!(values, ["1", "2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_finds_nothing_of_another_account_through_any_call() {
+    let house = House::open().await;
+    let thng = house.thng().await;
+    let (gateway, stranger) = (&house.gateway, &house.stranger);
+    let (outbox, _wake) = outbox();
+    let owner = PropertyOwner::Thng(thng);
+    for rest in ["", "/properties", "/properties/n"] {
+        let topic = topic(thng, rest);
+        let watch = gateway.subscribe(stranger, &topic, &outbox, 0, DeliveryQos::AtMostOnce).await;
+        assert_eq!(watch.err(), Some(Refusal::NotFound), "{rest}");
+        let published = gateway.publish_and_wait(stranger, &topic.topic, br#"{"key":"n","value":1}"#).await;
+        assert_eq!(published.err(), Some(Refusal::NotFound), "{rest}");
+        assert_eq!(gateway.initial_state(stranger, &topic).await.err(), Some(Refusal::NotFound), "{rest}");
+    }
+    assert_eq!(gateway.thng(stranger, thng).await.err(), Some(Refusal::NotFound));
+    assert_eq!(gateway.properties(stranger, owner).await.err(), Some(Refusal::NotFound));
+    assert_eq!(gateway.delete_thng(stranger, thng).await.err(), Some(Refusal::NotFound));
+    assert_eq!(gateway.delete_properties(stranger, owner, None, None).await.err(), Some(Refusal::NotFound));
+    let page = PageRequest { items: 10, order: SortOrder::NewestFirst, after: None };
+    assert!(gateway.thngs(stranger, None, page).await.expect("a list").items.is_empty());
+    assert_eq!(gateway.thngs(&house.owner, None, page).await.expect("a list").items.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_thng_is_gone_for_the_next_call_whatever_is_cached() {
+    let house = House::open().await;
+    for _ in 0..50 {
+        let thng = house.thng().await;
+        let topic = Topic::Thng { thng };
+        house.gateway.publish_and_wait(&house.owner, &topic, br#"{"name":"x"}"#).await.expect("it is there");
+        house.gateway.delete_thng(&house.owner, thng).await.expect("it is deleted");
+        let again = house.gateway.publish_and_wait(&house.owner, &topic, br#"{"name":"y"}"#).await;
+        assert_eq!(again.err(), Some(Refusal::NotFound));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
+    let house = House::open().await;
+    let project = id("p");
+    let input = || ThngInput::parse(br#"{"name":"lamp"}"#).expect("a thng");
+    let Outcome::Thng(inside) =
+        house.gateway.create_thng(&house.owner, input(), Some(project)).await.expect("created")
+    else {
+        unreachable!("a created thng is shown")
+    };
+    let outside = house.thng().await;
+    let (outbox, wake) = outbox();
+    let mut watches = Vec::new();
+    for (slot, thng) in [(0, inside.id), (1, outside)] {
+        let topic = topic(thng, &format!("/properties/n?project={project}"));
+        let watch =
+            house.gateway.subscribe(&house.owner, &topic, &outbox, slot, DeliveryQos::AtMostOnce).await;
+        watches.push(watch.expect("the owner watches"));
+    }
+    for (thng, number) in [(outside, "1"), (inside.id, "2")] {
+        let topic = topic(thng, "/properties/n").topic;
+        house.gateway.publish_and_wait(&house.owner, &topic, number.as_bytes()).await.expect("stored");
+    }
+    assert!(house.engine.flush(PATIENCE));
+    assert_eq!(received(&outbox, &wake, 1).await.iter().map(|one| value(one)).collect::<Vec<_>>(), [2]);
+}
