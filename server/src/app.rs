@@ -192,7 +192,8 @@ async fn bind(name: &str, listen: Listen) -> anyhow::Result<Option<TcpListener>>
     }
 }
 
-fn limits(config: &Config) -> Limits {
+/// The bounds of a connection, as the settings say.
+pub(crate) fn limits(config: &Config) -> Limits {
     Limits {
         connect_timeout: Duration::from_secs(config.connect_timeout_s),
         body_timeout: Duration::from_secs(config.body_timeout_s),

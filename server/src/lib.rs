@@ -23,4 +23,6 @@ mod engine;
 mod gateway;
 mod metrics;
 mod store;
+#[cfg(test)]
+mod testing;
 mod translate;

@@ -198,3 +198,45 @@ pub(super) fn json(status: StatusCode, body: String) -> Response {
 
 /// How long a closing handshake may take.
 pub(super) const CLOSING: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use thng_pubsub_protocol::topic::{Topic, table::TABLE};
+
+    use super::*;
+    use crate::{app, config::Config, testing::House, translate};
+
+    async fn status(router: &Router, method: &str, path: &str) -> u16 {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+        router.clone().oneshot(request).await.expect("a router never fails").status().as_u16()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_row_that_is_served_has_a_rest_route_and_no_other_row_has_one() {
+        let House { gateway, metrics, data: _data, .. } = House::open().await;
+        let limits = app::limits(&Config::parse_from(["serve"]));
+        let router =
+            router(Arc::new(Context { gateway, metrics, limits, mqtt_sessions: mqtt::Sessions::default() }));
+        for row in &TABLE {
+            let path: Vec<&str> = row
+                .template
+                .split('/')
+                .map(|segment| match segment {
+                    ":key" | ":type" => "name",
+                    id if id.starts_with(':') => "UeECn9a8PBpar8x4FEGdMsDd",
+                    literal => literal,
+                })
+                .collect();
+            let path = path.join("/");
+            let topic = Topic::parse_path(&path).expect("a row of the table");
+            // Without a key a route that exists asks for one; where there is none, nothing is asked for.
+            let expected = if translate::served(&topic).is_some() { 401 } else { 404 };
+            for prefix in ["", "/v2"] {
+                let path = format!("{prefix}{path}");
+                assert_eq!(status(&router, "GET", &path).await, expected, "GET {path}");
+                assert_eq!(status(&router, "PUT", &path).await, expected, "PUT {path}");
+            }
+        }
+    }
+}

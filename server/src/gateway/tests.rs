@@ -15,75 +15,14 @@ use thng_pubsub_protocol::{
 };
 use tokio::{sync::Notify, time::timeout};
 
-use super::{
-    DeliveryQos, Gateway, Outbox, OutboxLimits, Outcome, PageRequest, Principal, PropertyOwner, Refusal,
-};
+use super::{DeliveryQos, Outbox, OutboxLimits, Outcome, PageRequest, PropertyOwner, Refusal};
 use crate::{
-    auth::keys,
-    clock::Clock,
-    engine::{Engine, EngineConfig},
-    metrics::Metrics,
-    store::{Actor, Durability, KeyRecord, OperatorRecord, SortOrder, SqliteStore, TimeRange, WriteStore},
+    store::{SortOrder, TimeRange},
+    testing::{House, id},
 };
 
 /// How long anything may take on a busy machine before a test calls it lost.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-struct House {
-    gateway: Gateway,
-    engine: Arc<Engine>,
-    owner: Arc<Principal>,
-    stranger: Arc<Principal>,
-    _data: tempfile::TempDir,
-}
-
-fn id(letter: &str) -> Id {
-    Id::parse(&letter.repeat(24)).expect("24 letters")
-}
-
-fn add_account(store: &mut dyn WriteStore, letter: &str) -> String {
-    let key = letter.repeat(80);
-    let (account, operator) = (id(letter), id(letter));
-    let operator = OperatorRecord {
-        id: operator,
-        account,
-        email: String::new(),
-        first_name: String::new(),
-        last_name: String::new(),
-        created_at_ms: 0,
-        updated_at_ms: 0,
-    };
-    let hash = keys::hash(&key).expect("80 letters");
-    let record = KeyRecord { hash, account, actor: Actor::Operator(operator.id), created_at_ms: 0 };
-    store.begin().expect("a group starts");
-    store.add_operator(&operator, &record).expect("an operator fits");
-    store.commit().expect("a group ends");
-    key
-}
-
-impl House {
-    async fn open() -> Self {
-        let data = tempfile::tempdir().expect("a folder");
-        let (read, mut write) = SqliteStore::open(data.path(), Durability::Normal, 2).expect("a new store");
-        let keys = [add_account(&mut *write, "a"), add_account(&mut *write, "b")];
-        let metrics = Arc::new(Metrics::new().expect("metrics"));
-        let engine = Engine::start(EngineConfig::default(), &metrics.registry).expect("an engine");
-        let clock = Clock::Held(Arc::new(AtomicI64::new(1_000)));
-        let (gateway, _thread) =
-            Gateway::start(read, write, Arc::clone(&engine), clock, metrics, 1 << 24).expect("a gateway");
-        let owner = gateway.authenticate(&keys[0]).await.expect("a known key");
-        let stranger = gateway.authenticate(&keys[1]).await.expect("a known key");
-        Self { gateway, engine, owner, stranger, _data: data }
-    }
-
-    async fn thng(&self) -> Id {
-        let input = ThngInput::parse(br#"{"name":"lamp"}"#).expect("a thng");
-        match self.gateway.create_thng(&self.owner, input, None).await.expect("it is created") {
-            Outcome::Thng(thng) => thng.id,
-            Outcome::Properties(_) | Outcome::Done => unreachable!("a created thng is shown"),
-        }
-    }
-}
 
 fn topic(thng: Id, rest: &str) -> TopicString {
     TopicString::parse(&format!("/thngs/{thng}{rest}")).expect("a topic")
@@ -164,7 +103,8 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
 
     house.engine.stop();
     house.gateway.publish_and_wait(&house.owner, &watched.topic, b"2").await.expect("stored");
-    assert!(timeout(Duration::from_millis(500), wake.notified()).await.is_err(), "something was delivered");
+    let late = timeout(Duration::from_millis(500), received(&outbox, &wake, 1)).await;
+    assert!(late.is_err(), "{late:?} was delivered");
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
     let Topic::ThngProperty { key, .. } = &watched.topic else { unreachable!("a property") };
     let owner = PropertyOwner::Thng(thng);

@@ -50,17 +50,11 @@ impl SqliteReaders {
         Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), place, _directory: directory })
     }
 
-    /// Runs `read` with a connection in a transaction, so that all its statements see the same state.
+    /// Runs `read` with a connection. One statement sees one state; who needs several opens a transaction.
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
         let loan = self.borrow();
         let connection = loan.connection.as_ref().expect("a loan holds its connection until it is dropped");
-        let snapshot = || {
-            let transaction = connection.unchecked_transaction()?;
-            let found = read(&transaction)?;
-            transaction.commit()?;
-            Ok(found)
-        };
-        snapshot().map_err(|fault: Fault| fault.at(&self.place))
+        read(connection).map_err(|fault| fault.at(&self.place))
     }
 
     fn borrow(&self) -> Loan<'_> {
@@ -187,6 +181,8 @@ impl ReadStore for SqliteReaders {
         page: PageRequest,
     ) -> Result<Page<PropertyUpdate>, StoreError> {
         self.read(|connection| {
+            // Until the transaction is dropped, its statements see what the first of them saw.
+            let _snapshot = connection.unchecked_transaction()?;
             let owner = owner.id();
             let parameters = params![owner.as_str(), column::PROPERTY, key.as_str()];
             let series = one(connection, SERIES, parameters, |row| {
