@@ -80,6 +80,12 @@ impl Gateway {
         Ok((Self { store, keys, heads, writer, engine }, thread))
     }
 
+    /// Whether notifications get through right now. A bus that died is rebuilt within seconds; until then writes are
+    /// stored and wait to be told.
+    pub(crate) fn delivers(&self) -> bool {
+        self.engine.health().alive
+    }
+
     /// Who a key is.
     ///
     /// # Errors
@@ -117,9 +123,11 @@ impl Gateway {
     ) -> Result<Arc<ResourceHead>, Refusal> {
         let head = match self.heads.get(resource) {
             Some(head) => head,
-            None => tokio::task::block_in_place(|| self.heads.look_up(&*self.store, resource))?,
+            None => {
+                let found = tokio::task::block_in_place(|| self.heads.look_up(&*self.store, resource));
+                found?.ok_or(Refusal::NotFound)?
+            }
         };
-        let head = head.ok_or(Refusal::NotFound)?;
         match policy::on_resource(principal, access, &head) {
             Ok(()) => Ok(head),
             Err(Denial::NotFound) => Err(Refusal::NotFound),

@@ -22,6 +22,7 @@ mod edge;
 mod engine;
 mod gateway;
 mod metrics;
+mod random;
 mod store;
 #[cfg(test)]
 mod testing;

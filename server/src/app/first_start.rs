@@ -9,6 +9,7 @@ use crate::{
     auth::keys,
     clock::Clock,
     config::Config,
+    random,
     store::{Actor, KeyRecord, OperatorRecord, ReadStore, WriteStore},
 };
 
@@ -31,7 +32,7 @@ pub(super) fn ensure_operator(
         None => make_key(&config.data)?,
     };
     let now_ms = clock.now_ms();
-    let (account, id) = (Id::generate(random_byte), Id::generate(random_byte));
+    let (account, id) = (Id::generate(random::byte), Id::generate(random::byte));
     let operator = OperatorRecord {
         id,
         account,
@@ -65,7 +66,7 @@ fn warn_about_other_key(config: &Config, read: &dyn ReadStore) -> anyhow::Result
 
 /// Makes a key and writes it down before it is used, so that it is never lost.
 fn make_key(data: &Path) -> anyhow::Result<String> {
-    let key = keys::generate(random_byte);
+    let key = keys::generate(random::byte);
     let path = data.join(KEY_FILE);
     let written = OpenOptions::new()
         .write(true)
@@ -77,11 +78,4 @@ fn make_key(data: &Path) -> anyhow::Result<String> {
     written.with_context(|| format!("cannot write the operator's key to {}", path.display()))?;
     tracing::info!(file = %path.display(), "the operator's API key was written");
     Ok(key)
-}
-
-/// A byte of the operating system's randomness.
-fn random_byte() -> u8 {
-    let mut byte = [0];
-    getrandom::fill(&mut byte).expect("the operating system has a source of randomness");
-    byte[0]
 }

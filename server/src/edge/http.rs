@@ -115,8 +115,15 @@ fn preflight() -> Response {
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-async fn health() -> Response {
-    json(StatusCode::OK, r#"{"status":"ok"}"#.into())
+async fn health(State(context): State<Arc<Context>>) -> Response {
+    if context.gateway.delivers() {
+        json(StatusCode::OK, r#"{"status":"ok"}"#.into())
+    } else {
+        rest::refuse(
+            ErrorCode::UNAVAILABLE,
+            "Notifications are not delivered right now; the bus is being rebuilt.",
+        )
+    }
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {

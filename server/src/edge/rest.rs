@@ -57,6 +57,12 @@ pub(super) fn render(refusal: &Refusal) -> Response {
     document(&refusal.document())
 }
 
+/// The same for a write that is also a publish.
+fn render_publish(call: &call::Call, refusal: &Refusal) -> Response {
+    call.context.metrics.publishes_refused.with_label_values(&["rest", refusal.reason()]).inc();
+    render(refusal)
+}
+
 fn document(document: &ErrorDocument) -> Response {
     let status = StatusCode::from_u16(document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, document.to_json());

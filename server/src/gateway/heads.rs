@@ -28,9 +28,9 @@ impl Heads {
         Self { cached: Cache::new(HEADS_CACHED_MAX), changes: AtomicU64::new(0) }
     }
 
-    /// The head, if it is in memory. `Some(None)` is never said: what does not exist is not remembered.
-    pub(super) fn get(&self, id: Id) -> Option<Option<Arc<ResourceHead>>> {
-        self.cached.get(&id).map(Some)
+    /// The head, if it is in memory. What does not exist is not remembered: a client could fill the memory with it.
+    pub(super) fn get(&self, id: Id) -> Option<Arc<ResourceHead>> {
+        self.cached.get(&id)
     }
 
     /// Reads the head from the store; may block on the disk.

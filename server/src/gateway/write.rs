@@ -11,6 +11,7 @@ use super::{Gateway, Refusal};
 use crate::{
     auth::Principal,
     domain::{Operation, Outcome},
+    random,
     store::{PropertyOwner, TimestampMs},
     translate,
 };
@@ -100,7 +101,7 @@ impl Gateway {
                 .scopes
                 .get_or_insert(ScopesPatch { projects: Some(vec![project]), users: Some(UserScope::All) });
         }
-        let id = Id::generate(random_byte);
+        let id = Id::generate(random::byte);
         let operation = Operation::CreateThng { account: principal.account, id, input: Box::new(input) };
         self.execute(operation).await
     }
@@ -136,11 +137,4 @@ impl Gateway {
         self.writer.submit(operation, 0, Box::new(move |outcome| drop(tell.send(outcome)))).await?;
         Ok(told.await.map_err(|_| Refusal::Unavailable)??)
     }
-}
-
-/// A byte of the operating system's randomness.
-pub(crate) fn random_byte() -> u8 {
-    let mut byte = [0];
-    getrandom::fill(&mut byte).expect("the operating system has a source of randomness");
-    byte[0]
 }

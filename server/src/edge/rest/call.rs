@@ -86,6 +86,11 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl Call {
+    /// A write that is also a publish was stored.
+    pub(super) fn stored(&self) {
+        self.context.metrics.publishes.with_label_values(&["rest"]).inc();
+    }
+
     /// A parameter of the query, decoded.
     pub(super) fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
         parameter(self.head.uri.query(), name)

@@ -15,7 +15,7 @@ use super::{
     call::{Call, invalid},
     json,
     list::{link, page},
-    render,
+    render, render_publish,
     thngs::id,
 };
 use crate::gateway::{Outcome, PropertyOwner, Refusal, TimeRange};
@@ -30,7 +30,9 @@ fn key(text: &str) -> Result<PropertyKey, Response> {
 
 async fn publish(call: &Call, topic: Topic) -> Result<Response, Response> {
     let stored = call.context.gateway.publish_and_wait(&call.principal, &topic, &call.body).await;
-    match stored.map_err(|no| render(&no))? {
+    let stored = stored.map_err(|no| render_publish(call, &no))?;
+    call.stored();
+    match stored {
         Outcome::Properties(updates) => Ok(json(StatusCode::OK, update_document(updates.iter()))),
         Outcome::Thng(_) | Outcome::Done => Err(render(&Refusal::Unavailable)),
     }

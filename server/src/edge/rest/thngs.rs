@@ -15,7 +15,7 @@ use super::{
     call::Call,
     json,
     list::{link, page, refuse_unserved},
-    render,
+    render, render_publish,
 };
 use crate::gateway::{Outcome, Refusal, ThngView, thng_document};
 
@@ -67,7 +67,9 @@ pub(super) async fn read(Path(thng): Path<String>, call: Call) -> Result<Respons
 pub(super) async fn update(Path(thng): Path<String>, call: Call) -> Result<Response, Response> {
     let topic = Topic::Thng { thng: id(&thng)? };
     let updated = call.context.gateway.publish_and_wait(&call.principal, &topic, &call.body).await;
-    match updated.map_err(|no| render(&no))? {
+    let updated = updated.map_err(|no| render_publish(&call, &no))?;
+    call.stored();
+    match updated {
         Outcome::Thng(thng) => {
             let scopes = with_scopes(&call).then_some(&thng.scopes);
             Ok(json(StatusCode::OK, thng_document(&thng, None, scopes)))
