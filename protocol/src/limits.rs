@@ -33,6 +33,10 @@ pub const IDENTIFIERS_MAX: usize = 100;
 /// Values in one property update. One update becomes one notification, so this bounds a notification too.
 pub const PROPERTY_VALUES_MAX: usize = 500;
 
+/// Arrays and objects inside one another in a value that a user may store. Parsers of other languages give up between
+/// 128 and 10,000; a deeper value would break everybody who reads the resource.
+pub const JSON_DEPTH_MAX: usize = 100;
+
 /// Bytes of a topic string with its options, as MQTT's two-byte length allows at most 65,535.
 /// The longest row with every option needs less than 1 KiB; the rest is room for percent-encoding.
 pub const TOPIC_BYTES_MAX: usize = 4_096;

@@ -9,6 +9,8 @@ use core::fmt;
 
 use serde_json::value::RawValue;
 
+use crate::limits;
+
 mod access;
 mod error;
 mod property;
@@ -66,6 +68,11 @@ impl Json {
         self.0.get()
     }
 
+    /// Whether every reader can be expected to parse it.
+    fn is_shallow(&self) -> bool {
+        depth(self.as_str()) <= limits::JSON_DEPTH_MAX
+    }
+
     fn is_object(&self) -> bool {
         self.0.get().starts_with('{')
     }
@@ -97,6 +104,25 @@ impl<'de> serde::Deserialize<'de> for Json {
     }
 }
 
+/// How many arrays and objects stand inside one another in a text that is JSON.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 /// Writes a document; none of ours can fail to become JSON.
 pub(crate) fn to_json<T: serde::Serialize>(document: &T) -> String {
     serde_json::to_string(document).expect("the keys of our documents are strings")
@@ -118,5 +144,19 @@ impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Object<T> {
             }
         }
         input.deserialize_map(MapOnly(core::marker::PhantomData)).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_what_is_open_and_not_what_is_written_in_strings() {
+        for (json, expected) in
+            [("5", 0), ("[]", 1), (r#"{"a":[1,[2]],"b":{}}"#, 3), (r#"["[[[\"[["]"#, 1), (r#"["\\",[]]"#, 2)]
+        {
+            assert_eq!(depth(json), expected, "{json}");
+        }
     }
 }

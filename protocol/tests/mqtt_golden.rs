@@ -289,6 +289,11 @@ fn packets_with_the_same_filters_are_equal_wherever_the_filters_lie() {
     assert_ne!(decoded, made(2, &[("a", QoS::AtLeastOnce)]));
     assert_ne!(decoded, made(1, &[("a", QoS::AtMostOnce)]));
     assert_ne!(decoded, made(1, &[("a", QoS::AtLeastOnce), ("b", QoS::AtLeastOnce)]));
+
+    let made = |number, filters| Unsubscribe::new(id(number), filters);
+    assert_eq!(made(1, &["a"]), made(1, &["a"]));
+    assert_ne!(made(1, &["a"]), made(2, &["a"]));
+    assert_ne!(made(1, &["a"]), made(1, &["b"]));
 }
 
 #[test]
@@ -317,6 +322,8 @@ fn unsubscribe_from_two_filters() {
         panic!("no UNSUBSCRIBE");
     };
     assert_eq!(decoded.filters().collect::<Vec<_>>(), ["a/b", "c/d"]);
+    let shown = format!("{decoded:?}");
+    assert_eq!(shown, r#"Unsubscribe { packet_id: PacketId(10), filters: ["a/b", "c/d"] }"#);
 }
 
 #[test]
@@ -374,6 +381,24 @@ fn the_head_of_a_publish_is_all_of_it_but_the_payload() {
     publish.encode_head(&mut head).unwrap();
     publish.encode(&mut whole).unwrap();
     assert_eq!([&head, &payload[..]].concat(), whole);
+}
+
+#[test]
+fn a_publish_is_encoded_with_one_reservation_of_its_size() {
+    let payload = [0x5a; 200];
+    let mut out = Vec::new();
+    Publish { payload: &payload, ..MESSAGE }.encode(&mut out).unwrap();
+    // Five bytes are reserved for the header, whatever it takes.
+    assert!((out.len()..out.len() + 5).contains(&out.capacity()), "{} bytes", out.capacity());
+}
+
+#[test]
+fn the_longest_string_is_written_and_read() {
+    let client_id = "x".repeat(65_535);
+    let connect = Packet::Connect(Connect { client_id: &client_id, ..PLAIN });
+    let mut out = Vec::new();
+    connect.encode(&mut out).unwrap();
+    assert_eq!(decoder(Client, None).decode(&out), Ok(Some((connect, out.len()))));
 }
 
 #[test]
@@ -499,6 +524,7 @@ fn publish_with_bad_fields_is_refused() {
     refuses(Client, "30 02 0000", E::EmptyTopic);
     refuses(Client, "30 05 0003 'a/+'", E::WildcardInTopicName);
     refuses(Client, "30 05 0003 'a/#'", E::WildcardInTopicName);
+    refuses(Client, "30 04 0002 '++'", E::WildcardInTopicName);
     refuses(Client, "30 03 0001 00", E::NullCharacter);
     refuses(Client, "32 05 0001 'a' 0000", E::ZeroPacketId);
 }

@@ -9,7 +9,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Semaphore,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -38,14 +42,17 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         .thread_name("edge")
         .build()
         .context("the runtime could not be started")?;
-    let running = runtime.block_on(Running::start(&config))?;
+    let (mut stop_signal, running) = runtime.block_on(async {
+        // Watched from before the ready line on: whoever reads it may stop us at once.
+        let stop_signal = StopSignal::watch()?;
+        anyhow::Ok((stop_signal, Running::start(&config).await?))
+    })?;
     announce_ready(&running)?;
     runtime.block_on(async {
-        stop_signal().await?;
+        stop_signal.wait().await;
         tracing::info!("stopping: no new connections, finishing what was accepted");
         running.stop().await;
-        anyhow::Ok(())
-    })?;
+    });
     // What still blocks a thread now must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     tracing::info!("stopped");
@@ -75,15 +82,24 @@ fn announce_ready(running: &Running) -> anyhow::Result<()> {
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("standard output is closed")
 }
 
-async fn stop_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and Ctrl-C.
+struct StopSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignal {
+    fn watch() -> anyhow::Result<Self> {
+        let watch = |kind| signal(kind).context("signals cannot be watched");
+        Ok(Self { terminate: watch(SignalKind::terminate())?, interrupt: watch(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// A server that serves.

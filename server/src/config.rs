@@ -70,12 +70,10 @@ impl fmt::Debug for OperatorKey {
     }
 }
 
-impl FromStr for OperatorKey {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        keys::hash(text).map_err(|error| error.to_string())?;
-        Ok(Self(text.into()))
+impl From<String> for OperatorKey {
+    /// Takes any text: whether it is a key is checked where a refusal does not repeat it.
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }
 
@@ -220,6 +218,9 @@ impl Config {
                 listen == Listen::Off,
                 "--{name}: this version has no TLS of its own; leave it `off` and put a TLS proxy in front"
             );
+        }
+        if let Some(key) = &self.operator_key {
+            keys::hash(key.reveal()).map_err(|error| anyhow::anyhow!("--operator-key: {error}"))?;
         }
         anyhow::ensure!(
             self.http != Listen::Off || self.mqtt != Listen::Off,

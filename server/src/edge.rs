@@ -3,6 +3,7 @@
 //! - [`accept`]: the one accept loop, and what is shared by all connections
 //! - [`http`]: one HTTP listener for REST, native WebSocket, `/mqtt`, the SDK, health and metrics
 //! - [`rest`], [`websocket`], [`mqtt`]: one protocol each; none knows another
+//! - [`upgrade`]: what both kinds of WebSocket have in common
 //! - [`assets`]: the files inside the binary
 
 pub(crate) mod accept;
@@ -10,6 +11,7 @@ mod assets;
 pub(crate) mod http;
 pub(crate) mod mqtt;
 mod rest;
+mod upgrade;
 mod websocket;
 
 use std::{sync::Arc, time::Duration};

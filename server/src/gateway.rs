@@ -9,7 +9,10 @@
 //! - `read.rs`: what REST reads
 //! - `heads.rs`: the cache of what every call needs to know of a resource
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use thng_pubsub_protocol::{
     id::Id,
@@ -61,6 +64,8 @@ pub(crate) struct Gateway {
     heads: Arc<Heads>,
     writer: Writer,
     engine: Arc<Engine>,
+    /// The last sequence that is on disk: a subscription begins behind it.
+    committed: Arc<AtomicU64>,
 }
 
 impl Gateway {
@@ -74,10 +79,11 @@ impl Gateway {
         write_queue_bytes_max: usize,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let heads = Arc::new(Heads::new());
-        let sink = announce(Arc::clone(&heads), Arc::clone(&engine));
+        let committed = Arc::<AtomicU64>::default();
+        let sink = announce(Arc::clone(&heads), Arc::clone(&engine), Arc::clone(&committed));
         let (writer, thread) = Writer::start(write_store, clock, metrics, write_queue_bytes_max, sink)?;
         let keys = Keys::new(Arc::clone(&store));
-        Ok((Self { store, keys, heads, writer, engine }, thread))
+        Ok((Self { store, keys, heads, writer, engine, committed }, thread))
     }
 
     /// Whether notifications get through right now. A bus that died is rebuilt within seconds; until then writes are
@@ -136,7 +142,7 @@ impl Gateway {
 }
 
 /// What the writer does with the events of a commit: forget what they made stale, then tell the bus.
-fn announce(heads: Arc<Heads>, engine: Arc<Engine>) -> EventSink {
+fn announce(heads: Arc<Heads>, engine: Arc<Engine>, committed: Arc<AtomicU64>) -> EventSink {
     Box::new(move |events| {
         let mut notes = Vec::with_capacity(events.len() * 2);
         for event in &events {
@@ -147,6 +153,7 @@ fn announce(heads: Arc<Heads>, engine: Arc<Engine>) -> EventSink {
                 }
                 Event::PropertiesUpdated { seq, head, .. } => (*seq, head),
             };
+            committed.fetch_max(seq, Ordering::SeqCst);
             let scopes = crate::auth::visibility::encode(&head.scopes);
             translate::notes(event, |topic, body| {
                 let key = RouteKey::new(head.account.as_str(), &topic.canonical());

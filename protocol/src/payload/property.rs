@@ -97,11 +97,15 @@ impl Entry<'_> {
         };
         let value =
             self.value.filter(|value| value.get() != "null").ok_or_else(|| at("value is required"))?;
+        let value = Json::from(value);
+        if !value.is_shallow() {
+            return Err(at(&format!("value nests deeper than {} levels", limits::JSON_DEPTH_MAX)));
+        }
         let timestamp_ms = self.timestamp.map(|raw| timestamp(raw.get())).transpose();
         let timestamp_ms = timestamp_ms
             .map_err(|()| at("timestamp is a whole number of milliseconds since 1970"))?
             .flatten();
-        Ok(PropertyWrite { key, value: value.into(), timestamp_ms })
+        Ok(PropertyWrite { key, value, timestamp_ms })
     }
 }
 
@@ -235,11 +239,14 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_stored_or_refused_but_never_crashes() {
-        let deep = "[".repeat(100_000);
-        assert!(read(&deep, Some("t")).is_err());
-        let balanced = format!("{{\"value\":{}1{}}}", "[".repeat(50_000), "]".repeat(50_000));
-        let _ = read(&balanced, Some("t"));
+    fn a_value_that_readers_could_not_parse_is_refused() {
+        let nested = |depth| format!("{{\"value\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read(&nested(limits::JSON_DEPTH_MAX), Some("t")).is_ok());
+        for depth in [limits::JSON_DEPTH_MAX + 1, 50_000] {
+            let error = read(&nested(depth), Some("t")).expect_err("too deep");
+            assert!(error.contains("nests deeper than 100 levels"), "{error}");
+        }
+        assert!(read(&"[".repeat(100_000), Some("t")).is_err());
     }
 
     #[test]

@@ -179,8 +179,10 @@ impl Faults {
     }
 
     fn object(&mut self, field: &str, raw: Option<Json>) -> Option<Json> {
-        let wrong = || format!("{field} is an object.");
-        raw.and_then(|raw| self.take(Some(raw).filter(Json::is_object).ok_or_else(wrong)))
+        let fits = |raw: &Json| raw.is_object() && raw.is_shallow();
+        let wrong =
+            || format!("{field} is an object that nests at most {} levels deep.", limits::JSON_DEPTH_MAX);
+        raw.and_then(|raw| self.take(Some(raw).filter(fits).ok_or_else(wrong)))
     }
 
     fn id(&mut self, field: &str, raw: Option<Json>) -> Option<Id> {
@@ -192,17 +194,19 @@ impl Faults {
     }
 
     fn properties(&mut self, raw: Option<Json>) -> Vec<PropertyWrite> {
-        let wrong =
-            || String::from("properties is an object of property keys and their values, none of them null.");
+        let wrong = || {
+            String::from(
+                "properties is an object of property keys and their values, none of them null or deeply nested.",
+            )
+        };
         let read = |raw: Json| {
             let map: BTreeMap<String, Box<serde_json::value::RawValue>> =
                 serde_json::from_str(raw.as_str()).map_err(|_| wrong())?;
             map.iter()
                 .map(|(key, value)| {
                     let key = PropertyKey::parse(key).map_err(|error| format!("properties: {error}."))?;
-                    let value = Some(Json::from(&**value))
-                        .filter(|value| value.as_str() != "null")
-                        .ok_or_else(wrong)?;
+                    let fits = |value: &Json| value.as_str() != "null" && value.is_shallow();
+                    let value = Some(Json::from(&**value)).filter(fits).ok_or_else(wrong)?;
                     Ok(PropertyWrite { key, value, timestamp_ms: None })
                 })
                 .collect()

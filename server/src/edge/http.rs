@@ -3,12 +3,12 @@
 //!
 //! Only the head of a request is looked at here; what it means is the business of the edge that it goes to.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Extension, Router,
     body::Body,
-    extract::{FromRequestParts as _, Request, State, WebSocketUpgrade},
+    extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -20,16 +20,13 @@ use thng_pubsub_protocol::payload::{ERROR_CODES, ErrorCode};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
-use super::{Context, accept::Admitted, assets, mqtt, rest, websocket};
+use super::{Context, accept::Admitted, assets, mqtt, rest, upgrade, websocket};
 
 /// How long a browser may remember a preflight, in seconds: a day.
 const PREFLIGHT_S: HeaderValue = HeaderValue::from_static("86400");
 
 /// Bytes of a request's head. Keys, topics and cookies of other sites fit many times.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
-
-/// Buffer of one WebSocket, in bytes: small, since most sockets are quiet; large messages go in several reads.
-pub(super) const WEBSOCKET_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Everything that the HTTP listener answers.
 pub(crate) fn router(context: Arc<Context>) -> Router {
@@ -82,7 +79,7 @@ async fn front(State(context): State<Arc<Context>>, request: Request, next: Next
     let mut response = if request.method() == Method::OPTIONS {
         preflight()
     } else if is_websocket(&request) && !is_mqtt {
-        websocket::upgrade(Arc::clone(&context), request).await
+        websocket::open(Arc::clone(&context), request).await
     } else {
         next.run(request).await
     };
@@ -168,10 +165,9 @@ async fn mqtt_over_websocket(
     Extension(admitted): Extension<Admitted>,
     request: Request,
 ) -> Response {
-    let (mut parts, _) = request.into_parts();
-    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+    let upgrade = match upgrade::handshake(request, context.limits.message_bytes_max).await {
         Ok(upgrade) => upgrade.protocols(["mqtt", "mqttv3.1"]),
-        Err(rejection) => return websocket::not_an_upgrade(rejection),
+        Err(response) => return response,
     };
     if upgrade.selected_protocol().is_none() {
         return rest::refuse(
@@ -179,8 +175,7 @@ async fn mqtt_over_websocket(
             "MQTT over WebSocket needs the sub-protocol `mqtt` or `mqttv3.1` in Sec-WebSocket-Protocol.",
         );
     }
-    let message_bytes_max = context.limits.message_bytes_max;
-    sized(upgrade, message_bytes_max).on_upgrade(move |socket| async move {
+    upgrade.on_upgrade(move |socket| async move {
         let gauge = context.metrics.connections.with_label_values(&["mqtt_ws"]);
         gauge.inc();
         let wire = mqtt::MessageStream(socket);
@@ -189,22 +184,10 @@ async fn mqtt_over_websocket(
     })
 }
 
-/// Gives a WebSocket its bounds.
-pub(super) fn sized(upgrade: WebSocketUpgrade, message_bytes_max: usize) -> WebSocketUpgrade {
-    upgrade
-        .read_buffer_size(WEBSOCKET_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_message_size(message_bytes_max)
-        .max_frame_size(message_bytes_max)
-}
-
 pub(super) fn json(status: StatusCode, body: String) -> Response {
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     (status, headers, Body::from(body)).into_response()
 }
-
-/// How long a closing handshake may take.
-pub(super) const CLOSING: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -9,11 +9,10 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{
-        FromRequestParts as _, Request, WebSocketUpgrade,
-        ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code, rejection::WebSocketUpgradeRejection},
+        Request,
+        ws::{CloseCode, Message, Utf8Bytes, WebSocket, close_code},
     },
-    http::StatusCode,
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use bytes::Bytes;
 use thng_pubsub_protocol::{
@@ -25,12 +24,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    Context,
-    accept::Admitted,
-    http::{CLOSING, sized},
-    rest,
-};
+use super::{Context, accept::Admitted, rest, upgrade};
 use crate::gateway::{Delivery, DeliveryQos, Outbox, OutboxState, Outcome, Principal, Refusal, Watch};
 
 const PROTOCOL: &str = "websocket";
@@ -39,23 +33,21 @@ const PROTOCOL: &str = "websocket";
 const SLOT: u32 = 0;
 
 /// Decides about an upgrade on a topic's path, and serves the socket.
-pub(super) async fn upgrade(context: Arc<Context>, request: Request) -> Response {
+pub(super) async fn open(context: Arc<Context>, request: Request) -> Response {
     let Some(admitted) = request.extensions().get::<Admitted>().cloned() else {
         return rest::refuse(ErrorCode::INTERNAL, "The connection is not known.");
     };
-    let (mut parts, _) = request.into_parts();
-    let key = rest::key_of(&parts.headers, parts.uri.query());
-    let path = parts.uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
-    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+    let key = rest::key_of(request.headers(), request.uri().query());
+    let path = request.uri().path_and_query().map_or("", |path| path.as_str()).to_owned();
+    let upgrade = match upgrade::handshake(request, context.limits.message_bytes_max).await {
         Ok(upgrade) => upgrade,
-        Err(rejection) => return not_an_upgrade(rejection),
+        Err(response) => return response,
     };
     let socket = match Socket::open(context, key.as_deref(), &path).await {
         Ok(socket) => socket,
         Err(refusal) => return refuse(&refusal, &admitted),
     };
-    let message_bytes_max = socket.context.limits.message_bytes_max;
-    sized(upgrade, message_bytes_max).on_upgrade(move |stream| socket.serve(stream, admitted))
+    upgrade.on_upgrade(move |stream| socket.serve(stream, admitted))
 }
 
 /// A refusal before the upgrade: the one place where this edge renders it.
@@ -65,16 +57,6 @@ fn refuse(refusal: &Refusal, admitted: &Admitted) -> Response {
     let wrong_id = matches!(refusal, Refusal::NotFound | Refusal::NotATopic(TopicError::Name(_)));
     let code = if wrong_id { ErrorCode::FORBIDDEN } else { return rest::render(refusal) };
     rest::refuse(code, &errors.join(" "))
-}
-
-/// The answer to a WebSocket handshake that is none, in our words.
-pub(super) fn not_an_upgrade(rejection: WebSocketUpgradeRejection) -> Response {
-    let why = rejection.body_text();
-    let response = rejection.into_response();
-    if response.status() == StatusCode::UPGRADE_REQUIRED {
-        return rest::refuse(ErrorCode::UPGRADE, "This address speaks WebSocket only.");
-    }
-    rest::refuse(ErrorCode::INVALID, &format!("This is no WebSocket handshake: {why}"))
 }
 
 struct Socket {
@@ -90,8 +72,8 @@ struct Socket {
 enum End {
     /// The client closed it, or is gone.
     Left,
-    /// We close it with this code and reason.
-    Close(u16, &'static str, &'static str),
+    /// We close it: the code, the reason for the client, and its name for log and metrics.
+    Close(CloseCode, &'static str, &'static str),
 }
 
 impl Socket {
@@ -102,8 +84,10 @@ impl Socket {
         let topic = TopicString::parse(path)?;
         let wake = Arc::<Notify>::default();
         let outbox = Outbox::new(context.limits.outbox, Arc::clone(&wake));
-        let subscribed =
-            context.gateway.subscribe(&principal, &topic, &outbox, SLOT, DeliveryQos::AtLeastOnce).await;
+        let subscribed = context
+            .gateway
+            .subscribe(&principal, &topic, &outbox, SLOT, DeliveryQos::AtLeastOnce, None)
+            .await;
         let watch = subscribed.inspect_err(|refusal| {
             context.metrics.subscriptions_refused.with_label_values(&[PROTOCOL, refusal.reason()]).inc();
         })?;
@@ -116,15 +100,16 @@ impl Socket {
         let end = self.converse(&mut stream, &admitted).await;
         gauge.dec();
         self.outbox.close();
-        let (code, reason, name) = match end {
-            End::Left => (close_code::NORMAL, "", "left"),
-            End::Close(code, reason, name) => (code, reason, name),
+        let name = match end {
+            End::Left => "left",
+            End::Close(_, _, name) => name,
         };
         self.context.metrics.disconnects.with_label_values(&[PROTOCOL, name]).inc();
         tracing::debug!(protocol = PROTOCOL, peer = %admitted.peer, reason = name, "socket ended");
-        let farewell = Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
-        // A peer that does not take its farewell in time does without.
-        let _ = tokio::time::timeout(CLOSING, stream.send(farewell)).await;
+        match end {
+            End::Left => upgrade::agree_to_close(stream).await,
+            End::Close(code, reason, _) => upgrade::close(stream, code, reason).await,
+        }
     }
 
     async fn converse(&self, stream: &mut WebSocket, admitted: &Admitted) -> End {
@@ -142,7 +127,11 @@ impl Socket {
             }
             tokio::select! {
                 message = stream.recv(), if in_flight < limits.publishes_in_flight_max => {
-                    let Some(Ok(message)) = message else { return End::Left };
+                    let message = match message {
+                        Some(Ok(message)) => message,
+                        Some(Err(error)) => return broken(&error),
+                        None => return End::Left,
+                    };
                     pinged = false;
                     silence_ends = Instant::now() + limits.websocket_ping;
                     let payload = match message {
@@ -245,6 +234,13 @@ impl Socket {
         self.context.metrics.publishes_refused.with_label_values(&[PROTOCOL, reason]).inc();
         tracing::info!(protocol = PROTOCOL, reason, %refusal, "a publish was refused");
         self.send_document(stream, refusal.document().to_json().into()).await
+    }
+}
+
+fn broken(error: &axum::Error) -> End {
+    match upgrade::broken_rule(error) {
+        Some((code, reason)) => End::Close(code, reason, "protocol"),
+        None => End::Left,
     }
 }
 

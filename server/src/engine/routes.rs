@@ -49,6 +49,8 @@ pub struct Subscriber {
     pub qos: DeliveryQos,
     /// Which notes of the key it may see; all if there is none.
     pub predicate: Option<Predicate>,
+    /// Notes up to this store sequence are older than the subscription and not for it; `None`: all are for it.
+    pub after: Option<u64>,
 }
 
 impl fmt::Debug for Subscriber {
@@ -102,16 +104,28 @@ impl<'a> Run<'a> {
         self.iter().enumerate().filter(move |(bit, _)| wanted >> bit & 1 == 1).map(|(_, note)| note)
     }
 
-    /// One bit for each member that `predicate` lets through.
-    fn passing(&self, predicate: Option<&Predicate>) -> u64 {
-        let Some(predicate) = predicate else { return u64::MAX };
+    /// One bit for each member that is for this subscriber.
+    fn passing(&self, subscriber: &Subscriber) -> u64 {
+        let is_new = |note: &NoteEnvelope| subscriber.after.is_none_or(|after| note.seq > after);
+        // The notes of a key come in the order of their sequence: if the first is new, all are.
+        let all_new = self.iter().next().is_some_and(is_new);
+        let Some(predicate) = &subscriber.predicate else {
+            if all_new {
+                return u64::MAX;
+            }
+            return self
+                .iter()
+                .enumerate()
+                .fold(0, |bits, (bit, note)| bits | u64::from(is_new(note)) << bit);
+        };
         let passes = |note: &NoteEnvelope| {
             panic::catch_unwind(AssertUnwindSafe(|| predicate(note.scopes()))).unwrap_or_else(|_| {
                 error!("a predicate panicked; its subscription does not get the note");
                 false
             })
         };
-        self.iter().enumerate().fold(0, |bits, (bit, note)| bits | u64::from(passes(note)) << bit)
+        let wanted = |note: &NoteEnvelope| (all_new || is_new(note)) && passes(note);
+        self.iter().enumerate().fold(0, |bits, (bit, note)| bits | u64::from(wanted(note)) << bit)
     }
 }
 
@@ -277,7 +291,7 @@ impl List {
                 return None;
             }
             let Some(subscriber) = &entry.subscriber else { continue };
-            let wanted = run.passing(subscriber.predicate.as_ref());
+            let wanted = run.passing(subscriber);
             if wanted != 0
                 && subscriber.outbox.offer(run, wanted, subscriber.slot, subscriber.qos, tally)
                     == Offered::Forget
@@ -310,7 +324,13 @@ mod tests {
     }
 
     fn subscriber(outbox: &Arc<Outbox>, slot: u32) -> Subscriber {
-        Subscriber { outbox: Arc::clone(outbox), slot, qos: DeliveryQos::AtMostOnce, predicate: None }
+        Subscriber {
+            outbox: Arc::clone(outbox),
+            slot,
+            qos: DeliveryQos::AtMostOnce,
+            predicate: None,
+            after: None,
+        }
     }
 
     /// Fans one note out and returns the slots that got it, in order.

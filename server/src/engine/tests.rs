@@ -60,7 +60,7 @@ impl Session {
     }
 
     pub(super) fn subscriber(&self, slot: u32, qos: DeliveryQos) -> Subscriber {
-        Subscriber { outbox: Arc::clone(&self.outbox), slot, qos, predicate: None }
+        Subscriber { outbox: Arc::clone(&self.outbox), slot, qos, predicate: None, after: None }
     }
 
     /// Moves what is in the outbox to `received`.

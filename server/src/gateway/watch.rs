@@ -1,6 +1,6 @@
 //! Watching: subscriptions, and the value that a topic has right now.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use thng_pubsub_protocol::{
@@ -13,13 +13,15 @@ use crate::{
     auth::{Principal, visibility::Visibility},
     domain,
     engine::{DeliveryQos, Outbox, Predicate, Route, RouteKey, Subscriber},
-    store::ReadStore,
+    store::{ReadStore, Sequence},
     translate::{self, Served},
 };
 
 /// A subscription that stands. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Watch {
+    /// What was committed up to here is older than the subscription.
+    after: Sequence,
     _route: Route,
 }
 
@@ -29,7 +31,9 @@ fn visibility(topic: &TopicString) -> Visibility {
 
 impl Gateway {
     /// Subscribes: authorises, and puts the session into the bus's table. Events that are committed after this
-    /// returned reach `outbox` under `slot`.
+    /// returned reach `outbox` under `slot`; events that were committed before it was called do not, also where they
+    /// are still on their way through the bus. A subscription that takes the place of `earlier` goes on where that
+    /// began, so that nothing falls between the two.
     ///
     /// # Errors
     /// Any [`Refusal`]; nothing was subscribed then.
@@ -40,7 +44,9 @@ impl Gateway {
         outbox: &Arc<Outbox>,
         slot: u32,
         qos: DeliveryQos,
+        earlier: Option<&Watch>,
     ) -> Result<Watch, Refusal> {
+        let after = earlier.map_or_else(|| self.committed.load(Ordering::SeqCst), |earlier| earlier.after);
         let served = translate::served(&topic.topic).ok_or(Refusal::NotServed)?;
         self.authorise(principal, Access::Read, served.resource()).await?;
         let predicate: Option<Predicate> = match visibility(topic) {
@@ -49,8 +55,9 @@ impl Gateway {
         };
         let key = RouteKey::new(principal.account.as_str(), &topic.topic.canonical());
         let outbox = Arc::clone(outbox);
-        let route = self.engine.subscribe(&key, Subscriber { outbox, slot, qos, predicate });
-        Ok(Watch { _route: route })
+        let route =
+            self.engine.subscribe(&key, Subscriber { outbox, slot, qos, predicate, after: Some(after) });
+        Ok(Watch { after, _route: route })
     }
 
     /// What the topic says right now: the document that an update with the stored values would bring.

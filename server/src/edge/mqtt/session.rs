@@ -75,7 +75,7 @@ struct Subscription {
     qos: QoS,
     /// Whose rights it has: the connection's, or those of its own `access_token`.
     principal: Arc<Principal>,
-    _watch: Watch,
+    watch: Watch,
 }
 
 /// One client's session.
@@ -303,12 +303,14 @@ impl Session {
         let topic = TopicString::parse(filter)?;
         let gateway = &self.context.gateway;
         let principal = gateway.principal(self.principal.as_ref(), &topic.options).await?;
+        let earlier = self.subscriptions.get(&slot).map(|earlier| &earlier.watch);
         let delivery = match qos {
             QoS::AtMostOnce => DeliveryQos::AtMostOnce,
             QoS::AtLeastOnce | QoS::ExactlyOnce => DeliveryQos::AtLeastOnce,
         };
-        let watch = gateway.subscribe(&principal, &topic, self.deliveries.outbox(), slot, delivery).await?;
-        Ok(Subscription { filter: filter.into(), topic, qos, principal, _watch: watch })
+        let watch =
+            gateway.subscribe(&principal, &topic, self.deliveries.outbox(), slot, delivery, earlier).await?;
+        Ok(Subscription { filter: filter.into(), topic, qos, principal, watch })
     }
 
     fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) {

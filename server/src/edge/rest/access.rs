@@ -6,7 +6,10 @@ use thng_pubsub_protocol::{
     payload::{AccessDocument, Actor as ActorDocument, OperatorDocument},
 };
 
-use super::{call::Call, json, render};
+use super::{
+    call::{Call, Segments},
+    json, render,
+};
 use crate::gateway::{Actor, Refusal};
 
 pub(super) async fn access(call: Call) -> Response {
@@ -16,7 +19,7 @@ pub(super) async fn access(call: Call) -> Response {
     json(StatusCode::OK, AccessDocument { account: call.principal.account.to_string(), actor }.to_json())
 }
 
-pub(super) async fn operator(Path(id): Path<String>, call: Call) -> Response {
+pub(super) async fn operator(Segments(id): Segments<String>, call: Call) -> Response {
     let found = match Id::parse(&id) {
         Ok(id) => call.context.gateway.operator(&call.principal, id).await,
         Err(_) => Err(Refusal::NotFound),

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use axum::{
-    extract::{FromRequest, OriginalUri, Request},
+    extract::{FromRequest, FromRequestParts, OriginalUri, Path, Request},
     http::{HeaderMap, header, request::Parts},
     response::Response,
 };
@@ -126,6 +126,19 @@ impl Call {
         let scheme = header("x-forwarded-proto").unwrap_or("http");
         let host = header("x-forwarded-host").or(header("host")).unwrap_or("localhost");
         format!("{scheme}://{host}")
+    }
+}
+
+/// The parameters of a path, decoded; a refusal in our words where they are no text.
+pub(super) struct Segments<T>(pub(super) T);
+
+impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Arc<Context>> for Segments<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(head: &mut Parts, context: &Arc<Context>) -> Result<Self, Response> {
+        let path = Path::<T>::from_request_parts(head, context).await;
+        path.map(|Path(segments)| Self(segments))
+            .map_err(|_| invalid("The path does not decode to UTF-8 text."))
     }
 }
 

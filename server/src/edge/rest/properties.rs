@@ -1,7 +1,6 @@
 //! `/thngs/:id/properties` and `/thngs/:id/properties/:key`.
 
 use axum::{
-    extract::Path,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -12,7 +11,7 @@ use thng_pubsub_protocol::{
 };
 
 use super::{
-    call::{Call, invalid},
+    call::{Call, Segments, invalid},
     json,
     list::{link, page},
     render, render_publish,
@@ -38,24 +37,24 @@ async fn publish(call: &Call, topic: Topic) -> Result<Response, Response> {
     }
 }
 
-pub(super) async fn update(Path(thng): Path<String>, call: Call) -> Result<Response, Response> {
+pub(super) async fn update(Segments(thng): Segments<String>, call: Call) -> Result<Response, Response> {
     publish(&call, Topic::ThngProperties { thng: id(&thng)? }).await
 }
 
 pub(super) async fn update_one(
-    Path((thng, name)): Path<(String, String)>,
+    Segments((thng, name)): Segments<(String, String)>,
     call: Call,
 ) -> Result<Response, Response> {
     publish(&call, Topic::ThngProperty { thng: id(&thng)?, key: key(&name)? }).await
 }
 
-pub(super) async fn latest(Path(thng): Path<String>, call: Call) -> Result<Response, Response> {
+pub(super) async fn latest(Segments(thng): Segments<String>, call: Call) -> Result<Response, Response> {
     let latest = call.context.gateway.properties(&call.principal, owner(&thng)?).await;
     Ok(json(StatusCode::OK, update_document(&latest.map_err(|no| render(&no))?)))
 }
 
 pub(super) async fn history(
-    Path((thng, name)): Path<(String, String)>,
+    Segments((thng, name)): Segments<(String, String)>,
     call: Call,
 ) -> Result<Response, Response> {
     let range = TimeRange { from_ms: call.time("from")?, to_ms: call.time("to")? };
@@ -65,12 +64,12 @@ pub(super) async fn history(
     Ok(link(&call, history.next, json(StatusCode::OK, history_document(&history.items))))
 }
 
-pub(super) async fn delete(Path(thng): Path<String>, call: Call) -> Result<Response, Response> {
+pub(super) async fn delete(Segments(thng): Segments<String>, call: Call) -> Result<Response, Response> {
     forget(&call, owner(&thng)?, None).await
 }
 
 pub(super) async fn delete_one(
-    Path((thng, name)): Path<(String, String)>,
+    Segments((thng, name)): Segments<(String, String)>,
     call: Call,
 ) -> Result<Response, Response> {
     forget(&call, owner(&thng)?, Some(key(&name)?)).await

@@ -1,7 +1,6 @@
 //! `/thngs` and `/thngs/:id`.
 
 use axum::{
-    extract::Path,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -12,7 +11,7 @@ use thng_pubsub_protocol::{
 };
 
 use super::{
-    call::Call,
+    call::{Call, Segments},
     json,
     list::{link, page, refuse_unserved},
     render, render_publish,
@@ -59,12 +58,12 @@ pub(super) async fn create(call: Call) -> Result<Response, Response> {
     Ok(response)
 }
 
-pub(super) async fn read(Path(thng): Path<String>, call: Call) -> Result<Response, Response> {
+pub(super) async fn read(Segments(thng): Segments<String>, call: Call) -> Result<Response, Response> {
     let view = call.context.gateway.thng(&call.principal, id(&thng)?).await.map_err(|no| render(&no))?;
     Ok(json(StatusCode::OK, show(&view, with_scopes(&call))))
 }
 
-pub(super) async fn update(Path(thng): Path<String>, call: Call) -> Result<Response, Response> {
+pub(super) async fn update(Segments(thng): Segments<String>, call: Call) -> Result<Response, Response> {
     let topic = Topic::Thng { thng: id(&thng)? };
     let updated = call.context.gateway.publish_and_wait(&call.principal, &topic, &call.body).await;
     let updated = updated.map_err(|no| render_publish(&call, &no))?;
@@ -78,7 +77,7 @@ pub(super) async fn update(Path(thng): Path<String>, call: Call) -> Result<Respo
     }
 }
 
-pub(super) async fn delete(Path(thng): Path<String>, call: Call) -> Result<Response, Response> {
+pub(super) async fn delete(Segments(thng): Segments<String>, call: Call) -> Result<Response, Response> {
     call.context.gateway.delete_thng(&call.principal, id(&thng)?).await.map_err(|no| render(&no))?;
     Ok(StatusCode::OK.into_response())
 }

@@ -47,12 +47,13 @@ fn create(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
+    let missing: Vec<_> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)?;
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync)
+    missing.iter().filter_map(|made| made.parent()).try_for_each(sync)
 }
 
 fn owner_only() -> OpenOptions {
@@ -64,5 +65,6 @@ fn owner_only() -> OpenOptions {
 
 /// Puts the directory's entries on disk: a file whose name is lost is lost.
 fn sync(path: &Path) -> io::Result<()> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }

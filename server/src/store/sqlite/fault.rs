@@ -4,14 +4,14 @@
 
 use std::io;
 
-use rusqlite::{ErrorCode, ffi};
+use rusqlite::{Error, ErrorCode, ffi};
 
 use crate::store::StoreError;
 
 /// Why a statement or a row was not what it should be; [`Fault::at`] makes a [`StoreError`] of it.
 #[derive(Debug)]
 pub(super) enum Fault {
-    Sqlite(rusqlite::Error),
+    Sqlite(Error),
     /// A row that does not read as what it was written from; says which column.
     Corrupt(&'static str),
     TooNew {
@@ -20,8 +20,8 @@ pub(super) enum Fault {
     },
 }
 
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Self {
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
         Self::Sqlite(error)
     }
 }
@@ -30,8 +30,10 @@ impl Fault {
     /// The error for the caller; `place` is the data directory.
     pub(super) fn at(self, place: &str) -> StoreError {
         match self {
-            Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => failure(error, place),
-            // Everything else that rusqlite reports is about a row that is there and does not fit.
+            Self::Sqlite(Error::SqliteFailure(error, _) | Error::SqlInputError { error, .. }) => {
+                failure(error, place)
+            }
+            // What else rusqlite reports is about a row that is there and does not fit.
             Self::Sqlite(_) => StoreError::Corrupt("a column of another type".into()),
             Self::Corrupt(what) => StoreError::Corrupt(what.into()),
             Self::TooNew { found, known } => StoreError::TooNew { found, known },

@@ -1,0 +1,78 @@
+//! What both kinds of WebSocket have in common: the handshake, the bounds, and how a socket is closed.
+
+use std::{error::Error as _, time::Duration};
+
+use axum::{
+    extract::{
+        FromRequestParts as _, Request, WebSocketUpgrade,
+        ws::{CloseCode, CloseFrame, Message, Utf8Bytes, WebSocket, close_code},
+    },
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use thng_pubsub_protocol::payload::ErrorCode;
+use tungstenite::error::{CapacityError, Error};
+
+use super::rest;
+
+/// Buffer of one WebSocket, in bytes: small, since most sockets are quiet; large messages go in several reads.
+const BUFFER_BYTES: usize = 4 * 1024;
+
+/// How long a closing handshake may take.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Reads a handshake, and bounds what the socket will take.
+///
+/// # Errors
+/// The response to a request that is none, in our words.
+pub(super) async fn handshake(
+    request: Request,
+    message_bytes_max: usize,
+) -> Result<WebSocketUpgrade, Response> {
+    let (mut parts, _) = request.into_parts();
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|rejection| {
+        let why = rejection.body_text();
+        if rejection.into_response().status() == StatusCode::UPGRADE_REQUIRED {
+            return rest::refuse(ErrorCode::UPGRADE, "This address speaks WebSocket only.");
+        }
+        rest::refuse(ErrorCode::INVALID, &format!("This is no WebSocket handshake: {why}"))
+    })?;
+    Ok(upgrade
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(message_bytes_max)
+        .max_frame_size(message_bytes_max))
+}
+
+/// With what code to close a socket that broke a rule, or `None` where the peer is simply gone. (RFC 6455, 7.4.1)
+pub(super) fn broken_rule(error: &axum::Error) -> Option<(CloseCode, &'static str)> {
+    match error.source()?.downcast_ref::<Error>()? {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+            Some((close_code::SIZE, "the message is larger than this server takes"))
+        }
+        Error::Utf8(_) => Some((close_code::INVALID, "the text is not UTF-8")),
+        Error::Protocol(_) => Some((close_code::PROTOCOL, "the WebSocket protocol was broken")),
+        _ => None,
+    }
+}
+
+/// Closes a socket from our side and waits a moment for the peer to agree.
+pub(super) async fn close(mut socket: WebSocket, code: CloseCode, reason: &'static str) {
+    let farewell = Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }));
+    let closing = async {
+        if socket.send(farewell).await.is_ok() {
+            drain(&mut socket).await;
+        }
+    };
+    // A peer that does not take its farewell in time does without.
+    let _ = tokio::time::timeout(CLOSING, closing).await;
+}
+
+/// The peer has closed: reading on sends the answer that it is owed.
+pub(super) async fn agree_to_close(mut socket: WebSocket) {
+    let _ = tokio::time::timeout(CLOSING, drain(&mut socket)).await;
+}
+
+async fn drain(socket: &mut WebSocket) {
+    while let Some(Ok(_)) = socket.recv().await {}
+}
