@@ -2,7 +2,7 @@
 //!
 //! - [`topic`]: the resources that are also topics, and [`topic::table`], the one matrix of what may be done with them.
 //! - [`id`]: identifiers and property keys.
-//! - [`payload`]: the JSON documents as REST shows them (feature `payload`).
+//! - `payload`: the JSON documents as REST shows them (the feature of that name).
 //! - [`mqtt`]: the MQTT 3.1 and 3.1.1 wire format, for both ends.
 //! - [`limits`]: the numbers of the protocol.
 //!

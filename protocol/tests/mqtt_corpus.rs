@@ -8,10 +8,10 @@ mod check;
 #[test]
 fn the_decoder_keeps_its_promises_on_the_whole_fuzz_corpus() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/mqtt_decode");
-    let mut seeds = 0;
+    let mut inputs = 0;
     for entry in corpus.read_dir().unwrap() {
         check::check(&std::fs::read(entry.unwrap().path()).unwrap());
-        seeds += 1;
+        inputs += 1;
     }
-    assert!(seeds >= 20, "the corpus in {} is gone: {seeds} seeds", corpus.display());
+    assert!(inputs >= 20, "the corpus in {} is gone: {inputs} inputs", corpus.display());
 }

@@ -14,7 +14,7 @@ use thng_pubsub_protocol::mqtt::{
     SubAckCode, Subscribe, Unsubscribe, Will,
 };
 
-/// Failing seeds are kept beside the test that found them, to be committed.
+/// Failing cases are kept beside the test that found them, to be committed.
 pub(crate) fn config(cases: u32) -> Config {
     Config {
         cases,
