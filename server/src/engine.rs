@@ -169,6 +169,12 @@ impl Engine {
         self.shared.table.insert(key, subscriber)
     }
 
+    /// Whether anybody subscribes to this key right now. A note of a key that nobody does need not be published:
+    /// whoever subscribes after this was asked subscribes after the note.
+    pub fn is_watched(&self, key: &RouteKey) -> bool {
+        self.shared.table.is_watched(key)
+    }
+
     /// Publishes notes in the order given. Notes of one key are delivered in the order of the calls.
     ///
     /// For the store's writer thread, after its commit: it blocks while more than

@@ -16,7 +16,7 @@ use std::sync::{
 
 use thng_pubsub_protocol::{
     id::Id,
-    topic::{TopicOptions, table::Access},
+    topic::{Topic, TopicOptions, table::Access},
 };
 
 use crate::{
@@ -155,10 +155,13 @@ fn announce(heads: Arc<Heads>, engine: Arc<Engine>, committed: Arc<AtomicU64>) -
             };
             committed.fetch_max(seq, Ordering::SeqCst);
             let scopes = crate::auth::visibility::encode(&head.scopes);
-            translate::notes(event, |topic, body| {
+            // Whoever subscribes from here on subscribes after this commit, so the unwatched need no note.
+            let address = |topic: &Topic| {
                 let key = RouteKey::new(head.account.as_str(), &topic.canonical());
-                notes.push(Note { key, scopes: scopes.clone(), seq, body });
-            });
+                engine.is_watched(&key).then_some(key)
+            };
+            let note = |key, body| notes.push(Note { key, scopes: scopes.clone(), seq, body });
+            translate::notes(event, address, note);
         }
         if !notes.is_empty() {
             engine.publish(notes);

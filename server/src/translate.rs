@@ -81,32 +81,45 @@ pub(crate) fn operation(account: Id, served: Served<'_>, payload: &[u8]) -> Resu
 }
 
 /// Who is told of an event, and what: each payload is written once and shared by all its receivers.
-pub(crate) fn notes(event: &Event, mut tell: impl FnMut(Topic, Bytes)) {
+///
+/// `address` says where a topic's notes go, or `None` where nobody hears them: those are not even written.
+pub(crate) fn notes<A>(
+    event: &Event,
+    mut address: impl FnMut(&Topic) -> Option<A>,
+    mut tell: impl FnMut(A, Bytes),
+) {
     match event {
         Event::ThngChanged { thng, change: ThngChange::Updated, document, .. } => {
-            tell(Topic::Thng { thng: *thng }, Bytes::copy_from_slice(document.as_bytes()));
+            if let Some(address) = address(&Topic::Thng { thng: *thng }) {
+                tell(address, Bytes::copy_from_slice(document.as_bytes()));
+            }
         }
         Event::ThngChanged { change: ThngChange::Created | ThngChange::Deleted, .. } => {}
-        Event::PropertiesUpdated { owner, updates, .. } => property_notes(*owner, updates, tell),
+        Event::PropertiesUpdated { owner, updates, .. } => property_notes(*owner, updates, address, tell),
     }
 }
 
 /// One note with everything on `/properties`, and one for each key with its own entries on `/properties/:key`.
-fn property_notes(owner: PropertyOwner, updates: &[PropertyUpdate], mut tell: impl FnMut(Topic, Bytes)) {
+fn property_notes<A>(
+    owner: PropertyOwner,
+    updates: &[PropertyUpdate],
+    mut address: impl FnMut(&Topic) -> Option<A>,
+    mut tell: impl FnMut(A, Bytes),
+) {
     let PropertyOwner::Thng(thng) = owner;
-    let all = Bytes::from(update_document(updates));
     let mut keys: Vec<&PropertyKey> = updates.iter().map(|update| &update.key).collect();
     keys.sort_unstable();
     keys.dedup();
+    let mut whole = None;
+    let mut whole = || whole.get_or_insert_with(|| Bytes::from(update_document(updates))).clone();
     for key in &keys {
-        let body = if keys.len() == 1 {
-            all.clone()
-        } else {
-            update_document(updates.iter().filter(|update| update.key == **key)).into()
-        };
-        tell(Topic::ThngProperty { thng, key: (*key).clone() }, body);
+        let Some(address) = address(&Topic::ThngProperty { thng, key: (*key).clone() }) else { continue };
+        let own = || update_document(updates.iter().filter(|update| update.key == **key)).into();
+        tell(address, if keys.len() == 1 { whole() } else { own() });
     }
-    tell(Topic::ThngProperties { thng }, all);
+    if let Some(address) = address(&Topic::ThngProperties { thng }) {
+        tell(address, whole());
+    }
 }
 
 #[cfg(test)]
@@ -124,8 +137,9 @@ mod tests {
 
     fn told(event: &Event) -> Vec<(String, String)> {
         let mut told = Vec::new();
-        notes(event, |topic, body| {
-            told.push((topic.canonical(), String::from_utf8(body.to_vec()).expect("JSON is UTF-8")));
+        let everybody = |topic: &Topic| Some(topic.canonical());
+        notes(event, everybody, |topic, body| {
+            told.push((topic, String::from_utf8(body.to_vec()).expect("JSON is UTF-8")));
         });
         told
     }
@@ -156,6 +170,15 @@ mod tests {
                 (base, format!("[{},{},{}]", entry("b", "1"), entry("a", "2"), entry("b", "3"))),
             ]
         );
+    }
+
+    #[test]
+    fn what_nobody_hears_is_not_written() {
+        let event = updated(&[("a", "1"), ("b", "2")]);
+        let mut told = Vec::new();
+        let only_b = |topic: &Topic| topic.canonical().ends_with("/b").then_some(());
+        notes(&event, only_b, |(), body| told.push(body));
+        assert_eq!(told, [r#"[{"key":"b","value":2,"timestamp":1,"createdAt":2}]"#]);
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub enum OutboxState {
 /// The queue of one session.
 ///
 /// The session waits on its `Notify`, which is notified when the queue stops being empty and when the state
-/// changes, and then calls [`Outbox::take`] until it comes back empty.
+/// changes, and then calls [`Outbox::take`] until it comes back empty. Whoever leaves notes in the queue is
+/// not woken for more.
 pub struct Outbox {
     queue: Mutex<Queue>,
     limits: OutboxLimits,

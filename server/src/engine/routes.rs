@@ -190,6 +190,13 @@ impl Table {
         shard.find(hash, |topic| topic.key.as_bytes() == key).cloned()
     }
 
+    /// Whether anybody subscribes to this key right now.
+    pub(super) fn is_watched(&self, key: &RouteKey) -> bool {
+        let hash = self.hash(key.as_bytes());
+        let shard = self.shards[usize::from(key.partition())].lock();
+        shard.find(hash, |topic| topic.key == *key).is_some()
+    }
+
     pub(super) fn insert(self: &Arc<Self>, key: &RouteKey, subscriber: Subscriber) -> Route {
         let topic = self.retain(key);
         let id = topic.list.lock().push(subscriber);

@@ -102,6 +102,28 @@ fn a_predicate_decides_by_the_scopes_and_refuses_when_it_panics() {
 }
 
 #[test]
+fn a_subscription_that_begins_after_a_sequence_gets_only_what_is_newer() {
+    let engine = start(tight());
+    let mut session = Session::new(UNLIMITED);
+    let begins = |slot, after, predicate: Option<Predicate>| {
+        let subscriber = Subscriber { after: Some(after), predicate, ..session.subscriber(slot, QOS1) };
+        engine.subscribe(&key(1), subscriber)
+    };
+    let _routes = [
+        begins(0, 0, None),
+        begins(1, 3, None),
+        begins(2, 3, Some(Box::new(|scopes| scopes == b"even"))),
+        begins(3, 9, None),
+    ];
+    let scopes = |seq| Bytes::from_static(if seq % 2 == 0 { b"even" } else { b"odd" });
+    engine.publish((1..=6).map(|seq| Note { scopes: scopes(seq), ..note(&key(1), seq) }).collect());
+    assert!(engine.flush(DEADLINE));
+    session.take();
+    let expected = HashMap::from([(0, (1..=6).collect()), (1, vec![4, 5, 6]), (2, vec![4, 6])]);
+    assert_eq!(session.by_slot(), expected);
+}
+
+#[test]
 fn notes_of_a_mebibyte_travel_among_small_ones_through_credits_smaller_than_they_are() {
     let engine = start(tight());
     let mut session = Session::new(UNLIMITED);

@@ -119,7 +119,6 @@ fn a_bus_that_swallows_everything_without_a_word_is_noticed_by_its_probes() {
             deaf.store(false, Ordering::SeqCst);
         }
     });
-    assert_eq!(engine.health().gaps, 0);
 }
 
 #[test]
