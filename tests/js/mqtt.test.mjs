@@ -1,0 +1,128 @@
+// npm `mqtt`, in its current version and in 3.0.0 which old SDKs bring along, over TCP and over WebSocket.
+
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+
+import mqtt3 from 'mqtt-3'
+import mqtt5 from 'mqtt'
+
+import { Events, createThng, key, mqttUrl, newest, next, rest, within, wrongKey, wsUrl } from './server.mjs'
+
+const VERSIONS = { 'mqtt 5': mqtt5, 'mqtt 3.0.0': mqtt3 }
+const URLS = { TCP: mqttUrl, WebSocket: `${wsUrl}/mqtt` }
+
+// As in the product description's example.
+const opts = { username: 'authorization', password: key }
+
+for (const [version, mqtt] of Object.entries(VERSIONS)) {
+  for (const [transport, url] of Object.entries(URLS)) {
+    describe(`${version} over ${transport}`, () => {
+      const open = []
+      after(() => open.forEach(client => client.end(true)))
+
+      async function connect (options = {}) {
+        const client = mqtt.connect(url, { ...opts, reconnectPeriod: 0, ...options })
+        open.push(client)
+        await next(client, 'connect')
+        return client
+      }
+
+      const call = (client, method, ...args) =>
+        within(method, new Promise((resolve, reject) => {
+          client[method](...args, (error, result) => (error ? reject(error) : resolve(result)))
+        }))
+
+      test('the example: connect, subscribe, and be told of updates', async () => {
+        const thng = await createThng()
+        const topic = `/thngs/${thng}/properties`
+        const client = await connect()
+        const messages = new Events(client, 'message')
+        const [granted] = await call(client, 'subscribe', topic)
+        assert.deepEqual([granted.topic, granted.qos], [topic, 0])
+
+        const stored = await rest('PUT', topic, [{ key: 'a', value: 1 }, { key: 'b', value: 'x' }])
+        const [onTopic, payload] = await messages.take()
+        assert.equal(onTopic, topic)
+        assert.deepEqual(JSON.parse(payload), stored.body)
+      })
+
+      for (const protocol of [{ protocolVersion: 4 }, { protocolVersion: 3, protocolId: 'MQIsdp' }]) {
+        test(`publishes at QoS 0 and 1 are stored and come back, protocol ${protocol.protocolVersion}`, async () => {
+          const thng = await createThng()
+          const topic = `/thngs/${thng}/properties/temperature`
+          const client = await connect({ ...protocol, clientId: `evrythng-pubsub.js_${Date.now()}` })
+          const messages = new Events(client, 'message')
+          await call(client, 'subscribe', topic, { qos: 1 })
+          for (const qos of [0, 1]) {
+            await call(client, 'publish', topic, JSON.stringify([{ value: 37.2 + qos }]), { qos })
+            const [, payload, packet] = await messages.take()
+            assert.equal(JSON.parse(payload)[0].value, 37.2 + qos)
+            assert.equal(packet.retain, false)
+          }
+          assert.equal(await newest(thng, 'temperature'), 38.2)
+        })
+      }
+
+      test('a hundred publishes at QoS 1 are stored in their order', async () => {
+        const thng = await createThng()
+        const topic = `/thngs/${thng}/properties/count`
+        const client = await connect()
+        const messages = new Events(client, 'message')
+        await call(client, 'subscribe', topic, { qos: 1 })
+        const numbers = Array.from({ length: 100 }, (_, n) => n)
+        await Promise.all(numbers.map(n => call(client, 'publish', topic, JSON.stringify([{ value: n }]), { qos: 1 })))
+        const heard = []
+        for (const _ of numbers) heard.push(JSON.parse((await messages.take())[1])[0].value)
+        assert.deepEqual(heard, numbers)
+        assert.equal(await newest(thng, 'count'), 99)
+      })
+
+      test('with pubStates a handler that is registered after the subscribe callback gets the state', async () => {
+        const thng = await createThng()
+        const topic = `/thngs/${thng}/properties/temperature`
+        await rest('PUT', topic, [{ value: 'initial' }])
+        const client = await connect()
+        await call(client, 'subscribe', `${topic}?pubStates=1`)
+        const [onTopic, payload, packet] = await new Events(client, 'message').take()
+        assert.equal(onTopic, `${topic}?pubStates=1`)
+        assert.equal(JSON.parse(payload)[0].value, 'initial')
+        assert.equal(packet.retain, false)
+      })
+
+      test('after unsubscribe nothing more arrives on that topic', async () => {
+        const thng = await createThng()
+        const topic = `/thngs/${thng}/properties/k`
+        const client = await connect()
+        const messages = new Events(client, 'message')
+        await call(client, 'subscribe', [topic, topic.slice(1)])
+        await call(client, 'unsubscribe', topic)
+        await rest('PUT', topic, [{ value: 1 }])
+        await rest('PUT', topic, [{ value: 2 }])
+        const topics = [(await messages.take())[0], (await messages.take())[0]]
+        assert.deepEqual(topics, [topic.slice(1), topic.slice(1)])
+        assert.equal(messages.waiting, 0)
+      })
+
+      test('a key that nobody knows is refused as not authorised', async () => {
+        const client = mqtt.connect(url, { ...opts, password: wrongKey, reconnectPeriod: 0 })
+        open.push(client)
+        const [error] = await next(client, 'error')
+        assert.equal(error.code, 5, `${error}`)
+      })
+
+      test('a client that lost its connection reconnects and hears again', async () => {
+        const thng = await createThng()
+        const topic = `/thngs/${thng}/properties/k`
+        const client = await connect({ reconnectPeriod: 1 })
+        const messages = new Events(client, 'message')
+        await call(client, 'subscribe', `${topic}?pubStates=1`, { qos: 1 })
+        await rest('PUT', topic, [{ value: 'before' }])
+        await messages.take()
+        client.stream.destroy()
+        await next(client, 'connect')
+        const [, payload] = await messages.take()
+        assert.equal(JSON.parse(payload)[0].value, 'before', 'the state is sent again')
+      })
+    })
+  }
+}

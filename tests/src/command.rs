@@ -1,0 +1,95 @@
+//! Programs of others: started with their own arguments, read line by line, ended with the test.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+
+use crate::wait::PATIENCE;
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Program {
+    /// Starts a program that the search path names, and sees to it that it prints each line when it has it.
+    ///
+    /// Left to itself a program keeps what it prints into a pipe until there are some KiB; `stdbuf` changes that.
+    ///
+    /// # Panics
+    /// When it is not installed, with the name of the package that has it.
+    #[must_use]
+    #[track_caller]
+    pub fn start_line_by_line(name: &str, package: &str, arguments: &[&str]) -> Program {
+        assert!(is_installed(name), "`{name}` is not installed; on Debian: apt-get install {package}");
+        let mut command = Command::new("stdbuf");
+        command.args(["--output=L", name]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().expect("`stdbuf` is part of coreutils");
+        let from = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in from.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Program { name: name.to_owned(), child, lines }
+    }
+
+    /// The next line of its standard output.
+    ///
+    /// # Panics
+    /// When it ends, or prints nothing for [`PATIENCE`].
+    #[must_use]
+    #[track_caller]
+    pub fn line(&self) -> String {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => panic!("`{}` printed nothing in {PATIENCE:?}", self.name),
+            Err(RecvTimeoutError::Disconnected) => panic!("`{}` ended", self.name),
+        }
+    }
+
+    /// The first line that begins so; those before it are passed over.
+    #[track_caller]
+    pub fn line_that_starts(&self, with: &str) -> String {
+        loop {
+            let line = self.line();
+            if line.starts_with(with) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits for its end and returns its exit code.
+    ///
+    /// # Panics
+    /// When it still runs after [`PATIENCE`].
+    #[track_caller]
+    pub fn exit_code(mut self) -> Option<i32> {
+        let ended = crate::wait::until(format!("`{}` ends", self.name), || {
+            self.child.try_wait().expect("the child is ours")
+        });
+        ended.code()
+    }
+}
+
+fn is_installed(name: &str) -> bool {
+    let asked = Command::new("sh")
+        .args(["-c", r#"command -v "$1""#, "is_installed", name])
+        .stdout(Stdio::null())
+        .status();
+    asked.expect("there is a shell").success()
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,30 @@
+//! The harness of the black-box tests: it starts the real binary and speaks to it over its sockets.
+//!
+//! - [`server`]: one server process on ports of its own, and the ways to end it.
+//! - [`rest`]: a small HTTP/1.1 client that holds every answer to the conventions of the REST API.
+//! - [`link`]: bytes to and from a port, each wait with a deadline; the door for malformed input.
+//! - [`mqtt`]: an MQTT client on any link, TCP or WebSocket.
+//! - [`websocket`]: the native WebSocket on a topic, and MQTT's link over WebSocket.
+//! - [`doors`]: the four protocols behind one face, for the tests that are the same for all of them.
+//! - [`canary`]: a polite client that must not notice the hostile ones.
+//! - [`command`]: programs of others (`mosquitto_pub`, `mosquitto_sub`) and what they print.
+//! - [`history`]: all of a property's history, walked window by window.
+//! - [`wait`]: deadlines, the clock and seeded randomness.
+//!
+//! Nothing here knows the server's code: what it shares with it is the wire format of `thng-pubsub-protocol`.
+//! A harness function that cannot go on panics at its caller's line with what it waited for.
+
+pub mod canary;
+pub mod command;
+pub mod doors;
+pub mod history;
+pub mod link;
+pub mod mqtt;
+pub mod rest;
+pub mod server;
+pub mod wait;
+pub mod websocket;
+
+pub use rest::{Response, Rest};
+pub use server::{KEY, Launch, Server};
+pub use wait::PATIENCE;

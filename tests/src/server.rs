@@ -1,0 +1,299 @@
+//! One server process: started from the binary on free ports, ended in every way that a server ends.
+//!
+//! Each server has a data directory of its own and, because a test may be killed before it can clean up,
+//! a guardian: a shell that waits for the test process to end and then removes what it left.
+//! [`Server::shared`] is for tests that leave the server as they found it, [`Server::start`] for the others.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::rest::Rest;
+use crate::wait::{PATIENCE, environment};
+
+mod process;
+
+use process::{Guarded, Process, lines};
+
+/// The operator key that a server is started with unless the test asks otherwise.
+pub const KEY: &str = "OperatorKeyOfTheBlackBoxTests0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO";
+const _: () = assert!(KEY.len() == 80);
+
+/// How long a server may take from SIGTERM to its end: part of the contract.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// The server's binary: `THNG_PUBSUB_SERVER`, else the release build, else the debug build of this workspace.
+///
+/// # Panics
+/// When none of them exists.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = environment("THNG_PUBSUB_SERVER") {
+        let path = PathBuf::from(path);
+        assert!(path.is_file(), "THNG_PUBSUB_SERVER={} is not a file", path.display());
+        return path;
+    }
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    ["release", "debug"]
+        .iter()
+        .map(|profile| target.join(profile).join("thng-pubsub-server"))
+        .find(|path| path.is_file())
+        .expect("the server is built (`cargo build --release --package thng-pubsub-server`) or THNG_PUBSUB_SERVER names it")
+}
+
+/// With which settings a server is started.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    flags: BTreeMap<String, String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Default for Launch {
+    fn default() -> Self {
+        Launch { flags: BTreeMap::new(), environment: Vec::new() }
+            .flag("--http", "127.0.0.1:0")
+            .flag("--mqtt", "127.0.0.1:0")
+            .flag("--operator-key", KEY)
+    }
+}
+
+/// How a process ended that never became a server.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Launch {
+    /// Port 0 on both plain listeners, [`KEY`] as the operator's key, and a new data directory.
+    #[must_use]
+    pub fn new() -> Self {
+        Launch::default()
+    }
+
+    /// Sets a flag, or replaces its value.
+    #[must_use]
+    pub fn flag(mut self, name: &str, value: &str) -> Self {
+        self.flags.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Leaves a flag away that is set by default.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.flags.remove(name);
+        self
+    }
+
+    /// Sets a variable of the server's environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts a server in a new data directory and waits for its `ready` line.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> Server {
+        self.start_in(data_directory())
+    }
+
+    /// Starts a server on a data directory that exists.
+    #[must_use]
+    #[track_caller]
+    pub fn start_in(self, data: TempDir) -> Server {
+        let process = Process::start(self.command(data.path()), data.path());
+        Server { launch: self, data, process }
+    }
+
+    /// Starts a server that is expected to refuse its settings, and waits for its end.
+    #[must_use]
+    #[track_caller]
+    pub fn refused(self) -> Ended {
+        self.refused_in(data_directory().path())
+    }
+
+    /// As [`Launch::refused`], on a data directory that exists.
+    #[must_use]
+    #[track_caller]
+    pub fn refused_in(self, data: &Path) -> Ended {
+        let child = self.command(data).spawn().expect("the server's binary can be run");
+        let mut guarded = Guarded::new(child, None);
+        let stdout = lines(guarded.child.stdout.take().expect("stdout is piped"));
+        let stderr = lines(guarded.child.stderr.take().expect("stderr is piped"));
+        let status = guarded.ended_within(PATIENCE).expect("a server that cannot start ends by itself");
+        let all = |lines: Receiver<String>| lines.iter().collect::<Vec<_>>().join("\n");
+        Ended { status, stdout: all(stdout), stderr: all(stderr) }
+    }
+
+    fn command(&self, data: &Path) -> Command {
+        let mut command = Command::new(binary());
+        command.arg("serve").arg("--data").arg(data);
+        for (name, value) in &self.flags {
+            command.args([name, value]);
+        }
+        // A setting of the person's own shell must not decide a test.
+        let settings = std::env::vars_os().map(|(name, _)| name);
+        for name in settings.filter(|name| name.to_string_lossy().starts_with("THNG_PUBSUB_")) {
+            command.env_remove(name);
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// A running server, its data, and how it was started.
+#[derive(Debug)]
+pub struct Server {
+    // Before `data`, because fields are dropped in this order and a dead process writes no more files.
+    process: Process,
+    launch: Launch,
+    data: TempDir,
+}
+
+impl Server {
+    /// A server of the test's own.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Server {
+        Launch::new().start()
+    }
+
+    /// The server that the tests of one process share: each brings things of its own and leaves it running.
+    #[must_use]
+    pub fn shared() -> &'static Server {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(Server::start)
+    }
+
+    /// Where HTTP, WebSocket and MQTT over WebSocket are served.
+    #[must_use]
+    #[track_caller]
+    pub fn http(&self) -> SocketAddr {
+        self.process.listener("http").expect("the server was started with an HTTP listener")
+    }
+
+    /// Where MQTT is served over TCP.
+    #[must_use]
+    #[track_caller]
+    pub fn mqtt(&self) -> SocketAddr {
+        self.process.listener("mqtt").expect("the server was started with an MQTT listener")
+    }
+
+    /// The `ready` line as it was printed.
+    #[must_use]
+    pub fn ready_line(&self) -> &str {
+        &self.process.ready
+    }
+
+    /// A REST client with the operator's key.
+    #[must_use]
+    pub fn rest(&self) -> Rest {
+        Rest::new(self.http(), Some(self.key()))
+    }
+
+    /// The operator's key that this server was started with; [`KEY`] if it made one itself.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.launch.flags.get("--operator-key").map_or(KEY, String::as_str)
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// What the server has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.stderr.lock().expect("no reader panicked").clone()
+    }
+
+    /// Ends the process as a power cut would, without a word of warning.
+    pub fn kill9(&mut self) {
+        self.process.guarded.end();
+    }
+
+    /// Asks the process to stop, and returns what else it had printed on standard output.
+    ///
+    /// # Panics
+    /// When it does not end within [`DRAIN`], or not with exit code 0.
+    #[track_caller]
+    pub fn terminate(&mut self) -> Vec<String> {
+        self.process.guarded.signal("TERM");
+        let status = self.process.guarded.ended_within(DRAIN);
+        let status = status.unwrap_or_else(|| panic!("the server still runs {DRAIN:?} after SIGTERM"));
+        assert_eq!(status.code(), Some(0), "exit code after SIGTERM; the log:\n{}", self.log());
+        self.process.stdout.get_mut().expect("no reader panicked").iter().collect()
+    }
+
+    /// Starts a server on the data of one that has ended, or is ended now by [`Server::kill9`].
+    #[must_use]
+    #[track_caller]
+    pub fn restart(mut self) -> Server {
+        self.kill9();
+        let Server { launch, data, .. } = self;
+        launch.start_in(data)
+    }
+
+    /// As [`Server::restart`], with other settings.
+    #[must_use]
+    #[track_caller]
+    pub fn restart_with(mut self, change: impl FnOnce(Launch) -> Launch) -> Server {
+        self.kill9();
+        let Server { launch, data, .. } = self;
+        change(launch).start_in(data)
+    }
+
+    /// Memory that the process has resident, in bytes.
+    #[must_use]
+    #[track_caller]
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.guarded.child.id());
+        let status = fs::read_to_string(path).expect("the server runs, and on Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS is listed");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("VmRSS is in kB");
+        kib * 1024
+    }
+
+    /// Processor time that the process has used.
+    #[must_use]
+    #[track_caller]
+    pub fn processor_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.process.guarded.child.id());
+        let stat = fs::read_to_string(path).expect("the server runs, and on Linux");
+        // Behind the name, which is in parentheses, stand 11 fields, then user and system time in hundredths.
+        let (_, fields) = stat.rsplit_once(')').expect("the name is in parentheses");
+        let times =
+            fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));
+        Duration::from_millis(times.sum::<u64>() * 10)
+    }
+
+    /// Shows that the server still answers, on each of its ports.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn assert_serves(&self) {
+        let health = Rest::new(self.http(), None).get("/health");
+        assert_eq!(health.status, 200, "GET /health");
+        let mut client = crate::mqtt::Client::connect(self);
+        client.ping();
+    }
+}
+
+/// A new empty directory, removed with its owner.
+fn data_directory() -> TempDir {
+    tempfile::Builder::new().prefix("thng-pubsub-test-").tempdir().expect("a temporary directory can be made")
+}

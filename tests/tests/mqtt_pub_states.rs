@@ -1,0 +1,196 @@
+//! `pubStates=1`: the current value right after the subscription.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use thng_pubsub_protocol::mqtt::{Packet, PacketId, QoS, Subscribe};
+use thng_pubsub_tests::link::{Arrival, Link, Raw};
+use thng_pubsub_tests::mqtt::{Client, Hello, Received, encoded};
+use thng_pubsub_tests::{KEY, PATIENCE, Rest, Server};
+
+#[track_caller]
+fn property(rest: &mut Rest) -> String {
+    format!("/thngs/{}/properties/temperature", rest.thng())
+}
+
+#[track_caller]
+fn set(rest: &mut Rest, topic: &str, value: impl Into<Value>) {
+    rest.put(topic, json!([{"value": value.into()}])).assert_status(200);
+}
+
+#[test]
+fn with_pub_states_the_current_value_arrives_after_the_suback_in_the_shape_of_an_update() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let all = topic.trim_end_matches("/temperature").to_owned();
+    rest.put(&all, json!([{"key": "other", "value": "x"}])).assert_status(200);
+    set(&mut rest, &topic, 21.5);
+    let listed = rest.get(&all).expect(200);
+    let temperature = listed.as_array().expect("a list").iter().find(|entry| entry["key"] == "temperature");
+
+    for hello in [Hello::with_key(KEY), Hello::with_key(KEY).in_3_1()] {
+        for (filter, expected) in [
+            (format!("{topic}?pubStates=1"), json!([temperature])),
+            (format!("{}/?pubStates=1", &topic[1..]), json!([temperature])),
+            (format!("{topic}?access_token={KEY}&pubStates=1"), json!([temperature])),
+            (format!("{all}?pubStates=1"), listed.clone()),
+        ] {
+            let mut client = Client::connect_as(server, &hello);
+            let id = client.packet_id();
+            client.send(&Packet::Subscribe(Subscribe::new(id, &[(&filter, QoS::AtLeastOnce)])));
+            assert!(matches!(client.packet(), Received::SubAck { .. }), "the SUBACK comes first");
+            let Received::Message(state) = client.packet() else { panic!("a message") };
+            assert_eq!(state.topic, filter);
+            assert!(!state.retain, "the retain flag is not set");
+            let mut entries = state.json();
+            let by_key = |entry: &Value| entry["key"].as_str().map(str::to_owned);
+            entries.as_array_mut().expect("an array").sort_by_key(by_key);
+            let mut expected = expected;
+            expected.as_array_mut().expect("an array").sort_by_key(by_key);
+            assert_eq!(entries, expected, "{filter}");
+        }
+    }
+}
+
+#[test]
+fn the_initial_state_does_not_come_in_one_segment_with_the_suback() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    set(&mut rest, &topic, 1);
+    let filter = format!("{topic}?pubStates=1");
+    let filters = [(&*filter, QoS::AtMostOnce)];
+    let subscribe = encoded(&Packet::Subscribe(Subscribe::new(PacketId::MIN, &filters)));
+
+    // Where this process was not given the processor in time, both are there at its first look: look again.
+    let apart = (0..10).any(|_| {
+        let mut raw = Raw::connect(server.mqtt()).with(&Hello::with_key(KEY).bytes());
+        raw.read_until(|received| received.len() >= 4);
+        raw.send(&subscribe);
+        let Arrival::Bytes(first) = raw.receive(PATIENCE) else { panic!("a SUBACK") };
+        let subscribed = Instant::now();
+        raw.read_until(|received| received.first() == Some(&0x30));
+        first == [0x90, 3, 0, 1, 0] && subscribed.elapsed() >= Duration::from_millis(20)
+    });
+    assert!(apart, "clients register their handler after SUBACK and lose what comes with it");
+}
+
+#[test]
+fn where_nothing_is_stored_pub_states_sends_nothing() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let all = topic.trim_end_matches("/temperature").to_owned();
+    let mut client = Client::connect(server);
+    client.subscribed(&format!("{topic}?pubStates=1"), QoS::AtMostOnce);
+    client.subscribed(&format!("{all}?pubStates=1"), QoS::AtMostOnce);
+
+    // Another property's state, asked for later, comes after where these would have come.
+    let other = property(&mut rest);
+    set(&mut rest, &other, "a marker");
+    client.subscribed(&format!("{other}?pubStates=1"), QoS::AtMostOnce);
+    assert_eq!(client.message().value(), "a marker");
+    client.assert_nothing_else();
+}
+
+#[test]
+fn with_pub_states_0_or_without_it_no_state_is_sent() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    set(&mut rest, &topic, "stored");
+    let mut client = Client::connect(server);
+    client.subscribed(&topic, QoS::AtMostOnce);
+    client.subscribed(&format!("{topic}?pubStates=0"), QoS::AtMostOnce);
+    client.subscribed(&format!("{topic}?pubStates=1"), QoS::AtMostOnce);
+    let only = client.message();
+    assert_eq!(only.topic, format!("{topic}?pubStates=1"));
+    client.assert_nothing_else();
+}
+
+#[test]
+fn the_state_is_sent_again_on_every_subscribe_and_after_every_reconnect() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let filter = format!("{topic}?pubStates=1");
+    set(&mut rest, &topic, 1);
+    let hello = Hello::with_key(KEY).named("comes back");
+    for _ in 0..2 {
+        let mut client = Client::connect_as(server, &hello);
+        for _ in 0..2 {
+            client.subscribed(&filter, QoS::AtLeastOnce);
+            assert_eq!(client.message().value(), 1);
+        }
+        client.cut();
+    }
+}
+
+#[test]
+fn the_state_is_the_latest_value_and_not_the_one_written_last() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    set(&mut rest, &topic, "latest");
+    rest.put(&topic, json!([{"value": "of the past", "timestamp": 1_000}])).assert_status(200);
+    let mut client = Client::connect(server);
+    client.subscribed(&format!("{topic}?pubStates=1"), QoS::AtMostOnce);
+    assert_eq!(client.message().value(), "latest");
+}
+
+/// Ends the writer also when an assertion fails, because the scope waits for it.
+struct EndsWriter<'a>(&'a AtomicBool);
+
+impl Drop for EndsWriter<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The place of the initial state: without it, the numbers that were written follow each other.
+fn place_of_state(values: &[u64]) -> Option<usize> {
+    let follows = |(one, next): (&u64, &u64)| *next == one + 1;
+    let without = |place: usize| values[..place].iter().chain(&values[place + 1..]);
+    (0..values.len()).find(|place| without(*place).zip(without(*place).skip(1)).all(follows))
+}
+
+#[test]
+fn under_writes_the_initial_state_is_never_older_than_an_update_that_came_before_it() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    set(&mut rest, &topic, 0);
+    let filter = format!("{topic}?pubStates=1");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _ends_writer = EndsWriter(&done);
+        scope.spawn(|| {
+            let mut writer = Client::connect(server);
+            let values = (1..).take_while(|_| !done.load(Ordering::Relaxed));
+            values.for_each(|n| writer.publish_acknowledged(&topic, &format!(r#"[{{"value":{n}}}]"#)));
+        });
+        for _ in 0..10 {
+            let mut client = Client::connect(server);
+            client.subscribed(&filter, QoS::AtLeastOnce);
+            let subscribed = Instant::now();
+            let (mut values, mut state_came) = (Vec::new(), false);
+            let enough = |elapsed, state_came| match state_came {
+                true => elapsed > Duration::from_millis(80),
+                // Where nothing was written between SUBACK and the state, the state stands first, and only once.
+                false => elapsed > Duration::from_secs(2),
+            };
+            while !enough(subscribed.elapsed(), state_came) {
+                let value = client.message().value().as_u64().expect("a number");
+                // The state comes twice: as an update and as itself.
+                state_came |= values.contains(&value);
+                values.push(value);
+            }
+            let place =
+                place_of_state(&values).unwrap_or_else(|| panic!("updates without a gap: {values:?}"));
+            let before = values[..place].iter().max();
+            assert!(before <= Some(&values[place]), "the state {} came after {before:?}", values[place]);
+        }
+    });
+}

@@ -1,0 +1,177 @@
+//! Clients that we did not write: Mosquitto's, with the product description's own example lines, without their TLS.
+//!
+//! The clients from npm are in `js/`.
+
+use serde_json::Value;
+use thng_pubsub_tests::command::Program;
+use thng_pubsub_tests::wait::until;
+use thng_pubsub_tests::{KEY, Rest, Server};
+
+const PACKAGE: &str = "mosquitto-clients";
+
+/// `-h`, `-p`, `-u` and `-P` of the examples, then what follows.
+#[track_caller]
+fn mosquitto(program: &str, server: &Server, key: &str, arguments: &[&str]) -> Program {
+    let (host, port) = (server.mqtt().ip().to_string(), server.mqtt().port().to_string());
+    let mut all = vec!["-h", &host, "-p", &port, "-u", "authorization", "-P", key];
+    all.extend(arguments);
+    Program::start_line_by_line(program, PACKAGE, &all)
+}
+
+/// `mosquitto_sub`, subscribed when this returns: `-d` makes it say so.
+#[track_caller]
+fn sub(server: &Server, arguments: &[&str]) -> Program {
+    let program = mosquitto("mosquitto_sub", server, KEY, &[arguments, &["-d"]].concat());
+    program.line_that_starts("Subscribed ");
+    program
+}
+
+/// The next payload that it prints.
+#[track_caller]
+fn message(program: &Program) -> Value {
+    let line = program.line_that_starts("[");
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
+}
+
+#[track_caller]
+fn publish(server: &Server, arguments: &[&str]) {
+    assert_eq!(mosquitto("mosquitto_pub", server, KEY, arguments).exit_code(), Some(0), "{arguments:?}");
+}
+
+#[track_caller]
+fn property(rest: &mut Rest) -> String {
+    format!("/thngs/{}/properties/temperature", rest.thng())
+}
+
+#[test]
+fn what_mosquitto_pub_writes_mosquitto_sub_prints_and_rest_reads() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    for version in ["mqttv31", "mqttv311"] {
+        for qos in ["0", "1"] {
+            let topic = property(&mut rest);
+            let watching = sub(server, &["-V", version, "-q", qos, "-t", &topic]);
+            publish(server, &["-V", version, "-q", qos, "-t", &topic, "-m", r#"[{"value":21.5}]"#]);
+            let update = message(&watching);
+            assert_eq!((&update[0]["key"], &update[0]["value"]), (&"temperature".into(), &21.5.into()));
+            assert_eq!(rest.get(&topic).expect(200)[0]["value"], 21.5, "{version} at QoS {qos}");
+        }
+    }
+}
+
+#[test]
+fn the_example_with_pub_states_prints_the_initial_state_and_then_each_update() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    rest.put(&topic, r#"[{"value":"initial"}]"#).assert_status(200);
+    let watching = sub(server, &["-t", &format!("{topic}?pubStates=1")]);
+    assert_eq!(message(&watching)[0]["value"], "initial");
+    publish(server, &["-t", &topic, "-m", r#"[{"value":"update"}]"#]);
+    assert_eq!(message(&watching)[0]["value"], "update");
+}
+
+#[test]
+fn mosquitto_sub_prints_the_topic_as_it_was_given() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let without_slash = format!("{}/?pubStates=0", &topic[1..]);
+    let watching = sub(server, &["-v", "-t", &without_slash]);
+    publish(server, &["-t", &topic[1..], "-m", r#"[{"value":1}]"#]);
+    let line = watching.line_that_starts("thngs/");
+    assert!(line.starts_with(&format!("{without_slash} [")), "{line}");
+}
+
+#[test]
+fn several_topics_share_one_connection() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let (one, other) = (property(&mut rest), property(&mut rest));
+    let watching = sub(server, &["-t", &one, "-t", &other]);
+    for topic in [&other, &one] {
+        publish(server, &["-t", topic, "-q", "1", "-m", &format!(r#"[{{"value":"{topic}"}}]"#)]);
+        assert_eq!(message(&watching)[0]["value"], **topic);
+    }
+}
+
+#[test]
+fn a_retained_publish_is_a_publish_and_nothing_is_retained() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    publish(server, &["-r", "-q", "1", "-t", &topic, "-m", r#"[{"value":"retained?"}]"#]);
+    assert_eq!(rest.get(&topic).expect(200)[0]["value"], "retained?");
+    let watching = sub(server, &["-F", "[%r,%p]", "-t", &topic]);
+    publish(server, &["-t", &topic, "-m", r#"[{"value":"next"}]"#]);
+    let printed = message(&watching);
+    assert_eq!(
+        (&printed[0], &printed[1][0]["value"]),
+        (&0.into(), &"next".into()),
+        "retain flag and payload"
+    );
+}
+
+#[test]
+fn a_wrong_key_is_refused_with_code_5_which_mosquitto_shows_as_its_exit_code() {
+    let server = Server::shared();
+    let topic = property(&mut server.rest());
+    let wrong = KEY.to_lowercase();
+    let publishing = mosquitto("mosquitto_pub", server, &wrong, &["-t", &topic, "-m", r#"[{"value":1}]"#]);
+    assert_eq!(publishing.exit_code(), Some(5), "5: not authorised");
+    let watching = mosquitto("mosquitto_sub", server, &wrong, &["-t", &topic]);
+    assert_eq!(watching.exit_code(), Some(5));
+}
+
+#[test]
+fn mosquitto_sub_learns_that_all_its_subscriptions_were_refused() {
+    let server = Server::shared();
+    let unknown = "/thngs/Uabcdefghkmnpqrstwxy0123/properties";
+    let refused = mosquitto("mosquitto_sub", server, KEY, &["-t", unknown, "-d"]);
+    let granted = refused.line_that_starts("Subscribed ");
+    assert!(granted.ends_with(": 128"), "{granted}");
+    refused.exit_code();
+}
+
+#[test]
+fn a_client_that_speaks_mqtt_5_is_told_that_it_is_not_spoken_here() {
+    let server = Server::shared();
+    let topic = property(&mut server.rest());
+    let publishing = mosquitto("mosquitto_pub", server, KEY, &["-V", "mqttv5", "-t", &topic, "-m", "1"]);
+    assert_ne!(publishing.exit_code(), Some(0));
+    server.assert_serves();
+}
+
+#[test]
+fn the_will_of_mosquitto_sub_is_written_when_it_is_killed() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let will = [
+        "--will-topic",
+        &topic,
+        "--will-payload",
+        r#"[{"value":"killed"}]"#,
+        "--will-qos",
+        "1",
+        "-t",
+        &topic,
+    ];
+    // Dropping the program kills it.
+    drop(sub(server, &will));
+    until("the will is stored", || (rest.get(&topic).expect(200)[0]["value"] == "killed").then_some(()));
+}
+
+#[test]
+fn what_one_client_after_the_other_publishes_arrives_in_that_order() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let watching = sub(server, &["-q", "1", "-t", &topic]);
+    for n in 0..20 {
+        publish(server, &["-q", "1", "-t", &topic, "-m", &format!(r#"[{{"value":{n}}}]"#)]);
+    }
+    for n in 0..20 {
+        assert_eq!(message(&watching)[0]["value"], n);
+    }
+}
