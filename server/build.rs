@@ -12,6 +12,7 @@ fn main() {
         ("/sdk/thng-pubsub.js", "npm/dist/pubsub.js"),
         ("/sdk/thng-pubsub.js.map", "npm/dist/pubsub.js.map"),
         ("/sdk/evrythng.js", "npm/dist/evrythng.js"),
+        ("/sdk/evrythng.LICENSE.txt", "npm/dist/evrythng.LICENSE.txt"),
     ] {
         add(&mut table, url, &root.join(file));
     }

@@ -15,6 +15,9 @@ pub const PROPERTY_KEY_CHARS_MAX: usize = 128;
 /// Bytes of an action type's name after percent-decoding. It becomes part of a topic.
 pub const ACTION_TYPE_BYTES_MAX: usize = 256;
 
+/// Projects, and users, that a resource is scoped to. They travel with every notification of it.
+pub const SCOPES_MAX: usize = 100;
+
 /// Characters of a resource's `name`.
 pub const NAME_CHARS_MAX: usize = 256;
 
@@ -30,8 +33,21 @@ pub const TAG_CHARS_MAX: usize = 256;
 /// Entries of `identifiers` of one resource.
 pub const IDENTIFIERS_MAX: usize = 100;
 
+/// Properties of one resource. They are shown together in one document.
+pub const PROPERTIES_MAX: usize = 1_000;
+
+/// Bytes of one property value. It is also what a message of MQTT or WebSocket holds at the most by default, so a value
+/// that came in by one door can go out by every other.
+pub const PROPERTY_VALUE_BYTES_MAX: usize = 128 * 1024;
+
 /// Values in one property update. One update becomes one notification, so this bounds a notification too.
 pub const PROPERTY_VALUES_MAX: usize = 500;
+
+/// Characters of the key of an identifier.
+pub const IDENTIFIER_KEY_CHARS_MAX: usize = 128;
+
+/// Characters of an identifier.
+pub const IDENTIFIER_CHARS_MAX: usize = 1_024;
 
 /// Arrays and objects inside one another in a value that a user may store. Parsers of other languages give up between
 /// 128 and 10,000; a deeper value would break everybody who reads the resource.

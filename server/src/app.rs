@@ -25,6 +25,7 @@ use crate::{
     engine::{Engine, EngineConfig, OutboxLimits},
     gateway::Gateway,
     metrics::Metrics,
+    sparing::Sparing,
     store::{self, SqliteStore},
 };
 
@@ -37,6 +38,9 @@ mod first_start;
 pub fn serve(config: Config) -> anyhow::Result<()> {
     config.check()?;
     start_log(&config.log)?;
+    if config.tls_cert.is_some() || config.tls_key.is_some() {
+        tracing::warn!("--tls-cert and --tls-key have no effect: this version has no TLS of its own");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("edge")
@@ -65,7 +69,9 @@ fn start_log(filter: &str) -> anyhow::Result<()> {
         .with_context(|| {
             format!("--log {filter}: not a filter such as `info` or `info,thng_pubsub_server=debug`")
         })?
-        .add_directive("rumqttd=off".parse().expect("a valid directive"));
+        .add_directive("rumqttd=off".parse().expect("a valid directive"))
+        // At trace level it prints every frame with its payload, which belongs in no log.
+        .add_directive("tungstenite=info".parse().expect("a valid directive"));
     let colours = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(filter).with(lines).init();
@@ -139,12 +145,14 @@ impl Running {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             metrics: Arc::clone(&metrics),
+            log: Arc::new(Sparing::new()),
         };
         let context = Arc::new(Context {
             gateway,
             metrics,
             limits: limits(config),
             mqtt_sessions: mqtt::Sessions::default(),
+            refusal_log: Sparing::new(),
         });
         let mut running = Self { addresses: Vec::new(), context, engine, writer, acceptor };
         running.listen(config).await?;

@@ -144,7 +144,8 @@ pub struct Config {
     pub refused_publish: RefusedPublish,
 
     /// Milliseconds between SUBACK and the initial state (`pubStates=1`).
-    #[arg(long, env = "THNG_PUBSUB_INITIAL_STATE_DELAY_MS", value_name = "MS", default_value_t = defaults::INITIAL_STATE_DELAY_MS)]
+    #[arg(long, env = "THNG_PUBSUB_INITIAL_STATE_DELAY_MS", value_name = "MS", default_value_t = defaults::INITIAL_STATE_DELAY_MS,
+          value_parser = clap::value_parser!(u64).range(0..=60_000))]
     pub initial_state_delay_ms: u64,
 
     /// Seconds that a new connection has for its MQTT CONNECT, or for the head of an HTTP request.

@@ -20,6 +20,7 @@ use crate::{
     config::RefusedPublish,
     gateway::{Gateway, OutboxLimits},
     metrics::Metrics,
+    sparing::Sparing,
 };
 
 /// What every connection needs.
@@ -29,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
     pub(crate) mqtt_sessions: mqtt::Sessions,
+    /// For lines about what clients were refused.
+    pub(crate) refusal_log: Sparing,
 }
 
 /// The bounds of a connection, from the settings of the same names.

@@ -134,10 +134,8 @@ impl Gateway {
                 found?.ok_or(Refusal::NotFound)?
             }
         };
-        match policy::on_resource(principal, access, &head) {
-            Ok(()) => Ok(head),
-            Err(Denial::NotFound) => Err(Refusal::NotFound),
-        }
+        policy::on_resource(principal, access, &head)?;
+        Ok(head)
     }
 }
 
@@ -167,6 +165,14 @@ fn announce(heads: Arc<Heads>, engine: Arc<Engine>, committed: Arc<AtomicU64>) -
             engine.publish(notes);
         }
     })
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::NotFound => Self::NotFound,
+        }
+    }
 }
 
 impl From<StoreError> for Refusal {

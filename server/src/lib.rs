@@ -23,6 +23,7 @@ mod engine;
 mod gateway;
 mod metrics;
 mod random;
+mod sparing;
 mod store;
 #[cfg(test)]
 mod testing;

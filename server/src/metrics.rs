@@ -21,9 +21,9 @@ pub(crate) struct Metrics {
     pub(crate) publishes_refused: IntCounterVec,
     /// Subscriptions that were refused, by `protocol` and `reason`.
     pub(crate) subscriptions_refused: IntCounterVec,
-    /// Notifications written to sockets, by `protocol`.
+    /// Notifications handed to sockets, by `protocol`.
     pub(crate) deliveries: IntCounterVec,
-    /// Connections that the server ended, by `protocol` and `reason`.
+    /// Connections that ended, by `protocol` and `reason`.
     pub(crate) disconnects: IntCounterVec,
     /// REST requests, by `status`.
     pub(crate) requests: IntCounterVec,
@@ -74,12 +74,8 @@ impl Metrics {
                 "Subscriptions that were refused.",
                 &["protocol", "reason"],
             )?,
-            deliveries: counters("deliveries_total", "Notifications written to sockets.", &["protocol"])?,
-            disconnects: counters(
-                "disconnects_total",
-                "Connections that the server ended.",
-                &["protocol", "reason"],
-            )?,
+            deliveries: counters("deliveries_total", "Notifications handed to sockets.", &["protocol"])?,
+            disconnects: counters("disconnects_total", "Connections that ended.", &["protocol", "reason"])?,
             requests: counters("http_requests_total", "REST requests.", &["status"])?,
             commit_operations: histogram(
                 "commit_operations",

@@ -227,6 +227,12 @@ pub(crate) trait WriteStore: Send {
         at_ms: TimestampMs,
         document: &str,
     ) -> Result<Sequence, StoreError>;
+    /// How many properties the owner would have after this update, or `None` where it adds none.
+    fn properties_after(
+        &mut self,
+        owner: PropertyOwner,
+        updates: &[PropertyUpdate],
+    ) -> Result<Option<usize>, StoreError>;
     /// Appends the values of one update to the log, in their order; each becomes the latest of its property unless
     /// a later timestamp is there already (equal timestamps: the one written last). Returns the last entry's sequence.
     fn append_properties(

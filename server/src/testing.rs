@@ -69,7 +69,7 @@ impl House {
     /// A new thng of the owner's.
     pub(crate) async fn thng(&self) -> Id {
         let input = ThngInput::parse(br#"{"name":"lamp"}"#).expect("a thng");
-        match self.gateway.create_thng(&self.owner, input, None).await.expect("it is created") {
+        match self.gateway.create_thng(&self.owner, input, 0, None).await.expect("it is created") {
             Outcome::Thng(thng) => thng.id,
             Outcome::Properties(_) | Outcome::Done => unreachable!("a created thng is shown"),
         }

@@ -98,6 +98,9 @@ impl Entry<'_> {
         let value =
             self.value.filter(|value| value.get() != "null").ok_or_else(|| at("value is required"))?;
         let value = Json::from(value);
+        if value.as_str().len() > limits::PROPERTY_VALUE_BYTES_MAX {
+            return Err(at(&format!("value is longer than {} bytes", limits::PROPERTY_VALUE_BYTES_MAX)));
+        }
         if !value.is_shallow() {
             return Err(at(&format!("value nests deeper than {} levels", limits::JSON_DEPTH_MAX)));
         }
@@ -247,6 +250,14 @@ mod tests {
             assert!(error.contains("nests deeper than 100 levels"), "{error}");
         }
         assert!(read(&"[".repeat(100_000), Some("t")).is_err());
+    }
+
+    #[test]
+    fn a_value_of_128_kib_is_taken_and_a_longer_one_is_refused() {
+        let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+        assert!(read(&text(limits::PROPERTY_VALUE_BYTES_MAX), Some("t")).is_ok());
+        let error = read(&text(limits::PROPERTY_VALUE_BYTES_MAX + 1), Some("t")).expect_err("too long");
+        assert!(error.contains("longer than 131072 bytes"), "{error}");
     }
 
     #[test]

@@ -83,6 +83,15 @@ impl ScopesPatch {
             ids.iter().map(|id| Id::parse(id).map_err(|_| wrong())).collect::<Result<Vec<_>, _>>()
         };
         let document: ScopesDocument<'_> = serde_json::from_str(raw.as_str()).map_err(|_| wrong())?;
+        let too_many =
+            |ids: &Option<Vec<&str>>| ids.as_ref().is_some_and(|ids| ids.len() > limits::SCOPES_MAX);
+        if too_many(&document.projects) || too_many(&document.users) {
+            return Err(PayloadError::one(format!(
+                "scopes holds at most {} projects and {} users.",
+                limits::SCOPES_MAX,
+                limits::SCOPES_MAX
+            )));
+        }
         let projects = document.projects.map(|projects| ids(&projects)).transpose()?;
         let users = match document.users.as_deref() {
             None => None,
@@ -173,8 +182,19 @@ impl Faults {
     }
 
     fn identifiers(&mut self, raw: Option<Json>) -> Option<BTreeMap<String, String>> {
-        let fits = |map: &BTreeMap<String, String>| map.len() <= limits::IDENTIFIERS_MAX;
-        let wrong = || format!("identifiers is an object of at most {} strings.", limits::IDENTIFIERS_MAX);
+        let (count, key_chars, chars) =
+            (limits::IDENTIFIERS_MAX, limits::IDENTIFIER_KEY_CHARS_MAX, limits::IDENTIFIER_CHARS_MAX);
+        let fits = |map: &BTreeMap<String, String>| {
+            map.len() <= count
+                && map
+                    .iter()
+                    .all(|(key, value)| key.chars().count() <= key_chars && value.chars().count() <= chars)
+        };
+        let wrong = || {
+            format!(
+                "identifiers is an object of at most {count} strings of {chars} characters, with keys of {key_chars}."
+            )
+        };
         raw.and_then(|raw| self.take(serde_json::from_str(raw.as_str()).ok().filter(fits).ok_or_else(wrong)))
     }
 
@@ -196,7 +216,7 @@ impl Faults {
     fn properties(&mut self, raw: Option<Json>) -> Vec<PropertyWrite> {
         let wrong = || {
             String::from(
-                "properties is an object of property keys and their values, none of them null or deeply nested.",
+                "properties is an object of property keys and their values, none of them null, deeply nested or longer than 128 KiB.",
             )
         };
         let read = |raw: Json| {
@@ -205,7 +225,11 @@ impl Faults {
             map.iter()
                 .map(|(key, value)| {
                     let key = PropertyKey::parse(key).map_err(|error| format!("properties: {error}."))?;
-                    let fits = |value: &Json| value.as_str() != "null" && value.is_shallow();
+                    let fits = |value: &Json| {
+                        value.as_str() != "null"
+                            && value.is_shallow()
+                            && value.as_str().len() <= limits::PROPERTY_VALUE_BYTES_MAX
+                    };
                     let value = Some(Json::from(&**value)).filter(fits).ok_or_else(wrong)?;
                     Ok(PropertyWrite { key, value, timestamp_ms: None })
                 })

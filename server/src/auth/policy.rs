@@ -15,6 +15,13 @@ pub(crate) enum Denial {
     NotFound,
 }
 
+/// Decides about resources of a kind as such: making one, listing them. What a list shows is narrowed to the account.
+pub(crate) fn on_kind(principal: &Principal, access: Access) -> Result<(), Denial> {
+    match (principal.actor, access) {
+        (Actor::Operator(_), Access::Create | Access::Read | Access::Update | Access::Delete) => Ok(()),
+    }
+}
+
 /// Decides about one resource.
 pub(crate) fn on_resource(
     principal: &Principal,
@@ -47,6 +54,7 @@ mod tests {
         let own = ResourceHead { account: id("a"), scopes: Scopes::default() };
         let other = ResourceHead { account: id("b"), scopes: Scopes::default() };
         for access in [Access::Create, Access::Read, Access::Update, Access::Delete] {
+            assert_eq!(on_kind(&operator, access), Ok(()));
             assert_eq!(on_resource(&operator, access, &own), Ok(()));
             assert_eq!(on_resource(&operator, access, &other), Err(Denial::NotFound));
         }

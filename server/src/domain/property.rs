@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
+    limits,
     payload::{PropertyUpdate, PropertyWrite},
 };
 
@@ -28,9 +29,25 @@ pub(super) fn update(
 ) -> Result<Applied, OperationError> {
     let head = owner_head(store, account, owner)?;
     let updates: Arc<[PropertyUpdate]> = stamp(writes, now_ms).collect();
+    check_count(store, owner, &updates)?;
     let seq = store.append_properties(account, owner, &updates)?;
     let event = Event::PropertiesUpdated { seq, head, owner, updates: Arc::clone(&updates) };
     Ok(Applied { outcome: Outcome::Properties(updates), events: vec![event] })
+}
+
+/// Everything that an owner has is shown in one document, so it cannot have any number of properties.
+pub(super) fn check_count(
+    store: &mut dyn WriteStore,
+    owner: PropertyOwner,
+    updates: &[PropertyUpdate],
+) -> Result<(), OperationError> {
+    match store.properties_after(owner, updates)? {
+        Some(count) if count > limits::PROPERTIES_MAX => Err(OperationError::Invalid(vec![format!(
+            "With these there would be {count} properties; a resource can have {}.",
+            limits::PROPERTIES_MAX
+        )])),
+        _ => Ok(()),
+    }
 }
 
 /// Values without a timestamp of their own get the time of arrival, the same for the whole request.

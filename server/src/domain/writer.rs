@@ -6,7 +6,13 @@
 //! An operation that the store fails on takes nobody with it: the group is rolled back and its operations are
 //! repeated one by one, each in a commit of its own.
 
-use std::{sync::Arc, thread, time::Instant};
+use std::{
+    panic::{self, AssertUnwindSafe},
+    process,
+    sync::Arc,
+    thread,
+    time::Instant,
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -26,6 +32,12 @@ pub(crate) type EventSink = Box<dyn FnMut(Vec<Event>) + Send>;
 
 /// Operations of one commit at the most. More would let the first wait for the last.
 const GROUP_OPERATIONS_MAX: usize = 512;
+
+/// Commits after which something deleted is freed also while others wait, or a busy server would never free it.
+const GROUPS_BETWEEN_RECLAIMS: u32 = 100;
+
+/// The exit code of a server whose writer failed: `EX_SOFTWARE` of sysexits.
+const EXIT_WRITER_FAILED: i32 = 70;
 
 /// What an operation counts in the queue beside its payload, in bytes: about what it takes in memory.
 const OPERATION_BYTES: usize = 512;
@@ -64,8 +76,8 @@ impl Writer {
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let budget_units = (queue_bytes_max / BUDGET_UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
-        let run = WriterThread { store, clock, metrics, sink, queue, reclaim: true };
-        let thread = thread::Builder::new().name("writer".into()).spawn(move || run.run())?;
+        let run = WriterThread { store, clock, metrics, sink, queue, reclaim: true, groups_since_reclaim: 0 };
+        let thread = thread::Builder::new().name("writer".into()).spawn(move || run.run_or_die())?;
         Ok((Self { jobs, budget: Arc::new(Semaphore::new(budget_units)), budget_units }, thread))
     }
 
@@ -94,9 +106,19 @@ struct WriterThread {
     queue: mpsc::UnboundedReceiver<Job>,
     /// Something deleted may wait to be freed.
     reclaim: bool,
+    groups_since_reclaim: u32,
 }
 
 impl WriterThread {
+    /// A server whose writer is gone answers nobody. It ends, so that whoever watches over it starts it again; what was
+    /// answered is on disk.
+    fn run_or_die(self) {
+        if panic::catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            tracing::error!("the writer failed, see the panic above; the server ends");
+            process::exit(EXIT_WRITER_FAILED);
+        }
+    }
+
     fn run(mut self) {
         let mut group = Vec::with_capacity(GROUP_OPERATIONS_MAX);
         while self.next_group(&mut group) {
@@ -110,6 +132,10 @@ impl WriterThread {
 
     /// Waits for work and takes all that is there. `false` when there will be no more.
     fn next_group(&mut self, group: &mut Vec<Job>) -> bool {
+        self.groups_since_reclaim += 1;
+        if self.reclaim && self.groups_since_reclaim >= GROUPS_BETWEEN_RECLAIMS {
+            self.reclaim_some();
+        }
         loop {
             match self.queue.try_recv() {
                 Ok(job) => {
@@ -135,8 +161,9 @@ impl WriterThread {
         true
     }
 
-    /// Frees a little of what was deleted while nobody waits.
+    /// Frees a little of what was deleted.
     fn reclaim_some(&mut self) {
+        self.groups_since_reclaim = 0;
         self.reclaim = self.store.reclaim().unwrap_or_else(|error| {
             tracing::warn!(%error, "deleted history could not be freed; it is tried again after the next deletion");
             false

@@ -14,7 +14,7 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, sparing::Sparing};
 
 /// What all listeners share.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub(crate) struct Acceptor {
     /// Knows when the last connection has ended.
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: Arc<Metrics>,
+    /// For lines about connections that were turned away.
+    pub(crate) log: Arc<Sparing>,
 }
 
 /// A connection that was let in. It counts among the connections until the last clone is gone, so a WebSocket that
@@ -89,7 +91,9 @@ impl Acceptor {
     {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
             self.metrics.connections_refused.with_label_values(&[protocol, "too_many_connections"]).inc();
-            tracing::warn!(protocol, %peer, "a connection was turned away: --connections-max is reached");
+            if let Some(left_out) = self.log.admit() {
+                tracing::warn!(protocol, %peer, left_out, "a connection was turned away: --connections-max is reached");
+            }
             return;
         };
         // A socket that is gone already fails here; its task notices at the first read.

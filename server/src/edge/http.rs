@@ -195,7 +195,7 @@ mod tests {
     use thng_pubsub_protocol::topic::{Topic, table::TABLE};
 
     use super::*;
-    use crate::{app, config::Config, testing::House, translate};
+    use crate::{app, config::Config, sparing::Sparing, testing::House, translate};
 
     async fn status(router: &Router, method: &str, path: &str) -> u16 {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
@@ -206,8 +206,13 @@ mod tests {
     async fn every_row_that_is_served_has_a_rest_route_and_no_other_row_has_one() {
         let House { gateway, metrics, data: _data, .. } = House::open().await;
         let limits = app::limits(&Config::parse_from(["serve"]));
-        let router =
-            router(Arc::new(Context { gateway, metrics, limits, mqtt_sessions: mqtt::Sessions::default() }));
+        let router = router(Arc::new(Context {
+            gateway,
+            metrics,
+            limits,
+            mqtt_sessions: mqtt::Sessions::default(),
+            refusal_log: Sparing::new(),
+        }));
         for row in &TABLE {
             let path: Vec<&str> = row
                 .template

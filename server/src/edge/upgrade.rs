@@ -5,10 +5,13 @@ use std::{error::Error as _, time::Duration};
 use axum::{
     extract::{
         FromRequestParts as _, Request, WebSocketUpgrade,
-        ws::{CloseCode, CloseFrame, Message, Utf8Bytes, WebSocket, close_code},
+        ws::{
+            CloseCode, CloseFrame, Message, Utf8Bytes, WebSocket, close_code,
+            rejection::WebSocketUpgradeRejection,
+        },
     },
-    http::StatusCode,
-    response::{IntoResponse as _, Response},
+    http::{HeaderValue, header},
+    response::Response,
 };
 use thng_pubsub_protocol::payload::ErrorCode;
 use tungstenite::error::{CapacityError, Error};
@@ -30,18 +33,22 @@ pub(super) async fn handshake(
     message_bytes_max: usize,
 ) -> Result<WebSocketUpgrade, Response> {
     let (mut parts, _) = request.into_parts();
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|rejection| {
-        let why = rejection.body_text();
-        if rejection.into_response().status() == StatusCode::UPGRADE_REQUIRED {
-            return rest::refuse(ErrorCode::UPGRADE, "This address speaks WebSocket only.");
-        }
-        rest::refuse(ErrorCode::INVALID, &format!("This is no WebSocket handshake: {why}"))
-    })?;
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(refuse)?;
     Ok(upgrade
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(0)
         .max_message_size(message_bytes_max)
         .max_frame_size(message_bytes_max))
+}
+
+fn refuse(rejection: WebSocketUpgradeRejection) -> Response {
+    use WebSocketUpgradeRejection::{ConnectionNotUpgradable, InvalidConnectionHeader, InvalidUpgradeHeader};
+    if let InvalidConnectionHeader(_) | InvalidUpgradeHeader(_) | ConnectionNotUpgradable(_) = rejection {
+        let mut response = rest::refuse(ErrorCode::UPGRADE, "This address speaks WebSocket only.");
+        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        return response;
+    }
+    rest::refuse(ErrorCode::INVALID, &format!("This is no WebSocket handshake: {}", rejection.body_text()))
 }
 
 /// With what code to close a socket that broke a rule, or `None` where the peer is simply gone. (RFC 6455, 7.4.1)

@@ -43,11 +43,11 @@ pub(super) async fn open(context: Arc<Context>, request: Request) -> Response {
         Ok(upgrade) => upgrade,
         Err(response) => return response,
     };
-    let socket = match Socket::open(context, key.as_deref(), &path).await {
+    let socket = match Socket::open(context, key.as_deref(), &path, admitted.clone()).await {
         Ok(socket) => socket,
         Err(refusal) => return refuse(&refusal, &admitted),
     };
-    upgrade.on_upgrade(move |stream| socket.serve(stream, admitted))
+    upgrade.on_upgrade(move |stream| socket.serve(stream))
 }
 
 /// A refusal before the upgrade: the one place where this edge renders it.
@@ -66,6 +66,7 @@ struct Socket {
     outbox: Arc<Outbox>,
     wake: Arc<Notify>,
     _watch: Watch,
+    admitted: Admitted,
 }
 
 /// Why a socket ends.
@@ -78,7 +79,12 @@ enum End {
 
 impl Socket {
     /// Subscribes. From here on events wait in the outbox, so nothing is lost while the upgrade completes.
-    async fn open(context: Arc<Context>, key: Option<&str>, path: &str) -> Result<Self, Refusal> {
+    async fn open(
+        context: Arc<Context>,
+        key: Option<&str>,
+        path: &str,
+        admitted: Admitted,
+    ) -> Result<Self, Refusal> {
         let principal = context.gateway.authenticate(key.ok_or(Refusal::NoKey)?).await?;
         let path = path.strip_prefix("/v2").filter(|rest| rest.starts_with('/')).unwrap_or(path);
         let topic = TopicString::parse(path)?;
@@ -91,13 +97,13 @@ impl Socket {
         let watch = subscribed.inspect_err(|refusal| {
             context.metrics.subscriptions_refused.with_label_values(&[PROTOCOL, refusal.reason()]).inc();
         })?;
-        Ok(Self { context, principal, topic, outbox, wake, _watch: watch })
+        Ok(Self { context, principal, topic, outbox, wake, _watch: watch, admitted })
     }
 
-    async fn serve(self, mut stream: WebSocket, admitted: Admitted) {
+    async fn serve(self, mut stream: WebSocket) {
         let gauge = self.context.metrics.connections.with_label_values(&[PROTOCOL]);
         gauge.inc();
-        let end = self.converse(&mut stream, &admitted).await;
+        let end = self.converse(&mut stream).await;
         gauge.dec();
         self.outbox.close();
         let name = match end {
@@ -105,14 +111,14 @@ impl Socket {
             End::Close(_, _, name) => name,
         };
         self.context.metrics.disconnects.with_label_values(&[PROTOCOL, name]).inc();
-        tracing::debug!(protocol = PROTOCOL, peer = %admitted.peer, reason = name, "socket ended");
+        tracing::debug!(protocol = PROTOCOL, peer = %self.admitted.peer, reason = name, "socket ended");
         match end {
             End::Left => upgrade::agree_to_close(stream).await,
             End::Close(code, reason, _) => upgrade::close(stream, code, reason).await,
         }
     }
 
-    async fn converse(&self, stream: &mut WebSocket, admitted: &Admitted) -> End {
+    async fn converse(&self, stream: &mut WebSocket) -> End {
         let (answered, mut answers) = mpsc::unbounded_channel();
         let mut in_flight = 0_usize;
         let limits = &self.context.limits;
@@ -150,8 +156,8 @@ impl Socket {
                     match submitted {
                         Ok(()) => in_flight += 1,
                         Err(refusal) => {
-                            if self.answer(stream, &refusal).await.is_err() {
-                                return End::Left;
+                            if let Err(end) = self.answer(stream, &refusal).await {
+                                return end;
                             }
                         }
                     }
@@ -160,28 +166,29 @@ impl Socket {
                     in_flight -= 1;
                     match outcome {
                         Ok(()) => self.context.metrics.publishes.with_label_values(&[PROTOCOL]).inc(),
-                        Err(refusal) => if self.answer(stream, &refusal).await.is_err() {
-                            return End::Left;
+                        Err(refusal) => if let Err(end) = self.answer(stream, &refusal).await {
+                            return end;
                         },
                     }
                 }
                 () = self.wake.notified() => {}
                 () = until(state_at) => {
                     state_at = None;
-                    if self.send_state(stream).await.is_err() {
-                        return End::Left;
+                    if let Err(end) = self.send_state(stream).await {
+                        return end;
                     }
                 }
                 () = tokio::time::sleep_until(silence_ends) => {
-                    if pinged || stream.send(Message::Ping(Bytes::new())).await.is_err() {
+                    if pinged {
                         return End::Close(close_code::AWAY, "no answer to a ping", "ping");
+                    }
+                    if let Err(end) = self.send(stream, Message::Ping(Bytes::new())).await {
+                        return end;
                     }
                     pinged = true;
                     silence_ends = Instant::now() + limits.websocket_ping;
                 }
-                () = admitted.stop.cancelled() => {
-                    return End::Close(close_code::RESTART, "the server is stopping", "stopping");
-                }
+                () = self.admitted.stop.cancelled() => return stopping(),
             }
         }
     }
@@ -205,12 +212,23 @@ impl Socket {
         }
     }
 
+    /// Sends, but waits neither for ever nor past the server's stop.
+    async fn send(&self, stream: &mut WebSocket, message: Message) -> Result<(), End> {
+        tokio::select! {
+            sent = stream.send(message) => sent.map_err(|_| End::Left),
+            () = self.admitted.stop.cancelled() => Err(stopping()),
+            () = tokio::time::sleep(self.context.limits.websocket_ping) => {
+                Err(End::Close(close_code::POLICY, "too slow: nothing was taken for a while", "slow"))
+            }
+        }
+    }
+
     async fn send_document(&self, stream: &mut WebSocket, body: Bytes) -> Result<(), End> {
         let Ok(text) = Utf8Bytes::try_from(body) else {
             tracing::error!("a document that is not UTF-8 was about to be sent");
             return Ok(());
         };
-        stream.send(Message::Text(text)).await.map_err(|_| End::Left)
+        self.send(stream, Message::Text(text)).await
     }
 
     async fn send_state(&self, stream: &mut WebSocket) -> Result<(), End> {
@@ -232,9 +250,15 @@ impl Socket {
     async fn answer(&self, stream: &mut WebSocket, refusal: &Refusal) -> Result<(), End> {
         let reason = refusal.reason();
         self.context.metrics.publishes_refused.with_label_values(&[PROTOCOL, reason]).inc();
-        tracing::info!(protocol = PROTOCOL, reason, %refusal, "a publish was refused");
+        if let Some(left_out) = self.context.refusal_log.admit() {
+            tracing::info!(protocol = PROTOCOL, reason, left_out, %refusal, "a publish was refused");
+        }
         self.send_document(stream, refusal.document().to_json().into()).await
     }
+}
+
+fn stopping() -> End {
+    End::Close(close_code::RESTART, "the server is stopping", "stopping")
 }
 
 fn broken(error: &axum::Error) -> End {

@@ -105,6 +105,11 @@ impl Outbox {
         state
     }
 
+    /// What has become of it.
+    pub fn state(&self) -> OutboxState {
+        self.queue.lock().state
+    }
+
     /// Ends it: what is queued is dropped, nothing more is accepted, and dispatchers forget it.
     pub fn close(&self) {
         let mut queue = self.queue.lock();

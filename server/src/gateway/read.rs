@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
 
 use super::{Gateway, Refusal};
 use crate::{
-    auth::Principal,
+    auth::{Principal, policy},
     store::{Actor, OperatorRecord, Page, PageRequest, PropertyOwner, ThngRecord, TimeRange},
 };
 
@@ -45,6 +45,7 @@ impl Gateway {
         project: Option<Id>,
         page: PageRequest,
     ) -> Result<Page<ThngView>, Refusal> {
+        policy::on_kind(principal, Access::Read)?;
         tokio::task::block_in_place(|| {
             let Page { items, next } = self.store.thngs(principal.account, project, page)?;
             let views = items.into_iter().map(|thng| {

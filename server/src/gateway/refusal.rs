@@ -20,7 +20,7 @@ pub(crate) enum Refusal {
     #[error("the resource does not exist, or not for this API key")]
     NotFound,
     /// The text is no topic.
-    #[error("not a topic: {0}")]
+    #[error("{0}")]
     NotATopic(TopicError),
     /// A topic of the table that this server does not serve yet.
     #[error("this server does not serve this topic yet")]
@@ -61,6 +61,9 @@ impl Refusal {
             ),
             Self::UnknownKey => one(ErrorCode::UNKNOWN_KEY, "The API key is not valid."),
             Self::NotFound => one(ErrorCode::NOT_FOUND, "The requested resource was not found."),
+            Self::NotATopic(TopicError::Option(_) | TopicError::RepeatedOption) => {
+                one(ErrorCode::INVALID, &format!("{self}."))
+            }
             Self::NotATopic(error) => one(ErrorCode::NOT_FOUND, &format!("This is no topic: {error}.")),
             Self::NotServed => one(ErrorCode::NOT_FOUND, "This server does not serve this topic yet."),
             Self::WatchOnly => {

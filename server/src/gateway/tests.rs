@@ -158,7 +158,7 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
     let project = id("p");
     let input = || ThngInput::parse(br#"{"name":"lamp"}"#).expect("a thng");
     let Outcome::Thng(inside) =
-        house.gateway.create_thng(&house.owner, input(), Some(project)).await.expect("created")
+        house.gateway.create_thng(&house.owner, input(), 0, Some(project)).await.expect("created")
     else {
         unreachable!("a created thng is shown")
     };

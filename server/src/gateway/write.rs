@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{Gateway, Refusal};
 use crate::{
-    auth::Principal,
+    auth::{Principal, policy},
     domain::{Operation, Outcome},
     random,
     store::{PropertyOwner, TimestampMs},
@@ -86,7 +86,8 @@ impl Gateway {
         told.await.map_err(|_| Refusal::Unavailable)?
     }
 
-    /// Creates a thng; `project` scopes it to a project and all its users.
+    /// Creates a thng; `project` scopes it to a project and all its users. `payload_bytes` is what the input holds in
+    /// memory.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -94,8 +95,10 @@ impl Gateway {
         &self,
         principal: &Principal,
         mut input: ThngInput,
+        payload_bytes: usize,
         project: Option<Id>,
     ) -> Result<Outcome, Refusal> {
+        policy::on_kind(principal, Access::Create)?;
         if let Some(project) = project {
             input
                 .scopes
@@ -103,7 +106,7 @@ impl Gateway {
         }
         let id = Id::generate(random::byte);
         let operation = Operation::CreateThng { account: principal.account, id, input: Box::new(input) };
-        self.execute(operation).await
+        self.execute(operation, payload_bytes).await
     }
 
     /// Deletes a thng.
@@ -112,7 +115,7 @@ impl Gateway {
     /// [`Refusal`].
     pub(crate) async fn delete_thng(&self, principal: &Principal, id: Id) -> Result<(), Refusal> {
         self.authorise(principal, Access::Delete, id).await?;
-        self.execute(Operation::DeleteThng { account: principal.account, id }).await.map(drop)
+        self.execute(Operation::DeleteThng { account: principal.account, id }, 0).await.map(drop)
     }
 
     /// Forgets property values: of one key or all, those before a time or all.
@@ -128,13 +131,15 @@ impl Gateway {
     ) -> Result<(), Refusal> {
         self.authorise(principal, Access::Delete, owner.id()).await?;
         let account = principal.account;
-        self.execute(Operation::DeleteProperties { account, owner, key, before_ms }).await.map(drop)
+        self.execute(Operation::DeleteProperties { account, owner, key, before_ms }, 0).await.map(drop)
     }
 
     /// Hands an authorised operation to the writer and waits until it is on disk.
-    async fn execute(&self, operation: Operation) -> Result<Outcome, Refusal> {
+    async fn execute(&self, operation: Operation, payload_bytes: usize) -> Result<Outcome, Refusal> {
         let (tell, told) = oneshot::channel();
-        self.writer.submit(operation, 0, Box::new(move |outcome| drop(tell.send(outcome)))).await?;
+        self.writer
+            .submit(operation, payload_bytes, Box::new(move |outcome| drop(tell.send(outcome))))
+            .await?;
         Ok(told.await.map_err(|_| Refusal::Unavailable)??)
     }
 }

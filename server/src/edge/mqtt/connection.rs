@@ -23,6 +23,10 @@ use crate::edge::{Context, accept::Admitted};
 /// Bytes that may wait in the write buffer before encoding pauses. Large enough to fill a socket's buffer in one go.
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
 
+/// Bytes of a CONNECT: whoever has not shown a key yet is not given more memory than this. Client id, key and a will
+/// of some KiB fit.
+const CONNECT_BYTES_MAX: usize = 16 * 1024;
+
 /// How long a connection that ends may take to say its last words.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -36,7 +40,7 @@ pub(crate) async fn serve(
     let peer = admitted.peer;
     let number = context.mqtt_sessions.number();
     let mut connection = Connection {
-        decoder: Decoder::new(Side::Client, context.limits.message_bytes_max),
+        decoder: Decoder::new(Side::Client, CONNECT_BYTES_MAX.min(context.limits.message_bytes_max)),
         context: Arc::clone(&context),
         wire,
         protocol,
@@ -60,7 +64,9 @@ pub(crate) async fn serve(
         | End::KeepAlive
         | End::ConnectTimeout
         | End::ConnectRefused(_) => {
-            tracing::info!(protocol, connection = number, %peer, reason, "connection ended: {end}");
+            if let Some(left_out) = context.refusal_log.admit() {
+                tracing::info!(protocol, connection = number, %peer, reason, left_out, "connection ended: {end}");
+            }
         }
     }
 }
@@ -137,6 +143,7 @@ impl<W: Wire> Connection<W> {
                 Ok(None) => self.input = input,
                 Err(PacketError::UnacceptableProtocolLevel) => {
                     connack(ConnectCode::UnacceptableProtocolVersion, &mut self.out.bytes);
+                    self.refused("protocol_level");
                     return Err(End::ConnectRefused("the protocol level is neither 3.1 nor 3.1.1"));
                 }
                 Err(error) => return Err(End::Protocol(error.reason())),
@@ -152,11 +159,12 @@ impl<W: Wire> Connection<W> {
     /// Decides about a CONNECT and puts the CONNACK into the buffer.
     async fn accept(&mut self, connect: &Connect<'_>) -> Result<Accepted, End> {
         self.decoder.level = Some(connect.level);
+        self.decoder.max_packet_bytes = self.context.limits.message_bytes_max;
         let (principal, will) = match connect::examine(&self.context, self.protocol, connect).await {
             Ok(admitted) => admitted,
             Err((code, why)) => {
                 connack(code, &mut self.out.bytes);
-                self.context.metrics.connections_refused.with_label_values(&[self.protocol, why]).inc();
+                self.refused(why);
                 return Err(End::ConnectRefused(why));
             }
         };
@@ -168,6 +176,10 @@ impl<W: Wire> Connection<W> {
         let session =
             Session::new(Arc::clone(&self.context), self.protocol, principal, Arc::clone(&self.wake));
         Ok(Accepted { session, place, patience: patience(connect.keep_alive_s), will })
+    }
+
+    fn refused(&self, why: &'static str) {
+        self.context.metrics.connections_refused.with_label_values(&[self.protocol, why]).inc();
     }
 
     /// Everything between CONNACK and the end.
@@ -195,7 +207,7 @@ impl<W: Wire> Connection<W> {
                     if silence_ends.is_some_and(|end| end <= now) {
                         return End::KeepAlive;
                     }
-                    session.read_states(now).await;
+                    session.read_state(now).await;
                 }
                 Turn::Ended(End::Stopping) => return self.settle(session).await,
                 Turn::Ended(end) => return end,
@@ -257,7 +269,7 @@ impl<W: Wire> Connection<W> {
             }
         });
         let (wire, input, out) = (&mut self.wire, &mut self.input, &mut self.out);
-        let room = may_read && input.len() <= self.context.limits.message_bytes_max;
+        let room = may_read && input.len() <= self.decoder.max_packet_bytes;
         std::future::poll_fn(|cx| {
             if !out.is_sent() {
                 match wire.poll_send(cx, out) {

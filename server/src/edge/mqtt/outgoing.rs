@@ -53,6 +53,11 @@ impl Deliveries {
         &self.outbox
     }
 
+    /// Whether an initial state waits to be encoded.
+    pub(super) fn holds_state(&self) -> bool {
+        !self.states.is_empty()
+    }
+
     /// Puts an initial state on its way.
     pub(super) fn state(&mut self, delivery: Delivery) {
         self.states.push_back(delivery);
@@ -83,6 +88,10 @@ impl Deliveries {
         bytes_max: usize,
         address: impl Fn(u32) -> Option<Addressed<'s>>,
     ) -> Result<u64, Overflowed> {
+        // Also while the client takes nothing: a session that lost something is not kept.
+        if self.outbox.state() == OutboxState::Overflowed {
+            return Err(Overflowed);
+        }
         let mut encoded = 0;
         while out.len() < bytes_max {
             let Some(delivery) = self.peek()? else { break };
@@ -101,8 +110,12 @@ impl Deliveries {
                     topic: to.filter,
                     payload: &delivery.body,
                 };
-                publish.encode(out).expect("filters and documents are bounded far below MQTT's limits");
-                encoded += 1;
+                match publish.encode(out) {
+                    Ok(()) => encoded += 1,
+                    Err(error) => {
+                        tracing::error!(%error, "a notification cannot be put into MQTT and was dropped")
+                    }
+                }
             } else {
                 self.take();
             }
@@ -134,18 +147,13 @@ impl Deliveries {
 
     /// An id that is not open [MQTT-2.3.1-2].
     fn open_id(&mut self) -> PacketId {
-        // Ids are given out in a circle; one that is still open after a whole round is rare and the window is small.
-        while self.unacknowledged.len() > 1 && self.is_open(self.next_id) {
+        // Ids are given out in a circle, and far fewer may be open than there are: the search ends.
+        while self.unacknowledged.contains(&self.next_id) {
             self.next_id = self.next_id.successor();
         }
         let id = self.next_id;
         self.next_id = id.successor();
         self.unacknowledged.push_back(id);
         id
-    }
-
-    fn is_open(&self, id: PacketId) -> bool {
-        // Almost always the oldest open id is the nearest candidate; only a client that left a gap costs a scan.
-        self.unacknowledged.front() == Some(&id) || self.unacknowledged.contains(&id)
     }
 }

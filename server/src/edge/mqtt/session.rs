@@ -76,6 +76,8 @@ struct Subscription {
     /// Whose rights it has: the connection's, or those of its own `access_token`.
     principal: Arc<Principal>,
     watch: Watch,
+    /// Its initial state was asked for and not read yet.
+    state_due: bool,
 }
 
 /// One client's session.
@@ -95,6 +97,8 @@ pub(super) struct Session {
     next_slot: u32,
     /// Initial states that were asked for: when to read them, and for which slot. In order of time.
     states_due: std::collections::VecDeque<(Instant, u32)>,
+    /// A refused publish will end the connection when its turn comes: what was sent behind it is not read any more.
+    is_ending: bool,
 }
 
 impl Session {
@@ -117,13 +121,14 @@ impl Session {
             slots: HashMap::new(),
             next_slot: 0,
             states_due: Default::default(),
+            is_ending: false,
             context,
         }
     }
 
     /// Whether another packet may be read: publishes that wait for their commit are bounded.
     pub(super) fn may_read(&self) -> bool {
-        self.incoming.len() < self.context.limits.publishes_in_flight_max
+        !self.is_ending && self.incoming.len() < self.context.limits.publishes_in_flight_max
     }
 
     /// Whether every publish that was read has been answered.
@@ -131,9 +136,10 @@ impl Session {
         self.incoming.is_empty()
     }
 
-    /// When the session wants to be called again by the clock.
+    /// When the session wants to be called again by the clock. One initial state is in memory at a time: the next is
+    /// read when the client has room for it.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.states_due.front().map(|(due, _)| *due)
+        self.states_due.front().filter(|_| !self.deliveries.holds_state()).map(|(due, _)| *due)
     }
 
     /// Does what a packet asks for; what is to be said to the client at once is appended to `out`.
@@ -195,7 +201,10 @@ impl Session {
         let when_stored = Box::new(move |outcome: Result<_, _>| answers.put(outcome.map(drop)));
         match self.submit(publish, when_stored).await {
             Ok(()) => self.incoming.submitted(owed),
-            Err(refusal) => self.incoming.answered(owed, Err(refusal)),
+            Err(refusal) => {
+                self.is_ending = owed != Owed::Nothing && !self.is_forgettable(&refusal);
+                self.incoming.answered(owed, Err(refusal));
+            }
         }
         Ok(())
     }
@@ -232,11 +241,10 @@ impl Session {
         if let Err(refusal) = answer {
             let reason = refusal.reason();
             self.context.metrics.publishes_refused.with_label_values(&[self.protocol, reason]).inc();
-            tracing::info!(protocol = self.protocol, reason, %refusal, "a publish was refused");
-            // What could not be stored now may be stored later: it is never acknowledged.
-            let forgettable =
-                refusal != Refusal::Unavailable && self.context.limits.refused_publish == RefusedPublish::Ack;
-            if owed != Owed::Nothing && !forgettable {
+            if let Some(left_out) = self.context.refusal_log.admit() {
+                tracing::info!(protocol = self.protocol, reason, left_out, %refusal, "a publish was refused");
+            }
+            if owed != Owed::Nothing && !self.is_forgettable(&refusal) {
                 return Err(End::RefusedPublish(refusal));
             }
         }
@@ -249,6 +257,12 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Whether a refused publish is acknowledged all the same. What could not be stored now may be stored later, so
+    /// that never is.
+    fn is_forgettable(&self, refusal: &Refusal) -> bool {
+        *refusal != Refusal::Unavailable && self.context.limits.refused_publish == RefusedPublish::Ack
     }
 
     async fn subscribe(&mut self, subscribe: &Subscribe<'_>, out: &mut Vec<u8>) {
@@ -284,7 +298,7 @@ impl Session {
         }
         // A repeated filter keeps its slot: the new route is in place before the old one goes, nothing falls between.
         let slot = known.unwrap_or(self.next_slot);
-        let subscription = self.route(filter, qos, slot).await.map_err(|refusal| {
+        let mut subscription = self.route(filter, qos, slot).await.map_err(|refusal| {
             tracing::info!(protocol = self.protocol, reason = refusal.reason(), %refusal, "a subscription was refused");
             refusal.reason()
         })?;
@@ -292,9 +306,11 @@ impl Session {
             self.next_slot = self.next_slot.wrapping_add(1);
             self.slots.insert(Arc::clone(&subscription.filter), slot);
         }
-        if subscription.topic.options.initial_state {
+        let due_already = self.subscriptions.get(&slot).is_some_and(|earlier| earlier.state_due);
+        if subscription.topic.options.initial_state && !due_already {
             self.states_due.push_back((Instant::now() + self.context.limits.initial_state_delay, slot));
         }
+        subscription.state_due = subscription.topic.options.initial_state;
         self.subscriptions.insert(slot, subscription);
         Ok(())
     }
@@ -310,7 +326,7 @@ impl Session {
         };
         let watch =
             gateway.subscribe(&principal, &topic, self.deliveries.outbox(), slot, delivery, earlier).await?;
-        Ok(Subscription { filter: filter.into(), topic, qos, principal, watch })
+        Ok(Subscription { filter: filter.into(), topic, qos, principal, watch, state_due: false })
     }
 
     fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) {
@@ -322,14 +338,15 @@ impl Session {
         encode_unsuback(unsubscribe.packet_id, out);
     }
 
-    /// Reads the initial states whose time has come.
-    pub(super) async fn read_states(&mut self, now: Instant) {
-        while let Some((due, slot)) = self.states_due.front().copied() {
-            if due > now {
-                return;
-            }
+    /// Reads the next initial state, if its time has come.
+    pub(super) async fn read_state(&mut self, now: Instant) {
+        if let Some((due, slot)) = self.states_due.front().copied()
+            && due <= now
+            && !self.deliveries.holds_state()
+        {
             self.states_due.pop_front();
-            let Some(subscription) = self.subscriptions.get(&slot) else { continue };
+            let Some(subscription) = self.subscriptions.get_mut(&slot) else { return };
+            subscription.state_due = false;
             let state =
                 self.context.gateway.initial_state(&subscription.principal, &subscription.topic).await;
             match state {
@@ -344,7 +361,9 @@ impl Session {
                 }
             }
         }
-        self.states_due = Default::default();
+        if self.states_due.is_empty() {
+            self.states_due = Default::default();
+        }
     }
 
     /// Encodes waiting notifications into `out` until it holds `bytes_max`.

@@ -13,7 +13,7 @@ use thng_pubsub_protocol::{
 use super::{
     call::{Call, Segments, invalid},
     json,
-    list::{link, page},
+    list::{link, page, refuse_unserved},
     render, render_publish,
     thngs::id,
 };
@@ -24,7 +24,7 @@ fn owner(thng: &str) -> Result<PropertyOwner, Response> {
 }
 
 fn key(text: &str) -> Result<PropertyKey, Response> {
-    PropertyKey::parse(text).map_err(|error| invalid(&format!("{error}.")))
+    PropertyKey::parse(text).map_err(|error| invalid(&format!("The path names no property: {error}.")))
 }
 
 async fn publish(call: &Call, topic: Topic) -> Result<Response, Response> {
@@ -49,6 +49,7 @@ pub(super) async fn update_one(
 }
 
 pub(super) async fn latest(Segments(thng): Segments<String>, call: Call) -> Result<Response, Response> {
+    refuse_unserved(&call)?;
     let latest = call.context.gateway.properties(&call.principal, owner(&thng)?).await;
     Ok(json(StatusCode::OK, update_document(&latest.map_err(|no| render(&no))?)))
 }
@@ -57,6 +58,7 @@ pub(super) async fn history(
     Segments((thng, name)): Segments<(String, String)>,
     call: Call,
 ) -> Result<Response, Response> {
+    refuse_unserved(&call)?;
     let range = TimeRange { from_ms: call.time("from")?, to_ms: call.time("to")? };
     let (owner, key, page) = (owner(&thng)?, key(&name)?, page(&call)?);
     let history = call.context.gateway.history(&call.principal, owner, &key, range, page).await;

@@ -45,7 +45,7 @@ pub(super) async fn list(call: Call) -> Result<Response, Response> {
 pub(super) async fn create(call: Call) -> Result<Response, Response> {
     let input = ThngInput::parse(&call.body).map_err(|error| render(&error.into()))?;
     let project = call.project()?;
-    let created = call.context.gateway.create_thng(&call.principal, input, project).await;
+    let created = call.context.gateway.create_thng(&call.principal, input, call.body.len(), project).await;
     let Outcome::Thng(thng) = created.map_err(|no| render(&no))? else {
         return Err(render(&Refusal::Unavailable));
     };

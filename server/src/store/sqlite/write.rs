@@ -175,6 +175,15 @@ impl WriteStore for SqliteWriter {
         self.at_place(outcome)
     }
 
+    fn properties_after(
+        &mut self,
+        owner: PropertyOwner,
+        updates: &[PropertyUpdate],
+    ) -> Result<Option<usize>, StoreError> {
+        let outcome = self.properties.after(&self.connection, owner, updates);
+        self.at_place(outcome)
+    }
+
     fn append_properties(
         &mut self,
         account: Id,

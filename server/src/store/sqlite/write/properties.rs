@@ -103,6 +103,36 @@ impl Properties {
         Ok(last)
     }
 
+    /// How many properties the owner would have after this update, or `None` where it adds none, which is known without
+    /// asking the database for series that are written to often.
+    pub(super) fn after(
+        &mut self,
+        connection: &Connection,
+        owner: PropertyOwner,
+        updates: &[PropertyUpdate],
+    ) -> Result<Option<usize>, Fault> {
+        let mut added: Vec<&PropertyKey> = Vec::new();
+        for PropertyUpdate { key, .. } in updates {
+            if self.series.get(&SeriesRef { owner: owner.id(), key }).is_some() || added.contains(&key) {
+                continue;
+            }
+            match find(connection, owner, key)? {
+                Some(series) => {
+                    let series = self.as_of_group(series);
+                    self.series.insert(SeriesName { owner: owner.id(), key: key.clone() }, series);
+                }
+                None => added.push(key),
+            }
+        }
+        if added.is_empty() {
+            return Ok(None);
+        }
+        let id = owner.id();
+        let parameters = (id.as_str(), column::PROPERTY);
+        let known: i64 = connection.prepare_cached(COUNT)?.query_row(parameters, |row| row.get(0))?;
+        Ok(Some(known as usize + added.len()))
+    }
+
     /// The series that a value belongs to, made where it is new, and whether the value is the latest of it.
     fn admit(
         &mut self,
@@ -215,6 +245,8 @@ const FIND: &str = "SELECT id, account, (SELECT ts FROM latest WHERE series = se
     (SELECT max(before_ts) FROM doomed WHERE series = series.id)
     FROM series WHERE owner = ?1 AND kind = ?2 AND key = ?3";
 
+const COUNT: &str = "SELECT count(*) FROM series WHERE owner = ?1 AND kind = ?2";
+
 const ADD: &str = "INSERT INTO series (account, owner_kind, owner, kind, key) VALUES (?1, ?2, ?3, ?4, ?5)";
 
 const SET_LATEST: &str = "INSERT INTO latest (series, seq, ts) VALUES (?1, ?2, ?3)
@@ -224,4 +256,4 @@ const MARK_LATE: &str = "UPDATE doomed SET late = 1 WHERE series = ?1 AND before
 
 /// Every statement of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[FIND, ADD, SET_LATEST, MARK_LATE];
+pub(super) const STATEMENTS: &[&str] = &[FIND, COUNT, ADD, SET_LATEST, MARK_LATE];
