@@ -48,19 +48,19 @@ use self::metrics::Metrics;
 use self::routes::Table;
 use self::watchdog::{Board, Watchdog};
 
-pub use self::config::EngineConfig;
-pub use self::note::{Note, RouteKey};
-pub use self::outbox::{Delivery, Outbox, OutboxLimits, OutboxState};
-pub use self::routes::{DeliveryQos, Predicate, Route, Subscriber};
+pub(crate) use self::config::EngineConfig;
+pub(crate) use self::note::{Note, RouteKey};
+pub(crate) use self::outbox::{Delivery, Outbox, OutboxLimits, OutboxState};
+pub(crate) use self::routes::{DeliveryQos, Predicate, Route, Subscriber};
 
 /// Partitions of the bus. A key lives in one of them for good, and order is kept within a partition.
 ///
 /// A power of two not above 64, since a probe round is tracked in the bits of one `u64`.
-pub const PARTITIONS: usize = 64;
+pub(crate) const PARTITIONS: usize = 64;
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
-pub enum EngineError {
+pub(crate) enum EngineError {
     /// A setting is out of its range, or two of them contradict each other.
     #[error("engine setting {setting}: {reason}")]
     Config {
@@ -85,18 +85,18 @@ pub enum EngineError {
 
 /// The state of the bus, for the health endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EngineHealth {
+pub(crate) struct EngineHealth {
     /// Whether the bus stands. False while it is being rebuilt and after [`Engine::stop`].
-    pub alive: bool,
+    pub(crate) alive: bool,
     /// How long the last complete probe round, one probe through every partition, was under way.
-    pub probe_round_trip: Option<Duration>,
+    pub(crate) probe_round_trip: Option<Duration>,
     /// How long ago that round was completed. Far above the probe interval while dispatchers work off a
     /// large fan-out: probes queue behind notes.
-    pub probe_age: Option<Duration>,
+    pub(crate) probe_age: Option<Duration>,
     /// How often the bus was rebuilt since the start.
-    pub rebuilds: u64,
+    pub(crate) rebuilds: u64,
     /// Sequence numbers that were missing when a later one arrived. Zero, unless there is a defect.
-    pub gaps: u64,
+    pub(crate) gaps: u64,
 }
 
 /// What the engine's threads share.
@@ -117,7 +117,7 @@ struct Shared {
 
 /// The notification bus. One per process; ends its threads when it is dropped.
 #[derive(Debug)]
-pub struct Engine {
+pub(crate) struct Engine {
     shared: Arc<Shared>,
     watchdog: Mutex<Option<JoinHandle<()>>>,
 }
@@ -131,7 +131,10 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Config`] for settings out of range, [`EngineError::Metrics`] if `registry` has metrics
     /// of these names already, the other variants if the bus does not come up.
-    pub fn start(config: EngineConfig, registry: &prometheus::Registry) -> Result<Arc<Engine>, EngineError> {
+    pub(crate) fn start(
+        config: EngineConfig,
+        registry: &prometheus::Registry,
+    ) -> Result<Arc<Engine>, EngineError> {
         Self::start_on(Box::new(rumqttd::Rumqttd), config, registry)
     }
 
@@ -165,13 +168,13 @@ impl Engine {
     /// from then on, and perhaps some that were published shortly before. Dropping the [`Route`] removes it.
     ///
     /// Waits for nothing but a short slice of a fan-out on this very key.
-    pub fn subscribe(&self, key: &RouteKey, subscriber: Subscriber) -> Route {
+    pub(crate) fn subscribe(&self, key: &RouteKey, subscriber: Subscriber) -> Route {
         self.shared.table.insert(key, subscriber)
     }
 
     /// Whether anybody subscribes to this key right now. A note of a key that nobody does need not be published:
     /// whoever subscribes after this was asked subscribes after the note.
-    pub fn is_watched(&self, key: &RouteKey) -> bool {
+    pub(crate) fn is_watched(&self, key: &RouteKey) -> bool {
         self.shared.table.is_watched(key)
     }
 
@@ -180,19 +183,20 @@ impl Engine {
     /// For the store's writer thread, after its commit: it blocks while more than
     /// [`EngineConfig::pending_bytes`] wait for the dispatchers, so it has no place on a tokio worker.
     /// After [`Engine::stop`] notes are counted and forgotten.
-    pub fn publish(&self, notes: Vec<Note>) {
+    pub(crate) fn publish(&self, notes: Vec<Note>) {
         self.shared.flow.publish(&notes);
     }
 
     /// Waits until everything that was published before this call has been offered to its outboxes, for at
     /// most `deadline`. Returns whether it has.
-    pub fn flush(&self, deadline: Duration) -> bool {
+    #[cfg_attr(not(test), allow(dead_code, reason = "the server ends its sessions before the bus"))]
+    pub(crate) fn flush(&self, deadline: Duration) -> bool {
         self.shared.flow.flush(deadline)
     }
 
     /// Stops the bus for good: when this returns, nothing is delivered any more. Call [`Engine::flush`]
     /// first to get out what was published. The second call does nothing.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.shared.generation.fetch_add(1, Ordering::SeqCst);
         self.shared.flow.stop();
         self.shared.board.stop();
@@ -204,7 +208,7 @@ impl Engine {
     }
 
     /// How the bus is.
-    pub fn health(&self) -> EngineHealth {
+    pub(crate) fn health(&self) -> EngineHealth {
         let probe = self.shared.board.last_probe();
         EngineHealth {
             alive: self.shared.flow.is_attached(),
@@ -217,8 +221,8 @@ impl Engine {
 
     /// Fault injection: really kills the router thread, with the one packet that does it. Returns false if
     /// there is no router at the moment. For tests, which show that the watchdog loses nothing.
-    #[doc(hidden)]
-    pub fn kill_router_for_test(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn kill_router_for_test(&self) -> bool {
         self.shared.flow.kill_router()
     }
 }

@@ -156,6 +156,9 @@ pub(crate) struct TimeRange {
     pub(crate) to_ms: Option<TimestampMs>,
 }
 
+/// An opened store: for those who read, and for the one who writes.
+pub(crate) type Halves = (Arc<dyn ReadStore>, Box<dyn WriteStore>);
+
 /// The reading side: many threads, each call blocks for as long as the disk takes.
 pub(crate) trait ReadStore: Send + Sync + std::fmt::Debug {
     /// The key with this hash.

@@ -26,9 +26,9 @@ pub(crate) fn hash(key: &str) -> Result<KeyHash, MalformedKey> {
 }
 
 /// Makes a new key.
-pub(crate) fn generate(mut random: impl FnMut() -> u8) -> String {
+pub(crate) fn generate(random: impl FnMut() -> u8) -> String {
     const SYMBOLS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    std::iter::repeat_with(|| random())
+    std::iter::repeat_with(random)
         .filter(|byte| *byte < 248) // 4 x 62: every symbol is equally likely
         .map(|byte| char::from(SYMBOLS[usize::from(byte) % SYMBOLS.len()]))
         .take(limits::API_KEY_CHARS)

@@ -153,7 +153,7 @@ async fn error_page() -> Response {
     let mut rows = String::new();
     for ErrorCode { code, status, meaning } in ERROR_CODES {
         let meaning = meaning.replace('`', "");
-        let _ = write!(rows, "<tr id=\"{code}\"><td>{code}</td><td>{status}</td><td>{meaning}</td></tr>\n");
+        let _ = writeln!(rows, "<tr id=\"{code}\"><td>{code}</td><td>{status}</td><td>{meaning}</td></tr>");
     }
     let page = format!(include_str!("errors.html"), rows = rows);
     ([(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], page).into_response()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::get,
 };
 use thng_pubsub_protocol::payload::{ErrorCode, ErrorDocument};
@@ -47,6 +47,28 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         )
 }
 
+/// A refusal on its way to becoming a response: what handlers return.
+#[derive(Debug)]
+struct Refused(Box<ErrorDocument>);
+
+impl Refused {
+    fn new(code: ErrorCode, sentence: &str) -> Self {
+        Self(Box::new(ErrorDocument::new(code, vec![sentence.into()])))
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self(Box::new(refusal.document()))
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        document(&self.0)
+    }
+}
+
 /// A refusal as a response.
 pub(super) fn refuse(code: ErrorCode, sentence: &str) -> Response {
     document(&ErrorDocument::new(code, vec![sentence.into()]))
@@ -55,12 +77,6 @@ pub(super) fn refuse(code: ErrorCode, sentence: &str) -> Response {
 /// The gateway's refusal as a response: the one place where REST renders it.
 pub(super) fn render(refusal: &Refusal) -> Response {
     document(&refusal.document())
-}
-
-/// The same for a write that is also a publish.
-fn render_publish(call: &call::Call, refusal: &Refusal) -> Response {
-    call.context.metrics.publishes_refused.with_label_values(&["rest", refusal.reason()]).inc();
-    render(refusal)
 }
 
 fn document(document: &ErrorDocument) -> Response {

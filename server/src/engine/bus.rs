@@ -50,6 +50,7 @@ pub(super) trait BusSender: Send {
     fn send(&mut self, batch: &mut Vec<Parcel>);
 
     /// Fault injection: makes the bus die as it would from a defect.
+    #[cfg(test)]
     fn kill(&mut self);
 }
 
@@ -70,7 +71,7 @@ pub(super) struct BusDied;
 /// Why a bus could not be built.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct BusError(pub(super) String);
+pub(crate) struct BusError(pub(super) String);
 
 impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

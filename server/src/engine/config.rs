@@ -24,24 +24,24 @@ const PROBE_TIME_MAX: Duration = Duration::from_secs(3600);
 /// Larger credits made nothing faster: 256 KiB are 900 notes of 200 bytes, many times what is on the way
 /// during one turn of the router.
 #[derive(Debug, Clone)]
-pub struct EngineConfig {
+pub(crate) struct EngineConfig {
     /// Threads that fan notes out, 1 to 64. More than the machine has cores is no use.
-    pub dispatchers: usize,
+    pub(crate) dispatchers: usize,
     /// Size of a commit log segment in bytes, at least 1024.
-    pub segment_bytes: usize,
+    pub(crate) segment_bytes: usize,
     /// Segments that the commit log of a partition keeps, at least 2.
-    pub segment_count: usize,
+    pub(crate) segment_count: usize,
     /// How many bytes of notes may be on the way between publisher and dispatchers, summed over all
     /// partitions. Not above `segment_bytes * (segment_count - 1)`: all of it may fall on one partition, and
     /// what is unread there must not be overwritten. A note larger than this travels alone.
-    pub credit_bytes: usize,
+    pub(crate) credit_bytes: usize,
     /// How many bytes of notes may wait for credit before [`super::Engine::publish`] blocks. It may be
     /// exceeded by 64 notes.
-    pub pending_bytes: usize,
+    pub(crate) pending_bytes: usize,
     /// Time between two probe rounds.
-    pub probe_interval: Duration,
+    pub(crate) probe_interval: Duration,
     /// How long an idle dispatcher may wait for a probe before the bus counts as dead.
-    pub probe_deadline: Duration,
+    pub(crate) probe_deadline: Duration,
 }
 
 impl Default for EngineConfig {

@@ -255,6 +255,7 @@ impl Flow {
         self.detach();
     }
 
+    #[cfg(test)]
     pub(super) fn kill_router(&self) -> bool {
         let mut state = self.state.lock();
         let Some(sender) = &mut state.sender else { return false };

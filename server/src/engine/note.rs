@@ -15,24 +15,24 @@ const SEPARATOR: u8 = 0xFF;
 
 /// One notification: the outcome of a write, addressed to one external topic of one account.
 #[derive(Debug, Clone)]
-pub struct Note {
+pub(crate) struct Note {
     /// Whom it is for.
-    pub key: RouteKey,
+    pub(crate) key: RouteKey,
     /// What predicates look at; opaque to the engine.
-    pub scopes: Bytes,
+    pub(crate) scopes: Bytes,
     /// The store's event sequence, handed on to [`super::Delivery::seq`].
-    pub seq: u64,
+    pub(crate) seq: u64,
     /// What subscribers get.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 /// An external topic, in canonical form, of one account.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RouteKey(Bytes);
+pub(crate) struct RouteKey(Bytes);
 
 impl RouteKey {
     /// The key of `topic` in `account`. Different pairs give different keys.
-    pub fn new(account: &str, topic: &str) -> Self {
+    pub(crate) fn new(account: &str, topic: &str) -> Self {
         let mut key = Vec::with_capacity(account.len() + 1 + topic.len());
         key.extend_from_slice(account.as_bytes());
         key.push(SEPARATOR);

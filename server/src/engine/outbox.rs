@@ -17,27 +17,27 @@ use super::routes::{DeliveryQos, Run, Tally};
 
 /// A note on its way to one session.
 #[derive(Debug, Clone)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     /// The session's name for the subscription, as given in [`super::Subscriber::slot`].
-    pub slot: u32,
+    pub(crate) slot: u32,
     /// The store's event sequence.
-    pub seq: u64,
+    pub(crate) seq: u64,
     /// The body of the note, shared with all its receivers.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 /// How much an outbox holds. One note always fits an empty outbox, however large it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutboxLimits {
+pub(crate) struct OutboxLimits {
     /// Most deliveries.
-    pub messages: usize,
+    pub(crate) messages: usize,
     /// Most bytes, counting the bodies.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 /// What has become of an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutboxState {
+pub(crate) enum OutboxState {
     /// Deliveries are accepted.
     Open,
     /// A delivery at QoS 1 did not fit. Nothing was accepted since; the session must end.
@@ -51,7 +51,7 @@ pub enum OutboxState {
 /// The session waits on its `Notify`, which is notified when the queue stops being empty and when the state
 /// changes, and then calls [`Outbox::take`] until it comes back empty. Whoever leaves notes in the queue is
 /// not woken for more.
-pub struct Outbox {
+pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     limits: OutboxLimits,
     dropped: AtomicU64,
@@ -77,7 +77,7 @@ impl Outbox {
     const CAPACITY_IDLE: usize = 16;
 
     /// An empty outbox; it allocates nothing for its queue until something comes.
-    pub fn new(limits: OutboxLimits, wake: Arc<Notify>) -> Arc<Self> {
+    pub(crate) fn new(limits: OutboxLimits, wake: Arc<Notify>) -> Arc<Self> {
         let queue = Queue { deliveries: Vec::new(), bytes: 0, state: OutboxState::Open };
         Arc::new(Self { queue: Mutex::new(queue), limits, dropped: AtomicU64::new(0), wake })
     }
@@ -86,7 +86,7 @@ impl Outbox {
     ///
     /// `into` lends its capacity to the queue. A call that finds nothing takes back what is too much of it
     /// from both, so a session that calls until nothing comes stays thin when it is idle.
-    pub fn take(&self, into: &mut Vec<Delivery>) -> OutboxState {
+    pub(crate) fn take(&self, into: &mut Vec<Delivery>) -> OutboxState {
         into.clear();
         let mut queue = self.queue.lock();
         std::mem::swap(&mut queue.deliveries, into);
@@ -106,12 +106,12 @@ impl Outbox {
     }
 
     /// What has become of it.
-    pub fn state(&self) -> OutboxState {
+    pub(crate) fn state(&self) -> OutboxState {
         self.queue.lock().state
     }
 
     /// Ends it: what is queued is dropped, nothing more is accepted, and dispatchers forget it.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut queue = self.queue.lock();
         queue.state = OutboxState::Closed;
         queue.bytes = 0;
@@ -122,7 +122,8 @@ impl Outbox {
     }
 
     /// Notes for QoS 0 subscriptions that did not fit, since the beginning.
-    pub fn dropped(&self) -> u64 {
+    #[cfg_attr(not(test), allow(dead_code, reason = "the server reads the metric of all sessions"))]
+    pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 

@@ -28,11 +28,11 @@ const SLICE_DELIVERIES: usize = 2048;
 
 /// Decides from the scopes of a note whether a subscription may see it. It runs in a dispatcher, for every
 /// note of the key, and must be short. A predicate that panics refuses. It must not own the engine.
-pub type Predicate = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
+pub(crate) type Predicate = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 /// What a full outbox means for a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeliveryQos {
+pub(crate) enum DeliveryQos {
     /// QoS 0: the note is dropped and counted.
     AtMostOnce,
     /// QoS 1: the outbox overflows, and the session must end.
@@ -40,17 +40,17 @@ pub enum DeliveryQos {
 }
 
 /// One subscription of one session.
-pub struct Subscriber {
+pub(crate) struct Subscriber {
     /// Where the notes go.
-    pub outbox: Arc<Outbox>,
+    pub(crate) outbox: Arc<Outbox>,
     /// The session's own name for the subscription, handed on in every delivery.
-    pub slot: u32,
+    pub(crate) slot: u32,
     /// What happens when the outbox is full.
-    pub qos: DeliveryQos,
+    pub(crate) qos: DeliveryQos,
     /// Which notes of the key it may see; all if there is none.
-    pub predicate: Option<Predicate>,
+    pub(crate) predicate: Option<Predicate>,
     /// Notes up to this store sequence are older than the subscription and not for it; `None`: all are for it.
-    pub after: Option<u64>,
+    pub(crate) after: Option<u64>,
 }
 
 impl fmt::Debug for Subscriber {
@@ -65,7 +65,7 @@ impl fmt::Debug for Subscriber {
 
 /// Keeps a subscription in the table; dropping it removes the subscription.
 #[must_use = "dropping the route removes the subscription"]
-pub struct Route {
+pub(crate) struct Route {
     table: Arc<Table>,
     topic: Arc<Topic>,
     id: u64,

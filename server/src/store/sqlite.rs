@@ -7,7 +7,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{ReadStore, StoreError, WriteStore};
+use super::{Halves, StoreError};
 use directory::DataDirectory;
 use fault::{Fault, describe};
 use read::SqliteReaders;
@@ -50,7 +50,7 @@ impl SqliteStore {
         directory: &Path,
         durability: Durability,
         readers: usize,
-    ) -> Result<(Arc<dyn ReadStore>, Box<dyn WriteStore>), StoreError> {
+    ) -> Result<Halves, StoreError> {
         let (readers, writer) = open(directory, durability, readers, Bounds::default())?;
         Ok((Arc::new(readers), Box::new(writer)))
     }

@@ -1,14 +1,15 @@
 //! `/access` and `/operators/:id`: who a key is.
 
-use axum::{extract::Path, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use thng_pubsub_protocol::{
     id::Id,
     payload::{AccessDocument, Actor as ActorDocument, OperatorDocument},
 };
 
 use super::{
+    Refused,
     call::{Call, Segments},
-    json, render,
+    json,
 };
 use crate::gateway::{Actor, Refusal};
 
@@ -19,24 +20,16 @@ pub(super) async fn access(call: Call) -> Response {
     json(StatusCode::OK, AccessDocument { account: call.principal.account.to_string(), actor }.to_json())
 }
 
-pub(super) async fn operator(Segments(id): Segments<String>, call: Call) -> Response {
-    let found = match Id::parse(&id) {
-        Ok(id) => call.context.gateway.operator(&call.principal, id).await,
-        Err(_) => Err(Refusal::NotFound),
+pub(super) async fn operator(Segments(id): Segments<String>, call: Call) -> Result<Response, Refused> {
+    let id = Id::parse(&id).map_err(|_| Refusal::NotFound)?;
+    let operator = call.context.gateway.operator(&call.principal, id).await?;
+    let document = OperatorDocument {
+        id: operator.id.to_string(),
+        created_at: operator.created_at_ms,
+        updated_at: operator.updated_at_ms,
+        email: operator.email,
+        first_name: operator.first_name,
+        last_name: operator.last_name,
     };
-    match found {
-        Ok(operator) => json(
-            StatusCode::OK,
-            OperatorDocument {
-                id: operator.id.to_string(),
-                created_at: operator.created_at_ms,
-                updated_at: operator.updated_at_ms,
-                email: operator.email,
-                first_name: operator.first_name,
-                last_name: operator.last_name,
-            }
-            .to_json(),
-        ),
-        Err(refusal) => render(&refusal),
-    }
+    Ok(json(StatusCode::OK, document.to_json()))
 }

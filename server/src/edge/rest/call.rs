@@ -5,14 +5,13 @@ use std::{borrow::Cow, sync::Arc};
 use axum::{
     extract::{FromRequest, FromRequestParts, OriginalUri, Path, Request},
     http::{HeaderMap, header, request::Parts},
-    response::Response,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use thng_pubsub_protocol::{id::Id, payload::ErrorCode};
+use thng_pubsub_protocol::{id::Id, payload::ErrorCode, topic::Topic};
 
-use super::{Context, refuse, render};
-use crate::gateway::{Principal, Refusal, TimestampMs};
+use super::{Context, Refused};
+use crate::gateway::{Outcome, Principal, Refusal, TimestampMs};
 
 /// A call by somebody with a valid key.
 pub(super) struct Call {
@@ -38,24 +37,21 @@ fn parameter<'q>(query: Option<&'q str>, name: &str) -> Option<Cow<'q, str>> {
 }
 
 impl FromRequest<Arc<Context>> for Call {
-    type Rejection = Response;
+    type Rejection = Refused;
 
-    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Response> {
+    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Refused> {
         let (head, body) = request.into_parts();
-        let key = key_of(&head.headers, head.uri.query()).ok_or_else(|| render(&Refusal::NoKey))?;
-        let principal = context.gateway.authenticate(&key).await.map_err(|refusal| render(&refusal))?;
+        let key = key_of(&head.headers, head.uri.query()).ok_or(Refusal::NoKey)?;
+        let principal = context.gateway.authenticate(&key).await?;
         let body = read_body(context, &head.headers, body).await?;
         Ok(Self { context: Arc::clone(context), principal, body, head })
     }
 }
 
-async fn read_body(
-    context: &Context,
-    headers: &HeaderMap,
-    body: axum::body::Body,
-) -> Result<Bytes, Response> {
+async fn read_body(context: &Context, headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Refused> {
     let bytes_max = context.limits.body_bytes_max;
-    let too_large = || refuse(ErrorCode::TOO_LARGE, &format!("The body is larger than {bytes_max} bytes."));
+    let too_large =
+        || Refused::new(ErrorCode::TOO_LARGE, &format!("The body is larger than {bytes_max} bytes."));
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
@@ -66,12 +62,12 @@ async fn read_body(
     let body = match collected.await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
-        Ok(Err(_)) => return Err(refuse(ErrorCode::INVALID, "The body broke off.")),
-        Err(_) => return Err(refuse(ErrorCode::INVALID, "The body did not come in time.")),
+        Ok(Err(_)) => return Err(Refused::new(ErrorCode::INVALID, "The body broke off.")),
+        Err(_) => return Err(Refused::new(ErrorCode::INVALID, "The body did not come in time.")),
     };
     if !body.is_empty() && !is_json(headers) {
         let sentence = "The body must be JSON: send Content-Type: application/json.";
-        return Err(refuse(ErrorCode::MEDIA_TYPE, sentence));
+        return Err(Refused::new(ErrorCode::MEDIA_TYPE, sentence));
     }
     Ok(body)
 }
@@ -86,9 +82,15 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl Call {
-    /// A write that is also a publish was stored.
-    pub(super) fn stored(&self) {
-        self.context.metrics.publishes.with_label_values(&["rest"]).inc();
+    /// Publishes the body on a topic: the writes that other protocols know too.
+    pub(super) async fn publish(&self, topic: &Topic) -> Result<Outcome, Refused> {
+        let Context { gateway, metrics, .. } = &*self.context;
+        let stored = gateway.publish_and_wait(&self.principal, topic, &self.body).await;
+        match &stored {
+            Ok(_) => metrics.publishes.with_label_values(&["rest"]).inc(),
+            Err(refusal) => metrics.publishes_refused.with_label_values(&["rest", refusal.reason()]).inc(),
+        }
+        Ok(stored?)
     }
 
     /// A parameter of the query, decoded.
@@ -102,14 +104,14 @@ impl Call {
     }
 
     /// A parameter that is a time in milliseconds.
-    pub(super) fn time(&self, name: &str) -> Result<Option<TimestampMs>, Response> {
+    pub(super) fn time(&self, name: &str) -> Result<Option<TimestampMs>, Refused> {
         let Some(text) = self.parameter(name) else { return Ok(None) };
         let wrong = || invalid(&format!("{name} is a time in milliseconds since 1970."));
         text.parse().map(Some).map_err(|_| wrong())
     }
 
     /// The parameter `project`.
-    pub(super) fn project(&self) -> Result<Option<Id>, Response> {
+    pub(super) fn project(&self) -> Result<Option<Id>, Refused> {
         let Some(text) = self.parameter("project") else { return Ok(None) };
         Id::parse(&text).map(Some).map_err(|_| invalid("project is the id of a project."))
     }
@@ -133,9 +135,9 @@ impl Call {
 pub(super) struct Segments<T>(pub(super) T);
 
 impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Arc<Context>> for Segments<T> {
-    type Rejection = Response;
+    type Rejection = Refused;
 
-    async fn from_request_parts(head: &mut Parts, context: &Arc<Context>) -> Result<Self, Response> {
+    async fn from_request_parts(head: &mut Parts, context: &Arc<Context>) -> Result<Self, Refused> {
         let path = Path::<T>::from_request_parts(head, context).await;
         path.map(|Path(segments)| Self(segments))
             .map_err(|_| invalid("The path does not decode to UTF-8 text."))
@@ -143,8 +145,8 @@ impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Arc<Context>> for S
 }
 
 /// 400 with one sentence.
-pub(super) fn invalid(sentence: &str) -> Response {
-    refuse(ErrorCode::INVALID, sentence)
+pub(super) fn invalid(sentence: &str) -> Refused {
+    Refused::new(ErrorCode::INVALID, sentence)
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use axum::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::call::{Call, invalid};
+use super::{
+    Refused,
+    call::{Call, invalid},
+};
 use crate::gateway::{Cursor, PageRequest, SortOrder};
 
 /// Items of a page when nothing is asked for, and at the most.
@@ -16,7 +19,7 @@ const ITEMS: (usize, usize) = (30, 100);
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Reads `perPage`, `sortOrder` and `nextPageToken`.
-pub(super) fn page(call: &Call) -> Result<PageRequest, Response> {
+pub(super) fn page(call: &Call) -> Result<PageRequest, Refused> {
     let (usual, most) = ITEMS;
     let items = match call.parameter("perPage") {
         None => usual,
@@ -42,7 +45,7 @@ pub(super) fn page(call: &Call) -> Result<PageRequest, Response> {
 }
 
 /// Refuses what a list cannot do yet rather than answering with too much.
-pub(super) fn refuse_unserved(call: &Call) -> Result<(), Response> {
+pub(super) fn refuse_unserved(call: &Call) -> Result<(), Refused> {
     for name in ["filter", "ids"] {
         if call.parameter(name).is_some() {
             return Err(invalid(&format!("{name} is not served by this version of the server.")));

@@ -11,10 +11,10 @@ use thng_pubsub_protocol::{
 };
 
 use super::{
+    Refused,
     call::{Call, Segments},
     json,
     list::{link, page, refuse_unserved},
-    render, render_publish,
 };
 use crate::gateway::{Outcome, Refusal, ThngView, thng_document};
 
@@ -29,25 +29,25 @@ fn show(view: &ThngView, with_scopes: bool) -> String {
 }
 
 /// The id in a path; text that can be none is simply not found.
-pub(super) fn id(text: &str) -> Result<Id, Response> {
-    Id::parse(text).map_err(|_| render(&Refusal::NotFound))
+pub(super) fn id(text: &str) -> Result<Id, Refused> {
+    Id::parse(text).map_err(|_| Refusal::NotFound.into())
 }
 
-pub(super) async fn list(call: Call) -> Result<Response, Response> {
+pub(super) async fn list(call: Call) -> Result<Response, Refused> {
     refuse_unserved(&call)?;
     let (page, project) = (page(&call)?, call.project()?);
-    let page = call.context.gateway.thngs(&call.principal, project, page).await.map_err(|no| render(&no))?;
+    let page = call.context.gateway.thngs(&call.principal, project, page).await?;
     let scopes = with_scopes(&call);
     let thngs: Vec<String> = page.items.iter().map(|view| show(view, scopes)).collect();
     Ok(link(&call, page.next, json(StatusCode::OK, format!("[{}]", thngs.join(",")))))
 }
 
-pub(super) async fn create(call: Call) -> Result<Response, Response> {
-    let input = ThngInput::parse(&call.body).map_err(|error| render(&error.into()))?;
+pub(super) async fn create(call: Call) -> Result<Response, Refused> {
+    let input = ThngInput::parse(&call.body).map_err(Refusal::from)?;
     let project = call.project()?;
     let created = call.context.gateway.create_thng(&call.principal, input, call.body.len(), project).await;
-    let Outcome::Thng(thng) = created.map_err(|no| render(&no))? else {
-        return Err(render(&Refusal::Unavailable));
+    let Outcome::Thng(thng) = created? else {
+        return Err(Refusal::Unavailable.into());
     };
     let location = format!("{}/{}", call.path().trim_end_matches('/'), thng.id);
     let scopes = with_scopes(&call).then_some(&thng.scopes);
@@ -58,26 +58,23 @@ pub(super) async fn create(call: Call) -> Result<Response, Response> {
     Ok(response)
 }
 
-pub(super) async fn read(Segments(thng): Segments<String>, call: Call) -> Result<Response, Response> {
-    let view = call.context.gateway.thng(&call.principal, id(&thng)?).await.map_err(|no| render(&no))?;
+pub(super) async fn read(Segments(thng): Segments<String>, call: Call) -> Result<Response, Refused> {
+    let view = call.context.gateway.thng(&call.principal, id(&thng)?).await?;
     Ok(json(StatusCode::OK, show(&view, with_scopes(&call))))
 }
 
-pub(super) async fn update(Segments(thng): Segments<String>, call: Call) -> Result<Response, Response> {
+pub(super) async fn update(Segments(thng): Segments<String>, call: Call) -> Result<Response, Refused> {
     let topic = Topic::Thng { thng: id(&thng)? };
-    let updated = call.context.gateway.publish_and_wait(&call.principal, &topic, &call.body).await;
-    let updated = updated.map_err(|no| render_publish(&call, &no))?;
-    call.stored();
-    match updated {
+    match call.publish(&topic).await? {
         Outcome::Thng(thng) => {
             let scopes = with_scopes(&call).then_some(&thng.scopes);
             Ok(json(StatusCode::OK, thng_document(&thng, None, scopes)))
         }
-        Outcome::Properties(_) | Outcome::Done => Err(render(&Refusal::Unavailable)),
+        Outcome::Properties(_) | Outcome::Done => Err(Refusal::Unavailable.into()),
     }
 }
 
-pub(super) async fn delete(Segments(thng): Segments<String>, call: Call) -> Result<Response, Response> {
-    call.context.gateway.delete_thng(&call.principal, id(&thng)?).await.map_err(|no| render(&no))?;
+pub(super) async fn delete(Segments(thng): Segments<String>, call: Call) -> Result<Response, Refused> {
+    call.context.gateway.delete_thng(&call.principal, id(&thng)?).await?;
     Ok(StatusCode::OK.into_response())
 }

@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Durability, Fixture, WriteStore, id, key, owner, update};
+use super::{Durability, Fixture, id, key, owner, update};
 use crate::store::{PageRequest, ReadStore, SortOrder, SqliteStore, TimeRange};
 
 const DIRECTORY: &str = "THNG_PUBSUB_TEST_CRASH_DIRECTORY";
