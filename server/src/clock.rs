@@ -8,8 +8,6 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::store::TimestampMs;
-
 /// What the time is.
 #[derive(Debug, Clone)]
 pub(crate) enum Clock {
@@ -22,7 +20,7 @@ pub(crate) enum Clock {
 
 impl Clock {
     /// Milliseconds since the epoch; 0 on a machine whose clock stands before it.
-    pub(crate) fn now_ms(&self) -> TimestampMs {
+    pub(crate) fn now_ms(&self) -> i64 {
         match self {
             #[expect(clippy::disallowed_methods, reason = "this is the place")]
             Self::System => SystemTime::now()

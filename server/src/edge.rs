@@ -3,10 +3,12 @@
 //! - [`accept`]: the one accept loop, and what is shared by all connections
 //! - [`http`]: one HTTP listener for REST, native WebSocket, `/mqtt`, the SDK, health and metrics
 //! - [`rest`], [`websocket`], [`mqtt`]: one protocol each; none knows another
+//! - [`answer`]: keys, answers and refusals over HTTP
 //! - [`upgrade`]: what both kinds of WebSocket have in common
 //! - [`assets`]: the files inside the binary
 
 pub(crate) mod accept;
+mod answer;
 mod assets;
 pub(crate) mod http;
 pub(crate) mod mqtt;

@@ -20,7 +20,12 @@ use thng_pubsub_protocol::payload::{ERROR_CODES, ErrorCode};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
-use super::{Context, accept::Admitted, assets, mqtt, rest, upgrade, websocket};
+use super::{
+    Context,
+    accept::Admitted,
+    answer::{json, refuse},
+    assets, mqtt, rest, upgrade, websocket,
+};
 
 /// How long a browser may remember a preflight, in seconds: a day.
 const PREFLIGHT_S: HeaderValue = HeaderValue::from_static("86400");
@@ -116,10 +121,7 @@ async fn health(State(context): State<Arc<Context>>) -> Response {
     if context.gateway.delivers() {
         json(StatusCode::OK, r#"{"status":"ok"}"#.into())
     } else {
-        rest::refuse(
-            ErrorCode::UNAVAILABLE,
-            "Notifications are not delivered right now; the bus is being rebuilt.",
-        )
+        refuse(ErrorCode::UNAVAILABLE, "Notifications are not delivered right now; the bus is being rebuilt.")
     }
 }
 
@@ -138,7 +140,7 @@ async fn asset(request: Request) -> Response {
             ];
             (headers, asset.bytes).into_response()
         }
-        None if request.uri().path().starts_with("/sdk/") => rest::refuse(
+        None if request.uri().path().starts_with("/sdk/") => refuse(
             ErrorCode::NOT_FOUND,
             "There is no such file. A server that was built before the SDK has none of its files: \
              build with `cargo xtask run`.",
@@ -170,7 +172,7 @@ async fn mqtt_over_websocket(
         Err(response) => return response,
     };
     if upgrade.selected_protocol().is_none() {
-        return rest::refuse(
+        return refuse(
             ErrorCode::INVALID,
             "MQTT over WebSocket needs the sub-protocol `mqtt` or `mqttv3.1` in Sec-WebSocket-Protocol.",
         );
@@ -182,11 +184,6 @@ async fn mqtt_over_websocket(
         mqtt::serve(context, wire, "mqtt_ws", admitted).await;
         gauge.dec();
     })
-}
-
-pub(super) fn json(status: StatusCode, body: String) -> Response {
-    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    (status, headers, Body::from(body)).into_response()
 }
 
 #[cfg(test)]

@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::HeaderMap,
     response::{IntoResponse, Response},
     routing::get,
 };
 use thng_pubsub_protocol::payload::{ErrorCode, ErrorDocument};
 
-use super::{Context, http::json};
+use super::{
+    Context,
+    answer::{document, json, refuse, render},
+};
 use crate::gateway::Refusal;
 
 mod access;
@@ -21,8 +24,6 @@ mod call;
 mod list;
 mod properties;
 mod thngs;
-
-pub(super) use call::key_of;
 
 /// The resources. Served at `/` and again at `/v2`.
 pub(super) fn routes() -> Router<Arc<Context>> {
@@ -67,25 +68,6 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         document(&self.0)
     }
-}
-
-/// A refusal as a response.
-pub(super) fn refuse(code: ErrorCode, sentence: &str) -> Response {
-    document(&ErrorDocument::new(code, vec![sentence.into()]))
-}
-
-/// The gateway's refusal as a response: the one place where REST renders it.
-pub(super) fn render(refusal: &Refusal) -> Response {
-    document(&refusal.document())
-}
-
-fn document(document: &ErrorDocument) -> Response {
-    let status = StatusCode::from_u16(document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(status, document.to_json());
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
 }
 
 /// The answer where no resource has this path.

@@ -16,7 +16,7 @@ use axum::{
 use thng_pubsub_protocol::payload::ErrorCode;
 use tungstenite::error::{CapacityError, Error};
 
-use super::rest;
+use super::answer;
 
 /// Buffer of one WebSocket, in bytes: small, since most sockets are quiet; large messages go in several reads.
 const BUFFER_BYTES: usize = 4 * 1024;
@@ -44,11 +44,11 @@ pub(super) async fn handshake(
 fn refuse(rejection: WebSocketUpgradeRejection) -> Response {
     use WebSocketUpgradeRejection::{ConnectionNotUpgradable, InvalidConnectionHeader, InvalidUpgradeHeader};
     if let InvalidConnectionHeader(_) | InvalidUpgradeHeader(_) | ConnectionNotUpgradable(_) = rejection {
-        let mut response = rest::refuse(ErrorCode::UPGRADE, "This address speaks WebSocket only.");
+        let mut response = answer::refuse(ErrorCode::UPGRADE, "This address speaks WebSocket only.");
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return response;
     }
-    rest::refuse(ErrorCode::INVALID, &format!("This is no WebSocket handshake: {}", rejection.body_text()))
+    answer::refuse(ErrorCode::INVALID, &format!("This is no WebSocket handshake: {}", rejection.body_text()))
 }
 
 /// With what code to close a socket that broke a rule, or `None` where the peer is simply gone. (RFC 6455, 7.4.1)

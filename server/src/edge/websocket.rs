@@ -24,7 +24,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Context, accept::Admitted, rest, upgrade};
+use super::{Context, accept::Admitted, answer, upgrade};
 use crate::gateway::{Delivery, DeliveryQos, Outbox, OutboxState, Outcome, Principal, Refusal, Watch};
 
 const PROTOCOL: &str = "websocket";
@@ -35,9 +35,9 @@ const SLOT: u32 = 0;
 /// Decides about an upgrade on a topic's path, and serves the socket.
 pub(super) async fn open(context: Arc<Context>, request: Request) -> Response {
     let Some(admitted) = request.extensions().get::<Admitted>().cloned() else {
-        return rest::refuse(ErrorCode::INTERNAL, "The connection is not known.");
+        return answer::refuse(ErrorCode::INTERNAL, "The connection is not known.");
     };
-    let key = rest::key_of(request.headers(), request.uri().query());
+    let key = answer::key_of(request.headers(), request.uri().query());
     let path = request.uri().path_and_query().map_or("", |path| path.as_str()).to_owned();
     let upgrade = match upgrade::handshake(request, context.limits.message_bytes_max).await {
         Ok(upgrade) => upgrade,
@@ -55,8 +55,8 @@ fn refuse(refusal: &Refusal, admitted: &Admitted) -> Response {
     tracing::info!(protocol = PROTOCOL, peer = %admitted.peer, reason = refusal.reason(), "an upgrade was refused");
     let ErrorDocument { errors, .. } = refusal.document();
     let wrong_id = matches!(refusal, Refusal::NotFound | Refusal::NotATopic(TopicError::Name(_)));
-    let code = if wrong_id { ErrorCode::FORBIDDEN } else { return rest::render(refusal) };
-    rest::refuse(code, &errors.join(" "))
+    let code = if wrong_id { ErrorCode::FORBIDDEN } else { return answer::render(refusal) };
+    answer::refuse(code, &errors.join(" "))
 }
 
 struct Socket {

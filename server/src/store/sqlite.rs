@@ -1,8 +1,8 @@
 //! The default store: one SQLite database in a directory of this server's own.
 //!
-//! [`SqliteStore::open`] makes both halves: [`write`] is the one connection that writes, [`read`] a pool of
+//! [`SqliteStore::open`] makes both halves: [`mod@write`] is the one connection that writes, [`read`] a pool of
 //! connections that read snapshots beside it (WAL). [`layout`] brings the database to the layout that this program
-//! knows, [`directory`] keeps a second server out, [`column`] says how domain types stand in columns.
+//! knows, [`directory`] keeps a second server out, [`mod@column`] says how domain types stand in columns.
 //! Nothing outside this folder names SQLite.
 
 use std::{path::Path, sync::Arc};

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use thng_pubsub_protocol::{id::Id, payload::ErrorCode, topic::Topic};
 
 use super::{Context, Refused};
+use crate::edge::answer::{key_of, parameter};
 use crate::gateway::{Outcome, Principal, Refusal, TimestampMs};
 
 /// A call by somebody with a valid key.
@@ -19,21 +20,6 @@ pub(super) struct Call {
     pub(super) principal: Arc<Principal>,
     pub(super) body: Bytes,
     head: Parts,
-}
-
-/// The API key of a request: the Authorization header, with or without a scheme in front, or `?access_token=`.
-pub(in crate::edge) fn key_of(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(|value| {
-        let (scheme, key) = value.split_once(' ').unwrap_or(("", value));
-        let known =
-            scheme.is_empty() || ["token", "bearer"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
-        if known { key.trim() } else { value }.to_owned()
-    });
-    header.or_else(|| parameter(query, "access_token").map(Cow::into_owned))
-}
-
-fn parameter<'q>(query: Option<&'q str>, name: &str) -> Option<Cow<'q, str>> {
-    form_urlencoded::parse(query?.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
 impl FromRequest<Arc<Context>> for Call {
@@ -154,18 +140,6 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
-
-    #[test]
-    fn a_key_is_found_with_and_without_a_scheme_and_in_the_query() {
-        let with = |value: &'static str| {
-            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))])
-        };
-        for value in ["abc", "Token abc", "bearer abc"] {
-            assert_eq!(key_of(&with(value), None).as_deref(), Some("abc"), "{value}");
-        }
-        assert_eq!(key_of(&HeaderMap::new(), Some("x=1&access_token=a%2Bc")).as_deref(), Some("a+c"));
-        assert_eq!(key_of(&HeaderMap::new(), None), None);
-    }
 
     #[test]
     fn json_is_json_whatever_stands_behind_the_semicolon() {

@@ -1,0 +1,71 @@
+//! What everything that is spoken over HTTP has in common: where a key is found, and how an answer or a refusal looks.
+
+use std::borrow::Cow;
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use thng_pubsub_protocol::payload::{ErrorCode, ErrorDocument};
+
+use crate::gateway::Refusal;
+
+/// The API key of a request: the Authorization header, with or without a scheme in front, or `?access_token=`.
+pub(super) fn key_of(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(|value| {
+        let (scheme, key) = value.split_once(' ').unwrap_or(("", value));
+        let known =
+            scheme.is_empty() || ["token", "bearer"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
+        if known { key.trim() } else { value }.to_owned()
+    });
+    header.or_else(|| parameter(query, "access_token").map(Cow::into_owned))
+}
+
+/// A parameter of a query, decoded.
+pub(super) fn parameter<'q>(query: Option<&'q str>, name: &str) -> Option<Cow<'q, str>> {
+    form_urlencoded::parse(query?.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+/// A JSON answer.
+pub(super) fn json(status: StatusCode, body: String) -> Response {
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (status, headers, Body::from(body)).into_response()
+}
+
+/// A refusal as a response.
+pub(super) fn refuse(code: ErrorCode, sentence: &str) -> Response {
+    document(&ErrorDocument::new(code, vec![sentence.into()]))
+}
+
+/// The gateway's refusal as a response: the one place where it is rendered for HTTP.
+pub(super) fn render(refusal: &Refusal) -> Response {
+    document(&refusal.document())
+}
+
+/// A refusal's document as a response.
+pub(super) fn document(document: &ErrorDocument) -> Response {
+    let status = StatusCode::from_u16(document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, document.to_json());
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_with_and_without_a_scheme_and_in_the_query() {
+        let with = |value: &'static str| {
+            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))])
+        };
+        for value in ["abc", "Token abc", "bearer abc"] {
+            assert_eq!(key_of(&with(value), None).as_deref(), Some("abc"), "{value}");
+        }
+        assert_eq!(key_of(&HeaderMap::new(), Some("x=1&access_token=a%2Bc")).as_deref(), Some("a+c"));
+        assert_eq!(key_of(&HeaderMap::new(), None), None);
+    }
+}
