@@ -1,0 +1,156 @@
+//! What is known about dependencies without a network: their licences, where they come from, whether they are used,
+//! and whether `Cargo.lock` fits the manifests.
+//!
+//! Called by `lint`. Reads `cargo metadata`, which needs nothing but what a build has fetched anyway; a tool with an
+//! advisory database would need the network each time.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::setup;
+use crate::tidy::sources;
+
+/// Licences that may be linked into a program under Apache-2.0.
+const LICENCES: [&str; 14] = [
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// Checks every package of the lock file.
+///
+/// # Errors
+/// One line for each finding, or that `Cargo.lock` does not fit the manifests.
+pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
+    let output = setup::cargo(root).args(["metadata", "--locked", "--format-version", "1"]).output()?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata is JSON")?;
+    let packages = metadata["packages"].as_array().context("cargo metadata has packages")?;
+    let mut findings = Vec::new();
+    for package in packages {
+        findings.extend(foreign(package));
+        if package["source"].is_null() {
+            findings.extend(unused(root, package)?);
+        }
+    }
+    if findings.is_empty() { Ok(()) } else { bail!("{} finding(s)\n{}", findings.len(), findings.join("\n")) }
+}
+
+/// What is wrong with a package's licence or origin.
+fn foreign(package: &Value) -> Option<String> {
+    let name = package["name"].as_str().unwrap_or_default();
+    if let Some(source) = package["source"].as_str()
+        && !source.starts_with("registry+")
+        && !source.starts_with("sparse+")
+    {
+        return Some(format!("{name} comes from {source}; only the registry and this workspace are allowed"));
+    }
+    match package["license"].as_str() {
+        Some(licence) if is_allowed(licence) => None,
+        Some(licence) => {
+            Some(format!("{name} is under `{licence}`, which is not in xtask/src/dependencies.rs"))
+        }
+        None => Some(format!("{name} names no licence")),
+    }
+}
+
+/// Whether an SPDX expression can be satisfied with the allowed licences.
+///
+/// `/` is the old spelling of `OR`. A part in parentheses is taken as one term, which is as deep as they nest in
+/// practice.
+fn is_allowed(expression: &str) -> bool {
+    let expression = expression.trim().replace('/', " OR ");
+    let any_of = split_outside_parentheses(&expression, " OR ");
+    if any_of.len() > 1 {
+        return any_of.into_iter().any(is_allowed);
+    }
+    let all_of = split_outside_parentheses(&expression, " AND ");
+    if all_of.len() > 1 {
+        return all_of.into_iter().all(is_allowed);
+    }
+    match expression.trim().strip_prefix('(').and_then(|inner| inner.strip_suffix(')')) {
+        Some(inner) => is_allowed(inner),
+        None => LICENCES.contains(&expression.split_whitespace().collect::<Vec<_>>().join(" ").as_str()),
+    }
+}
+
+fn split_outside_parentheses<'a>(text: &'a str, separator: &str) -> Vec<&'a str> {
+    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_i32);
+    for (at, character) in text.char_indices() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ if depth == 0 && at >= start && text[at..].starts_with(separator) => {
+                parts.push(&text[start..at]);
+                start = at + separator.len();
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// The dependencies of one of our own crates that none of its files names.
+fn unused(root: &Path, package: &Value) -> anyhow::Result<Vec<String>> {
+    let manifest = Path::new(package["manifest_path"].as_str().context("a package has a manifest")?);
+    let folder =
+        manifest.parent().context("a manifest is in a folder")?.strip_prefix(root).unwrap_or(manifest);
+    let mut text = String::new();
+    for source in sources(root)?.iter().filter(|file| file.path.starts_with(folder) && file.is_rust()) {
+        text.push_str(&source.text);
+    }
+    let name = package["name"].as_str().unwrap_or_default();
+    let dependencies = package["dependencies"].as_array().into_iter().flatten();
+    let words = dependencies.filter_map(|one| one["rename"].as_str().or_else(|| one["name"].as_str()));
+    let unused = words.filter(|word| !text.contains(&word.replace('-', "_")));
+    Ok(unused.map(|word| format!("{name} depends on {word} but does not name it")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn licence_expressions_are_understood() {
+        for good in [
+            "MIT",
+            "MIT OR GPL-3.0",
+            "Apache-2.0/MIT",
+            "(MIT OR Apache-2.0) AND Unicode-3.0",
+            "Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT",
+            "MIT AND (MIT OR Apache-2.0)",
+        ] {
+            assert!(is_allowed(good), "{good}");
+        }
+        for bad in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Apache-2.0) AND AGPL-3.0", ""] {
+            assert!(!is_allowed(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_package_from_elsewhere_or_without_licence_is_found() {
+        let git = json!({"name": "x", "license": "MIT", "source": "git+https://example.com/x"});
+        assert!(foreign(&git).unwrap().contains("comes from git+"));
+        let bare = json!({"name": "x", "license": null, "source": null});
+        assert!(foreign(&bare).unwrap().contains("no licence"));
+        let fine = json!({"name": "x", "license": "MIT", "source": "registry+somewhere"});
+        assert_eq!(foreign(&fine), None);
+    }
+}

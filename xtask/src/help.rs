@@ -1,0 +1,144 @@
+//! What `cargo xtask help` prints: every command, what it does, and a line to try.
+//!
+//! The names of suites and checks come from where they are defined, so that they cannot be out of date here.
+
+use crate::{lint, test};
+
+const OVERVIEW: &str = "\
+The project's tasks. Each sets up what it needs and says what it does.
+
+Usage: cargo xtask COMMAND [...]
+
+  run     build everything, start the server, print where it is and what to try
+  test    everything that must be green (all suites, or those that are named)
+  lint    format, clippy, rustdoc, house rules (all checks, or those that are named)
+  bench   measure the server beside Debian's Mosquitto
+  npm     build the SDK and pack it as an npm tarball
+  help    this text, or `cargo xtask help COMMAND`
+
+A fresh machine needs Rust (https://rustup.rs) and Node.js 20 or newer. Everything else is fetched when it is needed.
+";
+
+const RUN: &str = "\
+Build the SDK, the examples and the server, start the server on ./data, and say what to try first.
+
+Usage: cargo xtask run [--release | --debug] [-- SERVER FLAGS]
+
+  --release   the optimised build (default)
+  --debug     the quick build
+
+The server listens on 127.0.0.1:8080 (HTTP, WebSocket) and 127.0.0.1:1883 (MQTT) unless its flags say otherwise.
+The operator's API key is made on the first start and kept in ./data/operator.key. Ctrl-C stops the server.
+
+Examples:
+  cargo xtask run
+  cargo xtask run -- --http 127.0.0.1:0 --mqtt 127.0.0.1:0 --log debug
+  cargo xtask run --debug -- --data /tmp/try
+";
+
+const TEST: &str = "\
+Run everything that must be green. Set-up that is missing is done first: the wasm32 target, npm packages,
+cargo-nextest, and Debian's chromium and mosquitto-clients (by apt-get as root; otherwise a message says what to
+install). Every step is shown with its duration; the summary at the end repeats the first failure.
+
+Usage: cargo xtask test [SUITE...] [-- NAME...]
+
+  NAME        only tests with this in their name
+
+Suites:
+{suites}
+The suites find what they test in the environment: THNG_PUBSUB_SERVER (the binary), THNG_PUBSUB_TARBALL (the SDK),
+THNG_PUBSUB_CHROMIUM, and for the Node.js suites a server that runs already: THNG_PUBSUB_TEST_URL,
+THNG_PUBSUB_TEST_MQTT (host:port), THNG_PUBSUB_TEST_KEY (the operator's).
+
+Examples:
+  cargo xtask test
+  cargo xtask test rust
+  cargo xtask test rust blackbox -- properties
+";
+
+const LINT: &str = "\
+Check everything about the code that can be said without running it. Nothing is changed, not even Cargo.lock.
+
+Usage: cargo xtask lint [CHECK...]
+
+Checks:
+{checks}
+Examples:
+  cargo xtask lint
+  cargo xtask lint tidy fmt
+";
+
+const BENCH: &str = "\
+Measure the release build of the server and Debian's mosquitto, one scenario after the other, each on a fresh
+process, alternating. Prints a table. Loopback only; takes about five minutes.
+
+Usage: cargo xtask bench [SCENARIO...] [--rounds N] [--seconds N] [--write] [--only BROKER]
+
+  SCENARIO      names of `thng-pubsub-bench`, such as fanout-100-qos0; all where none is given
+  --rounds N    how often each is measured; the median counts (default 3)
+  --seconds N   how long one measurement takes (default 4)
+  --only NAME   one broker: thng-pubsub or mosquitto
+  --write       write the table into docs/performance.md, with machine, date and commit
+
+Examples:
+  cargo xtask bench
+  cargo xtask bench fanout-1000-qos1 --rounds 1
+  cargo xtask bench --write
+";
+
+const NPM: &str = "\
+Build the SDK for wasm32 and pack it as an npm tarball, target/npm/thng-pubsub-VERSION.tgz, whose path is printed.
+
+Usage: cargo xtask npm
+";
+
+/// Prints the overview, or what is known of one command.
+pub(crate) fn print(command: Option<&str>) {
+    println!("{}", text(command).trim_end());
+}
+
+fn text(command: Option<&str>) -> String {
+    match command {
+        Some("run") => RUN.to_owned(),
+        Some("test") => TEST.replace("{suites}", &list(test::names())),
+        Some("lint") => LINT.replace("{checks}", &list(lint::names())),
+        Some("bench") => BENCH.to_owned(),
+        Some("npm") => NPM.to_owned(),
+        _ => OVERVIEW.to_owned(),
+    }
+}
+
+/// One line for each: the name, padded, and what it is.
+fn list<'a>(rows: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    rows.map(|(name, about)| format!("  {name:12}  {about}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_of_the_overview_has_a_text_of_its_own() {
+        let commands = OVERVIEW.lines().filter_map(|line| line.strip_prefix("  "));
+        for command in
+            commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help")
+        {
+            assert!(text(Some(command)).contains(&format!("Usage: cargo xtask {command}")), "{command}");
+        }
+    }
+
+    #[test]
+    fn suites_and_checks_are_listed_with_what_they_do() {
+        assert!(text(Some("test")).contains("  blackbox "));
+        assert!(text(Some("lint")).contains("  tidy "));
+        assert!(!text(Some("test")).contains('{'));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal_of_120_columns() {
+        for command in [None, Some("run"), Some("test"), Some("lint"), Some("bench"), Some("npm")] {
+            assert!(text(command).lines().all(|line| line.len() <= 120));
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Builds the SDK and packs it as an npm tarball.
+//!
+//! Called by `cargo xtask npm`, and by `run` and `test`, which need the result. The npm packages of `npm/` are
+//! expected to be installed. wasm-bindgen runs as a library, in the version that Cargo.lock fixes together with the
+//! crate's, so that nothing has to be installed for it; what needs JavaScript tools is `npm/build.mjs`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::setup;
+use crate::step::{Log, announce, stream};
+
+/// Builds the SDK of the checkout at `root` and returns the path of the packed tarball.
+///
+/// What a page or the server takes without npm is then in `npm/dist/`: `pubsub.js` and `evrythng.js`.
+///
+/// # Errors
+/// The crate does not build, wasm-bindgen does not accept it, or one of the JavaScript tools fails.
+pub(crate) fn build(root: &Path) -> anyhow::Result<PathBuf> {
+    let log = &mut Log::default();
+    let npm = root.join("npm");
+    let module = compile(root, log)?;
+    bind(&module, &npm.join("pkg"))?;
+    optimise(&npm, log)?;
+    stream(Command::new("node").arg("build.mjs").current_dir(&npm), log)?;
+    pack(root, &npm, log)
+}
+
+/// The crate as a WebAssembly module, built for size.
+fn compile(root: &Path, log: &mut Log) -> anyhow::Result<PathBuf> {
+    let mut cargo = setup::cargo(root);
+    cargo.args(["build", "--locked", "--package", "thng-pubsub-wasm", "--profile", "wasm"]);
+    // wasm-bindgen reads from a section that stripping takes away which features it may use; it strips itself.
+    cargo.args(["--target", setup::WASM_TARGET, "--config", "profile.wasm.strip=\"none\""]);
+    stream(&mut cargo, log)?;
+    Ok(setup::target_dir(root).join(setup::WASM_TARGET).join("wasm/thng_pubsub_wasm.wasm"))
+}
+
+/// Runs wasm-bindgen: `core.js`, a script whose only variable is `core`, and `core_bg.wasm`.
+///
+/// It is a script and not an ES module because `npm/build.mjs` makes a function of it, which can be called again for
+/// a second instance: that is how the SDK recovers from a trap.
+fn bind(module: &Path, folder: &Path) -> anyhow::Result<()> {
+    let mut bindgen = Bindgen::new();
+    bindgen.input_path(module).out_name("core").typescript(false);
+    bindgen.remove_name_section(true).remove_producers_section(true);
+    bindgen.no_modules(true)?.no_modules_global("core")?;
+    bindgen.generate(folder).context("wasm-bindgen")
+}
+
+/// Runs Binaryen over the module, which takes a fifth off it (a twentieth after compression): `core.wasm`.
+fn optimise(npm: &Path, log: &mut Log) -> anyhow::Result<()> {
+    // What rustc uses without being asked, and Binaryen has to be told.
+    const FEATURES: [&str; 6] = [
+        "--enable-bulk-memory",
+        "--enable-multivalue",
+        "--enable-mutable-globals",
+        "--enable-nontrapping-float-to-int",
+        "--enable-reference-types",
+        "--enable-sign-ext",
+    ];
+    let (input, output) = (npm.join("pkg/core_bg.wasm"), npm.join("pkg/core.wasm"));
+    let wasm_opt = npm.join("node_modules/.bin/wasm-opt");
+    if !wasm_opt.exists() {
+        announce("warning: npm's binaryen is not installed; the SDK is built without wasm-opt and is larger");
+        std::fs::copy(&input, &output)?;
+        return Ok(());
+    }
+    stream(Command::new(wasm_opt).arg("-Oz").args(FEATURES).arg(&input).arg("-o").arg(&output), log)
+}
+
+/// Packs `npm/` into `target/npm/`, which holds no other tarball afterwards.
+fn pack(root: &Path, npm: &Path, log: &mut Log) -> anyhow::Result<PathBuf> {
+    let folder = setup::target_dir(root).join("npm");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    let mut npm_pack = Command::new("npm");
+    npm_pack.args(["pack", "--silent", "--pack-destination"]).arg(&folder).current_dir(npm);
+    stream(&mut npm_pack, log)?;
+    let mut tarballs = std::fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.path()));
+    match (tarballs.next(), tarballs.next()) {
+        (Some(tarball), None) => Ok(tarball?),
+        _ => bail!("npm pack should leave one file in {}", folder.display()),
+    }
+}

@@ -1,0 +1,231 @@
+//! Puts in place what a fresh machine lacks: the wasm32 target, npm packages, Debian packages, cargo-nextest.
+//!
+//! Called by every command before it does its own work. Each function looks first and is silent where nothing is
+//! missing. What cannot be installed from here (Rust, Node.js, packages without the right to install them) ends in
+//! an error that says what to type.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+use crate::step::{Log, announce, stream};
+
+/// The target that the SDK is compiled to.
+pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// The oldest Node.js that builds and tests the SDK.
+const NODE_MAJOR_MIN: u32 = 20;
+
+/// The checkout that `cargo xtask` was called in.
+pub(crate) fn root() -> PathBuf {
+    // The variable of the running cargo comes first: a build cache may hold a binary of another checkout.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&here).parent().expect("xtask is a folder of the workspace").to_owned()
+}
+
+/// The cargo that started us, so that a toolchain chosen with `cargo +name` stays chosen.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root);
+    cargo
+}
+
+/// Where cargo puts what it has built: `target`, or what `CARGO_TARGET_DIR` says.
+pub(crate) fn target_dir(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
+}
+
+/// Makes sure that the standard library for wasm32 is there.
+///
+/// # Errors
+/// It is missing and rustup cannot add it.
+pub(crate) fn wasm_target(root: &Path, log: &mut Log) -> anyhow::Result<()> {
+    let printed = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", WASM_TARGET])
+        .current_dir(root)
+        .output()
+        .context("rustc is not installed; install Rust from https://rustup.rs")?;
+    let libraries = PathBuf::from(String::from_utf8_lossy(&printed.stdout).trim());
+    if printed.status.success() && has_rlib(&libraries) {
+        return Ok(());
+    }
+    announce(&format!("adding the Rust target {WASM_TARGET}"));
+    stream(Command::new("rustup").args(["target", "add", WASM_TARGET]).current_dir(root), log).with_context(
+        || format!("install the standard library for {WASM_TARGET}, for instance by `rustup target add {WASM_TARGET}`"),
+    )
+}
+
+fn has_rlib(libraries: &Path) -> bool {
+    let entries = std::fs::read_dir(libraries).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|end| end == "rlib"))
+}
+
+/// Makes sure that Node.js is there and recent enough.
+///
+/// # Errors
+/// It is not; nothing is installed, because how it comes to a machine is its owner's choice.
+pub(crate) fn node() -> anyhow::Result<()> {
+    let wanted = format!("Node.js {NODE_MAJOR_MIN} or newer with npm is needed (https://nodejs.org)");
+    let printed = Command::new("node").arg("--version").output().with_context(|| wanted.clone())?;
+    let version = String::from_utf8_lossy(&printed.stdout).trim().to_owned();
+    if node_major(&version).is_none_or(|major| major < NODE_MAJOR_MIN) {
+        bail!("{wanted}; this is {version}");
+    }
+    if !has_program("npm") {
+        bail!("{wanted}; npm is missing");
+    }
+    Ok(())
+}
+
+/// `v20.20.2` is 20.
+fn node_major(version: &str) -> Option<u32> {
+    version.strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+/// Installs the npm packages of a folder, exactly as its `package-lock.json` names them, unless that very lock file
+/// was installed before.
+///
+/// # Errors
+/// The folder has no `package-lock.json`, or `npm ci` fails.
+pub(crate) fn npm_packages(folder: &Path, log: &mut Log) -> anyhow::Result<()> {
+    let lock_file = folder.join("package-lock.json");
+    let lock = std::fs::read(&lock_file).with_context(|| format!("cannot read {}", lock_file.display()))?;
+    let installed = folder.join("node_modules/.installed-package-lock.json");
+    if std::fs::read(&installed).is_ok_and(|before| before == lock) {
+        return Ok(());
+    }
+    announce(&format!("installing the npm packages of {}", folder.display()));
+    stream(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder), log)?;
+    std::fs::create_dir_all(folder.join("node_modules"))?;
+    std::fs::write(&installed, lock).with_context(|| format!("cannot write {}", installed.display()))
+}
+
+/// A program that comes from Debian.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Debian {
+    program: &'static str,
+    package: &'static str,
+}
+
+pub(crate) const CHROMIUM: Debian = Debian { program: "chromium", package: "chromium" };
+pub(crate) const MOSQUITTO: Debian = Debian { program: "mosquitto", package: "mosquitto" };
+pub(crate) const MOSQUITTO_CLIENTS: Debian =
+    Debian { program: "mosquitto_sub", package: "mosquitto-clients" };
+
+/// Makes sure that these programs are there: installs them with `apt-get` where they are missing and we are root.
+///
+/// # Errors
+/// They are missing and may not be installed from here; the message says what to type.
+pub(crate) fn debian(wanted: &[Debian], log: &mut Log) -> anyhow::Result<()> {
+    let missing: Vec<Debian> = wanted.iter().copied().filter(|one| !has_program(one.program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|one| one.package).collect();
+    let names = packages.join(" ");
+    if !has_program("apt-get") {
+        bail!("please install {names}: the tests drive them, and this machine has no apt-get to do it with");
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "please run `sudo apt-get install {names}`: the tests drive them, and only root may install them"
+        );
+    }
+    announce(&format!("installing {names} with apt-get"));
+    let apt_get = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
+        command
+    };
+    stream(&mut apt_get(&["update"]), log)?;
+    stream(apt_get(&["install", "--yes", "--no-install-recommends"]).args(&packages), log)?;
+    // Debian's broker is a service that some systems start on installation; ours and the bench use their own ports.
+    match missing.iter().find(|one| !has_program(one.program)) {
+        Some(still) => bail!("{} was installed but there is no `{}`", still.package, still.program),
+        None => Ok(()),
+    }
+}
+
+/// Whether a program of this name is in `PATH`, or where Debian keeps its daemons.
+pub(crate) fn has_program(name: &str) -> bool {
+    program(name).is_some()
+}
+
+/// Where a program of this name is.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let daemons = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let folders = std::env::split_paths(&path).chain(daemons);
+    folders.map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
+}
+
+/// Who runs the Rust tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TestRunner {
+    /// `cargo nextest run`: each test in its own process, hung tests are stopped.
+    Nextest,
+    /// `cargo test`, where nextest is not installed and cannot be.
+    CargoTest,
+}
+
+/// Finds cargo-nextest, or installs it from source, which takes some minutes once.
+pub(crate) fn test_runner(root: &Path, log: &mut Log) -> TestRunner {
+    let quiet = |command: &mut Command| {
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    if quiet(cargo(root).args(["nextest", "--version"])) {
+        return TestRunner::Nextest;
+    }
+    announce("installing cargo-nextest (once, some minutes)");
+    match stream(cargo(root).args(["install", "cargo-nextest", "--locked"]), log) {
+        Ok(()) => TestRunner::Nextest,
+        Err(error) => {
+            announce(&format!(
+                "going on with `cargo test`, because cargo-nextest cannot be installed: {error:#}"
+            ));
+            TestRunner::CargoTest
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_of_node_is_read() {
+        assert_eq!(node_major("v20.20.2"), Some(20));
+        assert_eq!(node_major("v8.0"), Some(8));
+        assert_eq!(node_major("20.1.1"), None);
+    }
+
+    #[test]
+    fn a_program_is_found_by_its_name_only_if_it_exists() {
+        assert!(has_program("sh"));
+        assert!(!has_program("no-such-program-anywhere"));
+    }
+
+    #[test]
+    fn the_root_is_the_checkout() {
+        assert!(root().join("Cargo.lock").is_file());
+    }
+
+    #[test]
+    fn a_folder_without_lock_file_is_refused_before_npm_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = npm_packages(folder.path(), &mut Log::default()).unwrap_err();
+        assert!(error.to_string().contains("package-lock.json"), "{error}");
+    }
+
+    #[test]
+    fn packages_that_were_installed_from_the_same_lock_file_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("node_modules")).unwrap();
+        for path in ["package-lock.json", "node_modules/.installed-package-lock.json"] {
+            std::fs::write(folder.path().join(path), "{}").unwrap();
+        }
+        // Without package.json `npm ci` would fail.
+        npm_packages(folder.path(), &mut Log::default()).unwrap();
+    }
+}

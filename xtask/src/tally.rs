@@ -1,0 +1,128 @@
+//! Reads the closing lines of test runners: how many tests passed and how many failed.
+//!
+//! Fed line by line by `step`; knows `cargo nextest`, `cargo test`, and `node --test` in both of its formats.
+//! The last line of `cargo xtask test` is the sum, so a runner that is not known here is not counted, never guessed.
+
+use std::fmt;
+use std::iter::Sum;
+
+/// Tests that passed and that failed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+}
+
+impl Tally {
+    /// Adds what this line of a runner's output says, if it is a closing line.
+    pub(crate) fn read(&mut self, line: &str) {
+        let line = without_colours(line);
+        let line = line.trim();
+        if let Some(rest) = line.strip_prefix("test result: ") {
+            // cargo test: "test result: ok. 3 passed; 0 failed; 1 ignored; ..."
+            self.passed += count_before(rest, "passed");
+            self.failed += count_before(rest, "failed");
+        } else if line.starts_with("Summary [") {
+            // nextest: "Summary [ 1.2s] 9 tests run: 7 passed (1 slow), 1 failed, 1 timed out, 2 skipped"
+            self.passed += count_before(line, "passed");
+            self.failed +=
+                count_before(line, "failed") + count_before(line, "timed") + count_before(line, "exec");
+        } else if let Some(rest) = line.strip_prefix("# ").or_else(|| line.strip_prefix("\u{2139} ")) {
+            // node --test: "# pass 3" (tap), or the same behind an information sign (spec)
+            match rest.split_once(' ') {
+                Some(("pass", count)) => self.passed += count.parse().unwrap_or(0),
+                Some(("fail" | "cancelled", count)) => self.failed += count.parse().unwrap_or(0),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether a runner was seen at all.
+    pub(crate) fn ran(self) -> bool {
+        self.passed + self.failed > 0
+    }
+}
+
+impl Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
+        tallies.fold(Self::default(), |sum, one| Self {
+            passed: sum.passed + one.passed,
+            failed: sum.failed + one.failed,
+        })
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.ran() { write!(f, "{} passed, {} failed", self.passed, self.failed) } else { Ok(()) }
+    }
+}
+
+/// The number that stands before `word`, 0 where the word is missing.
+fn count_before(line: &str, word: &str) -> u64 {
+    let mut before = "";
+    for token in line.split([' ', ',', ';', '(', ')']).filter(|token| !token.is_empty()) {
+        if token == word {
+            return before.parse().unwrap_or(0);
+        }
+        before = token;
+    }
+    0
+}
+
+/// The line without its terminal colours.
+fn without_colours(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find("\x1b[") {
+        plain.push_str(&rest[..at]);
+        let sequence = &rest[at + 2..];
+        let end = sequence.find(|c: char| c.is_ascii_alphabetic()).map_or(sequence.len(), |end| end + 1);
+        rest = &sequence[end..];
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(lines: &[&str]) -> Tally {
+        let mut tally = Tally::default();
+        lines.iter().for_each(|line| tally.read(line));
+        tally
+    }
+
+    #[test]
+    fn nextest_counts_failures_of_every_kind() {
+        let line = "     Summary [   1.204s] 12 tests run: 8 passed (1 slow), 2 failed, 1 timed out, 1 exec failed, 3 skipped";
+        assert_eq!(tally(&[line]), Tally { passed: 8, failed: 4 });
+        assert_eq!(tally(&["     Summary [   0.01s] 1 test run: 1 passed"]), Tally { passed: 1, failed: 0 });
+    }
+
+    #[test]
+    fn cargo_test_adds_up_over_its_binaries() {
+        let first = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out";
+        let second = "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert_eq!(tally(&[first, second]), Tally { passed: 4, failed: 2 });
+    }
+
+    #[test]
+    fn node_is_read_in_both_formats() {
+        assert_eq!(tally(&["# tests 4", "# pass 3", "# fail 1"]), Tally { passed: 3, failed: 1 });
+        let spec = ["\u{2139} pass 5", "\u{2139} fail 0", "\u{2139} cancelled 1"];
+        assert_eq!(tally(&spec), Tally { passed: 5, failed: 1 });
+    }
+
+    #[test]
+    fn colours_do_not_hide_a_count() {
+        let line = "\x1b[32;1m     Summary\x1b[0m [   0.1s] \x1b[1m2\x1b[0m tests run: \x1b[1m2\x1b[0m \x1b[32;1mpassed\x1b[0m";
+        assert_eq!(tally(&[line]), Tally { passed: 2, failed: 0 });
+    }
+
+    #[test]
+    fn other_lines_count_nothing() {
+        assert_eq!(tally(&["3 passed the door", "# passport 3", "running 3 tests"]), Tally::default());
+    }
+}

@@ -1,0 +1,298 @@
+//! `cargo xtask test`: everything that must be green, from a fresh checkout, with its own set-up.
+//!
+//! A suite is a row of [`SUITES`] with what it needs; what is needed is prepared once, by the same command. The
+//! suites find what they test through the environment variables that [`Suites::variables`] sets, and in no other way.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use crate::npm;
+use crate::server::{self, Profile, Running};
+use crate::setup::{self, TestRunner};
+use crate::step::{Log, Session, stream};
+
+/// How long one test of a Node.js suite may take, in milliseconds. A browser test starts Chromium, which takes some
+/// seconds on two slow cores.
+const NODE_TEST_LIMIT_MS: u32 = 180_000;
+
+/// One suite: its name on the command line, what it shows, and what it needs besides its own code.
+struct Suite {
+    name: &'static str,
+    about: &'static str,
+    needs: &'static [Need],
+    run: fn(&Suites, &mut Log) -> anyhow::Result<()>,
+}
+
+/// What is prepared before a suite that needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// The release build of the server.
+    Server,
+    /// The SDK, built and packed.
+    Sdk,
+    /// Debian's `mosquitto_pub` and `mosquitto_sub`.
+    MosquittoClients,
+    /// Debian's Chromium.
+    Chromium,
+}
+
+const SUITES: [Suite; 4] = [
+    Suite {
+        name: "rust",
+        about: "unit and property tests of every crate, on this machine",
+        needs: &[],
+        run: |suites, log| suites.rust(&["--workspace", "--exclude", "thng-pubsub-tests"], log),
+    },
+    Suite {
+        name: "blackbox",
+        about: "the server's binary through every protocol (tests/)",
+        needs: &[Need::Server, Need::MosquittoClients],
+        run: |suites, log| suites.rust(&["--package", "thng-pubsub-tests"], log),
+    },
+    Suite {
+        name: "clients",
+        about: "clients from npm that others wrote (tests/js/)",
+        needs: &[Need::Server],
+        run: |suites, log| suites.node(&suites.root.join("tests/js"), ".", log),
+    },
+    Suite {
+        name: "sdk",
+        about: "the packed SDK in Node.js and in Chromium (npm/test/)",
+        needs: &[Need::Server, Need::Sdk, Need::Chromium],
+        run: |suites, log| suites.node(&suites.root.join("npm"), "test", log),
+    },
+];
+
+/// The names of all suites with what they show, for the help.
+pub(crate) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SUITES.iter().map(|suite| (suite.name, suite.about))
+}
+
+/// Runs the command with the words behind `cargo xtask test`.
+pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
+    let (chosen, filters) = parse(words)?;
+    let mut session = Session::new();
+    let mut suites =
+        Suites { root: setup::root(), filters, server: None, tarball: None, prepared: Vec::new() };
+    for suite in chosen {
+        let missing = suite.needs.iter().copied().filter(|need| !suites.is_prepared(*need, &mut session));
+        match missing.last() {
+            Some(need) => session.skip(suite.name, need.name()),
+            None => drop(session.step(suite.name, suite.about, |log| (suite.run)(&suites, log))),
+        }
+    }
+    session.finish()
+}
+
+/// The suites that were asked for, all where none is named, and the filters behind `--`.
+fn parse(words: &[String]) -> anyhow::Result<(Vec<&'static Suite>, Vec<String>)> {
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let (names, filters) = (&words[..end], words.get(end + 1..).unwrap_or_default());
+    if let Some(unknown) = names.iter().find(|word| SUITES.iter().all(|suite| suite.name != *word)) {
+        let known: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
+        bail!(
+            "there is no suite `{unknown}`; there are {}. Names of tests come after `--`: \
+             `cargo xtask test rust -- {unknown}`",
+            known.join(", ")
+        );
+    }
+    let is_chosen = |suite: &&Suite| names.is_empty() || names.iter().any(|word| word == suite.name);
+    Ok((SUITES.iter().filter(is_chosen).collect(), filters.to_vec()))
+}
+
+impl Need {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Sdk => "sdk-build",
+            Self::MosquittoClients => "mosquitto-clients",
+            Self::Chromium => "chromium",
+        }
+    }
+}
+
+/// What was prepared for the suites.
+struct Suites {
+    root: PathBuf,
+    /// Only tests with one of these in their name.
+    filters: Vec<String>,
+    server: Option<PathBuf>,
+    tarball: Option<PathBuf>,
+    /// What was tried, and whether it is there.
+    prepared: Vec<(Need, bool)>,
+}
+
+impl Suites {
+    /// Whether a need is there; prepares it the first time.
+    fn is_prepared(&mut self, need: Need, session: &mut Session) -> bool {
+        if let Some((_, there)) = self.prepared.iter().find(|(prepared, _)| *prepared == need) {
+            return *there;
+        }
+        if need == Need::Server {
+            // The server carries the SDK in its binary, so that must be built before; without it, it still serves.
+            self.is_prepared(Need::Sdk, session);
+        }
+        let there = self.prepare(need, session);
+        self.prepared.push((need, there));
+        there
+    }
+
+    /// Prepares one need as a step of its own. Returns whether it is there.
+    fn prepare(&mut self, need: Need, session: &mut Session) -> bool {
+        let root = self.root.clone();
+        let name = need.name();
+        match need {
+            Need::Server => {
+                let build = |log: &mut Log| server::build(&root, Profile::Release, log);
+                self.server = session.step(name, "the release build of the server", build);
+                self.server.is_some()
+            }
+            Need::Sdk => {
+                self.tarball = session.step(name, "the SDK for wasm32, packed", |log| build_sdk(&root, log));
+                self.tarball.is_some()
+            }
+            Need::MosquittoClients => {
+                let install = |log: &mut Log| setup::debian(&[setup::MOSQUITTO_CLIENTS], log);
+                session.step(name, "Debian's mosquitto_pub and mosquitto_sub", install).is_some()
+            }
+            Need::Chromium => {
+                let install = |log: &mut Log| setup::debian(&[setup::CHROMIUM], log);
+                session.step(name, "Debian's Chromium", install).is_some()
+            }
+        }
+    }
+
+    /// How a suite finds what it tests.
+    fn variables(&self) -> Vec<(&'static str, PathBuf)> {
+        let program = |name: &str| setup::program(name);
+        let known = [
+            ("THNG_PUBSUB_SERVER", self.server.clone()),
+            ("THNG_PUBSUB_TARBALL", self.tarball.clone()),
+            ("THNG_PUBSUB_CHROMIUM", program("chromium")),
+        ];
+        known.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    /// Runs Rust tests of the chosen packages.
+    fn rust(&self, packages: &[&str], log: &mut Log) -> anyhow::Result<()> {
+        let runner = setup::test_runner(&self.root, log);
+        let mut cargo = setup::cargo(&self.root);
+        cargo.envs(self.variables());
+        match runner {
+            TestRunner::Nextest => {
+                cargo.args(["nextest", "run", "--locked"]).args(packages).args(&self.filters)
+            }
+            TestRunner::CargoTest => cargo
+                .args(["test", "--locked", "--no-fail-fast"])
+                .args(packages)
+                .arg("--")
+                .args(&self.filters),
+        };
+        if runner == TestRunner::Nextest {
+            cargo.args(["--profile", if is_ci() { "ci" } else { "default" }]);
+        }
+        stream(&mut cargo, log)?;
+        if runner == TestRunner::Nextest && self.filters.is_empty() {
+            // nextest leaves the examples in the documentation to cargo.
+            let mut doc = setup::cargo(&self.root);
+            stream(doc.args(["test", "--locked", "--doc"]).args(packages), log)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the `*.test.*` files below `folder/below` with `node --test`, against a server of their own.
+    fn node(&self, folder: &Path, below: &str, log: &mut Log) -> anyhow::Result<()> {
+        setup::node()?;
+        setup::npm_packages(folder, log)?;
+        let files = test_files(&folder.join(below))?;
+        if files.is_empty() {
+            bail!("there is no *.test.mjs, *.test.cjs or *.test.js below {}", folder.join(below).display());
+        }
+        let data = tempfile::tempdir()?;
+        let binary = self.server.as_deref().expect("the suite needs the server");
+        let ports = ["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--log", "warn"].map(str::to_owned);
+        let running = Running::start(binary, &data.path().join("data"), &ports)?;
+        let mut node = Command::new("node");
+        node.current_dir(folder).envs(self.variables());
+        node.env("THNG_PUBSUB_TEST_URL", format!("http://{}", running.http));
+        node.env("THNG_PUBSUB_TEST_MQTT", &running.mqtt);
+        node.env("THNG_PUBSUB_TEST_KEY", &running.operator_key);
+        node.args(["--test", "--test-reporter=spec"]).arg(format!("--test-timeout={NODE_TEST_LIMIT_MS}"));
+        node.args(self.filters.iter().map(|filter| format!("--test-name-pattern={filter}")));
+        stream(node.args(files), log)?;
+        running.stop().context("after the suite")
+    }
+}
+
+/// Whether nobody is watching: then all failures are wanted, not the first.
+fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// Builds the SDK and packs it.
+fn build_sdk(root: &Path, log: &mut Log) -> anyhow::Result<PathBuf> {
+    setup::node()?;
+    setup::wasm_target(root, log)?;
+    setup::npm_packages(&root.join("npm"), log)?;
+    npm::build(root)
+}
+
+/// All `*.test.{js,mjs,cjs}` below a folder, in order of their names; what npm has installed is left out.
+fn test_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && name != "node_modules" {
+            files.extend(test_files(&path)?);
+        } else if [".test.js", ".test.mjs", ".test.cjs"].iter().any(|end| name.ends_with(end)) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(line: &str) -> (Vec<&'static str>, Vec<String>) {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let (suites, filters) = parse(&words).unwrap();
+        (suites.iter().map(|suite| suite.name).collect(), filters)
+    }
+
+    #[test]
+    fn without_a_name_every_suite_runs() {
+        assert_eq!(chosen("").0.len(), SUITES.len());
+    }
+
+    #[test]
+    fn suites_are_chosen_by_name_and_filters_follow_two_dashes() {
+        assert_eq!(chosen("sdk rust"), (vec!["rust", "sdk"], vec![]));
+        assert_eq!(chosen("rust -- topic::"), (vec!["rust"], vec!["topic::".to_owned()]));
+    }
+
+    #[test]
+    fn an_unknown_suite_is_answered_with_the_known_ones() {
+        let Err(error) = parse(&["topic".to_owned()]) else { panic!("there is no such suite") };
+        assert!(error.to_string().contains("blackbox") && error.to_string().contains("rust -- topic"));
+    }
+
+    #[test]
+    fn test_files_are_found_below_but_not_in_node_modules() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["a.test.mjs", "deep/b.test.cjs", "deep/helper.mjs", "node_modules/c/c.test.js"] {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let found = test_files(folder.path()).unwrap();
+        let names: Vec<_> = found.iter().map(|path| path.strip_prefix(folder.path()).unwrap()).collect();
+        assert_eq!(names, [Path::new("a.test.mjs"), Path::new("deep/b.test.cjs")]);
+    }
+}
