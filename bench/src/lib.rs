@@ -1,0 +1,31 @@
+//! A load generator for MQTT brokers: what one does with connections, fan-out, fan-in and a steady rate, and what it
+//! costs its process.
+//!
+//! It shares the machine with the broker, so it is built to cost little itself: one thread, one `epoll`, messages that
+//! are encoded once, and deliveries that are counted and dropped. Each measurement is a closed loop, except latency,
+//! which keeps to a schedule; and each says how many messages got lost.
+//!
+//! - [`command`]: the binary; [`args`]: its command line
+//! - [`scenario`]: what is measured, one file each
+//! - [`target`]: which broker, and which topics; `rest` creates what these topics belong to on a thng-pubsub server
+//! - `clients`, `client`: MQTT connections and the loop that serves them
+//! - `message`: a PUBLISH that is encoded once
+//! - `pacer`: wakes in time for a message of a schedule
+//! - `process`: what `/proc` says about CPU and memory; `statistics`: percentiles
+//! - [`report`]: the table and the JSON document
+//!
+//! `cargo xtask bench` starts the brokers and calls the binary. Linux only: the cost is read from `/proc`.
+#![cfg(target_os = "linux")]
+
+pub mod args;
+mod client;
+mod clients;
+pub mod command;
+mod message;
+mod pacer;
+mod process;
+pub mod report;
+mod rest;
+pub mod scenario;
+mod statistics;
+pub mod target;

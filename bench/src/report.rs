@@ -1,0 +1,119 @@
+//! What a person reads: one line for each scenario. A program reads the JSON document instead.
+
+use crate::scenario::{Figures, Measurement};
+
+/// The line of one measurement, with a warning where something went missing.
+pub fn line(measured: &Measurement) -> String {
+    let name = &measured.scenario;
+    match &measured.figures {
+        Figures::Connections(figures) => {
+            let memory = unit(figures.kib_per_connection, " KiB each");
+            let cpu = unit(figures.cpu_us_per_connect, " us CPU each");
+            let (count, rate) = (figures.connections, thousands(figures.connects_per_s));
+            format!("{name:20} {rate:>10} connects/s{cpu}{memory}, {count} open at the end")
+        }
+        Figures::Flow(figures) => {
+            let rate = thousands(figures.deliveries_per_s);
+            let cpu = unit(figures.cpu_us_per_delivery, " us CPU each");
+            let acknowledged = match figures.acknowledged_per_s {
+                Some(rate) => format!(", {} PUBACK/s", thousands(rate)),
+                None => String::new(),
+            };
+            let busy = match figures.broker_cpus {
+                Some(broker) => format!("; broker {broker:.2} CPUs, generator {:.2}", figures.generator_cpus),
+                None => format!("; generator {:.2} CPUs", figures.generator_cpus),
+            };
+            let missing = missing(figures.lost, figures.surplus, figures.expected);
+            format!("{name:20} {rate:>10} deliveries/s{cpu}{acknowledged}{busy}{missing}")
+        }
+        Figures::Latency(figures) => {
+            let cpu = unit(figures.cpu_us_per_message, " us CPU each");
+            let missing = missing(figures.lost, figures.surplus, figures.sent);
+            let (p50, p99, max) = (figures.p50_ms, figures.p99_ms, figures.max_ms);
+            let late = figures.late_p99_ms;
+            format!(
+                "{name:20} p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.3} ms{cpu}; sent late by {late:.3} ms (p99){missing}"
+            )
+        }
+    }
+}
+
+fn unit(value: Option<f64>, unit: &str) -> String {
+    value.map_or_else(String::new, |value| format!(", {value:.2}{unit}"))
+}
+
+fn missing(lost: u64, surplus: u64, expected: u64) -> String {
+    let mut text = String::new();
+    if lost > 0 {
+        text += &format!("; LOST {lost} of {expected}");
+    }
+    if surplus > 0 {
+        text += &format!("; {surplus} MORE than were sent");
+    }
+    text
+}
+
+/// `1234567.8` as `1,234,568`.
+fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{flow, latency};
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!([0.2, 999.0, 1000.0, 1_234_567.8].map(thousands), ["0", "999", "1,000", "1,234,568"]);
+    }
+
+    #[test]
+    fn loss_is_shouted() {
+        let figures = flow::Figures {
+            deliveries_per_s: 1500.0,
+            publishes_per_s: 15.0,
+            acknowledged_per_s: Some(15.0),
+            cpu_us_per_delivery: Some(0.5),
+            broker_cpus: Some(1.0),
+            generator_cpus: 0.25,
+            sent: 10,
+            expected: 100,
+            received: 93,
+            lost: 7,
+            surplus: 0,
+        };
+        let measured = Measurement { scenario: "fanout-10-qos1".to_owned(), figures: Figures::Flow(figures) };
+        let line = line(&measured);
+        for part in ["1,500 deliveries/s, 0.50 us CPU each, 15 PUBACK/s", "LOST 7 of 100"] {
+            assert!(line.contains(part), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_complete_run_says_nothing_of_loss() {
+        let figures = latency::Figures {
+            per_s: 1000,
+            p50_ms: 0.1,
+            p99_ms: 0.2,
+            max_ms: 0.3,
+            late_p99_ms: 0.01,
+            cpu_us_per_message: None,
+            sent: 5,
+            lost: 0,
+            surplus: 0,
+        };
+        let measured =
+            Measurement { scenario: "latency-1000".to_owned(), figures: Figures::Latency(figures) };
+        let line = line(&measured);
+        assert!(line.contains("p99 0.200 ms") && !line.contains("LOST") && !line.contains("CPU"), "{line}");
+    }
+}

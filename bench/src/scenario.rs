@@ -1,0 +1,219 @@
+//! What can be measured, by name, and how long.
+//!
+//! Each scenario is one file: [`connections`], [`flow`] (fan-out, fan-in and series are one loop with different
+//! numbers), [`latency`].
+
+pub mod connections;
+pub mod flow;
+pub mod latency;
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::bail;
+use serde::Serialize;
+
+use crate::message;
+use crate::target::Target;
+
+/// How many publish in a `series` scenario.
+const SERIES_PUBLISHERS: usize = 50;
+
+/// How many pairs share the rate of a `latency` scenario.
+const LATENCY_PAIRS: usize = 100;
+
+/// One thing to measure. [`fmt::Display`] and [`FromStr`] are its name on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    /// Idle connections with one subscription each.
+    Connections {
+        /// How many.
+        count: usize,
+    },
+    /// One publisher, many receivers of its topic.
+    Fanout {
+        /// How many receive.
+        receivers: usize,
+        /// 0 or 1, for publishing and receiving.
+        qos: u8,
+    },
+    /// Many publishers on one topic, one receiver.
+    Fanin {
+        /// How many publish.
+        publishers: usize,
+        /// 0 or 1, for publishing and receiving.
+        qos: u8,
+    },
+    /// Fifty publishers on many different topics, one receiver of them all.
+    Series {
+        /// How many topics.
+        topics: usize,
+        /// 0 or 1, for publishing and receiving.
+        qos: u8,
+    },
+    /// A steady rate over a hundred pairs of publisher and receiver.
+    Latency {
+        /// Messages per second, of all pairs together.
+        per_s: u32,
+    },
+}
+
+impl Scenario {
+    /// What is recorded in `docs/performance.md`.
+    pub fn usual() -> Vec<Self> {
+        let mut usual = Vec::new();
+        for receivers in [100, 1000] {
+            usual.extend([0, 1].map(|qos| Self::Fanout { receivers, qos }));
+        }
+        usual.extend([0, 1].map(|qos| Self::Fanin { publishers: 50, qos }));
+        usual.push(Self::Series { topics: 5000, qos: 1 });
+        usual.push(Self::Latency { per_s: 1000 });
+        usual.push(Self::Connections { count: 10_000 });
+        usual
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connections { count } => write!(f, "connections-{count}"),
+            Self::Fanout { receivers, qos } => write!(f, "fanout-{receivers}-qos{qos}"),
+            Self::Fanin { publishers, qos } => write!(f, "fanin-{publishers}-qos{qos}"),
+            Self::Series { topics, qos } => write!(f, "series-{topics}-qos{qos}"),
+            Self::Latency { per_s } => write!(f, "latency-{per_s}"),
+        }
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> anyhow::Result<Self> {
+        let mut parts = name.split('-');
+        let kind = parts.next().unwrap_or_default();
+        let count = parts.next().and_then(|count| count.parse::<u32>().ok()).filter(|count| *count > 0);
+        let qos = match (parts.next(), parts.next()) {
+            (Some("qos0"), None) => Some(0),
+            (Some("qos1"), None) => Some(1),
+            (None, _) => None,
+            _ => bail!("there is no scenario `{name}`; see --help"),
+        };
+        Ok(match (kind, count.map(|count| count as usize), qos) {
+            ("connections", Some(count), None) => Self::Connections { count },
+            ("fanout", Some(receivers), Some(qos)) => Self::Fanout { receivers, qos },
+            ("fanin", Some(publishers), Some(qos)) => Self::Fanin { publishers, qos },
+            ("series", Some(topics), Some(qos)) => Self::Series { topics, qos },
+            ("latency", Some(_), None) => Self::Latency { per_s: count.unwrap_or_default() },
+            _ => bail!("there is no scenario `{name}`; see --help"),
+        })
+    }
+}
+
+/// How to measure.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a measurement takes.
+    pub measure: Duration,
+    /// How long the same load runs before it.
+    pub warm_up: Duration,
+    /// Messages that are on their way at the most; `None` chooses by scenario.
+    pub window: Option<usize>,
+    /// Bytes of each message's payload.
+    pub payload_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let (measure, warm_up) = (Duration::from_secs(4), Duration::from_secs(1));
+        Self { measure, warm_up, window: None, payload_bytes: 200 }
+    }
+}
+
+impl Settings {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        if self.measure < Duration::from_millis(10) {
+            bail!("--seconds must be at least 0.01");
+        }
+        if self.payload_bytes < message::PAYLOAD_BYTES_MIN || self.payload_bytes > message::PAYLOAD_BYTES_MAX
+        {
+            let (min, max) = (message::PAYLOAD_BYTES_MIN, message::PAYLOAD_BYTES_MAX);
+            bail!("--payload must be {min} to {max} bytes");
+        }
+        if self.window == Some(0) {
+            bail!("--window must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+/// What a scenario found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measurement {
+    /// The scenario's name.
+    pub scenario: String,
+    /// Its figures.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// The figures of one scenario, by kind.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Figures {
+    /// Of [`Scenario::Connections`].
+    Connections(connections::Figures),
+    /// Of [`Scenario::Fanout`], [`Scenario::Fanin`] and [`Scenario::Series`].
+    Flow(flow::Figures),
+    /// Of [`Scenario::Latency`].
+    Latency(latency::Figures),
+}
+
+/// Measures one scenario against a broker.
+///
+/// # Errors
+/// The broker cannot be reached, refuses a connection or a subscription, or closes a connection; `/proc` does not
+/// know its process.
+pub fn run(scenario: &Scenario, target: &Target, settings: &Settings) -> anyhow::Result<Measurement> {
+    let figures = match *scenario {
+        Scenario::Connections { count } => Figures::Connections(connections::measure(count, target)?),
+        Scenario::Fanout { receivers, qos } => {
+            let shape = flow::Shape { publishers: 1, receivers, topics: 1, qos };
+            Figures::Flow(flow::measure(&shape, target, settings)?)
+        }
+        Scenario::Fanin { publishers, qos } => {
+            let shape = flow::Shape { publishers, receivers: 1, topics: 1, qos };
+            Figures::Flow(flow::measure(&shape, target, settings)?)
+        }
+        Scenario::Series { topics, qos } => {
+            let publishers = SERIES_PUBLISHERS.min(topics);
+            let shape = flow::Shape { publishers, receivers: 1, topics, qos };
+            Figures::Flow(flow::measure(&shape, target, settings)?)
+        }
+        Scenario::Latency { per_s } => {
+            Figures::Latency(latency::measure(LATENCY_PAIRS, per_s, target, settings)?)
+        }
+    };
+    Ok(Measurement { scenario: scenario.to_string(), figures })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_usual_scenario_can_be_asked_for_by_its_name() {
+        for scenario in Scenario::usual() {
+            assert_eq!(scenario.to_string().parse::<Scenario>().unwrap(), scenario);
+        }
+    }
+
+    #[test]
+    fn other_names_are_refused() {
+        for name in
+            ["", "fanout", "fanout-0-qos0", "fanout-10-qos2", "fanout-10-qos1-x", "latency-9-qos1", "fan-1"]
+        {
+            assert!(name.parse::<Scenario>().is_err(), "{name}");
+        }
+    }
+}

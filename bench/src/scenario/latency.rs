@@ -1,0 +1,228 @@
+//! Latency at a steady rate, over pairs of publisher and receiver, at QoS 1.
+//!
+//! The schedule is open: a message is due whether the last one has arrived or not, and its latency counts from the
+//! moment when it was due. So a broker that stops for a while is charged for all that waited meanwhile, and so are we
+//! when we send late; how late we were is a figure of its own.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use thng_pubsub_protocol::mqtt::{Packet, PacketId, QoS, encode_puback};
+
+use super::Settings;
+use crate::clients::Clients;
+use crate::message::{self, Message};
+use crate::pacer::Pacer;
+use crate::process;
+use crate::statistics::Samples;
+use crate::target::Target;
+
+/// How long to wait, at the end, for what is still on its way.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// What was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figures {
+    /// Messages per second that were due.
+    pub per_s: u32,
+    /// Half of the messages arrived within this time, in milliseconds.
+    pub p50_ms: f64,
+    /// 99 of 100 did.
+    pub p99_ms: f64,
+    /// All did.
+    pub max_ms: f64,
+    /// 99 of 100 messages were sent within this time after they were due: our own share.
+    pub late_p99_ms: f64,
+    /// CPU time of the broker for each message, in microseconds; only if its process is known.
+    pub cpu_us_per_message: Option<f64>,
+    /// Messages that were sent, from warm-up to end.
+    pub sent: u64,
+    /// Messages that did not arrive.
+    pub lost: u64,
+    /// Messages that arrived more than once.
+    pub surplus: u64,
+}
+
+/// When message 0 is due, and how far apart the others are.
+#[derive(Debug, Clone, Copy)]
+struct Schedule {
+    start: Instant,
+    per_s: u32,
+}
+
+impl Schedule {
+    fn due(self, number: u64) -> Instant {
+        self.start + Duration::from_nanos(number * 1_000_000_000 / u64::from(self.per_s))
+    }
+
+    /// How many messages are due by `now`.
+    fn count(self, now: Instant) -> u64 {
+        let nanos = now.saturating_duration_since(self.start).as_nanos();
+        u64::try_from(nanos * u128::from(self.per_s) / 1_000_000_000 + 1).unwrap_or(u64::MAX)
+    }
+}
+
+/// Keeps to the schedule and notes what arrives when.
+pub(super) fn measure(
+    pairs: usize,
+    per_s: u32,
+    target: &Target,
+    settings: &Settings,
+) -> anyhow::Result<Figures> {
+    let topics: Vec<[String; 1]> = target.topics(pairs)?.into_iter().map(|topic| [topic]).collect();
+    let mut clients = Clients::new()?;
+    clients.open(pairs, target, QoS::AtLeastOnce, |index| &topics[index])?;
+    clients.open(pairs, target, QoS::AtLeastOnce, |_| &[])?;
+    let messages: anyhow::Result<Vec<Message>> =
+        topics.iter().map(|[topic]| Message::new(topic, settings.payload_bytes, QoS::AtLeastOnce)).collect();
+    let pacer = Pacer::every(Duration::from_secs(1) / per_s)?;
+    clients.pace(&pacer)?;
+
+    let total = |time: Duration| (time.as_secs_f64() * f64::from(per_s)).round() as u64;
+    let (first, end) = (total(settings.warm_up), total(settings.warm_up + settings.measure));
+    let schedule = Schedule { start: Instant::now(), per_s };
+    let mut run = Run::new(schedule, messages?, end);
+    run.until(first, &mut clients)?;
+    let cpu_before = target.pid.map(process::cpu_time).transpose()?;
+    run.until(end, &mut clients)?;
+    let cpu_after = target.pid.map(process::cpu_time).transpose()?;
+    run.drain(&mut clients)?;
+    let cpu = cpu_after.zip(cpu_before).map(|(to, from)| (to - from).as_secs_f64() * 1e6);
+    Ok(run.figures(first, cpu.map(|cpu| cpu / (end - first).max(1) as f64)))
+}
+
+/// The state of one run: per message, how late it was sent and how long it took.
+struct Run {
+    schedule: Schedule,
+    messages: Vec<Message>,
+    packet_ids: Vec<PacketId>,
+    sent: u64,
+    /// Nanoseconds between due and sent, by number of the message.
+    late: Vec<u64>,
+    /// Nanoseconds between due and arrived, by number of the message.
+    took: Vec<Option<u64>>,
+    received: u64,
+    surplus: u64,
+}
+
+impl Run {
+    fn new(schedule: Schedule, messages: Vec<Message>, total: u64) -> Self {
+        let packet_ids = vec![PacketId::MIN; messages.len()];
+        let total = usize::try_from(total).expect("so many messages fit into memory");
+        let (late, took) = (vec![0; total], vec![None; total]);
+        Self { schedule, messages, packet_ids, sent: 0, late, took, received: 0, surplus: 0 }
+    }
+
+    /// Sends what is due, up to message `end`, and takes what arrives.
+    fn until(&mut self, end: u64, clients: &mut Clients) -> anyhow::Result<()> {
+        while self.sent < end {
+            let due = self.schedule.count(Instant::now()).min(end);
+            while self.sent < due {
+                self.send(clients)?;
+            }
+            if self.sent < end {
+                let wait = self.schedule.due(self.sent).saturating_duration_since(Instant::now());
+                self.turn(wait.max(Duration::from_millis(1)), clients)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, clients: &mut Clients) -> anyhow::Result<()> {
+        let pair = (self.sent % self.messages.len() as u64) as usize;
+        // The receivers were opened first.
+        let client = self.messages.len() + pair;
+        let outgoing = clients.outgoing(client);
+        self.messages[pair].append_numbered(self.packet_ids[pair], self.sent, outgoing);
+        self.packet_ids[pair] = self.packet_ids[pair].successor();
+        self.late[self.sent as usize] = nanos_since(self.schedule.due(self.sent));
+        self.sent += 1;
+        clients.flush(client)
+    }
+
+    fn turn(&mut self, wait: Duration, clients: &mut Clients) -> anyhow::Result<()> {
+        clients.turn(Some(wait), |_, packet, _, outgoing| {
+            if let Packet::Publish(publish) = packet {
+                if let Some(packet_id) = publish.packet_id {
+                    encode_puback(packet_id, outgoing);
+                }
+                if let Some(number) = message::number(publish.payload) {
+                    self.arrive(number);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn arrive(&mut self, number: u64) {
+        let took = nanos_since(self.schedule.due(number));
+        match self.took.get_mut(number as usize) {
+            Some(slot @ None) => {
+                *slot = Some(took);
+                self.received += 1;
+            }
+            _ => self.surplus += 1,
+        }
+    }
+
+    fn drain(&mut self, clients: &mut Clients) -> anyhow::Result<()> {
+        let end = Instant::now() + DRAIN;
+        while self.received < self.sent && Instant::now() < end {
+            self.turn(Duration::from_millis(100), clients)?;
+        }
+        Ok(())
+    }
+
+    /// The figures of the messages from `first` on.
+    fn figures(&self, first: u64, cpu_us_per_message: Option<f64>) -> Figures {
+        let first = first as usize;
+        let took = Samples::new(self.took[first..].iter().flatten().copied().collect());
+        let late = Samples::new(self.late[first..].to_vec());
+        let ms = |nanos: u64| nanos as f64 / 1e6;
+        Figures {
+            per_s: self.schedule.per_s,
+            p50_ms: ms(took.percentile(50.0)),
+            p99_ms: ms(took.percentile(99.0)),
+            max_ms: ms(took.max()),
+            late_p99_ms: ms(late.percentile(99.0)),
+            cpu_us_per_message,
+            sent: self.sent,
+            lost: self.sent - self.received,
+            surplus: self.surplus,
+        }
+    }
+}
+
+fn nanos_since(due: Instant) -> u64 {
+    u64::try_from(due.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_due_exactly_when_the_schedule_counts_it() {
+        let schedule = Schedule { start: Instant::now(), per_s: 3 };
+        for number in [0, 1, 2, 3, 1000] {
+            let due = schedule.due(number);
+            assert!(schedule.count(due + Duration::from_nanos(1)) > number);
+            if number > 0 {
+                assert_eq!(schedule.count(due - Duration::from_millis(1)), number);
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_that_arrives_twice_is_surplus_and_one_that_does_not_is_lost() {
+        let schedule = Schedule { start: Instant::now(), per_s: 1000 };
+        let mut run = Run::new(schedule, vec![Message::new("a", 100, QoS::AtLeastOnce).unwrap()], 3);
+        run.sent = 3;
+        run.arrive(0);
+        run.arrive(2);
+        run.arrive(2);
+        run.arrive(99);
+        let figures = run.figures(0, None);
+        assert_eq!((figures.lost, figures.surplus), (1, 2));
+    }
+}
