@@ -1,0 +1,3 @@
+import { PubSub } from './browser.js'
+
+globalThis.PubSub = PubSub

@@ -1,0 +1,89 @@
+/**
+ * What can go wrong, in words: the one table of codes.
+ *
+ * Each code has a sentence that says what happened and what to do about it. `about` is what is known of the case: the
+ * topic, what the other side said, the address. Codes that come out of the WebAssembly module are named the same in
+ * `wasm-sdk/src/session/failure.rs`, where a test holds the two lists together.
+ */
+const SENTENCES = {
+  // The connection.
+  UNAUTHORIZED: (about) =>
+    `The server at ${about.url} does not accept the API key (${about.detail}). ` +
+    'Check that the key is complete, not revoked, and belongs to this server.',
+  CONNECT_REFUSED: (about) =>
+    `The server at ${about.url} refused the connection (${about.detail}). ` +
+    'Check that it speaks MQTT 3.1.1 and that clientIdPrefix has only characters it allows.',
+  SERVER_UNAVAILABLE: (about) =>
+    `The server at ${about.url} is there but not serving at the moment (${about.detail}). Try again later.`,
+  HANDSHAKE: (about) =>
+    `No connection to ${about.url}${about.detail && ` (${about.detail})`}. ` +
+    'Check the address, that the server runs, and that a page served by https uses wss.',
+  TIMEOUT: (about) =>
+    `The server at ${about.url} did not answer in time${about.detail && ` (${about.detail})`}. ` +
+    'What was asked may or may not have been done: check before you repeat it.',
+  CONNECTION_LOST: (about) =>
+    `The connection to ${about.url} was lost${about.detail && ` (${about.detail})`}. It is being made again.`,
+  PROTOCOL: (about) =>
+    `What is at ${about.url} does not speak MQTT 3.1.1 (${about.detail}). ` +
+    'Check the address: the path of the broker is /mqtt as a rule.',
+  CLOSED: () => 'The connection was closed by PubSub.close(). Call the method again to open a new one.',
+
+  // A call.
+  SUBSCRIBE_REFUSED: (about) =>
+    `The server refused the subscription to ${about.topic}. ` +
+    'Either the resource does not exist or is no topic, or the API key may not read it.',
+  PUBLISH_REFUSED: (about) =>
+    `The server closes the connection instead of acknowledging the publish to ${about.topic}` +
+    `${about.detail && ` (${about.detail})`}. ` +
+    'Either the resource does not exist, the payload is not valid for it, or the API key may not write it.',
+  QUEUE_FULL: (about) =>
+    `Too much is waiting to be sent, so ${about.topic} was not added. ` +
+    'Wait until the connection is back, publish less often, or raise queueLimit.',
+  UNSUBSCRIBED: (about) =>
+    `${about.topic} was unsubscribed before the server had answered the subscription. Subscribe again if that was not meant.`,
+  NOT_SUBSCRIBED: (about) =>
+    `There is no connection that ${about.topic} could be unsubscribed on. Call subscribe() first.`,
+  INVALID_TOPIC: (about) =>
+    `${about.topic || 'The empty string'} cannot be a topic: ${about.detail}. Use the path of one resource.`,
+
+  // The program.
+  NO_CALLBACK: () => 'subscribe() needs a function that receives the messages as its first argument.',
+  NO_PAYLOAD: () => 'publish() needs something to publish as its first argument.',
+  NO_URL: () =>
+    "It is not known where the server is. Say it with PubSub.setup({ apiUrl: 'wss://example.com/mqtt' }).",
+  BAD_URL: (about) =>
+    `${about.url} is not an address that can be connected to: ${about.detail}. ` +
+    'Use ws:// or wss://, or the http:// or https:// address of the REST API.',
+  BAD_SETTING: (about) => `The setting ${about.detail}.`,
+  CALLBACK: (about) => `A callback of ${about.topic} threw: ${about.detail}.`,
+
+  // The WebAssembly module.
+  WASM_BLOCKED: (about) =>
+    `WebAssembly cannot be used here (${about.detail}). ` +
+    "If the page has a Content-Security-Policy, add 'wasm-unsafe-eval' to its script-src.",
+  ENGINE_FAILED: (about) =>
+    `The SDK failed inside (${about.detail}) and started again with its subscriptions. ` +
+    'Publishes that were under way may or may not have been stored. Please report this.'
+}
+
+/** Every code, for documentation and tests. */
+export const CODES = Object.keys(SENTENCES)
+
+/**
+ * An error of this package: `code` is stable, `message` is for people, `topic` is there when it is about one.
+ */
+export class PubSubError extends Error {
+  /**
+   * @param {string} code - One of the table.
+   * @param {{topic?: string, detail?: string, url?: string, cause?: unknown}} [about] - What is known of the case.
+   */
+  constructor(code, about = {}) {
+    super(SENTENCES[code]({ detail: '', ...about }), 'cause' in about ? { cause: about.cause } : undefined)
+    this.code = code
+    if (about.topic !== undefined) this.topic = about.topic
+  }
+
+  get name() {
+    return 'PubSubError'
+  }
+}

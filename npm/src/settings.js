@@ -1,0 +1,49 @@
+import { PubSubError } from './errors.js'
+
+/** What a connection is made with. A change reaches the connections that are made after it. */
+export const defaults = {
+  apiUrl: '',
+  keepAlive: 50,
+  reconnectPeriod: 1000,
+  reconnectPeriodMax: 30000,
+  connectTimeout: 30000,
+  answerTimeout: 30000,
+  queueLimit: 1000,
+  clientIdPrefix: 'thng-pubsub',
+  WebSocket: undefined
+}
+
+/** The largest number that each numeric setting may have; the smallest is 0. */
+const MAXIMA = {
+  keepAlive: 65535,
+  reconnectPeriod: 2 ** 31 - 1,
+  reconnectPeriodMax: 2 ** 31 - 1,
+  connectTimeout: 2 ** 31 - 1,
+  answerTimeout: 2 ** 31 - 1,
+  queueLimit: 2 ** 31 - 1
+}
+
+/**
+ * Takes over the settings that are given and leaves the others as they are; `undefined` brings a default back.
+ * Unknown names are kept, as evrythng.js does, and have no effect.
+ *
+ * @throws {PubSubError} BAD_SETTING; then nothing has changed.
+ */
+export function change(settings, changes = {}) {
+  const entries = Object.entries(changes).map(([name, value]) => [name, value ?? defaults[name]])
+  for (const [name, value] of entries) check(name, value)
+  return Object.assign(settings, Object.fromEntries(entries))
+}
+
+function check(name, value) {
+  if (value === undefined || !(name in defaults)) return
+  if (name in MAXIMA) {
+    if (!Number.isInteger(value) || value < 0 || value > MAXIMA[name]) {
+      throw new PubSubError('BAD_SETTING', { detail: `${name} must be a whole number from 0 to ${MAXIMA[name]}` })
+    }
+  } else if (name === 'WebSocket') {
+    if (typeof value !== 'function') throw new PubSubError('BAD_SETTING', { detail: 'WebSocket must be a class' })
+  } else if (typeof value !== 'string') {
+    throw new PubSubError('BAD_SETTING', { detail: `${name} must be a string` })
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * The running server that the tests are told of by the environment, and the little of its REST API that they need.
+ */
+const { THNG_PUBSUB_TEST_URL: url, THNG_PUBSUB_TEST_KEY: key } = process.env
+
+if (!url || !key) {
+  throw new Error(
+    'These tests need a running server: set THNG_PUBSUB_TEST_URL to its http address and THNG_PUBSUB_TEST_KEY to its ' +
+      'operator key, or let `cargo xtask test` do so.'
+  )
+}
+
+export { key, url }
+
+/** The address of the broker. */
+export const brokerUrl = `${url.replace(/^http/, 'ws')}/mqtt`
+
+export async function rest(method, path, body) {
+  const headers = { authorization: key, 'content-type': 'application/json' }
+  const response = await fetch(url + path, { method, headers, body: body && JSON.stringify(body) })
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
+  const text = await response.text()
+  return text && JSON.parse(text)
+}
+
+export const createThng = () => rest('POST', '/thngs', { name: 'a thng of the SDK tests' })

@@ -1,0 +1,407 @@
+//! One connection to the broker that outlives its sockets, as a state machine without IO.
+//!
+//! Bytes, socket events, calls and the time go in; [`Effect`]s come out, and [`poll_timeout`](Session::poll_timeout)
+//! says when the clock is wanted next. It owns MQTT, the subscriptions, the publishes that are not done, keep alive
+//! and the way back after a loss. Sockets, timers, promises and callbacks are the driver's: `js.rs` in a browser or in
+//! Node.js, the tests natively with simulated time.
+//!
+//! The first connection is the caller's to judge: if it cannot be made, every waiting call is told why and the session
+//! ends. Once a connection has been accepted, a loss is the session's to repair, and calls wait; only a refusal for
+//! good (the key is no longer valid) ends it.
+//!
+//! All times are milliseconds of a clock that never goes back.
+
+mod backoff;
+mod effect;
+mod failure;
+mod incoming;
+mod keep_alive;
+mod options;
+mod outgoing;
+mod packet_ids;
+mod publishes;
+mod requests;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use thng_pubsub_protocol::mqtt::{Connect, PacketId, ProtocolLevel, QoS, Subscribe, encode_disconnect};
+
+pub use effect::{Effect, HandlerId, Notice, SocketId, Token};
+pub use failure::{Code, Failure};
+pub use options::{Key, Options};
+
+use backoff::Backoff;
+use keep_alive::{Due, KeepAlive};
+use outgoing::publish_packet;
+use packet_ids::PacketIds;
+use publishes::{Outgoing, Publishes};
+use requests::{Claim, Requests};
+use subscriptions::Subscriptions;
+
+/// The user name of every connection; the key is the password.
+const USER_NAME: &str = "authorization";
+
+/// How many lost connections a call is sent again over, before it is told that the server does not take it.
+const LOSSES_MAX: u8 = 3;
+
+#[derive(Debug)]
+enum Link {
+    /// Nothing has been asked for yet.
+    Idle,
+    /// A socket is being opened.
+    Opening { socket: SocketId, deadline: u64 },
+    /// CONNECT is sent.
+    Accepting { socket: SocketId, deadline: u64 },
+    /// CONNACK has come.
+    Up { socket: SocketId, since: u64, keep_alive: KeepAlive },
+    /// The connection was lost; the next one is opened then.
+    Waiting { until: u64 },
+    /// It is over, and every further call fails like this.
+    Ended(Failure),
+}
+
+/// The state machine. See the module's documentation.
+#[derive(Debug)]
+pub struct Session {
+    options: Options,
+    link: Link,
+    sockets: u32,
+    was_accepted: bool,
+    backoff: Backoff,
+    ids: PacketIds,
+    subscriptions: Subscriptions,
+    requests: Requests,
+    publishes: Publishes,
+    /// Since when the server owes an answer and has given none.
+    unanswered_since: Option<u64>,
+    /// The bytes of a packet that has not arrived completely.
+    received: Vec<u8>,
+    effects: VecDeque<Effect>,
+}
+
+impl Session {
+    /// A session that connects when it is first used.
+    pub fn new(options: Options) -> Self {
+        Self {
+            backoff: Backoff::new(&options),
+            was_accepted: options.is_resumed,
+            options,
+            link: Link::Idle,
+            sockets: 0,
+            ids: PacketIds::new(),
+            subscriptions: Subscriptions::default(),
+            requests: Requests::default(),
+            publishes: Publishes::default(),
+            unanswered_since: None,
+            received: Vec::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to be done.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest; `None` while nothing is due.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        match &self.link {
+            Link::Idle | Link::Ended(_) => None,
+            Link::Opening { deadline, .. } | Link::Accepting { deadline, .. } => Some(*deadline),
+            Link::Waiting { until } => Some(*until),
+            Link::Up { keep_alive, .. } => {
+                keep_alive.deadline().into_iter().chain(self.answer_deadline()).min()
+            }
+        }
+    }
+
+    /// Whether it is over, and every further call fails.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.link, Link::Ended(_))
+    }
+
+    /// Subscribes a callback to a topic. The call is settled when the server has answered.
+    pub fn subscribe(&mut self, topic: &str, qos: QoS, handler: HandlerId, token: Token, now: u64) {
+        let check = Subscribe::new(PacketId::MIN, &[(topic, qos)]).encode(&mut Vec::new());
+        if let Err(error) = check {
+            return self.settle_invalid(token, topic, error.reason());
+        }
+        if let Link::Ended(failure) = &self.link {
+            let failure = failure.clone().of_topic(topic);
+            return self.settle(token, Err(failure));
+        }
+        self.subscriptions.add(topic, qos, handler);
+        let claim = Claim { topic: topic.into(), token, handler, losses: 0 };
+        if self.is_up() {
+            self.send_subscribe(claim, now);
+        } else {
+            self.requests.wait(claim);
+            self.connect_if_idle(now);
+        }
+    }
+
+    /// Takes these callbacks (or all) back from a resource, in whatever spelling and with whatever options they
+    /// subscribed to it. The call is settled when the server has answered, or at once if there is nothing to tell it.
+    pub fn unsubscribe(&mut self, topic: &str, handlers: Option<&[HandlerId]>, token: Token, now: u64) {
+        let topics = self.subscriptions.remove_resource(topic, handlers);
+        let subscriptions = &self.subscriptions;
+        let unclaimed =
+            self.requests.take_waiting(&|claim| !subscriptions.contains(&claim.topic, claim.handler));
+        for claim in unclaimed {
+            self.settle_claim(claim, Err(Failure::new(Code::Unsubscribed)));
+        }
+        // What is not connected has no subscriptions at the server: its session ended with the connection.
+        if topics.is_empty() || !self.is_up() {
+            self.settle(token, Ok(()));
+        } else {
+            self.send_unsubscribe(&topics, token, now);
+        }
+    }
+
+    /// Publishes a message. At QoS 0 the call is settled when it has been sent, at QoS 1 when the server has
+    /// acknowledged it. Without a connection it waits, up to the limit of the queue.
+    pub fn publish(&mut self, topic: &str, payload: Vec<u8>, qos: QoS, token: Token, now: u64) {
+        // As it will be sent, and a little longer at QoS 0, so that what passes here can always be encoded.
+        let packet = publish_packet(Some(PacketId::MIN), false, topic, &payload);
+        if let Err(error) = packet.encode_head(&mut Vec::new()) {
+            return self.settle_invalid(token, topic, error.reason());
+        }
+        if let Link::Ended(failure) = &self.link {
+            let failure = failure.clone().of_topic(topic);
+            return self.settle(token, Err(failure));
+        }
+        self.publishes.queue(Outgoing { topic: topic.into(), payload, qos, token });
+        self.connect_if_idle(now);
+        self.send_publishes(now);
+        if self.publishes.queued() > self.options.queue_limit
+            && let Some(refused) = self.publishes.take_newest()
+        {
+            self.settle(token, Err(Failure::new(Code::QueueFull).of_topic(&refused.topic)));
+        }
+    }
+
+    /// The network is back, or the page is looked at again: connects now if that was to happen later, and else makes
+    /// sure that the other side is still there.
+    pub fn wake(&mut self, now: u64) {
+        match &mut self.link {
+            Link::Waiting { .. } => self.connect(now),
+            Link::Up { keep_alive, .. } => {
+                if keep_alive.ping_now(now) {
+                    self.send_ping(now);
+                }
+            }
+            Link::Idle | Link::Opening { .. } | Link::Accepting { .. } | Link::Ended(_) => {}
+        }
+    }
+
+    /// Ends the session. Calls that wait fail with [`Code::Closed`].
+    pub fn close(&mut self, now: u64) {
+        if self.is_up() {
+            let mut packet = Vec::new();
+            encode_disconnect(&mut packet);
+            self.send(packet, now);
+        }
+        self.end(Failure::new(Code::Closed));
+    }
+
+    /// The socket is open.
+    pub fn socket_opened(&mut self, socket: SocketId, now: u64) {
+        let Link::Opening { socket: opening, deadline } = self.link else {
+            return;
+        };
+        if opening != socket {
+            return;
+        }
+        self.link = Link::Accepting { socket, deadline };
+        let connect = Connect {
+            level: ProtocolLevel::V3_1_1,
+            clean_session: true,
+            keep_alive_s: self.options.keep_alive_s,
+            client_id: &self.options.client_id,
+            will: None,
+            user_name: Some(USER_NAME),
+            password: Some(self.options.key.0.as_bytes()),
+        };
+        let mut packet = Vec::new();
+        match connect.encode(&mut packet) {
+            Ok(()) => self.send(packet, now),
+            Err(error) => self.end(Failure::with_detail(Code::ConnectRefused, error.reason())),
+        }
+    }
+
+    /// Bytes have come, wherever they were split on their way.
+    pub fn socket_received(&mut self, socket: SocketId, bytes: &[u8], now: u64) {
+        if self.socket() == Some(socket) {
+            self.receive(bytes, now);
+        }
+    }
+
+    /// The socket has failed. Before it was open that is its end, since not every implementation goes on to close it;
+    /// afterwards [`socket_closed`](Self::socket_closed) follows.
+    pub fn socket_failed(&mut self, socket: SocketId, detail: &str, now: u64) {
+        if matches!(self.link, Link::Opening { socket: opening, .. } if opening == socket) {
+            self.break_off(Failure::with_detail(Code::Handshake, detail), now);
+        }
+    }
+
+    /// The socket is closed, by whomever.
+    pub fn socket_closed(&mut self, socket: SocketId, detail: &str, now: u64) {
+        if self.socket() == Some(socket) {
+            let code = if self.is_up() { Code::ConnectionLost } else { Code::Handshake };
+            self.connection_ended(Failure::with_detail(code, detail), now);
+        }
+    }
+
+    /// Does what is due by now. Calling it too early does no harm.
+    pub fn handle_timeout(&mut self, now: u64) {
+        match &mut self.link {
+            Link::Idle | Link::Ended(_) => {}
+            Link::Waiting { until } => {
+                if *until <= now {
+                    self.connect(now);
+                }
+            }
+            Link::Opening { deadline, .. } | Link::Accepting { deadline, .. } => {
+                if *deadline <= now {
+                    self.break_off(Failure::with_detail(Code::Timeout, "no connection"), now);
+                }
+            }
+            Link::Up { keep_alive, .. } => match keep_alive.due(now) {
+                Due::Dead => self.break_off(Failure::with_detail(Code::Timeout, "no answer to a ping"), now),
+                _ if self.answer_deadline().is_some_and(|deadline| deadline <= now) => {
+                    self.break_off(Failure::with_detail(Code::Timeout, "no acknowledgement"), now);
+                }
+                Due::Ping => self.wake(now),
+                Due::Nothing => {}
+            },
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up { .. })
+    }
+
+    fn socket(&self) -> Option<SocketId> {
+        match self.link {
+            Link::Opening { socket, .. } | Link::Accepting { socket, .. } | Link::Up { socket, .. } => {
+                Some(socket)
+            }
+            Link::Idle | Link::Waiting { .. } | Link::Ended(_) => None,
+        }
+    }
+
+    fn connect_if_idle(&mut self, now: u64) {
+        if matches!(self.link, Link::Idle) {
+            self.connect(now);
+        }
+    }
+
+    fn connect(&mut self, now: u64) {
+        self.sockets = self.sockets.wrapping_add(1);
+        let socket = SocketId(self.sockets);
+        self.received.clear();
+        self.link = Link::Opening { socket, deadline: now + u64::from(self.options.connect_timeout_ms) };
+        self.effects.push_back(Effect::Report(Notice::Connecting));
+        self.effects.push_back(Effect::Open(socket));
+    }
+
+    /// Closes the socket and goes on as if it had been lost.
+    fn break_off(&mut self, failure: Failure, now: u64) {
+        if let Some(socket) = self.socket() {
+            self.effects.push_back(Effect::Close(socket));
+            self.connection_ended(failure, now);
+        }
+    }
+
+    /// The connection, or the attempt at one, is over: tries again later, unless there never was one.
+    fn connection_ended(&mut self, failure: Failure, now: u64) {
+        if !self.was_accepted {
+            self.link = Link::Idle;
+            return self.end(failure);
+        }
+        if let Link::Up { since, .. } = self.link {
+            self.backoff.connection_lasted(now.saturating_sub(since));
+            self.take_back_unanswered(&failure);
+        }
+        let delay = self.backoff.next_delay_ms();
+        self.link = Link::Waiting { until: now + delay };
+        self.effects.push_back(Effect::Report(Notice::Disconnected { failure, retry_in_ms: Some(delay) }));
+    }
+
+    /// Sorts what the lost connection leaves unanswered: what came true with it, what is sent again with the next
+    /// one, and what has been tried often enough.
+    fn take_back_unanswered(&mut self, loss: &Failure) {
+        self.unanswered_since = None;
+        let (ids, unsubscribed, claims) = self.requests.connection_lost();
+        for id in ids {
+            self.ids.release(id);
+        }
+        for token in unsubscribed {
+            self.settle(token, Ok(()));
+        }
+        for claim in claims {
+            if !self.subscriptions.contains(&claim.topic, claim.handler) {
+                self.settle_claim(claim, Err(Failure::new(Code::Unsubscribed)));
+            } else if claim.losses >= LOSSES_MAX {
+                self.subscriptions.remove_handler(&claim.topic, claim.handler);
+                self.settle_claim(claim, Err(given_up(Code::SubscribeRefused, loss)));
+            } else {
+                self.requests.wait(claim);
+            }
+        }
+        if let Some(publish) = self.publishes.connection_lost(LOSSES_MAX) {
+            self.ids.release(publish.id);
+            let failure = given_up(Code::PublishRefused, loss).of_topic(&publish.message.topic);
+            self.settle(publish.message.token, Err(failure));
+        }
+    }
+
+    /// Ends the session for good. Whoever waits is told why; if nobody does, whoever watches is.
+    fn end(&mut self, failure: Failure) {
+        if matches!(self.link, Link::Ended(_)) {
+            return;
+        }
+        if let Some(socket) = self.socket() {
+            self.effects.push_back(Effect::Close(socket));
+        }
+        self.link = Link::Ended(failure.clone());
+        let mut tokens = self.requests.take_tokens();
+        tokens.extend(self.publishes.take_tokens());
+        let is_told = !tokens.is_empty() || failure.code == Code::Closed;
+        for (token, topic) in tokens {
+            let failure = Failure { topic, ..failure.clone() };
+            self.settle(token, Err(failure));
+        }
+        self.effects
+            .push_back(Effect::Report(Notice::Disconnected { failure: failure.clone(), retry_in_ms: None }));
+        if !is_told {
+            self.effects.push_back(Effect::Report(Notice::Error(failure)));
+        }
+    }
+
+    fn answer_deadline(&self) -> Option<u64> {
+        let since = self.unanswered_since?;
+        Some(since + u64::from(self.options.answer_timeout_ms))
+    }
+
+    fn settle(&mut self, token: Token, outcome: Result<(), Failure>) {
+        self.effects.push_back(Effect::Settle(token, outcome));
+    }
+
+    fn settle_claim(&mut self, claim: Claim, outcome: Result<(), Failure>) {
+        self.settle(claim.token, outcome.map_err(|failure| failure.of_topic(&claim.topic)));
+    }
+
+    fn settle_invalid(&mut self, token: Token, topic: &str, reason: &str) {
+        self.settle(token, Err(Failure::with_detail(Code::InvalidTopic, reason).of_topic(topic)));
+    }
+}
+
+/// What a call is told that was sent over [`LOSSES_MAX`] connections: silence is silence, anything else is a refusal.
+fn given_up(refusal: Code, loss: &Failure) -> Failure {
+    let code = if loss.code == Code::Timeout { Code::Timeout } else { refusal };
+    Failure::with_detail(code, loss.detail.clone())
+}

@@ -1,0 +1,54 @@
+//! What a session wants done: the one way out of the state machine.
+//!
+//! [`Session`](super::Session) only ever queues these; whoever drives it takes them with
+//! [`poll_effect`](super::Session::poll_effect) and performs them in that order, after its own borrow of the session
+//! has ended. So a callback that is run on the way may call the session again.
+
+use super::Failure;
+
+/// One attempt at a connection, counted from 1. What is said about an earlier one is ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketId(pub u32);
+
+/// One call that waits for its outcome; the driver's promise. The driver numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token(pub u32);
+
+/// One callback of a subscription. The driver numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandlerId(pub u32);
+
+/// Something the driver is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Open a connection to the server, and say so with [`socket_opened`](super::Session::socket_opened).
+    Open(SocketId),
+    /// Send these bytes, which are whole packets.
+    Send(SocketId, Vec<u8>),
+    /// Close the connection. Nothing that it says afterwards is heard.
+    Close(SocketId),
+    /// The call has come to its end.
+    Settle(Token, Result<(), Failure>),
+    /// A message for these callbacks, in the order in which they subscribed.
+    Deliver(Vec<HandlerId>, Vec<u8>),
+    /// Something that whoever watches the connection wants to know.
+    Report(Notice),
+}
+
+/// What happened to the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A connection is being opened.
+    Connecting,
+    /// The server has accepted it.
+    Connected,
+    /// It is gone, or could not be made.
+    Disconnected {
+        /// Why.
+        failure: Failure,
+        /// In how many milliseconds the next attempt starts; `None` when there is none.
+        retry_in_ms: Option<u64>,
+    },
+    /// A failure that no waiting call can be told of.
+    Error(Failure),
+}

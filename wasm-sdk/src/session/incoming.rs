@@ -1,0 +1,169 @@
+//! What each packet from the server does to the session.
+
+use thng_pubsub_protocol::mqtt::{
+    ConnAck, ConnectCode, Decoder, PACKET_BYTES_MAX, Packet, PacketId, ProtocolLevel, Publish, QoS, Side,
+    SubAck, encode_puback,
+};
+
+use super::keep_alive::KeepAlive;
+use super::requests::Answer;
+use super::{Code, Effect, Failure, Link, Notice, Session};
+
+const DECODER: Decoder =
+    Decoder { side: Side::Server, level: Some(ProtocolLevel::V3_1_1), max_packet_bytes: PACKET_BYTES_MAX };
+
+impl Session {
+    pub(super) fn receive(&mut self, bytes: &[u8], now: u64) {
+        if let Link::Up { keep_alive, .. } = &mut self.link {
+            keep_alive.received(now);
+        }
+        let mut input = std::mem::take(&mut self.received);
+        input.extend_from_slice(bytes);
+        let mut read = 0;
+        let socket = self.socket();
+        // A packet may end the connection: what came behind it is nobody's then.
+        while self.socket() == socket {
+            match DECODER.decode(&input[read..]) {
+                Ok(None) => {
+                    input.drain(..read);
+                    self.received = input;
+                    return;
+                }
+                Ok(Some((packet, packet_bytes))) => {
+                    read += packet_bytes;
+                    if let Err(reason) = self.handle(packet, now) {
+                        self.break_off(Failure::with_detail(Code::Protocol, reason), now);
+                    }
+                }
+                Err(error) => self.break_off(Failure::with_detail(Code::Protocol, error.reason()), now),
+            }
+        }
+    }
+
+    /// # Errors
+    /// Why the packet should not have come.
+    fn handle(&mut self, packet: Packet<'_>, now: u64) -> Result<(), &'static str> {
+        match (packet, &self.link) {
+            (Packet::ConnAck(connack), Link::Accepting { .. }) => self.handle_connack(connack, now),
+            (Packet::ConnAck(_), _) => return Err("a second CONNACK"),
+            (_, Link::Accepting { .. } | Link::Opening { .. }) => return Err("a packet before CONNACK"),
+            (Packet::Publish(publish), _) => return self.handle_publish(publish, now),
+            (Packet::PubAck(id), _) => self.handle_puback(id, now),
+            (Packet::SubAck(suback), _) => return self.handle_suback(suback, now),
+            (Packet::UnsubAck(id), _) => self.handle_unsuback(id, now),
+            (Packet::PingResp, _) => {}
+            (
+                Packet::Connect(_)
+                | Packet::PubRec(_)
+                | Packet::PubRel(_)
+                | Packet::PubComp(_)
+                | Packet::Subscribe(_)
+                | Packet::Unsubscribe(_)
+                | Packet::PingReq
+                | Packet::Disconnect,
+                _,
+            ) => return Err("a packet that nothing was sent for"),
+        }
+        Ok(())
+    }
+
+    fn handle_connack(&mut self, connack: ConnAck, now: u64) {
+        let (code, detail) = match connack.code {
+            ConnectCode::Accepted => return self.accepted(now),
+            ConnectCode::UnacceptableProtocolVersion => (Code::ConnectRefused, "CONNACK 1: protocol version"),
+            ConnectCode::IdentifierRejected => (Code::ConnectRefused, "CONNACK 2: client identifier"),
+            ConnectCode::ServerUnavailable => {
+                let failure = Failure::with_detail(Code::ServerUnavailable, "CONNACK 3");
+                return self.break_off(failure, now);
+            }
+            ConnectCode::BadUserNameOrPassword => (Code::Unauthorized, "CONNACK 4"),
+            ConnectCode::NotAuthorised => (Code::Unauthorized, "CONNACK 5"),
+        };
+        // Asking again would bring the same answer.
+        self.end(Failure::with_detail(code, detail));
+    }
+
+    fn accepted(&mut self, now: u64) {
+        let Some(socket) = self.socket() else {
+            return;
+        };
+        self.was_accepted = true;
+        self.link =
+            Link::Up { socket, since: now, keep_alive: KeepAlive::new(self.options.keep_alive_s, now) };
+        self.effects.push_back(Effect::Report(Notice::Connected));
+        // With a clean session the server knows nothing of earlier subscriptions, whatever it says of a session.
+        self.resubscribe(now);
+        self.send_publishes(now);
+    }
+
+    fn handle_publish(&mut self, publish: Publish<'_>, now: u64) -> Result<(), &'static str> {
+        let handlers = self.subscriptions.handlers(publish.topic);
+        if !handlers.is_empty() {
+            self.effects.push_back(Effect::Deliver(handlers, publish.payload.to_vec()));
+        }
+        match (publish.qos, publish.packet_id) {
+            (QoS::AtMostOnce, _) => Ok(()),
+            (QoS::AtLeastOnce, Some(id)) => {
+                let mut packet = Vec::new();
+                encode_puback(id, &mut packet);
+                self.send(packet, now);
+                Ok(())
+            }
+            (QoS::AtLeastOnce | QoS::ExactlyOnce, _) => Err("a PUBLISH with a QoS that was never asked for"),
+        }
+    }
+
+    /// An acknowledgement of nothing is ignored: it may be the second one of a publish that was sent twice.
+    fn handle_puback(&mut self, id: PacketId, now: u64) {
+        if let Some(token) = self.publishes.acknowledged(id) {
+            self.ids.release(id);
+            self.settle(token, Ok(()));
+            self.answered(now);
+            self.send_publishes(now);
+        }
+    }
+
+    fn handle_suback(&mut self, suback: SubAck<'_>, now: u64) -> Result<(), &'static str> {
+        let Some(answers) = self.requests.subscribe_answered(&suback) else {
+            return Err("a SUBACK that fits no SUBSCRIBE");
+        };
+        self.ids.release(suback.packet_id);
+        for answer in answers {
+            self.handle_subscribe_answer(answer);
+        }
+        self.answered(now);
+        Ok(())
+    }
+
+    fn handle_subscribe_answer(&mut self, Answer { item, is_granted }: Answer) {
+        let refusal = Failure::new(Code::SubscribeRefused);
+        if item.claims.is_empty() && !is_granted {
+            // A resubscription: nobody waits for it. It stays in the table, so that the next connection asks again.
+            let failure = refusal.of_topic(&item.topic);
+            self.effects.push_back(Effect::Report(Notice::Error(failure)));
+            return;
+        }
+        for claim in item.claims {
+            if is_granted {
+                self.settle_claim(claim, Ok(()));
+            } else {
+                self.subscriptions.remove_handler(&claim.topic, claim.handler);
+                self.settle_claim(claim, Err(refusal.clone()));
+            }
+        }
+    }
+
+    fn handle_unsuback(&mut self, id: PacketId, now: u64) {
+        if let Some(token) = self.requests.unsubscribe_answered(id) {
+            self.ids.release(id);
+            self.settle(token, Ok(()));
+            self.answered(now);
+        }
+    }
+
+    /// The server has answered something; what else it owes, it owes from now on.
+    fn answered(&mut self, now: u64) {
+        self.unanswered_since = None;
+        self.expect_answer(now);
+    }
+}

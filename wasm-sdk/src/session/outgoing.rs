@@ -1,0 +1,154 @@
+//! What the session sends, in the order that MQTT wants: subscriptions, what is sent again, the queue.
+
+use thng_pubsub_protocol::mqtt::{
+    PacketError, PacketId, Publish, QoS, Subscribe, Unsubscribe, encode_pingreq,
+};
+
+use super::publishes::Outgoing;
+use super::requests::{Claim, Item};
+use super::{Code, Effect, Failure, Link, Session, Token};
+
+/// Topic filters in one SUBSCRIBE of a resubscription. Small enough for servers that limit them, large enough that a
+/// thousand subscriptions are ten packets.
+const RESUBSCRIBE_FILTERS_MAX: usize = 100;
+
+/// Bytes of the topic filters in one SUBSCRIBE of a resubscription, unless one alone is longer. Servers limit the size
+/// of a packet too.
+const RESUBSCRIBE_BYTES_MAX: usize = 16 * 1024;
+
+impl Session {
+    pub(super) fn send_subscribe(&mut self, claim: Claim, now: u64) {
+        let Some(id) = self.ids.take() else {
+            self.subscriptions.remove_handler(&claim.topic, claim.handler);
+            return self.settle_claim(claim, Err(Failure::new(Code::QueueFull)));
+        };
+        let item = Item {
+            topic: claim.topic.clone(),
+            qos: self.subscriptions.qos(&claim.topic),
+            claims: vec![claim],
+        };
+        self.send_items(id, vec![item], now);
+    }
+
+    /// Subscribes to everything anew, and answers with it the calls that waited for a connection.
+    pub(super) fn resubscribe(&mut self, now: u64) {
+        let mut batches: Vec<Vec<Item>> = Vec::new();
+        let mut bytes = 0;
+        for (topic, qos) in self.subscriptions.topics() {
+            let claims = self.requests.take_waiting(&|claim| claim.topic == topic);
+            let item = Item { topic: topic.into(), qos, claims };
+            bytes += topic.len();
+            match batches.last_mut() {
+                Some(batch) if batch.len() < RESUBSCRIBE_FILTERS_MAX && bytes <= RESUBSCRIBE_BYTES_MAX => {
+                    batch.push(item);
+                }
+                _ => {
+                    bytes = topic.len();
+                    batches.push(vec![item]);
+                }
+            }
+        }
+        for batch in batches {
+            let id = self.ids.take().expect("publishes leave identifiers for subscriptions");
+            self.send_items(id, batch, now);
+        }
+    }
+
+    fn send_items(&mut self, id: PacketId, items: Vec<Item>, now: u64) {
+        let filters: Vec<(&str, QoS)> = items.iter().map(|item| (item.topic.as_str(), item.qos)).collect();
+        let mut packet = Vec::new();
+        checked_before(Subscribe::new(id, &filters).encode(&mut packet));
+        self.requests.subscribe_sent(id, items);
+        self.send(packet, now);
+        self.expect_answer(now);
+    }
+
+    /// Asks for no more messages on these topics, which were subscribed to.
+    pub(super) fn send_unsubscribe(&mut self, topics: &[String], token: Token, now: u64) {
+        let Some(id) = self.ids.take() else {
+            return self.settle(token, Err(Failure::new(Code::QueueFull).of_topic(&topics[0])));
+        };
+        let filters: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let mut packet = Vec::new();
+        checked_before(Unsubscribe::new(id, &filters).encode(&mut packet));
+        self.requests.unsubscribe_sent(id, token);
+        self.send(packet, now);
+        self.expect_answer(now);
+    }
+
+    /// Sends what may be sent: first what an earlier connection left unacknowledged, then the queue.
+    pub(super) fn send_publishes(&mut self, now: u64) {
+        if !self.is_up() {
+            return;
+        }
+        while let Some(publish) = self.publishes.next_redelivery() {
+            let Outgoing { topic, payload, .. } = &publish.message;
+            let mut packet = Vec::new();
+            checked_before(publish_packet(Some(publish.id), true, topic, payload).encode(&mut packet));
+            self.send(packet, now);
+        }
+        while let Some(qos) = self.publishes.next_queued_qos() {
+            let id = match qos {
+                QoS::AtMostOnce => None,
+                QoS::AtLeastOnce | QoS::ExactlyOnce => match self.ids.take() {
+                    None => break,
+                    id => id,
+                },
+            };
+            let message = self.publishes.take_oldest().expect("its QoS was just read");
+            let mut packet = Vec::new();
+            checked_before(publish_packet(id, false, &message.topic, &message.payload).encode(&mut packet));
+            self.send(packet, now);
+            match id {
+                Some(id) => self.publishes.sent(id, message),
+                None => self.settle(message.token, Ok(())),
+            }
+        }
+        self.expect_answer(now);
+    }
+
+    pub(super) fn send_ping(&mut self, now: u64) {
+        let mut packet = Vec::new();
+        encode_pingreq(&mut packet);
+        self.send(packet, now);
+    }
+
+    /// Packets that follow each other directly go out together.
+    pub(super) fn send(&mut self, packet: Vec<u8>, now: u64) {
+        let Some(socket) = self.socket() else {
+            return;
+        };
+        if let Link::Up { keep_alive, .. } = &mut self.link {
+            keep_alive.sent(now);
+        }
+        match self.effects.back_mut() {
+            Some(Effect::Send(to, bytes)) if *to == socket => bytes.extend_from_slice(&packet),
+            _ => self.effects.push_back(Effect::Send(socket, packet)),
+        }
+    }
+
+    /// The server owes an answer from now on, if it did not before.
+    pub(super) fn expect_answer(&mut self, now: u64) {
+        if self.requests.is_unanswered() || self.publishes.is_unanswered() {
+            self.unanswered_since.get_or_insert(now);
+        }
+    }
+}
+
+/// A message: at QoS 1 if there is an identifier, else at QoS 0.
+pub(super) fn publish_packet<'a>(
+    id: Option<PacketId>,
+    dup: bool,
+    topic: &'a str,
+    payload: &'a [u8],
+) -> Publish<'a> {
+    let qos = if id.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+    Publish { dup, qos, retain: false, packet_id: id, topic, payload }
+}
+
+/// What a call brought was encoded once when it was accepted, so that it can be encoded again.
+///
+/// Not `expect`: printing the error would take as much room in the module as all of MQTT.
+fn checked_before(encoded: Result<(), PacketError>) {
+    assert!(encoded.is_ok(), "a packet that was encoded before cannot be encoded");
+}

@@ -1,0 +1,131 @@
+//! The publishes that are not done: those that wait for a connection, and those of QoS 1 that wait for a PUBACK.
+//!
+//! Order is kept: nothing overtakes what was published before it, on the first attempt and on every other
+//! `[MQTT-4.6.0-1]`. A publish keeps its packet identifier until it is acknowledged `[MQTT-2.3.1-4]`.
+
+use std::collections::VecDeque;
+
+use thng_pubsub_protocol::mqtt::{PacketId, QoS};
+
+use super::Token;
+
+/// A message to be published.
+#[derive(Debug, Clone)]
+pub(super) struct Outgoing {
+    pub(super) topic: String,
+    pub(super) payload: Vec<u8>,
+    pub(super) qos: QoS,
+    pub(super) token: Token,
+}
+
+/// A message of QoS 1 that has its identifier.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) id: PacketId,
+    pub(super) message: Outgoing,
+    /// How many connections were lost while this was the oldest publish without an acknowledgement.
+    losses: u8,
+}
+
+/// After how many lost connections a publish is sent alone, so that it is seen whether it is the one at fault.
+const LOSSES_BEFORE_ALONE: u8 = 2;
+
+/// How many publishes may wait for their PUBACK. It leaves packet identifiers for SUBSCRIBE and UNSUBSCRIBE.
+const IN_FLIGHT_MAX: usize = 60_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Publishes {
+    in_flight: VecDeque<InFlight>,
+    /// How many at the end of `in_flight` are still to be sent on this connection.
+    unsent: usize,
+    queue: VecDeque<Outgoing>,
+}
+
+impl Publishes {
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.in_flight.len() > self.unsent
+    }
+
+    /// How many wait for a connection, and have never been sent.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn queue(&mut self, message: Outgoing) {
+        self.queue.push_back(message);
+    }
+
+    /// The next publish that is to be sent again.
+    pub(super) fn next_redelivery(&mut self) -> Option<&InFlight> {
+        if self.unsent == 0 || self.is_held() {
+            return None;
+        }
+        let at = self.in_flight.len() - self.unsent;
+        self.unsent -= 1;
+        self.in_flight.get(at)
+    }
+
+    /// The QoS of the message whose turn it is to leave the queue, if there is one and nothing holds it back. What is
+    /// to be sent again goes first.
+    pub(super) fn next_queued_qos(&self) -> Option<QoS> {
+        let next = self.queue.front()?;
+        let has_room = next.qos == QoS::AtMostOnce || self.in_flight.len() < IN_FLIGHT_MAX;
+        (!self.is_held() && has_room).then_some(next.qos)
+    }
+
+    /// Takes the first message out of the queue.
+    pub(super) fn take_oldest(&mut self) -> Option<Outgoing> {
+        self.queue.pop_front()
+    }
+
+    /// Takes the last message out of the queue.
+    pub(super) fn take_newest(&mut self) -> Option<Outgoing> {
+        self.queue.pop_back()
+    }
+
+    /// Keeps a message that is being sent for the first time, until it is acknowledged.
+    pub(super) fn sent(&mut self, id: PacketId, message: Outgoing) {
+        debug_assert_eq!(self.unsent, 0, "a new publish overtook a redelivery");
+        self.in_flight.push_back(InFlight { id, message, losses: 0 });
+    }
+
+    /// The call that a PUBACK answers; `None` when no such PUBLISH waits for one.
+    pub(super) fn acknowledged(&mut self, id: PacketId) -> Option<Token> {
+        let sent = self.in_flight.len() - self.unsent;
+        let at = self.in_flight.iter().take(sent).position(|it| it.id == id)?;
+        self.in_flight.remove(at).map(|it| it.message.token)
+    }
+
+    /// Everything in flight is to be sent again on the next connection. Returns the oldest, and takes it away, when
+    /// `losses_max` connections were lost while it waited.
+    pub(super) fn connection_lost(&mut self, losses_max: u8) -> Option<InFlight> {
+        let oldest_was_sent = self.is_unanswered();
+        let oldest = self.in_flight.front_mut().filter(|_| oldest_was_sent);
+        let is_given_up = oldest.is_some_and(|it| {
+            it.losses += 1;
+            it.losses >= losses_max
+        });
+        let given_up = if is_given_up { self.in_flight.pop_front() } else { None };
+        self.unsent = self.in_flight.len();
+        given_up
+    }
+
+    /// Every call that waits; nothing is left behind.
+    pub(super) fn take_tokens(&mut self) -> Vec<(Token, Option<String>)> {
+        self.unsent = 0;
+        let mut tokens = Vec::new();
+        for publish in std::mem::take(&mut self.in_flight) {
+            tokens.push((publish.message.token, Some(publish.message.topic)));
+        }
+        for message in std::mem::take(&mut self.queue) {
+            tokens.push((message.token, Some(message.topic)));
+        }
+        tokens
+    }
+
+    /// Whether the oldest has been sent alone, and everything else waits for what becomes of it.
+    fn is_held(&self) -> bool {
+        let oldest = self.in_flight.front();
+        self.is_unanswered() && oldest.is_some_and(|it| it.losses >= LOSSES_BEFORE_ALONE)
+    }
+}

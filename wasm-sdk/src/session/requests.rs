@@ -1,0 +1,119 @@
+//! The SUBSCRIBE and UNSUBSCRIBE packets that the server has not answered, and the calls that wait for the answers.
+//!
+//! A call outlives the packet it was sent with: when the connection is lost, its claim goes back to those that wait,
+//! and is sent with the next connection's resubscription.
+
+use thng_pubsub_protocol::mqtt::{PacketId, QoS, SubAck, SubAckCode};
+
+use super::{HandlerId, Token};
+
+/// A `subscribe` call that waits for its SUBACK.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    pub(super) topic: String,
+    pub(super) token: Token,
+    pub(super) handler: HandlerId,
+    /// How many connections were lost while the answer was due.
+    pub(super) losses: u8,
+}
+
+/// One topic filter of a SUBSCRIBE, with the calls that its return code answers.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) topic: String,
+    pub(super) qos: QoS,
+    pub(super) claims: Vec<Claim>,
+}
+
+/// What became of one topic filter.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) item: Item,
+    pub(super) is_granted: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    /// In the order in which they were sent; the server answers in that order as a rule.
+    subscribes: Vec<(PacketId, Vec<Item>)>,
+    unsubscribes: Vec<(PacketId, Token)>,
+    waiting: Vec<Claim>,
+}
+
+impl Requests {
+    pub(super) fn is_unanswered(&self) -> bool {
+        !self.subscribes.is_empty() || !self.unsubscribes.is_empty()
+    }
+
+    pub(super) fn subscribe_sent(&mut self, id: PacketId, items: Vec<Item>) {
+        self.subscribes.push((id, items));
+    }
+
+    pub(super) fn unsubscribe_sent(&mut self, id: PacketId, token: Token) {
+        self.unsubscribes.push((id, token));
+    }
+
+    /// Keeps a call for the next connection.
+    pub(super) fn wait(&mut self, claim: Claim) {
+        self.waiting.push(claim);
+    }
+
+    /// The calls among those that wait for a connection of which this is true.
+    pub(super) fn take_waiting(&mut self, is_meant: &dyn Fn(&Claim) -> bool) -> Vec<Claim> {
+        self.waiting.extract_if(.., |claim| is_meant(claim)).collect()
+    }
+
+    /// What a SUBACK answers; `None` when there is no such SUBSCRIBE, or it has another number of topic filters.
+    pub(super) fn subscribe_answered(&mut self, suback: &SubAck<'_>) -> Option<Vec<Answer>> {
+        let fits = |(id, items): &(PacketId, Vec<Item>)| {
+            *id == suback.packet_id && items.len() == suback.codes.len()
+        };
+        let at = self.subscribes.iter().position(fits)?;
+        let (_, items) = self.subscribes.remove(at);
+        let mut answers = Vec::new();
+        for (item, result) in items.into_iter().zip(suback.results()) {
+            answers.push(Answer { item, is_granted: matches!(result, SubAckCode::Granted(_)) });
+        }
+        Some(answers)
+    }
+
+    /// The call that an UNSUBACK answers; `None` when no such UNSUBSCRIBE was sent.
+    pub(super) fn unsubscribe_answered(&mut self, id: PacketId) -> Option<Token> {
+        let at = self.unsubscribes.iter().position(|(sent, _)| *sent == id)?;
+        Some(self.unsubscribes.remove(at).1)
+    }
+
+    /// Takes back everything that a lost connection leaves unanswered: the identifiers that are free again, the
+    /// `unsubscribe` calls that came true with it, and the `subscribe` calls, each with one more loss.
+    pub(super) fn connection_lost(&mut self) -> (Vec<PacketId>, Vec<Token>, Vec<Claim>) {
+        let (mut ids, mut unsubscribed, mut claims) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, token) in std::mem::take(&mut self.unsubscribes) {
+            ids.push(id);
+            unsubscribed.push(token);
+        }
+        for (id, items) in std::mem::take(&mut self.subscribes) {
+            ids.push(id);
+            for mut item in items {
+                claims.append(&mut item.claims);
+            }
+        }
+        for claim in &mut claims {
+            claim.losses = claim.losses.saturating_add(1);
+        }
+        (ids, unsubscribed, claims)
+    }
+
+    /// Every call that waits, whether for a connection or for an answer; nothing is left behind.
+    pub(super) fn take_tokens(&mut self) -> Vec<(Token, Option<String>)> {
+        let (_, unsubscribed, mut claims) = self.connection_lost();
+        claims.append(&mut self.waiting);
+        let mut tokens = Vec::new();
+        for token in unsubscribed {
+            tokens.push((token, None));
+        }
+        for claim in claims {
+            tokens.push((claim.token, Some(claim.topic)));
+        }
+        tokens
+    }
+}
