@@ -36,6 +36,10 @@ pub const IDENTIFIERS_MAX: usize = 100;
 /// Properties of one resource. They are shown together in one document.
 pub const PROPERTIES_MAX: usize = 1_000;
 
+/// Bytes of all latest values of one resource together: its document stays one that a client and a page of a list can
+/// hold. Histories may be of any size.
+pub const PROPERTIES_BYTES_MAX: usize = 1024 * 1024;
+
 /// Bytes of one property value. It is also what a message of MQTT or WebSocket holds at the most by default, so a value
 /// that came in by one door can go out by every other.
 pub const PROPERTY_VALUE_BYTES_MAX: usize = 128 * 1024;

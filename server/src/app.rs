@@ -15,7 +15,9 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::{
     clock::Clock,
@@ -69,12 +71,13 @@ fn start_log(filter: &str) -> anyhow::Result<()> {
         .with_context(|| {
             format!("--log {filter}: not a filter such as `info` or `info,thng_pubsub_server=debug`")
         })?
-        .add_directive("rumqttd=off".parse().expect("a valid directive"))
-        // At trace level it prints every frame with its payload, which belongs in no log.
-        .add_directive("tungstenite=info".parse().expect("a valid directive"));
+        .add_directive("rumqttd=off".parse().expect("a valid directive"));
     let colours = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(filter).with(lines).init();
+    // At trace level it prints every frame with its payload, which belongs in no log, whoever asks for it.
+    let no_payloads =
+        filter_fn(|line| !line.target().starts_with("tungstenite") || *line.level() <= tracing::Level::INFO);
+    tracing_subscriber::registry().with(filter).with(no_payloads).with(lines).init();
     Ok(())
 }
 

@@ -110,6 +110,14 @@ pub(crate) struct ThngRecord {
     pub(crate) updated_at_ms: TimestampMs,
 }
 
+/// How much an owner's properties are, as its document shows them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct PropertiesExtent {
+    pub(crate) count: usize,
+    /// Of their latest values.
+    pub(crate) bytes: usize,
+}
+
 /// What happened to a thng itself, as the log keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ThngChange {
@@ -230,12 +238,12 @@ pub(crate) trait WriteStore: Send {
         at_ms: TimestampMs,
         document: &str,
     ) -> Result<Sequence, StoreError>;
-    /// How many properties the owner would have after this update, or `None` where it adds none.
+    /// What the owner's properties would come to with this update.
     fn properties_after(
         &mut self,
         owner: PropertyOwner,
         updates: &[PropertyUpdate],
-    ) -> Result<Option<usize>, StoreError>;
+    ) -> Result<PropertiesExtent, StoreError>;
     /// Appends the values of one update to the log, in their order; each becomes the latest of its property unless
     /// a later timestamp is there already (equal timestamps: the one written last). Returns the last entry's sequence.
     fn append_properties(

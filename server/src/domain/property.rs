@@ -9,7 +9,7 @@ use thng_pubsub_protocol::{
 };
 
 use super::{Applied, Event, OperationError, Outcome};
-use crate::store::{PropertyOwner, ResourceHead, TimestampMs, WriteStore};
+use crate::store::{PropertiesExtent, PropertyOwner, ResourceHead, TimestampMs, WriteStore};
 
 /// The owner's head, if it is there and of this account.
 fn owner_head(
@@ -29,25 +29,31 @@ pub(super) fn update(
 ) -> Result<Applied, OperationError> {
     let head = owner_head(store, account, owner)?;
     let updates: Arc<[PropertyUpdate]> = stamp(writes, now_ms).collect();
-    check_count(store, owner, &updates)?;
+    check_extent(store, owner, &updates)?;
     let seq = store.append_properties(account, owner, &updates)?;
     let event = Event::PropertiesUpdated { seq, head, owner, updates: Arc::clone(&updates) };
     Ok(Applied { outcome: Outcome::Properties(updates), events: vec![event] })
 }
 
-/// Everything that an owner has is shown in one document, so it cannot have any number of properties.
-pub(super) fn check_count(
+/// Everything that an owner has is shown in one document, so it cannot have any number of properties of any size.
+pub(super) fn check_extent(
     store: &mut dyn WriteStore,
     owner: PropertyOwner,
     updates: &[PropertyUpdate],
 ) -> Result<(), OperationError> {
-    match store.properties_after(owner, updates)? {
-        Some(count) if count > limits::PROPERTIES_MAX => Err(OperationError::Invalid(vec![format!(
-            "With these there would be {count} properties; a resource can have {}.",
-            limits::PROPERTIES_MAX
-        )])),
-        _ => Ok(()),
+    let PropertiesExtent { count, bytes } = store.properties_after(owner, updates)?;
+    let mut faults = Vec::new();
+    if count > limits::PROPERTIES_MAX {
+        let most = limits::PROPERTIES_MAX;
+        faults.push(format!("With these there would be {count} properties; a resource can have {most}."));
     }
+    if bytes > limits::PROPERTIES_BYTES_MAX {
+        let most = limits::PROPERTIES_BYTES_MAX;
+        faults.push(format!(
+            "With these the latest values would be {bytes} bytes together; a resource can have {most}."
+        ));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(OperationError::Invalid(faults)) }
 }
 
 /// Values without a timestamp of their own get the time of arrival, the same for the whole request.

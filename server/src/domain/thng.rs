@@ -53,10 +53,11 @@ pub(super) fn create(
         updated_at_ms: now_ms,
     };
     merge(&mut thng, input)?;
+    let owner = PropertyOwner::Thng(id);
+    let updates: Arc<[PropertyUpdate]> = property::stamp(&input.properties, now_ms).collect();
+    property::check_extent(store, owner, &updates)?;
     let mut events = vec![put(store, &thng, ThngChange::Created)?];
-    if !input.properties.is_empty() {
-        let updates: Arc<[PropertyUpdate]> = property::stamp(&input.properties, now_ms).collect();
-        let owner = PropertyOwner::Thng(id);
+    if !updates.is_empty() {
         let seq = store.append_properties(account, owner, &updates)?;
         events.push(Event::PropertiesUpdated { seq, head: head(&thng), owner, updates });
     }

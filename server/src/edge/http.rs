@@ -3,7 +3,7 @@
 //!
 //! Only the head of a request is looked at here; what it means is the business of the edge that it goes to.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -29,6 +29,9 @@ use super::{
 
 /// How long a browser may remember a preflight, in seconds: a day.
 const PREFLIGHT_S: HeaderValue = HeaderValue::from_static("86400");
+
+/// How long a request that is under way keeps a stopping server waiting. Whole ones need milliseconds.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Bytes of a request's head. Keys, topics and cookies of other sites fit many times.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -69,7 +72,10 @@ pub(crate) async fn serve(context: Arc<Context>, router: Router, stream: TcpStre
         outcome = connection.as_mut() => outcome,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            match tokio::time::timeout(STOP_GRACE, connection).await {
+                Ok(outcome) => outcome,
+                Err(_) => return,
+            }
         }
     };
     if let Err(error) = outcome {

@@ -45,18 +45,16 @@ pub(super) async fn open(context: Arc<Context>, request: Request) -> Response {
     };
     let socket = match Socket::open(context, key.as_deref(), &path, admitted.clone()).await {
         Ok(socket) => socket,
-        Err(refusal) => return refuse(&refusal, &admitted),
+        Err(refusal) => return refuse(&refusal),
     };
     upgrade.on_upgrade(move |stream| socket.serve(stream))
 }
 
 /// A refusal before the upgrade: the one place where this edge renders it.
-fn refuse(refusal: &Refusal, admitted: &Admitted) -> Response {
-    tracing::info!(protocol = PROTOCOL, peer = %admitted.peer, reason = refusal.reason(), "an upgrade was refused");
+fn refuse(refusal: &Refusal) -> Response {
     let ErrorDocument { errors, .. } = refusal.document();
     let wrong_id = matches!(refusal, Refusal::NotFound | Refusal::NotATopic(TopicError::Name(_)));
-    let code = if wrong_id { ErrorCode::FORBIDDEN } else { return answer::render(refusal) };
-    answer::refuse(code, &errors.join(" "))
+    if wrong_id { answer::refuse(ErrorCode::FORBIDDEN, &errors.join(" ")) } else { answer::render(refusal) }
 }
 
 struct Socket {
@@ -85,18 +83,29 @@ impl Socket {
         path: &str,
         admitted: Admitted,
     ) -> Result<Self, Refusal> {
+        let log = Arc::clone(&context);
+        let opened = Self::subscribe(context, key, path, admitted).await;
+        opened.inspect_err(|refusal| {
+            log.metrics.subscriptions_refused.with_label_values(&[PROTOCOL, refusal.reason()]).inc();
+            log_refusal(&log, refusal, "an upgrade was refused");
+        })
+    }
+
+    async fn subscribe(
+        context: Arc<Context>,
+        key: Option<&str>,
+        path: &str,
+        admitted: Admitted,
+    ) -> Result<Self, Refusal> {
         let principal = context.gateway.authenticate(key.ok_or(Refusal::NoKey)?).await?;
         let path = path.strip_prefix("/v2").filter(|rest| rest.starts_with('/')).unwrap_or(path);
         let topic = TopicString::parse(path)?;
         let wake = Arc::<Notify>::default();
         let outbox = Outbox::new(context.limits.outbox, Arc::clone(&wake));
-        let subscribed = context
+        let watch = context
             .gateway
             .subscribe(&principal, &topic, &outbox, SLOT, DeliveryQos::AtLeastOnce, None)
-            .await;
-        let watch = subscribed.inspect_err(|refusal| {
-            context.metrics.subscriptions_refused.with_label_values(&[PROTOCOL, refusal.reason()]).inc();
-        })?;
+            .await?;
         Ok(Self { context, principal, topic, outbox, wake, _watch: watch, admitted })
     }
 
@@ -250,10 +259,15 @@ impl Socket {
     async fn answer(&self, stream: &mut WebSocket, refusal: &Refusal) -> Result<(), End> {
         let reason = refusal.reason();
         self.context.metrics.publishes_refused.with_label_values(&[PROTOCOL, reason]).inc();
-        if let Some(left_out) = self.context.refusal_log.admit() {
-            tracing::info!(protocol = PROTOCOL, reason, left_out, %refusal, "a publish was refused");
-        }
+        log_refusal(&self.context, refusal, "a publish was refused");
         self.send_document(stream, refusal.document().to_json().into()).await
+    }
+}
+
+/// One line about a refusal, unless there were many of late: a client can cause them at will.
+fn log_refusal(context: &Context, refusal: &Refusal, what: &'static str) {
+    if let Some(left_out) = context.refusal_log.admit() {
+        tracing::info!(protocol = PROTOCOL, reason = refusal.reason(), left_out, "{what}");
     }
 }
 

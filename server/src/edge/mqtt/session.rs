@@ -241,9 +241,7 @@ impl Session {
         if let Err(refusal) = answer {
             let reason = refusal.reason();
             self.context.metrics.publishes_refused.with_label_values(&[self.protocol, reason]).inc();
-            if let Some(left_out) = self.context.refusal_log.admit() {
-                tracing::info!(protocol = self.protocol, reason, left_out, %refusal, "a publish was refused");
-            }
+            self.log_refusal(reason, "a publish was refused");
             if owed != Owed::Nothing && !self.is_forgettable(&refusal) {
                 return Err(End::RefusedPublish(refusal));
             }
@@ -257,6 +255,13 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// One line about a refusal, unless there were many of late: a client can cause them at will.
+    fn log_refusal(&self, reason: &'static str, what: &'static str) {
+        if let Some(left_out) = self.context.refusal_log.admit() {
+            tracing::info!(protocol = self.protocol, reason, left_out, "{what}");
+        }
     }
 
     /// Whether a refused publish is acknowledged all the same. What could not be stored now may be stored later, so
@@ -290,16 +295,13 @@ impl Session {
     async fn watch(&mut self, filter: &str, qos: QoS) -> Result<(), &'static str> {
         let known = self.slots.get(filter).copied();
         if known.is_none() && self.subscriptions.len() >= self.context.limits.subscriptions_max {
-            tracing::info!(
-                protocol = self.protocol,
-                "a subscription was refused: --subscriptions-max is reached"
-            );
+            self.log_refusal("too_many_subscriptions", "a subscription was refused");
             return Err("too_many_subscriptions");
         }
         // A repeated filter keeps its slot: the new route is in place before the old one goes, nothing falls between.
         let slot = known.unwrap_or(self.next_slot);
         let mut subscription = self.route(filter, qos, slot).await.map_err(|refusal| {
-            tracing::info!(protocol = self.protocol, reason = refusal.reason(), %refusal, "a subscription was refused");
+            self.log_refusal(refusal.reason(), "a subscription was refused");
             refusal.reason()
         })?;
         if known.is_none() {
@@ -331,8 +333,9 @@ impl Session {
 
     fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) {
         for filter in unsubscribe.filters() {
-            if let Some(slot) = self.slots.remove(filter) {
-                self.subscriptions.remove(&slot);
+            let Some(slot) = self.slots.remove(filter) else { continue };
+            if self.subscriptions.remove(&slot).is_some_and(|subscription| subscription.state_due) {
+                self.states_due.retain(|(_, due)| *due != slot);
             }
         }
         encode_unsuback(unsubscribe.packet_id, out);
@@ -353,11 +356,7 @@ impl Session {
                 Ok(Some(body)) => self.deliveries.state(Delivery { slot, seq: 0, body }),
                 Ok(None) => {}
                 Err(refusal) => {
-                    tracing::info!(
-                        protocol = self.protocol,
-                        reason = refusal.reason(),
-                        "an initial state was refused"
-                    );
+                    self.log_refusal(refusal.reason(), "an initial state was refused");
                 }
             }
         }

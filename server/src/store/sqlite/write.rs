@@ -14,8 +14,8 @@ use thng_pubsub_protocol::{
 
 use super::{Durability, column, connection, directory::DataDirectory, fault::Fault, layout, read};
 use crate::store::{
-    KeyRecord, OperatorRecord, PropertyOwner, ResourceHead, Sequence, StoreError, ThngChange, ThngRecord,
-    TimestampMs, WriteStore,
+    KeyRecord, OperatorRecord, PropertiesExtent, PropertyOwner, ResourceHead, Sequence, StoreError,
+    ThngChange, ThngRecord, TimestampMs, WriteStore,
 };
 use events::EventLog;
 use properties::Properties;
@@ -96,6 +96,7 @@ impl SqliteWriter {
         key: Option<&PropertyKey>,
         before_ms: Option<TimestampMs>,
     ) -> Result<(), Fault> {
+        self.properties.forget_extent(owner);
         // From here on the database knows which values are the latest.
         self.properties.flush(&self.connection)?;
         for key in
@@ -179,7 +180,7 @@ impl WriteStore for SqliteWriter {
         &mut self,
         owner: PropertyOwner,
         updates: &[PropertyUpdate],
-    ) -> Result<Option<usize>, StoreError> {
+    ) -> Result<PropertiesExtent, StoreError> {
         let outcome = self.properties.after(&self.connection, owner, updates);
         self.at_place(outcome)
     }

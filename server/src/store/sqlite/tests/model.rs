@@ -1,11 +1,13 @@
 //! Any sequence of writes, deletions, rollbacks, steps of freeing and restarts reads like a list in memory.
 
+use std::collections::BTreeSet;
+
 use proptest::{collection::vec, option, prelude::*};
 
 use super::{Fixture, id, json, key, thng};
 use crate::store::{
-    Cursor, Page, PageRequest, PropertyOwner, ReadStore, Sequence, SortOrder, StoreError, ThngChange,
-    ThngRecord, TimeRange, WriteStore,
+    Cursor, Page, PageRequest, PropertiesExtent, PropertyOwner, ReadStore, Sequence, SortOrder, StoreError,
+    ThngChange, ThngRecord, TimeRange, WriteStore,
 };
 use thng_pubsub_protocol::{id::Id, payload::PropertyUpdate};
 
@@ -63,6 +65,17 @@ impl Model {
         let mut history: Vec<_> = own.map(|value| value.update.clone()).collect();
         history.sort_by_key(|update| update.timestamp_ms);
         history
+    }
+
+    fn extent(&self, thng: u64) -> PropertiesExtent {
+        let keys = self.keys(thng);
+        let latest =
+            |key: &u64| self.history(thng, *key).last().map_or(0, |update| update.value.as_str().len());
+        PropertiesExtent { count: keys.len(), bytes: keys.iter().map(latest).sum() }
+    }
+
+    fn keys(&self, thng: u64) -> BTreeSet<u64> {
+        self.values.iter().filter(|value| value.thng == thng).map(|value| value.key).collect()
     }
 
     fn delete(&mut self, thng: u64, key: Option<u64>, before_ms: Option<i64>) {
@@ -153,7 +166,8 @@ impl Run {
         let mut updates = Vec::new();
         for (name, timestamp_ms) in values {
             let created_at_ms = self.next_count() as i64;
-            let value = json(&format!("{{\"n\":{created_at_ms}}}"));
+            let padding = "x".repeat(created_at_ms as usize % 13);
+            let value = json(&format!("{{\"n\":{created_at_ms},\"p\":\"{padding}\"}}"));
             updates.push(PropertyUpdate {
                 key: key_of(*name),
                 value,
@@ -162,12 +176,14 @@ impl Run {
             });
         }
         let (store, group) = self.group();
+        let after = store.write.properties_after(owner(thng), &updates).expect("an extent");
         let named = values.iter().zip(&updates);
         group.values.extend(named.map(|((key, _), update)| Value {
             thng,
             key: *key,
             update: update.clone(),
         }));
+        assert_eq!(after, group.extent(thng));
         let seq = store.write.append_properties(id(1), owner(thng), &updates).expect("appended");
         self.note(seq, updates.len());
     }

@@ -16,13 +16,15 @@ use super::{
     events::{Entry, EventLog},
     read,
 };
-use crate::store::{PropertyOwner, Sequence, TimestampMs};
+use crate::store::{PropertiesExtent, PropertyOwner, Sequence, TimestampMs};
 
 /// What the writer knows of the properties that it writes.
 pub(super) struct Properties {
     series: Cache<SeriesName, Series>,
     /// By series, the latest value as this group leaves it. Written down once, when the group ends.
     latest: HashMap<i64, Latest, RandomState>,
+    /// By owner, what its properties come to, with this group.
+    extents: Cache<Id, PropertiesExtent>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -50,6 +52,8 @@ struct Series {
     account: i64,
     /// The timestamp of the latest value; below every other where there is none yet.
     latest_ts: TimestampMs,
+    /// How long the latest value is.
+    latest_bytes: usize,
     /// Values below this may be deleted and not freed yet; at or above it all count.
     floor: TimestampMs,
 }
@@ -58,6 +62,7 @@ struct Series {
 struct Latest {
     seq: Sequence,
     ts: TimestampMs,
+    bytes: usize,
 }
 
 impl fmt::Debug for Properties {
@@ -67,9 +72,13 @@ impl fmt::Debug for Properties {
 }
 
 impl Properties {
-    /// Remembers up to `series_cached` series.
+    /// Remembers up to `series_cached` series, and the extents of as many owners.
     pub(super) fn new(series_cached: usize) -> Self {
-        Self { series: Cache::new(series_cached), latest: HashMap::default() }
+        Self {
+            series: Cache::new(series_cached),
+            latest: HashMap::default(),
+            extents: Cache::new(series_cached),
+        }
     }
 
     /// Appends the values of one update; returns the sequence of the last.
@@ -97,40 +106,70 @@ impl Properties {
             };
             last = log.append(&mut statement, entry)?;
             if is_latest {
-                self.latest.insert(series.id, Latest { seq: last, ts });
+                self.latest.insert(series.id, Latest { seq: last, ts, bytes: entry.body.len() });
             }
         }
         Ok(last)
     }
 
-    /// How many properties the owner would have after this update, or `None` where it adds none, which is known without
-    /// asking the database for series that are written to often.
+    /// What the owner's properties would come to with this update: known without asking the database for owners and
+    /// properties that are written to often. A value that is older than the latest one changes nothing.
     pub(super) fn after(
         &mut self,
         connection: &Connection,
         owner: PropertyOwner,
         updates: &[PropertyUpdate],
-    ) -> Result<Option<usize>, Fault> {
-        let mut added: Vec<&PropertyKey> = Vec::new();
-        for PropertyUpdate { key, .. } in updates {
-            if self.series.get(&SeriesRef { owner: owner.id(), key }).is_some() || added.contains(&key) {
-                continue;
+    ) -> Result<PropertiesExtent, Fault> {
+        let mut extent = self.extent(connection, owner)?;
+        // By key, timestamp and length of what is the latest: one update may bring several values for it.
+        let mut latest: HashMap<&PropertyKey, (TimestampMs, usize), RandomState> = HashMap::default();
+        for PropertyUpdate { key, value, timestamp_ms, .. } in updates {
+            if !latest.contains_key(key) {
+                let known = self.known(connection, owner, key)?;
+                extent.count += usize::from(known.is_none());
+                let before =
+                    known.map_or((TimestampMs::MIN, 0), |series| (series.latest_ts, series.latest_bytes));
+                latest.insert(key, before);
             }
-            match find(connection, owner, key)? {
-                Some(series) => {
-                    let series = self.as_of_group(series);
-                    self.series.insert(SeriesName { owner: owner.id(), key: key.clone() }, series);
-                }
-                None => added.push(key),
+            let entry = latest.entry(key).or_default();
+            if *timestamp_ms >= entry.0 {
+                let bytes = value.as_str().len();
+                extent.bytes = (extent.bytes + bytes).saturating_sub(entry.1);
+                *entry = (*timestamp_ms, bytes);
             }
         }
-        if added.is_empty() {
-            return Ok(None);
+        Ok(extent)
+    }
+
+    /// What the owner's properties come to now.
+    fn extent(&mut self, connection: &Connection, owner: PropertyOwner) -> Result<PropertiesExtent, Fault> {
+        if let Some(extent) = self.extents.get(&owner.id()) {
+            return Ok(*extent);
         }
         let id = owner.id();
-        let parameters = (id.as_str(), column::PROPERTY);
-        let known: i64 = connection.prepare_cached(COUNT)?.query_row(parameters, |row| row.get(0))?;
-        Ok(Some(known as usize + added.len()))
+        let extent =
+            connection.prepare_cached(EXTENT)?.query_row((id.as_str(), column::PROPERTY), |row| {
+                let (count, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
+                Ok(PropertiesExtent { count: count as usize, bytes: bytes as usize })
+            })?;
+        self.extents.insert(id, extent);
+        Ok(extent)
+    }
+
+    /// The series of a property, if there is one.
+    fn known(
+        &mut self,
+        connection: &Connection,
+        owner: PropertyOwner,
+        key: &PropertyKey,
+    ) -> Result<Option<Series>, Fault> {
+        if let Some(series) = self.series.get(&SeriesRef { owner: owner.id(), key }) {
+            return Ok(Some(*series));
+        }
+        let Some(series) = find(connection, owner, key)? else { return Ok(None) };
+        let series = self.as_of_group(series);
+        self.series.insert(SeriesName { owner: owner.id(), key: key.clone() }, series);
+        Ok(Some(series))
     }
 
     /// The series that a value belongs to, made where it is new, and whether the value is the latest of it.
@@ -141,19 +180,21 @@ impl Properties {
         owner: PropertyOwner,
         update: &PropertyUpdate,
     ) -> Result<(Series, bool), Fault> {
-        let name = SeriesRef { owner: owner.id(), key: &update.key };
-        let (series, is_latest) = match self.series.get_mut(&name) {
-            Some(mut known) => known.admit(update.timestamp_ms),
+        let mut series = match self.known(connection, owner, &update.key)? {
+            Some(series) => series,
             None => {
-                let mut series = match find(connection, owner, &update.key)? {
-                    Some(series) => self.as_of_group(series),
-                    None => add(connection, account, owner, update)?,
-                };
-                let admitted = series.admit(update.timestamp_ms);
-                self.series.insert(SeriesName { owner: owner.id(), key: update.key.clone() }, series);
-                admitted
+                if let Some(mut extent) = self.extents.get_mut(&owner.id()) {
+                    extent.count += 1;
+                }
+                add(connection, account, owner, update)?
             }
         };
+        let (before, after) = (series.latest_bytes, update.value.as_str().len());
+        let is_latest = series.admit(update.timestamp_ms, after);
+        if is_latest && let Some(mut extent) = self.extents.get_mut(&owner.id()) {
+            extent.bytes = (extent.bytes + after).saturating_sub(before);
+        }
+        self.series.insert(SeriesName { owner: owner.id(), key: update.key.clone() }, series);
         if update.timestamp_ms < series.floor {
             connection.prepare_cached(MARK_LATE)?.execute([series.id, update.timestamp_ms])?;
         }
@@ -163,7 +204,7 @@ impl Properties {
     /// The database does not know yet what this group made the latest.
     fn as_of_group(&self, series: Series) -> Series {
         match self.latest.get(&series.id) {
-            Some(latest) => Series { latest_ts: latest.ts, ..series },
+            Some(latest) => Series { latest_ts: latest.ts, latest_bytes: latest.bytes, ..series },
             None => series,
         }
     }
@@ -176,7 +217,7 @@ impl Properties {
         let mut latest: Vec<(i64, Latest)> = self.latest.drain().collect();
         latest.sort_unstable_by_key(|(series, _)| *series);
         let mut statement = connection.prepare_cached(SET_LATEST)?;
-        for (series, Latest { seq, ts }) in latest {
+        for (series, Latest { seq, ts, .. }) in latest {
             statement.execute(params![series, seq as i64, ts])?;
         }
         Ok(())
@@ -187,21 +228,27 @@ impl Properties {
         self.series.remove(&SeriesRef { owner: owner.id(), key });
     }
 
+    /// Values of this owner are taken away.
+    pub(super) fn forget_extent(&mut self, owner: PropertyOwner) {
+        self.extents.remove(&owner.id());
+    }
+
     /// The group is rolled back: what is known may stem from it.
     pub(super) fn forget(&mut self) {
         self.series.clear();
         self.latest.clear();
+        self.extents.clear();
     }
 }
 
 impl Series {
     /// Takes a value in; `true` when it is the latest now. Of equal timestamps it is the one that came last.
-    fn admit(&mut self, ts: TimestampMs) -> (Self, bool) {
+    fn admit(&mut self, ts: TimestampMs, bytes: usize) -> bool {
         let is_latest = ts >= self.latest_ts;
         if is_latest {
-            self.latest_ts = ts;
+            (self.latest_ts, self.latest_bytes) = (ts, bytes);
         }
-        (*self, is_latest)
+        is_latest
     }
 }
 
@@ -212,6 +259,7 @@ fn find(connection: &Connection, owner: PropertyOwner, key: &PropertyKey) -> Res
             account: row.get(1)?,
             latest_ts: row.get::<_, Option<_>>(2)?.unwrap_or(TimestampMs::MIN),
             floor: row.get::<_, Option<_>>(3)?.unwrap_or(TimestampMs::MIN),
+            latest_bytes: row.get::<_, Option<i64>>(4)?.unwrap_or_default() as usize,
         })
     })
 }
@@ -225,7 +273,7 @@ fn add(
     let account = account(connection, owner_account, update.created_at_ms)?;
     let PropertyOwner::Thng(id) = owner;
     let id = add_series(connection, account, column::THNG, id, column::PROPERTY, update.key.as_str())?;
-    Ok(Series { id, account, latest_ts: TimestampMs::MIN, floor: TimestampMs::MIN })
+    Ok(Series { id, account, latest_ts: TimestampMs::MIN, latest_bytes: 0, floor: TimestampMs::MIN })
 }
 
 /// A new series, empty.
@@ -242,10 +290,13 @@ pub(super) fn add_series(
 }
 
 const FIND: &str = "SELECT id, account, (SELECT ts FROM latest WHERE series = series.id),
-    (SELECT max(before_ts) FROM doomed WHERE series = series.id)
+    (SELECT max(before_ts) FROM doomed WHERE series = series.id),
+    (SELECT octet_length(body) FROM latest JOIN event USING (seq) WHERE latest.series = series.id)
     FROM series WHERE owner = ?1 AND kind = ?2 AND key = ?3";
 
-const COUNT: &str = "SELECT count(*) FROM series WHERE owner = ?1 AND kind = ?2";
+const EXTENT: &str = "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM series
+    LEFT JOIN latest ON latest.series = series.id LEFT JOIN event ON event.seq = latest.seq
+    WHERE series.owner = ?1 AND series.kind = ?2";
 
 const ADD: &str = "INSERT INTO series (account, owner_kind, owner, kind, key) VALUES (?1, ?2, ?3, ?4, ?5)";
 
@@ -256,4 +307,4 @@ const MARK_LATE: &str = "UPDATE doomed SET late = 1 WHERE series = ?1 AND before
 
 /// Every statement of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[FIND, COUNT, ADD, SET_LATEST, MARK_LATE];
+pub(super) const STATEMENTS: &[&str] = &[FIND, EXTENT, ADD, SET_LATEST, MARK_LATE];
