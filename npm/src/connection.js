@@ -120,14 +120,20 @@ export class Connection {
     } catch (cause) {
       // Nothing that the module calls throws, so this is the module itself; it cannot be trusted any further.
       discardEngine()
-      for (const connection of connections) connection.#restart(cause)
+      const all = [...connections]
+      for (const connection of all) connection.#abandon()
+      for (const connection of all) connection.#restart(cause)
     }
+  }
+
+  /** Has nothing more to do with its instance of the module. */
+  #abandon() {
+    this.#disconnect()
+    this.#core = this.#host = undefined
   }
 
   /** Goes on with another instance of the module. */
   #restart(cause) {
-    this.#disconnect()
-    this.#core = this.#host = undefined
     const error = this.#error('ENGINE_FAILED', { detail: String(cause?.message ?? cause), cause })
     const now = Date.now()
     this.#restarts = [...this.#restarts.filter((at) => now - at < 60_000), now]

@@ -22,7 +22,8 @@ export function brokerUrl(address) {
     throw new PubSubError('BAD_URL', { url: address, detail: 'it is no URL', cause })
   }
   if (url.protocol === 'http:' || url.protocol === 'https:') {
-    url.pathname = url.pathname.replace(/\/+(v\d+\/*)?$/, '') + BROKER_PATH
+    const base = url.pathname.replace(/\/+(v\d+\/*)?$/, '')
+    url.pathname = base.endsWith(BROKER_PATH) ? base : base + BROKER_PATH
     url.search = ''
     url.protocol = url.protocol.replace('http', 'ws')
   }

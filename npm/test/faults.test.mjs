@@ -83,8 +83,8 @@ test('a bad key rejects with UNAUTHORIZED and is not tried again', async () => {
     assert.deepEqual([error.code, error.topic], ['UNAUTHORIZED', TOPIC])
     assert.match(error.message, new RegExp(`CONNACK ${returnCode}`))
     await broker.until('end of the connection', () => broker.client.isClosed)
-    await new Promise((resolve) => setTimeout(resolve, 200))
-    assert.equal(broker.clients.length, 1)
+    assert.deepEqual(events.map(({ type, retryInMs }) => [type, retryInMs]), [['connecting', undefined], ['disconnected', undefined]])
+    events.length = 0
     await broker.stop()
   }
 })
@@ -342,6 +342,29 @@ test('a trap rejects what was under way, is reported, and costs no subscription'
     const errors = events.filter(({ type }) => type === 'error')
     assert.deepEqual(errors.map(({ error: { code } }) => code), ['ENGINE_FAILED', 'ENGINE_FAILED'], 'one for each connection')
     assert.ok(broker.clients.slice(0, 2).every(({ isClosed }) => isClosed), 'the old sockets are closed')
+  } finally {
+    restore()
+    await fresh.close()
+    evrythng.use(PubSub)
+  }
+})
+
+test('whoever hears of a trap may call the plugin at once, also on another connection', async () => {
+  await start()
+  let traps = 1
+  const restore = sabotage('connection_publish', () => traps-- > 0)
+  const { fresh } = freshPubSub()
+  try {
+    fresh.setup({ apiUrl: broker.url })
+    const [resource, other] = [property(), property()]
+    await resource.subscribe(() => {})
+    await other.subscribe(() => {})
+    const calls = []
+    fresh.on('error', () => calls.push(resource.publish('a', { qos: 1 }), other.publish('b', { qos: 1 })))
+    const { code } = await resource.publish(1, { qos: 1 }).catch((reason) => reason)
+    assert.equal(code, 'ENGINE_FAILED')
+    const outcomes = await Promise.allSettled(calls)
+    assert.deepEqual(outcomes.map(({ status }) => status), Array(4).fill('fulfilled'))
   } finally {
     restore()
     await fresh.close()

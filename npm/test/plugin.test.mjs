@@ -215,7 +215,7 @@ test('a call can go to another server and as somebody else', async () => {
 test('apiUrl of setup() wins over that of evrythng.js, and may be its http address', async () => {
   await start()
   evrythng.setup({ apiVersion: 1, apiUrl: 'http://127.0.0.1:9' })
-  for (const apiUrl of [broker.url, broker.apiUrl, `${broker.apiUrl}/`, `${broker.apiUrl}/v2/`]) {
+  for (const apiUrl of [broker.url, broker.apiUrl, `${broker.apiUrl}/`, `${broker.apiUrl}/v2/`, `${broker.apiUrl}/mqtt`]) {
     PubSub.setup({ apiUrl })
     await property(operator()).publish(1, { qos: 1 })
     assert.equal(broker.client.path, '/mqtt', apiUrl)

@@ -260,11 +260,39 @@ impl Server {
     #[must_use]
     #[track_caller]
     pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that the process ever had resident, in bytes: shows what a look now and then would miss.
+    #[must_use]
+    #[track_caller]
+    pub fn resident_bytes_at_the_most(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    #[track_caller]
+    fn memory(&self, measure: &str) -> u64 {
         let path = format!("/proc/{}/status", self.process.guarded.child.id());
         let status = fs::read_to_string(path).expect("the server runs, and on Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS is listed");
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("VmRSS is in kB");
+        let line = status.lines().find_map(|line| line.strip_prefix(measure)).expect("the measure is listed");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("memory is in kB");
         kib * 1024
+    }
+
+    /// The value of one sample of `/metrics`, such as `disconnects_total{protocol="mqtt",reason="slow"}`; 0 where nothing
+    /// was counted yet.
+    ///
+    /// # Panics
+    /// When `/metrics` is not served.
+    #[must_use]
+    #[track_caller]
+    pub fn metric(&self, sample: &str) -> u64 {
+        let metrics = Rest::new(self.http(), None).send("GET", "/metrics", &[], None);
+        metrics.assert_status(200);
+        let value = metrics.text().lines().find_map(|line| {
+            line.strip_prefix("thng_pubsub_")?.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok()
+        });
+        value.unwrap_or_default()
     }
 
     /// Processor time that the process has used.

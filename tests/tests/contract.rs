@@ -8,7 +8,6 @@ use std::path::Path;
 use thng_pubsub_tests::link::Raw;
 use thng_pubsub_tests::mqtt::Client;
 use thng_pubsub_tests::server::Ended;
-use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::WebSocket;
 use thng_pubsub_tests::{KEY, Launch, Rest, Server};
 
@@ -87,6 +86,19 @@ fn the_script_tag_sdk_is_served_as_javascript_to_anybody() {
     let kind = sdk.header("content-type").unwrap_or_default();
     assert!(kind.contains("javascript"), "{kind}");
     assert!(sdk.text().contains("PubSub"), "the script defines the global `PubSub`");
+}
+
+#[test]
+fn the_sdk_of_the_platform_is_served_together_with_its_licence() {
+    let mut anybody = Rest::new(Server::shared().http(), None);
+    let mut get = |path| anybody.send("GET", path, &[], None);
+    let script = get("/sdk/evrythng.js");
+    script.assert_status(200);
+    let licence = get("/sdk/evrythng.LICENSE.txt");
+    licence.assert_status(200);
+    assert!(licence.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
+    assert!(licence.text().contains("Apache License"), "the licence of the code in it");
+    assert!(script.text().contains("evrythng.LICENSE.txt"), "the script says where its licence is");
 }
 
 #[test]
@@ -170,27 +182,6 @@ fn nobody_but_the_owner_can_read_the_data() {
 }
 
 #[test]
-fn a_refused_publish_is_in_the_log_and_in_the_metrics_with_its_reason() {
-    let server = Server::start();
-    let topic = format!("/thngs/{}/properties/k", server.rest().thng());
-    let mut client = Client::connect(&server);
-    client.publish(&topic, "[{");
-    client.publish("/thngs/Uabcdefghkmnpqrstwxy0123/properties/k", r#"[{"value":1}]"#);
-    client.ping();
-    let mut anybody = Rest::new(server.http(), None);
-    for reason in ["invalid", "not_found"] {
-        until(format!("a metric and the log show a refusal because of {reason}"), || {
-            let metrics = anybody.send("GET", "/metrics", &[], None);
-            let labelled = format!("reason=\"{reason}\"");
-            let counted =
-                |line: &str| line.contains("refused") && line.contains(&labelled) && line.ends_with(" 1");
-            let logged = |line: &str| line.contains("refused") && line.contains(reason);
-            (metrics.text().lines().any(counted) && server.log().lines().any(logged)).then_some(())
-        });
-    }
-}
-
-#[test]
 fn keys_are_stored_as_hashes_only() {
     let mut server = Server::start();
     server.rest().get("/access").assert_status(200);
@@ -243,43 +234,6 @@ fn sigterm_stops_within_ten_seconds_whoever_is_connected_and_keeps_what_was_ackn
 
     let restarted = server.restart();
     assert_eq!(restarted.rest().get(&topic).expect(200)[0]["value"], "kept");
-}
-
-#[test]
-fn the_log_goes_to_standard_error_and_its_filter_is_a_setting() {
-    let quiet = Launch::new().flag("--log", "error").start();
-    quiet.assert_serves();
-    assert_eq!(quiet.log(), "", "nothing went wrong");
-
-    let chatty = Launch::new().flag("--log", "debug").start();
-    chatty.assert_serves();
-    assert!(!chatty.log().is_empty(), "a start is worth a line");
-}
-
-#[test]
-fn no_log_line_shows_a_key_wherever_it_came_from() {
-    let mut server = Launch::new().flag("--log", "debug").start();
-    let mut rest = server.rest();
-    let topic = format!("/thngs/{}/properties/k", rest.thng());
-    rest.get("/access").assert_status(200);
-    let mut in_query = Rest::new(server.http(), None);
-    in_query.get(&format!("/access?access_token={KEY}")).assert_status(200);
-    let wrong = KEY.to_lowercase();
-    in_query.get(&format!("/access?access_token={wrong}")).assert_status(403);
-    let socket =
-        WebSocket::request(&server, &format!("{topic}?access_token={KEY}"), &[]).expect("a key in the query");
-    drop(socket);
-    let mut client = Client::connect(&server);
-    client.subscribe(&format!("{topic}?access_token={KEY}"), thng_pubsub_protocol::mqtt::QoS::AtMostOnce);
-    client.subscribe(&format!("/nothing?access_token={KEY}"), thng_pubsub_protocol::mqtt::QoS::AtMostOnce);
-    client.ping();
-
-    server.terminate();
-    let log = server.log();
-    for secret in [KEY, &wrong] {
-        let line = log.lines().find(|line| line.contains(secret));
-        assert_eq!(line, None, "a key stands in the log");
-    }
 }
 
 #[track_caller]

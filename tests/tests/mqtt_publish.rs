@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use thng_pubsub_protocol::mqtt::{Packet, Publish, QoS};
-use thng_pubsub_tests::mqtt::{Client, Hello, Received, publish};
+use thng_pubsub_tests::mqtt::{Client, Hello, Received, encoded, publish};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{KEY, Launch, Rest, Server};
 
@@ -160,6 +160,32 @@ fn what_was_acknowledged_before_a_refused_publish_is_stored_and_what_follows_is_
     let history = rest.get(&topic).expect(200);
     let before = history.as_array().expect("an array").iter().filter(|entry| entry["value"] == "before");
     assert_eq!(before.count(), 1, "{history}");
+}
+
+#[test]
+fn what_was_sent_in_one_segment_with_a_refused_publish_and_behind_it_is_not_stored() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    for (n, (topic, payload)) in refused(&thng).into_iter().enumerate() {
+        let good = format!("/thngs/{thng}/properties/round{n}");
+        let segment =
+            [(&*good, r#"[{"value":"before"}]"#), (&*topic, payload), (&*good, r#"[{"value":"behind"}]"#)];
+        let mut client = Client::connect(server);
+        let ids = [(); 3].map(|()| client.packet_id());
+        let packets = segment.into_iter().zip(ids).flat_map(|((topic, payload), id)| {
+            encoded(&Packet::Publish(publish(topic, payload, QoS::AtLeastOnce, Some(id))))
+        });
+        client.send_bytes(&packets.collect::<Vec<_>>());
+        assert_eq!(client.packet(), Received::PubAck(ids[0]), "{topic} {payload}");
+        client.assert_closed();
+        // What is written now is stored behind whatever the server still had of the segment.
+        rest.put(&good, r#"[{"value":"later"}]"#).assert_status(200);
+        let history = rest.get(&good).expect(200);
+        let values: Vec<_> =
+            history.as_array().expect("an array").iter().map(|entry| &entry["value"]).collect();
+        assert_eq!(values, ["later", "before"], "{topic} {payload}");
+    }
 }
 
 #[test]

@@ -418,3 +418,22 @@ fn properties_of_a_thng_that_is_not_there_are_404() {
     rest.post(&format!("{path}/k"), json!([{"value": 1}])).assert_status(404);
     rest.delete(&format!("{path}/k")).assert_status(404);
 }
+
+#[test]
+fn a_filter_on_properties_is_refused_rather_than_passed_over() {
+    let mut rest = Server::shared().rest();
+    let all = format!("/thngs/{}/properties", rest.thng());
+    let one = format!("{all}/k");
+    rest.put(&one, r#"[{"value":1}]"#).assert_status(200);
+    for path in [&all, &one] {
+        for parameter in
+            ["filter=timestamp%3E99999999999999", "filter=", "ids=x", "perPage=5&filter=value%3D1"]
+        {
+            let refused = rest.get(&format!("{path}?{parameter}")).expect(400);
+            let name = if parameter.contains("filter") { "filter" } else { "ids" };
+            let said = refused["errors"][0].as_str().is_some_and(|error| error.contains(name));
+            assert!(said, "{path}?{parameter}: {refused}");
+        }
+        rest.get(path).assert_status(200);
+    }
+}

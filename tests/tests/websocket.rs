@@ -95,6 +95,35 @@ fn a_path_that_is_no_topic_is_not_upgraded() {
 }
 
 #[test]
+fn an_option_with_a_value_that_it_cannot_have_is_400_and_not_a_path_that_is_no_topic() {
+    let server = Server::shared();
+    let topic = property(&mut server.rest());
+    for (options, naming) in [
+        ("pubStates=abc", "pubStates"),
+        ("pubStates=", "pubStates"),
+        ("pubStates=1.5", "pubStates"),
+        ("project=x", "project"),
+        ("pubStates=1&project=", "project"),
+    ] {
+        let path = format!("{topic}?{options}");
+        let refused = WebSocket::request(server, &path, &[("Authorization", KEY)]).err();
+        assert_eq!(refused, Some(400), "{options}");
+        let headers = [
+            ("Authorization", KEY),
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        let document = server.rest().send("GET", &path, &headers, None).expect(400);
+        assert!(document["errors"][0].as_str().is_some_and(|error| error.contains(naming)), "{document}");
+    }
+    for options in ["pubStates=0", "pubStates=7", "nobody=knows"] {
+        WebSocket::open(server, &format!("{topic}?{options}")).close();
+    }
+}
+
+#[test]
 fn a_binary_frame_is_a_publish_as_a_text_frame_is() {
     let server = Server::shared();
     let topic = property(&mut server.rest());

@@ -1,0 +1,293 @@
+//! Clients that do not read, or do not acknowledge: what waits for them is bounded, they are let go, and nobody else
+//! notices, the server's own end included.
+//!
+//! Each test has a server of its own, because each fills that server's queues.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use thng_pubsub_protocol::mqtt::{Packet, PacketId, QoS, SubAckCode, Subscribe, Unsubscribe};
+use thng_pubsub_tests::canary::Canary;
+use thng_pubsub_tests::link::{Arrival, Link, Raw};
+use thng_pubsub_tests::mqtt::{Client, Ended, Hello, Received, encoded};
+use thng_pubsub_tests::wait::until;
+use thng_pubsub_tests::websocket::WebSocket;
+use thng_pubsub_tests::{KEY, Launch, PATIENCE, Server};
+
+const MIB: u64 = 1 << 20;
+
+/// A value that fills a socket's buffers within some dozens of messages.
+fn large() -> String {
+    format!(r#"[{{"value":"{}"}}]"#, "x".repeat(100_000))
+}
+
+fn property(server: &Server) -> String {
+    format!("/thngs/{}/properties/k", server.rest().thng())
+}
+
+/// Takes what was sent before, up to the end of the connection.
+#[track_caller]
+fn messages_until_the_end<L: Link>(client: &mut Client<L>) -> usize {
+    let mut messages = 0;
+    loop {
+        match client.next_within(PATIENCE) {
+            Some(Ok(packet)) => messages += usize::from(matches!(packet, Received::Message(_))),
+            Some(Err(Ended)) => return messages,
+            None => panic!("the connection is still open, {messages} messages later"),
+        }
+    }
+}
+
+#[test]
+fn initial_states_take_no_memory_while_their_client_does_not_read_and_all_arrive_once_it_does() {
+    const STATES: usize = 400;
+    let server = Server::start();
+    let topic = property(&server);
+    let mut canary = Canary::in_the(&server);
+    server.rest().put(&topic, large()).assert_status(200);
+    let filters: Vec<String> = (0..STATES).map(|n| format!("{topic}?pubStates=1&n={n}")).collect();
+    let mut warms_up = Client::connect(&server);
+    warms_up.subscribed(&filters[0], QoS::AtLeastOnce);
+    assert_eq!(warms_up.message().topic, filters[0]);
+    canary.sings();
+
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        let delivered = server.metric(r#"deliveries_total{protocol="mqtt"}"#);
+        let before = server.resident_bytes_at_the_most();
+        let filters: Vec<_> = filters.iter().map(|filter| (&**filter, qos)).collect();
+        let mut deaf = Client::connect(&server);
+        deaf.send(&Packet::Subscribe(Subscribe::new(PacketId::MIN, &filters)));
+        until("the first states are on their way", || {
+            (server.metric(r#"deliveries_total{protocol="mqtt"}"#) > delivered).then_some(())
+        });
+        (0..20).for_each(|_| canary.sings());
+
+        let Received::SubAck { codes, .. } = deaf.packet() else { panic!("the SUBACK comes first") };
+        assert_eq!(codes, vec![SubAckCode::Granted(qos); STATES]);
+        let arrived: BTreeSet<String> = (0..STATES).map(|_| deaf.message().topic).collect();
+        assert_eq!(arrived.len(), STATES, "each state comes, and once");
+        deaf.assert_nothing_else();
+        let grown = server.resident_bytes_at_the_most().saturating_sub(before);
+        assert!(grown < 8 * MIB, "{grown} bytes for {STATES} states of 100 kB at {qos:?}");
+    }
+}
+
+#[test]
+fn a_subscription_that_is_taken_back_takes_its_initial_state_with_it() {
+    let server = Launch::new().flag("--deliveries-in-flight-max", "1").start();
+    let topic = property(&server);
+    server.rest().put(&topic, "1").assert_status(200);
+    let mut client = Client::connect(&server);
+    // The state that is sent is never acknowledged, so the next one waits, and whatever is due after it.
+    client.acknowledges = false;
+    for n in 0..3 {
+        client.subscribed(&format!("{topic}?pubStates=1&n={n}"), QoS::AtLeastOnce);
+    }
+    let _ = client.message();
+
+    let filter = format!("{topic}?pubStates=1&n=again");
+    let id = PacketId::MIN;
+    let mut pair = encoded(&Packet::Subscribe(Subscribe::new(id, &[(&filter, QoS::AtLeastOnce)])));
+    pair.extend(encoded(&Packet::Unsubscribe(Unsubscribe::new(id, &[&filter]))));
+    let pairs = pair.repeat(500);
+    let mut come_and_go = |times| {
+        for _ in 0..times {
+            client.send_bytes(&pairs);
+            client.send(&Packet::PingReq);
+            while client.packet() != Received::PingResp {}
+        }
+    };
+    come_and_go(10);
+    let before = server.resident_bytes();
+    come_and_go(200);
+    let grown = server.resident_bytes().saturating_sub(before);
+    assert!(grown < MIB, "{grown} bytes after 100,000 subscriptions that were taken back");
+}
+
+/// Publishes to three subscribers of which only one reads, until the one that does not, at QoS 1, is ended.
+#[track_caller]
+fn assert_slow_is_ended<L: Link>(protocol: &str, connect: impl Fn(&Server) -> Client<L>) {
+    let server = Launch::new().flag("--outbox-messages-max", "10").start();
+    let topic = property(&server);
+    let watch = |qos| {
+        let mut client = connect(&server);
+        client.subscribed(&topic, qos);
+        client
+    };
+    let (mut deaf, mut deaf_at_qos_0) = (watch(QoS::AtLeastOnce), watch(QoS::AtMostOnce));
+    let mut polite = watch(QoS::AtLeastOnce);
+    let mut publisher = Client::connect(&server);
+    let payload = large();
+
+    let slow = || server.metric(&format!(r#"disconnects_total{{protocol="{protocol}",reason="slow"}}"#));
+    until(format!("the one that does not read is ended, over {protocol}"), || {
+        publisher.publish_acknowledged(&topic, &payload);
+        assert!(polite.message().payload.len() > 100_000, "who reads gets every message");
+        deaf.send(&Packet::PingReq);
+        (slow() > 0).then_some(())
+    });
+    messages_until_the_end(&mut deaf);
+    assert_eq!(slow(), 1, "at QoS 0 what does not fit is dropped, and the connection stays");
+    deaf_at_qos_0.ping();
+    polite.ping();
+    publisher.ping();
+}
+
+#[test]
+fn a_qos_1_subscriber_that_pings_and_does_not_read_is_ended_and_others_are_not() {
+    assert_slow_is_ended("mqtt", Client::connect);
+    assert_slow_is_ended("mqtt_ws", Client::connect_over_websocket);
+}
+
+#[test]
+fn a_subscriber_that_reads_and_never_acknowledges_gets_as_many_as_may_be_open_and_is_ended() {
+    let server =
+        Launch::new().flag("--outbox-messages-max", "10").flag("--deliveries-in-flight-max", "5").start();
+    let topic = property(&server);
+    let mut canary = Canary::in_the(&server);
+    let mut mute = Client::connect(&server);
+    mute.acknowledges = false;
+    mute.subscribed(&topic, QoS::AtLeastOnce);
+    let mut publisher = Client::connect(&server);
+    // Five are open, some were taken out of the queue with them, ten wait in it.
+    until("the one that acknowledges nothing is ended", || {
+        publisher.publish_acknowledged(&topic, "1");
+        let ended = server.metric(r#"disconnects_total{protocol="mqtt",reason="slow"}"#);
+        (ended > 0).then_some(())
+    });
+    assert_eq!(messages_until_the_end(&mut mute), 5);
+    canary.sings();
+}
+
+#[test]
+fn an_id_that_is_never_acknowledged_is_not_given_out_again_when_the_ids_have_gone_round() {
+    // 65,535 is a multiple of it: the first message of a later round, when no other id is open, meets the one withheld.
+    const TOPICS: usize = 85;
+    let server = Server::start();
+    let topic = property(&server);
+    let filters: Vec<String> = (0..TOPICS).map(|n| format!("{topic}?n={n}")).collect();
+    let mut client = Client::connect(&server);
+    client.acknowledges = false;
+    for filter in &filters {
+        client.subscribed(filter, QoS::AtLeastOnce);
+    }
+    let mut publisher = Client::connect(&server);
+    let mut withheld = None;
+    let mut given_out = 0;
+    while given_out <= usize::from(u16::MAX) + TOPICS {
+        publisher.publish_acknowledged(&topic, "1");
+        let mut acknowledgements = Vec::new();
+        for _ in 0..TOPICS {
+            let id = client.message().packet_id.expect("QoS 1");
+            assert_ne!(Some(id), withheld, "given out again after {given_out} messages");
+            given_out += 1;
+            if withheld.is_some() {
+                acknowledgements.extend(encoded(&Packet::PubAck(id)));
+            }
+            withheld = withheld.or(Some(id));
+        }
+        client.send_bytes(&acknowledgements);
+        client.ping();
+    }
+}
+
+#[test]
+fn a_native_socket_that_does_not_read_is_closed_although_it_answers_pings() {
+    let server = Launch::new().flag("--websocket-ping-s", "1").start();
+    let topic = property(&server);
+    let mut canary = Canary::in_the(&server);
+    let mut deaf = WebSocket::open(&server, &topic);
+    let mut publisher = Client::connect(&server);
+    let payload = large();
+    until("the one that does not read is closed", || {
+        publisher.publish_acknowledged(&topic, &payload);
+        deaf.send(tungstenite::Message::Pong(tungstenite::Bytes::new()));
+        let closed = server.metric(r#"disconnects_total{protocol="websocket",reason="slow"}"#);
+        (closed > 0).then_some(())
+    });
+    assert_eq!(server.metric(r#"connections{protocol="websocket"}"#), 0);
+    canary.sings();
+    while deaf.receive(PATIENCE).is_ok_and(|message| message.is_some()) {}
+    assert!(deaf.receive(PATIENCE).is_err(), "the connection has ended for the client too");
+}
+
+/// Publishes until so much waits for somebody who does not read that something did not fit.
+fn publish_until_somebody_is_too_slow(server: &Server, topic: &str) {
+    let mut publisher = Client::connect(server);
+    let payload = large();
+    until("somebody's queue is full", || {
+        publisher.publish_acknowledged(topic, &payload);
+        let lost = server.metric("engine_outboxes_overflowed_total")
+            + server.metric(r#"engine_dropped_total{reason="outbox_full"}"#);
+        (lost > 0).then_some(())
+    });
+}
+
+/// Connects somebody and leaves him in the middle of something.
+type Arrives = fn(&Server, &str) -> Box<dyn Any>;
+
+const THOSE_WHO_COULD_BE_WAITED_FOR: [(&str, Arrives); 9] = [
+    ("a native WebSocket that does not read", |server, topic| {
+        let deaf = WebSocket::open(server, topic);
+        publish_until_somebody_is_too_slow(server, topic);
+        Box::new(deaf)
+    }),
+    ("an MQTT subscriber that does not read", |server, topic| {
+        let mut deaf = Client::connect(server);
+        deaf.subscribed(topic, QoS::AtMostOnce);
+        publish_until_somebody_is_too_slow(server, topic);
+        Box::new(deaf)
+    }),
+    ("an MQTT subscriber over WebSocket that does not read", |server, topic| {
+        let mut deaf = Client::connect_over_websocket(server);
+        deaf.subscribed(topic, QoS::AtMostOnce);
+        publish_until_somebody_is_too_slow(server, topic);
+        Box::new(deaf)
+    }),
+    ("half the head of a request", |server, _| {
+        Box::new(Raw::connect(server.http()).with(b"GET /access HTTP/1.1\r\nHost:"))
+    }),
+    ("half the body of a request", |server, topic| {
+        let head = format!("PUT {topic} HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\n");
+        Box::new(Raw::connect(server.http()).with(format!("{head}Content-Length: 9\r\n\r\n[").as_bytes()))
+    }),
+    ("a connection that is kept alive and idle", |server, _| {
+        let mut rest = server.rest();
+        rest.get("/access").assert_status(200);
+        Box::new(rest)
+    }),
+    ("half a CONNECT", |server, _| {
+        let connect = Hello::with_key(KEY).bytes();
+        Box::new(Raw::connect(server.mqtt()).with(&connect[..connect.len() / 2]))
+    }),
+    ("connections that say nothing", |server, _| {
+        Box::new([Raw::connect(server.mqtt()), Raw::connect(server.http())])
+    }),
+    ("a request whose answer is not read", |server, topic| {
+        let all = topic.trim_end_matches("/k");
+        let mut rest = server.rest();
+        for n in 0..200 {
+            rest.put(&format!("{all}/{n}"), large()).assert_status(200);
+        }
+        let get = format!("GET {all} HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\n\r\n");
+        let mut asks = Raw::connect(server.http()).with(get.as_bytes());
+        let Arrival::Bytes(_) = asks.receive(PATIENCE) else { panic!("an answer begins") };
+        Box::new(asks)
+    }),
+];
+
+#[test]
+fn sigterm_ends_the_server_within_five_seconds_whoever_could_be_waited_for() {
+    let mut late = Vec::new();
+    for (who, arrives) in THOSE_WHO_COULD_BE_WAITED_FOR {
+        let mut server = Launch::new().flag("--outbox-messages-max", "10").start();
+        let topic = property(&server);
+        let arrived = arrives(&server, &topic);
+        let asked = Instant::now();
+        server.terminate();
+        late.extend(Some((who, asked.elapsed())).filter(|(_, took)| *took > Duration::from_secs(5)));
+        drop(arrived);
+    }
+    assert!(late.is_empty(), "the end waited for {late:?}");
+}

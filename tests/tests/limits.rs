@@ -1,0 +1,260 @@
+//! The bounds of what a client may have, each from both sides: the last that passes, and the first that does not.
+//!
+//! The bounds of a server as a whole (connections, subscriptions, memory) are in `hostile_load.rs`.
+
+use serde_json::{Value, json};
+use thng_pubsub_protocol::mqtt::QoS;
+use thng_pubsub_tests::link::Raw;
+use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received};
+use thng_pubsub_tests::wait::until;
+use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
+use thng_pubsub_tests::{KEY, Launch, Response, Rest, Server};
+
+const VALUE_BYTES_MAX: usize = 128 * 1024;
+const CONNECT_BYTES_MAX: usize = 16 * 1024;
+
+/// Properties k0, k1, … with the value 0.
+fn entries(numbers: std::ops::Range<usize>) -> Value {
+    numbers.map(|n| json!({"key": format!("k{n}"), "value": 0})).collect()
+}
+
+/// A thng with as many properties as one can have, and the path of them all.
+#[track_caller]
+fn full_thng(rest: &mut Rest) -> String {
+    let all = format!("/thngs/{}/properties", rest.thng());
+    for numbers in [0..500, 500..1_000] {
+        rest.put(&all, entries(numbers)).assert_status(200);
+    }
+    all
+}
+
+#[track_caller]
+fn count(rest: &mut Rest, all: &str) -> Option<usize> {
+    rest.get(all).expect(200).as_array().map(Vec::len)
+}
+
+#[track_caller]
+fn assert_says(document: &Value, sentence: &str) {
+    let errors = document["errors"].as_array().expect("an error document");
+    let said = errors.iter().filter_map(Value::as_str).any(|error| error.contains(sentence));
+    assert!(said, "{document} says {sentence:?}");
+}
+
+/// A JSON string of so many bytes, its quotes included.
+fn text(bytes: usize) -> String {
+    format!("\"{}\"", "x".repeat(bytes - 2))
+}
+
+#[test]
+fn the_1001st_property_of_a_thng_is_refused_through_every_door_and_those_it_has_take_values() {
+    const SENTENCE: &str = "there would be 1001 properties; a resource can have 1000.";
+    let server = Server::start();
+    let mut rest = server.rest();
+    let all = full_thng(&mut rest);
+    let (known, new) = (format!("{all}/k0"), format!("{all}/new"));
+    let mixed = json!([{"key": "k1", "value": "mixed"}, {"key": "new", "value": 1}]);
+
+    assert_says(&rest.put(&new, r#"[{"value":1}]"#).expect(400), SENTENCE);
+    assert_says(&rest.put(&all, mixed.clone()).expect(400), SENTENCE);
+    let mut socket = WebSocket::open(&server, &new);
+    socket.send(r#"[{"value":1}]"#);
+    assert_says(&socket.json(), SENTENCE);
+    for (topic, payload) in [(&new, r#"[{"value":1}]"#), (&all, &mixed.to_string())] {
+        let mut client = Client::connect(&server);
+        client.publish_unacknowledged(topic, payload);
+        client.assert_closed();
+        let mut client = Client::connect_over_websocket(&server);
+        client.publish_unacknowledged(topic, payload);
+        client.assert_closed();
+    }
+    until("the log has the sentence that MQTT has no words for", || {
+        let log = server.log();
+        let line = log.lines().find(|line| line.contains("protocol=\"mqtt\"") && line.contains(SENTENCE));
+        line.map(drop)
+    });
+
+    let mut client = Client::connect(&server);
+    client.publish(&new, r#"[{"value":1}]"#);
+    for value in [1, 2] {
+        client.publish_acknowledged(&known, &format!(r#"[{{"value":{value}}}]"#));
+        assert_eq!(rest.get(&known).expect(200)[0]["value"], value);
+        rest.put(&all, entries(0..500)).assert_status(200);
+    }
+    assert_eq!(count(&mut rest, &all), Some(1_000), "nothing of what was refused is there");
+    assert_eq!(rest.get(&format!("{all}/k1")).expect(200)[0]["value"], 0, "also no part of it");
+}
+
+#[test]
+fn a_thng_that_lost_a_property_has_room_for_another() {
+    let mut rest = Server::shared().rest();
+    let all = full_thng(&mut rest);
+    for n in 0..3 {
+        rest.put(&format!("{all}/new{n}"), r#"[{"value":1}]"#).assert_status(400);
+        rest.delete(&format!("{all}/k{n}")).assert_status(200);
+        rest.put(&format!("{all}/new{n}"), r#"[{"value":1}]"#).assert_status(200);
+    }
+    rest.delete(&all).assert_status(200);
+    rest.put(&all, entries(0..500)).assert_status(200);
+    assert_eq!(count(&mut rest, &all), Some(500));
+}
+
+#[test]
+fn properties_that_are_made_at_the_same_time_are_counted_too() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let all = format!("/thngs/{}/properties", rest.thng());
+    let mut client = Client::connect(server);
+    let sent: Vec<_> =
+        (0..1_010).map(|n| client.publish_unacknowledged(&format!("{all}/k{n}"), "0")).collect();
+    for id in &sent[..1_000] {
+        assert_eq!(client.packet(), Received::PubAck(*id));
+    }
+    client.assert_closed();
+    assert_eq!(count(&mut rest, &all), Some(1_000));
+}
+
+#[test]
+fn a_value_of_128_kib_passes_every_reader_and_a_byte_more_is_refused_by_every_way_of_writing() {
+    // MQTT's packets hold less than such a value and its topic unless the operator allows more.
+    let server = Launch::new().flag("--message-bytes-max", "1048576").start();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let all = format!("/thngs/{thng}/properties");
+    let one = format!("{all}/k");
+    let (longest, too_long) = (text(VALUE_BYTES_MAX), text(VALUE_BYTES_MAX + 1));
+    let mut watcher = Client::connect(&server);
+    watcher.subscribed(&one, QoS::AtLeastOnce);
+    let mut socket = WebSocket::open(&server, &one);
+
+    rest.put(&one, format!(r#"[{{"value":{longest}}}]"#)).assert_status(200);
+    rest.put(&all, format!(r#"[{{"key":"k","value":{longest}}}]"#)).assert_status(200);
+    watcher.publish_acknowledged(&one, &format!(r#"[{{"value":{longest}}}]"#));
+    rest.post("/thngs", format!(r#"{{"name":"x","properties":{{"k":{longest}}}}}"#)).assert_status(201);
+    for _ in 0..3 {
+        assert_eq!(watcher.message().value().to_string(), longest);
+        assert_eq!(socket.json()[0]["value"].to_string(), longest);
+    }
+    assert_eq!(rest.get(&one).expect(200)[0]["value"].to_string(), longest);
+
+    let bare = rest.put(&one, &*too_long);
+    let entry = rest.put(&one, format!(r#"[{{"value":{too_long}}}]"#));
+    let keyed = rest.put(&all, format!(r#"[{{"key":"k","value":{too_long}}}]"#));
+    for refused in [bare, entry, keyed] {
+        assert_says(&refused.expect(400), "longer than 131072 bytes");
+    }
+    let created = rest.post("/thngs", format!(r#"{{"name":"x","properties":{{"k":{too_long}}}}}"#));
+    assert_says(&created.expect(400), "longer than 128 KiB");
+    socket.send(format!(r#"[{{"value":{too_long}}}]"#));
+    assert_says(&socket.json(), "longer than 131072 bytes");
+    watcher.publish_unacknowledged(&one, &format!(r#"[{{"value":{too_long}}}]"#));
+    watcher.assert_closed();
+    assert_eq!(rest.get(&one).expect(200).as_array().map(Vec::len), Some(3), "nothing of it was stored");
+}
+
+/// Creates a thng with these fields, and writes them into one that exists; both are answered alike.
+#[track_caller]
+fn created_and_updated(rest: &mut Rest, fields: &Value) -> [Response; 2] {
+    let mut document = fields.clone();
+    document["name"] = json!("a thng of the tests");
+    let thng = rest.thng();
+    [rest.post("/thngs", document), rest.put(&format!("/thngs/{thng}"), fields.clone())]
+}
+
+#[track_caller]
+fn assert_taken(rest: &mut Rest, what: &str, fields: &Value) {
+    let [created, updated] = created_and_updated(rest, fields);
+    assert_eq!((created.status, updated.status), (201, 200), "{what}: {}", created.text());
+}
+
+#[track_caller]
+fn assert_refused(rest: &mut Rest, what: &str, fields: &Value, sentence: &str) {
+    for answer in created_and_updated(rest, fields) {
+        assert_eq!(answer.status, 400, "{what}");
+        assert_says(&answer.json(), sentence);
+    }
+}
+
+/// So many ids, all different.
+fn ids(count: usize) -> Vec<String> {
+    let digits = b"abcdefghkmnpqrstwxyz";
+    let digit = |n: usize| char::from(digits[n % digits.len()]);
+    (0..count)
+        .map(|n| format!("Uabcdefghkmnpqrstwxya{}{}{}", digit(n / 400), digit(n / 20), digit(n)))
+        .collect()
+}
+
+#[test]
+fn a_thng_is_scoped_to_a_hundred_projects_and_a_hundred_users_at_the_most() {
+    const SENTENCE: &str = "scopes holds at most 100 projects and 100 users.";
+    let mut rest = Server::shared().rest();
+    let (most, too_many) = (ids(100), ids(101));
+    let scopes =
+        |projects: &[String], users: &[String]| json!({"scopes": {"projects": projects, "users": users}});
+    assert_taken(&mut rest, "the most of both", &scopes(&most, &most));
+    assert_taken(&mut rest, "all users", &json!({"scopes": {"projects": most, "users": ["all"]}}));
+    assert_refused(&mut rest, "a project more", &scopes(&too_many, &most), SENTENCE);
+    assert_refused(&mut rest, "a user more", &scopes(&most, &too_many), SENTENCE);
+}
+
+#[test]
+fn identifiers_are_at_most_a_hundred_of_1024_characters_with_keys_of_128() {
+    const SENTENCE: &str = "identifiers is an object of at most 100 strings";
+    let mut rest = Server::shared().rest();
+    let of = |key: &str, value: &str| json!({"identifiers": {(key): value}});
+    let several = |count: usize| {
+        let map: serde_json::Map<_, _> = (0..count).map(|n| (format!("gs1:{n}"), json!("x"))).collect();
+        json!({"identifiers": map})
+    };
+    // Characters, not bytes.
+    for letter in ["x", "é"] {
+        assert_taken(&mut rest, "the longest of both", &of(&letter.repeat(128), &letter.repeat(1_024)));
+        assert_refused(&mut rest, "a longer key", &of(&letter.repeat(129), "x"), SENTENCE);
+        assert_refused(&mut rest, "a longer value", &of("x", &letter.repeat(1_025)), SENTENCE);
+    }
+    assert_taken(&mut rest, "the most", &several(100));
+    assert_refused(&mut rest, "one more", &several(101), SENTENCE);
+}
+
+/// A CONNECT of so many bytes: its will fills it.
+#[track_caller]
+fn connect_of(bytes: usize, topic: &str) -> Hello {
+    let hello = |payload: usize| {
+        let will = LastWill { topic: topic.to_owned(), payload: text(payload), qos: QoS::AtMostOnce };
+        Hello { will: Some(will), ..Hello::with_key(KEY) }
+    };
+    let rest = hello(1_000).bytes().len() - 1_000;
+    let hello = hello(bytes - rest);
+    assert_eq!(hello.bytes().len(), bytes, "the length of the packet");
+    hello
+}
+
+#[test]
+fn a_connect_of_16_kib_is_taken_and_a_larger_one_is_refused_from_its_header() {
+    // Whoever is closed within the test is not closed because of the time.
+    let server = Launch::new().flag("--connect-timeout-s", "600").start();
+    let topic = format!("/thngs/{}/properties/k", server.rest().thng());
+    let longest = connect_of(CONNECT_BYTES_MAX, &topic);
+    Client::connect_as(&server, &longest).ping();
+    Client::accepted(MqttFrames::open(&server, "mqtt"), &longest).ping();
+
+    let header = &connect_of(CONNECT_BYTES_MAX + 1, &topic).bytes()[..3];
+    assert_eq!(Raw::connect(server.mqtt()).with(header).until_closed(), b"");
+    let mut client = Client::on(MqttFrames::open(&server, "mqtt"));
+    client.send_bytes(header);
+    client.assert_closed();
+}
+
+#[test]
+fn the_limit_of_connect_ends_with_connect_and_a_lower_limit_of_all_packets_holds_for_it_too() {
+    let topic_of = |server: &Server| format!("/thngs/{}/properties/k", server.rest().thng());
+    let server = Server::shared();
+    let topic = topic_of(server);
+    let mut client = Client::connect_as(server, &connect_of(CONNECT_BYTES_MAX, &topic));
+    client.publish_acknowledged(&topic, &text(100_000));
+
+    let narrow = Launch::new().flag("--message-bytes-max", "2000").flag("--connect-timeout-s", "600").start();
+    let topic = topic_of(&narrow);
+    Client::connect_as(&narrow, &connect_of(2_000, &topic)).ping();
+    let header = &connect_of(2_001, &topic).bytes()[..3];
+    assert_eq!(Raw::connect(narrow.mqtt()).with(header).until_closed(), b"");
+}

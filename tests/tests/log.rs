@@ -1,0 +1,228 @@
+//! The log: where it goes, that clients cannot fill it, and what never stands in it.
+
+use std::time::Instant;
+
+use thng_pubsub_protocol::mqtt::{ConnectCode, QoS};
+use thng_pubsub_tests::link::{Link, Raw};
+use thng_pubsub_tests::mqtt::{Client, Hello, LastWill};
+use thng_pubsub_tests::wait::until;
+use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
+use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
+
+#[test]
+fn the_log_goes_to_standard_error_and_its_filter_is_a_setting() {
+    let quiet = Launch::new().flag("--log", "error").start();
+    quiet.assert_serves();
+    assert_eq!(quiet.log(), "", "nothing went wrong");
+
+    let chatty = Launch::new().flag("--log", "debug").start();
+    chatty.assert_serves();
+    assert!(!chatty.log().is_empty(), "a start is worth a line");
+}
+
+#[test]
+fn a_refused_publish_is_in_the_log_and_in_the_metrics_with_its_reason() {
+    let server = Server::start();
+    let topic = format!("/thngs/{}/properties/k", server.rest().thng());
+    let mut client = Client::connect(&server);
+    client.publish(&topic, "[{");
+    client.publish("/thngs/Uabcdefghkmnpqrstwxy0123/properties/k", r#"[{"value":1}]"#);
+    client.ping();
+    let mut anybody = Rest::new(server.http(), None);
+    for reason in ["invalid", "not_found"] {
+        until(format!("a metric and the log show a refusal because of {reason}"), || {
+            let metrics = anybody.send("GET", "/metrics", &[], None);
+            let labelled = format!("reason=\"{reason}\"");
+            let counted =
+                |line: &str| line.contains("refused") && line.contains(&labelled) && line.ends_with(" 1");
+            let logged = |line: &str| line.contains("refused") && line.contains(reason);
+            (metrics.text().lines().any(counted) && server.log().lines().any(logged)).then_some(())
+        });
+    }
+}
+
+/// Has the server refuse something 5,000 times, and holds its log to a few lines a second, whose `left_out` makes up for
+/// the rest, and its metric to all of them.
+#[track_caller]
+fn assert_counted_and_seldom_logged(line: &str, metric: &str, mut five_hundred_times: impl FnMut(&Server)) {
+    const REFUSALS: u64 = 5_000;
+    let server = Server::start();
+    let lines = |log: &str| log.lines().filter(|it| it.contains(line)).count() as u64;
+    let left_out = |log: &str| -> u64 {
+        let numbers = log.lines().filter_map(|line| line.split_once("left_out=")?.1.split(' ').next());
+        numbers.filter_map(|number| number.parse::<u64>().ok()).sum()
+    };
+    let started = Instant::now();
+    (0..REFUSALS / 500).for_each(|_| five_hundred_times(&server));
+    until(format!("{metric} counts all of them"), || (server.metric(metric) == REFUSALS).then_some(()));
+
+    let log = until("the log has a line for each of them, or tells how many it left out", || {
+        five_hundred_times(&server);
+        let log = server.log();
+        (left_out(&log) + lines(&log) >= REFUSALS).then_some(log)
+    });
+    // At most 20 lines in each second that has begun.
+    let lines_max = 20 * (started.elapsed().as_secs() + 2);
+    let written = lines(&log);
+    assert!(written <= lines_max, "{written} lines {line:?} for {REFUSALS} refusals");
+}
+
+#[test]
+fn thousands_of_refused_publishes_are_all_counted_and_a_few_of_them_logged() {
+    let mut client = None;
+    assert_counted_and_seldom_logged(
+        "a publish was refused",
+        r#"publishes_refused_total{protocol="mqtt",reason="invalid"}"#,
+        |server| {
+            let (client, topic) = client.get_or_insert_with(|| {
+                (Client::connect(server), format!("/thngs/{}/properties/k", server.rest().thng()))
+            });
+            (0..500).for_each(|_| client.publish(topic, "[{"));
+            client.ping();
+        },
+    );
+}
+
+#[test]
+fn thousands_of_refused_subscriptions_are_all_counted_and_a_few_of_them_logged() {
+    let mut client = None;
+    assert_counted_and_seldom_logged(
+        "a subscription was refused",
+        r#"subscriptions_refused_total{protocol="mqtt",reason="not_found"}"#,
+        |server| {
+            let client = client.get_or_insert_with(|| Client::connect(server));
+            client.subscribe_all(&[("/thngs/Uabcdefghkmnpqrstwxy0123", QoS::AtMostOnce); 500]);
+        },
+    );
+}
+
+#[test]
+fn thousands_of_refused_upgrades_are_all_counted_and_a_few_of_them_logged() {
+    assert_counted_and_seldom_logged(
+        "an upgrade was refused",
+        r#"subscriptions_refused_total{protocol="websocket",reason="not_found"}"#,
+        |server| {
+            for _ in 0..500 {
+                let headers = [("Authorization", server.key())];
+                let refused = WebSocket::request(server, "/thngs/Uabcdefghkmnpqrstwxy0123", &headers);
+                assert_eq!(refused.err(), Some(403));
+            }
+        },
+    );
+}
+
+#[test]
+fn thousands_of_refused_connects_are_all_counted_and_a_few_of_them_logged() {
+    let unknown = Hello::with_key(&KEY.to_lowercase()).bytes();
+    assert_counted_and_seldom_logged(
+        "connection ended",
+        r#"connections_refused_total{protocol="mqtt",reason="unknown_key"}"#,
+        |server| {
+            for _ in 0..500 {
+                Raw::connect(server.mqtt()).with(&unknown).until_closed();
+            }
+        },
+    );
+}
+
+/// What no log may show, wherever it was written: a part of every payload below.
+const MARKER: &str = "NobodyMayReadThisInALog";
+
+/// Payloads that are stored and payloads that are refused, for different reasons, each with the marker in it.
+fn payloads() -> [String; 5] {
+    [
+        format!(r#"[{{"value":"{MARKER}"}}]"#),
+        format!("\"{MARKER}\""),
+        format!(r#"[{{"value":"{MARKER}"#),
+        format!(r#"[{{"value":1,"timestamp":"{MARKER}"}}]"#),
+        format!(r#"{{"{MARKER}":1}}"#),
+    ]
+}
+
+/// Writes, watches and is refused over REST, with the key wherever it may stand.
+fn drive_rest(server: &Server, topic: &str) {
+    let thng = topic.split("/properties").next().expect("a path");
+    let mut rest = server.rest();
+    let mut in_query = Rest::new(server.http(), None);
+    let made =
+        format!(r#"{{"name":"{MARKER}","properties":{{"k":"{MARKER}"}},"customFields":{{"c":"{MARKER}"}}}}"#);
+    rest.post("/thngs", &*made).assert_status(201);
+    rest.put(thng, &*made).assert_status(200);
+    rest.post("/thngs", &made[1..]).assert_status(400);
+    for payload in payloads() {
+        rest.put(topic, &*payload);
+        in_query.put(&format!("{topic}?access_token={KEY}"), payload);
+    }
+    for path in ["/thngs", thng, topic, "/access"] {
+        rest.get(path).assert_status(200);
+        in_query.get(&format!("{path}?access_token={KEY}")).assert_status(200);
+    }
+    let wrong = KEY.to_lowercase();
+    in_query.get(&format!("/access?access_token={wrong}")).assert_status(403);
+    Rest::new(server.http(), Some(&wrong)).get("/access").assert_status(403);
+}
+
+/// As [`drive_rest`], on a native WebSocket.
+fn drive_websocket(server: &Server, topic: &str) {
+    let by_query = format!("{topic}?pubStates=1&access_token={KEY}");
+    let mut sockets = [
+        WebSocket::open(server, topic),
+        WebSocket::request(server, &by_query, &[]).expect("a key in the query"),
+    ];
+    for payload in payloads() {
+        for socket in &mut sockets {
+            socket.send(payload.clone());
+            let _ = socket.json();
+        }
+    }
+    let wrong = KEY.to_lowercase();
+    for path in [format!("{topic}?access_token={wrong}"), format!("/nothing?access_token={KEY}")] {
+        assert!(WebSocket::request(server, &path, &[]).is_err());
+    }
+}
+
+/// As [`drive_rest`], over MQTT, in whatever it travels.
+fn drive_mqtt<L: Link>(connect: impl Fn() -> L, topic: &str) {
+    let will = LastWill { topic: topic.to_owned(), payload: payloads()[0].clone(), qos: QoS::AtMostOnce };
+    let hello = Hello { will: Some(will), ..Hello::with_key(KEY) };
+    let states = format!("{topic}?pubStates=1&access_token={KEY}");
+    let mut watcher = Client::accepted(connect(), &Hello::anonymous());
+    watcher.subscribed(&states, QoS::AtLeastOnce);
+    watcher.subscribe(&format!("/nothing?access_token={KEY}"), QoS::AtMostOnce);
+    for payload in payloads() {
+        let mut client = Client::accepted(connect(), &hello);
+        client.publish(topic, &payload);
+        client.publish(&format!("{topic}?access_token={KEY}"), &payload);
+        client.publish_unacknowledged(topic, &payload);
+        // Its PUBACK, or its end.
+        assert!(client.next_within(PATIENCE).is_some());
+        client.cut();
+    }
+    let _ = watcher.message();
+    watcher.cut();
+    let (_, code) = Client::greeted(connect(), &Hello::with_key(&KEY.to_lowercase()));
+    assert_ne!(code, ConnectCode::Accepted);
+}
+
+#[test]
+fn no_log_line_shows_a_key_or_a_payload_at_any_level_whatever_door_it_came_by() {
+    let mut server = Launch::new().flag("--log", "trace").start();
+    let topic = format!("/thngs/{}/properties/k", server.rest().thng());
+    drive_rest(&server, &topic);
+    drive_websocket(&server, &topic);
+    drive_mqtt(|| Raw::connect(server.mqtt()), &topic);
+    drive_mqtt(|| MqttFrames::open(&server, "mqtt"), &topic);
+
+    server.terminate();
+    let log = until("the last line was read", || Some(server.log()).filter(|log| log.contains(": stopped")));
+    assert!(log.contains(" TRACE ") && log.contains(" DEBUG "), "the log says what it can");
+    for secret in [KEY, &KEY.to_lowercase(), MARKER] {
+        // Part of it is as bad, and so are the bytes of it, as `Debug` shows them.
+        let (beginning, end) = (&secret[..12], &secret[secret.len() - 12..]);
+        let bytes = format!("{:?}", &secret.as_bytes()[..12]);
+        for shown in [beginning, end, bytes.trim_matches(['[', ']'])] {
+            let line = log.lines().find(|line| line.contains(shown));
+            assert_eq!(line, None, "a secret stands in the log");
+        }
+    }
+}
