@@ -33,10 +33,20 @@ pub(crate) fn build(root: &Path) -> anyhow::Result<PathBuf> {
 fn compile(root: &Path, log: &mut Log) -> anyhow::Result<PathBuf> {
     let mut cargo = setup::cargo(root);
     cargo.args(["build", "--locked", "--package", "thng-pubsub-wasm", "--profile", "wasm"]);
-    // wasm-bindgen reads from a section that stripping takes away which features it may use; it strips itself.
-    cargo.args(["--target", setup::WASM_TARGET, "--config", "profile.wasm.strip=\"none\""]);
+    cargo.args(["--target", setup::WASM_TARGET]);
+    if let Some(home) = cargo_home() {
+        // Panic messages name source files. Without the folder of whoever built it, every machine builds the same.
+        let remap = format!("--remap-path-prefix={}=cargo", home.display());
+        cargo.arg("--config").arg(format!("target.{}.rustflags=[{remap:?}]", setup::WASM_TARGET));
+    }
     stream(&mut cargo, log)?;
     Ok(setup::target_dir(root).join(setup::WASM_TARGET).join("wasm/thng_pubsub_wasm.wasm"))
+}
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> Option<PathBuf> {
+    let set = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    set.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
 }
 
 /// Runs wasm-bindgen: `core.js`, a script whose only variable is `core`, and `core_bg.wasm`.
