@@ -85,6 +85,34 @@ fn the_1001st_property_of_a_thng_is_refused_through_every_door_and_those_it_has_
 }
 
 #[test]
+fn the_latest_values_of_a_thng_are_a_mebibyte_together_however_long_its_history() {
+    const MEBIBYTE: usize = 1024 * 1024;
+    let mut rest = Server::shared().rest();
+    let all = format!("/thngs/{}/properties", rest.thng());
+    let put = |rest: &mut Rest, key: &str, bytes: usize| {
+        rest.put(&format!("{all}/{key}"), format!(r#"[{{"value":{}}}]"#, text(bytes)))
+    };
+    // The history of one property may be of any size: only the latest value counts.
+    for _ in 0..12 {
+        put(&mut rest, "k0", MEBIBYTE / 8).assert_status(200);
+    }
+    for n in 1..8 {
+        put(&mut rest, &format!("k{n}"), MEBIBYTE / 8).assert_status(200);
+    }
+    let sentence =
+        "With these the latest values would be 1048579 bytes together; a resource can have 1048576.";
+    assert_says(&put(&mut rest, "more", 3).expect(400), sentence);
+    // A shorter value makes room, and a value of the past takes none.
+    put(&mut rest, "k7", MEBIBYTE / 8 - 3).assert_status(200);
+    put(&mut rest, "more", 3).assert_status(200);
+    let past = format!(r#"[{{"value":{},"timestamp":1}}]"#, text(1_000));
+    rest.put(&format!("{all}/more"), past).assert_status(200);
+    put(&mut rest, "more", 4).assert_status(400);
+    rest.delete(&format!("{all}/k0")).assert_status(200);
+    put(&mut rest, "more", 4).assert_status(200);
+}
+
+#[test]
 fn a_thng_that_lost_a_property_has_room_for_another() {
     let mut rest = Server::shared().rest();
     let all = full_thng(&mut rest);
