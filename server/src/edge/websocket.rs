@@ -267,7 +267,7 @@ impl Socket {
 /// One line about a refusal, unless there were many of late: a client can cause them at will.
 fn log_refusal(context: &Context, refusal: &Refusal, what: &'static str) {
     if let Some(left_out) = context.refusal_log.admit() {
-        tracing::info!(protocol = PROTOCOL, reason = refusal.reason(), left_out, "{what}");
+        tracing::info!(protocol = PROTOCOL, reason = refusal.reason(), left_out, "{what}: {refusal}");
     }
 }
 

@@ -3,7 +3,7 @@
 //! Packets come in through [`Session::handle`], bytes go out into a buffer; the connection decides when to read and
 //! when to write. Rights are the gateway's to decide, and order and durability of publishes [`incoming`](super::incoming)'s.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
 use thng_pubsub_protocol::{
@@ -241,7 +241,7 @@ impl Session {
         if let Err(refusal) = answer {
             let reason = refusal.reason();
             self.context.metrics.publishes_refused.with_label_values(&[self.protocol, reason]).inc();
-            self.log_refusal(reason, "a publish was refused");
+            self.log_refusal("a publish was refused", reason, &refusal);
             if owed != Owed::Nothing && !self.is_forgettable(&refusal) {
                 return Err(End::RefusedPublish(refusal));
             }
@@ -258,9 +258,9 @@ impl Session {
     }
 
     /// One line about a refusal, unless there were many of late: a client can cause them at will.
-    fn log_refusal(&self, reason: &'static str, what: &'static str) {
+    fn log_refusal(&self, what: &'static str, reason: &'static str, why: &dyn fmt::Display) {
         if let Some(left_out) = self.context.refusal_log.admit() {
-            tracing::info!(protocol = self.protocol, reason, left_out, "{what}");
+            tracing::info!(protocol = self.protocol, reason, left_out, "{what}: {why}");
         }
     }
 
@@ -295,13 +295,17 @@ impl Session {
     async fn watch(&mut self, filter: &str, qos: QoS) -> Result<(), &'static str> {
         let known = self.slots.get(filter).copied();
         if known.is_none() && self.subscriptions.len() >= self.context.limits.subscriptions_max {
-            self.log_refusal("too_many_subscriptions", "a subscription was refused");
+            self.log_refusal(
+                "a subscription was refused",
+                "too_many_subscriptions",
+                &"--subscriptions-max is reached",
+            );
             return Err("too_many_subscriptions");
         }
         // A repeated filter keeps its slot: the new route is in place before the old one goes, nothing falls between.
         let slot = known.unwrap_or(self.next_slot);
         let mut subscription = self.route(filter, qos, slot).await.map_err(|refusal| {
-            self.log_refusal(refusal.reason(), "a subscription was refused");
+            self.log_refusal("a subscription was refused", refusal.reason(), &refusal);
             refusal.reason()
         })?;
         if known.is_none() {
@@ -356,7 +360,7 @@ impl Session {
                 Ok(Some(body)) => self.deliveries.state(Delivery { slot, seq: 0, body }),
                 Ok(None) => {}
                 Err(refusal) => {
-                    self.log_refusal(refusal.reason(), "an initial state was refused");
+                    self.log_refusal("an initial state was refused", refusal.reason(), &refusal);
                 }
             }
         }
