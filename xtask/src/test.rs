@@ -220,10 +220,18 @@ impl Suites {
         node.env("THNG_PUBSUB_TEST_MQTT", &running.mqtt);
         node.env("THNG_PUBSUB_TEST_KEY", &running.operator_key);
         node.args(["--test", "--test-reporter=spec"]).arg(format!("--test-timeout={NODE_TEST_LIMIT_MS}"));
+        // A browser that died may leave a handle behind that keeps its test's process for ever.
+        node.args(node_takes("--test-force-exit").then_some("--test-force-exit"));
         node.args(self.filters.iter().map(|filter| format!("--test-name-pattern={filter}")));
         stream(node.args(files), log)?;
         running.stop().context("after the suite")
     }
+}
+
+/// Whether this version of Node.js knows an option.
+fn node_takes(option: &str) -> bool {
+    let asked = Command::new("node").args([option, "--version"]).output();
+    asked.is_ok_and(|answer| answer.status.success())
 }
 
 /// Whether nobody is watching: then all failures are wanted, not the first.
