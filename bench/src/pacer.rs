@@ -13,24 +13,34 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
-/// A timer that fires again and again.
+/// A timer that fires once, each time it is set.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     timer: OwnedFd,
 }
 
 impl Pacer {
-    /// A timer that fires every `interval` from now on.
+    /// A timer that is not set.
     ///
     /// # Errors
     /// The kernel gives no timer.
-    pub(crate) fn every(interval: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags).context("cannot create a timer")?;
-        let interval = Timespec::try_from(interval).context("an interval in nanoseconds")?;
-        let setting = Itimerspec { it_interval: interval, it_value: interval };
-        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &setting).context("cannot start a timer")?;
         Ok(Self { timer })
+    }
+
+    /// Has the timer fire after this time, and not when it was set to before.
+    ///
+    /// # Errors
+    /// The time is longer than a timer can wait.
+    pub(crate) fn set(&self, after: Duration) -> anyhow::Result<()> {
+        // Zero would unset it.
+        let after =
+            Timespec::try_from(after.max(Duration::from_nanos(1))).context("a time in nanoseconds")?;
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: after };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once).context("cannot set a timer")?;
+        Ok(())
     }
 
     /// Has the timer wake whoever waits for this registry. It is edge-triggered: each firing wakes once, whether it

@@ -79,6 +79,7 @@ mod tests {
     #[test]
     fn loss_is_shouted() {
         let figures = flow::Figures {
+            window: 100,
             deliveries_per_s: 1500.0,
             publishes_per_s: 15.0,
             acknowledged_per_s: Some(15.0),

@@ -71,7 +71,7 @@ Examples:
 
 const BENCH: &str = "\
 Measure the release build of the server and Debian's mosquitto, one scenario after the other, each on a fresh
-process, alternating. Prints a table. Loopback only; takes about five minutes.
+process, alternating. Prints a table. Loopback only; takes about six minutes.
 
 Usage: cargo xtask bench [SCENARIO...] [--rounds N] [--seconds N] [--write] [--only BROKER]
 

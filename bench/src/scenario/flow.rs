@@ -18,8 +18,8 @@ use crate::target::Target;
 /// Messages on their way, in a fan-out, per receiver.
 const WINDOW_FANOUT: usize = 100;
 
-/// Messages on their way, in a fan-in. Mosquitto's default keeps 1,000 for a receiver that is behind.
-const WINDOW_FANIN: usize = 800;
+/// Messages on their way, in a fan-in, of all publishers together: 40 of each of 50.
+const WINDOW_FANIN: usize = 2000;
 
 /// Publishes of one connection that are not acknowledged, at QoS 1. Below what brokers bound it to.
 const IN_FLIGHT_MAX: usize = 1000;
@@ -46,6 +46,8 @@ pub struct Shape {
 /// What was measured.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {
+    /// Messages that were on their way to the slowest receiver, at the most.
+    pub window: usize,
     /// Messages that arrived at a receiver, per second.
     pub deliveries_per_s: f64,
     /// Messages that were sent, per second.
@@ -286,6 +288,7 @@ impl Flow {
         let missing = self.received.iter().map(|count| self.sent.saturating_sub(*count)).sum();
         let surplus = self.received.iter().map(|count| count.saturating_sub(self.sent)).sum();
         Figures {
+            window: self.window,
             deliveries_per_s: deliveries / seconds,
             publishes_per_s: (to.sent - from.sent) as f64 / seconds,
             acknowledged_per_s: (self.qos == QoS::AtLeastOnce)

@@ -75,16 +75,16 @@ pub(super) fn measure(
     clients.open(pairs, target, QoS::AtLeastOnce, |_| &[])?;
     let messages: anyhow::Result<Vec<Message>> =
         topics.iter().map(|[topic]| Message::new(topic, settings.payload_bytes, QoS::AtLeastOnce)).collect();
-    let pacer = Pacer::every(Duration::from_secs(1) / per_s)?;
+    let pacer = Pacer::new()?;
     clients.pace(&pacer)?;
 
     let total = |time: Duration| (time.as_secs_f64() * f64::from(per_s)).round() as u64;
     let (first, end) = (total(settings.warm_up), total(settings.warm_up + settings.measure));
     let schedule = Schedule { start: Instant::now(), per_s };
     let mut run = Run::new(schedule, messages?, end);
-    run.until(first, &mut clients)?;
+    run.until(first, &pacer, &mut clients)?;
     let cpu_before = target.pid.map(process::cpu_time).transpose()?;
-    run.until(end, &mut clients)?;
+    run.until(end, &pacer, &mut clients)?;
     let cpu_after = target.pid.map(process::cpu_time).transpose()?;
     run.drain(&mut clients)?;
     let cpu = cpu_after.zip(cpu_before).map(|(to, from)| (to - from).as_secs_f64() * 1e6);
@@ -114,15 +114,15 @@ impl Run {
     }
 
     /// Sends what is due, up to message `end`, and takes what arrives.
-    fn until(&mut self, end: u64, clients: &mut Clients) -> anyhow::Result<()> {
+    fn until(&mut self, end: u64, pacer: &Pacer, clients: &mut Clients) -> anyhow::Result<()> {
         while self.sent < end {
             let due = self.schedule.count(Instant::now()).min(end);
             while self.sent < due {
                 self.send(clients)?;
             }
             if self.sent < end {
-                let wait = self.schedule.due(self.sent).saturating_duration_since(Instant::now());
-                self.turn(wait.max(Duration::from_millis(1)), clients)?;
+                pacer.set(self.schedule.due(self.sent).saturating_duration_since(Instant::now()))?;
+                self.turn(Duration::from_millis(100), clients)?;
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! From results to a Markdown table, and into the page that keeps it.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 
@@ -66,7 +67,12 @@ fn lines(row: &Row) -> Vec<(String, Vec<String>)> {
             (format!("{} messages/s over 100 pairs, QoS 1: p50 / p99 / max", count(row)), each(latency)),
             (format!("CPU of one message at {} messages/s", count(row)), each(message_cpu)),
         ],
-        _ => vec![(format!("{}: deliveries per second (CPU of one)", flow_title(&row.scenario)), each(flow))],
+        _ => {
+            let window =
+                row.cells.first().map_or_else(|| "?".to_owned(), |cell| number(cell, "window", thousands));
+            let title = flow_title(&row.scenario);
+            vec![(format!("{title}, {window} on their way: deliveries per second (CPU of one)"), each(flow))]
+        }
     }
 }
 
@@ -177,12 +183,15 @@ fn printed(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// Puts the text between the markers of a page.
+/// Puts the text between the markers of a page, which is made if there is none.
 ///
 /// # Errors
-/// The page is not there, or has no markers.
+/// The page cannot be read or written, or has no markers.
 pub(super) fn write(file: &Path, text: &str) -> anyhow::Result<()> {
-    let page = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let page = match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => format!("# Performance\n\n{BEGIN}\n{END}\n"),
+        read => read.with_context(|| format!("cannot read {}", file.display()))?,
+    };
     let page = replaced(&page, text).with_context(|| format!("in {}", file.display()))?;
     std::fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))
 }
@@ -209,11 +218,11 @@ mod tests {
     #[test]
     fn a_flow_is_one_line_with_its_loss() {
         let result = json!({
-            "kind": "flow", "deliveries_per_s": 1_234_567.0, "cpu_us_per_delivery": 0.456, "lost": 5, "expected": 1000,
+            "kind": "flow", "window": 100, "deliveries_per_s": 1_234_567.0, "cpu_us_per_delivery": 0.456, "lost": 5, "expected": 1000,
         });
         let row = Row { scenario: "fanout-1000-qos1".to_owned(), cells: vec![result] };
         let line = lines(&row).remove(0);
-        assert_eq!(line.0, "1 to 1,000, QoS 1: deliveries per second (CPU of one)");
+        assert_eq!(line.0, "1 to 1,000, QoS 1, 100 on their way: deliveries per second (CPU of one)");
         assert_eq!(line.1, ["1,235,000 (0.46 us), **lost 0.50 %**"]);
     }
 
@@ -236,6 +245,16 @@ mod tests {
         let new = replaced(&page, "new\n").unwrap();
         assert_eq!(new, format!("# Performance\n\n{BEGIN}\n\nnew\n\n{END}\n\nWords.\n"));
         assert_eq!(replaced(&new, "new").unwrap(), new);
+    }
+
+    #[test]
+    fn a_page_that_is_not_there_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("performance.md");
+        write(&file, "first").unwrap();
+        write(&file, "second").unwrap();
+        let page = std::fs::read_to_string(file).unwrap();
+        assert_eq!(page, format!("# Performance\n\n{BEGIN}\n\nsecond\n\n{END}\n"));
     }
 
     #[test]
