@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::tally::Tally;
+use crate::tally::{Runner, Tally};
 
 /// How many of a step's last lines are kept for the summary. Enough for one failing test with its backtrace.
 const TAIL_LINES: usize = 80;
@@ -49,12 +49,14 @@ pub(crate) fn human(time: Duration) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     tail: VecDeque<String>,
-    pub(crate) tally: Tally,
+    tally: Tally,
 }
 
 impl Log {
-    fn push(&mut self, line: &str) {
-        self.tally.read(line);
+    fn push(&mut self, runner: Option<Runner>, line: &str) {
+        if let Some(runner) = runner {
+            self.tally.read(runner, line);
+        }
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();
         }
@@ -67,14 +69,14 @@ impl Log {
 /// # Errors
 /// The command cannot be started, ends with another status than 0, or takes longer than 45 minutes.
 pub(crate) fn stream(command: &mut Command, log: &mut Log) -> anyhow::Result<()> {
-    let name = describe(command);
+    let (name, runner) = (describe(command), Runner::of(command));
     if std::io::stderr().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always").env("FORCE_COLOR", "1");
     }
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.with_context(|| format!("cannot start `{name}`"))?;
     let lines = read_lines(&mut child);
-    let status = pass_on(&mut child, &lines, &name, log)?;
+    let status = pass_on(&mut child, &lines, &name, |line| log.push(runner, line))?;
     if !status.success() {
         bail!("`{name}` failed ({status})");
     }
@@ -115,12 +117,12 @@ fn read_lines(child: &mut Child) -> mpsc::Receiver<String> {
     lines
 }
 
-/// Prints lines until the child has ended and its output with it.
+/// Prints lines, and hands each to `keep`, until the child has ended and its output with it.
 fn pass_on(
     child: &mut Child,
     lines: &mpsc::Receiver<String>,
     name: &str,
-    log: &mut Log,
+    mut keep: impl FnMut(&str),
 ) -> anyhow::Result<ExitStatus> {
     let started = Instant::now();
     let mut spoke = started;
@@ -130,7 +132,7 @@ fn pass_on(
             Ok(line) => {
                 spoke = Instant::now();
                 print(&line);
-                log.push(&line);
+                keep(&line);
                 continue;
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(child.wait()?),
@@ -287,7 +289,7 @@ mod tests {
     #[test]
     fn only_the_last_lines_are_kept() {
         let mut log = Log::default();
-        (0..1000).for_each(|n| log.push(&n.to_string()));
+        (0..1000).for_each(|n| log.push(None, &n.to_string()));
         assert_eq!(log.tail.len(), TAIL_LINES);
         assert_eq!(log.tail.back().map(String::as_str), Some("999"));
     }
