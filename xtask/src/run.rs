@@ -82,7 +82,7 @@ fn without(flags: &[String], name: &str) -> Vec<String> {
 }
 
 /// What was chosen for a setting: by its flag, or by the variable of the same name, `THNG_PUBSUB_HTTP` for `--http`.
-fn setting(flags: &[String], name: &str) -> Option<String> {
+pub(crate) fn setting(flags: &[String], name: &str) -> Option<String> {
     let variable = name.trim_start_matches('-').to_ascii_uppercase().replace('-', "_");
     let in_environment = || std::env::var_os(format!("THNG_PUBSUB_{variable}"))?.into_string().ok();
     flag(flags, name).map(str::to_owned).or_else(in_environment)

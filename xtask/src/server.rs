@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 
+use crate::run;
 use crate::setup;
 use crate::step::{Log, stream};
 
@@ -78,7 +79,7 @@ impl Running {
         // A process group of its own: Ctrl-C in the terminal reaches only us, and we send one SIGTERM.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
-        match wait_until_ready(&mut child).and_then(|ready| Ok((ready, read_key(data)?))) {
+        match wait_until_ready(&mut child).and_then(|ready| Ok((ready, read_key(data, flags)?))) {
             Ok((ready, operator_key)) => Ok(Self { child, http: ready.http, mqtt: ready.mqtt, operator_key }),
             Err(error) => {
                 let _ = child.kill();
@@ -197,9 +198,19 @@ fn parse_ready(line: &str) -> anyhow::Result<Ready> {
     Ok(Ready { http: address("http"), mqtt: address("mqtt") })
 }
 
-fn read_key(data: &Path) -> anyhow::Result<String> {
+/// The key that the server made and wrote down, or, where it was given one, that one.
+fn read_key(data: &Path, flags: &[String]) -> anyhow::Result<String> {
     let file = data.join("operator.key");
-    let key = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let key = match std::fs::read_to_string(&file) {
+        Ok(key) => key,
+        Err(error) => run::setting(flags, "--operator-key").with_context(|| {
+            format!(
+                "cannot read {} ({error}): the folder was first used with a key of its own; give it again with \
+                 `-- --operator-key KEY`",
+                file.display()
+            )
+        })?,
+    };
     Ok(key.trim().to_owned())
 }
 
@@ -252,6 +263,16 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let error = Running::start(Path::new("true"), data.path(), &[]).unwrap_err().to_string();
         assert!(error.contains("ended before it was ready"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_was_given_counts_where_none_was_written_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = ["--operator-key", "given"].map(str::to_owned);
+        assert_eq!(read_key(folder.path(), &given).unwrap(), "given");
+        assert!(read_key(folder.path(), &[]).unwrap_err().to_string().contains("--operator-key KEY"));
+        std::fs::write(folder.path().join("operator.key"), "written\n").unwrap();
+        assert_eq!(read_key(folder.path(), &given).unwrap(), "written");
     }
 
     #[test]
