@@ -2,6 +2,7 @@
 //! on exactly the topic string that each was opened with.
 
 use thng_pubsub_tests::doors::{DOORS, Door, Note, Reader, Writer};
+use thng_pubsub_tests::websocket::WebSocket;
 use thng_pubsub_tests::{Response, Server};
 
 /// The topics on which a property can be written: the payload for a value.
@@ -124,4 +125,36 @@ fn every_door_refuses_the_same_writes_and_stores_nothing_of_them() {
         }
     }
     assert_eq!(rest.get(&format!("/thngs/{thng}/properties")).expect(200), serde_json::json!([]));
+}
+
+/// The topic of a thng's own fields: written through every door, seen through the three that watch, as REST shows it.
+#[test]
+fn a_thngs_own_fields_reach_every_watcher_of_its_topic_whichever_door_they_were_written_through() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = format!("/thngs/{}", rest.thng());
+    for written_through in DOORS {
+        let watching = DOORS.into_iter().filter(|door| *door != Door::Rest);
+        let readers: Vec<_> = watching.map(|through| Reader::open(through, server, &topic)).collect();
+        let name = format!("named through {written_through:?}");
+        let payload = format!(r#"{{"name":"{name}","properties":{{"ignored":1}}}}"#);
+        if written_through == Door::WebSocket {
+            let mut socket = WebSocket::open(server, &topic);
+            socket.send(payload);
+            assert_eq!(socket.json()["name"], name.as_str(), "a socket sees its own write");
+        } else {
+            Writer::open(written_through, server, &topic).write(&payload);
+        }
+        let mut shown = rest.get(&topic).expect(200);
+        let properties = shown.as_object_mut().expect("a document").remove("properties");
+        assert_eq!(
+            properties,
+            Some(serde_json::json!({})),
+            "a thng's properties are not written by its topic"
+        );
+        assert_eq!(shown["name"], name.as_str());
+        for mut reader in readers {
+            assert_eq!(reader.read().json, shown, "written through {written_through:?}");
+        }
+    }
 }
