@@ -16,7 +16,7 @@ mod rest;
 mod upgrade;
 mod websocket;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     config::RefusedPublish,
@@ -34,6 +34,21 @@ pub(crate) struct Context {
     pub(crate) mqtt_sessions: mqtt::Sessions,
     /// For lines about what clients were refused.
     pub(crate) refusal_log: Sparing,
+}
+
+impl Context {
+    /// One line about what a client was refused, unless there were many of late: clients can cause them at will.
+    fn log_refusal(
+        &self,
+        protocol: &'static str,
+        what: &'static str,
+        reason: &'static str,
+        why: &dyn fmt::Display,
+    ) {
+        if let Some(left_out) = self.refusal_log.admit() {
+            tracing::info!(protocol, reason, left_out, "{what}: {why}");
+        }
+    }
 }
 
 /// The bounds of a connection, from the settings of the same names.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::HeaderMap,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -76,7 +75,7 @@ pub(super) async fn not_found() -> Response {
 }
 
 /// The answer where the path exists with other methods; axum adds them as `Allow`.
-pub(super) async fn method_not_allowed(_headers: HeaderMap) -> Response {
+pub(super) async fn method_not_allowed() -> Response {
     refuse(
         ErrorCode::METHOD,
         "This resource does not have this method; the Allow header lists those that it has.",

@@ -43,7 +43,7 @@ pub(super) async fn open(context: Arc<Context>, request: Request) -> Response {
         Ok(upgrade) => upgrade,
         Err(response) => return response,
     };
-    let socket = match Socket::open(context, key.as_deref(), &path, admitted.clone()).await {
+    let socket = match Socket::open(context, key.as_deref(), &path, admitted).await {
         Ok(socket) => socket,
         Err(refusal) => return refuse(&refusal),
     };
@@ -245,11 +245,7 @@ impl Socket {
             Ok(Some(body)) => self.send_document(stream, body).await,
             Ok(None) => Ok(()),
             Err(refusal) => {
-                tracing::info!(
-                    protocol = PROTOCOL,
-                    reason = refusal.reason(),
-                    "an initial state was refused"
-                );
+                log_refusal(&self.context, &refusal, "an initial state was refused");
                 Ok(())
             }
         }
@@ -264,11 +260,8 @@ impl Socket {
     }
 }
 
-/// One line about a refusal, unless there were many of late: a client can cause them at will.
 fn log_refusal(context: &Context, refusal: &Refusal, what: &'static str) {
-    if let Some(left_out) = context.refusal_log.admit() {
-        tracing::info!(protocol = PROTOCOL, reason = refusal.reason(), left_out, "{what}: {refusal}");
-    }
+    context.log_refusal(PROTOCOL, what, refusal.reason(), refusal);
 }
 
 fn stopping() -> End {

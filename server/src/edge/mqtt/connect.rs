@@ -41,7 +41,7 @@ pub(super) async fn examine(
     match examine_will(context, principal.as_ref(), will).await {
         Ok(will) => Ok((principal, Some(will))),
         Err(refusal) => {
-            tracing::info!(protocol, reason = refusal.reason(), %refusal, "a will was refused");
+            context.log_refusal(protocol, "a will was refused", refusal.reason(), &refusal);
             Err((ConnectCode::NotAuthorised, "will"))
         }
     }
@@ -73,11 +73,11 @@ async fn examine_will(
 
 impl LastWill {
     /// Publishes it like any other publish.
-    pub(super) async fn publish(self, context: &Context, protocol: &'static str, connection: u64) {
+    pub(super) async fn publish(self, context: &Context, protocol: &'static str) {
         let published =
             context.gateway.publish_and_wait(&self.principal, &self.topic.topic, &self.payload).await;
         if let Err(refusal) = published {
-            tracing::warn!(protocol, connection, %refusal, "a will could not be published");
+            context.log_refusal(protocol, "a will was not published", refusal.reason(), &refusal);
         }
     }
 }

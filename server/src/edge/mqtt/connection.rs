@@ -115,7 +115,7 @@ impl<W: Wire> Connection<W> {
         if end != End::Disconnect
             && let Some(will) = accepted.will
         {
-            will.publish(&self.context, self.protocol, self.number).await;
+            will.publish(&self.context, self.protocol).await;
         }
         end
     }

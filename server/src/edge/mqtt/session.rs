@@ -257,11 +257,8 @@ impl Session {
         Ok(())
     }
 
-    /// One line about a refusal, unless there were many of late: a client can cause them at will.
     fn log_refusal(&self, what: &'static str, reason: &'static str, why: &dyn fmt::Display) {
-        if let Some(left_out) = self.context.refusal_log.admit() {
-            tracing::info!(protocol = self.protocol, reason, left_out, "{what}: {why}");
-        }
+        self.context.log_refusal(self.protocol, what, reason, why);
     }
 
     /// Whether a refused publish is acknowledged all the same. What could not be stored now may be stored later, so
