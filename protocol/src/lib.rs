@@ -2,6 +2,7 @@
 //!
 //! - [`topic`]: the resources that are also topics, and [`topic::table`], the one matrix of what may be done with them.
 //! - [`id`]: identifiers and property keys.
+//! - [`filter`]: the expressions that choose from a list.
 //! - `payload`: the JSON documents as REST shows them (the feature of that name).
 //! - [`mqtt`]: the MQTT 3.1 and 3.1.1 wire format, for both ends.
 //! - [`limits`]: the numbers of the protocol.
@@ -15,6 +16,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod filter;
 pub mod id;
 pub mod limits;
 pub mod mqtt;

@@ -1,0 +1,368 @@
+//! Filters: which resources of a list a client asks for, `?filter=<expression>`, as a typed value.
+//!
+//! [`Filter::parse`] reads the expression, [`Filter::holds`] combines what the caller says about each [`Term`], and
+//! [`Term::admits`] compares a term with the texts of a field. Which fields a resource has, and which operators they
+//! take, is the caller's to say.
+//!
+//! # The language
+//!
+//! | written | admits |
+//! |---|---|
+//! | `name=Lamp` | what is exactly this text |
+//! | `tags=red,blue` | what is any of these |
+//! | `tags!=red,blue` | what is none of these; an absent field is none of them |
+//! | `name~lamp` | what contains this text, in capitals or not; any of them, with commas |
+//! | `createdAt>5`, `>=`, `<`, `<=` | numbers, compared as numbers |
+//! | `a=1&b=2`, `a=1\|b=2`, `(a=1\|b=2)&c=3` | both; either; `&` binds tighter than `\|`, parentheses group |
+//!
+//! A backslash takes the meaning from any of `& | ! > < = ~ ( ) , \`; before anything else it is a backslash.
+//! White space is part of the field or value that it stands in. `name=` asks for the empty text.
+//!
+//! Clients build `identifiers.<key>=<value>` without escaping the value, so a value may hold much as it is:
+//! - an operator, or a `!`: only the first operator of a term is one;
+//! - a `&` before something that has no operator, up to the next `&`, `|` or end of a group: `a=1 2&3` is `1 2&3`;
+//! - a `(`, and the `)` that matches it in the same term: `a=(01)5(21)7`. Any other `)` ends a group.
+//!
+//! A `|` always begins another term and a `,` always another value, parentheses around it or not.
+
+use alloc::{string::String, vec, vec::Vec};
+use core::{
+    cmp::Ordering,
+    fmt::{self, Write as _},
+};
+
+mod number;
+mod parse;
+
+use number::Number;
+
+/// Bytes of an expression, percent-decoded. The longest identifier of ASCII fits with its key and a dozen terms more.
+/// The link to the next page carries it encoded twice: a larger one may outgrow the 8 KiB that proxies take as a URL.
+pub const BYTES_MAX: usize = 2_048;
+
+/// Terms of one filter. Each is asked about every resource that is looked at, so this bounds the work for a resource.
+pub const TERMS_MAX: usize = 32;
+
+/// Values of all terms of one filter together: as many as a list takes `ids`. It bounds the work as [`TERMS_MAX`] does.
+pub const VALUES_MAX: usize = 100;
+
+/// Parentheses inside one another. The parser, and whoever walks a [`Filter`], call themselves this often: a larger
+/// number needs more stack.
+pub const DEPTH_MAX: usize = 8;
+
+/// What means something by itself, and nothing behind a backslash.
+const SPECIAL: &[u8; 11] = b"&|!><=~(),\\";
+
+/// Why a text is no filter.
+///
+/// `column` is a position in the text as it was parsed: in bytes, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// Nothing at all.
+    #[error("the filter is empty")]
+    Empty,
+    /// Longer than [`BYTES_MAX`].
+    #[error("the filter is longer than {} bytes", BYTES_MAX)]
+    TooLong,
+    /// More than [`TERMS_MAX`] terms; the first too many begins there.
+    #[error("the filter has more than {} terms, from column {column}", TERMS_MAX)]
+    TooManyTerms {
+        /// Where it begins.
+        column: usize,
+    },
+    /// More than [`VALUES_MAX`] values; the first too many begins there.
+    #[error("the filter has more than {} values, from column {column}", VALUES_MAX)]
+    TooManyValues {
+        /// Where it begins.
+        column: usize,
+    },
+    /// More than [`DEPTH_MAX`] parentheses inside one another; the first too many stands there.
+    #[error("the filter has more than {} parentheses inside one another, at column {column}", DEPTH_MAX)]
+    TooDeep {
+        /// Where it stands.
+        column: usize,
+    },
+    /// A term without an operator that does not continue the value of a term before it.
+    #[error("the term at column {column} of the filter has no operator (=, !=, >, >=, <, <= or ~)")]
+    Operator {
+        /// Where the term begins.
+        column: usize,
+    },
+    /// A term that begins with its operator.
+    #[error("no field stands before the operator at column {column} of the filter")]
+    Field {
+        /// Where the operator stands.
+        column: usize,
+    },
+    /// A `(` that begins a group which does not end.
+    #[error("the ( at column {column} of the filter is never closed")]
+    Unclosed {
+        /// Where it stands.
+        column: usize,
+    },
+    /// A `)` that ends neither a group nor a parenthesis in a value.
+    #[error("the ) at column {column} of the filter closes nothing: as part of a value it is written \\)")]
+    Unopened {
+        /// Where it stands.
+        column: usize,
+    },
+    /// A group that is followed by something else than `&`, `|`, `)` or the end.
+    #[error("neither & nor | stands after the group that ends before column {column} of the filter")]
+    AfterGroup {
+        /// Where the something begins.
+        column: usize,
+    },
+}
+
+/// How a term compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// `=`: is any of the values.
+    Equal,
+    /// `!=`: is none of the values.
+    NotEqual,
+    /// `>`: is a number greater than any of the values.
+    Greater,
+    /// `>=`: is a number greater than any of the values, or the same.
+    GreaterOrEqual,
+    /// `<`: is a number less than any of the values.
+    Less,
+    /// `<=`: is a number less than any of the values, or the same.
+    LessOrEqual,
+    /// `~`: contains any of the values, in capitals or not.
+    Contains,
+}
+
+/// One question about one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term {
+    /// The field, with its dots, such as `name` or `identifiers.gs1:01`. It is not empty.
+    pub field: String,
+    /// How it compares.
+    pub op: Op,
+    /// What with: at least one value, which may be the empty text.
+    pub values: Vec<String>,
+}
+
+/// Terms, joined.
+///
+/// In normal form, the only one that [`Filter::parse`] makes, `All` and `Any` have two parts at least and hold none of
+/// their own kind directly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filter {
+    /// What the term admits.
+    Term(Term),
+    /// What every part admits.
+    All(Vec<Filter>),
+    /// What one part admits at least.
+    Any(Vec<Filter>),
+}
+
+impl Filter {
+    /// Reads an expression, percent-decoded once already.
+    ///
+    /// # Errors
+    /// [`FilterError`]; none of them repeats the text, whose values may be personal.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        parse::parse(text)
+    }
+
+    /// The terms, in the order in which they were written.
+    pub fn terms(&self) -> impl Iterator<Item = &Term> {
+        let mut waiting = vec![self];
+        core::iter::from_fn(move || {
+            loop {
+                match waiting.pop()? {
+                    Self::Term(term) => return Some(term),
+                    Self::All(parts) | Self::Any(parts) => waiting.extend(parts.iter().rev()),
+                }
+            }
+        })
+    }
+
+    /// Whether the filter admits the resource about whose terms `leaf` answers.
+    ///
+    /// `leaf` is asked from left to right, and no longer than it takes to know.
+    pub fn holds(&self, leaf: &mut dyn FnMut(&Term) -> bool) -> bool {
+        match self {
+            Self::Term(term) => leaf(term),
+            Self::All(parts) => parts.iter().all(|part| part.holds(leaf)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(leaf)),
+        }
+    }
+
+    /// The same filter with each field and value percent-decoded once more, or nothing where that changes none of them.
+    ///
+    /// Some clients encode both twice; what is not found as it was sent may be meant so. A value that does not
+    /// decode to UTF-8 stays. What comes out of an escape is text: a comma from `%2C` does not part two values.
+    #[must_use]
+    pub fn decoded_again(&self) -> Option<Self> {
+        let mut again = self.clone();
+        again.decode_texts().then_some(again)
+    }
+
+    /// Says whether a text changed.
+    fn decode_texts(&mut self) -> bool {
+        let mut changed = false;
+        match self {
+            Self::Term(term) => {
+                for text in core::iter::once(&mut term.field).chain(&mut term.values) {
+                    if let Some(decoded) = percent_decoded(text) {
+                        *text = decoded;
+                        changed = true;
+                    }
+                }
+            }
+            Self::All(parts) | Self::Any(parts) => {
+                for part in parts {
+                    changed |= part.decode_texts();
+                }
+            }
+        }
+        changed
+    }
+}
+
+impl Term {
+    /// Whether the field that holds these texts satisfies the term. An absent field holds none, a list several.
+    ///
+    /// All operators but one ask for one text and one value that fit; [`Op::NotEqual`] asks that no text is one of the
+    /// values. Comparisons are exact between two integers of 64 bits, else those of `f64`; what is no finite number,
+    /// on either side, is passed over.
+    #[must_use]
+    pub fn admits<'t>(&self, mut texts: impl Iterator<Item = &'t str>) -> bool {
+        match self.op {
+            Op::Equal => texts.any(|text| self.has_value(text)),
+            Op::NotEqual => !texts.any(|text| self.has_value(text)),
+            Op::Greater => self.compares(texts, Ordering::is_gt),
+            Op::GreaterOrEqual => self.compares(texts, Ordering::is_ge),
+            Op::Less => self.compares(texts, Ordering::is_lt),
+            Op::LessOrEqual => self.compares(texts, Ordering::is_le),
+            Op::Contains => {
+                let wanted: Vec<String> = self.values.iter().map(|value| lower_case(value)).collect();
+                texts.any(|text| {
+                    let text = lower_case(text);
+                    wanted.iter().any(|value| text.contains(value.as_str()))
+                })
+            }
+        }
+    }
+
+    /// Whether the term compares numbers.
+    #[must_use]
+    pub fn is_numeric(&self) -> bool {
+        match self.op {
+            Op::Greater | Op::GreaterOrEqual | Op::Less | Op::LessOrEqual => true,
+            Op::Equal | Op::NotEqual | Op::Contains => false,
+        }
+    }
+
+    fn has_value(&self, text: &str) -> bool {
+        self.values.iter().any(|value| value == text)
+    }
+
+    fn compares<'t>(&self, texts: impl Iterator<Item = &'t str>, fits: fn(Ordering) -> bool) -> bool {
+        let bounds: Vec<Number> = self.values.iter().filter_map(|value| Number::parse(value)).collect();
+        let mut numbers = texts.filter_map(Number::parse);
+        numbers.any(|number| bounds.iter().any(|bound| number.partial_cmp(bound).is_some_and(fits)))
+    }
+}
+
+/// Letter by letter, unlike `str::to_lowercase`: that writes a sigma by what stands around it, so that a part of a text
+/// would not be a part of it any more.
+fn lower_case(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
+}
+
+/// Nothing where the text has no escape, or one that is cut or makes no UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    let (plain, mut rest) = text.split_once('%')?;
+    let mut bytes = Vec::with_capacity(text.len());
+    bytes.extend_from_slice(plain.as_bytes());
+    loop {
+        let (digits, tail) = rest.split_at_checked(2)?;
+        // `from_str_radix` would take a sign for a digit.
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        let (plain, next) = tail.split_once('%').map_or((tail, None), |(plain, next)| (plain, Some(next)));
+        bytes.extend_from_slice(plain.as_bytes());
+        match next {
+            Some(next) => rest = next,
+            None => return String::from_utf8(bytes).ok(),
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Contains => "~",
+        })
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_escaped(&self.field, out)?;
+        write!(out, "{}", self.op)?;
+        for (index, value) in self.values.iter().enumerate() {
+            if index > 0 {
+                out.write_str(",")?;
+            }
+            write_escaped(value, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// The canonical form: everything special is escaped, and parentheses stand only where they are needed.
+///
+/// It parses to the same filter if that is in normal form, and if the escapes do not make it longer than [`BYTES_MAX`].
+impl fmt::Display for Filter {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Term(term) => write!(out, "{term}"),
+            Self::All(parts) => write_joined(parts, "&", out, |part, out| match part {
+                Self::Any(_) => write!(out, "({part})"),
+                Self::Term(_) | Self::All(_) => write!(out, "{part}"),
+            }),
+            Self::Any(parts) => write_joined(parts, "|", out, |part, out| write!(out, "{part}")),
+        }
+    }
+}
+
+fn write_joined(
+    parts: &[Filter],
+    joint: &str,
+    out: &mut fmt::Formatter<'_>,
+    write: impl Fn(&Filter, &mut fmt::Formatter<'_>) -> fmt::Result,
+) -> fmt::Result {
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            out.write_str(joint)?;
+        }
+        write(part, out)?;
+    }
+    Ok(())
+}
+
+fn write_escaped(text: &str, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for letter in text.chars() {
+        if u8::try_from(letter).is_ok_and(|byte| SPECIAL.contains(&byte)) {
+            out.write_char('\\')?;
+        }
+        out.write_char(letter)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
