@@ -63,3 +63,25 @@ pub const TOPIC_BYTES_MAX: usize = 4_096;
 
 /// Milliseconds since the epoch that a timestamp may say at the most: what JavaScript can hold exactly.
 pub const TIMESTAMP_MS_MAX: i64 = 9_007_199_254_740_991;
+
+/// Thngs, or collections, that one call may put into a collection, and that one notification of it names.
+/// Source: the platform's own limit for `PUT /collections/:id/thngs`.
+pub const MEMBERSHIP_MAX: usize = 10_000;
+
+/// Collections that something can be put into when it is created. They are all shown in its document.
+pub const COLLECTIONS_MAX: usize = 100;
+
+/// Characters of an email address; the longest that mail servers carry is 254.
+pub const EMAIL_CHARS_MAX: usize = 254;
+
+/// Access policies of one access token or operator. They are all read when its key is first used.
+pub const POLICIES_MAX: usize = 100;
+
+/// Permissions of one role or access policy.
+pub const PERMISSIONS_MAX: usize = 200;
+
+/// Characters of the password of an application user. More would be work for whoever tries to log in with garbage.
+pub const PASSWORD_CHARS: (usize, usize) = (8, 64);
+
+/// Actions that one call may create. Each is checked before the first is stored.
+pub const ACTIONS_MAX: usize = 500;

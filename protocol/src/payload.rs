@@ -12,16 +12,29 @@ use serde_json::value::RawValue;
 use crate::limits;
 
 mod access;
+mod action;
 mod error;
+mod fields;
+mod location;
+mod membership;
 mod property;
-mod thng;
+pub mod schema;
+mod scopes;
 
-pub use access::{AccessDocument, Actor, OperatorDocument};
+pub use access::{AccessDocument, Actor};
+pub use action::parse_actions;
 pub use error::{ERROR_CODES, ErrorCode, ErrorDocument};
+pub use fields::{Fields, Patch, texts_at, with_members};
+pub use location::{
+    LocationUpdate, LocationWrite, Point, Whereabouts, location_value, locations_document, parse_locations,
+    point,
+};
+pub use membership::{MembershipChange, THNGS_MAX, ids_document, membership_document, parse_ids};
 pub use property::{
     PropertyUpdate, PropertyWrite, history_document, latest_document, parse_writes, update_document,
 };
-pub use thng::{Scopes, ScopesPatch, ThngDocument, ThngInput, UserScope};
+pub use schema::{Field, Form, ResourceKind, SetBy};
+pub use scopes::{Scopes, ScopesPatch, UserScope};
 
 /// Why a document is not what the resource takes: one sentence a fault, fit to be shown to whoever sent it.
 ///
@@ -129,7 +142,7 @@ pub(crate) fn to_json<T: serde::Serialize>(document: &T) -> String {
 }
 
 /// Reads `T` from a JSON object only: by itself serde also takes an array of the fields in their order.
-struct Object<T>(T);
+pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Object<T> {
     fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {

@@ -25,13 +25,14 @@ use crate::{
     defaults,
     edge::{self, Context, Limits, accept::Acceptor, mqtt},
     engine::{Engine, EngineConfig, OutboxLimits},
-    gateway::Gateway,
+    gateway::{Gateway, GatewaySettings},
     metrics::Metrics,
     sparing::Sparing,
     store::{self, SqliteStore},
 };
 
 mod first_start;
+mod key_secret;
 
 /// Runs the server until SIGTERM or Ctrl-C.
 ///
@@ -130,6 +131,7 @@ impl Running {
         let (read_store, mut write_store) =
             SqliteStore::open(&config.data, durability, config.store_readers)?;
         let clock = Clock::System;
+        let secret = key_secret::open(&config.data, &*read_store, &mut *write_store)?;
         first_start::ensure_operator(config, &*read_store, &mut *write_store, &clock)?;
         let engine_config = EngineConfig { dispatchers: config.dispatchers, ..EngineConfig::default() };
         let engine =
@@ -140,7 +142,11 @@ impl Running {
             Arc::clone(&engine),
             clock,
             Arc::clone(&metrics),
-            config.write_queue_bytes_max,
+            secret,
+            GatewaySettings {
+                write_queue_bytes_max: config.write_queue_bytes_max,
+                bulk_max: config.bulk_max,
+            },
         )
         .context("the writer could not be started")?;
         let acceptor = Acceptor {
@@ -159,6 +165,8 @@ impl Running {
         });
         let mut running = Self { addresses: Vec::new(), context, engine, writer, acceptor };
         running.listen(config).await?;
+        let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
+        running.acceptor.tasks.spawn(async move { context.gateway.work(stop).await });
         Ok(running)
     }
 

@@ -1,15 +1,24 @@
 //! Who a key is, and what it may do. The one place where that is decided, for every protocol.
 //!
-//! [`keys`] turns an API key into a [`Principal`]; [`policy`] answers (principal, access, resource) -> allowed, denied
-//! or not found; [`visibility`] is the same answer for an event on its way to a subscriber.
+//! - [`keys`]: an API key by its hash, and keys that can be shown again without being stored
+//! - [`identity`]: from a key to a [`Principal`], with the rights of its kind, role or policies
+//! - [`grants`]: which verbs on which paths; [`roles`]: how roles and policies say that
+//! - [`visibility`]: which resources a right reaches, also for events on their way
+//! - [`policy`]: (principal, access, path, resource) -> allowed, denied or not found
 
 use thng_pubsub_protocol::id::Id;
 
 use crate::store::{Actor, KeyHash};
 
+pub(crate) mod grants;
+pub(crate) mod identity;
 pub(crate) mod keys;
 pub(crate) mod policy;
+pub(crate) mod roles;
 pub(crate) mod visibility;
+
+use grants::Grants;
+use visibility::View;
 
 /// Somebody with a valid key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,4 +29,17 @@ pub(crate) struct Principal {
     pub(crate) actor: Actor,
     /// Which key it was: sessions belong to it.
     pub(crate) key: KeyHash,
+    /// The project of an application or of its user.
+    pub(crate) project: Option<Id>,
+    /// The application, also of a user.
+    pub(crate) app: Option<Id>,
+    /// What it may do; any one suffices.
+    pub(crate) rights: Vec<Right>,
+}
+
+/// Verbs on paths, and the resources that they reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Right {
+    pub(crate) grants: Grants,
+    pub(crate) view: View,
 }

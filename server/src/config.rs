@@ -175,6 +175,10 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_BODY_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::BODY_BYTES_MAX)]
     pub body_bytes_max: usize,
 
+    /// Resources that one call changes or deletes by `ids` or `filter`; where more are meant, nothing is changed.
+    #[arg(long, env = "THNG_PUBSUB_BULK_MAX", value_name = "N", default_value_t = defaults::BULK_MAX)]
+    pub bulk_max: usize,
+
     /// Subscriptions of one MQTT session.
     #[arg(long, env = "THNG_PUBSUB_SUBSCRIPTIONS_MAX", value_name = "N", default_value_t = defaults::SUBSCRIPTIONS_MAX)]
     pub subscriptions_max: usize,
@@ -231,6 +235,7 @@ impl Config {
             ("connections-max", self.connections_max, 1, usize::MAX),
             ("message-bytes-max", self.message_bytes_max, 128, defaults::BODY_BYTES_MAX),
             ("body-bytes-max", self.body_bytes_max, 128, defaults::BODY_BYTES_MAX),
+            ("bulk-max", self.bulk_max, 1, 10_000),
             ("subscriptions-max", self.subscriptions_max, 1, 1_000_000),
             ("publishes-in-flight-max", self.publishes_in_flight_max, 1, 60_000),
             ("deliveries-in-flight-max", self.deliveries_in_flight_max, 1, 60_000),

@@ -66,3 +66,7 @@ pub(crate) const DISPATCHERS: usize = 2;
 
 /// Seconds from SIGTERM to the end, whatever still runs.
 pub(crate) const STOP_TIMEOUT_S: u64 = 9;
+
+/// Resources that one call changes or deletes by `ids` or `filter`. Source: the platform's own limit. All of them are
+/// changed in one transaction, so this is also how long other writers wait.
+pub(crate) const BULK_MAX: usize = 500;

@@ -8,28 +8,45 @@ use std::sync::Arc;
 
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
-    payload::{PropertyUpdate, PropertyWrite, ThngInput},
+    payload::{
+        Json, LocationUpdate, LocationWrite, MembershipChange, Patch, PropertyUpdate, PropertyWrite,
+        ResourceKind,
+    },
 };
 
 use crate::store::{
-    PropertyOwner, ResourceHead, Sequence, StoreError, ThngChange, ThngRecord, TimestampMs, WriteStore,
+    Actor, Change, KeyHash, KeyRecord, PropertyOwner, ResourceHead, ResourceRecord, Sequence, StoreError,
+    TimestampMs, WriteStore,
 };
 
+mod action;
+mod collection;
+mod document;
+mod key;
+mod location;
 mod property;
-mod thng;
+mod resource;
+mod task;
 pub(crate) mod writer;
 
-pub(crate) use thng::document as thng_document;
+pub(crate) use action::{ActionInput, BUILT_IN_TYPES, Subject, commission_state};
+pub(crate) use document::{Extras, document, notification};
+pub(crate) use resource::Creation;
+pub(crate) use task::{CHUNK_THNGS, check_input, is_open};
 
 /// A write that somebody may do.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    /// A new thng with this id.
-    CreateThng { account: Id, id: Id, input: Box<ThngInput> },
-    /// New values for a thng's own fields.
-    UpdateThng { account: Id, id: Id, input: Box<ThngInput> },
-    /// The end of a thng, its properties and their histories.
-    DeleteThng { account: Id, id: Id },
+    /// A new resource.
+    Create(Box<Creation>),
+    /// New values for a resource's own fields, and where given for what it keeps to itself.
+    Update { account: Id, kind: ResourceKind, id: Id, patch: Box<Patch>, private: Option<Json> },
+    /// The same change of many resources; those that are gone are passed over.
+    UpdateMany { account: Id, kind: ResourceKind, ids: Vec<Id>, patch: Box<Patch> },
+    /// The end of a resource and all that hangs on it.
+    Delete { account: Id, kind: ResourceKind, id: Id },
+    /// The same for many; those that are gone are passed over.
+    DeleteMany { account: Id, kind: ResourceKind, ids: Vec<Id> },
     /// New property values, which are one update: one notification on the owner's `/properties`.
     UpdateProperties { account: Id, owner: PropertyOwner, writes: Vec<PropertyWrite> },
     /// Values forgotten: of one key or all, those before a time or all.
@@ -39,13 +56,36 @@ pub(crate) enum Operation {
         key: Option<PropertyKey>,
         before_ms: Option<TimestampMs>,
     },
+    /// New locations of a thng, which are one update.
+    UpdateLocation { account: Id, thng: Id, writes: Vec<LocationWrite> },
+    /// Locations forgotten: those before a time or all.
+    DeleteLocation { account: Id, thng: Id, before_ms: Option<TimestampMs> },
+    /// New actions, one event each.
+    CreateActions { account: Id, inputs: Vec<ActionInput> },
+    /// Thngs that join or leave a collection.
+    ChangeThngs { account: Id, collection: Id, change: MembershipChange, thngs: Vec<Id> },
+    /// Collections that join or leave another one; `None` for all.
+    ChangeCollections { account: Id, collection: Id, joins: bool, children: Option<Vec<Id>> },
+    /// A key for somebody who has none; who has one keeps it. `private` is what the actor's resource keeps to itself
+    /// from now on.
+    IssueKey { key: KeyRecord, private: Option<Json> },
+    /// The end of an actor's keys.
+    RevokeKeys { account: Id, actor: Actor },
+    /// The next part of a task's work.
+    WorkOn { task: Id, ids: Vec<Id> },
 }
 
 /// Something that happened and is on disk. It carries every id that is needed to name its topics.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    /// A thng was created, updated or deleted.
-    ThngChanged { seq: Sequence, head: Arc<ResourceHead>, thng: Id, change: ThngChange, document: Arc<str> },
+    /// A resource was created, updated or deleted.
+    ResourceChanged {
+        seq: Sequence,
+        head: Arc<ResourceHead>,
+        change: Change,
+        record: Arc<ResourceRecord>,
+        collections: Arc<[Id]>,
+    },
     /// Property values were stored, all by one request.
     PropertiesUpdated {
         seq: Sequence,
@@ -53,15 +93,43 @@ pub(crate) enum Event {
         owner: PropertyOwner,
         updates: Arc<[PropertyUpdate]>,
     },
+    /// Locations were stored, all by one request.
+    LocationsUpdated { seq: Sequence, head: Arc<ResourceHead>, thng: Id, updates: Arc<[LocationUpdate]> },
+    /// An action happened. `collections` are those of its own and of its thng.
+    ActionCreated {
+        seq: Sequence,
+        head: Arc<ResourceHead>,
+        action_type: String,
+        collections: Arc<[Id]>,
+        record: Arc<ResourceRecord>,
+    },
+    /// Thngs joined or left a collection.
+    MembershipChanged { seq: Sequence, head: Arc<ResourceHead>, collection: Id, document: Arc<str> },
+    /// A task has ended.
+    TaskCompleted { seq: Sequence, head: Arc<ResourceHead>, batch: Id, record: Arc<ResourceRecord> },
+    /// Keys were taken away.
+    KeysRevoked { hashes: Vec<KeyHash> },
+    /// These keys stand on something else now.
+    KeysChanged { hashes: Vec<KeyHash> },
+    /// What many keys may do has changed.
+    RightsChanged,
 }
 
 /// What the one who asked for an operation gets to see.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
-    /// The thng as it is now.
-    Thng(Box<ThngRecord>),
+    /// The resource as it is now.
+    Resource(Arc<ResourceRecord>),
+    /// The resources as they are now, in the order of the request.
+    Resources(Vec<Arc<ResourceRecord>>),
     /// The values as they were stored, in the order of the request.
     Properties(Arc<[PropertyUpdate]>),
+    /// The same for locations.
+    Locations(Arc<[LocationUpdate]>),
+    /// How many resources were changed.
+    Count(usize),
+    /// The key that somebody has now.
+    Key(KeyRecord),
     /// Nothing to show.
     Done,
 }
@@ -73,6 +141,12 @@ pub(crate) struct Applied {
     pub(crate) events: Vec<Event>,
 }
 
+impl Applied {
+    fn done() -> Self {
+        Self { outcome: Outcome::Done, events: Vec::new() }
+    }
+}
+
 /// Why an operation was not applied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OperationError {
@@ -82,9 +156,22 @@ pub(crate) enum OperationError {
     /// It asks for something that cannot be; one sentence a fault.
     #[error("{}", .0.join(" "))]
     Invalid(Vec<String>),
+    /// It collides with something that is there.
+    #[error("{0}")]
+    Conflict(String),
     /// The store failed; nothing of it was kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<thng_pubsub_protocol::payload::PayloadError> for OperationError {
+    fn from(error: thng_pubsub_protocol::payload::PayloadError) -> Self {
+        Self::Invalid(error.0)
+    }
+}
+
+fn invalid(sentence: impl Into<String>) -> OperationError {
+    OperationError::Invalid(vec![sentence.into()])
 }
 
 impl Operation {
@@ -97,15 +184,60 @@ impl Operation {
         now_ms: TimestampMs,
     ) -> Result<Applied, OperationError> {
         match self {
-            Self::CreateThng { account, id, input } => thng::create(store, now_ms, *account, *id, input),
-            Self::UpdateThng { account, id, input } => thng::update(store, now_ms, *account, *id, input),
-            Self::DeleteThng { account, id } => thng::delete(store, now_ms, *account, *id),
+            Self::Create(creation) => resource::create(store, now_ms, creation),
+            Self::Update { account, kind, id, patch, private } => {
+                resource::update(store, now_ms, *account, *kind, *id, patch, private.as_ref())
+            }
+            Self::UpdateMany { account, kind, ids, patch } => {
+                resource::update_many(store, now_ms, *account, *kind, ids, patch)
+            }
+            Self::Delete { account, kind, id } => resource::delete(store, now_ms, *account, *kind, *id),
+            Self::DeleteMany { account, kind, ids } => {
+                resource::delete_many(store, now_ms, *account, *kind, ids)
+            }
             Self::UpdateProperties { account, owner, writes } => {
                 property::update(store, now_ms, *account, *owner, writes)
             }
             Self::DeleteProperties { account, owner, key, before_ms } => {
                 property::delete(store, *account, *owner, key.as_ref(), *before_ms)
             }
+            Self::UpdateLocation { account, thng, writes } => {
+                location::update(store, now_ms, *account, *thng, writes)
+            }
+            Self::DeleteLocation { account, thng, before_ms } => {
+                location::delete(store, *account, *thng, *before_ms)
+            }
+            Self::CreateActions { account, inputs } => action::create(store, now_ms, *account, inputs),
+            Self::ChangeThngs { account, collection, change, thngs } => {
+                collection::change_thngs(store, now_ms, *account, *collection, *change, thngs)
+            }
+            Self::ChangeCollections { account, collection, joins, children } => {
+                collection::change_children(store, *account, *collection, *joins, children.as_deref())
+            }
+            Self::IssueKey { key, private } => key::issue(store, now_ms, key, private.as_ref()),
+            Self::RevokeKeys { account, actor } => key::revoke(store, *account, *actor),
+            Self::WorkOn { task, ids } => task::work_on(store, now_ms, *task, ids),
+        }
+    }
+
+    /// Whether it leaves something behind that is freed later.
+    pub(crate) fn leaves_remains(&self) -> bool {
+        match self {
+            Self::Delete { .. }
+            | Self::DeleteMany { .. }
+            | Self::DeleteProperties { .. }
+            | Self::DeleteLocation { .. } => true,
+            Self::Create(_)
+            | Self::Update { .. }
+            | Self::UpdateMany { .. }
+            | Self::UpdateProperties { .. }
+            | Self::UpdateLocation { .. }
+            | Self::CreateActions { .. }
+            | Self::ChangeThngs { .. }
+            | Self::ChangeCollections { .. }
+            | Self::IssueKey { .. }
+            | Self::RevokeKeys { .. }
+            | Self::WorkOn { .. } => false,
         }
     }
 }

@@ -4,9 +4,13 @@
 //! notifications ([`crate::translate`]), hands operations to the writer ([`crate::domain::writer`]) and notifications
 //! to the bus ([`crate::engine`]). It knows no wire: what it refuses is a [`Refusal`], which each edge renders.
 //!
-//! - `write.rs`: publish and execute
+//! - `caller.rs`: who asks, for what verb on which path; every call begins with one
+//! - `write.rs`: publish, and hand operations to the writer
 //! - `watch.rs`: subscribe and the initial state
-//! - `read.rs`: what REST reads
+//! - `resource.rs`, `list.rs`, `read.rs`: what REST creates, changes, lists and reads of every kind
+//! - `action.rs`, `application.rs`, `collection.rs`, `operator.rs`, `role.rs`, `user.rs`: what only they have
+//! - `key.rs`: keys that are issued, shown again and taken away
+//! - `tasks.rs`: the background work of batch tasks
 //! - `heads.rs`: the cache of what every call needs to know of a resource
 
 use std::sync::{
@@ -16,13 +20,15 @@ use std::sync::{
 
 use thng_pubsub_protocol::{
     id::Id,
+    payload::ResourceKind,
     topic::{Topic, TopicOptions, table::Access},
 };
 
 use crate::{
     auth::{
-        keys::{self, Keys},
+        keys::{self, KeySecret, Keys},
         policy::{self, Denial},
+        visibility,
     },
     clock::Clock,
     domain::{
@@ -31,36 +37,70 @@ use crate::{
     },
     engine::{Engine, Note, RouteKey},
     metrics::Metrics,
-    store::{ReadStore, ResourceHead, StoreError, WriteStore},
+    store::{Change, ReadStore, ResourceHead, StoreError, WriteStore},
     translate,
 };
 
+mod action;
+mod application;
+mod caller;
+mod collection;
 mod heads;
+mod key;
+mod list;
+mod operator;
 mod read;
 mod refusal;
+mod resource;
+mod role;
+pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
+mod user;
 mod watch;
 mod write;
 
+pub(crate) use action::commissioned_type;
+pub(crate) use caller::Caller;
 use heads::Heads;
-pub(crate) use read::ThngView;
+pub(crate) use list::{ListQuery, Near, check_filter};
+pub(crate) use operator::first_account;
 pub(crate) use refusal::Refusal;
+pub(crate) use resource::{New, children_of};
+pub(crate) use user::{NewUser, named_users};
 pub(crate) use watch::Watch;
 
 /// What edges see of the rooms behind: who calls, what they get, what they ask for.
 pub(crate) use crate::{
     auth::Principal,
-    domain::{Outcome, thng_document},
+    domain::{Extras, Outcome, document},
     engine::{Delivery, DeliveryQos, Outbox, OutboxLimits, OutboxState},
-    store::{Actor, Cursor, KeyHash, PageRequest, PropertyOwner, SortOrder, TimeRange, TimestampMs},
+    store::{
+        Actor, Cursor, KeyHash, Page, PageRequest, PropertyOwner, ResourceRecord, SortOrder, Source,
+        TimeRange, TimestampMs,
+    },
 };
+
+/// What the gateway is told at the start.
+#[derive(Debug, Clone)]
+pub(crate) struct GatewaySettings {
+    /// Bytes of writes that may wait for their commit.
+    pub(crate) write_queue_bytes_max: usize,
+    /// Resources that one call changes or deletes by `ids` or `filter`.
+    pub(crate) bulk_max: usize,
+}
 
 /// The door. Shared by all connections.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     store: Arc<dyn ReadStore>,
-    keys: Keys,
+    keys: Arc<Keys>,
+    secret: KeySecret,
+    settings: GatewaySettings,
+    /// Wakes the background work of tasks.
+    tasks: Arc<tokio::sync::Notify>,
+    /// How many passwords are hashed at a time: each takes a processor and megabytes for a while.
+    hashing: tokio::sync::Semaphore,
     heads: Arc<Heads>,
     writer: Writer,
     engine: Arc<Engine>,
@@ -76,14 +116,21 @@ impl Gateway {
         engine: Arc<Engine>,
         clock: Clock,
         metrics: Arc<Metrics>,
-        write_queue_bytes_max: usize,
+        secret: KeySecret,
+        settings: GatewaySettings,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let heads = Arc::new(Heads::new());
+        let keys = Arc::new(Keys::new(Arc::clone(&store)));
         let committed = Arc::<AtomicU64>::default();
-        let sink = announce(Arc::clone(&heads), Arc::clone(&engine), Arc::clone(&committed));
-        let (writer, thread) = Writer::start(write_store, clock, metrics, write_queue_bytes_max, sink)?;
-        let keys = Keys::new(Arc::clone(&store));
-        Ok((Self { store, keys, heads, writer, engine, committed }, thread))
+        let sink =
+            announce(Arc::clone(&heads), Arc::clone(&keys), Arc::clone(&engine), Arc::clone(&committed));
+        let (writer, thread) =
+            Writer::start(write_store, clock, metrics, settings.write_queue_bytes_max, sink)?;
+        let tasks = Arc::default();
+        let hashing = tokio::sync::Semaphore::new(user::HASHED_AT_A_TIME);
+        let gateway =
+            Self { store, keys, secret, settings, tasks, hashing, heads, writer, engine, committed };
+        Ok((gateway, thread))
     }
 
     /// Whether notifications get through right now. A bus that died is rebuilt within seconds; until then writes are
@@ -120,45 +167,94 @@ impl Gateway {
         }
     }
 
-    /// Checks that the resource is there for this principal and may be used so.
-    async fn authorise(
+    /// Whether a verb on a path is granted at all; what is there is not looked at.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`].
+    pub(crate) fn permit(&self, caller: &Caller<'_>) -> Result<(), Refusal> {
+        Ok(policy::on_path(caller.principal, caller.access, caller.path)?)
+    }
+
+    /// What every use of a resource needs to know of it; `None` where it does not exist.
+    fn head(&self, id: Id) -> Result<Option<Arc<ResourceHead>>, StoreError> {
+        match self.heads.get(id) {
+            Some(head) => Ok(Some(head)),
+            None => tokio::task::block_in_place(|| self.heads.look_up(&*self.store, id)),
+        }
+    }
+
+    /// Checks that a resource of this kind is there for the caller and may be used so.
+    fn authorise(
         &self,
-        principal: &Principal,
-        access: Access,
-        resource: Id,
+        caller: &Caller<'_>,
+        kind: ResourceKind,
+        id: Id,
     ) -> Result<Arc<ResourceHead>, Refusal> {
-        let head = match self.heads.get(resource) {
-            Some(head) => head,
-            None => {
-                let found = tokio::task::block_in_place(|| self.heads.look_up(&*self.store, resource));
-                found?.ok_or(Refusal::NotFound)?
+        self.permit(caller)?;
+        let head = self.head(id)?.filter(|head| head.kind == kind).ok_or(Refusal::NotFound)?;
+        policy::on_resource(caller.principal, caller.access, caller.path, &head)?;
+        if caller.sees(&head) { Ok(head) } else { Err(Refusal::NotFound) }
+    }
+
+    /// Checks that a document may name this resource.
+    fn may_name(&self, caller: &Caller<'_>, kind: ResourceKind, id: Id, field: &str) -> Result<(), Refusal> {
+        let is_there = self.head(id)?.is_some_and(|head| head.kind == kind && caller.may_name(&head));
+        match is_there {
+            true => Ok(()),
+            false => {
+                Err(Refusal::invalid(format!("{field}: there is no such {}.", kind.noun().to_lowercase())))
             }
-        };
-        policy::on_resource(principal, access, &head)?;
-        Ok(head)
+        }
     }
 }
 
+/// The kinds of keys that may use a verb on a path, whose segments in braces stand for anything; for documentation.
+pub(crate) fn who_may(access: Access, path: &str) -> Vec<&'static str> {
+    use crate::auth::grants::{APPLICATION, BASE_APP_USER, DEVICE, Grants, TRUSTED_APPLICATION};
+    let kinds = [
+        ("Application", APPLICATION),
+        ("Trusted Application", TRUSTED_APPLICATION),
+        ("Application User", BASE_APP_USER),
+        ("Device", DEVICE),
+    ];
+    let grants = |table: &[(&'static str, &'static str)]| {
+        Grants::of(table.iter().copied()).on(path, "{id}").has(access)
+    };
+    let some = kinds.into_iter().filter(|(_, table)| grants(table)).map(|(name, _)| name);
+    ["Operator", "Access Token"].into_iter().chain(some).collect()
+}
+
 /// What the writer does with the events of a commit: forget what they made stale, then tell the bus.
-fn announce(heads: Arc<Heads>, engine: Arc<Engine>, committed: Arc<AtomicU64>) -> EventSink {
+fn announce(heads: Arc<Heads>, keys: Arc<Keys>, engine: Arc<Engine>, committed: Arc<AtomicU64>) -> EventSink {
     Box::new(move |events| {
         let mut notes = Vec::with_capacity(events.len() * 2);
         for event in &events {
-            let (seq, head) = match event {
-                Event::ThngChanged { seq, head, thng, .. } => {
-                    heads.forget(*thng);
-                    (*seq, head)
+            match event {
+                Event::ResourceChanged { head, change, .. } => {
+                    if *change != Change::Created {
+                        heads.forget(head.id);
+                    }
                 }
-                Event::PropertiesUpdated { seq, head, .. } => (*seq, head),
-            };
+                Event::KeysRevoked { hashes } | Event::KeysChanged { hashes } => keys.forget(hashes),
+                Event::RightsChanged => keys.forget_all(),
+                Event::PropertiesUpdated { .. }
+                | Event::LocationsUpdated { .. }
+                | Event::ActionCreated { .. }
+                | Event::MembershipChanged { .. }
+                | Event::TaskCompleted { .. } => {}
+            }
+            let Some((seq, head)) = translate::about(event) else { continue };
             committed.fetch_max(seq, Ordering::SeqCst);
-            let scopes = crate::auth::visibility::encode(&head.scopes);
+            let mut scopes = None;
             // Whoever subscribes from here on subscribes after this commit, so the unwatched need no note.
             let address = |topic: &Topic| {
                 let key = RouteKey::new(head.account.as_str(), &topic.canonical());
                 engine.is_watched(&key).then_some(key)
             };
-            let note = |key, body| notes.push(Note { key, scopes: scopes.clone(), seq, body });
+            let note = |key, body| {
+                let scopes = scopes.get_or_insert_with(|| visibility::encode(head)).clone();
+                notes.push(Note { key, scopes, seq, body });
+            };
             translate::notes(event, address, note);
         }
         if !notes.is_empty() {
@@ -170,6 +266,7 @@ fn announce(heads: Arc<Heads>, engine: Arc<Engine>, committed: Arc<AtomicU64>) -
 impl From<Denial> for Refusal {
     fn from(denial: Denial) -> Self {
         match denial {
+            Denial::Forbidden => Self::Forbidden,
             Denial::NotFound => Self::NotFound,
         }
     }

@@ -1,17 +1,23 @@
-//! What is remembered: accounts, keys, thngs, and the one append-only event log that is the history of everything.
+//! What is remembered: accounts, keys, resources, and the one append-only event log that is the history of everything.
 //!
 //! Two traits in domain terms, so that another database is a second file and not a second design:
 //! [`WriteStore`] belongs to the single writer (`domain::writer`), [`ReadStore`] to everyone else.
 //! Nothing here decides who may do what, and nothing here makes JSON for clients.
 //!
-//! The event log holds each value once. Latest values and histories are indices into it, and durable sessions will
-//! replay it; so its layout is a promise: `seq` grows by commit order and is never used twice.
+//! The event log holds each value and each document once. Resources, latest values and histories are indices into it,
+//! and durable sessions will replay it; so its layout is a promise: `seq` grows by commit order and is never used
+//! twice.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
-    payload::{Json, PropertyUpdate, Scopes},
+    payload::{Fields, Json, LocationUpdate, PropertyUpdate, ResourceKind, Scopes, texts_at},
 };
 
 mod sqlite;
@@ -32,6 +38,11 @@ pub(crate) enum StoreError {
         "the database has layout {found}, this program knows up to {known}: start the newer program, or restore a backup made before the upgrade"
     )]
     TooNew { found: i64, known: i64 },
+    /// The database was written by a version that was never released.
+    #[error(
+        "the database has layout {found} of a development version, which was never released: start with an empty folder"
+    )]
+    TooOld { found: i64 },
     /// It cannot be opened, read or written right now: permissions, a full or failing disk, another process.
     #[error("the database at {place} cannot be used: {reason}")]
     Unavailable { place: String, reason: String },
@@ -41,15 +52,55 @@ pub(crate) enum StoreError {
 }
 
 /// SHA-256 of an API key. The key itself is never stored: of 476 random bits no table can be made, so no salt is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Eq)]
 pub(crate) struct KeyHash(pub(crate) [u8; 32]);
 
+impl Hash for KeyHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl PartialEq for KeyHash {
+    /// Takes as long for a hash that differs at its end as for one that differs at its beginning.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
 /// Who a key belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Actor {
     /// An operator of the account.
     Operator(Id),
+    /// An application, by its public key.
+    Application(Id),
+    /// An application, by its secret key.
+    TrustedApplication(Id),
+    /// A user of an application.
+    User(Id),
+    /// A thng.
+    Device(Id),
+    /// An access token.
+    AccessToken(Id),
 }
+
+impl Actor {
+    /// The resource that acts.
+    pub(crate) fn id(self) -> Id {
+        match self {
+            Self::Operator(id)
+            | Self::Application(id)
+            | Self::TrustedApplication(id)
+            | Self::User(id)
+            | Self::Device(id)
+            | Self::AccessToken(id) => id,
+        }
+    }
+}
+
+/// What a key that this server can show again was made from, besides the server's secret.
+pub(crate) type KeyNonce = [u8; 16];
 
 /// A key as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,19 +108,9 @@ pub(crate) struct KeyRecord {
     pub(crate) hash: KeyHash,
     pub(crate) account: Id,
     pub(crate) actor: Actor,
+    /// `None` for a key that was given, and for one that is shown only once.
+    pub(crate) nonce: Option<KeyNonce>,
     pub(crate) created_at_ms: TimestampMs,
-}
-
-/// An operator as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OperatorRecord {
-    pub(crate) id: Id,
-    pub(crate) account: Id,
-    pub(crate) email: String,
-    pub(crate) first_name: String,
-    pub(crate) last_name: String,
-    pub(crate) created_at_ms: TimestampMs,
-    pub(crate) updated_at_ms: TimestampMs,
 }
 
 /// What has properties.
@@ -77,12 +118,21 @@ pub(crate) struct OperatorRecord {
 pub(crate) enum PropertyOwner {
     /// A thng.
     Thng(Id),
+    /// A product.
+    Product(Id),
 }
 
 impl PropertyOwner {
     pub(crate) fn id(self) -> Id {
         match self {
-            Self::Thng(id) => id,
+            Self::Thng(id) | Self::Product(id) => id,
+        }
+    }
+
+    pub(crate) fn kind(self) -> ResourceKind {
+        match self {
+            Self::Thng(_) => ResourceKind::Thng,
+            Self::Product(_) => ResourceKind::Product,
         }
     }
 }
@@ -90,24 +140,116 @@ impl PropertyOwner {
 /// What every write on a resource and every subscription to it needs to know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResourceHead {
+    pub(crate) id: Id,
+    pub(crate) kind: ResourceKind,
     pub(crate) account: Id,
     pub(crate) scopes: Scopes,
+    /// The thng that an action happened to.
+    pub(crate) thng: Option<Id>,
+    /// The product that a thng is one of, or that an action happened to.
+    pub(crate) product: Option<Id>,
 }
 
-/// A thng as stored; its properties are in the event log.
+/// A resource as stored. Properties and locations are in the event log, collections in their own table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ThngRecord {
+pub(crate) struct ResourceRecord {
     pub(crate) id: Id,
     pub(crate) account: Id,
-    pub(crate) name: String,
-    pub(crate) description: Option<String>,
-    pub(crate) kind: Option<String>,
-    pub(crate) tags: Vec<String>,
-    pub(crate) custom_fields: Json,
-    pub(crate) identifiers: BTreeMap<String, String>,
+    pub(crate) kind: ResourceKind,
+    /// The project of an application, the application of a user, the batch of a task.
+    pub(crate) parent: Option<Id>,
+    /// What [`Fields::document`] wrote.
+    pub(crate) body: Arc<str>,
+    /// A JSON object that no document shows: a password's hash, a role's permissions, an action's context.
+    pub(crate) private: Option<Json>,
     pub(crate) scopes: Scopes,
     pub(crate) created_at_ms: TimestampMs,
     pub(crate) updated_at_ms: TimestampMs,
+    /// The sequence of its creation: its place in every list. 0 until it is stored.
+    pub(crate) place: Sequence,
+}
+
+impl ResourceRecord {
+    /// Its fields, to look into or to change.
+    pub(crate) fn fields(&self) -> Fields {
+        Fields::read(self.kind, &self.body).unwrap_or_else(|_| Fields::new(self.kind))
+    }
+
+    pub(crate) fn head(&self) -> ResourceHead {
+        let (thng, product) = match self.kind {
+            ResourceKind::Thng => (None, self.fields().id("product")),
+            ResourceKind::Action => {
+                let fields = self.fields();
+                (fields.id("thng"), fields.id("product"))
+            }
+            _ => (None, None),
+        };
+        let (id, kind, account, scopes) = (self.id, self.kind, self.account, self.scopes.clone());
+        ResourceHead { id, kind, account, scopes, thng, product }
+    }
+
+    /// The name that only one of its kind can have in the account, if the kind has such a one.
+    pub(crate) fn unique_name(&self) -> Option<String> {
+        match self.kind {
+            ResourceKind::ActionType | ResourceKind::AccessPolicy => self.fields().text("name"),
+            ResourceKind::Operator => self.fields().text("email").map(|email| email.to_lowercase()),
+            ResourceKind::User => {
+                let email = self.fields().text("email").filter(|email| !email.is_empty())?;
+                Some(format!("{}/{}", self.parent.as_ref().map_or("", Id::as_str), email.to_lowercase()))
+            }
+            ResourceKind::Account
+            | ResourceKind::Access
+            | ResourceKind::Project
+            | ResourceKind::Application
+            | ResourceKind::Role
+            | ResourceKind::AccessToken
+            | ResourceKind::Thng
+            | ResourceKind::Product
+            | ResourceKind::Collection
+            | ResourceKind::Place
+            | ResourceKind::Action
+            | ResourceKind::Batch
+            | ResourceKind::Task => None,
+        }
+    }
+
+    /// The texts that stand at a path of a filter, such as `identifiers.serial`.
+    pub(crate) fn texts_at(&self, fields: &Fields, path: &str) -> Vec<String> {
+        match path {
+            "id" => vec![self.id.to_string()],
+            "createdAt" => vec![self.created_at_ms.to_string()],
+            "updatedAt" => vec![self.updated_at_ms.to_string()],
+            "collection" if self.kind == ResourceKind::Action => self.action_collections(fields),
+            _ => match path.strip_prefix("context.") {
+                Some(key) => self.private_texts("context", key),
+                None => fields.texts_at(path),
+            },
+        }
+    }
+
+    /// Whether a user is `anonymous`, `inactive` (not validated yet) or `active`.
+    pub(crate) fn user_status(&self) -> String {
+        self.private_text("status").unwrap_or_default()
+    }
+
+    /// A text that the resource keeps to itself.
+    pub(crate) fn private_text(&self, member: &str) -> Option<String> {
+        texts_at(self.private.as_ref()?.as_str(), Some(member)).into_iter().next()
+    }
+
+    fn private_texts(&self, member: &str, key: &str) -> Vec<String> {
+        let private = self.private.as_ref().map(Json::as_str).unwrap_or_default();
+        texts_at(private, Some(&format!("{member}.{key}")))
+    }
+
+    /// The collections that an action belongs to: its own, and those that its thng was in.
+    fn action_collections(&self, fields: &Fields) -> Vec<String> {
+        let mut collections = fields.texts_at("collection");
+        if let Some(private) = &self.private {
+            collections.extend(texts_at(private.as_str(), Some("collections")));
+        }
+        collections
+    }
 }
 
 /// How much an owner's properties are, as its document shows them.
@@ -118,12 +260,21 @@ pub(crate) struct PropertiesExtent {
     pub(crate) bytes: usize,
 }
 
-/// What happened to a thng itself, as the log keeps it.
+/// What happened to a resource itself, as the log keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ThngChange {
+pub(crate) enum Change {
     Created,
     Updated,
     Deleted,
+}
+
+/// Who is to join or to leave a collection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Members<'a> {
+    /// These.
+    These(&'a [Id]),
+    /// As many as this of those who are in it.
+    UpTo(usize),
 }
 
 /// Which end of a list comes first.
@@ -164,6 +315,134 @@ pub(crate) struct TimeRange {
     pub(crate) to_ms: Option<TimestampMs>,
 }
 
+/// Where the items of a list come from. Every source is answered by an index, one item at a time, so that a page costs
+/// what it shows and not what lies around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// All of the kind.
+    All,
+    /// Those that have this value in this field, or one that is told apart from it only by looking.
+    Term(i64),
+    /// The members of a collection.
+    Members(Id),
+    /// These.
+    Ids(Vec<Id>),
+    /// Those that are in each of these.
+    Each(Vec<Source>),
+    /// Those that are in any of these.
+    Any(Vec<Source>),
+}
+
+impl Source {
+    /// What is in both; no narrower than it must be.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All, other) | (other, Self::All) => other,
+            (Self::Each(mut sources), other) => {
+                sources.push(other);
+                Self::Each(sources)
+            }
+            (source, other) => Self::Each(vec![source, other]),
+        }
+    }
+}
+
+/// Says whether a resource belongs to a list; it may ask for the collections that the resource is in.
+pub(crate) type Keep<'a> = &'a (dyn Fn(&ResourceRecord, &dyn Fn() -> Vec<Id>) -> bool + Sync);
+
+/// What a list asks for.
+pub(crate) struct Find<'a> {
+    pub(crate) account: Id,
+    pub(crate) kind: ResourceKind,
+    pub(crate) source: Source,
+    /// Who of the source belongs to the list; `None` for all.
+    pub(crate) keep: Option<Keep<'a>>,
+    pub(crate) page: PageRequest,
+    /// Items to pass over before the page.
+    pub(crate) skip: usize,
+    /// Items of the source that are looked at; a page that would need more ends there, with the place to go on from.
+    pub(crate) looked_at_max: usize,
+}
+
+impl std::fmt::Debug for Find<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Find")
+            .field("account", &self.account)
+            .field("kind", &self.kind)
+            .field("source", &self.source)
+            .field("page", &self.page)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The number that a value of a field is found by. Two values may share one, which the finder's `keep` tells apart.
+pub(crate) fn term(account: Id, kind: ResourceKind, field: &str, value: &str) -> i64 {
+    let digest = Sha256::new()
+        .chain_update(account.as_str())
+        .chain_update(kind.noun())
+        .chain_update([0])
+        .chain_update(field)
+        .chain_update([0])
+        .chain_update(value)
+        .finalize();
+    let first = digest.first_chunk().expect("a digest has 32 bytes");
+    i64::from_be_bytes(*first)
+}
+
+/// Fields that no document has, for [`term`]: what lists are narrowed to before anybody filters.
+pub(crate) mod terms {
+    /// Resources that are scoped to this project.
+    pub(crate) const PROJECT: &str = "@project";
+    /// Resources that every user of this project sees.
+    pub(crate) const EVERYBODY: &str = "@everybody";
+    /// Resources that this user sees.
+    pub(crate) const USER: &str = "@user";
+    /// What belongs to this resource.
+    pub(crate) const PARENT: &str = "@parent";
+    /// Tasks that are not finished.
+    pub(crate) const OPEN: &str = "@open";
+    /// Users who are not anonymous.
+    pub(crate) const NAMED: &str = "@named";
+}
+
+/// Everything that a resource is found by.
+pub(crate) fn terms_of(record: &ResourceRecord) -> Vec<i64> {
+    use thng_pubsub_protocol::payload::UserScope;
+    let fields = record.fields();
+    let mut found = Vec::with_capacity(8);
+    let mut add = |field: &str, value: &str| found.push(term(record.account, record.kind, field, value));
+    fields.terms(|field, value| add(&field, &value));
+    if let Some(parent) = &record.parent {
+        add(terms::PARENT, parent.as_str());
+    }
+    for project in &record.scopes.projects {
+        add(terms::PROJECT, project.as_str());
+        if record.scopes.users == UserScope::All {
+            add(terms::EVERYBODY, project.as_str());
+        }
+    }
+    if let UserScope::Only(users) = &record.scopes.users {
+        users.iter().for_each(|user| add(terms::USER, user.as_str()));
+    }
+    match record.kind {
+        ResourceKind::Action => {
+            record.action_collections(&fields).iter().for_each(|id| add("collection", id));
+            for key in ["city", "countryCode"] {
+                let texts = record.private_texts("context", key);
+                texts.iter().for_each(|text| add(&format!("context.{key}"), text));
+            }
+        }
+        ResourceKind::Task if matches!(fields.text("status").as_deref(), Some("PENDING" | "EXECUTING")) => {
+            add(terms::OPEN, "");
+        }
+        ResourceKind::User if record.user_status() != "anonymous" => add(terms::NAMED, ""),
+        _ => {}
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 /// An opened store: for those who read, and for the one who writes.
 pub(crate) type Halves = (Arc<dyn ReadStore>, Box<dyn WriteStore>);
 
@@ -171,21 +450,26 @@ pub(crate) type Halves = (Arc<dyn ReadStore>, Box<dyn WriteStore>);
 pub(crate) trait ReadStore: Send + Sync + std::fmt::Debug {
     /// The key with this hash.
     fn key(&self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError>;
+    /// The key of this actor.
+    fn key_of(&self, actor: Actor) -> Result<Option<KeyRecord>, StoreError>;
     /// Whether anybody can get in at all.
     fn has_keys(&self) -> Result<bool, StoreError>;
-    /// The operator with this id.
-    fn operator(&self, id: Id) -> Result<Option<OperatorRecord>, StoreError>;
-    /// Account and scopes of a resource that has topics (for now: a thng).
+    /// A text that is kept under this name, such as the fingerprint of the server's secret.
+    fn note(&self, name: &str) -> Result<Option<String>, StoreError>;
+    /// What every use of a resource needs to know of it.
     fn head(&self, id: Id) -> Result<Option<ResourceHead>, StoreError>;
-    /// A thng, whichever account it belongs to: that is for the caller to check.
-    fn thng(&self, id: Id) -> Result<Option<ThngRecord>, StoreError>;
-    /// The thngs of an account, by creation; `project` narrows to those scoped to it.
-    fn thngs(
-        &self,
-        account: Id,
-        project: Option<Id>,
-        page: PageRequest,
-    ) -> Result<Page<ThngRecord>, StoreError>;
+    /// A resource, whichever account it belongs to: that is for the caller to check.
+    fn resource(&self, id: Id) -> Result<Option<ResourceRecord>, StoreError>;
+    /// The resource with this unique name.
+    fn named(&self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError>;
+    /// A part of a list, by creation.
+    fn find(&self, find: &Find<'_>) -> Result<Page<ResourceRecord>, StoreError>;
+    /// How long a list is; of what lies beyond `looked_at_max` nothing is said.
+    fn count(&self, find: &Find<'_>) -> Result<usize, StoreError>;
+    /// The tasks of all accounts that are not finished, oldest first, at most so many.
+    fn open_tasks(&self, most: usize) -> Result<Vec<Id>, StoreError>;
+    /// The collections that something is in, in the order of their creation.
+    fn collections_of(&self, id: Id) -> Result<Vec<Id>, StoreError>;
     /// The latest value of each property, by key.
     fn latest(&self, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, StoreError>;
     /// The latest value of one property.
@@ -202,6 +486,15 @@ pub(crate) trait ReadStore: Send + Sync + std::fmt::Debug {
         range: TimeRange,
         page: PageRequest,
     ) -> Result<Page<PropertyUpdate>, StoreError>;
+    /// The latest location of a thng.
+    fn latest_location(&self, thng: Id) -> Result<Option<LocationUpdate>, StoreError>;
+    /// A thng's locations, by their timestamp, equal ones by arrival.
+    fn locations(
+        &self,
+        thng: Id,
+        range: TimeRange,
+        page: PageRequest,
+    ) -> Result<Page<LocationUpdate>, StoreError>;
 }
 
 /// The writing side: one thread. Between [`begin`](Self::begin) and [`commit`](Self::commit) stand many operations;
@@ -217,27 +510,63 @@ pub(crate) trait WriteStore: Send {
     /// Forgets the group.
     fn rollback(&mut self);
 
-    /// Adds an account's operator and key (and the account, where it is new).
-    fn add_operator(&mut self, operator: &OperatorRecord, key: &KeyRecord) -> Result<(), StoreError>;
+    /// Keeps a text under a name.
+    fn put_note(&mut self, name: &str, text: &str) -> Result<(), StoreError>;
+    /// Adds a key.
+    fn add_key(&mut self, key: &KeyRecord) -> Result<(), StoreError>;
+    /// The key of this actor, as the group sees it.
+    fn key_of(&mut self, actor: Actor) -> Result<Option<KeyRecord>, StoreError>;
+    /// Takes an actor's keys away; returns their hashes.
+    fn remove_keys(&mut self, actor: Actor) -> Result<Vec<KeyHash>, StoreError>;
 
-    /// Account and scopes of a resource, as the group sees it.
+    /// What every write on a resource needs to know of it, as the group sees it.
     fn head(&mut self, id: Id) -> Result<Option<Arc<ResourceHead>>, StoreError>;
-    /// A thng, as the group sees it.
-    fn thng(&mut self, id: Id) -> Result<Option<ThngRecord>, StoreError>;
-    /// Adds or replaces a thng, and logs `change` with `document` (the JSON that subscribers get).
-    fn put_thng(
+    /// A resource, as the group sees it.
+    fn resource(&mut self, id: Id) -> Result<Option<ResourceRecord>, StoreError>;
+    /// The resource with this unique name, as the group sees it.
+    fn named(&mut self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError>;
+    /// Adds a resource, or replaces what it was `before`, and logs that. The account is added where it is new.
+    fn put_resource(
         &mut self,
-        thng: &ThngRecord,
-        change: ThngChange,
-        document: &str,
+        before: Option<&ResourceRecord>,
+        after: &ResourceRecord,
     ) -> Result<Sequence, StoreError>;
-    /// Removes a thng with its properties and their histories, and logs its deletion with its last `document`.
-    fn delete_thng(
+    /// Says that a resource was changed by what hangs on it.
+    fn touch(&mut self, id: Id, at_ms: TimestampMs) -> Result<(), StoreError>;
+    /// Removes a resource with its properties, their histories, its locations and memberships, and logs its deletion.
+    /// What belongs to it ([`terms::PARENT`]) is not there any more for anybody who asks for its parent first, and
+    /// goes with [`reclaim`](Self::reclaim), and so do its members.
+    fn delete_resource(
         &mut self,
-        thng: &ThngRecord,
+        resource: &ResourceRecord,
+        at_ms: TimestampMs,
+    ) -> Result<Sequence, StoreError>;
+
+    /// The collections that something is in, as the group sees it, in the order of their creation.
+    fn collections_of(&mut self, id: Id) -> Result<Vec<Id>, StoreError>;
+    /// Puts resources of one kind into a collection; returns those that were not in it.
+    fn add_members(
+        &mut self,
+        collection: Id,
+        kind: ResourceKind,
+        members: &[Id],
+    ) -> Result<Vec<Id>, StoreError>;
+    /// Takes resources of one kind out of a collection; returns those that were in it.
+    fn remove_members(
+        &mut self,
+        collection: Id,
+        kind: ResourceKind,
+        members: Members<'_>,
+    ) -> Result<Vec<Id>, StoreError>;
+    /// Logs what happened to the members of a collection; `document` is the JSON that subscribers get.
+    fn log_membership(
+        &mut self,
+        account: Id,
+        collection: Id,
         at_ms: TimestampMs,
         document: &str,
     ) -> Result<Sequence, StoreError>;
+
     /// What the owner's properties would come to with this update.
     fn properties_after(
         &mut self,
@@ -252,6 +581,13 @@ pub(crate) trait WriteStore: Send {
         owner: PropertyOwner,
         updates: &[PropertyUpdate],
     ) -> Result<Sequence, StoreError>;
+    /// The same for the locations of a thng.
+    fn append_locations(
+        &mut self,
+        account: Id,
+        thng: Id,
+        updates: &[LocationUpdate],
+    ) -> Result<Sequence, StoreError>;
     /// Removes values: of one property or (`None`) all, those with a timestamp below `before_ms` or (`None`) all.
     fn delete_properties(
         &mut self,
@@ -259,6 +595,8 @@ pub(crate) trait WriteStore: Send {
         key: Option<&PropertyKey>,
         before_ms: Option<TimestampMs>,
     ) -> Result<(), StoreError>;
+    /// Removes locations: those with a timestamp below `before_ms` or (`None`) all.
+    fn delete_locations(&mut self, thng: Id, before_ms: Option<TimestampMs>) -> Result<(), StoreError>;
     /// Frees a bounded amount of what was deleted, in a group of its own. `true` when there is more to free.
     fn reclaim(&mut self) -> Result<bool, StoreError>;
 }

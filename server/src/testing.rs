@@ -2,15 +2,19 @@
 
 use std::sync::{Arc, atomic::AtomicI64};
 
-use thng_pubsub_protocol::{id::Id, payload::ThngInput};
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Patch, ResourceKind},
+    topic::table::Access,
+};
 
 use crate::{
-    auth::keys,
+    auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
     engine::{Engine, EngineConfig},
-    gateway::{Gateway, Outcome, Principal},
+    gateway::{Caller, Gateway, GatewaySettings, New, Principal, first_account},
     metrics::Metrics,
-    store::{Actor, Durability, KeyRecord, OperatorRecord, SqliteStore, WriteStore},
+    store::{Durability, ResourceRecord, SqliteStore, WriteStore},
 };
 
 /// A gateway with two accounts behind it.
@@ -24,28 +28,9 @@ pub(crate) struct House {
     pub(crate) data: tempfile::TempDir,
 }
 
-/// An id of one letter.
-pub(crate) fn id(letter: &str) -> Id {
-    Id::parse(&letter.repeat(24)).expect("24 letters")
-}
-
 fn add_account(store: &mut dyn WriteStore, letter: &str) -> String {
     let key = letter.repeat(80);
-    let (account, operator) = (id(letter), id(letter));
-    let operator = OperatorRecord {
-        id: operator,
-        account,
-        email: String::new(),
-        first_name: String::new(),
-        last_name: String::new(),
-        created_at_ms: 0,
-        updated_at_ms: 0,
-    };
-    let hash = keys::hash(&key).expect("80 letters");
-    let record = KeyRecord { hash, account, actor: Actor::Operator(operator.id), created_at_ms: 0 };
-    store.begin().expect("a group starts");
-    store.add_operator(&operator, &record).expect("an operator fits");
-    store.commit().expect("a group ends");
+    first_account(store, &key, 0).expect("an account fits");
     key
 }
 
@@ -58,20 +43,25 @@ impl House {
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let engine = Engine::start(EngineConfig::default(), &metrics.registry).expect("an engine");
         let clock = Clock::Held(Arc::new(AtomicI64::new(1_000)));
+        let secret = KeySecret::new([7; SECRET_BYTES]);
+        let settings = GatewaySettings { write_queue_bytes_max: 1 << 24, bulk_max: 500 };
         let (gateway, _thread) =
-            Gateway::start(read, write, Arc::clone(&engine), clock, Arc::clone(&metrics), 1 << 24)
+            Gateway::start(read, write, Arc::clone(&engine), clock, Arc::clone(&metrics), secret, settings)
                 .expect("a gateway");
         let owner = gateway.authenticate(&keys[0]).await.expect("a known key");
         let stranger = gateway.authenticate(&keys[1]).await.expect("a known key");
         Self { gateway, engine, metrics, owner, stranger, data }
     }
 
+    /// Something new of the owner's.
+    pub(crate) async fn create(&self, kind: ResourceKind, path: &str, body: &str) -> Arc<ResourceRecord> {
+        let patch = Patch::parse(kind, body.as_bytes()).expect("a document");
+        let caller = Caller::new(&self.owner, Access::Create, path);
+        self.gateway.create(&caller, New::of(patch), 0).await.expect("it is created")
+    }
+
     /// A new thng of the owner's.
     pub(crate) async fn thng(&self) -> Id {
-        let input = ThngInput::parse(br#"{"name":"lamp"}"#).expect("a thng");
-        match self.gateway.create_thng(&self.owner, input, 0, None).await.expect("it is created") {
-            Outcome::Thng(thng) => thng.id,
-            Outcome::Properties(_) | Outcome::Done => unreachable!("a created thng is shown"),
-        }
+        self.create(ResourceKind::Thng, "/thngs", r#"{"name":"lamp"}"#).await.id
     }
 }

@@ -1,37 +1,54 @@
 //! Between topics and the domain: two pure functions.
 //!
-//! [`operation`]: (topic, payload) -> what somebody wants done. [`notes`]: an event -> the topics that tell of it, each
+//! [`wanted`]: (topic, payload) -> what somebody wants done. [`notes`]: an event -> the topics that tell of it, each
 //! with its payload. Neither looks anything up: a topic and an event carry every id that is needed.
 
 use bytes::Bytes;
 use thng_pubsub_protocol::{
-    id::{Id, PropertyKey},
-    payload::{PayloadError, PropertyUpdate, ThngInput, parse_writes, update_document},
+    id::{ActionTypeName, Id, PropertyKey},
+    payload::{
+        LocationWrite, Patch, PayloadError, PropertyUpdate, PropertyWrite, ResourceKind, THNGS_MAX,
+        locations_document, parse_actions, parse_ids, parse_locations, parse_writes, update_document,
+    },
     topic::Topic,
 };
 
 use crate::{
-    domain::{Event, Operation},
-    store::{PropertyOwner, ThngChange},
+    domain::{Event, Subject, notification},
+    store::{Change, PropertyOwner, ResourceHead, ResourceRecord},
 };
 
-/// A topic that this server serves, by what lies behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Served<'a> {
-    /// A thng's own fields.
-    Thng(Id),
-    /// All properties of something.
-    Properties(PropertyOwner),
-    /// One property of something.
-    Property(PropertyOwner, &'a PropertyKey),
+/// The resource in a topic that has to be there and to be visible, whatever is done on the topic.
+pub(crate) fn resource(topic: &Topic) -> Option<(ResourceKind, Id)> {
+    match topic {
+        Topic::ActionTypes | Topic::Actions | Topic::ActionsOfType { .. } => None,
+        Topic::BatchTasks { batch } => Some((ResourceKind::Batch, *batch)),
+        Topic::BatchTask { task, .. } => Some((ResourceKind::Task, *task)),
+        Topic::Collection { collection }
+        | Topic::CollectionActions { collection }
+        | Topic::CollectionActionsOfType { collection, .. }
+        | Topic::CollectionThngs { collection } => Some((ResourceKind::Collection, *collection)),
+        Topic::Product { product }
+        | Topic::ProductActions { product }
+        | Topic::ProductActionsOfType { product, .. }
+        | Topic::ProductProperties { product }
+        | Topic::ProductProperty { product, .. } => Some((ResourceKind::Product, *product)),
+        Topic::Thng { thng }
+        | Topic::ThngActions { thng }
+        | Topic::ThngActionsOfType { thng, .. }
+        | Topic::ThngLocation { thng }
+        | Topic::ThngProperties { thng }
+        | Topic::ThngProperty { thng, .. } => Some((ResourceKind::Thng, *thng)),
+    }
 }
 
-/// What lies behind a topic, or `None` for a row of the table that is not served yet.
-pub(crate) fn served(topic: &Topic) -> Option<Served<'_>> {
+/// The action type that a topic below a resource names: one that does not exist cannot be watched there. The root's
+/// topics can be watched before their type exists.
+pub(crate) fn needed_type(topic: &Topic) -> Option<&ActionTypeName> {
     match topic {
-        Topic::Thng { thng } => Some(Served::Thng(*thng)),
-        Topic::ThngProperties { thng } => Some(Served::Properties(PropertyOwner::Thng(*thng))),
-        Topic::ThngProperty { thng, key } => Some(Served::Property(PropertyOwner::Thng(*thng), key)),
+        Topic::CollectionActionsOfType { action_type, .. }
+        | Topic::ProductActionsOfType { action_type, .. }
+        | Topic::ThngActionsOfType { action_type, .. } => Some(action_type),
         Topic::ActionTypes
         | Topic::Actions
         | Topic::ActionsOfType { .. }
@@ -39,45 +56,119 @@ pub(crate) fn served(topic: &Topic) -> Option<Served<'_>> {
         | Topic::BatchTask { .. }
         | Topic::Collection { .. }
         | Topic::CollectionActions { .. }
-        | Topic::CollectionActionsOfType { .. }
         | Topic::CollectionThngs { .. }
         | Topic::Product { .. }
         | Topic::ProductActions { .. }
-        | Topic::ProductActionsOfType { .. }
         | Topic::ProductProperties { .. }
         | Topic::ProductProperty { .. }
+        | Topic::Thng { .. }
         | Topic::ThngActions { .. }
-        | Topic::ThngActionsOfType { .. }
-        | Topic::ThngLocation { .. } => None,
+        | Topic::ThngLocation { .. }
+        | Topic::ThngProperties { .. }
+        | Topic::ThngProperty { .. } => None,
     }
 }
 
-impl Served<'_> {
-    /// The resource whose account and scopes decide who may use the topic.
-    pub(crate) fn resource(self) -> Id {
-        match self {
-            Self::Thng(id) => id,
-            Self::Properties(owner) | Self::Property(owner, _) => owner.id(),
+/// What a topic of actions is about, and the type that it names.
+pub(crate) fn actions(topic: &Topic) -> Option<(Subject, Option<&ActionTypeName>)> {
+    match topic {
+        Topic::Actions => Some((Subject::Nothing, None)),
+        Topic::ActionsOfType { action_type } => Some((Subject::Nothing, Some(action_type))),
+        Topic::CollectionActions { collection } => Some((Subject::Collection(*collection), None)),
+        Topic::CollectionActionsOfType { collection, action_type } => {
+            Some((Subject::Collection(*collection), Some(action_type)))
         }
+        Topic::ProductActions { product } => Some((Subject::Product(*product), None)),
+        Topic::ProductActionsOfType { product, action_type } => {
+            Some((Subject::Product(*product), Some(action_type)))
+        }
+        Topic::ThngActions { thng } => Some((Subject::Thng(*thng), None)),
+        Topic::ThngActionsOfType { thng, action_type } => Some((Subject::Thng(*thng), Some(action_type))),
+        Topic::ActionTypes
+        | Topic::BatchTasks { .. }
+        | Topic::BatchTask { .. }
+        | Topic::Collection { .. }
+        | Topic::CollectionThngs { .. }
+        | Topic::Product { .. }
+        | Topic::ProductProperties { .. }
+        | Topic::ProductProperty { .. }
+        | Topic::Thng { .. }
+        | Topic::ThngLocation { .. }
+        | Topic::ThngProperties { .. }
+        | Topic::ThngProperty { .. } => None,
     }
+}
+
+/// What a publish asks for.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// A new action type.
+    ActionType(Patch),
+    /// New actions.
+    Actions { subject: Subject, type_in_path: bool, actions: Vec<(ActionTypeName, Patch)> },
+    /// New values for a resource's own fields.
+    Update { kind: ResourceKind, id: Id, patch: Patch },
+    /// Thngs that join a collection.
+    Thngs { collection: Id, thngs: Vec<Id> },
+    /// New property values.
+    Properties { owner: PropertyOwner, writes: Vec<PropertyWrite> },
+    /// New locations.
+    Location { thng: Id, writes: Vec<LocationWrite> },
+    /// The topic can only be watched.
+    Nothing,
 }
 
 /// What a publish of `payload` on this topic asks for.
 ///
 /// # Errors
 /// What is wrong with the payload.
-pub(crate) fn operation(account: Id, served: Served<'_>, payload: &[u8]) -> Result<Operation, PayloadError> {
-    Ok(match served {
-        Served::Thng(id) => {
-            Operation::UpdateThng { account, id, input: Box::new(ThngInput::parse(payload)?) }
+pub(crate) fn wanted(topic: &Topic, payload: &[u8]) -> Result<Wanted, PayloadError> {
+    if let Some((subject, action_type)) = actions(topic) {
+        let actions = parse_actions(payload, action_type)?;
+        return Ok(Wanted::Actions { subject, type_in_path: action_type.is_some(), actions });
+    }
+    let update = |kind, id| Ok(Wanted::Update { kind, id, patch: Patch::parse_update(kind, payload)? });
+    let properties = |owner, key: Option<&PropertyKey>| {
+        Ok(Wanted::Properties { owner, writes: parse_writes(payload, key)? })
+    };
+    match topic {
+        Topic::ActionTypes => Ok(Wanted::ActionType(Patch::parse(ResourceKind::ActionType, payload)?)),
+        Topic::Collection { collection } => update(ResourceKind::Collection, *collection),
+        Topic::CollectionThngs { collection } => {
+            Ok(Wanted::Thngs { collection: *collection, thngs: parse_ids(payload, THNGS_MAX)? })
         }
-        Served::Properties(owner) => {
-            Operation::UpdateProperties { account, owner, writes: parse_writes(payload, None)? }
+        Topic::Product { product } => update(ResourceKind::Product, *product),
+        Topic::ProductProperties { product } => properties(PropertyOwner::Product(*product), None),
+        Topic::ProductProperty { product, key } => properties(PropertyOwner::Product(*product), Some(key)),
+        Topic::Thng { thng } => update(ResourceKind::Thng, *thng),
+        Topic::ThngLocation { thng } => {
+            Ok(Wanted::Location { thng: *thng, writes: parse_locations(payload)? })
         }
-        Served::Property(owner, key) => {
-            Operation::UpdateProperties { account, owner, writes: parse_writes(payload, Some(key))? }
-        }
-    })
+        Topic::ThngProperties { thng } => properties(PropertyOwner::Thng(*thng), None),
+        Topic::ThngProperty { thng, key } => properties(PropertyOwner::Thng(*thng), Some(key)),
+        Topic::BatchTasks { .. } | Topic::BatchTask { .. } => Ok(Wanted::Nothing),
+        Topic::Actions
+        | Topic::ActionsOfType { .. }
+        | Topic::CollectionActions { .. }
+        | Topic::CollectionActionsOfType { .. }
+        | Topic::ProductActions { .. }
+        | Topic::ProductActionsOfType { .. }
+        | Topic::ThngActions { .. }
+        | Topic::ThngActionsOfType { .. } => unreachable!("topics of actions are answered above"),
+    }
+}
+
+/// The resource that an event is about, and where it stands in the log; `None` for one that no topic tells of.
+pub(crate) fn about(event: &Event) -> Option<(u64, &ResourceHead)> {
+    match event {
+        Event::ResourceChanged { seq, head, .. }
+        | Event::PropertiesUpdated { seq, head, .. }
+        | Event::LocationsUpdated { seq, head, .. }
+        | Event::ActionCreated { seq, head, .. }
+        | Event::MembershipChanged { seq, head, .. }
+        | Event::TaskCompleted { seq, head, .. } => Some((*seq, head)),
+        Event::KeysRevoked { .. } | Event::KeysChanged { .. } | Event::RightsChanged => None,
+    }
 }
 
 /// Who is told of an event, and what: each payload is written once and shared by all its receivers.
@@ -89,14 +180,100 @@ pub(crate) fn notes<A>(
     mut tell: impl FnMut(A, Bytes),
 ) {
     match event {
-        Event::ThngChanged { thng, change: ThngChange::Updated, document, .. } => {
-            if let Some(address) = address(&Topic::Thng { thng: *thng }) {
+        Event::ResourceChanged { change, record, collections, .. } => {
+            if let Some(topic) = changed_topic(*change, record)
+                && let Some(address) = address(&topic)
+            {
+                tell(address, notification(record, collections).into());
+            }
+        }
+        Event::PropertiesUpdated { owner, updates, .. } => property_notes(*owner, updates, address, tell),
+        Event::LocationsUpdated { thng, updates, .. } => {
+            if let Some(address) = address(&Topic::ThngLocation { thng: *thng }) {
+                tell(address, locations_document(updates.iter()).into());
+            }
+        }
+        Event::ActionCreated { head, action_type, collections, record, .. } => {
+            let mut body = None;
+            for topic in action_topics(head, action_type, collections) {
+                if let Some(address) = address(&topic) {
+                    tell(address, body.get_or_insert_with(|| Bytes::from(notification(record, &[]))).clone());
+                }
+            }
+        }
+        Event::MembershipChanged { collection, document, .. } => {
+            if let Some(address) = address(&Topic::CollectionThngs { collection: *collection }) {
                 tell(address, Bytes::copy_from_slice(document.as_bytes()));
             }
         }
-        Event::ThngChanged { change: ThngChange::Created | ThngChange::Deleted, .. } => {}
-        Event::PropertiesUpdated { owner, updates, .. } => property_notes(*owner, updates, address, tell),
+        Event::TaskCompleted { batch, record, .. } => {
+            let batch = *batch;
+            for topic in [Topic::BatchTasks { batch }, Topic::BatchTask { batch, task: record.id }] {
+                if let Some(address) = address(&topic) {
+                    tell(address, notification(record, &[]).into());
+                }
+            }
+        }
+        Event::KeysRevoked { .. } | Event::KeysChanged { .. } | Event::RightsChanged => {}
     }
+}
+
+/// The topic that tells of a resource's own change, if there is one.
+fn changed_topic(change: Change, record: &ResourceRecord) -> Option<Topic> {
+    let id = record.id;
+    match (record.kind, change) {
+        (ResourceKind::Thng, Change::Updated) => Some(Topic::Thng { thng: id }),
+        (ResourceKind::Product, Change::Updated) => Some(Topic::Product { product: id }),
+        (ResourceKind::Collection, Change::Updated | Change::Deleted) => {
+            Some(Topic::Collection { collection: id })
+        }
+        (ResourceKind::ActionType, Change::Created) => Some(Topic::ActionTypes),
+        (ResourceKind::ActionType, Change::Deleted) => {
+            let name = record.fields().text("name")?;
+            Some(Topic::ActionsOfType { action_type: ActionTypeName::parse(&name).ok()? })
+        }
+        (
+            ResourceKind::Account
+            | ResourceKind::Operator
+            | ResourceKind::Access
+            | ResourceKind::Project
+            | ResourceKind::Application
+            | ResourceKind::User
+            | ResourceKind::Role
+            | ResourceKind::AccessPolicy
+            | ResourceKind::AccessToken
+            | ResourceKind::Thng
+            | ResourceKind::Product
+            | ResourceKind::Collection
+            | ResourceKind::Place
+            | ResourceKind::ActionType
+            | ResourceKind::Action
+            | ResourceKind::Batch
+            | ResourceKind::Task,
+            Change::Created | Change::Updated | Change::Deleted,
+        ) => None,
+    }
+}
+
+/// Every topic that tells of an action: the root's, and those of what it happened to, by its type and for all types.
+fn action_topics(head: &ResourceHead, action_type: &str, collections: &[Id]) -> Vec<Topic> {
+    let mut topics = vec![Topic::Actions];
+    // A type that is no name was refused when it was created.
+    let Ok(action_type) = ActionTypeName::parse(action_type) else { return topics };
+    topics.push(Topic::ActionsOfType { action_type: action_type.clone() });
+    if let Some(thng) = head.thng {
+        topics.push(Topic::ThngActions { thng });
+        topics.push(Topic::ThngActionsOfType { thng, action_type: action_type.clone() });
+    }
+    if let Some(product) = head.product {
+        topics.push(Topic::ProductActions { product });
+        topics.push(Topic::ProductActionsOfType { product, action_type: action_type.clone() });
+    }
+    for collection in collections.iter().copied() {
+        topics.push(Topic::CollectionActions { collection });
+        topics.push(Topic::CollectionActionsOfType { collection, action_type: action_type.clone() });
+    }
+    topics
 }
 
 /// One note with everything on `/properties`, and one for each key with its own entries on `/properties/:key`.
@@ -106,18 +283,25 @@ fn property_notes<A>(
     mut address: impl FnMut(&Topic) -> Option<A>,
     mut tell: impl FnMut(A, Bytes),
 ) {
-    let PropertyOwner::Thng(thng) = owner;
+    let of_key = |key: &PropertyKey| match owner {
+        PropertyOwner::Thng(thng) => Topic::ThngProperty { thng, key: key.clone() },
+        PropertyOwner::Product(product) => Topic::ProductProperty { product, key: key.clone() },
+    };
+    let of_all = match owner {
+        PropertyOwner::Thng(thng) => Topic::ThngProperties { thng },
+        PropertyOwner::Product(product) => Topic::ProductProperties { product },
+    };
     let mut keys: Vec<&PropertyKey> = updates.iter().map(|update| &update.key).collect();
     keys.sort_unstable();
     keys.dedup();
     let mut whole = None;
     let mut whole = || whole.get_or_insert_with(|| Bytes::from(update_document(updates))).clone();
     for key in &keys {
-        let Some(address) = address(&Topic::ThngProperty { thng, key: (*key).clone() }) else { continue };
+        let Some(address) = address(&of_key(key)) else { continue };
         let own = || update_document(updates.iter().filter(|update| update.key == **key)).into();
         tell(address, if keys.len() == 1 { whole() } else { own() });
     }
-    if let Some(address) = address(&Topic::ThngProperties { thng }) {
+    if let Some(address) = address(&of_all) {
         tell(address, whole());
     }
 }
@@ -126,13 +310,29 @@ fn property_notes<A>(
 mod tests {
     use std::sync::Arc;
 
-    use thng_pubsub_protocol::payload::{Json, Scopes};
+    use thng_pubsub_protocol::payload::{Fields, Json, Scopes};
 
     use super::*;
-    use crate::store::ResourceHead;
 
     fn thng() -> Id {
         Id::parse("UeECn9a8PBpar8x4FEGdMsDd").expect("an id")
+    }
+
+    fn record(kind: ResourceKind, name: &str) -> ResourceRecord {
+        let mut fields = Fields::new(kind);
+        fields.set_text("name", name);
+        ResourceRecord {
+            id: thng(),
+            account: thng(),
+            kind,
+            parent: None,
+            body: fields.document(Some(&thng()), 1).into(),
+            private: None,
+            scopes: Scopes::default(),
+            created_at_ms: 1,
+            updated_at_ms: 2,
+            place: 1,
+        }
     }
 
     fn told(event: &Event) -> Vec<(String, String)> {
@@ -151,7 +351,7 @@ mod tests {
             timestamp_ms: 1,
             created_at_ms: 2,
         };
-        let head = Arc::new(ResourceHead { account: thng(), scopes: Scopes::default() });
+        let head = Arc::new(record(ResourceKind::Thng, "n").head());
         let updates = pairs.iter().map(update).collect();
         Event::PropertiesUpdated { seq: 7, head, owner: PropertyOwner::Thng(thng()), updates }
     }
@@ -182,18 +382,50 @@ mod tests {
     }
 
     #[test]
-    fn a_thng_tells_of_its_updates_but_not_of_its_beginning_and_end() {
-        let head = Arc::new(ResourceHead { account: thng(), scopes: Scopes::default() });
-        for (change, count) in [(ThngChange::Created, 0), (ThngChange::Updated, 1), (ThngChange::Deleted, 0)]
-        {
-            let event = Event::ThngChanged {
-                seq: 1,
-                head: Arc::clone(&head),
-                thng: thng(),
-                change,
-                document: "{}".into(),
-            };
-            assert_eq!(told(&event).len(), count, "{change:?}");
+    fn resources_tell_of_what_the_table_says_and_of_nothing_else() {
+        for (kind, change, topic) in [
+            (ResourceKind::Thng, Change::Created, None),
+            (ResourceKind::Thng, Change::Updated, Some("/thngs/UeECn9a8PBpar8x4FEGdMsDd")),
+            (ResourceKind::Thng, Change::Deleted, None),
+            (ResourceKind::Product, Change::Updated, Some("/products/UeECn9a8PBpar8x4FEGdMsDd")),
+            (ResourceKind::Collection, Change::Updated, Some("/collections/UeECn9a8PBpar8x4FEGdMsDd")),
+            (ResourceKind::Collection, Change::Deleted, Some("/collections/UeECn9a8PBpar8x4FEGdMsDd")),
+            (ResourceKind::ActionType, Change::Created, Some("/actions")),
+            (ResourceKind::ActionType, Change::Updated, None),
+            (ResourceKind::ActionType, Change::Deleted, Some("/actions/_a%20b")),
+            (ResourceKind::Place, Change::Updated, None),
+        ] {
+            let record = Arc::new(record(kind, "_a b"));
+            let head = Arc::new(record.head());
+            let event = Event::ResourceChanged { seq: 1, head, change, record, collections: Arc::new([]) };
+            let topics: Vec<String> = told(&event).into_iter().map(|(topic, _)| topic).collect();
+            assert_eq!(topics, topic.into_iter().collect::<Vec<_>>(), "{kind:?} {change:?}");
         }
+    }
+
+    #[test]
+    fn an_action_reaches_the_root_and_all_that_it_happened_to() {
+        let (thng, product, collection) =
+            ("t".repeat(24), "p".repeat(24), Id::parse(&"c".repeat(24)).expect("an id"));
+        let mut fields = Fields::new(ResourceKind::Action);
+        for (name, text) in [("type", "scans"), ("thng", &thng), ("product", &product)] {
+            fields.set_text(name, text);
+        }
+        let body = fields.document(Some(&collection), 1).into();
+        let record =
+            Arc::new(ResourceRecord { kind: ResourceKind::Action, body, ..record(ResourceKind::Place, "n") });
+        let head = Arc::new(record.head());
+        let (action_type, collections) = ("scans".into(), Arc::new([collection]));
+        let event = Event::ActionCreated { seq: 1, head, action_type, collections, record };
+        let told = told(&event);
+        let topics: Vec<&str> = told.iter().map(|(topic, _)| topic.as_str()).collect();
+        let below = |kind: &str, id: &str, last: &str| format!("/{kind}/{id}/actions/{last}");
+        let mut expected = vec!["/actions/all".to_owned(), "/actions/scans".into()];
+        for (kind, id) in [("thngs", &thng), ("products", &product), ("collections", &collection.to_string())]
+        {
+            expected.extend(["all", "scans"].map(|last| below(kind, id, last)));
+        }
+        assert_eq!(topics, expected);
+        assert!(told.iter().all(|(_, body)| *body == told[0].1 && body.contains(r#""type":"scans""#)));
     }
 }

@@ -1,4 +1,4 @@
-//! Who a key is: `GET /access` and `GET /operators/:id`.
+//! Who a key is: `GET /access`.
 
 use alloc::string::String;
 
@@ -9,10 +9,10 @@ use super::to_json;
 /// The one who acts with a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Actor {
-    /// `operator` and, with the other kinds of keys, `app`, `userInApp`, `device`.
+    /// `operator`, `app` (public and secret keys alike), `userInApp`, `device` or `accessToken`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The operator's id; clients make `/operators/:id` of it.
+    /// The id of the operator, application, user, thng or token; clients make `/operators/:id` and the like of it.
     pub id: String,
 }
 
@@ -23,30 +23,15 @@ pub struct AccessDocument {
     pub account: String,
     /// Who acts.
     pub actor: Actor,
-}
-
-/// `GET /operators/:id`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are the document's own")]
-pub struct OperatorDocument {
-    pub id: String,
-    pub created_at: i64,
-    pub updated_at: i64,
-    pub email: String,
-    pub first_name: String,
-    pub last_name: String,
+    /// The project of an application, a user or a device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The application of an application's or a user's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
 }
 
 impl AccessDocument {
-    /// The JSON text.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        to_json(self)
-    }
-}
-
-impl OperatorDocument {
     /// The JSON text.
     #[must_use]
     pub fn to_json(&self) -> String {

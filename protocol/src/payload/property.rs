@@ -113,7 +113,7 @@ impl Entry<'_> {
 }
 
 /// Reads a timestamp; clients in the field also send it as a string of digits.
-fn timestamp(raw: &str) -> Result<Option<i64>, ()> {
+pub(super) fn timestamp(raw: &str) -> Result<Option<i64>, ()> {
     if raw == "null" {
         return Ok(None);
     }
@@ -161,7 +161,7 @@ pub fn history_document<'a>(updates: impl IntoIterator<Item = &'a PropertyUpdate
     array(updates, false)
 }
 
-/// The `properties` field of a thng: `{"key": value}` of the latest values.
+/// The `properties` field of a thng or a product: `{"key": value}` of the latest values.
 #[must_use]
 pub fn latest_document<'a>(updates: impl IntoIterator<Item = &'a PropertyUpdate>) -> Json {
     let mut out = String::from("{");

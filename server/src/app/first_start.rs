@@ -7,16 +7,15 @@ use std::{
     path::Path,
 };
 
-use anyhow::Context as _;
-use thng_pubsub_protocol::id::Id;
-
 use crate::{
     auth::keys,
     clock::Clock,
     config::Config,
+    gateway::first_account,
     random,
-    store::{Actor, KeyRecord, OperatorRecord, ReadStore, WriteStore},
+    store::{ReadStore, WriteStore},
 };
+use anyhow::Context as _;
 
 /// Where a key that was made here is written to, readable by the owner only.
 const KEY_FILE: &str = "operator.key";
@@ -37,21 +36,7 @@ pub(super) fn ensure_operator(
         None => make_key(&config.data)?,
     };
     let now_ms = clock.now_ms();
-    let (account, id) = (Id::generate(random::byte), Id::generate(random::byte));
-    let operator = OperatorRecord {
-        id,
-        account,
-        email: "operator@localhost".into(),
-        first_name: "First".into(),
-        last_name: "Operator".into(),
-        created_at_ms: now_ms,
-        updated_at_ms: now_ms,
-    };
-    let key =
-        KeyRecord { hash: keys::hash(&key)?, account, actor: Actor::Operator(id), created_at_ms: now_ms };
-    write.begin()?;
-    write.add_operator(&operator, &key)?;
-    write.commit()?;
+    let (account, id) = first_account(write, &key, now_ms)?;
     tracing::info!(account.id = %account, operator.id = %id, "first start: an account and its operator were made");
     Ok(())
 }

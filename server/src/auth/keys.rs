@@ -1,18 +1,30 @@
-//! API keys: from the 80 characters that came over the wire to a principal.
+//! API keys: from the 80 characters that came over the wire to a principal, and from an actor to its key.
 //!
-//! Keys are looked up by their hash, so the time that a look-up takes tells nothing of any key.
+//! Keys are looked up by their hash, so the time that a look-up takes tells nothing of any key. Some keys have to be
+//! shown again (an application's, a device's): those are made from the server's secret and a number that is stored, so
+//! that the database alone opens nothing (docs/decisions/0008-keys-that-are-shown-again.md).
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 use thng_pubsub_protocol::limits;
 
-use super::Principal;
-use crate::store::{KeyHash, ReadStore, StoreError};
+use super::{Principal, identity};
+use crate::store::{Actor, KeyHash, KeyNonce, ReadStore, StoreError};
 
-/// Keys whose principals are kept in memory. An entry takes about 150 bytes.
+/// Keys whose principals are kept in memory. An entry takes about 500 bytes.
 const KEYS_CACHED_MAX: usize = 100_000;
+
+/// Bytes of the server's secret.
+pub(crate) const SECRET_BYTES: usize = 32;
 
 /// Why text is no API key.
 #[derive(Debug, thiserror::Error)]
@@ -35,16 +47,77 @@ pub(crate) fn generate(random: impl FnMut() -> u8) -> String {
         .collect()
 }
 
+/// What keys that are shown again are made from. Never printed.
+#[derive(Clone)]
+pub(crate) struct KeySecret([u8; SECRET_BYTES]);
+
+impl fmt::Debug for KeySecret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("<secret>")
+    }
+}
+
+impl KeySecret {
+    pub(crate) fn new(bytes: [u8; SECRET_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key of an actor that was issued with this nonce.
+    pub(crate) fn key(&self, actor: Actor, nonce: &KeyNonce) -> String {
+        let kind = match actor {
+            Actor::Operator(_) => "operator",
+            Actor::Application(_) => "application",
+            Actor::TrustedApplication(_) => "trusted application",
+            Actor::User(_) => "user",
+            Actor::Device(_) => "device",
+            Actor::AccessToken(_) => "access token",
+        };
+        let block = |number: u32| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any length of key is taken");
+            mac.update(kind.as_bytes());
+            mac.update(&[0]);
+            mac.update(actor.id().as_str().as_bytes());
+            mac.update(nonce);
+            mac.update(&number.to_be_bytes());
+            mac.finalize().into_bytes()
+        };
+        let mut bytes = (0..).flat_map(block);
+        generate(|| bytes.next().expect("there is always another block"))
+    }
+
+    /// What tells one secret from another without giving it away.
+    pub(crate) fn fingerprint(&self) -> String {
+        let digest = Sha256::new().chain_update("thng-pubsub key secret").chain_update(self.0).finalize();
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 /// The keys that are in use.
 #[derive(Debug)]
 pub(crate) struct Keys {
     store: Arc<dyn ReadStore>,
     cached: Cache<KeyHash, Arc<Principal>>,
+    /// Counts what was forgotten, so that a slow reader notices.
+    changes: AtomicU64,
 }
 
 impl Keys {
     pub(crate) fn new(store: Arc<dyn ReadStore>) -> Self {
-        Self { store, cached: Cache::new(KEYS_CACHED_MAX) }
+        Self { store, cached: Cache::new(KEYS_CACHED_MAX), changes: AtomicU64::new(0) }
+    }
+
+    /// Called by the writer after a commit that took keys away.
+    pub(crate) fn forget(&self, hashes: &[KeyHash]) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        for hash in hashes {
+            self.cached.remove(hash);
+        }
+    }
+
+    /// Called by the writer after a commit that changed what keys may do: everybody is looked up anew.
+    pub(crate) fn forget_all(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.cached.clear();
     }
 
     /// The principal of a key that was used before, without touching the disk.
@@ -56,10 +129,15 @@ impl Keys {
     ///
     /// Unknown keys are not remembered: a client could fill the memory with them.
     pub(crate) fn look_up(&self, hash: &KeyHash) -> Result<Option<Arc<Principal>>, StoreError> {
-        let Some(record) = self.store.key(hash)? else { return Ok(None) };
-        let principal =
-            Arc::new(Principal { account: record.account, actor: record.actor, key: record.hash });
+        let before = self.changes.load(Ordering::SeqCst);
+        let Some(record) = self.store.key(hash)?.filter(|record| record.hash == *hash) else {
+            return Ok(None);
+        };
+        let Some(principal) = identity::of(&*self.store, &record)?.map(Arc::new) else { return Ok(None) };
         self.cached.insert(*hash, Arc::clone(&principal));
+        if self.changes.load(Ordering::SeqCst) != before {
+            self.cached.remove(hash);
+        }
         Ok(Some(principal))
     }
 }
@@ -76,6 +154,22 @@ mod tests {
             byte
         });
         assert!(hash(&key).is_ok(), "{key}");
+    }
+
+    #[test]
+    fn a_key_that_is_shown_again_is_the_same_and_that_of_nobody_else() {
+        let id = thng_pubsub_protocol::id::Id::parse(&"a".repeat(24)).expect("an id");
+        let secret = KeySecret::new([7; SECRET_BYTES]);
+        let key = secret.key(Actor::Device(id), &[1; 16]);
+        assert!(hash(&key).is_ok(), "{key}");
+        assert_eq!(secret.key(Actor::Device(id), &[1; 16]), key);
+        let others = [
+            secret.key(Actor::Device(id), &[2; 16]),
+            secret.key(Actor::User(id), &[1; 16]),
+            KeySecret::new([8; SECRET_BYTES]).key(Actor::Device(id), &[1; 16]),
+        ];
+        assert!(others.iter().all(|other| *other != key));
+        assert!(!format!("{secret:?}").contains('7'));
     }
 
     #[test]

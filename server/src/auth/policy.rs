@@ -1,62 +1,132 @@
-//! The policy: may this principal do this to that resource?
+//! The policy: may this principal do this on that path, to that resource?
 //!
-//! A pure function over what is known of the principal and the resource; REST, MQTT and WebSocket all come here.
-//! A resource outside of what a key can see does not exist for it: the answer is [`Denial::NotFound`], not a hint.
+//! Pure functions over what is known of the principal and the resource; REST, MQTT and WebSocket all come here. The
+//! verb on the path is decided first: without it the answer is [`Denial::Forbidden`], whatever there is. A resource
+//! outside of what a key can see does not exist for it: the answer is [`Denial::NotFound`], not a hint.
 
 use thng_pubsub_protocol::topic::table::Access;
 
-use super::Principal;
-use crate::store::{Actor, ResourceHead};
+use super::{
+    Principal, Right,
+    visibility::{Head, View},
+};
+use crate::store::ResourceHead;
 
 /// Why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denial {
+    /// The key may not do this on this path.
+    Forbidden,
     /// For this principal there is no such resource.
     NotFound,
 }
 
-/// Decides about resources of a kind as such: making one, listing them. What a list shows is narrowed to the account.
-pub(crate) fn on_kind(principal: &Principal, access: Access) -> Result<(), Denial> {
-    match (principal.actor, access) {
-        (Actor::Operator(_), Access::Create | Access::Read | Access::Update | Access::Delete) => Ok(()),
-    }
+/// The views that a principal has on a path with a verb; none where it may not use it so.
+pub(crate) fn views<'p>(
+    principal: &'p Principal,
+    access: Access,
+    path: &'p str,
+) -> impl Iterator<Item = &'p View> + Clone {
+    let own = principal.actor.id();
+    let grants = move |right: &&Right| right.grants.on(path, own.as_str()).has(access);
+    principal.rights.iter().filter(grants).map(|right| &right.view)
+}
+
+/// Decides about a path as such: making something there, listing what is there.
+///
+/// # Errors
+/// [`Denial::Forbidden`].
+pub(crate) fn on_path(principal: &Principal, access: Access, path: &str) -> Result<(), Denial> {
+    views(principal, access, path).next().map(drop).ok_or(Denial::Forbidden)
 }
 
 /// Decides about one resource.
+///
+/// # Errors
+/// [`Denial`].
 pub(crate) fn on_resource(
     principal: &Principal,
     access: Access,
+    path: &str,
     resource: &ResourceHead,
 ) -> Result<(), Denial> {
-    if resource.account != principal.account {
+    let mut views = views(principal, access, path).peekable();
+    if views.peek().is_none() {
+        return Err(Denial::Forbidden);
+    }
+    if resource.account != principal.account || !views.any(|view| view.sees(resource)) {
         return Err(Denial::NotFound);
     }
-    match (principal.actor, access) {
-        // An operator may do everything in their account.
-        (Actor::Operator(_), Access::Create | Access::Read | Access::Update | Access::Delete) => Ok(()),
-    }
+    Ok(())
+}
+
+/// Decides about an event on its way to a subscriber who has these views.
+pub(crate) fn on_event(views: &[View], head: &impl Head) -> bool {
+    views.iter().any(|view| view.sees(head))
 }
 
 #[cfg(test)]
 mod tests {
-    use thng_pubsub_protocol::{id::Id, payload::Scopes};
+    use thng_pubsub_protocol::{
+        id::Id,
+        payload::{ResourceKind, Scopes},
+    };
 
     use super::*;
-    use crate::store::KeyHash;
+    use crate::{
+        auth::grants::Grants,
+        store::{Actor, KeyHash},
+    };
 
     fn id(text: &str) -> Id {
         Id::parse(&format!("{text:U>24}")).expect("24 letters")
     }
 
+    fn principal(rights: Vec<Right>) -> Principal {
+        let (account, actor) = (id("a"), Actor::Operator(id("o")));
+        Principal { account, actor, key: KeyHash([0; 32]), project: None, app: None, rights }
+    }
+
+    fn thng(account: &str) -> ResourceHead {
+        let (thng, product) = (None, None);
+        ResourceHead {
+            id: id("t"),
+            kind: ResourceKind::Thng,
+            account: id(account),
+            scopes: Scopes::default(),
+            thng,
+            product,
+        }
+    }
+
     #[test]
     fn an_operator_does_everything_in_their_account_and_sees_nothing_of_another() {
-        let operator = Principal { account: id("a"), actor: Actor::Operator(id("o")), key: KeyHash([0; 32]) };
-        let own = ResourceHead { account: id("a"), scopes: Scopes::default() };
-        let other = ResourceHead { account: id("b"), scopes: Scopes::default() };
+        let operator = principal(vec![Right { grants: Grants::everything(), view: View::Account }]);
         for access in [Access::Create, Access::Read, Access::Update, Access::Delete] {
-            assert_eq!(on_kind(&operator, access), Ok(()));
-            assert_eq!(on_resource(&operator, access, &own), Ok(()));
-            assert_eq!(on_resource(&operator, access, &other), Err(Denial::NotFound));
+            assert_eq!(on_path(&operator, access, "/thngs"), Ok(()));
+            assert_eq!(on_resource(&operator, access, "/thngs/t", &thng("a")), Ok(()));
+            assert_eq!(on_resource(&operator, access, "/thngs/t", &thng("b")), Err(Denial::NotFound));
         }
+    }
+
+    #[test]
+    fn what_the_path_does_not_grant_is_forbidden_before_anything_is_looked_at() {
+        let reader = principal(vec![Right { grants: Grants::of([("/thngs", "r")]), view: View::Account }]);
+        assert_eq!(on_resource(&reader, Access::Update, "/thngs/t", &thng("b")), Err(Denial::Forbidden));
+        assert_eq!(on_resource(&reader, Access::Read, "/thngs/t", &thng("b")), Err(Denial::NotFound));
+    }
+
+    #[test]
+    fn each_right_reaches_only_what_its_own_view_shows() {
+        let rights = vec![
+            Right { grants: Grants::of([("/", "r")]), view: View::Account },
+            Right { grants: Grants::of([("/thngs", "u")]), view: View::Projects(vec![id("p")]) },
+        ];
+        let operator = principal(rights);
+        assert_eq!(on_resource(&operator, Access::Read, "/thngs/t", &thng("a")), Ok(()));
+        assert_eq!(on_resource(&operator, Access::Update, "/thngs/t", &thng("a")), Err(Denial::NotFound));
+        let mut scoped = thng("a");
+        scoped.scopes.projects.push(id("p"));
+        assert_eq!(on_resource(&operator, Access::Update, "/thngs/t", &scoped), Ok(()));
     }
 }

@@ -1,92 +1,302 @@
-//! The policy for events on their way: does this subscriber see an event with these scopes?
+//! Which resources a right reaches, by their scopes and by what they are about.
 //!
-//! The engine carries scopes as bytes that only this module reads, so that fan-out needs no look-up. The account is
-//! part of the engine's route already.
+//! The same rule is asked of a resource ([`ResourceHead`]) and of an event on its way to a subscriber, whose head
+//! travels through the engine as bytes that only this module reads ([`EncodedHead`]), so that fan-out needs no
+//! look-up. The account is decided before: it is part of the engine's route, and of every look-up.
 
 use bytes::Bytes;
 use thng_pubsub_protocol::{
     id::Id,
     limits::ID_CHARS,
-    payload::{Scopes, UserScope},
+    payload::{ResourceKind, UserScope},
 };
 
-/// What a subscriber sees of the events of its topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Visibility {
-    /// All of them.
+use crate::store::ResourceHead;
+
+/// What a right reaches within its account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Everything.
     Account,
-    /// Those whose resource is scoped to this project (the topic option `project`).
-    Project(Id),
+    /// What is scoped to one of these projects.
+    Projects(Vec<Id>),
+    /// What a user of a project sees.
+    User { project: Id, user: Id },
+    /// What a thng sees: itself, its product, and the actions on it.
+    Device { thng: Id, product: Option<Id>, projects: Vec<Id> },
+    /// Everything, but of each kind that is named only those.
+    Only(Vec<(ResourceKind, Id)>),
 }
 
-impl Visibility {
-    /// Whether an event with these encoded scopes is seen.
-    pub(crate) fn admits(self, encoded: &[u8]) -> bool {
+/// What is asked of a resource to know who sees it.
+pub(crate) trait Head {
+    fn kind(&self) -> ResourceKind;
+    fn id(&self) -> Id;
+    fn is_in(&self, project: Id) -> bool;
+    fn is_in_no_project(&self) -> bool;
+    fn is_for(&self, user: Id) -> bool;
+    fn thng(&self) -> Option<Id>;
+    fn product(&self) -> Option<Id>;
+}
+
+impl View {
+    /// Whether the resource is there for those who have this view.
+    pub(crate) fn sees(&self, head: &impl Head) -> bool {
+        // The roles of an account are no secret among those who may ask for roles at all.
+        let is_role = || head.kind() == ResourceKind::Role;
         match self {
             Self::Account => true,
-            Self::Project(project) => projects(encoded).any(|scope| scope == project.as_str().as_bytes()),
+            Self::Projects(projects) => is_role() || projects.iter().any(|project| head.is_in(*project)),
+            Self::User { project, user } => {
+                is_role()
+                    || (head.kind() == ResourceKind::User && head.id() == *user)
+                    || (head.is_in(*project)
+                        && (matches!(head.kind(), ResourceKind::Application) || head.is_for(*user)))
+            }
+            Self::Device { thng, product, projects } => match head.kind() {
+                ResourceKind::Thng => head.id() == *thng,
+                ResourceKind::Product => Some(head.id()) == *product,
+                ResourceKind::Action => {
+                    head.thng() == Some(*thng)
+                        || (head.thng().is_none() && head.product().is_some() && head.product() == *product)
+                }
+                ResourceKind::ActionType => {
+                    projects.iter().any(|project| head.is_in(*project))
+                        || (projects.is_empty() && head.is_in_no_project())
+                }
+                _ => false,
+            },
+            Self::Only(conditions) => {
+                let of_project =
+                    |kind| kind == ResourceKind::Project && head.kind() != kind && head.kind().is_scoped();
+                let holds = |kind: ResourceKind| {
+                    let mut ids = conditions.iter().filter(|(named, _)| *named == kind).map(|(_, id)| *id);
+                    match kind == head.kind() {
+                        true => ids.any(|id| id == head.id()),
+                        false => ids.any(|id| head.is_in(id)),
+                    }
+                };
+                conditions
+                    .iter()
+                    .map(|(kind, _)| *kind)
+                    .filter(|kind| *kind == head.kind() || of_project(*kind))
+                    .all(holds)
+            }
+        }
+    }
+}
+
+impl Head for ResourceHead {
+    fn kind(&self) -> ResourceKind {
+        self.kind
+    }
+
+    fn id(&self) -> Id {
+        self.id
+    }
+
+    fn is_in(&self, project: Id) -> bool {
+        self.scopes.projects.contains(&project)
+    }
+
+    fn is_in_no_project(&self) -> bool {
+        self.scopes.projects.is_empty()
+    }
+
+    fn is_for(&self, user: Id) -> bool {
+        match &self.scopes.users {
+            UserScope::All => true,
+            UserScope::Only(users) => users.contains(&user),
         }
     }
 
-    /// The same for scopes that were not encoded yet.
-    pub(crate) fn admits_scopes(self, scopes: &Scopes) -> bool {
-        match self {
-            Self::Account => true,
-            Self::Project(project) => scopes.projects.contains(&project),
-        }
+    fn thng(&self) -> Option<Id> {
+        self.thng
+    }
+
+    fn product(&self) -> Option<Id> {
+        self.product
     }
 }
 
-/// Writes scopes for the engine's envelope: the number of projects as two bytes, big-endian, their ids, then either
-/// a single `*` (all users) or the users' ids.
-pub(crate) fn encode(scopes: &Scopes) -> Bytes {
-    if *scopes == Scopes::default() {
-        return Bytes::from_static(&[0, 0]);
-    }
+/// Ids of `thng` and `product` are written as this where there are none.
+const NO_ID: [u8; ID_CHARS] = [0; ID_CHARS];
+
+/// Writes a head for the engine's envelope: kind, id, thng, product, the number of projects as two bytes, big-endian,
+/// their ids, then either a single `*` (all users) or the users' ids.
+pub(crate) fn encode(head: &ResourceHead) -> Bytes {
     // A resource that is scoped to more projects than fit is seen by those that fit.
-    let count = u16::try_from(scopes.projects.len()).unwrap_or(u16::MAX);
-    let mut out = Vec::with_capacity(2 + ID_CHARS * scopes.projects.len() + 1);
+    let count = u16::try_from(head.scopes.projects.len()).unwrap_or(u16::MAX);
+    let mut out = Vec::with_capacity(4 + ID_CHARS * (4 + head.scopes.projects.len()));
+    let kind = ResourceKind::ALL.iter().position(|kind| *kind == head.kind).expect("every kind is among all");
+    out.push(kind as u8);
+    out.extend_from_slice(head.id.as_str().as_bytes());
+    for id in [&head.thng, &head.product] {
+        out.extend_from_slice(id.as_ref().map_or(&NO_ID[..], |id| id.as_str().as_bytes()));
+    }
     out.extend_from_slice(&count.to_be_bytes());
-    for project in scopes.projects.iter().take(usize::from(count)) {
+    for project in head.scopes.projects.iter().take(usize::from(count)) {
         out.extend_from_slice(project.as_str().as_bytes());
     }
-    match &scopes.users {
+    match &head.scopes.users {
         UserScope::All => out.push(b'*'),
         UserScope::Only(users) => out.extend(users.iter().flat_map(|user| user.as_str().bytes())),
     }
     out.into()
 }
 
-fn projects(encoded: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (count, ids) =
-        encoded.split_first_chunk().map_or((0, encoded), |(count, ids)| (u16::from_be_bytes(*count), ids));
-    ids.chunks_exact(ID_CHARS).take(usize::from(count))
+/// What [`encode`] wrote.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EncodedHead<'a> {
+    kind: ResourceKind,
+    id: Id,
+    thng: Option<Id>,
+    product: Option<Id>,
+    projects: &'a [u8],
+    users: &'a [u8],
+}
+
+impl<'a> EncodedHead<'a> {
+    /// `None` for bytes that were never encoded.
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let id = |bytes: &[u8; ID_CHARS]| Id::parse(std::str::from_utf8(bytes).ok()?).ok();
+        let (kind, rest) = bytes.split_first()?;
+        let kind = *ResourceKind::ALL.get(usize::from(*kind))?;
+        let (own, rest) = rest.split_first_chunk()?;
+        let (thng, rest) = rest.split_first_chunk()?;
+        let (product, rest) = rest.split_first_chunk()?;
+        let (count, rest) = rest.split_first_chunk()?;
+        let (projects, users) = rest.split_at_checked(usize::from(u16::from_be_bytes(*count)) * ID_CHARS)?;
+        Some(Self { kind, id: id(own)?, thng: id(thng), product: id(product), projects, users })
+    }
+}
+
+impl Head for EncodedHead<'_> {
+    fn kind(&self) -> ResourceKind {
+        self.kind
+    }
+
+    fn id(&self) -> Id {
+        self.id
+    }
+
+    fn is_in(&self, project: Id) -> bool {
+        self.projects.chunks_exact(ID_CHARS).any(|id| id == project.as_str().as_bytes())
+    }
+
+    fn is_in_no_project(&self) -> bool {
+        self.projects.is_empty()
+    }
+
+    fn is_for(&self, user: Id) -> bool {
+        self.users == b"*" || self.users.chunks_exact(ID_CHARS).any(|id| id == user.as_str().as_bytes())
+    }
+
+    fn thng(&self) -> Option<Id> {
+        self.thng
+    }
+
+    fn product(&self) -> Option<Id> {
+        self.product
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use thng_pubsub_protocol::payload::Scopes;
+
     use super::*;
 
     fn id(letter: &str) -> Id {
         Id::parse(&letter.repeat(24)).expect("24 letters")
     }
 
+    fn head(kind: ResourceKind, projects: &[&str], users: UserScope) -> ResourceHead {
+        let scopes = Scopes { projects: projects.iter().map(|letter| id(letter)).collect(), users };
+        ResourceHead { id: id("r"), kind, account: id("a"), scopes, thng: None, product: None }
+    }
+
+    /// Asks the head itself and what it becomes on its way.
+    fn sees(view: &View, head: &ResourceHead) -> bool {
+        let encoded = encode(head);
+        let on_its_way = view.sees(&EncodedHead::read(&encoded).expect("just written"));
+        assert_eq!(view.sees(head), on_its_way, "{view:?} {head:?}");
+        on_its_way
+    }
+
     #[test]
     fn a_project_sees_what_is_scoped_to_it_and_nothing_else() {
-        let users = UserScope::Only(vec![id("p")]);
-        for (projects, sees) in [(vec![], false), (vec![id("q")], false), (vec![id("q"), id("p")], true)] {
-            let scopes = Scopes { projects, users: users.clone() };
-            let visibility = Visibility::Project(id("p"));
-            assert_eq!(visibility.admits(&encode(&scopes)), sees, "{scopes:?}");
-            assert_eq!(visibility.admits_scopes(&scopes), sees, "{scopes:?}");
-            assert!(Visibility::Account.admits(&encode(&scopes)));
+        let view = View::Projects(vec![id("p")]);
+        for (projects, expected) in [(&[][..], false), (&["q"], false), (&["q", "p"], true)] {
+            let thng = head(ResourceKind::Thng, projects, UserScope::Only(vec![id("p")]));
+            assert_eq!(sees(&view, &thng), expected, "{projects:?}");
+            assert!(sees(&View::Account, &thng));
         }
     }
 
     #[test]
-    fn bytes_that_were_never_encoded_show_nothing() {
-        for bytes in [&b""[..], b"\x01", b"\x00\x01short"] {
-            assert!(!Visibility::Project(id("p")).admits(bytes));
+    fn a_user_sees_what_is_for_them_within_their_project() {
+        let view = View::User { project: id("p"), user: id("u") };
+        for (projects, users, expected) in [
+            (&["p"][..], UserScope::All, true),
+            (&["p"], UserScope::Only(vec![id("v"), id("u")]), true),
+            (&["p"], UserScope::Only(vec![id("v")]), false),
+            (&["q"], UserScope::All, false),
+            (&[], UserScope::Only(vec![id("u")]), false),
+        ] {
+            assert_eq!(
+                sees(&view, &head(ResourceKind::Thng, projects, users.clone())),
+                expected,
+                "{users:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_device_sees_itself_its_product_and_actions_on_it() {
+        let view = View::Device { thng: id("t"), product: Some(id("p")), projects: Vec::new() };
+        let of = |kind, own, thng: Option<&str>, product: Option<&str>| ResourceHead {
+            id: id(own),
+            thng: thng.map(id),
+            product: product.map(id),
+            ..head(kind, &[], UserScope::All)
+        };
+        for (resource, expected) in [
+            (of(ResourceKind::Thng, "t", None, None), true),
+            (of(ResourceKind::Thng, "x", None, Some("p")), false),
+            (of(ResourceKind::Product, "p", None, None), true),
+            (of(ResourceKind::Product, "x", None, None), false),
+            (of(ResourceKind::Action, "x", Some("t"), None), true),
+            (of(ResourceKind::Action, "x", None, Some("p")), true),
+            (of(ResourceKind::Action, "x", Some("y"), Some("p")), false),
+            (of(ResourceKind::Action, "x", None, None), false),
+            (of(ResourceKind::Collection, "x", None, None), false),
+            (of(ResourceKind::ActionType, "x", None, None), true),
+        ] {
+            assert_eq!(sees(&view, &resource), expected, "{resource:?}");
+        }
+    }
+
+    #[test]
+    fn conditions_narrow_the_kinds_that_they_name() {
+        let view = View::Only(vec![(ResourceKind::Place, id("r")), (ResourceKind::Project, id("p"))]);
+        assert!(sees(&view, &head(ResourceKind::Place, &["p"], UserScope::All)));
+        assert!(!sees(&view, &head(ResourceKind::Place, &["q"], UserScope::All)));
+        assert!(!sees(
+            &View::Only(vec![(ResourceKind::Place, id("x"))]),
+            &head(ResourceKind::Place, &["p"], UserScope::All)
+        ));
+        assert!(sees(
+            &View::Only(vec![(ResourceKind::Place, id("x"))]),
+            &head(ResourceKind::Thng, &[], UserScope::All)
+        ));
+    }
+
+    #[test]
+    fn bytes_that_were_never_encoded_are_no_head() {
+        let whole = encode(&head(ResourceKind::Thng, &["p"], UserScope::All));
+        for bytes in [&b""[..], b"\x01", &whole[..60], &[99; 200]] {
+            assert!(EncodedHead::read(bytes).is_none());
         }
     }
 }

@@ -17,7 +17,10 @@ fn owner_head(
     account: Id,
     owner: PropertyOwner,
 ) -> Result<Arc<ResourceHead>, OperationError> {
-    store.head(owner.id())?.filter(|head| head.account == account).ok_or(OperationError::NotFound)
+    store
+        .head(owner.id())?
+        .filter(|head| head.account == account && head.kind == owner.kind())
+        .ok_or(OperationError::NotFound)
 }
 
 pub(super) fn update(
@@ -76,5 +79,5 @@ pub(super) fn delete(
 ) -> Result<Applied, OperationError> {
     owner_head(store, account, owner)?;
     store.delete_properties(owner, key, before_ms)?;
-    Ok(Applied { outcome: Outcome::Done, events: Vec::new() })
+    Ok(Applied::done())
 }

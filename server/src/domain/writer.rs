@@ -200,8 +200,7 @@ impl WriterThread {
                 Err(OperationError::Store(error)) => return Err(error),
                 outcome => applied.push(outcome),
             }
-            self.reclaim |=
-                matches!(job.operation, Operation::DeleteThng { .. } | Operation::DeleteProperties { .. });
+            self.reclaim |= job.operation.leaves_remains();
         }
         self.store.commit()?;
         Ok(applied)

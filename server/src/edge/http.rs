@@ -3,7 +3,10 @@
 //!
 //! Only the head of a request is looked at here; what it means is the business of the edge that it goes to.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use axum::{
     Extension, Router,
@@ -14,6 +17,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
+use bytes::Bytes;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thng_pubsub_protocol::payload::{ERROR_CODES, ErrorCode};
@@ -42,6 +46,9 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/mqtt", get(mqtt_over_websocket))
+        .route("/openapi.json", get(openapi))
+        .route("/docs", get(docs))
+        .route("/docs/{file}", get(docs))
         .route("/docs/errors", get(error_page))
         .route("/sdk/{*path}", get(asset))
         .route("/examples/{*path}", get(asset))
@@ -155,6 +162,30 @@ async fn asset(request: Request) -> Response {
     }
 }
 
+/// The description of REST for programs. It is written once.
+async fn openapi() -> Response {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| rest::openapi::document().into());
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (headers, DOCUMENT.clone()).into_response()
+}
+
+/// The description of REST for people: a page that reads `/openapi.json` and needs nothing from elsewhere.
+async fn docs(request: Request) -> Response {
+    let (media_type, text) = match request.uri().path() {
+        "/docs" => ("text/html; charset=utf-8", include_str!("docs/index.html")),
+        "/docs/page.js" => ("text/javascript; charset=utf-8", include_str!("docs/page.js")),
+        "/docs/style.css" => ("text/css; charset=utf-8", include_str!("docs/style.css")),
+        "/docs/icon.svg" => ("image/svg+xml", include_str!("docs/icon.svg")),
+        _ => return rest::not_found().await,
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'")),
+    ];
+    (headers, text).into_response()
+}
+
 /// Where `moreInfo` of an error document leads.
 async fn error_page() -> Response {
     use std::fmt::Write as _;
@@ -195,10 +226,13 @@ async fn mqtt_over_websocket(
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
-    use thng_pubsub_protocol::topic::{Topic, table::TABLE};
+    use thng_pubsub_protocol::topic::{
+        Topic,
+        table::{Access, TABLE},
+    };
 
     use super::*;
-    use crate::{app, config::Config, sparing::Sparing, testing::House, translate};
+    use crate::{app, config::Config, sparing::Sparing, testing::House};
 
     async fn status(router: &Router, method: &str, path: &str) -> u16 {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
@@ -206,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn every_row_that_is_served_has_a_rest_route_and_no_other_row_has_one() {
+    async fn every_row_of_the_topic_table_has_a_rest_route() {
         let House { gateway, metrics, data: _data, .. } = House::open().await;
         let limits = app::limits(&Config::parse_from(["serve"]));
         let router = router(Arc::new(Context {
@@ -228,12 +262,17 @@ mod tests {
                 .collect();
             let path = path.join("/");
             let topic = Topic::parse_path(&path).expect("a row of the table");
-            // Without a key a route that exists asks for one; where there is none, nothing is asked for.
-            let expected = if translate::served(&topic).is_some() { 401 } else { 404 };
+            // Without a key a route that exists asks for one; where there is no such verb, nothing is asked for.
+            let write = match row.publish.map(|publish| publish.access) {
+                Some(Access::Create) => "POST",
+                Some(_) => "PUT",
+                None => "GET",
+            };
+            assert_eq!(topic.kind(), row.kind);
             for prefix in ["", "/v2"] {
                 let path = format!("{prefix}{path}");
-                assert_eq!(status(&router, "GET", &path).await, expected, "GET {path}");
-                assert_eq!(status(&router, "PUT", &path).await, expected, "PUT {path}");
+                assert_eq!(status(&router, "GET", &path).await, 401, "GET {path}");
+                assert_eq!(status(&router, write, &path).await, 401, "{write} {path}");
             }
         }
     }

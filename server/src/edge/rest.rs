@@ -1,15 +1,11 @@
-//! REST: paths and documents as the platform's clients know them. One file a resource.
+//! REST: paths and documents as the platform's clients know them.
 //!
-//! What a topic can do goes through [`Gateway::publish`](crate::gateway::Gateway::publish), as from every other
-//! protocol; the rest are calls of the gateway that no topic has.
+//! [`router`] is the whole URL space on one page, and [`openapi`] its description. The handlers are one file a noun;
+//! [`resource`] has what all kinds of resources share. What a topic can do goes through
+//! [`Gateway::write`](crate::gateway::Gateway::write), which does what a publish does; the rest are calls of the
+//! gateway that no topic has.
 
-use std::sync::Arc;
-
-use axum::{
-    Router,
-    response::{IntoResponse, Response},
-    routing::get,
-};
+use axum::response::{IntoResponse, Response};
 use thng_pubsub_protocol::payload::{ErrorCode, ErrorDocument};
 
 use super::{
@@ -18,34 +14,24 @@ use super::{
 };
 use crate::gateway::Refusal;
 
-mod access;
+mod action;
+mod application;
 mod call;
+mod collection;
+mod device;
 mod list;
-mod properties;
-mod thngs;
+mod location;
+pub(super) mod openapi;
+mod operator;
+mod property;
+mod resource;
+mod role;
+mod router;
+mod task;
+mod time;
+mod user;
 
-/// The resources. Served at `/` and again at `/v2`.
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/access", get(access::access))
-        .route("/operators/{id}", get(access::operator))
-        .route("/thngs", get(thngs::list).post(thngs::create))
-        .route("/thngs/{id}", get(thngs::read).put(thngs::update).delete(thngs::delete))
-        .route(
-            "/thngs/{id}/properties",
-            get(properties::latest)
-                .put(properties::update)
-                .post(properties::update)
-                .delete(properties::delete),
-        )
-        .route(
-            "/thngs/{id}/properties/{key}",
-            get(properties::history)
-                .put(properties::update_one)
-                .post(properties::update_one)
-                .delete(properties::delete_one),
-        )
-}
+pub(super) use router::routes;
 
 /// A refusal on its way to becoming a response: what handlers return.
 #[derive(Debug)]

@@ -161,7 +161,7 @@ impl Socket {
                         let _ = answered.send(outcome.map(drop));
                     });
                     let submitted =
-                        self.context.gateway.publish(&self.principal, &self.topic.topic, &payload, when_stored).await;
+                        self.context.gateway.publish(&self.principal, &self.topic, &payload, when_stored).await;
                     match submitted {
                         Ok(()) => in_flight += 1,
                         Err(refusal) => {

@@ -2,80 +2,156 @@
 
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
-    payload::PropertyUpdate,
-    topic::table::Access,
+    payload::{LocationUpdate, PropertyUpdate, ResourceKind, latest_document},
 };
 
-use super::{Gateway, Refusal};
+use super::{Caller, Gateway, Refusal};
 use crate::{
-    auth::{Principal, policy},
-    store::{Actor, OperatorRecord, Page, PageRequest, PropertyOwner, ThngRecord, TimeRange},
+    domain::Extras,
+    store::{Page, PageRequest, PropertyOwner, ResourceRecord, Source, TimeRange, term},
 };
-
-/// A thng with the latest values of its properties.
-#[derive(Debug)]
-pub(crate) struct ThngView {
-    pub(crate) thng: ThngRecord,
-    pub(crate) properties: Vec<PropertyUpdate>,
-}
 
 impl Gateway {
-    /// An operator's own record.
-    pub(crate) async fn operator(&self, principal: &Principal, id: Id) -> Result<OperatorRecord, Refusal> {
-        let Actor::Operator(own) = principal.actor;
-        if own != id {
-            return Err(Refusal::NotFound);
-        }
-        tokio::task::block_in_place(|| self.store.operator(id))?.ok_or(Refusal::NotFound)
-    }
-
-    /// A thng.
-    pub(crate) async fn thng(&self, principal: &Principal, id: Id) -> Result<ThngView, Refusal> {
-        self.authorise(principal, Access::Read, id).await?;
-        tokio::task::block_in_place(|| {
-            let thng = self.store.thng(id)?.ok_or(Refusal::NotFound)?;
-            Ok(ThngView { thng, properties: self.store.latest(PropertyOwner::Thng(id))? })
-        })
-    }
-
-    /// The thngs that the principal sees, or of those the ones of a project.
-    pub(crate) async fn thngs(
+    /// A resource.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn read(
         &self,
-        principal: &Principal,
-        project: Option<Id>,
-        page: PageRequest,
-    ) -> Result<Page<ThngView>, Refusal> {
-        policy::on_kind(principal, Access::Read)?;
+        caller: &Caller<'_>,
+        kind: ResourceKind,
+        id: Id,
+    ) -> Result<ResourceRecord, Refusal> {
+        self.authorise(caller, kind, id)?;
+        let record = tokio::task::block_in_place(|| self.store.resource(id))?;
+        record.filter(|record| record.kind == kind).ok_or(Refusal::NotFound)
+    }
+
+    /// What a resource's document shows besides its own fields: collections, latest values and location.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) fn extras(&self, record: &ResourceRecord) -> Result<Extras, Refusal> {
+        let mut extras = Extras::default();
         tokio::task::block_in_place(|| {
-            let Page { items, next } = self.store.thngs(principal.account, project, page)?;
-            let views = items.into_iter().map(|thng| {
-                let properties = self.store.latest(PropertyOwner::Thng(thng.id))?;
-                Ok(ThngView { thng, properties })
-            });
-            Ok(Page { items: views.collect::<Result<_, Refusal>>()?, next })
+            if record.kind.has_collections() {
+                extras.collections = self.store.collections_of(record.id)?;
+            }
+            let owner = match record.kind {
+                ResourceKind::Thng => PropertyOwner::Thng(record.id),
+                ResourceKind::Product => PropertyOwner::Product(record.id),
+                _ => return Ok(extras),
+            };
+            extras.properties = Some(latest_document(&self.store.latest(owner)?));
+            if record.kind == ResourceKind::Thng {
+                extras.location = self.store.latest_location(record.id)?.map(|location| location.document());
+            }
+            Ok(extras)
         })
+    }
+
+    /// The resource that a path names: by its id, or as `key:value` by one of its identifiers; the newest of several.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub(crate) async fn named_in_path(
+        &self,
+        caller: &Caller<'_>,
+        kind: ResourceKind,
+        text: &str,
+    ) -> Result<Id, Refusal> {
+        if let Ok(id) = Id::parse(text) {
+            return Ok(id);
+        }
+        // A key may hold colons, and so may a value: the longest key that leads anywhere counts.
+        let splits = text.rmatch_indices(':').map(|(at, _)| (&text[..at], &text[at + 1..]));
+        for (key, value) in splits.filter(|(key, value)| !key.is_empty() && !value.is_empty()).take(8) {
+            if let Some(id) = self.identified(caller, kind, key, value)? {
+                return Ok(id);
+            }
+        }
+        Err(Refusal::NotFound)
+    }
+
+    /// The newest resource with this identifier that the caller may name.
+    pub(super) fn identified(
+        &self,
+        caller: &Caller<'_>,
+        kind: ResourceKind,
+        key: &str,
+        value: &str,
+    ) -> Result<Option<Id>, Refusal> {
+        let (account, path) = (caller.principal.account, format!("identifiers.{key}"));
+        let keep = |record: &ResourceRecord, _: &dyn Fn() -> Vec<Id>| {
+            caller.may_name(&record.head())
+                && record.texts_at(&record.fields(), &path).iter().any(|text| text == value)
+        };
+        let find = crate::store::Find {
+            account,
+            kind,
+            source: Source::Term(term(account, kind, &path, value)),
+            keep: Some(&keep),
+            page: PageRequest { items: 1, order: Default::default(), after: None },
+            skip: 0,
+            looked_at_max: 1_000,
+        };
+        let found = tokio::task::block_in_place(|| self.store.find(&find))?;
+        Ok(found.items.first().map(|record| record.id))
     }
 
     /// The latest value of each property.
+    ///
+    /// # Errors
+    /// [`Refusal`].
     pub(crate) async fn properties(
         &self,
-        principal: &Principal,
+        caller: &Caller<'_>,
         owner: PropertyOwner,
     ) -> Result<Vec<PropertyUpdate>, Refusal> {
-        self.authorise(principal, Access::Read, owner.id()).await?;
+        self.authorise(caller, owner.kind(), owner.id())?;
         Ok(tokio::task::block_in_place(|| self.store.latest(owner))?)
     }
 
     /// A part of one property's history.
+    ///
+    /// # Errors
+    /// [`Refusal`].
     pub(crate) async fn history(
         &self,
-        principal: &Principal,
+        caller: &Caller<'_>,
         owner: PropertyOwner,
         key: &PropertyKey,
         range: TimeRange,
         page: PageRequest,
     ) -> Result<Page<PropertyUpdate>, Refusal> {
-        self.authorise(principal, Access::Read, owner.id()).await?;
+        self.authorise(caller, owner.kind(), owner.id())?;
         Ok(tokio::task::block_in_place(|| self.store.history(owner, key, range, page))?)
+    }
+
+    /// A part of a thng's locations.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn locations(
+        &self,
+        caller: &Caller<'_>,
+        thng: Id,
+        range: TimeRange,
+        page: PageRequest,
+    ) -> Result<Page<LocationUpdate>, Refusal> {
+        self.authorise(caller, ResourceKind::Thng, thng)?;
+        Ok(tokio::task::block_in_place(|| self.store.locations(thng, range, page))?)
+    }
+
+    /// Whether a thng was commissioned, and when.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn commission_state(
+        &self,
+        caller: &Caller<'_>,
+        thng: Id,
+    ) -> Result<(String, Option<String>), Refusal> {
+        Ok(crate::domain::commission_state(&self.read(caller, ResourceKind::Thng, thng).await?))
     }
 }

@@ -16,15 +16,21 @@ pub(crate) enum Refusal {
     /// The key is malformed, unknown or revoked.
     #[error("the API key is not known")]
     UnknownKey,
+    /// Email and password do not fit, or the user was not validated.
+    #[error("the login was refused")]
+    BadLogin,
+    /// The key may not do this on this path.
+    #[error("the API key may not do this")]
+    Forbidden,
+    /// It collides with something that exists.
+    #[error("{0}")]
+    Conflict(String),
     /// There is no such resource, or not for this key.
     #[error("the resource does not exist, or not for this API key")]
     NotFound,
     /// The text is no topic.
     #[error("{0}")]
     NotATopic(TopicError),
-    /// A topic of the table that this server does not serve yet.
-    #[error("this server does not serve this topic yet")]
-    NotServed,
     /// The topic can be watched, not written.
     #[error("this topic can be subscribed to, but not published on")]
     WatchOnly,
@@ -37,6 +43,11 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// One thing that is wrong with what was sent.
+    pub(crate) fn invalid(sentence: impl Into<String>) -> Self {
+        Self::Invalid(vec![sentence.into()])
+    }
+
     /// A name for metrics and logs; a closed set.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
@@ -44,7 +55,9 @@ impl Refusal {
             Self::UnknownKey => "unknown_key",
             Self::NotFound => "not_found",
             Self::NotATopic(_) => "not_a_topic",
-            Self::NotServed => "not_served",
+            Self::BadLogin => "bad_login",
+            Self::Forbidden => "forbidden",
+            Self::Conflict(_) => "conflict",
             Self::WatchOnly => "watch_only",
             Self::Invalid(_) => "invalid",
             Self::Unavailable => "unavailable",
@@ -65,7 +78,14 @@ impl Refusal {
                 one(ErrorCode::INVALID, &format!("{self}."))
             }
             Self::NotATopic(error) => one(ErrorCode::NOT_FOUND, &format!("This is no topic: {error}.")),
-            Self::NotServed => one(ErrorCode::NOT_FOUND, "This server does not serve this topic yet."),
+            Self::BadLogin => {
+                one(ErrorCode::BAD_LOGIN, "Email and password do not fit, or the user was not validated yet.")
+            }
+            Self::Forbidden => one(
+                ErrorCode::FORBIDDEN,
+                "The API key may not do this. Use one whose role or policies allow it.",
+            ),
+            Self::Conflict(sentence) => one(ErrorCode::CONFLICT, sentence),
             Self::WatchOnly => {
                 one(ErrorCode::METHOD, "This topic can be subscribed to, but not published on.")
             }
@@ -95,6 +115,7 @@ impl From<OperationError> for Refusal {
         match error {
             OperationError::NotFound => Self::NotFound,
             OperationError::Invalid(sentences) => Self::Invalid(sentences),
+            OperationError::Conflict(sentence) => Self::Conflict(sentence),
             // The writer has logged it.
             OperationError::Store(_) => Self::Unavailable,
         }

@@ -4,17 +4,20 @@ use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use thng_pubsub_protocol::{
-    payload::update_document,
-    topic::{TopicString, table::Access},
+    payload::{ResourceKind, locations_document, update_document},
+    topic::{Topic, TopicString, table::Access},
 };
 
-use super::{Gateway, Refusal};
+use super::{Caller, Gateway, ListQuery, Refusal};
 use crate::{
-    auth::{Principal, visibility::Visibility},
-    domain,
+    auth::{
+        Principal, policy,
+        visibility::{EncodedHead, Head as _, View},
+    },
+    domain::{self, Subject},
     engine::{DeliveryQos, Outbox, Predicate, Route, RouteKey, Subscriber},
-    store::{ReadStore, Sequence},
-    translate::{self, Served},
+    store::{PropertyOwner, Sequence, Source, term},
+    translate,
 };
 
 /// A subscription that stands. Dropping it ends it.
@@ -25,11 +28,19 @@ pub(crate) struct Watch {
     _route: Route,
 }
 
-fn visibility(topic: &TopicString) -> Visibility {
-    topic.options.project.map_or(Visibility::Account, Visibility::Project)
-}
-
 impl Gateway {
+    /// Checks that a topic can be watched by this caller: what it names is there and visible.
+    fn authorise_watch(&self, caller: &Caller<'_>, topic: &Topic) -> Result<(), Refusal> {
+        match translate::resource(topic) {
+            Some((kind, id)) => drop(self.authorise(caller, kind, id)?),
+            None => self.permit(caller)?,
+        }
+        if let Some(name) = translate::needed_type(topic) {
+            self.known_type(caller, name.as_str())?;
+        }
+        Ok(())
+    }
+
     /// Subscribes: authorises, and puts the session into the bus's table. Events that are committed after this
     /// returned reach `outbox` under `slot`; events that were committed before it was called do not, also where they
     /// are still on their way through the bus. A subscription that takes the place of `earlier` goes on where that
@@ -47,13 +58,23 @@ impl Gateway {
         earlier: Option<&Watch>,
     ) -> Result<Watch, Refusal> {
         let after = earlier.map_or_else(|| self.committed.load(Ordering::SeqCst), |earlier| earlier.after);
-        let served = translate::served(&topic.topic).ok_or(Refusal::NotServed)?;
-        self.authorise(principal, Access::Read, served.resource()).await?;
-        let predicate: Option<Predicate> = match visibility(topic) {
-            Visibility::Account => None,
-            visibility @ Visibility::Project(_) => Some(Box::new(move |scopes| visibility.admits(scopes))),
+        let canonical = topic.topic.canonical();
+        // Whether it is in the project is asked of each event: it may come into it later.
+        let caller = Caller::new(principal, Access::Read, &canonical);
+        self.authorise_watch(&caller, &topic.topic)?;
+        let views: Vec<View> = policy::views(principal, Access::Read, &canonical).cloned().collect();
+        let project = topic.options.project;
+        // What an operator sees of a resource that is there is everything: nothing is asked of each event.
+        let predicate: Option<Predicate> = match views.contains(&View::Account) && project.is_none() {
+            true => None,
+            false => Some(Box::new(move |bytes| {
+                EncodedHead::read(bytes).is_some_and(|head| {
+                    policy::on_event(&views, &head)
+                        && project.is_none_or(|project| !head.kind().is_scoped() || head.is_in(project))
+                })
+            })),
         };
-        let key = RouteKey::new(principal.account.as_str(), &topic.topic.canonical());
+        let key = RouteKey::new(principal.account.as_str(), &canonical);
         let outbox = Arc::clone(outbox);
         let route =
             self.engine.subscribe(&key, Subscriber { outbox, slot, qos, predicate, after: Some(after) });
@@ -72,23 +93,90 @@ impl Gateway {
         principal: &Principal,
         topic: &TopicString,
     ) -> Result<Option<Bytes>, Refusal> {
-        let served = translate::served(&topic.topic).ok_or(Refusal::NotServed)?;
-        let head = self.authorise(principal, Access::Read, served.resource()).await?;
-        if !visibility(topic).admits_scopes(&head.scopes) {
-            return Ok(None);
+        let canonical = topic.topic.canonical();
+        let mut caller = Caller::new(principal, Access::Read, &canonical);
+        caller.project = topic.options.project;
+        match self.authorise_watch(&caller, &topic.topic) {
+            Ok(()) => {}
+            // It is there, but not in the project that the topic asks for.
+            Err(Refusal::NotFound) if caller.project.is_some() => return Ok(None),
+            Err(refusal) => return Err(refusal),
         }
-        tokio::task::block_in_place(|| state(&*self.store, served))
+        if let Some((subject, action_type)) = translate::actions(&topic.topic) {
+            return self.latest_action(&caller, subject, action_type.map(|name| name.as_str())).await;
+        }
+        tokio::task::block_in_place(|| self.state(&topic.topic))
+    }
+
+    fn state(&self, topic: &Topic) -> Result<Option<Bytes>, Refusal> {
+        let store = &*self.store;
+        let resource = |id| {
+            let Some(record) = store.resource(id)? else { return Ok::<_, Refusal>(None) };
+            let collections = match record.kind.has_collections() {
+                true => store.collections_of(id)?,
+                false => Vec::new(),
+            };
+            Ok(Some(domain::notification(&record, &collections)))
+        };
+        let properties = |owner| {
+            let latest = store.latest(owner)?;
+            Ok::<_, Refusal>((!latest.is_empty()).then(|| update_document(&latest)))
+        };
+        let property = |owner, key| {
+            Ok::<_, Refusal>(store.latest_of(owner, key)?.map(|latest| update_document([&latest])))
+        };
+        let document = match topic {
+            Topic::Thng { thng: id }
+            | Topic::Product { product: id }
+            | Topic::Collection { collection: id } => resource(*id)?,
+            Topic::ThngProperties { thng } => properties(PropertyOwner::Thng(*thng))?,
+            Topic::ProductProperties { product } => properties(PropertyOwner::Product(*product))?,
+            Topic::ThngProperty { thng, key } => property(PropertyOwner::Thng(*thng), key)?,
+            Topic::ProductProperty { product, key } => property(PropertyOwner::Product(*product), key)?,
+            Topic::ThngLocation { thng } => {
+                store.latest_location(*thng)?.map(|location| locations_document([&location]))
+            }
+            // These tell of something that happens, and have no value of their own.
+            Topic::ActionTypes
+            | Topic::BatchTasks { .. }
+            | Topic::BatchTask { .. }
+            | Topic::CollectionThngs { .. }
+            | Topic::Actions
+            | Topic::ActionsOfType { .. }
+            | Topic::CollectionActions { .. }
+            | Topic::CollectionActionsOfType { .. }
+            | Topic::ProductActions { .. }
+            | Topic::ProductActionsOfType { .. }
+            | Topic::ThngActions { .. }
+            | Topic::ThngActionsOfType { .. } => None,
+        };
+        Ok(document.map(Bytes::from))
+    }
+
+    /// The newest action on a topic that the caller sees.
+    async fn latest_action(
+        &self,
+        caller: &Caller<'_>,
+        subject: Subject,
+        action_type: Option<&str>,
+    ) -> Result<Option<Bytes>, Refusal> {
+        let query = ListQuery::one();
+        let within = actions_source(caller, subject, action_type);
+        let page = self.list(caller, ResourceKind::Action, within, &query).await?;
+        Ok(page.items.first().map(|action| domain::notification(action, &[]).into()))
     }
 }
 
-fn state(store: &dyn ReadStore, served: Served<'_>) -> Result<Option<Bytes>, Refusal> {
-    let document = match served {
-        Served::Thng(id) => store.thng(id)?.map(|thng| domain::thng_document(&thng, None, None)),
-        Served::Properties(owner) => {
-            let latest = store.latest(owner)?;
-            (!latest.is_empty()).then(|| update_document(&latest))
-        }
-        Served::Property(owner, key) => store.latest_of(owner, key)?.map(|latest| update_document([&latest])),
+/// Where the actions of a topic are found.
+pub(super) fn actions_source(caller: &Caller<'_>, subject: Subject, action_type: Option<&str>) -> Source {
+    let by = |field: &str, value: &str| {
+        Source::Term(term(caller.principal.account, ResourceKind::Action, field, value))
     };
-    Ok(document.map(Bytes::from))
+    let subject = match subject {
+        Subject::Nothing => Source::All,
+        Subject::Thng(id) => by("thng", id.as_str()),
+        Subject::Product(id) => by("product", id.as_str()),
+        Subject::Collection(id) => by("collection", id.as_str()),
+    };
+    subject.and(action_type.map_or(Source::All, |name| by("type", name)))
 }

@@ -1,19 +1,18 @@
-//! Writes: what is published on a topic, and what REST asks for where there is no topic.
+//! Writes: what is published on a topic, and the way of every operation to the writer.
 
 use thng_pubsub_protocol::{
-    id::{Id, PropertyKey},
-    payload::{ScopesPatch, ThngInput, UserScope},
-    topic::{Topic, table::Access},
+    id::Id,
+    payload::{MembershipChange, Patch, ResourceKind, UserScope, Whereabouts},
+    topic::{Topic, TopicString},
 };
 use tokio::sync::oneshot;
 
-use super::{Gateway, Refusal};
+use super::{Caller, Gateway, Refusal};
 use crate::{
-    auth::{Principal, policy},
+    auth::{Principal, roles},
     domain::{Operation, Outcome},
-    random,
-    store::{PropertyOwner, TimestampMs},
-    translate,
+    store::PropertyOwner,
+    translate::{self, Wanted},
 };
 
 /// What is called once the outcome is known and on disk, on the writer's thread: quick, never blocking.
@@ -30,44 +29,55 @@ impl Gateway {
     pub(crate) async fn publish(
         &self,
         principal: &Principal,
-        topic: &Topic,
+        topic: &TopicString,
         payload: &[u8],
         when_stored: WhenStored,
     ) -> Result<(), Refusal> {
-        let served = self.authorise_publish(principal, topic).await?;
-        let operation = translate::operation(principal.account, served, payload)?;
+        let operation = self.published(principal, topic, payload)?;
         let reply = Box::new(|outcome: Result<Outcome, _>| when_stored(outcome.map_err(Refusal::from)));
         Ok(self.writer.submit(operation, payload.len(), reply).await?)
-    }
-
-    /// The part of a publish that needs no payload.
-    ///
-    /// # Errors
-    /// [`Refusal`] where a publish on the topic would be refused whatever it says.
-    async fn authorise_publish<'t>(
-        &self,
-        principal: &Principal,
-        topic: &'t Topic,
-    ) -> Result<translate::Served<'t>, Refusal> {
-        let publish = topic.kind().row().publish.ok_or(Refusal::WatchOnly)?;
-        let served = translate::served(topic).ok_or(Refusal::NotServed)?;
-        self.authorise(principal, publish.access, served.resource()).await?;
-        Ok(served)
     }
 
     /// Whether a publish would be taken, without doing it.
     ///
     /// # Errors
     /// Any [`Refusal`] that is known before the write.
-    pub(crate) async fn check_publish(
+    pub(crate) fn check_publish(
         &self,
         principal: &Principal,
-        topic: &Topic,
+        topic: &TopicString,
         payload: &[u8],
     ) -> Result<(), Refusal> {
-        let served = self.authorise_publish(principal, topic).await?;
-        translate::operation(principal.account, served, payload)?;
-        Ok(())
+        self.published(principal, topic, payload).map(drop)
+    }
+
+    /// The operation of a publish, with the verb that the topic's row says.
+    fn published(
+        &self,
+        principal: &Principal,
+        topic: &TopicString,
+        payload: &[u8],
+    ) -> Result<Operation, Refusal> {
+        let row = topic.topic.kind().row();
+        let access = row.publish.ok_or(Refusal::WatchOnly)?.access;
+        let canonical = topic.topic.canonical();
+        let mut caller = Caller::new(principal, access, &canonical);
+        caller.project = topic.options.project;
+        self.operation(&caller, &topic.topic, payload)
+    }
+
+    /// Does by REST what a publish does, with REST's own verb, and waits for the outcome.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and whatever the domain refuses.
+    pub(crate) async fn write(
+        &self,
+        caller: &Caller<'_>,
+        topic: &Topic,
+        payload: &[u8],
+    ) -> Result<Outcome, Refusal> {
+        let operation = self.operation(caller, topic, payload)?;
+        self.execute(operation, payload.len()).await
     }
 
     /// Publishes and waits for the outcome.
@@ -77,45 +87,92 @@ impl Gateway {
     pub(crate) async fn publish_and_wait(
         &self,
         principal: &Principal,
-        topic: &Topic,
+        topic: &TopicString,
         payload: &[u8],
     ) -> Result<Outcome, Refusal> {
-        let (tell, told) = oneshot::channel();
-        let when_stored = Box::new(move |outcome| drop(tell.send(outcome)));
-        self.publish(principal, topic, payload, when_stored).await?;
-        told.await.map_err(|_| Refusal::Unavailable)?
+        let operation = self.published(principal, topic, payload)?;
+        self.execute(operation, payload.len()).await
     }
 
-    /// Creates a thng; `project` scopes it to a project and all its users. `payload_bytes` is what the input holds in
-    /// memory.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn create_thng(
-        &self,
-        principal: &Principal,
-        mut input: ThngInput,
-        payload_bytes: usize,
-        project: Option<Id>,
-    ) -> Result<Outcome, Refusal> {
-        policy::on_kind(principal, Access::Create)?;
-        if let Some(project) = project {
-            input
-                .scopes
-                .get_or_insert(ScopesPatch { projects: Some(vec![project]), users: Some(UserScope::All) });
+    /// The operation that a publish asks for, authorised.
+    fn operation(&self, caller: &Caller<'_>, topic: &Topic, payload: &[u8]) -> Result<Operation, Refusal> {
+        if topic.kind().row().publish.is_none() {
+            return Err(Refusal::WatchOnly);
         }
-        let id = Id::generate(random::byte);
-        let operation = Operation::CreateThng { account: principal.account, id, input: Box::new(input) };
-        self.execute(operation, payload_bytes).await
+        match translate::resource(topic) {
+            Some((kind, id)) => drop(self.authorise(caller, kind, id)?),
+            None => self.permit(caller)?,
+        }
+        let account = caller.principal.account;
+        Ok(match translate::wanted(topic, payload)? {
+            Wanted::ActionType(patch) => self.creation(caller, super::New::of(patch))?,
+            Wanted::Actions { subject, type_in_path, actions } => {
+                let inputs = actions
+                    .into_iter()
+                    .map(|(action_type, patch)| {
+                        self.action_input(caller, subject, action_type, type_in_path, patch)
+                    })
+                    .collect::<Result<_, _>>()?;
+                Operation::CreateActions { account, inputs }
+            }
+            Wanted::Update { kind, id, patch } => {
+                self.check_patch(caller, &patch)?;
+                Operation::Update { account, kind, id, patch: Box::new(patch), private: None }
+            }
+            Wanted::Thngs { collection, thngs } => {
+                for thng in &thngs {
+                    self.may_name(caller, ResourceKind::Thng, *thng, "The body")?;
+                }
+                Operation::ChangeThngs { account, collection, change: MembershipChange::ThngsAdded, thngs }
+            }
+            Wanted::Properties { owner, writes } => Operation::UpdateProperties { account, owner, writes },
+            Wanted::Location { thng, writes } => {
+                for write in &writes {
+                    if let Whereabouts::Place(place) = write.whereabouts {
+                        self.may_name(caller, ResourceKind::Place, place, "place")?;
+                    }
+                }
+                Operation::UpdateLocation { account, thng, writes }
+            }
+            Wanted::Nothing => return Err(Refusal::WatchOnly),
+        })
     }
 
-    /// Deletes a thng.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn delete_thng(&self, principal: &Principal, id: Id) -> Result<(), Refusal> {
-        self.authorise(principal, Access::Delete, id).await?;
-        self.execute(Operation::DeleteThng { account: principal.account, id }, 0).await.map(drop)
+    /// Refuses a patch that names what the caller may not name.
+    pub(super) fn check_patch(&self, caller: &Caller<'_>, patch: &Patch) -> Result<(), Refusal> {
+        if patch.kind() == ResourceKind::Thng
+            && let Some(product) = patch.id("product")
+        {
+            self.may_name(caller, ResourceKind::Product, product, "product")?;
+        }
+        for collection in &patch.collections {
+            self.may_name(caller, ResourceKind::Collection, *collection, "collections")?;
+        }
+        if let Some(Whereabouts::Place(place)) = patch.location.as_ref().map(|location| &location.whereabouts)
+        {
+            self.may_name(caller, ResourceKind::Place, *place, "location")?;
+        }
+        match patch.kind() {
+            ResourceKind::AccessPolicy => {
+                roles::check_permissions(&patch.texts("permissions")).map_err(Refusal::Invalid)?;
+            }
+            ResourceKind::AccessToken | ResourceKind::Access => {
+                roles::conditions(&patch.texts("conditions")).map_err(Refusal::invalid)?;
+            }
+            _ => {}
+        }
+        let Some(scopes) = &patch.scopes else { return Ok(()) };
+        if let (Some(own), Some(projects)) = (caller.own_projects(), &scopes.projects)
+            && projects.iter().any(|project| !own.contains(project))
+        {
+            return Err(Refusal::invalid("scopes: this API key can scope to its own project only."));
+        }
+        if let (false, Some(UserScope::Only(users))) = (caller.is_unlimited(), &scopes.users) {
+            for user in users.iter().filter(|user| **user != caller.principal.actor.id()) {
+                self.may_name(caller, ResourceKind::User, *user, "scopes")?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets property values: of one key or all, those before a time or all.
@@ -124,18 +181,37 @@ impl Gateway {
     /// [`Refusal`].
     pub(crate) async fn delete_properties(
         &self,
-        principal: &Principal,
+        caller: &Caller<'_>,
         owner: PropertyOwner,
-        key: Option<PropertyKey>,
-        before_ms: Option<TimestampMs>,
+        key: Option<thng_pubsub_protocol::id::PropertyKey>,
+        before_ms: Option<crate::store::TimestampMs>,
     ) -> Result<(), Refusal> {
-        self.authorise(principal, Access::Delete, owner.id()).await?;
-        let account = principal.account;
+        self.authorise(caller, owner.kind(), owner.id())?;
+        let account = caller.principal.account;
         self.execute(Operation::DeleteProperties { account, owner, key, before_ms }, 0).await.map(drop)
     }
 
+    /// Forgets a thng's locations: those before a time or all.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn delete_locations(
+        &self,
+        caller: &Caller<'_>,
+        thng: Id,
+        before_ms: Option<crate::store::TimestampMs>,
+    ) -> Result<(), Refusal> {
+        self.authorise(caller, ResourceKind::Thng, thng)?;
+        let account = caller.principal.account;
+        self.execute(Operation::DeleteLocation { account, thng, before_ms }, 0).await.map(drop)
+    }
+
     /// Hands an authorised operation to the writer and waits until it is on disk.
-    async fn execute(&self, operation: Operation, payload_bytes: usize) -> Result<Outcome, Refusal> {
+    pub(super) async fn execute(
+        &self,
+        operation: Operation,
+        payload_bytes: usize,
+    ) -> Result<Outcome, Refusal> {
         let (tell, told) = oneshot::channel();
         self.writer
             .submit(operation, payload_bytes, Box::new(move |outcome| drop(tell.send(outcome))))

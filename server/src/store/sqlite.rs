@@ -17,6 +17,7 @@ mod column;
 mod connection;
 mod directory;
 mod fault;
+mod find;
 mod layout;
 mod read;
 #[cfg(test)]

@@ -67,15 +67,14 @@ async fn examine_will(
 ) -> Result<LastWill, Refusal> {
     let topic = TopicString::parse(will.topic)?;
     let principal = context.gateway.principal(principal, &topic.options).await?;
-    context.gateway.check_publish(&principal, &topic.topic, will.payload).await?;
+    context.gateway.check_publish(&principal, &topic, will.payload)?;
     Ok(LastWill { principal, topic, payload: will.payload.to_vec() })
 }
 
 impl LastWill {
     /// Publishes it like any other publish.
     pub(super) async fn publish(self, context: &Context, protocol: &'static str) {
-        let published =
-            context.gateway.publish_and_wait(&self.principal, &self.topic.topic, &self.payload).await;
+        let published = context.gateway.publish_and_wait(&self.principal, &self.topic, &self.payload).await;
         if let Err(refusal) = published {
             context.log_refusal(protocol, "a will was not published", refusal.reason(), &refusal);
         }

@@ -217,7 +217,7 @@ impl Session {
         let topic = TopicString::parse(publish.topic)?;
         let gateway = &self.context.gateway;
         let principal = gateway.principal(self.principal.as_ref(), &topic.options).await?;
-        gateway.publish(&principal, &topic.topic, publish.payload, when_stored).await
+        gateway.publish(&principal, &topic, publish.payload, when_stored).await
     }
 
     /// Acknowledges what has been stored since, in order.

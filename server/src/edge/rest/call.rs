@@ -3,22 +3,38 @@
 use std::{borrow::Cow, sync::Arc};
 
 use axum::{
-    extract::{FromRequest, FromRequestParts, OriginalUri, Path, Request},
-    http::{HeaderMap, header, request::Parts},
+    extract::{FromRequest, FromRequestParts, OriginalUri, RawPathParams, Request},
+    http::{HeaderMap, Method, header, request::Parts},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use thng_pubsub_protocol::{id::Id, payload::ErrorCode, topic::Topic};
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{ErrorCode, Json},
+    topic::{Topic, table::Access},
+};
 
 use super::{Context, Refused};
-use crate::edge::answer::{key_of, parameter};
-use crate::gateway::{Outcome, Principal, Refusal, TimestampMs};
+use crate::edge::{
+    accept::Admitted,
+    answer::{key_of, parameter},
+};
+use crate::gateway::{Caller, Gateway, Outcome, Principal, Refusal, TimestampMs};
 
-/// A call by somebody with a valid key.
+/// Characters of a user agent that an action remembers.
+const USER_AGENT_CHARS_MAX: usize = 512;
+
+/// A call by somebody with a valid key who may use this verb on this path.
 pub(super) struct Call {
     pub(super) context: Arc<Context>,
-    pub(super) principal: Arc<Principal>,
     pub(super) body: Bytes,
+    /// The key as it came: an operator's access shows the operator's own.
+    pub(super) key: String,
+    principal: Arc<Principal>,
+    access: Access,
+    segments: Vec<(String, String)>,
+    project: Option<Id>,
+    app: Option<Id>,
     head: Parts,
 }
 
@@ -26,11 +42,39 @@ impl FromRequest<Arc<Context>> for Call {
     type Rejection = Refused;
 
     async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Refused> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let key = key_of(&head.headers, head.uri.query()).ok_or(Refusal::NoKey)?;
         let principal = context.gateway.authenticate(&key).await?;
-        let body = read_body(context, &head.headers, body).await?;
-        Ok(Self { context: Arc::clone(context), principal, body, head })
+        let access = match head.method {
+            Method::POST => Access::Create,
+            Method::PUT => Access::Update,
+            Method::DELETE => Access::Delete,
+            _ => Access::Read,
+        };
+        let decoded = RawPathParams::from_request_parts(&mut head, context).await;
+        let segments = decoded
+            .map_err(|_| invalid("The path does not decode to UTF-8 text."))?
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let (project, app) = (None, None);
+        let mut call = Self {
+            context: Arc::clone(context),
+            body: Bytes::new(),
+            key,
+            principal,
+            access,
+            segments,
+            project,
+            app,
+            head,
+        };
+        // Before the body: who may not do this has no need to send it.
+        call.gateway().permit(&call.caller())?;
+        call.project = call.id_parameter("project")?;
+        call.app = call.id_parameter("app")?;
+        call.body = read_body(context, &call.head.headers, body).await?;
+        Ok(call)
     }
 }
 
@@ -68,10 +112,41 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl Call {
-    /// Publishes the body on a topic: the writes that other protocols know too.
+    /// The door.
+    pub(super) fn gateway(&self) -> &Gateway {
+        &self.context.gateway
+    }
+
+    /// Who asks, and for what.
+    pub(super) fn caller(&self) -> Caller<'_> {
+        let mut caller = Caller::new(&self.principal, self.access, self.plain_path());
+        (caller.project, caller.app) = (self.project, self.app);
+        caller
+    }
+
+    /// The same with what an action remembers of how it came about.
+    pub(super) fn caller_with_context(&self) -> Caller<'_> {
+        let mut members = serde_json::Map::new();
+        if let Some(admitted) = self.head.extensions.get::<Admitted>() {
+            members.insert("ipAddress".into(), admitted.peer.ip().to_string().into());
+        }
+        if let Some(agent) = self.head.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
+            let agent: String = agent.chars().take(USER_AGENT_CHARS_MAX).collect();
+            members.insert("userAgent".into(), agent.into());
+        }
+        let context = Json::parse(serde_json::Value::Object(members).to_string());
+        Caller { context: context.ok(), ..self.caller() }
+    }
+
+    /// Who asks.
+    pub(super) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Does what a publish on the topic does: the writes that other protocols know too.
     pub(super) async fn publish(&self, topic: &Topic) -> Result<Outcome, Refused> {
-        let Context { gateway, metrics, .. } = &*self.context;
-        let stored = gateway.publish_and_wait(&self.principal, topic, &self.body).await;
+        let stored = self.gateway().write(&self.caller_with_context(), topic, &self.body).await;
+        let metrics = &self.context.metrics;
         match &stored {
             Ok(_) => metrics.publishes.with_label_values(&["rest"]).inc(),
             Err(refusal) => metrics.publishes_refused.with_label_values(&["rest", refusal.reason()]).inc(),
@@ -79,9 +154,24 @@ impl Call {
         Ok(stored?)
     }
 
+    /// A parameter of the path, decoded; empty where the path has none of this name.
+    pub(super) fn segment(&self, name: &str) -> &str {
+        self.segments.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    /// The id in the path; text that can be none is simply not found.
+    pub(super) fn id(&self, name: &str) -> Result<Id, Refused> {
+        Id::parse(self.segment(name)).map_err(|_| Refusal::NotFound.into())
+    }
+
     /// A parameter of the query, decoded.
     pub(super) fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
         parameter(self.head.uri.query(), name)
+    }
+
+    /// Whether a parameter of the query says `true`.
+    pub(super) fn says(&self, name: &str) -> bool {
+        self.parameter(name).is_some_and(|value| value == "true")
     }
 
     /// All parameters of the query, decoded.
@@ -96,10 +186,9 @@ impl Call {
         text.parse().map(Some).map_err(|_| wrong())
     }
 
-    /// The parameter `project`.
-    pub(super) fn project(&self) -> Result<Option<Id>, Refused> {
-        let Some(text) = self.parameter("project") else { return Ok(None) };
-        Id::parse(&text).map(Some).map_err(|_| invalid("project is the id of a project."))
+    fn id_parameter(&self, name: &str) -> Result<Option<Id>, Refused> {
+        let Some(text) = self.parameter(name) else { return Ok(None) };
+        Id::parse(&text).map(Some).map_err(|_| invalid(&format!("{name} is an id of 24 letters and digits.")))
     }
 
     /// The path as the client called it, with `/v2` if that was there.
@@ -108,25 +197,18 @@ impl Call {
         original.map_or(self.head.uri.path(), |uri| uri.path())
     }
 
+    /// The path without `/v2`.
+    fn plain_path(&self) -> &str {
+        let path = self.path();
+        path.strip_prefix("/v2").filter(|rest| rest.starts_with('/')).unwrap_or(path)
+    }
+
     /// The address that the client used for this server, such as `http://127.0.0.1:8080`.
     pub(super) fn origin(&self) -> String {
         let header = |name| self.head.headers.get(name).and_then(|value| value.to_str().ok());
         let scheme = header("x-forwarded-proto").unwrap_or("http");
         let host = header("x-forwarded-host").or(header("host")).unwrap_or("localhost");
         format!("{scheme}://{host}")
-    }
-}
-
-/// The parameters of a path, decoded; a refusal in our words where they are no text.
-pub(super) struct Segments<T>(pub(super) T);
-
-impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Arc<Context>> for Segments<T> {
-    type Rejection = Refused;
-
-    async fn from_request_parts(head: &mut Parts, context: &Arc<Context>) -> Result<Self, Refused> {
-        let path = Path::<T>::from_request_parts(head, context).await;
-        path.map(|Path(segments)| Self(segments))
-            .map_err(|_| invalid("The path does not decode to UTF-8 text."))
     }
 }
 

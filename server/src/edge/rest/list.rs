@@ -1,19 +1,31 @@
 //! Lists: which part is asked for, and where the next part is.
 
 use axum::{
-    http::{HeaderName, HeaderValue},
+    http::{HeaderName, HeaderValue, StatusCode},
     response::Response,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use thng_pubsub_protocol::{
+    filter::{Filter, FilterError},
+    id::Id,
+};
+
 use super::{
     Refused,
     call::{Call, invalid},
+    json,
 };
-use crate::gateway::{Cursor, PageRequest, SortOrder};
+use crate::gateway::{Cursor, ListQuery, Near, Page, PageRequest, SortOrder};
 
 /// Items of a page when nothing is asked for, and at the most.
-const ITEMS: (usize, usize) = (30, 100);
+pub(super) const ITEMS: (usize, usize) = (30, 100);
+
+/// Ids in `ids` at the most.
+const IDS_MAX: usize = 100;
+
+/// Items that can be counted off in front of a page. Beyond it, `nextPageToken` leads on.
+const SKIPPED_MAX: usize = 100_000;
 
 /// What an encoded URL leaves as it is; as `encodeURIComponent` does.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -44,14 +56,85 @@ pub(super) fn page(call: &Call) -> Result<PageRequest, Refused> {
     Ok(PageRequest { items, order, after })
 }
 
-/// Refuses what a list cannot do yet rather than answering with too much.
-pub(super) fn refuse_unserved(call: &Call) -> Result<(), Refused> {
-    for name in ["filter", "ids"] {
-        if call.parameter(name).is_some() {
-            return Err(invalid(&format!("{name} is not served by this version of the server.")));
+/// Reads everything that a list of resources can be asked for.
+pub(super) fn query(call: &Call) -> Result<ListQuery, Refused> {
+    let page = page(call)?;
+    let skip = match call.parameter("page") {
+        Some(number) if page.after.is_none() => {
+            let wrong = || invalid("page is a number from 1 on.");
+            let number = number.parse::<usize>().ok().filter(|number| *number > 0).ok_or_else(wrong)?;
+            let skip = (number - 1).saturating_mul(page.items);
+            if skip > SKIPPED_MAX {
+                return Err(invalid(&format!(
+                    "page leads beyond the first {SKIPPED_MAX} items; use the link of each page to go on."
+                )));
+            }
+            skip
         }
+        _ => 0,
+    };
+    let ids = match call.parameter("ids") {
+        None => None,
+        Some(text) => Some(ids(&text)?),
+    };
+    let filter = match call.parameter("filter") {
+        None => None,
+        Some(text) => match Filter::parse(&text) {
+            Ok(filter) => Some(filter),
+            Err(FilterError::Empty) => None,
+            Err(error) => return Err(invalid(&format!("filter: {error}."))),
+        },
+    };
+    let with_scopes = call.says("withScopes");
+    Ok(ListQuery { page, skip, ids, filter, near: None, with_scopes })
+}
+
+/// Reads `lat`, `lon` and `maxDist`.
+pub(super) fn near(call: &Call) -> Result<Option<Near>, Refused> {
+    let number = |name: &str, least: f64, most: f64| match call.parameter(name) {
+        None => Ok(None),
+        Some(text) => text
+            .parse::<f64>()
+            .ok()
+            .filter(|number| (least..=most).contains(number))
+            .map(Some)
+            .ok_or_else(|| invalid(&format!("{name} is a number from {least} to {most}."))),
+    };
+    match (number("lat", -90.0, 90.0)?, number("lon", -180.0, 180.0)?, number("maxDist", 0.0, 25_000.0)?) {
+        (None, None, None) => Ok(None),
+        (Some(latitude), Some(longitude), kilometres_max) => {
+            Ok(Some(Near { latitude, longitude, kilometres_max: kilometres_max.unwrap_or(1.0) }))
+        }
+        _ => Err(invalid("lat and lon go together, in degrees, with maxDist in kilometres.")),
     }
-    Ok(())
+}
+
+fn ids(text: &str) -> Result<Vec<Id>, Refused> {
+    let ids: Vec<&str> = text.split(',').filter(|id| !id.is_empty()).collect();
+    if ids.len() > IDS_MAX {
+        return Err(invalid(&format!("ids holds at most {IDS_MAX} ids.")));
+    }
+    // Text that can be no id names nothing.
+    Ok(ids.into_iter().filter_map(|id| Id::parse(id).ok()).collect())
+}
+
+/// Whether the caller wants to know how long the whole list is: those who count pages do.
+pub(super) fn wants_count(call: &Call) -> bool {
+    call.parameter("page").is_some() || call.says("withTotalCount")
+}
+
+/// A page as a response: a bare array, the length of the whole list if it was counted, and the next page.
+pub(super) fn answer(call: &Call, page: Page<String>, count: Option<usize>) -> Response {
+    let response = json(StatusCode::OK, format!("[{}]", page.items.join(",")));
+    link(call, page.next, with_count(response, count))
+}
+
+/// Says how many there are.
+pub(super) fn with_count(mut response: Response, count: Option<usize>) -> Response {
+    if let Some(count) = count {
+        response.headers_mut().insert(HeaderName::from_static("x-result-count"), HeaderValue::from(count));
+    }
+    response
 }
 
 /// Says where the next page is, if there is one.
@@ -62,7 +145,7 @@ pub(super) fn link(call: &Call, next: Option<Cursor>, mut response: Response) ->
     let Some(next) = next else { return response };
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in
-        call.parameters().filter(|(name, _)| name != "nextPageToken" && name != "access_token")
+        call.parameters().filter(|(name, _)| !["nextPageToken", "access_token", "page"].contains(&&**name))
     {
         query.append_pair(&name, &value);
     }

@@ -18,6 +18,9 @@ pub(super) enum Fault {
         found: i64,
         known: i64,
     },
+    TooOld {
+        found: i64,
+    },
 }
 
 impl From<Error> for Fault {
@@ -37,6 +40,7 @@ impl Fault {
             Self::Sqlite(_) => StoreError::Corrupt("a column of another type".into()),
             Self::Corrupt(what) => StoreError::Corrupt(what.into()),
             Self::TooNew { found, known } => StoreError::TooNew { found, known },
+            Self::TooOld { found } => StoreError::TooOld { found },
         }
     }
 }

@@ -6,26 +6,32 @@ use rusqlite::Connection;
 
 use super::fault::Fault;
 
-/// All migrations; the number of a layout is the count of those applied. What was released is never edited.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_accounts_resources_events.sql")];
+/// The layout that a new database starts with. Layout 1 was that of development versions and was never released.
+const FIRST: i64 = 2;
 
-/// Refuses a database that a later program has written. Changes nothing.
+/// All migrations from [`FIRST`] on, each named for the layout that it leads to. What was released is never edited.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0002_accounts_resources_events.sql")];
+
+/// The layout of this program.
+const KNOWN: i64 = FIRST + MIGRATIONS.len() as i64 - 1;
+
+/// Refuses a database that a later program has written, or an unfinished one. Changes nothing.
 pub(super) fn check(connection: &Connection) -> Result<(), Fault> {
-    let (found, known) = (applied(connection)?, MIGRATIONS.len() as i64);
-    match found {
-        _ if found > known => Err(Fault::TooNew { found, known }),
+    match applied(connection)? {
+        found if found > KNOWN => Err(Fault::TooNew { found, known: KNOWN }),
+        0 | FIRST.. => Ok(()),
         ..0 => Err(Fault::Corrupt("a negative layout number")),
-        _ => Ok(()),
+        found => Err(Fault::TooOld { found }),
     }
 }
 
 /// Applies what is missing.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
-    let applied = applied(connection)? as usize;
-    for (index, migration) in MIGRATIONS.iter().enumerate().skip(applied) {
+    let applied = applied(connection)?;
+    for (layout, migration) in (FIRST..).zip(MIGRATIONS).filter(|(layout, _)| *layout > applied) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", index as i64 + 1)?;
+        transaction.pragma_update(None, "user_version", layout)?;
         transaction.commit()?;
     }
     Ok(())

@@ -7,13 +7,13 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
-    payload::PropertyUpdate,
+    payload::{LocationUpdate, PropertyUpdate, ResourceKind},
 };
 
-use super::{column, connection, directory::DataDirectory, fault::Fault};
+use super::{column, connection, directory::DataDirectory, fault::Fault, find};
 use crate::store::{
-    Cursor, KeyHash, KeyRecord, OperatorRecord, Page, PageRequest, PropertyOwner, ReadStore, ResourceHead,
-    Sequence, SortOrder, StoreError, ThngRecord, TimeRange,
+    Actor, Cursor, Find, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ReadStore, ResourceHead,
+    ResourceRecord, Sequence, SortOrder, StoreError, TimeRange,
 };
 
 /// Read-only connections; who finds none idle waits for one.
@@ -70,83 +70,53 @@ impl SqliteReaders {
 
 impl ReadStore for SqliteReaders {
     fn key(&self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError> {
-        self.read(|connection| {
-            let record = |row: &Row<'_>| {
-                Ok(KeyRecord {
-                    hash: *hash,
-                    account: column::id(row, 0)?,
-                    actor: column::actor(row, 1)?,
-                    created_at_ms: row.get(3)?,
-                })
-            };
-            one(connection, KEY, [&hash.0[..]], record)
-        })
+        self.read(|connection| one(connection, KEY, [&hash.0[..]], column::key))
+    }
+
+    fn key_of(&self, actor: Actor) -> Result<Option<KeyRecord>, StoreError> {
+        self.read(|connection| key_of(connection, actor))
     }
 
     fn has_keys(&self) -> Result<bool, StoreError> {
         self.read(|connection| Ok(connection.prepare_cached(HAS_KEYS)?.query_row([], |row| row.get(0))?))
     }
 
-    fn operator(&self, id: Id) -> Result<Option<OperatorRecord>, StoreError> {
-        self.read(|connection| {
-            let record = |row: &Row<'_>| {
-                Ok(OperatorRecord {
-                    id,
-                    account: column::id(row, 0)?,
-                    email: row.get(1)?,
-                    first_name: row.get(2)?,
-                    last_name: row.get(3)?,
-                    created_at_ms: row.get(4)?,
-                    updated_at_ms: row.get(5)?,
-                })
-            };
-            one(connection, OPERATOR, [id.as_str()], record)
-        })
+    fn note(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.read(|connection| one(connection, NOTE, [name], |row| Ok(row.get(0)?)))
     }
 
     fn head(&self, id: Id) -> Result<Option<ResourceHead>, StoreError> {
         self.read(|connection| head(connection, id))
     }
 
-    fn thng(&self, id: Id) -> Result<Option<ThngRecord>, StoreError> {
-        self.read(|connection| thng(connection, id))
+    fn resource(&self, id: Id) -> Result<Option<ResourceRecord>, StoreError> {
+        self.read(|connection| resource(connection, id))
     }
 
-    fn thngs(
-        &self,
-        account: Id,
-        project: Option<Id>,
-        page: PageRequest,
-    ) -> Result<Page<ThngRecord>, StoreError> {
+    fn named(&self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError> {
+        self.read(|connection| named(connection, account, kind, name))
+    }
+
+    fn find(&self, find: &Find<'_>) -> Result<Page<ResourceRecord>, StoreError> {
         self.read(|connection| {
-            let item = |row: &Row<'_>| {
-                let thng = column::thng(row)?;
-                let seq = row.get::<_, i64>(column::THNG_COLUMNS)? as Sequence;
-                Ok((Cursor { at_ms: thng.created_at_ms, seq }, thng))
-            };
-            let start = page.after.map(|cursor| signed(cursor.seq));
-            let (account, limit) = (account.as_str(), limit(page));
-            match (project, page.order) {
-                (None, SortOrder::NewestFirst) => {
-                    let from = start.unwrap_or(i64::MAX);
-                    paged(connection, THNGS_NEWEST, params![account, column::THNG, from, limit], page, item)
-                }
-                (None, SortOrder::OldestFirst) => {
-                    let from = start.unwrap_or(0);
-                    paged(connection, THNGS_OLDEST, params![account, column::THNG, from, limit], page, item)
-                }
-                (Some(project), SortOrder::NewestFirst) => {
-                    let from = start.unwrap_or(i64::MAX);
-                    let parameters = params![account, column::THNG, from, limit, project.as_str()];
-                    paged(connection, PROJECT_THNGS_NEWEST, parameters, page, item)
-                }
-                (Some(project), SortOrder::OldestFirst) => {
-                    let from = start.unwrap_or(0);
-                    let parameters = params![account, column::THNG, from, limit, project.as_str()];
-                    paged(connection, PROJECT_THNGS_OLDEST, parameters, page, item)
-                }
-            }
+            let _snapshot = connection.unchecked_transaction()?;
+            find::page(connection, find)
         })
+    }
+
+    fn count(&self, find: &Find<'_>) -> Result<usize, StoreError> {
+        self.read(|connection| {
+            let _snapshot = connection.unchecked_transaction()?;
+            find::count(connection, find)
+        })
+    }
+
+    fn open_tasks(&self, most: usize) -> Result<Vec<Id>, StoreError> {
+        self.read(|connection| find::open_tasks(connection, most))
+    }
+
+    fn collections_of(&self, id: Id) -> Result<Vec<Id>, StoreError> {
+        self.read(|connection| collections_of(connection, id))
     }
 
     fn latest(&self, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, StoreError> {
@@ -181,47 +151,104 @@ impl ReadStore for SqliteReaders {
         page: PageRequest,
     ) -> Result<Page<PropertyUpdate>, StoreError> {
         self.read(|connection| {
-            // Until the transaction is dropped, its statements see what the first of them saw.
-            let _snapshot = connection.unchecked_transaction()?;
-            let owner = owner.id();
-            let parameters = params![owner.as_str(), column::PROPERTY, key.as_str()];
-            let series = one(connection, SERIES, parameters, |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
-            })?;
-            let Some((series, floor)) = series else { return Ok(Page { items: Vec::new(), next: None }) };
-            // Below the floor everything is deleted, if perhaps not freed: there is nothing to look at.
-            let from = range.from_ms.max(floor).unwrap_or(i64::MIN);
-            let to = range.to_ms.unwrap_or(i64::MAX);
-            let after = page.after.map(|cursor| (cursor.at_ms, signed(cursor.seq)));
-            let item = |row: &Row<'_>| {
+            let name = (owner.id(), column::PROPERTY, key.as_str());
+            history(connection, name, range, page, |row| {
                 let update = column::update(row, 1, key.clone())?;
-                let seq = row.get::<_, i64>(0)? as Sequence;
-                Ok((Cursor { at_ms: update.timestamp_ms, seq }, update))
-            };
-            match page.order {
-                SortOrder::NewestFirst => {
-                    let (ts, seq) = after.unwrap_or((to, i64::MAX)).min((to, i64::MAX));
-                    let parameters = params![series, ts, seq, from, limit(page)];
-                    paged(connection, HISTORY_NEWEST, parameters, page, item)
-                }
-                SortOrder::OldestFirst => {
-                    let (ts, seq) = after.unwrap_or((from, 0)).max((from, 0));
-                    let parameters = params![series, ts, seq, to, limit(page)];
-                    paged(connection, HISTORY_OLDEST, parameters, page, item)
-                }
-            }
+                Ok((update.timestamp_ms, update))
+            })
+        })
+    }
+
+    fn latest_location(&self, thng: Id) -> Result<Option<LocationUpdate>, StoreError> {
+        self.read(|connection| {
+            let parameters = params![thng.as_str(), column::LOCATION, ""];
+            one(connection, LATEST_OF, parameters, |row| column::location(row, 0))
+        })
+    }
+
+    fn locations(
+        &self,
+        thng: Id,
+        range: TimeRange,
+        page: PageRequest,
+    ) -> Result<Page<LocationUpdate>, StoreError> {
+        self.read(|connection| {
+            history(connection, (thng, column::LOCATION, ""), range, page, |row| {
+                let location = column::location(row, 1)?;
+                Ok((location.timestamp_ms, location))
+            })
         })
     }
 }
 
-/// Account and scopes of a resource; the writer asks the same of its own connection.
+/// A part of the series with this owner, kind and key.
+fn history<T>(
+    connection: &Connection,
+    (owner, kind, key): (Id, i64, &str),
+    range: TimeRange,
+    page: PageRequest,
+    read: impl Fn(&Row<'_>) -> Result<(i64, T), Fault>,
+) -> Result<Page<T>, Fault> {
+    // Until the transaction is dropped, its statements see what the first of them saw.
+    let _snapshot = connection.unchecked_transaction()?;
+    let series = one(connection, SERIES, params![owner.as_str(), kind, key], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+    })?;
+    let Some((series, floor)) = series else { return Ok(Page { items: Vec::new(), next: None }) };
+    // Below the floor everything is deleted, if perhaps not freed: there is nothing to look at.
+    let from = range.from_ms.max(floor).unwrap_or(i64::MIN);
+    let to = range.to_ms.unwrap_or(i64::MAX);
+    let after = page.after.map(|cursor| (cursor.at_ms, signed(cursor.seq)));
+    let item = |row: &Row<'_>| {
+        let (at_ms, value) = read(row)?;
+        let seq = row.get::<_, i64>(0)? as Sequence;
+        Ok((Cursor { at_ms, seq }, value))
+    };
+    match page.order {
+        SortOrder::NewestFirst => {
+            let (ts, seq) = after.unwrap_or((to, i64::MAX)).min((to, i64::MAX));
+            paged(connection, HISTORY_NEWEST, params![series, ts, seq, from, limit(page)], page, item)
+        }
+        SortOrder::OldestFirst => {
+            let (ts, seq) = after.unwrap_or((from, 0)).max((from, 0));
+            paged(connection, HISTORY_OLDEST, params![series, ts, seq, to, limit(page)], page, item)
+        }
+    }
+}
+
+/// The head of a resource; the writer asks the same of its own connection, and so below.
 pub(super) fn head(connection: &Connection, id: Id) -> Result<Option<ResourceHead>, Fault> {
     one(connection, HEAD, [id.as_str()], column::head)
 }
 
-/// A thng; the writer asks the same of its own connection.
-pub(super) fn thng(connection: &Connection, id: Id) -> Result<Option<ThngRecord>, Fault> {
-    one(connection, THNG, params![id.as_str(), column::THNG], column::thng)
+pub(super) fn resource(connection: &Connection, id: Id) -> Result<Option<ResourceRecord>, Fault> {
+    one(connection, RESOURCE, [id.as_str()], column::resource)
+}
+
+pub(super) fn named(
+    connection: &Connection,
+    account: Id,
+    kind: ResourceKind,
+    name: &str,
+) -> Result<Option<Id>, Fault> {
+    one(connection, NAMED, params![account.as_str(), column::kind_number(kind), name], |row| {
+        column::id(row, 0)
+    })
+}
+
+pub(super) fn key_of(connection: &Connection, actor: Actor) -> Result<Option<KeyRecord>, Fault> {
+    let (kind, id) = column::actor_columns(actor);
+    one(connection, KEY_OF, params![id.as_str(), kind], column::key)
+}
+
+pub(super) fn collections_of(connection: &Connection, id: Id) -> Result<Vec<Id>, Fault> {
+    let mut statement = connection.prepare_cached(COLLECTIONS_OF)?;
+    let mut rows = statement.query([id.as_str()])?;
+    let mut collections = Vec::new();
+    while let Some(row) = rows.next()? {
+        collections.push(column::id(row, 0)?);
+    }
+    Ok(collections)
 }
 
 /// The row that a query for at most one finds.
@@ -265,14 +292,21 @@ fn signed(seq: Sequence) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-const KEY: &str = "SELECT account.id, actor_kind, actor, api_key.created_at_ms
-    FROM api_key JOIN account ON account.num = api_key.account WHERE hash = ?1";
+const KEY: &str = concat!(
+    "SELECT ",
+    column::key_columns!(),
+    " FROM api_key JOIN account ON account.num = api_key.account WHERE hash = ?1"
+);
+
+const KEY_OF: &str = concat!(
+    "SELECT ",
+    column::key_columns!(),
+    " FROM api_key JOIN account ON account.num = api_key.account WHERE actor = ?1 AND actor_kind = ?2 LIMIT 1"
+);
 
 const HAS_KEYS: &str = "SELECT EXISTS (SELECT 1 FROM api_key)";
 
-const OPERATOR: &str =
-    "SELECT account.id, email, first_name, last_name, operator.created_at_ms, updated_at_ms
-    FROM operator JOIN account ON account.num = operator.account WHERE operator.id = ?1";
+const NOTE: &str = "SELECT body FROM note WHERE name = ?1";
 
 const HEAD: &str = concat!(
     "SELECT ",
@@ -280,43 +314,18 @@ const HEAD: &str = concat!(
     " FROM resource JOIN account ON account.num = resource.account WHERE resource.id = ?1"
 );
 
-const THNG: &str = concat!(
+const RESOURCE: &str = concat!(
     "SELECT ",
-    column::thng_columns!(),
-    " FROM resource JOIN account ON account.num = resource.account WHERE resource.id = ?1 AND kind = ?2"
+    column::resource_columns!(),
+    " FROM resource JOIN account ON account.num = resource.account JOIN event ON event.seq = resource.doc
+     WHERE resource.id = ?1"
 );
 
-const THNGS_NEWEST: &str = concat!(
-    "SELECT ",
-    column::thng_columns!(),
-    ", created FROM account JOIN resource ON resource.account = account.num
-     WHERE account.id = ?1 AND kind = ?2 AND created < ?3 ORDER BY created DESC LIMIT ?4"
-);
+const NAMED: &str = "SELECT unique_name.id FROM unique_name
+    WHERE account = (SELECT num FROM account WHERE id = ?1) AND kind = ?2 AND name = ?3";
 
-const THNGS_OLDEST: &str = concat!(
-    "SELECT ",
-    column::thng_columns!(),
-    ", created FROM account JOIN resource ON resource.account = account.num
-     WHERE account.id = ?1 AND kind = ?2 AND created > ?3 ORDER BY created LIMIT ?4"
-);
-
-const PROJECT_THNGS_NEWEST: &str = concat!(
-    "SELECT ",
-    column::thng_columns!(),
-    ", created FROM account
-     JOIN scope ON scope.account = account.num AND scope.project = ?5 AND scope.kind = ?2 AND scope.resource < ?3
-     JOIN resource ON resource.created = scope.resource
-     WHERE account.id = ?1 ORDER BY scope.resource DESC LIMIT ?4"
-);
-
-const PROJECT_THNGS_OLDEST: &str = concat!(
-    "SELECT ",
-    column::thng_columns!(),
-    ", created FROM account
-     JOIN scope ON scope.account = account.num AND scope.project = ?5 AND scope.kind = ?2 AND scope.resource > ?3
-     JOIN resource ON resource.created = scope.resource
-     WHERE account.id = ?1 ORDER BY scope.resource LIMIT ?4"
-);
+const COLLECTIONS_OF: &str = "SELECT parent.id FROM resource JOIN member ON member.resource = resource.created
+    JOIN resource AS parent ON parent.created = member.collection WHERE resource.id = ?1 ORDER BY member.collection";
 
 const LATEST: &str = "SELECT series.key, event.ts, event.at, event.body
     FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq
@@ -357,14 +366,13 @@ const HISTORY_OLDEST: &str = history!("ts = ?2 AND seq > ?3 AND ?2 <= ?4", "ts >
 #[cfg(test)]
 pub(super) const QUERIES: &[&str] = &[
     KEY,
+    KEY_OF,
     HAS_KEYS,
-    OPERATOR,
+    NOTE,
     HEAD,
-    THNG,
-    THNGS_NEWEST,
-    THNGS_OLDEST,
-    PROJECT_THNGS_NEWEST,
-    PROJECT_THNGS_OLDEST,
+    RESOURCE,
+    NAMED,
+    COLLECTIONS_OF,
     LATEST,
     LATEST_OF,
     SERIES,

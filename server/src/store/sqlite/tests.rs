@@ -1,14 +1,15 @@
 //! The store against real files: what is promised of commits, deletions and restarts.
 //!
 //! [`model`] compares arbitrary sequences of calls with a model in memory, [`directory`] opens directories gone wrong,
-//! [`crash`] kills a writing process, [`plans`] looks at how SQLite goes about every statement.
+//! [`crash`] kills a writing process, [`lists`] seeks and merges, [`plans`] looks at how SQLite goes about every
+//! statement.
 
-use std::{collections::BTreeMap, fs, sync::Barrier, thread};
+use std::{fs, sync::Barrier, thread};
 
 use tempfile::TempDir;
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
-    payload::{Json, PropertyUpdate, Scopes, UserScope},
+    payload::{Fields, Json, LocationUpdate, Patch, PropertyUpdate, ResourceKind, Scopes, UserScope},
 };
 
 use super::{
@@ -17,12 +18,13 @@ use super::{
     write::{Bounds, SqliteWriter},
 };
 use crate::store::{
-    Actor, KeyHash, KeyRecord, OperatorRecord, PageRequest, PropertyOwner, ReadStore, ResourceHead, Sequence,
-    SortOrder, StoreError, ThngChange, ThngRecord, TimeRange, WriteStore,
+    Actor, Find, KeyHash, KeyRecord, Members, PageRequest, PropertyOwner, ReadStore, ResourceRecord,
+    Sequence, SortOrder, Source, StoreError, TimeRange, WriteStore, term,
 };
 
 mod crash;
 mod directory;
+mod lists;
 mod model;
 mod plans;
 
@@ -95,6 +97,13 @@ impl Fixture {
         latest.map(|update| update.value.as_str().trim_matches('"').to_owned())
     }
 
+    /// Adds a resource, or replaces what has its id; returns it as it is stored.
+    fn put(&mut self, record: ResourceRecord) -> ResourceRecord {
+        let before = self.read.resource(record.id).expect("read");
+        let seq = self.commit(|write| write.put_resource(before.as_ref(), &record));
+        ResourceRecord { place: before.map_or(seq, |before| before.place), ..record }
+    }
+
     /// How many rows a table holds, deleted for readers or not.
     fn rows(&self, table: &str) -> i64 {
         let query = format!("SELECT count(*) FROM {table}");
@@ -128,97 +137,170 @@ fn update(name: &str, timestamp_ms: i64, value: &str) -> PropertyUpdate {
     }
 }
 
-fn thng(number: u64, projects: &[u64]) -> ThngRecord {
+/// A thng with these fields besides its name.
+fn thng_of(number: u64, projects: &[u64], body: &str) -> ResourceRecord {
+    let mut fields = Fields::new(ResourceKind::Thng);
+    fields.set_text("name", &format!("thng {number}"));
+    let patch = Patch::parse(ResourceKind::Thng, body.as_bytes()).expect("a document");
+    fields.apply(&patch, false).expect("it fits");
     let projects = projects.iter().map(|project| id(*project)).collect();
-    ThngRecord {
+    ResourceRecord {
         id: id(number),
         account: id(1),
-        name: format!("thng {number}"),
-        description: None,
-        kind: None,
-        tags: Vec::new(),
-        custom_fields: json("{}"),
-        identifiers: BTreeMap::new(),
+        kind: ResourceKind::Thng,
+        parent: None,
+        body: fields.document(Some(&id(number)), 100).into(),
+        private: None,
         scopes: Scopes { projects, users: UserScope::Only(Vec::new()) },
         created_at_ms: 100,
         updated_at_ms: 100,
+        place: 0,
     }
 }
 
+fn thng(number: u64, projects: &[u64]) -> ResourceRecord {
+    thng_of(number, projects, "{}")
+}
+
 #[test]
-fn a_thng_is_read_as_it_was_put_with_every_field() {
+fn a_resource_is_read_as_it_was_put_with_every_field() {
     let mut store = Fixture::new();
     let bare = thng(10, &[]);
-    let full = ThngRecord {
-        description: Some("a \"b\" \u{1f600} \\".into()),
-        kind: Some("".into()),
-        tags: vec!["b".into(), "a, [\"".into(), "b".into()],
-        custom_fields: json(r#"{"n":1.0, "big":123456789012345678901234567890}"#),
-        identifiers: [("gs1:21".to_owned(), "x\ny".to_owned()), ("".to_owned(), "".to_owned())].into(),
+    let body = r#"{"description":"a \"b\" \ud83d\ude00 \\","tags":["b","a, [\"","b"],
+        "customFields":{"n":1.0, "big":123456789012345678901234567890},
+        "identifiers":{"gs1:21":"x\ny","":""},"product":"U00000000000000000000042"}"#;
+    let full = ResourceRecord {
         scopes: Scopes { projects: vec![id(5), id(3), id(5)], users: UserScope::All },
-        ..thng(11, &[])
+        private: Some(json(r#"{"commission":{"state":"commissioned"}}"#)),
+        parent: Some(id(77)),
+        ..thng_of(11, &[], body)
     };
-    let shared = ThngRecord {
+    let shared = ResourceRecord {
         scopes: Scopes { projects: Vec::new(), users: UserScope::Only(vec![id(9), id(8)]) },
         ..thng(12, &[])
     };
-    for thng in [&bare, &full, &shared] {
-        store.commit(|write| write.put_thng(thng, ThngChange::Created, "{}"));
-        let head = ResourceHead { account: thng.account, scopes: thng.scopes.clone() };
-        assert_eq!(store.read.thng(thng.id).expect("read").as_ref(), Some(thng));
-        assert_eq!(store.read.head(thng.id).expect("read"), Some(head.clone()));
-        assert_eq!(store.write.head(thng.id).expect("read").as_deref(), Some(&head));
-        assert_eq!(store.write.thng(thng.id).expect("read").as_ref(), Some(thng));
+    for record in [bare, full, shared] {
+        let record = store.put(record);
+        let head = record.head();
+        assert_eq!(store.read.resource(record.id).expect("read").as_ref(), Some(&record));
+        assert_eq!(store.read.head(record.id).expect("read"), Some(head.clone()));
+        assert_eq!(store.write.head(record.id).expect("read").as_deref(), Some(&head));
+        assert_eq!(store.write.resource(record.id).expect("read").as_ref(), Some(&record));
     }
-    assert_eq!(store.read.thng(id(99)).expect("read"), None);
+    assert_eq!(store.read.head(id(11)).expect("read").expect("it is there").product, Some(id(42)));
+    assert_eq!(store.read.resource(id(99)).expect("read"), None);
     assert_eq!(store.read.head(id(99)).expect("read"), None);
 }
 
 #[test]
-fn keys_and_operators_are_found_by_hash_and_id_also_after_a_restart() {
+fn an_update_keeps_its_place_and_both_documents_stay_in_the_log() {
+    let mut store = Fixture::new();
+    let first = store.put(thng(10, &[]));
+    let second = store.put(ResourceRecord { updated_at_ms: 101, ..thng_of(10, &[], r#"{"tags":["new"]}"#) });
+    assert_eq!(first.place, second.place);
+    assert_eq!(store.read.resource(id(10)).expect("read"), Some(second));
+    assert_eq!(store.rows("event"), 2);
+}
+
+#[test]
+fn keys_are_found_by_hash_and_by_whom_they_belong_to_also_after_a_restart() {
     let mut store = Fixture::new();
     assert!(!store.read.has_keys().expect("read"));
-    let operator = OperatorRecord {
-        id: id(2),
-        account: id(1),
-        email: "o@example.org".into(),
-        first_name: "O".into(),
-        last_name: "P".into(),
-        created_at_ms: 5,
-        updated_at_ms: 6,
-    };
     let record = KeyRecord {
         hash: KeyHash([0xa5; 32]),
         account: id(1),
         actor: Actor::Operator(id(2)),
+        nonce: None,
         created_at_ms: 5,
     };
-    store.commit(|write| write.add_operator(&operator, &record));
-    let colleague = OperatorRecord { id: id(3), ..operator.clone() };
-    let second = KeyRecord { hash: KeyHash([1; 32]), actor: Actor::Operator(id(3)), ..record.clone() };
-    store.commit(|write| write.add_operator(&colleague, &second));
+    let second = KeyRecord {
+        hash: KeyHash([1; 32]),
+        actor: Actor::Device(id(3)),
+        nonce: Some([7; 16]),
+        ..record.clone()
+    };
+    store.commit(|write| write.add_key(&record));
+    store.commit(|write| write.add_key(&second));
 
-    let store = store.restart();
+    let mut store = store.restart();
     assert!(store.read.has_keys().expect("read"));
-    assert_eq!(store.read.key(&record.hash).expect("read"), Some(record));
-    assert_eq!(store.read.key(&second.hash).expect("read"), Some(second));
-    assert_eq!(store.read.operator(operator.id).expect("read"), Some(operator));
+    assert_eq!(store.read.key(&record.hash).expect("read"), Some(record.clone()));
+    assert_eq!(store.read.key_of(second.actor).expect("read"), Some(second.clone()));
+    assert_eq!(store.write.key_of(second.actor).expect("read"), Some(second.clone()));
+    assert_eq!(store.read.key_of(Actor::User(id(3))).expect("read"), None);
     assert_eq!(store.read.key(&KeyHash([0; 32])).expect("read"), None);
     assert_eq!(store.rows("account"), 1);
+    assert_eq!(store.commit(|write| write.remove_keys(second.actor)), [second.hash]);
+    assert_eq!(store.read.key(&second.hash).expect("read"), None);
+    assert_eq!(store.read.key(&record.hash).expect("read"), Some(record));
+}
+
+#[test]
+fn a_note_is_kept_and_replaced() {
+    let mut store = Fixture::new();
+    assert_eq!(store.read.note("a").expect("read"), None);
+    for text in ["1", "2"] {
+        store.commit(|write| write.put_note("a", text));
+        assert_eq!(store.read.note("a").expect("read").as_deref(), Some(text));
+    }
+}
+
+#[test]
+fn a_unique_name_leads_to_its_resource_until_that_is_renamed_or_gone() {
+    let mut store = Fixture::new();
+    let named = |number, name: &str| {
+        let mut fields = Fields::new(ResourceKind::AccessPolicy);
+        fields.set_text("name", name);
+        let body = fields.document(Some(&id(number)), 100).into();
+        ResourceRecord { kind: ResourceKind::AccessPolicy, body, ..thng(number, &[]) }
+    };
+    let find =
+        |store: &Fixture, name| store.read.named(id(1), ResourceKind::AccessPolicy, name).expect("read");
+    store.put(named(10, "a"));
+    assert_eq!(find(&store, "a"), Some(id(10)));
+    assert_eq!(store.read.named(id(2), ResourceKind::AccessPolicy, "a").expect("read"), None);
+    assert_eq!(store.read.named(id(1), ResourceKind::ActionType, "a").expect("read"), None);
+    let renamed = store.put(named(10, "b"));
+    assert_eq!((find(&store, "a"), find(&store, "b")), (None, Some(id(10))));
+    store.commit(|write| write.delete_resource(&renamed, 200));
+    assert_eq!(find(&store, "b"), None);
+}
+
+#[test]
+fn locations_are_a_history_of_their_own_beside_the_properties() {
+    let mut store = Fixture::new();
+    store.append([5], "a");
+    let at =
+        |timestamp_ms| LocationUpdate { value: json(r#"{"latitude":1}"#), timestamp_ms, created_at_ms: 9 };
+    store.commit(|write| write.append_locations(id(1), id(7), &[at(3), at(1), at(2)]));
+    let page = PageRequest { items: 9, order: SortOrder::OldestFirst, after: None };
+    let times = |store: &Fixture| -> Vec<i64> {
+        let locations = store.read.locations(id(7), TimeRange::default(), page).expect("read");
+        locations.items.iter().map(|location| location.timestamp_ms).collect()
+    };
+    assert_eq!(times(&store), [1, 2, 3]);
+    assert_eq!(store.read.latest_location(id(7)).expect("read"), Some(at(3)));
+    assert_eq!(store.read.latest(owner()).expect("read").len(), 1, "a location is no property");
+    store.commit(|write| write.delete_locations(id(7), Some(3)));
+    assert_eq!((times(&store), store.latest().as_deref()), (vec![3], Some("5a")));
+    store.commit(|write| write.delete_properties(owner(), None, None));
+    assert_eq!(times(&store), [3]);
+    store.commit(|write| write.delete_locations(id(7), None));
+    assert_eq!(store.read.latest_location(id(7)).expect("read"), None);
 }
 
 #[test]
 fn a_group_is_read_only_after_its_commit_and_its_writer_sees_it_at_once() {
     let mut store = Fixture::new();
     store.write.begin().expect("begin");
-    store.write.put_thng(&thng(7, &[]), ThngChange::Created, "{}").expect("put");
+    store.write.put_resource(None, &thng(7, &[])).expect("put");
     store.write.append_properties(id(1), owner(), &[update("k", 1, "1")]).expect("append");
     assert!(store.write.head(id(7)).expect("head").is_some());
-    assert!(store.write.thng(id(7)).expect("thng").is_some());
-    assert_eq!(store.read.thng(id(7)).expect("read"), None);
+    assert!(store.write.resource(id(7)).expect("thng").is_some());
+    assert_eq!(store.read.resource(id(7)).expect("read"), None);
     assert_eq!(store.latest(), None);
     store.write.commit().expect("commit");
-    assert!(store.read.thng(id(7)).expect("read").is_some());
+    assert!(store.read.resource(id(7)).expect("read").is_some());
     assert_eq!(store.latest().as_deref(), Some("1"));
 }
 
@@ -226,10 +308,10 @@ fn a_group_is_read_only_after_its_commit_and_its_writer_sees_it_at_once() {
 fn a_group_rolled_back_leaves_nothing_in_rows_and_caches() {
     let mut store = Fixture::new();
     store.append([5], "a");
-    store.commit(|write| write.put_thng(&thng(8, &[]), ThngChange::Created, "{}"));
+    let eighth = store.put(thng(8, &[]));
     store.write.begin().expect("begin");
-    store.write.put_thng(&thng(7, &[]), ThngChange::Created, "{}").expect("put");
-    store.write.delete_thng(&thng(8, &[]), 1, "{}").expect("delete");
+    store.write.put_resource(None, &thng(7, &[])).expect("put");
+    store.write.delete_resource(&eighth, 1).expect("delete");
     store.write.append_properties(id(1), owner(), &[update("k", 9, "9")]).expect("append");
     store.write.append_properties(id(1), owner(), &[update("new", 9, "9")]).expect("append");
     store.write.rollback();
@@ -360,16 +442,15 @@ fn a_property_written_again_after_it_was_deleted_shows_nothing_of_before() {
 #[test]
 fn a_deleted_thng_takes_its_properties_along_and_its_deletion_stays_in_the_log() {
     let mut store = Fixture::new();
-    let thng = thng(7, &[50]);
-    store.commit(|write| write.put_thng(&thng, ThngChange::Created, r#"{"is":"there"}"#));
+    let thng = store.put(thng(7, &[50]));
     store.append(0..10, "a");
-    store.commit(|write| write.delete_thng(&thng, 200, r#"{"was":"there"}"#));
-    assert_eq!(store.read.thng(thng.id).expect("read"), None);
+    store.commit(|write| write.delete_resource(&thng, 200));
+    assert_eq!(store.read.resource(thng.id).expect("read"), None);
     assert_eq!(store.write.head(thng.id).expect("read"), None);
     assert_eq!(store.read.latest(owner()).expect("read"), []);
     assert_eq!(store.history(), [""; 0]);
     store.reclaim_all();
-    assert_eq!((store.rows("event"), store.rows("scope"), store.rows("latest")), (2, 0, 0));
+    assert_eq!((store.rows("event"), store.rows("term"), store.rows("latest")), (2, 0, 0));
     let last: (i64, i64, String) = store
         .write
         .connection()
@@ -377,7 +458,72 @@ fn a_deleted_thng_takes_its_properties_along_and_its_deletion_stays_in_the_log()
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .expect("the last event");
-    assert_eq!(last, (4, 200, r#"{"was":"there"}"#.into()));
+    assert_eq!(last, (4, 200, thng.body.to_string()));
+}
+
+#[test]
+fn what_belongs_to_something_that_is_gone_is_freed_in_steps_and_its_children_too() {
+    let mut store = Fixture::new();
+    let of = |number, kind, parent: Option<u64>| {
+        let mut fields = Fields::new(kind);
+        if kind == ResourceKind::User {
+            fields.set_text("email", &format!("u{number}@example.org"));
+        }
+        let body = fields.document(Some(&id(number)), 100).into();
+        ResourceRecord { kind, parent: parent.map(id), body, ..thng(number, &[]) }
+    };
+    let project = store.put(of(10, ResourceKind::Project, None));
+    store.put(of(20, ResourceKind::Application, Some(10)));
+    let other = store.put(of(21, ResourceKind::Application, Some(11)));
+    for number in 30..37 {
+        store.put(of(number, ResourceKind::User, Some(20)));
+        let key = KeyRecord {
+            hash: KeyHash([number as u8; 32]),
+            account: id(1),
+            actor: Actor::User(id(number)),
+            nonce: None,
+            created_at_ms: 5,
+        };
+        store.commit(|write| write.add_key(&key));
+    }
+    store.put(of(40, ResourceKind::User, Some(21)));
+    store.commit(|write| write.delete_resource(&project, 200));
+    assert!(store.read.resource(id(30)).expect("read").is_some(), "nobody waits for all of them");
+    let mut store = store.restart();
+    assert!(store.reclaim_all() > 3);
+    assert_eq!((store.rows("resource"), store.rows("api_key"), store.rows("orphaned")), (2, 0, 0));
+    assert_eq!((store.rows("unique_name"), store.rows("term")), (1, 4));
+    assert_eq!(store.read.resource(id(21)).expect("read"), Some(other));
+}
+
+#[test]
+fn members_join_once_and_leave_with_their_collection_or_themselves() {
+    let mut store = Fixture::new();
+    let collection = |number| ResourceRecord { kind: ResourceKind::Collection, ..thng(number, &[]) };
+    let group = store.put(collection(1000));
+    store.put(collection(1001));
+    for number in 10..14 {
+        store.put(thng(number, &[]));
+    }
+    let kind = ResourceKind::Thng;
+    let ids: Vec<Id> = (10..15).map(id).collect();
+    assert_eq!(store.commit(|write| write.add_members(id(1000), kind, &ids)), ids[..4]);
+    assert_eq!(store.commit(|write| write.add_members(id(1000), kind, &ids)), []);
+    store.commit(|write| write.add_members(id(1001), kind, &ids[..1]));
+    store.commit(|write| write.add_members(id(1000), ResourceKind::Collection, &[id(1001)]));
+    assert_eq!(store.read.collections_of(id(10)).expect("read"), [id(1000), id(1001)]);
+    assert_eq!(store.read.collections_of(id(1001)).expect("read"), [id(1000)]);
+    let removed = store.commit(|write| write.remove_members(id(1000), kind, Members::These(&ids[3..])));
+    assert_eq!(removed, ids[3..4]);
+    let removed = store.commit(|write| write.remove_members(id(1000), kind, Members::UpTo(2)));
+    assert_eq!(removed, ids[..2]);
+    let twelve = store.read.resource(id(12)).expect("read").expect("it is there");
+    store.commit(|write| write.delete_resource(&twelve, 1));
+    store.commit(|write| write.delete_resource(&group, 1));
+    assert_eq!(store.read.collections_of(id(1001)).expect("read"), [], "what is gone is not shown");
+    store.reclaim_all();
+    assert_eq!(store.rows("member"), 1);
+    assert_eq!(store.read.collections_of(id(10)).expect("read"), [id(1001)]);
 }
 
 #[test]

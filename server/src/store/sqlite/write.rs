@@ -2,26 +2,30 @@
 //!
 //! What every write needs to know (a resource's head, a property's series and newest timestamp) is kept in bounded
 //! caches, so that a value costs one insertion into the log and, once a group, its place in `latest`.
-//! [`events`] appends to the log, [`properties`] and [`resources`] say what is appended, [`removal`] takes away.
+//! [`events`] appends to the log, [`properties`] and [`resources`] say what is appended, [`removal`] takes away;
+//! [`members`] and [`keys`] have tables of their own.
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
-    payload::PropertyUpdate,
+    payload::{LocationUpdate, PropertyUpdate, ResourceKind},
 };
 
 use super::{Durability, column, connection, directory::DataDirectory, fault::Fault, layout, read};
 use crate::store::{
-    KeyRecord, OperatorRecord, PropertiesExtent, PropertyOwner, ResourceHead, Sequence, StoreError,
-    ThngChange, ThngRecord, TimestampMs, WriteStore,
+    Actor, KeyHash, KeyRecord, Members, PropertiesExtent, PropertyOwner, ResourceHead, ResourceRecord,
+    Sequence, StoreError, TimestampMs, WriteStore,
 };
-use events::EventLog;
-use properties::Properties;
+use events::{Entry, EventLog};
+use properties::{Properties, SeriesKey};
+use removal::Which;
 use resources::Resources;
 
 mod events;
+mod keys;
+mod members;
 mod properties;
 mod removal;
 mod resources;
@@ -92,19 +96,34 @@ impl SqliteWriter {
 
     fn delete_values(
         &mut self,
-        owner: PropertyOwner,
-        key: Option<&PropertyKey>,
+        owner: Id,
+        which: Which<'_>,
         before_ms: Option<TimestampMs>,
     ) -> Result<(), Fault> {
         self.properties.forget_extent(owner);
         // From here on the database knows which values are the latest.
         self.properties.flush(&self.connection)?;
-        for key in
-            removal::delete_values(&self.connection, &mut self.log, self.bounds, owner, key, before_ms)?
-        {
-            self.properties.forget_series(owner, &key);
+        let log = &mut self.log;
+        for key in removal::delete_values(&self.connection, log, self.bounds, owner, which, before_ms)? {
+            let key = key.as_ref().map_or(SeriesKey::Location, SeriesKey::Property);
+            self.properties.forget_series(owner, key);
         }
         Ok(())
+    }
+
+    fn log_members(
+        &mut self,
+        account_id: Id,
+        collection: Id,
+        at_ms: TimestampMs,
+        document: &str,
+    ) -> Result<Sequence, Fault> {
+        let account = account(&self.connection, account_id, at_ms)?;
+        let kind = ResourceKind::Collection;
+        let series = resources::series(&self.connection, account, kind, collection, column::MEMBERSHIP, "")?;
+        let entry =
+            Entry { account, series, kind: column::MEMBERS, part: 0, ts: at_ms, at: at_ms, body: document };
+        self.log.append(&mut EventLog::appending(&self.connection)?, entry)
     }
 
     /// After this nothing of the group is left, neither in the database nor in the caches.
@@ -140,9 +159,21 @@ impl WriteStore for SqliteWriter {
         self.abandon_group();
     }
 
-    fn add_operator(&mut self, operator: &OperatorRecord, key: &KeyRecord) -> Result<(), StoreError> {
-        let outcome = add_operator(&self.connection, operator, key);
+    fn put_note(&mut self, name: &str, text: &str) -> Result<(), StoreError> {
+        let outcome = put_note(&self.connection, name, text);
         self.at_place(outcome)
+    }
+
+    fn add_key(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
+        self.at_place(keys::add(&self.connection, key))
+    }
+
+    fn key_of(&mut self, actor: Actor) -> Result<Option<KeyRecord>, StoreError> {
+        self.at_place(read::key_of(&self.connection, actor))
+    }
+
+    fn remove_keys(&mut self, actor: Actor) -> Result<Vec<KeyHash>, StoreError> {
+        self.at_place(keys::remove(&self.connection, actor))
     }
 
     fn head(&mut self, id: Id) -> Result<Option<Arc<ResourceHead>>, StoreError> {
@@ -150,29 +181,73 @@ impl WriteStore for SqliteWriter {
         self.at_place(outcome)
     }
 
-    fn thng(&mut self, id: Id) -> Result<Option<ThngRecord>, StoreError> {
-        self.at_place(read::thng(&self.connection, id))
+    fn resource(&mut self, id: Id) -> Result<Option<ResourceRecord>, StoreError> {
+        self.at_place(read::resource(&self.connection, id))
     }
 
-    fn put_thng(
+    fn named(&mut self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError> {
+        self.at_place(read::named(&self.connection, account, kind, name))
+    }
+
+    fn put_resource(
         &mut self,
-        thng: &ThngRecord,
-        change: ThngChange,
-        document: &str,
+        before: Option<&ResourceRecord>,
+        after: &ResourceRecord,
     ) -> Result<Sequence, StoreError> {
-        let outcome = self.resources.put_thng(&self.connection, &mut self.log, thng, change, document);
+        let outcome = self.resources.put(&self.connection, &mut self.log, before, after);
         self.at_place(outcome)
     }
 
-    fn delete_thng(
+    fn touch(&mut self, id: Id, at_ms: TimestampMs) -> Result<(), StoreError> {
+        self.at_place(self.resources.touch(&self.connection, id, at_ms))
+    }
+
+    fn delete_resource(
         &mut self,
-        thng: &ThngRecord,
+        resource: &ResourceRecord,
+        at_ms: TimestampMs,
+    ) -> Result<Sequence, StoreError> {
+        let values = match resource.kind.has_properties() {
+            true => self
+                .delete_values(resource.id, Which::Properties, None)
+                .and_then(|()| self.delete_values(resource.id, Which::One(SeriesKey::Location), None)),
+            false => Ok(()),
+        };
+        let outcome =
+            values.and_then(|()| self.resources.delete(&self.connection, &mut self.log, resource, at_ms));
+        self.at_place(outcome)
+    }
+
+    fn collections_of(&mut self, id: Id) -> Result<Vec<Id>, StoreError> {
+        self.at_place(read::collections_of(&self.connection, id))
+    }
+
+    fn add_members(
+        &mut self,
+        collection: Id,
+        kind: ResourceKind,
+        members: &[Id],
+    ) -> Result<Vec<Id>, StoreError> {
+        self.at_place(members::add(&self.connection, collection, kind, members))
+    }
+
+    fn remove_members(
+        &mut self,
+        collection: Id,
+        kind: ResourceKind,
+        members: Members<'_>,
+    ) -> Result<Vec<Id>, StoreError> {
+        self.at_place(members::remove(&self.connection, collection, kind, members))
+    }
+
+    fn log_membership(
+        &mut self,
+        account: Id,
+        collection: Id,
         at_ms: TimestampMs,
         document: &str,
     ) -> Result<Sequence, StoreError> {
-        let outcome = self.delete_values(PropertyOwner::Thng(thng.id), None, None).and_then(|()| {
-            self.resources.delete_thng(&self.connection, &mut self.log, thng, at_ms, document)
-        });
+        let outcome = self.log_members(account, collection, at_ms, document);
         self.at_place(outcome)
     }
 
@@ -191,6 +266,18 @@ impl WriteStore for SqliteWriter {
         owner: PropertyOwner,
         updates: &[PropertyUpdate],
     ) -> Result<Sequence, StoreError> {
+        let owner = (owner.id(), owner.kind());
+        let outcome = self.properties.append(&self.connection, &mut self.log, account, owner, updates);
+        self.at_place(outcome)
+    }
+
+    fn append_locations(
+        &mut self,
+        account: Id,
+        thng: Id,
+        updates: &[LocationUpdate],
+    ) -> Result<Sequence, StoreError> {
+        let owner = (thng, ResourceKind::Thng);
         let outcome = self.properties.append(&self.connection, &mut self.log, account, owner, updates);
         self.at_place(outcome)
     }
@@ -201,16 +288,26 @@ impl WriteStore for SqliteWriter {
         key: Option<&PropertyKey>,
         before_ms: Option<TimestampMs>,
     ) -> Result<(), StoreError> {
-        let outcome = self.delete_values(owner, key, before_ms);
+        let which = key.map_or(Which::Properties, |key| Which::One(SeriesKey::Property(key)));
+        let outcome = self.delete_values(owner.id(), which, before_ms);
+        self.at_place(outcome)
+    }
+
+    fn delete_locations(&mut self, thng: Id, before_ms: Option<TimestampMs>) -> Result<(), StoreError> {
+        let outcome = self.delete_values(thng, Which::One(SeriesKey::Location), before_ms);
         self.at_place(outcome)
     }
 
     fn reclaim(&mut self) -> Result<bool, StoreError> {
-        if !self.at_place(removal::is_pending(&self.connection))? {
+        if !self.at_place(is_pending(&self.connection))? {
             return Ok(false);
         }
         let group = self.start_group().and_then(|()| {
-            let more = removal::free_some(&self.connection, &mut self.log, self.bounds)?;
+            let orphans = self.resources.free_orphans(&self.connection, self.bounds.step)?;
+            if orphans == 0 {
+                removal::free_some(&self.connection, &mut self.log, self.bounds)?;
+            }
+            let more = is_pending(&self.connection)?;
             self.end_group()?;
             Ok(more)
         });
@@ -221,26 +318,13 @@ impl WriteStore for SqliteWriter {
     }
 }
 
-fn add_operator(connection: &Connection, operator: &OperatorRecord, key: &KeyRecord) -> Result<(), Fault> {
-    let owner = account(connection, operator.account, operator.created_at_ms)?;
-    connection.prepare_cached(ADD_OPERATOR)?.execute(params![
-        operator.id.as_str(),
-        owner,
-        operator.email,
-        operator.first_name,
-        operator.last_name,
-        operator.created_at_ms,
-        operator.updated_at_ms,
-    ])?;
-    let owner = account(connection, key.account, key.created_at_ms)?;
-    let (actor_kind, actor) = column::actor_columns(key.actor);
-    connection.prepare_cached(ADD_KEY)?.execute(params![
-        &key.hash.0[..],
-        owner,
-        actor_kind,
-        actor.as_str(),
-        key.created_at_ms
-    ])?;
+/// Whether there is something to free.
+fn is_pending(connection: &Connection) -> Result<bool, Fault> {
+    Ok(connection.prepare_cached(IS_PENDING)?.query_row([], |row| row.get(0))?)
+}
+
+fn put_note(connection: &Connection, name: &str, text: &str) -> Result<(), Fault> {
+    connection.prepare_cached(PUT_NOTE)?.execute([name, text])?;
     Ok(())
 }
 
@@ -257,20 +341,25 @@ const ACCOUNT: &str = "SELECT num FROM account WHERE id = ?1";
 
 const ADD_ACCOUNT: &str = "INSERT INTO account (id, created_at_ms) VALUES (?1, ?2)";
 
-const ADD_OPERATOR: &str = "INSERT INTO operator
-    (id, account, email, first_name, last_name, created_at_ms, updated_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const PUT_NOTE: &str = "INSERT INTO note (name, body) VALUES (?1, ?2)
+    ON CONFLICT (name) DO UPDATE SET body = excluded.body";
 
-const ADD_KEY: &str =
-    "INSERT INTO api_key (hash, account, actor_kind, actor, created_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
+const IS_PENDING: &str = "SELECT EXISTS (SELECT 1 FROM doomed) OR EXISTS (SELECT 1 FROM orphaned)";
 
 /// Every statement of the writer, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
-    let own: &[&str] = &[ACCOUNT, ADD_ACCOUNT, ADD_OPERATOR, ADD_KEY];
-    [own, events::STATEMENTS, properties::STATEMENTS, resources::STATEMENTS, removal::STATEMENTS]
-        .into_iter()
-        .flatten()
-        .copied()
+    let own: &[&str] = &[ACCOUNT, ADD_ACCOUNT, PUT_NOTE, IS_PENDING];
+    let parts = [
+        own,
+        events::STATEMENTS,
+        keys::STATEMENTS,
+        members::STATEMENTS,
+        properties::STATEMENTS,
+        resources::STATEMENTS,
+        removal::STATEMENTS,
+    ];
+    parts.into_iter().flatten().copied()
 }
 
 #[cfg(test)]

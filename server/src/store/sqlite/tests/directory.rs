@@ -61,8 +61,17 @@ fn a_database_of_a_later_program_is_refused_and_left_as_it_is() {
     later.close().expect("closed");
     let before = fs::read(&path).expect("the file");
     let refused = refusal(directory.path());
-    assert!(matches!(refused, StoreError::TooNew { found: 7, known: 1 }), "{refused}");
+    assert!(matches!(refused, StoreError::TooNew { found: 7, known: 2 }), "{refused}");
     assert_eq!(fs::read(&path).expect("the file"), before);
+}
+
+#[test]
+fn a_database_of_a_version_that_was_never_released_is_refused() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let early = Connection::open(directory.path().join("thng-pubsub.db")).expect("a database");
+    early.execute_batch("CREATE TABLE early (x); PRAGMA user_version = 1").expect("an early layout");
+    early.close().expect("closed");
+    assert!(matches!(refusal(directory.path()), StoreError::TooOld { found: 1 }));
 }
 
 #[test]

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use proptest::{collection::vec, option, prelude::*};
 
-use super::{Fixture, id, json, key, thng};
+use super::{Fixture, id, json, key, thng_of};
 use crate::store::{
-    Cursor, Page, PageRequest, PropertiesExtent, PropertyOwner, ReadStore, Sequence, SortOrder, StoreError,
-    ThngChange, ThngRecord, TimeRange, WriteStore,
+    Cursor, Find, Page, PageRequest, PropertiesExtent, PropertyOwner, ReadStore, ResourceRecord, Sequence,
+    SortOrder, Source, StoreError, TimeRange, WriteStore, term, terms,
 };
-use thng_pubsub_protocol::{id::Id, payload::PropertyUpdate};
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{PropertyUpdate, ResourceKind},
+};
 
 const THNGS: u64 = 3;
 const KEYS: u64 = 3;
@@ -55,7 +58,7 @@ struct Value {
 #[derive(Debug, Clone, Default)]
 struct Model {
     values: Vec<Value>,
-    thngs: Vec<ThngRecord>,
+    thngs: Vec<ResourceRecord>,
 }
 
 impl Model {
@@ -192,19 +195,18 @@ impl Run {
         let name = format!("name {}", self.next_count());
         let projects: Vec<u64> = projects.iter().map(|project| 200 + project).collect();
         let (store, group) = self.group();
-        let mut record = ThngRecord { name, ..thng(100 + number, &projects) };
-        let change = match group.thngs.iter_mut().find(|thng| thng.id == record.id) {
-            Some(known) => {
-                record.updated_at_ms = known.updated_at_ms + 1;
-                known.clone_from(&record);
-                ThngChange::Updated
-            }
-            None => {
-                group.thngs.push(record.clone());
-                ThngChange::Created
-            }
-        };
-        let seq = store.write.put_thng(&record, change, "{}").expect("put");
+        let mut record = thng_of(100 + number, &projects, &format!("{{\"name\":\"{name}\"}}"));
+        let known = group.thngs.iter_mut().find(|thng| thng.id == record.id);
+        let before = known.as_deref().cloned();
+        if let Some(before) = &before {
+            record.updated_at_ms = before.updated_at_ms + 1;
+        }
+        let seq = store.write.put_resource(before.as_ref(), &record).expect("put");
+        record.place = before.map_or(seq, |before| before.place);
+        match known {
+            Some(known) => *known = record,
+            None => group.thngs.push(record),
+        }
         self.note(seq, 1);
     }
 
@@ -213,7 +215,7 @@ impl Run {
         let Some(place) = group.thngs.iter().position(|thng| thng.id == id(100 + number)) else { return };
         let record = group.thngs.remove(place);
         group.delete(number, None, None);
-        let seq = store.write.delete_thng(&record, 5, "{}").expect("deleted");
+        let seq = store.write.delete_resource(&record, 5).expect("deleted");
         self.note(seq, 1);
     }
 
@@ -240,7 +242,7 @@ impl Run {
             assert_eq!(store.latest_of(owner(number), &key_of(name)).expect("read").as_ref(), one);
         }
         let record = self.committed.thngs.iter().find(|thng| thng.id == id(100 + number));
-        assert_eq!(store.thng(id(100 + number)).expect("read").as_ref(), record);
+        assert_eq!(store.resource(id(100 + number)).expect("read").as_ref(), record);
         let head = store.head(id(100 + number)).expect("read");
         assert_eq!(head.map(|head| head.scopes), record.map(|thng| thng.scopes.clone()));
     }
@@ -263,15 +265,23 @@ impl Run {
     fn check_list(&self, project: Option<u64>, items: usize) {
         let mut expected = self.committed.thngs.clone();
         expected.retain(|thng| project.is_none_or(|project| thng.scopes.projects.contains(&id(project))));
+        expected.sort_by_key(|thng| thng.place);
         for order in [SortOrder::OldestFirst, SortOrder::NewestFirst] {
-            let read = pages(items, order, |page| self.store.read.thngs(id(1), project.map(id), page));
+            let read = pages(items, order, |page| self.store.read.find(&list(id(1), project, page)));
             assert_eq!(read, expected, "{order:?}");
             let foreign =
-                self.store.read.thngs(id(2), project.map(id), page(items, order, None)).expect("read");
+                self.store.read.find(&list(id(2), project, page(items, order, None))).expect("read");
             assert_eq!(foreign.items, []);
             expected.reverse();
         }
     }
+}
+
+fn list(account: Id, project: Option<u64>, page: PageRequest) -> Find<'static> {
+    let kind = ResourceKind::Thng;
+    let by_project = |project| Source::Term(term(account, kind, terms::PROJECT, id(project).as_str()));
+    let source = project.map_or(Source::All, by_project);
+    Find { account, kind, source, keep: None, page, skip: 0, looked_at_max: 1_000 }
 }
 
 fn page(items: usize, order: SortOrder, after: Option<Cursor>) -> PageRequest {

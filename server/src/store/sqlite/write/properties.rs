@@ -1,4 +1,4 @@
-//! Property values on their way into the log, and which of them is the latest.
+//! Property values and locations on their way into the log, and which of them is the latest.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use quick_cache::{Equivalent, unsync::Cache};
 use rusqlite::{Connection, params};
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
-    payload::PropertyUpdate,
+    payload::{Json, LocationUpdate, PropertyUpdate, ResourceKind},
 };
 
 use super::{
@@ -17,6 +17,70 @@ use super::{
     read,
 };
 use crate::store::{PropertiesExtent, PropertyOwner, Sequence, TimestampMs};
+
+/// Which series of its owner a value belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum SeriesKey<'a> {
+    Property(&'a PropertyKey),
+    Location,
+}
+
+impl SeriesKey<'_> {
+    /// `series.kind` and `series.key`.
+    pub(super) fn columns(&self) -> (i64, &str) {
+        match self {
+            Self::Property(key) => (column::PROPERTY, key.as_str()),
+            Self::Location => (column::LOCATION, ""),
+        }
+    }
+}
+
+/// A value with a time of its own.
+pub(super) trait Timed {
+    fn series(&self) -> SeriesKey<'_>;
+    fn value(&self) -> &Json;
+    fn timestamp_ms(&self) -> TimestampMs;
+    fn created_at_ms(&self) -> TimestampMs;
+}
+
+impl Timed for PropertyUpdate {
+    fn series(&self) -> SeriesKey<'_> {
+        SeriesKey::Property(&self.key)
+    }
+
+    fn value(&self) -> &Json {
+        &self.value
+    }
+
+    fn timestamp_ms(&self) -> TimestampMs {
+        self.timestamp_ms
+    }
+
+    fn created_at_ms(&self) -> TimestampMs {
+        self.created_at_ms
+    }
+}
+
+impl Timed for LocationUpdate {
+    fn series(&self) -> SeriesKey<'_> {
+        SeriesKey::Location
+    }
+
+    fn value(&self) -> &Json {
+        &self.value
+    }
+
+    fn timestamp_ms(&self) -> TimestampMs {
+        self.timestamp_ms
+    }
+
+    fn created_at_ms(&self) -> TimestampMs {
+        self.created_at_ms
+    }
+}
+
+/// What has series: its id and its kind.
+pub(super) type Owner = (Id, ResourceKind);
 
 /// What the writer knows of the properties that it writes.
 pub(super) struct Properties {
@@ -27,22 +91,37 @@ pub(super) struct Properties {
     extents: Cache<Id, PropertiesExtent>,
 }
 
+/// `key` is `None` for locations.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct SeriesName {
     owner: Id,
-    key: PropertyKey,
+    key: Option<PropertyKey>,
 }
 
 /// [`SeriesName`], to look it up by.
 #[derive(Hash)]
 struct SeriesRef<'a> {
     owner: Id,
-    key: &'a PropertyKey,
+    key: Option<&'a PropertyKey>,
+}
+
+impl<'a> SeriesRef<'a> {
+    fn new(owner: Id, key: SeriesKey<'a>) -> Self {
+        let key = match key {
+            SeriesKey::Property(key) => Some(key),
+            SeriesKey::Location => None,
+        };
+        Self { owner, key }
+    }
+
+    fn to_name(&self) -> SeriesName {
+        SeriesName { owner: self.owner, key: self.key.cloned() }
+    }
 }
 
 impl Equivalent<SeriesName> for SeriesRef<'_> {
     fn equivalent(&self, name: &SeriesName) -> bool {
-        self.owner == name.owner && self.key == &name.key
+        self.owner == name.owner && self.key == name.key.as_ref()
     }
 }
 
@@ -87,13 +166,13 @@ impl Properties {
         connection: &Connection,
         log: &mut EventLog,
         account: Id,
-        owner: PropertyOwner,
-        updates: &[PropertyUpdate],
+        owner: Owner,
+        updates: &[impl Timed],
     ) -> Result<Sequence, Fault> {
         let mut statement = EventLog::appending(connection)?;
         let mut last = log.last() as Sequence;
         for (part, update) in updates.iter().enumerate() {
-            let ts = update.timestamp_ms;
+            let ts = update.timestamp_ms();
             let (series, is_latest) = self.admit(connection, account, owner, update)?;
             let entry = Entry {
                 account: series.account,
@@ -101,8 +180,8 @@ impl Properties {
                 kind: column::VALUE,
                 part,
                 ts,
-                at: update.created_at_ms,
-                body: update.value.as_str(),
+                at: update.created_at_ms(),
+                body: update.value().as_str(),
             };
             last = log.append(&mut statement, entry)?;
             if is_latest {
@@ -125,7 +204,7 @@ impl Properties {
         let mut latest: HashMap<&PropertyKey, (TimestampMs, usize), RandomState> = HashMap::default();
         for PropertyUpdate { key, value, timestamp_ms, .. } in updates {
             if !latest.contains_key(key) {
-                let known = self.known(connection, owner, key)?;
+                let known = self.known(connection, owner.id(), SeriesKey::Property(key))?;
                 extent.count += usize::from(known.is_none());
                 let before =
                     known.map_or((TimestampMs::MIN, 0), |series| (series.latest_ts, series.latest_bytes));
@@ -160,15 +239,16 @@ impl Properties {
     fn known(
         &mut self,
         connection: &Connection,
-        owner: PropertyOwner,
-        key: &PropertyKey,
+        owner: Id,
+        key: SeriesKey<'_>,
     ) -> Result<Option<Series>, Fault> {
-        if let Some(series) = self.series.get(&SeriesRef { owner: owner.id(), key }) {
+        let name = SeriesRef::new(owner, key);
+        if let Some(series) = self.series.get(&name) {
             return Ok(Some(*series));
         }
         let Some(series) = find(connection, owner, key)? else { return Ok(None) };
         let series = self.as_of_group(series);
-        self.series.insert(SeriesName { owner: owner.id(), key: key.clone() }, series);
+        self.series.insert(name.to_name(), series);
         Ok(Some(series))
     }
 
@@ -177,26 +257,31 @@ impl Properties {
         &mut self,
         connection: &Connection,
         account: Id,
-        owner: PropertyOwner,
-        update: &PropertyUpdate,
+        owner: Owner,
+        update: &impl Timed,
     ) -> Result<(Series, bool), Fault> {
-        let mut series = match self.known(connection, owner, &update.key)? {
+        let key = update.series();
+        let is_property = matches!(key, SeriesKey::Property(_));
+        let mut series = match self.known(connection, owner.0, key)? {
             Some(series) => series,
             None => {
-                if let Some(mut extent) = self.extents.get_mut(&owner.id()) {
+                if is_property && let Some(mut extent) = self.extents.get_mut(&owner.0) {
                     extent.count += 1;
                 }
                 add(connection, account, owner, update)?
             }
         };
-        let (before, after) = (series.latest_bytes, update.value.as_str().len());
-        let is_latest = series.admit(update.timestamp_ms, after);
-        if is_latest && let Some(mut extent) = self.extents.get_mut(&owner.id()) {
+        let (before, after) = (series.latest_bytes, update.value().as_str().len());
+        let is_latest = series.admit(update.timestamp_ms(), after);
+        if is_latest
+            && is_property
+            && let Some(mut extent) = self.extents.get_mut(&owner.0)
+        {
             extent.bytes = (extent.bytes + after).saturating_sub(before);
         }
-        self.series.insert(SeriesName { owner: owner.id(), key: update.key.clone() }, series);
-        if update.timestamp_ms < series.floor {
-            connection.prepare_cached(MARK_LATE)?.execute([series.id, update.timestamp_ms])?;
+        self.series.insert(SeriesRef::new(owner.0, key).to_name(), series);
+        if update.timestamp_ms() < series.floor {
+            connection.prepare_cached(MARK_LATE)?.execute([series.id, update.timestamp_ms()])?;
         }
         Ok((series, is_latest))
     }
@@ -224,13 +309,13 @@ impl Properties {
     }
 
     /// A series of this owner is gone, or its floor has changed.
-    pub(super) fn forget_series(&mut self, owner: PropertyOwner, key: &PropertyKey) {
-        self.series.remove(&SeriesRef { owner: owner.id(), key });
+    pub(super) fn forget_series(&mut self, owner: Id, key: SeriesKey<'_>) {
+        self.series.remove(&SeriesRef::new(owner, key));
     }
 
     /// Values of this owner are taken away.
-    pub(super) fn forget_extent(&mut self, owner: PropertyOwner) {
-        self.extents.remove(&owner.id());
+    pub(super) fn forget_extent(&mut self, owner: Id) {
+        self.extents.remove(&owner);
     }
 
     /// The group is rolled back: what is known may stem from it.
@@ -252,8 +337,9 @@ impl Series {
     }
 }
 
-fn find(connection: &Connection, owner: PropertyOwner, key: &PropertyKey) -> Result<Option<Series>, Fault> {
-    read::one(connection, FIND, params![owner.id().as_str(), column::PROPERTY, key.as_str()], |row| {
+fn find(connection: &Connection, owner: Id, key: SeriesKey<'_>) -> Result<Option<Series>, Fault> {
+    let (kind, key) = key.columns();
+    read::one(connection, FIND, params![owner.as_str(), kind, key], |row| {
         Ok(Series {
             id: row.get(0)?,
             account: row.get(1)?,
@@ -266,13 +352,14 @@ fn find(connection: &Connection, owner: PropertyOwner, key: &PropertyKey) -> Res
 
 fn add(
     connection: &Connection,
-    owner_account: Id,
-    owner: PropertyOwner,
-    update: &PropertyUpdate,
+    account_id: Id,
+    (owner, owner_kind): Owner,
+    update: &impl Timed,
 ) -> Result<Series, Fault> {
-    let account = account(connection, owner_account, update.created_at_ms)?;
-    let PropertyOwner::Thng(id) = owner;
-    let id = add_series(connection, account, column::THNG, id, column::PROPERTY, update.key.as_str())?;
+    let account = account(connection, account_id, update.created_at_ms())?;
+    let key = update.series();
+    let (kind, key) = key.columns();
+    let id = add_series(connection, account, column::kind_number(owner_kind), owner, kind, key)?;
     Ok(Series { id, account, latest_ts: TimestampMs::MIN, latest_bytes: 0, floor: TimestampMs::MIN })
 }
 

@@ -1,29 +1,38 @@
-//! Taking property values away without making anybody wait.
+//! Taking property values and locations away without making anybody wait.
 //!
 //! A property that goes whole loses its row in `series` and `latest` at once: nothing finds its events any more, and a
 //! later value starts a new series. Of one that loses its older values, few are deleted at once, while many get a
 //! row in `doomed` that readers honour. What was left behind either way is freed in small steps by [`free_some`].
 
 use rusqlite::{Connection, params};
-use thng_pubsub_protocol::id::PropertyKey;
+use thng_pubsub_protocol::id::{Id, PropertyKey};
 
-use super::{Bounds, Fault, column, events::EventLog, read};
-use crate::store::{PropertyOwner, TimestampMs};
+use super::{Bounds, Fault, column, events::EventLog, properties::SeriesKey, read};
+use crate::store::TimestampMs;
 
-/// Deletes the values of one property or all of an owner, those below `before_ms` or all. Returns the keys whose
-/// series are not what they were.
+/// What of an owner is to lose values.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Which<'a> {
+    /// One series.
+    One(SeriesKey<'a>),
+    /// All of its properties.
+    Properties,
+}
+
+/// Deletes values of an owner, those below `before_ms` or all. Returns the keys of the properties whose series are not
+/// what they were, `None` for that of its locations.
 ///
 /// `latest` must be up to date.
 pub(super) fn delete_values(
     connection: &Connection,
     log: &mut EventLog,
     bounds: Bounds,
-    owner: PropertyOwner,
-    key: Option<&PropertyKey>,
+    owner: Id,
+    which: Which<'_>,
     before_ms: Option<TimestampMs>,
-) -> Result<Vec<PropertyKey>, Fault> {
+) -> Result<Vec<Option<PropertyKey>>, Fault> {
     let mut changed = Vec::new();
-    for (key, series, latest_ts) in series_of(connection, owner, key)? {
+    for (key, series, latest_ts) in series_of(connection, owner, which)? {
         match before_ms {
             Some(before_ms) if before_ms <= latest_ts => {
                 delete_before(connection, log, bounds, series, before_ms)?;
@@ -36,22 +45,30 @@ pub(super) fn delete_values(
     Ok(changed)
 }
 
-type KnownSeries = (PropertyKey, i64, TimestampMs);
+type KnownSeries = (Option<PropertyKey>, i64, TimestampMs);
 
-fn series_of(
-    connection: &Connection,
-    owner: PropertyOwner,
-    key: Option<&PropertyKey>,
-) -> Result<Vec<KnownSeries>, Fault> {
-    let mut statement = connection.prepare_cached(if key.is_some() { SERIES } else { SERIES_OF_OWNER })?;
-    let owner = owner.id();
-    let mut rows = match key {
-        Some(key) => statement.query(params![owner.as_str(), column::PROPERTY, key.as_str()])?,
-        None => statement.query(params![owner.as_str(), column::PROPERTY])?,
-    };
+fn series_of(connection: &Connection, owner: Id, which: Which<'_>) -> Result<Vec<KnownSeries>, Fault> {
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push((column::property_key(row, 0)?, row.get(1)?, row.get(2)?));
+    match which {
+        Which::One(key) => {
+            let (kind, text) = key.columns();
+            let mut statement = connection.prepare_cached(SERIES)?;
+            let mut rows = statement.query(params![owner.as_str(), kind, text])?;
+            while let Some(row) = rows.next()? {
+                let name = match key {
+                    SeriesKey::Property(key) => Some(key.clone()),
+                    SeriesKey::Location => None,
+                };
+                found.push((name, row.get(1)?, row.get(2)?));
+            }
+        }
+        Which::Properties => {
+            let mut statement = connection.prepare_cached(SERIES_OF_OWNER)?;
+            let mut rows = statement.query(params![owner.as_str(), column::PROPERTY])?;
+            while let Some(row) = rows.next()? {
+                found.push((Some(column::property_key(row, 0)?), row.get(1)?, row.get(2)?));
+            }
+        }
     }
     Ok(found)
 }
@@ -90,11 +107,6 @@ fn doom(connection: &Connection, series: i64, before_ms: TimestampMs, up_to: i64
     Ok(())
 }
 
-/// Whether there is something to free.
-pub(super) fn is_pending(connection: &Connection) -> Result<bool, Fault> {
-    Ok(connection.prepare_cached(IS_PENDING)?.query_row([], |row| row.get(0))?)
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Doomed {
     series: i64,
@@ -104,8 +116,8 @@ struct Doomed {
     freed: (TimestampMs, i64),
 }
 
-/// Frees doomed events, after a look at no more than `bounds.step` of them. `true` when there are more.
-pub(super) fn free_some(connection: &Connection, log: &mut EventLog, bounds: Bounds) -> Result<bool, Fault> {
+/// Frees doomed events, after a look at no more than `bounds.step` of them.
+pub(super) fn free_some(connection: &Connection, log: &mut EventLog, bounds: Bounds) -> Result<(), Fault> {
     let mut left = bounds.step;
     while left > 0 {
         let Some(doomed) = read::one(connection, NEXT_DOOMED, [], |row| {
@@ -113,11 +125,11 @@ pub(super) fn free_some(connection: &Connection, log: &mut EventLog, bounds: Bou
             Ok(Doomed { series: row.get(0)?, before_ts: row.get(1)?, up_to: row.get(2)?, freed })
         })?
         else {
-            return Ok(false);
+            return Ok(());
         };
         left -= free(connection, log, doomed, left)?;
     }
-    is_pending(connection)
+    Ok(())
 }
 
 /// Frees events of one series, after a look at no more than `count`. Returns how many it looked at, and at least 1,
@@ -177,8 +189,6 @@ const DROP_LATEST: &str = "DELETE FROM latest WHERE series = ?1";
 
 const DROP_SERIES: &str = "DELETE FROM series WHERE id = ?1";
 
-const IS_PENDING: &str = "SELECT EXISTS (SELECT 1 FROM doomed)";
-
 const FREE: &str = "DELETE FROM event WHERE seq = ?1";
 
 const ALL_FREED: &str = "DELETE FROM doomed WHERE series = ?1 AND before_ts = ?2";
@@ -194,7 +204,6 @@ pub(super) const STATEMENTS: &[&str] = &[
     DELETE_BELOW,
     DROP_OVERTAKEN,
     DOOM,
-    IS_PENDING,
     NEXT_DOOMED,
     POINTS_BELOW,
     FREE,

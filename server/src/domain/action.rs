@@ -1,0 +1,280 @@
+//! Actions: what happened to a thng, a product or a collection, once and for all.
+
+use std::sync::Arc;
+
+use thng_pubsub_protocol::{
+    id::{ActionTypeName, Id},
+    payload::{Fields, Json, Patch, ResourceKind, Scopes, UserScope, location_value, parse_locations},
+};
+
+use super::{Applied, Event, OperationError, Outcome, invalid, location, resource};
+use crate::store::{ResourceRecord, TimestampMs, WriteStore};
+
+/// Action types that are there without having been created.
+pub(crate) const BUILT_IN_TYPES: [&str; 8] = [
+    "checkins",
+    "commissions",
+    "decommissions",
+    "encodings",
+    "implicitScans",
+    "invalidScans",
+    "scans",
+    "shares",
+];
+
+/// What an action is said to be about by its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Nothing,
+    Thng(Id),
+    Product(Id),
+    Collection(Id),
+}
+
+/// A new action.
+#[derive(Debug, Clone)]
+pub(crate) struct ActionInput {
+    pub(crate) id: Id,
+    pub(crate) action_type: ActionTypeName,
+    /// Whether the type stands in the path: then one that does not exist is not found.
+    pub(crate) type_in_path: bool,
+    pub(crate) subject: Subject,
+    pub(crate) patch: Patch,
+    /// The application user who acts.
+    pub(crate) user: Option<Id>,
+    /// The device that acts: an action that is about nothing is about it.
+    pub(crate) device: Option<Id>,
+    pub(crate) project: Option<Id>,
+    pub(crate) app: Option<Id>,
+    /// Who sees it besides those who see what it is about.
+    pub(crate) scopes: Scopes,
+    /// A JSON object: where and how it came about.
+    pub(crate) context: Json,
+}
+
+/// An action that was checked and can be written.
+struct Ready {
+    record: ResourceRecord,
+    collections: Vec<Id>,
+    /// The thng, with what it keeps to itself from now on.
+    thng: Option<(ResourceRecord, ResourceRecord)>,
+}
+
+pub(super) fn create(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    account: Id,
+    inputs: &[ActionInput],
+) -> Result<Applied, OperationError> {
+    let mut ready = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        ready.push(prepare(store, now_ms, account, input)?);
+    }
+    let (mut events, mut records) = (Vec::with_capacity(ready.len()), Vec::with_capacity(ready.len()));
+    for (Ready { mut record, collections, thng }, input) in ready.into_iter().zip(inputs) {
+        if let Some((before, after)) = thng {
+            store.put_resource(Some(&before), &after)?;
+        }
+        record.place = store.put_resource(None, &record)?;
+        let record = Arc::new(record);
+        records.push(Arc::clone(&record));
+        events.push(Event::ActionCreated {
+            seq: record.place,
+            head: Arc::new(record.head()),
+            action_type: input.action_type.as_str().into(),
+            collections: collections.into(),
+            record,
+        });
+    }
+    Ok(Applied { outcome: Outcome::Resources(records), events })
+}
+
+fn prepare(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    account: Id,
+    input: &ActionInput,
+) -> Result<Ready, OperationError> {
+    check_type(store, account, input)?;
+    let mut fields = Fields::new(ResourceKind::Action);
+    fields.apply(&input.patch, true)?;
+    fields.set_text("type", input.action_type.as_str());
+    if fields.get("timestamp").is_none() {
+        fields.set_integer("timestamp", now_ms);
+    }
+    let mut set_id = |name: &str, id: Option<Id>| {
+        if let Some(id) = id {
+            fields.set_text(name, id.as_str());
+        }
+    };
+    match input.subject {
+        Subject::Nothing => {}
+        Subject::Thng(id) => set_id("thng", Some(id)),
+        Subject::Product(id) => set_id("product", Some(id)),
+        Subject::Collection(id) => set_id("collection", Some(id)),
+    }
+    set_id("user", input.user);
+    set_id("createdByThng", input.device);
+    set_id("createdByProject", input.project);
+    set_id("createdByApp", input.app);
+    let is_about = ["thng", "product", "collection"].iter().any(|name| fields.get(name).is_some());
+    if let Some(device) = input.device.filter(|_| !is_about) {
+        fields.set_text("thng", device.as_str());
+    }
+    let mut scopes = input.scopes.clone();
+    let subject = read_subject(store, account, input, &mut fields, &mut scopes)?;
+    if let Some(patch) = input.patch.scopes.clone() {
+        patch.apply(&mut scopes);
+    }
+    place(store, account, &mut fields)?;
+
+    let collections: Vec<&str> = subject.collections.iter().map(Id::as_str).collect();
+    let collections = serde_json::to_string(&collections).expect("strings become JSON");
+    let private = format!(r#"{{"context":{},"collections":{collections}}}"#, input.context.as_str());
+    let record = ResourceRecord {
+        id: input.id,
+        account,
+        kind: ResourceKind::Action,
+        parent: None,
+        body: fields.document(Some(&input.id), now_ms).into(),
+        private: Some(Json::parse(private)?),
+        scopes,
+        created_at_ms: now_ms,
+        updated_at_ms: now_ms,
+        place: 0,
+    };
+    Ok(Ready { record, collections: subject.collections, thng: subject.thng })
+}
+
+fn check_type(store: &mut dyn WriteStore, account: Id, input: &ActionInput) -> Result<(), OperationError> {
+    let name = input.action_type.as_str();
+    if BUILT_IN_TYPES.contains(&name) || store.named(account, ResourceKind::ActionType, name)?.is_some() {
+        return Ok(());
+    }
+    match input.type_in_path {
+        true => Err(OperationError::NotFound),
+        false => Err(invalid("type: there is no such action type.")),
+    }
+}
+
+/// What the store knows of what an action is about.
+#[derive(Default)]
+struct SubjectFacts {
+    collections: Vec<Id>,
+    thng: Option<(ResourceRecord, ResourceRecord)>,
+}
+
+/// Looks at what the action is about: it is there, its product is the action's, and who sees it sees the action.
+fn read_subject(
+    store: &mut dyn WriteStore,
+    account: Id,
+    input: &ActionInput,
+    fields: &mut Fields,
+    scopes: &mut Scopes,
+) -> Result<SubjectFacts, OperationError> {
+    let in_path = input.subject;
+    let missing =
+        |is_in_path: bool, error: OperationError| if is_in_path { OperationError::NotFound } else { error };
+    let mut facts = SubjectFacts::default();
+    if let Some(id) = fields.id("thng") {
+        let head = resource::existing(store, account, id, ResourceKind::Thng, "thng")
+            .map_err(|error| missing(in_path == Subject::Thng(id), error))?;
+        join(scopes, &head.scopes);
+        if let (None, Some(product)) = (fields.get("product"), &head.product) {
+            fields.set_text("product", product.as_str());
+        }
+        facts.collections = store.collections_of(id)?;
+        facts.thng = commission(store, account, id, input, fields)?;
+    } else if let Some(id) = fields.id("product") {
+        let head = resource::existing(store, account, id, ResourceKind::Product, "product")
+            .map_err(|error| missing(in_path == Subject::Product(id), error))?;
+        join(scopes, &head.scopes);
+    }
+    if let Some(id) = fields.id("collection") {
+        let head = resource::existing(store, account, id, ResourceKind::Collection, "collection")
+            .map_err(|error| missing(in_path == Subject::Collection(id), error))?;
+        if facts.thng.is_none() && fields.get("thng").is_none() {
+            join(scopes, &head.scopes);
+        }
+        if !facts.collections.contains(&id) {
+            facts.collections.push(id);
+        }
+    }
+    Ok(facts)
+}
+
+/// Who sees the one sees both.
+fn join(scopes: &mut Scopes, other: &Scopes) {
+    for project in &other.projects {
+        if !scopes.projects.contains(project) {
+            scopes.projects.push(*project);
+        }
+    }
+    match (&mut scopes.users, &other.users) {
+        (UserScope::All, _) => {}
+        (users, UserScope::All) => *users = UserScope::All,
+        (UserScope::Only(users), UserScope::Only(more)) => {
+            let new: Vec<Id> = more.iter().filter(|user| !users.contains(user)).copied().collect();
+            users.extend(new);
+        }
+    }
+}
+
+/// A thng is commissioned once, and decommissioned when it was.
+fn commission(
+    store: &mut dyn WriteStore,
+    account: Id,
+    thng: Id,
+    input: &ActionInput,
+    fields: &Fields,
+) -> Result<Option<(ResourceRecord, ResourceRecord)>, OperationError> {
+    let next = match input.action_type.as_str() {
+        "commissions" => "commissioned",
+        "decommissions" => "decommissioned",
+        _ => return Ok(None),
+    };
+    let before = resource::own(store, account, ResourceKind::Thng, thng)?;
+    let state = commission_state(&before);
+    let fits = match next {
+        "commissioned" => state.0 == "not_commissioned",
+        _ => state.0 == "commissioned",
+    };
+    if !fits {
+        return Err(OperationError::Conflict(format!("This thng cannot become {next}: it is {}.", state.0)));
+    }
+    let occurred_at = fields.integer("timestamp").unwrap_or_default();
+    let private = format!(r#"{{"commission":{{"state":"{next}","occurredAt":{occurred_at}}}}}"#);
+    let after = ResourceRecord { private: Some(Json::parse(private)?), ..before.clone() };
+    Ok(Some((before, after)))
+}
+
+/// Whether a thng was commissioned, and when.
+pub(crate) fn commission_state(thng: &ResourceRecord) -> (String, Option<String>) {
+    let private = thng.private.as_ref().map(Json::as_str).unwrap_or_default();
+    let at = |key| thng_pubsub_protocol::payload::texts_at(private, Some(key)).into_iter().next();
+    (at("commission.state").unwrap_or_else(|| "not_commissioned".into()), at("commission.occurredAt"))
+}
+
+/// Puts the location of an action into the one form, and says where it comes from.
+fn place(store: &mut dyn WriteStore, account: Id, fields: &mut Fields) -> Result<(), OperationError> {
+    let given = fields.get("location").filter(|json| *json != "{}").map(ToOwned::to_owned);
+    let Some(given) = given else {
+        fields.set("location", None);
+        fields.set_text("locationSource", "unknown");
+        return Ok(());
+    };
+    let writes = parse_locations(given.as_bytes()).map_err(|error| {
+        OperationError::Invalid(error.0.iter().map(|fault| format!("location: {fault}")).collect())
+    })?;
+    let [write] = &writes[..] else {
+        return Err(invalid("location: an action has one location."));
+    };
+    let (point, place) = location::resolve(store, account, &write.whereabouts)?;
+    fields.set("location", Some(location_value(&point, place.as_ref())));
+    if place.is_some() {
+        fields.set_text("locationSource", "place");
+    } else if fields.get("locationSource").is_none() {
+        fields.set_text("locationSource", "sensor");
+    }
+    Ok(())
+}

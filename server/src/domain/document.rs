@@ -1,0 +1,68 @@
+//! A resource's document as every door shows it: what is stored, and behind it what the server works out.
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Json, ResourceKind, ids_document, with_members},
+};
+
+use crate::store::ResourceRecord;
+
+/// What a document shows besides the resource's own fields.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    /// The collections that it is in; left out where there are none.
+    pub(crate) collections: Vec<Id>,
+    /// `{"key": value}` of its properties.
+    pub(crate) properties: Option<Json>,
+    /// Its latest location.
+    pub(crate) location: Option<String>,
+    /// Its scopes, where they are asked for.
+    pub(crate) scopes: bool,
+    /// The context of an action, where it is asked for.
+    pub(crate) context: bool,
+    /// Further fields, such as an application's public key.
+    pub(crate) more: Vec<(&'static str, String)>,
+}
+
+/// The document.
+pub(crate) fn document(record: &ResourceRecord, extras: &Extras) -> String {
+    let updated_at = record.updated_at_ms.to_string();
+    let collections = ids_document(&extras.collections);
+    let scopes = extras.scopes.then(|| record.scopes.to_json());
+    let context = extras.context.then(|| context(record));
+    let mut members: Vec<(&str, &str)> = Vec::with_capacity(8);
+    // What has happened is never updated.
+    if record.kind != ResourceKind::Action {
+        members.push(("updatedAt", &updated_at));
+    }
+    if !extras.collections.is_empty() {
+        members.push(("collections", &collections));
+    }
+    if let Some(properties) = &extras.properties {
+        members.push(("properties", properties.as_str()));
+    }
+    if let Some(location) = &extras.location {
+        members.push(("location", location));
+    }
+    if let Some(context) = &context {
+        members.push(("context", context));
+    }
+    if let Some(scopes) = &scopes {
+        members.push(("scopes", scopes));
+    }
+    members.extend(extras.more.iter().map(|(name, json)| (*name, json.as_str())));
+    with_members(&record.body, &members)
+}
+
+/// The document that subscribers get.
+pub(crate) fn notification(record: &ResourceRecord, collections: &[Id]) -> String {
+    document(record, &Extras { collections: collections.to_vec(), ..Extras::default() })
+}
+
+/// Where and how an action came about.
+fn context(record: &ResourceRecord) -> String {
+    let private: Option<serde_json::Map<String, serde_json::Value>> =
+        record.private.as_ref().and_then(|private| serde_json::from_str(private.as_str()).ok());
+    let context = private.and_then(|mut private| private.remove("context"));
+    context.map_or_else(|| "{}".into(), |context| context.to_string())
+}

@@ -1,0 +1,46 @@
+//! Keys of devices, applications, users and tokens: issued once, taken away at once.
+
+use thng_pubsub_protocol::{id::Id, payload::Json};
+
+use super::{Applied, Event, OperationError, Outcome};
+use crate::store::{Actor, KeyRecord, TimestampMs, WriteStore};
+
+/// Gives somebody a key who has none, and sets what their resource keeps to itself.
+pub(super) fn issue(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    key: &KeyRecord,
+    private: Option<&Json>,
+) -> Result<Applied, OperationError> {
+    let id = key.actor.id();
+    let before =
+        store.resource(id)?.filter(|found| found.account == key.account).ok_or(OperationError::NotFound)?;
+    if let Some(private) = private {
+        let mut after = before.clone();
+        after.private = Some(private.clone());
+        after.updated_at_ms = now_ms.max(before.created_at_ms + 1);
+        store.put_resource(Some(&before), &after)?;
+    }
+    let current = match store.key_of(key.actor)? {
+        Some(current) => current,
+        None => {
+            let key = KeyRecord { created_at_ms: now_ms, ..key.clone() };
+            store.add_key(&key)?;
+            key
+        }
+    };
+    Ok(Applied { outcome: Outcome::Key(current), events: Vec::new() })
+}
+
+/// Takes an actor's keys away.
+pub(super) fn revoke(
+    store: &mut dyn WriteStore,
+    account: Id,
+    actor: Actor,
+) -> Result<Applied, OperationError> {
+    if store.key_of(actor)?.is_none_or(|key| key.account != account) {
+        return Err(OperationError::NotFound);
+    }
+    let hashes = store.remove_keys(actor)?;
+    Ok(Applied { outcome: Outcome::Done, events: vec![Event::KeysRevoked { hashes }] })
+}

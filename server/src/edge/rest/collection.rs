@@ -1,0 +1,64 @@
+//! Who is in a collection: `/collections/:id/thngs` and `/collections/:id/collections`.
+
+use axum::{http::StatusCode, response::Response};
+use thng_pubsub_protocol::{
+    payload::{ResourceKind, THNGS_MAX, parse_ids},
+    topic::Topic,
+};
+
+use super::{
+    Refused,
+    call::Call,
+    json,
+    resource::{done, list_within, show},
+};
+use crate::gateway::{Refusal, Source};
+
+async fn members(call: &Call, kind: ResourceKind) -> Result<Response, Refused> {
+    let collection = call.id("id")?;
+    call.gateway().read(&call.caller(), ResourceKind::Collection, collection).await?;
+    list_within(call, kind, Source::Members(collection)).await
+}
+
+pub(super) async fn thngs(call: Call) -> Result<Response, Refused> {
+    members(&call, ResourceKind::Thng).await
+}
+
+/// The answer is the collection's document, which the change left as it was.
+pub(super) async fn add_thngs(call: Call) -> Result<Response, Refused> {
+    let collection = call.id("id")?;
+    call.publish(&Topic::CollectionThngs { collection }).await?;
+    let record = call.gateway().read(&call.caller(), ResourceKind::Collection, collection).await?;
+    Ok(json(StatusCode::OK, show(&call, &record)?))
+}
+
+pub(super) async fn remove_thng(call: Call) -> Result<Response, Refused> {
+    call.gateway().remove_thng(&call.caller(), call.id("id")?, call.id("member")?).await?;
+    Ok(done())
+}
+
+pub(super) async fn clear_thngs(call: Call) -> Result<Response, Refused> {
+    call.gateway().clear_thngs(&call.caller(), call.id("id")?).await?;
+    Ok(done())
+}
+
+pub(super) async fn collections(call: Call) -> Result<Response, Refused> {
+    members(&call, ResourceKind::Collection).await
+}
+
+pub(super) async fn add_collections(call: Call) -> Result<Response, Refused> {
+    let children = parse_ids(&call.body, THNGS_MAX).map_err(Refusal::from)?;
+    call.gateway().add_collections(&call.caller(), call.id("id")?, children).await?;
+    Ok(done())
+}
+
+pub(super) async fn remove_collection(call: Call) -> Result<Response, Refused> {
+    let child = Some(call.id("member")?);
+    call.gateway().remove_collections(&call.caller(), call.id("id")?, child).await?;
+    Ok(done())
+}
+
+pub(super) async fn clear_collections(call: Call) -> Result<Response, Refused> {
+    call.gateway().remove_collections(&call.caller(), call.id("id")?, None).await?;
+    Ok(done())
+}

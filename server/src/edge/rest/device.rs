@@ -1,0 +1,41 @@
+//! Keys of thngs: `/auth/evrythng/thngs`.
+
+use axum::{http::StatusCode, response::Response};
+use serde::Deserialize;
+use thng_pubsub_protocol::id::Id;
+
+use super::{
+    Refused,
+    call::{Call, invalid},
+    json,
+    resource::{created, done},
+};
+
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(rename = "thngId")]
+    thng: String,
+}
+
+fn document(thng: Id, key: &str) -> String {
+    format!(r#"{{"thngId":"{thng}","thngApiKey":"{key}"}}"#)
+}
+
+pub(super) async fn create(call: Call) -> Result<Response, Refused> {
+    let wanted: Wanted = serde_json::from_slice(&call.body)
+        .map_err(|_| invalid("The body is an object such as {\"thngId\": \"UeECn9a8PBpar8x4FEGdMsDd\"}."))?;
+    let thng = Id::parse(&wanted.thng).map_err(|_| invalid("thngId: there is no such thng."))?;
+    let key = call.gateway().issue_device_key(&call.caller(), thng).await?;
+    Ok(created(&call, thng.as_str(), document(thng, &key)))
+}
+
+pub(super) async fn read(call: Call) -> Result<Response, Refused> {
+    let thng = call.id("id")?;
+    let key = call.gateway().device_key(&call.caller(), thng).await?;
+    Ok(json(StatusCode::OK, document(thng, &key)))
+}
+
+pub(super) async fn delete(call: Call) -> Result<Response, Refused> {
+    call.gateway().revoke_device_key(&call.caller(), call.id("id")?).await?;
+    Ok(done())
+}

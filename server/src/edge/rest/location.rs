@@ -1,0 +1,38 @@
+//! Locations of thngs: `/thngs/:id/location`.
+
+use axum::{http::StatusCode, response::Response};
+use thng_pubsub_protocol::{
+    payload::{ResourceKind, locations_document},
+    topic::Topic,
+};
+
+use super::{
+    Refused,
+    call::Call,
+    json,
+    list::{link, page},
+    property::range,
+    resource::{done, named},
+};
+use crate::gateway::{Outcome, Refusal};
+
+pub(super) async fn update(call: Call) -> Result<Response, Refused> {
+    let thng = named(&call, ResourceKind::Thng, "id").await?;
+    match call.publish(&Topic::ThngLocation { thng }).await? {
+        Outcome::Locations(updates) => Ok(json(StatusCode::OK, locations_document(updates.iter()))),
+        _ => Err(Refusal::Unavailable.into()),
+    }
+}
+
+pub(super) async fn history(call: Call) -> Result<Response, Refused> {
+    let (range, page) = (range(&call)?, page(&call)?);
+    let thng = named(&call, ResourceKind::Thng, "id").await?;
+    let history = call.gateway().locations(&call.caller(), thng, range, page).await?;
+    Ok(link(&call, history.next, json(StatusCode::OK, locations_document(&history.items))))
+}
+
+pub(super) async fn delete(call: Call) -> Result<Response, Refused> {
+    let (thng, before_ms) = (named(&call, ResourceKind::Thng, "id").await?, call.time("to")?);
+    call.gateway().delete_locations(&call.caller(), thng, before_ms).await?;
+    Ok(done())
+}

@@ -1,0 +1,646 @@
+//! The OpenAPI 3.1 document: the routes of [`super::router`] and the documents of `payload::schema`, put into utoipa's
+//! types, which hold it to the standard's form. Made once, at the start.
+
+use serde_json::{Map, Value, json};
+use thng_pubsub_protocol::{
+    limits,
+    payload::{ERROR_CODES, Field, Form, ResourceKind, SetBy, THNGS_MAX},
+    topic::table::{Access, TABLE},
+};
+use utoipa::openapi::OpenApi;
+
+use super::{
+    list::ITEMS,
+    router::{Handler, Query, Route, Shape, Verb, table},
+};
+use crate::gateway::who_may;
+
+const ABOUT: &str = "\
+Everything that thng-pubsub stores is a REST resource, and most of it is a topic as well: what is written here is told \
+to all who subscribe to the path by MQTT or WebSocket, and what they publish is written here.
+
+Send an API key in the `Authorization` header, as it is, or as `?access_token=` where headers cannot be set. What a \
+key can see depends on its kind, its role or policies, and the projects that resources are scoped to. What it cannot \
+see does not exist for it: the answer is 404.
+
+Lists hold 30 items unless `perPage` asks for up to 100, newest first; the `link` header leads to the next page. Its \
+URL is percent-encoded whole, within the angle brackets: decode it once.
+
+All times are milliseconds since 1970, UTC. The same tree is served below `/v2`.";
+
+const FILTER: &str = "\
+Terms such as `tags=a,b`, joined by `&` (and) or `|` (or), grouped by parentheses. `=` any of these, `!=` none of \
+these, `~` contains, `>`, `>=`, `<`, `<=` for numbers. A backslash takes the meaning of the character behind it.";
+
+/// The document.
+pub(in crate::edge) fn document() -> String {
+    let mut paths = Map::new();
+    for route in table() {
+        let item = paths.entry(route.path).or_insert_with(|| json!({}));
+        item[verb(&route)] = operation(&route);
+    }
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "thng-pubsub",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": ABOUT,
+            "license": { "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0" },
+        },
+        "tags": tags(),
+        "security": [{ "apiKey": [] }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {
+                "apiKey": { "type": "apiKey", "in": "header", "name": "Authorization", "description": "An API key, 80 letters and digits." },
+            },
+        },
+    });
+    let document: OpenApi = serde_json::from_value(document).expect("a test holds it against the standard");
+    document.to_json().expect("the document becomes JSON")
+}
+
+fn tags() -> Value {
+    let about = |tag: &str| match tag {
+        "Thngs" => "Physical things: their properties, locations and actions.",
+        "Products" => "What thngs are instances of.",
+        "Collections" => "Groups of thngs and of other collections.",
+        "Actions" => "What happens, and of which types.",
+        "Places" => "Where things are.",
+        "Batches" => "Many thngs at once, made in the background.",
+        "Projects and applications" => "What resources are scoped to, and the keys of applications.",
+        "Users and devices" => "Application users, and keys of thngs.",
+        "Roles and policies" => "What keys may do.",
+        _ => "Who one is, and the account.",
+    };
+    let mut tags: Vec<Value> = Vec::new();
+    for route in table() {
+        if tags.iter().all(|tag| tag["name"] != route.tag) {
+            tags.push(json!({ "name": route.tag, "description": about(route.tag) }));
+        }
+    }
+    Value::Array(tags)
+}
+
+fn verb(route: &Route) -> &'static str {
+    match route.verb {
+        Verb::Get => "get",
+        Verb::Post => "post",
+        Verb::Put => "put",
+        Verb::Delete => "delete",
+    }
+}
+
+fn access(route: &Route) -> Access {
+    match route.verb {
+        Verb::Get => Access::Read,
+        Verb::Post => Access::Create,
+        Verb::Put => Access::Update,
+        Verb::Delete => Access::Delete,
+    }
+}
+
+/// A name that links keep: the verb, and the words of the path.
+fn operation_id(route: &Route) -> String {
+    let mut id = verb(route).to_owned();
+    for segment in route.path.split('/').filter(|segment| !segment.is_empty()) {
+        let name = segment.trim_matches(['{', '}']);
+        let by = if segment.starts_with('{') { "By" } else { "" };
+        let mut letters = name.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter();
+        id.push_str(by);
+        id.extend(first.chain(letters));
+    }
+    id
+}
+
+fn operation(route: &Route) -> Value {
+    let mut operation = json!({
+        "operationId": operation_id(route),
+        "tags": [route.tag],
+        "summary": route.summary,
+        "parameters": parameters(route),
+        "responses": responses(route),
+    });
+    if !route.about.is_empty() {
+        operation["description"] = route.about.into();
+    }
+    if route.body != Shape::Nothing {
+        let content = json!({ "application/json": { "schema": taken(route) } });
+        operation["requestBody"] = json!({ "required": needs_body(route), "content": content });
+    }
+    match route.handler {
+        Handler::Open(_) => operation["security"] = json!([]),
+        Handler::Keyed(_) => operation["x-api-keys"] = who_may(access(route), route.path).into(),
+    }
+    if let Some(topic) = topic(route) {
+        operation["x-topic"] = topic.into();
+    }
+    operation
+}
+
+/// Small clients leave out the body of an action that the path says all of, and of an anonymous user.
+fn needs_body(route: &Route) -> bool {
+    !matches!(route.body, Shape::Named("ActionWrites" | "NewUser" | "Activation"))
+}
+
+/// What the path is as a topic, if it is one.
+fn topic(route: &Route) -> Option<String> {
+    let is_parameter = |segment: &str| segment.starts_with([':', '{']);
+    let fits = |template: &str| {
+        let (mut wanted, mut given) = (template.split('/'), route.path.split('/'));
+        loop {
+            match (wanted.next(), given.next()) {
+                (None, None) => return true,
+                (Some(one), Some(other)) if one == other || (is_parameter(one) && is_parameter(other)) => {}
+                _ => return false,
+            }
+        }
+    };
+    let row = TABLE.iter().find(|row| fits(row.template))?;
+    match (route.verb, row.publish) {
+        (Verb::Get, None) => Some("subscribe only".into()),
+        (Verb::Get, Some(_)) => Some(row.template.into()),
+        (Verb::Post | Verb::Put, Some(publish)) if publish.access == access(route) => {
+            Some(row.template.into())
+        }
+        _ => None,
+    }
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let mut parameters = Vec::new();
+    for segment in route.path.split('/') {
+        if let Some(name) = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            let about = match name {
+                "type" => "The name of an action type; `all` for all of them.",
+                "key" => "The property's key; upper case is taken for lower case.",
+                "name" => "The permission's name.",
+                _ => "An id.",
+            };
+            parameters.push(json!({
+                "name": name, "in": "path", "required": true, "description": about,
+                "schema": { "type": "string", "minLength": 1 },
+            }));
+        }
+    }
+    let mut add = |name: &str, schema: Value, about: &str| {
+        parameters.push(
+            json!({ "name": name, "in": "query", "required": false, "description": about, "schema": schema }),
+        );
+    };
+    let text = || json!({ "type": "string" });
+    let flag = || json!({ "type": "boolean", "default": false });
+    let time = || json!({ "type": "integer", "format": "int64", "minimum": 0 });
+    let page = |add: &mut dyn FnMut(&str, Value, &str)| {
+        let (usual, most) = ITEMS;
+        add(
+            "perPage",
+            json!({ "type": "integer", "minimum": 1, "maximum": most, "default": usual }),
+            "Items of a page.",
+        );
+        add(
+            "sortOrder",
+            json!({ "type": "string", "enum": ["DESCENDING", "ASCENDING"], "default": "DESCENDING" }),
+            "Newest or oldest first.",
+        );
+        add("nextPageToken", text(), "Where the page begins: from the `link` of the page before.");
+    };
+    let project = |add: &mut dyn FnMut(&str, Value, &str)| {
+        add(
+            "project",
+            json!({ "$ref": "#/components/schemas/Id" }),
+            "Only what is scoped to this project; what is created is scoped to it.",
+        );
+    };
+    let filters = |kind: ResourceKind| {
+        let names: Vec<&str> = kind.filterable().collect();
+        format!("{FILTER}\n\nFields: `{}`.", names.join("`, `"))
+    };
+    match route.query {
+        Query::Plain => {}
+        Query::List(kind) => {
+            page(&mut add);
+            add(
+                "page",
+                json!({ "type": "integer", "minimum": 1 }),
+                "For those who count pages: which one. `x-result-count` says how many items there are.",
+            );
+            add("withTotalCount", flag(), "Whether `x-result-count` says how many items there are.");
+            add("filter", text(), &filters(kind));
+            add("ids", text(), "At most 100 ids, joined by commas.");
+            if kind.is_scoped() {
+                project(&mut add);
+                add("withScopes", flag(), "Whether documents show who sees them.");
+            }
+            if kind == ResourceKind::Action {
+                add("context", flag(), "Whether actions show how they came about.");
+            }
+            if matches!(kind, ResourceKind::Action | ResourceKind::User) {
+                add(
+                    "app",
+                    json!({ "$ref": "#/components/schemas/Id" }),
+                    "Only what comes from this application.",
+                );
+            }
+            if kind == ResourceKind::Place {
+                add(
+                    "lat",
+                    json!({ "type": "number", "minimum": -90, "maximum": 90 }),
+                    "With `lon`: only places near this point.",
+                );
+                add("lon", json!({ "type": "number", "minimum": -180, "maximum": 180 }), "With `lat`.");
+                add(
+                    "maxDist",
+                    json!({ "type": "number", "minimum": 0, "maximum": 25_000, "default": 1 }),
+                    "How near, in kilometres.",
+                );
+            }
+        }
+        Query::History => {
+            page(&mut add);
+            add("from", time(), "The earliest time, included.");
+            add("to", time(), "The latest time, included.");
+            add("filter", text(), "Such as `timestamp>1700000000000`.");
+        }
+        Query::Until => add("to", time(), "Only values before this time."),
+        Query::Selection(kind) => {
+            add("filter", text(), &filters(kind));
+            add("ids", text(), "At most 100 ids, joined by commas.");
+            if kind.is_scoped() {
+                project(&mut add);
+            }
+        }
+        Query::Creation => {
+            project(&mut add);
+            add("withScopes", flag(), "Whether the answer shows who sees it.");
+        }
+        Query::Anonymous => add("anonymous", flag(), "Whether the user has no name."),
+        Query::TimeZone => add("tz", text(), "A time zone such as `Europe/Zurich`."),
+    }
+    parameters
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn shown(shape: Shape) -> Value {
+    match shape {
+        Shape::Nothing => Value::Null,
+        Shape::One(kind) => reference(kind.noun()),
+        Shape::Many(kind) => json!({ "type": "array", "items": reference(kind.noun()) }),
+        Shape::Named(name) => reference(name),
+    }
+}
+
+fn taken(route: &Route) -> Value {
+    match (route.body, route.verb) {
+        (Shape::One(kind), Verb::Post) => reference(&format!("New{}", kind.noun())),
+        (Shape::One(kind), _) => reference(&format!("{}Update", kind.noun())),
+        (shape, _) => shown(shape),
+    }
+}
+
+fn responses(route: &Route) -> Value {
+    let about = match route.status {
+        201 => "Created.",
+        202 => "Begun.",
+        204 => "Done.",
+        _ => "OK.",
+    };
+    let mut success = json!({ "description": about });
+    if route.answer != Shape::Nothing {
+        success["content"] = json!({ "application/json": { "schema": shown(route.answer) } });
+    }
+    let header = |about: &str, schema: Value| json!({ "description": about, "schema": schema });
+    let mut headers = Map::new();
+    if matches!(route.query, Query::List(_) | Query::History) {
+        headers.insert(
+            "link".into(),
+            header(
+                "Where the next page is, if there is one: `<percent-encoded URL>; rel=\"next\"`.",
+                json!({ "type": "string" }),
+            ),
+        );
+    }
+    if matches!(route.query, Query::List(_) | Query::Selection(_)) {
+        headers.insert(
+            "x-result-count".into(),
+            header("How many there are.", json!({ "type": "string", "pattern": "^[0-9]+$" })),
+        );
+    }
+    if route.verb == Verb::Post && matches!(route.status, 201 | 202) {
+        headers.insert("location".into(), header("Where it is.", json!({ "type": "string" })));
+    }
+    if !headers.is_empty() {
+        success["headers"] = Value::Object(headers);
+    }
+    let mut responses = Map::new();
+    responses.insert(route.status.to_string(), success);
+    // A commission is answered as the platform did.
+    if route.answer == Shape::Named("ActionOrActions") {
+        let content = json!({ "application/json": { "schema": reference("Action") } });
+        responses.insert(
+            "200".into(),
+            json!({ "description": "Commissioned or decommissioned.", "content": content }),
+        );
+    }
+    let mut refuse = |status: u16, about: &str| {
+        let content = json!({ "application/json": { "schema": reference("Error") } });
+        responses.insert(status.to_string(), json!({ "description": about, "content": content }));
+    };
+    refuse(400, "The request or a field of it cannot be what it says.");
+    if matches!(route.handler, Handler::Keyed(_)) {
+        let login = matches!(route.body, Shape::Named("Credentials"));
+        refuse(401, if login { "No API key, or email and password do not fit." } else { "No API key." });
+        refuse(403, "The API key is not known, or may not do this.");
+        refuse(404, "There is no such resource, or not for this key.");
+        if route.body != Shape::Nothing {
+            refuse(409, "It collides with something that exists.");
+        }
+        // Whoever sends a body where none is wanted is refused all the same when it is too long or of another type.
+        refuse(413, "The body is too large.");
+        refuse(415, "The body is not JSON.");
+        refuse(503, "It cannot be stored or read right now.");
+    }
+    Value::Object(responses)
+}
+
+/// The schema of what a field holds.
+fn form(field: &Field) -> Value {
+    let mut schema = match field.form {
+        Form::Name(max) => json!({ "type": "string", "minLength": 1, "maxLength": max }),
+        Form::Text(max) => json!({ "type": "string", "maxLength": max }),
+        Form::Label => json!({ "type": "string", "maxLength": limits::NAME_CHARS_MAX }),
+        Form::OneOf(names) => json!({ "type": "string", "enum": names }),
+        Form::Tags => texts(limits::TAGS_MAX, limits::TAG_CHARS_MAX),
+        Form::Texts(items, chars) => texts(items, chars),
+        Form::Identifiers => json!({
+            "type": "object",
+            "maxProperties": limits::IDENTIFIERS_MAX,
+            "propertyNames": { "type": "string", "maxLength": limits::IDENTIFIER_KEY_CHARS_MAX },
+            "additionalProperties": { "type": "string", "maxLength": limits::IDENTIFIER_CHARS_MAX },
+        }),
+        Form::Object => json!({ "type": "object", "additionalProperties": true }),
+        Form::Id => reference("Id"),
+        Form::Bool => json!({ "type": "boolean" }),
+        Form::Time => {
+            json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": limits::TIMESTAMP_MS_MAX })
+        }
+        Form::Number => json!({ "type": "number" }),
+        Form::Integer => json!({ "type": "integer" }),
+        Form::Point => reference("Point"),
+        Form::Any => anything(),
+    };
+    if field.form != Form::Id && field.form != Form::Point {
+        schema["description"] = field.about.into();
+    }
+    schema
+}
+
+/// utoipa's types know no schema without a type.
+fn anything() -> Value {
+    json!({ "type": ["string", "number", "boolean", "object", "array"] })
+}
+
+fn texts(items: usize, chars: usize) -> Value {
+    json!({ "type": "array", "maxItems": items, "items": { "type": "string", "maxLength": chars } })
+}
+
+/// A document as it is shown.
+fn resource(kind: ResourceKind) -> Value {
+    let mut properties = Map::new();
+    properties.insert("id".into(), json!({ "type": "string", "description": "Its id." }));
+    for field in kind.fields() {
+        properties.insert(field.name.into(), form(field));
+    }
+    let time = |about: &str| json!({ "type": "integer", "format": "int64", "description": about });
+    properties.insert("createdAt".into(), time("When it was created."));
+    if kind != ResourceKind::Action {
+        properties.insert("updatedAt".into(), time("When it was changed."));
+    }
+    let object =
+        |about: &str| json!({ "type": "object", "additionalProperties": true, "description": about });
+    let text = |about: &str| json!({ "type": "string", "description": about });
+    if kind.has_collections() {
+        properties.insert("collections".into(), json!({ "type": "array", "items": reference("Id"), "description": "The collections that it is in." }));
+    }
+    if kind.has_properties() {
+        properties.insert("properties".into(), object("The latest value of each property."));
+    }
+    match kind {
+        ResourceKind::Thng => drop(properties.insert("location".into(), reference("Location"))),
+        ResourceKind::Action => {
+            drop(properties.insert("context".into(), object("How it came about, with `context=true`.")))
+        }
+        ResourceKind::Application => drop(properties.insert("appApiKey".into(), text("The public key."))),
+        ResourceKind::Access | ResourceKind::AccessToken => {
+            properties.insert("apiKey".into(), text("The key, where it is shown."));
+        }
+        _ => {}
+    }
+    if kind.is_scoped() {
+        properties.insert("scopes".into(), reference("Scopes"));
+    }
+    let mut required: Vec<&str> = Vec::new();
+    // What is built in has a name and no more.
+    if !matches!(kind, ResourceKind::ActionType | ResourceKind::Role | ResourceKind::AccessPolicy) {
+        required.extend(["id", "createdAt"]);
+    }
+    required.extend(
+        kind.fields().iter().filter(|field| field.required && field.name != "email").map(|field| field.name),
+    );
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+/// What is sent to create or to change one. Unknown fields are passed over, since clients send whole documents back.
+fn input(kind: ResourceKind, is_new: bool) -> Value {
+    let mut properties = Map::new();
+    for field in kind.fields() {
+        let is_open = match field.set_by {
+            SetBy::Owner => true,
+            SetBy::Creator => is_new,
+            SetBy::Server => false,
+        };
+        if is_open {
+            properties.insert(field.name.into(), form(field));
+        }
+    }
+    if kind.is_scoped() {
+        properties.insert("scopes".into(), reference("Scopes"));
+    }
+    if is_new {
+        if kind.has_properties() {
+            properties.insert(
+                "properties".into(),
+                json!({ "type": "object", "additionalProperties": true, "description": "First values." }),
+            );
+        }
+        if kind.has_collections() {
+            properties.insert(
+                "collections".into(),
+                json!({ "type": "array", "items": reference("Id"), "maxItems": limits::COLLECTIONS_MAX }),
+            );
+        }
+        if kind == ResourceKind::Thng {
+            properties.insert("location".into(), reference("LocationWrite"));
+        }
+    }
+    let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": true });
+    if is_new {
+        let required: Vec<&str> = kind
+            .fields()
+            .iter()
+            .filter(|field| field.required && field.set_by != SetBy::Server)
+            .map(|field| field.name)
+            .collect();
+        if !required.is_empty() {
+            schema["required"] = required.into();
+        }
+    }
+    schema
+}
+
+#[rustfmt::skip]
+fn schemas() -> Map<String, Value> {
+    let mut schemas = Map::new();
+    for kind in ResourceKind::ALL {
+        schemas.insert(kind.noun().into(), resource(kind));
+        schemas.insert(format!("New{}", kind.noun()), input(kind, true));
+        schemas.insert(format!("{}Update", kind.noun()), input(kind, false));
+    }
+    let codes: Vec<u32> = ERROR_CODES.iter().map(|code| code.code).collect();
+    let time = || json!({ "type": "integer", "format": "int64", "minimum": 0 });
+    let key = || json!({ "type": "string", "minLength": 80, "maxLength": 80 });
+    let degrees = |most: i32| json!({ "type": "number", "minimum": -most, "maximum": most });
+    let property_key = || json!({ "type": "string", "minLength": 1, "maxLength": limits::PROPERTY_KEY_CHARS_MAX, "pattern": "^[A-Za-z0-9_.:-]+$" });
+    let value = || {
+        let mut value = anything();
+        value["description"] = "Any JSON value but `null`.".into();
+        value
+    };
+    let many = |of: &str| json!({ "type": "array", "items": reference(of), "maxItems": limits::PROPERTY_VALUES_MAX });
+    let mut add = |name: &str, schema: Value| drop(schemas.insert(name.into(), schema));
+    add("Id", json!({ "type": "string", "pattern": "^[A-Za-z0-9]{24}$", "example": "UeECn9a8PBpar8x4FEGdMsDd", "description": "24 letters and digits." }));
+    add("Ids", json!({ "type": "array", "items": reference("Id"), "maxItems": THNGS_MAX }));
+    add("Error", json!({ "type": "object", "required": ["status", "errors", "code", "moreInfo"], "properties": {
+        "status": { "type": "integer", "description": "The HTTP status again." },
+        "errors": { "type": "array", "minItems": 1, "items": { "type": "string" }, "description": "One sentence a fault." },
+        "code": { "type": "integer", "enum": codes, "description": "A number that does not change when sentences do." },
+        "moreInfo": { "type": "string", "description": "Where to read on." } } }));
+    add("Scopes", json!({ "type": "object", "properties": {
+        "projects": { "type": "array", "items": reference("Id"), "maxItems": limits::SCOPES_MAX },
+        "users": { "type": "array", "items": { "type": "string" }, "maxItems": limits::SCOPES_MAX, "description": "Ids of users, or `all`." } } }));
+    add("PropertyWrite", json!({ "type": "object", "required": ["value"], "properties": { "key": property_key(), "value": value(), "timestamp": time() } }));
+    add("PropertyWrites", json!({ "description": "Entries; on a property's own path also a lone value.", "oneOf": [many("PropertyWrite"), reference("PropertyWrite")] }));
+    add("PropertyUpdate", json!({ "type": "object", "required": ["key", "value", "timestamp", "createdAt"], "properties": { "key": property_key(), "value": value(), "timestamp": time(), "createdAt": time() } }));
+    add("PropertyUpdates", json!({ "type": "array", "items": reference("PropertyUpdate") }));
+    add("PropertyHistory", json!({ "type": "array", "items": { "type": "object", "required": ["value", "timestamp", "createdAt"], "properties": { "value": value(), "timestamp": time(), "createdAt": time() } } }));
+    add("Point", json!({ "type": "object", "required": ["coordinates"], "properties": {
+        "type": { "type": "string", "enum": ["Point"] },
+        "coordinates": { "type": "array", "minItems": 2, "maxItems": 2, "items": { "type": "number" }, "description": "Longitude, then latitude, in degrees.", "example": [8.5, 47.4] } } }));
+    add("LocationWrite", json!({ "type": "object", "description": "By `position`, by `latitude` and `longitude`, or by the id of a `place`.", "properties": {
+        "position": reference("Point"), "latitude": degrees(90), "longitude": degrees(180), "place": reference("Id"), "timestamp": time() } }));
+    add("LocationWrites", json!({ "oneOf": [many("LocationWrite"), reference("LocationWrite")] }));
+    add("Location", json!({ "type": "object", "required": ["latitude", "longitude", "position"], "properties": {
+        "latitude": degrees(90), "longitude": degrees(180), "position": reference("Point"), "place": reference("Id"), "timestamp": time(), "createdAt": time() } }));
+    add("Locations", json!({ "type": "array", "items": reference("Location") }));
+    add("ActionWrites", json!({ "oneOf": [reference("NewAction"), { "type": "array", "minItems": 1, "maxItems": limits::ACTIONS_MAX, "items": reference("NewAction") }] }));
+    add("ActionOrActions", json!({ "oneOf": [reference("Action"), { "type": "array", "items": reference("Action") }] }));
+    add("CommissionState", json!({ "type": "object", "required": ["state"], "properties": {
+        "state": { "type": "string", "enum": ["not_commissioned", "commissioned", "decommissioned"] }, "occurredAt": time() } }));
+    add("TaskLog", json!({ "type": "array", "items": { "type": "object" } }));
+    add("SecretKey", json!({ "type": "object", "required": ["secretApiKey"], "properties": { "secretApiKey": key() } }));
+    add("Redirector", json!({ "type": "object", "required": ["rules"], "properties": { "rules": { "type": "array", "items": { "type": "object" } } }, "additionalProperties": true }));
+    add("Credentials", json!({ "type": "object", "required": ["email", "password"], "properties": { "email": { "type": "string" }, "password": { "type": "string" } } }));
+    let (least, most) = limits::PASSWORD_CHARS;
+    add("NewUser", json!({ "type": "object", "properties": {
+        "email": { "type": "string", "maxLength": limits::EMAIL_CHARS_MAX }, "password": { "type": "string", "minLength": least, "maxLength": most },
+        "firstName": { "type": "string", "maxLength": limits::NAME_CHARS_MAX }, "lastName": { "type": "string", "maxLength": limits::NAME_CHARS_MAX } } }));
+    add("Activation", json!({ "type": "object", "required": ["activationCode"], "properties": { "activationCode": { "type": "string" } } }));
+    add("UserAccess", json!({ "type": "object", "required": ["evrythngUser", "status"], "properties": {
+        "evrythngUser": reference("Id"), "evrythngApiKey": key(), "activationCode": { "type": "string" }, "email": { "type": "string" },
+        "status": { "type": "string", "enum": ["anonymous", "inactive", "active"] }, "socialNetwork": { "type": "string" } } }));
+    add("UserWithAccess", json!({ "allOf": [reference("User"), { "type": "object", "required": ["access"], "properties": { "access": { "type": "object", "properties": { "apiKey": key() } } } }] }));
+    add("UserStatus", json!({ "type": "object", "required": ["activated"], "properties": { "activated": { "type": "boolean" }, "activationDate": time() } }));
+    add("Logout", json!({ "type": "object", "required": ["logout"], "properties": { "logout": { "type": "string", "enum": ["ok"] } } }));
+    add("DeviceKeyWrite", json!({ "type": "object", "required": ["thngId"], "properties": { "thngId": reference("Id") } }));
+    add("DeviceKey", json!({ "type": "object", "required": ["thngId", "thngApiKey"], "properties": { "thngId": reference("Id"), "thngApiKey": key() } }));
+    add("PathPermission", json!({ "type": "object", "required": ["path", "access"], "properties": {
+        "path": { "type": "string", "pattern": "^/", "maxLength": 256 }, "access": { "type": "string", "pattern": "^[crud]{1,4}$" }, "default": { "type": "boolean" } } }));
+    add("OperatorPermission", json!({ "type": "object", "required": ["enabled"], "properties": {
+        "name": { "type": "string" }, "enabled": { "type": "boolean" }, "projectScoped": { "type": "boolean" },
+        "projects": { "type": "array", "items": reference("Id") }, "children": { "type": "array", "items": reference("OperatorPermission") } } }));
+    add("Permissions", json!({ "description": "Of a role of application users paths with letters, of a role of operators switches.", "anyOf": [
+        { "type": "array", "items": reference("PathPermission"), "maxItems": limits::PERMISSIONS_MAX }, { "type": "array", "items": reference("OperatorPermission") }] }));
+    add("KeyAccess", json!({ "type": "object", "required": ["account", "actor"], "properties": {
+        "account": reference("Id"), "project": reference("Id"), "app": reference("Id"),
+        "actor": { "type": "object", "required": ["type", "id"], "properties": { "type": { "type": "string", "enum": ["operator", "app", "userInApp", "device", "accessToken"] }, "id": reference("Id") } } } }));
+    add("Me", json!({ "type": "object", "required": ["id", "operator", "policies", "conditions"], "properties": {
+        "id": reference("Id"), "operator": reference("Id"), "name": { "type": "string" }, "email": { "type": "string" },
+        "policies": { "type": "array", "items": reference("AccessPolicy") }, "conditions": { "type": "array", "items": { "type": "string" } } } }));
+    add("Domains", json!({ "type": "array", "items": { "type": "object", "required": ["id", "accountId", "domain"], "properties": { "id": reference("Id"), "accountId": reference("Id"), "domain": { "type": "string" } } } }));
+    add("ShortDomains", json!({ "type": "array", "items": { "type": "string" } }));
+    add("RateLimits", json!({ "type": "array", "items": { "type": "object" } }));
+    add("Time", json!({ "type": "object", "required": ["timestamp"], "properties": {
+        "timestamp": time(), "offset": { "type": "integer", "description": "Milliseconds from UTC." }, "localTime": { "type": "string" }, "nextChange": { "type": "integer", "format": "int64" } } }));
+    schemas
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn written() -> Value {
+        serde_json::from_str(&document()).expect("JSON")
+    }
+
+    #[test]
+    fn every_route_is_described_and_named_once() {
+        let document = written();
+        let routes = table();
+        let ids: BTreeSet<String> = routes.iter().map(operation_id).collect();
+        assert_eq!(ids.len(), routes.len());
+        for route in &routes {
+            assert!(document["paths"][route.path][verb(route)]["operationId"].is_string(), "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn references(value: &Value, found: &mut BTreeSet<String>) {
+            match value {
+                Value::Object(members) => {
+                    if let Some(Value::String(target)) = members.get("$ref") {
+                        found.insert(target.clone());
+                    }
+                    members.values().for_each(|member| references(member, found));
+                }
+                Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+                _ => {}
+            }
+        }
+        let document = written();
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(found.len() > 40);
+        for target in found {
+            let pointer = target.strip_prefix('#').expect("within the document");
+            assert!(document.pointer(pointer).is_some(), "{target}");
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_topic_table_is_marked_as_a_topic() {
+        let marked: BTreeSet<String> = table().iter().filter_map(topic).collect();
+        for row in TABLE.iter().filter(|row| row.publish.is_some()) {
+            // The root's list of all actions is the same route as that of a type.
+            let is_special = row.template.ends_with("/all");
+            assert!(is_special || marked.contains(row.template), "{}", row.template);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Who a key is (`/access`, `/me`), operators, and the account with its accesses.
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use thng_pubsub_protocol::payload::{AccessDocument, Actor as ActorDocument, Patch, ResourceKind};
+
+use super::{
+    Refused,
+    call::Call,
+    json,
+    list::{answer, query},
+    resource::{created, list_within, show_plain},
+};
+use crate::gateway::{Actor, Gateway, Page, Refusal, ResourceRecord, Source, document};
+
+pub(super) async fn access(call: Call) -> Result<Response, Refused> {
+    let principal = call.principal();
+    let kind = match principal.actor {
+        Actor::Operator(_) => "operator",
+        Actor::Application(_) | Actor::TrustedApplication(_) => "app",
+        Actor::User(_) => "userInApp",
+        Actor::Device(_) => "device",
+        Actor::AccessToken(_) => "accessToken",
+    };
+    let document = AccessDocument {
+        account: principal.account.to_string(),
+        actor: ActorDocument { kind, id: principal.actor.id().to_string() },
+        project: principal.project.map(|id| id.to_string()),
+        app: principal.app.map(|id| id.to_string()),
+    };
+    Ok(json(StatusCode::OK, document.to_json()))
+}
+
+pub(super) async fn me(call: Call) -> Result<Response, Refused> {
+    Ok(json(StatusCode::OK, call.gateway().me(&call.caller()).await?))
+}
+
+pub(super) async fn read(call: Call) -> Result<Response, Refused> {
+    let operator = call.gateway().operator(&call.caller(), call.segment("id")).await?;
+    Ok(json(StatusCode::OK, show_plain(&call, &operator)))
+}
+
+pub(super) async fn update(call: Call) -> Result<Response, Refused> {
+    let id = call.gateway().operator(&call.caller(), call.segment("id")).await?.id;
+    let patch = Patch::parse_update(ResourceKind::Operator, &call.body).map_err(Refusal::from)?;
+    let record = call.gateway().update(&call.caller(), id, patch, call.body.len()).await?;
+    Ok(json(StatusCode::OK, show_plain(&call, &record)))
+}
+
+async fn account(call: &Call) -> Result<ResourceRecord, Refused> {
+    Ok(call.gateway().account(&call.caller(), call.id("account")?).await?)
+}
+
+pub(super) async fn accounts(call: Call) -> Result<Response, Refused> {
+    list_within(&call, ResourceKind::Account, Source::All).await
+}
+
+pub(super) async fn read_account(call: Call) -> Result<Response, Refused> {
+    let record = account(&call).await?;
+    Ok(json(StatusCode::OK, show_plain(&call, &record)))
+}
+
+pub(super) async fn update_account(call: Call) -> Result<Response, Refused> {
+    let id = account(&call).await?.id;
+    let patch = Patch::parse_update(ResourceKind::Account, &call.body).map_err(Refusal::from)?;
+    let record = call.gateway().update(&call.caller(), id, patch, call.body.len()).await?;
+    Ok(json(StatusCode::OK, show_plain(&call, &record)))
+}
+
+pub(super) async fn domains(call: Call) -> Result<Response, Refused> {
+    let id = account(&call).await?.id;
+    Ok(json(StatusCode::OK, Gateway::domains(id)))
+}
+
+pub(super) async fn short_domains(call: Call) -> Result<Response, Refused> {
+    account(&call).await?;
+    Ok(json(StatusCode::OK, Gateway::short_domains()))
+}
+
+fn show_access(call: &Call, access: &ResourceRecord) -> Result<String, Refused> {
+    Ok(document(access, &call.gateway().access_extras(&call.caller(), access, &call.key)?))
+}
+
+pub(super) async fn accesses(call: Call) -> Result<Response, Refused> {
+    account(&call).await?;
+    let page = call.gateway().list(&call.caller(), ResourceKind::Access, Source::All, &query(&call)?).await?;
+    let items = page.items.iter().map(|access| show_access(&call, access)).collect::<Result<_, _>>()?;
+    Ok(answer(&call, Page { items, next: page.next }, None))
+}
+
+async fn one_access(call: &Call) -> Result<ResourceRecord, Refused> {
+    account(call).await?;
+    Ok(call.gateway().read(&call.caller(), ResourceKind::Access, call.id("id")?).await?)
+}
+
+pub(super) async fn read_access(call: Call) -> Result<Response, Refused> {
+    let access = one_access(&call).await?;
+    Ok(json(StatusCode::OK, show_access(&call, &access)?))
+}
+
+pub(super) async fn create_access(call: Call) -> Result<Response, Refused> {
+    account(&call).await?;
+    let access = call.gateway().create_access(&call.caller(), &call.body).await?;
+    Ok(created(&call, access.id.as_str(), show_access(&call, &access)?))
+}
+
+pub(super) async fn update_access(call: Call) -> Result<Response, Refused> {
+    let id = one_access(&call).await?.id;
+    let patch = Patch::parse_update(ResourceKind::Access, &call.body).map_err(Refusal::from)?;
+    call.gateway().check_access(&call.caller(), &patch)?;
+    let access = call.gateway().update(&call.caller(), id, patch, call.body.len()).await?;
+    Ok(json(StatusCode::OK, show_access(&call, &access)?))
+}
+
+pub(super) async fn delete_access(call: Call) -> Result<Response, Refused> {
+    let id = one_access(&call).await?.id;
+    call.gateway().delete_access(&call.caller(), id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// No limits are in force: nothing is counted against anybody.
+pub(super) async fn rate_limits(_: Call) -> Result<Response, Refused> {
+    Ok(json(StatusCode::OK, "[]".into()))
+}

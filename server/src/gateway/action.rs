@@ -1,0 +1,234 @@
+//! Actions and their types.
+
+use thng_pubsub_protocol::{
+    id::{ActionTypeName, Id},
+    payload::{Json, Patch, ResourceKind, Whereabouts, parse_actions, parse_locations, texts_at},
+    topic::Topic,
+};
+
+use super::{Caller, Gateway, ListQuery, Refusal, watch::actions_source};
+use crate::{
+    domain::{ActionInput, BUILT_IN_TYPES, Operation, Outcome, Subject},
+    random,
+    store::{Actor, Page, ResourceRecord, Source},
+    translate,
+};
+
+impl Gateway {
+    /// What an action will be, from what was sent and who sent it. What it names must be visible to them.
+    pub(super) fn action_input(
+        &self,
+        caller: &Caller<'_>,
+        subject: Subject,
+        action_type: ActionTypeName,
+        type_in_path: bool,
+        patch: Patch,
+    ) -> Result<ActionInput, Refusal> {
+        self.check_patch(caller, &patch)?;
+        match self.known_type(caller, action_type.as_str()) {
+            Err(Refusal::NotFound) if !type_in_path => {
+                return Err(Refusal::invalid("type: there is no such action type."));
+            }
+            outcome => outcome?,
+        }
+        let named = [
+            ("thng", ResourceKind::Thng),
+            ("product", ResourceKind::Product),
+            ("collection", ResourceKind::Collection),
+        ];
+        for (field, kind) in named {
+            if let Some(id) = patch.id(field) {
+                self.may_name(caller, kind, id, field)?;
+            }
+        }
+        let locations = patch.get("location").map(|json| parse_locations(json.as_bytes()));
+        for location in locations.into_iter().flatten().flatten() {
+            if let Whereabouts::Place(place) = location.whereabouts {
+                self.may_name(caller, ResourceKind::Place, place, "location")?;
+            }
+        }
+        let principal = caller.principal;
+        let (user, device) = match principal.actor {
+            Actor::User(id) => (Some(id), None),
+            Actor::Device(id) => (None, Some(id)),
+            Actor::Operator(_)
+            | Actor::Application(_)
+            | Actor::TrustedApplication(_)
+            | Actor::AccessToken(_) => (None, None),
+        };
+        let context = caller.context.clone().unwrap_or_else(|| Json::parse("{}".into()).expect("JSON"));
+        Ok(ActionInput {
+            id: Id::generate(random::byte),
+            action_type,
+            type_in_path,
+            subject,
+            patch,
+            user,
+            device,
+            project: principal.project.or(caller.project),
+            app: principal.app,
+            scopes: caller.default_scopes(),
+            context,
+        })
+    }
+
+    /// Checks that there is an action type of this name for the caller.
+    pub(super) fn known_type(&self, caller: &Caller<'_>, name: &str) -> Result<(), Refusal> {
+        if BUILT_IN_TYPES.contains(&name) {
+            return Ok(());
+        }
+        self.type_id(caller, name).map(drop)
+    }
+
+    /// The id of an action type that is not built in.
+    fn type_id(&self, caller: &Caller<'_>, name: &str) -> Result<Id, Refusal> {
+        let (account, kind) = (caller.principal.account, ResourceKind::ActionType);
+        let id = tokio::task::block_in_place(|| self.store.named(account, kind, name))?;
+        let head = id.map(|id| self.head(id)).transpose()?.flatten();
+        head.filter(|head| caller.may_name(head)).map(|head| head.id).ok_or(Refusal::NotFound)
+    }
+
+    /// The action type of a path, if it can be changed.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) fn own_type(&self, caller: &Caller<'_>, name: &str) -> Result<Id, Refusal> {
+        self.permit(caller)?;
+        match BUILT_IN_TYPES.contains(&name) {
+            true => Err(Refusal::invalid("This action type is built in: it cannot be changed.")),
+            false => self.type_id(caller, name),
+        }
+    }
+
+    /// Commissions or decommissions a thng. The product may be named by an identifier, as `gs1:01:…`.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn commission(
+        &self,
+        caller: &Caller<'_>,
+        thng: Id,
+        action_type: ActionTypeName,
+        body: &[u8],
+    ) -> Result<std::sync::Arc<ResourceRecord>, Refusal> {
+        self.authorise(caller, ResourceKind::Thng, thng)?;
+        let mut members: serde_json::Map<String, serde_json::Value> = match body.is_empty() {
+            true => serde_json::Map::new(),
+            false => {
+                serde_json::from_slice(body).map_err(|_| Refusal::invalid("The body is a JSON object."))?
+            }
+        };
+        if let Some(product) = members.get("product").and_then(serde_json::Value::as_str)
+            && Id::parse(product).is_err()
+        {
+            let id = self.named_in_path(caller, ResourceKind::Product, product).await;
+            let id = id.map_err(|_| Refusal::invalid("product: there is no such product."))?;
+            members.insert("product".into(), id.as_str().into());
+        }
+        if let Some(occurred_at) = members.remove("occurredAt") {
+            members.entry("timestamp").or_insert(occurred_at);
+        }
+        let body = serde_json::Value::Object(members).to_string();
+        let (action_type, patch) = parse_actions(body.as_bytes(), Some(&action_type))?.remove(0);
+        let input = self.action_input(caller, Subject::Thng(thng), action_type, true, patch)?;
+        let account = caller.principal.account;
+        match self.execute(Operation::CreateActions { account, inputs: vec![input] }, body.len()).await? {
+            Outcome::Resources(mut records) if records.len() == 1 => Ok(records.remove(0)),
+            Outcome::Resources(_)
+            | Outcome::Resource(_)
+            | Outcome::Properties(_)
+            | Outcome::Locations(_)
+            | Outcome::Count(_)
+            | Outcome::Key(_)
+            | Outcome::Done => Err(Refusal::Unavailable),
+        }
+    }
+
+    /// Where the actions of a path are found. What the path names must be there for the caller.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) fn actions_at(&self, caller: &Caller<'_>, topic: &Topic) -> Result<Source, Refusal> {
+        match translate::resource(topic) {
+            Some((kind, id)) => drop(self.authorise(caller, kind, id)?),
+            None => self.permit(caller)?,
+        }
+        let (subject, action_type) = translate::actions(topic).ok_or(Refusal::NotFound)?;
+        // The root's list of a type that does not exist is empty, as its topic is silent.
+        if let Some(name) = translate::needed_type(topic) {
+            self.known_type(caller, name.as_str())?;
+        }
+        Ok(actions_source(caller, subject, action_type.map(ActionTypeName::as_str)))
+    }
+
+    /// One action, if it is among those of the path.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn action(
+        &self,
+        caller: &Caller<'_>,
+        topic: &Topic,
+        id: Id,
+    ) -> Result<ResourceRecord, Refusal> {
+        let source = self.actions_at(caller, topic)?.and(Source::Ids(vec![id]));
+        let query = ListQuery::one();
+        let page = self.list(caller, ResourceKind::Action, source, &query).await?;
+        page.items.into_iter().next().ok_or(Refusal::NotFound)
+    }
+
+    /// Action types: those that are built in, then those of the account.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn action_types(
+        &self,
+        caller: &Caller<'_>,
+        query: &ListQuery,
+    ) -> Result<Page<String>, Refusal> {
+        let built_in = BUILT_IN_TYPES.iter().map(|name| (*name, format!(r#"{{"name":"{name}"}}"#)));
+        let scopes = query.with_scopes;
+        self.list_behind(caller, ResourceKind::ActionType, built_in, query, move |record| {
+            crate::domain::document(record, &crate::domain::Extras { scopes, ..Default::default() })
+        })
+        .await
+    }
+
+    /// One action type by its name.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn action_type(
+        &self,
+        caller: &Caller<'_>,
+        name: &str,
+    ) -> Result<Result<&'static str, ResourceRecord>, Refusal> {
+        self.permit(caller)?;
+        if let Some(name) = BUILT_IN_TYPES.iter().find(|known| **known == name) {
+            return Ok(Ok(name));
+        }
+        let id = self.type_id(caller, name)?;
+        let record = tokio::task::block_in_place(|| self.store.resource(id))?;
+        record.map(Err).ok_or(Refusal::NotFound)
+    }
+}
+
+/// The action types that say how a thng is commissioned.
+pub(crate) fn commissioned_type(name: &str) -> bool {
+    matches!(name, "commissions" | "decommissions")
+}
+
+/// Whether a document that is built in is what a filter asks for.
+pub(super) fn admits_built_in(query: &ListQuery, name: &str, document: &str) -> bool {
+    let text = |path: &str| match path {
+        "name" => vec![name.to_owned()],
+        path => texts_at(document, Some(path)),
+    };
+    query.ids.is_none()
+        && query.filter.as_ref().is_none_or(|filter| {
+            let holds = |filter: &thng_pubsub_protocol::filter::Filter| {
+                filter.holds(&mut |term| term.admits(text(&term.field).iter().map(String::as_str)))
+            };
+            holds(filter) || filter.decoded_again().is_some_and(|again| holds(&again))
+        })
+}

@@ -1,0 +1,139 @@
+//! Applications: what belongs to a project and has a public and a secret key; and the rules of redirectors.
+
+use std::sync::Arc;
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Json, Patch, ResourceKind},
+};
+
+use super::{Caller, Gateway, New, Refusal};
+use crate::{
+    domain::Extras,
+    store::{Actor, ResourceRecord},
+};
+
+impl Gateway {
+    /// Creates an application with both its keys.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn create_application(
+        &self,
+        caller: &Caller<'_>,
+        project: Id,
+        patch: Patch,
+        payload_bytes: usize,
+    ) -> Result<Arc<ResourceRecord>, Refusal> {
+        self.authorise(caller, ResourceKind::Project, project)?;
+        self.known_role(caller, &patch, "defaultRole")?;
+        let mut new = New::of(patch).under("project", project);
+        let account = caller.principal.account;
+        new.keys = [Actor::Application(new.id), Actor::TrustedApplication(new.id)]
+            .map(|actor| self.new_key(account, actor))
+            .into();
+        new.scopes = Some(of_project(project));
+        self.create(caller, new, payload_bytes).await
+    }
+
+    /// Checks that an application is there for the caller, and in this project where one is named.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn application(
+        &self,
+        caller: &Caller<'_>,
+        project: Option<Id>,
+        id: Id,
+    ) -> Result<ResourceRecord, Refusal> {
+        let record = self.read(caller, ResourceKind::Application, id).await?;
+        match project.is_none_or(|project| record.parent == Some(project)) {
+            true => Ok(record),
+            false => Err(Refusal::NotFound),
+        }
+    }
+
+    /// The application that the caller's key belongs to.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for keys that belong to none.
+    pub(crate) fn own_application(&self, caller: &Caller<'_>) -> Result<Id, Refusal> {
+        self.permit(caller)?;
+        caller.principal.app.ok_or(Refusal::NotFound)
+    }
+
+    /// Changes an application.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn update_application(
+        &self,
+        caller: &Caller<'_>,
+        id: Id,
+        patch: Patch,
+        payload_bytes: usize,
+    ) -> Result<Arc<ResourceRecord>, Refusal> {
+        self.known_role(caller, &patch, "defaultRole")?;
+        self.update(caller, id, patch, payload_bytes).await
+    }
+
+    /// What an application's document shows besides its fields: its public key.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) fn application_extras(&self, id: Id) -> Result<Extras, Refusal> {
+        let key = self.key_of(Actor::Application(id))?;
+        let more = key.map(|key| ("appApiKey", format!("\"{key}\""))).into_iter().collect();
+        Ok(Extras { more, ..Extras::default() })
+    }
+
+    /// An application's secret key.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) fn secret_key(&self, id: Id) -> Result<String, Refusal> {
+        self.key_of(Actor::TrustedApplication(id))?.ok_or(Refusal::NotFound)
+    }
+
+    /// The rules of a redirector, as they were given.
+    pub(crate) fn redirector(record: &ResourceRecord) -> String {
+        let private: Option<serde_json::Map<String, serde_json::Value>> =
+            record.private.as_ref().and_then(|private| serde_json::from_str(private.as_str()).ok());
+        let rules = private.and_then(|mut private| private.remove("redirector"));
+        rules.map_or_else(|| r#"{"rules":[]}"#.into(), |rules| rules.to_string())
+    }
+
+    /// Keeps the rules of a redirector; whoever redirects reads them here.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn set_redirector(
+        &self,
+        caller: &Caller<'_>,
+        record: &ResourceRecord,
+        body: &[u8],
+    ) -> Result<String, Refusal> {
+        let rules: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(body).map_err(|_| rules_wrong())?;
+        if !rules.get("rules").is_some_and(serde_json::Value::is_array)
+            || ["errors", "body"].iter().any(|name| rules.contains_key(*name))
+        {
+            return Err(rules_wrong());
+        }
+        let rules = serde_json::Value::Object(rules);
+        let private =
+            Json::parse(serde_json::json!({ "redirector": rules }).to_string()).map_err(|_| rules_wrong())?;
+        let record = self.update_private(caller, record.kind, record.id, private).await?;
+        Ok(Self::redirector(&record))
+    }
+}
+
+fn rules_wrong() -> Refusal {
+    Refusal::invalid("A redirector is an object such as {\"rules\": [{\"match\": \"thng.name=test\"}]}.")
+}
+
+/// Visible within the project.
+pub(super) fn of_project(project: Id) -> thng_pubsub_protocol::payload::Scopes {
+    let users = thng_pubsub_protocol::payload::UserScope::Only(Vec::new());
+    thng_pubsub_protocol::payload::Scopes { projects: vec![project], users }
+}

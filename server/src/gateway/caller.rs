@@ -1,0 +1,149 @@
+//! One call: who asks, for what verb on which path, narrowed to what. Every call of the gateway begins with it.
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Json, ResourceKind, Scopes, UserScope},
+    topic::table::Access,
+};
+
+use crate::{
+    auth::{
+        Principal, policy,
+        visibility::{Head, View},
+    },
+    store::{Actor, ResourceHead, Source, term, terms},
+};
+
+/// Who asks, and for what.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller<'a> {
+    pub(crate) principal: &'a Principal,
+    /// What kind of call it is.
+    pub(crate) access: Access,
+    /// The path, without `/v2` and without a query: what grants are looked up by.
+    pub(crate) path: &'a str,
+    /// `?project=`: only what is scoped to it; what is created is scoped to it.
+    pub(crate) project: Option<Id>,
+    /// `?app=`: only what comes from this application.
+    pub(crate) app: Option<Id>,
+    /// A JSON object that an action remembers: where and how it came about.
+    pub(crate) context: Option<Json>,
+}
+
+impl<'a> Caller<'a> {
+    /// A call that is narrowed to nothing.
+    pub(crate) fn new(principal: &'a Principal, access: Access, path: &'a str) -> Self {
+        Self { principal, access, path, project: None, app: None, context: None }
+    }
+
+    /// What the caller sees on this path.
+    fn views(&self) -> impl Iterator<Item = &View> + Clone {
+        policy::views(self.principal, self.access, self.path)
+    }
+
+    /// Whether a resource is there for the caller.
+    pub(super) fn sees(&self, head: &ResourceHead) -> bool {
+        head.account == self.principal.account
+            && self.views().any(|view| view.sees(head))
+            && self.project.is_none_or(|project| !head.kind.is_scoped() || head.is_in(project))
+    }
+
+    /// Whether the caller could name this resource in a document: with any of their rights.
+    pub(super) fn may_name(&self, head: &ResourceHead) -> bool {
+        head.account == self.principal.account
+            && self.principal.rights.iter().any(|right| right.view.sees(head))
+    }
+
+    /// Whether the caller reaches everything in the account.
+    pub(super) fn is_unlimited(&self) -> bool {
+        self.principal.rights.iter().any(|right| right.view == View::Account)
+    }
+
+    /// Where the resources that the caller sees are found.
+    pub(super) fn source(&self, kind: ResourceKind) -> Source {
+        let account = self.principal.account;
+        let mut sources: Vec<Source> = self.views().map(|view| source_of(view, account, kind)).collect();
+        let seen = match sources.len() {
+            _ if sources.contains(&Source::All) => Source::All,
+            1 => sources.remove(0),
+            _ => Source::Any(sources),
+        };
+        let project = self.project.filter(|_| kind.is_scoped());
+        let by_project = project.map(|id| Source::Term(term(account, kind, terms::PROJECT, id.as_str())));
+        let by_app = self.app.and_then(|app| {
+            let field = match kind {
+                ResourceKind::Action => "createdByApp",
+                ResourceKind::User => "app",
+                _ => return None,
+            };
+            Some(Source::Term(term(account, kind, field, app.as_str())))
+        });
+        [by_project, by_app].into_iter().flatten().fold(seen, Source::and)
+    }
+
+    /// Who sees what the caller creates, unless the document says so.
+    pub(super) fn default_scopes(&self) -> Scopes {
+        let everybody = |project| Scopes { projects: vec![project], users: UserScope::All };
+        match (self.principal.actor, self.principal.project, self.project) {
+            (Actor::User(user), Some(project), _) => {
+                Scopes { projects: vec![project], users: UserScope::Only(vec![user]) }
+            }
+            (Actor::Application(_) | Actor::TrustedApplication(_), Some(project), _) => everybody(project),
+            (Actor::Operator(_) | Actor::AccessToken(_), _, Some(project)) => everybody(project),
+            _ => Scopes::default(),
+        }
+    }
+
+    /// The projects that the caller may scope something to; `None` for any of the account.
+    pub(super) fn own_projects(&self) -> Option<Vec<Id>> {
+        if self.is_unlimited() {
+            return None;
+        }
+        let mut projects: Vec<Id> = self.principal.project.into_iter().collect();
+        for right in &self.principal.rights {
+            match &right.view {
+                View::Projects(own) | View::Device { projects: own, .. } => projects.extend(own),
+                View::Only(_) => return None,
+                View::Account | View::User { .. } => {}
+            }
+        }
+        Some(projects)
+    }
+}
+
+/// Where the resources of a view are found. The view is asked about each of them all the same.
+fn source_of(view: &View, account: Id, kind: ResourceKind) -> Source {
+    let by = |field: &str, id: &Id| Source::Term(term(account, kind, field, id.as_str()));
+    let in_projects =
+        |projects: &[Id]| Source::Any(projects.iter().map(|id| by(terms::PROJECT, id)).collect());
+    match (view, kind) {
+        // The roles of an account are few, and no secret.
+        (View::Account, _) | (View::Projects(_) | View::User { .. }, ResourceKind::Role) => Source::All,
+        (View::Projects(projects), _) => in_projects(projects),
+        (View::User { user, .. }, ResourceKind::User) => Source::Ids(vec![*user]),
+        (View::User { project, user }, _) => {
+            Source::Any(vec![by(terms::EVERYBODY, project), by(terms::USER, user)])
+        }
+        (View::Device { thng, .. }, ResourceKind::Thng) => Source::Ids(vec![*thng]),
+        (View::Device { product, .. }, ResourceKind::Product) => {
+            Source::Ids(product.iter().copied().collect())
+        }
+        (View::Device { thng, product, .. }, ResourceKind::Action) => {
+            let by_product = product.iter().map(|product| by("product", product));
+            Source::Any(std::iter::once(by("thng", thng)).chain(by_product).collect())
+        }
+        (View::Device { .. }, ResourceKind::ActionType) => Source::All,
+        (View::Device { .. }, _) => Source::Ids(Vec::new()),
+        (View::Only(conditions), kind) => {
+            let of = |wanted| conditions.iter().filter(move |(named, _)| *named == wanted).map(|(_, id)| *id);
+            let own: Vec<Id> = of(kind).collect();
+            let projects: Vec<Id> = of(ResourceKind::Project).collect();
+            match (own.is_empty(), projects.is_empty() || !kind.is_scoped() || kind == ResourceKind::Project)
+            {
+                (false, _) => Source::Ids(own),
+                (true, true) => Source::All,
+                (true, false) => in_projects(&projects),
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Keys that are issued, shown again, and taken away.
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Json, ResourceKind},
+};
+
+use super::{Caller, Gateway, Refusal};
+use crate::{
+    auth::keys,
+    domain::{Operation, Outcome},
+    random,
+    store::{Actor, KeyRecord},
+};
+
+impl Gateway {
+    /// A new key for an actor, which can be shown again.
+    pub(super) fn new_key(&self, account: Id, actor: Actor) -> KeyRecord {
+        let nonce = std::array::from_fn(|_| random::byte());
+        let hash = keys::hash(&self.secret.key(actor, &nonce)).expect("a made key has the form of a key");
+        KeyRecord { hash, account, actor, nonce: Some(nonce), created_at_ms: 0 }
+    }
+
+    /// The text of a key, if it can be shown.
+    pub(super) fn reveal(&self, key: &KeyRecord) -> Option<String> {
+        key.nonce.as_ref().map(|nonce| self.secret.key(key.actor, nonce))
+    }
+
+    /// The key of an actor, if there is one that can be shown.
+    pub(super) fn key_of(&self, actor: Actor) -> Result<Option<String>, Refusal> {
+        let key = tokio::task::block_in_place(|| self.store.key_of(actor))?;
+        Ok(key.and_then(|key| self.reveal(&key)))
+    }
+
+    /// Gives an actor a key, or shows the one that it has.
+    pub(super) async fn issue(
+        &self,
+        account: Id,
+        actor: Actor,
+        private: Option<Json>,
+    ) -> Result<String, Refusal> {
+        let key = self.new_key(account, actor);
+        match self.execute(Operation::IssueKey { key, private }, 0).await? {
+            Outcome::Key(key) => self.reveal(&key).ok_or(Refusal::Unavailable),
+            Outcome::Resource(_)
+            | Outcome::Resources(_)
+            | Outcome::Properties(_)
+            | Outcome::Locations(_)
+            | Outcome::Count(_)
+            | Outcome::Done => Err(Refusal::Unavailable),
+        }
+    }
+
+    /// The key of a thng: made where it has none.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn issue_device_key(&self, caller: &Caller<'_>, thng: Id) -> Result<String, Refusal> {
+        self.authorise(caller, ResourceKind::Thng, thng)?;
+        self.issue(caller.principal.account, Actor::Device(thng), None).await
+    }
+
+    /// The key of a thng that has one.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn device_key(&self, caller: &Caller<'_>, thng: Id) -> Result<String, Refusal> {
+        self.authorise(caller, ResourceKind::Thng, thng)?;
+        self.key_of(Actor::Device(thng))?.ok_or(Refusal::NotFound)
+    }
+
+    /// Takes the key of a thng away.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn revoke_device_key(&self, caller: &Caller<'_>, thng: Id) -> Result<(), Refusal> {
+        self.authorise(caller, ResourceKind::Thng, thng)?;
+        let (account, actor) = (caller.principal.account, Actor::Device(thng));
+        self.execute(Operation::RevokeKeys { account, actor }, 0).await.map(drop)
+    }
+
+    /// Creates an access token; returns its key, which is not shown again.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn create_access_token(
+        &self,
+        caller: &Caller<'_>,
+        mut new: super::New,
+        payload_bytes: usize,
+    ) -> Result<(std::sync::Arc<crate::store::ResourceRecord>, String), Refusal> {
+        for policy in new.patch.texts("policies") {
+            self.known_policy(caller, &policy)?;
+        }
+        let account = caller.principal.account;
+        let key = KeyRecord { nonce: None, ..self.new_key(account, Actor::AccessToken(new.id)) };
+        let text = keys::generate(random::byte);
+        let hash = keys::hash(&text).expect("a made key has the form of a key");
+        new.keys.push(KeyRecord { hash, ..key });
+        Ok((self.create(caller, new, payload_bytes).await?, text))
+    }
+}

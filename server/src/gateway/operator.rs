@@ -1,0 +1,229 @@
+//! Operators, the account that they work in, and their accesses to it.
+
+use std::sync::Arc;
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Patch, ResourceKind},
+};
+
+use super::{Caller, Gateway, New, Refusal, role::hexadecimal_id};
+use crate::{
+    auth::{identity, keys, roles},
+    domain::{Creation, Extras, Operation},
+    random,
+    store::{Actor, KeyRecord, ResourceRecord, StoreError, TimestampMs, WriteStore},
+};
+
+/// Short domains of an account. Redirections live on another host; clients ask for these names all the same.
+const SHORT_DOMAIN: &str = "tn.gg";
+
+impl Gateway {
+    /// An operator by their id or address: oneself, or for those who reach everything any.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn operator(&self, caller: &Caller<'_>, id: &str) -> Result<ResourceRecord, Refusal> {
+        let (account, kind) = (caller.principal.account, ResourceKind::Operator);
+        let id = match Id::parse(id) {
+            Ok(id) => Some(id),
+            Err(_) => {
+                let name = id.to_lowercase();
+                tokio::task::block_in_place(|| self.store.named(account, kind, &name))?
+            }
+        };
+        let id = id.ok_or(Refusal::NotFound)?;
+        if caller.principal.actor != Actor::Operator(id) && !caller.is_unlimited() {
+            return Err(Refusal::NotFound);
+        }
+        self.read(caller, kind, id).await
+    }
+
+    /// The account of the caller, where the path names it.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn account(&self, caller: &Caller<'_>, id: Id) -> Result<ResourceRecord, Refusal> {
+        if id != caller.principal.account {
+            self.permit(caller)?;
+            return Err(Refusal::NotFound);
+        }
+        self.read(caller, ResourceKind::Account, id).await
+    }
+
+    /// What an access shows besides its fields: the caller's own key, and to those who reach everything those of
+    /// others that can be shown. Whoever reaches everything can make such keys as well.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) fn access_extras(
+        &self,
+        caller: &Caller<'_>,
+        access: &ResourceRecord,
+        own_key: &str,
+    ) -> Result<Extras, Refusal> {
+        let operator = access.fields().id("operator").map(Actor::Operator);
+        let key = match operator {
+            Some(actor) if actor == caller.principal.actor => Some(own_key.to_owned()),
+            Some(actor) if caller.is_unlimited() => self.key_of(actor)?,
+            _ => None,
+        };
+        let more = key.map(|key| ("apiKey", format!("\"{key}\""))).into_iter().collect();
+        Ok(Extras { more, ..Extras::default() })
+    }
+
+    /// Lets another operator into the account.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn create_access(
+        &self,
+        caller: &Caller<'_>,
+        body: &[u8],
+    ) -> Result<Arc<ResourceRecord>, Refusal> {
+        let account = caller.principal.account;
+        let access = Patch::parse(ResourceKind::Access, body)?;
+        self.check_access(caller, &access)?;
+        let mut operator = New::of(Patch::parse(ResourceKind::Operator, body)?);
+        operator.keys.push(self.new_key(account, Actor::Operator(operator.id)));
+        let id = operator.id;
+        self.create(caller, operator, body.len()).await?;
+        let mut new = New::of(access);
+        new.id = hexadecimal_id();
+        new.set_id("account", account);
+        new.set_id("operator", id);
+        if new.patch.get("role").is_none() && new.patch.texts("policies").is_empty() {
+            new.patch.set_text("role", roles::NONE);
+        }
+        // An operator without an access may do nothing: whoever is interrupted here left nobody in.
+        self.create(caller, new, body.len()).await
+    }
+
+    /// Refuses an access that names what does not exist.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) fn check_access(&self, caller: &Caller<'_>, access: &Patch) -> Result<(), Refusal> {
+        self.known_role(caller, access, "role")?;
+        access.texts("policies").iter().try_for_each(|policy| self.known_policy(caller, policy).map(drop))
+    }
+
+    /// Takes an operator's access away, and with it the operator.
+    ///
+    /// # Errors
+    /// [`Refusal`], also for one's own.
+    pub(crate) async fn delete_access(&self, caller: &Caller<'_>, id: Id) -> Result<(), Refusal> {
+        let access = self.read(caller, ResourceKind::Access, id).await?;
+        let account = caller.principal.account;
+        if let Some(operator) = access.fields().id("operator") {
+            if caller.principal.actor == Actor::Operator(operator) {
+                return Err(Refusal::invalid("This is your own access; another operator can take it away."));
+            }
+            let kind = ResourceKind::Operator;
+            match self.execute(Operation::Delete { account, kind, id: operator }, 0).await {
+                Ok(_) | Err(Refusal::NotFound) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        self.execute(Operation::Delete { account, kind: ResourceKind::Access, id }, 0).await.map(drop)
+    }
+
+    /// The access of the caller, with the documents of its policies: `GET /me`.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] for keys that are not an operator's.
+    pub(crate) async fn me(&self, caller: &Caller<'_>) -> Result<String, Refusal> {
+        self.permit(caller)?;
+        let Actor::Operator(id) = caller.principal.actor else { return Err(Refusal::Forbidden) };
+        let account = caller.principal.account;
+        let (operator, access) = tokio::task::block_in_place(|| {
+            let operator = self.store.resource(id)?.ok_or(Refusal::NotFound)?;
+            Ok::<_, Refusal>((
+                operator,
+                identity::access_of(&*self.store, account, id)?.ok_or(Refusal::NotFound)?,
+            ))
+        })?;
+        let fields = operator.fields();
+        let text = |name: &str| fields.text(name).unwrap_or_default();
+        let full_name = format!("{} {}", text("firstName"), text("lastName"));
+        let own = access.fields();
+        let mut policies = Vec::new();
+        for policy in own.texts("policies") {
+            policies.push(self.known_policy(caller, &policy)?);
+        }
+        if policies.is_empty() && own.text("role").as_deref() == Some(roles::ADMIN) {
+            policies.push(self.known_policy(caller, roles::ACCOUNT_ADMIN)?);
+        }
+        let conditions = own.get("conditions").unwrap_or("[]");
+        let name = serde_json::Value::from(full_name.trim());
+        let email = serde_json::Value::from(text("email"));
+        Ok(format!(
+            r#"{{"id":"{}","operator":"{id}","name":{name},"email":{email},"policies":[{}],"conditions":{conditions}}}"#,
+            access.id,
+            policies.join(",")
+        ))
+    }
+
+    /// The domains of an account.
+    pub(crate) fn domains(account: Id) -> String {
+        format!(r#"[{{"id":"{account}","accountId":"{account}","domain":"{SHORT_DOMAIN}"}}]"#)
+    }
+
+    /// The short domains of an account.
+    pub(crate) fn short_domains() -> String {
+        format!(r#"["{SHORT_DOMAIN}"]"#)
+    }
+}
+
+/// Makes an account with an operator who may do everything, in a group of its own. Returns both ids.
+///
+/// # Errors
+/// The store's.
+pub(crate) fn first_account(
+    store: &mut dyn WriteStore,
+    key: &str,
+    now_ms: TimestampMs,
+) -> Result<(Id, Id), StoreError> {
+    let account = Id::generate(random::byte);
+    let operator = Id::generate(random::byte);
+    let email = "operator@localhost";
+    let parts = [
+        (ResourceKind::Account, account, r#"{"name":"Account"}"#.to_owned()),
+        (
+            ResourceKind::Operator,
+            operator,
+            format!(r#"{{"email":"{email}","firstName":"First","lastName":"Operator"}}"#),
+        ),
+        (ResourceKind::Access, hexadecimal_id(), format!(r#"{{"email":"{email}","role":"admin"}}"#)),
+    ];
+    store.begin()?;
+    for (kind, id, body) in parts {
+        let patch = Patch::read(kind, &body).expect("our own document is well formed");
+        let set = match kind {
+            ResourceKind::Access => {
+                vec![("account", format!("\"{account}\"")), ("operator", format!("\"{operator}\""))]
+            }
+            _ => Vec::new(),
+        };
+        let creation = Creation {
+            account,
+            id,
+            parent: None,
+            patch,
+            set,
+            scopes: Default::default(),
+            private: None,
+            keys: Vec::new(),
+        };
+        match Operation::Create(Box::new(creation)).apply(store, now_ms) {
+            Ok(_) => {}
+            Err(crate::domain::OperationError::Store(error)) => return Err(error),
+            Err(error) => unreachable!("the first account is like any other: {error}"),
+        }
+    }
+    let hash = keys::hash(key).expect("the key was checked before");
+    let actor = Actor::Operator(operator);
+    store.add_key(&KeyRecord { hash, account, actor, nonce: None, created_at_ms: now_ms })?;
+    store.commit()?;
+    Ok((account, operator))
+}

@@ -1,0 +1,206 @@
+//! Resources of every kind by REST: created, changed, deleted, alone and many at once.
+
+use std::sync::Arc;
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Json, Patch, ResourceKind, Scopes},
+};
+
+use super::{Caller, Gateway, ListQuery, Refusal};
+use crate::{
+    domain::{Creation, Operation, Outcome},
+    random,
+    store::{KeyRecord, ResourceRecord, Source, term, terms},
+};
+
+/// What is to be created.
+#[derive(Debug)]
+pub(crate) struct New {
+    pub(crate) id: Id,
+    pub(crate) patch: Patch,
+    pub(crate) parent: Option<Id>,
+    /// Fields that only the server sets, as JSON.
+    pub(crate) set: Vec<(&'static str, String)>,
+    pub(crate) private: Option<Json>,
+    pub(crate) keys: Vec<KeyRecord>,
+    /// Who sees it; what follows from the caller where nothing is said.
+    pub(crate) scopes: Option<Scopes>,
+}
+
+impl New {
+    pub(crate) fn of(patch: Patch) -> Self {
+        let (parent, private, scopes) = (None, None, None);
+        Self {
+            id: Id::generate(random::byte),
+            patch,
+            parent,
+            set: Vec::new(),
+            private,
+            keys: Vec::new(),
+            scopes,
+        }
+    }
+
+    /// Says what it belongs to, also in a field of its document.
+    pub(super) fn under(mut self, field: &'static str, parent: Id) -> Self {
+        self.parent = Some(parent);
+        self.set_id(field, parent);
+        self
+    }
+
+    pub(super) fn set_id(&mut self, field: &'static str, id: Id) {
+        self.set.push((field, format!("\"{id}\"")));
+    }
+}
+
+/// Where what belongs to a resource is found.
+pub(crate) fn children_of(caller: &Caller<'_>, kind: ResourceKind, parent: Id) -> Source {
+    Source::Term(term(caller.principal.account, kind, terms::PARENT, parent.as_str()))
+}
+
+impl Gateway {
+    /// The operation that creates something, authorised.
+    pub(super) fn creation(&self, caller: &Caller<'_>, new: New) -> Result<Operation, Refusal> {
+        self.permit(caller)?;
+        self.check_patch(caller, &new.patch)?;
+        if let Some(project) = caller.project.filter(|_| new.patch.kind().is_scoped()) {
+            self.may_name(caller, ResourceKind::Project, project, "project")?;
+        }
+        let scopes = new.scopes.unwrap_or_else(|| caller.default_scopes());
+        let New { id, patch, parent, set, private, keys, .. } = new;
+        let account = caller.principal.account;
+        Ok(Operation::Create(Box::new(Creation { account, id, parent, patch, set, scopes, private, keys })))
+    }
+
+    /// Creates something. `payload_bytes` is what it holds in memory.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller<'_>,
+        new: New,
+        payload_bytes: usize,
+    ) -> Result<Arc<ResourceRecord>, Refusal> {
+        let operation = self.creation(caller, new)?;
+        self.execute_on_one(operation, payload_bytes).await
+    }
+
+    /// Executes an operation whose outcome is one resource.
+    pub(super) async fn execute_on_one(
+        &self,
+        operation: Operation,
+        payload_bytes: usize,
+    ) -> Result<Arc<ResourceRecord>, Refusal> {
+        match self.execute(operation, payload_bytes).await? {
+            Outcome::Resource(record) => Ok(record),
+            Outcome::Resources(_)
+            | Outcome::Properties(_)
+            | Outcome::Locations(_)
+            | Outcome::Count(_)
+            | Outcome::Key(_)
+            | Outcome::Done => Err(Refusal::Unavailable),
+        }
+    }
+
+    /// Changes a resource.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn update(
+        &self,
+        caller: &Caller<'_>,
+        id: Id,
+        patch: Patch,
+        payload_bytes: usize,
+    ) -> Result<Arc<ResourceRecord>, Refusal> {
+        let kind = patch.kind();
+        self.authorise(caller, kind, id)?;
+        self.check_patch(caller, &patch)?;
+        let (account, patch) = (caller.principal.account, Box::new(patch));
+        self.execute_on_one(Operation::Update { account, kind, id, patch, private: None }, payload_bytes)
+            .await
+    }
+
+    /// Changes what a resource keeps to itself.
+    pub(super) async fn update_private(
+        &self,
+        caller: &Caller<'_>,
+        kind: ResourceKind,
+        id: Id,
+        private: Json,
+    ) -> Result<Arc<ResourceRecord>, Refusal> {
+        let (account, bytes) = (caller.principal.account, private.as_str().len());
+        let patch = Box::new(Patch::empty(kind));
+        self.execute_on_one(Operation::Update { account, kind, id, patch, private: Some(private) }, bytes)
+            .await
+    }
+
+    /// Deletes a resource and all that hangs on it.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn delete(
+        &self,
+        caller: &Caller<'_>,
+        kind: ResourceKind,
+        id: Id,
+    ) -> Result<(), Refusal> {
+        self.authorise(caller, kind, id)?;
+        let account = caller.principal.account;
+        self.execute(Operation::Delete { account, kind, id }, 0).await.map(drop)
+    }
+
+    /// Changes everything that `ids` or `filter` name, all or nothing. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn update_many(
+        &self,
+        caller: &Caller<'_>,
+        patch: Patch,
+        query: &ListQuery,
+        payload_bytes: usize,
+    ) -> Result<usize, Refusal> {
+        let kind = patch.kind();
+        self.permit(caller)?;
+        self.check_patch(caller, &patch)?;
+        let ids = self.selected(caller, kind, query, self.settings.bulk_max).await?;
+        let (account, patch) = (caller.principal.account, Box::new(patch));
+        self.count_of(Operation::UpdateMany { account, kind, ids, patch }, payload_bytes).await
+    }
+
+    /// Deletes everything that `ids` or `filter` name. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn delete_many(
+        &self,
+        caller: &Caller<'_>,
+        kind: ResourceKind,
+        query: &ListQuery,
+    ) -> Result<usize, Refusal> {
+        self.permit(caller)?;
+        let ids = self.selected(caller, kind, query, self.settings.bulk_max).await?;
+        let account = caller.principal.account;
+        self.count_of(Operation::DeleteMany { account, kind, ids }, 0).await
+    }
+
+    /// Executes an operation whose outcome is a number.
+    pub(super) async fn count_of(
+        &self,
+        operation: Operation,
+        payload_bytes: usize,
+    ) -> Result<usize, Refusal> {
+        match self.execute(operation, payload_bytes).await? {
+            Outcome::Count(count) => Ok(count),
+            Outcome::Resource(_)
+            | Outcome::Resources(_)
+            | Outcome::Properties(_)
+            | Outcome::Locations(_)
+            | Outcome::Key(_)
+            | Outcome::Done => Err(Refusal::Unavailable),
+        }
+    }
+}

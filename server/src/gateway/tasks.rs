@@ -1,0 +1,136 @@
+//! Batch tasks: created by REST, worked on in the background.
+//!
+//! One worker takes the open tasks of all accounts, oldest first, and does them part by part through the writer, so
+//! that nobody else waits for more than one part. How far a task has come is in the store: after a restart the worker
+//! goes on where it was.
+
+use std::{sync::Arc, time::Duration};
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Patch, ResourceKind},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Caller, Gateway, New, Refusal};
+use crate::{
+    domain::{CHUNK_THNGS, Operation, Outcome, check_input, is_open},
+    random,
+    store::ResourceRecord,
+};
+
+/// Tasks that are looked at before the worker looks again.
+const TASKS_AT_A_TIME: usize = 16;
+
+/// How long to wait when the store cannot write.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Gateway {
+    /// Creates a task of a batch; the work begins at once, and the answer does not wait for it.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn create_task(
+        &self,
+        caller: &Caller<'_>,
+        batch: Id,
+        patch: Patch,
+        payload_bytes: usize,
+    ) -> Result<Arc<ResourceRecord>, Refusal> {
+        self.authorise(caller, ResourceKind::Batch, batch)?;
+        check_input(patch.get("inputParameters")).map_err(Refusal::Invalid)?;
+        let mut new = New::of(patch).under("batch", batch);
+        new.set.push(("status", "\"PENDING\"".into()));
+        // What it makes is seen by those who see what the caller makes.
+        new.scopes = Some(caller.default_scopes());
+        let task = self.create(caller, new, payload_bytes).await?;
+        self.tasks.notify_one();
+        Ok(task)
+    }
+
+    /// A task of a batch.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn task(
+        &self,
+        caller: &Caller<'_>,
+        batch: Id,
+        id: Id,
+    ) -> Result<ResourceRecord, Refusal> {
+        self.authorise(caller, ResourceKind::Batch, batch)?;
+        let task = self.read(caller, ResourceKind::Task, id).await?;
+        if task.parent == Some(batch) { Ok(task) } else { Err(Refusal::NotFound) }
+    }
+
+    /// Works on open tasks until told to stop.
+    pub(crate) async fn work(&self, stop: CancellationToken) {
+        loop {
+            let open = tokio::task::block_in_place(|| self.store.open_tasks(TASKS_AT_A_TIME));
+            match open {
+                Ok(open) if open.is_empty() => {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = self.tasks.notified() => {}
+                    }
+                }
+                Ok(open) => {
+                    for task in open {
+                        if !self.work_on(task, &stop).await {
+                            return;
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "open tasks could not be read; trying again");
+                    if !pause(&stop).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Works on one task until it is done. `false` when told to stop.
+    async fn work_on(&self, task: Id, stop: &CancellationToken) -> bool {
+        loop {
+            if stop.is_cancelled() {
+                return false;
+            }
+            let ids = (0..CHUNK_THNGS).map(|_| Id::generate(random::byte)).collect();
+            match self.execute(Operation::WorkOn { task, ids }, 0).await {
+                Ok(Outcome::Resource(record)) if is_open(&record) => {}
+                Ok(_) => {
+                    tracing::info!(task.id = %task, "a batch task has ended");
+                    return true;
+                }
+                // It was deleted, with its batch or before somebody else ended it.
+                Err(Refusal::NotFound) => return self.forget_orphan(task).await,
+                Err(refusal) => {
+                    tracing::warn!(task.id = %task, reason = refusal.reason(), "a batch task waits for the store");
+                    if !pause(stop).await {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A task whose batch is gone is freed with it in time; until then it must not be found again and again.
+    async fn forget_orphan(&self, task: Id) -> bool {
+        let record = tokio::task::block_in_place(|| self.store.resource(task));
+        if let Ok(Some(record)) = record {
+            let (account, kind, id) = (record.account, record.kind, record.id);
+            let _ = self.execute(Operation::Delete { account, kind, id }, 0).await;
+        }
+        true
+    }
+}
+
+/// Waits a moment. `false` when told to stop.
+async fn pause(stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(RETRY) => true,
+    }
+}

@@ -1,0 +1,219 @@
+//! Application users: how they come, prove who they are, get in and out.
+
+use std::sync::Arc;
+
+use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _, password_hash::phc::PasswordHash};
+use serde::Deserialize;
+use thng_pubsub_protocol::{
+    id::Id,
+    limits,
+    payload::{Json, Patch, ResourceKind, Scopes, UserScope},
+};
+
+use super::{Caller, Gateway, New, Refusal};
+use crate::{
+    auth::keys,
+    domain::Operation,
+    random,
+    store::{Actor, ResourceRecord, Source, term, terms},
+};
+
+/// Passwords that are hashed at the same time. Each takes about 20 MiB and 30 ms of a processor; the rest wait, so that
+/// a flood of logins takes neither the memory nor all processors.
+pub(super) const HASHED_AT_A_TIME: usize = 2;
+
+/// A user who was just created, and what lets them in.
+#[derive(Debug)]
+pub(crate) struct NewUser {
+    pub(crate) user: Arc<ResourceRecord>,
+    /// Of a user with a name: what `validate` asks for.
+    pub(crate) activation_code: Option<String>,
+    /// Of an anonymous user: their key.
+    pub(crate) key: Option<String>,
+}
+
+/// Where users are found who are not anonymous.
+pub(crate) fn named_users(caller: &Caller<'_>) -> Source {
+    Source::Term(term(caller.principal.account, ResourceKind::User, terms::NAMED, ""))
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
+    password: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Activation {
+    #[serde(default)]
+    activation_code: Option<String>,
+}
+
+fn private(members: &[(&str, &str)]) -> Json {
+    let members = members.iter().map(|(name, text)| ((*name).to_owned(), (*text).into()));
+    let object = serde_json::Value::Object(members.collect());
+    Json::parse(object.to_string()).expect("what was just written is JSON")
+}
+
+impl Gateway {
+    /// Creates a user of the caller's application.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn create_user(
+        &self,
+        caller: &Caller<'_>,
+        body: &[u8],
+        anonymous: bool,
+    ) -> Result<NewUser, Refusal> {
+        self.permit(caller)?;
+        let (app, project) = self.own_app(caller)?;
+        let body = if body.is_empty() { b"{}" } else { body };
+        let patch = Patch::parse(ResourceKind::User, body)?;
+        let credentials = credentials(body)?;
+        let mut new = New::of(patch).under("app", app);
+        new.set_id("project", project);
+        new.scopes = Some(Scopes { projects: vec![project], users: UserScope::Only(vec![new.id]) });
+        let bytes = body.len();
+        if anonymous {
+            new.patch.pass_over("email");
+            new.private = Some(private(&[("status", "anonymous")]));
+            let key = self.new_key(caller.principal.account, Actor::User(new.id));
+            let text = self.reveal(&key);
+            new.keys.push(key);
+            let user = self.create(caller, new, bytes).await?;
+            return Ok(NewUser { user, activation_code: None, key: text });
+        }
+        let mut faults = Vec::new();
+        let email = credentials.email.filter(|email| email.contains('@') && email.len() > 2);
+        if email.is_none() {
+            faults.push("email is an address such as ada@example.com.".to_owned());
+        }
+        let (least, most) = limits::PASSWORD_CHARS;
+        let password = credentials.password.filter(|text| (least..=most).contains(&text.chars().count()));
+        if password.is_none() {
+            faults.push(format!("password is a string of {least} to {most} characters."));
+        }
+        let (None, Some(password)) = (faults.first(), password) else { return Err(Refusal::Invalid(faults)) };
+        let hash = self.hash(password).await?;
+        let code = keys::generate(random::byte)[..24].to_owned();
+        new.private = Some(private(&[("status", "inactive"), ("password", &hash), ("activation", &code)]));
+        let user = self.create(caller, new, bytes).await?;
+        Ok(NewUser { user, activation_code: Some(code), key: None })
+    }
+
+    fn own_app(&self, caller: &Caller<'_>) -> Result<(Id, Id), Refusal> {
+        caller
+            .principal
+            .app
+            .zip(caller.principal.project)
+            .ok_or_else(|| Refusal::invalid("Users belong to an application: call this with the key of one."))
+    }
+
+    /// A user of the caller's application.
+    fn user_of(&self, caller: &Caller<'_>, id: Id) -> Result<ResourceRecord, Refusal> {
+        let (app, _) = self.own_app(caller)?;
+        let found = tokio::task::block_in_place(|| self.store.resource(id))?;
+        found
+            .filter(|user| user.kind == ResourceKind::User && user.parent == Some(app))
+            .ok_or(Refusal::NotFound)
+    }
+
+    /// Lets a user in who shows the code that their creation gave out; returns their key.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn validate_user(
+        &self,
+        caller: &Caller<'_>,
+        id: Id,
+        body: &[u8],
+    ) -> Result<(ResourceRecord, String), Refusal> {
+        self.permit(caller)?;
+        let user = self.user_of(caller, id)?;
+        let given: Activation =
+            serde_json::from_slice(body).map_err(|_| Refusal::invalid("activationCode is required."))?;
+        let code = user.private_text("activation");
+        if user.user_status() == "anonymous" || code.is_none() || given.activation_code != code {
+            return Err(Refusal::invalid("activationCode is not the one of this user."));
+        }
+        let password = user.private_text("password").unwrap_or_default();
+        let code = code.unwrap_or_default();
+        let private = private(&[("status", "active"), ("password", &password), ("activation", &code)]);
+        let key = self.issue(user.account, Actor::User(id), Some(private)).await?;
+        Ok((user, key))
+    }
+
+    /// Lets a user in who knows their password; returns their key.
+    ///
+    /// # Errors
+    /// [`Refusal::BadLogin`] where email and password do not fit, or the user was not validated.
+    pub(crate) async fn log_in(
+        &self,
+        caller: &Caller<'_>,
+        body: &[u8],
+    ) -> Result<(ResourceRecord, String), Refusal> {
+        self.permit(caller)?;
+        let (app, _) = self.own_app(caller)?;
+        let Credentials { email: Some(email), password: Some(password) } = credentials(body)? else {
+            return Err(Refusal::invalid("email and password are required."));
+        };
+        let name = format!("{app}/{}", email.to_lowercase());
+        let account = caller.principal.account;
+        let user = tokio::task::block_in_place(|| {
+            let id = self.store.named(account, ResourceKind::User, &name)?;
+            Ok::<_, Refusal>(id.map(|id| self.store.resource(id)).transpose()?.flatten())
+        })?;
+        let hash = user.as_ref().and_then(|user| user.private_text("password"));
+        // An address that nobody has takes as long as a wrong password.
+        let fits = self.verify(password, hash.unwrap_or_else(|| NOBODY.to_owned())).await?;
+        let user = user.filter(|user| fits && user.user_status() == "active").ok_or(Refusal::BadLogin)?;
+        let key = self.issue(account, Actor::User(user.id), None).await?;
+        Ok((user, key))
+    }
+
+    /// Takes the caller's own key away.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn log_out(&self, caller: &Caller<'_>) -> Result<(), Refusal> {
+        self.permit(caller)?;
+        let Actor::User(_) = caller.principal.actor else {
+            return Err(Refusal::invalid("Only application users log out."));
+        };
+        let (account, actor) = (caller.principal.account, caller.principal.actor);
+        self.execute(Operation::RevokeKeys { account, actor }, 0).await.map(drop)
+    }
+
+    async fn hash(&self, password: String) -> Result<String, Refusal> {
+        let _turn = self.hashing.acquire().await.map_err(|_| Refusal::Unavailable)?;
+        let salt: [u8; 16] = std::array::from_fn(|_| random::byte());
+        tokio::task::spawn_blocking(move || {
+            let hash = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
+            hash.map(|hash| hash.to_string()).map_err(|_| Refusal::Unavailable)
+        })
+        .await
+        .map_err(|_| Refusal::Unavailable)?
+    }
+
+    async fn verify(&self, password: String, hash: String) -> Result<bool, Refusal> {
+        let _turn = self.hashing.acquire().await.map_err(|_| Refusal::Unavailable)?;
+        tokio::task::spawn_blocking(move || {
+            PasswordHash::new(&hash)
+                .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+        })
+        .await
+        .map_err(|_| Refusal::Unavailable)
+    }
+}
+
+/// The hash of a password that nobody knows, made as the others are.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+fn credentials(body: &[u8]) -> Result<Credentials, Refusal> {
+    serde_json::from_slice(body).map_err(|_| Refusal::invalid("email and password are strings."))
+}

@@ -1,0 +1,100 @@
+//! Who is in which collection.
+
+use rusqlite::{Connection, params};
+use thng_pubsub_protocol::{id::Id, payload::ResourceKind};
+
+use super::{Fault, column, read};
+use crate::store::Members;
+
+fn place(connection: &Connection, id: Id) -> Result<Option<i64>, Fault> {
+    read::one(connection, PLACE, [id.as_str()], |row| Ok(row.get(0)?))
+}
+
+/// Puts resources into a collection; returns those that were not in it.
+pub(super) fn add(
+    connection: &Connection,
+    collection: Id,
+    kind: ResourceKind,
+    members: &[Id],
+) -> Result<Vec<Id>, Fault> {
+    let Some(collection) = place(connection, collection)? else { return Ok(Vec::new()) };
+    let mut added = Vec::new();
+    let mut add = connection.prepare_cached(ADD)?;
+    for member in members {
+        if let Some(place) = place(connection, *member)?
+            && add.execute(params![collection, column::kind_number(kind), place])? == 1
+        {
+            added.push(*member);
+        }
+    }
+    Ok(added)
+}
+
+/// Takes resources out of a collection; returns those that were in it.
+pub(super) fn remove(
+    connection: &Connection,
+    collection: Id,
+    kind: ResourceKind,
+    members: Members<'_>,
+) -> Result<Vec<Id>, Fault> {
+    let Some(collection) = place(connection, collection)? else { return Ok(Vec::new()) };
+    let kind = column::kind_number(kind);
+    let found = match members {
+        Members::These(members) => {
+            let mut found = Vec::new();
+            for member in members {
+                if let Some(place) = place(connection, *member)? {
+                    found.push((place, *member));
+                }
+            }
+            found
+        }
+        Members::UpTo(most) => {
+            let mut statement = connection.prepare_cached(FIRST)?;
+            let mut rows = statement.query(params![collection, kind, most as i64])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                found.push((row.get(0)?, column::id(row, 1)?));
+            }
+            found
+        }
+    };
+    let mut remove = connection.prepare_cached(REMOVE)?;
+    let mut removed = Vec::new();
+    for (place, member) in found {
+        if remove.execute(params![collection, kind, place])? == 1 {
+            removed.push(member);
+        }
+    }
+    Ok(removed)
+}
+
+/// Takes a resource that goes away out of every collection.
+pub(super) fn leave_all(connection: &Connection, place: i64) -> Result<(), Fault> {
+    connection.prepare_cached(LEAVE_ALL)?.execute([place])?;
+    Ok(())
+}
+
+/// Frees memberships of a collection that is gone. Returns how many.
+pub(super) fn free(connection: &Connection, collection: i64, most: usize) -> Result<usize, Fault> {
+    Ok(connection.prepare_cached(FREE)?.execute(params![collection, most as i64])?)
+}
+
+const PLACE: &str = "SELECT created FROM resource WHERE id = ?1";
+
+const ADD: &str = "INSERT OR IGNORE INTO member (collection, kind, resource) VALUES (?1, ?2, ?3)";
+
+const FIRST: &str = "SELECT member.resource, resource.id FROM member
+    JOIN resource ON resource.created = member.resource
+    WHERE member.collection = ?1 AND member.kind = ?2 ORDER BY member.resource LIMIT ?3";
+
+const REMOVE: &str = "DELETE FROM member WHERE collection = ?1 AND kind = ?2 AND resource = ?3";
+
+const LEAVE_ALL: &str = "DELETE FROM member WHERE resource = ?1";
+
+const FREE: &str = "DELETE FROM member WHERE (collection, kind, resource) IN
+    (SELECT collection, kind, resource FROM member WHERE collection = ?1 LIMIT ?2)";
+
+/// Every statement of this file, for the test that looks at how SQLite goes about them.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[PLACE, ADD, FIRST, REMOVE, LEAVE_ALL, FREE];
