@@ -8,6 +8,7 @@
 //! - [`doors`]: the four protocols behind one face, for the tests that are the same for all of them.
 //! - [`canary`]: a polite client that must not notice the hostile ones.
 //! - [`command`]: programs of others (`mosquitto_pub`, `mosquitto_sub`) and what they print.
+//! - [`keys`]: keys of every kind, made by REST.
 //! - [`history`]: all of a property's history, walked window by window.
 //! - [`wait`]: deadlines, the clock and seeded randomness.
 //!
@@ -18,6 +19,7 @@ pub mod canary;
 pub mod command;
 pub mod doors;
 pub mod history;
+pub mod keys;
 pub mod link;
 pub mod mqtt;
 pub mod rest;
@@ -25,6 +27,7 @@ pub mod server;
 pub mod wait;
 pub mod websocket;
 
+pub use keys::{Application, Keyed};
 pub use rest::{Response, Rest};
 pub use server::{KEY, Launch, Server};
 pub use wait::PATIENCE;

@@ -202,6 +202,12 @@ impl Server {
         Rest::new(self.http(), Some(self.key()))
     }
 
+    /// A REST client with another key.
+    #[must_use]
+    pub fn rest_as(&self, key: &str) -> Rest {
+        Rest::new(self.http(), Some(key))
+    }
+
     /// The operator's key that this server was started with; [`KEY`] if it made one itself.
     #[must_use]
     pub fn key(&self) -> &str {

@@ -214,14 +214,19 @@ fn ids(count: usize) -> Vec<String> {
 #[test]
 fn a_thng_is_scoped_to_a_hundred_projects_and_a_hundred_users_at_the_most() {
     const SENTENCE: &str = "scopes holds at most 100 projects and 100 users.";
-    let mut rest = Server::shared().rest();
-    let (most, too_many) = (ids(100), ids(101));
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let too_many = ids(101);
+    let projects: Vec<String> = (0..100).map(|_| rest.project()).collect();
+    let application = rest.application(&projects[0]);
+    let mut as_application = server.rest_as(&application.public_key);
+    let users: Vec<String> = (0..100).map(|_| as_application.anonymous_user().id).collect();
     let scopes =
         |projects: &[String], users: &[String]| json!({"scopes": {"projects": projects, "users": users}});
-    assert_taken(&mut rest, "the most of both", &scopes(&most, &most));
-    assert_taken(&mut rest, "all users", &json!({"scopes": {"projects": most, "users": ["all"]}}));
-    assert_refused(&mut rest, "a project more", &scopes(&too_many, &most), SENTENCE);
-    assert_refused(&mut rest, "a user more", &scopes(&most, &too_many), SENTENCE);
+    assert_taken(&mut rest, "the most of both", &scopes(&projects, &users));
+    assert_taken(&mut rest, "all users", &json!({"scopes": {"projects": projects, "users": ["all"]}}));
+    assert_refused(&mut rest, "a project more", &scopes(&too_many, &users), SENTENCE);
+    assert_refused(&mut rest, "a user more", &scopes(&projects, &too_many), SENTENCE);
 }
 
 #[test]

@@ -420,20 +420,47 @@ fn properties_of_a_thng_that_is_not_there_are_404() {
 }
 
 #[test]
-fn a_filter_on_properties_is_refused_rather_than_passed_over() {
+fn what_would_narrow_a_list_of_properties_is_refused_rather_than_passed_over() {
     let mut rest = Server::shared().rest();
     let all = format!("/thngs/{}/properties", rest.thng());
     let one = format!("{all}/k");
     rest.put(&one, r#"[{"value":1}]"#).assert_status(200);
-    for path in [&all, &one] {
-        for parameter in
-            ["filter=timestamp%3E99999999999999", "filter=", "ids=x", "perPage=5&filter=value%3D1"]
-        {
-            let refused = rest.get(&format!("{path}?{parameter}")).expect(400);
-            let name = if parameter.contains("filter") { "filter" } else { "ids" };
-            let said = refused["errors"][0].as_str().is_some_and(|error| error.contains(name));
-            assert!(said, "{path}?{parameter}: {refused}");
-        }
-        rest.get(path).assert_status(200);
+    for (path, parameter, name) in [
+        (&all, "filter=timestamp%3E99999999999999", "filter"),
+        (&all, "ids=x", "ids"),
+        (&one, "ids=x", "ids"),
+        (&one, "perPage=5&filter=value%3D1", "filter"),
+        (&one, "filter=timestamp%3Dx", "filter"),
+        (&one, "filter=timestamp%3E1%7Ctimestamp%3C0", "filter"),
+    ] {
+        let refused = rest.get(&format!("{path}?{parameter}")).expect(400);
+        let said = refused["errors"][0].as_str().is_some_and(|error| error.contains(name));
+        assert!(said, "{path}?{parameter}: {refused}");
+    }
+    rest.get(&all).assert_status(200);
+}
+
+#[test]
+fn a_history_is_filtered_by_timestamp() {
+    let mut rest = Server::shared().rest();
+    let path = format!("/thngs/{}/properties/k", rest.thng());
+    let values: Vec<String> = (1..=5).map(|n| format!(r#"{{"value":{n},"timestamp":{n}}}"#)).collect();
+    rest.put(&path, format!("[{}]", values.join(","))).assert_status(200);
+    for (filter, expected) in [
+        ("timestamp%3E3", vec![5, 4]),
+        ("timestamp%3E%3D3", vec![5, 4, 3]),
+        ("timestamp%3C3", vec![2, 1]),
+        ("timestamp%3E1%26timestamp%3C%3D3", vec![3, 2]),
+        ("timestamp%3D4", vec![4]),
+        ("", vec![5, 4, 3, 2, 1]),
+    ] {
+        let history = rest.get(&format!("{path}?filter={filter}")).expect(200);
+        let shown: Vec<i64> = history
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|value| value["value"].as_i64().expect("a number"))
+            .collect();
+        assert_eq!(shown, expected, "{filter}");
     }
 }
