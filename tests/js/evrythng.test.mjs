@@ -1,35 +1,10 @@
 // npm `evrythng`, the SDK of the platform, in its last version for API v1 and its last one at all.
 
 import assert from 'node:assert/strict'
-import { createRequire } from 'node:module'
 import { describe, test } from 'node:test'
 
-import { httpUrl, key, newest, rest, within, wrongKey } from './server.mjs'
-
-const require = createRequire(import.meta.url)
-
-const VERSIONS = {
-  'evrythng 5.10.1': { evrythng: require('evrythng-5'), settings: { apiUrl: httpUrl, geolocation: false } },
-  'evrythng 6.0.5, API v1': {
-    evrythng: require('evrythng-6'),
-    settings: { apiUrl: httpUrl, apiVersion: 1, geolocation: false }
-  },
-  'evrythng 6.0.5, API v2': {
-    evrythng: require('evrythng-6'),
-    settings: { apiUrl: `${httpUrl}/v2`, apiVersion: 2, geolocation: false }
-  }
-}
-
-/** The document of the refusal that a call meets. */
-async function refusal (call) {
-  try {
-    await call
-  } catch (error) {
-    // Version 5 throws the document, version 6 an error whose message is the document.
-    return error instanceof Error ? JSON.parse(error.message) : error
-  }
-  return assert.fail('the call was to be refused')
-}
+import { VERSIONS, refusal } from './evrythng.mjs'
+import { key, newest, rest, within, wrongKey } from './server.mjs'
 
 for (const [version, { evrythng, settings }] of Object.entries(VERSIONS)) {
   describe(version, () => {

@@ -68,11 +68,11 @@ export class Events {
   }
 }
 
-/** A REST call with the operator's key. */
-export async function rest (method, path, body) {
+/** A REST call, with the operator's key where no other is given. */
+export async function rest (method, path, body, authorization = key) {
   const response = await fetch(httpUrl + path, {
     method,
-    headers: { authorization: key, 'content-type': 'application/json' },
+    headers: { authorization, 'content-type': 'application/json' },
     body: body === undefined ? undefined : JSON.stringify(body)
   })
   const text = await response.text()
