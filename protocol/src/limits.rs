@@ -85,3 +85,7 @@ pub const PASSWORD_CHARS: (usize, usize) = (8, 64);
 
 /// Actions that one call may create. Each is checked before the first is stored.
 pub const ACTIONS_MAX: usize = 500;
+
+/// Bytes of a resource's own document, without its properties: it goes out as one message on its topic, and a message
+/// of MQTT or WebSocket holds as much by default.
+pub const DOCUMENT_BYTES_MAX: usize = 128 * 1024;

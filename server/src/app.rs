@@ -146,6 +146,7 @@ impl Running {
             GatewaySettings {
                 write_queue_bytes_max: config.write_queue_bytes_max,
                 bulk_max: config.bulk_max,
+                walks_max: config.store_readers.saturating_sub(1).max(1),
             },
         )
         .context("the writer could not be started")?;

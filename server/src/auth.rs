@@ -37,6 +37,15 @@ pub(crate) struct Principal {
     pub(crate) rights: Vec<Right>,
 }
 
+impl Principal {
+    /// Whether it may do everything in its account. Only such a one gives rights to others, and sees their keys: whoever
+    /// could give more than they have could do everything.
+    pub(crate) fn is_admin(&self) -> bool {
+        let everything = Grants::everything();
+        self.rights.iter().any(|right| right.view == View::Account && right.grants == everything)
+    }
+}
+
 /// Verbs on paths, and the resources that they reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Right {

@@ -30,9 +30,9 @@ mod task;
 pub(crate) mod writer;
 
 pub(crate) use action::{ActionInput, BUILT_IN_TYPES, Subject, commission_state};
-pub(crate) use document::{Extras, document, notification};
+pub(crate) use document::{ContextShown, Extras, document, notification};
 pub(crate) use resource::Creation;
-pub(crate) use task::{CHUNK_THNGS, check_input, is_open};
+pub(crate) use task::{CHUNK_THNGS, check_input, input_of, is_open};
 
 /// A write that somebody may do.
 #[derive(Debug)]

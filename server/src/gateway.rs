@@ -73,7 +73,7 @@ pub(crate) use watch::Watch;
 /// What edges see of the rooms behind: who calls, what they get, what they ask for.
 pub(crate) use crate::{
     auth::Principal,
-    domain::{Extras, Outcome, document},
+    domain::{ContextShown, Extras, Outcome, document},
     engine::{Delivery, DeliveryQos, Outbox, OutboxLimits, OutboxState},
     store::{
         Actor, Cursor, KeyHash, Page, PageRequest, PropertyOwner, ResourceRecord, SortOrder, Source,
@@ -88,6 +88,8 @@ pub(crate) struct GatewaySettings {
     pub(crate) write_queue_bytes_max: usize,
     /// Resources that one call changes or deletes by `ids` or `filter`.
     pub(crate) bulk_max: usize,
+    /// Lists that are walked through at the same time, 1 or more.
+    pub(crate) walks_max: usize,
 }
 
 /// The door. Shared by all connections.
@@ -99,6 +101,8 @@ pub(crate) struct Gateway {
     settings: GatewaySettings,
     /// Wakes the background work of tasks.
     tasks: Arc<tokio::sync::Notify>,
+    /// How many lists are walked through at a time: fewer than the store has readers.
+    walks: tokio::sync::Semaphore,
     /// How many passwords are hashed at a time: each takes a processor and megabytes for a while.
     hashing: tokio::sync::Semaphore,
     heads: Arc<Heads>,
@@ -128,8 +132,9 @@ impl Gateway {
             Writer::start(write_store, clock, metrics, settings.write_queue_bytes_max, sink)?;
         let tasks = Arc::default();
         let hashing = tokio::sync::Semaphore::new(user::HASHED_AT_A_TIME);
+        let walks = tokio::sync::Semaphore::new(settings.walks_max);
         let gateway =
-            Self { store, keys, secret, settings, tasks, hashing, heads, writer, engine, committed };
+            Self { store, keys, secret, settings, tasks, walks, hashing, heads, writer, engine, committed };
         Ok((gateway, thread))
     }
 
@@ -172,7 +177,7 @@ impl Gateway {
     /// # Errors
     /// [`Refusal::Forbidden`].
     pub(crate) fn permit(&self, caller: &Caller<'_>) -> Result<(), Refusal> {
-        Ok(policy::on_path(caller.principal, caller.access, caller.path)?)
+        Ok(policy::on_path(caller.principal, caller.access, &caller.path)?)
     }
 
     /// What every use of a resource needs to know of it; `None` where it does not exist.
@@ -192,7 +197,7 @@ impl Gateway {
     ) -> Result<Arc<ResourceHead>, Refusal> {
         self.permit(caller)?;
         let head = self.head(id)?.filter(|head| head.kind == kind).ok_or(Refusal::NotFound)?;
-        policy::on_resource(caller.principal, caller.access, caller.path, &head)?;
+        policy::on_resource(caller.principal, caller.access, &caller.path, &head)?;
         if caller.sees(&head) { Ok(head) } else { Err(Refusal::NotFound) }
     }
 

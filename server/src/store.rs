@@ -175,6 +175,11 @@ impl ResourceRecord {
         Fields::read(self.kind, &self.body).unwrap_or_else(|_| Fields::new(self.kind))
     }
 
+    /// Its place in lists.
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor { at_ms: 0, seq: self.place }
+    }
+
     pub(crate) fn head(&self) -> ResourceHead {
         let (thng, product) = match self.kind {
             ResourceKind::Thng => (None, self.fields().id("product")),
@@ -460,6 +465,8 @@ pub(crate) trait ReadStore: Send + Sync + std::fmt::Debug {
     fn head(&self, id: Id) -> Result<Option<ResourceHead>, StoreError>;
     /// A resource, whichever account it belongs to: that is for the caller to check.
     fn resource(&self, id: Id) -> Result<Option<ResourceRecord>, StoreError>;
+    /// The document that a resource was created with.
+    fn first_document(&self, place: Sequence) -> Result<Option<String>, StoreError>;
     /// The resource with this unique name.
     fn named(&self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError>;
     /// A part of a list, by creation.
@@ -523,6 +530,8 @@ pub(crate) trait WriteStore: Send {
     fn head(&mut self, id: Id) -> Result<Option<Arc<ResourceHead>>, StoreError>;
     /// A resource, as the group sees it.
     fn resource(&mut self, id: Id) -> Result<Option<ResourceRecord>, StoreError>;
+    /// The document that a resource was created with.
+    fn first_document(&mut self, place: Sequence) -> Result<Option<String>, StoreError>;
     /// The resource with this unique name, as the group sees it.
     fn named(&mut self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError>;
     /// Adds a resource, or replaces what it was `before`, and logs that. The account is added where it is new.
@@ -558,6 +567,8 @@ pub(crate) trait WriteStore: Send {
         kind: ResourceKind,
         members: Members<'_>,
     ) -> Result<Vec<Id>, StoreError>;
+    /// Whether resources of this kind are in a collection.
+    fn has_members(&mut self, collection: Id, kind: ResourceKind) -> Result<bool, StoreError>;
     /// Logs what happened to the members of a collection; `document` is the JSON that subscribers get.
     fn log_membership(
         &mut self,

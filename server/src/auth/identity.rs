@@ -115,10 +115,8 @@ fn operator_rights(store: &dyn ReadStore, account: Id, operator: Id) -> Result<V
     let policies = fields.texts("policies");
     if !policies.is_empty() {
         let mut rights = policy_rights(store, account, &policies, &fields.texts("conditions"))?;
-        rights.push(Right {
-            grants: Grants::of([("/operators/:self", "ru"), ("/me", "r")]),
-            view: View::Account,
-        });
+        let own = Grants::of([("/operators/:self", "ru"), ("/me", "r")]);
+        rights.push(Right { grants: own, view: View::Itself(operator) });
         return Ok(rights);
     }
     let role = fields.text("role").unwrap_or_default();
@@ -131,7 +129,9 @@ fn operator_rights(store: &dyn ReadStore, account: Id, operator: Id) -> Result<V
         }
         Err(_) => None,
     };
-    Ok(custom.map(|role| RolePermissions::read(role.private.as_ref()).operator_rights()).unwrap_or_default())
+    Ok(custom
+        .map(|role| RolePermissions::read(role.private.as_ref()).operator_rights(operator))
+        .unwrap_or_default())
 }
 
 /// What access policies grant together, within the conditions.

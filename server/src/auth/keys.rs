@@ -134,9 +134,12 @@ impl Keys {
             return Ok(None);
         };
         let Some(principal) = identity::of(&*self.store, &record)?.map(Arc::new) else { return Ok(None) };
-        self.cached.insert(*hash, Arc::clone(&principal));
-        if self.changes.load(Ordering::SeqCst) != before {
-            self.cached.remove(hash);
+        // What was read may be stale by now; then it is good for this call, which began before, and for no other.
+        if self.changes.load(Ordering::SeqCst) == before {
+            self.cached.insert(*hash, Arc::clone(&principal));
+            if self.changes.load(Ordering::SeqCst) != before {
+                self.cached.remove(hash);
+            }
         }
         Ok(Some(principal))
     }

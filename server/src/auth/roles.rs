@@ -182,7 +182,10 @@ impl RolePermissions {
     }
 
     /// What a role of operators grants.
-    pub(crate) fn operator_rights(&self) -> Vec<Right> {
+    pub(crate) fn operator_rights(&self, operator: Id) -> Vec<Right> {
+        /// What reading does not reach: keys.
+        const SECRETS: [(&str, &str); 2] =
+            [("/projects/:id/applications/:id/secretKey", ""), ("/auth/evrythng/thngs", "")];
         const RESOURCES: [&str; 9] = [
             "/thngs",
             "/products",
@@ -207,9 +210,10 @@ impl RolePermissions {
             ("/me", "r"),
             ("/operators/:self", "ru"),
         ];
-        let mut rights = vec![Right { grants: Grants::of(own), view: View::Account }];
+        let mut rights = vec![Right { grants: Grants::of(own), view: View::Itself(operator) }];
         if is_on("global_read") {
-            rights.push(Right { grants: Grants::of([("/", "r")]), view: View::Account });
+            let grants = Grants::of([("/", "r")].into_iter().chain(SECRETS));
+            rights.push(Right { grants, view: View::Account });
         }
         if is_on("gl_resource_update") {
             rights.push(Right {
@@ -224,8 +228,8 @@ impl RolePermissions {
             });
         }
         if let Some(view) = projects("project_read") {
-            let paths = RESOURCES.iter().chain(&["/projects", "/applications"]);
-            rights.push(Right { grants: Grants::of(paths.map(everywhere("r"))), view });
+            let paths = RESOURCES.iter().chain(&["/projects", "/applications"]).map(everywhere("r"));
+            rights.push(Right { grants: Grants::of(paths.chain(SECRETS)), view });
         }
         if let Some(view) = projects("project_update") {
             // Its applications, and the project itself, but no new one.
@@ -264,8 +268,21 @@ pub(crate) fn check_permissions(permissions: &[String]) -> Result<(), Vec<String
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
+/// What a permission on something does not reach below it: keys, and what others may do. It has permissions of its
+/// own, such as `accounts.accesses:list`.
+const APART: [&str; 5] = [
+    "/projects/:id/applications/:id/secretKey",
+    "/accounts/:id/accesses",
+    "/accounts/:id/operatorAccess",
+    "/roles/:id/permissions",
+    "/auth/:id/thngs",
+];
+
 /// Adds what an access policy's permissions grant. `thngs.properties` is what lies below each thng.
 pub(crate) fn grant_permissions(grants: &mut Grants, permissions: &[String]) {
+    for path in APART {
+        grants.add(path, Verbs::default());
+    }
     for (resource, operations) in permissions.iter().filter_map(|permission| permission.split_once(':')) {
         let path = format!("/{}", resource.replace('.', "/:id/"));
         let (mut on_list, mut on_one) = (Verbs::default(), Verbs::default());
@@ -374,7 +391,7 @@ mod tests {
         let project = "p".repeat(24);
         let mut role = RolePermissions::new(false);
         role.set_switch("project_read", true, Some(vec![project.clone()]));
-        let rights = role.operator_rights();
+        let rights = role.operator_rights(Id::parse(&"o".repeat(24)).expect("an id"));
         let reads: Vec<_> =
             rights.iter().filter(|right| right.grants.on("/thngs/x", "").has(Access::Read)).collect();
         assert_eq!(reads.len(), 1);
@@ -387,7 +404,13 @@ mod tests {
         let mut grants = Grants::default();
         grant_permissions(
             &mut grants,
-            &["thngs:read,update".into(), "places:*".into(), "batches.tasks:list".into()],
+            &[
+                "thngs:read,update".into(),
+                "places:*".into(),
+                "batches.tasks:list".into(),
+                "projects:read".into(),
+                "accounts:*".into(),
+            ],
         );
         for (path, access, expected) in [
             ("/thngs", Access::Read, false),
@@ -400,6 +423,10 @@ mod tests {
             ("/places/x", Access::Delete, true),
             ("/batches", Access::Read, false),
             ("/batches/x/tasks", Access::Read, true),
+            ("/projects/x", Access::Read, true),
+            ("/projects/x/applications/y", Access::Read, true),
+            ("/projects/x/applications/y/secretKey", Access::Read, false),
+            ("/accounts/x/accesses/y", Access::Read, false),
         ] {
             assert_eq!(grants.on(path, "").has(access), expected, "{access:?} {path}");
         }

@@ -26,12 +26,15 @@ pub(crate) enum View {
     Device { thng: Id, product: Option<Id>, projects: Vec<Id> },
     /// Everything, but of each kind that is named only those.
     Only(Vec<(ResourceKind, Id)>),
+    /// One resource: oneself.
+    Itself(Id),
 }
 
 /// What is asked of a resource to know who sees it.
 pub(crate) trait Head {
     fn kind(&self) -> ResourceKind;
     fn id(&self) -> Id;
+    /// Whether it is scoped to a project, or is that project.
     fn is_in(&self, project: Id) -> bool;
     fn is_in_no_project(&self) -> bool;
     fn is_for(&self, user: Id) -> bool;
@@ -42,13 +45,14 @@ pub(crate) trait Head {
 impl View {
     /// Whether the resource is there for those who have this view.
     pub(crate) fn sees(&self, head: &impl Head) -> bool {
-        // The roles of an account are no secret among those who may ask for roles at all.
+        // The roles of an account are no secret among its operators; its users see those that are for users.
         let is_role = || head.kind() == ResourceKind::Role;
         match self {
             Self::Account => true,
+            Self::Itself(own) => head.id() == *own,
             Self::Projects(projects) => is_role() || projects.iter().any(|project| head.is_in(*project)),
             Self::User { project, user } => {
-                is_role()
+                (is_role() && head.is_for(*user))
                     || (head.kind() == ResourceKind::User && head.id() == *user)
                     || (head.is_in(*project)
                         && (matches!(head.kind(), ResourceKind::Application) || head.is_for(*user)))
@@ -67,8 +71,8 @@ impl View {
                 _ => false,
             },
             Self::Only(conditions) => {
-                let of_project =
-                    |kind| kind == ResourceKind::Project && head.kind() != kind && head.kind().is_scoped();
+                let is_of_a_project = head.kind().is_scoped() || head.kind() == ResourceKind::Application;
+                let of_project = |kind| kind == ResourceKind::Project && is_of_a_project;
                 let holds = |kind: ResourceKind| {
                     let mut ids = conditions.iter().filter(|(named, _)| *named == kind).map(|(_, id)| *id);
                     match kind == head.kind() {
@@ -96,7 +100,7 @@ impl Head for ResourceHead {
     }
 
     fn is_in(&self, project: Id) -> bool {
-        self.scopes.projects.contains(&project)
+        self.scopes.projects.contains(&project) || (self.kind == ResourceKind::Project && self.id == project)
     }
 
     fn is_in_no_project(&self) -> bool {
@@ -182,6 +186,7 @@ impl Head for EncodedHead<'_> {
 
     fn is_in(&self, project: Id) -> bool {
         self.projects.chunks_exact(ID_CHARS).any(|id| id == project.as_str().as_bytes())
+            || (self.kind == ResourceKind::Project && self.id == project)
     }
 
     fn is_in_no_project(&self) -> bool {

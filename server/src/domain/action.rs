@@ -48,6 +48,9 @@ pub(crate) struct ActionInput {
     pub(crate) app: Option<Id>,
     /// Who sees it besides those who see what it is about.
     pub(crate) scopes: Scopes,
+    /// Of the projects of what it is about, those that may see it; `None` for all. Who shares a product does not see
+    /// what the users of others do with it.
+    pub(crate) gained: Option<Vec<Id>>,
     /// A JSON object: where and how it came about.
     pub(crate) context: Json,
 }
@@ -66,9 +69,15 @@ pub(super) fn create(
     account: Id,
     inputs: &[ActionInput],
 ) -> Result<Applied, OperationError> {
-    let mut ready = Vec::with_capacity(inputs.len());
+    let mut ready: Vec<Ready> = Vec::with_capacity(inputs.len());
     for input in inputs {
-        ready.push(prepare(store, now_ms, account, input)?);
+        let one = prepare(store, now_ms, account, input)?;
+        // Each was looked at as things stood before the call.
+        let changed = |ready: &Ready| ready.thng.as_ref().map(|(before, _)| before.id);
+        if changed(&one).is_some() && ready.iter().any(|other| changed(other) == changed(&one)) {
+            return Err(invalid("One call commissions or decommissions a thng once."));
+        }
+        ready.push(one);
     }
     let (mut events, mut records) = (Vec::with_capacity(ready.len()), Vec::with_capacity(ready.len()));
     for (Ready { mut record, collections, thng }, input) in ready.into_iter().zip(inputs) {
@@ -179,7 +188,7 @@ fn read_subject(
     if let Some(id) = fields.id("thng") {
         let head = resource::existing(store, account, id, ResourceKind::Thng, "thng")
             .map_err(|error| missing(in_path == Subject::Thng(id), error))?;
-        join(scopes, &head.scopes);
+        join(scopes, &head.scopes, input.gained.as_deref());
         if let (None, Some(product)) = (fields.get("product"), &head.product) {
             fields.set_text("product", product.as_str());
         }
@@ -188,13 +197,13 @@ fn read_subject(
     } else if let Some(id) = fields.id("product") {
         let head = resource::existing(store, account, id, ResourceKind::Product, "product")
             .map_err(|error| missing(in_path == Subject::Product(id), error))?;
-        join(scopes, &head.scopes);
+        join(scopes, &head.scopes, input.gained.as_deref());
     }
     if let Some(id) = fields.id("collection") {
         let head = resource::existing(store, account, id, ResourceKind::Collection, "collection")
             .map_err(|error| missing(in_path == Subject::Collection(id), error))?;
         if facts.thng.is_none() && fields.get("thng").is_none() {
-            join(scopes, &head.scopes);
+            join(scopes, &head.scopes, input.gained.as_deref());
         }
         if !facts.collections.contains(&id) {
             facts.collections.push(id);
@@ -203,10 +212,10 @@ fn read_subject(
     Ok(facts)
 }
 
-/// Who sees the one sees both.
-fn join(scopes: &mut Scopes, other: &Scopes) {
+/// Who sees the one sees both, within the projects that may gain by it.
+fn join(scopes: &mut Scopes, other: &Scopes, gained: Option<&[Id]>) {
     for project in &other.projects {
-        if !scopes.projects.contains(project) {
+        if !scopes.projects.contains(project) && gained.is_none_or(|gained| gained.contains(project)) {
             scopes.projects.push(*project);
         }
     }

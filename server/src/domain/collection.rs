@@ -44,8 +44,9 @@ pub(super) fn change_thngs(
     let mut events = Vec::new();
     if !changed.is_empty() {
         // A collection of more than that is emptied in steps, and only the last one says so.
+        let is_emptied = !store.has_members(collection, ResourceKind::Thng)?;
         let told = match change {
-            MembershipChange::ThngsCleared if changed.len() == THNGS_MAX => MembershipChange::ThngsRemoved,
+            MembershipChange::ThngsCleared if !is_emptied => MembershipChange::ThngsRemoved,
             change => change,
         };
         let document = membership_document(told, now_ms, &changed);

@@ -7,6 +7,14 @@ use thng_pubsub_protocol::{
 
 use crate::store::ResourceRecord;
 
+/// How much of an action's context is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ContextShown {
+    Whole,
+    /// Without the address that the action came from: that is for those who manage, not for those who share.
+    WithoutAddress,
+}
+
 /// What a document shows besides the resource's own fields.
 #[derive(Debug, Default)]
 pub(crate) struct Extras {
@@ -19,7 +27,7 @@ pub(crate) struct Extras {
     /// Its scopes, where they are asked for.
     pub(crate) scopes: bool,
     /// The context of an action, where it is asked for.
-    pub(crate) context: bool,
+    pub(crate) context: Option<ContextShown>,
     /// Further fields, such as an application's public key.
     pub(crate) more: Vec<(&'static str, String)>,
 }
@@ -29,7 +37,7 @@ pub(crate) fn document(record: &ResourceRecord, extras: &Extras) -> String {
     let updated_at = record.updated_at_ms.to_string();
     let collections = ids_document(&extras.collections);
     let scopes = extras.scopes.then(|| record.scopes.to_json());
-    let context = extras.context.then(|| context(record));
+    let context = extras.context.map(|shown| context(record, shown));
     let mut members: Vec<(&str, &str)> = Vec::with_capacity(8);
     // What has happened is never updated.
     if record.kind != ResourceKind::Action {
@@ -60,9 +68,14 @@ pub(crate) fn notification(record: &ResourceRecord, collections: &[Id]) -> Strin
 }
 
 /// Where and how an action came about.
-fn context(record: &ResourceRecord) -> String {
+fn context(record: &ResourceRecord, shown: ContextShown) -> String {
     let private: Option<serde_json::Map<String, serde_json::Value>> =
         record.private.as_ref().and_then(|private| serde_json::from_str(private.as_str()).ok());
-    let context = private.and_then(|mut private| private.remove("context"));
+    let mut context = private.and_then(|mut private| private.remove("context"));
+    if let (Some(context), ContextShown::WithoutAddress) = (&mut context, shown)
+        && let Some(members) = context.as_object_mut()
+    {
+        members.remove("ipAddress");
+    }
     context.map_or_else(|| "{}".into(), |context| context.to_string())
 }

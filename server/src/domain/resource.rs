@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use thng_pubsub_protocol::{
     id::Id,
+    limits,
     payload::{
         Fields, Json, LocationUpdate, MembershipChange, Patch, Point, PropertyUpdate, ResourceKind, Scopes,
-        UserScope, membership_document, point,
+        ScopesPatch, UserScope, membership_document, point,
     },
 };
 
@@ -59,7 +60,7 @@ pub(super) fn create(
         account,
         kind,
         parent: creation.parent,
-        body: fields.document(Some(&id), now_ms).into(),
+        body: body(&fields, &id, now_ms)?,
         private: creation.private.clone(),
         scopes,
         created_at_ms: now_ms,
@@ -173,13 +174,30 @@ pub(super) fn change(
     now_ms: TimestampMs,
     before: ResourceRecord,
     private: Option<&Json>,
-    scopes: Option<thng_pubsub_protocol::payload::ScopesPatch>,
+    scopes: Option<ScopesPatch>,
     edit: impl FnOnce(&mut Fields) -> Result<(), OperationError>,
 ) -> Result<(Arc<ResourceRecord>, Vec<Event>), OperationError> {
+    Ok(check(store, now_ms, before, private, scopes, edit)?.write(store)?)
+}
+
+/// A change that was checked and can be written.
+struct Checked {
+    before: ResourceRecord,
+    after: ResourceRecord,
+}
+
+fn check(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    before: ResourceRecord,
+    private: Option<&Json>,
+    scopes: Option<ScopesPatch>,
+    edit: impl FnOnce(&mut Fields) -> Result<(), OperationError>,
+) -> Result<Checked, OperationError> {
     let mut fields = before.fields();
     edit(&mut fields)?;
     let mut after = before.clone();
-    after.body = fields.document(Some(&before.id), before.created_at_ms).into();
+    after.body = body(&fields, &before.id, before.created_at_ms)?;
     // Clients compare the two to see that something changed, also within one millisecond.
     after.updated_at_ms = now_ms.max(before.created_at_ms + 1);
     if let Some(scopes) = scopes {
@@ -189,23 +207,40 @@ pub(super) fn change(
         after.private = Some(private.clone());
     }
     check_references(store, Some(&before), &after, &fields)?;
-    let seq = store.put_resource(Some(&before), &after)?;
-    let collections = match after.kind.has_collections() {
-        true => store.collections_of(after.id)?,
-        false => Vec::new(),
-    };
-    let record = Arc::new(after);
-    let head = Arc::new(record.head());
-    let mut events = Vec::new();
-    events.extend(rights_of(store, &before, &record)?);
-    events.push(Event::ResourceChanged {
-        seq,
-        head,
-        change: Change::Updated,
-        record: Arc::clone(&record),
-        collections: collections.into(),
-    });
-    Ok((record, events))
+    Ok(Checked { before, after })
+}
+
+/// The stored part of a document, if it is not too large. A task's input may be as large as a request.
+fn body(fields: &Fields, id: &Id, created_at_ms: TimestampMs) -> Result<Arc<str>, OperationError> {
+    let document = fields.document(Some(id), created_at_ms);
+    let most = limits::DOCUMENT_BYTES_MAX;
+    if document.len() > most && fields.kind() != ResourceKind::Task {
+        return Err(invalid(format!("The document would be {} bytes; it can have {most}.", document.len())));
+    }
+    Ok(document.into())
+}
+
+impl Checked {
+    fn write(self, store: &mut dyn WriteStore) -> Result<(Arc<ResourceRecord>, Vec<Event>), StoreError> {
+        let Self { before, after } = self;
+        let seq = store.put_resource(Some(&before), &after)?;
+        let collections = match after.kind.has_collections() {
+            true => store.collections_of(after.id)?,
+            false => Vec::new(),
+        };
+        let record = Arc::new(after);
+        let head = Arc::new(record.head());
+        let mut events = Vec::new();
+        events.extend(rights_of(store, &before, &record)?);
+        events.push(Event::ResourceChanged {
+            seq,
+            head,
+            change: Change::Updated,
+            record: Arc::clone(&record),
+            collections: collections.into(),
+        });
+        Ok((record, events))
+    }
 }
 
 /// What a change means for those whose keys stand on the resource.
@@ -248,17 +283,20 @@ pub(super) fn update_many(
     ids: &[Id],
     patch: &Patch,
 ) -> Result<Applied, OperationError> {
-    let (mut count, mut events) = (0, Vec::new());
+    let mut checked = Vec::with_capacity(ids.len());
     for id in ids {
-        // What is wrong with the patch is wrong with the first already, before anything is written.
-        match update(store, now_ms, account, kind, *id, patch, None) {
-            Ok(applied) => {
-                count += 1;
-                events.extend(applied.events);
-            }
+        match own(store, account, kind, *id) {
+            Ok(before) => checked.push(check(store, now_ms, before, None, patch.scopes.clone(), |fields| {
+                fields.apply(patch, false)?;
+                complete(fields, patch)
+            })?),
             Err(OperationError::NotFound) => {}
             Err(error) => return Err(error),
         }
+    }
+    let (count, mut events) = (checked.len(), Vec::new());
+    for one in checked {
+        events.extend(one.write(store)?.1);
     }
     Ok(Applied { outcome: Outcome::Count(count), events })
 }

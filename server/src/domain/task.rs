@@ -2,6 +2,9 @@
 //!
 //! One part is one operation: it creates a bounded number of thngs and writes down how far the task has come, both in
 //! the same transaction. So a task that was interrupted goes on where it was, and creates nothing twice.
+//!
+//! What a task is to make stands in the document that it was created with, and in none of the later ones: it may be as
+//! large as a request, and every part writes the document anew.
 
 use std::sync::Arc;
 
@@ -17,12 +20,20 @@ use crate::store::{ResourceRecord, TimestampMs, WriteStore};
 /// Thngs that one part creates: few enough that whoever else writes hardly waits.
 pub(crate) const CHUNK_THNGS: usize = 100;
 
+/// Bytes of documents that one part creates, beyond the first.
+const CHUNK_BYTES: usize = 1 << 20;
+
 /// Thngs that one task may create.
 const THNGS_MAX: u64 = 1_000_000;
+
+/// Bytes of documents that one task may create.
+const BYTES_MAX: usize = 1 << 30;
 
 /// What a task is to make.
 struct Input {
     template: Patch,
+    /// About what one thng takes on the disk.
+    thng_bytes: usize,
     total: usize,
     /// Of each thng, what the list says: identifiers.
     list: Option<Vec<Value>>,
@@ -36,7 +47,9 @@ impl Input {
             return Err("inputParameters.generateThngs is false: there would be nothing to make.".into());
         }
         let template = parameters.get("thngTemplate").cloned().unwrap_or_else(|| Value::Object(Map::new()));
-        let template = Patch::read(ResourceKind::Thng, &template.to_string())
+        let template = template.to_string();
+        let thng_bytes = template.len() + 256;
+        let template = Patch::read(ResourceKind::Thng, &template)
             .map_err(|error| format!("inputParameters.thngTemplate: {}", error.0.join(" ")))?;
         if template.get("name").is_none() {
             return Err("inputParameters.thngTemplate: name is required.".into());
@@ -48,7 +61,7 @@ impl Input {
                 let quantity = quantity.filter(|count| (1..=THNGS_MAX).contains(count)).ok_or_else(|| {
                     format!("inputParameters.quantity is a whole number from 1 to {THNGS_MAX}.")
                 })?;
-                Ok(Self { template, total: quantity as usize, list: None })
+                Self { template, thng_bytes, total: quantity as usize, list: None }.within_bounds()
             }
             Some("LIST_BASED" | "IDENTIFIERS_LIST_BASED") => {
                 let list = list.filter(|list| !list.is_empty() && list.iter().all(|item| identifiers(item).is_some()));
@@ -56,13 +69,27 @@ impl Input {
                     "inputParameters.inputData is an array of objects of identifiers, such as [{\"gs1:21\": \"7\"}]."
                         .to_owned()
                 })?;
-                Ok(Self { template, total: list.len(), list: Some(list) })
+                Self { template, thng_bytes, total: list.len(), list: Some(list) }.within_bounds()
             }
             _ => Err(
                 "inputParameters.type is FIXED_AMOUNT, LIST_BASED or IDENTIFIERS_LIST_BASED; files are not read here."
                     .into(),
             ),
         }
+    }
+
+    fn within_bounds(self) -> Result<Self, String> {
+        match self.total.checked_mul(self.thng_bytes) {
+            Some(bytes) if bytes <= BYTES_MAX => Ok(self),
+            _ => Err(format!(
+                "inputParameters: these thngs would be more than {BYTES_MAX} bytes. Make several tasks."
+            )),
+        }
+    }
+
+    /// Thngs that the next part makes.
+    fn chunk(&self) -> usize {
+        (CHUNK_BYTES / self.thng_bytes).clamp(1, CHUNK_THNGS)
     }
 
     /// What the thng with this number is to be.
@@ -93,10 +120,18 @@ fn identifiers(item: &Value) -> Option<Map<String, Value>> {
     object.values().all(Value::is_string).then(|| object.clone())
 }
 
-/// Refuses a task that could never be done.
-pub(crate) fn check_input(parameters: Option<&str>) -> Result<(), Vec<String>> {
+/// Refuses a task that could never be done. Returns what each thng will be, for who may make it.
+pub(crate) fn check_input(parameters: Option<&str>) -> Result<Patch, Vec<String>> {
     let parameters = parameters.ok_or_else(|| vec!["inputParameters is required.".to_owned()])?;
-    Input::read(parameters).map(drop).map_err(|fault| vec![fault])
+    let input = Input::read(parameters).map_err(|fault| vec![fault])?;
+    if input.list.is_some() {
+        for number in 0..input.total {
+            input
+                .thng(number)
+                .map_err(|error| vec![format!("inputParameters.inputData[{number}]: {error}")])?;
+        }
+    }
+    Ok(input.template)
 }
 
 /// Whether a task has work left.
@@ -128,61 +163,82 @@ pub(super) fn work_on(
     let batch = before.parent.ok_or(OperationError::NotFound)?;
     let batch = resource::own(store, account, ResourceKind::Batch, batch)?;
     let fields = before.fields();
-    let input = match Input::read(fields.get("inputParameters").unwrap_or_default()) {
+    let input = match fields.get("inputParameters") {
+        Some(input) => Some(input.to_owned()),
+        None => input_of(store.first_document(before.place)?),
+    };
+    let input = match Input::read(&input.unwrap_or_default()) {
         Ok(input) => input,
         Err(fault) => return finish(store, now_ms, before, batch, Ending::Failed(fault)),
     };
     let done = made(&fields);
     let mut events = Vec::new();
-    let mut by_product: Option<(String, usize)> = None;
-    let part = ids.iter().zip(done..input.total);
-    for (id, number) in part.clone() {
-        let creation = resource::Creation {
-            account,
-            id: *id,
-            parent: None,
-            patch: input.thng(number)?,
-            set: vec![("batch", format!("\"{}\"", batch.id)), ("createdByTask", format!("\"{task}\""))],
-            scopes: before.scopes.clone(),
-            private: None,
-            keys: Vec::new(),
-        };
-        // All thngs of a task are alike: what is wrong with one is wrong with the first, before anything is written.
-        match resource::create(store, now_ms, &creation) {
-            Ok(applied) => events.extend(applied.events),
+    let (mut count, mut failure) = (0, None);
+    let mut product = None;
+    for (id, number) in ids.iter().zip(done..input.total).take(input.chunk()) {
+        let applied = input.thng(number).and_then(|patch| {
+            product = patch.text("product");
+            let creation = resource::Creation {
+                account,
+                id: *id,
+                parent: None,
+                patch,
+                set: vec![("batch", format!("\"{}\"", batch.id)), ("createdByTask", format!("\"{task}\""))],
+                scopes: before.scopes.clone(),
+                private: None,
+                keys: Vec::new(),
+            };
+            resource::create(store, now_ms, &creation)
+        });
+        match applied {
+            Ok(applied) => {
+                count += 1;
+                events.extend(applied.events);
+            }
             Err(OperationError::Store(error)) => return Err(OperationError::Store(error)),
-            Err(error) => return finish(store, now_ms, before, batch, Ending::Failed(error.to_string())),
-        }
-        if let Some(product) = creation.patch.text("product") {
-            by_product.get_or_insert((product, 0)).1 += 1;
+            // What was made before it is made, and told.
+            Err(error) => {
+                failure = Some(error.to_string());
+                break;
+            }
         }
     }
-    let made = done + part.len();
+    let made = done + count;
     let progress = progress(task, made, input.total);
-    let counts = by_product;
     let (batch, changed) = resource::change(store, now_ms, batch, None, None, |fields| {
-        let is_new = fields.text("status").as_deref() == Some("EMPTY");
-        if is_new {
+        if fields.text("status").as_deref() == Some("EMPTY") {
             fields.set_text("status", "IN_PROGRESS");
         }
-        if let Some((product, count)) = counts {
-            add_count(fields, &product, count)?;
+        match product.filter(|_| count > 0) {
+            Some(product) => add_count(fields, &product, count),
+            None => Ok(()),
         }
-        Ok(())
     })?;
     events.extend(changed);
-    if made < input.total {
-        let (record, changed) = resource::change(store, now_ms, before, None, None, |fields| {
-            fields.set_text("status", "EXECUTING");
-            fields.set("progress", Some(progress));
-            Ok(())
-        })?;
-        events.extend(changed);
-        return Ok(Applied { outcome: Outcome::Resource(record), events });
-    }
-    let mut applied = finish(store, now_ms, before, (*batch).clone(), Ending::Made(made, progress))?;
+    let ending = match failure {
+        None if made < input.total => {
+            let (record, changed) = resource::change(store, now_ms, before, None, None, |fields| {
+                fields.set_text("status", "EXECUTING");
+                fields.set("progress", Some(progress));
+                fields.set("inputParameters", None);
+                Ok(())
+            })?;
+            events.extend(changed);
+            return Ok(Applied { outcome: Outcome::Resource(record), events });
+        }
+        None => Ending::Made(made, progress),
+        Some(fault) if made > 0 => Ending::Broken(made, progress, fault),
+        Some(fault) => Ending::Failed(fault),
+    };
+    let mut applied = finish(store, now_ms, before, (*batch).clone(), ending)?;
     events.append(&mut applied.events);
     Ok(Applied { outcome: applied.outcome, events })
+}
+
+/// What a task is to make, out of the document that it was created with.
+pub(crate) fn input_of(first_document: Option<String>) -> Option<String> {
+    let fields = Fields::read(ResourceKind::Task, &first_document?).ok()?;
+    fields.get("inputParameters").map(ToOwned::to_owned)
 }
 
 fn progress(task: Id, made: usize, total: usize) -> Json {
@@ -206,6 +262,7 @@ fn add_count(fields: &mut Fields, product: &str, count: usize) -> Result<(), Ope
 
 enum Ending {
     Made(usize, Json),
+    Broken(usize, Json, String),
     Failed(String),
 }
 
@@ -221,6 +278,9 @@ fn finish(
     let done = made(&before.fields());
     let (status, made, progress, error) = match ending {
         Ending::Made(made, progress) => ("EXECUTED", made, Some(progress), None),
+        Ending::Broken(made, progress, fault) => {
+            ("EXECUTED_WITH_FAILURES", made, Some(progress), Some(fault))
+        }
         Ending::Failed(fault) if done > 0 => ("EXECUTED_WITH_FAILURES", done, None, Some(fault)),
         Ending::Failed(fault) => ("FAILED", 0, None, Some(fault)),
     };
@@ -233,6 +293,7 @@ fn finish(
     let (record, mut events) = resource::change(store, now_ms, before, None, None, |fields| {
         fields.set_text("status", status);
         fields.set_integer("completedAt", now_ms);
+        fields.set("inputParameters", None);
         fields.set("result", Some(Json::parse(result)?));
         if progress.is_some() {
             fields.set("progress", progress);

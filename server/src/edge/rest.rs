@@ -28,6 +28,8 @@ mod resource;
 mod role;
 mod router;
 mod task;
+#[cfg(test)]
+mod tests;
 mod time;
 mod user;
 

@@ -8,6 +8,7 @@ use thng_pubsub_protocol::{
 
 use super::{Caller, Gateway, ListQuery, Refusal, watch::actions_source};
 use crate::{
+    auth::policy,
     domain::{ActionInput, BUILT_IN_TYPES, Operation, Outcome, Subject},
     random,
     store::{Actor, Page, ResourceRecord, Source},
@@ -24,7 +25,13 @@ impl Gateway {
         type_in_path: bool,
         patch: Patch,
     ) -> Result<ActionInput, Refusal> {
-        self.check_patch(caller, &patch)?;
+        self.check_patch(caller, &patch, None)?;
+        self.check_project(caller)?;
+        // With `all` in the path the type is in the body: it is granted as if it were in the path.
+        if let Some(above) = caller.path.strip_suffix("/all") {
+            let path = format!("{above}/{}", action_type.as_str());
+            policy::on_path(caller.principal, caller.access, &path)?;
+        }
         match self.known_type(caller, action_type.as_str()) {
             Err(Refusal::NotFound) if !type_in_path => {
                 return Err(Refusal::invalid("type: there is no such action type."));
@@ -65,7 +72,13 @@ impl Gateway {
             patch,
             user,
             device,
-            project: principal.project.or(caller.project),
+            project: principal.project.or(match principal.actor {
+                Actor::Operator(_) | Actor::AccessToken(_) => caller.project,
+                Actor::Application(_) | Actor::TrustedApplication(_) | Actor::User(_) | Actor::Device(_) => {
+                    None
+                }
+            }),
+            gained: caller.own_projects(),
             app: principal.app,
             scopes: caller.default_scopes(),
             context,

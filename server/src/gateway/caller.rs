@@ -1,5 +1,7 @@
 //! One call: who asks, for what verb on which path, narrowed to what. Every call of the gateway begins with it.
 
+use std::borrow::Cow;
+
 use thng_pubsub_protocol::{
     id::Id,
     payload::{Json, ResourceKind, Scopes, UserScope},
@@ -20,8 +22,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) principal: &'a Principal,
     /// What kind of call it is.
     pub(crate) access: Access,
-    /// The path, without `/v2` and without a query: what grants are looked up by.
-    pub(crate) path: &'a str,
+    /// The path, decoded, without `/v2` and without a query: what grants are looked up by.
+    pub(crate) path: Cow<'a, str>,
     /// `?project=`: only what is scoped to it; what is created is scoped to it.
     pub(crate) project: Option<Id>,
     /// `?app=`: only what comes from this application.
@@ -32,13 +34,14 @@ pub(crate) struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     /// A call that is narrowed to nothing.
+    /// `path` as it came, with its percent-escapes.
     pub(crate) fn new(principal: &'a Principal, access: Access, path: &'a str) -> Self {
-        Self { principal, access, path, project: None, app: None, context: None }
+        Self { principal, access, path: decoded(path), project: None, app: None, context: None }
     }
 
     /// What the caller sees on this path.
     fn views(&self) -> impl Iterator<Item = &View> + Clone {
-        policy::views(self.principal, self.access, self.path)
+        policy::views(self.principal, self.access, &self.path)
     }
 
     /// Whether a resource is there for the caller.
@@ -48,15 +51,23 @@ impl<'a> Caller<'a> {
             && self.project.is_none_or(|project| !head.kind.is_scoped() || head.is_in(project))
     }
 
-    /// Whether the caller could name this resource in a document: with any of their rights.
+    /// Whether the caller can name this resource in what they do here: with the right that they do it with.
     pub(super) fn may_name(&self, head: &ResourceHead) -> bool {
-        head.account == self.principal.account
-            && self.principal.rights.iter().any(|right| right.view.sees(head))
+        head.account == self.principal.account && self.views().any(|view| view.sees(head))
     }
 
-    /// Whether the caller reaches everything in the account.
+    /// Whether the caller reaches everything in the account with what they do here.
     pub(super) fn is_unlimited(&self) -> bool {
-        self.principal.rights.iter().any(|right| right.view == View::Account)
+        self.views().any(|view| *view == View::Account)
+    }
+
+    /// Whether [`source`](Self::source) finds what the caller sees of a kind and nothing else.
+    pub(super) fn is_found_by_source(&self, kind: ResourceKind) -> bool {
+        self.views().all(|view| match view {
+            View::Account => true,
+            View::Projects(_) => kind != ResourceKind::Role,
+            View::User { .. } | View::Device { .. } | View::Only(_) | View::Itself(_) => false,
+        })
     }
 
     /// Where the resources that the caller sees are found.
@@ -84,31 +95,53 @@ impl<'a> Caller<'a> {
     /// Who sees what the caller creates, unless the document says so.
     pub(super) fn default_scopes(&self) -> Scopes {
         let everybody = |project| Scopes { projects: vec![project], users: UserScope::All };
-        match (self.principal.actor, self.principal.project, self.project) {
-            (Actor::User(user), Some(project), _) => {
+        match (self.principal.actor, self.principal.project) {
+            (Actor::User(user), Some(project)) => {
                 Scopes { projects: vec![project], users: UserScope::Only(vec![user]) }
             }
-            (Actor::Application(_) | Actor::TrustedApplication(_), Some(project), _) => everybody(project),
-            (Actor::Operator(_) | Actor::AccessToken(_), _, Some(project)) => everybody(project),
+            (Actor::Application(_) | Actor::TrustedApplication(_), Some(project)) => everybody(project),
+            (Actor::Operator(_) | Actor::AccessToken(_), _) => match (self.project, self.own_projects()) {
+                (Some(project), _) => everybody(project),
+                // What somebody makes who sees one project only is to be seen by them.
+                (None, Some(projects)) if projects.len() == 1 => everybody(projects[0]),
+                (None, _) => Scopes::default(),
+            },
             _ => Scopes::default(),
         }
     }
 
-    /// The projects that the caller may scope something to; `None` for any of the account.
+    /// The projects that the caller may scope something to here; `None` for any of the account.
     pub(super) fn own_projects(&self) -> Option<Vec<Id>> {
-        if self.is_unlimited() {
-            return None;
-        }
         let mut projects: Vec<Id> = self.principal.project.into_iter().collect();
-        for right in &self.principal.rights {
-            match &right.view {
+        for view in self.views() {
+            match view {
+                View::Account => return None,
                 View::Projects(own) | View::Device { projects: own, .. } => projects.extend(own),
-                View::Only(_) => return None,
-                View::Account | View::User { .. } => {}
+                View::Only(conditions) => {
+                    let named = conditions.iter().filter(|(kind, _)| *kind == ResourceKind::Project);
+                    let before = projects.len();
+                    projects.extend(named.map(|(_, id)| *id));
+                    if projects.len() == before {
+                        return None;
+                    }
+                }
+                View::User { .. } | View::Itself(_) => {}
             }
         }
+        projects.sort_unstable();
+        projects.dedup();
         Some(projects)
     }
+}
+
+/// A path with each segment decoded, as routes and topics take it. A slash that was escaped does not part segments.
+fn decoded(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return path.into();
+    }
+    let decode =
+        |segment| percent_encoding::percent_decode_str(segment).decode_utf8_lossy().replace('/', "\0");
+    path.split('/').map(decode).collect::<Vec<String>>().join("/").into()
 }
 
 /// Where the resources of a view are found. The view is asked about each of them all the same.
@@ -119,6 +152,8 @@ fn source_of(view: &View, account: Id, kind: ResourceKind) -> Source {
     match (view, kind) {
         // The roles of an account are few, and no secret.
         (View::Account, _) | (View::Projects(_) | View::User { .. }, ResourceKind::Role) => Source::All,
+        (View::Itself(own), _) => Source::Ids(vec![*own]),
+        (View::Projects(projects), ResourceKind::Project) => Source::Ids(projects.clone()),
         (View::Projects(projects), _) => in_projects(projects),
         (View::User { user, .. }, ResourceKind::User) => Source::Ids(vec![*user]),
         (View::User { project, user }, _) => {
@@ -144,6 +179,23 @@ fn source_of(view: &View, account: Id, kind: ResourceKind) -> Source {
                 (true, true) => Source::All,
                 (true, false) => in_projects(&projects),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_decoded_segment_by_segment() {
+        for (path, expected) in [
+            ("/actions/scans", "/actions/scans"),
+            ("/actions/%5Fadmin", "/actions/_admin"),
+            ("/actions/a%2Fb/x", "/actions/a\0b/x"),
+            ("/actions/%ZZ", "/actions/%ZZ"),
+        ] {
+            assert_eq!(decoded(path), expected, "{path}");
         }
     }
 }

@@ -74,9 +74,14 @@ impl Gateway {
         collection: Id,
         child: Option<Id>,
     ) -> Result<(), Refusal> {
-        let children = child.map(|child| vec![child]);
-        let count = self.change_collections(caller, collection, false, children).await?;
-        if child.is_some() && count == 0 { Err(Refusal::NotFound) } else { Ok(()) }
+        let Some(child) = child else {
+            while self.change_collections(caller, collection, false, None).await? == THNGS_MAX {}
+            return Ok(());
+        };
+        match self.change_collections(caller, collection, false, Some(vec![child])).await? {
+            0 => Err(Refusal::NotFound),
+            _ => Ok(()),
+        }
     }
 
     async fn change_collections(

@@ -41,9 +41,11 @@ impl Heads {
     ) -> Result<Option<Arc<ResourceHead>>, StoreError> {
         let before = self.changes.load(Ordering::SeqCst);
         let Some(head) = store.head(id)?.map(Arc::new) else { return Ok(None) };
-        self.cached.insert(id, Arc::clone(&head));
-        if self.changes.load(Ordering::SeqCst) != before {
-            self.cached.remove(&id);
+        if self.changes.load(Ordering::SeqCst) == before {
+            self.cached.insert(id, Arc::clone(&head));
+            if self.changes.load(Ordering::SeqCst) != before {
+                self.cached.remove(&id);
+            }
         }
         Ok(Some(head))
     }

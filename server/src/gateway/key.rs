@@ -89,6 +89,8 @@ impl Gateway {
         mut new: super::New,
         payload_bytes: usize,
     ) -> Result<(std::sync::Arc<crate::store::ResourceRecord>, String), Refusal> {
+        self.permit(caller)?;
+        Self::may_give_rights(caller)?;
         for policy in new.patch.texts("policies") {
             self.known_policy(caller, &policy)?;
         }

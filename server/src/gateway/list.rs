@@ -9,8 +9,9 @@ use thng_pubsub_protocol::{
 use super::{Caller, Gateway, Refusal};
 use crate::store::{Find, Keep, Page, PageRequest, ResourceRecord, Source, term};
 
-/// Items that one call looks at. A page that would need more ends there, with the place to go on from.
-const LOOKED_AT_MAX: usize = 100_000;
+/// Items that one call looks at, about a tenth of a second's work. A page that would need more ends there, with the
+/// place to go on from.
+pub(crate) const LOOKED_AT_MAX: usize = 10_000;
 
 /// What a list is asked for.
 #[derive(Debug, Clone)]
@@ -153,18 +154,22 @@ impl Gateway {
         if let Some(filter) = &query.filter {
             check_filter(kind, filter)?;
         }
+        let _turn = self.turn(query).await?;
         tokio::task::block_in_place(|| {
             let page = self.find(caller, kind, within.clone(), query)?;
-            let is_first = query.page.after.is_none() && query.skip == 0;
-            // Some clients encode a filter's values twice.
-            let again = query.filter.as_ref().filter(|_| page.items.is_empty() && is_first);
-            match again.and_then(Filter::decoded_again) {
-                Some(filter) => {
-                    self.find(caller, kind, within, &ListQuery { filter: Some(filter), ..query.clone() })
-                }
+            match decoded_again(query, page.items.is_empty() && page.next.is_none()) {
+                Some(again) => self.find(caller, kind, within, &again),
                 None => Ok(page),
             }
         })
+    }
+
+    /// Waits for a turn to walk through many resources, so that those who look up one never wait for all who walk.
+    async fn turn(&self, query: &ListQuery) -> Result<Option<tokio::sync::SemaphorePermit<'_>>, Refusal> {
+        match query.filter.is_some() || query.near.is_some() {
+            true => self.walks.acquire().await.map(Some).map_err(|_| Refusal::Unavailable),
+            false => Ok(None),
+        }
     }
 
     fn find(
@@ -189,17 +194,30 @@ impl Gateway {
         within: Source,
         query: &ListQuery,
     ) -> Result<usize, Refusal> {
+        let _turn = self.walks.acquire().await.map_err(|_| Refusal::Unavailable)?;
+        tokio::task::block_in_place(|| {
+            let count = self.count_once(caller, kind, within.clone(), query)?;
+            match decoded_again(query, count == 0) {
+                Some(again) => self.count_once(caller, kind, within, &again),
+                None => Ok(count),
+            }
+        })
+    }
+
+    fn count_once(
+        &self,
+        caller: &Caller<'_>,
+        kind: ResourceKind,
+        within: Source,
+        query: &ListQuery,
+    ) -> Result<usize, Refusal> {
         let keep = keep(caller, query);
         let mut request = request(caller, kind, within, query, &keep);
-        // Who sees everything and asks for everything has it counted without a look at each.
-        if caller.is_unlimited()
-            && request.source == Source::All
-            && query.filter.is_none()
-            && query.near.is_none()
-        {
+        // Where the index says it all, they are counted without a look at each.
+        if caller.is_found_by_source(kind) && query.filter.is_none() && query.near.is_none() {
             request.keep = None;
         }
-        Ok(tokio::task::block_in_place(|| self.store.count(&request))?)
+        Ok(self.store.count(&request)?)
     }
 
     /// The ids of everything that the caller sees and that `ids` or `filter` name, for a change of many at once.
@@ -229,6 +247,12 @@ impl Gateway {
         }
         Ok(page.items.iter().map(|record| record.id).collect())
     }
+}
+
+/// The query with its filter decoded once more, where nothing was found as it came: some clients encode it twice.
+fn decoded_again(query: &ListQuery, found_nothing: bool) -> Option<ListQuery> {
+    let filter = query.filter.as_ref().filter(|_| found_nothing)?.decoded_again()?;
+    Some(ListQuery { filter: Some(filter), ..query.clone() })
 }
 
 /// Whether a resource belongs to the list.

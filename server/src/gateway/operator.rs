@@ -51,8 +51,8 @@ impl Gateway {
         self.read(caller, ResourceKind::Account, id).await
     }
 
-    /// What an access shows besides its fields: the caller's own key, and to those who reach everything those of
-    /// others that can be shown. Whoever reaches everything can make such keys as well.
+    /// What an access shows besides its fields: the caller's own key, and to those who may do everything also those of
+    /// others that can be shown: they can make such keys as well.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
@@ -65,7 +65,7 @@ impl Gateway {
         let operator = access.fields().id("operator").map(Actor::Operator);
         let key = match operator {
             Some(actor) if actor == caller.principal.actor => Some(own_key.to_owned()),
-            Some(actor) if caller.is_unlimited() => self.key_of(actor)?,
+            Some(actor) if caller.principal.is_admin() => self.key_of(actor)?,
             _ => None,
         };
         let more = key.map(|key| ("apiKey", format!("\"{key}\""))).into_iter().collect();
@@ -87,6 +87,8 @@ impl Gateway {
         let mut operator = New::of(Patch::parse(ResourceKind::Operator, body)?);
         operator.keys.push(self.new_key(account, Actor::Operator(operator.id)));
         let id = operator.id;
+        // Both are checked before either is made.
+        self.check_patch(caller, &access, None)?;
         self.create(caller, operator, body.len()).await?;
         let mut new = New::of(access);
         new.id = hexadecimal_id();
@@ -99,11 +101,18 @@ impl Gateway {
         self.create(caller, new, body.len()).await
     }
 
+    /// Only those who may do everything change what others may do: whoever could give more than they have could do
+    /// everything.
+    pub(super) fn may_give_rights(caller: &Caller<'_>) -> Result<(), Refusal> {
+        if caller.principal.is_admin() { Ok(()) } else { Err(Refusal::Forbidden) }
+    }
+
     /// Refuses an access that names what does not exist.
     ///
     /// # Errors
     /// [`Refusal`].
     pub(crate) fn check_access(&self, caller: &Caller<'_>, access: &Patch) -> Result<(), Refusal> {
+        Self::may_give_rights(caller)?;
         self.known_role(caller, access, "role")?;
         access.texts("policies").iter().try_for_each(|policy| self.known_policy(caller, policy).map(drop))
     }
@@ -113,6 +122,8 @@ impl Gateway {
     /// # Errors
     /// [`Refusal`], also for one's own.
     pub(crate) async fn delete_access(&self, caller: &Caller<'_>, id: Id) -> Result<(), Refusal> {
+        self.permit(caller)?;
+        Self::may_give_rights(caller)?;
         let access = self.read(caller, ResourceKind::Access, id).await?;
         let account = caller.principal.account;
         if let Some(operator) = access.fields().id("operator") {

@@ -31,11 +31,20 @@ impl Gateway {
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
-    pub(crate) fn extras(&self, record: &ResourceRecord) -> Result<Extras, Refusal> {
+    pub(crate) fn extras(&self, caller: &Caller<'_>, record: &ResourceRecord) -> Result<Extras, Refusal> {
         let mut extras = Extras::default();
+        if record.kind.has_collections() {
+            let collections = tokio::task::block_in_place(|| self.store.collections_of(record.id))?;
+            for collection in collections {
+                // Who does not see a collection does not see who is in it.
+                let seen = caller.is_unlimited()
+                    || self.head(collection)?.is_some_and(|head| caller.may_name(&head));
+                extras.collections.extend(seen.then_some(collection));
+            }
+        }
         tokio::task::block_in_place(|| {
-            if record.kind.has_collections() {
-                extras.collections = self.store.collections_of(record.id)?;
+            if record.kind == ResourceKind::Task {
+                extras.more.extend(self.task_input(record)?);
             }
             let owner = match record.kind {
                 ResourceKind::Thng => PropertyOwner::Thng(record.id),

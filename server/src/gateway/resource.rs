@@ -14,6 +14,9 @@ use crate::{
     store::{KeyRecord, ResourceRecord, Source, term, terms},
 };
 
+/// Bytes that one call writes into many resources.
+const BULK_BYTES_MAX: usize = 8 << 20;
+
 /// What is to be created.
 #[derive(Debug)]
 pub(crate) struct New {
@@ -63,10 +66,8 @@ impl Gateway {
     /// The operation that creates something, authorised.
     pub(super) fn creation(&self, caller: &Caller<'_>, new: New) -> Result<Operation, Refusal> {
         self.permit(caller)?;
-        self.check_patch(caller, &new.patch)?;
-        if let Some(project) = caller.project.filter(|_| new.patch.kind().is_scoped()) {
-            self.may_name(caller, ResourceKind::Project, project, "project")?;
-        }
+        self.check_patch(caller, &new.patch, None)?;
+        self.check_project(caller)?;
         let scopes = new.scopes.unwrap_or_else(|| caller.default_scopes());
         let New { id, patch, parent, set, private, keys, .. } = new;
         let account = caller.principal.account;
@@ -116,8 +117,10 @@ impl Gateway {
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, Refusal> {
         let kind = patch.kind();
-        self.authorise(caller, kind, id)?;
-        self.check_patch(caller, &patch)?;
+        let head = self.authorise(caller, kind, id)?;
+        let mut patch = patch;
+        Self::keep_scopes(caller, &mut patch);
+        self.check_patch(caller, &patch, Some(&head))?;
         let (account, patch) = (caller.principal.account, Box::new(patch));
         self.execute_on_one(Operation::Update { account, kind, id, patch, private: None }, payload_bytes)
             .await
@@ -148,8 +151,21 @@ impl Gateway {
         id: Id,
     ) -> Result<(), Refusal> {
         self.authorise(caller, kind, id)?;
+        if matches!(kind, ResourceKind::Role | ResourceKind::AccessPolicy | ResourceKind::AccessToken) {
+            Self::may_give_rights(caller)?;
+        }
         let account = caller.principal.account;
         self.execute(Operation::Delete { account, kind, id }, 0).await.map(drop)
+    }
+
+    /// Refuses a `?project=` that what is created could not be scoped to. Its own project is always there for a key.
+    pub(super) fn check_project(&self, caller: &Caller<'_>) -> Result<(), Refusal> {
+        match caller.project {
+            Some(project) if Some(project) != caller.principal.project => {
+                self.may_name(caller, ResourceKind::Project, project, "project")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Changes everything that `ids` or `filter` name, all or nothing. Returns how many there were.
@@ -165,8 +181,17 @@ impl Gateway {
     ) -> Result<usize, Refusal> {
         let kind = patch.kind();
         self.permit(caller)?;
-        self.check_patch(caller, &patch)?;
         let ids = self.selected(caller, kind, query, self.settings.bulk_max).await?;
+        for id in &ids {
+            let head = self.head(*id)?;
+            self.check_patch(caller, &patch, head.as_deref())?;
+        }
+        // They are changed in one transaction, for which everybody else waits.
+        if payload_bytes.saturating_mul(ids.len()) > BULK_BYTES_MAX {
+            return Err(Refusal::invalid(format!(
+                "Together these changes are more than {BULK_BYTES_MAX} bytes. Change fewer at a time; nothing was changed."
+            )));
+        }
         let (account, patch) = (caller.principal.account, Box::new(patch));
         self.count_of(Operation::UpdateMany { account, kind, ids, patch }, payload_bytes).await
     }

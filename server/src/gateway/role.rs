@@ -2,14 +2,14 @@
 
 use thng_pubsub_protocol::{
     id::Id,
-    payload::{Patch, ResourceKind},
+    payload::{Patch, ResourceKind, Scopes, UserScope},
 };
 
 use super::{Caller, Gateway, ListQuery, New, Refusal, action::admits_built_in};
 use crate::{
     auth::roles::{self, PathPermission, RolePermissions, Switch},
     domain::{Extras, document},
-    store::{Cursor, Page, ResourceRecord, Source},
+    store::{Actor, Cursor, Page, ResourceRecord, Source},
 };
 
 /// Roles that are there without having been created.
@@ -117,7 +117,8 @@ impl Gateway {
         caller: &Caller<'_>,
         query: &ListQuery,
     ) -> Result<Page<String>, Refusal> {
-        let built_in = BUILT_IN_ROLES.iter().map(|(name, document)| (*name, (*document).to_owned()));
+        let seen = BUILT_IN_ROLES.iter().filter(|(name, _)| sees_built_in(caller, name));
+        let built_in = seen.map(|(name, document)| (*name, (*document).to_owned()));
         let show = |record: &ResourceRecord| document(record, &Extras::default());
         self.list_behind(caller, ResourceKind::Role, built_in, query, show).await
     }
@@ -128,7 +129,8 @@ impl Gateway {
     /// [`Refusal`].
     pub(crate) async fn role(&self, caller: &Caller<'_>, id: &str) -> Result<Role, Refusal> {
         self.permit(caller)?;
-        if let Some((name, document)) = BUILT_IN_ROLES.iter().find(|(name, _)| *name == id) {
+        let mut seen = BUILT_IN_ROLES.iter().filter(|(name, _)| sees_built_in(caller, name));
+        if let Some((name, document)) = seen.find(|(name, _)| *name == id) {
             return Ok(Role::BuiltIn(name, document));
         }
         let id = Id::parse(id).map_err(|_| Refusal::NotFound)?;
@@ -140,6 +142,8 @@ impl Gateway {
     /// # Errors
     /// [`Refusal`].
     pub(crate) async fn own_role(&self, caller: &Caller<'_>, id: &str) -> Result<ResourceRecord, Refusal> {
+        self.permit(caller)?;
+        Self::may_give_rights(caller)?;
         match self.role(caller, id).await? {
             Role::BuiltIn(..) => Err(Refusal::invalid("This role is built in: it cannot be changed.")),
             Role::Own(record) => Ok(*record),
@@ -161,6 +165,9 @@ impl Gateway {
         // The platform's roles have ids of another form.
         new.id = hexadecimal_id();
         new.private = Some(RolePermissions::new(for_users).to_private());
+        // Users see the roles that are for users, and nothing of what operators may do.
+        let users = if for_users { UserScope::All } else { UserScope::Only(Vec::new()) };
+        new.scopes = Some(Scopes { projects: Vec::new(), users });
         self.create(caller, new, payload_bytes).await
     }
 
@@ -344,6 +351,11 @@ impl Gateway {
         let record = self.read(caller, ResourceKind::AccessPolicy, id).await?;
         Ok(document(&record, &Extras::default()))
     }
+}
+
+/// Application users see the built-in role that is for them.
+fn sees_built_in(caller: &Caller<'_>, name: &str) -> bool {
+    name == roles::BASE || !matches!(caller.principal.actor, Actor::User(_))
 }
 
 /// The sequence in cursors that stand among what is built in: none that the log ever gives out.

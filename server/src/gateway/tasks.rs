@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Gateway, New, Refusal};
 use crate::{
-    domain::{CHUNK_THNGS, Operation, Outcome, check_input, is_open},
+    domain::{CHUNK_THNGS, Operation, Outcome, check_input, input_of, is_open},
     random,
     store::ResourceRecord,
 };
@@ -38,7 +38,8 @@ impl Gateway {
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, Refusal> {
         self.authorise(caller, ResourceKind::Batch, batch)?;
-        check_input(patch.get("inputParameters")).map_err(Refusal::Invalid)?;
+        let template = check_input(patch.get("inputParameters")).map_err(Refusal::Invalid)?;
+        self.check_patch(caller, &template, None)?;
         let mut new = New::of(patch).under("batch", batch);
         new.set.push(("status", "\"PENDING\"".into()));
         // What it makes is seen by those who see what the caller makes.
@@ -75,10 +76,16 @@ impl Gateway {
                     }
                 }
                 Ok(open) => {
+                    // Each gets a part done in turn: a small task does not wait for a large one.
+                    let mut moved = false;
                     for task in open {
-                        if !self.work_on(task, &stop).await {
+                        if stop.is_cancelled() {
                             return;
                         }
+                        moved |= self.work_on(task).await;
+                    }
+                    if !moved && !pause(&stop).await {
+                        return;
                     }
                 }
                 Err(error) => {
@@ -91,39 +98,46 @@ impl Gateway {
         }
     }
 
-    /// Works on one task until it is done. `false` when told to stop.
-    async fn work_on(&self, task: Id, stop: &CancellationToken) -> bool {
-        loop {
-            if stop.is_cancelled() {
-                return false;
+    /// Does the next part of a task. `false` where nothing could be done right now.
+    async fn work_on(&self, task: Id) -> bool {
+        let ids = (0..CHUNK_THNGS).map(|_| Id::generate(random::byte)).collect();
+        match self.execute(Operation::WorkOn { task, ids }, 0).await {
+            Ok(Outcome::Resource(record)) if is_open(&record) => true,
+            Ok(_) => {
+                tracing::info!(task.id = %task, "a batch task has ended");
+                true
             }
-            let ids = (0..CHUNK_THNGS).map(|_| Id::generate(random::byte)).collect();
-            match self.execute(Operation::WorkOn { task, ids }, 0).await {
-                Ok(Outcome::Resource(record)) if is_open(&record) => {}
-                Ok(_) => {
-                    tracing::info!(task.id = %task, "a batch task has ended");
-                    return true;
-                }
-                // It was deleted, with its batch or before somebody else ended it.
-                Err(Refusal::NotFound) => return self.forget_orphan(task).await,
-                Err(refusal) => {
-                    tracing::warn!(task.id = %task, reason = refusal.reason(), "a batch task waits for the store");
-                    if !pause(stop).await {
-                        return false;
-                    }
-                }
+            // It was deleted, with its batch or before somebody else ended it.
+            Err(Refusal::NotFound) => {
+                self.forget_orphan(task).await;
+                true
+            }
+            Err(refusal) => {
+                tracing::warn!(task.id = %task, reason = refusal.reason(), "a batch task waits for the store");
+                false
             }
         }
     }
 
+    /// What a task is to make, where its document does not say it any more.
+    pub(super) fn task_input(
+        &self,
+        task: &ResourceRecord,
+    ) -> Result<Option<(&'static str, String)>, Refusal> {
+        if task.fields().get("inputParameters").is_some() {
+            return Ok(None);
+        }
+        let input = input_of(self.store.first_document(task.place)?);
+        Ok(input.map(|input| ("inputParameters", input)))
+    }
+
     /// A task whose batch is gone is freed with it in time; until then it must not be found again and again.
-    async fn forget_orphan(&self, task: Id) -> bool {
+    async fn forget_orphan(&self, task: Id) {
         let record = tokio::task::block_in_place(|| self.store.resource(task));
         if let Ok(Some(record)) = record {
             let (account, kind, id) = (record.account, record.kind, record.id);
             let _ = self.execute(Operation::Delete { account, kind, id }, 0).await;
         }
-        true
     }
 }
 

@@ -140,9 +140,9 @@ impl Gateway {
         if user.user_status() == "anonymous" || code.is_none() || given.activation_code != code {
             return Err(Refusal::invalid("activationCode is not the one of this user."));
         }
+        // The code opens once; from here on it is the password that does.
         let password = user.private_text("password").unwrap_or_default();
-        let code = code.unwrap_or_default();
-        let private = private(&[("status", "active"), ("password", &password), ("activation", &code)]);
+        let private = private(&[("status", "active"), ("password", &password)]);
         let key = self.issue(user.account, Actor::User(id), Some(private)).await?;
         Ok((user, key))
     }
@@ -161,6 +161,9 @@ impl Gateway {
         let Credentials { email: Some(email), password: Some(password) } = credentials(body)? else {
             return Err(Refusal::invalid("email and password are required."));
         };
+        if password.chars().count() > limits::PASSWORD_CHARS.1 {
+            return Err(Refusal::BadLogin);
+        }
         let name = format!("{app}/{}", email.to_lowercase());
         let account = caller.principal.account;
         let user = tokio::task::block_in_place(|| {

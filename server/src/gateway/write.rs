@@ -2,7 +2,7 @@
 
 use thng_pubsub_protocol::{
     id::Id,
-    payload::{MembershipChange, Patch, ResourceKind, UserScope, Whereabouts},
+    payload::{MembershipChange, Patch, ResourceKind, Scopes, UserScope, Whereabouts},
     topic::{Topic, TopicString},
 };
 use tokio::sync::oneshot;
@@ -11,7 +11,7 @@ use super::{Caller, Gateway, Refusal};
 use crate::{
     auth::{Principal, roles},
     domain::{Operation, Outcome},
-    store::PropertyOwner,
+    store::{Actor, PropertyOwner, ResourceHead},
     translate::{self, Wanted},
 };
 
@@ -99,10 +99,13 @@ impl Gateway {
         if topic.kind().row().publish.is_none() {
             return Err(Refusal::WatchOnly);
         }
-        match translate::resource(topic) {
-            Some((kind, id)) => drop(self.authorise(caller, kind, id)?),
-            None => self.permit(caller)?,
-        }
+        let head = match translate::resource(topic) {
+            Some((kind, id)) => Some(self.authorise(caller, kind, id)?),
+            None => {
+                self.permit(caller)?;
+                None
+            }
+        };
         let account = caller.principal.account;
         Ok(match translate::wanted(topic, payload)? {
             Wanted::ActionType(patch) => self.creation(caller, super::New::of(patch))?,
@@ -115,8 +118,9 @@ impl Gateway {
                     .collect::<Result<_, _>>()?;
                 Operation::CreateActions { account, inputs }
             }
-            Wanted::Update { kind, id, patch } => {
-                self.check_patch(caller, &patch)?;
+            Wanted::Update { kind, id, mut patch } => {
+                Self::keep_scopes(caller, &mut patch);
+                self.check_patch(caller, &patch, head.as_deref())?;
                 Operation::Update { account, kind, id, patch: Box::new(patch), private: None }
             }
             Wanted::Thngs { collection, thngs } => {
@@ -138,10 +142,33 @@ impl Gateway {
         })
     }
 
-    /// Refuses a patch that names what the caller may not name.
-    pub(super) fn check_patch(&self, caller: &Caller<'_>, patch: &Patch) -> Result<(), Refusal> {
+    /// Those who are not there to manage what others see leave scopes as they are: a user their own document's, a thng
+    /// its own. Clients send whole documents back.
+    pub(super) fn keep_scopes(caller: &Caller<'_>, patch: &mut Patch) {
+        let own = match caller.principal.actor {
+            Actor::User(_) => patch.kind() == ResourceKind::User,
+            Actor::Device(_) => true,
+            Actor::Operator(_)
+            | Actor::Application(_)
+            | Actor::TrustedApplication(_)
+            | Actor::AccessToken(_) => false,
+        };
+        if own {
+            patch.scopes = None;
+        }
+    }
+
+    /// Refuses a patch that names what the caller may not name, or gives rights that the caller may not give. `before`
+    /// is what it changes: what stands in its scopes already may stay there.
+    pub(super) fn check_patch(
+        &self,
+        caller: &Caller<'_>,
+        patch: &Patch,
+        before: Option<&ResourceHead>,
+    ) -> Result<(), Refusal> {
         if patch.kind() == ResourceKind::Thng
             && let Some(product) = patch.id("product")
+            && before.is_none_or(|before| before.product != Some(product))
         {
             self.may_name(caller, ResourceKind::Product, product, "product")?;
         }
@@ -154,21 +181,31 @@ impl Gateway {
         }
         match patch.kind() {
             ResourceKind::AccessPolicy => {
+                Self::may_give_rights(caller)?;
                 roles::check_permissions(&patch.texts("permissions")).map_err(Refusal::Invalid)?;
             }
             ResourceKind::AccessToken | ResourceKind::Access => {
+                Self::may_give_rights(caller)?;
                 roles::conditions(&patch.texts("conditions")).map_err(Refusal::invalid)?;
             }
+            ResourceKind::Role => Self::may_give_rights(caller)?,
             _ => {}
         }
         let Some(scopes) = &patch.scopes else { return Ok(()) };
-        if let (Some(own), Some(projects)) = (caller.own_projects(), &scopes.projects)
-            && projects.iter().any(|project| !own.contains(project))
-        {
-            return Err(Refusal::invalid("scopes: this API key can scope to its own project only."));
+        let none = Scopes::default();
+        let known = before.map_or(&none, |before| &before.scopes);
+        if let (Some(own), Some(projects)) = (caller.own_projects(), &scopes.projects) {
+            let added = projects.iter().filter(|project| !known.projects.contains(project));
+            let removed = known.projects.iter().filter(|project| !projects.contains(project));
+            if added.chain(removed).any(|project| !own.contains(project)) {
+                return Err(Refusal::invalid(
+                    "scopes: this API key changes the scopes of its own project only.",
+                ));
+            }
         }
         if let (false, Some(UserScope::Only(users))) = (caller.is_unlimited(), &scopes.users) {
-            for user in users.iter().filter(|user| **user != caller.principal.actor.id()) {
+            let is_known = |user: &Id| matches!(&known.users, UserScope::Only(known) if known.contains(user));
+            for user in users.iter().filter(|user| **user != caller.principal.actor.id() && !is_known(user)) {
                 self.may_name(caller, ResourceKind::User, *user, "scopes")?;
             }
         }

@@ -15,13 +15,18 @@ use super::{
     json,
     list::{answer, near, query, wants_count, with_count},
 };
-use crate::gateway::{Extras, New, Outcome, Page, Refusal, ResourceRecord, Source, document};
+use crate::gateway::{
+    Actor, ContextShown, Extras, New, Outcome, Page, Refusal, ResourceRecord, Source, document,
+};
+
+/// Bytes of a page. One that would be larger ends earlier, with a link to the rest.
+const PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// A document, with its scopes and context where they are asked for.
 pub(super) fn show(call: &Call, record: &ResourceRecord) -> Result<String, Refused> {
     let extras = match record.kind {
         ResourceKind::Application => call.gateway().application_extras(record.id)?,
-        _ => call.gateway().extras(record)?,
+        _ => call.gateway().extras(&call.caller(), record)?,
     };
     Ok(document(record, &asked_for(call, extras)))
 }
@@ -32,7 +37,11 @@ pub(super) fn show_plain(call: &Call, record: &ResourceRecord) -> String {
 }
 
 fn asked_for(call: &Call, extras: Extras) -> Extras {
-    Extras { scopes: call.says("withScopes"), context: call.says("context"), ..extras }
+    let context = call.says("context").then(|| match call.principal().actor {
+        Actor::User(_) | Actor::Device(_) | Actor::Application(_) => ContextShown::WithoutAddress,
+        Actor::Operator(_) | Actor::TrustedApplication(_) | Actor::AccessToken(_) => ContextShown::Whole,
+    });
+    Extras { scopes: call.says("withScopes"), context, ..extras }
 }
 
 /// 201 with the document and where it is.
@@ -66,8 +75,17 @@ pub(super) async fn list_within(
         true => Some(call.gateway().count(&caller, kind, within, &query).await?),
         false => None,
     };
-    let items = page.items.iter().map(|record| show(call, record)).collect::<Result<_, _>>()?;
-    Ok(answer(call, Page { items, next: page.next }, count))
+    let (mut items, mut next, mut bytes) = (Vec::with_capacity(page.items.len()), page.next, 0);
+    for (at, record) in page.items.iter().enumerate() {
+        let item = show(call, record)?;
+        bytes += item.len();
+        if bytes > PAGE_BYTES_MAX && at > 0 {
+            next = Some(page.items[at - 1].cursor());
+            break;
+        }
+        items.push(item);
+    }
+    Ok(answer(call, Page { items, next }, count))
 }
 
 pub(super) async fn list(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
@@ -81,7 +99,7 @@ pub(super) async fn create(call: Call, kind: ResourceKind) -> Result<Response, R
     let record = call.gateway().create(&call.caller(), New::of(patch), call.body.len()).await?;
     let mut extras = Extras::default();
     if kind.has_collections() {
-        extras.collections = call.gateway().extras(&record)?.collections;
+        extras.collections = call.gateway().extras(&call.caller(), &record)?.collections;
     }
     if let Some(properties) = properties {
         let now = record.created_at_ms;
@@ -137,7 +155,7 @@ pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, R
 fn show_updated(call: &Call, record: &ResourceRecord) -> Result<String, Refused> {
     let mut extras = Extras::default();
     if record.kind.has_collections() {
-        extras.collections = call.gateway().extras(record)?.collections;
+        extras.collections = call.gateway().extras(&call.caller(), record)?.collections;
     }
     Ok(document(record, &asked_for(call, extras)))
 }

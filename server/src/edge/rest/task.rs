@@ -10,7 +10,7 @@ use super::{
     Refused,
     call::Call,
     json,
-    resource::{list_within, named, show_plain},
+    resource::{list_within, named, show},
 };
 use crate::gateway::{Refusal, children_of};
 
@@ -34,7 +34,7 @@ pub(super) async fn create(call: Call) -> Result<Response, Refused> {
 
 pub(super) async fn read(call: Call) -> Result<Response, Refused> {
     let task = call.gateway().task(&call.caller(), call.id("id")?, call.id("task")?).await?;
-    Ok(json(StatusCode::OK, show_plain(&call, &task)))
+    Ok(json(StatusCode::OK, show(&call, &task)?))
 }
 
 /// What a task has to say of its course: one line, since it makes its thngs or fails as a whole.

@@ -222,10 +222,18 @@ fn cursor(place: i64) -> Cursor {
 /// How long a list is.
 pub(super) fn count(connection: &Connection, find: &Find<'_>) -> Result<usize, Fault> {
     let finder = finder(connection, find)?;
-    if find.keep.is_none() && matches!(finder.node, Node::All) {
-        let count = connection
-            .prepare_cached(COUNT)?
-            .query_row(params![finder.account, finder.kind], |row| row.get::<_, i64>(0))?;
+    let counted = match finder.node {
+        Node::All if find.keep.is_none() => {
+            read::one(connection, COUNT, params![finder.account, finder.kind], |row| {
+                Ok(row.get::<_, i64>(0)?)
+            })?
+        }
+        Node::Term(term) if find.keep.is_none() => {
+            read::one(connection, COUNT_TERM, [term], |row| Ok(row.get::<_, i64>(0)?))?
+        }
+        _ => None,
+    };
+    if let Some(count) = counted {
         return Ok(usize::try_from(count).unwrap_or_default());
     }
     let (mut count, mut looked_at, mut from) = (0, 0, finder.start());
@@ -293,6 +301,8 @@ const MEMBERS_OLDEST: &str = "SELECT resource FROM member
 const COUNT: &str = "SELECT count(*) FROM resource
     WHERE account = (SELECT num FROM account WHERE id = ?1) AND kind = ?2";
 
+const COUNT_TERM: &str = "SELECT count(*) FROM term WHERE term = ?1";
+
 const ACCOUNTS: &str = "SELECT id FROM account";
 
 const OPEN: &str =
@@ -311,5 +321,6 @@ pub(super) const QUERIES: &[&str] = &[
     MEMBERS_NEWEST,
     MEMBERS_OLDEST,
     COUNT,
+    COUNT_TERM,
     OPEN,
 ];

@@ -93,6 +93,10 @@ impl ReadStore for SqliteReaders {
         self.read(|connection| resource(connection, id))
     }
 
+    fn first_document(&self, place: Sequence) -> Result<Option<String>, StoreError> {
+        self.read(|connection| first_document(connection, place))
+    }
+
     fn named(&self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError> {
         self.read(|connection| named(connection, account, kind, name))
     }
@@ -236,6 +240,10 @@ pub(super) fn named(
     })
 }
 
+pub(super) fn first_document(connection: &Connection, place: Sequence) -> Result<Option<String>, Fault> {
+    one(connection, DOCUMENT, [signed(place)], |row| Ok(row.get(0)?))
+}
+
 pub(super) fn key_of(connection: &Connection, actor: Actor) -> Result<Option<KeyRecord>, Fault> {
     let (kind, id) = column::actor_columns(actor);
     one(connection, KEY_OF, params![id.as_str(), kind], column::key)
@@ -321,6 +329,8 @@ const RESOURCE: &str = concat!(
      WHERE resource.id = ?1"
 );
 
+const DOCUMENT: &str = "SELECT body FROM event WHERE seq = ?1";
+
 const NAMED: &str = "SELECT unique_name.id FROM unique_name
     WHERE account = (SELECT num FROM account WHERE id = ?1) AND kind = ?2 AND name = ?3";
 
@@ -371,6 +381,7 @@ pub(super) const QUERIES: &[&str] = &[
     NOTE,
     HEAD,
     RESOURCE,
+    DOCUMENT,
     NAMED,
     COLLECTIONS_OF,
     LATEST,

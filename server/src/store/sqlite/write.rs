@@ -185,6 +185,10 @@ impl WriteStore for SqliteWriter {
         self.at_place(read::resource(&self.connection, id))
     }
 
+    fn first_document(&mut self, place: Sequence) -> Result<Option<String>, StoreError> {
+        self.at_place(read::first_document(&self.connection, place))
+    }
+
     fn named(&mut self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError> {
         self.at_place(read::named(&self.connection, account, kind, name))
     }
@@ -238,6 +242,10 @@ impl WriteStore for SqliteWriter {
         members: Members<'_>,
     ) -> Result<Vec<Id>, StoreError> {
         self.at_place(members::remove(&self.connection, collection, kind, members))
+    }
+
+    fn has_members(&mut self, collection: Id, kind: ResourceKind) -> Result<bool, StoreError> {
+        self.at_place(members::are_there(&self.connection, collection, kind))
     }
 
     fn log_membership(

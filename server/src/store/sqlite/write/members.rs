@@ -69,6 +69,13 @@ pub(super) fn remove(
     Ok(removed)
 }
 
+/// Whether there are any.
+pub(super) fn are_there(connection: &Connection, collection: Id, kind: ResourceKind) -> Result<bool, Fault> {
+    let kind = column::kind_number(kind);
+    let found = read::one(connection, ARE_THERE, params![collection.as_str(), kind], |row| Ok(row.get(0)?))?;
+    Ok(found.unwrap_or(false))
+}
+
 /// Takes a resource that goes away out of every collection.
 pub(super) fn leave_all(connection: &Connection, place: i64) -> Result<(), Fault> {
     connection.prepare_cached(LEAVE_ALL)?.execute([place])?;
@@ -88,6 +95,9 @@ const FIRST: &str = "SELECT member.resource, resource.id FROM member
     JOIN resource ON resource.created = member.resource
     WHERE member.collection = ?1 AND member.kind = ?2 ORDER BY member.resource LIMIT ?3";
 
+const ARE_THERE: &str = "SELECT EXISTS (SELECT 1 FROM member
+    WHERE collection = (SELECT created FROM resource WHERE id = ?1) AND kind = ?2)";
+
 const REMOVE: &str = "DELETE FROM member WHERE collection = ?1 AND kind = ?2 AND resource = ?3";
 
 const LEAVE_ALL: &str = "DELETE FROM member WHERE resource = ?1";
@@ -97,4 +107,4 @@ const FREE: &str = "DELETE FROM member WHERE (collection, kind, resource) IN
 
 /// Every statement of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[PLACE, ADD, FIRST, REMOVE, LEAVE_ALL, FREE];
+pub(super) const STATEMENTS: &[&str] = &[PLACE, ADD, FIRST, ARE_THERE, REMOVE, LEAVE_ALL, FREE];
