@@ -237,6 +237,11 @@ impl ResourceRecord {
         self.private_text("status").unwrap_or_default()
     }
 
+    /// When a user was validated, Unix milliseconds; nothing before.
+    pub(crate) fn activated_at_ms(&self) -> Option<i64> {
+        self.private_text("activatedAt")?.parse().ok()
+    }
+
     /// A text that the resource keeps to itself.
     pub(crate) fn private_text(&self, member: &str) -> Option<String> {
         texts_at(self.private.as_ref()?.as_str(), Some(member)).into_iter().next()
@@ -451,6 +456,17 @@ pub(crate) fn terms_of(record: &ResourceRecord) -> Vec<i64> {
 /// An opened store: for those who read, and for the one who writes.
 pub(crate) type Halves = (Arc<dyn ReadStore>, Box<dyn WriteStore>);
 
+/// What belongs to a thng or product and stands elsewhere than in its document.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    /// The collections that it is in, in the order of their creation.
+    pub(crate) collections: Vec<Id>,
+    /// The latest value of each property, by key.
+    pub(crate) latest: Vec<PropertyUpdate>,
+    /// Of a thng: where it is.
+    pub(crate) location: Option<LocationUpdate>,
+}
+
 /// The reading side: many threads, each call blocks for as long as the disk takes.
 pub(crate) trait ReadStore: Send + Sync + std::fmt::Debug {
     /// The key with this hash.
@@ -477,6 +493,8 @@ pub(crate) trait ReadStore: Send + Sync + std::fmt::Debug {
     fn open_tasks(&self, most: usize) -> Result<Vec<Id>, StoreError>;
     /// The collections that something is in, in the order of their creation.
     fn collections_of(&self, id: Id) -> Result<Vec<Id>, StoreError>;
+    /// What belongs to something and stands elsewhere, all of one moment.
+    fn beside(&self, owner: PropertyOwner) -> Result<Beside, StoreError>;
     /// The latest value of each property, by key.
     fn latest(&self, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, StoreError>;
     /// The latest value of one property.

@@ -1,4 +1,7 @@
 //! What REST reads. Every call authorises first; what the key cannot see is not found.
+//!
+//! Reads that look up a few rows happen on the runtime's own threads: handing each to another thread costs several times
+//! what it takes. Those that walk through many rows say so (`list.rs`).
 
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
@@ -10,6 +13,9 @@ use crate::{
     domain::Extras,
     store::{Page, PageRequest, PropertyOwner, ResourceRecord, Source, TimeRange, term},
 };
+
+/// Places at which `key:value` in a path is taken apart: each is a look into an index.
+const SPLITS_MAX: usize = 64;
 
 impl Gateway {
     /// A resource.
@@ -23,7 +29,7 @@ impl Gateway {
         id: Id,
     ) -> Result<ResourceRecord, Refusal> {
         self.authorise(caller, kind, id)?;
-        let record = tokio::task::block_in_place(|| self.store.resource(id))?;
+        let record = self.store.resource(id)?;
         record.filter(|record| record.kind == kind).ok_or(Refusal::NotFound)
     }
 
@@ -33,30 +39,29 @@ impl Gateway {
     /// [`Refusal::Unavailable`].
     pub(crate) fn extras(&self, caller: &Caller<'_>, record: &ResourceRecord) -> Result<Extras, Refusal> {
         let mut extras = Extras::default();
-        if record.kind.has_collections() {
-            let collections = tokio::task::block_in_place(|| self.store.collections_of(record.id))?;
-            for collection in collections {
-                // Who does not see a collection does not see who is in it.
-                let seen = caller.is_unlimited()
-                    || self.head(collection)?.is_some_and(|head| caller.may_name(&head));
-                extras.collections.extend(seen.then_some(collection));
-            }
+        let owner = match record.kind {
+            ResourceKind::Thng => Some(PropertyOwner::Thng(record.id)),
+            ResourceKind::Product => Some(PropertyOwner::Product(record.id)),
+            _ => None,
+        };
+        let mut collections = Vec::new();
+        if let Some(owner) = owner {
+            let beside = self.store.beside(owner)?;
+            collections = beside.collections;
+            extras.properties = Some(latest_document(&beside.latest));
+            extras.location = beside.location.map(|location| location.document());
+        } else if record.kind.has_collections() {
+            collections = self.store.collections_of(record.id)?;
         }
-        tokio::task::block_in_place(|| {
-            if record.kind == ResourceKind::Task {
-                extras.more.extend(self.task_input(record)?);
-            }
-            let owner = match record.kind {
-                ResourceKind::Thng => PropertyOwner::Thng(record.id),
-                ResourceKind::Product => PropertyOwner::Product(record.id),
-                _ => return Ok(extras),
-            };
-            extras.properties = Some(latest_document(&self.store.latest(owner)?));
-            if record.kind == ResourceKind::Thng {
-                extras.location = self.store.latest_location(record.id)?.map(|location| location.document());
-            }
-            Ok(extras)
-        })
+        if record.kind == ResourceKind::Task {
+            extras.more.extend(self.task_input(record)?);
+        }
+        for collection in collections {
+            // Who does not see a collection does not see who is in it.
+            let seen = caller.is_unlimited() || self.sees_collection(caller, collection)?;
+            extras.collections.extend(seen.then_some(collection));
+        }
+        Ok(extras)
     }
 
     /// The resource that a path names: by its id, or as `key:value` by one of its identifiers; the newest of several.
@@ -74,7 +79,9 @@ impl Gateway {
         }
         // A key may hold colons, and so may a value: the longest key that leads anywhere counts.
         let splits = text.rmatch_indices(':').map(|(at, _)| (&text[..at], &text[at + 1..]));
-        for (key, value) in splits.filter(|(key, value)| !key.is_empty() && !value.is_empty()).take(8) {
+        for (key, value) in
+            splits.filter(|(key, value)| !key.is_empty() && !value.is_empty()).take(SPLITS_MAX)
+        {
             if let Some(id) = self.identified(caller, kind, key, value)? {
                 return Ok(id);
             }
@@ -104,7 +111,7 @@ impl Gateway {
             skip: 0,
             looked_at_max: 1_000,
         };
-        let found = tokio::task::block_in_place(|| self.store.find(&find))?;
+        let found = self.store.find(&find)?;
         Ok(found.items.first().map(|record| record.id))
     }
 
@@ -118,7 +125,7 @@ impl Gateway {
         owner: PropertyOwner,
     ) -> Result<Vec<PropertyUpdate>, Refusal> {
         self.authorise(caller, owner.kind(), owner.id())?;
-        Ok(tokio::task::block_in_place(|| self.store.latest(owner))?)
+        Ok(self.store.latest(owner)?)
     }
 
     /// A part of one property's history.
@@ -134,7 +141,7 @@ impl Gateway {
         page: PageRequest,
     ) -> Result<Page<PropertyUpdate>, Refusal> {
         self.authorise(caller, owner.kind(), owner.id())?;
-        Ok(tokio::task::block_in_place(|| self.store.history(owner, key, range, page))?)
+        Ok(self.store.history(owner, key, range, page)?)
     }
 
     /// A part of a thng's locations.
@@ -149,7 +156,7 @@ impl Gateway {
         page: PageRequest,
     ) -> Result<Page<LocationUpdate>, Refusal> {
         self.authorise(caller, ResourceKind::Thng, thng)?;
-        Ok(tokio::task::block_in_place(|| self.store.locations(thng, range, page))?)
+        Ok(self.store.locations(thng, range, page)?)
     }
 
     /// Whether a thng was commissioned, and when.

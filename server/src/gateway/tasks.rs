@@ -133,7 +133,7 @@ impl Gateway {
 
     /// A task whose batch is gone is freed with it in time; until then it must not be found again and again.
     async fn forget_orphan(&self, task: Id) {
-        let record = tokio::task::block_in_place(|| self.store.resource(task));
+        let record = self.store.resource(task);
         if let Ok(Some(record)) = record {
             let (account, kind, id) = (record.account, record.kind, record.id);
             let _ = self.execute(Operation::Delete { account, kind, id }, 0).await;

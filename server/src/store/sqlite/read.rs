@@ -12,8 +12,8 @@ use thng_pubsub_protocol::{
 
 use super::{column, connection, directory::DataDirectory, fault::Fault, find};
 use crate::store::{
-    Actor, Cursor, Find, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ReadStore, ResourceHead,
-    ResourceRecord, Sequence, SortOrder, StoreError, TimeRange,
+    Actor, Beside, Cursor, Find, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ReadStore,
+    ResourceHead, ResourceRecord, Sequence, SortOrder, StoreError, TimeRange,
 };
 
 /// Read-only connections; who finds none idle waits for one.
@@ -123,16 +123,25 @@ impl ReadStore for SqliteReaders {
         self.read(|connection| collections_of(connection, id))
     }
 
-    fn latest(&self, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, StoreError> {
+    fn beside(&self, owner: PropertyOwner) -> Result<Beside, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(LATEST)?;
-            let mut rows = statement.query(params![owner.id().as_str(), column::PROPERTY])?;
-            let mut updates = Vec::new();
-            while let Some(row) = rows.next()? {
-                updates.push(column::update(row, 1, column::property_key(row, 0)?)?);
-            }
-            Ok(updates)
+            let _snapshot = connection.unchecked_transaction()?;
+            Ok(Beside {
+                collections: match owner {
+                    PropertyOwner::Thng(thng) => collections_of(connection, thng)?,
+                    PropertyOwner::Product(_) => Vec::new(),
+                },
+                latest: latest(connection, owner)?,
+                location: match owner {
+                    PropertyOwner::Thng(thng) => latest_location(connection, thng)?,
+                    PropertyOwner::Product(_) => None,
+                },
+            })
         })
+    }
+
+    fn latest(&self, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, StoreError> {
+        self.read(|connection| latest(connection, owner))
     }
 
     fn latest_of(
@@ -164,10 +173,7 @@ impl ReadStore for SqliteReaders {
     }
 
     fn latest_location(&self, thng: Id) -> Result<Option<LocationUpdate>, StoreError> {
-        self.read(|connection| {
-            let parameters = params![thng.as_str(), column::LOCATION, ""];
-            one(connection, LATEST_OF, parameters, |row| column::location(row, 0))
-        })
+        self.read(|connection| latest_location(connection, thng))
     }
 
     fn locations(
@@ -183,6 +189,21 @@ impl ReadStore for SqliteReaders {
             })
         })
     }
+}
+
+fn latest(connection: &Connection, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, Fault> {
+    let mut statement = connection.prepare_cached(LATEST)?;
+    let mut rows = statement.query(params![owner.id().as_str(), column::PROPERTY])?;
+    let mut updates = Vec::new();
+    while let Some(row) = rows.next()? {
+        updates.push(column::update(row, 1, column::property_key(row, 0)?)?);
+    }
+    Ok(updates)
+}
+
+fn latest_location(connection: &Connection, thng: Id) -> Result<Option<LocationUpdate>, Fault> {
+    let parameters = params![thng.as_str(), column::LOCATION, ""];
+    one(connection, LATEST_OF, parameters, |row| column::location(row, 0))
 }
 
 /// A part of the series with this owner, kind and key.
