@@ -142,7 +142,8 @@ pub(crate) fn to_json<T: serde::Serialize>(document: &T) -> String {
 }
 
 /// Reads `T` from a JSON object only: by itself serde also takes an array of the fields in their order.
-pub(crate) struct Object<T>(pub(crate) T);
+#[derive(Debug)]
+pub struct Object<T>(pub T);
 
 impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Object<T> {
     fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {

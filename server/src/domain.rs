@@ -30,7 +30,7 @@ mod task;
 pub(crate) mod writer;
 
 pub(crate) use action::{ActionInput, BUILT_IN_TYPES, Subject, commission_state};
-pub(crate) use document::{ContextShown, Extras, document, notification};
+pub(crate) use document::{ADDRESS_PATH, ContextShown, Extras, document, notification};
 pub(crate) use resource::Creation;
 pub(crate) use task::{CHUNK_THNGS, check_input, input_of, is_open};
 

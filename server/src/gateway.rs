@@ -67,7 +67,7 @@ pub(crate) use list::{ListQuery, Near, check_filter};
 pub(crate) use operator::first_account;
 pub(crate) use refusal::Refusal;
 pub(crate) use resource::{New, children_of};
-pub(crate) use user::{NewUser, named_users};
+pub(crate) use user::{Login, NewUser, named_users};
 pub(crate) use watch::Watch;
 
 /// What edges see of the rooms behind: who calls, what they get, what they ask for.
@@ -107,6 +107,7 @@ pub(crate) struct Gateway {
     hashing: tokio::sync::Semaphore,
     heads: Arc<Heads>,
     writer: Writer,
+    clock: Clock,
     engine: Arc<Engine>,
     /// The last sequence that is on disk: a subscription begins behind it.
     committed: Arc<AtomicU64>,
@@ -129,12 +130,24 @@ impl Gateway {
         let sink =
             announce(Arc::clone(&heads), Arc::clone(&keys), Arc::clone(&engine), Arc::clone(&committed));
         let (writer, thread) =
-            Writer::start(write_store, clock, metrics, settings.write_queue_bytes_max, sink)?;
+            Writer::start(write_store, clock.clone(), metrics, settings.write_queue_bytes_max, sink)?;
         let tasks = Arc::default();
         let hashing = tokio::sync::Semaphore::new(user::HASHED_AT_A_TIME);
         let walks = tokio::sync::Semaphore::new(settings.walks_max);
-        let gateway =
-            Self { store, keys, secret, settings, tasks, walks, hashing, heads, writer, engine, committed };
+        let gateway = Self {
+            store,
+            keys,
+            secret,
+            settings,
+            tasks,
+            walks,
+            hashing,
+            heads,
+            writer,
+            clock,
+            engine,
+            committed,
+        };
         Ok((gateway, thread))
     }
 
@@ -153,7 +166,7 @@ impl Gateway {
         if let Some(principal) = self.keys.cached(&hash) {
             return Ok(principal);
         }
-        tokio::task::block_in_place(|| self.keys.look_up(&hash))?.ok_or(Refusal::UnknownKey)
+        self.keys.look_up(&hash)?.ok_or(Refusal::UnknownKey)
     }
 
     /// Who uses a topic: whoever the topic's own `access_token` belongs to, else the connection's principal.
@@ -184,7 +197,7 @@ impl Gateway {
     fn head(&self, id: Id) -> Result<Option<Arc<ResourceHead>>, StoreError> {
         match self.heads.get(id) {
             Some(head) => Ok(Some(head)),
-            None => tokio::task::block_in_place(|| self.heads.look_up(&*self.store, id)),
+            None => self.heads.look_up(&*self.store, id),
         }
     }
 
@@ -226,7 +239,9 @@ pub(crate) fn who_may(access: Access, path: &str) -> Vec<&'static str> {
         Grants::of(table.iter().copied()).on(path, "{id}").has(access)
     };
     let some = kinds.into_iter().filter(|(_, table)| grants(table)).map(|(name, _)| name);
-    ["Operator", "Access Token"].into_iter().chain(some).collect()
+    // Whose own access it is, an operator's.
+    let tokens = (path != "/me").then_some("Access Token");
+    ["Operator"].into_iter().chain(tokens).chain(some).collect()
 }
 
 /// What the writer does with the events of a commit: forget what they made stale, then tell the bus.

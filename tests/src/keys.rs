@@ -21,8 +21,27 @@ pub struct Keyed {
     pub key: String,
 }
 
-fn text(document: &Value, field: &str) -> String {
+/// A text in a document.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+#[track_caller]
+pub fn text(document: &Value, field: &str) -> String {
     document[field].as_str().unwrap_or_else(|| panic!("{field} in {document}")).to_owned()
+}
+
+/// A name that nothing else has: some names are taken once for a whole account, and tests share a server.
+#[must_use]
+pub fn unique(what: &str) -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    format!("{what} {} {}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// An email address that nobody else has.
+#[must_use]
+pub fn unique_email() -> String {
+    format!("{}@example.com", unique("ada").replace(' ', "."))
 }
 
 impl Rest {
@@ -78,12 +97,45 @@ impl Rest {
     #[must_use]
     #[track_caller]
     pub fn access_token(&mut self, permissions: &[&str], conditions: &[String]) -> Keyed {
-        // Names of policies are unique, and tests share a server.
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("policy {} {}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let policy = self.id_of("/accessPolicies", json!({"name": name, "permissions": permissions}));
+        let policy = self.access_policy(permissions);
         let token = json!({"name": "a token of the tests", "policies": [policy], "conditions": conditions});
         let created = self.create("/accessTokens", token);
+        Keyed { id: text(&created, "id"), key: text(&created, "apiKey") }
+    }
+
+    /// A new access policy, by its id.
+    #[must_use]
+    #[track_caller]
+    pub fn access_policy(&mut self, permissions: &[&str]) -> String {
+        self.id_of("/accessPolicies", json!({"name": unique("policy"), "permissions": permissions}))
+    }
+
+    /// A new user with this email address and password, validated; to be called with an application's key.
+    #[must_use]
+    #[track_caller]
+    pub fn named_user(&mut self, email: &str, password: &str) -> Keyed {
+        let user = json!({"email": email, "password": password, "firstName": "Ada", "lastName": "L"});
+        let created = self.create("/auth/evrythng/users", user);
+        let id = text(&created, "evrythngUser");
+        let code = json!({"activationCode": created["activationCode"]});
+        let validated = self.create(&format!("/auth/evrythng/users/{id}/validate"), code);
+        Keyed { id, key: text(&validated, "evrythngApiKey") }
+    }
+
+    /// The account of the key, by its id.
+    #[must_use]
+    #[track_caller]
+    pub fn account(&mut self) -> String {
+        text(&self.get("/access").expect(200), "account")
+    }
+
+    /// A new operator whose access holds these fields, such as `role` or `policies`. The id is that of the access.
+    #[must_use]
+    #[track_caller]
+    pub fn operator(&mut self, mut access: Value) -> Keyed {
+        access["email"] = unique_email().into();
+        let path = format!("/accounts/{}/accesses", self.account());
+        let created = self.create(&path, access);
         Keyed { id: text(&created, "id"), key: text(&created, "apiKey") }
     }
 }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::wait::PATIENCE;
@@ -155,6 +156,35 @@ impl Rest {
     pub fn thng(&mut self) -> String {
         let created = self.post("/thngs", r#"{"name":"a thng of the tests"}"#).expect(201);
         created["id"].as_str().expect("a thng has an id").to_owned()
+    }
+
+    /// The path and query that the `link` of a part of a list leads to: an existing client decodes it once and then
+    /// uses it as it is.
+    #[must_use]
+    #[track_caller]
+    pub fn next(&self, answer: &Response) -> Option<String> {
+        let link = answer.header("link")?;
+        let url = link.strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
+        let url = url.unwrap_or_else(|| panic!("one link, rel=next, and not {link}"));
+        assert!(!url.contains(['=', '?', ',', ';']), "the whole URL is encoded: {url}");
+        let url = percent_decode_str(url).decode_utf8().expect("it decodes to text").into_owned();
+        let path = url.strip_prefix(&format!("http://{}", self.address));
+        Some(path.unwrap_or_else(|| panic!("{url} is this server's")).to_owned())
+    }
+
+    /// A list part by part: the first is at `path`, each further one where the `link` of the one before leads.
+    #[track_caller]
+    pub fn parts(&mut self, path: &str) -> Vec<Vec<Value>> {
+        let mut parts = Vec::new();
+        let mut path = Some(path.to_owned());
+        while let Some(at) = path {
+            assert!(parts.len() < 1_000, "the list has no end: {at}");
+            let answer = self.get(&at);
+            let Value::Array(items) = answer.expect(200) else { panic!("{at} is no bare array") };
+            parts.push(items);
+            path = self.next(&answer);
+        }
+        parts
     }
 
     /// A request as existing clients make it: with the key, and `application/json` on every one, body or not.

@@ -110,11 +110,12 @@ fn a_value_may_be_nested_as_people_nest_them() {
 fn a_body_over_one_mebibyte_is_413_and_one_below_is_taken() {
     let server = Server::shared();
     let mut rest = server.rest();
-    let thng = format!("/thngs/{}", rest.thng());
-    let of = |bytes: usize| format!(r#"{{"name":"n","customFields":{{"x":"{}"}}}}"#, "x".repeat(bytes));
+    let thng = format!("/thngs/{}/properties", rest.thng());
+    let value = |key: usize| format!(r#"{{"key":"k{key}","value":"{}"}}"#, "x".repeat(9_900));
+    let of = |bytes: usize| format!("[{}]", (0..bytes / 10_000).map(value).collect::<Vec<_>>().join(","));
 
     rest.put(&thng, of(1_000_000)).assert_status(200);
-    rest.put(&thng, of(1 << 20)).assert_status(413);
+    rest.put(&thng, of((1 << 20) + 20_000)).assert_status(413);
     rest.put(&thng, of(8 << 20)).assert_status(413);
     let announced =
         rest.send("POST", "/thngs", &[("Authorization", KEY), ("Content-Length", "1000000000000")], None);

@@ -351,7 +351,12 @@ const ACTION: &[Field] = &[
     .indexed(),
     field("collection", Form::Id, "The collection that it happened to.").by_creator().indexed(),
     field("location", Form::Any, "Where: `position`, `latitude` and `longitude`, or `place`.").by_creator(),
-    field("locationSource", Form::Text(32), "`sensor`, `geoIp`, `place` or `unknown`.").by_creator(),
+    field(
+        "locationSource",
+        Form::OneOf(&["sensor", "geoIp", "place", "unknown"]),
+        "How it is known where it happened.",
+    )
+    .by_creator(),
     field("url", Form::Text(2048), "What it links to.").by_creator(),
     TAGS.by_creator(),
     CUSTOM_FIELDS.by_creator(),

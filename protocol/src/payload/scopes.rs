@@ -4,7 +4,7 @@ use alloc::{format, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Json, PayloadError};
+use super::{Json, Object, PayloadError};
 use crate::{id::Id, limits};
 
 /// Who of a project's users sees a resource.
@@ -87,7 +87,8 @@ impl ScopesPatch {
         let ids = |ids: &[&str]| {
             ids.iter().map(|id| Id::parse(id).map_err(|_| wrong())).collect::<Result<Vec<_>, _>>()
         };
-        let document: ScopesDocument<'_> = serde_json::from_str(raw.as_str()).map_err(|_| wrong())?;
+        let Object(document): Object<ScopesDocument<'_>> =
+            serde_json::from_str(raw.as_str()).map_err(|_| wrong())?;
         let too_many =
             |ids: &Option<Vec<&str>>| ids.as_ref().is_some_and(|ids| ids.len() > limits::SCOPES_MAX);
         if too_many(&document.projects) || too_many(&document.users) {

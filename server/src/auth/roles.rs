@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use thng_pubsub_protocol::{
     id::Id,
     limits,
-    payload::{Json, ResourceKind},
+    payload::{Json, Object, ResourceKind},
     topic::table::Access,
 };
 
@@ -115,7 +115,7 @@ impl RolePermissions {
     /// # Errors
     /// A sentence for each permission that is none, or more than the base role grants.
     pub(crate) fn replace_paths(&mut self, body: &[u8]) -> Result<(), Vec<String>> {
-        let given: Vec<PathPermission> = serde_json::from_slice(body).map_err(|_| {
+        let given: Vec<Object<PathPermission>> = serde_json::from_slice(body).map_err(|_| {
             vec!["Permissions are an array such as [{\"path\": \"/thngs\", \"access\": \"cr\"}].".to_owned()]
         })?;
         if given.len() > limits::PERMISSIONS_MAX {
@@ -124,7 +124,7 @@ impl RolePermissions {
         let base = Grants::of(BASE_APP_USER.iter().copied());
         let mut faults = Vec::new();
         let mut paths = Vec::new();
-        for permission in given {
+        for Object(permission) in given {
             let is_default =
                 defaults().any(|known| known.path == permission.path && known.access == permission.access);
             if permission.default || is_default {

@@ -5,7 +5,7 @@ use thng_pubsub_protocol::{
     payload::{Json, ResourceKind, ids_document, with_members},
 };
 
-use crate::store::ResourceRecord;
+use crate::store::{Actor, ResourceRecord};
 
 /// How much of an action's context is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,19 @@ pub(crate) enum ContextShown {
     Whole,
     /// Without the address that the action came from: that is for those who manage, not for those who share.
     WithoutAddress,
+}
+
+/// The field of an action that only the whole context shows.
+pub(crate) const ADDRESS_PATH: &str = "context.ipAddress";
+
+impl ContextShown {
+    /// How much is shown to this one.
+    pub(crate) fn to(actor: Actor) -> Self {
+        match actor {
+            Actor::User(_) | Actor::Device(_) | Actor::Application(_) => Self::WithoutAddress,
+            Actor::Operator(_) | Actor::TrustedApplication(_) | Actor::AccessToken(_) => Self::Whole,
+        }
+    }
 }
 
 /// What a document shows besides the resource's own fields.

@@ -490,7 +490,14 @@ fn complete_place(fields: &mut Fields, patch: &Patch) -> Result<(), OperationErr
                     .ok_or_else(|| invalid("latitude is -90 to 90 and longitude -180 to 180 degrees."))?,
             )
         }
-        None => return Ok(()),
+        None => {
+            // Taken away in one way, it is gone in the other.
+            let ways = ["position", "longitude", "latitude"];
+            if ways.iter().any(|way| fields.get(way).is_none()) {
+                ways.iter().for_each(|way| fields.set(way, None));
+            }
+            return Ok(());
+        }
     };
     if let Some(at) = at {
         let Point { longitude, latitude } = &at;
@@ -539,7 +546,7 @@ fn check_references(
             _ => "name",
         };
         return Err(OperationError::Conflict(format!(
-            "There is a {} with this {what} already.",
+            "This {what} is taken: another {} has it.",
             noun(after.kind)
         )));
     }

@@ -1,5 +1,8 @@
 //! Actions and their types.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::{RawValue, to_raw_value};
 use thng_pubsub_protocol::{
     id::{ActionTypeName, Id},
     payload::{Json, Patch, ResourceKind, Whereabouts, parse_actions, parse_locations, texts_at},
@@ -96,7 +99,7 @@ impl Gateway {
     /// The id of an action type that is not built in.
     fn type_id(&self, caller: &Caller<'_>, name: &str) -> Result<Id, Refusal> {
         let (account, kind) = (caller.principal.account, ResourceKind::ActionType);
-        let id = tokio::task::block_in_place(|| self.store.named(account, kind, name))?;
+        let id = self.store.named(account, kind, name)?;
         let head = id.map(|id| self.head(id)).transpose()?.flatten();
         head.filter(|head| caller.may_name(head)).map(|head| head.id).ok_or(Refusal::NotFound)
     }
@@ -125,23 +128,23 @@ impl Gateway {
         body: &[u8],
     ) -> Result<std::sync::Arc<ResourceRecord>, Refusal> {
         self.authorise(caller, ResourceKind::Thng, thng)?;
-        let mut members: serde_json::Map<String, serde_json::Value> = match body.is_empty() {
-            true => serde_json::Map::new(),
+        // Each member stays as it was sent, to the letter.
+        let mut members: BTreeMap<String, Box<RawValue>> = match body.is_empty() {
+            true => BTreeMap::new(),
             false => {
                 serde_json::from_slice(body).map_err(|_| Refusal::invalid("The body is a JSON object."))?
             }
         };
-        if let Some(product) = members.get("product").and_then(serde_json::Value::as_str)
-            && Id::parse(product).is_err()
-        {
-            let id = self.named_in_path(caller, ResourceKind::Product, product).await;
+        let product = members.get("product").and_then(|json| serde_json::from_str::<String>(json.get()).ok());
+        if let Some(product) = product.filter(|product| Id::parse(product).is_err()) {
+            let id = self.named_in_path(caller, ResourceKind::Product, &product).await;
             let id = id.map_err(|_| Refusal::invalid("product: there is no such product."))?;
-            members.insert("product".into(), id.as_str().into());
+            members.insert("product".into(), to_raw_value(id.as_str()).map_err(|_| Refusal::Unavailable)?);
         }
         if let Some(occurred_at) = members.remove("occurredAt") {
-            members.entry("timestamp").or_insert(occurred_at);
+            members.entry("timestamp".into()).or_insert(occurred_at);
         }
-        let body = serde_json::Value::Object(members).to_string();
+        let body = serde_json::to_string(&members).map_err(|_| Refusal::Unavailable)?;
         let (action_type, patch) = parse_actions(body.as_bytes(), Some(&action_type))?.remove(0);
         let input = self.action_input(caller, Subject::Thng(thng), action_type, true, patch)?;
         let account = caller.principal.account;
@@ -198,7 +201,7 @@ impl Gateway {
         &self,
         caller: &Caller<'_>,
         query: &ListQuery,
-    ) -> Result<Page<String>, Refusal> {
+    ) -> Result<(Page<String>, Option<usize>), Refusal> {
         let built_in = BUILT_IN_TYPES.iter().map(|name| (*name, format!(r#"{{"name":"{name}"}}"#)));
         let scopes = query.with_scopes;
         self.list_behind(caller, ResourceKind::ActionType, built_in, query, move |record| {
@@ -221,7 +224,7 @@ impl Gateway {
             return Ok(Ok(name));
         }
         let id = self.type_id(caller, name)?;
-        let record = tokio::task::block_in_place(|| self.store.resource(id))?;
+        let record = self.store.resource(id)?;
         record.map(Err).ok_or(Refusal::NotFound)
     }
 }
@@ -237,7 +240,9 @@ pub(super) fn admits_built_in(query: &ListQuery, name: &str, document: &str) -> 
         "name" => vec![name.to_owned()],
         path => texts_at(document, Some(path)),
     };
-    query.ids.is_none()
+    let is_named =
+        |ids: &Vec<Id>| ids.iter().any(|id| texts_at(document, Some("id")).contains(&id.to_string()));
+    query.ids.as_ref().is_none_or(is_named)
         && query.filter.as_ref().is_none_or(|filter| {
             let holds = |filter: &thng_pubsub_protocol::filter::Filter| {
                 filter.holds(&mut |term| term.admits(text(&term.field).iter().map(String::as_str)))

@@ -28,7 +28,7 @@ impl Gateway {
 
     /// The key of an actor, if there is one that can be shown.
     pub(super) fn key_of(&self, actor: Actor) -> Result<Option<String>, Refusal> {
-        let key = tokio::task::block_in_place(|| self.store.key_of(actor))?;
+        let key = self.store.key_of(actor)?;
         Ok(key.and_then(|key| self.reveal(&key)))
     }
 

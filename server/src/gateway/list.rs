@@ -7,30 +7,33 @@ use thng_pubsub_protocol::{
 };
 
 use super::{Caller, Gateway, Refusal};
+use crate::domain;
 use crate::store::{Find, Keep, Page, PageRequest, ResourceRecord, Source, term};
 
-/// Items that one call looks at, about a tenth of a second's work. A page that would need more ends there, with the
-/// place to go on from.
+/// Items that one call looks at: some tenths of a second's work. A page that would need more ends there, with the place
+/// to go on from.
 pub(crate) const LOOKED_AT_MAX: usize = 10_000;
 
 /// What a list is asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct ListQuery {
     pub(crate) page: PageRequest,
-    /// Items before the page, for those who count pages.
+    /// Items before the page, for those who count pages; with the page at most what one call looks at.
     pub(crate) skip: usize,
     pub(crate) ids: Option<Vec<Id>>,
     pub(crate) filter: Option<Filter>,
     pub(crate) near: Option<Near>,
     /// Whether documents show their scopes.
     pub(crate) with_scopes: bool,
+    /// Whether the length of the whole list is asked for.
+    pub(crate) counted: bool,
 }
 
 impl ListQuery {
     /// The newest one.
     pub(crate) fn one() -> Self {
         let page = PageRequest { items: 1, order: Default::default(), after: None };
-        Self { page, skip: 0, ids: None, filter: None, near: None, with_scopes: false }
+        Self { page, skip: 0, ids: None, filter: None, near: None, with_scopes: false, counted: false }
     }
 }
 
@@ -58,7 +61,8 @@ impl Near {
 ///
 /// # Errors
 /// [`Refusal::Invalid`] with the fields that there are.
-pub(crate) fn check_filter(kind: ResourceKind, filter: &Filter) -> Result<(), Refusal> {
+pub(crate) fn check_filter(caller: &Caller<'_>, kind: ResourceKind, filter: &Filter) -> Result<(), Refusal> {
+    let shows_address = domain::ContextShown::to(caller.principal.actor) == domain::ContextShown::Whole;
     let is_known = |term: &Term| {
         let name = term.field.split_once('.').map_or(&*term.field, |(name, _)| name);
         let has_key = term.field.len() > name.len() + 1;
@@ -66,7 +70,10 @@ pub(crate) fn check_filter(kind: ResourceKind, filter: &Filter) -> Result<(), Re
             "createdAt" => true,
             "updatedAt" => kind != ResourceKind::Action,
             "timestamp" => kind == ResourceKind::Action,
-            "context" => kind == ResourceKind::Action && has_key,
+            // Nobody finds out by a filter what the document does not show.
+            "context" if kind == ResourceKind::Action && has_key => {
+                shows_address || term.field != domain::ADDRESS_PATH
+            }
             "collections" => kind.has_collections(),
             "customFields" => kind.field("customFields").is_some() && has_key,
             "identifiers" => kind.field("identifiers").is_some() && has_key,
@@ -152,16 +159,29 @@ impl Gateway {
         query: &ListQuery,
     ) -> Result<Page<ResourceRecord>, Refusal> {
         if let Some(filter) = &query.filter {
-            check_filter(kind, filter)?;
+            check_filter(caller, kind, filter)?;
+        }
+        let too_far = || {
+            Refusal::invalid(format!(
+                "page leads beyond the {LOOKED_AT_MAX} items that one call looks at; use the link of each page to go on."
+            ))
+        };
+        if query.skip.saturating_add(query.page.items) > LOOKED_AT_MAX {
+            return Err(too_far());
         }
         let _turn = self.turn(query).await?;
-        tokio::task::block_in_place(|| {
+        let page = tokio::task::block_in_place(|| {
             let page = self.find(caller, kind, within.clone(), query)?;
             match decoded_again(query, page.items.is_empty() && page.next.is_none()) {
                 Some(again) => self.find(caller, kind, within, &again),
                 None => Ok(page),
             }
-        })
+        })?;
+        // It ended before the items in front of the page were counted off: from its place on would be another page.
+        match query.skip > 0 && page.items.is_empty() && page.next.is_some() {
+            true => Err(too_far()),
+            false => Ok(page),
+        }
     }
 
     /// Waits for a turn to walk through many resources, so that those who look up one never wait for all who walk.
@@ -172,6 +192,31 @@ impl Gateway {
         }
     }
 
+    /// Whether a resource belongs to the list.
+    fn keep<'q>(
+        &'q self,
+        caller: &'q Caller<'_>,
+        query: &'q ListQuery,
+    ) -> impl Fn(&ResourceRecord, &dyn Fn() -> Vec<Id>) -> bool + Sync {
+        move |record, collections| {
+            // Who does not see a collection does not learn by a filter who is in it.
+            let seen = || match caller.is_unlimited() {
+                true => collections(),
+                false => {
+                    let sees = |id: &Id| matches!(self.sees_collection(caller, *id), Ok(true));
+                    collections().into_iter().filter(sees).collect()
+                }
+            };
+            caller.sees(&record.head())
+                && query.filter.as_ref().is_none_or(|filter| admits(filter, record, &seen))
+                && query.near.is_none_or(|near| near.admits(record))
+        }
+    }
+
+    pub(super) fn sees_collection(&self, caller: &Caller<'_>, id: Id) -> Result<bool, Refusal> {
+        Ok(self.head(id)?.is_some_and(|head| caller.may_name(&head)))
+    }
+
     fn find(
         &self,
         caller: &Caller<'_>,
@@ -179,7 +224,7 @@ impl Gateway {
         within: Source,
         query: &ListQuery,
     ) -> Result<Page<ResourceRecord>, Refusal> {
-        let keep = keep(caller, query);
+        let keep = self.keep(caller, query);
         Ok(self.store.find(&request(caller, kind, within, query, &keep))?)
     }
 
@@ -211,7 +256,7 @@ impl Gateway {
         within: Source,
         query: &ListQuery,
     ) -> Result<usize, Refusal> {
-        let keep = keep(caller, query);
+        let keep = self.keep(caller, query);
         let mut request = request(caller, kind, within, query, &keep);
         // Where the index says it all, they are counted without a look at each.
         if caller.is_found_by_source(kind) && query.filter.is_none() && query.near.is_none() {
@@ -240,9 +285,15 @@ impl Gateway {
         query.page = PageRequest { items: most + 1, after: None, ..query.page };
         query.skip = 0;
         let page = self.list(caller, kind, Source::All, &query).await?;
-        if page.items.len() > most || page.next.is_some() {
+        if page.items.len() > most {
             return Err(Refusal::invalid(format!(
                 "More than {most} are meant, which is what one call changes at the most. Nothing was changed."
+            )));
+        }
+        if page.next.is_some() {
+            return Err(Refusal::invalid(format!(
+                "To find what is meant, more than {LOOKED_AT_MAX} would have to be looked at: name them with ids, or with \
+                 a filter that an index answers. Nothing was changed."
             )));
         }
         Ok(page.items.iter().map(|record| record.id).collect())
@@ -253,18 +304,6 @@ impl Gateway {
 fn decoded_again(query: &ListQuery, found_nothing: bool) -> Option<ListQuery> {
     let filter = query.filter.as_ref().filter(|_| found_nothing)?.decoded_again()?;
     Some(ListQuery { filter: Some(filter), ..query.clone() })
-}
-
-/// Whether a resource belongs to the list.
-fn keep(
-    caller: &Caller<'_>,
-    query: &ListQuery,
-) -> impl Fn(&ResourceRecord, &dyn Fn() -> Vec<Id>) -> bool + Sync {
-    move |record, collections| {
-        caller.sees(&record.head())
-            && query.filter.as_ref().is_none_or(|filter| admits(filter, record, collections))
-            && query.near.is_none_or(|near| near.admits(record))
-    }
 }
 
 fn request<'q>(

@@ -2,7 +2,7 @@
 
 use thng_pubsub_protocol::{
     id::Id,
-    payload::{Patch, ResourceKind, Scopes, UserScope},
+    payload::{Object, Patch, ResourceKind, Scopes, UserScope},
 };
 
 use super::{Caller, Gateway, ListQuery, New, Refusal, action::admits_built_in};
@@ -58,7 +58,8 @@ impl Role {
 }
 
 impl Gateway {
-    /// A list that begins with what is built in. The page of those has cursors of its own.
+    /// A list that begins with what is built in, and how long it is where that is asked for. The page of what is built in
+    /// has cursors of its own.
     pub(super) async fn list_behind<'b>(
         &self,
         caller: &Caller<'_>,
@@ -66,10 +67,10 @@ impl Gateway {
         built_in: impl Iterator<Item = (&'b str, String)>,
         query: &ListQuery,
         show: impl Fn(&ResourceRecord) -> String,
-    ) -> Result<Page<String>, Refusal> {
+    ) -> Result<(Page<String>, Option<usize>), Refusal> {
         self.permit(caller)?;
         if let Some(filter) = &query.filter {
-            super::check_filter(kind, filter)?;
+            super::check_filter(caller, kind, filter)?;
         }
         // What is built in stands before everything that has a place in the log.
         let start = match query.page.after {
@@ -82,6 +83,10 @@ impl Gateway {
             .map(|(_, document)| document)
             .collect();
         let count = admitted.len();
+        let whole = match query.counted {
+            true => Some(count + self.count(caller, kind, Source::All, query).await?),
+            false => None,
+        };
         let mut items: Vec<String> = match start {
             Some(start) => admitted.into_iter().skip(start).take(query.page.items).collect(),
             None => Vec::new(),
@@ -90,7 +95,7 @@ impl Gateway {
         if let Some(start) = start {
             if start + items.len() < count {
                 let next = Cursor { at_ms: (start + items.len()) as i64, seq: BUILT_IN };
-                return Ok(Page { items, next: Some(next) });
+                return Ok((Page { items, next: Some(next) }, whole));
             }
             query.page.after = None;
             query.skip = start.saturating_sub(count);
@@ -101,11 +106,11 @@ impl Gateway {
             query.page.items = 1;
             let rest = self.list(caller, kind, Source::All, &query).await?;
             let next = Cursor { at_ms: count as i64, seq: BUILT_IN };
-            return Ok(Page { items, next: (!rest.items.is_empty()).then_some(next) });
+            return Ok((Page { items, next: (!rest.items.is_empty()).then_some(next) }, whole));
         }
         let rest = self.list(caller, kind, Source::All, &query).await?;
         items.extend(rest.items.iter().map(show));
-        Ok(Page { items, next: rest.next })
+        Ok((Page { items, next: rest.next }, whole))
     }
 
     /// Roles: those that are built in, then those of the account. Application users see those of their kind.
@@ -116,7 +121,7 @@ impl Gateway {
         &self,
         caller: &Caller<'_>,
         query: &ListQuery,
-    ) -> Result<Page<String>, Refusal> {
+    ) -> Result<(Page<String>, Option<usize>), Refusal> {
         let seen = BUILT_IN_ROLES.iter().filter(|(name, _)| sees_built_in(caller, name));
         let built_in = seen.map(|(name, document)| (*name, (*document).to_owned()));
         let show = |record: &ResourceRecord| document(record, &Extras::default());
@@ -219,8 +224,9 @@ impl Gateway {
             self.update_private(caller, ResourceKind::Role, record.id, permissions.to_private()).await?;
             return Ok(to_json(&permissions.shown_paths()));
         }
-        let given: Vec<Switch> = serde_json::from_slice(body).map_err(|_| switch_wrong())?;
-        for switch in given.iter().flat_map(|switch| std::iter::once(switch).chain(&switch.children)) {
+        let given: Vec<Object<Switch>> = serde_json::from_slice(body).map_err(|_| switch_wrong())?;
+        for switch in given.iter().flat_map(|Object(switch)| std::iter::once(switch).chain(&switch.children))
+        {
             self.check_projects(caller, switch)?;
             if !permissions.set_switch(&switch.name, switch.enabled, switch.projects.clone()) {
                 return Err(Refusal::NotFound);
@@ -270,7 +276,8 @@ impl Gateway {
             projects: Option<Vec<String>>,
         }
         let record = self.own_role(caller, id).await?;
-        let Setting { enabled, projects } = serde_json::from_slice(body).map_err(|_| switch_wrong())?;
+        let Object(Setting { enabled, projects }) =
+            serde_json::from_slice(body).map_err(|_| switch_wrong())?;
         let mut permissions = RolePermissions::read(record.private.as_ref());
         let mut switch = permissions.switch(name).cloned().ok_or(Refusal::NotFound)?;
         switch.projects.clone_from(&projects);
@@ -307,7 +314,7 @@ impl Gateway {
         &self,
         caller: &Caller<'_>,
         query: &ListQuery,
-    ) -> Result<Page<String>, Refusal> {
+    ) -> Result<(Page<String>, Option<usize>), Refusal> {
         let built_in = BUILT_IN_POLICIES.iter().map(|(name, document)| (*name, (*document).to_owned()));
         let show = |record: &ResourceRecord| document(record, &Extras::default());
         self.list_behind(caller, ResourceKind::AccessPolicy, built_in, query, show).await
@@ -325,13 +332,11 @@ impl Gateway {
         }
         let missing = || Refusal::invalid("policies: there is no such access policy.");
         let account = caller.principal.account;
-        let record = tokio::task::block_in_place(|| {
-            let id = match Id::parse(policy) {
-                Ok(id) => Some(id),
-                Err(_) => self.store.named(account, ResourceKind::AccessPolicy, policy)?,
-            };
-            Ok::<_, Refusal>(id.map(|id| self.store.resource(id)).transpose()?.flatten())
-        })?;
+        let id = match Id::parse(policy) {
+            Ok(id) => Some(id),
+            Err(_) => self.store.named(account, ResourceKind::AccessPolicy, policy)?,
+        };
+        let record = id.map(|id| self.store.resource(id)).transpose()?.flatten();
         let record = record
             .filter(|record| record.kind == ResourceKind::AccessPolicy && record.account == account)
             .ok_or_else(missing)?;

@@ -7,12 +7,12 @@ use serde::Deserialize;
 use thng_pubsub_protocol::{
     id::Id,
     limits,
-    payload::{Json, Patch, ResourceKind, Scopes, UserScope},
+    payload::{Json, Object, Patch, ResourceKind, Scopes, UserScope},
 };
 
 use super::{Caller, Gateway, New, Refusal};
 use crate::{
-    auth::keys,
+    auth::{keys, roles},
     domain::Operation,
     random,
     store::{Actor, ResourceRecord, Source, term, terms},
@@ -30,6 +30,15 @@ pub(crate) struct NewUser {
     pub(crate) activation_code: Option<String>,
     /// Of an anonymous user: their key.
     pub(crate) key: Option<String>,
+}
+
+/// A user who showed who they are.
+#[derive(Debug)]
+pub(crate) struct Login {
+    pub(crate) user: ResourceRecord,
+    pub(crate) key: String,
+    /// The role that their application gives them: an id, or the built-in one.
+    pub(crate) role: String,
 }
 
 /// Where users are found who are not anonymous.
@@ -116,7 +125,7 @@ impl Gateway {
     /// A user of the caller's application.
     fn user_of(&self, caller: &Caller<'_>, id: Id) -> Result<ResourceRecord, Refusal> {
         let (app, _) = self.own_app(caller)?;
-        let found = tokio::task::block_in_place(|| self.store.resource(id))?;
+        let found = self.store.resource(id)?;
         found
             .filter(|user| user.kind == ResourceKind::User && user.parent == Some(app))
             .ok_or(Refusal::NotFound)
@@ -134,7 +143,7 @@ impl Gateway {
     ) -> Result<(ResourceRecord, String), Refusal> {
         self.permit(caller)?;
         let user = self.user_of(caller, id)?;
-        let given: Activation =
+        let Object(given): Object<Activation> =
             serde_json::from_slice(body).map_err(|_| Refusal::invalid("activationCode is required."))?;
         let code = user.private_text("activation");
         if user.user_status() == "anonymous" || code.is_none() || given.activation_code != code {
@@ -142,20 +151,17 @@ impl Gateway {
         }
         // The code opens once; from here on it is the password that does.
         let password = user.private_text("password").unwrap_or_default();
-        let private = private(&[("status", "active"), ("password", &password)]);
+        let now = self.clock.now_ms().to_string();
+        let private = private(&[("status", "active"), ("password", &password), ("activatedAt", &now)]);
         let key = self.issue(user.account, Actor::User(id), Some(private)).await?;
         Ok((user, key))
     }
 
-    /// Lets a user in who knows their password; returns their key.
+    /// Lets a user in who knows their password.
     ///
     /// # Errors
     /// [`Refusal::BadLogin`] where email and password do not fit, or the user was not validated.
-    pub(crate) async fn log_in(
-        &self,
-        caller: &Caller<'_>,
-        body: &[u8],
-    ) -> Result<(ResourceRecord, String), Refusal> {
+    pub(crate) async fn log_in(&self, caller: &Caller<'_>, body: &[u8]) -> Result<Login, Refusal> {
         self.permit(caller)?;
         let (app, _) = self.own_app(caller)?;
         let Credentials { email: Some(email), password: Some(password) } = credentials(body)? else {
@@ -166,16 +172,16 @@ impl Gateway {
         }
         let name = format!("{app}/{}", email.to_lowercase());
         let account = caller.principal.account;
-        let user = tokio::task::block_in_place(|| {
-            let id = self.store.named(account, ResourceKind::User, &name)?;
-            Ok::<_, Refusal>(id.map(|id| self.store.resource(id)).transpose()?.flatten())
-        })?;
+        let id = self.store.named(account, ResourceKind::User, &name)?;
+        let user = id.map(|id| self.store.resource(id)).transpose()?.flatten();
         let hash = user.as_ref().and_then(|user| user.private_text("password"));
         // An address that nobody has takes as long as a wrong password.
         let fits = self.verify(password, hash.unwrap_or_else(|| NOBODY.to_owned())).await?;
         let user = user.filter(|user| fits && user.user_status() == "active").ok_or(Refusal::BadLogin)?;
         let key = self.issue(account, Actor::User(user.id), None).await?;
-        Ok((user, key))
+        let application = self.store.resource(app)?;
+        let role = application.and_then(|application| application.fields().text("defaultRole"));
+        Ok(Login { user, key, role: role.unwrap_or_else(|| roles::BASE.to_owned()) })
     }
 
     /// Takes the caller's own key away.
@@ -218,5 +224,6 @@ const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 fn credentials(body: &[u8]) -> Result<Credentials, Refusal> {
-    serde_json::from_slice(body).map_err(|_| Refusal::invalid("email and password are strings."))
+    let read = serde_json::from_slice(body).map(|Object(credentials)| credentials);
+    read.map_err(|_| Refusal::invalid("email and password are strings of an object."))
 }

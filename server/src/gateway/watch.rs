@@ -32,7 +32,14 @@ impl Gateway {
     /// Checks that a topic can be watched by this caller: what it names is there and visible.
     fn authorise_watch(&self, caller: &Caller<'_>, topic: &Topic) -> Result<(), Refusal> {
         match translate::resource(topic) {
-            Some((kind, id)) => drop(self.authorise(caller, kind, id)?),
+            Some((kind, id)) => {
+                self.authorise(caller, kind, id)?;
+                if let Topic::BatchTask { batch, .. } = topic
+                    && self.store.resource(id)?.is_none_or(|task| task.parent != Some(*batch))
+                {
+                    return Err(Refusal::NotFound);
+                }
+            }
             None => self.permit(caller)?,
         }
         if let Some(name) = translate::needed_type(topic) {
@@ -105,7 +112,7 @@ impl Gateway {
         if let Some((subject, action_type)) = translate::actions(&topic.topic) {
             return self.latest_action(&caller, subject, action_type.map(|name| name.as_str())).await;
         }
-        tokio::task::block_in_place(|| self.state(&topic.topic))
+        self.state(&topic.topic)
     }
 
     fn state(&self, topic: &Topic) -> Result<Option<Bytes>, Refusal> {

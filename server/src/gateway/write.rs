@@ -182,6 +182,11 @@ impl Gateway {
         match patch.kind() {
             ResourceKind::AccessPolicy => {
                 Self::may_give_rights(caller)?;
+                if patch.text("name").as_deref() == Some(roles::ACCOUNT_ADMIN) {
+                    return Err(Refusal::Conflict(
+                        "This name is that of the policy that is built in.".into(),
+                    ));
+                }
                 roles::check_permissions(&patch.texts("permissions")).map_err(Refusal::Invalid)?;
             }
             ResourceKind::AccessToken | ResourceKind::Access => {

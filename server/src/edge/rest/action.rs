@@ -11,7 +11,7 @@ use super::{
     Refused,
     call::Call,
     json,
-    list::{answer, query},
+    list::{COMPONENT, answer, query},
     resource::{created, done, list_within, named, show_plain},
 };
 use crate::gateway::{Outcome, Refusal, commissioned_type};
@@ -92,15 +92,15 @@ pub(super) async fn delete(call: Call, below: Below) -> Result<Response, Refused
 }
 
 pub(super) async fn types(call: Call) -> Result<Response, Refused> {
-    let page = call.gateway().action_types(&call.caller(), &query(&call)?).await?;
-    Ok(answer(&call, page, None))
+    let (page, count) = call.gateway().action_types(&call.caller(), &query(&call)?).await?;
+    Ok(answer(&call, page, count))
 }
 
 pub(super) async fn create_type(call: Call) -> Result<Response, Refused> {
     match call.publish(&Topic::ActionTypes).await? {
         Outcome::Resource(record) => {
             let name = record.fields().text("name").unwrap_or_default();
-            let name = percent_encoding::utf8_percent_encode(&name, percent_encoding::NON_ALPHANUMERIC);
+            let name = percent_encoding::utf8_percent_encode(&name, COMPONENT);
             Ok(created(&call, &name.to_string(), show_plain(&call, &record)))
         }
         _ => Err(Refusal::Unavailable.into()),

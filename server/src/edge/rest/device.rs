@@ -2,7 +2,7 @@
 
 use axum::{http::StatusCode, response::Response};
 use serde::Deserialize;
-use thng_pubsub_protocol::id::Id;
+use thng_pubsub_protocol::{id::Id, payload::Object};
 
 use super::{
     Refused,
@@ -22,7 +22,7 @@ fn document(thng: Id, key: &str) -> String {
 }
 
 pub(super) async fn create(call: Call) -> Result<Response, Refused> {
-    let wanted: Wanted = serde_json::from_slice(&call.body)
+    let Object(wanted): Object<Wanted> = serde_json::from_slice(&call.body)
         .map_err(|_| invalid("The body is an object such as {\"thngId\": \"UeECn9a8PBpar8x4FEGdMsDd\"}."))?;
     let thng = Id::parse(&wanted.thng).map_err(|_| invalid("thngId: there is no such thng."))?;
     let key = call.gateway().issue_device_key(&call.caller(), thng).await?;

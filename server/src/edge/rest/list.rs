@@ -24,11 +24,8 @@ pub(super) const ITEMS: (usize, usize) = (30, 100);
 /// Ids in `ids` at the most.
 const IDS_MAX: usize = 100;
 
-/// Items that can be counted off in front of a page. Beyond it, `nextPageToken` leads on.
-const SKIPPED_MAX: usize = 100_000;
-
 /// What an encoded URL leaves as it is; as `encodeURIComponent` does.
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+pub(super) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Reads `perPage`, `sortOrder` and `nextPageToken`.
 pub(super) fn page(call: &Call) -> Result<PageRequest, Refused> {
@@ -56,23 +53,45 @@ pub(super) fn page(call: &Call) -> Result<PageRequest, Refused> {
     Ok(PageRequest { items, order, after })
 }
 
+/// Items that can be counted off in front of a page of a history. Beyond them, `nextPageToken` leads on.
+const COUNTED_OFF_MAX: usize = 1_000;
+
+/// Reads which page of a history is asked for: the request includes what lies in front of the page, which `counted_off`
+/// takes away.
+pub(super) fn history_page(call: &Call) -> Result<(PageRequest, usize), Refused> {
+    let mut page = page(call)?;
+    let in_front = in_front(call, page)?;
+    if in_front > COUNTED_OFF_MAX {
+        return Err(invalid(&format!(
+            "page leads beyond the first {COUNTED_OFF_MAX} values; use the link of each page to go on."
+        )));
+    }
+    page.items += in_front;
+    Ok((page, in_front))
+}
+
+/// Takes away what lies in front of the page.
+pub(super) fn counted_off<T>(mut page: Page<T>, in_front: usize) -> Page<T> {
+    page.items.drain(..in_front.min(page.items.len()));
+    page
+}
+
+/// Items in front of the page that `page` names.
+fn in_front(call: &Call, request: PageRequest) -> Result<usize, Refused> {
+    match call.parameter("page") {
+        Some(number) if request.after.is_none() => {
+            let number = number.parse::<usize>().ok().filter(|number| *number > 0);
+            let number = number.ok_or_else(|| invalid("page is a number from 1 on."))?;
+            Ok((number - 1).saturating_mul(request.items))
+        }
+        _ => Ok(0),
+    }
+}
+
 /// Reads everything that a list of resources can be asked for.
 pub(super) fn query(call: &Call) -> Result<ListQuery, Refused> {
     let page = page(call)?;
-    let skip = match call.parameter("page") {
-        Some(number) if page.after.is_none() => {
-            let wrong = || invalid("page is a number from 1 on.");
-            let number = number.parse::<usize>().ok().filter(|number| *number > 0).ok_or_else(wrong)?;
-            let skip = (number - 1).saturating_mul(page.items);
-            if skip > SKIPPED_MAX {
-                return Err(invalid(&format!(
-                    "page leads beyond the first {SKIPPED_MAX} items; use the link of each page to go on."
-                )));
-            }
-            skip
-        }
-        _ => 0,
-    };
+    let skip = in_front(call, page)?;
     let ids = match call.parameter("ids") {
         None => None,
         Some(text) => Some(ids(&text)?),
@@ -86,7 +105,8 @@ pub(super) fn query(call: &Call) -> Result<ListQuery, Refused> {
         },
     };
     let with_scopes = call.says("withScopes");
-    Ok(ListQuery { page, skip, ids, filter, near: None, with_scopes })
+    let counted = call.parameter("page").is_some() || call.says("withTotalCount");
+    Ok(ListQuery { page, skip, ids, filter, near: None, with_scopes, counted })
 }
 
 /// Reads `lat`, `lon` and `maxDist`.
@@ -116,11 +136,6 @@ fn ids(text: &str) -> Result<Vec<Id>, Refused> {
     }
     // Text that can be no id names nothing.
     Ok(ids.into_iter().filter_map(|id| Id::parse(id).ok()).collect())
-}
-
-/// Whether the caller wants to know how long the whole list is: those who count pages do.
-pub(super) fn wants_count(call: &Call) -> bool {
-    call.parameter("page").is_some() || call.says("withTotalCount")
 }
 
 /// A page as a response: a bare array, the length of the whole list if it was counted, and the next page.

@@ -260,6 +260,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         }
         Query::History => {
             page(&mut add);
+            add("page", json!({ "type": "integer", "minimum": 1 }), "For those who count pages: which one.");
             add("from", time(), "The earliest time, included.");
             add("to", time(), "The latest time, included.");
             add("filter", text(), "Such as `timestamp>1700000000000`.");

@@ -85,9 +85,14 @@ fn show_access(call: &Call, access: &ResourceRecord) -> Result<String, Refused> 
 
 pub(super) async fn accesses(call: Call) -> Result<Response, Refused> {
     account(&call).await?;
-    let page = call.gateway().list(&call.caller(), ResourceKind::Access, Source::All, &query(&call)?).await?;
+    let (caller, kind, query) = (call.caller(), ResourceKind::Access, query(&call)?);
+    let page = call.gateway().list(&caller, kind, Source::All, &query).await?;
+    let count = match query.counted {
+        true => Some(call.gateway().count(&caller, kind, Source::All, &query).await?),
+        false => None,
+    };
     let items = page.items.iter().map(|access| show_access(&call, access)).collect::<Result<_, _>>()?;
-    Ok(answer(&call, Page { items, next: page.next }, None))
+    Ok(answer(&call, Page { items, next: page.next }, count))
 }
 
 async fn one_access(call: &Call) -> Result<ResourceRecord, Refused> {

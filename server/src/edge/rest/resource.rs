@@ -13,11 +13,9 @@ use super::{
     Refused,
     call::Call,
     json,
-    list::{answer, near, query, wants_count, with_count},
+    list::{answer, near, query, with_count},
 };
-use crate::gateway::{
-    Actor, ContextShown, Extras, New, Outcome, Page, Refusal, ResourceRecord, Source, document,
-};
+use crate::gateway::{ContextShown, Extras, New, Outcome, Page, Refusal, ResourceRecord, Source, document};
 
 /// Bytes of a page. One that would be larger ends earlier, with a link to the rest.
 const PAGE_BYTES_MAX: usize = 4 << 20;
@@ -37,18 +35,19 @@ pub(super) fn show_plain(call: &Call, record: &ResourceRecord) -> String {
 }
 
 fn asked_for(call: &Call, extras: Extras) -> Extras {
-    let context = call.says("context").then(|| match call.principal().actor {
-        Actor::User(_) | Actor::Device(_) | Actor::Application(_) => ContextShown::WithoutAddress,
-        Actor::Operator(_) | Actor::TrustedApplication(_) | Actor::AccessToken(_) => ContextShown::Whole,
-    });
+    let context = call.says("context").then(|| ContextShown::to(call.principal().actor));
     Extras { scopes: call.says("withScopes"), context, ..extras }
 }
 
+/// 201 with the document, which is below the path that was called.
+pub(super) fn created(call: &Call, name: &str, document: String) -> Response {
+    created_at(&format!("{}/{name}", call.path().trim_end_matches('/')), document)
+}
+
 /// 201 with the document and where it is.
-pub(super) fn created(call: &Call, location: &str, document: String) -> Response {
-    let path = format!("{}/{location}", call.path().trim_end_matches('/'));
+pub(super) fn created_at(path: &str, document: String) -> Response {
     let mut response = json(StatusCode::CREATED, document);
-    if let Ok(location) = HeaderValue::from_str(&path) {
+    if let Ok(location) = HeaderValue::from_str(path) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
@@ -71,7 +70,7 @@ pub(super) async fn list_within(
     }
     let caller = call.caller();
     let page = call.gateway().list(&caller, kind, within.clone(), &query).await?;
-    let count = match wants_count(call) {
+    let count = match query.counted {
         true => Some(call.gateway().count(&caller, kind, within, &query).await?),
         false => None,
     };

@@ -16,8 +16,8 @@ use super::{
 use crate::gateway::{New, Refusal};
 
 pub(super) async fn list(call: Call) -> Result<Response, Refused> {
-    let page = call.gateway().roles(&call.caller(), &query(&call)?).await?;
-    Ok(answer(&call, page, None))
+    let (page, count) = call.gateway().roles(&call.caller(), &query(&call)?).await?;
+    Ok(answer(&call, page, count))
 }
 
 pub(super) async fn create(call: Call) -> Result<Response, Refused> {
@@ -64,8 +64,8 @@ pub(super) async fn set_permission(call: Call) -> Result<Response, Refused> {
 }
 
 pub(super) async fn policies(call: Call) -> Result<Response, Refused> {
-    let page = call.gateway().policies(&call.caller(), &query(&call)?).await?;
-    Ok(answer(&call, page, None))
+    let (page, count) = call.gateway().policies(&call.caller(), &query(&call)?).await?;
+    Ok(answer(&call, page, count))
 }
 
 pub(super) async fn policy(call: Call) -> Result<Response, Refused> {

@@ -37,7 +37,7 @@ pub(super) async fn read(call: Call) -> Result<Response, Refused> {
     Ok(json(StatusCode::OK, show(&call, &task)?))
 }
 
-/// What a task has to say of its course: one line, since it makes its thngs or fails as a whole.
+/// What a task has to say of its course: one line, with where it stands.
 pub(super) async fn logs(call: Call) -> Result<Response, Refused> {
     let task = call.gateway().task(&call.caller(), call.id("id")?, call.id("task")?).await?;
     let fields = task.fields();

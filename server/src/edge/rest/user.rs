@@ -7,9 +7,9 @@ use super::{
     Refused,
     call::Call,
     json,
-    resource::{created, list_within, show_plain},
+    resource::{created_at, list_within, show_plain},
 };
-use crate::gateway::{NewUser, ResourceRecord, named_users};
+use crate::gateway::{Login, NewUser, ResourceRecord, named_users};
 
 fn text(text: &str) -> serde_json::Value {
     serde_json::Value::from(text)
@@ -36,7 +36,7 @@ pub(super) async fn create(call: Call) -> Result<Response, Refused> {
             text(&key.unwrap_or_default())
         ),
     };
-    Ok(created(&call, user.id.as_str(), document))
+    Ok(created_at(&format!("/users/{}", user.id), document))
 }
 
 pub(super) async fn validate(call: Call) -> Result<Response, Refused> {
@@ -50,7 +50,7 @@ pub(super) async fn validate(call: Call) -> Result<Response, Refused> {
 }
 
 pub(super) async fn authenticate(call: Call) -> Result<Response, Refused> {
-    let (user, key) = call.gateway().log_in(&call.caller(), &call.body).await?;
+    let Login { user, key, .. } = call.gateway().log_in(&call.caller(), &call.body).await?;
     let document = format!(
         r#"{{"evrythngUser":"{}","evrythngApiKey":"{key}","email":{},"status":"active","socialNetwork":"evrythng"}}"#,
         user.id,
@@ -61,12 +61,12 @@ pub(super) async fn authenticate(call: Call) -> Result<Response, Refused> {
 
 /// The same, answered with the user's document.
 pub(super) async fn log_in(call: Call) -> Result<Response, Refused> {
-    let (user, key) = call.gateway().log_in(&call.caller(), &call.body).await?;
-    let id = user.id;
+    let Login { user, key, role } = call.gateway().log_in(&call.caller(), &call.body).await?;
+    let (id, role) = (user.id, text(&role));
     let fields = user.fields();
     let (project, app) = (fields.get("project").unwrap_or("null"), fields.get("app").unwrap_or("null"));
     let access = format!(
-        r#"{{"id":"{id}","project":{project},"app":{app},"user":"{id}","actor":{{"type":"userInApp","id":"{id}"}},"role":"base_app_user","apiKey":"{key}"}}"#
+        r#"{{"id":"{id}","project":{project},"app":{app},"user":"{id}","actor":{{"type":"userInApp","id":"{id}"}},"role":{role},"apiKey":"{key}"}}"#
     );
     let document =
         thng_pubsub_protocol::payload::with_members(&show_plain(&call, &user), &[("access", &access)]);
@@ -87,6 +87,6 @@ pub(super) async fn list(call: Call) -> Result<Response, Refused> {
 pub(super) async fn status(call: Call) -> Result<Response, Refused> {
     let user = call.gateway().read(&call.caller(), ResourceKind::User, call.id("id")?).await?;
     let activated = user.user_status() == "active";
-    let date = if activated { format!(r#","activationDate":{}"#, user.updated_at_ms) } else { String::new() };
+    let date = user.activated_at_ms().map(|at| format!(r#","activationDate":{at}"#)).unwrap_or_default();
     Ok(json(StatusCode::OK, format!(r#"{{"activated":{activated}{date}}}"#)))
 }
