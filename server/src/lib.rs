@@ -21,6 +21,8 @@ mod domain;
 mod edge;
 mod engine;
 mod gateway;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod metrics;
 mod random;
 mod sparing;

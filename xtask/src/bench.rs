@@ -2,9 +2,11 @@
 //!
 //! Every measurement gets a freshly started broker, because memory that was used before hides what a connection costs;
 //! the brokers take turns, so that a slow moment of the machine does not fall on one of them. What is measured and how
-//! is the business of the crate `bench`, whose binary is called here; the table is made by `table`.
+//! is the business of the crate `bench`, whose binary is called here; the table is made by `table`. `bench rest` is a
+//! table of its own, made by `rest`.
 
 mod brokers;
+mod rest;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ struct Asked {
     rounds: usize,
     seconds: String,
     brokers: Vec<Broker>,
+    rest: bool,
     write: bool,
 }
 
@@ -33,6 +36,11 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
     let asked = parse(words)?;
     let root = setup::root();
     let log = &mut Log::default();
+    if asked.rest {
+        warn_if_busy();
+        let text = rest::document(&root, log)?;
+        return print(&root, table::REST, &text, asked.write);
+    }
     if asked.brokers.contains(&Broker::Mosquitto) {
         setup::debian(&[setup::MOSQUITTO], log)?;
     }
@@ -54,10 +62,14 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
         rows.push(measure_row(&root, &bench, scenario, &asked)?);
     }
     let text = table::document(&root, &asked.brokers, &rows, asked.rounds, &asked.seconds)?;
+    print(&root, table::MQTT, &text, asked.write)
+}
+
+fn print(root: &Path, part: table::Part, text: &str, write: bool) -> anyhow::Result<()> {
     println!("{text}");
-    if asked.write {
+    if write {
         let file = root.join("docs/performance.md");
-        table::write(&file, &text)?;
+        table::write(&file, part, text)?;
         announce(&format!("written into {}", file.display()));
     }
     Ok(())
@@ -69,12 +81,14 @@ fn parse(words: &[String]) -> anyhow::Result<Asked> {
         rounds: 3,
         seconds: "4".to_owned(),
         brokers: vec![Broker::ThngPubsub, Broker::Mosquitto],
+        rest: false,
         write: false,
     };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
         match word.as_str() {
+            "rest" => asked.rest = true,
             "--write" => asked.write = true,
             "--rounds" => {
                 let rounds = value()?.parse().ok().filter(|rounds| *rounds > 0);

@@ -74,17 +74,20 @@ Measure the release build of the server and Debian's mosquitto, one scenario aft
 process, alternating. Prints a table. Loopback only; takes about six minutes.
 
 Usage: cargo xtask bench [SCENARIO...] [--rounds N] [--seconds N] [--write] [--only BROKER]
+       cargo xtask bench rest [--write]
 
   SCENARIO      names of `thng-pubsub-bench`, such as fanout-100-qos0; all where none is given
   --rounds N    how often each is measured; the median counts (default 3)
   --seconds N   how long one measurement takes (default 4)
   --only NAME   one broker: thng-pubsub or mosquitto
   --write       write the table into docs/performance.md, with machine, date and commit
+  rest          REST instead: with wrk, beside PocketBase, and in process with a million thngs; takes ten minutes
 
 Examples:
   cargo xtask bench
   cargo xtask bench fanout-1000-qos1 --rounds 1
   cargo xtask bench --write
+  cargo xtask bench rest
 ";
 
 const NPM: &str = "\

@@ -110,6 +110,7 @@ pub(crate) struct Debian {
 
 pub(crate) const CHROMIUM: Debian = Debian { program: "chromium", package: "chromium" };
 pub(crate) const MOSQUITTO: Debian = Debian { program: "mosquitto", package: "mosquitto" };
+pub(crate) const WRK: Debian = Debian { program: "wrk", package: "wrk" };
 pub(crate) const MOSQUITTO_CLIENTS: Debian =
     Debian { program: "mosquitto_sub", package: "mosquitto-clients" };
 

@@ -9,9 +9,22 @@ use serde_json::Value;
 
 use super::brokers::Broker;
 
-/// Where the table begins and ends in the page; everything between is replaced.
-const BEGIN: &str = "<!-- bench:begin, written by `cargo xtask bench --write` -->";
-const END: &str = "<!-- bench:end -->";
+/// A part of the page, from one line of it to another; everything between is replaced.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    begin: &'static str,
+    end: &'static str,
+}
+
+/// What MQTT is measured by.
+pub(super) const MQTT: Part =
+    Part { begin: "<!-- bench:begin, written by `cargo xtask bench --write` -->", end: "<!-- bench:end -->" };
+
+/// What REST is measured by.
+pub(super) const REST: Part = Part {
+    begin: "<!-- bench-rest:begin, written by `cargo xtask bench rest --write` -->",
+    end: "<!-- bench-rest:end -->",
+};
 
 /// One scenario with the result of each broker.
 #[derive(Debug)]
@@ -39,7 +52,7 @@ pub(super) fn document(
     seconds: &str,
 ) -> anyhow::Result<String> {
     let titles: Vec<String> = brokers.iter().map(|broker| broker.title()).collect();
-    let mut text = format!("Measured on {}, at commit {}.\n", machine()?, commit(root)?);
+    let mut text = measured(root)?;
     text += &format!(
         "200-byte payloads; {seconds} s after 1 s of warm-up, each on a freshly started broker; the median of {rounds} \
          round(s), in which the brokers took turns.\n"
@@ -137,7 +150,7 @@ fn microseconds(value: f64) -> String {
 }
 
 /// `1234567.8` as `1,234,568`; large numbers to four digits, because no measurement is better than that.
-fn thousands(value: f64) -> String {
+pub(super) fn thousands(value: f64) -> String {
     let scale = 10_f64.powf((value.max(1.0).log10().floor() - 3.0).max(0.0));
     let digits = format!("{:.0}", (value / scale).round() * scale);
     let mut grouped = String::new();
@@ -148,6 +161,11 @@ fn thousands(value: f64) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+/// When, where and at which commit.
+pub(super) fn measured(root: &Path) -> anyhow::Result<String> {
+    Ok(format!("Measured on {}, at commit {}.\n", machine()?, commit(root)?))
 }
 
 /// The machine and the day.
@@ -183,24 +201,26 @@ fn printed(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// Puts the text between the markers of a page, which is made if there is none.
+/// Puts the text into its part of a page, which is made if there is none.
 ///
 /// # Errors
-/// The page cannot be read or written, or has no markers.
-pub(super) fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+/// The page cannot be read or written, or has no such part.
+pub(super) fn write(file: &Path, part: Part, text: &str) -> anyhow::Result<()> {
     let page = match std::fs::read_to_string(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => format!("# Performance\n\n{BEGIN}\n{END}\n"),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            format!("# Performance\n\n{}\n{}\n", part.begin, part.end)
+        }
         read => read.with_context(|| format!("cannot read {}", file.display()))?,
     };
-    let page = replaced(&page, text).with_context(|| format!("in {}", file.display()))?;
+    let page = replaced(&page, part, text).with_context(|| format!("in {}", file.display()))?;
     std::fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn replaced(page: &str, text: &str) -> anyhow::Result<String> {
-    let missing = || format!("there must be a line `{BEGIN}` and, below it, a line `{END}`");
-    let (before, rest) = page.split_once(BEGIN).with_context(missing)?;
-    let (_, after) = rest.split_once(END).with_context(missing)?;
-    Ok(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", text.trim()))
+fn replaced(page: &str, Part { begin, end }: Part, text: &str) -> anyhow::Result<String> {
+    let missing = || format!("there must be a line `{begin}` and, below it, a line `{end}`");
+    let (before, rest) = page.split_once(begin).with_context(missing)?;
+    let (_, after) = rest.split_once(end).with_context(missing)?;
+    Ok(format!("{before}{begin}\n\n{}\n\n{end}{after}", text.trim()))
 }
 
 #[cfg(test)]
@@ -241,25 +261,27 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_markers_is_replaced() {
-        let page = format!("# Performance\n\n{BEGIN}\nold\n{END}\n\nWords.\n");
-        let new = replaced(&page, "new\n").unwrap();
-        assert_eq!(new, format!("# Performance\n\n{BEGIN}\n\nnew\n\n{END}\n\nWords.\n"));
-        assert_eq!(replaced(&new, "new").unwrap(), new);
+        let Part { begin, end } = MQTT;
+        let page = format!("# Performance\n\n{begin}\nold\n{end}\n\nWords.\n");
+        let new = replaced(&page, MQTT, "new\n").unwrap();
+        assert_eq!(new, format!("# Performance\n\n{begin}\n\nnew\n\n{end}\n\nWords.\n"));
+        assert_eq!(replaced(&new, MQTT, "new").unwrap(), new);
     }
 
     #[test]
     fn a_page_that_is_not_there_is_made() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("performance.md");
-        write(&file, "first").unwrap();
-        write(&file, "second").unwrap();
+        write(&file, MQTT, "first").unwrap();
+        write(&file, MQTT, "second").unwrap();
         let page = std::fs::read_to_string(file).unwrap();
-        assert_eq!(page, format!("# Performance\n\n{BEGIN}\n\nsecond\n\n{END}\n"));
+        let Part { begin, end } = MQTT;
+        assert_eq!(page, format!("# Performance\n\n{begin}\n\nsecond\n\n{end}\n"));
     }
 
     #[test]
     fn a_page_without_markers_is_not_touched() {
         assert!(replaced("# Performance\n", "new").is_err());
-        assert!(replaced(&format!("{END}\n{BEGIN}\n"), "new").is_err());
+        assert!(replaced(&format!("{end}\n{begin}\n"), "new").is_err());
     }
 }
