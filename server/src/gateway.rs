@@ -63,7 +63,7 @@ mod write;
 pub(crate) use action::commissioned_type;
 pub(crate) use caller::Caller;
 use heads::Heads;
-pub(crate) use list::{ListQuery, Near, check_filter};
+pub(crate) use list::{LOOKED_AT_MAX, ListQuery, Near, check_filter};
 pub(crate) use operator::first_account;
 pub(crate) use refusal::Refusal;
 pub(crate) use resource::{New, children_of};

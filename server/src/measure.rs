@@ -16,9 +16,9 @@ use std::{
 use anyhow::Context as _;
 use thng_pubsub_protocol::{
     filter::Filter,
-    id::Id,
+    id::{Id, PropertyKey},
     payload::{Patch, ResourceKind},
-    topic::{TopicString, table::Access},
+    topic::{Topic, TopicString, table::Access},
 };
 use tokio::sync::Semaphore;
 
@@ -88,7 +88,8 @@ pub fn writes(data: &Path) -> anyhow::Result<Vec<String>> {
         for _ in 0..THNGS {
             let thng = create(&opened, r#"{"name":"measured"}"#.into()).await?;
             for key in 0..KEYS {
-                topics.push(TopicString::parse(&format!("/thngs/{thng}/properties/key-{key}"))?);
+                let topic = Topic::ThngProperty { thng, key: PropertyKey::parse(&format!("key-{key}"))? };
+                topics.push(TopicString::parse(&topic.canonical())?);
             }
         }
         let payload = format!(r#"[{{"value":"{}"}}]"#, "x".repeat(180));

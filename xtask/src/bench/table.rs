@@ -281,7 +281,9 @@ mod tests {
 
     #[test]
     fn a_page_without_markers_is_not_touched() {
-        assert!(replaced("# Performance\n", "new").is_err());
-        assert!(replaced(&format!("{end}\n{begin}\n"), "new").is_err());
+        let Part { begin, end } = MQTT;
+        assert!(replaced("# Performance\n", MQTT, "new").is_err());
+        assert!(replaced(&format!("{end}\n{begin}\n"), MQTT, "new").is_err());
+        assert!(replaced(&format!("{begin}\n{end}\n"), REST, "new").is_err());
     }
 }

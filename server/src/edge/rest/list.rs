@@ -54,7 +54,7 @@ pub(super) fn page(call: &Call) -> Result<PageRequest, Refused> {
 }
 
 /// Items that can be counted off in front of a page of a history. Beyond them, `nextPageToken` leads on.
-const COUNTED_OFF_MAX: usize = 1_000;
+pub(super) const COUNTED_OFF_MAX: usize = 1_000;
 
 /// Reads which page of a history is asked for: the request includes what lies in front of the page, which `counted_off`
 /// takes away.

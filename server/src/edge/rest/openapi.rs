@@ -10,10 +10,10 @@ use thng_pubsub_protocol::{
 use utoipa::openapi::OpenApi;
 
 use super::{
-    list::ITEMS,
+    list::{COUNTED_OFF_MAX, ITEMS},
     router::{Handler, Query, Route, Shape, Verb, table},
 };
-use crate::gateway::who_may;
+use crate::gateway::{LOOKED_AT_MAX, who_may};
 
 const ABOUT: &str = "\
 Everything that thng-pubsub stores is a REST resource, and most of it is a topic as well: what is written here is told \
@@ -179,9 +179,12 @@ fn parameters(route: &Route) -> Vec<Value> {
                 "name" => "The permission's name.",
                 _ => "An id.",
             };
+            let schema = match name {
+                "key" => property_key(),
+                _ => json!({ "type": "string", "minLength": 1 }),
+            };
             parameters.push(json!({
-                "name": name, "in": "path", "required": true, "description": about,
-                "schema": { "type": "string", "minLength": 1 },
+                "name": name, "in": "path", "required": true, "description": about, "schema": schema,
             }));
         }
     }
@@ -192,7 +195,8 @@ fn parameters(route: &Route) -> Vec<Value> {
     };
     let text = || json!({ "type": "string" });
     let flag = || json!({ "type": "boolean", "default": false });
-    let time = || json!({ "type": "integer", "format": "int64", "minimum": 0 });
+    let time = || json!({ "type": "integer", "format": "int64" });
+    let number = |most: usize| json!({ "type": "integer", "minimum": 1, "maximum": most });
     let page = |add: &mut dyn FnMut(&str, Value, &str)| {
         let (usual, most) = ITEMS;
         add(
@@ -224,7 +228,7 @@ fn parameters(route: &Route) -> Vec<Value> {
             page(&mut add);
             add(
                 "page",
-                json!({ "type": "integer", "minimum": 1 }),
+                number(LOOKED_AT_MAX),
                 "For those who count pages: which one. `x-result-count` says how many items there are.",
             );
             add("withTotalCount", flag(), "Whether `x-result-count` says how many items there are.");
@@ -260,7 +264,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         }
         Query::History => {
             page(&mut add);
-            add("page", json!({ "type": "integer", "minimum": 1 }), "For those who count pages: which one.");
+            add("page", number(COUNTED_OFF_MAX + 1), "For those who count pages: which one.");
             add("from", time(), "The earliest time, included.");
             add("to", time(), "The latest time, included.");
             add("filter", text(), "Such as `timestamp>1700000000000`.");
@@ -391,7 +395,9 @@ fn form(field: &Field) -> Value {
             json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": limits::TIMESTAMP_MS_MAX })
         }
         Form::Number => json!({ "type": "number" }),
-        Form::Integer => json!({ "type": "integer" }),
+        Form::Integer => {
+            json!({ "type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX })
+        }
         Form::Point => reference("Point"),
         Form::Any => anything(),
     };
@@ -399,6 +405,11 @@ fn form(field: &Field) -> Value {
         schema["description"] = field.about.into();
     }
     schema
+}
+
+fn property_key() -> Value {
+    let most = limits::PROPERTY_KEY_CHARS_MAX;
+    json!({ "type": "string", "minLength": 1, "maxLength": most, "pattern": "^[A-Za-z0-9_.:-]+$" })
 }
 
 /// utoipa's types know no schema without a type.
@@ -456,6 +467,10 @@ fn resource(kind: ResourceKind) -> Value {
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
+fn degrees(most: i32) -> Value {
+    json!({ "type": "number", "minimum": -most, "maximum": most })
+}
+
 /// What is sent to create or to change one. Unknown fields are passed over, since clients send whole documents back.
 fn input(kind: ResourceKind, is_new: bool) -> Value {
     let mut properties = Map::new();
@@ -472,11 +487,21 @@ fn input(kind: ResourceKind, is_new: bool) -> Value {
     if kind.is_scoped() {
         properties.insert("scopes".into(), reference("Scopes"));
     }
+    if kind == ResourceKind::Place {
+        properties.insert("latitude".into(), degrees(90));
+        properties.insert("longitude".into(), degrees(180));
+    }
     if is_new {
+        if kind == ResourceKind::Action {
+            properties.insert("location".into(), reference("LocationWrite"));
+        }
         if kind.has_properties() {
             properties.insert(
                 "properties".into(),
-                json!({ "type": "object", "additionalProperties": true, "description": "First values." }),
+                json!({
+                    "type": "object", "description": "First values.", "maxProperties": limits::PROPERTY_VALUES_MAX,
+                    "propertyNames": property_key(), "additionalProperties": anything(),
+                }),
             );
         }
         if kind.has_collections() {
@@ -513,10 +538,8 @@ fn schemas() -> Map<String, Value> {
         schemas.insert(format!("{}Update", kind.noun()), input(kind, false));
     }
     let codes: Vec<u32> = ERROR_CODES.iter().map(|code| code.code).collect();
-    let time = || json!({ "type": "integer", "format": "int64", "minimum": 0 });
+    let time = || json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": limits::TIMESTAMP_MS_MAX });
     let key = || json!({ "type": "string", "minLength": 80, "maxLength": 80 });
-    let degrees = |most: i32| json!({ "type": "number", "minimum": -most, "maximum": most });
-    let property_key = || json!({ "type": "string", "minLength": 1, "maxLength": limits::PROPERTY_KEY_CHARS_MAX, "pattern": "^[A-Za-z0-9_.:-]+$" });
     let value = || {
         let mut value = anything();
         value["description"] = "Any JSON value but `null`.".into();
@@ -533,15 +556,19 @@ fn schemas() -> Map<String, Value> {
         "moreInfo": { "type": "string", "description": "Where to read on." } } }));
     add("Scopes", json!({ "type": "object", "properties": {
         "projects": { "type": "array", "items": reference("Id"), "maxItems": limits::SCOPES_MAX },
-        "users": { "type": "array", "items": { "type": "string" }, "maxItems": limits::SCOPES_MAX, "description": "Ids of users, or `all`." } } }));
+        "users": { "description": "Ids of users, or `all`.", "anyOf": [
+            { "type": "array", "items": reference("Id"), "maxItems": limits::SCOPES_MAX },
+            { "type": "array", "items": { "type": "string", "enum": ["all"] }, "minItems": 1, "maxItems": 1 }] } } }));
     add("PropertyWrite", json!({ "type": "object", "required": ["value"], "properties": { "key": property_key(), "value": value(), "timestamp": time() } }));
-    add("PropertyWrites", json!({ "description": "Entries; on a property's own path also a lone value.", "oneOf": [many("PropertyWrite"), reference("PropertyWrite")] }));
+    let some = |of: &str| json!({ "type": "array", "items": reference(of), "minItems": 1, "maxItems": limits::PROPERTY_VALUES_MAX });
+    add("PropertyWrites", json!({ "oneOf": [some("PropertyWrite"), reference("PropertyWrite")] }));
+    add("PropertyValueWrites", json!({ "description": "Entries, or a lone value.", "oneOf": [some("PropertyWrite"), reference("PropertyWrite"), { "type": ["string", "number", "boolean"] }] }));
     add("PropertyUpdate", json!({ "type": "object", "required": ["key", "value", "timestamp", "createdAt"], "properties": { "key": property_key(), "value": value(), "timestamp": time(), "createdAt": time() } }));
     add("PropertyUpdates", json!({ "type": "array", "items": reference("PropertyUpdate") }));
     add("PropertyHistory", json!({ "type": "array", "items": { "type": "object", "required": ["value", "timestamp", "createdAt"], "properties": { "value": value(), "timestamp": time(), "createdAt": time() } } }));
     add("Point", json!({ "type": "object", "required": ["coordinates"], "properties": {
         "type": { "type": "string", "enum": ["Point"] },
-        "coordinates": { "type": "array", "minItems": 2, "maxItems": 2, "items": { "type": "number" }, "description": "Longitude, then latitude, in degrees.", "example": [8.5, 47.4] } } }));
+        "coordinates": { "type": "array", "minItems": 2, "maxItems": 3, "items": { "type": "number" }, "description": "Longitude, then latitude, in degrees; a height behind them is passed over.", "example": [8.5, 47.4] } } }));
     add("LocationWrite", json!({ "type": "object", "description": "By `position`, by `latitude` and `longitude`, or by the id of a `place`.", "properties": {
         "position": reference("Point"), "latitude": degrees(90), "longitude": degrees(180), "place": reference("Id"), "timestamp": time() } }));
     add("LocationWrites", json!({ "oneOf": [many("LocationWrite"), reference("LocationWrite")] }));
@@ -554,7 +581,7 @@ fn schemas() -> Map<String, Value> {
         "state": { "type": "string", "enum": ["not_commissioned", "commissioned", "decommissioned"] }, "occurredAt": time() } }));
     add("TaskLog", json!({ "type": "array", "items": { "type": "object" } }));
     add("SecretKey", json!({ "type": "object", "required": ["secretApiKey"], "properties": { "secretApiKey": key() } }));
-    add("Redirector", json!({ "type": "object", "required": ["rules"], "properties": { "rules": { "type": "array", "items": { "type": "object" } } }, "additionalProperties": true }));
+    add("Redirector", json!({ "type": "object", "required": ["rules"], "properties": { "rules": { "type": "array", "description": "Kept as they were given.", "items": { "type": ["string", "number", "boolean", "object", "array", "null"] } } }, "additionalProperties": true }));
     add("Credentials", json!({ "type": "object", "required": ["email", "password"], "properties": { "email": { "type": "string" }, "password": { "type": "string" } } }));
     let (least, most) = limits::PASSWORD_CHARS;
     add("NewUser", json!({ "type": "object", "properties": {
@@ -574,6 +601,8 @@ fn schemas() -> Map<String, Value> {
     add("OperatorPermission", json!({ "type": "object", "required": ["enabled"], "properties": {
         "name": { "type": "string" }, "enabled": { "type": "boolean" }, "projectScoped": { "type": "boolean" },
         "projects": { "type": "array", "items": reference("Id") }, "children": { "type": "array", "items": reference("OperatorPermission") } } }));
+    add("SwitchWrite", json!({ "type": "object", "required": ["enabled"], "properties": {
+        "enabled": { "type": "boolean" }, "projects": { "type": "array", "items": reference("Id") } } }));
     add("Permissions", json!({ "description": "Of a role of application users paths with letters, of a role of operators switches.", "anyOf": [
         { "type": "array", "items": reference("PathPermission"), "maxItems": limits::PERMISSIONS_MAX }, { "type": "array", "items": reference("OperatorPermission") }] }));
     add("KeyAccess", json!({ "type": "object", "required": ["account", "actor"], "properties": {

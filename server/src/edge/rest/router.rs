@@ -187,7 +187,7 @@ impl Table {
                     .takes(Shape::Named("PropertyWrites"))
                     .answers(status, Shape::Named("PropertyUpdates")),
             );
-            self.add(route(verb, one, "Update a property", move |call| property::update_one(call, kind)).tells("Creates it where it is new. Several values with timestamps of their own may come at once.").takes(Shape::Named("PropertyWrites")).answers(status, Shape::Named("PropertyUpdates")));
+            self.add(route(verb, one, "Update a property", move |call| property::update_one(call, kind)).tells("Creates it where it is new. Several values with timestamps of their own may come at once.").takes(Shape::Named("PropertyValueWrites")).answers(status, Shape::Named("PropertyUpdates")));
         }
         self.add(
             route(Verb::Delete, all, "Delete all properties", move |call| property::delete(call, kind))
@@ -359,7 +359,7 @@ pub(super) fn table() -> Vec<Route> {
     t.add(route(Verb::Get, "/roles/{id}/permissions", "Read what a role grants", role::permissions).answers(200, Shape::Named("Permissions")));
     t.add(route(Verb::Put, "/roles/{id}/permissions", "Replace what a role grants", role::replace_permissions).tells("Of a role of application users everything but the defaults. Open connections keep what they had until they connect again.").takes(Shape::Named("Permissions")).answers(200, Shape::Named("Permissions")));
     t.add(route(Verb::Get, "/roles/{id}/permissions/{name}", "Read one permission of a role of operators", role::permission).answers(200, Shape::Named("OperatorPermission")));
-    t.add(route(Verb::Put, "/roles/{id}/permissions/{name}", "Set one permission of a role of operators", role::set_permission).takes(Shape::Named("OperatorPermission")).answers(200, Shape::Named("OperatorPermission")));
+    t.add(route(Verb::Put, "/roles/{id}/permissions/{name}", "Set one permission of a role of operators", role::set_permission).takes(Shape::Named("SwitchWrite")).answers(200, Shape::Named("OperatorPermission")));
     t.add(route(Verb::Get, "/accessPolicies", "List access policies", role::policies).asks(Query::List(Kind::AccessPolicy)).answers(200, Shape::Many(Kind::AccessPolicy)));
     t.add(route(Verb::Post, "/accessPolicies", "Create an access policy", |call| resource::create(call, Kind::AccessPolicy)).takes(Shape::One(Kind::AccessPolicy)).answers(201, Shape::One(Kind::AccessPolicy)));
     t.add(route(Verb::Get, "/accessPolicies/{id}", "Read an access policy", role::policy).answers(200, Shape::One(Kind::AccessPolicy)));
