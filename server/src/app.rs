@@ -146,6 +146,8 @@ impl Running {
             GatewaySettings {
                 write_queue_bytes_max: config.write_queue_bytes_max,
                 bulk_max: config.bulk_max,
+                page_max: config.page_max,
+                members_max: config.members_max,
                 walks_max: config.store_readers.saturating_sub(1).max(1),
             },
         )

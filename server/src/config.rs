@@ -179,6 +179,14 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_BULK_MAX", value_name = "N", default_value_t = defaults::BULK_MAX)]
     pub bulk_max: usize,
 
+    /// Items of a page that a list may be asked for.
+    #[arg(long, env = "THNG_PUBSUB_PAGE_MAX", value_name = "N", default_value_t = defaults::PAGE_MAX)]
+    pub page_max: usize,
+
+    /// Members that one call adds to a collection.
+    #[arg(long, env = "THNG_PUBSUB_MEMBERS_MAX", value_name = "N", default_value_t = defaults::MEMBERS_MAX)]
+    pub members_max: usize,
+
     /// Subscriptions of one MQTT session.
     #[arg(long, env = "THNG_PUBSUB_SUBSCRIPTIONS_MAX", value_name = "N", default_value_t = defaults::SUBSCRIPTIONS_MAX)]
     pub subscriptions_max: usize,
@@ -236,6 +244,8 @@ impl Config {
             ("message-bytes-max", self.message_bytes_max, 128, defaults::BODY_BYTES_MAX),
             ("body-bytes-max", self.body_bytes_max, 128, defaults::BODY_BYTES_MAX),
             ("bulk-max", self.bulk_max, 1, 10_000),
+            ("page-max", self.page_max, 1, defaults::PAGE_MAX),
+            ("members-max", self.members_max, 1, defaults::MEMBERS_MAX),
             ("subscriptions-max", self.subscriptions_max, 1, 1_000_000),
             ("publishes-in-flight-max", self.publishes_in_flight_max, 1, 60_000),
             ("deliveries-in-flight-max", self.deliveries_in_flight_max, 1, 60_000),

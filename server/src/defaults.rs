@@ -39,6 +39,12 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 /// Bytes of an HTTP request's body.
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// Items of a page that a list may be asked for.
+pub(crate) const PAGE_MAX: usize = 100;
+
+/// Members that one call adds to a collection. More fit into no notification.
+pub(crate) const MEMBERS_MAX: usize = 10_000;
+
 /// Subscriptions of one MQTT session.
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 10_000;
 

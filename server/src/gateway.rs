@@ -88,6 +88,10 @@ pub(crate) struct GatewaySettings {
     pub(crate) write_queue_bytes_max: usize,
     /// Resources that one call changes or deletes by `ids` or `filter`.
     pub(crate) bulk_max: usize,
+    /// Items of a page, 1 to 100.
+    pub(crate) page_max: usize,
+    /// Members that one call adds to a collection, 1 to 10,000.
+    pub(crate) members_max: usize,
     /// Lists that are walked through at the same time, 1 or more.
     pub(crate) walks_max: usize,
 }
@@ -155,6 +159,20 @@ impl Gateway {
     /// stored and wait to be told.
     pub(crate) fn delivers(&self) -> bool {
         self.engine.health().alive
+    }
+
+    /// Items of a page that a list may be asked for.
+    pub(crate) fn page_max(&self) -> usize {
+        self.settings.page_max
+    }
+
+    /// Refuses to add more members to a collection than one call may.
+    fn check_members(&self, count: usize) -> Result<(), Refusal> {
+        let most = self.settings.members_max;
+        match count <= most {
+            true => Ok(()),
+            false => Err(Refusal::invalid(format!("One call adds at most {most} members to a collection."))),
+        }
     }
 
     /// Who a key is.

@@ -59,7 +59,13 @@ async fn open(data: &Path) -> anyhow::Result<Opened> {
     let metrics = Arc::new(Metrics::new()?);
     let engine = Engine::start(EngineConfig::default(), &metrics.registry)?;
     let secret = KeySecret::new([0; SECRET_BYTES]);
-    let settings = GatewaySettings { write_queue_bytes_max: 64 << 20, bulk_max: 500, walks_max: 3 };
+    let settings = GatewaySettings {
+        write_queue_bytes_max: 64 << 20,
+        bulk_max: 500,
+        page_max: 100,
+        members_max: 10_000,
+        walks_max: 3,
+    };
     let (gateway, _writer) = Gateway::start(read, write, engine, Clock::System, metrics, secret, settings)?;
     let principal = gateway.authenticate(&key).await.ok().context("the key was just made")?;
     Ok(Opened { gateway: Arc::new(gateway), principal })

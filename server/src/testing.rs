@@ -44,7 +44,13 @@ impl House {
         let engine = Engine::start(EngineConfig::default(), &metrics.registry).expect("an engine");
         let clock = Clock::Held(Arc::new(AtomicI64::new(1_000)));
         let secret = KeySecret::new([7; SECRET_BYTES]);
-        let settings = GatewaySettings { write_queue_bytes_max: 1 << 24, bulk_max: 500, walks_max: 2 };
+        let settings = GatewaySettings {
+            write_queue_bytes_max: 1 << 24,
+            bulk_max: 500,
+            page_max: 100,
+            members_max: 10_000,
+            walks_max: 2,
+        };
         let (gateway, _thread) =
             Gateway::start(read, write, Arc::clone(&engine), clock, Arc::clone(&metrics), secret, settings)
                 .expect("a gateway");

@@ -305,3 +305,27 @@ fn thngs_that_are_deleted_together_leave_their_collections_and_these_are_told() 
     assert_eq!(gone, thngs[..3].iter().cloned().collect());
     client.assert_nothing_else();
 }
+
+#[test]
+fn a_server_can_be_set_to_shorter_pages_and_to_fewer_members_a_call() {
+    let server = Launch::new().flag("--page-max", "4").flag("--members-max", "2").start();
+    let mut rest = server.rest();
+    let thngs = create(&mut rest, "/thngs", 6, "t");
+    assert_eq!(rest.get("/thngs").expect(200).as_array().map(Vec::len), Some(4), "nothing asked for");
+    let refused = rest.get("/thngs?perPage=5");
+    assert_eq!(
+        (refused.status, refused.json()["errors"][0].as_str()),
+        (400, Some("perPage is a number from 1 to 4."))
+    );
+    assert_eq!(rest.parts("/thngs?perPage=4").concat().len(), 6);
+    let collections = create(&mut rest, "/collections", 4, "c");
+    for (path, members) in [("thngs", &thngs[..3]), ("collections", &collections[1..])] {
+        let path = format!("/collections/{}/{path}", collections[0]);
+        let refused = rest.put(&path, json!(members));
+        let sentence = "One call adds at most 2 members to a collection.";
+        assert_eq!((refused.status, refused.json()["errors"][0].as_str()), (400, Some(sentence)), "{path}");
+        assert_eq!(rest.get(&path).expect(200), json!([]));
+        rest.put(&path, json!(members[1..])).assert_status(200);
+        assert_eq!(rest.get(&path).expect(200).as_array().map(Vec::len), Some(2));
+    }
+}

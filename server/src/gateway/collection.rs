@@ -58,6 +58,7 @@ impl Gateway {
         collection: Id,
         children: Vec<Id>,
     ) -> Result<(), Refusal> {
+        self.check_members(children.len())?;
         for child in &children {
             self.may_name(caller, ResourceKind::Collection, *child, "The body")?;
         }

@@ -124,6 +124,7 @@ impl Gateway {
                 Operation::Update { account, kind, id, patch: Box::new(patch), private: None }
             }
             Wanted::Thngs { collection, thngs } => {
+                self.check_members(thngs.len())?;
                 for thng in &thngs {
                     self.may_name(caller, ResourceKind::Thng, *thng, "The body")?;
                 }

@@ -56,7 +56,7 @@ pub(super) fn document(root: &Path, log: &mut Log) -> anyhow::Result<String> {
 
 fn figure(line: &Value) -> String {
     match (line["per_s"].as_f64(), line["p50_ms"].as_f64(), line["p99_ms"].as_f64()) {
-        (Some(rate), ..) => format!("{rate:.0} per second"),
+        (Some(rate), ..) => format!("{} per second", super::table::thousands(rate)),
         (None, Some(p50), Some(p99)) => format!("p50 {p50:.2} ms, p99 {p99:.2} ms"),
         _ => "-".to_owned(),
     }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::gateway::{Cursor, ListQuery, Near, Page, PageRequest, SortOrder};
 
-/// Items of a page when nothing is asked for, and at the most.
+/// Items of a page when nothing is asked for, and at the most where the server is not set to less.
 pub(super) const ITEMS: (usize, usize) = (30, 100);
 
 /// Ids in `ids` at the most.
@@ -29,7 +29,8 @@ pub(super) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'
 
 /// Reads `perPage`, `sortOrder` and `nextPageToken`.
 pub(super) fn page(call: &Call) -> Result<PageRequest, Refused> {
-    let (usual, most) = ITEMS;
+    let most = call.gateway().page_max();
+    let usual = ITEMS.0.min(most);
     let items = match call.parameter("perPage") {
         None => usual,
         Some(text) => text
