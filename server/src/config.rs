@@ -122,7 +122,7 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// The folder of the database and of `operator.key`; it is made where it is missing.
+    /// The folder of the database, of `operator.key` and of `keys.secret`; it is made where it is missing.
     #[arg(long, env = "THNG_PUBSUB_DATA", value_name = "DIR", default_value = defaults::DATA)]
     pub data: PathBuf,
 
@@ -252,7 +252,7 @@ impl Config {
             ("outbox-messages-max", self.outbox_messages_max, 1, usize::MAX),
             ("outbox-bytes-max", self.outbox_bytes_max, 1024, usize::MAX),
             ("write-queue-bytes-max", self.write_queue_bytes_max, 2 * defaults::BODY_BYTES_MAX, usize::MAX),
-            ("store-readers", self.store_readers, 1, 256),
+            ("store-readers", self.store_readers, 2, 256),
             ("dispatchers", self.dispatchers, 1, 32),
         ];
         for (name, value, least, most) in sizes {

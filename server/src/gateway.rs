@@ -105,7 +105,8 @@ pub(crate) struct Gateway {
     settings: GatewaySettings,
     /// Wakes the background work of tasks.
     tasks: Arc<tokio::sync::Notify>,
-    /// How many lists are walked through at a time: fewer than the store has readers.
+    /// How many lists are walked through at a time: fewer than the store has readers, because one that is walked through
+    /// may have to look up who sees a collection, with another reader.
     walks: tokio::sync::Semaphore,
     /// How many passwords are hashed at a time: each takes a processor and megabytes for a while.
     hashing: tokio::sync::Semaphore,

@@ -49,7 +49,7 @@ impl House {
             bulk_max: 500,
             page_max: 100,
             members_max: 10_000,
-            walks_max: 2,
+            walks_max: 1,
         };
         let (gateway, _thread) =
             Gateway::start(read, write, Arc::clone(&engine), clock, Arc::clone(&metrics), secret, settings)

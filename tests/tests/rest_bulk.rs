@@ -329,3 +329,11 @@ fn a_server_can_be_set_to_shorter_pages_and_to_fewer_members_a_call() {
         assert_eq!(rest.get(&path).expect(200).as_array().map(Vec::len), Some(2));
     }
 }
+
+#[test]
+fn the_largest_limit_of_a_bulk_change_can_be_set() {
+    let server = Launch::new().flag("--bulk-max", "10000").start();
+    let mut rest = server.rest();
+    create(&mut rest, "/thngs", 3, "t");
+    assert_changed(&rest.put("/thngs?filter=tags=t", json!({"description": "d"})), 204, 3);
+}

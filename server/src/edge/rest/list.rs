@@ -54,8 +54,9 @@ pub(super) fn page(call: &Call) -> Result<PageRequest, Refused> {
     Ok(PageRequest { items, order, after })
 }
 
-/// Items that can be counted off in front of a page of a history. Beyond them, `nextPageToken` leads on.
-pub(super) const COUNTED_OFF_MAX: usize = 1_000;
+/// Items that can be counted off in front of a page of a history: they are read, and each may be large. Beyond them,
+/// `nextPageToken` leads on.
+pub(super) const COUNTED_OFF_MAX: usize = 100;
 
 /// Reads which page of a history is asked for: the request includes what lies in front of the page, which `counted_off`
 /// takes away.
