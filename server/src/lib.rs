@@ -30,3 +30,8 @@ mod store;
 #[cfg(test)]
 mod testing;
 mod translate;
+
+/// What one thread allocates here another often frees: a payload comes in on an edge's thread and is dropped by the
+/// writer's. The C library's allocator makes the two wait for each other's lock (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
