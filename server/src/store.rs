@@ -522,18 +522,28 @@ pub(crate) trait ReadStore: Send + Sync + std::fmt::Debug {
     ) -> Result<Page<LocationUpdate>, StoreError>;
 }
 
+/// Puts on the disk what was committed before the call, from any thread, beside the next groups.
+pub(crate) trait DiskSync: Send + Sync {
+    /// Returns once it is there, as far as the store's durability asks for that. After an error nobody knows what is on the
+    /// disk, not even after a later call that succeeds: the system may have dropped what it could not write.
+    fn sync(&self) -> Result<(), StoreError>;
+}
+
 /// The writing side: one thread. Between [`begin`](Self::begin) and [`commit`](Self::commit) stand many operations;
-/// nothing is promised to anybody before `commit` returned, and then it is on the disk.
+/// nothing is promised to anybody before a [`DiskSync`] that began after `commit` has returned.
 ///
 /// An operation checks before it writes. When a write fails all the same, the caller rolls the whole group back and
 /// repeats its operations one by one, so a method may leave a failed group half written.
 pub(crate) trait WriteStore: Send {
     /// Starts a group.
     fn begin(&mut self) -> Result<(), StoreError>;
-    /// Puts the group on disk.
+    /// Commits the group: whoever reads sees it, and the end of this process does not undo it. A loss of power may, until
+    /// it is synced.
     fn commit(&mut self) -> Result<(), StoreError>;
     /// Forgets the group.
     fn rollback(&mut self);
+    /// What puts committed groups on the disk.
+    fn disk_sync(&self) -> Box<dyn DiskSync>;
 
     /// Keeps a text under a name.
     fn put_note(&mut self, name: &str, text: &str) -> Result<(), StoreError>;

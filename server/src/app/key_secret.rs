@@ -63,6 +63,7 @@ pub(super) fn open(
             write.begin()?;
             write.put_note(NOTE, &fingerprint)?;
             write.commit()?;
+            write.disk_sync().sync()?;
         }
     }
     Ok(secret)

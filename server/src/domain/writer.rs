@@ -1,7 +1,7 @@
 //! The single writer: takes whatever operations wait, applies them, and puts them on disk in one commit.
 //!
-//! Nobody is answered before the commit that holds their operation returned. What happened is handed on in commit
-//! order, before the answers go out, so that whoever got an answer reads what they wrote.
+//! Nobody is answered before the commit that holds their operation is on the disk. What happened is handed on in commit
+//! order, before the answers go out, so that whoever got an answer reads what they wrote. [`answers`] does both.
 //!
 //! An operation that the store fails on takes nobody with it: the group is rolled back and its operations are
 //! repeated one by one, each in a commit of its own.
@@ -22,12 +22,17 @@ use crate::{
     metrics::Metrics,
     store::{StoreError, WriteStore},
 };
+use answers::{Answers, Done};
 
-/// What is called with the outcome, on the writer's thread: it must be quick and must not block.
+mod answers;
+#[cfg(test)]
+mod tests;
+
+/// What is called with the outcome, on a thread that many wait for: it must be quick and must not block.
 pub(crate) type Reply = Box<dyn FnOnce(Result<Outcome, OperationError>) + Send>;
 
-/// What is called with the events of a commit, in their order, on the writer's thread. It may block: that is how a
-/// full bus slows down those who write.
+/// What is called with the events of a commit, in their order. It may block: that is how a full bus slows down those
+/// who write.
 pub(crate) type EventSink = Box<dyn FnMut(Vec<Event>) + Send>;
 
 /// Operations of one commit at the most. More would let the first wait for the last.
@@ -76,7 +81,9 @@ impl Writer {
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let budget_units = (queue_bytes_max / BUDGET_UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
-        let run = WriterThread { store, clock, metrics, sink, queue, reclaim: true, groups_since_reclaim: 0 };
+        let answers = Answers::start(store.disk_sync(), sink)?;
+        let run =
+            WriterThread { store, clock, metrics, answers, queue, reclaim: true, groups_since_reclaim: 0 };
         let thread = thread::Builder::new().name("writer".into()).spawn(move || run.run_or_die())?;
         Ok((Self { jobs, budget: Arc::new(Semaphore::new(budget_units)), budget_units }, thread))
     }
@@ -102,7 +109,7 @@ struct WriterThread {
     store: Box<dyn WriteStore>,
     clock: Clock,
     metrics: Arc<Metrics>,
-    sink: EventSink,
+    answers: Answers,
     queue: mpsc::UnboundedReceiver<Job>,
     /// Something deleted may wait to be freed.
     reclaim: bool,
@@ -110,13 +117,8 @@ struct WriterThread {
 }
 
 impl WriterThread {
-    /// A server whose writer is gone answers nobody. It ends, so that whoever watches over it starts it again; what was
-    /// answered is on disk.
     fn run_or_die(self) {
-        if panic::catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
-            tracing::error!("the writer failed, see the panic above; the server ends");
-            process::exit(EXIT_WRITER_FAILED);
-        }
+        panic::catch_unwind(AssertUnwindSafe(|| self.run())).unwrap_or_else(|_| die());
     }
 
     fn run(mut self) {
@@ -127,6 +129,7 @@ impl WriterThread {
             self.commit(&mut group);
             self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         }
+        self.answers.finish();
         tracing::debug!("the writer has finished");
     }
 
@@ -206,26 +209,30 @@ impl WriterThread {
         Ok(applied)
     }
 
-    fn finish(&mut self, group: &mut Vec<Job>, applied: Vec<Result<Applied, OperationError>>) {
+    fn finish(&self, group: &mut Vec<Job>, applied: Vec<Result<Applied, OperationError>>) {
         let mut events = Vec::with_capacity(applied.len());
-        let mut outcomes = Vec::with_capacity(applied.len());
-        for result in applied {
-            outcomes.push(result.map(|applied| {
+        let outcomes = group.drain(..).zip(applied).map(|(job, applied)| {
+            let outcome = applied.map(|applied| {
                 events.extend(applied.events);
                 applied.outcome
-            }));
-        }
-        if !events.is_empty() {
-            (self.sink)(events);
-        }
-        for (job, outcome) in group.drain(..).zip(outcomes) {
-            (job.reply)(outcome);
-        }
+            });
+            (job, outcome)
+        });
+        let outcomes = outcomes.collect();
+        self.answers.give(Done { events, outcomes }, !self.queue.is_empty());
     }
 
     fn refuse(&self, job: Job, error: StoreError) {
         self.metrics.commit_failures.inc();
         tracing::error!(%error, "a write could not be stored");
-        (job.reply)(Err(OperationError::Store(error)));
+        let outcomes = vec![(job, Err(OperationError::Store(error)))];
+        self.answers.give(Done { events: Vec::new(), outcomes }, !self.queue.is_empty());
     }
+}
+
+/// A server whose writer is gone answers nobody. It ends, so that whoever watches over it starts it again; what was
+/// answered is on disk.
+fn die() {
+    tracing::error!("the writer failed, see above; the server ends");
+    process::exit(EXIT_WRITER_FAILED);
 }

@@ -232,5 +232,6 @@ pub(crate) fn first_account(
     let actor = Actor::Operator(operator);
     store.add_key(&KeyRecord { hash, account, actor, nonce: None, created_at_ms: now_ms })?;
     store.commit()?;
+    store.disk_sync().sync()?;
     Ok((account, operator))
 }

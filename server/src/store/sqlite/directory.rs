@@ -41,6 +41,13 @@ impl DataDirectory {
     pub(super) fn database(&self) -> &Path {
         &self.database
     }
+
+    /// The write-ahead log: there while a connection to the database is open.
+    pub(super) fn write_ahead_log(&self) -> PathBuf {
+        let mut name = self.database.clone().into_os_string();
+        name.push("-wal");
+        name.into()
+    }
 }
 
 fn create(path: &Path) -> io::Result<()> {

@@ -12,6 +12,10 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub(super) enum Fault {
     Sqlite(Error),
+    /// The operating system refused a thread.
+    Thread(io::Error),
+    /// The write-ahead log could not be opened or synced.
+    Log(io::Error),
     /// A row that does not read as what it was written from; says which column.
     Corrupt(&'static str),
     TooNew {
@@ -38,6 +42,10 @@ impl Fault {
             }
             // What else rusqlite reports is about a row that is there and does not fit.
             Self::Sqlite(_) => StoreError::Corrupt("a column of another type".into()),
+            Self::Thread(error) => {
+                StoreError::Unavailable { place: place.into(), reason: format!("no thread for it: {error}") }
+            }
+            Self::Log(error) => StoreError::Unavailable { place: place.into(), reason: describe(&error) },
             Self::Corrupt(what) => StoreError::Corrupt(what.into()),
             Self::TooNew { found, known } => StoreError::TooNew { found, known },
             Self::TooOld { found } => StoreError::TooOld { found },

@@ -1,7 +1,7 @@
 //! The store against real files: what is promised of commits, deletions and restarts.
 //!
 //! [`model`] compares arbitrary sequences of calls with a model in memory, [`directory`] opens directories gone wrong,
-//! [`crash`] kills a writing process, [`lists`] seeks and merges, [`plans`] looks at how SQLite goes about every
+//! [`crash`] kills a writing process, [`checkpoints`] writes without a pause, [`lists`] seeks and merges, [`plans`] looks at how SQLite goes about every
 //! statement.
 
 use std::{fs, sync::Barrier, thread};
@@ -22,6 +22,7 @@ use crate::store::{
     Sequence, SortOrder, Source, StoreError, TimeRange, WriteStore, term,
 };
 
+mod checkpoints;
 mod crash;
 mod directory;
 mod lists;

@@ -13,10 +13,13 @@ use thng_pubsub_protocol::{
     payload::{LocationUpdate, PropertyUpdate, ResourceKind},
 };
 
-use super::{Durability, column, connection, directory::DataDirectory, fault::Fault, layout, read};
+use super::{
+    Durability, checkpoint::Checkpoints, column, connection, directory::DataDirectory, disk_sync::LogSync,
+    fault::Fault, layout, read,
+};
 use crate::store::{
-    Actor, KeyHash, KeyRecord, Members, PropertiesExtent, PropertyOwner, ResourceHead, ResourceRecord,
-    Sequence, StoreError, TimestampMs, WriteStore,
+    Actor, DiskSync, KeyHash, KeyRecord, Members, PropertiesExtent, PropertyOwner, ResourceHead,
+    ResourceRecord, Sequence, StoreError, TimestampMs, WriteStore,
 };
 use events::{Entry, EventLog};
 use properties::{Properties, SeriesKey};
@@ -56,6 +59,8 @@ impl Default for Bounds {
 #[derive(Debug)]
 pub(super) struct SqliteWriter {
     connection: Connection,
+    checkpoints: Checkpoints,
+    log_sync: LogSync,
     log: EventLog,
     resources: Resources,
     properties: Properties,
@@ -74,12 +79,24 @@ impl SqliteWriter {
     ) -> Result<Self, Fault> {
         let mut connection = connection::writer(&directory)?;
         layout::check(&connection)?;
-        connection::prepare_writer(&connection, durability)?;
+        connection::prepare_writer(&connection)?;
         layout::migrate(&mut connection)?;
+        let checkpoints = Checkpoints::start(&directory)?;
         let log = EventLog::open(&connection)?;
+        let log_sync = LogSync::open(&directory, durability, Arc::clone(&place))?;
         let resources = Resources::new(bounds.heads_cached);
         let properties = Properties::new(bounds.series_cached);
-        Ok(Self { connection, log, resources, properties, bounds, place, _directory: directory })
+        Ok(Self {
+            connection,
+            checkpoints,
+            log_sync,
+            log,
+            resources,
+            properties,
+            bounds,
+            place,
+            _directory: directory,
+        })
     }
 
     fn start_group(&mut self) -> Result<(), Fault> {
@@ -91,6 +108,7 @@ impl SqliteWriter {
         self.properties.flush(&self.connection)?;
         self.log.flush(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.checkpoints.after_commit(&self.connection);
         Ok(())
     }
 
@@ -157,6 +175,10 @@ impl WriteStore for SqliteWriter {
 
     fn rollback(&mut self) {
         self.abandon_group();
+    }
+
+    fn disk_sync(&self) -> Box<dyn DiskSync> {
+        Box::new(self.log_sync.clone())
     }
 
     fn put_note(&mut self, name: &str, text: &str) -> Result<(), StoreError> {

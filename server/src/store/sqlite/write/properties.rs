@@ -279,11 +279,20 @@ impl Properties {
         {
             extent.bytes = (extent.bytes + after).saturating_sub(before);
         }
-        self.series.insert(SeriesRef::new(owner.0, key).to_name(), series);
+        self.keep(owner.0, key, series);
         if update.timestamp_ms() < series.floor {
             connection.prepare_cached(MARK_LATE)?.execute([series.id, update.timestamp_ms()])?;
         }
         Ok((series, is_latest))
+    }
+
+    fn keep(&mut self, owner: Id, key: SeriesKey<'_>, series: Series) {
+        let name = SeriesRef::new(owner, key);
+        if let Some(mut kept) = self.series.get_mut(&name) {
+            *kept = series;
+            return;
+        }
+        self.series.insert(name.to_name(), series);
     }
 
     /// The database does not know yet what this group made the latest.
@@ -387,8 +396,8 @@ const EXTENT: &str = "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM
 
 const ADD: &str = "INSERT INTO series (account, owner_kind, owner, kind, key) VALUES (?1, ?2, ?3, ?4, ?5)";
 
-const SET_LATEST: &str = "INSERT INTO latest (series, seq, ts) VALUES (?1, ?2, ?3)
-    ON CONFLICT (series) DO UPDATE SET seq = excluded.seq, ts = excluded.ts";
+/// All columns: an upsert would look for the row first.
+const SET_LATEST: &str = "REPLACE INTO latest (series, seq, ts) VALUES (?1, ?2, ?3)";
 
 const MARK_LATE: &str = "UPDATE doomed SET late = 1 WHERE series = ?1 AND before_ts > ?2 AND late = 0";
 

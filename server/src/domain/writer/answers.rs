@@ -1,0 +1,113 @@
+//! What follows a commit: it is put on the disk, its events go to the sink, and its outcomes to those who wait for them.
+//!
+//! While nothing else waits that happens on the writer's thread: the way is short. Once more work waits it happens on a
+//! thread of its own, beside the next commits, and one sync may serve several of them. Either way the order is that of
+//! the commits.
+
+use std::{
+    io,
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver, SyncSender},
+    },
+    thread::{self, JoinHandle},
+};
+
+use parking_lot::Mutex;
+
+use super::{EventSink, Job, die};
+use crate::{
+    domain::{Event, OperationError, Outcome},
+    store::DiskSync,
+};
+
+/// Groups that wait for the thread; with as many more the writer waits too. That is how a slow disk or a full bus slows it
+/// down.
+const WAITING_GROUPS_MAX: usize = 4;
+
+/// A group whose fate is known.
+pub(super) struct Done {
+    pub(super) events: Vec<Event>,
+    pub(super) outcomes: Vec<(Job, Result<Outcome, OperationError>)>,
+}
+
+/// Gives answers, in the order of the calls of [`give`](Self::give).
+pub(super) struct Answers {
+    way: Arc<Way>,
+    groups: SyncSender<Done>,
+    thread: JoinHandle<()>,
+}
+
+/// The way of a group to those who wait.
+struct Way {
+    disk: Box<dyn DiskSync>,
+    /// One thread goes this way at a time; the lock is there to say so.
+    sink: Mutex<EventSink>,
+    /// Groups that were handed to the thread and are not answered.
+    untold: AtomicUsize,
+}
+
+impl Answers {
+    pub(super) fn start(disk: Box<dyn DiskSync>, sink: EventSink) -> io::Result<Self> {
+        let (groups, waiting) = mpsc::sync_channel(WAITING_GROUPS_MAX);
+        let way = Arc::new(Way { disk, sink: Mutex::new(sink), untold: AtomicUsize::new(0) });
+        let own = Arc::clone(&way);
+        let run = move || {
+            panic::catch_unwind(AssertUnwindSafe(|| own.run(&waiting))).unwrap_or_else(|_| die());
+        };
+        let thread = thread::Builder::new().name("answers".into()).spawn(run)?;
+        Ok(Self { way, groups, thread })
+    }
+
+    /// Answers a group that was committed. `more_waits`: the writer has something else to do.
+    pub(super) fn give(&self, done: Done, more_waits: bool) {
+        // Acquire: what the other thread has told is told before what is told here.
+        if !more_waits && self.way.untold.load(Ordering::Acquire) == 0 {
+            self.way.sync_or_die();
+            return self.way.tell(done);
+        }
+        self.way.untold.fetch_add(1, Ordering::Relaxed);
+        self.groups.send(done).expect("the thread of the answers ends the process when it fails");
+    }
+
+    /// Waits until everything is told.
+    pub(super) fn finish(self) {
+        drop(self.groups);
+        self.thread.join().expect("the thread of the answers ends the process when it fails");
+    }
+}
+
+impl Way {
+    fn run(&self, waiting: &Receiver<Done>) {
+        let mut groups = Vec::with_capacity(WAITING_GROUPS_MAX);
+        while let Ok(first) = waiting.recv() {
+            groups.push(first);
+            groups.extend(waiting.try_iter().take(WAITING_GROUPS_MAX - 1));
+            self.sync_or_die();
+            for done in groups.drain(..) {
+                self.tell(done);
+                self.untold.fetch_sub(1, Ordering::Release);
+            }
+        }
+    }
+
+    /// After a failed sync nobody knows what is on the disk, and trying again would not tell. Those who wait are not
+    /// answered; the next start reads what is there.
+    fn sync_or_die(&self) {
+        if let Err(error) = self.disk.sync() {
+            tracing::error!(%error, "what was committed could not be put on the disk");
+            die();
+        }
+    }
+
+    fn tell(&self, Done { events, outcomes }: Done) {
+        if !events.is_empty() {
+            (self.sink.lock())(events);
+        }
+        for (job, outcome) in outcomes {
+            (job.reply)(outcome);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The order of the answers, and that each stands behind a sync of its own commit.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use thng_pubsub_protocol::id::Id;
+use tokio::sync::Semaphore;
+
+use super::{
+    Job,
+    answers::{Answers, Done},
+};
+use crate::{
+    domain::{Operation, Outcome},
+    store::{DiskSync, StoreError},
+};
+
+const GROUPS: usize = 400;
+
+/// How many groups were committed, and how many of them are surely on the disk.
+#[derive(Default)]
+struct Disk {
+    committed: AtomicUsize,
+    synced: AtomicUsize,
+}
+
+struct SlowDisk(Arc<Disk>);
+
+impl DiskSync for SlowDisk {
+    fn sync(&self) -> Result<(), StoreError> {
+        let committed = self.0.committed.load(Ordering::SeqCst);
+        thread::sleep(Duration::from_micros(committed as u64 * 37 % 300));
+        self.0.synced.fetch_max(committed, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[test]
+fn answers_come_in_the_order_of_their_commits_and_after_a_sync_that_began_behind_them() {
+    let disk = Arc::new(Disk::default());
+    let answers =
+        Answers::start(Box::new(SlowDisk(Arc::clone(&disk))), Box::new(|_| {})).expect("a second thread");
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let budget = Arc::new(Semaphore::new(GROUPS));
+    for number in 0..GROUPS {
+        let (told, disk_then) = (Arc::clone(&told), Arc::clone(&disk));
+        let reply = Box::new(move |_| {
+            assert!(disk_then.synced.load(Ordering::SeqCst) > number, "answered before the sync");
+            told.lock().push((number, thread::current().name().map(str::to_owned)));
+        });
+        let thng = Id::parse(&"U".repeat(24)).expect("an id");
+        let operation = Operation::DeleteLocation { account: thng, thng, before_ms: None };
+        let budget = Arc::clone(&budget).try_acquire_owned().expect("there is room for all");
+        let outcomes = vec![(Job { operation, reply, _budget: budget }, Ok(Outcome::Done))];
+        disk.committed.store(number + 1, Ordering::SeqCst);
+        answers.give(Done { events: Vec::new(), outcomes }, number % 4 > 0);
+        // The disk catches up now and then, so that both ways are gone.
+        if number % 9 == 3 {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+    answers.finish();
+    let told = told.lock();
+    assert!(told.iter().map(|(number, _)| *number).eq(0..GROUPS), "{told:?}");
+    let beside = told.iter().filter(|(_, thread)| thread.as_deref() == Some("answers")).count();
+    assert!(beside > 0 && beside < GROUPS, "{beside} of {GROUPS} were answered beside the writer");
+}
