@@ -456,12 +456,12 @@ pub(crate) fn terms_of(record: &ResourceRecord) -> Vec<i64> {
 /// An opened store: for those who read, and for the one who writes.
 pub(crate) type Halves = (Arc<dyn ReadStore>, Box<dyn WriteStore>);
 
-/// What belongs to a thng or product and stands elsewhere than in its document.
-#[derive(Debug)]
+/// What belongs to a resource and stands elsewhere than in its document.
+#[derive(Debug, Default)]
 pub(crate) struct Beside {
     /// The collections that it is in, in the order of their creation.
     pub(crate) collections: Vec<Id>,
-    /// The latest value of each property, by key.
+    /// Of a thng or product: the latest value of each property, by key.
     pub(crate) latest: Vec<PropertyUpdate>,
     /// Of a thng: where it is.
     pub(crate) location: Option<LocationUpdate>,
@@ -493,7 +493,9 @@ pub(crate) trait ReadStore: Send + Sync + std::fmt::Debug {
     fn open_tasks(&self, most: usize) -> Result<Vec<Id>, StoreError>;
     /// The collections that something is in, in the order of their creation.
     fn collections_of(&self, id: Id) -> Result<Vec<Id>, StoreError>;
-    /// What belongs to something and stands elsewhere, all of one moment.
+    /// A resource and what belongs to it, all of one moment.
+    fn resource_and_beside(&self, id: Id) -> Result<Option<(ResourceRecord, Beside)>, StoreError>;
+    /// What belongs to a thng or product and stands elsewhere, all of one moment.
     fn beside(&self, owner: PropertyOwner) -> Result<Beside, StoreError>;
     /// The latest value of each property, by key.
     fn latest(&self, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, StoreError>;

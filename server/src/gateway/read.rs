@@ -11,7 +11,7 @@ use thng_pubsub_protocol::{
 use super::{Caller, Gateway, Refusal};
 use crate::{
     domain::Extras,
-    store::{Page, PageRequest, PropertyOwner, ResourceRecord, Source, TimeRange, term},
+    store::{Beside, Page, PageRequest, PropertyOwner, ResourceRecord, Source, TimeRange, term},
 };
 
 /// Places at which `key:value` in a path is taken apart: each is a look into an index.
@@ -33,30 +33,58 @@ impl Gateway {
         record.filter(|record| record.kind == kind).ok_or(Refusal::NotFound)
     }
 
+    /// A resource, and what its document shows besides its own fields, all of one moment.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) fn read_whole(
+        &self,
+        caller: &Caller<'_>,
+        kind: ResourceKind,
+        id: Id,
+    ) -> Result<(ResourceRecord, Extras), Refusal> {
+        self.authorise(caller, kind, id)?;
+        let found = self.store.resource_and_beside(id)?.filter(|(record, _)| record.kind == kind);
+        let (record, beside) = found.ok_or(Refusal::NotFound)?;
+        let extras = self.extras_of(caller, &record, beside)?;
+        Ok((record, extras))
+    }
+
     /// What a resource's document shows besides its own fields: collections, latest values and location.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
     pub(crate) fn extras(&self, caller: &Caller<'_>, record: &ResourceRecord) -> Result<Extras, Refusal> {
-        let mut extras = Extras::default();
         let owner = match record.kind {
             ResourceKind::Thng => Some(PropertyOwner::Thng(record.id)),
             ResourceKind::Product => Some(PropertyOwner::Product(record.id)),
             _ => None,
         };
-        let mut collections = Vec::new();
-        if let Some(owner) = owner {
-            let beside = self.store.beside(owner)?;
-            collections = beside.collections;
+        let beside = match owner {
+            Some(owner) => self.store.beside(owner)?,
+            None if record.kind.has_collections() => {
+                Beside { collections: self.store.collections_of(record.id)?, ..Beside::default() }
+            }
+            None => Beside::default(),
+        };
+        self.extras_of(caller, record, beside)
+    }
+
+    fn extras_of(
+        &self,
+        caller: &Caller<'_>,
+        record: &ResourceRecord,
+        beside: Beside,
+    ) -> Result<Extras, Refusal> {
+        let mut extras = Extras::default();
+        if record.kind.has_properties() {
             extras.properties = Some(latest_document(&beside.latest));
             extras.location = beside.location.map(|location| location.document());
-        } else if record.kind.has_collections() {
-            collections = self.store.collections_of(record.id)?;
         }
         if record.kind == ResourceKind::Task {
             extras.more.extend(self.task_input(record)?);
         }
-        for collection in collections {
+        for collection in beside.collections {
             // Who does not see a collection does not see who is in it.
             let seen = caller.is_unlimited() || self.sees_collection(caller, collection)?;
             extras.collections.extend(seen.then_some(collection));

@@ -1,7 +1,8 @@
 //! The default store: one SQLite database in a directory of this server's own.
 //!
 //! [`SqliteStore::open`] makes both halves: [`mod@write`] is the one connection that writes, [`read`] a pool of
-//! connections that read snapshots beside it (WAL). [`layout`] brings the database to the layout that this program
+//! connections that read snapshots beside it (WAL), [`checkpoint`] empties the log of it and
+//! [`disk_sync`] puts it on the disk. [`layout`] brings the database to the layout that this program
 //! knows, [`directory`] keeps a second server out, [`mod@column`] says how domain types stand in columns.
 //! Nothing outside this folder names SQLite.
 
@@ -13,9 +14,11 @@ use fault::{Fault, describe};
 use read::SqliteReaders;
 use write::{Bounds, SqliteWriter};
 
+mod checkpoint;
 mod column;
 mod connection;
 mod directory;
+mod disk_sync;
 mod fault;
 mod find;
 mod layout;
@@ -27,11 +30,11 @@ mod write;
 /// How much a commit promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum Durability {
-    /// A commit is on the disk before it returns: it survives a loss of power.
+    /// What is synced is on the disk: it survives a loss of power.
     #[default]
     Full,
-    /// A commit is with the operating system: it survives the end of this process, but the last of them may be
-    /// missing after a loss of power. The database stays whole either way.
+    /// What is synced is with the operating system: it survives the end of this process, but the last of it may be missing
+    /// after a loss of power. The database stays whole either way.
     Normal,
 }
 

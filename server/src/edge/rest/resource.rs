@@ -130,8 +130,12 @@ pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Res
 
 pub(super) async fn read(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
     let id = named(&call, kind, "id").await?;
-    let record = call.gateway().read(&call.caller(), kind, id).await?;
-    Ok(json(StatusCode::OK, show(&call, &record)?))
+    if kind == ResourceKind::Application {
+        let record = call.gateway().read(&call.caller(), kind, id).await?;
+        return Ok(json(StatusCode::OK, show(&call, &record)?));
+    }
+    let (record, extras) = call.gateway().read_whole(&call.caller(), kind, id)?;
+    Ok(json(StatusCode::OK, document(&record, &asked_for(&call, extras))))
 }
 
 pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, Refused> {

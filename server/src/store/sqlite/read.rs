@@ -103,14 +103,14 @@ impl ReadStore for SqliteReaders {
 
     fn find(&self, find: &Find<'_>) -> Result<Page<ResourceRecord>, StoreError> {
         self.read(|connection| {
-            let _snapshot = connection.unchecked_transaction()?;
+            let _snapshot = Snapshot::of(connection)?;
             find::page(connection, find)
         })
     }
 
     fn count(&self, find: &Find<'_>) -> Result<usize, StoreError> {
         self.read(|connection| {
-            let _snapshot = connection.unchecked_transaction()?;
+            let _snapshot = Snapshot::of(connection)?;
             find::count(connection, find)
         })
     }
@@ -123,19 +123,30 @@ impl ReadStore for SqliteReaders {
         self.read(|connection| collections_of(connection, id))
     }
 
+    fn resource_and_beside(&self, id: Id) -> Result<Option<(ResourceRecord, Beside)>, StoreError> {
+        self.read(|connection| {
+            let _snapshot = Snapshot::of(connection)?;
+            let Some(record) = resource(connection, id)? else { return Ok(None) };
+            let mut beside = match record.kind.has_properties() {
+                true => latest_and_location(connection, id)?,
+                false => Beside::default(),
+            };
+            if record.kind.has_collections() {
+                beside.collections = collections_of(connection, id)?;
+            }
+            Ok(Some((record, beside)))
+        })
+    }
+
     fn beside(&self, owner: PropertyOwner) -> Result<Beside, StoreError> {
         self.read(|connection| {
-            let _snapshot = connection.unchecked_transaction()?;
-            Ok(Beside {
-                collections: match owner {
-                    PropertyOwner::Thng(thng) => collections_of(connection, thng)?,
-                    PropertyOwner::Product(_) => Vec::new(),
-                },
-                latest: latest(connection, owner)?,
-                location: match owner {
-                    PropertyOwner::Thng(thng) => latest_location(connection, thng)?,
-                    PropertyOwner::Product(_) => None,
-                },
+            let _snapshot = Snapshot::of(connection)?;
+            let beside = latest_and_location(connection, owner.id())?;
+            Ok(match owner {
+                PropertyOwner::Thng(thng) => {
+                    Beside { collections: collections_of(connection, thng)?, ..beside }
+                }
+                PropertyOwner::Product(_) => beside,
             })
         })
     }
@@ -191,6 +202,46 @@ impl ReadStore for SqliteReaders {
     }
 }
 
+/// Until it is dropped, the statements of this connection see what the first of them saw.
+struct Snapshot<'c> {
+    connection: &'c Connection,
+}
+
+impl<'c> Snapshot<'c> {
+    fn of(connection: &'c Connection) -> Result<Self, Fault> {
+        // Kept statements: rusqlite's own transactions compile theirs each time, a tenth of what a small read takes.
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Self { connection })
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        let ended = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        // Nothing was written, so there is nothing to lose; some failures have ended it already.
+        if let Err(error) = ended
+            && !self.connection.is_autocommit()
+            && let Err(rollback) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, %rollback, "a snapshot could not be ended");
+        }
+    }
+}
+
+/// Both are series of the owner, so one query finds them.
+fn latest_and_location(connection: &Connection, owner: Id) -> Result<Beside, Fault> {
+    let mut statement = connection.prepare_cached(LATEST_AND_LOCATION)?;
+    let mut rows = statement.query(params![owner.as_str(), column::PROPERTY, column::LOCATION])?;
+    let mut beside = Beside::default();
+    while let Some(row) = rows.next()? {
+        match row.get::<_, i64>(4)? {
+            column::LOCATION => beside.location = Some(column::location(row, 1)?),
+            _ => beside.latest.push(column::update(row, 1, column::property_key(row, 0)?)?),
+        }
+    }
+    Ok(beside)
+}
+
 fn latest(connection: &Connection, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, Fault> {
     let mut statement = connection.prepare_cached(LATEST)?;
     let mut rows = statement.query(params![owner.id().as_str(), column::PROPERTY])?;
@@ -214,8 +265,7 @@ fn history<T>(
     page: PageRequest,
     read: impl Fn(&Row<'_>) -> Result<(i64, T), Fault>,
 ) -> Result<Page<T>, Fault> {
-    // Until the transaction is dropped, its statements see what the first of them saw.
-    let _snapshot = connection.unchecked_transaction()?;
+    let _snapshot = Snapshot::of(connection)?;
     let series = one(connection, SERIES, params![owner.as_str(), kind, key], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
     })?;
@@ -229,14 +279,20 @@ fn history<T>(
         let seq = row.get::<_, i64>(0)? as Sequence;
         Ok((Cursor { at_ms, seq }, value))
     };
-    match page.order {
-        SortOrder::NewestFirst => {
-            let (ts, seq) = after.unwrap_or((to, i64::MAX)).min((to, i64::MAX));
-            paged(connection, HISTORY_NEWEST, params![series, ts, seq, from, limit(page)], page, item)
+    match (page.order, after) {
+        (SortOrder::NewestFirst, None) => {
+            paged(connection, NEWEST, params![series, to, from, limit(page)], page, item)
         }
-        SortOrder::OldestFirst => {
-            let (ts, seq) = after.unwrap_or((from, 0)).max((from, 0));
-            paged(connection, HISTORY_OLDEST, params![series, ts, seq, to, limit(page)], page, item)
+        (SortOrder::OldestFirst, None) => {
+            paged(connection, OLDEST, params![series, to, from, limit(page)], page, item)
+        }
+        (SortOrder::NewestFirst, Some(after)) => {
+            let (ts, seq) = after.min((to, i64::MAX));
+            paged(connection, NEWEST_AFTER, params![series, ts, seq, from, limit(page)], page, item)
+        }
+        (SortOrder::OldestFirst, Some(after)) => {
+            let (ts, seq) = after.max((from, 0));
+            paged(connection, OLDEST_AFTER, params![series, ts, seq, to, limit(page)], page, item)
         }
     }
 }
@@ -362,6 +418,12 @@ const LATEST: &str = "SELECT series.key, event.ts, event.at, event.body
     FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq
     WHERE series.owner = ?1 AND series.kind = ?2 ORDER BY series.key";
 
+/// The kinds from that of properties to that of locations; the one in between has no latest value. As a list of two they
+/// would be sorted in a table made for it.
+const LATEST_AND_LOCATION: &str = "SELECT series.key, event.ts, event.at, event.body, series.kind
+    FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq
+    WHERE series.owner = ?1 AND series.kind BETWEEN ?2 AND ?3 ORDER BY series.kind, series.key";
+
 const LATEST_OF: &str = "SELECT event.ts, event.at, event.body
     FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq
     WHERE series.owner = ?1 AND series.kind = ?2 AND series.key = ?3";
@@ -372,11 +434,14 @@ const SERIES: &str = "SELECT id,
     (SELECT iif(late, NULL, before_ts) FROM doomed WHERE series = series.id ORDER BY before_ts DESC LIMIT 1)
     FROM series WHERE owner = ?1 AND kind = ?2 AND key = ?3";
 
-/// A page of a series: what shares its timestamp with the start, then what lies beyond, up to the other end of the
-/// range. As one comparison of pairs SQLite would walk through all that share a timestamp, on every page.
+/// A page of a series. Behind a cursor: what shares its timestamp with it, then what lies beyond, up to the other end of
+/// the range. As one comparison of pairs SQLite would walk through all that share a timestamp, on every page.
 macro_rules! history {
     ($ties:literal, $beyond:literal, $order:literal) => {
         concat!(history!($ties), " UNION ALL ", history!($beyond), " ORDER BY ", $order, " LIMIT ?5")
+    };
+    ($range:literal, $order:literal) => {
+        concat!(history!($range), " ORDER BY ", $order, " LIMIT ?4")
     };
     ($part:literal) => {
         concat!(
@@ -388,10 +453,14 @@ macro_rules! history {
     };
 }
 
-const HISTORY_NEWEST: &str =
+const NEWEST: &str = history!("ts <= ?2 AND ts >= ?3", "ts DESC, seq DESC");
+
+const OLDEST: &str = history!("ts <= ?2 AND ts >= ?3", "ts, seq");
+
+const NEWEST_AFTER: &str =
     history!("ts = ?2 AND seq < ?3 AND ?2 >= ?4", "ts < ?2 AND ts >= ?4", "ts DESC, seq DESC");
 
-const HISTORY_OLDEST: &str = history!("ts = ?2 AND seq > ?3 AND ?2 <= ?4", "ts > ?2 AND ts <= ?4", "ts, seq");
+const OLDEST_AFTER: &str = history!("ts = ?2 AND seq > ?3 AND ?2 <= ?4", "ts > ?2 AND ts <= ?4", "ts, seq");
 
 /// Every query of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
@@ -406,8 +475,11 @@ pub(super) const QUERIES: &[&str] = &[
     NAMED,
     COLLECTIONS_OF,
     LATEST,
+    LATEST_AND_LOCATION,
     LATEST_OF,
     SERIES,
-    HISTORY_NEWEST,
-    HISTORY_OLDEST,
+    NEWEST,
+    OLDEST,
+    NEWEST_AFTER,
+    OLDEST_AFTER,
 ];
