@@ -28,7 +28,7 @@ use super::{
     Context,
     accept::Admitted,
     answer::{json, refuse},
-    assets, mqtt, rest, upgrade, websocket,
+    assets, asyncapi, mqtt, rest, upgrade, websocket,
 };
 
 /// How long a browser may remember a preflight, in seconds: a day.
@@ -47,6 +47,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/metrics", get(metrics))
         .route("/mqtt", get(mqtt_over_websocket))
         .route("/openapi.json", get(openapi))
+        .route("/asyncapi.json", get(asyncapi))
         .route("/docs", get(docs))
         .route("/docs/{file}", get(docs))
         .route("/docs/errors", get(error_page))
@@ -169,7 +170,14 @@ async fn openapi() -> Response {
     (headers, DOCUMENT.clone()).into_response()
 }
 
-/// The description of REST for people: a page that reads `/openapi.json` and needs nothing from elsewhere.
+/// The description of the topics for programs.
+async fn asyncapi() -> Response {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| asyncapi::document().into());
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (headers, DOCUMENT.clone()).into_response()
+}
+
+/// The description of both for people: a page that reads `/openapi.json` and needs nothing from elsewhere.
 async fn docs(request: Request) -> Response {
     let (media_type, text) = match request.uri().path() {
         "/docs" => ("text/html; charset=utf-8", include_str!("docs/index.html")),

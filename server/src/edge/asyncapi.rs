@@ -1,0 +1,329 @@
+//! The AsyncAPI 3 document: the topic table as channels, what is published and delivered on each, and by which
+//! protocols. Made once. Its documents are those of the OpenAPI document.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+use thng_pubsub_protocol::topic::table::{Access, EventKind, OperationKind, Row, TABLE, TopicKind};
+
+use super::rest::openapi::schemas;
+use crate::gateway::who_may;
+
+const ABOUT: &str = "\
+Every resource that can be watched has a topic, and the topic is its REST path. Publishing on it is the REST write on \
+that path; subscribing to it delivers the outcome of every such write, by whatever protocol it came.
+
+Topics take options behind a `?`, in any order: `pubStates=1` has the current value sent right after the subscription, \
+`project=<id>` narrows a subscription to a project, and `access_token=<API key>` brings a key of the topic's own. What a \
+client hears comes on exactly the string that it subscribed with.
+
+By MQTT the user name is `authorization` and the password is the API key; a client that sends neither needs an \
+`access_token` on every topic. A native WebSocket is opened on the topic's own path, with the key in the \
+`Authorization` header or as `access_token`; what it is sent is published there, and what it brings are the topic's \
+notifications. Wildcards are not served.";
+
+/// The document.
+pub(super) fn document() -> String {
+    let (mut channels, mut operations) = (Map::new(), Map::new());
+    for row in &TABLE {
+        let name = name(row.kind);
+        channels.insert(name.clone(), channel(row));
+        if row.publish.is_some() {
+            operations.insert(format!("publishOn{}", upper(&name)), operation(row, &name, true));
+        }
+        operations.insert(format!("subscribeTo{}", upper(&name)), operation(row, &name, false));
+    }
+    let document = json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "thng-pubsub",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": ABOUT,
+            "license": { "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0" },
+        },
+        "defaultContentType": "application/json",
+        "servers": servers(),
+        "channels": channels,
+        "operations": operations,
+        "components": {
+            "schemas": used_schemas(),
+            "securitySchemes": {
+                "mqttLogin": {
+                    "type": "userPassword",
+                    "description": "User name `authorization`, and an API key as the password.",
+                },
+                "apiKey": {
+                    "type": "httpApiKey", "in": "header", "name": "Authorization",
+                    "description": "An API key, 80 letters and digits.",
+                },
+                "accessToken": {
+                    "type": "httpApiKey", "in": "query", "name": "access_token",
+                    "description": "The same where headers cannot be set.",
+                },
+            },
+        },
+    });
+    document.to_string()
+}
+
+fn servers() -> Value {
+    let host = |port: &str| {
+        json!({
+            "host": { "default": "localhost", "description": "Where the server runs." },
+            "port": { "default": port, "description": "As its `--http` and `--mqtt` say." },
+        })
+    };
+    let login = json!([{ "$ref": "#/components/securitySchemes/mqttLogin" }]);
+    let keys = json!([
+        { "$ref": "#/components/securitySchemes/apiKey" }, { "$ref": "#/components/securitySchemes/accessToken" },
+    ]);
+    json!({
+        "mqtt": {
+            "host": "{host}:{port}", "protocol": "mqtt", "protocolVersion": "3.1.1", "variables": host("1883"),
+            "description": "MQTT 3.1 and 3.1.1 over TCP, QoS 0 and 1; a publish at QoS 2 is taken too.",
+            "security": login,
+        },
+        "mqttOverWebSocket": {
+            "host": "{host}:{port}", "pathname": "/mqtt", "protocol": "ws", "variables": host("8080"),
+            "description": "The same in binary WebSocket messages, with the sub-protocol `mqtt` or `mqttv3.1`.",
+            "security": login,
+        },
+        "webSocket": {
+            "host": "{host}:{port}", "protocol": "ws", "variables": host("8080"),
+            "description": "A socket on the topic's own path: a message in is a publish, a message out a notification. \
+                            What is refused is answered with an error document, and the socket stays open.",
+            "security": keys,
+        },
+    })
+}
+
+fn channel(row: &Row) -> Value {
+    let mut parameters = Map::new();
+    for segment in row.template.split('/') {
+        if let Some(name) = segment.strip_prefix(':') {
+            let about = match name {
+                "key" => "The property's key; upper case is taken for lower case.",
+                "type" => "The name of an action type.",
+                _ => "An id, 24 letters and digits.",
+            };
+            parameters.insert(name.into(), json!({ "description": about }));
+        }
+    }
+    let mut messages = Map::new();
+    if let Some(publish) = row.publish {
+        messages.insert("write".into(), write(row.kind, publish.operation));
+    }
+    for event in row.subscribe {
+        let (name, message) = notification(*event);
+        messages.insert(name.into(), message);
+    }
+    let mut channel = json!({ "address": address(row), "title": row.template, "messages": messages });
+    if !parameters.is_empty() {
+        channel["parameters"] = Value::Object(parameters);
+    }
+    channel
+}
+
+/// From the server's side, as AsyncAPI asks for: it receives what clients publish.
+fn operation(row: &Row, channel: &str, publish: bool) -> Value {
+    let message = |name: &str| json!({ "$ref": format!("#/channels/{channel}/messages/{name}") });
+    let (action, access, messages, summary) = match (publish, row.publish) {
+        (true, Some(publish)) => {
+            ("receive", publish.access, vec![message("write")], about_write(publish.operation))
+        }
+        _ => {
+            let messages = row.subscribe.iter().map(|event| message(notification(*event).0)).collect();
+            ("send", Access::Read, messages, "What happens, to everybody who subscribed and may see it.")
+        }
+    };
+    json!({
+        "action": action,
+        "channel": { "$ref": format!("#/channels/{channel}") },
+        "summary": summary,
+        "messages": messages,
+        "x-api-keys": who_may(access, &address(row)),
+    })
+}
+
+fn about_write(operation: OperationKind) -> &'static str {
+    match operation {
+        OperationKind::CreateActionType => "Creates an action type.",
+        OperationKind::CreateAction => "Creates actions; on a topic with a type it may be left out.",
+        OperationKind::UpdateCollection => "Updates the collection.",
+        OperationKind::AddThngs => "Adds thngs to the collection.",
+        OperationKind::UpdateProduct => "Updates the product's own fields.",
+        OperationKind::UpdateThng => "Updates the thng's own fields, not its properties.",
+        OperationKind::UpdateLocation => "Stores where the thng is.",
+        OperationKind::UpdateProperties => "Creates or updates properties.",
+    }
+}
+
+/// What is published, and an example of it that the server takes.
+fn write(kind: TopicKind, operation: OperationKind) -> Value {
+    let on_one_key = matches!(kind, TopicKind::ProductProperty | TopicKind::ThngProperty);
+    let (schema, example) = match operation {
+        OperationKind::CreateActionType => ("NewActionType", json!({ "name": "_switched" })),
+        OperationKind::CreateAction => {
+            ("ActionWrites", json!({ "type": "_switched", "customFields": { "on": true } }))
+        }
+        OperationKind::UpdateCollection => {
+            ("CollectionUpdate", json!({ "name": "Lamps of the ground floor" }))
+        }
+        OperationKind::AddThngs => ("Ids", json!(["UeECn9a8PBpar8x4FEGdMsDd"])),
+        OperationKind::UpdateProduct => ("ProductUpdate", json!({ "name": "Lamp", "brand": "Lumen" })),
+        OperationKind::UpdateThng => ("ThngUpdate", json!({ "name": "Lamp at the door", "tags": ["door"] })),
+        OperationKind::UpdateLocation => {
+            ("LocationWrites", json!([{ "position": { "type": "Point", "coordinates": [8.5, 47.4] } }]))
+        }
+        OperationKind::UpdateProperties if on_one_key => ("PropertyValueWrites", json!([{ "value": 21.5 }])),
+        OperationKind::UpdateProperties => (
+            "PropertyWrites",
+            json!([{ "key": "temperature", "value": 21.5 }, { "key": "humidity", "value": 40 }]),
+        ),
+    };
+    json!({
+        "name": "write",
+        "title": about_write(operation),
+        "payload": { "$ref": format!("#/components/schemas/{schema}") },
+        "examples": [{ "payload": example }],
+    })
+}
+
+/// The name of a notification, and what it is.
+fn notification(event: EventKind) -> (&'static str, Value) {
+    let (name, title, schema) = match event {
+        EventKind::ActionTypeCreated => {
+            ("actionTypeCreated", "The action type that was created.", "ActionType")
+        }
+        EventKind::ActionTypeDeleted => {
+            ("actionTypeDeleted", "The action type that was deleted.", "ActionType")
+        }
+        EventKind::ActionCreated => ("actionCreated", "The action that was created.", "Action"),
+        EventKind::TaskCompleted => ("taskCompleted", "The task that has ended.", "Task"),
+        EventKind::CollectionUpdated => ("collectionUpdated", "The collection as it is now.", "Collection"),
+        EventKind::CollectionDeleted => {
+            ("collectionDeleted", "The collection that was deleted.", "Collection")
+        }
+        EventKind::MembershipChanged => {
+            ("membershipChanged", "Which thngs were added or removed.", "MembershipChange")
+        }
+        EventKind::ProductUpdated => ("productUpdated", "The product as it is now.", "Product"),
+        EventKind::ThngUpdated => ("thngUpdated", "The thng as it is now, without its properties.", "Thng"),
+        EventKind::LocationUpdated => ("locationUpdated", "What one update stored.", "Locations"),
+        EventKind::PropertiesUpdated => ("propertiesUpdated", "What one update stored.", "PropertyUpdates"),
+    };
+    let payload = json!({ "$ref": format!("#/components/schemas/{schema}") });
+    (name, json!({ "name": name, "title": title, "payload": payload }))
+}
+
+/// The schemas that messages are made of, and those that these are made of.
+fn used_schemas() -> Map<String, Value> {
+    let mut all = schemas();
+    all.insert("MembershipChange".into(), membership_change());
+    let mut wanted: Vec<String> = Vec::new();
+    for row in &TABLE {
+        names_in(&channel(row), &mut wanted);
+    }
+    let (mut used, mut seen) = (Map::new(), BTreeSet::new());
+    while let Some(name) = wanted.pop() {
+        if seen.insert(name.clone()) {
+            let schema = all.get(&name).expect("a test looks every name up");
+            names_in(schema, &mut wanted);
+            used.insert(name, schema.clone());
+        }
+    }
+    used
+}
+
+/// What REST has no document for.
+fn membership_change() -> Value {
+    json!({
+        "type": "object",
+        "required": ["operation", "timestamp", "resources"],
+        "properties": {
+            "operation": { "type": "string", "enum": ["thngsAdded", "thngsRemoved", "thngsCleared"] },
+            "timestamp": { "type": "integer", "format": "int64", "description": "When, in milliseconds since 1970, UTC." },
+            "resources": { "type": "array", "items": { "$ref": "#/components/schemas/Id" } },
+        },
+    })
+}
+
+fn names_in(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(target)) = fields.get("$ref") {
+                names.extend(target.strip_prefix("#/components/schemas/").map(str::to_owned));
+            }
+            fields.values().for_each(|field| names_in(field, names));
+        }
+        Value::Array(items) => items.iter().for_each(|item| names_in(item, names)),
+        _ => {}
+    }
+}
+
+/// The template as AsyncAPI writes it.
+fn address(row: &Row) -> String {
+    let segments = row.template.split('/').map(|segment| match segment.strip_prefix(':') {
+        Some(name) => format!("{{{name}}}"),
+        None => segment.to_owned(),
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+/// `thngProperties` of `ThngProperties`.
+fn name(kind: TopicKind) -> String {
+    let name = format!("{kind:?}");
+    let mut letters = name.chars();
+    letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect()
+}
+
+fn upper(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use thng_pubsub_protocol::topic::TopicString;
+
+    use super::*;
+    use crate::translate;
+
+    #[test]
+    fn the_server_takes_every_example() {
+        for row in TABLE.iter().filter(|row| row.publish.is_some()) {
+            let topic = row.template.split('/').map(|segment| match segment {
+                ":key" => "temperature",
+                ":type" => "_switched",
+                id if id.starts_with(':') => "UeECn9a8PBpar8x4FEGdMsDd",
+                literal => literal,
+            });
+            let topic = TopicString::parse(&topic.collect::<Vec<_>>().join("/")).expect("a topic");
+            let channel = channel(row);
+            let example = channel["messages"]["write"]["examples"][0]["payload"].to_string();
+            let wanted = translate::wanted(&topic.topic, example.as_bytes());
+            assert!(wanted.is_ok(), "{}: {example}: {:?}", row.template, wanted.err());
+        }
+    }
+
+    #[test]
+    fn every_row_can_be_subscribed_to_and_every_reference_leads_somewhere() {
+        let document: Value = serde_json::from_str(&document()).expect("JSON");
+        let operations = document["operations"].as_object().expect("an object");
+        let sends = operations.values().filter(|operation| operation["action"] == "send").count();
+        assert_eq!(sends, TABLE.len());
+        fn check(value: &Value, document: &Value) {
+            match value {
+                Value::Object(fields) => {
+                    if let Some(Value::String(target)) = fields.get("$ref") {
+                        assert!(document.pointer(&target[1..]).is_some(), "{target}");
+                    }
+                    fields.values().for_each(|field| check(field, document));
+                }
+                Value::Array(items) => items.iter().for_each(|item| check(item, document)),
+                _ => {}
+            }
+        }
+        check(&document, &document);
+    }
+}
