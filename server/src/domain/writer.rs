@@ -38,6 +38,10 @@ pub(crate) type EventSink = Box<dyn FnMut(Vec<Event>) + Send>;
 /// Operations of one commit at the most. More would let the first wait for the last.
 const GROUP_OPERATIONS_MAX: usize = 512;
 
+/// Operations that wait for the next commit, from which on this one is put on the disk beside it. With fewer, those that
+/// come meanwhile had better share a commit.
+const BUSY_OPERATIONS: usize = 256;
+
 /// Commits after which something deleted is freed also while others wait, or a busy server would never free it.
 const GROUPS_BETWEEN_RECLAIMS: u32 = 100;
 
@@ -219,14 +223,18 @@ impl WriterThread {
             (job, outcome)
         });
         let outcomes = outcomes.collect();
-        self.answers.give(Done { events, outcomes }, !self.queue.is_empty());
+        self.answers.give(Done { events, outcomes }, self.is_busy());
+    }
+
+    fn is_busy(&self) -> bool {
+        self.queue.len() >= BUSY_OPERATIONS
     }
 
     fn refuse(&self, job: Job, error: StoreError) {
         self.metrics.commit_failures.inc();
         tracing::error!(%error, "a write could not be stored");
         let outcomes = vec![(job, Err(OperationError::Store(error)))];
-        self.answers.give(Done { events: Vec::new(), outcomes }, !self.queue.is_empty());
+        self.answers.give(Done { events: Vec::new(), outcomes }, self.is_busy());
     }
 }
 

@@ -1,6 +1,6 @@
 //! What follows a commit: it is put on the disk, its events go to the sink, and its outcomes to those who wait for them.
 //!
-//! While nothing else waits that happens on the writer's thread: the way is short. Once more work waits it happens on a
+//! While little else waits that happens on the writer's thread: the way is short. Once much work waits it happens on a
 //! thread of its own, beside the next commits, and one sync may serve several of them. Either way the order is that of
 //! the commits.
 
@@ -61,10 +61,10 @@ impl Answers {
         Ok(Self { way, groups, thread })
     }
 
-    /// Answers a group that was committed. `more_waits`: the writer has something else to do.
-    pub(super) fn give(&self, done: Done, more_waits: bool) {
+    /// Answers a group that was committed. `busy`: the writer has better things to do than to wait for the disk.
+    pub(super) fn give(&self, done: Done, busy: bool) {
         // Acquire: what the other thread has told is told before what is told here.
-        if !more_waits && self.way.untold.load(Ordering::Acquire) == 0 {
+        if !busy && self.way.untold.load(Ordering::Acquire) == 0 {
             self.way.sync_or_die();
             return self.way.tell(done);
         }
