@@ -170,6 +170,8 @@ impl Running {
         running.listen(config).await?;
         let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
         running.acceptor.tasks.spawn(async move { context.gateway.work(stop).await });
+        let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
+        running.acceptor.tasks.spawn(async move { context.gateway.look_after_keys(stop).await });
         Ok(running)
     }
 

@@ -9,7 +9,7 @@
 //! - `watch.rs`: subscribe and the initial state
 //! - `resource.rs`, `list.rs`, `read.rs`: what REST creates, changes, lists and reads of every kind
 //! - `action.rs`, `application.rs`, `collection.rs`, `operator.rs`, `role.rs`, `user.rs`: what only they have
-//! - `key.rs`: keys that are issued, shown again and taken away
+//! - `key.rs`: keys that are issued, shown again, held by connections, and taken away
 //! - `tasks.rs`: the background work of batch tasks
 //! - `heads.rs`: the cache of what every call needs to know of a resource
 
@@ -72,7 +72,7 @@ pub(crate) use watch::Watch;
 
 /// What edges see of the rooms behind: who calls, what they get, what they ask for.
 pub(crate) use crate::{
-    auth::Principal,
+    auth::{Principal, held::HeldKey},
     domain::{ContextShown, Extras, Outcome, document},
     engine::{Delivery, DeliveryQos, Outbox, OutboxLimits, OutboxState},
     store::{
@@ -274,7 +274,8 @@ fn announce(heads: Arc<Heads>, keys: Arc<Keys>, engine: Arc<Engine>, committed: 
                         heads.forget(head.id);
                     }
                 }
-                Event::KeysRevoked { hashes } | Event::KeysChanged { hashes } => keys.forget(hashes),
+                Event::KeysRevoked { hashes } => keys.revoke(hashes),
+                Event::KeysChanged { hashes } => keys.forget(hashes),
                 Event::RightsChanged => keys.forget_all(),
                 Event::PropertiesUpdated { .. }
                 | Event::LocationsUpdated { .. }

@@ -21,6 +21,8 @@ pub(crate) struct Metrics {
     pub(crate) publishes_refused: IntCounterVec,
     /// Subscriptions that were refused, by `protocol` and `reason`.
     pub(crate) subscriptions_refused: IntCounterVec,
+    /// Subscriptions whose own key was taken away, by `protocol`.
+    pub(crate) subscriptions_revoked: IntCounterVec,
     /// Notifications handed to sockets, by `protocol`.
     pub(crate) deliveries: IntCounterVec,
     /// Connections that ended, by `protocol` and `reason`.
@@ -73,6 +75,11 @@ impl Metrics {
                 "subscriptions_refused_total",
                 "Subscriptions that were refused.",
                 &["protocol", "reason"],
+            )?,
+            subscriptions_revoked: counters(
+                "subscriptions_revoked_total",
+                "Subscriptions that ended because the key of their access_token was taken away.",
+                &["protocol"],
             )?,
             deliveries: counters("deliveries_total", "Notifications handed to sockets.", &["protocol"])?,
             disconnects: counters("disconnects_total", "Connections that ended.", &["protocol", "reason"])?,

@@ -16,8 +16,13 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 use thng_pubsub_protocol::limits;
+use tokio::sync::Notify;
 
-use super::{Principal, identity};
+use super::{
+    Principal,
+    held::{HeldKey, HeldKeys},
+    identity,
+};
 use crate::store::{Actor, KeyHash, KeyNonce, ReadStore, StoreError};
 
 /// Keys whose principals are kept in memory. An entry takes about 500 bytes.
@@ -99,14 +104,29 @@ pub(crate) struct Keys {
     cached: Cache<KeyHash, Arc<Principal>>,
     /// Counts what was forgotten, so that a slow reader notices.
     changes: AtomicU64,
+    held: Arc<HeldKeys>,
+    /// Something that keys stand on may be gone: those that are held are to be looked up again.
+    shaken: Notify,
 }
 
 impl Keys {
     pub(crate) fn new(store: Arc<dyn ReadStore>) -> Self {
-        Self { store, cached: Cache::new(KEYS_CACHED_MAX), changes: AtomicU64::new(0) }
+        Self {
+            store,
+            cached: Cache::new(KEYS_CACHED_MAX),
+            changes: AtomicU64::new(0),
+            held: Arc::default(),
+            shaken: Notify::new(),
+        }
     }
 
-    /// Called by the writer after a commit that took keys away.
+    /// Called after a commit that took keys away.
+    pub(crate) fn revoke(&self, hashes: &[KeyHash]) {
+        self.forget(hashes);
+        hashes.iter().for_each(|hash| self.held.revoke(hash));
+    }
+
+    /// Called after a commit that changed what keys may do.
     pub(crate) fn forget(&self, hashes: &[KeyHash]) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         for hash in hashes {
@@ -114,10 +134,41 @@ impl Keys {
         }
     }
 
-    /// Called by the writer after a commit that changed what keys may do: everybody is looked up anew.
+    /// Called after a commit that changed what many keys may do, or took away what they stand on: everybody is looked up
+    /// anew.
     pub(crate) fn forget_all(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.cached.clear();
+        self.shaken.notify_one();
+    }
+
+    /// Holds a key for longer than a call: `wake` is notified once it is taken away. `None` if it is gone already. May
+    /// block on the disk.
+    pub(crate) fn hold(&self, hash: &KeyHash, wake: Arc<Notify>) -> Result<Option<HeldKey>, StoreError> {
+        let held = self.held.hold(*hash, wake);
+        // In this order, whatever is taken away in between is noticed either here or by the one who holds.
+        Ok(self.is_in_force(hash)?.then_some(held))
+    }
+
+    /// Whether there is such a key, and what it stands on. May block on the disk.
+    pub(crate) fn is_in_force(&self, hash: &KeyHash) -> Result<bool, StoreError> {
+        Ok(self.cached(hash).is_some() || self.look_up(hash)?.is_some())
+    }
+
+    /// Waits until held keys are to be looked up again.
+    pub(crate) async fn shaken(&self) {
+        self.shaken.notified().await;
+    }
+
+    /// Looks every held key up, and tells the holders of those that are gone: with an application go the keys of its
+    /// users. Blocks on the disk.
+    pub(crate) fn look_after_held(&self) -> Result<(), StoreError> {
+        for hash in self.held.hashes() {
+            if !self.is_in_force(&hash)? {
+                self.held.revoke(&hash);
+            }
+        }
+        Ok(())
     }
 
     /// The principal of a key that was used before, without touching the disk.

@@ -5,7 +5,7 @@
 //! Subscription"), a path that is no topic 404, no key at all 401. Afterwards a message that cannot be published is
 //! answered with the error document that REST would give, and the socket stays open.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     extract::{
@@ -25,7 +25,9 @@ use tokio::{
 };
 
 use super::{Context, accept::Admitted, answer, upgrade};
-use crate::gateway::{Delivery, DeliveryQos, Outbox, OutboxState, Outcome, Principal, Refusal, Watch};
+use crate::gateway::{
+    Delivery, DeliveryQos, HeldKey, Outbox, OutboxState, Outcome, Principal, Refusal, Watch,
+};
 
 const PROTOCOL: &str = "websocket";
 
@@ -64,6 +66,7 @@ struct Socket {
     outbox: Arc<Outbox>,
     wake: Arc<Notify>,
     _watch: Watch,
+    key: HeldKey,
     admitted: Admitted,
 }
 
@@ -102,11 +105,12 @@ impl Socket {
         let topic = TopicString::parse(path)?;
         let wake = Arc::<Notify>::default();
         let outbox = Outbox::new(context.limits.outbox, Arc::clone(&wake));
+        let key = context.gateway.hold_key(&principal, &wake)?;
         let watch = context
             .gateway
             .subscribe(&principal, &topic, &outbox, SLOT, DeliveryQos::AtLeastOnce, None)
             .await?;
-        Ok(Self { context, principal, topic, outbox, wake, _watch: watch, admitted })
+        Ok(Self { context, principal, topic, outbox, wake, _watch: watch, key, admitted })
     }
 
     async fn serve(self, mut stream: WebSocket) {
@@ -137,6 +141,9 @@ impl Socket {
         let mut pinged = false;
         let mut silence_ends = Instant::now() + limits.websocket_ping;
         loop {
+            if self.key.is_revoked() {
+                return revoked();
+            }
             if let Err(end) = self.send_waiting(stream, &mut batch).await {
                 return end;
             }
@@ -223,11 +230,19 @@ impl Socket {
 
     /// Sends, but waits neither for ever nor past the server's stop.
     async fn send(&self, stream: &mut WebSocket, message: Message) -> Result<(), End> {
-        tokio::select! {
-            sent = stream.send(message) => sent.map_err(|_| End::Left),
-            () = self.admitted.stop.cancelled() => Err(stopping()),
-            () = tokio::time::sleep(self.context.limits.websocket_ping) => {
-                Err(End::Close(close_code::POLICY, "too slow: nothing was taken for a while", "slow"))
+        let mut sending = pin!(stream.send(message));
+        let mut patience = pin!(tokio::time::sleep(self.context.limits.websocket_ping));
+        loop {
+            tokio::select! {
+                sent = &mut sending => return sent.map_err(|_| End::Left),
+                () = self.admitted.stop.cancelled() => return Err(stopping()),
+                // Whoever is woken here looks at everything when this is sent.
+                () = self.wake.notified() => if self.key.is_revoked() {
+                    return Err(revoked());
+                },
+                () = &mut patience => {
+                    return Err(End::Close(close_code::POLICY, "too slow: nothing was taken for a while", "slow"));
+                }
             }
         }
     }
@@ -262,6 +277,10 @@ impl Socket {
 
 fn log_refusal(context: &Context, refusal: &Refusal, what: &'static str) {
     context.log_refusal(PROTOCOL, what, refusal.reason(), refusal);
+}
+
+fn revoked() -> End {
+    End::Close(close_code::POLICY, "the API key was taken away", "revoked")
 }
 
 fn stopping() -> End {

@@ -1,11 +1,15 @@
-//! Keys that are issued, shown again, and taken away.
+//! Keys that are issued, shown again, held by connections, and taken away.
+
+use std::{sync::Arc, time::Duration};
 
 use thng_pubsub_protocol::{
     id::Id,
     payload::{Json, ResourceKind},
 };
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Gateway, Refusal};
+use super::{Caller, Gateway, HeldKey, Principal, Refusal};
 use crate::{
     auth::keys,
     domain::{Operation, Outcome},
@@ -13,7 +17,39 @@ use crate::{
     store::{Actor, KeyRecord},
 };
 
+/// How long to wait before the store is asked again after it failed.
+const RETRY: Duration = Duration::from_millis(200);
+
 impl Gateway {
+    /// Holds the key of a principal for as long as a connection or a subscription stands on it: `wake` is notified once it
+    /// is taken away.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownKey`] if it is gone already, [`Refusal::Unavailable`].
+    pub(crate) fn hold_key(&self, principal: &Principal, wake: &Arc<Notify>) -> Result<HeldKey, Refusal> {
+        self.keys.hold(&principal.key, Arc::clone(wake))?.ok_or(Refusal::UnknownKey)
+    }
+
+    /// Whether the key of a principal is still there.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownKey`], [`Refusal::Unavailable`].
+    pub(crate) fn check_key(&self, principal: &Principal) -> Result<(), Refusal> {
+        if self.keys.is_in_force(&principal.key)? { Ok(()) } else { Err(Refusal::UnknownKey) }
+    }
+
+    /// Ends the connections of keys whose application, project or thng is gone, until told to stop.
+    pub(crate) async fn look_after_keys(&self, stop: CancellationToken) {
+        while stop.run_until_cancelled(self.keys.shaken()).await.is_some() {
+            while let Err(error) = tokio::task::block_in_place(|| self.keys.look_after_held()) {
+                tracing::warn!(%error, "the keys of open connections could not be looked up; trying again");
+                if stop.run_until_cancelled(tokio::time::sleep(RETRY)).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+
     /// A new key for an actor, which can be shown again.
     pub(super) fn new_key(&self, account: Id, actor: Actor) -> KeyRecord {
         let nonce = std::array::from_fn(|_| random::byte());

@@ -74,7 +74,12 @@ async fn examine_will(
 impl LastWill {
     /// Publishes it like any other publish.
     pub(super) async fn publish(self, context: &Context, protocol: &'static str) {
-        let published = context.gateway.publish_and_wait(&self.principal, &self.topic, &self.payload).await;
+        let gateway = &context.gateway;
+        // Its key may have been taken away meanwhile.
+        let published = match gateway.check_key(&self.principal) {
+            Ok(()) => gateway.publish_and_wait(&self.principal, &self.topic, &self.payload).await,
+            Err(refusal) => Err(refusal),
+        };
         if let Err(refusal) = published {
             context.log_refusal(protocol, "a will was not published", refusal.reason(), &refusal);
         }

@@ -60,6 +60,7 @@ pub(crate) async fn serve(
         }
         End::Protocol(_)
         | End::RefusedPublish(_)
+        | End::Revoked
         | End::Slow
         | End::KeepAlive
         | End::ConnectTimeout
@@ -168,10 +169,20 @@ impl<W: Wire> Connection<W> {
                 return Err(End::ConnectRefused(why));
             }
         };
-        let place = principal
-            .as_ref()
-            .filter(|_| !connect.client_id.is_empty())
-            .map(|principal| self.context.mqtt_sessions.enter(principal.key, connect.client_id, self.number));
+        let principal = match principal {
+            None => None,
+            Some(principal) => match self.context.gateway.hold_key(&principal, &self.wake) {
+                Ok(held) => Some((principal, held)),
+                Err(refusal) => {
+                    connack(ConnectCode::NotAuthorised, &mut self.out.bytes);
+                    self.refused(refusal.reason());
+                    return Err(End::ConnectRefused(refusal.reason()));
+                }
+            },
+        };
+        let place = principal.as_ref().filter(|_| !connect.client_id.is_empty()).map(|(principal, _)| {
+            self.context.mqtt_sessions.enter(principal.key, connect.client_id, self.number)
+        });
         connack(ConnectCode::Accepted, &mut self.out.bytes);
         let session =
             Session::new(Arc::clone(&self.context), self.protocol, principal, Arc::clone(&self.wake));
@@ -217,7 +228,8 @@ impl<W: Wire> Connection<W> {
 
     /// Handles what has been received, acknowledges what has been stored, encodes what is to be sent.
     async fn work(&mut self, session: &mut Session) -> Result<(), End> {
-        // First of all: it makes room for more publishes, and whoever settles later is woken again.
+        session.check_keys()?;
+        // Before anything is read: it makes room for more publishes, and whoever settles later is woken again.
         session.settle(&mut self.out.bytes)?;
         let mut used = 0;
         while session.may_read() && self.out.waiting() < WRITE_BUFFER_BYTES {

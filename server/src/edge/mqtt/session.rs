@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::RefusedPublish,
     edge::Context,
-    gateway::{Delivery, DeliveryQos, Outbox, Outcome, Principal, Refusal, Watch},
+    gateway::{Delivery, DeliveryQos, HeldKey, Outbox, Outcome, Principal, Refusal, Watch},
 };
 
 /// Why a connection ends. The text goes into the log, the name into the metrics.
@@ -40,6 +40,8 @@ pub(super) enum End {
     Slow,
     #[error("nothing came for one and a half times the keep alive")]
     KeepAlive,
+    #[error("its API key was taken away")]
+    Revoked,
     #[error("another connection with the same key and client id took over")]
     TakenOver,
     #[error("the server is stopping")]
@@ -59,6 +61,7 @@ impl End {
             Self::RefusedPublish(_) => "refused_publish",
             Self::Slow => "slow",
             Self::KeepAlive => "keep_alive",
+            Self::Revoked => "revoked",
             Self::TakenOver => "taken_over",
             Self::Stopping => "stopping",
             Self::ConnectTimeout => "connect_timeout",
@@ -87,6 +90,11 @@ pub(super) struct Session {
     protocol: &'static str,
     /// `None` for a client that connected without a key; its topics bring their own.
     principal: Option<Arc<Principal>>,
+    /// The key of the principal.
+    key: Option<HeldKey>,
+    /// By slot, the keys of subscriptions that brought their own.
+    keys: HashMap<u32, HeldKey>,
+    wake: Arc<Notify>,
     incoming: Incoming,
     answers: Arc<Answers>,
     /// QoS 2 publishes that were acknowledged with PUBREC and wait for PUBREL: their ids are not published again.
@@ -105,14 +113,18 @@ impl Session {
     pub(super) fn new(
         context: Arc<Context>,
         protocol: &'static str,
-        principal: Option<Arc<Principal>>,
+        principal: Option<(Arc<Principal>, HeldKey)>,
         wake: Arc<Notify>,
     ) -> Self {
+        let (principal, key) = principal.unzip();
         let outbox = Outbox::new(context.limits.outbox, Arc::clone(&wake));
-        let answers = Answers::new(wake);
+        let answers = Answers::new(Arc::clone(&wake));
         Self {
             protocol,
             principal,
+            key,
+            keys: HashMap::new(),
+            wake: Arc::clone(&wake),
             incoming: Incoming::new(Arc::clone(&answers)),
             answers,
             received: BTreeSet::new(),
@@ -124,6 +136,23 @@ impl Session {
             is_ending: false,
             context,
         }
+    }
+
+    /// Ends what stands on a key that was taken away: a subscription with a token of its own, or all of it.
+    pub(super) fn check_keys(&mut self) -> Result<(), End> {
+        if self.key.as_ref().is_some_and(HeldKey::is_revoked) {
+            return Err(End::Revoked);
+        }
+        let gone: Vec<u32> =
+            self.keys.iter().filter(|(_, key)| key.is_revoked()).map(|(slot, _)| *slot).collect();
+        for slot in gone {
+            if let Some(filter) = self.subscriptions.get(&slot).map(|ended| Arc::clone(&ended.filter)) {
+                self.end_subscription(&filter);
+            }
+            self.context.metrics.subscriptions_revoked.with_label_values(&[self.protocol]).inc();
+            self.log_refusal("a subscription was ended", "revoked", &"its access_token was taken away");
+        }
+        Ok(())
     }
 
     /// Whether another packet may be read: publishes that wait for their commit are bounded.
@@ -301,13 +330,16 @@ impl Session {
         }
         // A repeated filter keeps its slot: the new route is in place before the old one goes, nothing falls between.
         let slot = known.unwrap_or(self.next_slot);
-        let mut subscription = self.route(filter, qos, slot).await.map_err(|refusal| {
+        let (mut subscription, key) = self.route(filter, qos, slot).await.map_err(|refusal| {
             self.log_refusal("a subscription was refused", refusal.reason(), &refusal);
             refusal.reason()
         })?;
         if known.is_none() {
             self.next_slot = self.next_slot.wrapping_add(1);
             self.slots.insert(Arc::clone(&subscription.filter), slot);
+        }
+        if let Some(key) = key {
+            self.keys.insert(slot, key);
         }
         let due_already = self.subscriptions.get(&slot).is_some_and(|earlier| earlier.state_due);
         if subscription.topic.options.initial_state && !due_already {
@@ -318,10 +350,19 @@ impl Session {
         Ok(())
     }
 
-    async fn route(&self, filter: &str, qos: QoS, slot: u32) -> Result<Subscription, Refusal> {
+    async fn route(
+        &self,
+        filter: &str,
+        qos: QoS,
+        slot: u32,
+    ) -> Result<(Subscription, Option<HeldKey>), Refusal> {
         let topic = TopicString::parse(filter)?;
         let gateway = &self.context.gateway;
         let principal = gateway.principal(self.principal.as_ref(), &topic.options).await?;
+        let key = match topic.options.access_token {
+            Some(_) => Some(gateway.hold_key(&principal, &self.wake)?),
+            None => None,
+        };
         let earlier = self.subscriptions.get(&slot).map(|earlier| &earlier.watch);
         let delivery = match qos {
             QoS::AtMostOnce => DeliveryQos::AtMostOnce,
@@ -329,17 +370,23 @@ impl Session {
         };
         let watch =
             gateway.subscribe(&principal, &topic, self.deliveries.outbox(), slot, delivery, earlier).await?;
-        Ok(Subscription { filter: filter.into(), topic, qos, principal, watch, state_due: false })
+        let filter = filter.into();
+        Ok((Subscription { filter, topic, qos, principal, watch, state_due: false }, key))
     }
 
     fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) {
         for filter in unsubscribe.filters() {
-            let Some(slot) = self.slots.remove(filter) else { continue };
-            if self.subscriptions.remove(&slot).is_some_and(|subscription| subscription.state_due) {
-                self.states_due.retain(|(_, due)| *due != slot);
-            }
+            self.end_subscription(filter);
         }
         encode_unsuback(unsubscribe.packet_id, out);
+    }
+
+    fn end_subscription(&mut self, filter: &str) {
+        let Some(slot) = self.slots.remove(filter) else { return };
+        self.keys.remove(&slot);
+        if self.subscriptions.remove(&slot).is_some_and(|subscription| subscription.state_due) {
+            self.states_due.retain(|(_, due)| *due != slot);
+        }
     }
 
     /// Reads the next initial state, if its time has come.

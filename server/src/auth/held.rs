@@ -1,0 +1,129 @@
+//! Keys that open connections and subscriptions stand on: whoever holds one is told when it is taken away.
+//!
+//! Only that. What a key may do is a snapshot that a connection keeps until it connects again (product description,
+//! "Permissions").
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::store::KeyHash;
+
+/// Who holds which key. Bounded by the connections and their subscriptions.
+#[derive(Debug, Default)]
+pub(crate) struct HeldKeys {
+    held: Mutex<HashMap<KeyHash, Holders>>,
+}
+
+#[derive(Debug, Default)]
+struct Holders {
+    revoked: Arc<AtomicBool>,
+    next: u64,
+    /// Whom to wake.
+    wakes: HashMap<u64, Arc<Notify>>,
+}
+
+/// A key that is held; dropping it lets go.
+#[derive(Debug)]
+pub(crate) struct HeldKey {
+    keys: Arc<HeldKeys>,
+    hash: KeyHash,
+    number: u64,
+    revoked: Arc<AtomicBool>,
+}
+
+impl HeldKeys {
+    /// Holds a key: `wake` is notified once it is revoked. Whether it is still there has to be asked *afterwards*.
+    pub(super) fn hold(self: &Arc<Self>, hash: KeyHash, wake: Arc<Notify>) -> HeldKey {
+        let mut held = self.held.lock();
+        let holders = held.entry(hash).or_default();
+        let number = holders.next;
+        holders.next += 1;
+        holders.wakes.insert(number, wake);
+        let revoked = Arc::clone(&holders.revoked);
+        HeldKey { keys: Arc::clone(self), hash, number, revoked }
+    }
+
+    /// Tells the holders of a key that it is gone.
+    pub(super) fn revoke(&self, hash: &KeyHash) {
+        let Some(holders) = self.held.lock().remove(hash) else { return };
+        holders.revoked.store(true, Ordering::Release);
+        holders.wakes.values().for_each(|wake| wake.notify_one());
+    }
+
+    /// Every key that somebody holds.
+    pub(super) fn hashes(&self) -> Vec<KeyHash> {
+        self.held.lock().keys().copied().collect()
+    }
+}
+
+impl HeldKey {
+    /// Whether the key was taken away.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for HeldKey {
+    fn drop(&mut self) {
+        let mut held = self.keys.held.lock();
+        let Some(holders) = held.get_mut(&self.hash) else { return };
+        // A key that was revoked may be held anew by somebody who is about to learn it.
+        if !Arc::ptr_eq(&holders.revoked, &self.revoked) {
+            return;
+        }
+        holders.wakes.remove(&self.number);
+        if holders.wakes.is_empty() {
+            held.remove(&self.hash);
+        } else if holders.wakes.len() * 4 < holders.wakes.capacity() {
+            // A storm of clients must not leave its size behind.
+            holders.wakes.shrink_to_fit();
+        }
+        if held.len() * 4 < held.capacity() {
+            held.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_woken(wake: &Notify) -> bool {
+        use std::{
+            pin::pin,
+            task::{Context, Waker},
+        };
+        pin!(wake.notified()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn whoever_holds_a_revoked_key_is_told_and_nobody_else() {
+        let keys = Arc::new(HeldKeys::default());
+        let wakes: [Arc<Notify>; 3] = Default::default();
+        let first = keys.hold(KeyHash([1; 32]), Arc::clone(&wakes[0]));
+        let second = keys.hold(KeyHash([1; 32]), Arc::clone(&wakes[1]));
+        let other = keys.hold(KeyHash([2; 32]), Arc::clone(&wakes[2]));
+        keys.revoke(&KeyHash([1; 32]));
+        assert!(first.is_revoked() && second.is_revoked() && !other.is_revoked());
+        assert!(is_woken(&wakes[0]) && is_woken(&wakes[1]) && !is_woken(&wakes[2]));
+    }
+
+    #[test]
+    fn who_lets_go_leaves_nothing_behind_and_takes_nothing_from_those_who_came_later() {
+        let keys = Arc::new(HeldKeys::default());
+        let early = keys.hold(KeyHash([1; 32]), Arc::default());
+        keys.revoke(&KeyHash([1; 32]));
+        let late = keys.hold(KeyHash([1; 32]), Arc::default());
+        drop(early);
+        assert_eq!(keys.hashes(), [KeyHash([1; 32])]);
+        assert!(!late.is_revoked());
+        drop(late);
+        assert!(keys.hashes().is_empty());
+    }
+}

@@ -1,0 +1,180 @@
+//! A key that is taken away ends what stands on it, on every protocol, within a second; rights that change do not.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use thng_pubsub_protocol::mqtt::{ConnectCode, QoS, SubAckCode};
+use thng_pubsub_tests::link::Raw;
+use thng_pubsub_tests::mqtt::{Client, Hello, LastWill};
+use thng_pubsub_tests::websocket::{End, MqttFrames, WebSocket};
+use thng_pubsub_tests::{Keyed, Rest, Server, wait};
+
+/// "Within a second", and what a loaded machine of the tests takes on top.
+const SOON: Duration = Duration::from_secs(5);
+
+/// The close code of a WebSocket whose peer may not go on (RFC 6455, 7.4.1).
+const POLICY: u16 = 1008;
+
+/// A topic that a key may watch, and how the key is taken away.
+struct Case {
+    what: &'static str,
+    key: String,
+    topic: String,
+    revoke: Box<dyn FnOnce(&mut Rest)>,
+}
+
+fn property(thng: &str) -> String {
+    format!("/thngs/{thng}/properties/k")
+}
+
+fn deleted(what: &'static str, key: String, topic: String, path: String) -> Case {
+    Case { what, key, topic, revoke: Box::new(move |rest| rest.delete(&path).assert_status(200)) }
+}
+
+/// Every way to take a key away.
+fn cases(server: &Server) -> Vec<Case> {
+    let mut rest = server.rest();
+    let in_project = |rest: &mut Rest, project: &str| {
+        rest.id_of(&format!("/thngs?project={project}"), json!({"name": "t"}))
+    };
+    let device = |rest: &mut Rest| {
+        let thng = rest.thng();
+        rest.device(&thng)
+    };
+    let mut cases = Vec::new();
+
+    let Keyed { id, key } = device(&mut rest);
+    cases.push(deleted("a device's key", key, property(&id), format!("/auth/evrythng/thngs/{id}")));
+    let Keyed { id, key } = device(&mut rest);
+    cases.push(deleted("a device's thng", key, property(&id), format!("/thngs/{id}")));
+
+    let (project, thng) = (rest.project(), rest.thng());
+    let application = rest.application(&project);
+    let token = rest.access_token(&["thngs:read", "thngs.properties:read"], &[]);
+    let path = format!("/accessTokens/{}", token.id);
+    let revoke = move |rest: &mut Rest| rest.delete(&path).assert_status(204);
+    let topic = property(&thng);
+    cases.push(Case { what: "an access token", key: token.key, topic, revoke: Box::new(revoke) });
+
+    let topic = property(&in_project(&mut rest, &project));
+    let path = format!("/projects/{project}/applications/{}", application.id);
+    cases.push(deleted("an application", application.secret_key, topic, path));
+
+    let project = rest.project();
+    let application = rest.application(&project);
+    let topic = property(&in_project(&mut rest, &project));
+    cases.push(deleted("a project", application.secret_key, topic, format!("/projects/{project}")));
+
+    let project = rest.project();
+    let application = rest.application(&project);
+    let user = server.rest_as(&application.public_key).anonymous_user();
+    let path = format!("/users/{}", user.id);
+    cases.push(deleted("a user", user.key, "/actions/all".into(), path));
+
+    let project = rest.project();
+    let application = rest.application(&project);
+    let user = server.rest_as(&application.public_key).anonymous_user();
+    let path = format!("/projects/{project}/applications/{}", application.id);
+    cases.push(deleted("a user's application", user.key, "/actions/all".into(), path));
+    cases
+}
+
+#[test]
+fn a_key_that_is_taken_away_ends_its_connections_on_every_protocol() {
+    let server = Server::shared();
+    for Case { what, key, topic, revoke } in cases(server) {
+        let hello = Hello::with_key(&key);
+        let mut mqtt = Client::connect_as(server, &hello);
+        let mut framed = Client::accepted(MqttFrames::open(server, "mqtt"), &hello);
+        assert_eq!(mqtt.subscribe(&topic, QoS::AtLeastOnce), SubAckCode::Granted(QoS::AtLeastOnce), "{what}");
+        framed.subscribed(&topic, QoS::AtMostOnce);
+        let mut socket = WebSocket::request(server, &topic, &[("Authorization", &key)]).expect(what);
+        let mut idle = Client::connect_as(server, &hello);
+        let mut owner = Client::connect(server);
+
+        let asked = Instant::now();
+        revoke(&mut server.rest());
+        assert_eq!(socket.ended(), End::Code(POLICY), "{what}");
+        mqtt.assert_closed_after(what);
+        framed.assert_closed_after(what);
+        idle.assert_closed_after(what);
+        assert!(asked.elapsed() < SOON, "{what}: {:?}", asked.elapsed());
+        owner.ping();
+
+        let (mut late, code) = Client::greeted(Raw::connect(server.mqtt()), &hello);
+        assert_eq!(code, ConnectCode::NotAuthorised, "{what}");
+        late.assert_closed();
+        assert_eq!(WebSocket::request(server, &topic, &[("Authorization", &key)]).err(), Some(403), "{what}");
+    }
+}
+
+#[test]
+fn a_subscription_with_a_token_of_its_own_ends_with_it_and_the_others_go_on() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let topic = property(&thng);
+    let token = rest.access_token(&["thngs:read", "thngs.properties:read"], &[]);
+    let (own, others) =
+        (format!("{topic}?access_token={}", token.key), format!("{topic}?access_token={}", server.key()));
+    let mut client = Client::connect_as(server, &Hello::anonymous());
+    client.subscribed(&own, QoS::AtLeastOnce);
+    client.subscribed(&others, QoS::AtLeastOnce);
+
+    rest.put(&topic, json!([{"value": 1}])).assert_status(200);
+    let mut heard = [client.message().topic, client.message().topic];
+    heard.sort();
+    let mut both = [own.clone(), others.clone()];
+    both.sort();
+    assert_eq!(heard, both);
+
+    rest.delete(&format!("/accessTokens/{}", token.id)).assert_status(204);
+    rest.put(&topic, json!([{"value": 2}])).assert_status(200);
+    rest.put(&topic, json!([{"value": 3}])).assert_status(200);
+    for value in [2, 3] {
+        let message = client.message();
+        assert_eq!((message.value(), message.topic), (json!(value), others.clone()));
+    }
+    client.assert_nothing_else();
+    assert_eq!(client.subscribe(&own, QoS::AtLeastOnce), SubAckCode::Refused, "it is not known any more");
+    client.unsubscribe(&own);
+}
+
+#[test]
+fn a_will_whose_key_was_taken_away_is_not_published() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let device = rest.device(&thng);
+    let topic = property(&thng);
+    let will =
+        LastWill { topic: topic.clone(), payload: r#"[{"value":"gone"}]"#.into(), qos: QoS::AtLeastOnce };
+    let mut client = Client::connect_as(server, &Hello { will: Some(will), ..Hello::with_key(&device.key) });
+    let mut watcher = Client::connect(server);
+    watcher.subscribed(&topic, QoS::AtLeastOnce);
+    rest.delete(&format!("/auth/evrythng/thngs/{thng}")).assert_status(200);
+    client.assert_closed();
+    rest.put(&topic, json!([{"value": "last"}])).assert_status(200);
+    assert_eq!(watcher.message().value(), "last");
+    watcher.assert_nothing_else();
+}
+
+#[test]
+fn rights_that_change_leave_an_open_connection_as_it_is_until_it_connects_again() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let topic = property(&thng);
+    let token = rest.access_token(&["thngs:read", "thngs.properties:read"], &[]);
+    let mut client = Client::connect_as(server, &Hello::with_key(&token.key));
+    client.subscribed(&topic, QoS::AtLeastOnce);
+    let nothing = rest.access_policy(&["places:read"]);
+    rest.put(&format!("/accessTokens/{}", token.id), json!({"policies": [nothing]})).assert_status(200);
+    wait::until("the token may read no properties", || {
+        (server.rest_as(&token.key).get(&format!("/thngs/{thng}/properties")).status == 403).then_some(())
+    });
+    rest.put(&topic, json!([{"value": 1}])).assert_status(200);
+    assert_eq!(client.message().value(), 1);
+    let mut again = Client::connect_as(server, &Hello::with_key(&token.key));
+    assert_eq!(again.subscribe(&topic, QoS::AtLeastOnce), SubAckCode::Refused);
+}
