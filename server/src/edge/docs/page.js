@@ -1,24 +1,34 @@
 /**
- * Shows the server's OpenAPI document: what can be asked, by whom, with which documents, and lets it be tried.
+ * Shows the server's OpenAPI and AsyncAPI documents: what can be asked, published and watched, by whom, with which
+ * documents, and lets it be tried.
  *
- * Texts of the document and of answers become text nodes, never markup, and nothing is fetched from elsewhere.
- * Ids of this page start with `page-`, of a tag with `tag-`, of a document with `document-`; an operation has its own.
+ * Texts of the documents and of answers become text nodes, never markup, and nothing is fetched from elsewhere.
+ * Ids of this page start with `page-`, of a tag with `tag-`, of a topic with `topic-`, of a document with `document-`;
+ * an operation has its own.
  */
 (() => {
   'use strict'
 
   const SOURCE = '/openapi.json'
+  const TOPICS_SOURCE = '/asyncapi.json'
+  const TOPICS_PATIENCE = 10_000
   const METHODS = ['get', 'head', 'post', 'put', 'patch', 'delete', 'options', 'trace']
   const SHOWN_HEADERS = ['link', 'location', 'x-result-count', 'allow', 'retry-after', 'content-type']
   const SHOWN_CHARS_MAX = 200_000
+  const MESSAGES_MAX = 50
+  const MESSAGE_CHARS_MAX = 20_000
   const PLAIN = { autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false' }
   const KEY_NAME = 'api-key'
   const find = (id) => document.getElementById(id)
   const input = find('page-search-input')
   const wide = matchMedia('(min-width: 60rem)')
   let api
+  let topicApi
+  let topicProblem
+  let topics = []
   let operations = []
   let documents = []
+  const entries = () => [...topics, ...operations, ...documents]
 
   /** `make('p.hint', { id: 'a' }, 'text', node)`; a child that is `undefined`, `null` or `false` is left out. */
   function make(kind, attributes, ...children) {
@@ -102,7 +112,8 @@
   function target(reference) {
     const names = reference.startsWith('#/') ? reference.slice(2).split('/') : ['?']
     const plain = (name) => decodeURIComponent(name).replaceAll('~1', '/').replaceAll('~0', '~')
-    const found = names.reduce((node, name) => node?.[plain(name)], api)
+    // What both documents have has the same name in both.
+    const [found] = [api, topicApi].flatMap((whole) => names.reduce((node, name) => node?.[plain(name)], whole) ?? [])
     return found ?? { description: `\`${reference}\` is not in the document.` }
   }
 
@@ -398,25 +409,30 @@
   }
 
   const pathParts = (path) => path.split(/(\{[^}]+\})/)
+  const shapeOf = (path) => path.replace(/\{[^}]+\}/g, '{}')
   const shellName = (name) => `$${name.replace(/([a-z\d])([A-Z])/g, '$1_$2').replace(/\W/g, '_').toUpperCase()}`
   const shellText = (text) => `'${text.replaceAll("'", "'\\''")}'`
   const encode = (text) => encodeURIComponent(text).replaceAll('!', '%21')
 
+  /** A path with its parameters filled in; `missing` says what stands for a value that is not there. */
+  function fillPath(path, values, missing) {
+    return pathParts(path).map((part, at) => {
+      if (at % 2 === 0) return part
+      const name = part.slice(1, -1)
+      const given = values[`path ${name}`]
+      return given ? encode(given) : missing?.(name) ?? ''
+    }).join('')
+  }
+
   /** The address; `missing` says what stands for a required value that is not there. */
   function address(operation, values, missing) {
-    const value = (place, name) => values[`${place} ${name}`] || undefined
-    const path = pathParts(operation.path).map((part, at) => {
-      if (at % 2 === 0) return part
-      const given = value('path', part.slice(1, -1))
-      return given === undefined ? missing?.(part.slice(1, -1)) ?? '' : encode(given)
-    })
     const query = operation.parameters.filter((one) => one.in === 'query').flatMap((one) => {
-      const given = value('query', one.name)
-      if (given === undefined) return one.required && missing ? [`${encode(one.name)}=${missing(one.name)}`] : []
+      const given = values[`query ${one.name}`]
+      if (!given) return one.required && missing ? [`${encode(one.name)}=${missing(one.name)}`] : []
       const isRepeated = one.explode !== false && typesOf(resolve(schemaOf(one))).includes('array')
       return (isRepeated ? given.split(',') : [given]).map((item) => `${encode(one.name)}=${encode(item)}`)
     })
-    return location.origin + path.join('') + (query.length ? `?${query.join('&')}` : '')
+    return location.origin + fillPath(operation.path, values, missing) + (query.length ? `?${query.join('&')}` : '')
   }
 
   function curl(operation, values, bodyText) {
@@ -446,6 +462,14 @@
     }
     button.textContent = 'Copied'
     setTimeout(() => { button.textContent = 'Copy' }, 2000)
+  }
+
+  /** A text with a button that copies it; `line` is where the text can be changed. */
+  function copyable(text) {
+    const line = make('code', {}, text)
+    const button = make('button.quiet', { type: 'button', 'aria-live': 'polite' }, 'Copy')
+    button.addEventListener('click', () => copy(line, button))
+    return { line, node: make('div.curl', {}, make('pre', {}, line), button) }
   }
 
   function pathNode(path) {
@@ -506,25 +530,31 @@
     return details
   }
 
+  const kindNodes = (kinds) => kinds.map((kind) => [make('span.kind', {}, kind), ' '])
+  const isSameResource = (operation, topic) => operation['x-topic'] && shapeOf(operation.path) === shapeOf(topic.address)
+
+  function topicOf(operation) {
+    const topic = operation['x-topic']
+    const found = topics.find((one) => isSameResource(operation, one))
+    if (found) return [make('a', { href: `#${found.id}` }, code(found.address)), ` – ${found.ways.join(' / ')}`]
+    if (typeof topic !== 'string') return 'publish / subscribe'
+    return topic.startsWith('/') ? [code(topic), ' – publish / subscribe'] : inline(topic)
+  }
+
   function whoNodes(operation) {
     const kinds = operation['x-api-keys'] ?? []
-    const topic = operation['x-topic']
     const isOpen = !operation.keyHeader || (operation.security ?? api.security).some((one) => !Object.keys(one).length)
     const anybody = isOpen ? 'anybody, without an API key' : 'any API key'
-    const about = () => (topic.startsWith('/') ? [code(topic), ' – publish / subscribe'] : inline(topic))
     return [
       make('p', {}, make('strong', {}, 'Who may call it:'), ' ',
-        kinds.length ? kinds.map((kind) => [make('span.kind', {}, kind), ' ']) : anybody),
-      topic && make('p', {}, make('strong', {}, 'Also a topic:'), ' ',
-        typeof topic === 'string' ? about() : 'publish / subscribe')
+        kinds.length ? kindNodes(kinds) : anybody),
+      operation['x-topic'] && make('p', {}, make('strong', {}, 'Also a topic:'), ' ', topicOf(operation))
     ]
   }
 
   function operationBody(operation) {
     const { parameters, body, responses = {} } = operation
-    const line = make('code', {}, curl(operation, {}, operation.bodyText))
-    const button = make('button.quiet', { type: 'button', 'aria-live': 'polite' }, 'Copy')
-    button.addEventListener('click', () => copy(line, button))
+    const { line, node } = copyable(curl(operation, {}, operation.bodyText))
     return make('div.body', {},
       operation.deprecated && make('p', {}, make('strong', {}, 'Deprecated')),
       prose(operation.description),
@@ -533,7 +563,7 @@
       body && make('h4', {}, 'Request body', flag(body.required)),
       body && [prose(body.description), bodyNodes(body.content, true)],
       make('h4', {}, 'Responses'), Object.entries(responses).map((one) => responseNode(...one)),
-      make('h4', {}, 'With curl'), make('div.curl', {}, make('pre', {}, line), button),
+      make('h4', {}, 'With curl'), node,
       lazily('details.try', {}, make('h4', {}, 'Try it'), () => tryForm(operation, line)))
   }
 
@@ -640,6 +670,260 @@
     return button
   }
 
+  // Topics. AsyncAPI speaks for the server: what it receives is published by clients, what it sends is delivered.
+
+  function readTopics() {
+    const read = Object.entries(topicApi.channels).map(([name, reference]) => {
+      const channel = resolve(reference)
+      const { address: path = name, title = '' } = channel
+      const publish = readAction('receive', reference, channel)
+      const subscribe = readAction('send', reference, channel)
+      const ways = [publish && 'publish', subscribe && 'subscribe'].filter(Boolean)
+      const parameters = Object.entries(channel.parameters ?? {}).map(([key, one]) => {
+        const { description, location: place, ...facts } = resolve(one)
+        return { name: key, in: 'path', required: true, description, schema: { type: 'string', ...facts } }
+      })
+      const [written] = publish?.messages ?? []
+      const example = written?.examples?.[0]?.payload ?? (written && sample(written.payload ?? {}, true))
+      const exampleText = publish ? JSON.stringify(example, null, 2) ?? '' : ''
+      const about = channel.summary ?? (subscribe ?? publish)?.messages.map((one) => one.title).join(' ') ?? ''
+      const words = ['topic', ...ways, path, title, about, publish?.summary]
+      const haystack = words.join(' ').toLowerCase()
+      return { name, address: path, publish, subscribe, ways, parameters, exampleText, about, haystack }
+    })
+    return read.sort((a, b) => (a.address < b.address ? -1 : 1))
+  }
+
+  function readAction(action, channelReference, channel) {
+    const isIts = (one) => one.action === action && target(one.channel?.$ref ?? '') === channelReference
+    const found = Object.values(topicApi.operations ?? {}).map(resolve).find(isIts)
+    return found && { ...found, messages: (found.messages ?? Object.values(channel.messages ?? {})).map(resolve) }
+  }
+
+  const socketOrigin = () => `${location.protocol.replace('http', 'ws')}//${location.host}`
+
+  /** Where a server is, seen from here; the web server that brought this page serves its WebSockets as well. */
+  function serverAddress({ protocol, host = '', pathname = '', variables = {} }) {
+    if (/^wss?$/.test(protocol)) return socketOrigin() + pathname
+    const known = { host: location.hostname }
+    const filled = host.replace(/\{([^}]+)\}/g, (all, name) => known[name] ?? resolve(variables[name]).default ?? all)
+    return `${protocol}://${filled}${pathname}`
+  }
+
+  function serverNode(reference) {
+    const server = resolve(reference)
+    const { protocol, protocolVersion, title, description } = server
+    return make('li', {},
+      make('p.head', {}, make('span.name', {}, code(serverAddress(server))), ' ',
+        make('span.type', {}, title ?? [protocol, protocolVersion].filter(Boolean).join(' '))),
+      prose(description))
+  }
+
+  function topicsAbout() {
+    const servers = Object.values(topicApi.servers ?? {})
+    return make('div', { id: 'page-topics-about' }, prose(topicApi.info?.description),
+      servers.length > 0 && [make('h3', {}, 'Servers'), make('ul.tree', {}, servers.map(serverNode))])
+  }
+
+  /** What a client subscribes to, or asks a socket for; values that are there are encoded, which MQTT takes as well. */
+  function topicString(topic, values, missing, more = []) {
+    const options = [...(values.state ? ['pubStates=1'] : []), ...more]
+    return fillPath(topic.address, values, missing) + (options.length ? `?${options.join('&')}` : '')
+  }
+
+  /** [title, what writes it] of each line that uses a topic. */
+  function linesOf(topic) {
+    const { publish, subscribe } = topic
+    const mqtt = Object.values(topicApi.servers ?? {}).map(resolve).find((one) => one.protocol === 'mqtt')
+    const port = mqtt?.variables?.port?.default ?? '1883'
+    const host = location.hostname.replace(/^\[|\]$/g, '')
+    const login = `-h ${host} -p ${port} \\\n  -u authorization -P "$API_KEY" \\\n  -t`
+    const scriptName = (name) => `\${${name.replace(/\W/g, '_')}}`
+    const snippet = (values) => topicString(topic, values, scriptName, ['access_token=${apiKey}'])
+    const bare = (values) => ({ ...values, state: false })
+    return [
+      subscribe && ['Subscribe by MQTT', (values) => {
+        return `mosquitto_sub ${login} "${topicString(topic, values, shellName)}"`
+      }],
+      publish && ['Publish by MQTT', (values, text) => {
+        const address = topicString(topic, bare(values), shellName)
+        return `mosquitto_pub ${login} "${address}" \\\n  -m ${shellText(tryReformat(text, ''))}`
+      }],
+      ['In a browser', (values) => `new WebSocket(\`${socketOrigin()}${snippet(values)}\`)`]
+    ].filter(Boolean)
+  }
+
+  function messageNode({ title, name, summary, payload, description }) {
+    const below = payload && partsOf(payload, [])
+    const known = nameOf(payload)
+    return make('div.response', {},
+      make('p.head', {}, inline(title ?? summary ?? name ?? 'A message'), ' ',
+        payload && make('span.type', {}, typeLabel(payload))),
+      prose(description),
+      below?.rows.length > 0 && lazily('details.below', {}, ['Fields', known && ` of ${known}`], () => tree(payload)))
+  }
+
+  function actionNodes(title, verb, action, ...more) {
+    const kinds = action['x-api-keys'] ?? []
+    return [
+      make('h4', {}, title), action.messages.map(messageNode), more,
+      make('p.who', {}, make('strong', {}, `Who may ${verb}:`), ' ', kinds.length ? kindNodes(kinds) : 'any API key')
+    ]
+  }
+
+  function topicBody(topic) {
+    const { publish, subscribe, parameters, exampleText } = topic
+    const lines = linesOf(topic).map(([title, write]) => ({ title, write, ...copyable(write({}, exampleText)) }))
+    const rewrite = (values, text) => {
+      for (const { line, write } of lines) line.textContent = write(values, text)
+    }
+    const same = operations.filter((one) => isSameResource(one, topic)).map((one) => {
+      return make('a', { href: `#${one.id}` }, code(`${one.method.toUpperCase()} ${one.path}`))
+    })
+    const rows = parameters.map((one) => row(code(one.name), one.schema, one))
+    return make('div.body', {},
+      same.length > 0 && make('p', {}, make('strong', {}, 'By REST:'), ' ', join(same, ', ')),
+      rows.length > 0 && [make('h4', {}, 'Parameters'), make('ul.tree', {}, rows)],
+      publish && actionNodes('What is published', 'publish', publish, pre(exampleText, 'Example')),
+      subscribe && actionNodes('What is delivered', 'subscribe', subscribe),
+      lines.map(({ title, node }) => [make('h4', {}, title), node]),
+      lazily('details.try', {}, make('h4', {}, 'Watch it'), () => watchForm(topic, rewrite)))
+  }
+
+  // Watch it.
+
+  function watchForm(topic, rewrite) {
+    const { address: path, parameters, publish, exampleText } = topic
+    const labels = parameters.map((one) => {
+      return make('label', {}, make('span', {}, code(one.name), flag(true)), control(one))
+    })
+    const withState = make('input', { type: 'checkbox', name: 'state' })
+    const watch = make('button', { type: 'submit' }, 'Watch')
+    const leave = make('button.quiet', { type: 'button', disabled: true }, 'Close')
+    const state = make('p.state', { role: 'status' })
+    const log = messageLog()
+    const rows = Math.min(16, exampleText.split('\n').length + 1)
+    const area = publish && make('textarea', { rows, ...PLAIN }, exampleText)
+    const say = publish && make('button', { type: 'button', disabled: true }, 'Publish')
+    const form = make('form.fields', { 'aria-label': `Watch ${path}` }, labels,
+      make('label.wide.check', {}, withState, make('span', {}, 'Bring the current value first ', code('pubStates=1'))),
+      make('div.row.wide', {}, watch, leave, state), log.node,
+      publish && [make('label.wide', {}, 'Message to publish', area), make('div.row.wide', {}, say)])
+
+    const values = () => Object.fromEntries([
+      ['state', withState.checked],
+      ...parameters.map(({ name }) => [`path ${name}`, form.elements.namedItem(`path ${name}`).value.trim()])
+    ])
+    const tell = (kind, text) => {
+      state.dataset.kind = kind
+      state.textContent = text
+    }
+    const enable = (isOpen, isOver) => {
+      const isFocused = form.contains(document.activeElement) && document.activeElement.localName === 'button'
+      for (const field of form.querySelectorAll('label:not(.wide) > *, .check > input')) field.disabled = !isOver
+      watch.disabled = !isOver
+      leave.disabled = isOver
+      if (say) say.disabled = !isOpen
+      // A button that is disabled loses the focus to nothing.
+      if (isFocused && document.activeElement?.disabled !== false) (isOver ? watch : leave).focus()
+    }
+    let socket
+    form.addEventListener('input', () => rewrite(values(), area?.value ?? ''))
+    form.addEventListener('submit', (event) => {
+      event.preventDefault()
+      if (!readKey()) return tell('4', 'Enter an API key at the top of this page first.')
+      const asked = topicString(topic, values())
+      log.clear()
+      tell('', 'Opening …')
+      enable(false, false)
+      socket = openSocket(topicString(topic, values(), undefined, [`access_token=${encode(readKey())}`]), {
+        opened: () => {
+          enable(true, false)
+          tell('2', `Watching ${asked}`)
+        },
+        told: log.add,
+        ended: (...how) => {
+          enable(false, true)
+          tell(...how)
+        }
+      })
+    })
+    leave.addEventListener('click', () => socket.leave())
+    say?.addEventListener('click', () => socket.send(area.value))
+    return form
+  }
+
+  function openSocket(path, { opened, told, ended }) {
+    const refused = 'Refused, or not answered. A browser is not told why: the API key, an id or a right may be wrong.'
+    let socket
+    let wasOpen = false
+    let wasLeft = false
+    try {
+      socket = new WebSocket(socketOrigin() + path)
+    } catch (error) {
+      return ended('5', `The browser does not open the socket: ${error.message}`)
+    }
+    socket.addEventListener('open', () => {
+      wasOpen = true
+      opened()
+    })
+    socket.addEventListener('message', ({ data }) => told(String(data)))
+    socket.addEventListener('close', ({ code: number, reason }) => {
+      if (wasLeft) ended('', 'Closed.')
+      else if (wasOpen) ended('5', `The connection ended: ${reason || `code ${number}`}.`)
+      else ended('5', refused)
+    })
+    const leave = () => {
+      wasLeft = true
+      socket.close()
+    }
+    return { leave, send: (text) => socket.send(text) }
+  }
+
+  /** The last messages, the newest at the end, which stays in view unless somebody has scrolled away from it. */
+  function messageLog() {
+    const list = make('div.messages', { role: 'log', tabindex: 0, 'aria-label': 'Messages' })
+    const count = make('p.hint')
+    const node = make('div.wide', { hidden: true }, list, count)
+    let total = 0
+    const clear = () => {
+      total = 0
+      list.replaceChildren()
+      node.hidden = true
+    }
+    const add = (text) => {
+      const isAtEnd = node.hidden || list.scrollTop + list.clientHeight > list.scrollHeight - 8
+      total += 1
+      node.hidden = false
+      list.append(messageItem(text))
+      if (list.childElementCount > MESSAGES_MAX) list.firstChild.remove()
+      const isCut = total > MESSAGES_MAX
+      count.textContent = isCut ? `The last ${MESSAGES_MAX} of ${number(total)} messages` : ''
+      if (isAtEnd) list.scrollTop = list.scrollHeight
+    }
+    return { node, clear, add }
+  }
+
+  function messageItem(text) {
+    const isCut = text.length > MESSAGE_CHARS_MAX
+    const status = refusalOf(text)
+    return make('div', {},
+      make('p.hint', {}, new Date().toLocaleTimeString('en-GB'),
+        status && [' ', make('span.status', { 'data-kind': status[0] }, status), ' refused'],
+        isCut && ` · the first ${number(MESSAGE_CHARS_MAX)} of ${number(text.length)} characters`),
+      make('pre', {}, make('code', {}, isCut ? text.slice(0, MESSAGE_CHARS_MAX) : tryReformat(text, '  '))))
+  }
+
+  /** The status of the error document that answers a message which could not be published. */
+  function refusalOf(text) {
+    try {
+      const { status, errors, moreInfo } = JSON.parse(text)
+      return Array.isArray(errors) && moreInfo !== undefined && String(status)
+    } catch {
+      return undefined
+    }
+  }
+
   // The key lives in sessionStorage: in this tab, until it is closed.
 
   const readKey = () => sessionStorage.getItem(KEY_NAME) ?? ''
@@ -650,7 +934,7 @@
     find('page-key-forget').disabled = !key
     find('page-key-status').textContent = key
       ? `${key.length} characters, kept in this tab until you forget or close it.`
-      : 'For “Try it”. Kept in this tab only, and sent to this server only.'
+      : 'For “Try it” and “Watch it”. Kept in this tab only, and sent to this server only.'
   }
 
   function startKey() {
@@ -685,9 +969,9 @@
     return make('section', {}, heading, about && make('p.hint', {}, inline(about)), list)
   }
 
-  function addGroup(title, id, about, entries) {
+  function addGroup(title, id, about, entries, shown = prose(about)) {
     if (!entries.length) return
-    const parts = [make('h2', { id }, title), prose(about), entries.map((entry) => entry.details)]
+    const parts = [make('h2', { id }, title), shown, entries.map((entry) => entry.details)]
     const group = make('section', { 'aria-labelledby': id }, parts)
     const nav = navList(title, id, firstParagraph(about), entries)
     find('page-operations').append(group)
@@ -702,6 +986,7 @@
     const { license } = info
     const links = [
       make('a', { href: SOURCE }, 'OpenAPI document'),
+      topicApi && make('a', { href: TOPICS_SOURCE }, 'AsyncAPI document'),
       externalDocs && link(externalDocs.url, externalDocs.description ?? 'More documents'),
       license && (license.url ? link(license.url, license.name) : license.name)
     ]
@@ -709,6 +994,7 @@
     find('page-about').replaceChildren(...markdown(info.description), line)
 
     operations = readOperations()
+    renderTopics()
     for (const operation of operations) {
       const { id, method, path, summary = '', deprecated } = operation
       operation.nav = [badge(method), make('span', {}, summary || path)]
@@ -721,7 +1007,8 @@
       addGroup(tag, `tag-${slug(tag)}`, told.get(tag), operations.filter((one) => one.tag === tag))
     }
 
-    documents = Object.entries(components.schemas ?? {}).map(([name, schema]) => {
+    const schemas = Object.entries({ ...topicApi?.components?.schemas, ...components.schemas })
+    documents = schemas.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, schema]) => {
       const entry = { nav: [make('span', {}, name)], haystack: name.toLowerCase() }
       const words = make('span.summary', {}, inline(firstParagraph(schema.description) ?? schema.title ?? ''))
       return entryNode(documentId(name), [make('h3', {}, code(name)), words], entry, () => documentBody(name, schema))
@@ -730,6 +1017,31 @@
     if (!components.securitySchemes) find('page-key').hidden = true
     find('page-body').hidden = false
     search()
+  }
+
+  /** What is wrong with the topics does not keep the rest from being shown. */
+  function renderTopics() {
+    try {
+      if (!topicProblem) {
+        topics = readTopics().map((topic) => {
+          topic.nav = [make('span', {}, pathNode(topic.address))]
+          const badges = make('span.ways', {}, topic.ways.map((way) => [make(`span.method.${way}`, {}, way), ' ']))
+          const head = make('h3', {}, pathNode(topic.address), ' ', badges)
+          const title = [head, make('span.summary', {}, inline(topic.about))]
+          return entryNode(`topic-${slug(topic.name)}`, title, topic, () => topicBody(topic))
+        })
+        addGroup('Topics', 'page-topics', topicApi.info?.description, topics, topicsAbout())
+        return
+      }
+    } catch (error) {
+      console.error(error)
+      topics = []
+      topicProblem = `could not be shown: ${error.message}.`
+    }
+    const words = make('p', {}, make('strong', {}, `${TOPICS_SOURCE} ${topicProblem}`),
+      ' So the topics are missing here; the operations of REST are all there.')
+    find('page-operations').append(make('section', { 'aria-labelledby': 'page-topics' },
+      make('h2', { id: 'page-topics' }, 'Topics'), make('div.alert', {}, words)))
   }
 
   function documentBody(name, schema) {
@@ -743,17 +1055,19 @@
 
   function search() {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean)
-    const entries = [...operations, ...documents]
-    const groups = new Set(entries.flatMap((entry) => entry.groups))
+    const groups = new Set(entries().flatMap((entry) => entry.groups))
     for (const group of groups) group.hidden = true
-    for (const entry of entries) {
+    for (const entry of entries()) {
       const fits = words.every((word) => entry.haystack.includes(word))
       entry.details.hidden = entry.item.hidden = !fits
       if (fits) for (const group of entry.groups) group.hidden = false
     }
-    const shown = operations.filter((one) => !one.details.hidden).length
-    const part = shown === operations.length ? '' : `${shown || 'none'} of `
-    find('page-search-status').textContent = `${part}${operations.length} operations`
+    const about = find('page-topics-about')
+    if (about) about.hidden = words.length > 0
+    const total = entries().length
+    const shown = entries().filter((entry) => !entry.details.hidden).length
+    const part = shown === total ? '' : `${shown || 'none'} of `
+    find('page-search-status').textContent = `${part}${total} entries`
     // The first hit is brought into view where the page was scrolled past it.
     const top = find('page-operations')
     if (words.length && top.getBoundingClientRect().top < 0) top.scrollIntoView()
@@ -770,7 +1084,7 @@
   /** Puts an id into the address and marks it in the navigation. */
   function mark(id) {
     if (askedId() !== id) history.replaceState(null, '', `#${encodeURIComponent(id)}`)
-    for (const entry of [...operations, ...documents]) {
+    for (const entry of entries()) {
       if (entry.id === id) entry.item.firstChild.setAttribute('aria-current', 'true')
       else entry.item.firstChild.removeAttribute('aria-current')
     }
@@ -797,7 +1111,7 @@
     input.addEventListener('input', search)
     find('page-search').addEventListener('submit', (event) => {
       event.preventDefault()
-      const first = [...operations, ...documents].find((entry) => !entry.details.hidden)
+      const first = entries().find((entry) => !entry.details.hidden)
       if (!first) return
       openNow(first.details)
       mark(first.id)
@@ -819,7 +1133,7 @@
     toggle.addEventListener('click', () => {
       const opens = toggle.textContent === 'Open all'
       toggle.textContent = opens ? 'Close all' : 'Open all'
-      for (const { details } of [...operations, ...documents]) {
+      for (const { details } of entries()) {
         if (opens) openNow(details)
         else details.open = false
       }
@@ -834,8 +1148,23 @@
     find('page-alert').replaceChildren(box)
   }
 
+  async function readTopicApi() {
+    try {
+      const signal = AbortSignal.timeout(TOPICS_PATIENCE)
+      const answer = await fetch(TOPICS_SOURCE, { headers: { accept: 'application/json' }, signal })
+      if (!answer.ok) return `was answered with ${answer.status} ${answer.statusText}.`
+      const read = await answer.json()
+      if (!/^3\./.test(read?.asyncapi) || !read.channels) return 'is no AsyncAPI 3 document.'
+      topicApi = read
+    } catch (error) {
+      return `could not be read: ${error.message}.`
+    }
+    return undefined
+  }
+
   async function load() {
     const other = 'Something else than the server may have answered: open the address by itself and see.'
+    const topicsRead = readTopicApi()
     let answer
     try {
       answer = await fetch(SOURCE, { headers: { accept: 'application/json' } })
@@ -854,6 +1183,7 @@
       return fail(`is not JSON: ${error.message}.`, other)
     }
     if (!/^3\./.test(api?.openapi) || !api.paths) return fail('is no OpenAPI 3 document.', other)
+    topicProblem = await topicsRead
     try {
       render()
       follow()
