@@ -70,7 +70,7 @@ fn servers() -> Value {
     let host = |port: &str| {
         json!({
             "host": { "default": "localhost", "description": "Where the server runs." },
-            "port": { "default": port, "description": "As its `--http` and `--mqtt` say." },
+            "port": { "default": port, "description": "The port of its `--mqtt` or `--http`." },
         })
     };
     let login = json!([{ "$ref": "#/components/securitySchemes/mqttLogin" }]);
@@ -79,17 +79,17 @@ fn servers() -> Value {
     ]);
     json!({
         "mqtt": {
-            "host": "{host}:{port}", "protocol": "mqtt", "protocolVersion": "3.1.1", "variables": host("1883"),
+            "host": "{host}:{port}", "title": "MQTT", "protocol": "mqtt", "protocolVersion": "3.1.1", "variables": host("1883"),
             "description": "MQTT 3.1 and 3.1.1 over TCP, QoS 0 and 1; a publish at QoS 2 is taken too.",
             "security": login,
         },
         "mqttOverWebSocket": {
-            "host": "{host}:{port}", "pathname": "/mqtt", "protocol": "ws", "variables": host("8080"),
+            "host": "{host}:{port}", "pathname": "/mqtt", "title": "MQTT over WebSocket", "protocol": "ws", "variables": host("8080"),
             "description": "The same in binary WebSocket messages, with the sub-protocol `mqtt` or `mqttv3.1`.",
             "security": login,
         },
         "webSocket": {
-            "host": "{host}:{port}", "protocol": "ws", "variables": host("8080"),
+            "host": "{host}:{port}", "title": "WebSocket", "protocol": "ws", "variables": host("8080"),
             "description": "A socket on the topic's own path: a message in is a publish, a message out a notification. \
                             What is refused is answered with an error document, and the socket stays open.",
             "security": keys,
@@ -117,7 +117,9 @@ fn channel(row: &Row) -> Value {
         let (name, message) = notification(*event);
         messages.insert(name.into(), message);
     }
-    let mut channel = json!({ "address": address(row), "title": row.template, "messages": messages });
+    let mut channel = json!({
+        "address": address(row), "title": row.template, "summary": about(row.kind), "messages": messages,
+    });
     if !parameters.is_empty() {
         channel["parameters"] = Value::Object(parameters);
     }
@@ -141,8 +143,33 @@ fn operation(row: &Row, channel: &str, publish: bool) -> Value {
         "channel": { "$ref": format!("#/channels/{channel}") },
         "summary": summary,
         "messages": messages,
-        "x-api-keys": who_may(access, &address(row)),
+        "x-api-keys": who_may(access, &route(row)),
     })
+}
+
+fn about(kind: TopicKind) -> &'static str {
+    match kind {
+        TopicKind::ActionTypes => "Action types that are created.",
+        TopicKind::Actions => "Every action.",
+        TopicKind::ActionsOfType => "Every action of a type, and the end of the type.",
+        TopicKind::BatchTasks => "Every task of a batch that has ended.",
+        TopicKind::BatchTask => "A task, when it has ended.",
+        TopicKind::Collection => "A collection's own fields, and its end.",
+        TopicKind::CollectionActions => "Actions on a collection and on the thngs in it.",
+        TopicKind::CollectionActionsOfType => "The same, of one type.",
+        TopicKind::CollectionThngs => "Which thngs join and leave a collection.",
+        TopicKind::Product => "A product's own fields.",
+        TopicKind::ProductActions => "Actions on a product and on its thngs.",
+        TopicKind::ProductActionsOfType => "The same, of one type.",
+        TopicKind::ProductProperties => "All properties of a product.",
+        TopicKind::ProductProperty => "One property of a product.",
+        TopicKind::Thng => "A thng's own fields, without its properties.",
+        TopicKind::ThngActions => "Actions on a thng.",
+        TopicKind::ThngActionsOfType => "The same, of one type.",
+        TopicKind::ThngLocation => "Where a thng is.",
+        TopicKind::ThngProperties => "All properties of a thng.",
+        TopicKind::ThngProperty => "One property of a thng.",
+    }
 }
 
 fn about_write(operation: OperationKind) -> &'static str {
@@ -161,8 +188,12 @@ fn about_write(operation: OperationKind) -> &'static str {
 /// What is published, and an example of it that the server takes.
 fn write(kind: TopicKind, operation: OperationKind) -> Value {
     let on_one_key = matches!(kind, TopicKind::ProductProperty | TopicKind::ThngProperty);
+    let names_type = kind.row().template.ends_with("/all");
     let (schema, example) = match operation {
         OperationKind::CreateActionType => ("NewActionType", json!({ "name": "_switched" })),
+        OperationKind::CreateAction if !names_type => {
+            ("ActionWrites", json!({ "customFields": { "on": true } }))
+        }
         OperationKind::CreateAction => {
             ("ActionWrites", json!({ "type": "_switched", "customFields": { "on": true } }))
         }
@@ -259,6 +290,16 @@ fn names_in(value: &Value, names: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|item| names_in(item, names)),
         _ => {}
     }
+}
+
+/// The path as REST's table writes it.
+fn route(row: &Row) -> String {
+    let segments = row.template.split('/').map(|segment| match segment.strip_prefix(':') {
+        Some(name) if name.ends_with("Id") => "{id}".to_owned(),
+        Some(name) => format!("{{{name}}}"),
+        None => segment.to_owned(),
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// The template as AsyncAPI writes it.
