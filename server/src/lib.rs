@@ -34,4 +34,4 @@ mod translate;
 /// What one thread allocates here another often frees: a payload comes in on an edge's thread and is dropped by the
 /// writer's. The C library's allocator makes the two wait for each other's lock (docs/performance.md).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
