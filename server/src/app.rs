@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     config::{Config, Durability, Listen},
     defaults,
-    edge::{self, Context, Limits, accept::Acceptor, mqtt},
+    edge::{self, Context, Limits, accept::Acceptor, addresses::Addresses, mqtt},
     engine::{Engine, EngineConfig, OutboxLimits},
     gateway::{Gateway, GatewaySettings},
     metrics::Metrics,
@@ -148,12 +148,14 @@ impl Running {
                 bulk_max: config.bulk_max,
                 page_max: config.page_max,
                 members_max: config.members_max,
+                held_per_key_max: config.held_per_key_max.unwrap_or(usize::MAX),
                 walks_max: config.store_readers.saturating_sub(1).max(1),
             },
         )
         .context("the writer could not be started")?;
         let acceptor = Acceptor {
             room: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            addresses: Arc::new(Addresses::new(config.connections_per_address_max.unwrap_or(usize::MAX))),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             metrics: Arc::clone(&metrics),

@@ -167,6 +167,15 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_CONNECTIONS_MAX", value_name = "N", default_value_t = defaults::CONNECTIONS_MAX)]
     pub connections_max: usize,
 
+    /// Connections of one address (of IPv6: of one /64 network); without it as many as there are of all.
+    #[arg(long, env = "THNG_PUBSUB_CONNECTIONS_PER_ADDRESS_MAX", value_name = "N")]
+    pub connections_per_address_max: Option<usize>,
+
+    /// MQTT connections, native WebSockets and subscriptions with an `access_token` that one API key may hold at a time;
+    /// without it as many as there are connections of all.
+    #[arg(long, env = "THNG_PUBSUB_HELD_PER_KEY_MAX", value_name = "N")]
+    pub held_per_key_max: Option<usize>,
+
     /// Bytes of one MQTT packet or WebSocket message.
     #[arg(long, env = "THNG_PUBSUB_MESSAGE_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::MESSAGE_BYTES_MAX)]
     pub message_bytes_max: usize,
@@ -241,6 +250,8 @@ impl Config {
         );
         let sizes = [
             ("connections-max", self.connections_max, 1, usize::MAX),
+            ("connections-per-address-max", self.connections_per_address_max.unwrap_or(1), 1, usize::MAX),
+            ("held-per-key-max", self.held_per_key_max.unwrap_or(1), 1, usize::MAX),
             ("message-bytes-max", self.message_bytes_max, 128, defaults::BODY_BYTES_MAX),
             ("body-bytes-max", self.body_bytes_max, 128, defaults::BODY_BYTES_MAX),
             ("bulk-max", self.bulk_max, 1, 10_000),

@@ -1,6 +1,7 @@
 //! The edges: bytes to gateway calls, refusals to the wire. No business rule lives here.
 //!
 //! - [`accept`]: the one accept loop, and what is shared by all connections
+//! - [`addresses`]: how many connections each address has
 //! - [`http`]: one HTTP listener for REST, native WebSocket, `/mqtt`, the SDK, health and metrics
 //! - [`rest`], [`websocket`], [`mqtt`]: one protocol each; none knows another
 //! - [`answer`]: keys, answers and refusals over HTTP
@@ -9,6 +10,7 @@
 //! - [`assets`]: the files inside the binary
 
 pub(crate) mod accept;
+pub(crate) mod addresses;
 mod answer;
 mod assets;
 mod asyncapi;

@@ -92,6 +92,8 @@ pub(crate) struct GatewaySettings {
     pub(crate) page_max: usize,
     /// Members that one call adds to a collection, 1 to 10,000.
     pub(crate) members_max: usize,
+    /// Connections and subscriptions that stand on one key.
+    pub(crate) held_per_key_max: usize,
     /// Lists that are walked through at the same time, 1 or more.
     pub(crate) walks_max: usize,
 }
@@ -130,7 +132,7 @@ impl Gateway {
         settings: GatewaySettings,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let heads = Arc::new(Heads::new());
-        let keys = Arc::new(Keys::new(Arc::clone(&store)));
+        let keys = Arc::new(Keys::new(Arc::clone(&store), settings.held_per_key_max));
         let committed = Arc::<AtomicU64>::default();
         let sink =
             announce(Arc::clone(&heads), Arc::clone(&keys), Arc::clone(&engine), Arc::clone(&committed));

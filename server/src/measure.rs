@@ -63,6 +63,7 @@ async fn open(data: &Path) -> anyhow::Result<Opened> {
         write_queue_bytes_max: 64 << 20,
         bulk_max: 500,
         page_max: 100,
+        held_per_key_max: usize::MAX,
         members_max: 10_000,
         walks_max: 3,
     };

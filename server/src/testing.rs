@@ -48,6 +48,7 @@ impl House {
             write_queue_bytes_max: 1 << 24,
             bulk_max: 500,
             page_max: 100,
+            held_per_key_max: usize::MAX,
             members_max: 10_000,
             walks_max: 1,
         };

@@ -3,12 +3,12 @@
 //! The bounds of a server as a whole (connections, subscriptions, memory) are in `hostile_load.rs`.
 
 use serde_json::{Value, json};
-use thng_pubsub_protocol::mqtt::QoS;
-use thng_pubsub_tests::link::Raw;
+use thng_pubsub_protocol::mqtt::{ConnectCode, QoS, SubAckCode};
+use thng_pubsub_tests::link::{Arrival, Link as _, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
-use thng_pubsub_tests::{KEY, Launch, Response, Rest, Server};
+use thng_pubsub_tests::{KEY, Launch, PATIENCE, Response, Rest, Server};
 
 const VALUE_BYTES_MAX: usize = 128 * 1024;
 const CONNECT_BYTES_MAX: usize = 16 * 1024;
@@ -290,4 +290,44 @@ fn the_limit_of_connect_ends_with_connect_and_a_lower_limit_of_all_packets_holds
     Client::connect_as(&narrow, &connect_of(2_000, &topic)).ping();
     let header = &connect_of(2_001, &topic).bytes()[..3];
     assert_eq!(Raw::connect(narrow.mqtt()).with(header).until_closed(), b"");
+}
+
+#[test]
+fn an_address_has_so_many_connections_and_the_next_is_let_go() {
+    let server = Launch::new().flag("--connections-per-address-max", "5").start();
+    let mut inside: Vec<Client> = (0..5).map(|_| Client::connect(&server)).collect();
+    assert_eq!(Raw::connect(server.mqtt()).with(&Hello::with_key(KEY).bytes()).until_closed(), b"");
+    inside.iter_mut().for_each(Client::ping);
+    inside.into_iter().for_each(Client::cut);
+    until("there is room again", || {
+        let mut raw = Raw::connect(server.mqtt()).with(&Hello::with_key(KEY).bytes());
+        matches!(raw.receive(PATIENCE), Arrival::Bytes(_)).then_some(())
+    });
+    let refused = server.metric(r#"connections_refused_total{protocol="mqtt",reason="too_many_of_address"}"#);
+    assert!(refused >= 1);
+}
+
+#[test]
+fn a_key_holds_so_many_connections_and_the_next_one_is_told_to_wait() {
+    let server = Launch::new().flag("--held-per-key-max", "3").start();
+    let mut rest = server.rest();
+    let topic = format!("/thngs/{}/properties/k", rest.thng());
+    let first = Client::connect(&server);
+    let mut tokens = Client::connect_as(&server, &Hello::anonymous());
+    let own = |slash: &str| format!("{topic}{slash}?access_token={KEY}");
+    tokens.subscribed(&own(""), QoS::AtLeastOnce);
+    let _socket = WebSocket::open(&server, &topic);
+
+    assert_eq!(tokens.subscribe(&own("/"), QoS::AtLeastOnce), SubAckCode::Refused);
+    let (mut fourth, code) = Client::greeted(Raw::connect(server.mqtt()), &Hello::with_key(KEY));
+    assert_eq!(code, ConnectCode::ServerUnavailable);
+    fourth.assert_closed();
+    assert_eq!(WebSocket::request(&server, &topic, &[("Authorization", KEY)]).err(), Some(429));
+    assert_eq!(rest.get("/thngs").status, 200, "requests are not counted");
+
+    first.disconnect();
+    until("there is room again", || {
+        let (_, code) = Client::greeted(Raw::connect(server.mqtt()), &Hello::with_key(KEY));
+        (code == ConnectCode::Accepted).then_some(())
+    });
 }

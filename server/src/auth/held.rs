@@ -15,9 +15,10 @@ use tokio::sync::Notify;
 use crate::store::KeyHash;
 
 /// Who holds which key. Bounded by the connections and their subscriptions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct HeldKeys {
     held: Mutex<HashMap<KeyHash, Holders>>,
+    most: usize,
 }
 
 #[derive(Debug, Default)]
@@ -38,15 +39,24 @@ pub(crate) struct HeldKey {
 }
 
 impl HeldKeys {
-    /// Holds a key: `wake` is notified once it is revoked. Whether it is still there has to be asked *afterwards*.
-    pub(super) fn hold(self: &Arc<Self>, hash: KeyHash, wake: Arc<Notify>) -> HeldKey {
+    /// For up to `most` holders of each key.
+    pub(super) fn new(most: usize) -> Self {
+        Self { held: Mutex::default(), most }
+    }
+
+    /// Holds a key: `wake` is notified once it is revoked. Whether it is still there has to be asked *afterwards*. `None`
+    /// if as many hold it as may.
+    pub(super) fn hold(self: &Arc<Self>, hash: KeyHash, wake: Arc<Notify>) -> Option<HeldKey> {
         let mut held = self.held.lock();
         let holders = held.entry(hash).or_default();
+        if holders.wakes.len() >= self.most {
+            return None;
+        }
         let number = holders.next;
         holders.next += 1;
         holders.wakes.insert(number, wake);
         let revoked = Arc::clone(&holders.revoked);
-        HeldKey { keys: Arc::clone(self), hash, number, revoked }
+        Some(HeldKey { keys: Arc::clone(self), hash, number, revoked })
     }
 
     /// Tells the holders of a key that it is gone.
@@ -104,11 +114,12 @@ mod tests {
 
     #[test]
     fn whoever_holds_a_revoked_key_is_told_and_nobody_else() {
-        let keys = Arc::new(HeldKeys::default());
+        let keys = Arc::new(HeldKeys::new(2));
         let wakes: [Arc<Notify>; 3] = Default::default();
-        let first = keys.hold(KeyHash([1; 32]), Arc::clone(&wakes[0]));
-        let second = keys.hold(KeyHash([1; 32]), Arc::clone(&wakes[1]));
-        let other = keys.hold(KeyHash([2; 32]), Arc::clone(&wakes[2]));
+        let first = keys.hold(KeyHash([1; 32]), Arc::clone(&wakes[0])).expect("room");
+        let second = keys.hold(KeyHash([1; 32]), Arc::clone(&wakes[1])).expect("room");
+        assert!(keys.hold(KeyHash([1; 32]), Arc::default()).is_none(), "two hold it");
+        let other = keys.hold(KeyHash([2; 32]), Arc::clone(&wakes[2])).expect("room");
         keys.revoke(&KeyHash([1; 32]));
         assert!(first.is_revoked() && second.is_revoked() && !other.is_revoked());
         assert!(is_woken(&wakes[0]) && is_woken(&wakes[1]) && !is_woken(&wakes[2]));
@@ -116,10 +127,10 @@ mod tests {
 
     #[test]
     fn who_lets_go_leaves_nothing_behind_and_takes_nothing_from_those_who_came_later() {
-        let keys = Arc::new(HeldKeys::default());
-        let early = keys.hold(KeyHash([1; 32]), Arc::default());
+        let keys = Arc::new(HeldKeys::new(2));
+        let early = keys.hold(KeyHash([1; 32]), Arc::default()).expect("room");
         keys.revoke(&KeyHash([1; 32]));
-        let late = keys.hold(KeyHash([1; 32]), Arc::default());
+        let late = keys.hold(KeyHash([1; 32]), Arc::default()).expect("room");
         drop(early);
         assert_eq!(keys.hashes(), [KeyHash([1; 32])]);
         assert!(!late.is_revoked());

@@ -110,12 +110,12 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(store: Arc<dyn ReadStore>) -> Self {
+    pub(crate) fn new(store: Arc<dyn ReadStore>, held_per_key_max: usize) -> Self {
         Self {
             store,
             cached: Cache::new(KEYS_CACHED_MAX),
             changes: AtomicU64::new(0),
-            held: Arc::default(),
+            held: Arc::new(HeldKeys::new(held_per_key_max)),
             shaken: Notify::new(),
         }
     }
@@ -142,12 +142,10 @@ impl Keys {
         self.shaken.notify_one();
     }
 
-    /// Holds a key for longer than a call: `wake` is notified once it is taken away. `None` if it is gone already. May
-    /// block on the disk.
-    pub(crate) fn hold(&self, hash: &KeyHash, wake: Arc<Notify>) -> Result<Option<HeldKey>, StoreError> {
-        let held = self.held.hold(*hash, wake);
-        // In this order, whatever is taken away in between is noticed either here or by the one who holds.
-        Ok(self.is_in_force(hash)?.then_some(held))
+    /// Holds a key for longer than a call: `wake` is notified once it is taken away. Whether it is still there is to be
+    /// asked afterwards. `None` if as many hold it as may.
+    pub(crate) fn hold(&self, hash: &KeyHash, wake: Arc<Notify>) -> Option<HeldKey> {
+        self.held.hold(*hash, wake)
     }
 
     /// Whether there is such a key, and what it stands on. May block on the disk.

@@ -14,6 +14,7 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
+use super::addresses::{Addresses, Counted};
 use crate::{metrics::Metrics, sparing::Sparing};
 
 /// What all listeners share.
@@ -21,6 +22,8 @@ use crate::{metrics::Metrics, sparing::Sparing};
 pub(crate) struct Acceptor {
     /// One permit a connection.
     pub(crate) room: Arc<Semaphore>,
+    /// How many each address may have.
+    pub(crate) addresses: Arc<Addresses>,
     /// Ends the loops and asks every connection to finish.
     pub(crate) stop: CancellationToken,
     /// Knows when the last connection has ended.
@@ -43,6 +46,7 @@ pub(crate) struct Admitted {
 #[derive(Debug)]
 struct Place {
     _room: OwnedSemaphorePermit,
+    _counted: Counted,
     _task: TaskTrackerToken,
 }
 
@@ -90,16 +94,15 @@ impl Acceptor {
         F: Future<Output = ()> + Send + 'static,
     {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
-            self.metrics.connections_refused.with_label_values(&[protocol, "too_many_connections"]).inc();
-            if let Some(left_out) = self.log.admit() {
-                tracing::warn!(protocol, %peer, left_out, "a connection was turned away: --connections-max is reached");
-            }
-            return;
+            return self.turn_away(protocol, peer, "too_many_connections", "--connections-max");
+        };
+        let Some(counted) = self.addresses.enter(peer.ip()) else {
+            return self.turn_away(protocol, peer, "too_many_of_address", "--connections-per-address-max");
         };
         // A socket that is gone already fails here; its task notices at the first read.
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&TCP_KEEP_ALIVE);
-        let place = Place { _room: room, _task: self.tasks.token() };
+        let place = Place { _room: room, _counted: counted, _task: self.tasks.token() };
         let connection = serve(stream, Admitted { peer, stop: self.stop.clone(), _place: Arc::new(place) });
         let gauge = self.metrics.connections.with_label_values(&[protocol]);
         tokio::spawn(async move {
@@ -107,6 +110,13 @@ impl Acceptor {
             connection.await;
             gauge.dec();
         });
+    }
+
+    fn turn_away(&self, protocol: &'static str, peer: SocketAddr, reason: &str, setting: &str) {
+        self.metrics.connections_refused.with_label_values(&[protocol, reason]).inc();
+        if let Some(left_out) = self.log.admit() {
+            tracing::warn!(protocol, %peer, reason, left_out, "a connection was turned away: {setting} is reached");
+        }
     }
 }
 

@@ -25,9 +25,12 @@ impl Gateway {
     /// is taken away.
     ///
     /// # Errors
-    /// [`Refusal::UnknownKey`] if it is gone already, [`Refusal::Unavailable`].
+    /// [`Refusal::UnknownKey`] if it is gone already, [`Refusal::TooManyOfKey`], [`Refusal::Unavailable`].
     pub(crate) fn hold_key(&self, principal: &Principal, wake: &Arc<Notify>) -> Result<HeldKey, Refusal> {
-        self.keys.hold(&principal.key, Arc::clone(wake))?.ok_or(Refusal::UnknownKey)
+        let held = self.keys.hold(&principal.key, Arc::clone(wake)).ok_or(Refusal::TooManyOfKey)?;
+        // In this order, whatever is taken away in between is noticed either here or by the one who holds.
+        self.check_key(principal)?;
+        Ok(held)
     }
 
     /// Whether the key of a principal is still there.

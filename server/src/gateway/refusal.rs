@@ -37,6 +37,9 @@ pub(crate) enum Refusal {
     /// The request or its payload cannot be what it says; one sentence a fault.
     #[error("{}", .0.join(" "))]
     Invalid(Vec<String>),
+    /// As much stands on the key as may.
+    #[error("too many connections and subscriptions of this API key: --held-per-key-max is reached")]
+    TooManyOfKey,
     /// It cannot be stored or read right now.
     #[error("the server cannot store or read right now")]
     Unavailable,
@@ -60,6 +63,7 @@ impl Refusal {
             Self::Conflict(_) => "conflict",
             Self::WatchOnly => "watch_only",
             Self::Invalid(_) => "invalid",
+            Self::TooManyOfKey => "too_many_of_key",
             Self::Unavailable => "unavailable",
         }
     }
@@ -90,6 +94,10 @@ impl Refusal {
                 one(ErrorCode::METHOD, "This topic can be subscribed to, but not published on.")
             }
             Self::Invalid(sentences) => ErrorDocument::new(ErrorCode::INVALID, sentences.clone()),
+            Self::TooManyOfKey => one(
+                ErrorCode::TOO_MANY,
+                "This API key has as many connections as it may have at a time. Close some, or use another key.",
+            ),
             Self::Unavailable => one(
                 ErrorCode::UNAVAILABLE,
                 "The server cannot store or read right now. Nothing was changed; try again shortly.",

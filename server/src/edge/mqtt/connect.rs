@@ -33,10 +33,7 @@ pub(super) async fn examine(
     if nameless && (connect.level == ProtocolLevel::V3_1 || !connect.clean_session) {
         return Err((ConnectCode::IdentifierRejected, "empty_client_id"));
     }
-    let principal = identify(context, connect).await.map_err(|refusal| match refusal {
-        Refusal::Unavailable => (ConnectCode::ServerUnavailable, "unavailable"),
-        refusal => (ConnectCode::NotAuthorised, refusal.reason()),
-    })?;
+    let principal = identify(context, connect).await.map_err(|refusal| (code(&refusal), refusal.reason()))?;
     let Some(will) = &connect.will else { return Ok((principal, None)) };
     match examine_will(context, principal.as_ref(), will).await {
         Ok(will) => Ok((principal, Some(will))),
@@ -44,6 +41,14 @@ pub(super) async fn examine(
             context.log_refusal(protocol, "a will was refused", refusal.reason(), &refusal);
             Err((ConnectCode::NotAuthorised, "will"))
         }
+    }
+}
+
+/// The CONNACK code of a refusal: 3 for what may be better later.
+pub(super) fn code(refusal: &Refusal) -> ConnectCode {
+    match refusal {
+        Refusal::Unavailable | Refusal::TooManyOfKey => ConnectCode::ServerUnavailable,
+        _ => ConnectCode::NotAuthorised,
     }
 }
 

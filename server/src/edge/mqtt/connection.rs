@@ -174,7 +174,7 @@ impl<W: Wire> Connection<W> {
             Some(principal) => match self.context.gateway.hold_key(&principal, &self.wake) {
                 Ok(held) => Some((principal, held)),
                 Err(refusal) => {
-                    connack(ConnectCode::NotAuthorised, &mut self.out.bytes);
+                    connack(connect::code(&refusal), &mut self.out.bytes);
                     self.refused(refusal.reason());
                     return Err(End::ConnectRefused(refusal.reason()));
                 }
