@@ -6,14 +6,12 @@
 //! - [`rest`], [`websocket`], [`mqtt`]: one protocol each; none knows another
 //! - [`answer`]: keys, answers and refusals over HTTP
 //! - [`upgrade`]: what both kinds of WebSocket have in common
-//! - [`asyncapi`]: the description of the topics
 //! - [`assets`]: the files inside the binary
 
 pub(crate) mod accept;
 pub(crate) mod addresses;
 mod answer;
 mod assets;
-mod asyncapi;
 pub(crate) mod http;
 pub(crate) mod mqtt;
 mod rest;

@@ -28,7 +28,7 @@ use super::{
     Context,
     accept::Admitted,
     answer::{json, refuse},
-    assets, asyncapi, mqtt, rest, upgrade, websocket,
+    assets, mqtt, rest, upgrade, websocket,
 };
 
 /// How long a browser may remember a preflight, in seconds: a day.
@@ -172,7 +172,7 @@ async fn openapi() -> Response {
 
 /// The description of the topics for programs.
 async fn asyncapi() -> Response {
-    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| asyncapi::document().into());
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| rest::asyncapi::document().into());
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     (headers, DOCUMENT.clone()).into_response()
 }

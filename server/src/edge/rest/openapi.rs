@@ -531,7 +531,7 @@ fn input(kind: ResourceKind, is_new: bool) -> Value {
 
 #[rustfmt::skip]
 /// Every document, by name.
-pub(in crate::edge) fn schemas() -> Map<String, Value> {
+pub(super) fn schemas() -> Map<String, Value> {
     let mut schemas = Map::new();
     for kind in ResourceKind::ALL {
         schemas.insert(kind.noun().into(), resource(kind));

@@ -1,12 +1,12 @@
 //! The AsyncAPI 3 document: the topic table as channels, what is published and delivered on each, and by which
-//! protocols. Made once. Its documents are those of the OpenAPI document.
+//! protocols. Made once. It stands beside the OpenAPI document because its documents are the same.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 use thng_pubsub_protocol::topic::table::{Access, EventKind, OperationKind, Row, TABLE, TopicKind};
 
-use super::rest::openapi::schemas;
+use super::openapi::schemas;
 use crate::gateway::who_may;
 
 const ABOUT: &str = "\
@@ -23,7 +23,7 @@ By MQTT the user name is `authorization` and the password is the API key; a clie
 notifications. Wildcards are not served.";
 
 /// The document.
-pub(super) fn document() -> String {
+pub(in crate::edge) fn document() -> String {
     let (mut channels, mut operations) = (Map::new(), Map::new());
     for row in &TABLE {
         let name = name(row.kind);
