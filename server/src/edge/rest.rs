@@ -1,8 +1,7 @@
 //! REST: paths and documents as the platform's clients know them.
 //!
 //! [`router`] is the whole URL space on one page, [`openapi`] its description, and [`asyncapi`] that of the topics. The
-//! handlers are one file a noun;
-//! [`resource`] has what all kinds of resources share. What a topic can do goes through
+//! handlers are one file a noun; [`resource`] has what all kinds of resources share. What a topic can do goes through
 //! [`Gateway::write`](crate::gateway::Gateway::write), which does what a publish does; the rest are calls of the
 //! gateway that no topic has.
 

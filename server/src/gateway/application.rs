@@ -8,10 +8,7 @@ use thng_pubsub_protocol::{
 };
 
 use super::{Caller, Gateway, New, Refusal};
-use crate::{
-    domain::Extras,
-    store::{Actor, ResourceRecord},
-};
+use crate::store::{Actor, ResourceRecord};
 
 impl Gateway {
     /// Creates an application with both its keys.
@@ -84,13 +81,9 @@ impl Gateway {
     }
 
     /// What an application's document shows besides its fields: its public key.
-    ///
-    /// # Errors
-    /// [`Refusal::Unavailable`].
-    pub(crate) fn application_extras(&self, id: Id) -> Result<Extras, Refusal> {
+    pub(super) fn public_key(&self, id: Id) -> Result<Option<(&'static str, String)>, Refusal> {
         let key = self.key_of(Actor::Application(id))?;
-        let more = key.map(|key| ("appApiKey", format!("\"{key}\""))).into_iter().collect();
-        Ok(Extras { more, ..Extras::default() })
+        Ok(key.map(|key| ("appApiKey", format!("\"{key}\""))))
     }
 
     /// An application's secret key.

@@ -81,8 +81,10 @@ impl Gateway {
             extras.properties = Some(latest_document(&beside.latest));
             extras.location = beside.location.map(|location| location.document());
         }
-        if record.kind == ResourceKind::Task {
-            extras.more.extend(self.task_input(record)?);
+        match record.kind {
+            ResourceKind::Task => extras.more.extend(self.task_input(record)?),
+            ResourceKind::Application => extras.more.extend(self.public_key(record.id)?),
+            _ => {}
         }
         for collection in beside.collections {
             // Who does not see a collection does not see who is in it.

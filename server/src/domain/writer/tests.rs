@@ -6,7 +6,6 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -36,7 +35,8 @@ struct SlowDisk(Arc<Disk>);
 impl DiskSync for SlowDisk {
     fn sync(&self) -> Result<(), StoreError> {
         let committed = self.0.committed.load(Ordering::SeqCst);
-        thread::sleep(Duration::from_micros(committed as u64 * 37 % 300));
+        // Such that others commit meanwhile.
+        (0..committed % 50).for_each(|_| thread::yield_now());
         self.0.synced.fetch_max(committed, Ordering::SeqCst);
         Ok(())
     }
@@ -47,10 +47,10 @@ fn answers_come_in_the_order_of_their_commits_and_after_a_sync_that_began_behind
     let disk = Arc::new(Disk::default());
     let answers =
         Answers::start(Box::new(SlowDisk(Arc::clone(&disk))), Box::new(|_| {})).expect("a second thread");
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let told_so_far = Arc::new(Mutex::new(Vec::new()));
     let budget = Arc::new(Semaphore::new(GROUPS));
     for number in 0..GROUPS {
-        let (told, disk_then) = (Arc::clone(&told), Arc::clone(&disk));
+        let (told, disk_then) = (Arc::clone(&told_so_far), Arc::clone(&disk));
         let reply = Box::new(move |_| {
             assert!(disk_then.synced.load(Ordering::SeqCst) > number, "answered before the sync");
             told.lock().push((number, thread::current().name().map(str::to_owned)));
@@ -61,13 +61,13 @@ fn answers_come_in_the_order_of_their_commits_and_after_a_sync_that_began_behind
         let outcomes = vec![(Job { operation, reply, _budget: budget }, Ok(Outcome::Done))];
         disk.committed.store(number + 1, Ordering::SeqCst);
         answers.give(Done { events: Vec::new(), outcomes }, number % 4 > 0);
-        // The disk catches up now and then, so that both ways are gone.
-        if number % 9 == 3 {
-            thread::sleep(Duration::from_millis(2));
+        // The disk catches up before each that is not busy, so that both ways are gone.
+        while number % 4 == 3 && told_so_far.lock().len() <= number {
+            thread::yield_now();
         }
     }
     answers.finish();
-    let told = told.lock();
+    let told = told_so_far.lock();
     assert!(told.iter().map(|(number, _)| *number).eq(0..GROUPS), "{told:?}");
     let beside = told.iter().filter(|(_, thread)| thread.as_deref() == Some("answers")).count();
     assert!(beside > 0 && beside < GROUPS, "{beside} of {GROUPS} were answered beside the writer");

@@ -4,9 +4,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
-use thng_pubsub_protocol::topic::table::{Access, EventKind, OperationKind, Row, TABLE, TopicKind};
+use thng_pubsub_protocol::{
+    payload::MembershipChange,
+    topic::table::{Access, EventKind, OperationKind, Row, TABLE, TopicKind},
+};
 
-use super::openapi::schemas;
+use super::openapi::{info, schemas};
 use crate::gateway::who_may;
 
 const ABOUT: &str = "\
@@ -35,12 +38,7 @@ pub(in crate::edge) fn document() -> String {
     }
     let document = json!({
         "asyncapi": "3.0.0",
-        "info": {
-            "title": "thng-pubsub",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": ABOUT,
-            "license": { "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0" },
-        },
+        "info": info(ABOUT),
         "defaultContentType": "application/json",
         "servers": servers(),
         "channels": channels,
@@ -143,7 +141,8 @@ fn operation(row: &Row, channel: &str, publish: bool) -> Value {
         "channel": { "$ref": format!("#/channels/{channel}") },
         "summary": summary,
         "messages": messages,
-        "x-api-keys": who_may(access, &route(row)),
+        // REST calls every id so, and the grants of devices and users stand on that.
+        "x-api-keys": who_may(access, &path(row, |name| if name.ends_with("Id") { "id" } else { name })),
     })
 }
 
@@ -268,11 +267,12 @@ fn used_schemas() -> Map<String, Value> {
 
 /// What REST has no document for.
 fn membership_change() -> Value {
+    use MembershipChange::{ThngsAdded, ThngsCleared, ThngsRemoved};
     json!({
         "type": "object",
         "required": ["operation", "timestamp", "resources"],
         "properties": {
-            "operation": { "type": "string", "enum": ["thngsAdded", "thngsRemoved", "thngsCleared"] },
+            "operation": { "type": "string", "enum": [ThngsAdded, ThngsRemoved, ThngsCleared] },
             "timestamp": { "type": "integer", "format": "int64", "description": "When, in milliseconds since 1970, UTC." },
             "resources": { "type": "array", "items": { "$ref": "#/components/schemas/Id" } },
         },
@@ -292,20 +292,15 @@ fn names_in(value: &Value, names: &mut Vec<String>) {
     }
 }
 
-/// The path as REST's table writes it.
-fn route(row: &Row) -> String {
-    let segments = row.template.split('/').map(|segment| match segment.strip_prefix(':') {
-        Some(name) if name.ends_with("Id") => "{id}".to_owned(),
-        Some(name) => format!("{{{name}}}"),
-        None => segment.to_owned(),
-    });
-    segments.collect::<Vec<_>>().join("/")
-}
-
 /// The template as AsyncAPI writes it.
 fn address(row: &Row) -> String {
+    path(row, |name| name)
+}
+
+/// The template with other names for its parameters, in braces.
+fn path(row: &Row, named: impl Fn(&'static str) -> &'static str) -> String {
     let segments = row.template.split('/').map(|segment| match segment.strip_prefix(':') {
-        Some(name) => format!("{{{name}}}"),
+        Some(name) => format!("{{{}}}", named(name)),
         None => segment.to_owned(),
     });
     segments.collect::<Vec<_>>().join("/")

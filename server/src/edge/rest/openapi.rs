@@ -41,12 +41,7 @@ pub(in crate::edge) fn document() -> String {
     }
     let document = json!({
         "openapi": "3.1.0",
-        "info": {
-            "title": "thng-pubsub",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": ABOUT,
-            "license": { "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0" },
-        },
+        "info": info(ABOUT),
         "tags": tags(),
         "security": [{ "apiKey": [] }],
         "paths": paths,
@@ -59,6 +54,16 @@ pub(in crate::edge) fn document() -> String {
     });
     let document: OpenApi = serde_json::from_value(document).expect("a test holds it against the standard");
     document.to_json().expect("the document becomes JSON")
+}
+
+/// What is described, in both documents.
+pub(super) fn info(about: &str) -> Value {
+    json!({
+        "title": "thng-pubsub",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": about,
+        "license": { "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0" },
+    })
 }
 
 fn tags() -> Value {
@@ -529,8 +534,8 @@ fn input(kind: ResourceKind, is_new: bool) -> Value {
     schema
 }
 
-#[rustfmt::skip]
 /// Every document, by name.
+#[rustfmt::skip]
 pub(super) fn schemas() -> Map<String, Value> {
     let mut schemas = Map::new();
     for kind in ResourceKind::ALL {

@@ -22,10 +22,7 @@ const PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// A document, with its scopes and context where they are asked for.
 pub(super) fn show(call: &Call, record: &ResourceRecord) -> Result<String, Refused> {
-    let extras = match record.kind {
-        ResourceKind::Application => call.gateway().application_extras(record.id)?,
-        _ => call.gateway().extras(&call.caller(), record)?,
-    };
+    let extras = call.gateway().extras(&call.caller(), record)?;
     Ok(document(record, &asked_for(call, extras)))
 }
 
@@ -130,10 +127,6 @@ pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Res
 
 pub(super) async fn read(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
     let id = named(&call, kind, "id").await?;
-    if kind == ResourceKind::Application {
-        let record = call.gateway().read(&call.caller(), kind, id).await?;
-        return Ok(json(StatusCode::OK, show(&call, &record)?));
-    }
     let (record, extras) = call.gateway().read_whole(&call.caller(), kind, id)?;
     Ok(json(StatusCode::OK, document(&record, &asked_for(&call, extras))))
 }
