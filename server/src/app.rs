@@ -25,7 +25,7 @@ use crate::{
     defaults,
     edge::{self, Context, Limits, accept::Acceptor, addresses::Addresses, mqtt},
     engine::{Engine, EngineConfig, OutboxLimits},
-    gateway::{Gateway, GatewaySettings},
+    gateway::{Gateway, GatewaySettings, KeptLimits, leave_all_sessions},
     metrics::Metrics,
     sparing::Sparing,
     store::{self, SqliteStore},
@@ -133,6 +133,7 @@ impl Running {
         let clock = Clock::System;
         let secret = key_secret::open(&config.data, &*read_store, &mut *write_store)?;
         first_start::ensure_operator(config, &*read_store, &mut *write_store, &clock)?;
+        leave_all_sessions(&mut *write_store, clock.now_ms())?;
         let engine_config = EngineConfig { dispatchers: config.dispatchers, ..EngineConfig::default() };
         let engine =
             Engine::start(engine_config, &metrics.registry).context("the notification bus did not start")?;
@@ -150,6 +151,13 @@ impl Running {
                 members_max: config.members_max,
                 held_per_key_max: config.held_per_key_max.unwrap_or(usize::MAX),
                 walks_max: config.store_readers.saturating_sub(1).max(1),
+                kept: KeptLimits {
+                    sessions: config.sessions_max,
+                    sessions_per_key: config.sessions_per_key_max.unwrap_or(usize::MAX),
+                    messages_per_topic: config.kept_messages_max,
+                    bytes: config.kept_bytes_max,
+                },
+                session_expiry_ms: i64::try_from(config.session_expiry_s).unwrap_or(i64::MAX / 1000) * 1000,
             },
         )
         .context("the writer could not be started")?;
@@ -174,6 +182,8 @@ impl Running {
         running.acceptor.tasks.spawn(async move { context.gateway.work(stop).await });
         let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
         running.acceptor.tasks.spawn(async move { context.gateway.look_after_keys(stop).await });
+        let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
+        running.acceptor.tasks.spawn(async move { context.gateway.look_after_sessions(stop).await });
         Ok(running)
     }
 
@@ -248,5 +258,6 @@ pub(crate) fn limits(config: &Config) -> Limits {
         deliveries_in_flight_max: config.deliveries_in_flight_max,
         outbox: OutboxLimits { messages: config.outbox_messages_max, bytes: config.outbox_bytes_max },
         refused_publish: config.refused_publish,
+        allowed_origins: config.allowed_origins.clone(),
     }
 }

@@ -1,6 +1,7 @@
 //! Who a key is, and what it may do. The one place where that is decided, for every protocol.
 //!
 //! - [`keys`]: an API key by its hash, and keys that can be shown again without being stored
+//! - [`conceal`]: stored subscriptions that hold a key
 //! - [`held`]: who is to be told when a key is taken away
 //! - [`identity`]: from a key to a [`Principal`], with the rights of its kind, role or policies
 //! - [`grants`]: which verbs on which paths; [`roles`]: how roles and policies say that
@@ -11,6 +12,7 @@ use thng_pubsub_protocol::id::Id;
 
 use crate::store::{Actor, KeyHash};
 
+mod conceal;
 pub(crate) mod grants;
 pub(crate) mod held;
 pub(crate) mod identity;

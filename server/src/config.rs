@@ -95,6 +95,52 @@ pub enum RefusedPublish {
     Ack,
 }
 
+/// The origins of pages that may use the server from a browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// Any: keys travel in what a page has to say itself, never in cookies.
+    Any,
+    /// These, such as `https://example.com`.
+    These(Vec<String>),
+}
+
+impl FromStr for AllowedOrigins {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let origins: Vec<String> = text.split(',').map(|origin| origin.trim().to_ascii_lowercase()).collect();
+        let is_origin = |origin: &String| {
+            origin == "null"
+                || origin.split_once("://").is_some_and(|(scheme, host)| {
+                    !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '*', ' '])
+                })
+        };
+        match origins.iter().find(|origin| !is_origin(origin)) {
+            None => Ok(Self::These(origins)),
+            Some(origin) => Err(format!(
+                "{origin:?} is no origin: write `*`, or origins such as https://example.com or http://localhost:5173, \
+                 separated by commas, without a path"
+            )),
+        }
+    }
+}
+
+impl AllowedOrigins {
+    /// Whether a page of this origin may use the server. Its own pages may: `host` is what the request calls the server.
+    pub(crate) fn allow(&self, origin: &[u8], host: Option<&[u8]>) -> bool {
+        let Self::These(allowed) = self else { return true };
+        let is_own = || {
+            let (origin, host) = (std::str::from_utf8(origin).ok()?, std::str::from_utf8(host?).ok()?);
+            Some(origin.split_once("://")?.1.eq_ignore_ascii_case(host))
+        };
+        allowed.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin))
+            || is_own().unwrap_or(false)
+    }
+}
+
 /// The settings of `serve`.
 #[derive(Debug, Parser)]
 pub struct Config {
@@ -142,6 +188,11 @@ pub struct Config {
     /// What happens to a QoS 1 publish that is refused.
     #[arg(long, env = "THNG_PUBSUB_REFUSED_PUBLISH", value_enum, default_value = "close")]
     pub refused_publish: RefusedPublish,
+
+    /// Origins of pages that may use the server from a browser, separated by commas, or `*` for any. A WebSocket of
+    /// another origin is refused, and answers cannot be read by its pages.
+    #[arg(long, env = "THNG_PUBSUB_ALLOWED_ORIGINS", value_name = "ORIGINS", default_value = "*")]
+    pub allowed_origins: AllowedOrigins,
 
     /// Milliseconds between SUBACK and the initial state (`pubStates=1`).
     #[arg(long, env = "THNG_PUBSUB_INITIAL_STATE_DELAY_MS", value_name = "MS", default_value_t = defaults::INITIAL_STATE_DELAY_MS,
@@ -216,6 +267,27 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_OUTBOX_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::OUTBOX_BYTES_MAX)]
     pub outbox_bytes_max: usize,
 
+    /// Durable MQTT sessions (clean session 0) that are stored, of all API keys together.
+    #[arg(long, env = "THNG_PUBSUB_SESSIONS_MAX", value_name = "N", default_value_t = defaults::SESSIONS_MAX)]
+    pub sessions_max: usize,
+
+    /// Durable MQTT sessions of one API key; without it as many as there are of all.
+    #[arg(long, env = "THNG_PUBSUB_SESSIONS_PER_KEY_MAX", value_name = "N")]
+    pub sessions_per_key_max: Option<usize>,
+
+    /// Seconds that a durable MQTT session waits for its client.
+    #[arg(long, env = "THNG_PUBSUB_SESSION_EXPIRY_S", value_name = "S", default_value_t = defaults::SESSION_EXPIRY_S,
+          value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub session_expiry_s: u64,
+
+    /// Messages of one topic that are kept for durable sessions; beyond it the oldest are dropped.
+    #[arg(long, env = "THNG_PUBSUB_KEPT_MESSAGES_MAX", value_name = "N", default_value_t = defaults::KEPT_MESSAGES_MAX)]
+    pub kept_messages_max: usize,
+
+    /// Bytes of messages that are kept for durable sessions, of all topics together; beyond it the oldest are dropped.
+    #[arg(long, env = "THNG_PUBSUB_KEPT_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::KEPT_BYTES_MAX)]
+    pub kept_bytes_max: usize,
+
     /// Bytes of writes that may wait for their commit, of all connections together.
     #[arg(long, env = "THNG_PUBSUB_WRITE_QUEUE_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::WRITE_QUEUE_BYTES_MAX)]
     pub write_queue_bytes_max: usize,
@@ -263,6 +335,10 @@ impl Config {
             ("outbox-messages-max", self.outbox_messages_max, 1, usize::MAX),
             ("outbox-bytes-max", self.outbox_bytes_max, 1024, usize::MAX),
             ("write-queue-bytes-max", self.write_queue_bytes_max, 2 * defaults::BODY_BYTES_MAX, usize::MAX),
+            ("sessions-max", self.sessions_max, 1, usize::MAX),
+            ("sessions-per-key-max", self.sessions_per_key_max.unwrap_or(1), 1, usize::MAX),
+            ("kept-messages-max", self.kept_messages_max, 1, usize::MAX),
+            ("kept-bytes-max", self.kept_bytes_max, 2 * defaults::BODY_BYTES_MAX, usize::MAX),
             ("store-readers", self.store_readers, 2, 256),
             ("dispatchers", self.dispatchers, 1, 32),
         ];

@@ -61,6 +61,18 @@ pub(crate) const OUTBOX_MESSAGES_MAX: usize = 10_000;
 /// Bytes that may wait for one connection; the same consequences.
 pub(crate) const OUTBOX_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Durable MQTT sessions that are stored. One takes about 200 bytes on the disk, and as much for each subscription.
+pub(crate) const SESSIONS_MAX: usize = 100_000;
+
+/// Seconds that a durable MQTT session waits for its client: a week, so that a device survives a long weekend.
+pub(crate) const SESSION_EXPIRY_S: u64 = 604_800;
+
+/// Messages of one topic that are kept for durable sessions.
+pub(crate) const KEPT_MESSAGES_MAX: usize = 10_000;
+
+/// Bytes of messages that are kept for durable sessions, of all topics together.
+pub(crate) const KEPT_BYTES_MAX: usize = 1 << 30;
+
 /// Bytes of operations that may wait for their commit, of all connections together. Callers wait beyond it.
 pub(crate) const WRITE_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 

@@ -17,6 +17,7 @@ use thng_pubsub_protocol::{
 use crate::store::{
     Actor, Change, KeyHash, KeyRecord, PropertyOwner, ResourceHead, ResourceRecord, Sequence, StoreError,
     TimestampMs, WriteStore,
+    session::{KeptLimits, OpenedSession, SessionNumber, SessionProgress, StoredSubscription},
 };
 
 mod action;
@@ -26,12 +27,14 @@ mod key;
 mod location;
 mod property;
 mod resource;
+mod session;
 mod task;
 pub(crate) mod writer;
 
 pub(crate) use action::{ActionInput, BUILT_IN_TYPES, Subject, commission_state};
 pub(crate) use document::{ADDRESS_PATH, ContextShown, Extras, document, notification};
 pub(crate) use resource::Creation;
+pub(crate) use session::{DurableSubscription, EXPIRED_AT_ONCE};
 pub(crate) use task::{CHUNK_THNGS, check_input, input_of, is_open};
 
 /// A write that somebody may do.
@@ -73,6 +76,22 @@ pub(crate) enum Operation {
     RevokeKeys { account: Id, actor: Actor },
     /// The next part of a task's work.
     WorkOn { task: Id, ids: Vec<Id> },
+    /// A client connects and wants its durable session, or a new one.
+    OpenSession { key: KeyHash, client_id: Box<str>, limits: KeptLimits },
+    /// The end of a durable session, if there is one.
+    EndSession { key: KeyHash, client_id: Box<str> },
+    /// The end of some of the durable sessions whose clients have been away for so long.
+    ExpireSessions { after_ms: TimestampMs },
+    /// Subscriptions that a durable session makes or changes.
+    Subscribe { session: SessionNumber, subscriptions: Vec<DurableSubscription> },
+    /// Subscriptions that a durable session ends, by their filters.
+    Unsubscribe { session: SessionNumber, filters: Vec<Vec<u8>> },
+    /// How far a durable session has come.
+    SaveProgress(Box<SessionProgress>),
+    /// An operation that a QoS 2 publish of a durable session asks for.
+    Once { session: SessionNumber, packet_id: u16, operation: Box<Operation> },
+    /// The client knows that its QoS 2 publish was received: its packet id is free.
+    Release { session: SessionNumber, packet_id: u16 },
 }
 
 /// Something that happened and is on disk. It carries every id that is needed to name its topics.
@@ -130,6 +149,10 @@ pub(crate) enum Outcome {
     Count(usize),
     /// The key that somebody has now.
     Key(KeyRecord),
+    /// The durable session that a client got.
+    Session(OpenedSession),
+    /// Subscriptions as they were stored, in the order of the request.
+    Subscriptions(Vec<StoredSubscription>),
     /// Nothing to show.
     Done,
 }
@@ -217,6 +240,16 @@ impl Operation {
             Self::IssueKey { key, private } => key::issue(store, now_ms, key, private.as_ref()),
             Self::RevokeKeys { account, actor } => key::revoke(store, *account, *actor),
             Self::WorkOn { task, ids } => task::work_on(store, now_ms, *task, ids),
+            Self::OpenSession { key, client_id, limits } => session::open(store, key, client_id, limits),
+            Self::EndSession { key, client_id } => session::end(store, key, client_id),
+            Self::ExpireSessions { after_ms } => session::expire(store, now_ms, *after_ms),
+            Self::Subscribe { session, subscriptions } => session::subscribe(store, *session, subscriptions),
+            Self::Unsubscribe { session, filters } => session::unsubscribe(store, *session, filters),
+            Self::SaveProgress(progress) => session::save(store, now_ms, progress),
+            Self::Once { session, packet_id, operation } => {
+                session::once(store, now_ms, (*session, *packet_id), operation)
+            }
+            Self::Release { session, packet_id } => session::release(store, *session, *packet_id),
         }
     }
 
@@ -237,7 +270,15 @@ impl Operation {
             | Self::ChangeCollections { .. }
             | Self::IssueKey { .. }
             | Self::RevokeKeys { .. }
-            | Self::WorkOn { .. } => false,
+            | Self::WorkOn { .. }
+            | Self::OpenSession { .. }
+            | Self::EndSession { .. }
+            | Self::ExpireSessions { .. }
+            | Self::Subscribe { .. }
+            | Self::Unsubscribe { .. }
+            | Self::SaveProgress(_)
+            | Self::Release { .. } => false,
+            Self::Once { operation, .. } => operation.leaves_remains(),
         }
     }
 }

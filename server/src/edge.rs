@@ -5,6 +5,7 @@
 //! - [`http`]: one HTTP listener for REST, native WebSocket, `/mqtt`, the SDK, health and metrics
 //! - [`rest`], [`websocket`], [`mqtt`]: one protocol each; none knows another
 //! - [`answer`]: keys, answers and refusals over HTTP
+//! - [`rejected`]: what the log says of what a client was refused
 //! - [`upgrade`]: what both kinds of WebSocket have in common
 //! - [`assets`]: the files inside the binary
 
@@ -14,14 +15,15 @@ mod answer;
 mod assets;
 pub(crate) mod http;
 pub(crate) mod mqtt;
+mod rejected;
 mod rest;
 mod upgrade;
 mod websocket;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    config::RefusedPublish,
+    config::{AllowedOrigins, RefusedPublish},
     gateway::{Gateway, OutboxLimits},
     metrics::Metrics,
     sparing::Sparing,
@@ -38,21 +40,6 @@ pub(crate) struct Context {
     pub(crate) refusal_log: Sparing,
 }
 
-impl Context {
-    /// One line about what a client was refused, unless there were many of late: clients can cause them at will.
-    fn log_refusal(
-        &self,
-        protocol: &'static str,
-        what: &'static str,
-        reason: &'static str,
-        why: &dyn fmt::Display,
-    ) {
-        if let Some(left_out) = self.refusal_log.admit() {
-            tracing::info!(protocol, reason, left_out, "{what}: {why}");
-        }
-    }
-}
-
 /// The bounds of a connection, from the settings of the same names.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
@@ -67,4 +54,5 @@ pub(crate) struct Limits {
     pub(crate) deliveries_in_flight_max: usize,
     pub(crate) outbox: OutboxLimits,
     pub(crate) refused_publish: RefusedPublish,
+    pub(crate) allowed_origins: AllowedOrigins,
 }

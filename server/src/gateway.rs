@@ -9,6 +9,7 @@
 //! - `watch.rs`: subscribe and the initial state
 //! - `resource.rs`, `list.rs`, `read.rs`: what REST creates, changes, lists and reads of every kind
 //! - `action.rs`, `application.rs`, `collection.rs`, `operator.rs`, `role.rs`, `user.rs`: what only they have
+//! - `session.rs`: durable MQTT sessions, and what is kept for them
 //! - `key.rs`: keys that are issued, shown again, held by connections, and taken away
 //! - `tasks.rs`: the background work of batch tasks
 //! - `heads.rs`: the cache of what every call needs to know of a resource
@@ -33,11 +34,11 @@ use crate::{
     clock::Clock,
     domain::{
         Event,
-        writer::{EventSink, Writer},
+        writer::{EventSink, Keeper, Writer},
     },
     engine::{Engine, Note, RouteKey},
     metrics::Metrics,
-    store::{Change, ReadStore, ResourceHead, StoreError, WriteStore},
+    store::{Change, ReadStore, ResourceHead, StoreError, WriteStore, session::KeptNote},
     translate,
 };
 
@@ -53,6 +54,7 @@ mod read;
 mod refusal;
 mod resource;
 mod role;
+mod session;
 pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
@@ -67,8 +69,9 @@ pub(crate) use list::{LOOKED_AT_MAX, ListQuery, Near, check_filter};
 pub(crate) use operator::first_account;
 pub(crate) use refusal::Refusal;
 pub(crate) use resource::{New, children_of};
+pub(crate) use session::leave_all_sessions;
 pub(crate) use user::{Login, NewUser, named_users};
-pub(crate) use watch::Watch;
+pub(crate) use watch::{Granted, Watch};
 
 /// What edges see of the rooms behind: who calls, what they get, what they ask for.
 pub(crate) use crate::{
@@ -76,8 +79,12 @@ pub(crate) use crate::{
     domain::{ContextShown, Extras, Outcome, document},
     engine::{Delivery, DeliveryQos, Outbox, OutboxLimits, OutboxState},
     store::{
-        Actor, Cursor, KeyHash, Page, PageRequest, PropertyOwner, ResourceRecord, SortOrder, Source,
-        TimeRange, TimestampMs,
+        Actor, Cursor, KeyHash, Page, PageRequest, PropertyOwner, ResourceRecord, Sequence, SortOrder,
+        Source, TimeRange, TimestampMs,
+        session::{
+            InFlight, KeptLimits, Progress, SessionNumber, SessionProgress, StoredSession,
+            StoredSubscription, SubscriptionNumber, TopicNumber,
+        },
     },
 };
 
@@ -96,6 +103,10 @@ pub(crate) struct GatewaySettings {
     pub(crate) held_per_key_max: usize,
     /// Lists that are walked through at the same time, 1 or more.
     pub(crate) walks_max: usize,
+    /// What is kept for durable sessions.
+    pub(crate) kept: KeptLimits,
+    /// How long a durable session waits for its client, 1 ms or more.
+    pub(crate) session_expiry_ms: TimestampMs,
 }
 
 /// The door. Shared by all connections.
@@ -133,11 +144,17 @@ impl Gateway {
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let heads = Arc::new(Heads::new());
         let keys = Arc::new(Keys::new(Arc::clone(&store), settings.held_per_key_max));
-        let committed = Arc::<AtomicU64>::default();
+        let committed = Arc::new(AtomicU64::new(store.last_sequence().map_err(std::io::Error::other)?));
         let sink =
             announce(Arc::clone(&heads), Arc::clone(&keys), Arc::clone(&engine), Arc::clone(&committed));
-        let (writer, thread) =
-            Writer::start(write_store, clock.clone(), metrics, settings.write_queue_bytes_max, sink)?;
+        let (writer, thread) = Writer::start(
+            write_store,
+            clock.clone(),
+            metrics,
+            settings.write_queue_bytes_max,
+            keep(settings.kept),
+            sink,
+        )?;
         let tasks = Arc::default();
         let hashing = tokio::sync::Semaphore::new(user::HASHED_AT_A_TIME);
         let walks = tokio::sync::Semaphore::new(settings.walks_max);
@@ -263,6 +280,31 @@ pub(crate) fn who_may(access: Access, path: &str) -> Vec<&'static str> {
     // Whose own access it is, an operator's.
     let tokens = (path != "/me").then_some("Access Token");
     ["Operator"].into_iter().chain(tokens).chain(some).collect()
+}
+
+/// What the writer does with an event before its commit: keep what it tells for the durable sessions that subscribe to it.
+fn keep(limits: KeptLimits) -> Keeper {
+    Box::new(move |event, now_ms, store| {
+        if !store.keeps() {
+            return Ok(());
+        }
+        let Some((seq, head)) = translate::about(event) else { return Ok(()) };
+        let mut notes = Vec::new();
+        let address = |topic: &Topic| {
+            let route = RouteKey::new(head.account.as_str(), &topic.canonical());
+            store.kept_topic(route.as_bytes())
+        };
+        translate::notes(event, address, |topic, body| notes.push((topic, body)));
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let scopes = visibility::encode(head).to_vec();
+        for (topic, body) in notes {
+            let note = KeptNote { seq, scopes: scopes.clone(), body: body.into() };
+            store.keep_note(topic, now_ms, &note, &limits)?;
+        }
+        Ok(())
+    })
 }
 
 /// What the writer does with the events of a commit: forget what they made stale, then tell the bus.

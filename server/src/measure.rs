@@ -26,7 +26,7 @@ use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
     engine::{Engine, EngineConfig},
-    gateway::{Caller, Gateway, GatewaySettings, ListQuery, New, Principal, first_account},
+    gateway::{Caller, Gateway, GatewaySettings, KeptLimits, ListQuery, New, Principal, first_account},
     metrics::Metrics,
     store::{Cursor, Durability, PageRequest, SortOrder, Source, SqliteStore},
 };
@@ -66,6 +66,13 @@ async fn open(data: &Path) -> anyhow::Result<Opened> {
         held_per_key_max: usize::MAX,
         members_max: 10_000,
         walks_max: 3,
+        kept: KeptLimits {
+            sessions: 1_000,
+            sessions_per_key: usize::MAX,
+            messages_per_topic: 10_000,
+            bytes: 1 << 26,
+        },
+        session_expiry_ms: 60_000,
     };
     let (gateway, _writer) = Gateway::start(read, write, engine, Clock::System, metrics, secret, settings)?;
     let principal = gateway.authenticate(&key).await.ok().context("the key was just made")?;

@@ -3,7 +3,7 @@
 //! Every name starts with `thng_pubsub_`. Nothing that a client chooses becomes a label.
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
@@ -35,6 +35,13 @@ pub(crate) struct Metrics {
     pub(crate) commit_seconds: Histogram,
     /// Operations that could not be stored.
     pub(crate) commit_failures: IntCounter,
+    /// Durable sessions that are stored, their clients connected or not.
+    pub(crate) sessions: IntGauge,
+    /// Messages that are kept for durable sessions, and their bytes.
+    pub(crate) kept_messages: IntGauge,
+    pub(crate) kept_bytes: IntGauge,
+    /// Messages that were dropped though a durable session waited for them, by `bound`: count, bytes or age.
+    pub(crate) kept_messages_lost: IntCounterVec,
 }
 
 impl Metrics {
@@ -51,6 +58,11 @@ impl Metrics {
             let histogram = Histogram::with_opts(options)?;
             registry.register(Box::new(histogram.clone()))?;
             Ok::<_, prometheus::Error>(histogram)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(format!("thng_pubsub_{name}"), help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
         };
         let connections =
             IntGaugeVec::new(Opts::new("thng_pubsub_connections", "Open connections."), &["protocol"])?;
@@ -95,6 +107,14 @@ impl Metrics {
                 prometheus::exponential_buckets(0.000_1, 2.0, 14)?,
             )?,
             commit_failures,
+            sessions: gauge("sessions", "Durable sessions that are stored, connected or not.")?,
+            kept_messages: gauge("kept_messages", "Messages that are kept for durable sessions.")?,
+            kept_bytes: gauge("kept_bytes", "Bytes of the messages that are kept for durable sessions.")?,
+            kept_messages_lost: counters(
+                "kept_messages_lost_total",
+                "Messages that were dropped though a durable session waited for them.",
+                &["bound"],
+            )?,
             registry,
         })
     }

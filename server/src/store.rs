@@ -4,9 +4,9 @@
 //! [`WriteStore`] belongs to the single writer (`domain::writer`), [`ReadStore`] to everyone else.
 //! Nothing here decides who may do what, and nothing here makes JSON for clients.
 //!
-//! The event log holds each value and each document once. Resources, latest values and histories are indices into it,
-//! and durable sessions will replay it; so its layout is a promise: `seq` grows by commit order and is never used
-//! twice.
+//! The event log holds each value and each document once. Resources, latest values and histories are indices into it, so
+//! its layout is a promise: `seq` grows by commit order and is never used twice. [`session`] says what is remembered of
+//! MQTT clients that are away.
 
 use std::{
     hash::{Hash, Hasher},
@@ -20,8 +20,10 @@ use thng_pubsub_protocol::{
     payload::{Fields, Json, LocationUpdate, PropertyUpdate, ResourceKind, Scopes, texts_at},
 };
 
+pub(crate) mod session;
 mod sqlite;
 
+use session::{ReadSessions, WriteSessions};
 pub(crate) use sqlite::{Durability, SqliteStore};
 
 /// Milliseconds since the epoch, UTC.
@@ -468,7 +470,7 @@ pub(crate) struct Beside {
 }
 
 /// The reading side: many threads, each call blocks for as long as the disk takes.
-pub(crate) trait ReadStore: Send + Sync + std::fmt::Debug {
+pub(crate) trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
     /// The key with this hash.
     fn key(&self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError>;
     /// The key of this actor.
@@ -536,7 +538,7 @@ pub(crate) trait DiskSync: Send + Sync {
 ///
 /// An operation checks before it writes. When a write fails all the same, the caller rolls the whole group back and
 /// repeats its operations one by one, so a method may leave a failed group half written.
-pub(crate) trait WriteStore: Send {
+pub(crate) trait WriteStore: WriteSessions + Send {
     /// Starts a group.
     fn begin(&mut self) -> Result<(), StoreError>;
     /// Commits the group: whoever reads sees it, and the end of this process does not undo it. A loss of power may, until

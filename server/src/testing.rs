@@ -12,7 +12,7 @@ use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
     engine::{Engine, EngineConfig},
-    gateway::{Caller, Gateway, GatewaySettings, New, Principal, first_account},
+    gateway::{Caller, Gateway, GatewaySettings, KeptLimits, New, Principal, first_account},
     metrics::Metrics,
     store::{Durability, ResourceRecord, SqliteStore, WriteStore},
 };
@@ -51,6 +51,13 @@ impl House {
             held_per_key_max: usize::MAX,
             members_max: 10_000,
             walks_max: 1,
+            kept: KeptLimits {
+                sessions: 1_000,
+                sessions_per_key: usize::MAX,
+                messages_per_topic: 10_000,
+                bytes: 1 << 26,
+            },
+            session_expiry_ms: 60_000,
         };
         let (gateway, _thread) =
             Gateway::start(read, write, Arc::clone(&engine), clock, Arc::clone(&metrics), secret, settings)

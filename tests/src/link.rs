@@ -45,10 +45,16 @@ impl Raw {
     #[must_use]
     #[track_caller]
     pub fn connect(to: SocketAddr) -> Raw {
-        let stream = TcpStream::connect_timeout(&to, PATIENCE).expect("the server accepts connections");
+        Raw::try_connect(to).expect("the server accepts connections")
+    }
+
+    /// Connects to a port of a server that may be gone.
+    #[must_use]
+    pub fn try_connect(to: SocketAddr) -> Option<Raw> {
+        let stream = TcpStream::connect_timeout(&to, PATIENCE).ok()?;
         stream.set_nodelay(true).expect("a TCP option can be set");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        Raw { stream }
+        Some(Raw { stream })
     }
 
     /// Sends bytes and returns the connection, so that a malformed message is one expression.

@@ -69,6 +69,12 @@ impl Hello {
         Hello { client_id: client_id.to_owned(), ..self }
     }
 
+    /// The same with a durable session under this client id.
+    #[must_use]
+    pub fn durable(self, client_id: &str) -> Hello {
+        Hello { clean_session: false, ..self.named(client_id) }
+    }
+
     /// The same in MQTT 3.1, which wants a client id.
     #[must_use]
     pub fn in_3_1(self) -> Hello {
@@ -148,6 +154,8 @@ pub struct Client<L: Link = Raw> {
     next_id: PacketId,
     /// Whether deliveries at QoS 1 are acknowledged.
     pub acknowledges: bool,
+    /// Whether the server said that it has kept a session.
+    pub session_present: bool,
 }
 
 impl Client<Raw> {
@@ -186,6 +194,7 @@ impl<L: Link> Client<L> {
             backlog: VecDeque::new(),
             next_id: PacketId::MIN,
             acknowledges: true,
+            session_present: false,
         }
     }
 
@@ -207,7 +216,8 @@ impl<L: Link> Client<L> {
         client.send_bytes(&hello.bytes());
         match client.packet() {
             Received::ConnAck { session_present, code } => {
-                assert!(!session_present, "no session was kept");
+                assert!(!session_present || !hello.clean_session, "a clean session is a new one");
+                client.session_present = session_present;
                 (client, code)
             }
             other => panic!("expected CONNACK, not {other:?}"),

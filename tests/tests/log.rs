@@ -41,6 +41,49 @@ fn a_refused_publish_is_in_the_log_and_in_the_metrics_with_its_reason() {
     }
 }
 
+#[test]
+fn whatever_is_refused_is_in_the_log_with_whose_key_it_was_and_the_topic_without_its_options() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    let (own, other) = (rest.thng(), rest.thng());
+    let device = rest.device(&own);
+    let topic = format!("/thngs/{other}/properties/k");
+    let payload = r#"[{"value":1}]"#;
+    let will =
+        LastWill { topic: format!("{topic}?project=x"), payload: payload.into(), qos: QoS::AtMostOnce };
+    let (mut client, code) = Client::greeted(
+        Raw::connect(server.mqtt()),
+        &Hello { will: Some(will), ..Hello::with_key(&device.key) },
+    );
+    assert_eq!(code, ConnectCode::NotAuthorised);
+    client.assert_closed();
+
+    let mut client = Client::connect_as(&server, &Hello::with_key(&device.key));
+    client.subscribe(&format!("{topic}/?pubStates=1"), QoS::AtLeastOnce);
+    client.publish(&format!("{topic}?project=Uabcdefghkmnpqrstwxy0123"), payload);
+    client.ping();
+    // With a token of its own it is the token's owner who was refused.
+    let mut anonymous = Client::connect_as(&server, &Hello::anonymous());
+    anonymous.subscribe(&format!("{topic}?access_token={}", device.key), QoS::AtLeastOnce);
+    let socket =
+        WebSocket::request(&server, &format!("{topic}?pubStates=1"), &[("Authorization", &device.key)]);
+    assert!(socket.is_err());
+    for (what, protocol, times) in [
+        ("a will was refused", "mqtt", 1),
+        ("a subscription was refused", "mqtt", 2),
+        ("a publish was refused", "mqtt", 1),
+        ("an upgrade was refused", "websocket", 1),
+    ] {
+        let parts =
+            [what, &format!("protocol=\"{protocol}\""), &format!("key={own} topic=\"{topic}"), "reason="];
+        until(format!("{times} lines say that {what}"), || {
+            let log = server.log();
+            let lines = log.lines().filter(|line| parts.iter().all(|part| line.contains(part)));
+            (lines.filter(|line| !line.contains('?')).count() == times).then_some(())
+        });
+    }
+}
+
 /// Has the server refuse something 5,000 times, and holds its log to a few lines a second, whose `left_out` makes up for
 /// the rest, and its metric to all of them.
 #[track_caller]
@@ -193,6 +236,7 @@ fn drive_mqtt<L: Link>(connect: impl Fn() -> L, topic: &str) {
         let mut client = Client::accepted(connect(), &hello);
         client.publish(topic, &payload);
         client.publish(&format!("{topic}?access_token={KEY}"), &payload);
+        client.publish(&format!("/thngs/{KEY}/properties/{}", KEY.to_lowercase()), &payload);
         client.publish_unacknowledged(topic, &payload);
         // Its PUBACK, or its end.
         assert!(client.next_within(PATIENCE).is_some());

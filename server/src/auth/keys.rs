@@ -90,6 +90,10 @@ impl KeySecret {
         generate(|| bytes.next().expect("there is always another block"))
     }
 
+    pub(super) fn bytes(&self) -> &[u8; SECRET_BYTES] {
+        &self.0
+    }
+
     /// What tells one secret from another without giving it away.
     pub(crate) fn fingerprint(&self) -> String {
         let digest = Sha256::new().chain_update("thng-pubsub key secret").chain_update(self.0).finalize();

@@ -20,7 +20,8 @@ use super::{Applied, Event, Operation, OperationError, Outcome};
 use crate::{
     clock::Clock,
     metrics::Metrics,
-    store::{StoreError, WriteStore},
+    sparing::Sparing,
+    store::{StoreError, TimestampMs, WriteStore, session::KeptExtent},
 };
 use answers::{Answers, Done};
 
@@ -34,6 +35,11 @@ pub(crate) type Reply = Box<dyn FnOnce(Result<Outcome, OperationError>) + Send>;
 /// What is called with the events of a commit, in their order. It may block: that is how a full bus slows down those
 /// who write.
 pub(crate) type EventSink = Box<dyn FnMut(Vec<Event>) + Send>;
+
+/// What is called with each event before its commit, to keep what it tells for those who are away: it becomes part of the
+/// commit.
+pub(crate) type Keeper =
+    Box<dyn FnMut(&Event, TimestampMs, &mut dyn WriteStore) -> Result<(), StoreError> + Send>;
 
 /// Operations of one commit at the most. More would let the first wait for the last.
 const GROUP_OPERATIONS_MAX: usize = 512;
@@ -81,13 +87,25 @@ impl Writer {
         clock: Clock,
         metrics: Arc<Metrics>,
         queue_bytes_max: usize,
+        keeper: Keeper,
         sink: EventSink,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let budget_units = (queue_bytes_max / BUDGET_UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
         let answers = Answers::start(store.disk_sync(), sink)?;
-        let run =
-            WriterThread { store, clock, metrics, answers, queue, reclaim: true, groups_since_reclaim: 0 };
+        let run = WriterThread {
+            kept: store.kept_extent(),
+            store,
+            clock,
+            metrics,
+            keeper,
+            answers,
+            queue,
+            reclaim: true,
+            groups_since_reclaim: 0,
+            losses: Sparing::new(),
+        };
+        show_kept(&run.metrics, run.kept);
         let thread = thread::Builder::new().name("writer".into()).spawn(move || run.run_or_die())?;
         Ok((Self { jobs, budget: Arc::new(Semaphore::new(budget_units)), budget_units }, thread))
     }
@@ -113,6 +131,11 @@ struct WriterThread {
     store: Box<dyn WriteStore>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    keeper: Keeper,
+    /// How much is kept, as it was last shown.
+    kept: KeptExtent,
+    /// For lines about what was not kept.
+    losses: Sparing,
     answers: Answers,
     queue: mpsc::UnboundedReceiver<Job>,
     /// Something deleted may wait to be freed.
@@ -205,12 +228,49 @@ impl WriterThread {
         for job in group {
             match job.operation.apply(&mut *self.store, now_ms) {
                 Err(OperationError::Store(error)) => return Err(error),
-                outcome => applied.push(outcome),
+                Ok(done) => {
+                    for event in &done.events {
+                        (self.keeper)(event, now_ms, &mut *self.store)?;
+                    }
+                    applied.push(Ok(done));
+                }
+                Err(refused) => applied.push(Err(refused)),
             }
             self.reclaim |= job.operation.leaves_remains();
         }
         self.store.commit()?;
+        self.show_kept();
         Ok(applied)
+    }
+
+    /// Tells how much is kept for durable sessions, and what their bounds have cost.
+    fn show_kept(&mut self) {
+        let (before, now) = (self.kept, self.store.kept_extent());
+        if before == now {
+            return;
+        }
+        self.kept = now;
+        show_kept(&self.metrics, now);
+        let lost = |bound, of: fn(&KeptExtent) -> u64| {
+            let lost = of(&now) - of(&before);
+            self.metrics.kept_messages_lost.with_label_values(&[bound]).inc_by(lost);
+            lost
+        };
+        let count = lost("count", |kept| kept.lost_to_count);
+        let bytes = lost("bytes", |kept| kept.lost_to_bytes);
+        let age = lost("age", |kept| kept.lost_to_age);
+        if count + bytes + age > 0
+            && let Some(left_out) = self.losses.admit()
+        {
+            tracing::warn!(
+                count,
+                bytes,
+                age,
+                left_out,
+                "messages for durable sessions were dropped unsent: --kept-messages-max, --kept-bytes-max or \
+                 --session-expiry-s was reached"
+            );
+        }
     }
 
     fn finish(&self, group: &mut Vec<Job>, applied: Vec<Result<Applied, OperationError>>) {
@@ -236,6 +296,12 @@ impl WriterThread {
         let outcomes = vec![(job, Err(OperationError::Store(error)))];
         self.answers.give(Done { events: Vec::new(), outcomes }, self.is_busy());
     }
+}
+
+fn show_kept(metrics: &Metrics, kept: KeptExtent) {
+    metrics.sessions.set(kept.sessions as i64);
+    metrics.kept_messages.set(kept.notes as i64);
+    metrics.kept_bytes.set(kept.bytes as i64);
 }
 
 /// A server whose writer is gone answers nobody. It ends, so that whoever watches over it starts it again; what was

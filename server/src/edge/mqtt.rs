@@ -4,12 +4,14 @@
 //! - [`connection`]: one connection from CONNECT to its end: timing, buffers, when to read and when to write
 //! - [`connect`]: what a CONNECT asks for
 //! - [`session`]: what each packet means; subscriptions
+//! - [`durable`]: what a session with clean session 0 remembers, and the way to catch up
 //! - [`incoming`]: publishes that wait for their commit, acknowledged in order
 //! - [`outgoing`]: notifications on their way to the client
 //! - [`sessions`]: who is connected under which client id
 
 mod connect;
 mod connection;
+mod durable;
 mod incoming;
 mod outgoing;
 mod session;

@@ -24,7 +24,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Context, accept::Admitted, answer, upgrade};
+use super::{Context, accept::Admitted, answer, rejected::Rejected, upgrade};
 use crate::gateway::{
     Delivery, DeliveryQos, HeldKey, Outbox, OutboxState, Outcome, Principal, Refusal, Watch,
 };
@@ -87,10 +87,12 @@ impl Socket {
         admitted: Admitted,
     ) -> Result<Self, Refusal> {
         let log = Arc::clone(&context);
-        let opened = Self::subscribe(context, key, path, admitted).await;
+        let mut principal = None;
+        let opened = Self::subscribe(context, key, path, admitted, &mut principal).await;
         opened.inspect_err(|refusal| {
             log.metrics.subscriptions_refused.with_label_values(&[PROTOCOL, refusal.reason()]).inc();
-            log_refusal(&log, refusal, "an upgrade was refused");
+            let rejected = Rejected::on_text(refusal.clone(), principal.as_deref(), path);
+            log.log_refusal(PROTOCOL, "an upgrade was refused", &rejected);
         })
     }
 
@@ -99,8 +101,10 @@ impl Socket {
         key: Option<&str>,
         path: &str,
         admitted: Admitted,
+        whose: &mut Option<Arc<Principal>>,
     ) -> Result<Self, Refusal> {
         let principal = context.gateway.authenticate(key.ok_or(Refusal::NoKey)?).await?;
+        *whose = Some(Arc::clone(&principal));
         let path = path.strip_prefix("/v2").filter(|rest| rest.starts_with('/')).unwrap_or(path);
         let topic = TopicString::parse(path)?;
         let wake = Arc::<Notify>::default();
@@ -260,23 +264,24 @@ impl Socket {
             Ok(Some(body)) => self.send_document(stream, body).await,
             Ok(None) => Ok(()),
             Err(refusal) => {
-                log_refusal(&self.context, &refusal, "an initial state was refused");
+                self.log_refusal("an initial state was refused", refusal);
                 Ok(())
             }
         }
+    }
+
+    fn log_refusal(&self, what: &'static str, refusal: Refusal) {
+        let rejected = Rejected::on_topic(refusal, self.principal.actor.id(), &self.topic.topic);
+        self.context.log_refusal(PROTOCOL, what, &rejected);
     }
 
     /// Tells the client why its message was not published.
     async fn answer(&self, stream: &mut WebSocket, refusal: &Refusal) -> Result<(), End> {
         let reason = refusal.reason();
         self.context.metrics.publishes_refused.with_label_values(&[PROTOCOL, reason]).inc();
-        log_refusal(&self.context, refusal, "a publish was refused");
+        self.log_refusal("a publish was refused", refusal.clone());
         self.send_document(stream, refusal.document().to_json().into()).await
     }
-}
-
-fn log_refusal(context: &Context, refusal: &Refusal, what: &'static str) {
-    context.log_refusal(PROTOCOL, what, refusal.reason(), refusal);
 }
 
 fn revoked() -> End {

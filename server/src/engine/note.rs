@@ -40,7 +40,8 @@ impl RouteKey {
         Self(key.into())
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    /// The bytes that tell it from every other key, also in a later run of the server.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 

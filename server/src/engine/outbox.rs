@@ -105,6 +105,11 @@ impl Outbox {
         state
     }
 
+    /// Whether nothing waits in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.lock().deliveries.is_empty()
+    }
+
     /// What has become of it.
     pub(crate) fn state(&self) -> OutboxState {
         self.queue.lock().state

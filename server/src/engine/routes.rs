@@ -11,7 +11,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
@@ -28,7 +28,7 @@ const SLICE_DELIVERIES: usize = 2048;
 
 /// Decides from the scopes of a note whether a subscription may see it. It runs in a dispatcher, for every
 /// note of the key, and must be short. A predicate that panics refuses. It must not own the engine.
-pub(crate) type Predicate = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
+pub(crate) type Predicate = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 /// What a full outbox means for a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,9 @@ pub(crate) struct Subscriber {
     pub(crate) predicate: Option<Predicate>,
     /// Notes up to this store sequence are older than the subscription and not for it; `None`: all are for it.
     pub(crate) after: Option<u64>,
+    /// Where somebody wants to know how far it is: the store sequence up to which every note of the key has been offered
+    /// to the outbox, or was not for it.
+    pub(crate) offered: Option<Arc<AtomicU64>>,
 }
 
 impl fmt::Debug for Subscriber {
@@ -97,6 +100,11 @@ impl<'a> Run<'a> {
     fn iter(&self) -> impl Iterator<Item = &'a NoteEnvelope> + use<'a> {
         let notes = self.notes;
         self.members.iter().map(move |(_, position)| &notes[usize::from(*position)])
+    }
+
+    /// The store sequence of the last member.
+    fn last_seq(&self) -> u64 {
+        self.members.last().map_or(0, |(_, position)| self.notes[usize::from(*position)].seq)
     }
 
     /// The members whose bit is set in `wanted`, in order.
@@ -305,6 +313,12 @@ impl List {
             {
                 gone.extend(entry.subscriber.take());
                 self.dead += 1;
+                continue;
+            }
+            if let Some(subscriber) = &entry.subscriber
+                && let Some(offered) = &subscriber.offered
+            {
+                offered.store(run.last_seq(), Ordering::Release);
             }
         }
         (stop < self.entries.len()).then(|| self.entries[stop - 1].id)
@@ -337,6 +351,7 @@ mod tests {
             qos: DeliveryQos::AtMostOnce,
             predicate: None,
             after: None,
+            offered: None,
         }
     }
 
@@ -400,7 +415,7 @@ mod tests {
         let (table, key) = (table(), RouteKey::new("a", "/thngs"));
         let (closed, open) = (outbox(), outbox());
         let inner = table.insert(&key, subscriber(&open, 7));
-        let predicate: Predicate = Box::new(move |_| {
+        let predicate: Predicate = Arc::new(move |_| {
             let _owned: &Route = &inner;
             true
         });

@@ -60,7 +60,14 @@ impl Session {
     }
 
     pub(super) fn subscriber(&self, slot: u32, qos: DeliveryQos) -> Subscriber {
-        Subscriber { outbox: Arc::clone(&self.outbox), slot, qos, predicate: None, after: None }
+        Subscriber {
+            outbox: Arc::clone(&self.outbox),
+            slot,
+            qos,
+            predicate: None,
+            after: None,
+            offered: None,
+        }
     }
 
     /// Moves what is in the outbox to `received`.

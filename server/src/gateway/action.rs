@@ -155,6 +155,8 @@ impl Gateway {
             | Outcome::Properties(_)
             | Outcome::Locations(_)
             | Outcome::Count(_)
+            | Outcome::Session(_)
+            | Outcome::Subscriptions(_)
             | Outcome::Key(_)
             | Outcome::Done => Err(Refusal::Unavailable),
         }

@@ -86,6 +86,8 @@ impl Gateway {
             | Outcome::Properties(_)
             | Outcome::Locations(_)
             | Outcome::Count(_)
+            | Outcome::Session(_)
+            | Outcome::Subscriptions(_)
             | Outcome::Done => Err(Refusal::Unavailable),
         }
     }

@@ -40,6 +40,12 @@ pub(crate) enum Refusal {
     /// As much stands on the key as may.
     #[error("too many connections and subscriptions of this API key: --held-per-key-max is reached")]
     TooManyOfKey,
+    /// The session has as many subscriptions as it may.
+    #[error("too many subscriptions of one session: --subscriptions-max is reached")]
+    TooManySubscriptions,
+    /// There are as many durable sessions as there may be.
+    #[error("too many durable sessions: --sessions-max or --sessions-per-key-max is reached")]
+    TooManySessions,
     /// It cannot be stored or read right now.
     #[error("the server cannot store or read right now")]
     Unavailable,
@@ -64,6 +70,8 @@ impl Refusal {
             Self::WatchOnly => "watch_only",
             Self::Invalid(_) => "invalid",
             Self::TooManyOfKey => "too_many_of_key",
+            Self::TooManySubscriptions => "too_many_subscriptions",
+            Self::TooManySessions => "too_many_sessions",
             Self::Unavailable => "unavailable",
         }
     }
@@ -97,6 +105,14 @@ impl Refusal {
             Self::TooManyOfKey => one(
                 ErrorCode::TOO_MANY,
                 "This API key has as many connections as it may have at a time. Close some, or use another key.",
+            ),
+            Self::TooManySubscriptions => one(
+                ErrorCode::TOO_MANY,
+                "This session has as many subscriptions as it may have. End some, or open another connection.",
+            ),
+            Self::TooManySessions => one(
+                ErrorCode::TOO_MANY,
+                "There are as many durable sessions as there may be. Connect with clean session 1.",
             ),
             Self::Unavailable => one(
                 ErrorCode::UNAVAILABLE,

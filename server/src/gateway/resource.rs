@@ -100,6 +100,8 @@ impl Gateway {
             | Outcome::Properties(_)
             | Outcome::Locations(_)
             | Outcome::Count(_)
+            | Outcome::Session(_)
+            | Outcome::Subscriptions(_)
             | Outcome::Key(_)
             | Outcome::Done => Err(Refusal::Unavailable),
         }
@@ -225,6 +227,8 @@ impl Gateway {
             | Outcome::Properties(_)
             | Outcome::Locations(_)
             | Outcome::Key(_)
+            | Outcome::Session(_)
+            | Outcome::Subscriptions(_)
             | Outcome::Done => Err(Refusal::Unavailable),
         }
     }

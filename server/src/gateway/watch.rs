@@ -1,6 +1,12 @@
 //! Watching: subscriptions, and the value that a topic has right now.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use thng_pubsub_protocol::{
@@ -19,6 +25,37 @@ use crate::{
     store::{PropertyOwner, Sequence, Source, term},
     translate,
 };
+
+/// The right to watch a topic, as of when it was asked for.
+#[derive(Clone)]
+pub(crate) struct Granted {
+    key: RouteKey,
+    /// Which events it sees; all if there is none.
+    predicate: Option<Predicate>,
+}
+
+impl fmt::Debug for Granted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Granted").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl Granted {
+    /// What tells its topic from every other, also in a later run of the server.
+    pub(crate) fn route(&self) -> &[u8] {
+        self.key.as_bytes()
+    }
+
+    /// Whether it does not see every event of its topic.
+    pub(crate) fn is_narrowed(&self) -> bool {
+        self.predicate.is_some()
+    }
+
+    /// Whether it sees an event with these scopes.
+    pub(super) fn sees(&self, scopes: &[u8]) -> bool {
+        self.predicate.as_ref().is_none_or(|sees| sees(scopes))
+    }
+}
 
 /// A subscription that stands. Dropping it ends it.
 #[derive(Debug)]
@@ -64,7 +101,21 @@ impl Gateway {
         qos: DeliveryQos,
         earlier: Option<&Watch>,
     ) -> Result<Watch, Refusal> {
-        let after = earlier.map_or_else(|| self.committed.load(Ordering::SeqCst), |earlier| earlier.after);
+        let after = self.begin(earlier);
+        let granted = self.grant(principal, topic)?;
+        Ok(self.watch(&granted, outbox, slot, qos, after, None))
+    }
+
+    /// Where a subscription begins that takes the place of `earlier`, if there is one.
+    pub(crate) fn begin(&self, earlier: Option<&Watch>) -> Sequence {
+        earlier.map_or_else(|| self.committed.load(Ordering::SeqCst), |earlier| earlier.after)
+    }
+
+    /// Asks for the right to watch a topic.
+    ///
+    /// # Errors
+    /// Any [`Refusal`].
+    pub(crate) fn grant(&self, principal: &Principal, topic: &TopicString) -> Result<Granted, Refusal> {
         let canonical = topic.topic.canonical();
         // Whether it is in the project is asked of each event: it may come into it later.
         let caller = Caller::new(principal, Access::Read, &canonical);
@@ -74,18 +125,30 @@ impl Gateway {
         // What an operator sees of a resource that is there is everything: nothing is asked of each event.
         let predicate: Option<Predicate> = match views.contains(&View::Account) && project.is_none() {
             true => None,
-            false => Some(Box::new(move |bytes| {
+            false => Some(Arc::new(move |bytes| {
                 EncodedHead::read(bytes).is_some_and(|head| {
                     policy::on_event(&views, &head)
                         && project.is_none_or(|project| !head.kind().is_scoped() || head.is_in(project))
                 })
             })),
         };
-        let key = RouteKey::new(principal.account.as_str(), &canonical);
-        let outbox = Arc::clone(outbox);
-        let route =
-            self.engine.subscribe(&key, Subscriber { outbox, slot, qos, predicate, after: Some(after) });
-        Ok(Watch { after, _route: route })
+        Ok(Granted { key: RouteKey::new(principal.account.as_str(), &canonical), predicate })
+    }
+
+    /// Puts a session into the bus's table: events behind `after` reach `outbox` under `slot` from now on. `offered` is told
+    /// how far the bus has come with it.
+    pub(crate) fn watch(
+        &self,
+        granted: &Granted,
+        outbox: &Arc<Outbox>,
+        slot: u32,
+        qos: DeliveryQos,
+        after: Sequence,
+        offered: Option<Arc<AtomicU64>>,
+    ) -> Watch {
+        let (outbox, predicate) = (Arc::clone(outbox), granted.predicate.clone());
+        let subscriber = Subscriber { outbox, slot, qos, predicate, after: Some(after), offered };
+        Watch { after, _route: self.engine.subscribe(&granted.key, subscriber) }
     }
 
     /// What the topic says right now: the document that an update with the stored values would bring.

@@ -11,7 +11,7 @@ use super::{Caller, Gateway, Refusal};
 use crate::{
     auth::{Principal, roles},
     domain::{Operation, Outcome},
-    store::{Actor, PropertyOwner, ResourceHead},
+    store::{Actor, PropertyOwner, ResourceHead, session::SessionNumber},
     translate::{self, Wanted},
 };
 
@@ -34,8 +34,36 @@ impl Gateway {
         when_stored: WhenStored,
     ) -> Result<(), Refusal> {
         let operation = self.published(principal, topic, payload)?;
+        self.submit(operation, payload.len(), when_stored).await
+    }
+
+    /// The same for a QoS 2 publish of a durable session: what was stored under this packet id before, and not released
+    /// since, is not stored again.
+    ///
+    /// # Errors
+    /// Any [`Refusal`] that is known before the write.
+    pub(crate) async fn publish_once(
+        &self,
+        principal: &Principal,
+        topic: &TopicString,
+        payload: &[u8],
+        (session, packet_id): (SessionNumber, u16),
+        when_stored: WhenStored,
+    ) -> Result<(), Refusal> {
+        let operation = Box::new(self.published(principal, topic, payload)?);
+        let operation = Operation::Once { session, packet_id, operation };
+        self.submit(operation, payload.len(), when_stored).await
+    }
+
+    /// Puts an authorised operation into the writer's queue.
+    pub(super) async fn submit(
+        &self,
+        operation: Operation,
+        payload_bytes: usize,
+        when_stored: WhenStored,
+    ) -> Result<(), Refusal> {
         let reply = Box::new(|outcome: Result<Outcome, _>| when_stored(outcome.map_err(Refusal::from)));
-        Ok(self.writer.submit(operation, payload.len(), reply).await?)
+        Ok(self.writer.submit(operation, payload_bytes, reply).await?)
     }
 
     /// Whether a publish would be taken, without doing it.

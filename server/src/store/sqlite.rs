@@ -21,6 +21,7 @@ mod directory;
 mod disk_sync;
 mod fault;
 mod find;
+mod kept;
 mod layout;
 mod read;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
 };
 
 use crate::{
-    edge::Context,
+    edge::{Context, rejected::Rejected},
     gateway::{Principal, Refusal},
 };
 
@@ -38,7 +38,8 @@ pub(super) async fn examine(
     match examine_will(context, principal.as_ref(), will).await {
         Ok(will) => Ok((principal, Some(will))),
         Err(refusal) => {
-            context.log_refusal(protocol, "a will was refused", refusal.reason(), &refusal);
+            let rejected = Rejected::on_text(refusal, principal.as_deref(), will.topic);
+            context.log_refusal(protocol, "a will was refused", &rejected);
             Err((ConnectCode::NotAuthorised, "will"))
         }
     }
@@ -47,7 +48,9 @@ pub(super) async fn examine(
 /// The CONNACK code of a refusal: 3 for what may be better later.
 pub(super) fn code(refusal: &Refusal) -> ConnectCode {
     match refusal {
-        Refusal::Unavailable | Refusal::TooManyOfKey => ConnectCode::ServerUnavailable,
+        Refusal::Unavailable | Refusal::TooManyOfKey | Refusal::TooManySessions => {
+            ConnectCode::ServerUnavailable
+        }
         _ => ConnectCode::NotAuthorised,
     }
 }
@@ -86,7 +89,8 @@ impl LastWill {
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = published {
-            context.log_refusal(protocol, "a will was not published", refusal.reason(), &refusal);
+            let rejected = Rejected::on_topic(refusal, self.principal.actor.id(), &self.topic.topic);
+            context.log_refusal(protocol, "a will was not published", &rejected);
         }
     }
 }

@@ -5,7 +5,9 @@
 
 use std::{pin::pin, sync::Arc, task::Poll};
 
-use thng_pubsub_protocol::mqtt::{Connect, ConnectCode, Decoder, Packet, PacketError, PacketType, Side};
+use thng_pubsub_protocol::mqtt::{
+    Connect, ConnectCode, Decoder, Packet, PacketError, PacketType, ProtocolLevel, Side,
+};
 use tokio::{
     sync::Notify,
     time::{Instant, Sleep},
@@ -18,7 +20,10 @@ use super::{
     sessions::Place,
     wire::{Outgoing, Wire},
 };
-use crate::edge::{Context, accept::Admitted};
+use crate::{
+    edge::{Context, accept::Admitted},
+    gateway::{Principal, Refusal, SessionNumber, StoredSession},
+};
 
 /// Bytes that may wait in the write buffer before encoding pauses. Large enough to fill a socket's buffer in one go.
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
@@ -26,6 +31,9 @@ const WRITE_BUFFER_BYTES: usize = 256 * 1024;
 /// Bytes of a CONNECT: whoever has not shown a key yet is not given more memory than this. Client id, key and a will
 /// of some KiB fit.
 const CONNECT_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a client that takes over waits for the connection before it to end.
+const TAKE_OVER_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// How long a connection that ends may take to say its last words.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
@@ -61,6 +69,7 @@ pub(crate) async fn serve(
         End::Protocol(_)
         | End::RefusedPublish(_)
         | End::Revoked
+        | End::Unavailable
         | End::Slow
         | End::KeepAlive
         | End::ConnectTimeout
@@ -110,6 +119,7 @@ impl<W: Wire> Connection<W> {
             Err(end) => return end,
         };
         let end = self.converse(&mut accepted).await;
+        accepted.session.leave().await;
         if let Some(place) = &accepted.place {
             self.context.mqtt_sessions.leave(place);
         }
@@ -143,7 +153,7 @@ impl<W: Wire> Connection<W> {
                 Ok(Some(_)) => return Err(End::Protocol("the first packet was not CONNECT [MQTT-3.1.0-1]")),
                 Ok(None) => self.input = input,
                 Err(PacketError::UnacceptableProtocolLevel) => {
-                    connack(ConnectCode::UnacceptableProtocolVersion, &mut self.out.bytes);
+                    connack(ConnectCode::UnacceptableProtocolVersion, false, &mut self.out.bytes);
                     self.refused("protocol_level");
                     return Err(End::ConnectRefused("the protocol level is neither 3.1 nor 3.1.1"));
                 }
@@ -164,7 +174,7 @@ impl<W: Wire> Connection<W> {
         let (principal, will) = match connect::examine(&self.context, self.protocol, connect).await {
             Ok(admitted) => admitted,
             Err((code, why)) => {
-                connack(code, &mut self.out.bytes);
+                connack(code, false, &mut self.out.bytes);
                 self.refused(why);
                 return Err(End::ConnectRefused(why));
             }
@@ -174,7 +184,7 @@ impl<W: Wire> Connection<W> {
             Some(principal) => match self.context.gateway.hold_key(&principal, &self.wake) {
                 Ok(held) => Some((principal, held)),
                 Err(refusal) => {
-                    connack(connect::code(&refusal), &mut self.out.bytes);
+                    connack(connect::code(&refusal), false, &mut self.out.bytes);
                     self.refused(refusal.reason());
                     return Err(End::ConnectRefused(refusal.reason()));
                 }
@@ -183,9 +193,32 @@ impl<W: Wire> Connection<W> {
         let place = principal.as_ref().filter(|_| !connect.client_id.is_empty()).map(|(principal, _)| {
             self.context.mqtt_sessions.enter(principal.key, connect.client_id, self.number)
         });
-        connack(ConnectCode::Accepted, &mut self.out.bytes);
-        let session =
+        let opened = match (&principal, &place) {
+            (Some((principal, _)), Some(place)) => {
+                open_session(&self.context, connect, principal, place).await
+            }
+            _ => Ok(None),
+        };
+        let durable = match opened {
+            Ok(durable) => durable,
+            Err(refusal) => {
+                place.iter().for_each(|place| self.context.mqtt_sessions.leave(place));
+                connack(connect::code(&refusal), false, &mut self.out.bytes);
+                self.refused(refusal.reason());
+                return Err(End::ConnectRefused(refusal.reason()));
+            }
+        };
+        let is_present = durable.as_ref().is_some_and(|(_, stored)| stored.is_some());
+        let tells = connect.level == ProtocolLevel::V3_1_1;
+        connack(ConnectCode::Accepted, is_present && tells, &mut self.out.bytes);
+        let mut session =
             Session::new(Arc::clone(&self.context), self.protocol, principal, Arc::clone(&self.wake));
+        if let Some((number, stored)) = durable
+            && let Err(end) = session.resume(number, stored).await
+        {
+            place.iter().for_each(|place| self.context.mqtt_sessions.leave(place));
+            return Err(end);
+        }
         Ok(Accepted { session, place, patience: patience(connect.keep_alive_s), will })
     }
 
@@ -218,7 +251,7 @@ impl<W: Wire> Connection<W> {
                     if silence_ends.is_some_and(|end| end <= now) {
                         return End::KeepAlive;
                     }
-                    session.read_state(now).await;
+                    session.due(now).await;
                 }
                 Turn::Ended(End::Stopping) => return self.settle(session).await,
                 Turn::Ended(end) => return end,
@@ -228,7 +261,7 @@ impl<W: Wire> Connection<W> {
 
     /// Handles what has been received, acknowledges what has been stored, encodes what is to be sent.
     async fn work(&mut self, session: &mut Session) -> Result<(), End> {
-        session.check_keys()?;
+        session.check_keys().await?;
         // Before anything is read: it makes room for more publishes, and whoever settles later is woken again.
         session.settle(&mut self.out.bytes)?;
         let mut used = 0;
@@ -327,6 +360,24 @@ impl<W: Wire> Connection<W> {
         // A peer that does not take them in time does without.
         let _ = tokio::time::timeout(LINGER, sent).await;
     }
+}
+
+/// Opens the durable session that a client asks for, or ends the one that it does not want any more.
+async fn open_session(
+    context: &Context,
+    connect: &Connect<'_>,
+    principal: &Principal,
+    place: &Place,
+) -> Result<Option<(SessionNumber, Option<StoredSession>)>, Refusal> {
+    if connect.clean_session {
+        context.gateway.end_session(principal, connect.client_id).await?;
+        return Ok(None);
+    }
+    // Whoever is taken over saves how far it came, or what it was sent would all come again.
+    if let Some(earlier) = &place.earlier {
+        let _ = tokio::time::timeout(TAKE_OVER_WAIT, earlier.cancelled()).await;
+    }
+    context.gateway.open_session(principal, connect.client_id).await.map(Some)
 }
 
 fn unreadable(error: &std::io::Error) -> End {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use thng_pubsub_protocol::mqtt::PacketId;
 use tokio::sync::Notify;
 
-use crate::gateway::Refusal;
+use crate::edge::rejected::Rejected;
 
 /// What a publish is owed when it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,14 +20,19 @@ pub(super) enum Owed {
     PubAck(PacketId),
     /// QoS 2.
     PubRec(PacketId),
+    /// The release of a QoS 2 publish of a durable session.
+    PubComp(PacketId),
 }
+
+/// What became of a publish.
+pub(super) type Answer = Result<(), Box<Rejected>>;
 
 /// The answers that the writer has put down and the session has not picked up.
 ///
 /// The writer answers one caller in the order of its publishes, so an answer needs no name.
 #[derive(Debug)]
 pub(super) struct Answers {
-    waiting: Mutex<VecDeque<Result<(), Refusal>>>,
+    waiting: Mutex<VecDeque<Answer>>,
     wake: Arc<Notify>,
 }
 
@@ -37,7 +42,7 @@ impl Answers {
     }
 
     /// Called on the writer's thread.
-    pub(super) fn put(&self, answer: Result<(), Refusal>) {
+    pub(super) fn put(&self, answer: Answer) {
         self.waiting.lock().push_back(answer);
         self.wake.notify_one();
     }
@@ -47,7 +52,7 @@ impl Answers {
 struct InFlight {
     owed: Owed,
     /// `None` while the writer has it.
-    answer: Option<Result<(), Refusal>>,
+    answer: Option<Answer>,
 }
 
 /// The publishes in flight, oldest first.
@@ -81,12 +86,12 @@ impl Incoming {
     }
 
     /// A publish that will never reach the writer but must keep its place in the order of acknowledgements.
-    pub(super) fn answered(&mut self, owed: Owed, answer: Result<(), Refusal>) {
+    pub(super) fn answered(&mut self, owed: Owed, answer: Answer) {
         self.in_flight.push_back(InFlight { owed, answer: Some(answer) });
     }
 
     /// The next publish whose answer is there, if it is the oldest one's turn.
-    pub(super) fn next_answered(&mut self) -> Option<(Owed, Result<(), Refusal>)> {
+    pub(super) fn next_answered(&mut self) -> Option<(Owed, Answer)> {
         let oldest = self.in_flight.front_mut()?;
         let answer = match oldest.answer.take() {
             Some(answer) => answer,
@@ -107,6 +112,7 @@ impl Incoming {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::Refusal;
 
     fn id(number: u16) -> PacketId {
         PacketId::new(number).expect("not zero")
@@ -117,12 +123,13 @@ mod tests {
         let answers = Answers::new(Arc::default());
         let mut incoming = Incoming::new(Arc::clone(&answers));
         incoming.submitted(Owed::PubAck(id(1)));
-        incoming.answered(Owed::PubAck(id(2)), Err(Refusal::NotFound));
+        let refused: Answer = Err(Box::new(Rejected::new(Refusal::NotFound, None)));
+        incoming.answered(Owed::PubAck(id(2)), refused.clone());
         incoming.submitted(Owed::PubRec(id(3)));
         assert!(incoming.next_answered().is_none());
         answers.put(Ok(()));
         assert_eq!(incoming.next_answered(), Some((Owed::PubAck(id(1)), Ok(()))));
-        assert_eq!(incoming.next_answered(), Some((Owed::PubAck(id(2)), Err(Refusal::NotFound))));
+        assert_eq!(incoming.next_answered(), Some((Owed::PubAck(id(2)), refused)));
         assert!(incoming.next_answered().is_none());
         assert!(incoming.awaits_pubrec(id(3)));
         answers.put(Ok(()));

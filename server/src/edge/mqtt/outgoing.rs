@@ -5,9 +5,10 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use hashbrown::HashMap;
 use thng_pubsub_protocol::mqtt::{PacketId, Publish, QoS};
 
-use crate::gateway::{Delivery, Outbox, OutboxState};
+use crate::gateway::{Delivery, Outbox, OutboxState, Sequence};
 
 /// The session is to end: a QoS 1 message did not fit into its outbox.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +20,33 @@ pub(super) struct Addressed<'a> {
     /// The exact string that the client subscribed with: its topic name towards this client.
     pub(super) filter: &'a str,
     pub(super) qos: QoS,
+    /// Up to here messages come from the store, and those of the bus are passed over.
+    pub(super) kept_up_to: Sequence,
+    /// Those of the bus have to wait for those from the store.
+    pub(super) is_behind: bool,
+}
+
+/// A message that the client has not acknowledged.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    id: PacketId,
+    slot: u32,
+    seq: Sequence,
+}
+
+/// A message that was read from the store, and the packet id that it was sent under before.
+#[derive(Debug)]
+struct Kept {
+    delivery: Delivery,
+    again: Option<PacketId>,
+}
+
+/// Where the message whose turn it is comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    State,
+    Store,
+    Bus,
 }
 
 /// The way out of one session.
@@ -30,10 +58,14 @@ pub(super) struct Deliveries {
     next: usize,
     /// Initial states; they go out before the batch, or a change of them would be told too late.
     states: VecDeque<Delivery>,
-    /// Ids that the client has not acknowledged, oldest first.
-    unacknowledged: VecDeque<PacketId>,
+    /// Read from the store for a durable session; they are older than the batch.
+    kept: VecDeque<Kept>,
+    /// Messages that the client has not acknowledged, oldest first.
+    unacknowledged: VecDeque<Open>,
     unacknowledged_max: usize,
     next_id: PacketId,
+    /// Of a durable session, by slot: the sequence up to which messages were sent at QoS 1.
+    sent: HashMap<u32, Sequence>,
 }
 
 impl Deliveries {
@@ -43,9 +75,11 @@ impl Deliveries {
             batch: Vec::new(),
             next: 0,
             states: VecDeque::new(),
+            kept: VecDeque::new(),
             unacknowledged: VecDeque::new(),
             unacknowledged_max,
             next_id: PacketId::MIN,
+            sent: HashMap::new(),
         }
     }
 
@@ -63,11 +97,61 @@ impl Deliveries {
         self.states.push_back(delivery);
     }
 
+    /// Whether a message that was read from the store waits to be encoded.
+    pub(super) fn holds_kept(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// Puts a message from the store on its way, again under the packet id that [`reopen`](Self::reopen) was told.
+    pub(super) fn kept(&mut self, delivery: Delivery, again: Option<PacketId>) {
+        self.kept.push_back(Kept { delivery, again });
+    }
+
+    /// Whether nothing waits to be encoded.
+    pub(super) fn is_drained(&self) -> bool {
+        self.states.is_empty()
+            && self.kept.is_empty()
+            && self.next == self.batch.len()
+            && self.outbox.is_empty()
+    }
+
+    /// A message of an earlier connection is still unacknowledged.
+    pub(super) fn reopen(&mut self, id: PacketId, slot: u32, seq: Sequence) {
+        self.unacknowledged.push_back(Open { id, slot, seq });
+        self.next_id = id.successor();
+    }
+
+    /// Whether the client still owes the acknowledgement of this packet id.
+    pub(super) fn is_open(&self, id: PacketId) -> bool {
+        self.unacknowledged.iter().any(|open| open.id == id)
+    }
+
+    /// The messages that the client has not acknowledged, oldest first: packet id, slot and sequence.
+    pub(super) fn open(&self) -> impl Iterator<Item = (PacketId, u32, Sequence)> {
+        self.unacknowledged.iter().map(|open| (open.id, open.slot, open.seq))
+    }
+
+    /// For a durable session: up to here the messages of a slot have been sent.
+    pub(super) fn passed(&mut self, slot: u32, seq: Sequence) {
+        let sent = self.sent.entry(slot).or_default();
+        *sent = seq.max(*sent);
+    }
+
+    /// Up to where the messages of a slot have been sent.
+    pub(super) fn sent(&self, slot: u32) -> Sequence {
+        self.sent.get(&slot).copied().unwrap_or_default()
+    }
+
+    /// For a durable session: the slot is gone.
+    pub(super) fn forget(&mut self, slot: u32) {
+        self.sent.remove(&slot);
+    }
+
     /// The client has acknowledged. An id that was not open is passed over: a client may repeat itself.
     pub(super) fn acknowledged(&mut self, id: PacketId) {
-        if self.unacknowledged.front() == Some(&id) {
+        if self.unacknowledged.front().is_some_and(|open| open.id == id) {
             self.unacknowledged.pop_front();
-        } else if let Some(place) = self.unacknowledged.iter().position(|open| *open == id) {
+        } else if let Some(place) = self.unacknowledged.iter().position(|open| open.id == id) {
             self.unacknowledged.remove(place);
         }
         if self.unacknowledged.is_empty() {
@@ -94,66 +178,107 @@ impl Deliveries {
         }
         let mut encoded = 0;
         while out.len() < bytes_max {
-            let Some(delivery) = self.peek()? else { break };
-            if let Some(to) = address(delivery.slot) {
-                let owes = to.qos != QoS::AtMostOnce;
-                if owes && self.unacknowledged.len() >= self.unacknowledged_max {
+            let Some((source, delivery)) = self.peek()? else { break };
+            let (slot, seq) = (delivery.slot, delivery.seq);
+            let Some(to) = address(slot) else {
+                self.take(source);
+                continue;
+            };
+            if source == Source::Bus {
+                if seq <= to.kept_up_to {
+                    self.take(source);
+                    continue;
+                }
+                if to.is_behind {
                     break;
                 }
-                let packet_id = owes.then(|| self.open_id());
-                let delivery = self.take().expect("it was there a moment ago");
-                let publish = Publish {
-                    dup: false,
-                    qos: to.qos,
-                    retain: false,
-                    packet_id,
-                    topic: to.filter,
-                    payload: &delivery.body,
-                };
-                match publish.encode(out) {
-                    Ok(()) => encoded += 1,
-                    Err(error) => {
-                        tracing::error!(%error, "a notification cannot be put into MQTT and was dropped")
-                    }
+            }
+            let owes = to.qos != QoS::AtMostOnce;
+            let again = self.kept.front().filter(|_| source == Source::Store).and_then(|kept| kept.again);
+            let packet_id = match again {
+                Some(id) if self.is_open(id) => Some(id),
+                Some(_) => {
+                    self.take(source);
+                    continue;
                 }
-            } else {
-                self.take();
+                None if owes && self.unacknowledged.len() >= self.unacknowledged_max => break,
+                None => owes.then(|| self.open_id(slot, seq)),
+            };
+            let delivery = self.take(source).expect("it was there a moment ago");
+            let publish = Publish {
+                dup: again.is_some(),
+                qos: to.qos,
+                retain: false,
+                packet_id,
+                topic: to.filter,
+                payload: &delivery.body,
+            };
+            match publish.encode(out) {
+                Ok(()) => encoded += 1,
+                Err(error) => {
+                    tracing::error!(%error, "a notification cannot be put into MQTT and was dropped");
+                }
+            }
+            if owes
+                && again.is_none()
+                && let Some(sent) = self.sent.get_mut(&slot)
+            {
+                *sent = seq.max(*sent);
             }
         }
         Ok(encoded)
     }
 
     /// The delivery whose turn it is; refills from the outbox.
-    fn peek(&mut self) -> Result<Option<&Delivery>, Overflowed> {
-        if self.states.is_empty() && self.next == self.batch.len() {
+    fn peek(&mut self) -> Result<Option<(Source, &Delivery)>, Overflowed> {
+        if self.states.is_empty() && self.kept.is_empty() && self.next == self.batch.len() {
             self.batch.clear();
             self.next = 0;
             if self.outbox.take(&mut self.batch) == OutboxState::Overflowed {
                 return Err(Overflowed);
             }
         }
-        Ok(self.states.front().or_else(|| self.batch.get(self.next)))
+        if let Some(state) = self.states.front() {
+            return Ok(Some((Source::State, state)));
+        }
+        if let Some(kept) = self.kept.front() {
+            return Ok(Some((Source::Store, &kept.delivery)));
+        }
+        Ok(self.batch.get(self.next).map(|delivery| (Source::Bus, delivery)))
     }
 
-    fn take(&mut self) -> Option<Delivery> {
-        if let Some(state) = self.states.pop_front() {
-            return Some(state);
+    fn take(&mut self, source: Source) -> Option<Delivery> {
+        match source {
+            Source::State => self.states.pop_front(),
+            Source::Store => {
+                let kept = self.kept.pop_front().map(|kept| kept.delivery);
+                if self.kept.is_empty() {
+                    self.kept = VecDeque::new();
+                }
+                kept
+            }
+            Source::Bus => {
+                let delivery = self.batch.get_mut(self.next)?;
+                self.next += 1;
+                // Leaves an empty body behind, which costs nothing; a clone would count references.
+                let body = std::mem::take(&mut delivery.body);
+                Some(Delivery { slot: delivery.slot, seq: delivery.seq, body })
+            }
         }
-        let delivery = self.batch.get_mut(self.next)?;
-        self.next += 1;
-        // Leaves an empty body behind, which costs nothing; a clone would count references.
-        Some(Delivery { slot: delivery.slot, seq: delivery.seq, body: std::mem::take(&mut delivery.body) })
     }
 
     /// An id that is not open [MQTT-2.3.1-2].
-    fn open_id(&mut self) -> PacketId {
-        // Ids are given out in a circle, and far fewer may be open than there are: the search ends.
-        while self.unacknowledged.contains(&self.next_id) {
-            self.next_id = self.next_id.successor();
+    fn open_id(&mut self, slot: u32, seq: Sequence) -> PacketId {
+        // Ids are given out in a circle, so the first that can be in the way is the oldest. Far fewer may be open than there
+        // are: the search ends.
+        if self.unacknowledged.front().is_some_and(|oldest| oldest.id == self.next_id) {
+            while self.is_open(self.next_id) {
+                self.next_id = self.next_id.successor();
+            }
         }
         let id = self.next_id;
         self.next_id = id.successor();
-        self.unacknowledged.push_back(id);
+        self.unacknowledged.push_back(Open { id, slot, seq });
         id
     }
 }

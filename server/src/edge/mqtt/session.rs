@@ -3,7 +3,7 @@
 //! Packets come in through [`Session::handle`], bytes go out into a buffer; the connection decides when to read and
 //! when to write. Rights are the gateway's to decide, and order and durability of publishes [`incoming`](super::incoming)'s.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
 use thng_pubsub_protocol::{
@@ -16,13 +16,17 @@ use thng_pubsub_protocol::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    incoming::{Answers, Incoming, Owed},
+    durable::Durable,
+    incoming::{Answer, Answers, Incoming, Owed},
     outgoing::{Addressed, Deliveries, Overflowed},
 };
 use crate::{
     config::RefusedPublish,
-    edge::Context,
-    gateway::{Delivery, DeliveryQos, HeldKey, Outbox, Outcome, Principal, Refusal, Watch},
+    edge::{Context, rejected::Rejected},
+    gateway::{
+        Delivery, DeliveryQos, Granted, HeldKey, Outbox, Outcome, Principal, Refusal, SessionNumber,
+        StoredSession, StoredSubscription, Watch,
+    },
 };
 
 /// Why a connection ends. The text goes into the log, the name into the metrics.
@@ -42,6 +46,8 @@ pub(super) enum End {
     KeepAlive,
     #[error("its API key was taken away")]
     Revoked,
+    #[error("the server cannot store or read what belongs to its session right now")]
+    Unavailable,
     #[error("another connection with the same key and client id took over")]
     TakenOver,
     #[error("the server is stopping")]
@@ -62,6 +68,7 @@ impl End {
             Self::Slow => "slow",
             Self::KeepAlive => "keep_alive",
             Self::Revoked => "revoked",
+            Self::Unavailable => "unavailable",
             Self::TakenOver => "taken_over",
             Self::Stopping => "stopping",
             Self::ConnectTimeout => "connect_timeout",
@@ -78,9 +85,21 @@ struct Subscription {
     qos: QoS,
     /// Whose rights it has: the connection's, or those of its own `access_token`.
     principal: Arc<Principal>,
-    watch: Watch,
+    /// `None` for one at QoS 1 of a durable session, which has its own.
+    watch: Option<Watch>,
     /// Its initial state was asked for and not read yet.
     state_due: bool,
+}
+
+/// A subscription that may be made.
+struct Wanted {
+    filter: Arc<str>,
+    topic: TopicString,
+    qos: QoS,
+    principal: Arc<Principal>,
+    /// Of its own `access_token`.
+    key: Option<HeldKey>,
+    granted: Granted,
 }
 
 /// One client's session.
@@ -100,6 +119,8 @@ pub(super) struct Session {
     /// QoS 2 publishes that were acknowledged with PUBREC and wait for PUBREL: their ids are not published again.
     received: BTreeSet<PacketId>,
     deliveries: Deliveries,
+    /// `None` for a client that wants a clean session.
+    durable: Option<Box<Durable>>,
     subscriptions: HashMap<u32, Subscription>,
     slots: HashMap<Arc<str>, u32>,
     next_slot: u32,
@@ -129,6 +150,7 @@ impl Session {
             answers,
             received: BTreeSet::new(),
             deliveries: Deliveries::new(outbox, context.limits.deliveries_in_flight_max),
+            durable: None,
             subscriptions: HashMap::new(),
             slots: HashMap::new(),
             next_slot: 0,
@@ -139,18 +161,21 @@ impl Session {
     }
 
     /// Ends what stands on a key that was taken away: a subscription with a token of its own, or all of it.
-    pub(super) fn check_keys(&mut self) -> Result<(), End> {
+    pub(super) async fn check_keys(&mut self) -> Result<(), End> {
         if self.key.as_ref().is_some_and(HeldKey::is_revoked) {
             return Err(End::Revoked);
         }
         let gone: Vec<u32> =
             self.keys.iter().filter(|(_, key)| key.is_revoked()).map(|(slot, _)| *slot).collect();
         for slot in gone {
-            if let Some(filter) = self.subscriptions.get(&slot).map(|ended| Arc::clone(&ended.filter)) {
-                self.end_subscription(&filter);
+            let filter = self.subscriptions.get(&slot).map(|ended| Arc::clone(&ended.filter));
+            if let Some(filter) = &filter {
+                self.end_subscriptions([&**filter].into_iter()).await?;
             }
             self.context.metrics.subscriptions_revoked.with_label_values(&[self.protocol]).inc();
-            self.log_refusal("a subscription was ended", "revoked", &"its access_token was taken away");
+            let rejected =
+                Rejected::on_text(Refusal::UnknownKey, None, filter.as_deref().unwrap_or_default());
+            self.log_refusal("a subscription was ended: its access_token was taken away", &rejected);
         }
         Ok(())
     }
@@ -168,7 +193,21 @@ impl Session {
     /// When the session wants to be called again by the clock. One initial state is in memory at a time: the next is
     /// read when the client has room for it.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.states_due.front().filter(|_| !self.deliveries.holds_state()).map(|(due, _)| *due)
+        let state = self.states_due.front().filter(|_| !self.deliveries.holds_state()).map(|(due, _)| *due);
+        let save = self.durable.as_ref().and_then(|durable| durable.save_due());
+        [state, save].into_iter().flatten().min()
+    }
+
+    /// Does what the clock asks for.
+    pub(super) async fn due(&mut self, now: Instant) {
+        if let Some(durable) = &mut self.durable
+            && durable.save_due().is_some_and(|due| due <= now)
+            && let Some(progress) = durable.progress(&self.deliveries, false)
+        {
+            // The server is stopping: it is saved when the connection ends.
+            let _ = self.context.gateway.save_progress_later(progress).await;
+        }
+        self.read_state(now).await;
     }
 
     /// Does what a packet asks for; what is to be said to the client at once is appended to `out`.
@@ -179,17 +218,16 @@ impl Session {
                 self.subscribe(&subscribe, out).await;
                 Ok(())
             }
-            Packet::Unsubscribe(unsubscribe) => {
-                self.unsubscribe(&unsubscribe, out);
-                Ok(())
-            }
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe, out).await,
             Packet::PubAck(id) => {
                 self.deliveries.acknowledged(id);
+                if let Some(durable) = &mut self.durable {
+                    durable.acknowledged();
+                }
                 Ok(())
             }
             Packet::PubRel(id) => {
-                self.received.remove(&id);
-                encode_pubcomp(id, out);
+                self.release(id, out).await;
                 Ok(())
             }
             Packet::PingReq => {
@@ -226,27 +264,56 @@ impl Session {
                 return Err(End::Protocol("too many QoS 2 publishes wait for their PUBREL"));
             }
         }
-        let answers = Arc::clone(&self.answers);
-        let when_stored = Box::new(move |outcome: Result<_, _>| answers.put(outcome.map(drop)));
-        match self.submit(publish, when_stored).await {
+        match self.submit(publish, owed).await {
             Ok(()) => self.incoming.submitted(owed),
-            Err(refusal) => {
-                self.is_ending = owed != Owed::Nothing && !self.is_forgettable(&refusal);
-                self.incoming.answered(owed, Err(refusal));
+            Err(rejected) => {
+                self.is_ending = owed != Owed::Nothing && !self.is_forgettable(&rejected.refusal);
+                self.incoming.answered(owed, Err(rejected));
             }
         }
         Ok(())
     }
 
-    async fn submit(
-        &self,
-        publish: &Publish<'_>,
-        when_stored: Box<dyn FnOnce(Result<Outcome, Refusal>) + Send>,
-    ) -> Result<(), Refusal> {
-        let topic = TopicString::parse(publish.topic)?;
+    async fn submit(&self, publish: &Publish<'_>, owed: Owed) -> Answer {
         let gateway = &self.context.gateway;
-        let principal = gateway.principal(self.principal.as_ref(), &topic.options).await?;
-        gateway.publish(&principal, &topic, publish.payload, when_stored).await
+        let mut principal = self.principal.clone();
+        let submitted = async {
+            let topic = TopicString::parse(publish.topic)?;
+            let user = gateway.principal(self.principal.as_ref(), &topic.options).await?;
+            let user = principal.insert(user);
+            let (answers, about) = (Arc::clone(&self.answers), (user.actor.id(), topic.topic.clone()));
+            let when_stored = Box::new(move |outcome: Result<Outcome, Refusal>| {
+                let rejected = |refusal| Box::new(Rejected::on_topic(refusal, about.0, &about.1));
+                answers.put(outcome.map(drop).map_err(rejected));
+            });
+            match (owed, &self.durable) {
+                (Owed::PubRec(id), Some(durable)) => {
+                    let once = (durable.number(), id.get());
+                    gateway.publish_once(user, &topic, publish.payload, once, when_stored).await
+                }
+                _ => gateway.publish(user, &topic, publish.payload, when_stored).await,
+            }
+        };
+        let submitted: Result<(), Refusal> = submitted.await;
+        submitted.map_err(|refusal| Box::new(Rejected::on_text(refusal, principal.as_deref(), publish.topic)))
+    }
+
+    /// The client knows that its QoS 2 publish was received. What a durable session remembers of it has to be gone before
+    /// the packet id is free again, or the next publish under it would pass for a repetition.
+    async fn release(&mut self, id: PacketId, out: &mut Vec<u8>) {
+        let Some(durable) = self.durable.as_ref().filter(|_| self.received.contains(&id)) else {
+            self.received.remove(&id);
+            return encode_pubcomp(id, out);
+        };
+        let answers = Arc::clone(&self.answers);
+        let rejected = |refusal| Box::new(Rejected::new(refusal, None));
+        let when_stored = Box::new(move |outcome: Result<Outcome, Refusal>| {
+            answers.put(outcome.map(drop).map_err(rejected));
+        });
+        match self.context.gateway.release(durable.number(), id.get(), when_stored).await {
+            Ok(()) => self.incoming.submitted(Owed::PubComp(id)),
+            Err(refusal) => self.incoming.answered(Owed::PubComp(id), Err(rejected(refusal))),
+        }
     }
 
     /// Acknowledges what has been stored since, in order.
@@ -254,7 +321,7 @@ impl Session {
         let mut stored = 0;
         let mut outcome = Ok(());
         while let Some((owed, answer)) = self.incoming.next_answered() {
-            stored += u64::from(answer.is_ok());
+            stored += u64::from(answer.is_ok() && !matches!(owed, Owed::PubComp(_)));
             if let Err(end) = self.acknowledge(owed, answer, out) {
                 outcome = Err(end);
                 break;
@@ -266,13 +333,16 @@ impl Session {
         outcome
     }
 
-    fn acknowledge(&mut self, owed: Owed, answer: Result<(), Refusal>, out: &mut Vec<u8>) -> Result<(), End> {
-        if let Err(refusal) = answer {
-            let reason = refusal.reason();
+    fn acknowledge(&mut self, owed: Owed, answer: Answer, out: &mut Vec<u8>) -> Result<(), End> {
+        if let (Owed::PubComp(id), Ok(())) = (owed, &answer) {
+            self.received.remove(&id);
+        }
+        if let Err(rejected) = answer {
+            let reason = rejected.refusal.reason();
             self.context.metrics.publishes_refused.with_label_values(&[self.protocol, reason]).inc();
-            self.log_refusal("a publish was refused", reason, &refusal);
-            if owed != Owed::Nothing && !self.is_forgettable(&refusal) {
-                return Err(End::RefusedPublish(refusal));
+            self.log_refusal("a publish was refused", &rejected);
+            if owed != Owed::Nothing && !self.is_forgettable(&rejected.refusal) {
+                return Err(End::RefusedPublish(rejected.refusal));
             }
         }
         match owed {
@@ -282,12 +352,13 @@ impl Session {
                 self.received.insert(id);
                 encode_pubrec(id, out);
             }
+            Owed::PubComp(id) => encode_pubcomp(id, out),
         }
         Ok(())
     }
 
-    fn log_refusal(&self, what: &'static str, reason: &'static str, why: &dyn fmt::Display) {
-        self.context.log_refusal(self.protocol, what, reason, why);
+    fn log_refusal(&self, what: &'static str, rejected: &Rejected) {
+        self.context.log_refusal(self.protocol, what, rejected);
     }
 
     /// Whether a refused publish is acknowledged all the same. What could not be stored now may be stored later, so
@@ -298,99 +369,239 @@ impl Session {
 
     async fn subscribe(&mut self, subscribe: &Subscribe<'_>, out: &mut Vec<u8>) {
         let mut codes = Vec::new();
+        let mut asked = Vec::new();
         for (filter, qos) in subscribe.filters() {
-            let granted = qos.min(QoS::AtLeastOnce);
-            let code = match self.watch(filter, granted).await {
-                Ok(()) => SubAckCode::Granted(granted),
-                Err(reason) => {
-                    self.context
-                        .metrics
-                        .subscriptions_refused
-                        .with_label_values(&[self.protocol, reason])
-                        .inc();
-                    SubAckCode::Refused
+            // What a durable session is to remember is stored for many filters at once, but for each filter in its turn.
+            if asked.iter().any(|wanted: &Wanted| &*wanted.filter == filter) {
+                self.grant(std::mem::take(&mut asked), &mut codes).await;
+            }
+            match self.want(filter, qos.min(QoS::AtLeastOnce), asked.len()).await {
+                Ok(wanted) => {
+                    codes.push(SubAckCode::Granted(wanted.qos).byte());
+                    asked.push(wanted);
                 }
-            };
-            codes.push(code.byte());
+                Err(rejected) => codes.push(self.refuse_subscription(&rejected).byte()),
+            }
         }
+        self.grant(asked, &mut codes).await;
         let answer = SubAck { packet_id: subscribe.packet_id, codes: &codes };
         answer.encode(out).expect("a SUBACK is shorter than its SUBSCRIBE");
     }
 
-    /// Puts one subscription in place, or returns the name of the reason why not.
-    async fn watch(&mut self, filter: &str, qos: QoS) -> Result<(), &'static str> {
-        let known = self.slots.get(filter).copied();
-        if known.is_none() && self.subscriptions.len() >= self.context.limits.subscriptions_max {
-            self.log_refusal(
-                "a subscription was refused",
-                "too_many_subscriptions",
-                &"--subscriptions-max is reached",
-            );
-            return Err("too_many_subscriptions");
-        }
-        // A repeated filter keeps its slot: the new route is in place before the old one goes, nothing falls between.
-        let slot = known.unwrap_or(self.next_slot);
-        let (mut subscription, key) = self.route(filter, qos, slot).await.map_err(|refusal| {
-            self.log_refusal("a subscription was refused", refusal.reason(), &refusal);
-            refusal.reason()
-        })?;
-        if known.is_none() {
-            self.next_slot = self.next_slot.wrapping_add(1);
-            self.slots.insert(Arc::clone(&subscription.filter), slot);
-        }
-        if let Some(key) = key {
-            self.keys.insert(slot, key);
-        }
-        let due_already = self.subscriptions.get(&slot).is_some_and(|earlier| earlier.state_due);
-        if subscription.topic.options.initial_state && !due_already {
-            self.states_due.push_back((Instant::now() + self.context.limits.initial_state_delay, slot));
-        }
-        subscription.state_due = subscription.topic.options.initial_state;
-        self.subscriptions.insert(slot, subscription);
-        Ok(())
+    fn refuse_subscription(&self, rejected: &Rejected) -> SubAckCode {
+        let reason = rejected.refusal.reason();
+        self.context.metrics.subscriptions_refused.with_label_values(&[self.protocol, reason]).inc();
+        self.log_refusal("a subscription was refused", rejected);
+        SubAckCode::Refused
     }
 
-    async fn route(
+    /// Looks whether a subscription may be made; `others` that may are made before it.
+    async fn want(&self, filter: &str, qos: QoS, others: usize) -> Result<Wanted, Rejected> {
+        let mut principal = self.principal.clone();
+        let wanted = self.examine(filter, qos, others, &mut principal).await;
+        wanted.map_err(|refusal| Rejected::on_text(refusal, principal.as_deref(), filter))
+    }
+
+    /// `whose` is told whose rights count.
+    async fn examine(
         &self,
         filter: &str,
         qos: QoS,
-        slot: u32,
-    ) -> Result<(Subscription, Option<HeldKey>), Refusal> {
+        others: usize,
+        whose: &mut Option<Arc<Principal>>,
+    ) -> Result<Wanted, Refusal> {
+        let slot = self.slots.get(filter).copied();
+        if slot.is_none() && self.subscriptions.len() + others >= self.context.limits.subscriptions_max {
+            return Err(Refusal::TooManySubscriptions);
+        }
         let topic = TopicString::parse(filter)?;
         let gateway = &self.context.gateway;
         let principal = gateway.principal(self.principal.as_ref(), &topic.options).await?;
+        *whose = Some(Arc::clone(&principal));
         let key = match topic.options.access_token {
             Some(_) => Some(gateway.hold_key(&principal, &self.wake)?),
             None => None,
         };
-        let earlier = self.subscriptions.get(&slot).map(|earlier| &earlier.watch);
-        let delivery = match qos {
-            QoS::AtMostOnce => DeliveryQos::AtMostOnce,
-            QoS::AtLeastOnce | QoS::ExactlyOnce => DeliveryQos::AtLeastOnce,
+        let granted = gateway.grant(&principal, &topic)?;
+        Ok(Wanted { filter: filter.into(), topic, qos, principal, key, granted })
+    }
+
+    /// Makes subscriptions, whose codes are the last ones.
+    async fn grant(&mut self, wanted: Vec<Wanted>, codes: &mut [u8]) {
+        let stored = match self.store_subscriptions(&wanted).await {
+            Ok(stored) => stored,
+            Err(refusal) => {
+                let granted = codes.iter_mut().rev().filter(|code| **code != SubAckCode::Refused.byte());
+                for (code, wanted) in granted.zip(&wanted) {
+                    let rejected =
+                        Rejected::on_text(refusal.clone(), Some(&wanted.principal), &wanted.filter);
+                    *code = self.refuse_subscription(&rejected).byte();
+                }
+                return;
+            }
         };
-        let watch =
-            gateway.subscribe(&principal, &topic, self.deliveries.outbox(), slot, delivery, earlier).await?;
-        let filter = filter.into();
-        Ok((Subscription { filter, topic, qos, principal, watch, state_due: false }, key))
-    }
-
-    fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) {
-        for filter in unsubscribe.filters() {
-            self.end_subscription(filter);
+        for (wanted, stored) in wanted.into_iter().zip(stored) {
+            let asks_for_state = wanted.topic.options.initial_state;
+            let slot = self.put_subscription(wanted, stored.as_ref());
+            let Some(subscription) = self.subscriptions.get_mut(&slot) else { continue };
+            if asks_for_state && !subscription.state_due {
+                self.states_due.push_back((Instant::now() + self.context.limits.initial_state_delay, slot));
+            }
+            subscription.state_due = asks_for_state;
         }
-        encode_unsuback(unsubscribe.packet_id, out);
     }
 
-    fn end_subscription(&mut self, filter: &str) {
+    /// Has a durable session remember what it does not know yet, or not at this quality of service.
+    async fn store_subscriptions(
+        &self,
+        wanted: &[Wanted],
+    ) -> Result<Vec<Option<StoredSubscription>>, Refusal> {
+        let Some(durable) = &self.durable else { return Ok(wanted.iter().map(|_| None).collect()) };
+        let is_new = |wanted: &Wanted| self.slot_at(&wanted.filter, wanted.qos).is_none();
+        let new: Vec<(&str, Option<&Granted>)> = wanted
+            .iter()
+            .filter(|wanted| is_new(wanted))
+            .map(|wanted| (&*wanted.filter, (wanted.qos != QoS::AtMostOnce).then_some(&wanted.granted)))
+            .collect();
+        if new.is_empty() {
+            return Ok(wanted.iter().map(|_| None).collect());
+        }
+        let stored = self.context.gateway.store_subscriptions(durable.number(), &new).await?;
+        let mut stored = stored.into_iter();
+        Ok(wanted.iter().map(|wanted| if is_new(wanted) { stored.next() } else { None }).collect())
+    }
+
+    /// The slot of a subscription that is there at this quality of service.
+    fn slot_at(&self, filter: &str, qos: QoS) -> Option<u32> {
+        let slot = *self.slots.get(filter)?;
+        self.subscriptions.get(&slot).filter(|known| known.qos == qos).map(|_| slot)
+    }
+
+    /// Puts a subscription in place; returns its slot.
+    fn put_subscription(&mut self, wanted: Wanted, stored: Option<&StoredSubscription>) -> u32 {
+        let Wanted { filter, topic, qos, principal, key, granted } = wanted;
+        // A repeated filter keeps its slot: the new route is in place before the old one goes, nothing falls between. In a
+        // durable session that holds at one quality of service; with another it is another subscription.
+        let known = match self.durable {
+            Some(_) => self.slot_at(&filter, qos),
+            None => self.slots.get(&filter).copied(),
+        };
+        if known.is_none() {
+            self.drop_subscription(&filter);
+        }
+        let slot = known.unwrap_or(self.next_slot);
+        if known.is_none() {
+            self.next_slot = self.next_slot.wrapping_add(1);
+            self.slots.insert(Arc::clone(&filter), slot);
+        }
+        if let Some(key) = key {
+            self.keys.insert(slot, key);
+        }
+        let earlier = self.subscriptions.remove(&slot);
+        let state_due = earlier.as_ref().is_some_and(|earlier| earlier.state_due);
+        let kept = stored.and_then(|stored| stored.kept.map(|kept| (stored.number, kept)));
+        let watch = match (&mut self.durable, kept) {
+            (Some(durable), Some((number, kept))) => {
+                durable.add(slot, number, kept, granted, &mut self.deliveries);
+                None
+            }
+            // Repeated: it goes on as it is.
+            (Some(_), None) if qos != QoS::AtMostOnce => None,
+            _ => {
+                let gateway = &self.context.gateway;
+                let earlier = earlier.as_ref().and_then(|earlier| earlier.watch.as_ref());
+                let after = gateway.begin(earlier);
+                let qos = match qos {
+                    QoS::AtMostOnce => DeliveryQos::AtMostOnce,
+                    QoS::AtLeastOnce | QoS::ExactlyOnce => DeliveryQos::AtLeastOnce,
+                };
+                Some(gateway.watch(&granted, self.deliveries.outbox(), slot, qos, after, None))
+            }
+        };
+        drop(earlier);
+        self.subscriptions.insert(slot, Subscription { filter, topic, qos, principal, watch, state_due });
+        slot
+    }
+
+    /// Goes on with a durable session: what is held for it is sent, what its client may not see any more is ended.
+    pub(super) async fn resume(
+        &mut self,
+        number: SessionNumber,
+        stored: Option<StoredSession>,
+    ) -> Result<(), End> {
+        self.durable = Some(Box::new(Durable::new(number)));
+        let Some(StoredSession { subscriptions, in_flight, received }) = stored else { return Ok(()) };
+        self.received = received.into_iter().filter_map(PacketId::new).collect();
+        let mut gone = Vec::new();
+        for stored in subscriptions {
+            let Some(filter) = self.context.gateway.stored_filter(&stored) else { continue };
+            let qos = if stored.kept.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+            match self.want(&filter, qos, 0).await {
+                Ok(wanted) => {
+                    self.put_subscription(wanted, Some(&stored));
+                }
+                Err(Rejected { refusal: Refusal::Unavailable, .. }) => return Err(End::Unavailable),
+                Err(rejected) => {
+                    self.refuse_subscription(&rejected);
+                    gone.push(filter);
+                }
+            }
+        }
+        if !gone.is_empty() {
+            let filters = gone.iter().map(String::as_str);
+            let removed = self.context.gateway.remove_subscriptions(number, filters).await;
+            removed.map_err(|_| End::Unavailable)?;
+        }
+        if let Some(durable) = &mut self.durable {
+            durable.send_again(&in_flight, &mut self.deliveries);
+        }
+        Ok(())
+    }
+
+    /// The connection has ended: what a durable session needs when its client comes back is saved.
+    pub(super) async fn leave(&mut self) {
+        let progress = self.durable.as_mut().and_then(|durable| durable.progress(&self.deliveries, true));
+        if let Some(progress) = progress
+            && let Err(refusal) = self.context.gateway.save_progress(progress).await
+        {
+            let rejected = Rejected::new(refusal, self.principal.as_deref());
+            self.log_refusal("a session was not saved", &rejected);
+        }
+    }
+
+    async fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) -> Result<(), End> {
+        self.end_subscriptions(unsubscribe.filters()).await?;
+        encode_unsuback(unsubscribe.packet_id, out);
+        Ok(())
+    }
+
+    async fn end_subscriptions<'f>(
+        &mut self,
+        filters: impl Iterator<Item = &'f str> + Clone,
+    ) -> Result<(), End> {
+        if let Some(durable) = &self.durable {
+            let removed = self.context.gateway.remove_subscriptions(durable.number(), filters.clone()).await;
+            // It must not come back with the session.
+            removed.map_err(|_| End::Unavailable)?;
+        }
+        filters.for_each(|filter| self.drop_subscription(filter));
+        Ok(())
+    }
+
+    fn drop_subscription(&mut self, filter: &str) {
         let Some(slot) = self.slots.remove(filter) else { return };
         self.keys.remove(&slot);
+        if let Some(durable) = &mut self.durable {
+            durable.remove(slot);
+            self.deliveries.forget(slot);
+        }
         if self.subscriptions.remove(&slot).is_some_and(|subscription| subscription.state_due) {
             self.states_due.retain(|(_, due)| *due != slot);
         }
     }
 
     /// Reads the next initial state, if its time has come.
-    pub(super) async fn read_state(&mut self, now: Instant) {
+    async fn read_state(&mut self, now: Instant) {
         if let Some((due, slot)) = self.states_due.front().copied()
             && due <= now
             && !self.deliveries.holds_state()
@@ -404,7 +615,9 @@ impl Session {
                 Ok(Some(body)) => self.deliveries.state(Delivery { slot, seq: 0, body }),
                 Ok(None) => {}
                 Err(refusal) => {
-                    self.log_refusal("an initial state was refused", refusal.reason(), &refusal);
+                    let topic = &subscription.topic.topic;
+                    let rejected = Rejected::on_topic(refusal, subscription.principal.actor.id(), topic);
+                    self.log_refusal("an initial state was refused", &rejected);
                 }
             }
         }
@@ -413,13 +626,24 @@ impl Session {
         }
     }
 
-    /// Encodes waiting notifications into `out` until it holds `bytes_max`.
+    /// Encodes waiting notifications into `out` until it holds `bytes_max`, and reads what a durable session has missed.
     pub(super) fn deliver(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> Result<(), End> {
-        let subscriptions = &self.subscriptions;
+        self.encode(out, bytes_max)?;
+        while out.len() < bytes_max && !self.deliveries.holds_kept() {
+            let Some(durable) = self.durable.as_mut().filter(|durable| durable.is_behind()) else { break };
+            durable.catch_up(&self.context.gateway, &mut self.deliveries).map_err(|_| End::Unavailable)?;
+            self.encode(out, bytes_max)?;
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> Result<(), End> {
+        let (subscriptions, durable) = (&self.subscriptions, &self.durable);
         let address = |slot| {
-            subscriptions
-                .get(&slot)
-                .map(|subscription| Addressed { filter: &subscription.filter, qos: subscription.qos })
+            let subscription = subscriptions.get(&slot)?;
+            let (kept_up_to, is_behind) =
+                durable.as_ref().map_or((0, false), |durable| durable.reading(slot));
+            Some(Addressed { filter: &subscription.filter, qos: subscription.qos, kept_up_to, is_behind })
         };
         match self.deliveries.encode(out, bytes_max, address) {
             Ok(0) => Ok(()),
@@ -439,8 +663,8 @@ impl Drop for Session {
 }
 
 /// CONNACK with this code.
-pub(super) fn connack(code: ConnectCode, out: &mut Vec<u8>) {
-    ConnAck { session_present: false, code }.encode(out).expect("a CONNACK has four bytes");
+pub(super) fn connack(code: ConnectCode, session_present: bool, out: &mut Vec<u8>) {
+    ConnAck { session_present, code }.encode(out).expect("a CONNACK has four bytes");
 }
 
 /// One and a half times the keep alive [MQTT-3.1.2-24], of at most the seconds that the product honours; `None` where

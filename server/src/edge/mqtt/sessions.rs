@@ -22,6 +22,7 @@ pub(crate) struct Sessions {
 struct Connected {
     number: u64,
     taken_over: CancellationToken,
+    ended: CancellationToken,
 }
 
 /// A client's place among the connected. Given back with [`Sessions::leave`].
@@ -32,6 +33,9 @@ pub(super) struct Place {
     number: u64,
     /// Cancelled when another connection takes over.
     pub(super) taken_over: CancellationToken,
+    /// Where this one took over: cancelled when the earlier connection has given back its place.
+    pub(super) earlier: Option<CancellationToken>,
+    ended: CancellationToken,
 }
 
 impl Sessions {
@@ -43,16 +47,19 @@ impl Sessions {
     /// Takes the place of a client id, ending whoever had it.
     pub(super) fn enter(&self, key: KeyHash, client_id: &str, number: u64) -> Place {
         let taken_over = CancellationToken::new();
-        let connected = Connected { number, taken_over: taken_over.clone() };
+        let ended = CancellationToken::new();
+        let connected = Connected { number, taken_over: taken_over.clone(), ended: ended.clone() };
         let earlier = self.connected.lock().insert((key, client_id.into()), connected);
-        if let Some(earlier) = earlier {
+        let earlier = earlier.map(|earlier| {
             earlier.taken_over.cancel();
-        }
-        Place { key, client_id: client_id.into(), number, taken_over }
+            earlier.ended
+        });
+        Place { key, client_id: client_id.into(), number, taken_over, earlier, ended }
     }
 
     /// Gives a place back, unless somebody else has it by now.
     pub(super) fn leave(&self, place: &Place) {
+        place.ended.cancel();
         let mut connected = self.connected.lock();
         let name = (place.key, place.client_id.clone());
         if connected.get(&name).is_some_and(|connected| connected.number == place.number) {

@@ -86,10 +86,10 @@ fn a_predicate_decides_by_the_scopes_and_refuses_when_it_panics() {
         ..session.subscriber(slot, QOS1)
     };
     let _routes = [
-        engine.subscribe(&key(1), filtered(1, Box::new(|scopes| scopes == b"p1"))),
-        engine.subscribe(&key(1), filtered(2, Box::new(|scopes| scopes.starts_with(b"p")))),
+        engine.subscribe(&key(1), filtered(1, Arc::new(|scopes| scopes == b"p1"))),
+        engine.subscribe(&key(1), filtered(2, Arc::new(|scopes| scopes.starts_with(b"p")))),
         engine
-            .subscribe(&key(1), filtered(3, Box::new(|scopes| panic!("staged, at {} bytes", scopes.len())))),
+            .subscribe(&key(1), filtered(3, Arc::new(|scopes| panic!("staged, at {} bytes", scopes.len())))),
         engine.subscribe(&key(1), session.subscriber(4, QOS1)),
     ];
     let scoped =
@@ -112,7 +112,7 @@ fn a_subscription_that_begins_after_a_sequence_gets_only_what_is_newer() {
     let _routes = [
         begins(0, 0, None),
         begins(1, 3, None),
-        begins(2, 3, Some(Box::new(|scopes| scopes == b"even"))),
+        begins(2, 3, Some(Arc::new(|scopes| scopes == b"even"))),
         begins(3, 9, None),
     ];
     let scopes = |seq| Bytes::from_static(if seq % 2 == 0 { b"even" } else { b"odd" });
@@ -226,7 +226,7 @@ fn flush_returns_when_all_is_dispatched_and_gives_up_at_its_deadline() {
     let closed = gate.lock();
     let session = Session::new(UNLIMITED);
     let held = Arc::clone(&gate);
-    let predicate: Predicate = Box::new(move |_| {
+    let predicate: Predicate = Arc::new(move |_| {
         drop(held.lock());
         true
     });

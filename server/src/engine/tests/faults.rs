@@ -209,7 +209,7 @@ fn a_dispatcher_that_panics_is_replaced() {
     let engine = start(tight());
     let (mut session, closed) = (Session::new(UNLIMITED), Session::new(UNLIMITED));
     let bomb = Bomb;
-    let predicate: Predicate = Box::new(move |_| {
+    let predicate: Predicate = Arc::new(move |_| {
         let _owned: &Bomb = &bomb;
         true
     });

@@ -58,7 +58,7 @@ fn a_closed_outbox_gets_nothing_and_is_forgotten() {
 /// A gate that stops a dispatcher in the middle of its work.
 fn gated(session: &Session, gate: &Arc<Mutex<()>>, entered: &Arc<AtomicUsize>) -> Subscriber {
     let (gate, entered) = (Arc::clone(gate), Arc::clone(entered));
-    let predicate: Predicate = Box::new(move |_| {
+    let predicate: Predicate = Arc::new(move |_| {
         entered.fetch_add(1, Ordering::SeqCst);
         drop(gate.lock());
         true

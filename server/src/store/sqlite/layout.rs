@@ -10,7 +10,10 @@ use super::fault::Fault;
 const FIRST: i64 = 2;
 
 /// All migrations from [`FIRST`] on, each named for the layout that it leads to. What was released is never edited.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0002_accounts_resources_events.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0002_accounts_resources_events.sql"),
+    include_str!("migrations/0003_durable_sessions.sql"),
+];
 
 /// The layout of this program.
 const KNOWN: i64 = FIRST + MIGRATIONS.len() as i64 - 1;

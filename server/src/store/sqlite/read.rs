@@ -10,10 +10,11 @@ use thng_pubsub_protocol::{
     payload::{LocationUpdate, PropertyUpdate, ResourceKind},
 };
 
-use super::{column, connection, directory::DataDirectory, fault::Fault, find};
+use super::{column, connection, directory::DataDirectory, fault::Fault, find, kept};
 use crate::store::{
     Actor, Beside, Cursor, Find, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ReadStore,
     ResourceHead, ResourceRecord, Sequence, SortOrder, StoreError, TimeRange,
+    session::{KeptNotes, ReadSessions, SessionNumber, StoredSession, TopicNumber},
 };
 
 /// Read-only connections; who finds none idle waits for one.
@@ -65,6 +66,34 @@ impl SqliteReaders {
             }
             self.returned.wait(&mut idle);
         }
+    }
+}
+
+impl ReadSessions for SqliteReaders {
+    fn has_session(&self, key: &KeyHash, client_id: &str) -> Result<bool, StoreError> {
+        self.read(|connection| kept::has_session(connection, key, client_id))
+    }
+
+    fn session(&self, session: SessionNumber) -> Result<StoredSession, StoreError> {
+        self.read(|connection| {
+            let _snapshot = Snapshot::of(connection)?;
+            kept::session(connection, session)
+        })
+    }
+
+    fn kept_notes(
+        &self,
+        topic: TopicNumber,
+        after: Sequence,
+        up_to: Sequence,
+        most: usize,
+        bytes_max: usize,
+    ) -> Result<KeptNotes, StoreError> {
+        self.read(|connection| kept::notes(connection, topic, (after, up_to), most, bytes_max))
+    }
+
+    fn last_sequence(&self) -> Result<Sequence, StoreError> {
+        self.read(kept::last_sequence)
     }
 }
 

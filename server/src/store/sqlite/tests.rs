@@ -1,7 +1,7 @@
 //! The store against real files: what is promised of commits, deletions and restarts.
 //!
 //! [`model`] compares arbitrary sequences of calls with a model in memory, [`directory`] opens directories gone wrong,
-//! [`crash`] kills a writing process, [`checkpoints`] writes without a pause, [`lists`] seeks and merges, [`plans`] looks at how SQLite goes about every
+//! [`crash`] kills a writing process, [`checkpoints`] writes without a pause, [`lists`] seeks and merges, [`sessions`] compares durable sessions with a model, [`plans`] looks at how SQLite goes about every
 //! statement.
 
 use std::{fs, sync::Barrier, thread};
@@ -28,6 +28,7 @@ mod directory;
 mod lists;
 mod model;
 mod plans;
+mod sessions;
 
 /// A store in a directory of its own.
 struct Fixture {

@@ -3,7 +3,7 @@
 //! What every write needs to know (a resource's head, a property's series and newest timestamp) is kept in bounded
 //! caches, so that a value costs one insertion into the log and, once a group, its place in `latest`.
 //! [`events`] appends to the log, [`properties`] and [`resources`] say what is appended, [`removal`] takes away;
-//! [`members`] and [`keys`] have tables of their own.
+//! [`members`], [`keys`] and [`sessions`] have tables of their own.
 
 use std::sync::Arc;
 
@@ -20,11 +20,17 @@ use super::{
 use crate::store::{
     Actor, DiskSync, KeyHash, KeyRecord, Members, PropertiesExtent, PropertyOwner, ResourceHead,
     ResourceRecord, Sequence, StoreError, TimestampMs, WriteStore,
+    session::{
+        KeptExtent, KeptLimits, KeptNote, OpenedSession, SessionNumber, SessionProgress, StoredSubscription,
+        TopicNumber, WriteSessions,
+    },
 };
 use events::{Entry, EventLog};
 use properties::{Properties, SeriesKey};
 use removal::Which;
 use resources::Resources;
+use sessions::Sessions;
+pub(super) use sessions::{read_in_flight, subscription};
 
 mod events;
 mod keys;
@@ -32,6 +38,7 @@ mod members;
 mod properties;
 mod removal;
 mod resources;
+mod sessions;
 
 /// How much is done at a time, and how much is remembered.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +71,7 @@ pub(super) struct SqliteWriter {
     log: EventLog,
     resources: Resources,
     properties: Properties,
+    sessions: Sessions,
     bounds: Bounds,
     place: Arc<str>,
     _directory: Arc<DataDirectory>,
@@ -84,6 +92,7 @@ impl SqliteWriter {
         let checkpoints = Checkpoints::start(&directory)?;
         let log = EventLog::open(&connection)?;
         let log_sync = LogSync::open(&directory, durability, Arc::clone(&place))?;
+        let sessions = Sessions::open(&connection)?;
         let resources = Resources::new(bounds.heads_cached);
         let properties = Properties::new(bounds.series_cached);
         Ok(Self {
@@ -93,6 +102,7 @@ impl SqliteWriter {
             log,
             resources,
             properties,
+            sessions,
             bounds,
             place,
             _directory: directory,
@@ -107,7 +117,9 @@ impl SqliteWriter {
     fn end_group(&mut self) -> Result<(), Fault> {
         self.properties.flush(&self.connection)?;
         self.log.flush(&self.connection)?;
+        self.sessions.flush(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.sessions.committed();
         self.checkpoints.after_commit(&self.connection);
         Ok(())
     }
@@ -155,10 +167,93 @@ impl SqliteWriter {
         self.resources.forget();
         self.properties.forget();
         self.log.forget();
+        self.sessions.forget();
     }
 
     fn at_place<T>(&self, outcome: Result<T, Fault>) -> Result<T, StoreError> {
         outcome.map_err(|fault| fault.at(&self.place))
+    }
+}
+
+impl WriteSessions for SqliteWriter {
+    fn open_session(
+        &mut self,
+        key: &KeyHash,
+        client_id: &str,
+        limits: &KeptLimits,
+    ) -> Result<OpenedSession, StoreError> {
+        let outcome = self.sessions.open_session(&self.connection, key, client_id, limits);
+        self.at_place(outcome)
+    }
+
+    fn end_session(&mut self, key: &KeyHash, client_id: &str) -> Result<(), StoreError> {
+        let outcome = self.sessions.end_session(&self.connection, key, client_id);
+        self.at_place(outcome)
+    }
+
+    fn expire_sessions(&mut self, left_before_ms: TimestampMs, most: usize) -> Result<usize, StoreError> {
+        let outcome = self.sessions.expire(&self.connection, left_before_ms, most);
+        self.at_place(outcome)
+    }
+
+    fn leave_all_sessions(&mut self, at_ms: TimestampMs) -> Result<(), StoreError> {
+        self.at_place(sessions::leave_all(&self.connection, at_ms))
+    }
+
+    fn put_subscription(
+        &mut self,
+        session: SessionNumber,
+        filter: &[u8],
+        route: Option<&[u8]>,
+    ) -> Result<Option<StoredSubscription>, StoreError> {
+        let last = self.log.last() as Sequence;
+        let outcome = self.sessions.put_subscription(&self.connection, session, filter, route, last);
+        self.at_place(outcome)
+    }
+
+    fn remove_subscription(&mut self, session: SessionNumber, filter: &[u8]) -> Result<(), StoreError> {
+        let outcome = self.sessions.remove_subscription(&self.connection, session, filter);
+        self.at_place(outcome)
+    }
+
+    fn save_progress(&mut self, progress: &SessionProgress, at_ms: TimestampMs) -> Result<(), StoreError> {
+        let outcome = self.sessions.save(&self.connection, progress, at_ms);
+        self.at_place(outcome)
+    }
+
+    fn is_received(&mut self, session: SessionNumber, packet_id: u16) -> Result<bool, StoreError> {
+        self.at_place(sessions::is_received(&self.connection, session, packet_id))
+    }
+
+    fn receive(&mut self, session: SessionNumber, packet_id: u16) -> Result<(), StoreError> {
+        self.at_place(sessions::receive(&self.connection, session, packet_id))
+    }
+
+    fn release(&mut self, session: SessionNumber, packet_id: u16) -> Result<(), StoreError> {
+        self.at_place(sessions::release(&self.connection, session, packet_id))
+    }
+
+    fn keeps(&self) -> bool {
+        self.sessions.keeps()
+    }
+
+    fn kept_topic(&self, route: &[u8]) -> Option<TopicNumber> {
+        self.sessions.topic(route)
+    }
+
+    fn keep_note(
+        &mut self,
+        topic: TopicNumber,
+        at_ms: TimestampMs,
+        note: &KeptNote,
+        limits: &KeptLimits,
+    ) -> Result<(), StoreError> {
+        let outcome = self.sessions.keep(&self.connection, topic, at_ms, note, limits);
+        self.at_place(outcome)
+    }
+
+    fn kept_extent(&self) -> KeptExtent {
+        self.sessions.extent()
     }
 }
 
@@ -195,7 +290,13 @@ impl WriteStore for SqliteWriter {
     }
 
     fn remove_keys(&mut self, actor: Actor) -> Result<Vec<KeyHash>, StoreError> {
-        self.at_place(keys::remove(&self.connection, actor))
+        let outcome = keys::remove(&self.connection, actor).and_then(|hashes| {
+            for hash in &hashes {
+                self.sessions.end_sessions_of(&self.connection, hash)?;
+            }
+            Ok(hashes)
+        });
+        self.at_place(outcome)
     }
 
     fn head(&mut self, id: Id) -> Result<Option<Arc<ResourceHead>>, StoreError> {
@@ -388,6 +489,7 @@ pub(super) fn statements() -> impl Iterator<Item = &'static str> {
         properties::STATEMENTS,
         resources::STATEMENTS,
         removal::STATEMENTS,
+        sessions::STATEMENTS,
     ];
     parts.into_iter().flatten().copied()
 }

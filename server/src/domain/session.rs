@@ -1,0 +1,108 @@
+//! Durable MQTT sessions: opened, subscribed, saved and ended. What may be subscribed to was decided before; a session
+//! belongs to the key that opened it, whose hash is part of its name.
+
+use super::{Applied, Operation, OperationError, Outcome};
+use crate::store::{
+    KeyHash, TimestampMs, WriteStore,
+    session::{KeptLimits, SessionNumber, SessionProgress},
+};
+
+/// Sessions that are ended, and notifications that are dropped, by one [`Operation::ExpireSessions`].
+pub(crate) const EXPIRED_AT_ONCE: usize = 200;
+
+/// A subscription of a durable session, as it is to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DurableSubscription {
+    pub(crate) filter: Vec<u8>,
+    /// The route of its topic, at QoS 1.
+    pub(crate) route: Option<Vec<u8>>,
+}
+
+fn done(outcome: Outcome) -> Applied {
+    Applied { outcome, events: Vec::new() }
+}
+
+pub(super) fn open(
+    store: &mut dyn WriteStore,
+    key: &KeyHash,
+    client_id: &str,
+    limits: &KeptLimits,
+) -> Result<Applied, OperationError> {
+    Ok(done(Outcome::Session(store.open_session(key, client_id, limits)?)))
+}
+
+pub(super) fn end(
+    store: &mut dyn WriteStore,
+    key: &KeyHash,
+    client_id: &str,
+) -> Result<Applied, OperationError> {
+    store.end_session(key, client_id)?;
+    Ok(Applied::done())
+}
+
+pub(super) fn expire(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    after_ms: TimestampMs,
+) -> Result<Applied, OperationError> {
+    let expired = store.expire_sessions(now_ms.saturating_sub(after_ms), EXPIRED_AT_ONCE)?;
+    Ok(done(Outcome::Count(expired)))
+}
+
+pub(super) fn subscribe(
+    store: &mut dyn WriteStore,
+    session: SessionNumber,
+    subscriptions: &[DurableSubscription],
+) -> Result<Applied, OperationError> {
+    let mut stored = Vec::with_capacity(subscriptions.len());
+    for DurableSubscription { filter, route } in subscriptions {
+        let subscription = store.put_subscription(session, filter, route.as_deref())?;
+        stored.push(subscription.ok_or(OperationError::NotFound)?);
+    }
+    Ok(done(Outcome::Subscriptions(stored)))
+}
+
+pub(super) fn unsubscribe(
+    store: &mut dyn WriteStore,
+    session: SessionNumber,
+    filters: &[Vec<u8>],
+) -> Result<Applied, OperationError> {
+    for filter in filters {
+        store.remove_subscription(session, filter)?;
+    }
+    Ok(Applied::done())
+}
+
+pub(super) fn save(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    progress: &SessionProgress,
+) -> Result<Applied, OperationError> {
+    store.save_progress(progress, now_ms)?;
+    Ok(Applied::done())
+}
+
+/// Does an operation, unless a QoS 2 publish with this packet id did it before: both are in the same commit, so a client
+/// that repeats its publish after a crash finds it done or not, never twice.
+pub(super) fn once(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    (session, packet_id): (SessionNumber, u16),
+    operation: &Operation,
+) -> Result<Applied, OperationError> {
+    if store.is_received(session, packet_id)? {
+        return Ok(Applied::done());
+    }
+    let applied = operation.apply(store, now_ms)?;
+    store.receive(session, packet_id)?;
+    Ok(applied)
+}
+
+pub(super) fn release(
+    store: &mut dyn WriteStore,
+    session: SessionNumber,
+    packet_id: u16,
+) -> Result<Applied, OperationError> {
+    store.release(session, packet_id)?;
+    Ok(Applied::done())
+}

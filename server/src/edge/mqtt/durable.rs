@@ -1,0 +1,244 @@
+//! The durable part of a session: how far each subscription has come, and the way from where it was to the present.
+//!
+//! A subscription at QoS 1 begins *behind*: it reads page by page what was kept for it, and only when it has caught up it
+//! takes part in the bus. Order holds because nothing of the bus goes out for a subscription that is behind, and nothing
+//! is lost between the two because the last page is read after the subscription was put into the bus's table.
+//!
+//! What was sent before and not acknowledged comes first, under its packet id and marked DUP [MQTT-4.4.0-1].
+//!
+//! How far it has come is saved a moment after each acknowledgement, and when the connection ends. Whatever dies in
+//! between costs repetitions, never messages.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use hashbrown::HashMap;
+use thng_pubsub_protocol::mqtt::PacketId;
+use tokio::time::Instant;
+
+use super::outgoing::Deliveries;
+use crate::gateway::{
+    Delivery, DeliveryQos, Gateway, Granted, InFlight, Progress, Refusal, Sequence, SessionNumber,
+    SessionProgress, SubscriptionNumber, TopicNumber, Watch,
+};
+
+/// How long after an acknowledgement it is saved: what a crash repeats, against writes to the disk.
+const SAVE_AFTER: Duration = Duration::from_secs(1);
+
+/// How often is it saved where subscriptions see only part of their topics: what is not for them is never acknowledged, and
+/// would be kept.
+const SAVE_UNASKED: Duration = Duration::from_secs(30);
+
+/// Bytes of messages that are read at a time to be sent again; more only where one alone is larger.
+const AGAIN_BYTES: usize = 128 * 1024;
+
+/// A subscription at QoS 1.
+#[derive(Debug)]
+struct Place {
+    subscription: SubscriptionNumber,
+    topic: TopicNumber,
+    granted: Granted,
+    /// Up to here it was read from the store.
+    reached: Sequence,
+    /// Up to here the bus has offered everything, once `watch` is there.
+    offered: Arc<AtomicU64>,
+    /// `None` until it has almost caught up.
+    watch: Option<Watch>,
+    is_behind: bool,
+    saved: Progress,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Durable {
+    number: SessionNumber,
+    /// By slot.
+    places: HashMap<u32, Place>,
+    /// The slots of those that are behind; the first is read next.
+    behind: VecDeque<u32>,
+    /// What is to be sent again, oldest first.
+    again: VecDeque<(PacketId, u32, Sequence)>,
+    save_due: Option<Instant>,
+}
+
+impl Durable {
+    pub(super) fn new(number: SessionNumber) -> Self {
+        Self {
+            number,
+            places: HashMap::new(),
+            behind: VecDeque::new(),
+            again: VecDeque::new(),
+            save_due: None,
+        }
+    }
+
+    pub(super) fn number(&self) -> SessionNumber {
+        self.number
+    }
+
+    /// When [`progress`](Self::progress) is to be saved next.
+    pub(super) fn save_due(&self) -> Option<Instant> {
+        self.save_due
+    }
+
+    /// The client has acknowledged something.
+    pub(super) fn acknowledged(&mut self) {
+        let due = Instant::now() + SAVE_AFTER;
+        self.save_due = Some(self.save_due.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    /// A subscription at QoS 1, from where it was.
+    pub(super) fn add(
+        &mut self,
+        slot: u32,
+        subscription: SubscriptionNumber,
+        (topic, progress): (TopicNumber, Progress),
+        granted: Granted,
+        deliveries: &mut Deliveries,
+    ) {
+        if granted.is_narrowed() && self.save_due.is_none() {
+            self.save_due = Some(Instant::now() + SAVE_UNASKED);
+        }
+        deliveries.passed(slot, progress.sent);
+        let (reached, offered) = (progress.sent, Arc::default());
+        let place = Place {
+            subscription,
+            topic,
+            granted,
+            reached,
+            offered,
+            watch: None,
+            is_behind: true,
+            saved: progress,
+        };
+        self.places.insert(slot, place);
+        self.behind.push_back(slot);
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) {
+        if self.places.remove(&slot).is_some_and(|place| place.is_behind) {
+            self.behind.retain(|behind| *behind != slot);
+        }
+    }
+
+    /// Has what an earlier connection left unacknowledged sent again. The subscriptions are there already.
+    pub(super) fn send_again(&mut self, in_flight: &[InFlight], deliveries: &mut Deliveries) {
+        let slots: HashMap<SubscriptionNumber, u32> =
+            self.places.iter().map(|(slot, place)| (place.subscription, *slot)).collect();
+        for InFlight { packet_id, subscription, seq } in in_flight {
+            if let (Some(id), Some(slot)) = (PacketId::new(*packet_id), slots.get(subscription)) {
+                deliveries.reopen(id, *slot, *seq);
+                self.again.push_back((id, *slot, *seq));
+            }
+        }
+    }
+
+    /// Whether there is something to read from the store.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.again.is_empty() || !self.behind.is_empty()
+    }
+
+    /// Of a subscription: up to where its messages come from the store, and whether the bus has to wait for that.
+    pub(super) fn reading(&self, slot: u32) -> (Sequence, bool) {
+        self.places.get(&slot).map_or((0, false), |place| (place.reached, place.is_behind))
+    }
+
+    /// Reads the next part of what was kept. Nothing that was read before may wait in `deliveries`.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(super) fn catch_up(&mut self, gateway: &Gateway, deliveries: &mut Deliveries) -> Result<(), Refusal> {
+        let mut bytes = 0;
+        while bytes < AGAIN_BYTES
+            && let Some((id, slot, seq)) = self.again.pop_front()
+        {
+            if !deliveries.is_open(id) {
+                continue;
+            }
+            let place = self.places.get(&slot);
+            let body = place.map(|place| gateway.kept_note(place.topic, &place.granted, seq)).transpose()?;
+            match body.flatten() {
+                Some(body) => {
+                    bytes += body.len().max(1);
+                    deliveries.kept(Delivery { slot, seq, body }, Some(id));
+                }
+                // It was dropped, or may not be seen any more.
+                None => deliveries.acknowledged(id),
+            }
+        }
+        if bytes > 0 {
+            return Ok(());
+        }
+        let Some(slot) = self.behind.pop_front() else { return Ok(()) };
+        let Some(place) = self.places.get_mut(&slot) else { return Ok(()) };
+        place.read(slot, gateway, deliveries)?;
+        if place.is_behind {
+            self.behind.push_back(slot);
+        }
+        Ok(())
+    }
+
+    /// What is to be saved, if anything has moved. What it returns counts as saved.
+    pub(super) fn progress(&mut self, deliveries: &Deliveries, has_left: bool) -> Option<SessionProgress> {
+        self.save_due = None;
+        // Asked for first: what was offered by now is in the queues that are looked at next.
+        let offered: HashMap<u32, Sequence> =
+            self.places.iter().map(|(slot, place)| (*slot, place.offered.load(Ordering::Acquire))).collect();
+        let is_drained = deliveries.is_drained();
+        let mut oldest: HashMap<u32, Sequence> = HashMap::new();
+        let mut in_flight = Vec::new();
+        for (id, slot, seq) in deliveries.open() {
+            // An initial state is no event: it is not sent again.
+            let Some(place) = self.places.get(&slot).filter(|_| seq > 0) else { continue };
+            oldest.entry(slot).and_modify(|oldest| *oldest = seq.min(*oldest)).or_insert(seq);
+            in_flight.push(InFlight { packet_id: id.get(), subscription: place.subscription, seq });
+        }
+        let mut subscriptions = Vec::new();
+        for (slot, place) in &mut self.places {
+            let mut sent = deliveries.sent(*slot).max(place.saved.sent);
+            if is_drained && !place.is_behind {
+                sent = sent.max(offered.get(slot).copied().unwrap_or_default()).max(place.reached);
+            }
+            let cursor = oldest.get(slot).map_or(sent, |oldest| oldest - 1).max(place.saved.cursor);
+            let progress = Progress { cursor, sent };
+            if progress != place.saved {
+                place.saved = progress;
+                subscriptions.push((place.subscription, progress));
+            }
+        }
+        if self.places.values().any(|place| place.granted.is_narrowed()) {
+            self.save_due = Some(Instant::now() + SAVE_UNASKED);
+        }
+        let moved = has_left || !subscriptions.is_empty();
+        moved.then_some(SessionProgress { session: self.number, subscriptions, in_flight, has_left })
+    }
+}
+
+impl Place {
+    fn read(&mut self, slot: u32, gateway: &Gateway, deliveries: &mut Deliveries) -> Result<(), Refusal> {
+        // All that was read before has been sent.
+        deliveries.passed(slot, self.reached);
+        let mut page = gateway.kept_notes(self.topic, &self.granted, self.reached)?;
+        if page.is_last && self.watch.is_none() {
+            let (qos, offered) = (DeliveryQos::AtLeastOnce, Some(Arc::clone(&self.offered)));
+            let outbox = deliveries.outbox();
+            self.watch = Some(gateway.watch(&self.granted, outbox, slot, qos, page.up_to, offered));
+            // What was committed before the bus knew of it, and after the page was read.
+            let rest = gateway.kept_notes(self.topic, &self.granted, page.up_to)?;
+            page.notes.extend(rest.notes);
+            (page.up_to, page.is_last) = (rest.up_to, rest.is_last);
+        }
+        self.reached = page.up_to;
+        self.is_behind = !page.is_last;
+        for (seq, body) in page.notes {
+            deliveries.kept(Delivery { slot, seq, body }, None);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! Durable MQTT sessions: what a client comes back to, and the notifications that were kept for it meanwhile.
+//!
+//! A session belongs to the API key that opened it, under its client id. What its subscriptions may see is asked for anew
+//! at every CONNECT, like that of any other connection. How messages get to the client is the edge's
+//! (`edge/mqtt/durable.rs`), what is remembered the store's (`store/session.rs`).
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Gateway, Granted, Outcome, Principal, Refusal, SessionNumber, SessionProgress, StoredSession, TopicNumber,
+};
+use crate::{
+    domain::{DurableSubscription, EXPIRED_AT_ONCE, Operation},
+    store::{
+        Sequence, StoreError, TimestampMs, WriteStore,
+        session::{KeptNotes, OpenedSession, StoredSubscription},
+    },
+};
+
+/// How often it is looked for sessions that have waited long enough.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Notifications that are read at a time.
+const PAGE_MESSAGES: usize = 64;
+
+/// Bytes of notifications that are read at a time; more only where one alone is larger.
+const PAGE_BYTES: usize = 128 * 1024;
+
+/// Kept notifications of one topic, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct KeptPage {
+    /// Those that the subscriber sees.
+    pub(crate) notes: Vec<(Sequence, Bytes)>,
+    /// Up to here there is no other.
+    pub(crate) up_to: Sequence,
+    /// Whether it reaches to the last commit.
+    pub(crate) is_last: bool,
+}
+
+/// What the server does at its start, before anybody connects: whoever was connected when it ended is not any more.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) fn leave_all_sessions(store: &mut dyn WriteStore, now_ms: TimestampMs) -> Result<(), StoreError> {
+    store.begin()?;
+    store.leave_all_sessions(now_ms)?;
+    store.commit()
+}
+
+impl Gateway {
+    /// Opens the durable session of a key and client id. With what it holds, where there was one.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManySessions`], [`Refusal::Unavailable`].
+    pub(crate) async fn open_session(
+        &self,
+        principal: &Principal,
+        client_id: &str,
+    ) -> Result<(SessionNumber, Option<StoredSession>), Refusal> {
+        let (key, client_id, limits) = (principal.key, client_id.into(), self.settings.kept);
+        match self.execute(Operation::OpenSession { key, client_id, limits }, 0).await? {
+            Outcome::Session(OpenedSession::Started(session)) => Ok((session, None)),
+            Outcome::Session(OpenedSession::Resumed(session)) => {
+                Ok((session, Some(self.store.session(session)?)))
+            }
+            Outcome::Session(OpenedSession::TooMany) => Err(Refusal::TooManySessions),
+            _ => Err(Refusal::Unavailable),
+        }
+    }
+
+    /// Ends the durable session of a key and client id, if there is one.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) async fn end_session(&self, principal: &Principal, client_id: &str) -> Result<(), Refusal> {
+        if !self.store.has_session(&principal.key, client_id)? {
+            return Ok(());
+        }
+        let (key, client_id) = (principal.key, client_id.into());
+        self.execute(Operation::EndSession { key, client_id }, 0).await.map(drop)
+    }
+
+    /// Stores subscriptions: the strings that the client sent, and at QoS 1 what is granted. What is written after this
+    /// returned, and some of what was written shortly before, is kept for the latter.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] if the session has ended, [`Refusal::Unavailable`].
+    pub(crate) async fn store_subscriptions(
+        &self,
+        session: SessionNumber,
+        subscriptions: &[(&str, Option<&Granted>)],
+    ) -> Result<Vec<StoredSubscription>, Refusal> {
+        let stored = |(filter, granted): &(&str, Option<&Granted>)| DurableSubscription {
+            filter: self.secret.conceal_filter(filter),
+            route: granted.map(|granted| granted.route().to_vec()),
+        };
+        let subscriptions = subscriptions.iter().map(stored).collect();
+        match self.execute(Operation::Subscribe { session, subscriptions }, 0).await? {
+            Outcome::Subscriptions(stored) => Ok(stored),
+            _ => Err(Refusal::Unavailable),
+        }
+    }
+
+    /// The string that a client subscribed with. `None` where it cannot be read with this server's secret.
+    pub(crate) fn stored_filter(&self, subscription: &StoredSubscription) -> Option<String> {
+        self.secret.reveal_filter(&subscription.filter)
+    }
+
+    /// Ends stored subscriptions; those that are not there are passed over.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) async fn remove_subscriptions<'f>(
+        &self,
+        session: SessionNumber,
+        filters: impl Iterator<Item = &'f str>,
+    ) -> Result<(), Refusal> {
+        let filters = filters.map(|filter| self.secret.conceal_filter(filter)).collect();
+        self.execute(Operation::Unsubscribe { session, filters }, 0).await.map(drop)
+    }
+
+    /// Saves how far a session has come, and waits until that is on the disk.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`]: some of what was acknowledged is sent again then.
+    pub(crate) async fn save_progress(&self, progress: SessionProgress) -> Result<(), Refusal> {
+        self.execute(Operation::SaveProgress(Box::new(progress)), 0).await.map(drop)
+    }
+
+    /// Saves how far a session has come, and does not wait.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] if the server is stopping.
+    pub(crate) async fn save_progress_later(&self, progress: SessionProgress) -> Result<(), Refusal> {
+        self.submit(Operation::SaveProgress(Box::new(progress)), 0, Box::new(drop)).await
+    }
+
+    /// Forgets a QoS 2 publish of a session. `when_stored` is called as after a publish, in the same order.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) async fn release(
+        &self,
+        session: SessionNumber,
+        packet_id: u16,
+        when_stored: super::write::WhenStored,
+    ) -> Result<(), Refusal> {
+        self.submit(Operation::Release { session, packet_id }, 0, when_stored).await
+    }
+
+    /// The next notifications behind `after` that were kept and that the subscriber sees.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) fn kept_notes(
+        &self,
+        topic: TopicNumber,
+        granted: &Granted,
+        after: Sequence,
+    ) -> Result<KeptPage, Refusal> {
+        // What was committed later may not be on the disk yet, and comes by the bus.
+        let committed = self.committed.load(Ordering::SeqCst);
+        let read = || self.store.kept_notes(topic, after, committed, PAGE_MESSAGES, PAGE_BYTES);
+        let KeptNotes { notes, is_last } = tokio::task::block_in_place(read)?;
+        let up_to = match notes.last() {
+            Some(last) if !is_last => last.seq,
+            _ => committed.max(after),
+        };
+        let notes = notes.into_iter().filter(|note| granted.sees(&note.scopes));
+        Ok(KeptPage { notes: notes.map(|note| (note.seq, note.body.into())).collect(), up_to, is_last })
+    }
+
+    /// One notification that was kept, if it still is and the subscriber sees it.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) fn kept_note(
+        &self,
+        topic: TopicNumber,
+        granted: &Granted,
+        seq: Sequence,
+    ) -> Result<Option<Bytes>, Refusal> {
+        let read = || self.store.kept_notes(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES);
+        let kept = tokio::task::block_in_place(read)?;
+        Ok(kept.notes.into_iter().find(|note| granted.sees(&note.scopes)).map(|note| note.body.into()))
+    }
+
+    /// Ends sessions whose clients stay away, until told to stop.
+    pub(crate) async fn look_after_sessions(&self, stop: CancellationToken) {
+        let after_ms = self.settings.session_expiry_ms;
+        let pause = EXPIRY_INTERVAL.min(Duration::from_millis(after_ms.unsigned_abs()));
+        loop {
+            // What fails is logged by the writer, and tried again.
+            if let Ok(Outcome::Count(expired)) = self.execute(Operation::ExpireSessions { after_ms }, 0).await
+            {
+                if expired > 0 {
+                    tracing::info!(expired, "durable sessions ended: their clients stayed away too long");
+                }
+                if expired == EXPIRED_AT_ONCE {
+                    continue;
+                }
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What is remembered of durable MQTT sessions: their subscriptions, how far each has come, and the notifications that
+//! wait for them.
+//!
+//! A notification is kept once for all sessions that subscribe to its topic, in the same commit as the write that it
+//! tells of, and goes when the last of them has acknowledged it. Each subscription has a cursor of its own: the
+//! notifications of one topic come in the order of their sequence, those of different topics in any.
+
+use super::{KeyHash, Sequence, StoreError, TimestampMs};
+
+/// A session's number; never used twice.
+pub(crate) type SessionNumber = i64;
+
+/// A subscription's number; never used twice.
+pub(crate) type SubscriptionNumber = i64;
+
+/// The number of a topic that a durable session subscribes to; never used twice.
+pub(crate) type TopicNumber = i64;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeptLimits {
+    /// Sessions of all keys together.
+    pub(crate) sessions: usize,
+    /// Sessions of one key.
+    pub(crate) sessions_per_key: usize,
+    /// Notifications of one topic.
+    pub(crate) messages_per_topic: usize,
+    /// Bytes of notifications of all topics together.
+    pub(crate) bytes: usize,
+}
+
+/// What became of a client that asked for a durable session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenedSession {
+    /// It had one, and goes on with it.
+    Resumed(SessionNumber),
+    /// It has a new one.
+    Started(SessionNumber),
+    /// There are as many as there may be.
+    TooMany,
+}
+
+/// How far a subscription at QoS 1 has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Up to here everything was acknowledged.
+    pub(crate) cursor: Sequence,
+    /// Up to here everything was sent; what is open between the two is in [`StoredSession::in_flight`].
+    pub(crate) sent: Sequence,
+}
+
+/// A subscription of a durable session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredSubscription {
+    pub(crate) number: SubscriptionNumber,
+    /// What the gateway made of the string that the client sent.
+    pub(crate) filter: Vec<u8>,
+    /// `None` at QoS 0, for which nothing is kept.
+    pub(crate) kept: Option<(TopicNumber, Progress)>,
+}
+
+/// A notification that was sent and not acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InFlight {
+    pub(crate) packet_id: u16,
+    pub(crate) subscription: SubscriptionNumber,
+    pub(crate) seq: Sequence,
+}
+
+/// What a client comes back to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct StoredSession {
+    /// In the order in which they were made.
+    pub(crate) subscriptions: Vec<StoredSubscription>,
+    /// Oldest first.
+    pub(crate) in_flight: Vec<InFlight>,
+    /// QoS 2 publishes that were stored and whose PUBREL has not come.
+    pub(crate) received: Vec<u16>,
+}
+
+/// How far a session has come, to be saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SessionProgress {
+    pub(crate) session: SessionNumber,
+    /// Of its subscriptions at QoS 1.
+    pub(crate) subscriptions: Vec<(SubscriptionNumber, Progress)>,
+    /// Oldest first.
+    pub(crate) in_flight: Vec<InFlight>,
+    /// Its connection has ended.
+    pub(crate) has_left: bool,
+}
+
+/// A notification that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptNote {
+    pub(crate) seq: Sequence,
+    /// Who sees it.
+    pub(crate) scopes: Vec<u8>,
+    /// The payload.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Notifications of one topic, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeptNotes {
+    pub(crate) notes: Vec<KeptNote>,
+    /// Whether there are no more in the range that was asked for.
+    pub(crate) is_last: bool,
+}
+
+/// How much is kept at the moment, and what the bounds have cost since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct KeptExtent {
+    pub(crate) sessions: usize,
+    pub(crate) notes: usize,
+    pub(crate) bytes: usize,
+    /// Notifications that were dropped because their topic held too many.
+    pub(crate) lost_to_count: u64,
+    /// Notifications that were dropped because all topics together held too many bytes.
+    pub(crate) lost_to_bytes: u64,
+    /// Notifications that were dropped because they were too old.
+    pub(crate) lost_to_age: u64,
+}
+
+/// The reading side.
+pub(crate) trait ReadSessions {
+    /// Whether this key has a durable session under this client id.
+    fn has_session(&self, key: &KeyHash, client_id: &str) -> Result<bool, StoreError>;
+    /// What a session holds.
+    fn session(&self, session: SessionNumber) -> Result<StoredSession, StoreError>;
+    /// Notifications of a topic behind `after` and up to `up_to`, in order, at most so many; a page ends early where it
+    /// holds `bytes_max`, but not before its first.
+    fn kept_notes(
+        &self,
+        topic: TopicNumber,
+        after: Sequence,
+        up_to: Sequence,
+        most: usize,
+        bytes_max: usize,
+    ) -> Result<KeptNotes, StoreError>;
+    /// The sequence of the last event.
+    fn last_sequence(&self) -> Result<Sequence, StoreError>;
+}
+
+/// The writing side; each call is part of a group.
+pub(crate) trait WriteSessions {
+    /// Opens the session of a key and client id: the one that is there, or a new one.
+    fn open_session(
+        &mut self,
+        key: &KeyHash,
+        client_id: &str,
+        limits: &KeptLimits,
+    ) -> Result<OpenedSession, StoreError>;
+    /// Ends the session of a key and client id, with everything that is kept for it alone.
+    fn end_session(&mut self, key: &KeyHash, client_id: &str) -> Result<(), StoreError>;
+    /// Ends sessions whose connection ended before `left_before_ms`, at most so many, and drops as many notifications
+    /// that are older. Returns how many sessions it were.
+    fn expire_sessions(&mut self, left_before_ms: TimestampMs, most: usize) -> Result<usize, StoreError>;
+    /// Says of all sessions that seem to be connected that they are not: for the start of the server.
+    fn leave_all_sessions(&mut self, at_ms: TimestampMs) -> Result<(), StoreError>;
+    /// Adds a subscription, or changes the one with this filter. `route`: of its topic, at QoS 1. What is written from here
+    /// on is kept for it; one that was there at QoS 1 goes on where it was. `None` if the session has
+    /// ended.
+    fn put_subscription(
+        &mut self,
+        session: SessionNumber,
+        filter: &[u8],
+        route: Option<&[u8]>,
+    ) -> Result<Option<StoredSubscription>, StoreError>;
+    /// Removes a subscription, if it is there.
+    fn remove_subscription(&mut self, session: SessionNumber, filter: &[u8]) -> Result<(), StoreError>;
+    /// Saves how far a session has come. A cursor never goes back.
+    fn save_progress(&mut self, progress: &SessionProgress, at_ms: TimestampMs) -> Result<(), StoreError>;
+    /// Whether a QoS 2 publish is remembered.
+    fn is_received(&mut self, session: SessionNumber, packet_id: u16) -> Result<bool, StoreError>;
+    /// Remembers a QoS 2 publish until it is released.
+    fn receive(&mut self, session: SessionNumber, packet_id: u16) -> Result<(), StoreError>;
+    /// Forgets a QoS 2 publish.
+    fn release(&mut self, session: SessionNumber, packet_id: u16) -> Result<(), StoreError>;
+
+    /// Whether anything is kept at all.
+    fn keeps(&self) -> bool;
+    /// The topic of this route, if a durable session subscribes to it at QoS 1.
+    fn kept_topic(&self, route: &[u8]) -> Option<TopicNumber>;
+    /// Keeps a notification.
+    fn keep_note(
+        &mut self,
+        topic: TopicNumber,
+        at_ms: TimestampMs,
+        note: &KeptNote,
+        limits: &KeptLimits,
+    ) -> Result<(), StoreError>;
+    /// How much is kept.
+    fn kept_extent(&self) -> KeptExtent;
+}

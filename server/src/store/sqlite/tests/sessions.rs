@@ -1,0 +1,322 @@
+//! Any sequence of what durable sessions do reads like a model in memory, rolled back groups and restarts included.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::{Fixture, id};
+use crate::store::{
+    KeyHash, Sequence, WriteStore,
+    session::{
+        InFlight, KeptExtent, KeptLimits, KeptNote, OpenedSession, Progress, ReadSessions, SessionNumber,
+        SessionProgress, StoredSubscription, SubscriptionNumber, WriteSessions,
+    },
+};
+
+const KEY: KeyHash = KeyHash([1; 32]);
+const CLIENTS: usize = 3;
+const TOPICS: usize = 3;
+
+/// More than the steps reach.
+const AMPLE: KeptLimits =
+    KeptLimits { sessions: 100, sessions_per_key: 100, messages_per_topic: 10_000, bytes: 1 << 20 };
+
+#[derive(Debug, Clone)]
+enum Step {
+    Open {
+        client: usize,
+    },
+    End {
+        client: usize,
+    },
+    Subscribe {
+        client: usize,
+        topic: usize,
+        kept: bool,
+    },
+    Unsubscribe {
+        client: usize,
+        topic: usize,
+    },
+    Keep {
+        topic: usize,
+        bytes: usize,
+    },
+    /// Acknowledges so many of what waits.
+    Save {
+        client: usize,
+        topic: usize,
+        acknowledged: usize,
+    },
+    Commit,
+    Rollback,
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (client, topic) = (0..CLIENTS, 0..TOPICS);
+    let both = (client.clone(), topic.clone());
+    prop_oneof![
+        3 => client.clone().prop_map(|client| Step::Open { client }),
+        1 => client.prop_map(|client| Step::End { client }),
+        4 => (both.clone(), prop::bool::weighted(0.8))
+            .prop_map(|((client, topic), kept)| Step::Subscribe { client, topic, kept }),
+        1 => both.clone().prop_map(|(client, topic)| Step::Unsubscribe { client, topic }),
+        8 => (topic, 0..50_usize).prop_map(|(topic, bytes)| Step::Keep { topic, bytes }),
+        4 => (both, 0..4_usize)
+            .prop_map(|((client, topic), acknowledged)| Step::Save { client, topic, acknowledged }),
+        4 => Just(Step::Commit),
+        1 => Just(Step::Rollback),
+        1 => Just(Step::Restart),
+    ]
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Subscribed {
+    number: SubscriptionNumber,
+    /// Where it is, at QoS 1.
+    cursor: Option<Sequence>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Model {
+    sessions: BTreeMap<usize, (SessionNumber, BTreeMap<usize, Subscribed>)>,
+    /// By topic: everything that was told since somebody listens.
+    told: BTreeMap<usize, Vec<(Sequence, usize)>>,
+}
+
+impl Model {
+    fn cursors(&self, topic: usize) -> impl Iterator<Item = Sequence> {
+        let subscribed = self.sessions.values().filter_map(move |(_, subscribed)| subscribed.get(&topic));
+        subscribed.filter_map(|subscribed| subscribed.cursor)
+    }
+
+    /// What somebody still needs of a topic.
+    fn needed(&self, topic: usize) -> Vec<(Sequence, usize)> {
+        let Some(least) = self.cursors(topic).min() else { return Vec::new() };
+        let told = self.told.get(&topic).into_iter().flatten();
+        told.filter(|(seq, _)| *seq > least).copied().collect()
+    }
+}
+
+fn route(topic: usize) -> Vec<u8> {
+    format!("account\u{ff}/topics/{topic}").into_bytes()
+}
+
+fn filter(topic: usize) -> Vec<u8> {
+    format!("topics/{topic}?pubStates=1").into_bytes()
+}
+
+fn client_id(client: usize) -> String {
+    format!("client {client}")
+}
+
+struct Run {
+    fixture: Fixture,
+    model: Model,
+    committed: Model,
+}
+
+impl Run {
+    fn take(&mut self, step: Step) {
+        let write = &mut self.fixture.write;
+        match step {
+            Step::Open { client } => {
+                let opened = write.open_session(&KEY, &client_id(client), &AMPLE).expect("it opens");
+                let known = self.model.sessions.get(&client).map(|(number, _)| *number);
+                match (opened, known) {
+                    (OpenedSession::Resumed(number), Some(known)) => assert_eq!(number, known),
+                    (OpenedSession::Started(number), None) => {
+                        self.model.sessions.insert(client, (number, BTreeMap::new()));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            Step::End { client } => {
+                write.end_session(&KEY, &client_id(client)).expect("it ends");
+                self.model.sessions.remove(&client);
+            }
+            Step::Subscribe { client, topic, kept } => {
+                let Some((session, subscribed)) = self.model.sessions.get_mut(&client) else {
+                    let nobody = write.put_subscription(999, &filter(topic), None).expect("a look");
+                    assert_eq!(nobody, None);
+                    return;
+                };
+                let route = kept.then(|| route(topic));
+                let stored = write
+                    .put_subscription(*session, &filter(topic), route.as_deref())
+                    .expect("it is stored")
+                    .expect("the session is there");
+                let before = subscribed.get(&topic).cloned();
+                let cursor = kept.then(|| {
+                    let now = stored.kept.expect("it is kept").1.cursor;
+                    before
+                        .as_ref()
+                        .and_then(|before| before.cursor)
+                        .inspect(|was| assert_eq!(*was, now))
+                        .unwrap_or(now)
+                });
+                assert_eq!(stored.kept.is_some(), kept);
+                assert!(before.is_none_or(|before| before.number == stored.number));
+                subscribed.insert(topic, Subscribed { number: stored.number, cursor });
+            }
+            Step::Unsubscribe { client, topic } => {
+                let Some((session, subscribed)) = self.model.sessions.get_mut(&client) else { return };
+                write.remove_subscription(*session, &filter(topic)).expect("it ends");
+                subscribed.remove(&topic);
+            }
+            Step::Keep { topic, bytes } => {
+                let seq = write.log_membership(id(1), id(1), 1, "{}").expect("an event");
+                let listened_to = self.model.cursors(topic).next().is_some();
+                let kept = write.kept_topic(&route(topic));
+                assert_eq!(kept.is_some(), listened_to);
+                let Some(kept) = kept else { return };
+                let note = KeptNote { seq, scopes: b"s".to_vec(), body: vec![b'x'; bytes] };
+                write.keep_note(kept, 0, &note, &AMPLE).expect("it is kept");
+                self.model.told.entry(topic).or_default().push((seq, bytes));
+            }
+            Step::Save { client, topic, acknowledged } => {
+                let needed = self.model.needed(topic);
+                let Some((session, subscribed)) = self.model.sessions.get_mut(&client) else { return };
+                let Some(Subscribed { number, cursor: Some(cursor) }) = subscribed.get_mut(&topic) else {
+                    return;
+                };
+                let mine = needed.iter().map(|(seq, _)| *seq).filter(|seq| *seq > *cursor);
+                *cursor = mine.take(acknowledged).last().unwrap_or(*cursor);
+                let progress = Progress { cursor: *cursor, sent: *cursor };
+                let in_flight = vec![InFlight { packet_id: 7, subscription: *number, seq: *cursor + 1 }];
+                let subscriptions = vec![(*number, progress)];
+                let progress =
+                    SessionProgress { session: *session, subscriptions, in_flight, has_left: true };
+                write.save_progress(&progress, 5).expect("it is saved");
+            }
+            Step::Commit => {
+                write.commit().expect("a commit");
+                self.committed = self.model.clone();
+                self.check();
+                self.fixture.write.begin().expect("a group");
+            }
+            Step::Rollback => {
+                write.rollback();
+                self.model = self.committed.clone();
+                self.check();
+                self.fixture.write.begin().expect("a group");
+            }
+            Step::Restart => unreachable!("taken by value"),
+        }
+    }
+
+    fn restart(mut self) -> Self {
+        self.fixture.write.rollback();
+        self.model = self.committed.clone();
+        self.fixture = self.fixture.restart();
+        self.check();
+        self.fixture.write.begin().expect("a group");
+        self
+    }
+
+    /// Compares what is committed with the model.
+    fn check(&self) {
+        let Fixture { read, write, .. } = &self.fixture;
+        let mut extent = KeptExtent { sessions: self.model.sessions.len(), ..KeptExtent::default() };
+        for topic in 0..TOPICS {
+            let needed = self.model.needed(topic);
+            let number = write.kept_topic(&route(topic));
+            assert_eq!(number.is_some(), self.model.cursors(topic).next().is_some(), "topic {topic}");
+            let Some(number) = number else { continue };
+            let kept = read.kept_notes(number, 0, Sequence::MAX >> 1, 1_000, usize::MAX).expect("a look");
+            let kept: Vec<_> = kept.notes.iter().map(|note| (note.seq, note.body.len())).collect();
+            assert_eq!(kept, needed, "topic {topic}");
+            extent.notes += kept.len();
+            extent.bytes += kept.iter().map(|(_, bytes)| 48 + 1 + bytes).sum::<usize>();
+        }
+        assert_eq!(write.kept_extent(), extent);
+        for client in 0..CLIENTS {
+            let known = self.model.sessions.get(&client);
+            assert_eq!(read.has_session(&KEY, &client_id(client)).expect("a look"), known.is_some());
+            let Some((session, subscribed)) = known else { continue };
+            let stored = read.session(*session).expect("a look").subscriptions;
+            let expected: BTreeSet<_> =
+                subscribed.values().map(|subscribed| (subscribed.number, subscribed.cursor)).collect();
+            let cursor = |stored: &StoredSubscription| stored.kept.map(|(_, progress)| progress.cursor);
+            assert_eq!(
+                stored.iter().map(|stored| (stored.number, cursor(stored))).collect::<BTreeSet<_>>(),
+                expected
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_sessions_do_what_is_kept_is_what_somebody_needs(steps in vec(step(), 1..120)) {
+        let mut fixture = Fixture::new();
+        fixture.write.begin().expect("a group");
+        let model = Model::default();
+        let mut run = Run { fixture, committed: model.clone(), model };
+        for step in steps {
+            match step {
+                Step::Restart => run = run.restart(),
+                step => run.take(step),
+            }
+        }
+    }
+}
+
+#[test]
+fn in_flight_and_received_come_back_as_they_were_saved() {
+    let mut store = Fixture::new();
+    let (session, subscription) = store.commit(|write| {
+        let OpenedSession::Started(session) = write.open_session(&KEY, "c", &AMPLE)? else { panic!("new") };
+        let stored = write.put_subscription(session, b"f", Some(b"r"))?.expect("the session is there");
+        for packet_id in [1, 65_535, 1] {
+            write.receive(session, packet_id)?;
+        }
+        // Of a session that is gone nothing is left behind.
+        write.receive(session + 1, 3)?;
+        Ok((session, stored.number))
+    });
+    let in_flight: Vec<_> = [(1, 9), (65_535, u64::MAX >> 1)]
+        .into_iter()
+        .map(|(packet_id, seq)| InFlight { packet_id, subscription, seq })
+        .collect();
+    let progress = SessionProgress {
+        session,
+        subscriptions: vec![(subscription, Progress { cursor: 8, sent: 10 })],
+        in_flight: in_flight.clone(),
+        has_left: false,
+    };
+    store.commit(|write| write.save_progress(&progress, 1));
+    // A late save takes nothing back.
+    let late = vec![(subscription, Progress { cursor: 3, sent: 4 })];
+    store.commit(|write| {
+        write.save_progress(&SessionProgress { subscriptions: late.clone(), ..progress.clone() }, 1)?;
+        write.release(session, 1)
+    });
+    let store = store.restart();
+    let stored = store.read.session(session).expect("a look");
+    assert_eq!(stored.in_flight, in_flight);
+    assert_eq!(stored.received, [65_535]);
+    assert_eq!(
+        stored.subscriptions[0].kept.map(|(_, progress)| progress),
+        Some(Progress { cursor: 8, sent: 10 })
+    );
+    assert!(!store.read.has_session(&KeyHash([2; 32]), "c").expect("a look"));
+}
+
+#[test]
+fn sequences_of_events_and_cursors_are_of_one_count() {
+    let mut store = Fixture::new();
+    let last = store.read.last_sequence().expect("a look");
+    let thng = id(1);
+    let after = store.commit(|write| {
+        let seq = write.log_membership(thng, thng, 1, "{}")?;
+        let OpenedSession::Started(session) = write.open_session(&KEY, "c", &AMPLE)? else { panic!("new") };
+        let stored = write.put_subscription(session, b"f", Some(b"r"))?.expect("the session is there");
+        assert_eq!(stored.kept.expect("it is kept").1.cursor, seq);
+        Ok(seq)
+    });
+    assert_eq!((last + 1, store.read.last_sequence().expect("a look")), (after, after));
+}

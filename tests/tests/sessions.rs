@@ -1,0 +1,453 @@
+//! Durable sessions (clean session 0): what a client that was away finds when it comes back.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use thng_pubsub_protocol::mqtt::{ConnectCode, Packet, PacketId, Publish, QoS, SubAckCode};
+use thng_pubsub_tests::link::Raw;
+use thng_pubsub_tests::mqtt::{Client, Hello, Message, Received};
+use thng_pubsub_tests::wait::until;
+use thng_pubsub_tests::{KEY, Launch, Rest, Server};
+
+/// A durable client of the operator's, connected.
+#[track_caller]
+fn connect(server: &Server, client_id: &str) -> Client {
+    Client::connect_as(server, &Hello::with_key(server.key()).durable(client_id))
+}
+
+/// The same, which finds its session.
+#[track_caller]
+fn resume(server: &Server, client_id: &str) -> Client {
+    let client = connect(server, client_id);
+    assert!(client.session_present, "the session of {client_id} is there");
+    client
+}
+
+/// One who comes back and acknowledges nothing by itself.
+#[track_caller]
+fn resume_silently(server: &Server, client_id: &str) -> Client {
+    let mut client = resume(server, client_id);
+    client.acknowledges = false;
+    client
+}
+
+fn put(rest: &mut Rest, topic: &str, values: impl IntoIterator<Item = i64>) {
+    for value in values {
+        rest.put(topic, json!([{ "value": value }])).assert_status(200);
+    }
+}
+
+#[track_caller]
+fn values(client: &mut Client, count: usize) -> Vec<i64> {
+    (0..count).map(|_| client.message().value().as_i64().expect("a number")).collect()
+}
+
+/// A topic, its own REST client, and a durable client that subscribed to it at QoS 1 and has left.
+fn left_behind(server: &Server, client_id: &str) -> (Rest, String) {
+    let mut rest = server.rest();
+    let topic = format!("/thngs/{}/properties/k", rest.thng());
+    let mut client = connect(server, client_id);
+    client.subscribed(&topic, QoS::AtLeastOnce);
+    client.cut();
+    (rest, topic)
+}
+
+#[test]
+fn a_session_is_present_from_the_second_connect_on_until_a_clean_one_ends_it() {
+    let server = Server::shared();
+    let hello = Hello::with_key(KEY).durable("present");
+    assert!(!Client::connect_as(server, &hello).session_present);
+    assert!(Client::connect_as(server, &hello).session_present);
+    // MQTT 3.1 has no flag for it.
+    assert!(!Client::connect_as(server, &hello.clone().in_3_1()).session_present);
+    let clean = Hello { clean_session: true, ..hello.clone() };
+    Client::connect_as(server, &clean).disconnect();
+    assert!(!Client::connect_as(server, &hello).session_present);
+}
+
+#[test]
+fn what_is_written_meanwhile_comes_in_order_whatever_happened_to_the_server() {
+    let mut server = Server::start();
+    let (mut rest, topic) = left_behind(&server, "away");
+    let mut first = 0;
+    let endings: [fn(&mut Server); 3] = [|_| {}, |server| drop(server.terminate()), |server| server.kill9()];
+    for end in endings {
+        put(&mut rest, &topic, first..first + 10);
+        end(&mut server);
+        server = server.restart();
+        rest = server.rest();
+        let mut client = resume(&server, "away");
+        assert_eq!(values(&mut client, 10), (first..first + 10).collect::<Vec<_>>());
+        // It goes on with what is written while it is connected.
+        put(&mut rest, &topic, [first + 10]);
+        assert_eq!(values(&mut client, 1), [first + 10]);
+        client.assert_nothing_else();
+        client.disconnect();
+        first += 11;
+    }
+}
+
+#[test]
+fn what_was_sent_and_not_acknowledged_comes_again_under_its_packet_id_and_nothing_else_does() {
+    let server = Server::shared();
+    let (mut rest, topic) = left_behind(server, "again");
+    let mut client = resume_silently(server, "again");
+    put(&mut rest, &topic, 0..5);
+    let sent: Vec<Message> = (0..5).map(|_| client.message()).collect();
+    assert!(sent.iter().all(|message| !message.dup && message.qos == QoS::AtLeastOnce));
+    // The second and the fourth are acknowledged, out of order.
+    for n in [3, 1] {
+        client.send(&Packet::PubAck(sent[n].packet_id.expect("at QoS 1")));
+    }
+    client.ping();
+    client.cut();
+    put(&mut rest, &topic, [5]);
+
+    for new_ones in [5..6, 6..7] {
+        let mut client = resume_silently(server, "again");
+        for n in [0, 2, 4] {
+            assert_eq!(client.message(), Message { dup: true, ..sent[n].clone() });
+        }
+        for value in new_ones.clone() {
+            let new = client.message();
+            assert_eq!((new.value(), new.dup), (json!(value), false));
+            assert!([0, 2, 4].iter().all(|n| sent[*n].packet_id != new.packet_id), "that id is not free");
+            client.send(&Packet::PubAck(new.packet_id.expect("at QoS 1")));
+        }
+        client.assert_nothing_else();
+        client.cut();
+        put(&mut rest, &topic, [new_ones.end]);
+    }
+}
+
+#[test]
+fn thousands_of_messages_come_in_order_through_a_window_of_a_few() {
+    let server = Launch::new().flag("--deliveries-in-flight-max", "7").start();
+    let (_, topic) = left_behind(&server, "far");
+    let mut writer = Client::connect(&server);
+    let mut write = |values: std::ops::Range<i64>| {
+        for value in values.clone() {
+            writer.publish(&topic, &format!(r#"[{{"value":{value}}}]"#));
+        }
+        writer.publish_acknowledged(&topic, &format!(r#"[{{"value":{}}}]"#, values.end));
+    };
+    write(0..1500);
+    let mut client = resume(&server, "far");
+    // These come while it catches up.
+    write(1501..1600);
+    assert_eq!(values(&mut client, 1601), (0..1601).collect::<Vec<_>>());
+    client.assert_nothing_else();
+    until("nothing is kept any more", || (server.metric("kept_messages") == 0).then_some(()));
+}
+
+#[test]
+fn at_qos_0_the_subscription_is_kept_and_messages_are_not() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = format!("/thngs/{}/properties/k", rest.thng());
+    let mut client = connect(server, "qos 0");
+    client.subscribed(&topic, QoS::AtMostOnce);
+    client.cut();
+    put(&mut rest, &topic, [1]);
+    let mut client = resume(server, "qos 0");
+    client.ping();
+    put(&mut rest, &topic, [2]);
+    assert_eq!(values(&mut client, 1), [2]);
+}
+
+#[test]
+fn a_subscription_that_was_taken_back_or_changed_comes_back_so() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let topic = |key: &str| format!("/thngs/{thng}/properties/{key}");
+    let mut client = connect(server, "changed");
+    for key in ["ended", "raised", "lowered", "kept"] {
+        let qos = if key == "raised" { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        client.subscribed(&topic(key), qos);
+    }
+    client.unsubscribe(&topic("ended"));
+    client.subscribed(&topic("raised"), QoS::AtLeastOnce);
+    client.subscribed(&topic("lowered"), QoS::AtMostOnce);
+    client.subscribed(&topic("kept"), QoS::AtLeastOnce);
+    client.cut();
+    for key in ["ended", "raised", "lowered", "kept"] {
+        put(&mut rest, &topic(key), [1]);
+    }
+    let mut client = resume(server, "changed");
+    let mut seen = [client.message(), client.message()].map(|message| message.topic);
+    seen.sort();
+    assert_eq!(seen, [topic("kept"), topic("raised")]);
+    put(&mut rest, &topic("lowered"), [2]);
+    assert_eq!((client.message().topic, QoS::AtMostOnce), (topic("lowered"), QoS::AtMostOnce));
+    client.assert_nothing_else();
+}
+
+#[test]
+fn a_filter_with_options_comes_back_as_it_was_sent_and_only_within_its_project() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let project = rest.project();
+    let id = rest.thng();
+    let filter = format!("thngs/{id}/properties/k/?pubStates=1&project={project}");
+    let mut client = connect(server, "options");
+    client.subscribed(&filter, QoS::AtLeastOnce);
+    client.cut();
+    let topic = format!("/thngs/{id}/properties/k");
+    put(&mut rest, &topic, [1]);
+    rest.put(&format!("/thngs/{id}"), json!({ "scopes": { "projects": [project] } })).assert_status(200);
+    put(&mut rest, &topic, [2]);
+    let mut client = resume(server, "options");
+    let message = client.message();
+    assert_eq!((&message.topic, message.value()), (&filter, json!(2)));
+    client.assert_nothing_else();
+}
+
+#[test]
+fn the_same_client_id_with_another_key_has_another_session() {
+    let server = Server::shared();
+    let (mut rest, topic) = left_behind(server, "shared name");
+    let application = rest.project();
+    let application = rest.application(&application);
+    put(&mut rest, &topic, [1]);
+    let other = Hello::with_key(&application.public_key).durable("shared name");
+    let mut client = Client::connect_as(server, &other);
+    assert!(!client.session_present);
+    client.assert_nothing_else();
+    let clean = Hello { clean_session: true, ..other };
+    Client::connect_as(server, &clean).disconnect();
+    assert_eq!(values(&mut resume(server, "shared name"), 1), [1]);
+}
+
+#[test]
+fn a_connection_that_is_taken_over_leaves_its_acknowledgements_to_the_next() {
+    let server = Server::shared();
+    let (mut rest, topic) = left_behind(server, "taken over");
+    let mut early = resume(server, "taken over");
+    put(&mut rest, &topic, 0..20);
+    assert_eq!(values(&mut early, 20).len(), 20);
+    early.ping();
+    let mut late = resume(server, "taken over");
+    early.assert_closed();
+    put(&mut rest, &topic, [20]);
+    assert_eq!(values(&mut late, 1), [20]);
+    late.assert_nothing_else();
+}
+
+#[test]
+fn a_key_that_is_taken_away_takes_its_sessions_along() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let topic = format!("/thngs/{thng}/properties/k");
+    let device = rest.device(&thng);
+    for n in 0..3 {
+        let hello = Hello::with_key(&device.key).durable(&format!("device {n}"));
+        let mut client = Client::connect_as(&server, &hello);
+        client.subscribed(&topic, QoS::AtLeastOnce);
+        client.cut();
+    }
+    put(&mut rest, &topic, [1]);
+    assert_eq!((server.metric("sessions"), server.metric("kept_messages")), (3, 1));
+    rest.delete(&format!("/auth/evrythng/thngs/{thng}")).assert_status(200);
+    assert_eq!((server.metric("sessions"), server.metric("kept_messages")), (0, 0));
+}
+
+#[test]
+fn what_may_not_be_seen_any_more_is_ended_and_the_rest_comes() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let (gone, stays) = (rest.thng(), rest.thng());
+    let mut client = connect(server, "rights");
+    for thng in [&gone, &stays] {
+        client.subscribed(&format!("/thngs/{thng}/properties/k"), QoS::AtLeastOnce);
+    }
+    client.cut();
+    for thng in [&gone, &stays] {
+        put(&mut rest, &format!("/thngs/{thng}/properties/k"), [1]);
+    }
+    rest.delete(&format!("/thngs/{gone}")).assert_status(200);
+    let mut client = resume(server, "rights");
+    assert_eq!(client.message().topic, format!("/thngs/{stays}/properties/k"));
+    client.assert_nothing_else();
+}
+
+#[test]
+fn an_access_token_in_a_filter_is_in_no_file_and_works_until_it_is_taken_away() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let device = rest.device(&thng);
+    let topic = format!("/thngs/{thng}/properties/k");
+    let filter = format!("{topic}?access_token={}", device.key);
+    let mut client = connect(&server, "token");
+    client.subscribed(&filter, QoS::AtLeastOnce);
+    client.cut();
+    put(&mut rest, &topic, [1]);
+    for file in fs::read_dir(server.data()).expect("the data folder").map(|file| file.expect("a file").path())
+    {
+        let bytes = fs::read(&file).unwrap_or_default();
+        let holds = bytes.windows(80).any(|window| window == device.key.as_bytes());
+        assert!(!holds, "{} holds an API key", file.display());
+    }
+    let mut client = resume(&server, "token");
+    let message = client.message();
+    assert_eq!((&message.topic, message.value()), (&filter, json!(1)));
+    client.cut();
+    put(&mut rest, &topic, [2]);
+    rest.delete(&format!("/auth/evrythng/thngs/{thng}")).assert_status(200);
+    resume(&server, "token").assert_nothing_else();
+}
+
+/// A QoS 2 publish of this value.
+fn publish_2(client: &mut Client, topic: &str, value: i64, dup: bool) {
+    let payload = format!(r#"[{{"value":{value}}}]"#);
+    let (qos, packet_id) = (QoS::ExactlyOnce, Some(PacketId::MIN));
+    let publish = Publish { dup, qos, retain: false, packet_id, topic, payload: payload.as_bytes() };
+    client.send(&Packet::Publish(publish));
+    assert_eq!(client.packet(), Received::PubRec(PacketId::MIN));
+}
+
+fn release(client: &mut Client) {
+    client.send(&Packet::PubRel(PacketId::MIN));
+    assert_eq!(client.packet(), Received::PubComp(PacketId::MIN));
+}
+
+#[test]
+fn a_qos_2_publish_is_stored_once_though_the_server_is_killed_between_any_two_of_its_packets() {
+    let mut server = Server::start();
+    let thng = server.rest().thng();
+    let topic = format!("/thngs/{thng}/properties/k");
+    connect(&server, "twice").cut();
+    for value in 0..2 {
+        publish_2(&mut resume(&server, "twice"), &topic, value, false);
+        server.kill9();
+        server = server.restart();
+        let mut client = resume(&server, "twice");
+        publish_2(&mut client, &topic, value, true);
+        server.kill9();
+        server = server.restart();
+        let mut client = resume(&server, "twice");
+        release(&mut client);
+        server.kill9();
+        server = server.restart();
+        // What is released already is answered all the same, and the packet id is free.
+        release(&mut resume(&server, "twice"));
+    }
+    let stored = server.rest().get(&topic).expect(200);
+    let stored: Vec<&Value> =
+        stored.as_array().expect("a list").iter().map(|entry| &entry["value"]).collect();
+    assert_eq!(stored, [&json!(1), &json!(0)]);
+}
+
+#[test]
+fn sessions_are_bounded_in_all_and_for_each_key() {
+    for (flag, others) in [
+        ("--sessions-max", ConnectCode::ServerUnavailable),
+        ("--sessions-per-key-max", ConnectCode::Accepted),
+    ] {
+        let server = Launch::new().flag(flag, "2").start();
+        let mut rest = server.rest();
+        let project = rest.project();
+        let other_key = rest.application(&project).public_key;
+        let answer = |key: &str, client_id: &str| {
+            Client::greeted(Raw::connect(server.mqtt()), &Hello::with_key(key).durable(client_id)).1
+        };
+        for client_id in ["a", "b", "a"] {
+            assert_eq!(answer(KEY, client_id), ConnectCode::Accepted);
+        }
+        assert_eq!(answer(KEY, "c"), ConnectCode::ServerUnavailable);
+        assert_eq!(answer(&other_key, "c"), others, "{flag}");
+        let refused = r#"connections_refused_total{protocol="mqtt",reason="too_many_sessions"}"#;
+        assert!(server.metric(refused) >= 1);
+        // One that ends makes room.
+        Client::connect_as(&server, &Hello::with_key(KEY).named("b")).disconnect();
+        assert_eq!(answer(KEY, "c"), ConnectCode::Accepted);
+    }
+}
+
+#[test]
+fn of_too_many_messages_of_a_topic_the_oldest_are_dropped_and_counted() {
+    let server = Launch::new().flag("--kept-messages-max", "10").start();
+    let (mut rest, topic) = left_behind(&server, "count");
+    put(&mut rest, &topic, 0..25);
+    let lost = server.metric(r#"kept_messages_lost_total{bound="count"}"#);
+    assert!((15..25).contains(&lost), "{lost} of 25 were dropped");
+    let mut client = resume(&server, "count");
+    let rest_of_them: Vec<i64> = (lost as i64..25).collect();
+    assert_eq!(values(&mut client, rest_of_them.len()), rest_of_them);
+    client.assert_nothing_else();
+    assert!(server.log().contains("--kept-messages-max"), "the log says what was lost");
+}
+
+#[test]
+fn of_too_many_bytes_the_oldest_of_all_topics_are_dropped_and_counted() {
+    let server = Launch::new().flag("--kept-bytes-max", "2097152").start();
+    let (mut rest, topic) = left_behind(&server, "bytes");
+    let long = "x".repeat(100_000);
+    for n in 0..40 {
+        rest.put(&topic, json!([{ "value": format!("{n} {long}") }])).assert_status(200);
+    }
+    let lost = server.metric(r#"kept_messages_lost_total{bound="bytes"}"#);
+    assert!((20..40).contains(&lost), "{lost} of 40 were dropped");
+    assert!(server.metric("kept_bytes") <= 2_097_152);
+    let first = resume(&server, "bytes").message().value();
+    assert!(first.as_str().expect("a text").starts_with(&format!("{lost} x")), "the oldest that is left");
+}
+
+#[test]
+fn a_session_ends_when_its_client_stays_away_too_long_and_not_while_it_is_connected() {
+    let server = Launch::new().flag("--session-expiry-s", "1").start();
+    let (mut rest, topic) = left_behind(&server, "gone");
+    let mut connected = connect(&server, "connected");
+    connected.subscribed(&topic, QoS::AtLeastOnce);
+    put(&mut rest, &topic, [1]);
+    until("one session is left", || (server.metric("sessions") == 1).then_some(()));
+    assert_eq!(values(&mut connected, 1), [1]);
+    assert!(!connect(&server, "gone").session_present);
+    assert!(resume(&server, "connected").session_present);
+}
+
+#[test]
+fn a_client_that_reads_too_slowly_finds_the_rest_when_it_comes_back() {
+    let server =
+        Launch::new().flag("--outbox-messages-max", "50").flag("--deliveries-in-flight-max", "5").start();
+    let (mut rest, topic) = left_behind(&server, "slow");
+    let mut client = resume_silently(&server, "slow");
+    put(&mut rest, &topic, 0..100);
+    until("it was disconnected", || {
+        (server.metric(r#"disconnects_total{protocol="mqtt",reason="slow"}"#) == 1).then_some(())
+    });
+    assert_eq!(values(&mut client, 5), [0, 1, 2, 3, 4]);
+    client.assert_closed();
+    assert_eq!(values(&mut resume(&server, "slow"), 100), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_client_without_a_key_gets_no_durable_session_and_is_told_so() {
+    let server = Server::shared();
+    let hello = Hello::anonymous().durable("nobody");
+    for _ in 0..2 {
+        assert!(!Client::connect_as(server, &hello).session_present);
+    }
+}
+
+#[test]
+fn a_repeated_subscribe_of_several_filters_grants_and_refuses_each_in_its_place() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = |rest: &mut Rest| format!("/thngs/{}/properties/k", rest.thng());
+    let (one, two) = (topic(&mut rest), topic(&mut rest));
+    let mut client = connect(server, "several");
+    let (q0, q1) = (QoS::AtMostOnce, QoS::AtLeastOnce);
+    let codes =
+        client.subscribe_all(&[(&one, q1), ("/nothing", q1), (&two, q0), (&one, q0), (&one, q1), ("#", q1)]);
+    let (granted, refused) = (SubAckCode::Granted, SubAckCode::Refused);
+    assert_eq!(codes, [granted(q1), refused, granted(q0), granted(q0), granted(q1), refused]);
+    client.cut();
+    put(&mut rest, &two, [1]);
+    put(&mut rest, &one, [2]);
+    let mut client = resume(server, "several");
+    assert_eq!(client.message().topic, one);
+    client.assert_nothing_else();
+}
