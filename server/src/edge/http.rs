@@ -12,7 +12,7 @@ use axum::{
     Extension, Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
@@ -23,6 +23,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use thng_pubsub_protocol::payload::{ERROR_CODES, ErrorCode};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
+
+use crate::config::AllowedOrigins;
 
 use super::{
     Context,
@@ -95,21 +97,84 @@ pub(crate) async fn serve(context: Arc<Context>, router: Router, stream: TcpStre
 /// be read by pages of other origins (keys travel in headers that no page sends by itself), every answer is counted.
 async fn front(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let is_mqtt = request.uri().path() == "/mqtt";
+    let origin = Origin::of(&request, &context);
     let mut response = if request.method() == Method::OPTIONS {
         preflight()
+    } else if origin == Origin::Foreign && is_websocket(&request) {
+        refuse_origin(&context, is_mqtt)
     } else if is_websocket(&request) && !is_mqtt {
         websocket::open(Arc::clone(&context), request).await
     } else {
         next.run(request).await
     };
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(
-        header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("link, location, x-result-count"),
-    );
+    origin.tell(response.headers_mut());
     context.metrics.requests.with_label_values(&[response.status().as_str()]).inc();
     response
+}
+
+/// Which page a request comes from.
+#[derive(Debug, PartialEq, Eq)]
+enum Origin {
+    /// Pages of every origin may use the server.
+    Any,
+    /// One that may, or no page at all.
+    Allowed(Option<HeaderValue>),
+    /// One that may not.
+    Foreign,
+}
+
+impl Origin {
+    fn of(request: &Request, context: &Context) -> Self {
+        let allowed = &context.limits.allowed_origins;
+        let headers = request.headers();
+        match headers.get(header::ORIGIN) {
+            _ if *allowed == AllowedOrigins::Any => Self::Any,
+            None => Self::Allowed(None),
+            Some(origin) => {
+                let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+                match allowed.allow(origin.as_bytes(), host) {
+                    true => Self::Allowed(Some(origin.clone())),
+                    false => Self::Foreign,
+                }
+            }
+        }
+    }
+
+    /// Says who may read the answer. Never together with credentials: there are none that a browser sends by itself.
+    fn tell(self, headers: &mut HeaderMap) {
+        let readable_by = match self {
+            Self::Any => Some(HeaderValue::from_static("*")),
+            Self::Allowed(origin) => {
+                headers.append(header::VARY, HeaderValue::from_static("origin"));
+                origin
+            }
+            Self::Foreign => {
+                headers.append(header::VARY, HeaderValue::from_static("origin"));
+                None
+            }
+        };
+        let Some(readable_by) = readable_by else { return };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, readable_by);
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("link, location, x-result-count"),
+        );
+    }
+}
+
+/// A WebSocket of a page that may not use the server. Browsers ask nobody before they open one, so the server has to look.
+fn refuse_origin(context: &Context, is_mqtt: bool) -> Response {
+    let protocol = if is_mqtt { "mqtt_ws" } else { "websocket" };
+    context.metrics.connections_refused.with_label_values(&[protocol, "origin"]).inc();
+    if let Some(left_out) = context.refusal_log.admit() {
+        tracing::info!(
+            protocol,
+            reason = "origin",
+            left_out,
+            "an upgrade was refused: its page is not in --allowed-origins"
+        );
+    }
+    refuse(ErrorCode::FORBIDDEN, "Pages of this origin may not use this server: see --allowed-origins.")
 }
 
 fn is_websocket(request: &Request) -> bool {

@@ -1,0 +1,81 @@
+//! `--allowed-origins`: which pages may use the server from a browser.
+
+use thng_pubsub_tests::websocket::WebSocket;
+use thng_pubsub_tests::{KEY, Launch, Rest, Server};
+
+const ALLOWED: &str = "https://app.example";
+
+const FOREIGN: [&str; 5] = [
+    "https://evil.example",
+    "https://app.example.evil.example",
+    "http://app.example",
+    "https://app.example:444",
+    "null",
+];
+
+fn server() -> Server {
+    Launch::new().flag("--allowed-origins", &format!("http://localhost:5173, {ALLOWED}")).start()
+}
+
+/// Whether a page of this origin, or no page, can open both kinds of WebSocket.
+fn opens(server: &Server, topic: &str, origin: Option<&str>) -> [Result<(), u16>; 2] {
+    let mut headers = vec![("Authorization", server.key())];
+    headers.extend(origin.map(|origin| ("Origin", origin)));
+    let native = WebSocket::request(server, topic, &headers).map(drop);
+    headers.push(("Sec-WebSocket-Protocol", "mqtt"));
+    let mqtt = WebSocket::request(server, "/mqtt", &headers).map(drop);
+    [native, mqtt]
+}
+
+#[test]
+fn a_page_of_another_origin_gets_403_and_programs_and_own_pages_go_on() {
+    let server = server();
+    let topic = format!("/thngs/{}", server.rest().thng());
+    let own = format!("http://{}", server.http());
+    for origin in
+        [Some(ALLOWED), Some("HTTPS://App.Example"), Some("http://localhost:5173"), Some(&own), None]
+    {
+        assert_eq!(opens(&server, &topic, origin), [Ok(()), Ok(())], "{origin:?}");
+    }
+    for origin in FOREIGN {
+        assert_eq!(opens(&server, &topic, Some(origin)), [Err(403), Err(403)], "{origin}");
+    }
+    for protocol in ["websocket", "mqtt_ws"] {
+        let refused = format!(r#"connections_refused_total{{protocol="{protocol}",reason="origin"}}"#);
+        assert_eq!(server.metric(&refused), FOREIGN.len() as u64);
+    }
+    assert!(server.log().contains("--allowed-origins"));
+}
+
+#[test]
+fn answers_can_be_read_by_pages_of_allowed_origins_only_and_no_cache_mixes_them_up() {
+    let server = server();
+    let mut rest = Rest::new(server.http(), None);
+    let mut ask = |method: &str, origin: Option<&str>| {
+        let mut headers = vec![("Authorization", KEY)];
+        headers.extend(origin.map(|origin| ("Origin", origin)));
+        let answer = rest.send(method, "/access", &headers, None);
+        assert_eq!(answer.header("vary"), Some("origin"));
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        answer.header("access-control-allow-origin").map(str::to_owned)
+    };
+    for method in ["GET", "OPTIONS"] {
+        assert_eq!(ask(method, Some(ALLOWED)).as_deref(), Some(ALLOWED));
+        assert_eq!(ask(method, None), None);
+        for origin in FOREIGN {
+            assert_eq!(ask(method, Some(origin)), None, "{method} {origin}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_origin_is_refused_at_the_start_with_an_example() {
+    for value in ["", "app.example", "https://app.example/", "https://*.example", "https://a.example,,"] {
+        let ended = Launch::new().flag("--allowed-origins", value).refused();
+        assert!(
+            ended.stderr.contains("--allowed-origins") && ended.stderr.contains("https://example.com"),
+            "{}",
+            ended.stderr
+        );
+    }
+}
