@@ -42,13 +42,23 @@ pub(super) async fn handshake(
 }
 
 fn refuse(rejection: WebSocketUpgradeRejection) -> Response {
-    use WebSocketUpgradeRejection::{ConnectionNotUpgradable, InvalidConnectionHeader, InvalidUpgradeHeader};
-    if let InvalidConnectionHeader(_) | InvalidUpgradeHeader(_) | ConnectionNotUpgradable(_) = rejection {
-        let mut response = answer::refuse(ErrorCode::UPGRADE, "This address speaks WebSocket only.");
-        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        return response;
-    }
-    answer::refuse(ErrorCode::INVALID, &format!("This is no WebSocket handshake: {}", rejection.body_text()))
+    use WebSocketUpgradeRejection::{
+        ConnectionNotUpgradable, InvalidConnectionHeader, InvalidUpgradeHeader, InvalidWebSocketVersionHeader,
+    };
+    let sentence = match rejection {
+        InvalidConnectionHeader(_) | InvalidUpgradeHeader(_) | ConnectionNotUpgradable(_) => {
+            "This address speaks WebSocket only."
+        }
+        InvalidWebSocketVersionHeader(_) => "This server speaks version 13 of the WebSocket protocol.",
+        _ => {
+            let sentence = format!("This is no WebSocket handshake: {}", rejection.body_text());
+            return answer::refuse(ErrorCode::INVALID, &sentence);
+        }
+    };
+    let mut response = answer::refuse(ErrorCode::UPGRADE, sentence);
+    response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    response
 }
 
 /// With what code to close a socket that broke a rule, or `None` where the peer is simply gone. (RFC 6455, 7.4.1)
