@@ -5,6 +5,7 @@
 //! - [`link`]: bytes to and from a port, each wait with a deadline; the door for malformed input.
 //! - [`mqtt`]: an MQTT client on any link, TCP or WebSocket.
 //! - [`websocket`]: the native WebSocket on a topic, and MQTT's link over WebSocket.
+//! - [`frames`]: WebSocket handshakes and frames by hand.
 //! - [`doors`]: the four protocols behind one face, for the tests that are the same for all of them.
 //! - [`canary`]: a polite client that must not notice the hostile ones.
 //! - [`command`]: programs of others (`mosquitto_pub`, `mosquitto_sub`) and what they print.
@@ -18,6 +19,7 @@
 pub mod canary;
 pub mod command;
 pub mod doors;
+pub mod frames;
 pub mod history;
 pub mod keys;
 pub mod link;

@@ -53,11 +53,12 @@ pub fn binary() -> PathBuf {
 pub struct Launch {
     flags: BTreeMap<String, String>,
     environment: Vec<(String, String)>,
+    shell: Option<String>,
 }
 
 impl Default for Launch {
     fn default() -> Self {
-        Launch { flags: BTreeMap::new(), environment: Vec::new() }
+        Launch { flags: BTreeMap::new(), environment: Vec::new(), shell: None }
             .flag("--http", "127.0.0.1:0")
             .flag("--mqtt", "127.0.0.1:0")
             .flag("--operator-key", KEY)
@@ -100,6 +101,13 @@ impl Launch {
         self
     }
 
+    /// Starts it from a shell that has run this line before, such as `umask 0` or `ulimit -n 64`.
+    #[must_use]
+    pub fn after(mut self, line: &str) -> Self {
+        self.shell = Some(line.to_owned());
+        self
+    }
+
     /// Starts a server in a new data directory and waits for its `ready` line.
     #[must_use]
     #[track_caller]
@@ -111,8 +119,22 @@ impl Launch {
     #[must_use]
     #[track_caller]
     pub fn start_in(self, data: TempDir) -> Server {
-        let process = Process::start(self.command(data.path()), data.path());
-        Server { launch: self, data, process }
+        self.tried_in(data).unwrap_or_else(|ended| panic!("the server ended at its start: {ended:?}"))
+    }
+
+    /// Starts a server that may refuse its settings.
+    ///
+    /// # Errors
+    /// How it ended, where it did.
+    #[track_caller]
+    pub fn tried(self) -> Result<Server, Ended> {
+        self.tried_in(data_directory())
+    }
+
+    #[track_caller]
+    fn tried_in(self, data: TempDir) -> Result<Server, Ended> {
+        let process = Process::start(self.command(data.path()), data.path())?;
+        Ok(Server { launch: self, data, process })
     }
 
     /// Starts a server that is expected to refuse its settings, and waits for its end.
@@ -136,7 +158,14 @@ impl Launch {
     }
 
     fn command(&self, data: &Path) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match &self.shell {
+            None => Command::new(binary()),
+            Some(line) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!(r#"{line} && exec "$0" "$@""#)]).arg(binary());
+                shell
+            }
+        };
         command.arg("serve").arg("--data").arg(data);
         for (name, value) in &self.flags {
             command.args([name, value]);
@@ -267,6 +296,19 @@ impl Server {
     #[track_caller]
     pub fn resident_bytes(&self) -> u64 {
         self.memory("VmRSS:")
+    }
+
+    /// By how many bytes its resident memory has grown over `during`, whose result is kept until it was measured.
+    #[track_caller]
+    pub fn growth<T>(&self, mut during: impl FnMut() -> T) -> u64 {
+        // The first time warms up what a server allocates once: threads, pools, the allocator's own arenas.
+        drop(during());
+        let before = self.resident_bytes();
+        let kept = during();
+        self.assert_serves();
+        let after = self.resident_bytes();
+        drop(kept);
+        after.saturating_sub(before)
     }
 
     /// The most memory that the process ever had resident, in bytes: shows what a look now and then would miss.

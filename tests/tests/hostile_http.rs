@@ -1,47 +1,12 @@
-//! What the HTTP port does with requests, handshakes and frames that no client should send.
+//! What the HTTP port does with requests that no client should send, and with floods and noise inside its WebSockets.
+//!
+//! Single frames and handshakes that break the rules are in `hostile_websocket.rs`.
 
 use thng_pubsub_tests::canary::Canary;
+use thng_pubsub_tests::frames::{Frames, frame, handshake, status};
 use thng_pubsub_tests::link::{Arrival, Link, Raw};
 use thng_pubsub_tests::wait::random;
 use thng_pubsub_tests::{KEY, PATIENCE, Server};
-
-/// A WebSocket handshake on this path with the operator's key.
-fn handshake(path: &str) -> String {
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: {KEY}\r\n\r\n"
-    )
-}
-
-/// A socket on a property, opened by hand.
-#[track_caller]
-fn socket(server: &Server, path: &str) -> Raw {
-    let mut raw = Raw::connect(server.http()).with(handshake(path).as_bytes());
-    let head = raw.read_until(|received| received.ends_with(b"\r\n\r\n"));
-    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
-    raw
-}
-
-/// A frame as a client has to mask it: the first byte, and what it carries.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        length @ 0..126 => frame.push(0x80 | length as u8),
-        length => {
-            frame.push(0x80 | 126);
-            frame.extend(u16::try_from(length).expect("a short frame").to_be_bytes());
-        }
-    }
-    let mask = [0x12, 0x34, 0x56, 0x78];
-    frame.extend(mask);
-    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
-}
-
-/// The status line's number, or `None` where the server hung up without an answer.
-fn status(answer: &[u8]) -> Option<u16> {
-    std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()
-}
 
 #[test]
 fn a_malformed_request_is_answered_with_a_4xx_or_not_at_all() {
@@ -86,12 +51,14 @@ fn a_malformed_request_is_answered_with_a_4xx_or_not_at_all() {
     canary.sings();
 }
 
+/// Bug class 5 of `docs/security.md` (CVE-2019-11779).
 #[test]
 fn a_path_of_sixty_five_thousand_slashes_is_refused_also_as_a_websockets() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     for path in ["/".repeat(65_000), format!("/thngs{}", "/x".repeat(30_000))] {
-        for request in [format!("GET {path} HTTP/1.1\r\nAuthorization: {KEY}\r\n\r\n"), handshake(&path)] {
+        for request in [format!("GET {path} HTTP/1.1\r\nAuthorization: {KEY}\r\n\r\n"), handshake(&path, "")]
+        {
             let mut raw = Raw::connect(server.http()).with(request.as_bytes());
             raw.finish();
             let answer = raw.until_closed();
@@ -146,96 +113,11 @@ fn a_request_that_comes_byte_by_byte_is_a_request() {
 }
 
 #[test]
-fn a_handshake_that_is_none_is_answered_with_a_4xx() {
-    let server = Server::shared();
-    let path = format!("/thngs/{}/properties/k", server.rest().thng());
-    let mut canary = Canary::in_the(server);
-    for path in [&*path, "/mqtt"] {
-        let whole = handshake(path);
-        for (what, broken) in [
-            ("no version", whole.replace("Sec-WebSocket-Version: 13\r\n", "")),
-            ("an old version", whole.replace("Version: 13", "Version: 8")),
-            ("no key", whole.replace("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "")),
-            ("another protocol", whole.replace("Upgrade: websocket", "Upgrade: irc")),
-            ("another method", whole.replace("GET ", "DELETE ")),
-            ("an older HTTP", whole.replace("HTTP/1.1", "HTTP/1.0")),
-        ] {
-            let mut raw = Raw::connect(server.http()).with(broken.as_bytes());
-            raw.finish();
-            let answer = raw.until_closed();
-            assert_ne!(status(&answer), Some(101), "{what} on {path}");
-        }
-    }
-    canary.sings();
-}
-
-#[test]
-fn a_handshake_and_frames_that_come_byte_by_byte_are_served() {
-    let server = Server::shared();
-    let path = format!("/thngs/{}/properties/k", server.rest().thng());
-    let mut raw = Raw::connect(server.http());
-    for byte in handshake(&path).bytes().chain(frame(0x81, br#"[{"value":"drop by drop"}]"#)) {
-        raw.send(&[byte]);
-    }
-    let received = raw.read_until(|received| received.ends_with(b"}]"));
-    assert!(String::from_utf8_lossy(&received).contains("drop by drop"));
-}
-
-#[test]
-fn a_frame_that_breaks_the_protocol_ends_the_socket_of_who_sent_it_and_nothing_else() {
-    let server = Server::shared();
-    let path = format!("/thngs/{}/properties/k", server.rest().thng());
-    let mut canary = Canary::in_the(server);
-    let mut unmasked = vec![0x81, 13];
-    unmasked.extend(br#"[{"value":1}]"#);
-    let long = [b'x'; 126];
-    let split = [frame(0x01, b"[{"), frame(0x81, b"}]")].concat();
-    let fragmented_ping = frame(0x09, b"ping");
-    for path in [&*path, "/mqtt"] {
-        for (what, bytes) in [
-            ("an unmasked frame", unmasked.clone()),
-            ("reserved bit 1, which an extension would need", frame(0xc1, b"x")),
-            ("reserved bit 2", frame(0xa1, b"x")),
-            ("reserved bit 3", frame(0x91, b"x")),
-            ("opcode 3", frame(0x83, b"x")),
-            ("opcode 15", frame(0x8f, b"x")),
-            ("a fragmented ping", fragmented_ping.clone()),
-            ("a ping of 126 bytes", frame(0x89, &long)),
-            ("a continuation of nothing", frame(0x80, b"x")),
-            ("a new message inside a fragmented one", split.clone()),
-            ("a close frame of one byte", frame(0x88, b"x")),
-            ("close code 0", frame(0x88, b"\x00\x00")),
-            ("close code 999", frame(0x88, b"\x03\xe7")),
-            ("close code 1005", frame(0x88, b"\x03\xed")),
-            ("close code 1006", frame(0x88, b"\x03\xee")),
-            ("a close reason that is no UTF-8", frame(0x88, b"\x03\xe8\xff")),
-            ("a length with the highest bit", vec![0x81, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
-            ("a frame of a gigabyte", vec![0x81, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0]),
-        ] {
-            let mut raw = if path == "/mqtt" { mqtt_socket(server) } else { socket(server, path) };
-            raw.send(&bytes);
-            let answer = raw.until_closed();
-            let data_frame = answer.first().is_some_and(|first| matches!(first & 0x0f, 1 | 2));
-            assert!(!data_frame, "{what} on {path} was answered with data: {answer:02x?}");
-        }
-    }
-    canary.sings();
-}
-
-#[track_caller]
-fn mqtt_socket(server: &Server) -> Raw {
-    let request = handshake("/mqtt").replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n");
-    let mut raw = Raw::connect(server.http()).with(request.as_bytes());
-    raw.read_until(|received| received.starts_with(b"HTTP/1.1 101 ") && received.ends_with(b"\r\n\r\n"));
-    raw
-}
-
-#[test]
 fn a_flood_of_pings_and_empty_fragments_is_survived() {
     let server = Server::shared();
     let path = format!("/thngs/{}/properties/k", server.rest().thng());
     let mut canary = Canary::in_the(server);
-    let mut flood = socket(server, &path);
+    let mut flood = Raw::connect(server.http()).with(handshake(&path, "").as_bytes());
     let pings = frame(0x89, b"").repeat(10_000);
     flood.send(&pings);
     flood.send(&frame(0x01, b""));
@@ -256,12 +138,9 @@ fn random_bytes_on_the_http_port_and_inside_a_socket_end_their_connection_and_no
         let mut raw = Raw::connect(server.http()).with(&noise);
         raw.finish();
         raw.until_closed();
-        let mut raw = socket(server, &path).with(&noise);
-        raw.finish();
-        raw.cut();
-        let mut raw = mqtt_socket(server).with(&noise);
-        raw.finish();
-        raw.cut();
+        for path in [&*path, "/mqtt"] {
+            Frames::open(server, path).send(&noise);
+        }
     }
     canary.sings();
 }
@@ -269,7 +148,7 @@ fn random_bytes_on_the_http_port_and_inside_a_socket_end_their_connection_and_no
 #[test]
 fn a_refused_upgrade_leaves_a_connection_that_can_be_closed() {
     let server = Server::shared();
-    let request = handshake("/thngs/Uabcdefghkmnpqrstwxy0123/properties/k");
+    let request = handshake("/thngs/Uabcdefghkmnpqrstwxy0123/properties/k", "");
     let mut raw = Raw::connect(server.http()).with(request.as_bytes());
     let Arrival::Bytes(answer) = raw.receive(PATIENCE) else { panic!("an answer") };
     assert_eq!(status(&answer), Some(403));

@@ -9,7 +9,7 @@ use thng_pubsub_tests::canary::Canary;
 use thng_pubsub_tests::link::{Arrival, Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello};
 use thng_pubsub_tests::wait::until;
-use thng_pubsub_tests::websocket::WebSocket;
+use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
 use thng_pubsub_tests::{KEY, Launch, PATIENCE, Server};
 
 const MIB: u64 = 1 << 20;
@@ -29,28 +29,17 @@ fn announcements() -> Vec<Vec<u8>> {
     (1..=14).map(announce).collect()
 }
 
-/// By how many bytes the server's memory has grown over `during`, whose result is kept until it was measured.
-fn growth<T>(server: &Server, mut during: impl FnMut() -> T) -> u64 {
-    // The first time warms up what a server allocates once: threads, pools, the allocator's own arenas.
-    drop(during());
-    let before = server.resident_bytes();
-    let kept = during();
-    server.assert_serves();
-    let after = server.resident_bytes();
-    drop(kept);
-    after.saturating_sub(before)
-}
-
+/// Bug class 1 of `docs/security.md`: a giant length is announced before CONNECT (CVE-2017-7651, CVE-2023-0809).
 #[test]
 fn an_announced_length_costs_no_memory_before_and_after_connect() {
     let server = Server::start();
-    let before_connect = growth(&server, || {
+    let before_connect = server.growth(|| {
         let announce = |packet: Vec<u8>| Raw::connect(server.mqtt()).with(&packet);
         announcements().into_iter().map(announce).collect::<Vec<_>>()
     });
     assert!(before_connect < MIB, "{before_connect} bytes before CONNECT");
 
-    let after_connect = growth(&server, || {
+    let after_connect = server.growth(|| {
         let announce = |packet: Vec<u8>| {
             let mut client = Client::connect(&server);
             client.send_bytes(&packet);
@@ -59,13 +48,23 @@ fn an_announced_length_costs_no_memory_before_and_after_connect() {
         announcements().into_iter().map(announce).collect::<Vec<_>>()
     });
     assert!(after_connect < MIB, "{after_connect} bytes after CONNECT");
+
+    let in_frames = server.growth(|| {
+        let announce = |packet: Vec<u8>| {
+            let mut link = MqttFrames::open(&server, "mqtt");
+            link.send(&packet);
+            link
+        };
+        announcements().into_iter().map(announce).collect::<Vec<_>>()
+    });
+    assert!(in_frames < MIB, "{in_frames} bytes before CONNECT in frames");
 }
 
 #[test]
 fn an_announced_length_costs_no_memory_over_http_and_websocket() {
     let server = Server::start();
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
-    let bodies = growth(&server, || {
+    let bodies = server.growth(|| {
         let post = |framing: &str| {
             let head = format!("PUT {topic} HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\n{framing}");
             Raw::connect(server.http()).with(head.as_bytes())
@@ -77,7 +76,7 @@ fn an_announced_length_costs_no_memory_over_http_and_websocket() {
     assert!(bodies < MIB, "{bodies} bytes for bodies");
 
     let gigabyte = [0x82, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0, 1, 2, 3, 4, 5];
-    let frames = growth(&server, || {
+    let frames = server.growth(|| {
         let mut native = WebSocket::open(&server, &topic);
         let mut mqtt = Client::connect_over_websocket(&server);
         for stream in [native.stream(), mqtt.link().socket.stream()] {
@@ -99,6 +98,7 @@ fn a_connection_that_announces_more_than_it_may_is_closed_at_once() {
     }
 }
 
+/// Bug class 14 of `docs/security.md` (CVE-2020-13849).
 #[test]
 fn half_finished_handshakes_do_not_keep_others_out() {
     let server = Server::start();
@@ -126,6 +126,7 @@ fn half_finished_handshakes_do_not_keep_others_out() {
     canary.sings();
 }
 
+/// Bug class 14 of `docs/security.md`, for those who never read.
 #[test]
 fn a_subscriber_that_does_not_read_costs_bounded_memory_and_delays_nobody() {
     let server = Server::start();
@@ -150,6 +151,7 @@ fn a_subscriber_that_does_not_read_costs_bounded_memory_and_delays_nobody() {
     canary.sings();
 }
 
+/// Bug class 13 of `docs/security.md` (CVE-2017-7654, CVE-2023-3592), for those who are let in.
 #[test]
 fn connections_that_come_and_go_leave_no_memory_behind() {
     let server = Server::start();

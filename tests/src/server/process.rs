@@ -7,8 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::Ended;
 use crate::wait::{PATIENCE, until};
 
 /// A process that became ready.
@@ -22,22 +24,25 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// Waits for the `ready` line, or for the end of a process that does not become ready.
     #[track_caller]
-    pub(super) fn start(mut command: Command, data: &Path) -> Process {
+    pub(super) fn start(mut command: Command, data: &Path) -> Result<Process, Ended> {
         let child = command.spawn().expect("the server's binary can be run");
         let mut guarded = Guarded::new(child, Some(data));
         let stdout = lines(guarded.child.stdout.take().expect("stdout is piped"));
-        let stderr = collected(guarded.child.stderr.take().expect("stderr is piped"));
+        let (stderr, whole) = collected(guarded.child.stderr.take().expect("stderr is piped"));
         let log = || stderr.lock().expect("no reader panicked").clone();
         let ready = match stdout.recv_timeout(PATIENCE) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => panic!("no `ready` line in {PATIENCE:?}; the log:\n{}", log()),
             Err(RecvTimeoutError::Disconnected) => {
-                panic!("the server ended at its start; the log:\n{}", log())
+                let status = guarded.ended_within(PATIENCE).expect("who closes standard output ends");
+                whole.join().expect("no reader panicked");
+                return Err(Ended { status, stdout: String::new(), stderr: log() });
             }
         };
         assert!(ready.starts_with("ready "), "the first line is the `ready` line, not {ready:?}");
-        Process { guarded, ready, stdout: Mutex::new(stdout), stderr }
+        Ok(Process { guarded, ready, stdout: Mutex::new(stdout), stderr })
     }
 
     pub(super) fn listener(&self, name: &str) -> Option<SocketAddr> {
@@ -136,11 +141,11 @@ pub(super) fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
     receive
 }
 
-/// Collects text on a thread, so that the writer never blocks on a full pipe.
-pub(super) fn collected(from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+/// Collects text on a thread, so that the writer never blocks on a full pipe. The thread ends when all was read.
+pub(super) fn collected(from: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<()>) {
     let text = Arc::new(Mutex::new(String::new()));
     let into = Arc::clone(&text);
-    std::thread::spawn(move || {
+    let thread = std::thread::spawn(move || {
         let mut reader = BufReader::new(from);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
@@ -148,5 +153,5 @@ pub(super) fn collected(from: impl Read + Send + 'static) -> Arc<Mutex<String>> 
             line.clear();
         }
     });
-    text
+    (text, thread)
 }
