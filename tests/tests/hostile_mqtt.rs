@@ -5,11 +5,11 @@ use thng_pubsub_tests::canary::Canary;
 use thng_pubsub_tests::link::{Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, encoded, publish};
 use thng_pubsub_tests::wait::random;
-use thng_pubsub_tests::websocket::MqttFrames;
+use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
 use thng_pubsub_tests::{KEY, Server};
 
 /// Bytes that are no packet, whatever came before them.
-const MALFORMED: [(&str, &[u8]); 32] = [
+const MALFORMED: [(&str, &[u8]); 36] = [
     ("packet type 0", b"\x00\x00"),
     ("packet type 15", b"\xf0\x00"),
     ("a remaining length of five bytes", b"\x30\xff\xff\xff\xff\x01"),
@@ -37,6 +37,10 @@ const MALFORMED: [(&str, &[u8]); 32] = [
     ("SUBSCRIBE without a filter", b"\x82\x02\x00\x01"),
     ("SUBSCRIBE without a QoS", b"\x82\x05\x00\x01\x00\x01x"),
     ("SUBSCRIBE with a QoS that has other bits", b"\x82\x06\x00\x01\x00\x01x\x81"),
+    ("SUBSCRIBE with a NUL in its filter", b"\x82\x07\x00\x01\x00\x02x\x00\x00"),
+    ("SUBSCRIBE with a filter that is no UTF-8", b"\x82\x07\x00\x01\x00\x02\xc3\x28\x00"),
+    ("UNSUBSCRIBE with a NUL in its filter", b"\xa2\x06\x00\x01\x00\x02x\x00"),
+    ("UNSUBSCRIBE with an overlong slash in its filter", b"\xa2\x06\x00\x01\x00\x02\xc0\xaf"),
     ("UNSUBSCRIBE without a filter", b"\xa2\x02\x00\x01"),
     ("CONNACK, which only a server sends", b"\x20\x02\x00\x00"),
     ("SUBACK, which only a server sends", b"\x90\x03\x00\x01\x00"),
@@ -62,6 +66,8 @@ const MALFORMED_CONNECTS: [(&str, &[u8]); 14] = [
     ("something behind its end", b"\x00\x04MQTT\x04\x02\x00\x3c\x00\x01xmore"),
 ];
 
+/// Bug classes 3, a remaining length of five bytes (CVE-2026-21888, CVE-2019-19307), and 4, a topic that is empty or no
+/// text (CVE-2021-34432, CVE-2017-7653).
 #[test]
 fn a_malformed_packet_ends_the_connection_of_who_sent_it_and_nothing_else() {
     let server = Server::shared();
@@ -119,6 +125,60 @@ fn a_topic_that_starts_with_a_character_beyond_ascii_is_refused_on_every_way_in(
     canary.sings();
 }
 
+/// Bug class 4: escapes that are overlong or mean nothing, and topics that begin with a dollar (CVE-2018-12543).
+#[test]
+fn a_topic_that_hides_something_in_its_escapes_or_behind_a_dollar_is_refused_on_every_way_in() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let mut canary = Canary::in_the(server);
+    let thng = rest.thng();
+    let (all, own) = (format!("/thngs/{thng}/properties"), format!("/thngs/{thng}/properties/k"));
+    let in_key = [
+        "%00",
+        "k%00",
+        "%c0%af",
+        "%c0%ae%c0%ae",
+        "%ed%a0%80",
+        "%ff",
+        "%f4%90%80%80",
+        "%",
+        "%2",
+        "%zz",
+        "%25",
+    ];
+    let mut topics: Vec<String> = in_key.iter().map(|key| format!("{all}/{key}")).collect();
+    topics.extend(["%00", "a%0ab", "%c2%80", "%7f", "%ff"].map(|name| format!("/actions/{name}")));
+    topics.extend(["..", "%2e%2e", "%00", "*", "%2a"].map(|id| format!("/thngs/{id}/properties/k")));
+    topics.extend([
+        format!("/thngs/{thng}%2fproperties"),
+        format!("{all}%2fk"),
+        format!("{own}%2f"),
+        format!("{own}%00"),
+    ]);
+    topics.extend(["/$SYS", "/$SYS/broker/uptime", "/$CONTROL/dynamic-security/v1", "/$"].map(str::to_owned));
+    topics.extend([format!("/$share/g{own}"), format!("/$queue{own}"), format!("/$share/g/{own}")]);
+    for topic in &topics {
+        for topic in [&**topic, &topic[1..]] {
+            let mut client = Client::connect(server);
+            assert_eq!(client.subscribe(topic, QoS::AtMostOnce), SubAckCode::Refused, "{topic}");
+            client.publish(topic, "1");
+            client.publish_unacknowledged(topic, "1");
+            client.assert_closed_after(topic);
+            let will = LastWill { topic: topic.to_owned(), payload: "1".to_owned(), qos: QoS::AtMostOnce };
+            let hello = Hello { will: Some(will), ..Hello::with_key(KEY) };
+            let (_, code) = Client::greeted(Raw::connect(server.mqtt()), &hello);
+            assert_eq!(code, ConnectCode::NotAuthorised, "a will on {topic}");
+        }
+        let upgrade = WebSocket::request(server, topic, &[("Authorization", KEY)]).err();
+        assert!(matches!(upgrade, Some(400 | 403 | 404)), "{topic} as a WebSocket: {upgrade:?}");
+        let written = rest.put(topic, "1").status;
+        assert!(matches!(written, 400 | 404 | 405), "{topic} by REST: {written}");
+    }
+    assert_eq!(rest.get(&all).expect(200), serde_json::json!([]));
+    canary.sings();
+}
+
+/// Bug class 5: levels without end (CVE-2019-11779).
 #[test]
 fn a_topic_of_sixty_five_thousand_slashes_is_refused() {
     let server = Server::shared();
@@ -141,9 +201,14 @@ fn a_topic_of_sixty_five_thousand_slashes_is_refused() {
         client.publish_unacknowledged(&topic, r#"[{"key":"k","value":1}]"#);
         client.assert_closed();
     }
+    let mut client = Client::connect(server);
+    for filter in ["+/".repeat(32_000), "+/".repeat(32_000) + "#", "/+".repeat(32_000), "#".repeat(65_000)] {
+        assert_eq!(client.subscribe(&filter, QoS::AtMostOnce), SubAckCode::Refused, "{}…", &filter[..4]);
+    }
     canary.sings();
 }
 
+/// Bug class 5, for values.
 #[test]
 fn json_that_is_nested_a_hundred_thousand_deep_is_refused() {
     let server = Server::shared();
