@@ -171,6 +171,7 @@ fn a_database_that_is_none_is_refused_and_left_as_it_is() {
     assert_eq!(database, b"this was a database");
 }
 
+/// Bug class 22 of `docs/security.md` (CVE-2017-9868).
 #[test]
 fn nobody_but_the_owner_can_read_the_data() {
     let server = Launch::new().without("--operator-key").start();
@@ -181,6 +182,7 @@ fn nobody_but_the_owner_can_read_the_data() {
     }
 }
 
+/// Bug class 22 of `docs/security.md`.
 #[test]
 fn keys_are_stored_as_hashes_only() {
     let mut server = Server::start();

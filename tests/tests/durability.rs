@@ -137,6 +137,7 @@ fn after_kill_9_every_rest_write_that_was_answered_is_there() {
     }
 }
 
+/// Bug class 20 of `docs/security.md` (CVE-2026-8741), at QoS 1.
 #[test]
 fn a_publish_that_is_sent_again_because_its_acknowledgement_was_lost_is_stored_at_least_once() {
     let mut server = Server::start();

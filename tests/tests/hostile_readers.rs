@@ -140,6 +140,7 @@ fn a_qos_1_subscriber_that_pings_and_does_not_read_is_ended_and_others_are_not()
     assert_slow_is_ended("mqtt_ws", Client::connect_over_websocket);
 }
 
+/// Bug class 13 of `docs/security.md`: flows that are never finished (CVE-2023-28366).
 #[test]
 fn a_subscriber_that_reads_and_never_acknowledges_gets_as_many_as_may_be_open_and_is_ended() {
     let server =
@@ -160,6 +161,7 @@ fn a_subscriber_that_reads_and_never_acknowledges_gets_as_many_as_may_be_open_an
     canary.sings();
 }
 
+/// Bug class 13 of `docs/security.md`, for packet identifiers.
 #[test]
 fn an_id_that_is_never_acknowledged_is_not_given_out_again_when_the_ids_have_gone_round() {
     // 65,535 is a multiple of it: the first message of a later round, when no other id is open, meets the one withheld.

@@ -248,6 +248,7 @@ fn drive_mqtt<L: Link>(connect: impl Fn() -> L, topic: &str) {
     assert_ne!(code, ConnectCode::Accepted);
 }
 
+/// Bug class 19 of `docs/security.md` (CWE-598).
 #[test]
 fn no_log_line_shows_a_key_or_a_payload_at_any_level_whatever_door_it_came_by() {
     let mut server = Launch::new().flag("--log", "trace").start();

@@ -208,6 +208,7 @@ fn a_client_with_the_same_id_and_key_takes_the_place_of_the_first() {
     }
 }
 
+/// Bug class 12 of `docs/security.md` (CVE-2026-6564).
 #[test]
 fn a_client_with_the_same_id_and_no_key_takes_nothing_over() {
     let server = Server::shared();
@@ -290,6 +291,7 @@ fn a_client_that_says_goodbye_leaves_no_will() {
     watcher.assert_nothing_else();
 }
 
+/// Bug class 8 of `docs/security.md`: a will as a way round one's rights.
 #[test]
 fn a_will_that_its_client_may_not_write_is_refused_at_connect_and_never_written() {
     let server = Server::shared();
@@ -324,6 +326,7 @@ fn a_will_may_bring_the_key_of_its_topic() {
     assert_eq!(watcher.message().value(), "by its own key");
 }
 
+/// Bug class 14 of `docs/security.md` (CVE-2020-13849).
 #[test]
 fn a_connection_that_never_says_connect_is_closed_after_its_time() {
     let server = Launch::new().flag("--connect-timeout-s", "1").start();

@@ -106,6 +106,7 @@ fn a_value_may_be_nested_as_people_nest_them() {
     assert!(rest.get(&path).text().contains(&value));
 }
 
+/// Bug class 23 of `docs/security.md`: a body beyond the limit.
 #[test]
 fn a_body_over_one_mebibyte_is_413_and_one_below_is_taken() {
     let server = Server::shared();
@@ -230,6 +231,7 @@ fn a_browser_of_another_origin_may_read_answers_and_refusals() {
     }
 }
 
+/// Bug class 23 of `docs/security.md`: credentials with any origin.
 #[test]
 fn a_key_is_never_taken_from_a_cookie_and_credentials_are_not_allowed_to_other_origins() {
     let mut rest = Server::shared().rest();

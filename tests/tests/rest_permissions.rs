@@ -271,6 +271,7 @@ fn under_v2_the_same_keys_are_refused_the_same_things() {
     }
 }
 
+/// Bug class 23 of `docs/security.md`: `..` in ids and paths.
 #[test]
 fn an_escape_or_a_slash_too_many_in_a_path_lets_nobody_in() {
     let server = Server::shared();

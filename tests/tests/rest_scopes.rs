@@ -587,6 +587,7 @@ fn a_document_that_names_what_is_in_another_project_is_refused_as_if_it_named_no
     }
 }
 
+/// Bug class 23 of `docs/security.md`: mass assignment of scopes.
 #[test]
 fn nobody_scopes_to_a_project_or_a_user_of_another_project() {
     let mut world = World::new();

@@ -74,6 +74,7 @@ fn cases(server: &Server) -> Vec<Case> {
     cases
 }
 
+/// Bug class 10 of `docs/security.md`: a subscription that outlives its key (CVE-2021-34434).
 #[test]
 fn a_key_that_is_taken_away_ends_its_connections_on_every_protocol() {
     let server = Server::shared();
@@ -133,6 +134,7 @@ fn a_subscription_with_a_token_of_its_own_ends_with_it_and_the_others_go_on() {
     client.unsubscribe(&own);
 }
 
+/// Bug class 8 of `docs/security.md`: a will is authorised again when it fires.
 #[test]
 fn a_will_whose_key_was_taken_away_is_not_published() {
     let server = Server::shared();

@@ -366,6 +366,7 @@ fn mqtt_over_websocket_needs_no_key_for_the_upgrade_and_refuses_at_connect() {
     assert_eq!(nobody.subscribe(&with_token, QoS::AtMostOnce), SubAckCode::Granted(QoS::AtMostOnce));
 }
 
+/// Bug class 2 of `docs/security.md` (CVE-2026-25627).
 #[test]
 fn packets_may_be_split_and_merged_over_frames_in_any_way() {
     let server = Server::shared();
@@ -391,6 +392,7 @@ fn packets_may_be_split_and_merged_over_frames_in_any_way() {
     }
 }
 
+/// Bug class 2 of `docs/security.md` (CVE-2026-25627).
 #[test]
 fn a_text_frame_ends_mqtt_over_websocket() {
     let server = Server::shared();
