@@ -18,7 +18,8 @@ use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
 
 /// The flags whose values are no numbers. Every other one is tried, also those that are added later.
-const NO_NUMBERS: [&str; 11] = [
+const NO_NUMBERS: [&str; 12] = [
+    "--allowed-origins",
     "--http",
     "--mqtt",
     "--https",

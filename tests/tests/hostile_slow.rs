@@ -137,7 +137,6 @@ fn a_frame_that_never_ends_does_not_keep_a_native_socket() {
 }
 
 #[test]
-#[ignore = "the server takes every byte for a sign of life, and not only whole packets"]
 fn a_packet_that_never_ends_is_no_sign_of_life() {
     let server = Server::shared();
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());

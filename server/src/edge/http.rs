@@ -290,7 +290,7 @@ async fn mqtt_over_websocket(
     upgrade.on_upgrade(move |socket| async move {
         let gauge = context.metrics.connections.with_label_values(&["mqtt_ws"]);
         gauge.inc();
-        let wire = mqtt::MessageStream(socket);
+        let wire = mqtt::MessageStream::new(socket);
         mqtt::serve(context, wire, "mqtt_ws", admitted).await;
         gauge.dec();
     })

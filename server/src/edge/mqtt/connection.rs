@@ -18,7 +18,7 @@ use super::{
     connect::{self, LastWill},
     session::{End, Session, connack, patience},
     sessions::Place,
-    wire::{Outgoing, Wire},
+    wire::{BrokenRule, Outgoing, Wire},
 };
 use crate::{
     edge::{Context, accept::Admitted},
@@ -31,6 +31,10 @@ const WRITE_BUFFER_BYTES: usize = 256 * 1024;
 /// Bytes of a CONNECT: whoever has not shown a key yet is not given more memory than this. Client id, key and a will
 /// of some KiB fit.
 const CONNECT_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes that are a sign of life without a whole packet [MQTT-3.1.2-24]: a large one on a slow line may take longer than
+/// the keep alive, and whoever drips one byte after the other is no better than one who is silent.
+const SIGN_OF_LIFE_BYTES: usize = 1024;
 
 /// How long a client that takes over waits for the connection before it to end.
 const TAKE_OVER_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
@@ -97,7 +101,8 @@ struct Connection<W> {
 
 /// What came first.
 enum Turn {
-    Received,
+    /// So many bytes.
+    Received(usize),
     Sent,
     Woken,
     Due,
@@ -162,7 +167,7 @@ impl<W: Wire> Connection<W> {
             match self.turn(sleep.as_mut(), true, true, None).await {
                 Turn::Due => return Err(End::ConnectTimeout),
                 Turn::Ended(end) => return Err(end),
-                Turn::Received | Turn::Sent | Turn::Woken => {}
+                Turn::Received(_) | Turn::Sent | Turn::Woken => {}
             }
         }
     }
@@ -231,10 +236,13 @@ impl<W: Wire> Connection<W> {
         let session = &mut accepted.session;
         let taken_over = accepted.place.as_ref().map(|place| place.taken_over.clone());
         let mut heard = Instant::now();
+        let mut unheard_bytes = 0;
         let mut sleep = pin!(tokio::time::sleep_until(heard));
         loop {
-            if let Err(end) = self.work(session).await {
-                return end;
+            match self.work(session).await {
+                Ok(true) => (heard, unheard_bytes) = (Instant::now(), 0),
+                Ok(false) => {}
+                Err(end) => return end,
             }
             let silence_ends = accepted.patience.map(|patience| heard + patience);
             let due = [silence_ends, session.next_due()].into_iter().flatten().min();
@@ -244,7 +252,12 @@ impl<W: Wire> Connection<W> {
                 sleep.as_mut().reset(due);
             }
             match self.turn(sleep.as_mut(), session.may_read(), due.is_some(), taken_over.as_ref()).await {
-                Turn::Received => heard = Instant::now(),
+                Turn::Received(bytes) => {
+                    unheard_bytes += bytes;
+                    if unheard_bytes >= SIGN_OF_LIFE_BYTES {
+                        (heard, unheard_bytes) = (Instant::now(), 0);
+                    }
+                }
                 Turn::Sent | Turn::Woken => {}
                 Turn::Due => {
                     let now = Instant::now();
@@ -259,8 +272,9 @@ impl<W: Wire> Connection<W> {
         }
     }
 
-    /// Handles what has been received, acknowledges what has been stored, encodes what is to be sent.
-    async fn work(&mut self, session: &mut Session) -> Result<(), End> {
+    /// Handles what has been received, acknowledges what has been stored, encodes what is to be sent. Returns whether
+    /// there was a packet.
+    async fn work(&mut self, session: &mut Session) -> Result<bool, End> {
         session.check_keys().await?;
         // Before anything is read: it makes room for more publishes, and whoever settles later is woken again.
         session.settle(&mut self.out.bytes)?;
@@ -283,7 +297,8 @@ impl<W: Wire> Connection<W> {
             self.input.drain(..used);
         }
         session.settle(&mut self.out.bytes)?;
-        session.deliver(&mut self.out.bytes, WRITE_BUFFER_BYTES)
+        session.deliver(&mut self.out.bytes, WRITE_BUFFER_BYTES)?;
+        Ok(used > 0)
     }
 
     /// The server stops: what was read is still stored and acknowledged, and nothing more is read.
@@ -326,7 +341,7 @@ impl<W: Wire> Connection<W> {
             if room {
                 match wire.poll_receive(cx, input) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Turn::Ended(End::BrokenOff)),
-                    Poll::Ready(Ok(_)) => return Poll::Ready(Turn::Received),
+                    Poll::Ready(Ok(bytes)) => return Poll::Ready(Turn::Received(bytes)),
                     Poll::Ready(Err(error)) => return Poll::Ready(Turn::Ended(unreadable(&error))),
                     Poll::Pending => {}
                 }
@@ -381,9 +396,8 @@ async fn open_session(
 }
 
 fn unreadable(error: &std::io::Error) -> End {
-    if error.kind() == std::io::ErrorKind::InvalidData {
-        End::Protocol("a text message came where MQTT needs binary ones [MQTT-6.0.0-1]")
-    } else {
-        End::BrokenOff
+    match error.get_ref().and_then(|broken| broken.downcast_ref::<BrokenRule>()) {
+        Some(BrokenRule(sentence)) => End::Protocol(sentence),
+        None => End::BrokenOff,
     }
 }

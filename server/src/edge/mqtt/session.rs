@@ -673,3 +673,18 @@ pub(super) fn patience(keep_alive_s: u16) -> Option<Duration> {
     let honoured = keep_alive_s.min(crate::defaults::KEEP_ALIVE_S_MAX);
     (honoured > 0).then(|| Duration::from_millis(u64::from(honoured) * 1_500))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_and_a_half_keep_alives_are_waited_for_of_120_seconds_at_the_most() {
+        for (keep_alive_s, patience_ms) in
+            [(1, 1_500), (60, 90_000), (120, 180_000), (121, 180_000), (65_535, 180_000)]
+        {
+            assert_eq!(patience(keep_alive_s), Some(Duration::from_millis(patience_ms)));
+        }
+        assert_eq!(patience(0), None);
+    }
+}

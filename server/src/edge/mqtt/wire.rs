@@ -9,9 +9,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{CloseCode, CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures_util::{Sink as _, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::edge::upgrade;
 
 /// Bytes that one read takes at the most.
 const READ_BYTES: usize = 64 * 1024;
@@ -90,27 +92,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for ByteStream<S> {
     }
 }
 
+/// A rule of what carries MQTT was broken; says which.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct BrokenRule(pub(super) &'static str);
+
 /// MQTT in binary WebSocket messages [MQTT-6.0.0-1].
 #[derive(Debug)]
-pub(crate) struct MessageStream(pub(crate) WebSocket);
+pub(crate) struct MessageStream {
+    socket: WebSocket,
+    /// With what to close it, until that is on its way.
+    farewell: Option<CloseFrame>,
+}
 
-fn broken(error: axum::Error) -> io::Error {
+impl MessageStream {
+    pub(crate) fn new(socket: WebSocket) -> Self {
+        Self { socket, farewell: None }
+    }
+
+    fn broken(&mut self, code: CloseCode, sentence: &'static str) -> io::Error {
+        self.farewell = Some(CloseFrame { code, reason: Utf8Bytes::from_static(sentence) });
+        io::Error::new(io::ErrorKind::InvalidData, BrokenRule(sentence))
+    }
+}
+
+fn gone(error: axum::Error) -> io::Error {
     io::Error::other(error)
 }
 
 impl Wire for MessageStream {
     fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         loop {
-            let received = match ready!(Pin::new(&mut self.0).poll_next(cx)) {
+            let received = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 None | Some(Ok(Message::Close(_))) => return Poll::Ready(Ok(0)),
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                Some(Err(error)) => {
+                    return Poll::Ready(Err(match upgrade::broken_rule(&error) {
+                        Some((code, sentence)) => self.broken(code, sentence),
+                        None => gone(error),
+                    }));
+                }
                 Some(Ok(Message::Binary(bytes))) => {
                     into.extend_from_slice(&bytes);
                     bytes.len()
                 }
                 Some(Ok(Message::Text(_))) => {
-                    let why = "MQTT packets travel in binary messages, not in text";
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+                    let sentence = "a text message came where MQTT needs binary ones [MQTT-6.0.0-1]";
+                    return Poll::Ready(Err(self.broken(close_code::UNSUPPORTED, sentence)));
                 }
                 // tungstenite answers pings by itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => 0,
@@ -122,19 +149,25 @@ impl Wire for MessageStream {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, from: &mut Outgoing) -> Poll<io::Result<()>> {
-        let mut socket = Pin::new(&mut self.0);
+        let mut socket = Pin::new(&mut self.socket);
         if from.waiting() > 0 {
-            ready!(socket.as_mut().poll_ready(cx)).map_err(broken)?;
+            ready!(socket.as_mut().poll_ready(cx)).map_err(gone)?;
             let message = Message::Binary(std::mem::take(&mut from.bytes).into());
-            socket.as_mut().start_send(message).map_err(broken)?;
+            socket.as_mut().start_send(message).map_err(gone)?;
             from.flushing = true;
         }
-        ready!(socket.poll_flush(cx)).map_err(broken)?;
+        ready!(socket.poll_flush(cx)).map_err(gone)?;
         from.flushing = false;
         Poll::Ready(Ok(()))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll_close(cx).map(drop)
+        let mut socket = Pin::new(&mut self.socket);
+        if self.farewell.is_some() && ready!(socket.as_mut().poll_ready(cx)).is_ok() {
+            let farewell = self.farewell.take();
+            // A socket that takes no more is closed without a word.
+            let _ = socket.as_mut().start_send(Message::Close(farewell));
+        }
+        socket.poll_close(cx).map(drop)
     }
 }
