@@ -5,6 +5,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -41,6 +42,19 @@ pub(crate) struct Admitted {
     /// Asks the connection to finish.
     pub(crate) stop: CancellationToken,
     _place: Arc<Place>,
+}
+
+#[cfg(test)]
+impl Admitted {
+    /// A connection that counts nowhere else.
+    pub(crate) fn alone() -> Self {
+        let place = Place {
+            _room: Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is room"),
+            _counted: Arc::new(Addresses::new(1)).enter([127, 0, 0, 1].into()).expect("there is room"),
+            _task: TaskTracker::new().token(),
+        };
+        Self { peer: ([127, 0, 0, 1], 1).into(), stop: CancellationToken::new(), _place: Arc::new(place) }
+    }
 }
 
 #[derive(Debug)]
@@ -105,11 +119,9 @@ impl Acceptor {
         let place = Place { _room: room, _counted: counted, _task: self.tasks.token() };
         let connection = serve(stream, Admitted { peer, stop: self.stop.clone(), _place: Arc::new(place) });
         let gauge = self.metrics.connections.with_label_values(&[protocol]);
-        tokio::spawn(async move {
-            gauge.inc();
-            connection.await;
-            gauge.dec();
-        });
+        gauge.inc();
+        // Not an async block: that would have room for the connection twice.
+        tokio::spawn(connection.map(move |()| gauge.dec()));
     }
 
     fn turn_away(&self, protocol: &'static str, peer: SocketAddr, reason: &str, setting: &str) {

@@ -119,25 +119,26 @@ struct Accepted {
 
 impl<W: Wire> Connection<W> {
     async fn run(&mut self) -> End {
-        let mut accepted = match self.connect().await {
+        // What is large or happens once is boxed: a task has room for the largest of its moments as long as it lives.
+        let mut accepted = match Box::pin(self.connect()).await {
             Ok(accepted) => accepted,
             Err(end) => return end,
         };
         let end = self.converse(&mut accepted).await;
-        accepted.session.leave().await;
+        Box::pin(accepted.session.leave()).await;
         if let Some(place) = &accepted.place {
             self.context.mqtt_sessions.leave(place);
         }
         if end != End::Disconnect
             && let Some(will) = accepted.will
         {
-            will.publish(&self.context, self.protocol).await;
+            Box::pin(will.publish(&self.context, self.protocol)).await;
         }
         end
     }
 
     /// Waits for CONNECT and answers it.
-    async fn connect(&mut self) -> Result<Accepted, End> {
+    async fn connect(&mut self) -> Result<Box<Accepted>, End> {
         let deadline = Instant::now() + self.context.limits.connect_timeout;
         let mut sleep = pin!(tokio::time::sleep_until(deadline));
         loop {
@@ -153,7 +154,7 @@ impl<W: Wire> Connection<W> {
                 Ok(Some((Packet::Connect(connect), used))) => {
                     let accepted = self.accept(&connect).await?;
                     self.input = input[used..].to_vec();
-                    return Ok(accepted);
+                    return Ok(Box::new(accepted));
                 }
                 Ok(Some(_)) => return Err(End::Protocol("the first packet was not CONNECT [MQTT-3.1.0-1]")),
                 Ok(None) => self.input = input,
@@ -264,7 +265,7 @@ impl<W: Wire> Connection<W> {
                     if silence_ends.is_some_and(|end| end <= now) {
                         return End::KeepAlive;
                     }
-                    session.due(now).await;
+                    Box::pin(session.due(now)).await;
                 }
                 Turn::Ended(End::Stopping) => return self.settle(session).await,
                 Turn::Ended(end) => return end,
@@ -399,5 +400,30 @@ fn unreadable(error: &std::io::Error) -> End {
     match error.get_ref().and_then(|broken| broken.downcast_ref::<BrokenRule>()) {
         Some(BrokenRule(sentence)) => End::Protocol(sentence),
         None => End::BrokenOff,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::{app, config::Config, edge::mqtt, sparing::Sparing, testing::House};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_connection_that_waits_is_small() {
+        let House { gateway, metrics, data: _data, .. } = House::open().await;
+        let limits = app::limits(&Config::parse_from(["serve"]));
+        let context = Arc::new(Context {
+            gateway,
+            metrics,
+            limits,
+            mqtt_sessions: mqtt::Sessions::default(),
+            refusal_log: Sparing::new(),
+        });
+        let (stream, _) = tokio::io::duplex(1);
+        let task = serve(context, mqtt::ByteStream(stream), "mqtt", Admitted::alone());
+        let (task, kept) = (size_of_val(&task), size_of::<Accepted>());
+        assert!(task <= 1_152 && kept <= 768, "{task} bytes and {kept}");
     }
 }

@@ -170,7 +170,7 @@ impl Session {
         for slot in gone {
             let filter = self.subscriptions.get(&slot).map(|ended| Arc::clone(&ended.filter));
             if let Some(filter) = &filter {
-                self.end_subscriptions([&**filter].into_iter()).await?;
+                Box::pin(self.end_subscriptions([&**filter].into_iter())).await?;
             }
             self.context.metrics.subscriptions_revoked.with_label_values(&[self.protocol]).inc();
             let rejected =
@@ -213,12 +213,13 @@ impl Session {
     /// Does what a packet asks for; what is to be said to the client at once is appended to `out`.
     pub(super) async fn handle(&mut self, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<(), End> {
         match packet {
-            Packet::Publish(publish) => self.publish(&publish, out).await,
+            // Boxed, as in `connection.rs`.
+            Packet::Publish(publish) => Box::pin(self.publish(&publish, out)).await,
             Packet::Subscribe(subscribe) => {
-                self.subscribe(&subscribe, out).await;
+                Box::pin(self.subscribe(&subscribe, out)).await;
                 Ok(())
             }
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe, out).await,
+            Packet::Unsubscribe(unsubscribe) => Box::pin(self.unsubscribe(&unsubscribe, out)).await,
             Packet::PubAck(id) => {
                 self.deliveries.acknowledged(id);
                 if let Some(durable) = &mut self.durable {
@@ -227,7 +228,7 @@ impl Session {
                 Ok(())
             }
             Packet::PubRel(id) => {
-                self.release(id, out).await;
+                Box::pin(self.release(id, out)).await;
                 Ok(())
             }
             Packet::PingReq => {
