@@ -1,0 +1,289 @@
+//! Packets and their exchanges against the standard: first bytes, packet ids, acknowledgements, DUP and RETAIN.
+//! The statements are listed in `docs/mqtt-conformance.md`.
+
+use serde_json::{Value, json};
+use thng_pubsub_protocol::mqtt::{Packet, PacketId, ProtocolLevel, Publish, QoS, Subscribe, Unsubscribe};
+use thng_pubsub_tests::link::{Link, Raw};
+use thng_pubsub_tests::mqtt::{Client, Ended, Hello, Received, encoded};
+use thng_pubsub_tests::{KEY, PATIENCE, Rest, Server};
+
+use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+
+fn id(number: u16) -> PacketId {
+    PacketId::new(number).expect("it is not zero")
+}
+
+#[track_caller]
+fn property(rest: &mut Rest) -> String {
+    format!("/thngs/{}/properties/k", rest.thng())
+}
+
+/// A PUBLISH that writes `value`, with a packet id where it has one.
+fn write(topic: &str, value: &str, qos: QoS, packet_id: u16, dup: bool) -> Vec<u8> {
+    let payload = format!("\"{value}\"");
+    let packet_id = (qos != AtMostOnce).then(|| id(packet_id));
+    let publish = Publish { dup, qos, retain: false, packet_id, topic, payload: payload.as_bytes() };
+    encoded(&Packet::Publish(publish))
+}
+
+/// What was stored, oldest first, of a hundred at the most.
+#[track_caller]
+fn history(rest: &mut Rest, topic: &str) -> Vec<Value> {
+    let entries = rest.get(&format!("{topic}?perPage=100")).expect(200);
+    entries.as_array().expect("a list").iter().rev().map(|entry| entry["value"].clone()).collect()
+}
+
+/// A packet of the type and flags of its first byte whose body is as good as it can be.
+fn packet(first_byte: u8, topic: &str) -> Vec<u8> {
+    let name = [&u16::try_from(topic.len()).expect("short").to_be_bytes(), topic.as_bytes()].concat();
+    let body = match first_byte >> 4 {
+        1 => Hello::with_key(KEY).bytes().split_off(2),
+        2 => vec![0, 0],
+        3 if first_byte & 0b110 == 0 => [&name[..], b"1"].concat(),
+        3 => [&name[..], &[0, 9], b"1"].concat(),
+        4..=7 | 11 => vec![0, 9],
+        8 => [&[0, 9], &name[..], &[1]].concat(),
+        9 => vec![0, 9, 0],
+        10 => [&[0, 9], &name[..]].concat(),
+        _ => vec![],
+    };
+    let (low, high) = (body.len() % 128, body.len() / 128);
+    let length = if high == 0 { vec![low] } else { vec![low | 0x80, high] };
+    let length = length.into_iter().map(|part| u8::try_from(part).expect("it is short"));
+    std::iter::once(first_byte).chain(length).chain(body).collect()
+}
+
+#[test]
+fn of_all_first_bytes_only_those_of_a_clients_packets_leave_the_connection_open() {
+    let server = Server::shared();
+    let topic = property(&mut server.rest());
+    let ping = encoded(&Packet::PingReq);
+    for (hello, level) in
+        [(Hello::with_key(KEY), ProtocolLevel::V3_1_1), (Hello::with_key(KEY).in_3_1(), ProtocolLevel::V3_1)]
+    {
+        for first_byte in 0..=u8::MAX {
+            let is_open = match first_byte {
+                // PUBLISH: no QoS 3, and no repetition of what was never acknowledged.
+                0x30..=0x3f => first_byte & 0b110 != 0b110 && first_byte & 0b1110 != 0b1000,
+                0x40 | 0x62 | 0x82 | 0xa2 | 0xc0 => true,
+                // MQTT 3.1 marks these as repeated, too.
+                0x6a | 0x8a | 0xaa => level == ProtocolLevel::V3_1,
+                // The acknowledgements of a QoS that nothing is sent with: that they mean nothing may end it or not.
+                0x50 | 0x70 => continue,
+                _ => false,
+            };
+            let mut client = Client::connect_as(server, &hello);
+            client.send_bytes(&[packet(first_byte, &topic), ping.clone()].concat());
+            let stayed_open = loop {
+                match client.next_within(PATIENCE) {
+                    Some(Ok(Received::PingResp)) => break true,
+                    Some(Ok(_)) => {}
+                    Some(Err(Ended)) => break false,
+                    None => panic!("{first_byte:02x}: neither an answer nor the end"),
+                }
+            };
+            assert_eq!(stayed_open, is_open, "{first_byte:02x} at {level:?}");
+        }
+    }
+}
+
+#[test]
+fn every_answer_has_the_packet_id_of_its_question_and_the_kinds_do_not_disturb_each_other() {
+    let server = Server::shared();
+    let topic = property(&mut server.rest());
+    let filters = [(&*topic, AtLeastOnce)];
+    for number in [1, 255, 256, 0x7fff, 0x8000, u16::MAX] {
+        let mut client = Client::connect(server);
+        client.acknowledges = false;
+        let packet_id = id(number);
+        // All of them at once, and a delivery under an id of the server's own.
+        client.send(&Packet::Subscribe(Subscribe::new(packet_id, &filters)));
+        client.send_bytes(&write(&topic, "one", AtLeastOnce, number, false));
+        client.send_bytes(&write(&topic, "two", ExactlyOnce, number, false));
+        client.send(&Packet::Unsubscribe(Unsubscribe::new(packet_id, &["never"])));
+        let is = |wanted: Received| move |packet: &Received| (*packet == wanted).then_some(());
+        client.wait("SUBACK", |packet| match packet {
+            Received::SubAck { packet_id, .. } => Some(assert_eq!(packet_id.get(), number)),
+            _ => None,
+        });
+        client.wait("PUBACK", is(Received::PubAck(packet_id)));
+        client.wait("PUBREC", is(Received::PubRec(packet_id)));
+        client.wait("UNSUBACK", is(Received::UnsubAck(packet_id)));
+        client.send(&Packet::PubRel(packet_id));
+        client.wait("PUBCOMP", is(Received::PubComp(packet_id)));
+        let ids = [client.message(), client.message()].map(|message| message.packet_id.map(PacketId::get));
+        assert!(ids[0].is_some() && ids[1].is_some() && ids[0] != ids[1], "of the server's own: {ids:?}");
+        client.assert_nothing_else();
+    }
+}
+
+#[track_caller]
+fn assert_ids_are_free_again<L: Link>(server: &Server, mut client: Client<L>) {
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let mut watcher = Client::connect(server);
+    watcher.subscribed(&topic, AtLeastOnce);
+
+    // QoS 1: after the PUBACK the same id is another message, marked as repeated or not.
+    for (value, dup) in [("a", false), ("a", true), ("b", false)] {
+        client.send_bytes(&write(&topic, value, AtLeastOnce, 7, dup));
+        assert_eq!(client.packet(), Received::PubAck(id(7)));
+    }
+    // QoS 2: until the PUBREL it is the same message, whatever it looks like; after the PUBCOMP it is another one.
+    for value in ["c", "d"] {
+        for (repeated, dup) in
+            [(value, value == "d"), (value, true), ("not this one", true), ("nor this", false)]
+        {
+            client.send_bytes(&write(&topic, repeated, ExactlyOnce, 7, dup));
+            assert_eq!(client.packet(), Received::PubRec(id(7)));
+        }
+        for _ in 0..3 {
+            client.send(&Packet::PubRel(id(7)));
+            assert_eq!(client.packet(), Received::PubComp(id(7)), "also when it is repeated");
+        }
+    }
+    for unknown in [8, u16::MAX] {
+        client.send(&Packet::PubRel(id(unknown)));
+        assert_eq!(client.packet(), Received::PubComp(id(unknown)), "also when nothing was published");
+    }
+    // All repetitions before the first is on disk.
+    let segment: Vec<u8> = (0..5).flat_map(|n| write(&topic, "e", ExactlyOnce, 9, n > 0)).collect();
+    client.send_bytes(&segment);
+    assert_eq!(client.packet(), Received::PubRec(id(9)));
+    client.send(&Packet::PubRel(id(9)));
+    let completed = (0..5).map(|_| client.packet()).find(|packet| *packet != Received::PubRec(id(9)));
+    assert_eq!(completed, Some(Received::PubComp(id(9))));
+
+    let expected = ["a", "a", "b", "c", "d", "e"].map(Value::from);
+    assert_eq!(history(&mut rest, &topic), expected);
+    assert_eq!(expected.clone().map(|_| watcher.message().value()), expected);
+    client.assert_nothing_else();
+    watcher.assert_nothing_else();
+}
+
+#[test]
+fn a_packet_id_is_free_again_when_its_exchange_is_complete_and_not_before() {
+    let server = Server::shared();
+    assert_ids_are_free_again(server, Client::connect(server));
+    assert_ids_are_free_again(server, Client::connect_as(server, &Hello::with_key(KEY).in_3_1()));
+    assert_ids_are_free_again(server, Client::connect_over_websocket(server));
+}
+
+#[test]
+fn acknowledgements_come_in_the_order_of_the_publishes_whatever_their_qos() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let mut watcher = Client::connect(server);
+    watcher.subscribed(&topic, AtLeastOnce);
+    let mut client = Client::connect(server);
+    let numbers = 1..=99_u16;
+    let qos_of = |number: u16| [AtMostOnce, AtLeastOnce, ExactlyOnce][usize::from(number % 3)];
+    let segment: Vec<u8> = numbers
+        .clone()
+        .flat_map(|number| write(&topic, &number.to_string(), qos_of(number), number, false))
+        .collect();
+    client.send_bytes(&segment);
+    for number in numbers.clone() {
+        match qos_of(number) {
+            AtMostOnce => {}
+            AtLeastOnce => assert_eq!(client.packet(), Received::PubAck(id(number))),
+            ExactlyOnce => assert_eq!(client.packet(), Received::PubRec(id(number))),
+        }
+    }
+    let at_qos_2: Vec<_> = numbers.clone().filter(|number| qos_of(*number) == ExactlyOnce).map(id).collect();
+    client.send_bytes(&at_qos_2.iter().flat_map(|id| encoded(&Packet::PubRel(*id))).collect::<Vec<_>>());
+    for id in at_qos_2 {
+        assert_eq!(client.packet(), Received::PubComp(id));
+    }
+    client.assert_nothing_else();
+    let expected: Vec<_> = numbers.map(|number| json!(number.to_string())).collect();
+    assert_eq!(history(&mut rest, &topic), expected, "one topic, one order, for all three");
+    assert_eq!(expected.iter().map(|_| watcher.message().value()).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+#[ignore = "more than --publishes-in-flight-max QoS 2 publishes without a PUBREL end the connection"]
+fn a_thousand_qos_2_publishes_may_be_sent_before_the_first_is_released() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let mut client = Client::connect(server);
+    // A client library that was handed them in a loop: all are on their way before it has read the first PUBREC.
+    let numbers = 1..=1_000_u16;
+    let all: Vec<u8> = numbers
+        .clone()
+        .flat_map(|number| write(&topic, &number.to_string(), ExactlyOnce, number, false))
+        .collect();
+    client.send_bytes(&all);
+    for number in numbers.clone() {
+        assert_eq!(client.packet(), Received::PubRec(id(number)));
+        client.send(&Packet::PubRel(id(number)));
+    }
+    for number in numbers {
+        assert_eq!(client.packet(), Received::PubComp(id(number)));
+    }
+    client.assert_nothing_else();
+    assert_eq!(rest.get(&topic).expect(200)[0]["value"], "1000");
+}
+
+#[test]
+fn neither_dup_nor_retain_of_a_publish_reaches_a_subscriber_and_nothing_is_retained() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let mut client = Client::connect(server);
+    let mut watchers = [AtMostOnce, AtLeastOnce].map(|qos| {
+        let mut watcher = Client::connect(server);
+        watcher.subscribed(&topic, qos);
+        (watcher, qos)
+    });
+    let mut count = 0;
+    for qos in [AtMostOnce, AtLeastOnce, ExactlyOnce] {
+        for (dup, retain) in [(false, false), (false, true), (true, false), (true, true)] {
+            if qos == AtMostOnce && dup {
+                continue;
+            }
+            count += 1;
+            let packet_id = (qos != AtMostOnce).then(|| id(count));
+            let payload = count.to_string();
+            let publish = Publish { dup, qos, retain, packet_id, topic: &topic, payload: payload.as_bytes() };
+            client.send(&Packet::Publish(publish));
+            for (watcher, granted) in &mut watchers {
+                let heard = watcher.message();
+                assert_eq!((heard.value(), heard.qos), (json!(count), *granted));
+                assert!(!heard.dup && !heard.retain, "{heard:?} of {publish:?}");
+            }
+            let mut late = Client::connect(server);
+            late.subscribed(&topic, AtLeastOnce);
+            client.publish_acknowledged(&topic, "\"marker\"");
+            assert_eq!(late.message().value(), "marker", "nothing was kept of {publish:?}");
+            watchers.iter_mut().for_each(|(watcher, _)| assert_eq!(watcher.message().value(), "marker"));
+        }
+    }
+}
+
+#[test]
+fn an_empty_retained_publish_is_a_publish_and_takes_nothing_away() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let (property, actions) = (format!("/thngs/{thng}/properties/k"), format!("/thngs/{thng}/actions/scans"));
+    let empty =
+        |topic| Publish { dup: false, qos: AtMostOnce, retain: true, packet_id: None, topic, payload: b"" };
+    let mut client = Client::connect(server);
+    client.subscribed(&actions, AtLeastOnce);
+    client.publish_acknowledged(&property, "\"kept\"");
+    // For a property it is no JSON, so nothing is written; for an action it is a whole one.
+    client.send(&Packet::Publish(empty(&property)));
+    client.send(&Packet::Publish(empty(&actions)));
+    let action = client.message();
+    assert_eq!((&action.topic, &action.json()["thng"], action.retain), (&actions, &json!(thng), false));
+    assert_eq!(history(&mut rest, &property), ["kept"]);
+
+    client.send(&Packet::Publish(Publish { qos: AtLeastOnce, packet_id: Some(id(5)), ..empty(&property) }));
+    client.assert_closed_after("a refused publish at QoS 1");
+    let raw = Raw::connect(server.mqtt());
+    Client::accepted(raw, &Hello::with_key(KEY)).ping();
+    assert_eq!(history(&mut rest, &property), ["kept"]);
+}
