@@ -1,0 +1,294 @@
+//! How connections end, against the standard: wills, keep alive, and who takes whose place.
+//! The statements are listed in `docs/mqtt-conformance.md`.
+
+use serde_json::{Value, json};
+use thng_pubsub_protocol::mqtt::{Connect, Packet, PacketId, ProtocolLevel, Publish, QoS, SubAckCode, Will};
+use thng_pubsub_tests::link::Raw;
+use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received, USER_NAME, encoded, publish};
+use thng_pubsub_tests::wait::until;
+use thng_pubsub_tests::websocket::MqttFrames;
+use thng_pubsub_tests::{KEY, PATIENCE, Rest, Server};
+
+#[track_caller]
+fn property(rest: &mut Rest) -> String {
+    format!("/thngs/{}/properties/k", rest.thng())
+}
+
+fn will(topic: &str, value: &str) -> Option<LastWill> {
+    let (topic, payload) = (topic.to_owned(), format!("\"{value}\""));
+    Some(LastWill { topic, payload, qos: QoS::AtLeastOnce })
+}
+
+/// A way in which a connection ends; gets the connected client, and the greeting that it came with.
+type Ending = fn(&Server, Client, &Hello);
+
+/// Sends bytes that the server ends the connection for.
+fn breaks(mut client: Client, bytes: &[u8]) {
+    client.send_bytes(bytes);
+    client.assert_closed_after(&format!("{bytes:02x?}"));
+}
+
+/// Each with whether its will is published.
+const ENDINGS: [(&str, bool, Ending); 14] = [
+    ("DISCONNECT", false, |_, client, _| client.disconnect()),
+    ("DISCONNECT behind a PINGREQ in one segment", false, |_, mut client, _| {
+        client.send_bytes(&[encoded(&Packet::PingReq), encoded(&Packet::Disconnect)].concat());
+        assert_eq!(client.packet(), Received::PingResp);
+        client.assert_closed();
+    }),
+    ("cut", true, |_, client, _| client.cut()),
+    ("closed by its side only", true, |_, mut client, _| {
+        client.link().finish();
+        client.assert_closed();
+    }),
+    ("cut in the middle of a DISCONNECT", true, |_, mut client, _| {
+        client.send_bytes(b"\xe0");
+        client.cut();
+    }),
+    ("silence", true, |_, mut client, _| client.assert_closed()),
+    ("DISCONNECT with a flag", true, |_, client, _| breaks(client, b"\xe1\x00")),
+    ("DISCONNECT with a body", true, |_, client, _| breaks(client, b"\xe0\x01\x00")),
+    ("a second CONNECT", true, |_, client, hello| breaks(client, &hello.bytes())),
+    ("a packet that only servers send", true, |_, client, _| breaks(client, b"\xd0\x00")),
+    ("a wildcard in a topic name", true, |_, client, _| breaks(client, b"\x30\x04\x00\x01#1")),
+    ("no UTF-8", true, |_, client, _| breaks(client, b"\x30\x04\x00\x01\xff1")),
+    ("a publish that is refused", true, |_, client, _| {
+        let id = Some(PacketId::MIN);
+        breaks(client, &encoded(&Packet::Publish(publish("/nothing", "1", QoS::AtLeastOnce, id))));
+    }),
+    ("a take-over", true, |server, mut client, hello| {
+        let second = Client::connect_as(server, &Hello { clean_session: true, will: None, ..hello.clone() });
+        client.assert_closed_after("a take-over");
+        second.cut();
+    }),
+];
+
+#[test]
+fn a_will_is_published_once_however_the_connection_ends_but_by_disconnect() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let mut watcher = Client::connect(server);
+    watcher.subscribed(&topic, QoS::AtLeastOnce);
+    for (what, is_published, ending) in ENDINGS {
+        for clean_session in [true, false] {
+            let keep_alive_s = if what == "silence" { 1 } else { 60 };
+            let hello =
+                Hello { keep_alive_s, clean_session, will: will(&topic, what), ..Hello::with_key(KEY) };
+            let hello = hello.named(what);
+            ending(server, Client::connect_as(server, &hello), &hello);
+            if is_published {
+                assert_eq!(watcher.message().value(), what, "clean session {clean_session}");
+            }
+            // A connection of the same client without a will has none left over, and none of its session either.
+            Client::connect_as(server, &Hello { clean_session: true, will: None, ..hello }).cut();
+            rest.put(&topic, json!([{"value": "marker"}])).assert_status(200);
+            assert_eq!(watcher.message().value(), "marker", "after {what}");
+        }
+    }
+    watcher.assert_nothing_else();
+}
+
+#[test]
+fn a_will_is_delivered_like_any_write_whatever_its_qos_and_is_never_retained() {
+    let server = Server::shared();
+    let topic = property(&mut server.rest());
+    let mut watcher = Client::connect(server);
+    watcher.subscribed(&topic, QoS::AtLeastOnce);
+    for level in [ProtocolLevel::V3_1_1, ProtocolLevel::V3_1] {
+        for (qos, retain) in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]
+            .into_iter()
+            .flat_map(|qos| [(qos, false), (qos, true)])
+        {
+            let mut client = Client::on(Raw::connect(server.mqtt()));
+            client.expects(level);
+            client.send(&Packet::Connect(Connect {
+                level,
+                clean_session: true,
+                keep_alive_s: 60,
+                client_id: "leaves a will",
+                will: Some(Will { topic: &topic, payload: b"\"will\"", qos, retain }),
+                user_name: Some(USER_NAME),
+                password: Some(KEY.as_bytes()),
+            }));
+            client.ping();
+            client.cut();
+            let heard = watcher.message();
+            assert_eq!((heard.value(), heard.qos), (json!("will"), QoS::AtLeastOnce), "{qos:?} {retain}");
+            assert!(!heard.retain && !heard.dup, "{heard:?}");
+
+            let mut late = Client::connect(server);
+            late.subscribed(&topic, QoS::AtLeastOnce);
+            late.publish_acknowledged(&topic, "\"next\"");
+            assert_eq!(
+                late.message().value(),
+                "next",
+                "nothing was kept of a will at {qos:?}, retain {retain}"
+            );
+            assert_eq!(watcher.message().value(), "next");
+        }
+    }
+}
+
+#[test]
+fn the_will_is_that_of_the_last_connect_and_of_no_other() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let hello = |value| Hello { will: will(&topic, value), ..Hello::with_key(KEY).named("changes its mind") };
+    Client::connect_as(server, &hello("first")).disconnect();
+    Client::connect_as(server, &hello("second")).cut();
+    let mut marker = Client::connect(server);
+    let heard = |rest: &mut Rest| -> Vec<Value> {
+        let entries = rest.get(&topic).expect(200);
+        entries.as_array().expect("a list").iter().map(|entry| entry["value"].clone()).collect()
+    };
+    until("the second will is stored", || (heard(&mut rest) == ["second"]).then_some(()));
+    marker.publish_acknowledged(&topic, "\"marker\"");
+    assert_eq!(heard(&mut rest), ["marker", "second"]);
+}
+
+#[test]
+fn when_the_server_stops_the_wills_of_those_who_are_connected_are_stored() {
+    let mut server = Server::start();
+    let topic = property(&mut server.rest());
+    let hello = Hello { will: will(&topic, "the server stopped"), ..Hello::with_key(KEY) };
+    let _client = Client::connect_as(&server, &hello);
+    server.terminate();
+    let server = server.restart();
+    assert_eq!(server.rest().get(&topic).expect(200)[0]["value"], "the server stopped");
+}
+
+#[test]
+fn only_a_keep_alive_that_was_asked_for_ends_a_connection_and_zero_asks_for_none() {
+    let server = Server::shared();
+    let silent = |keep_alive_s| Client::connect_as(server, &Hello { keep_alive_s, ..Hello::with_key(KEY) });
+    let mut patient = [0, 120, 121, u16::MAX].map(silent);
+    let mut impatient = silent(1);
+    impatient.assert_closed_after("one and a half seconds of silence");
+    for client in &mut patient {
+        client.ping();
+    }
+}
+
+/// Connects by TCP or by WebSocket, at 3.1.1 or 3.1.
+enum Way {
+    Tcp(Client<Raw>),
+    WebSocket(Client<MqttFrames>),
+}
+
+impl Way {
+    #[track_caller]
+    fn open(server: &Server, number: usize, client_id: &str) -> Way {
+        let hello = Hello::with_key(KEY).named(client_id);
+        let hello = if number & 1 == 0 { hello } else { hello.in_3_1() };
+        if number & 2 == 0 {
+            Way::Tcp(Client::connect_as(server, &hello))
+        } else {
+            Way::WebSocket(Client::accepted(MqttFrames::open(server, "mqtt"), &hello))
+        }
+    }
+
+    #[track_caller]
+    fn assert_ended(mut self) {
+        match &mut self {
+            Way::Tcp(client) => client.assert_closed_after("a take-over"),
+            Way::WebSocket(client) => client.assert_closed_after("a take-over"),
+        }
+    }
+}
+
+#[test]
+fn the_same_key_and_client_id_take_over_on_whichever_way_they_come() {
+    let server = Server::shared();
+    for first in 0..4 {
+        for second in 0..4 {
+            let before = Way::open(server, first, "one at a time");
+            let mut after = Way::open(server, second, "one at a time");
+            before.assert_ended();
+            match &mut after {
+                Way::Tcp(client) => client.ping(),
+                Way::WebSocket(client) => client.ping(),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_id_is_its_keys_and_nobody_elses() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let topic = format!("/thngs/{thng}/properties/k");
+    let project = rest.project();
+    let application = rest.application(&project);
+    let user = server.rest_as(&application.public_key).anonymous_user();
+    let keys = [
+        KEY.to_owned(),
+        rest.operator(json!({})).key,
+        rest.device(&thng).key,
+        application.secret_key,
+        user.key,
+        rest.access_token(&["thngs:read", "thngs.properties:read"], &[]).key,
+    ];
+    let mut clients: Vec<_> =
+        keys.iter().map(|key| Client::connect_as(server, &Hello::with_key(key).named("shared"))).collect();
+    // Whoever has no key has nothing that could be taken over, and takes nothing over.
+    clients.extend((0..3).map(|_| Client::connect_as(server, &Hello::anonymous().named("shared"))));
+    clients[0].subscribed(&topic, QoS::AtLeastOnce);
+    for client in &mut clients {
+        client.ping();
+    }
+    let number = clients.len();
+    assert_eq!(
+        clients[number - 1].subscribe(&topic, QoS::AtLeastOnce),
+        SubAckCode::Refused,
+        "nor its rights"
+    );
+    for key in &keys {
+        let mut second = Client::connect_as(server, &Hello::with_key(key).named("shared"));
+        second.ping();
+    }
+    for (client, key) in clients.iter_mut().zip(&keys) {
+        client.assert_closed_after(&format!("a take-over with the key of {}", &key[..3]));
+    }
+    for nobody in &mut clients[keys.len()..] {
+        nobody.ping();
+    }
+}
+
+#[test]
+fn whoever_takes_over_with_a_clean_session_starts_with_nothing() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let hello = Hello::with_key(KEY).named("starts with nothing");
+    let mut first = Client::connect_as(server, &hello);
+    first.acknowledges = false;
+    first.subscribed(&topic, QoS::AtLeastOnce);
+    rest.put(&topic, json!([{"value": 1}])).assert_status(200);
+    assert_eq!(first.message().value(), 1);
+    // A QoS 2 publish that was not released is forgotten with the session: its id is free.
+    let publish = |payload| Publish {
+        dup: false,
+        qos: QoS::ExactlyOnce,
+        retain: false,
+        packet_id: Some(PacketId::MIN),
+        topic: &topic,
+        payload,
+    };
+    let received = Received::PubRec(PacketId::MIN);
+    first.send(&Packet::Publish(publish(b"2")));
+    first.wait("PUBREC", |packet| (*packet == received).then_some(()));
+
+    let mut second = Client::connect_as(server, &hello);
+    second.send(&Packet::Publish(publish(b"3")));
+    assert_eq!(second.packet(), received);
+    assert_eq!(rest.get(&topic).expect(200)[0]["value"], 3);
+    second.subscribed(&topic, QoS::AtLeastOnce);
+    rest.put(&topic, json!([{"value": 4}])).assert_status(200);
+    let heard = second.next_within(PATIENCE);
+    let Some(Ok(Received::Message(heard))) = heard else { panic!("{heard:?}") };
+    assert_eq!((heard.value(), heard.dup), (json!(4), false), "nothing is left over from the first");
+    second.assert_nothing_else();
+}
