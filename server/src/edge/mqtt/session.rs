@@ -680,12 +680,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_and_a_half_keep_alives_are_waited_for_of_120_seconds_at_the_most() {
-        for (keep_alive_s, patience_ms) in
-            [(1, 1_500), (60, 90_000), (120, 180_000), (121, 180_000), (65_535, 180_000)]
-        {
-            assert_eq!(patience(keep_alive_s), Some(Duration::from_millis(patience_ms)));
+    fn a_keep_alive_counts_one_and_a_half_times_up_to_120_seconds_and_zero_is_none() {
+        for (asked_s, granted_ms) in [
+            (0, None),
+            (1, Some(1_500)),
+            (3, Some(4_500)),
+            (119, Some(178_500)),
+            (120, Some(180_000)),
+            (121, Some(180_000)),
+            (u16::MAX, Some(180_000)),
+        ] {
+            assert_eq!(patience(asked_s), granted_ms.map(Duration::from_millis), "{asked_s} s");
         }
-        assert_eq!(patience(0), None);
     }
 }
