@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{Connect, Packet, PacketId, ProtocolLevel, Publish, QoS, SubAckCode, Will};
-use thng_pubsub_tests::link::Raw;
+use thng_pubsub_tests::link::{Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received, USER_NAME, encoded, publish};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::MqttFrames;
@@ -171,45 +171,26 @@ fn only_a_keep_alive_that_was_asked_for_ends_a_connection_and_zero_asks_for_none
     }
 }
 
-/// Connects by TCP or by WebSocket, at 3.1.1 or 3.1.
-enum Way {
-    Tcp(Client<Raw>),
-    WebSocket(Client<MqttFrames>),
-}
-
-impl Way {
-    #[track_caller]
-    fn open(server: &Server, number: usize, client_id: &str) -> Way {
-        let hello = Hello::with_key(KEY).named(client_id);
-        let hello = if number & 1 == 0 { hello } else { hello.in_3_1() };
-        if number & 2 == 0 {
-            Way::Tcp(Client::connect_as(server, &hello))
-        } else {
-            Way::WebSocket(Client::accepted(MqttFrames::open(server, "mqtt"), &hello))
-        }
-    }
-
-    #[track_caller]
-    fn assert_ended(mut self) {
-        match &mut self {
-            Way::Tcp(client) => client.assert_closed_after("a take-over"),
-            Way::WebSocket(client) => client.assert_closed_after("a take-over"),
-        }
-    }
+#[track_caller]
+fn assert_takes_over<A: Link, B: Link>(mut first: Client<A>, second: impl FnOnce() -> Client<B>) {
+    let mut second = second();
+    first.assert_closed_after("a take-over");
+    second.ping();
 }
 
 #[test]
 fn the_same_key_and_client_id_take_over_on_whichever_way_they_come() {
     let server = Server::shared();
-    for first in 0..4 {
-        for second in 0..4 {
-            let before = Way::open(server, first, "one at a time");
-            let mut after = Way::open(server, second, "one at a time");
-            before.assert_ended();
-            match &mut after {
-                Way::Tcp(client) => client.ping(),
-                Way::WebSocket(client) => client.ping(),
-            }
+    let hello = Hello::with_key(KEY).named("one at a time");
+    let levels = [hello.clone(), hello.in_3_1()];
+    let tcp = |hello: &Hello| Client::connect_as(server, hello);
+    let websocket = |hello: &Hello| Client::accepted(MqttFrames::open(server, "mqtt"), hello);
+    for first in &levels {
+        for second in &levels {
+            assert_takes_over(tcp(first), || tcp(second));
+            assert_takes_over(tcp(first), || websocket(second));
+            assert_takes_over(websocket(first), || tcp(second));
+            assert_takes_over(websocket(first), || websocket(second));
         }
     }
 }
