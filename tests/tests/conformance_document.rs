@@ -8,7 +8,9 @@ use std::fs;
 use std::path::Path;
 
 /// The documents that are held.
-const DOCUMENTS: [&str; 1] = [CONFORMANCE];
+const DOCUMENTS: [&str; 2] = [CONFORMANCE, SECURITY];
+
+const SECURITY: &str = "docs/security.md";
 
 const CONFORMANCE: &str = "docs/mqtt-conformance.md";
 

@@ -203,7 +203,6 @@ fn acknowledgements_come_in_the_order_of_the_publishes_whatever_their_qos() {
 }
 
 #[test]
-#[ignore = "more than --publishes-in-flight-max QoS 2 publishes without a PUBREL end the connection"]
 fn a_thousand_qos_2_publishes_may_be_sent_before_the_first_is_released() {
     let server = Server::shared();
     let mut rest = server.rest();

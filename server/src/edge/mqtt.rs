@@ -6,6 +6,7 @@
 //! - [`session`]: what each packet means; subscriptions
 //! - [`durable`]: what a session with clean session 0 remembers, and the way to catch up
 //! - [`incoming`]: publishes that wait for their commit, acknowledged in order
+//! - [`received`]: QoS 2 publishes between PUBREC and PUBREL
 //! - [`outgoing`]: notifications on their way to the client
 //! - [`sessions`]: who is connected under which client id
 
@@ -14,6 +15,7 @@ mod connection;
 mod durable;
 mod incoming;
 mod outgoing;
+mod received;
 mod session;
 mod sessions;
 mod wire;

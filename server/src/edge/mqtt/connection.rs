@@ -207,25 +207,29 @@ impl<W: Wire> Connection<W> {
         };
         let durable = match opened {
             Ok(durable) => durable,
-            Err(refusal) => {
-                place.iter().for_each(|place| self.context.mqtt_sessions.leave(place));
-                connack(connect::code(&refusal), false, &mut self.out.bytes);
-                self.refused(refusal.reason());
-                return Err(End::ConnectRefused(refusal.reason()));
-            }
+            Err(refusal) => return Err(self.turn_away(place.as_ref(), &refusal)),
         };
         let is_present = durable.as_ref().is_some_and(|(_, stored)| stored.is_some());
-        let tells = connect.level == ProtocolLevel::V3_1_1;
-        connack(ConnectCode::Accepted, is_present && tells, &mut self.out.bytes);
         let mut session =
             Session::new(Arc::clone(&self.context), self.protocol, principal, Arc::clone(&self.wake));
         if let Some((number, stored)) = durable
-            && let Err(end) = session.resume(number, stored).await
+            && let Err(refusal) = session.resume(number, stored).await
         {
-            place.iter().for_each(|place| self.context.mqtt_sessions.leave(place));
-            return Err(end);
+            return Err(self.turn_away(place.as_ref(), &refusal));
         }
+        let tells = connect.level == ProtocolLevel::V3_1_1;
+        connack(ConnectCode::Accepted, is_present && tells, &mut self.out.bytes);
         Ok(Accepted { session, place, patience: patience(connect.keep_alive_s), will })
+    }
+
+    /// Refuses a CONNECT that has taken a place already.
+    fn turn_away(&mut self, place: Option<&Place>, refusal: &Refusal) -> End {
+        if let Some(place) = place {
+            self.context.mqtt_sessions.leave(place);
+        }
+        connack(connect::code(refusal), false, &mut self.out.bytes);
+        self.refused(refusal.reason());
+        End::ConnectRefused(refusal.reason())
     }
 
     fn refused(&self, why: &'static str) {

@@ -217,6 +217,7 @@ impl Deliveries {
                 Ok(()) => encoded += 1,
                 Err(error) => {
                     tracing::error!(%error, "a notification cannot be put into MQTT and was dropped");
+                    packet_id.into_iter().for_each(|id| self.acknowledged(id));
                 }
             }
             if owes

@@ -3,7 +3,7 @@
 //! Packets come in through [`Session::handle`], bytes go out into a buffer; the connection decides when to read and
 //! when to write. Rights are the gateway's to decide, and order and durability of publishes [`incoming`](super::incoming)'s.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
 use thng_pubsub_protocol::{
@@ -11,7 +11,7 @@ use thng_pubsub_protocol::{
         ConnAck, ConnectCode, Packet, PacketId, Publish, QoS, SubAck, SubAckCode, Subscribe, Unsubscribe,
         encode_pingresp, encode_puback, encode_pubcomp, encode_pubrec, encode_unsuback,
     },
-    topic::TopicString,
+    topic::{TopicError, TopicString},
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -19,6 +19,7 @@ use super::{
     durable::Durable,
     incoming::{Answer, Answers, Incoming, Owed},
     outgoing::{Addressed, Deliveries, Overflowed},
+    received::ReceivedIds,
 };
 use crate::{
     config::RefusedPublish,
@@ -116,8 +117,8 @@ pub(super) struct Session {
     wake: Arc<Notify>,
     incoming: Incoming,
     answers: Arc<Answers>,
-    /// QoS 2 publishes that were acknowledged with PUBREC and wait for PUBREL: their ids are not published again.
-    received: BTreeSet<PacketId>,
+    /// QoS 2 publishes whose ids are not published again.
+    received: ReceivedIds,
     deliveries: Deliveries,
     /// `None` for a client that wants a clean session.
     durable: Option<Box<Durable>>,
@@ -148,7 +149,7 @@ impl Session {
             wake: Arc::clone(&wake),
             incoming: Incoming::new(Arc::clone(&answers)),
             answers,
-            received: BTreeSet::new(),
+            received: ReceivedIds::default(),
             deliveries: Deliveries::new(outbox, context.limits.deliveries_in_flight_max),
             durable: None,
             subscriptions: HashMap::new(),
@@ -254,15 +255,12 @@ impl Session {
             _ => Owed::Nothing,
         };
         if let Owed::PubRec(id) = owed {
-            if self.received.contains(&id) {
+            if self.received.contains(id) {
                 encode_pubrec(id, out);
                 return Ok(());
             }
             if self.incoming.awaits_pubrec(id) {
                 return Ok(());
-            }
-            if self.received.len() >= self.context.limits.publishes_in_flight_max {
-                return Err(End::Protocol("too many QoS 2 publishes wait for their PUBREL"));
             }
         }
         match self.submit(publish, owed).await {
@@ -302,8 +300,8 @@ impl Session {
     /// The client knows that its QoS 2 publish was received. What a durable session remembers of it has to be gone before
     /// the packet id is free again, or the next publish under it would pass for a repetition.
     async fn release(&mut self, id: PacketId, out: &mut Vec<u8>) {
-        let Some(durable) = self.durable.as_ref().filter(|_| self.received.contains(&id)) else {
-            self.received.remove(&id);
+        let Some(durable) = self.durable.as_ref().filter(|_| self.received.contains(id)) else {
+            self.received.remove(id);
             return encode_pubcomp(id, out);
         };
         let answers = Arc::clone(&self.answers);
@@ -336,7 +334,7 @@ impl Session {
 
     fn acknowledge(&mut self, owed: Owed, answer: Answer, out: &mut Vec<u8>) -> Result<(), End> {
         if let (Owed::PubComp(id), Ok(())) = (owed, &answer) {
-            self.received.remove(&id);
+            self.received.remove(id);
         }
         if let Err(rejected) = answer {
             let reason = rejected.refusal.reason();
@@ -414,6 +412,11 @@ impl Session {
         let slot = self.slots.get(filter).copied();
         if slot.is_none() && self.subscriptions.len() + others >= self.context.limits.subscriptions_max {
             return Err(Refusal::TooManySubscriptions);
+        }
+        // Also within a level, or in an option, where they would be ordinary characters elsewhere [MQTT-4.7.1-2]: what comes
+        // on such a subscription could not be sent, since a topic name has neither [MQTT-3.3.2-2].
+        if filter.contains(['+', '#']) {
+            return Err(TopicError::Wildcard.into());
         }
         let topic = TopicString::parse(filter)?;
         let gateway = &self.context.gateway;
@@ -529,7 +532,7 @@ impl Session {
         &mut self,
         number: SessionNumber,
         stored: Option<StoredSession>,
-    ) -> Result<(), End> {
+    ) -> Result<(), Refusal> {
         self.durable = Some(Box::new(Durable::new(number)));
         let Some(StoredSession { subscriptions, in_flight, received }) = stored else { return Ok(()) };
         self.received = received.into_iter().filter_map(PacketId::new).collect();
@@ -541,7 +544,7 @@ impl Session {
                 Ok(wanted) => {
                     self.put_subscription(wanted, Some(&stored));
                 }
-                Err(Rejected { refusal: Refusal::Unavailable, .. }) => return Err(End::Unavailable),
+                Err(Rejected { refusal: Refusal::Unavailable, .. }) => return Err(Refusal::Unavailable),
                 Err(rejected) => {
                     self.refuse_subscription(&rejected);
                     gone.push(filter);
@@ -550,8 +553,7 @@ impl Session {
         }
         if !gone.is_empty() {
             let filters = gone.iter().map(String::as_str);
-            let removed = self.context.gateway.remove_subscriptions(number, filters).await;
-            removed.map_err(|_| End::Unavailable)?;
+            self.context.gateway.remove_subscriptions(number, filters).await?;
         }
         if let Some(durable) = &mut self.durable {
             durable.send_again(&in_flight, &mut self.deliveries);
