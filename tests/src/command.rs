@@ -1,7 +1,7 @@
-//! Programs of others: started with their own arguments, read line by line, ended with the test.
+//! Programs of others: started with their own arguments, read and written line by line, ended with the test.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use crate::wait::PATIENCE;
@@ -11,6 +11,8 @@ use crate::wait::PATIENCE;
 pub struct Program {
     name: String,
     child: Child,
+    // A program that reads its end there ends by itself when the test is killed.
+    input: ChildStdin,
     lines: Receiver<String>,
 }
 
@@ -27,8 +29,22 @@ impl Program {
         assert!(is_installed(name), "`{name}` is not installed; on Debian: apt-get install {package}");
         let mut command = Command::new("stdbuf");
         command.args(["--output=L", name]).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().expect("`stdbuf` is part of coreutils");
+        let mut program = Program::start(command);
+        name.clone_into(&mut program.name);
+        program
+    }
+
+    /// Starts a program that prints each line when it has it.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    #[track_caller]
+    pub fn start(mut command: Command) -> Program {
+        let name = command.get_program().to_string_lossy().into_owned();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("`{name}` cannot be started: {error}"));
+        let input = child.stdin.take().expect("stdin is piped");
         let from = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let (send, lines) = channel();
         std::thread::spawn(move || {
@@ -38,7 +54,17 @@ impl Program {
                 }
             }
         });
-        Program { name: name.to_owned(), child, lines }
+        Program { name, child, input, lines }
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Panics
+    /// When it does not read any more.
+    #[track_caller]
+    pub fn tell(&mut self, line: &str) {
+        let line = format!("{line}\n");
+        self.input.write_all(line.as_bytes()).unwrap_or_else(|error| panic!("`{}`: {error}", self.name));
     }
 
     /// The next line of its standard output.

@@ -9,6 +9,8 @@
 //! - [`doors`]: the four protocols behind one face, for the tests that are the same for all of them.
 //! - [`canary`]: a polite client that must not notice the hostile ones.
 //! - [`command`]: programs of others (`mosquitto_pub`, `mosquitto_sub`) and what they print.
+//! - [`exercise`]: what every client that others wrote is put through.
+//! - [`proxy`]: a way to the server that can be cut.
 //! - [`keys`]: keys of every kind, made by REST.
 //! - [`history`]: all of a property's history, walked window by window.
 //! - [`wait`]: deadlines, the clock and seeded randomness.
@@ -19,11 +21,13 @@
 pub mod canary;
 pub mod command;
 pub mod doors;
+pub mod exercise;
 pub mod frames;
 pub mod history;
 pub mod keys;
 pub mod link;
 pub mod mqtt;
+pub mod proxy;
 pub mod rest;
 pub mod server;
 pub mod wait;
