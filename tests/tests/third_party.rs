@@ -1,9 +1,13 @@
 //! Clients that we did not write: Mosquitto's, with the product description's own example lines, without their TLS.
 //!
-//! The clients from npm are in `js/`.
+//! Paho's clients are in `paho.rs`, that of Rust in `rumqttc.rs`, and those from npm in `js/`.
 
-use serde_json::Value;
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
 use thng_pubsub_tests::command::Program;
+use thng_pubsub_tests::keys::unique;
+use thng_pubsub_tests::proxy::Proxy;
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{KEY, Rest, Server};
 
@@ -12,7 +16,12 @@ const PACKAGE: &str = "mosquitto-clients";
 /// `-h`, `-p`, `-u` and `-P` of the examples, then what follows.
 #[track_caller]
 fn mosquitto(program: &str, server: &Server, key: &str, arguments: &[&str]) -> Program {
-    let (host, port) = (server.mqtt().ip().to_string(), server.mqtt().port().to_string());
+    mosquitto_at(program, server.mqtt(), key, arguments)
+}
+
+#[track_caller]
+fn mosquitto_at(program: &str, at: SocketAddr, key: &str, arguments: &[&str]) -> Program {
+    let (host, port) = (at.ip().to_string(), at.port().to_string());
     let mut all = vec!["-h", &host, "-p", &port, "-u", "authorization", "-P", key];
     all.extend(arguments);
     Program::start_line_by_line(program, PACKAGE, &all)
@@ -41,6 +50,71 @@ fn publish(server: &Server, arguments: &[&str]) {
 #[track_caller]
 fn property(rest: &mut Rest) -> String {
     format!("/thngs/{}/properties/temperature", rest.thng())
+}
+
+/// The general form of the examples, on every topic that can be published on.
+#[test]
+fn on_every_topic_mosquitto_sub_prints_what_mosquitto_pub_has_written() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let kind = format!("_{}", unique("type").replace(' ', "-"));
+    rest.create("/actions", json!({"name": kind}));
+    let product = rest.id_of("/products", json!({"name": "a product of the tests"}));
+    let thng = rest.id_of("/thngs", json!({"name": "a thng of the tests", "product": product}));
+    let collection = rest.id_of("/collections", json!({"name": "a collection of the tests"}));
+    let another = format!("{kind}-2");
+
+    // Topic, payload, and what of the outcome was in the payload.
+    let rows = [
+        ("/actions", json!({"name": another}), "/name", json!(another)),
+        ("/actions/all", json!({"type": kind}), "/type", json!(kind)),
+        ("/actions/TYPE", json!({"tags": ["a"]}), "/tags/0", json!("a")),
+        ("/collections/COLLECTION", json!({"name": "renamed"}), "/name", json!("renamed")),
+        ("/collections/COLLECTION/actions/all", json!({"type": kind}), "/type", json!(kind)),
+        ("/collections/COLLECTION/actions/TYPE", json!({"tags": ["b"]}), "/tags/0", json!("b")),
+        ("/collections/COLLECTION/thngs", json!([thng]), "/resources/0", json!(thng)),
+        ("/products/PRODUCT", json!({"name": "renamed"}), "/name", json!("renamed")),
+        ("/products/PRODUCT/actions/all", json!({"type": kind}), "/type", json!(kind)),
+        ("/products/PRODUCT/actions/TYPE", json!({"tags": ["c"]}), "/tags/0", json!("c")),
+        ("/products/PRODUCT/properties", json!([{"key": "k", "value": 1}]), "/0/value", json!(1)),
+        ("/products/PRODUCT/properties/k", json!([{"value": 2}]), "/0/value", json!(2)),
+        ("/thngs/THNG", json!({"name": "renamed"}), "/name", json!("renamed")),
+        ("/thngs/THNG/actions/all", json!({"type": kind}), "/type", json!(kind)),
+        ("/thngs/THNG/actions/TYPE", json!({"tags": ["d"]}), "/tags/0", json!("d")),
+        ("/thngs/THNG/location", json!([{"latitude": 47.5, "longitude": 8.5}]), "/0/latitude", json!(47.5)),
+        ("/thngs/THNG/properties", json!([{"key": "k", "value": 3}]), "/0/value", json!(3)),
+        ("/thngs/THNG/properties/k", json!([{"value": 4}]), "/0/value", json!(4)),
+    ];
+    for (template, payload, field, value) in rows {
+        let names = [("TYPE", &kind), ("COLLECTION", &collection), ("PRODUCT", &product), ("THNG", &thng)];
+        let topic = names.iter().fold(template.to_owned(), |topic, (name, id)| topic.replace(name, id));
+        let watching = sub(server, &["-v", "-t", &topic]);
+        publish(server, &["-t", &topic, "-m", &payload.to_string()]);
+        let line = watching.line_that_starts(&format!("{topic} "));
+        let document: Value = serde_json::from_str(&line[topic.len()..]).unwrap();
+        assert_eq!(document.pointer(field), Some(&value), "{template}: {document}");
+    }
+}
+
+#[test]
+fn mosquitto_sub_that_lost_its_connection_comes_back_and_is_told_the_state_again() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    for version in ["mqttv31", "mqttv311"] {
+        let topic = property(&mut rest);
+        let proxy = Proxy::start(server.mqtt());
+        let with_state = format!("{topic}?pubStates=1");
+        let arguments = ["-V", version, "-i", "watcher", "-q", "1", "-t", &with_state, "-d"];
+        let watching = mosquitto_at("mosquitto_sub", proxy.address(), KEY, &arguments);
+        watching.line_that_starts("Subscribed ");
+        publish(server, &["-t", &topic, "-m", r#"[{"value":"before"}]"#]);
+        assert_eq!(message(&watching)[0]["value"], "before");
+        proxy.cut();
+        watching.line_that_starts("Subscribed ");
+        assert_eq!(message(&watching)[0]["value"], "before");
+        publish(server, &["-t", &topic, "-m", r#"[{"value":"after"}]"#]);
+        assert_eq!(message(&watching)[0]["value"], "after");
+    }
 }
 
 #[test]
