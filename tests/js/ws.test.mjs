@@ -1,10 +1,12 @@
 // npm `ws` as a native WebSocket on a topic, and the global WebSocket of browsers and newer Node.js.
 
 import assert from 'node:assert/strict'
+import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
 
 import WebSocket from 'ws'
 
+import { exercise } from './exercise.mjs'
 import { Events, createThng, httpUrl, key, newest, next, rest, within, wrongKey, wsUrl } from './server.mjs'
 
 /** An open socket and its messages. */
@@ -23,6 +25,34 @@ async function refusal (path, options) {
   request.destroy()
   return response.statusCode
 }
+
+/** A client for the exercise: a socket for each topic, and a new one in the place of each that was lost. */
+async function exercised ({ host, port }) {
+  const heard = new EventEmitter()
+  const reopened = new Events(heard, 'reopened')
+  const sockets = new Map()
+  async function subscribe (topic) {
+    const socket = new WebSocket(`ws://${host}:${port}${topic}`, { headers: { authorization: key } })
+    socket.on('message', data => heard.emit('message', topic, data))
+    await next(socket, 'open')
+    sockets.set(topic, socket)
+    socket.on('close', () => subscribe(topic).then(() => heard.emit('reopened')))
+  }
+  return {
+    subscribe,
+    messages: new Events(heard, 'message'),
+    publish: (topic, payload) => sockets.get([...sockets.keys()].find(open => open.startsWith(topic))).send(payload),
+    async back () {
+      for (const _ of sockets) await reopened.take()
+      return false
+    },
+    close () {
+      for (const socket of sockets.values()) socket.removeAllListeners('close').terminate()
+    }
+  }
+}
+
+exercise(new URL(httpUrl).host, exercised)
 
 test('the example: the key in a header, an update out, the update in', async () => {
   const thng = await createThng()
