@@ -20,10 +20,13 @@ is_clean = session == "clean"
 topics = []  # What was granted, for the subscriptions after a reconnection.
 asked = None  # What the SUBACK that is expected is about.
 repeated = set()  # The packets that subscribed again.
+speaking = threading.Lock()
 
 
 def say(*words):
-    print(*words, flush=True)
+    # Both threads speak, and `print` alone writes a line in pieces.
+    with speaking:
+        print(*words, flush=True)
 
 
 def on_connect(client, userdata, flags, reason_code, properties):

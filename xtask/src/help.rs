@@ -38,8 +38,9 @@ Examples:
 
 const TEST: &str = "\
 Run everything that must be green. Set-up that is missing is done first: the wasm32 target, npm packages,
-cargo-nextest, and Debian's chromium and mosquitto-clients (by apt-get as root; otherwise a message says what to
-install). Every step is shown with its duration; the summary at the end repeats the first failure.
+Python packages, cargo-nextest, and Debian's chromium, mosquitto-clients and libpaho-mqtt-dev (by apt-get as root;
+otherwise a message says what to install). Every step is shown with its duration; the summary at the end repeats the
+first failure.
 
 Usage: cargo xtask test [SUITE...] [-- NAME...]
 
@@ -48,8 +49,9 @@ Usage: cargo xtask test [SUITE...] [-- NAME...]
 Suites:
 {suites}
 The suites find what they test in the environment: THNG_PUBSUB_SERVER (the binary), THNG_PUBSUB_TARBALL (the SDK),
-THNG_PUBSUB_CHROMIUM, and for the Node.js suites a server that runs already: THNG_PUBSUB_TEST_URL,
-THNG_PUBSUB_TEST_MQTT (host:port), THNG_PUBSUB_TEST_KEY (the operator's).
+THNG_PUBSUB_CHROMIUM, THNG_PUBSUB_PAHO_PYTHON (a Python with tests/python/requirements.txt), and for the Node.js
+suites a server that runs already: THNG_PUBSUB_TEST_URL, THNG_PUBSUB_TEST_MQTT (host:port), THNG_PUBSUB_TEST_KEY (the
+operator's). A THNG_PUBSUB_CHROMIUM of yours is used instead of Debian's.
 
 Examples:
   cargo xtask test

@@ -4,6 +4,7 @@
 //! missing. What cannot be installed from here (Rust, Node.js, packages without the right to install them) ends in
 //! an error that says what to type.
 
+use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -128,26 +129,51 @@ pub(crate) fn python_packages(
     Ok(programs)
 }
 
-/// A program that comes from Debian.
+/// A package that comes from Debian, and what is there when it is installed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Debian {
-    program: &'static str,
     package: &'static str,
+    brings: Brings,
 }
 
-pub(crate) const CHROMIUM: Debian = Debian { program: "chromium", package: "chromium" };
-pub(crate) const MOSQUITTO: Debian = Debian { program: "mosquitto", package: "mosquitto" };
-pub(crate) const WRK: Debian = Debian { program: "wrk", package: "wrk" };
-const PYTHON: Debian = Debian { program: "python3", package: "python3-venv" };
-pub(crate) const MOSQUITTO_CLIENTS: Debian =
-    Debian { program: "mosquitto_sub", package: "mosquitto-clients" };
+#[derive(Debug, Clone, Copy)]
+enum Brings {
+    Program(&'static str),
+    /// A header file of a C library, by its name.
+    Header(&'static str),
+}
 
-/// Makes sure that these programs are there: installs them with `apt-get` where they are missing and we are root.
+const CHROMIUM: Debian = Debian { package: "chromium", brings: Brings::Program("chromium") };
+pub(crate) const MOSQUITTO: Debian = Debian { package: "mosquitto", brings: Brings::Program("mosquitto") };
+pub(crate) const WRK: Debian = Debian { package: "wrk", brings: Brings::Program("wrk") };
+const PYTHON: Debian = Debian { package: "python3-venv", brings: Brings::Program("python3") };
+pub(crate) const MOSQUITTO_CLIENTS: Debian =
+    Debian { package: "mosquitto-clients", brings: Brings::Program("mosquitto_sub") };
+pub(crate) const PAHO_C: Debian =
+    Debian { package: "libpaho-mqtt-dev", brings: Brings::Header("MQTTClient.h") };
+
+impl Debian {
+    fn is_there(self) -> bool {
+        match self.brings {
+            Brings::Program(name) => has_program(name),
+            Brings::Header(name) => has_header(name),
+        }
+    }
+}
+
+impl Display for Brings {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (Brings::Program(name) | Brings::Header(name)) = self;
+        f.write_str(name)
+    }
+}
+
+/// Makes sure that these packages are there: installs them with `apt-get` where they are missing and we are root.
 ///
 /// # Errors
 /// They are missing and may not be installed from here; the message says what to type.
 pub(crate) fn debian(wanted: &[Debian], log: &mut Log) -> anyhow::Result<()> {
-    let missing: Vec<Debian> = wanted.iter().copied().filter(|one| !has_program(one.program)).collect();
+    let missing: Vec<Debian> = wanted.iter().copied().filter(|one| !one.is_there()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -170,10 +196,33 @@ pub(crate) fn debian(wanted: &[Debian], log: &mut Log) -> anyhow::Result<()> {
     stream(&mut apt_get(&["update"]), log)?;
     stream(apt_get(&["install", "--yes", "--no-install-recommends"]).args(&packages), log)?;
     // Debian's broker is a service that some systems start on installation; ours and the bench use their own ports.
-    match missing.iter().find(|one| !has_program(one.program)) {
-        Some(still) => bail!("{} was installed but there is no `{}`", still.package, still.program),
+    match missing.iter().find(|one| !one.is_there()) {
+        Some(still) => bail!("{} was installed but there is no `{}`", still.package, still.brings),
         None => Ok(()),
     }
+}
+
+/// Names a Chromium of one's own.
+pub(crate) const CHROMIUM_VARIABLE: &str = "THNG_PUBSUB_CHROMIUM";
+
+/// Where Chromium is: where the environment says, or else Debian's, which is installed where it is missing.
+///
+/// # Errors
+/// There is none, and it may not be installed from here.
+pub(crate) fn chromium(log: &mut Log) -> anyhow::Result<PathBuf> {
+    if let Some(own) = std::env::var_os(CHROMIUM_VARIABLE).map(PathBuf::from) {
+        let is_there = own.is_file();
+        return if is_there { Ok(own) } else { bail!("{CHROMIUM_VARIABLE}={} is no file", own.display()) };
+    }
+    debian(&[CHROMIUM], log)?;
+    program("chromium").context("chromium was installed but is not in PATH")
+}
+
+/// Whether the C compiler finds a header file of this name.
+fn has_header(name: &str) -> bool {
+    let mut cc = Command::new("cc");
+    cc.args(["-E", "-x", "c", "-include", name, "/dev/null"]).stdout(Stdio::null()).stderr(Stdio::null());
+    cc.status().is_ok_and(|status| status.success())
 }
 
 /// Whether a program of this name is in `PATH`, or where Debian keeps its daemons.
@@ -233,6 +282,12 @@ mod tests {
     fn a_program_is_found_by_its_name_only_if_it_exists() {
         assert!(has_program("sh"));
         assert!(!has_program("no-such-program-anywhere"));
+    }
+
+    #[test]
+    fn a_header_is_found_by_its_name_only_if_the_compiler_finds_it() {
+        assert!(has_header("stdio.h"));
+        assert!(!has_header("no-such-header-anywhere.h"));
     }
 
     #[test]

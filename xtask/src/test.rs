@@ -32,8 +32,10 @@ enum Need {
     Server,
     /// The SDK, built and packed.
     Sdk,
-    /// Debian's `mosquitto_pub` and `mosquitto_sub`.
-    MosquittoClients,
+    /// Debian's `mosquitto_pub` and `mosquitto_sub`, and its C library of Paho.
+    DebianClients,
+    /// A Python with the packages of `tests/python/requirements.txt`.
+    PythonClients,
     /// Debian's Chromium.
     Chromium,
 }
@@ -47,14 +49,14 @@ const SUITES: [Suite; 5] = [
     },
     Suite {
         name: "blackbox",
-        about: "the server's binary through every protocol (tests/)",
-        needs: &[Need::Server, Need::MosquittoClients],
+        about: "the server's binary through every protocol, also with clients that others wrote (tests/)",
+        needs: &[Need::Server, Need::DebianClients, Need::PythonClients],
         run: |suites, log| suites.rust(&["--package", "thng-pubsub-tests"], log),
     },
     Suite {
         name: "clients",
-        about: "clients from npm that others wrote (tests/js/)",
-        needs: &[Need::Server],
+        about: "clients from npm that others wrote, in Node.js and in Chromium (tests/js/)",
+        needs: &[Need::Server, Need::Chromium],
         run: |suites, log| suites.node(&suites.root.join("tests/js"), ".", log),
     },
     Suite {
@@ -80,8 +82,7 @@ pub(crate) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
 pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
     let (chosen, filters) = parse(words)?;
     let mut session = Session::new();
-    let mut suites =
-        Suites { root: setup::root(), filters, server: None, tarball: None, prepared: Vec::new() };
+    let mut suites = Suites { root: setup::root(), filters, ..Suites::default() };
     for suite in chosen {
         let missing = suite.needs.iter().copied().filter(|need| !suites.is_prepared(*need, &mut session));
         match missing.last() {
@@ -113,19 +114,23 @@ impl Need {
         match self {
             Self::Server => "server",
             Self::Sdk => "sdk-build",
-            Self::MosquittoClients => "mosquitto-clients",
+            Self::DebianClients => "debian-clients",
+            Self::PythonClients => "python-clients",
             Self::Chromium => "chromium",
         }
     }
 }
 
 /// What was prepared for the suites.
+#[derive(Default)]
 struct Suites {
     root: PathBuf,
     /// Only tests with one of these in their name.
     filters: Vec<String>,
     server: Option<PathBuf>,
     tarball: Option<PathBuf>,
+    python: Option<PathBuf>,
+    chromium: Option<PathBuf>,
     /// What was tried, and whether it is there.
     prepared: Vec<(Need, bool)>,
 }
@@ -159,24 +164,32 @@ impl Suites {
                 self.tarball = session.step(name, "the SDK for wasm32, packed", |log| build_sdk(&root, log));
                 self.tarball.is_some()
             }
-            Need::MosquittoClients => {
-                let install = |log: &mut Log| setup::debian(&[setup::MOSQUITTO_CLIENTS], log);
-                session.step(name, "Debian's mosquitto_pub and mosquitto_sub", install).is_some()
+            Need::DebianClients => {
+                let install = |log: &mut Log| setup::debian(&[setup::MOSQUITTO_CLIENTS, setup::PAHO_C], log);
+                session.step(name, "Debian's Mosquitto clients and Paho's C library", install).is_some()
+            }
+            Need::PythonClients => {
+                let list = root.join("tests/python/requirements.txt");
+                let install = |log: &mut Log| setup::python_packages(&root, &list, "paho-python", log);
+                let programs = session.step(name, "PyPI's paho-mqtt", install);
+                self.python = programs.map(|programs| programs.join("python"));
+                self.python.is_some()
             }
             Need::Chromium => {
-                let install = |log: &mut Log| setup::debian(&[setup::CHROMIUM], log);
-                session.step(name, "Debian's Chromium", install).is_some()
+                self.chromium =
+                    session.step(name, "Debian's Chromium, or that of one's own", setup::chromium);
+                self.chromium.is_some()
             }
         }
     }
 
     /// How a suite finds what it tests.
     fn variables(&self) -> Vec<(&'static str, PathBuf)> {
-        let program = |name: &str| setup::program(name);
         let known = [
             ("THNG_PUBSUB_SERVER", self.server.clone()),
             ("THNG_PUBSUB_TARBALL", self.tarball.clone()),
-            ("THNG_PUBSUB_CHROMIUM", program("chromium")),
+            ("THNG_PUBSUB_PAHO_PYTHON", self.python.clone()),
+            (setup::CHROMIUM_VARIABLE, self.chromium.clone()),
         ];
         known.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
