@@ -88,7 +88,7 @@ fn here(path: &str) -> PathBuf {
 /// The program in C, in a folder that goes with the test.
 #[track_caller]
 fn compiled() -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary directory can be made");
     let program = folder.path().join("paho");
     let strict = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Werror"];
     let mut cc = Command::new("cc");

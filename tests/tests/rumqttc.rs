@@ -60,7 +60,7 @@ impl Rumqttc {
 
     #[track_caller]
     fn subscribe_at(&mut self, topic: &str, qos: QoS) -> SubscribeReasonCode {
-        self.client.subscribe(topic, qos).unwrap();
+        self.client.subscribe(topic, qos).expect("the client runs");
         self.wait_for("SUBACK", |packet| match packet {
             Packet::SubAck(suback) => Some(suback.return_codes[0]),
             _ => None,
@@ -87,12 +87,12 @@ fn drive(mut connection: Connection, heard: impl Fn(Packet) -> bool) {
 fn message(packet: &Packet) -> Option<(String, String)> {
     let Packet::Publish(publish) = packet else { return None };
     assert!(!publish.retain, "nothing is retained");
-    Some((publish.topic.clone(), String::from_utf8(publish.payload.to_vec()).unwrap()))
+    Some((publish.topic.clone(), String::from_utf8(publish.payload.to_vec()).expect("a payload is text")))
 }
 
 impl Client for Rumqttc {
     fn subscribe(&mut self, topic: &str, qos: u8) -> Option<u8> {
-        let qos = rumqttc::qos(qos).unwrap();
+        let qos = rumqttc::qos(qos).expect("a QoS");
         match self.subscribe_at(topic, qos) {
             SubscribeReasonCode::Success(granted) => {
                 self.topics.push((topic.to_owned(), qos));
@@ -103,7 +103,7 @@ impl Client for Rumqttc {
     }
 
     fn publish(&mut self, topic: &str, payload: &str) {
-        self.client.publish(topic, QoS::AtLeastOnce, false, payload).unwrap();
+        self.client.publish(topic, QoS::AtLeastOnce, false, payload).expect("the client runs");
         self.wait_for("PUBACK", |packet| matches!(packet, Packet::PubAck(_)).then_some(()));
     }
 

@@ -104,7 +104,7 @@ fn mosquitto_sub_that_lost_its_connection_comes_back_and_is_told_the_state_again
         let topic = property(&mut rest);
         let proxy = Proxy::start(server.mqtt());
         let with_state = format!("{topic}?pubStates=1");
-        let arguments = ["-V", version, "-i", "watcher", "-q", "1", "-t", &with_state, "-d"];
+        let arguments = ["-V", version, "-i", &unique("watcher"), "-q", "1", "-t", &with_state, "-d"];
         let watching = mosquitto_at("mosquitto_sub", proxy.address(), KEY, &arguments);
         watching.line_that_starts("Subscribed ");
         publish(server, &["-t", &topic, "-m", r#"[{"value":"before"}]"#]);
