@@ -86,8 +86,7 @@ export function exercise (to, connect) {
 
 /** The exercise with a session that outlives its connection. */
 export function durableExercise (to, connect, { tellsOfSession }) {
-  const skip = process.env.THNG_PUBSUB_TEST_DURABLE ? false : 'sessions do not outlive their connection yet'
-  test('with a durable session misses nothing', { skip }, () =>
+  test('with a durable session misses nothing', () =>
     withClient(connect, to, false, async (client, proxy) => {
       const topic = `/thngs/${await createThng()}/properties/temperature`
       await within('the subscription', client.subscribe(topic, 1))

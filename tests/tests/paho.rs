@@ -130,7 +130,6 @@ fn paho_for_python_hears_publishes_and_comes_back() {
 }
 
 #[test]
-#[ignore = "sessions do not outlive their connection yet"]
 fn paho_for_c_with_a_durable_session_misses_nothing() {
     let (_folder, program) = compiled();
     for version in [Version::Mqtt31, Version::Mqtt311] {
@@ -139,7 +138,6 @@ fn paho_for_c_with_a_durable_session_misses_nothing() {
 }
 
 #[test]
-#[ignore = "sessions do not outlive their connection yet"]
 fn paho_for_python_with_a_durable_session_misses_nothing() {
     for version in [Version::Mqtt31, Version::Mqtt311] {
         exercise::run_durable(version, |setting| Paho::connect(python(), setting));

@@ -129,7 +129,6 @@ fn rumqttc_hears_publishes_and_comes_back() {
 }
 
 #[test]
-#[ignore = "sessions do not outlive their connection yet"]
 fn rumqttc_with_a_durable_session_misses_nothing() {
     exercise::run_durable(Version::Mqtt311, Rumqttc::connect);
 }

@@ -118,6 +118,27 @@ fn mosquitto_sub_that_lost_its_connection_comes_back_and_is_told_the_state_again
 }
 
 #[test]
+fn mosquitto_sub_with_a_durable_session_prints_what_was_written_while_it_was_away() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    for version in ["mqttv31", "mqttv311"] {
+        let topic = property(&mut rest);
+        let proxy = Proxy::start(server.mqtt());
+        let arguments = ["-V", version, "-i", &unique("durable"), "-c", "-q", "1", "-t", &topic, "-d"];
+        let watching = mosquitto_at("mosquitto_sub", proxy.address(), KEY, &arguments);
+        watching.line_that_starts("Subscribed ");
+        proxy.shut();
+        for n in 0..10 {
+            rest.put(&topic, json!([{ "value": n }])).assert_status(200);
+        }
+        proxy.open();
+        for n in 0..10 {
+            assert_eq!(message(&watching)[0]["value"], n);
+        }
+    }
+}
+
+#[test]
 fn what_mosquitto_pub_writes_mosquitto_sub_prints_and_rest_reads() {
     let server = Server::shared();
     let mut rest = server.rest();
