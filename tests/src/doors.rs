@@ -1,12 +1,15 @@
-//! The four protocols behind one face: open a topic, write to it, read what was written.
+//! The four protocols behind one face: come with a key, write to a topic, watch topics.
 //!
 //! For the tests whose point is that it does not matter which door somebody came by.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
-use thng_pubsub_protocol::mqtt::QoS;
+use thng_pubsub_protocol::mqtt::{QoS, SubAckCode};
+use thng_pubsub_protocol::topic::table::Access;
 
 use crate::link::{Link, Raw};
-use crate::mqtt::{Client, Ended};
+use crate::mqtt::{Client, Ended, Hello, Received};
 use crate::rest::Rest;
 use crate::server::Server;
 use crate::wait::PATIENCE;
@@ -24,147 +27,180 @@ pub enum Door {
 /// All of them.
 pub const DOORS: [Door; 4] = [Door::Rest, Door::Mqtt, Door::MqttOverWebSocket, Door::WebSocket];
 
+/// Those that notify.
+pub const WATCHED: [Door; 3] = [Door::Mqtt, Door::MqttOverWebSocket, Door::WebSocket];
+
+/// Somebody was not let through. Holds the HTTP status; MQTT has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused(pub Option<u16>);
+
+/// An MQTT client on either of its links.
+pub type Mqtt = Client<Box<dyn Link>>;
+
+/// Opens an MQTT session through one of its two doors.
+///
+/// # Panics
+/// When the server refuses, or the door is not MQTT's.
+#[must_use]
+#[track_caller]
+pub fn mqtt(door: Door, server: &Server, hello: &Hello) -> Mqtt {
+    let link: Box<dyn Link> = match door {
+        Door::Mqtt => Box::new(Raw::connect(server.mqtt())),
+        Door::MqttOverWebSocket => Box::new(MqttFrames::open(server, "mqtt")),
+        Door::Rest | Door::WebSocket => panic!("{door:?} does not speak MQTT"),
+    };
+    Client::accepted(link, hello)
+}
+
+#[track_caller]
+fn websocket(server: &Server, key: &str, topic: &str) -> Result<WebSocket, Refused> {
+    WebSocket::request(server, topic, &[("Authorization", key)]).map_err(|status| Refused(Some(status)))
+}
+
 /// Somebody who writes to one topic.
 #[derive(Debug)]
 pub struct Writer {
     topic: String,
-    by: Connection,
-}
-
-/// Somebody who watches one topic, or over REST looks at it.
-#[derive(Debug)]
-pub struct Reader {
-    topic: String,
-    by: Connection,
+    by: Writing,
 }
 
 #[derive(Debug)]
-enum Connection {
+enum Writing {
     Rest(Rest),
-    Mqtt(Client<Raw>),
-    MqttOverWebSocket(Client<MqttFrames>),
+    Mqtt(Mqtt),
     WebSocket(WebSocket),
 }
 
-impl Connection {
-    #[track_caller]
-    fn open(door: Door, server: &Server, topic: &str) -> Connection {
-        match door {
-            Door::Rest => Connection::Rest(server.rest()),
-            Door::Mqtt => Connection::Mqtt(Client::connect(server)),
-            Door::MqttOverWebSocket => Connection::MqttOverWebSocket(Client::connect_over_websocket(server)),
-            Door::WebSocket => Connection::WebSocket(WebSocket::open(server, topic)),
-        }
-    }
-}
-
 impl Writer {
-    /// A writer through this door.
-    #[must_use]
+    /// A writer through this door. A native WebSocket watches its topic too.
+    ///
+    /// # Errors
+    /// When the door is closed to this key before anything is written: that of a native WebSocket may be.
     #[track_caller]
-    pub fn open(door: Door, server: &Server, topic: &str) -> Writer {
-        Writer { topic: topic.to_owned(), by: Connection::open(door, server, topic) }
+    pub fn open(door: Door, server: &Server, key: &str, topic: &str) -> Result<Writer, Refused> {
+        let by = match door {
+            Door::Rest => Writing::Rest(server.rest_as(key)),
+            Door::Mqtt | Door::MqttOverWebSocket => Writing::Mqtt(mqtt(door, server, &Hello::with_key(key))),
+            Door::WebSocket => Writing::WebSocket(websocket(server, key, topic)?),
+        };
+        Ok(Writer { topic: topic.to_owned(), by })
     }
 
-    /// Writes, and returns when the server has said that it is stored: with 200, with PUBACK, or, on a native
+    /// Writes, and returns when the server has said that it is stored: with 200 or 201, with PUBACK, or, on a native
     /// WebSocket, with the notification that its own socket gets.
+    ///
+    /// # Errors
+    /// What the server refused, in the way of the protocol: an error document, or the end of an MQTT session without a
+    /// PUBACK.
     #[track_caller]
-    pub fn write(&mut self, payload: &str) {
+    pub fn write(&mut self, access: Access, payload: &str) -> Result<(), Refused> {
         match &mut self.by {
-            Connection::Rest(rest) => rest.put(&self.topic, payload).assert_status(200),
-            Connection::Mqtt(client) => client.publish_acknowledged(&self.topic, payload),
-            Connection::MqttOverWebSocket(client) => client.publish_acknowledged(&self.topic, payload),
-            Connection::WebSocket(socket) => {
+            Writing::Rest(rest) => {
+                let answer = match access {
+                    Access::Create => rest.post(&self.topic, payload),
+                    Access::Update => rest.put(&self.topic, payload),
+                    Access::Read | Access::Delete => panic!("{access:?} is no write with a payload"),
+                };
+                if answer.status < 300 { Ok(()) } else { Err(Refused(Some(answer.status))) }
+            }
+            Writing::Mqtt(client) => {
+                let id = client.publish_unacknowledged(&self.topic, payload);
+                match client.next_within(PATIENCE) {
+                    Some(Ok(Received::PubAck(acknowledged))) if acknowledged == id => Ok(()),
+                    Some(Err(Ended)) => Err(Refused(None)),
+                    other => panic!("PUBACK or the end of the session, not {other:?}"),
+                }
+            }
+            Writing::WebSocket(socket) => {
                 socket.send(payload);
-                let outcome = socket.json();
-                assert!(outcome.is_array(), "the notification of its own write, not {outcome}");
+                let answer = socket.json();
+                match answer.get("errors") {
+                    None => Ok(()),
+                    Some(_) => Err(Refused(answer["status"].as_u64().and_then(|it| it.try_into().ok()))),
+                }
             }
         }
     }
 }
 
-impl Writer {
-    /// Writes what the server is to refuse; whether it did, in the way of the protocol.
-    #[must_use]
-    #[track_caller]
-    pub fn is_refused(mut self, payload: &str) -> bool {
-        match &mut self.by {
-            Connection::Rest(rest) => rest.put(&self.topic, payload).status == 400,
-            Connection::Mqtt(client) => refused_over_mqtt(client, &self.topic, payload),
-            Connection::MqttOverWebSocket(client) => refused_over_mqtt(client, &self.topic, payload),
-            Connection::WebSocket(socket) => {
-                socket.send(payload);
-                socket.json()["status"] == 400
-            }
-        }
-    }
+/// Somebody who watches a topic, in one spelling or in several.
+#[derive(Debug)]
+pub struct Reader {
+    strings: Vec<String>,
+    by: Watching,
 }
 
-/// At QoS 1 the connection ends without a PUBACK.
-#[track_caller]
-fn refused_over_mqtt<L: Link>(client: &mut Client<L>, topic: &str, payload: &str) -> bool {
-    client.publish_unacknowledged(topic, payload);
-    client.next_within(PATIENCE) == Some(Err(Ended))
+#[derive(Debug)]
+enum Watching {
+    Mqtt(Mqtt),
+    /// One for each string.
+    WebSockets(Vec<WebSocket>),
 }
 
 /// What a reader was shown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Note {
-    /// The topic string on it, where the protocol has one.
-    pub topic: Option<String>,
-    /// The text, where the protocol notifies.
-    pub text: Option<String>,
-    /// The update.
+    pub text: String,
     pub json: Value,
 }
 
-impl Reader {
-    /// A reader through this door, subscribed when this returns.
-    #[must_use]
+impl Note {
     #[track_caller]
-    pub fn open(door: Door, server: &Server, topic: &str) -> Reader {
-        let mut by = Connection::open(door, server, topic);
-        match &mut by {
-            Connection::Mqtt(client) => client.subscribed(topic, QoS::AtLeastOnce),
-            Connection::MqttOverWebSocket(client) => client.subscribed(topic, QoS::AtLeastOnce),
-            Connection::Rest(_) | Connection::WebSocket(_) => {}
-        }
-        Reader { topic: topic.to_owned(), by }
+    fn of(text: String) -> Note {
+        let json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text:?}"));
+        Note { text, json }
+    }
+}
+
+impl Reader {
+    /// A reader through this door, subscribed with all these strings when this returns.
+    ///
+    /// # Errors
+    /// When the server refuses, which it has to for all of them or for none.
+    #[track_caller]
+    pub fn open(door: Door, server: &Server, key: &str, strings: &[String]) -> Result<Reader, Refused> {
+        let by = match door {
+            Door::Mqtt | Door::MqttOverWebSocket => {
+                let mut client = mqtt(door, server, &Hello::with_key(key));
+                let filters: Vec<_> = strings.iter().map(|it| (it.as_str(), QoS::AtLeastOnce)).collect();
+                let codes = client.subscribe_all(&filters);
+                assert!(codes.iter().all(|code| *code == codes[0]), "{codes:?} for {strings:?}");
+                if codes[0] == SubAckCode::Refused {
+                    return Err(Refused(None));
+                }
+                Watching::Mqtt(client)
+            }
+            Door::WebSocket => {
+                let opened = strings.iter().map(|it| websocket(server, key, it)).collect::<Vec<_>>();
+                let statuses: Vec<_> = opened.iter().map(|it| it.as_ref().err().copied()).collect();
+                assert!(statuses.iter().all(|it| *it == statuses[0]), "{statuses:?} for {strings:?}");
+                Watching::WebSockets(opened.into_iter().collect::<Result<_, _>>()?)
+            }
+            Door::Rest => panic!("REST does not notify"),
+        };
+        Ok(Reader { strings: strings.to_vec(), by })
     }
 
-    /// The next notification; over REST, the newest value in the form of one.
+    /// The next so many notifications on each of the strings.
     #[must_use]
     #[track_caller]
-    pub fn read(&mut self) -> Note {
+    pub fn read(&mut self, count: usize) -> Vec<(&str, Vec<Note>)> {
         match &mut self.by {
-            Connection::Rest(rest) => Note {
-                topic: None,
-                text: None,
-                json: newest(&rest.get(&self.topic).expect(200), &self.topic),
-            },
-            Connection::Mqtt(client) => client.message().into(),
-            Connection::MqttOverWebSocket(client) => client.message().into(),
-            Connection::WebSocket(socket) => {
-                let text = socket.text();
-                let json = serde_json::from_str(&text).expect("a notification is JSON");
-                Note { topic: None, text: Some(text), json }
+            Watching::Mqtt(client) => {
+                let mut came: BTreeMap<String, Vec<Note>> = BTreeMap::new();
+                for _ in 0..count * self.strings.len() {
+                    let message = client.message();
+                    came.entry(message.topic).or_default().push(Note::of(message.payload));
+                }
+                let unknown = came.keys().find(|topic| !self.strings.contains(topic));
+                assert_eq!(unknown, None, "a topic string that nobody subscribed with");
+                let of = |string: &String| came.remove(string).unwrap_or_default();
+                self.strings.iter().map(String::as_str).zip(self.strings.iter().map(of)).collect()
+            }
+            Watching::WebSockets(sockets) => {
+                let of = |socket: &mut WebSocket| (0..count).map(|_| Note::of(socket.text())).collect();
+                self.strings.iter().map(String::as_str).zip(sockets.iter_mut().map(of)).collect()
             }
         }
-    }
-}
-
-/// The newest entry of what REST shows, with the `key` that it leaves out in a property's own history.
-fn newest(shown: &Value, topic: &str) -> Value {
-    let mut entry = shown[0].clone();
-    if let (Some(object), Some((_, key))) = (entry.as_object_mut(), topic.split_once("/properties/")) {
-        assert!(!object.contains_key("key"), "a property's history does not repeat its key");
-        object.insert("key".to_owned(), Value::from(key));
-    }
-    Value::Array(vec![entry])
-}
-
-impl From<crate::mqtt::Message> for Note {
-    fn from(message: crate::mqtt::Message) -> Note {
-        Note { json: message.json(), topic: Some(message.topic), text: Some(message.payload) }
     }
 }

@@ -7,6 +7,7 @@
 //! - [`websocket`]: the native WebSocket on a topic, and MQTT's link over WebSocket.
 //! - [`frames`]: WebSocket handshakes and frames by hand.
 //! - [`doors`]: the four protocols behind one face, for the tests that are the same for all of them.
+//! - [`rows`]: what every row of the topic table needs to be tested, so that a new row brings its tests.
 //! - [`canary`]: a polite client that must not notice the hostile ones.
 //! - [`command`]: programs of others (`mosquitto_pub`, `mosquitto_sub`) and what they print.
 //! - [`exercise`]: what every client that others wrote is put through.
@@ -29,6 +30,7 @@ pub mod link;
 pub mod mqtt;
 pub mod proxy;
 pub mod rest;
+pub mod rows;
 pub mod server;
 pub mod wait;
 pub mod websocket;

@@ -2,6 +2,7 @@
 //!
 //! The MQTT client speaks through a [`Link`]; a test that sends what no client would send uses [`Raw`] directly.
 
+use std::fmt::Debug;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ pub enum Arrival {
 }
 
 /// A byte stream to the server.
-pub trait Link {
+pub trait Link: Debug {
     /// Sends all of `bytes`; that the other side has closed shows at the next [`Link::receive`].
     fn send(&mut self, bytes: &[u8]);
 
@@ -29,6 +30,21 @@ pub trait Link {
 
     /// Ends the connection without a word, as a client does that lost its network.
     fn cut(&mut self);
+}
+
+/// Whichever it is, for those to whom that makes no difference.
+impl Link for Box<dyn Link> {
+    fn send(&mut self, bytes: &[u8]) {
+        (**self).send(bytes);
+    }
+
+    fn receive(&mut self, patience: Duration) -> Arrival {
+        (**self).receive(patience)
+    }
+
+    fn cut(&mut self) {
+        (**self).cut();
+    }
 }
 
 /// A plain TCP connection.
