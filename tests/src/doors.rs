@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use thng_pubsub_protocol::mqtt::{QoS, SubAckCode};
 use thng_pubsub_protocol::topic::table::Access;
 
@@ -137,21 +136,6 @@ enum Watching {
     WebSockets(Vec<WebSocket>),
 }
 
-/// What a reader was shown.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Note {
-    pub text: String,
-    pub json: Value,
-}
-
-impl Note {
-    #[track_caller]
-    fn of(text: String) -> Note {
-        let json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text:?}"));
-        Note { text, json }
-    }
-}
-
 impl Reader {
     /// A reader through this door, subscribed with all these strings when this returns.
     ///
@@ -181,16 +165,16 @@ impl Reader {
         Ok(Reader { strings: strings.to_vec(), by })
     }
 
-    /// The next so many notifications on each of the strings.
+    /// The text of the next so many notifications on each of the strings.
     #[must_use]
     #[track_caller]
-    pub fn read(&mut self, count: usize) -> Vec<(&str, Vec<Note>)> {
+    pub fn read(&mut self, count: usize) -> Vec<(&str, Vec<String>)> {
         match &mut self.by {
             Watching::Mqtt(client) => {
-                let mut came: BTreeMap<String, Vec<Note>> = BTreeMap::new();
+                let mut came: BTreeMap<String, Vec<String>> = BTreeMap::new();
                 for _ in 0..count * self.strings.len() {
                     let message = client.message();
-                    came.entry(message.topic).or_default().push(Note::of(message.payload));
+                    came.entry(message.topic).or_default().push(message.payload);
                 }
                 let unknown = came.keys().find(|topic| !self.strings.contains(topic));
                 assert_eq!(unknown, None, "a topic string that nobody subscribed with");
@@ -198,7 +182,7 @@ impl Reader {
                 self.strings.iter().map(String::as_str).zip(self.strings.iter().map(of)).collect()
             }
             Watching::WebSockets(sockets) => {
-                let of = |socket: &mut WebSocket| (0..count).map(|_| Note::of(socket.text())).collect();
+                let of = |socket: &mut WebSocket| (0..count).map(|_| socket.text()).collect();
                 self.strings.iter().map(String::as_str).zip(sockets.iter_mut().map(of)).collect()
             }
         }
