@@ -52,8 +52,9 @@ pub fn mqtt(door: Door, server: &Server, hello: &Hello) -> Mqtt {
 }
 
 #[track_caller]
-fn websocket(server: &Server, key: &str, topic: &str) -> Result<WebSocket, Refused> {
-    WebSocket::request(server, topic, &[("Authorization", key)]).map_err(|status| Refused(Some(status)))
+fn websocket(server: &Server, key: Option<&str>, topic: &str) -> Result<WebSocket, Refused> {
+    let header = key.map(|key| ("Authorization", key));
+    WebSocket::request(server, topic, header.as_slice()).map_err(|status| Refused(Some(status)))
 }
 
 /// Somebody who writes to one topic.
@@ -80,7 +81,7 @@ impl Writer {
         let by = match door {
             Door::Rest => Writing::Rest(server.rest_as(key)),
             Door::Mqtt | Door::MqttOverWebSocket => Writing::Mqtt(mqtt(door, server, &Hello::with_key(key))),
-            Door::WebSocket => Writing::WebSocket(websocket(server, key, topic)?),
+            Door::WebSocket => Writing::WebSocket(websocket(server, Some(key), topic)?),
         };
         Ok(Writer { topic: topic.to_owned(), by })
     }
@@ -137,15 +138,21 @@ enum Watching {
 }
 
 impl Reader {
-    /// A reader through this door, subscribed with all these strings when this returns.
+    /// A reader through this door, subscribed with all these strings when this returns. Without a key of the connection's
+    /// own, the strings have to bring one.
     ///
     /// # Errors
     /// When the server refuses, which it has to for all of them or for none.
     #[track_caller]
-    pub fn open(door: Door, server: &Server, key: &str, strings: &[String]) -> Result<Reader, Refused> {
+    pub fn open(
+        door: Door,
+        server: &Server,
+        key: Option<&str>,
+        strings: &[String],
+    ) -> Result<Reader, Refused> {
         let by = match door {
             Door::Mqtt | Door::MqttOverWebSocket => {
-                let mut client = mqtt(door, server, &Hello::with_key(key));
+                let mut client = mqtt(door, server, &key.map_or_else(Hello::anonymous, Hello::with_key));
                 let filters: Vec<_> = strings.iter().map(|it| (it.as_str(), QoS::AtLeastOnce)).collect();
                 let codes = client.subscribe_all(&filters);
                 assert!(codes.iter().all(|code| *code == codes[0]), "{codes:?} for {strings:?}");

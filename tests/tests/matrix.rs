@@ -123,8 +123,8 @@ impl<'s> Cast<'s> {
         for (who, key) in &self.keys {
             for door in WATCHED {
                 let project = if *who == Who::Stranger { &self.others_project } else { &self.scene.project };
-                match (Reader::open(door, self.server, key, &spellings(door, topic, project)), who.sight(row))
-                {
+                let strings = spellings(door, topic, project);
+                match (Reader::open(door, self.server, Some(key), &strings), who.sight(row)) {
                     (Ok(reader), Sight::Sees | Sight::Silence) => {
                         readers.push(Watcher { who: *who, door, reader });
                     }
