@@ -51,8 +51,12 @@ pub fn mqtt(door: Door, server: &Server, hello: &Hello) -> Mqtt {
     Client::accepted(link, hello)
 }
 
+/// Opens a native WebSocket, with the key in the header if there is one.
+///
+/// # Errors
+/// When the server refuses the upgrade.
 #[track_caller]
-fn websocket(server: &Server, key: Option<&str>, topic: &str) -> Result<WebSocket, Refused> {
+pub fn websocket(server: &Server, key: Option<&str>, topic: &str) -> Result<WebSocket, Refused> {
     let header = key.map(|key| ("Authorization", key));
     WebSocket::request(server, topic, header.as_slice()).map_err(|status| Refused(Some(status)))
 }

@@ -8,6 +8,7 @@
 //! - [`frames`]: WebSocket handshakes and frames by hand.
 //! - [`doors`]: the four protocols behind one face, for the tests that are the same for all of them.
 //! - [`rows`]: what every row of the topic table needs to be tested, so that a new row brings its tests.
+//! - [`population`]: an account with hundreds of resources in random scopes, and dozens of keys.
 //! - [`canary`]: a polite client that must not notice the hostile ones.
 //! - [`command`]: programs of others (`mosquitto_pub`, `mosquitto_sub`) and what they print.
 //! - [`exercise`]: what every client that others wrote is put through.
@@ -16,7 +17,8 @@
 //! - [`history`]: all of a property's history, walked window by window.
 //! - [`wait`]: deadlines, the clock and seeded randomness.
 //!
-//! Nothing here knows the server's code: what it shares with it is the wire format of `thng-pubsub-protocol`.
+//! Nothing here knows the server's code: what it shares with it is `thng-pubsub-protocol`, for MQTT's wire format and
+//! the topic table.
 //! A harness function that cannot go on panics at its caller's line with what it waited for.
 
 pub mod canary;
@@ -28,6 +30,7 @@ pub mod history;
 pub mod keys;
 pub mod link;
 pub mod mqtt;
+pub mod population;
 pub mod proxy;
 pub mod rest;
 pub mod rows;

@@ -1,0 +1,365 @@
+//! Who is told is who could read: random writes to hundreds of resources in random scopes, watched by dozens of keys of
+//! every kind. After each write REST is asked what each key can read of it, and that is what the key has to be told.
+//!
+//! REST is the measure because there rights and scopes are decided with a look-up, and in the fan-out without one.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use thng_pubsub_protocol::mqtt::{QoS, SubAckCode};
+use thng_pubsub_tests::doors::{Door, Mqtt, Refused, WATCHED, mqtt, websocket};
+use thng_pubsub_tests::keys::text;
+use thng_pubsub_tests::mqtt::{Hello, Received};
+use thng_pubsub_tests::population::{Key, Population, TYPES};
+use thng_pubsub_tests::websocket::WebSocket;
+use thng_pubsub_tests::{Launch, PATIENCE, Rest, Server};
+use tungstenite::Message;
+
+const WRITES: usize = 200;
+const TOPICS_PER_KEY: usize = 12;
+
+/// Somebody with a key, and what they watch.
+struct Holder {
+    key: Key,
+    rest: Rest,
+    /// Without one, each topic has a WebSocket of its own.
+    session: Option<Mqtt>,
+    watches: Vec<Watch>,
+}
+
+/// A subscription that was granted.
+struct Watch {
+    topic: String,
+    project: Option<String>,
+    string: String,
+    socket: Option<WebSocket>,
+    /// The marks of the events that REST lets the key read, and of those that it was told of.
+    readable: Vec<String>,
+    told: Vec<String>,
+}
+
+/// Something that happened.
+struct Event {
+    /// That tell of it.
+    topics: Vec<String>,
+    /// Tells it from the others on a topic.
+    mark: String,
+    what: What,
+}
+
+/// A write by REST, and what happens if it is taken.
+struct Request {
+    method: &'static str,
+    path: String,
+    body: Value,
+    event: Event,
+}
+
+/// Where REST shows it.
+enum What {
+    /// At the topic.
+    Resource,
+    /// Below the topic.
+    Action(String),
+    /// In the list of types.
+    Type,
+}
+
+impl Event {
+    /// Whether a key reads it by REST.
+    fn is_readable(&self, rest: &mut Rest, operator: &mut Rest, watch: &Watch) -> bool {
+        let project = watch.project.as_ref().map_or_else(String::new, |project| format!("project={project}"));
+        match &self.what {
+            What::Resource => is_shown(rest, &format!("{}?{project}", watch.topic)).unwrap_or(false),
+            What::Action(id) => {
+                let path = format!("/actions/all/{id}?{project}");
+                // Who may not read actions at the root may read those below what they may read.
+                is_shown(rest, &path).unwrap_or_else(|| {
+                    is_shown(operator, &path) == Some(true)
+                        && is_shown(rest, &format!("{}/{id}", watch.topic)) == Some(true)
+                })
+            }
+            What::Type => {
+                let listed = rest.get(&format!("/actions?perPage=100&{project}")).expect(200);
+                listed.as_array().expect("a list").iter().any(|it| it["name"] == *self.mark)
+            }
+        }
+    }
+}
+
+/// Whether REST shows something to a key; `None` where the key may not ask.
+fn is_shown(rest: &mut Rest, path: &str) -> Option<bool> {
+    match rest.get(path).status {
+        200 => Some(true),
+        404 => Some(false),
+        403 => None,
+        status => panic!("{status} for {path}"),
+    }
+}
+
+/// The mark of an event in the document that tells of it: the number of the write, or what it names.
+fn mark(document: &Value) -> String {
+    if let Some(operation) = document["operation"].as_str() {
+        return format!("{operation} {}", document["resources"][0].as_str().unwrap_or_default());
+    }
+    let number = document.pointer("/0/timestamp").or_else(|| document.pointer("/customFields/n"));
+    number.unwrap_or(&document["name"]).to_string().replace('"', "")
+}
+
+struct Trial {
+    server: Server,
+    all: Population,
+    holders: Vec<Holder>,
+    writes: u64,
+    /// How often REST showed nothing to somebody who watched.
+    hidden: u64,
+}
+
+impl Trial {
+    fn new() -> Trial {
+        // Nobody reads before everything is written, however long that takes, so that no ping is answered either.
+        let server = Launch::new().flag("--websocket-ping-s", "3600").start();
+        let all = Population::new(&server);
+        let holder = |key: &Key| Holder {
+            key: key.clone(),
+            rest: server.rest_as(&key.key),
+            session: None,
+            watches: Vec::new(),
+        };
+        Trial { holders: all.keys.iter().map(holder).collect(), server, all, writes: 0, hidden: 0 }
+    }
+
+    /// Everybody subscribes to some topics through some door, and is granted those that REST lets them read.
+    fn subscribe(&mut self) {
+        for at in 0..self.holders.len() {
+            let Key { name, key, device } = self.holders[at].key.clone();
+            let door = WATCHED[self.all.random.usize(..WATCHED.len())];
+            if door != Door::WebSocket {
+                self.holders[at].session =
+                    Some(mqtt(door, &self.server, &Hello { keep_alive_s: 0, ..Hello::with_key(&key) }));
+            }
+            let mut topics =
+                BTreeSet::from(["/actions".to_owned(), format!("/actions/{}", self.all.action_type())]);
+            topics.extend((0..TOPICS_PER_KEY).map(|_| self.all.topic(device.as_ref())));
+            for topic in topics {
+                let project = self.all.project_for(&topic, device.as_ref());
+                let option =
+                    project.as_ref().map_or_else(String::new, |project| format!("?project={project}"));
+                let string = format!("{topic}{option}");
+                let Holder { rest, session, watches, .. } = &mut self.holders[at];
+                let may = rest.get(&topic).status == 200;
+                let (granted, socket) = match session {
+                    Some(client) => {
+                        (client.subscribe(&string, QoS::AtLeastOnce) != SubAckCode::Refused, None)
+                    }
+                    None => match websocket(&self.server, Some(&key), &string) {
+                        Ok(socket) => (true, Some(socket)),
+                        Err(Refused(status)) => {
+                            assert_eq!(status, Some(403), "{string} by {name}");
+                            (false, None)
+                        }
+                    },
+                };
+                assert_eq!(granted, may, "{string} by {name}: granted, and to be read by REST");
+                if granted {
+                    let (readable, told) = (Vec::new(), Vec::new());
+                    watches.push(Watch { topic, project, string, socket, readable, told });
+                }
+            }
+        }
+    }
+
+    /// Asks REST who reads of something that is there now.
+    fn happened(&mut self, event: &Event) {
+        for Holder { rest, watches, .. } in &mut self.holders {
+            for watch in watches.iter_mut().filter(|watch| event.topics.contains(&watch.topic)) {
+                match event.is_readable(rest, &mut self.all.operator, watch) {
+                    true => watch.readable.push(event.mark.clone()),
+                    false => self.hidden += 1,
+                }
+            }
+        }
+    }
+
+    /// What a write on a topic may be.
+    fn request(&mut self, topic: &str, scopes: Option<Value>) -> Request {
+        self.writes += 1;
+        let number = self.writes;
+        let segments: Vec<&str> = topic[1..].split('/').collect();
+        let (mut method, mut path) = ("PUT", topic.to_owned());
+        let mut event = Event { topics: vec![path.clone()], mark: number.to_string(), what: What::Resource };
+        let mut body = json!({"customFields": {"n": number}});
+        // A device has the rights of the scopes that its thng had.
+        let keeps_scopes = segments.len() == 2 && self.all.devices.contains_key(segments[1]);
+        if let Some(scopes) = scopes.filter(|_| !keeps_scopes) {
+            body["scopes"] = scopes;
+        }
+        match segments[..] {
+            ["actions"] => {
+                method = "POST";
+                body["name"] = format!("_{number}").into();
+                body["customFields"] = json!({});
+                event = Event { mark: format!("_{number}"), what: What::Type, ..event };
+            }
+            ["actions", name] | [_, _, "actions", name] => {
+                method = "POST";
+                if name == "all" {
+                    body["type"] = TYPES[self.all.random.usize(..TYPES.len())].into();
+                }
+                if let Some((field, id)) = self.all.subject().filter(|_| segments.len() == 2) {
+                    body[field] = id.into();
+                }
+            }
+            [_, _] => {}
+            [_, _, "location"] => body = json!([{"latitude": 1, "longitude": 2, "timestamp": number}]),
+            [kind, id, "properties", ..] => {
+                body = json!([{"key": "k", "value": 1, "timestamp": number}]);
+                event.topics = ["", "/k"].map(|key| format!("/{kind}/{id}/properties{key}")).to_vec();
+            }
+            [_, collection, "thngs"] => {
+                let thng = self.all.one(&self.all.thngs.clone());
+                let is_in = self.all.members[collection].contains(&thng);
+                if is_in {
+                    method = "DELETE";
+                    path = format!("{topic}/{thng}");
+                }
+                event.mark = format!("{} {thng}", if is_in { "thngsRemoved" } else { "thngsAdded" });
+                body = json!([thng]);
+            }
+            _ => panic!("{topic} is none of those that are watched"),
+        }
+        Request { method, path, body, event }
+    }
+
+    /// Writes something on a topic: by the operator, or by another holder, who may be refused.
+    fn write(&mut self, topic: &str, by: Option<usize>, scopes: Option<Value>) {
+        let Request { method, path, body, mut event } = self.request(topic, scopes);
+        let rest = by.map_or(&mut self.all.operator, |at| &mut self.holders[at].rest);
+        let answer = match method {
+            "POST" => rest.post(&path, body.clone()),
+            "PUT" => rest.put(&path, body.clone()),
+            _ => rest.delete(&path),
+        };
+        if by.is_some() && matches!(answer.status, 400 | 403 | 404) {
+            return;
+        }
+        assert!(answer.status < 300, "{method} {path} with {body}: {}", answer.text());
+        if topic.contains("/actions/") {
+            let id = text(&answer.json(), "id");
+            event.topics = self.all.topics_of_action(&id);
+            event.what = What::Action(id);
+        } else if let Some(members) = topic.split('/').nth(2).and_then(|id| self.all.members.get_mut(id))
+            && let Some(thng) = body[0].as_str()
+            && !members.remove(thng)
+        {
+            members.insert(thng.to_owned());
+        }
+        self.happened(&event);
+    }
+
+    /// Takes an action type away, and makes it anew in other scopes.
+    fn renew_type(&mut self) {
+        let name = TYPES[self.all.random.usize(1..TYPES.len())];
+        let topic = format!("/actions/{}", name.replace(' ', "%20"));
+        let event =
+            |topic: &str| Event { topics: vec![topic.to_owned()], mark: name.to_owned(), what: What::Type };
+        self.happened(&event(&topic));
+        self.all.operator.delete(&topic).assert_status(200);
+        let scopes = self.all.scopes();
+        self.all.operator.create("/actions", json!({"name": name, "scopes": scopes}));
+        self.happened(&event("/actions"));
+    }
+
+    /// Writes to everything that is watched once more, so that everybody is told of something last.
+    fn write_markers(&mut self) {
+        let before: Vec<usize> = self.watches().map(|watch| watch.readable.len()).collect();
+        let everybody = json!({"projects": self.all.projects, "users": ["all"]});
+        let topics: BTreeSet<String> = self.watches().map(|watch| watch.topic.clone()).collect();
+        let resource = |topic: &String| topic.split('/').take(3).collect::<Vec<_>>().join("/");
+        let resources: BTreeSet<String> =
+            topics.iter().filter(|topic| !topic.starts_with("/actions")).map(resource).collect();
+        for topic in resources.iter().chain(&topics) {
+            self.write(topic, None, Some(everybody.clone()));
+        }
+        // A device sees actions on its own thng, and types of its projects or, if it is in none, of none.
+        for at in 0..self.holders.len() {
+            let Some(thng) = self.holders[at].key.device.clone() else { continue };
+            let topics = self.holders[at].watches.iter().map(|watch| watch.topic.clone());
+            for topic in topics.filter(|topic| topic.starts_with("/actions/")).collect::<Vec<_>>() {
+                self.write(&format!("/thngs/{thng}{topic}"), None, Some(everybody.clone()));
+            }
+        }
+        self.write("/actions", None, None);
+        let silent = self.watches().zip(before).find(|(watch, before)| watch.readable.len() <= *before);
+        assert!(
+            silent.is_none(),
+            "of what is told to all, nothing is told on {}",
+            silent.expect("some").0.string
+        );
+    }
+
+    fn watches(&self) -> impl Iterator<Item = &Watch> {
+        self.holders.iter().flat_map(|holder| &holder.watches)
+    }
+}
+
+impl Watch {
+    /// Whether what REST showed last has still to be told.
+    fn is_waiting(&self) -> bool {
+        self.told.len() < self.readable.len() || self.told.last() != self.readable.last()
+    }
+}
+
+impl Holder {
+    /// Reads until everything that was read by REST came last has been told, or nothing comes any more.
+    fn listen(&mut self) {
+        if let Some(client) = &mut self.session {
+            while self.watches.iter().any(Watch::is_waiting) {
+                let Some(Ok(Received::Message(message))) = client.next_within(PATIENCE) else { return };
+                let watch = self.watches.iter_mut().find(|watch| watch.string == message.topic);
+                watch.expect("a string that was subscribed").told.push(mark(&message.json()));
+            }
+        }
+        for watch in &mut self.watches {
+            while watch.is_waiting()
+                && let Some(socket) = &mut watch.socket
+            {
+                let Ok(Some(Message::Text(text))) = socket.receive(PATIENCE) else { return };
+                watch.told.push(mark(&serde_json::from_str(text.as_str()).expect("JSON")));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_is_told_of_an_event_exactly_if_it_can_read_by_rest_what_the_event_is_about() {
+    let mut trial = Trial::new();
+    trial.subscribe();
+    let topics: Vec<String> = trial.watches().map(|watch| watch.topic.clone()).collect();
+    for number in 0..WRITES {
+        if number % 25 == 0 {
+            trial.renew_type();
+        }
+        let topic = topics[trial.all.random.usize(..topics.len())].clone();
+        let by = trial.all.random.bool().then(|| trial.all.random.usize(..trial.holders.len()));
+        let scopes = trial.all.random.bool().then(|| trial.all.scopes());
+        trial.write(&topic, by, scopes);
+    }
+    trial.write_markers();
+    trial.holders.iter_mut().for_each(Holder::listen);
+
+    for Holder { key, watches, .. } in &trial.holders {
+        for Watch { string, readable, told, .. } in watches {
+            let same = told.iter().zip(readable).take_while(|(told, readable)| told == readable).count();
+            assert!(
+                told == readable,
+                "{} on {string}: told of {:?}, and can read {:?}, after {same} on which both agree",
+                key.name,
+                &told[same..],
+                &readable[same..],
+            );
+        }
+    }
+    let told: usize = trial.watches().map(|watch| watch.told.len()).sum();
+    assert!(told > 500 && trial.hidden > 100, "{told} were told, {} were not", trial.hidden);
+}
