@@ -15,7 +15,7 @@ use thng_pubsub_tests::websocket::WebSocket;
 use thng_pubsub_tests::{Launch, PATIENCE, Rest, Server};
 use tungstenite::Message;
 
-const WRITES: usize = 200;
+const WRITES: usize = 150;
 const TOPICS_PER_KEY: usize = 12;
 
 /// Somebody with a key, and what they watch.
