@@ -114,8 +114,10 @@ pub(crate) enum Event {
     },
     /// Locations were stored, all by one request.
     LocationsUpdated { seq: Sequence, head: Arc<ResourceHead>, thng: Id, updates: Arc<[LocationUpdate]> },
-    /// An action happened. `collections` are those of its own and of its thng.
+    /// An action happened. `collections` are those of its own and of its thng; `about` are its thng, its product and these
+    /// collections, as they were then.
     ActionCreated {
+        about: Arc<[Arc<ResourceHead>]>,
         seq: Sequence,
         head: Arc<ResourceHead>,
         action_type: String,

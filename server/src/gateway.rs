@@ -282,6 +282,14 @@ pub(crate) fn who_may(access: Access, path: &str) -> Vec<&'static str> {
     ["Operator"].into_iter().chain(tokens).chain(some).collect()
 }
 
+/// Who sees what an event tells on a topic: of the resource that it is about, and of the one that the topic is below.
+fn scopes(head: &ResourceHead, below: Option<&ResourceHead>) -> bytes::Bytes {
+    match below {
+        Some(below) => visibility::encode_below(head, below),
+        None => visibility::encode(head),
+    }
+}
+
 /// What the writer does with an event before its commit: keep what it tells for the durable sessions that subscribe to it.
 fn keep(limits: KeptLimits) -> Keeper {
     Box::new(move |event, now_ms, store| {
@@ -294,13 +302,9 @@ fn keep(limits: KeptLimits) -> Keeper {
             let route = RouteKey::new(head.account.as_str(), &topic.canonical());
             store.kept_topic(route.as_bytes())
         };
-        translate::notes(event, address, |topic, body| notes.push((topic, body)));
-        if notes.is_empty() {
-            return Ok(());
-        }
-        let scopes = visibility::encode(head).to_vec();
-        for (topic, body) in notes {
-            let note = KeptNote { seq, scopes: scopes.clone(), body: body.into() };
+        translate::notes(event, address, |topic, body, below| notes.push((topic, body, scopes(head, below))));
+        for (topic, body, scopes) in notes {
+            let note = KeptNote { seq, scopes: scopes.into(), body: body.into() };
             store.keep_note(topic, now_ms, &note, &limits)?;
         }
         Ok(())
@@ -329,14 +333,17 @@ fn announce(heads: Arc<Heads>, keys: Arc<Keys>, engine: Arc<Engine>, committed: 
             }
             let Some((seq, head)) = translate::about(event) else { continue };
             committed.fetch_max(seq, Ordering::SeqCst);
-            let mut scopes = None;
+            let mut alone = None;
             // Whoever subscribes from here on subscribes after this commit, so the unwatched need no note.
             let address = |topic: &Topic| {
                 let key = RouteKey::new(head.account.as_str(), &topic.canonical());
                 engine.is_watched(&key).then_some(key)
             };
-            let note = |key, body| {
-                let scopes = scopes.get_or_insert_with(|| visibility::encode(head)).clone();
+            let note = |key, body, below: Option<&ResourceHead>| {
+                let scopes = match below {
+                    None => alone.get_or_insert_with(|| scopes(head, None)).clone(),
+                    below => scopes(head, below),
+                };
                 notes.push(Note { key, scopes, seq, body });
             };
             translate::notes(event, address, note);

@@ -173,44 +173,50 @@ pub(crate) fn about(event: &Event) -> Option<(u64, &ResourceHead)> {
 
 /// Who is told of an event, and what: each payload is written once and shared by all its receivers.
 ///
-/// `address` says where a topic's notes go, or `None` where nobody hears them: those are not even written.
+/// `address` says where a topic's notes go, or `None` where nobody hears them: those are not even written. `tell` gets with
+/// the payload the resource below whose path it is told, where that is not what the event is about.
 pub(crate) fn notes<A>(
     event: &Event,
     mut address: impl FnMut(&Topic) -> Option<A>,
-    mut tell: impl FnMut(A, Bytes),
+    mut tell: impl FnMut(A, Bytes, Option<&ResourceHead>),
 ) {
     match event {
         Event::ResourceChanged { change, record, collections, .. } => {
             if let Some(topic) = changed_topic(*change, record)
                 && let Some(address) = address(&topic)
             {
-                tell(address, notification(record, collections).into());
+                tell(address, notification(record, collections).into(), None);
             }
         }
-        Event::PropertiesUpdated { owner, updates, .. } => property_notes(*owner, updates, address, tell),
+        Event::PropertiesUpdated { owner, updates, .. } => {
+            property_notes(*owner, updates, address, |address, body| tell(address, body, None));
+        }
         Event::LocationsUpdated { thng, updates, .. } => {
             if let Some(address) = address(&Topic::ThngLocation { thng: *thng }) {
-                tell(address, locations_document(updates.iter()).into());
+                tell(address, locations_document(updates.iter()).into(), None);
             }
         }
-        Event::ActionCreated { head, action_type, collections, record, .. } => {
+        Event::ActionCreated { head, about, action_type, collections, record, .. } => {
             let mut body = None;
             for topic in action_topics(head, action_type, collections) {
                 if let Some(address) = address(&topic) {
-                    tell(address, body.get_or_insert_with(|| Bytes::from(notification(record, &[]))).clone());
+                    let body = body.get_or_insert_with(|| Bytes::from(notification(record, &[]))).clone();
+                    let below =
+                        resource(&topic).and_then(|(_, id)| about.iter().find(|about| about.id == id));
+                    tell(address, body, below.map(|below| &**below));
                 }
             }
         }
         Event::MembershipChanged { collection, document, .. } => {
             if let Some(address) = address(&Topic::CollectionThngs { collection: *collection }) {
-                tell(address, Bytes::copy_from_slice(document.as_bytes()));
+                tell(address, Bytes::copy_from_slice(document.as_bytes()), None);
             }
         }
         Event::TaskCompleted { batch, record, .. } => {
             let batch = *batch;
             for topic in [Topic::BatchTasks { batch }, Topic::BatchTask { batch, task: record.id }] {
                 if let Some(address) = address(&topic) {
-                    tell(address, notification(record, &[]).into());
+                    tell(address, notification(record, &[]).into(), None);
                 }
             }
         }
@@ -338,7 +344,7 @@ mod tests {
     fn told(event: &Event) -> Vec<(String, String)> {
         let mut told = Vec::new();
         let everybody = |topic: &Topic| Some(topic.canonical());
-        notes(event, everybody, |topic, body| {
+        notes(event, everybody, |topic, body, _| {
             told.push((topic, String::from_utf8(body.to_vec()).expect("JSON is UTF-8")));
         });
         told
@@ -377,7 +383,7 @@ mod tests {
         let event = updated(&[("a", "1"), ("b", "2")]);
         let mut told = Vec::new();
         let only_b = |topic: &Topic| topic.canonical().ends_with("/b").then_some(());
-        notes(&event, only_b, |(), body| told.push(body));
+        notes(&event, only_b, |(), body, _| told.push(body));
         assert_eq!(told, [r#"[{"key":"b","value":2,"timestamp":1,"createdAt":2}]"#]);
     }
 
@@ -416,7 +422,8 @@ mod tests {
             Arc::new(ResourceRecord { kind: ResourceKind::Action, body, ..record(ResourceKind::Place, "n") });
         let head = Arc::new(record.head());
         let (action_type, collections) = ("scans".into(), Arc::new([collection]));
-        let event = Event::ActionCreated { seq: 1, head, action_type, collections, record };
+        let about = Arc::new([]);
+        let event = Event::ActionCreated { seq: 1, head, about, action_type, collections, record };
         let told = told(&event);
         let topics: Vec<&str> = told.iter().map(|(topic, _)| topic.as_str()).collect();
         let below = |kind: &str, id: &str, last: &str| format!("/{kind}/{id}/actions/{last}");

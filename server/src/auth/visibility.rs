@@ -149,6 +149,37 @@ pub(crate) fn encode(head: &ResourceHead) -> Bytes {
     out.into()
 }
 
+/// Before a pair of heads. No kind has this number.
+const PAIR: u8 = 0xFF;
+
+/// Writes the head of what an event is about, and of the resource below whose path it is told, where that is another one.
+pub(crate) fn encode_below(head: &ResourceHead, below: &ResourceHead) -> Bytes {
+    let (head, below) = (encode(head), encode(below));
+    let length = u32::try_from(head.len()).expect("a head is far below 4 GiB");
+    [&[PAIR][..], &length.to_be_bytes(), &head, &below].concat().into()
+}
+
+/// What [`encode`] or [`encode_below`] wrote.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EncodedScopes<'a> {
+    /// Of what the event is about.
+    pub(crate) head: EncodedHead<'a>,
+    /// Of the resource below whose path it is told.
+    pub(crate) below: Option<EncodedHead<'a>>,
+}
+
+impl<'a> EncodedScopes<'a> {
+    /// `None` for bytes that were never encoded.
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let Some((&PAIR, rest)) = bytes.split_first() else {
+            return Some(Self { head: EncodedHead::read(bytes)?, below: None });
+        };
+        let (length, rest) = rest.split_first_chunk()?;
+        let (head, below) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        Some(Self { head: EncodedHead::read(head)?, below: Some(EncodedHead::read(below)?) })
+    }
+}
+
 /// What [`encode`] wrote.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EncodedHead<'a> {
@@ -295,6 +326,20 @@ mod tests {
             &View::Only(vec![(ResourceKind::Place, id("x"))]),
             &head(ResourceKind::Thng, &[], UserScope::All)
         ));
+    }
+
+    #[test]
+    fn a_pair_of_heads_comes_out_as_it_went_in() {
+        let action = head(ResourceKind::Action, &["p", "q"], UserScope::Only(vec![id("u")]));
+        let collection =
+            ResourceHead { id: id("c"), ..head(ResourceKind::Collection, &["q"], UserScope::All) };
+        let bytes = encode_below(&action, &collection);
+        let EncodedScopes { head, below } = EncodedScopes::read(&bytes).expect("just written");
+        let below = below.expect("there is one");
+        assert_eq!((head.id(), head.is_in(id("p")), head.is_for(id("v"))), (id("r"), true, false));
+        assert_eq!((below.id(), below.is_in(id("p")), below.is_for(id("v"))), (id("c"), false, true));
+        assert!(EncodedScopes::read(&encode(&action)).is_some_and(|alone| alone.below.is_none()));
+        assert!((0..bytes.len() - 1).all(|length| EncodedScopes::read(&bytes[..length]).is_none()));
     }
 
     #[test]

@@ -87,9 +87,15 @@ pub(super) fn create(
         record.place = store.put_resource(None, &record)?;
         let record = Arc::new(record);
         records.push(Arc::clone(&record));
+        let head = Arc::new(record.head());
+        let mut about = Vec::with_capacity(2 + collections.len());
+        for id in [head.thng, head.product].into_iter().flatten().chain(collections.iter().copied()) {
+            about.extend(store.head(id)?);
+        }
         events.push(Event::ActionCreated {
             seq: record.place,
-            head: Arc::new(record.head()),
+            head,
+            about: about.into(),
             action_type: input.action_type.as_str().into(),
             collections: collections.into(),
             record,

@@ -18,13 +18,16 @@ use super::{Caller, Gateway, ListQuery, Refusal};
 use crate::{
     auth::{
         Principal, policy,
-        visibility::{EncodedHead, Head as _, View},
+        visibility::{EncodedScopes, Head as _, View},
     },
     domain::{self, Subject},
     engine::{DeliveryQos, Outbox, Predicate, Route, RouteKey, Subscriber},
     store::{PropertyOwner, Sequence, Source, term},
     translate,
 };
+
+/// The path of any action, for asking whether somebody may read actions wherever they are.
+const ANY_ACTION: &str = "/actions/all";
 
 /// The right to watch a topic, as of when it was asked for.
 #[derive(Clone)]
@@ -121,13 +124,22 @@ impl Gateway {
         let caller = Caller::new(principal, Access::Read, &canonical);
         self.authorise_watch(&caller, &topic.topic)?;
         let views: Vec<View> = policy::views(principal, Access::Read, &canonical).cloned().collect();
+        // Who reads an action at the root as well need not see what it is told below.
+        let root: Vec<View> = match translate::actions(&topic.topic) {
+            Some(_) => policy::views(principal, Access::Read, ANY_ACTION).cloned().collect(),
+            None => Vec::new(),
+        };
         let project = topic.options.project;
         // What an operator sees of a resource that is there is everything: nothing is asked of each event.
         let predicate: Option<Predicate> = match views.contains(&View::Account) && project.is_none() {
             true => None,
             false => Some(Arc::new(move |bytes| {
-                EncodedHead::read(bytes).is_some_and(|head| {
-                    policy::on_event(&views, &head)
+                EncodedScopes::read(bytes).is_some_and(|EncodedScopes { head, below }| {
+                    let sees_here = || {
+                        policy::on_event(&views, &head)
+                            && below.is_none_or(|below| policy::on_event(&views, &below))
+                    };
+                    (sees_here() || policy::on_event(&root, &head))
                         && project.is_none_or(|project| !head.kind().is_scoped() || head.is_in(project))
                 })
             })),
