@@ -9,8 +9,6 @@ use core::fmt;
 
 use serde_json::value::RawValue;
 
-use crate::limits;
-
 mod access;
 mod action;
 mod error;
@@ -18,6 +16,7 @@ mod fields;
 mod location;
 mod membership;
 mod property;
+mod readable;
 pub mod schema;
 mod scopes;
 
@@ -81,9 +80,9 @@ impl Json {
         self.0.get()
     }
 
-    /// Whether every reader can be expected to parse it.
-    fn is_shallow(&self) -> bool {
-        depth(self.as_str()) <= limits::JSON_DEPTH_MAX
+    /// What keeps some readers from parsing it, as the end of a sentence about it.
+    fn fault(&self) -> Option<&'static str> {
+        readable::fault(self.as_str())
     }
 
     fn is_object(&self) -> bool {
@@ -117,25 +116,6 @@ impl<'de> serde::Deserialize<'de> for Json {
     }
 }
 
-/// How many arrays and objects stand inside one another in a text that is JSON.
-fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 /// Writes a document; none of ours can fail to become JSON.
 pub(crate) fn to_json<T: serde::Serialize>(document: &T) -> String {
     serde_json::to_string(document).expect("the keys of our documents are strings")
@@ -158,19 +138,5 @@ impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Object<T> {
             }
         }
         input.deserialize_map(MapOnly(core::marker::PhantomData)).map(Self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn depth_counts_what_is_open_and_not_what_is_written_in_strings() {
-        for (json, expected) in
-            [("5", 0), ("[]", 1), (r#"{"a":[1,[2]],"b":{}}"#, 3), (r#"["[[[\"[["]"#, 1), (r#"["\\",[]]"#, 2)]
-        {
-            assert_eq!(depth(json), expected, "{json}");
-        }
     }
 }

@@ -174,7 +174,8 @@ impl Fields {
     }
 }
 
-/// The texts below `key` of a JSON value: strings as they are, numbers and the like as they are written.
+/// The texts below `key` of a JSON value: strings as they are, numbers and the like as JSON writes
+/// them, a number its shortest.
 #[must_use]
 pub fn texts_at(json: &str, key: Option<&str>) -> Vec<String> {
     let Ok(value) = serde_json::from_str::<serde_json::Value>(json) else { return Vec::new() };
@@ -483,13 +484,10 @@ fn read_field(field: &Field, raw: &RawValue) -> Result<Change, String> {
             )),
         },
         Form::Object => match Json::from(raw) {
-            json if json.is_object() && json.is_shallow() => Ok(Change::Set(json)),
-            _ => wrong(&format!("an object that nests at most {} levels deep", limits::JSON_DEPTH_MAX)),
+            json if !json.is_object() => wrong("an object"),
+            json => readable(name, json),
         },
-        Form::Any => match Json::from(raw) {
-            json if json.is_shallow() => Ok(Change::Set(json)),
-            _ => wrong(&format!("a value that nests at most {} levels deep", limits::JSON_DEPTH_MAX)),
-        },
+        Form::Any => readable(name, Json::from(raw)),
         Form::Id => match serde_json::from_str::<Cow<'_, str>>(json) {
             Ok(text) if Id::parse(&text).is_ok() => set(),
             Ok(text) if text.is_empty() => Ok(Change::Unset),
@@ -519,6 +517,14 @@ fn read_field(field: &Field, raw: &RawValue) -> Result<Change, String> {
     }
 }
 
+/// A value of the user's own, if whoever reads the document can read it.
+fn readable(name: &str, json: Json) -> Result<Change, String> {
+    match json.fault() {
+        None => Ok(Change::Set(json)),
+        Some(fault) => Err(format!("{name} {fault}.")),
+    }
+}
+
 /// The characters of a JSON string.
 fn chars(json: &str) -> Option<usize> {
     serde_json::from_str::<Cow<'_, str>>(json).ok().map(|text| text.chars().count())
@@ -542,7 +548,7 @@ fn identifiers_fit(json: &str) -> bool {
 fn properties(raw: &RawValue) -> Result<Vec<PropertyWrite>, String> {
     let wrong = || {
         String::from(
-            "properties is an object of property keys and their values, none of them null, deeply nested or longer than 128 KiB.",
+            "properties is an object of property keys and their values, none of them null or longer than 128 KiB.",
         )
     };
     let map: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
@@ -552,13 +558,14 @@ fn properties(raw: &RawValue) -> Result<Vec<PropertyWrite>, String> {
     map.iter()
         .map(|(key, value)| {
             let key = PropertyKey::parse(key).map_err(|error| format!("properties: {error}."))?;
-            let fits = |value: &Json| {
-                value.as_str() != "null"
-                    && value.is_shallow()
-                    && value.as_str().len() <= limits::PROPERTY_VALUE_BYTES_MAX
-            };
-            let value = Some(Json::from(*value)).filter(fits).ok_or_else(wrong)?;
-            Ok(PropertyWrite { key, value, timestamp_ms: None })
+            let value = Json::from(*value);
+            if value.as_str() == "null" || value.as_str().len() > limits::PROPERTY_VALUE_BYTES_MAX {
+                return Err(wrong());
+            }
+            match value.fault() {
+                None => Ok(PropertyWrite { key, value, timestamp_ms: None }),
+                Some(fault) => Err(format!("properties: a value {fault}.")),
+            }
         })
         .collect()
 }
@@ -695,6 +702,29 @@ mod tests {
         ] {
             assert_eq!(fields.texts_at(path), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn what_strict_readers_refuse_is_refused_wherever_a_value_is_kept_as_it_is() {
+        for value in [r#""\udc00""#, "-1e309"] {
+            for body in [
+                format!(r#"{{"customFields":{{"a":[{value}]}}}}"#),
+                format!(r#"{{"properties":{{"a":{value}}}}}"#),
+            ] {
+                let error = thng(&body).expect_err(&body).to_string();
+                assert!(error.contains("holds a"), "{error}");
+            }
+        }
+        assert!(Patch::parse(ResourceKind::Action, br#"{"location":1e999}"#).is_err());
+    }
+
+    #[test]
+    fn ids_in_scopes_may_be_written_with_escapes() {
+        let id = "a".repeat(24);
+        let patch = |a: &str, all: &str| {
+            thng(&format!(r#"{{"scopes":{{"projects":["{a}{}"],"users":["{all}"]}}}}"#, &id[1..]))
+        };
+        assert_eq!(patch("\\u0061", "\\u0061ll").expect("escapes"), patch("a", "all").expect("none"));
     }
 
     #[test]

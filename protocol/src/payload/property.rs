@@ -101,8 +101,8 @@ impl Entry<'_> {
         if value.as_str().len() > limits::PROPERTY_VALUE_BYTES_MAX {
             return Err(at(&format!("value is longer than {} bytes", limits::PROPERTY_VALUE_BYTES_MAX)));
         }
-        if !value.is_shallow() {
-            return Err(at(&format!("value nests deeper than {} levels", limits::JSON_DEPTH_MAX)));
+        if let Some(fault) = value.fault() {
+            return Err(at(&format!("value {fault}")));
         }
         let timestamp_ms = self.timestamp.map(|raw| timestamp(raw.get())).transpose();
         let timestamp_ms = timestamp_ms
@@ -117,8 +117,8 @@ pub(super) fn timestamp(raw: &str) -> Result<Option<i64>, ()> {
     if raw == "null" {
         return Ok(None);
     }
-    let digits = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).unwrap_or(raw);
-    let number: i64 = digits.parse().map_err(|_| ())?;
+    let text: Option<Cow<'_, str>> = serde_json::from_str(raw).ok();
+    let number: i64 = text.as_deref().unwrap_or(raw).parse().map_err(|_| ())?;
     if (0..=limits::TIMESTAMP_MS_MAX).contains(&number) { Ok(Some(number)) } else { Err(()) }
 }
 
@@ -250,6 +250,26 @@ mod tests {
             assert!(error.contains("nests deeper than 100 levels"), "{error}");
         }
         assert!(read(&"[".repeat(100_000), Some("t")).is_err());
+    }
+
+    #[test]
+    fn a_value_that_strict_readers_refuse_is_refused() {
+        for (body, says) in [
+            (r#""\ud800""#, "half of a character"),
+            (r#"{"value":[1e999]}"#, "larger than a floating-point number"),
+        ] {
+            let error = read(body, Some("t")).expect_err(body);
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_timestamp_in_a_string_is_what_the_string_says() {
+        assert_eq!(
+            read(r#"{"value":1,"timestamp":"\u00317"}"#, Some("t")).map(|writes| writes[0].2),
+            Ok(Some(17))
+        );
+        assert!(read(r#"{"value":1,"timestamp":"\"17\""}"#, Some("t")).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Scopes: which projects and which of their users see a resource. Hidden from documents unless they are asked for.
 
-use alloc::{format, vec::Vec};
+use alloc::{borrow::Cow, format, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,18 +34,18 @@ impl Default for Scopes {
 #[derive(Serialize, Deserialize)]
 struct ScopesDocument<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    projects: Option<Vec<&'a str>>,
+    projects: Option<Vec<Cow<'a, str>>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    users: Option<Vec<&'a str>>,
+    users: Option<Vec<Cow<'a, str>>>,
 }
 
 impl Serialize for Scopes {
     fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let users = match &self.users {
-            UserScope::All => Vec::from(["all"]),
-            UserScope::Only(users) => users.iter().map(Id::as_str).collect(),
+            UserScope::All => Vec::from(["all".into()]),
+            UserScope::Only(users) => users.iter().map(|user| user.as_str().into()).collect(),
         };
-        let projects = self.projects.iter().map(Id::as_str).collect();
+        let projects = self.projects.iter().map(|project| project.as_str().into()).collect();
         ScopesDocument { projects: Some(projects), users: Some(users) }.serialize(out)
     }
 }
@@ -84,13 +84,13 @@ impl ScopesPatch {
                 "scopes is an object such as {\"projects\": [project ids], \"users\": [user ids or \"all\"]}.",
             )
         };
-        let ids = |ids: &[&str]| {
+        let ids = |ids: &[Cow<'_, str>]| {
             ids.iter().map(|id| Id::parse(id).map_err(|_| wrong())).collect::<Result<Vec<_>, _>>()
         };
         let Object(document): Object<ScopesDocument<'_>> =
             serde_json::from_str(raw.as_str()).map_err(|_| wrong())?;
         let too_many =
-            |ids: &Option<Vec<&str>>| ids.as_ref().is_some_and(|ids| ids.len() > limits::SCOPES_MAX);
+            |ids: &Option<Vec<Cow<'_, str>>>| ids.as_ref().is_some_and(|ids| ids.len() > limits::SCOPES_MAX);
         if too_many(&document.projects) || too_many(&document.users) {
             return Err(PayloadError::one(format!(
                 "scopes holds at most {} projects and {} users.",
@@ -101,7 +101,7 @@ impl ScopesPatch {
         let projects = document.projects.map(|projects| ids(&projects)).transpose()?;
         let users = match document.users.as_deref() {
             None => None,
-            Some(["all"]) => Some(UserScope::All),
+            Some([user]) if user == "all" => Some(UserScope::All),
             Some(users) => Some(UserScope::Only(ids(users)?)),
         };
         Ok(Self { projects, users })
