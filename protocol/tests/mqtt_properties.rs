@@ -2,7 +2,8 @@
 
 mod mqtt_generated;
 
-#[path = "../fuzz/src/check.rs"]
+#[path = "../fuzz/src/mqtt_decode.rs"]
+#[expect(unreachable_pub, reason = "it is public in the crate of the fuzz targets")]
 mod check;
 
 use mqtt_generated::{Sent, config, damaged, level, sent, sent_by, side};

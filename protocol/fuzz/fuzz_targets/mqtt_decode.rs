@@ -1,7 +1,4 @@
 //! Any bytes, read as a connection by either side.
 #![no_main]
 
-#[path = "../src/check.rs"]
-mod check;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| check::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| thng_pubsub_protocol_fuzz::mqtt_decode::check(bytes));

@@ -1,6 +1,6 @@
 //! What must hold for every string of bytes that is given to the MQTT decoder.
 //!
-//! The fuzz target calls it with bytes of its own making, a test of the protocol crate with the committed corpus.
+//! The input is what a connection sends, from its first byte.
 
 use thng_pubsub_protocol::mqtt::{Decoder, PacketError, ProtocolLevel, Side};
 
@@ -8,7 +8,7 @@ use thng_pubsub_protocol::mqtt::{Decoder, PacketError, ProtocolLevel, Side};
 ///
 /// # Panics
 /// If the decoder breaks one of its promises.
-pub(crate) fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) {
     for side in [Side::Client, Side::Server] {
         for level in [None, Some(ProtocolLevel::V3_1), Some(ProtocolLevel::V3_1_1)] {
             check_connection(&Decoder { level, ..Decoder::new(side, usize::MAX) }, bytes);
