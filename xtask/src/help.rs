@@ -12,6 +12,7 @@ Usage: cargo xtask COMMAND [...]
   run     build everything, start the server, print where it is and what to try
   test    everything that must be green (all suites, or those that are named)
   lint    format, clippy, rustdoc, house rules (all checks, or those that are named)
+  fuzz    give the fuzz targets of protocol/ inputs for as long as you like
   bench   measure the server beside Debian's Mosquitto
   npm     build the SDK and pack it as an npm tarball
   help    this text, or `cargo xtask help COMMAND`
@@ -71,6 +72,24 @@ Examples:
   cargo xtask lint tidy fmt
 ";
 
+const FUZZ: &str = "\
+Give the fuzz targets of protocol/fuzz/ inputs of the fuzzer's making, as many targets at once as there are cores. Needs
+a nightly toolchain (`rustup toolchain install nightly --profile minimal`) and a C++ compiler. `cargo xtask test` runs
+each for 20 seconds where there is one.
+
+Usage: cargo xtask fuzz [--seconds N] [TARGET...]
+
+  --seconds N   how long each target runs (default 20)
+  TARGET        the name of a file in protocol/fuzz/fuzz_targets/; all where none is given
+
+An input that breaks a promise is kept in protocol/fuzz/artifacts/. When it is mended, it goes into the target's corpus
+under a name that says what it is: the test `fuzz_corpus` of the protocol crate replays it from then on.
+
+Examples:
+  cargo xtask fuzz
+  cargo xtask fuzz --seconds 3600 topic filter
+";
+
 const BENCH: &str = "\
 Measure the release build of the server and Debian's mosquitto, one scenario after the other, each on a fresh
 process, alternating. Prints a table. Loopback only; takes about six minutes.
@@ -108,6 +127,7 @@ fn text(command: Option<&str>) -> String {
         Some("run") => RUN.to_owned(),
         Some("test") => TEST.replace("{suites}", &list(test::names())),
         Some("lint") => LINT.replace("{checks}", &list(lint::names())),
+        Some("fuzz") => FUZZ.to_owned(),
         Some("bench") => BENCH.to_owned(),
         Some("npm") => NPM.to_owned(),
         _ => OVERVIEW.to_owned(),
@@ -142,7 +162,9 @@ mod tests {
 
     #[test]
     fn no_line_is_wider_than_a_terminal_of_120_columns() {
-        for command in [None, Some("run"), Some("test"), Some("lint"), Some("bench"), Some("npm")] {
+        for command in
+            [None, Some("run"), Some("test"), Some("lint"), Some("fuzz"), Some("bench"), Some("npm")]
+        {
             assert!(text(command).lines().all(|line| line.len() <= 120));
         }
     }

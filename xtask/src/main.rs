@@ -1,10 +1,11 @@
-//! The project's tasks: `cargo xtask run | test | lint | bench | npm`.
+//! The project's tasks: `cargo xtask run | test | lint | fuzz | bench | npm`.
 //!
 //! Each command is one file; this one only finds it. `help` says what there is.
 #![expect(clippy::print_stdout, reason = "a command line program answers on standard output")]
 
 mod bench;
 mod dependencies;
+mod fuzz;
 mod help;
 mod lint;
 mod npm;
@@ -50,6 +51,7 @@ fn command(words: &[String]) -> anyhow::Result<()> {
         "run" => run::run(rest),
         "test" => test::run(rest),
         "lint" => lint::run(rest),
+        "fuzz" => fuzz::run(rest),
         "bench" => bench::run(rest),
         "npm" => {
             let root = setup::root();

@@ -50,9 +50,16 @@ pub(crate) fn human(time: Duration) -> String {
 pub(crate) struct Log {
     tail: VecDeque<String>,
     tally: Tally,
+    note: Option<&'static str>,
 }
 
 impl Log {
+    /// Notes what the summary is to say beside the step, such as that it had nothing to do.
+    pub(crate) fn note(&mut self, text: &'static str) {
+        eprintln!("    {text}");
+        self.note = Some(text);
+    }
+
     fn push(&mut self, runner: Option<Runner>, line: &str) {
         if let Some(runner) = runner {
             self.tally.read(runner, line);
@@ -176,6 +183,7 @@ struct Outcome {
     name: &'static str,
     time: Duration,
     tally: Tally,
+    note: Option<&'static str>,
     ending: Ending,
 }
 
@@ -214,14 +222,14 @@ impl Session {
             }
         };
         eprintln!("    {name}: {} in {}", if value.is_some() { "ok" } else { "FAILED" }, human(time));
-        self.outcomes.push(Outcome { name, time, tally: log.tally, ending });
+        self.outcomes.push(Outcome { name, time, tally: log.tally, note: log.note, ending });
         value
     }
 
     /// Notes that a step was not run, because `needed` had failed.
     pub(crate) fn skip(&mut self, name: &'static str, needed: &'static str) {
         let (time, tally) = (Duration::ZERO, Tally::default());
-        self.outcomes.push(Outcome { name, time, tally, ending: Ending::Skipped(needed) });
+        self.outcomes.push(Outcome { name, time, tally, note: None, ending: Ending::Skipped(needed) });
     }
 
     /// Prints the summary: every step, the first failure again, and what the test runners counted in total.
@@ -233,7 +241,9 @@ impl Session {
         let width = self.outcomes.iter().map(|outcome| outcome.name.len()).max().unwrap_or(0);
         for outcome in &self.outcomes {
             let (word, why) = match &outcome.ending {
-                Ending::Passed => ("ok     ", outcome.tally.to_string()),
+                Ending::Passed => {
+                    ("ok     ", outcome.note.map_or_else(|| outcome.tally.to_string(), str::to_owned))
+                }
                 Ending::Failed(error, _) => ("FAILED ", first_line(error)),
                 Ending::Skipped(needed) => ("not run", format!("needs `{needed}`, which failed")),
             };

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
+use crate::fuzz;
 use crate::npm;
 use crate::server::{self, Profile, Running};
 use crate::setup::{self, TestRunner};
@@ -40,12 +41,18 @@ enum Need {
     Chromium,
 }
 
-const SUITES: [Suite; 5] = [
+const SUITES: [Suite; 6] = [
     Suite {
         name: "rust",
         about: "unit and property tests of every crate, on this machine",
         needs: &[],
         run: |suites, log| suites.rust(&["--workspace", "--exclude", "thng-pubsub-tests"], log),
+    },
+    Suite {
+        name: "fuzz",
+        about: "each fuzz target of protocol/ for 20 s, where a nightly toolchain is installed",
+        needs: &[],
+        run: |suites, log| fuzz::suite(&suites.root, &suites.filters, log),
     },
     Suite {
         name: "blackbox",
