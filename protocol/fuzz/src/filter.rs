@@ -10,8 +10,8 @@ use thng_pubsub_protocol::filter::{
 
 use super::percent_decoded;
 
-/// Texts and values that are compared with each other: some more than an input of usual length holds.
-const COMPARED_MAX: usize = 8;
+/// Texts, terms, and values of a term that are compared with each other: more would make each input slow and show no more.
+const COMPARED_MAX: usize = 4;
 
 /// Reads the first part of `bytes` as a filter, and asks it about the others.
 ///
@@ -130,7 +130,7 @@ fn check_holds(filter: &Filter, texts: &[&str]) {
         admits(asked)
     });
     assert_eq!(holds, holds_in_full(filter, &admits), "{filter} about {texts:?}");
-    for term in filter.terms() {
+    for term in filter.terms().take(COMPARED_MAX) {
         check_term(term, texts);
     }
 }

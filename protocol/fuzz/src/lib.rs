@@ -13,8 +13,11 @@ pub mod websocket_message;
 
 mod reader;
 
-/// Every target by its name, which is also that of its corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+/// What a target is called, as its corpus is, and what it runs with each input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 5] = [
     ("mqtt_decode", mqtt_decode::check),
     ("topic", topic::check),
     ("filter", filter::check),
