@@ -346,9 +346,15 @@ fn every_door_refuses_the_same_payloads_and_stores_nothing_of_them() {
     let mut rest = server.rest();
     let thng = rest.thng();
     let topic = format!("/thngs/{thng}/properties/k");
-    for payload in
-        ["[{", "{}", "not json", r#"[{"value":1,"timestamp":"x"}]"#, r#"[{"key":"other","value":1}]"#]
-    {
+    for payload in [
+        "[{",
+        "{}",
+        "not json",
+        r#"[{"value":1,"timestamp":"x"}]"#,
+        r#"[{"key":"other","value":1}]"#,
+        r#""\ud800""#,
+        "1e999",
+    ] {
         for door in DOORS {
             let writer = Writer::open(door, server, server.key(), &topic);
             let Err(Refused(status)) = writer.and_then(|mut it| it.write(Access::Update, payload)) else {
