@@ -25,6 +25,10 @@ pub fn check(bytes: &[u8]) {
     let parsed = Filter::parse(text);
     assert_eq!(parsed == Err(FilterError::TooLong), text.len() > BYTES_MAX);
     assert_eq!(parsed == Err(FilterError::Empty), text.is_empty());
+    // Where a term may begin, a parenthesis opens a group.
+    if text.len() <= BYTES_MAX && text.bytes().take_while(|byte| *byte == b'(').count() > DEPTH_MAX {
+        assert_eq!(parsed, Err(FilterError::TooDeep { column: DEPTH_MAX + 1 }));
+    }
     match parsed {
         Ok(filter) => {
             check_shape(&filter, 0);
