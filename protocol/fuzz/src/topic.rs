@@ -56,6 +56,7 @@ fn check_topic(path: &str, topic: &Topic) {
     let given = given.strip_suffix('/').unwrap_or(given);
     let template = topic.kind().row().template[1..].split('/');
     assert_eq!(given.split('/').count(), template.clone().count(), "{path} is {canonical}");
+    assert!(!given.split('/').any(|segment| segment == "+" || segment == "#"), "{path} has a wildcard");
     for ((given, shown), template) in given.split('/').zip(bare.split('/')).zip(template) {
         let (text, shown) = (percent_decoded(given), percent_decoded(shown));
         match template {
