@@ -13,6 +13,7 @@ Usage: cargo xtask COMMAND [...]
   test    everything that must be green (all suites, or those that are named)
   lint    format, clippy, rustdoc, house rules (all checks, or those that are named)
   fuzz    give the fuzz targets of protocol/ inputs for as long as you like
+  soak    ten minutes of clients that come and go
   bench   measure the server beside Debian's Mosquitto
   npm     build the SDK and pack it as an npm tarball
   help    this text, or `cargo xtask help COMMAND`
@@ -90,6 +91,15 @@ Examples:
   cargo xtask fuzz --seconds 3600 topic filter
 ";
 
+const SOAK: &str = "\
+Let clients of every protocol come and go for ten minutes, on the release build. At the end the memory has to be within
+10 % of what it was after the first minute, and nobody may have missed anything. No part of `test`. Loopback only.
+
+Usage: cargo xtask soak [--seconds N]
+
+  --seconds N   how long it takes, 120 or more (default 600)
+";
+
 const BENCH: &str = "\
 Measure the release build of the server and Debian's mosquitto, one scenario after the other, each on a fresh
 process, alternating. Prints a table. Loopback only; takes about six minutes.
@@ -128,6 +138,7 @@ fn text(command: Option<&str>) -> String {
         Some("test") => TEST.replace("{suites}", &list(test::names())),
         Some("lint") => LINT.replace("{checks}", &list(lint::names())),
         Some("fuzz") => FUZZ.to_owned(),
+        Some("soak") => SOAK.to_owned(),
         Some("bench") => BENCH.to_owned(),
         Some("npm") => NPM.to_owned(),
         _ => OVERVIEW.to_owned(),

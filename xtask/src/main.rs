@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask run | test | lint | fuzz | bench | npm`.
+//! The project's tasks: `cargo xtask run | test | lint | fuzz | soak | bench | npm`.
 //!
 //! Each command is one file; this one only finds it. `help` says what there is.
 #![expect(clippy::print_stdout, reason = "a command line program answers on standard output")]
@@ -12,6 +12,7 @@ mod npm;
 mod run;
 mod server;
 mod setup;
+mod soak;
 mod step;
 mod tally;
 mod test;
@@ -52,6 +53,7 @@ fn command(words: &[String]) -> anyhow::Result<()> {
         "test" => test::run(rest),
         "lint" => lint::run(rest),
         "fuzz" => fuzz::run(rest),
+        "soak" => soak::run(rest),
         "bench" => bench::run(rest),
         "npm" => {
             let root = setup::root();
