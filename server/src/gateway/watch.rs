@@ -26,9 +26,6 @@ use crate::{
     translate,
 };
 
-/// The path of any action, for asking whether somebody may read actions wherever they are.
-const ANY_ACTION: &str = "/actions/all";
-
 /// The right to watch a topic, as of when it was asked for.
 #[derive(Clone)]
 pub(crate) struct Granted {
@@ -126,7 +123,7 @@ impl Gateway {
         let views: Vec<View> = policy::views(principal, Access::Read, &canonical).cloned().collect();
         // Who reads an action at the root as well need not see what it is told below.
         let root: Vec<View> = match translate::actions(&topic.topic) {
-            Some(_) => policy::views(principal, Access::Read, ANY_ACTION).cloned().collect(),
+            Some(_) => policy::views(principal, Access::Read, &Topic::Actions.canonical()).cloned().collect(),
             None => Vec::new(),
         };
         let project = topic.options.project;
