@@ -162,6 +162,30 @@ fn number(server: &Server, topic: &str, stage: &Stage) -> u64 {
     next
 }
 
+/// Fills what the server keeps at any load, such as the bus's own log, so that the first reading is of a server that has
+/// everything: writes to every topic, which somebody watches who may miss some of it.
+fn flood(server: &Server, thngs: &[String], until: Instant) {
+    let mut watcher = Client::connect(server);
+    let mut client = Client::connect(server);
+    let topics: Vec<String> = thngs
+        .iter()
+        .flat_map(|thng| {
+            ["properties/k", "properties/l", "properties"].map(|path| format!("/thngs/{thng}/{path}"))
+        })
+        .collect();
+    topics.iter().for_each(|topic| watcher.subscribed(topic, QoS::AtMostOnce));
+    let payload = format!(r#"[{{"key":"k","value":"{0}"}},{{"key":"l","value":"{0}"}}]"#, "x".repeat(1_000));
+    while Instant::now() < until {
+        for thng in thngs {
+            client.publish_unacknowledged(&format!("/thngs/{thng}/properties"), &payload);
+        }
+        for _ in thngs {
+            assert!(matches!(client.packet(), Received::PubAck(_)));
+        }
+        while let Some(Ok(_)) = watcher.next_within(Duration::ZERO) {}
+    }
+}
+
 /// What a connection of the durable subscriber was sent, until it loses it.
 fn durable_connection(address: SocketAddr, seen: &mut [BTreeSet<u64>; 2], topics: &[String; 2], most: usize) {
     let mut client = Client::accepted(Raw::connect(address), &Hello::with_key(KEY).durable("checker"));
@@ -215,6 +239,8 @@ fn after_ten_minutes_of_coming_and_going_memory_is_where_it_was_and_nothing_was_
                 stage.leave();
             });
         }
+        let warm = WARM.min(length / 10);
+        scope.spawn(move || flood(server, thngs, started + warm * 3 / 4));
         let writers = topics.each_ref().map(|topic| scope.spawn(move || number(server, topic, stage)));
         let steady = scope.spawn(move || {
             let mut seen = [0_u64; 2];
@@ -246,7 +272,7 @@ fn after_ten_minutes_of_coming_and_going_memory_is_where_it_was_and_nothing_was_
                 server.metric("kept_messages"),
             );
         };
-        for (reading, at) in [WARM.min(length / 10), length].into_iter().enumerate() {
+        for (reading, at) in [warm, length].into_iter().enumerate() {
             while started.elapsed() < at {
                 std::thread::park_timeout(Duration::from_millis(200));
                 if shown.elapsed() > Duration::from_secs(10) {

@@ -3,7 +3,8 @@
 //! - [`wire`]: bytes in, bytes out, over whatever carries them
 //! - [`connection`]: one connection from CONNECT to its end: timing, buffers, when to read and when to write
 //! - [`connect`]: what a CONNECT asks for
-//! - [`session`]: what each packet means; subscriptions
+//! - [`session`]: what each packet means
+//! - [`subscriptions`]: what a client is subscribed to
 //! - [`durable`]: what a session with clean session 0 remembers, and the way to catch up
 //! - [`incoming`]: publishes that wait for their commit, acknowledged in order
 //! - [`received`]: QoS 2 publishes between PUBREC and PUBREL
@@ -18,6 +19,7 @@ mod outgoing;
 mod received;
 mod session;
 mod sessions;
+mod subscriptions;
 mod wire;
 
 pub(crate) use connection::serve;

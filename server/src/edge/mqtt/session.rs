@@ -1,4 +1,4 @@
-//! What each packet means: one client's subscriptions, publishes and acknowledgements.
+//! What each packet means: one client's publishes and acknowledgements, and what it is subscribed to.
 //!
 //! Packets come in through [`Session::handle`], bytes go out into a buffer; the connection decides when to read and
 //! when to write. Rights are the gateway's to decide, and order and durability of publishes [`incoming`](super::incoming)'s.
@@ -8,10 +8,10 @@ use std::{sync::Arc, time::Duration};
 use hashbrown::HashMap;
 use thng_pubsub_protocol::{
     mqtt::{
-        ConnAck, ConnectCode, Packet, PacketId, Publish, QoS, SubAck, SubAckCode, Subscribe, Unsubscribe,
-        encode_pingresp, encode_puback, encode_pubcomp, encode_pubrec, encode_unsuback,
+        ConnAck, ConnectCode, Packet, PacketId, Publish, QoS, encode_pingresp, encode_puback, encode_pubcomp,
+        encode_pubrec,
     },
-    topic::{TopicError, TopicString},
+    topic::TopicString,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -20,14 +20,12 @@ use super::{
     incoming::{Answer, Answers, Incoming, Owed},
     outgoing::{Addressed, Deliveries, Overflowed},
     received::ReceivedIds,
+    subscriptions::Subscription,
 };
 use crate::{
     config::RefusedPublish,
     edge::{Context, rejected::Rejected},
-    gateway::{
-        Delivery, DeliveryQos, Granted, HeldKey, Outbox, Outcome, Principal, Refusal, SessionNumber,
-        StoredSession, StoredSubscription, Watch,
-    },
+    gateway::{Delivery, HeldKey, Outbox, Outcome, Principal, Refusal},
 };
 
 /// Why a connection ends. The text goes into the log, the name into the metrics.
@@ -78,57 +76,32 @@ impl End {
     }
 }
 
-/// A subscription, by the exact string that the client sent.
-#[derive(Debug)]
-struct Subscription {
-    filter: Arc<str>,
-    topic: TopicString,
-    qos: QoS,
-    /// Whose rights it has: the connection's, or those of its own `access_token`.
-    principal: Arc<Principal>,
-    /// `None` for one at QoS 1 of a durable session, which has its own.
-    watch: Option<Watch>,
-    /// Its initial state was asked for and not read yet.
-    state_due: bool,
-}
-
-/// A subscription that may be made.
-struct Wanted {
-    filter: Arc<str>,
-    topic: TopicString,
-    qos: QoS,
-    principal: Arc<Principal>,
-    /// Of its own `access_token`.
-    key: Option<HeldKey>,
-    granted: Granted,
-}
-
 /// One client's session.
 #[derive(Debug)]
 pub(super) struct Session {
-    context: Arc<Context>,
-    protocol: &'static str,
+    pub(super) context: Arc<Context>,
+    pub(super) protocol: &'static str,
     /// `None` for a client that connected without a key; its topics bring their own.
-    principal: Option<Arc<Principal>>,
+    pub(super) principal: Option<Arc<Principal>>,
     /// The key of the principal.
-    key: Option<HeldKey>,
+    pub(super) key: Option<HeldKey>,
     /// By slot, the keys of subscriptions that brought their own.
-    keys: HashMap<u32, HeldKey>,
-    wake: Arc<Notify>,
-    incoming: Incoming,
-    answers: Arc<Answers>,
+    pub(super) keys: HashMap<u32, HeldKey>,
+    pub(super) wake: Arc<Notify>,
+    pub(super) incoming: Incoming,
+    pub(super) answers: Arc<Answers>,
     /// QoS 2 publishes whose ids are not published again.
-    received: ReceivedIds,
-    deliveries: Deliveries,
+    pub(super) received: ReceivedIds,
+    pub(super) deliveries: Deliveries,
     /// `None` for a client that wants a clean session.
-    durable: Option<Box<Durable>>,
-    subscriptions: HashMap<u32, Subscription>,
-    slots: HashMap<Arc<str>, u32>,
-    next_slot: u32,
+    pub(super) durable: Option<Box<Durable>>,
+    pub(super) subscriptions: HashMap<u32, Subscription>,
+    pub(super) slots: HashMap<Arc<str>, u32>,
+    pub(super) next_slot: u32,
     /// Initial states that were asked for: when to read them, and for which slot. In order of time.
-    states_due: std::collections::VecDeque<(Instant, u32)>,
+    pub(super) states_due: std::collections::VecDeque<(Instant, u32)>,
     /// A refused publish will end the connection when its turn comes: what was sent behind it is not read any more.
-    is_ending: bool,
+    pub(super) is_ending: bool,
 }
 
 impl Session {
@@ -159,26 +132,6 @@ impl Session {
             is_ending: false,
             context,
         }
-    }
-
-    /// Ends what stands on a key that was taken away: a subscription with a token of its own, or all of it.
-    pub(super) async fn check_keys(&mut self) -> Result<(), End> {
-        if self.key.as_ref().is_some_and(HeldKey::is_revoked) {
-            return Err(End::Revoked);
-        }
-        let gone: Vec<u32> =
-            self.keys.iter().filter(|(_, key)| key.is_revoked()).map(|(slot, _)| *slot).collect();
-        for slot in gone {
-            let filter = self.subscriptions.get(&slot).map(|ended| Arc::clone(&ended.filter));
-            if let Some(filter) = &filter {
-                Box::pin(self.end_subscriptions([&**filter].into_iter())).await?;
-            }
-            self.context.metrics.subscriptions_revoked.with_label_values(&[self.protocol]).inc();
-            let rejected =
-                Rejected::on_text(Refusal::UnknownKey, None, filter.as_deref().unwrap_or_default());
-            self.log_refusal("a subscription was ended: its access_token was taken away", &rejected);
-        }
-        Ok(())
     }
 
     /// Whether another packet may be read: publishes that wait for their commit are bounded.
@@ -356,7 +309,7 @@ impl Session {
         Ok(())
     }
 
-    fn log_refusal(&self, what: &'static str, rejected: &Rejected) {
+    pub(super) fn log_refusal(&self, what: &'static str, rejected: &Rejected) {
         self.context.log_refusal(self.protocol, what, rejected);
     }
 
@@ -364,201 +317,6 @@ impl Session {
     /// that never is.
     fn is_forgettable(&self, refusal: &Refusal) -> bool {
         *refusal != Refusal::Unavailable && self.context.limits.refused_publish == RefusedPublish::Ack
-    }
-
-    async fn subscribe(&mut self, subscribe: &Subscribe<'_>, out: &mut Vec<u8>) {
-        let mut codes = Vec::new();
-        let mut asked = Vec::new();
-        for (filter, qos) in subscribe.filters() {
-            // What a durable session is to remember is stored for many filters at once, but for each filter in its turn.
-            if asked.iter().any(|wanted: &Wanted| &*wanted.filter == filter) {
-                self.grant(std::mem::take(&mut asked), &mut codes).await;
-            }
-            match self.want(filter, qos.min(QoS::AtLeastOnce), asked.len()).await {
-                Ok(wanted) => {
-                    codes.push(SubAckCode::Granted(wanted.qos).byte());
-                    asked.push(wanted);
-                }
-                Err(rejected) => codes.push(self.refuse_subscription(&rejected).byte()),
-            }
-        }
-        self.grant(asked, &mut codes).await;
-        let answer = SubAck { packet_id: subscribe.packet_id, codes: &codes };
-        answer.encode(out).expect("a SUBACK is shorter than its SUBSCRIBE");
-    }
-
-    fn refuse_subscription(&self, rejected: &Rejected) -> SubAckCode {
-        let reason = rejected.refusal.reason();
-        self.context.metrics.subscriptions_refused.with_label_values(&[self.protocol, reason]).inc();
-        self.log_refusal("a subscription was refused", rejected);
-        SubAckCode::Refused
-    }
-
-    /// Looks whether a subscription may be made; `others` that may are made before it.
-    async fn want(&self, filter: &str, qos: QoS, others: usize) -> Result<Wanted, Rejected> {
-        let mut principal = self.principal.clone();
-        let wanted = self.examine(filter, qos, others, &mut principal).await;
-        wanted.map_err(|refusal| Rejected::on_text(refusal, principal.as_deref(), filter))
-    }
-
-    /// `whose` is told whose rights count.
-    async fn examine(
-        &self,
-        filter: &str,
-        qos: QoS,
-        others: usize,
-        whose: &mut Option<Arc<Principal>>,
-    ) -> Result<Wanted, Refusal> {
-        let slot = self.slots.get(filter).copied();
-        if slot.is_none() && self.subscriptions.len() + others >= self.context.limits.subscriptions_max {
-            return Err(Refusal::TooManySubscriptions);
-        }
-        // Also within a level, or in an option, where they would be ordinary characters elsewhere [MQTT-4.7.1-2]: what comes
-        // on such a subscription could not be sent, since a topic name has neither [MQTT-3.3.2-2].
-        if filter.contains(['+', '#']) {
-            return Err(TopicError::Wildcard.into());
-        }
-        let topic = TopicString::parse(filter)?;
-        let gateway = &self.context.gateway;
-        let principal = gateway.principal(self.principal.as_ref(), &topic.options).await?;
-        *whose = Some(Arc::clone(&principal));
-        let key = match topic.options.access_token {
-            Some(_) => Some(gateway.hold_key(&principal, &self.wake)?),
-            None => None,
-        };
-        let granted = gateway.grant(&principal, &topic)?;
-        Ok(Wanted { filter: filter.into(), topic, qos, principal, key, granted })
-    }
-
-    /// Makes subscriptions, whose codes are the last ones.
-    async fn grant(&mut self, wanted: Vec<Wanted>, codes: &mut [u8]) {
-        let stored = match self.store_subscriptions(&wanted).await {
-            Ok(stored) => stored,
-            Err(refusal) => {
-                let granted = codes.iter_mut().rev().filter(|code| **code != SubAckCode::Refused.byte());
-                for (code, wanted) in granted.zip(&wanted) {
-                    let rejected =
-                        Rejected::on_text(refusal.clone(), Some(&wanted.principal), &wanted.filter);
-                    *code = self.refuse_subscription(&rejected).byte();
-                }
-                return;
-            }
-        };
-        for (wanted, stored) in wanted.into_iter().zip(stored) {
-            let asks_for_state = wanted.topic.options.initial_state;
-            let slot = self.put_subscription(wanted, stored.as_ref());
-            let Some(subscription) = self.subscriptions.get_mut(&slot) else { continue };
-            if asks_for_state && !subscription.state_due {
-                self.states_due.push_back((Instant::now() + self.context.limits.initial_state_delay, slot));
-            }
-            subscription.state_due = asks_for_state;
-        }
-    }
-
-    /// Has a durable session remember what it does not know yet, or not at this quality of service.
-    async fn store_subscriptions(
-        &self,
-        wanted: &[Wanted],
-    ) -> Result<Vec<Option<StoredSubscription>>, Refusal> {
-        let Some(durable) = &self.durable else { return Ok(wanted.iter().map(|_| None).collect()) };
-        let is_new = |wanted: &Wanted| self.slot_at(&wanted.filter, wanted.qos).is_none();
-        let new: Vec<(&str, Option<&Granted>)> = wanted
-            .iter()
-            .filter(|wanted| is_new(wanted))
-            .map(|wanted| (&*wanted.filter, (wanted.qos != QoS::AtMostOnce).then_some(&wanted.granted)))
-            .collect();
-        if new.is_empty() {
-            return Ok(wanted.iter().map(|_| None).collect());
-        }
-        let stored = self.context.gateway.store_subscriptions(durable.number(), &new).await?;
-        let mut stored = stored.into_iter();
-        Ok(wanted.iter().map(|wanted| if is_new(wanted) { stored.next() } else { None }).collect())
-    }
-
-    /// The slot of a subscription that is there at this quality of service.
-    fn slot_at(&self, filter: &str, qos: QoS) -> Option<u32> {
-        let slot = *self.slots.get(filter)?;
-        self.subscriptions.get(&slot).filter(|known| known.qos == qos).map(|_| slot)
-    }
-
-    /// Puts a subscription in place; returns its slot.
-    fn put_subscription(&mut self, wanted: Wanted, stored: Option<&StoredSubscription>) -> u32 {
-        let Wanted { filter, topic, qos, principal, key, granted } = wanted;
-        // A repeated filter keeps its slot: the new route is in place before the old one goes, nothing falls between. In a
-        // durable session that holds at one quality of service; with another it is another subscription.
-        let known = match self.durable {
-            Some(_) => self.slot_at(&filter, qos),
-            None => self.slots.get(&filter).copied(),
-        };
-        if known.is_none() {
-            self.drop_subscription(&filter);
-        }
-        let slot = known.unwrap_or(self.next_slot);
-        if known.is_none() {
-            self.next_slot = self.next_slot.wrapping_add(1);
-            self.slots.insert(Arc::clone(&filter), slot);
-        }
-        if let Some(key) = key {
-            self.keys.insert(slot, key);
-        }
-        let earlier = self.subscriptions.remove(&slot);
-        let state_due = earlier.as_ref().is_some_and(|earlier| earlier.state_due);
-        let kept = stored.and_then(|stored| stored.kept.map(|kept| (stored.number, kept)));
-        let watch = match (&mut self.durable, kept) {
-            (Some(durable), Some((number, kept))) => {
-                durable.add(slot, number, kept, granted, &mut self.deliveries);
-                None
-            }
-            // Repeated: it goes on as it is.
-            (Some(_), None) if qos != QoS::AtMostOnce => None,
-            _ => {
-                let gateway = &self.context.gateway;
-                let earlier = earlier.as_ref().and_then(|earlier| earlier.watch.as_ref());
-                let after = gateway.begin(earlier);
-                let qos = match qos {
-                    QoS::AtMostOnce => DeliveryQos::AtMostOnce,
-                    QoS::AtLeastOnce | QoS::ExactlyOnce => DeliveryQos::AtLeastOnce,
-                };
-                Some(gateway.watch(&granted, self.deliveries.outbox(), slot, qos, after, None))
-            }
-        };
-        drop(earlier);
-        self.subscriptions.insert(slot, Subscription { filter, topic, qos, principal, watch, state_due });
-        slot
-    }
-
-    /// Goes on with a durable session: what is held for it is sent, what its client may not see any more is ended.
-    pub(super) async fn resume(
-        &mut self,
-        number: SessionNumber,
-        stored: Option<StoredSession>,
-    ) -> Result<(), Refusal> {
-        self.durable = Some(Box::new(Durable::new(number)));
-        let Some(StoredSession { subscriptions, in_flight, received }) = stored else { return Ok(()) };
-        self.received = received.into_iter().filter_map(PacketId::new).collect();
-        let mut gone = Vec::new();
-        for stored in subscriptions {
-            let Some(filter) = self.context.gateway.stored_filter(&stored) else { continue };
-            let qos = if stored.kept.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-            match self.want(&filter, qos, 0).await {
-                Ok(wanted) => {
-                    self.put_subscription(wanted, Some(&stored));
-                }
-                Err(Rejected { refusal: Refusal::Unavailable, .. }) => return Err(Refusal::Unavailable),
-                Err(rejected) => {
-                    self.refuse_subscription(&rejected);
-                    gone.push(filter);
-                }
-            }
-        }
-        if !gone.is_empty() {
-            let filters = gone.iter().map(String::as_str);
-            self.context.gateway.remove_subscriptions(number, filters).await?;
-        }
-        if let Some(durable) = &mut self.durable {
-            durable.send_again(&in_flight, &mut self.deliveries);
-        }
-        Ok(())
     }
 
     /// The connection has ended: what a durable session needs when its client comes back is saved.
@@ -569,37 +327,6 @@ impl Session {
         {
             let rejected = Rejected::new(refusal, self.principal.as_deref());
             self.log_refusal("a session was not saved", &rejected);
-        }
-    }
-
-    async fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) -> Result<(), End> {
-        self.end_subscriptions(unsubscribe.filters()).await?;
-        encode_unsuback(unsubscribe.packet_id, out);
-        Ok(())
-    }
-
-    async fn end_subscriptions<'f>(
-        &mut self,
-        filters: impl Iterator<Item = &'f str> + Clone,
-    ) -> Result<(), End> {
-        if let Some(durable) = &self.durable {
-            let removed = self.context.gateway.remove_subscriptions(durable.number(), filters.clone()).await;
-            // It must not come back with the session.
-            removed.map_err(|_| End::Unavailable)?;
-        }
-        filters.for_each(|filter| self.drop_subscription(filter));
-        Ok(())
-    }
-
-    fn drop_subscription(&mut self, filter: &str) {
-        let Some(slot) = self.slots.remove(filter) else { return };
-        self.keys.remove(&slot);
-        if let Some(durable) = &mut self.durable {
-            durable.remove(slot);
-            self.deliveries.forget(slot);
-        }
-        if self.subscriptions.remove(&slot).is_some_and(|subscription| subscription.state_due) {
-            self.states_due.retain(|(_, due)| *due != slot);
         }
     }
 
