@@ -162,8 +162,11 @@ fn number(server: &Server, topic: &str, stage: &Stage) -> u64 {
     next
 }
 
-/// Fills what the server keeps at any load, such as the bus's own log, so that the first reading is of a server that has
-/// everything: writes to every topic, which somebody watches who may miss some of it.
+/// Readers that are at work at the same time while the server warms up: more than it has connections to its database.
+const READERS: usize = 8;
+
+/// Fills what the server keeps at any load, such as the bus's own log and the caches of the database, so that the first
+/// reading is of a server that has everything: writes to every topic, which somebody watches who may miss some of it.
 fn flood(server: &Server, thngs: &[String], until: Instant) {
     let mut watcher = Client::connect(server);
     let mut client = Client::connect(server);
@@ -183,6 +186,22 @@ fn flood(server: &Server, thngs: &[String], until: Instant) {
             assert!(matches!(client.packet(), Received::PubAck(_)));
         }
         while let Some(Ok(_)) = watcher.next_within(Duration::ZERO) {}
+    }
+}
+
+/// The other half of it: reads long histories, each from one end to the other.
+fn read_on(server: &Server, thngs: &[String], first: usize, until: Instant) {
+    let mut rest = server.rest();
+    for thng in thngs.iter().cycle().skip(first) {
+        let mut page = Some(format!("/thngs/{thng}/properties/k?perPage=100"));
+        while let Some(path) = page {
+            if Instant::now() >= until {
+                return;
+            }
+            let answer = rest.get(&path);
+            answer.assert_status(200);
+            page = rest.next(&answer);
+        }
     }
 }
 
@@ -240,7 +259,11 @@ fn after_ten_minutes_of_coming_and_going_memory_is_where_it_was_and_nothing_was_
             });
         }
         let warm = WARM.min(length / 10);
-        scope.spawn(move || flood(server, thngs, started + warm * 3 / 4));
+        let warmed = started + warm * 3 / 4;
+        scope.spawn(move || flood(server, thngs, warmed));
+        for reader in 0..READERS {
+            scope.spawn(move || read_on(server, thngs, reader * THNGS / READERS, warmed));
+        }
         let writers = topics.each_ref().map(|topic| scope.spawn(move || number(server, topic, stage)));
         let steady = scope.spawn(move || {
             let mut seen = [0_u64; 2];
