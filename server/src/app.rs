@@ -154,6 +154,7 @@ impl Running {
                 kept: KeptLimits {
                     sessions: config.sessions_max,
                     sessions_per_key: config.sessions_per_key_max.unwrap_or(usize::MAX),
+                    subscriptions: config.session_subscriptions_max,
                     messages_per_topic: config.kept_messages_max,
                     bytes: config.kept_bytes_max,
                 },

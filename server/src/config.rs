@@ -275,6 +275,10 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_SESSIONS_PER_KEY_MAX", value_name = "N")]
     pub sessions_per_key_max: Option<usize>,
 
+    /// Subscriptions of all durable MQTT sessions together.
+    #[arg(long, env = "THNG_PUBSUB_SESSION_SUBSCRIPTIONS_MAX", value_name = "N", default_value_t = defaults::SESSION_SUBSCRIPTIONS_MAX)]
+    pub session_subscriptions_max: usize,
+
     /// Seconds that a durable MQTT session waits for its client.
     #[arg(long, env = "THNG_PUBSUB_SESSION_EXPIRY_S", value_name = "S", default_value_t = defaults::SESSION_EXPIRY_S,
           value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
@@ -337,6 +341,7 @@ impl Config {
             ("write-queue-bytes-max", self.write_queue_bytes_max, 2 * defaults::BODY_BYTES_MAX, usize::MAX),
             ("sessions-max", self.sessions_max, 1, usize::MAX),
             ("sessions-per-key-max", self.sessions_per_key_max.unwrap_or(1), 1, usize::MAX),
+            ("session-subscriptions-max", self.session_subscriptions_max, 1, usize::MAX),
             ("kept-messages-max", self.kept_messages_max, 1, usize::MAX),
             ("kept-bytes-max", self.kept_bytes_max, 2 * defaults::BODY_BYTES_MAX, usize::MAX),
             ("store-readers", self.store_readers, 2, 256),

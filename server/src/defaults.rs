@@ -64,6 +64,9 @@ pub(crate) const OUTBOX_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Durable MQTT sessions that are stored. One takes about 200 bytes on the disk, and as much for each subscription.
 pub(crate) const SESSIONS_MAX: usize = 100_000;
 
+/// Subscriptions of all durable MQTT sessions together. One takes up to 400 bytes of memory while it is stored.
+pub(crate) const SESSION_SUBSCRIPTIONS_MAX: usize = 1_000_000;
+
 /// Seconds that a durable MQTT session waits for its client: a week, so that a device survives a long weekend.
 pub(crate) const SESSION_EXPIRY_S: u64 = 604_800;
 

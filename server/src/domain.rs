@@ -83,7 +83,8 @@ pub(crate) enum Operation {
     /// The end of some of the durable sessions whose clients have been away for so long.
     ExpireSessions { after_ms: TimestampMs },
     /// Subscriptions that a durable session makes or changes.
-    Subscribe { session: SessionNumber, subscriptions: Vec<DurableSubscription> },
+    /// Refused if there were more than `most` of all sessions together.
+    Subscribe { session: SessionNumber, subscriptions: Vec<DurableSubscription>, most: usize },
     /// Subscriptions that a durable session ends, by their filters.
     Unsubscribe { session: SessionNumber, filters: Vec<Vec<u8>> },
     /// How far a durable session has come.
@@ -184,6 +185,9 @@ pub(crate) enum OperationError {
     /// It collides with something that is there.
     #[error("{0}")]
     Conflict(String),
+    /// Durable sessions have as many subscriptions as they may.
+    #[error("too many subscriptions of durable sessions")]
+    TooManySubscriptions,
     /// The store failed; nothing of it was kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -245,7 +249,9 @@ impl Operation {
             Self::OpenSession { key, client_id, limits } => session::open(store, key, client_id, limits),
             Self::EndSession { key, client_id } => session::end(store, key, client_id),
             Self::ExpireSessions { after_ms } => session::expire(store, now_ms, *after_ms),
-            Self::Subscribe { session, subscriptions } => session::subscribe(store, *session, subscriptions),
+            Self::Subscribe { session, subscriptions, most } => {
+                session::subscribe(store, *session, subscriptions, *most)
+            }
             Self::Unsubscribe { session, filters } => session::unsubscribe(store, *session, filters),
             Self::SaveProgress(progress) => session::save(store, now_ms, progress),
             Self::Once { session, packet_id, operation } => {
@@ -261,7 +267,13 @@ impl Operation {
             Self::Delete { .. }
             | Self::DeleteMany { .. }
             | Self::DeleteProperties { .. }
-            | Self::DeleteLocation { .. } => true,
+            | Self::DeleteLocation { .. }
+            | Self::RevokeKeys { .. }
+            | Self::EndSession { .. }
+            | Self::ExpireSessions { .. }
+            | Self::Subscribe { .. }
+            | Self::Unsubscribe { .. }
+            | Self::SaveProgress(_) => true,
             Self::Create(_)
             | Self::Update { .. }
             | Self::UpdateMany { .. }
@@ -271,14 +283,8 @@ impl Operation {
             | Self::ChangeThngs { .. }
             | Self::ChangeCollections { .. }
             | Self::IssueKey { .. }
-            | Self::RevokeKeys { .. }
             | Self::WorkOn { .. }
             | Self::OpenSession { .. }
-            | Self::EndSession { .. }
-            | Self::ExpireSessions { .. }
-            | Self::Subscribe { .. }
-            | Self::Unsubscribe { .. }
-            | Self::SaveProgress(_)
             | Self::Release { .. } => false,
             Self::Once { operation, .. } => operation.leaves_remains(),
         }

@@ -69,6 +69,7 @@ async fn open(data: &Path) -> anyhow::Result<Opened> {
         kept: KeptLimits {
             sessions: 1_000,
             sessions_per_key: usize::MAX,
+            subscriptions: 1_000_000,
             messages_per_topic: 10_000,
             bytes: 1 << 26,
         },

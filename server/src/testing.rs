@@ -54,6 +54,7 @@ impl House {
             kept: KeptLimits {
                 sessions: 1_000,
                 sessions_per_key: usize::MAX,
+                subscriptions: 1_000_000,
                 messages_per_topic: 10_000,
                 bytes: 1 << 26,
             },

@@ -8,7 +8,7 @@ use crate::store::{
 };
 
 /// Sessions that are ended, and notifications that are dropped, by one [`Operation::ExpireSessions`].
-pub(crate) const EXPIRED_AT_ONCE: usize = 200;
+pub(crate) const EXPIRED_AT_ONCE: usize = 20;
 
 /// A subscription of a durable session, as it is to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,11 @@ pub(super) fn subscribe(
     store: &mut dyn WriteStore,
     session: SessionNumber,
     subscriptions: &[DurableSubscription],
+    most: usize,
 ) -> Result<Applied, OperationError> {
+    if store.kept_extent().subscriptions + subscriptions.len() > most {
+        return Err(OperationError::TooManySubscriptions);
+    }
     let mut stored = Vec::with_capacity(subscriptions.len());
     for DurableSubscription { filter, route } in subscriptions {
         let subscription = store.put_subscription(session, filter, route.as_deref())?;
@@ -90,6 +94,10 @@ pub(super) fn once(
     (session, packet_id): (SessionNumber, u16),
     operation: &Operation,
 ) -> Result<Applied, OperationError> {
+    // The client has another connection by now, and repeats there what this one was not acknowledged.
+    if !store.is_current(session)? {
+        return Err(OperationError::NotFound);
+    }
     if store.is_received(session, packet_id)? {
         return Ok(Applied::done());
     }
@@ -103,6 +111,8 @@ pub(super) fn release(
     session: SessionNumber,
     packet_id: u16,
 ) -> Result<Applied, OperationError> {
-    store.release(session, packet_id)?;
+    if store.is_current(session)? {
+        store.release(session, packet_id)?;
+    }
     Ok(Applied::done())
 }

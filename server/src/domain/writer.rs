@@ -198,6 +198,7 @@ impl WriterThread {
             tracing::warn!(%error, "deleted history could not be freed; it is tried again after the next deletion");
             false
         });
+        self.show_kept();
     }
 
     fn commit(&mut self, group: &mut Vec<Job>) {

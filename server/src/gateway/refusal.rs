@@ -40,8 +40,8 @@ pub(crate) enum Refusal {
     /// As much stands on the key as may.
     #[error("too many connections and subscriptions of this API key: --held-per-key-max is reached")]
     TooManyOfKey,
-    /// The session has as many subscriptions as it may.
-    #[error("too many subscriptions of one session: --subscriptions-max is reached")]
+    /// The session, or all durable ones together, have as many subscriptions as they may.
+    #[error("too many subscriptions: --subscriptions-max or --session-subscriptions-max is reached")]
     TooManySubscriptions,
     /// There are as many durable sessions as there may be.
     #[error("too many durable sessions: --sessions-max or --sessions-per-key-max is reached")]
@@ -140,6 +140,7 @@ impl From<OperationError> for Refusal {
             OperationError::NotFound => Self::NotFound,
             OperationError::Invalid(sentences) => Self::Invalid(sentences),
             OperationError::Conflict(sentence) => Self::Conflict(sentence),
+            OperationError::TooManySubscriptions => Self::TooManySubscriptions,
             // The writer has logged it.
             OperationError::Store(_) => Self::Unavailable,
         }

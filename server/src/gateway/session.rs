@@ -87,7 +87,8 @@ impl Gateway {
     /// returned, and some of what was written shortly before, is kept for the latter.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] if the session has ended, [`Refusal::Unavailable`].
+    /// [`Refusal::NotFound`] if the session has ended or was taken over, [`Refusal::TooManySubscriptions`],
+    /// [`Refusal::Unavailable`].
     pub(crate) async fn store_subscriptions(
         &self,
         session: SessionNumber,
@@ -97,8 +98,10 @@ impl Gateway {
             filter: self.secret.conceal_filter(filter),
             route: granted.map(|granted| granted.route().to_vec()),
         };
+        let most = self.settings.kept.subscriptions;
+        let bytes = subscriptions.iter().map(|(filter, _)| filter.len()).sum();
         let subscriptions = subscriptions.iter().map(stored).collect();
-        match self.execute(Operation::Subscribe { session, subscriptions }, 0).await? {
+        match self.execute(Operation::Subscribe { session, subscriptions, most }, bytes).await? {
             Outcome::Subscriptions(stored) => Ok(stored),
             _ => Err(Refusal::Unavailable),
         }
@@ -118,8 +121,9 @@ impl Gateway {
         session: SessionNumber,
         filters: impl Iterator<Item = &'f str>,
     ) -> Result<(), Refusal> {
-        let filters = filters.map(|filter| self.secret.conceal_filter(filter)).collect();
-        self.execute(Operation::Unsubscribe { session, filters }, 0).await.map(drop)
+        let filters: Vec<_> = filters.map(|filter| self.secret.conceal_filter(filter)).collect();
+        let bytes = filters.iter().map(Vec::len).sum();
+        self.execute(Operation::Unsubscribe { session, filters }, bytes).await.map(drop)
     }
 
     /// Saves how far a session has come, and waits until that is on the disk.
@@ -136,6 +140,14 @@ impl Gateway {
     /// [`Refusal::Unavailable`] if the server is stopping.
     pub(crate) async fn save_progress_later(&self, progress: SessionProgress) -> Result<(), Refusal> {
         self.submit(Operation::SaveProgress(Box::new(progress)), 0, Box::new(drop)).await
+    }
+
+    /// The connection of a session has ended before it did anything.
+    pub(crate) async fn leave_session(&self, session: SessionNumber) {
+        let (subscriptions, in_flight) = (Vec::new(), None);
+        // If it cannot be saved, the session ends with the next start of the server at the earliest.
+        let _ =
+            self.save_progress(SessionProgress { session, subscriptions, in_flight, has_left: true }).await;
     }
 
     /// Forgets a QoS 2 publish of a session. `when_stored` is called as after a publish, in the same order.
@@ -199,7 +211,7 @@ impl Gateway {
                 if expired > 0 {
                     tracing::info!(expired, "durable sessions ended: their clients stayed away too long");
                 }
-                if expired == EXPIRED_AT_ONCE {
+                if expired == EXPIRED_AT_ONCE && !stop.is_cancelled() {
                     continue;
                 }
             }

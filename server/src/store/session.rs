@@ -7,8 +7,14 @@
 
 use super::{KeyHash, Sequence, StoreError, TimestampMs};
 
-/// A session's number; never used twice.
-pub(crate) type SessionNumber = i64;
+/// A session, as one connection has it: another that takes over has the next epoch, and what the earlier one still asks for
+/// changes nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SessionNumber {
+    /// Never used twice.
+    pub(crate) number: i64,
+    pub(crate) epoch: i64,
+}
 
 /// A subscription's number; never used twice.
 pub(crate) type SubscriptionNumber = i64;
@@ -23,6 +29,8 @@ pub(crate) struct KeptLimits {
     pub(crate) sessions: usize,
     /// Sessions of one key.
     pub(crate) sessions_per_key: usize,
+    /// Subscriptions of all sessions together.
+    pub(crate) subscriptions: usize,
     /// Notifications of one topic.
     pub(crate) messages_per_topic: usize,
     /// Bytes of notifications of all topics together.
@@ -84,8 +92,8 @@ pub(crate) struct SessionProgress {
     pub(crate) session: SessionNumber,
     /// Of its subscriptions at QoS 1.
     pub(crate) subscriptions: Vec<(SubscriptionNumber, Progress)>,
-    /// Oldest first.
-    pub(crate) in_flight: Vec<InFlight>,
+    /// Oldest first; `None` leaves it as it is.
+    pub(crate) in_flight: Option<Vec<InFlight>>,
     /// Its connection has ended.
     pub(crate) has_left: bool,
 }
@@ -112,6 +120,7 @@ pub(crate) struct KeptNotes {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct KeptExtent {
     pub(crate) sessions: usize,
+    pub(crate) subscriptions: usize,
     pub(crate) notes: usize,
     pub(crate) bytes: usize,
     /// Notifications that were dropped because their topic held too many.
@@ -151,7 +160,8 @@ pub(crate) trait WriteSessions {
         client_id: &str,
         limits: &KeptLimits,
     ) -> Result<OpenedSession, StoreError>;
-    /// Ends the session of a key and client id, with everything that is kept for it alone.
+    /// Ends the session of a key and client id. What was kept for it alone goes with
+    /// [`reclaim`](super::WriteStore::reclaim).
     fn end_session(&mut self, key: &KeyHash, client_id: &str) -> Result<(), StoreError>;
     /// Ends sessions whose connection ended before `left_before_ms`, at most so many, and drops as many notifications
     /// that are older. Returns how many sessions it were.
@@ -159,8 +169,8 @@ pub(crate) trait WriteSessions {
     /// Says of all sessions that seem to be connected that they are not: for the start of the server.
     fn leave_all_sessions(&mut self, at_ms: TimestampMs) -> Result<(), StoreError>;
     /// Adds a subscription, or changes the one with this filter. `route`: of its topic, at QoS 1. What is written from here
-    /// on is kept for it; one that was there at QoS 1 goes on where it was. `None` if the session has
-    /// ended.
+    /// on is kept for it; one that was there at QoS 1 goes on where it was. `None` if the session has ended or was taken
+    /// over.
     fn put_subscription(
         &mut self,
         session: SessionNumber,
@@ -171,6 +181,8 @@ pub(crate) trait WriteSessions {
     fn remove_subscription(&mut self, session: SessionNumber, filter: &[u8]) -> Result<(), StoreError>;
     /// Saves how far a session has come. A cursor never goes back.
     fn save_progress(&mut self, progress: &SessionProgress, at_ms: TimestampMs) -> Result<(), StoreError>;
+    /// Whether the session is there and was not taken over.
+    fn is_current(&mut self, session: SessionNumber) -> Result<bool, StoreError>;
     /// Whether a QoS 2 publish is remembered.
     fn is_received(&mut self, session: SessionNumber, packet_id: u16) -> Result<bool, StoreError>;
     /// Remembers a QoS 2 publish until it is released.

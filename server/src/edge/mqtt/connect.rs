@@ -48,9 +48,10 @@ pub(super) async fn examine(
 /// The CONNACK code of a refusal: 3 for what may be better later.
 pub(super) fn code(refusal: &Refusal) -> ConnectCode {
     match refusal {
-        Refusal::Unavailable | Refusal::TooManyOfKey | Refusal::TooManySessions => {
-            ConnectCode::ServerUnavailable
-        }
+        Refusal::Unavailable
+        | Refusal::TooManyOfKey
+        | Refusal::TooManySessions
+        | Refusal::TooManySubscriptions => ConnectCode::ServerUnavailable,
         _ => ConnectCode::NotAuthorised,
     }
 }

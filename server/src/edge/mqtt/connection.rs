@@ -126,11 +126,14 @@ impl<W: Wire> Connection<W> {
         };
         let end = self.converse(&mut accepted).await;
         Box::pin(accepted.session.leave()).await;
-        if let Some(place) = &accepted.place {
+        // Whoever takes over finds what it held free.
+        let Accepted { session, place, will, .. } = *accepted;
+        drop(session);
+        if let Some(place) = &place {
             self.context.mqtt_sessions.leave(place);
         }
         if end != End::Disconnect
-            && let Some(will) = accepted.will
+            && let Some(will) = will
         {
             Box::pin(will.publish(&self.context, self.protocol)).await;
         }
@@ -215,6 +218,7 @@ impl<W: Wire> Connection<W> {
         if let Some((number, stored)) = durable
             && let Err(refusal) = session.resume(number, stored).await
         {
+            self.context.gateway.leave_session(number).await;
             return Err(self.turn_away(place.as_ref(), &refusal));
         }
         let tells = connect.level == ProtocolLevel::V3_1_1;
@@ -389,13 +393,13 @@ async fn open_session(
     principal: &Principal,
     place: &Place,
 ) -> Result<Option<(SessionNumber, Option<StoredSession>)>, Refusal> {
-    if connect.clean_session {
-        context.gateway.end_session(principal, connect.client_id).await?;
-        return Ok(None);
-    }
     // Whoever is taken over saves how far it came, or what it was sent would all come again.
     if let Some(earlier) = &place.earlier {
         let _ = tokio::time::timeout(TAKE_OVER_WAIT, earlier.cancelled()).await;
+    }
+    if connect.clean_session {
+        context.gateway.end_session(principal, connect.client_id).await?;
+        return Ok(None);
     }
     context.gateway.open_session(principal, connect.client_id).await.map(Some)
 }

@@ -65,6 +65,8 @@ pub(super) struct Durable {
     /// What is to be sent again, oldest first.
     again: VecDeque<(PacketId, u32, Sequence)>,
     save_due: Option<Instant>,
+    /// Something was acknowledged since it was saved.
+    is_dirty: bool,
 }
 
 impl Durable {
@@ -75,6 +77,7 @@ impl Durable {
             behind: VecDeque::new(),
             again: VecDeque::new(),
             save_due: None,
+            is_dirty: false,
         }
     }
 
@@ -89,6 +92,7 @@ impl Durable {
 
     /// The client has acknowledged something.
     pub(super) fn acknowledged(&mut self) {
+        self.is_dirty = true;
         let due = Instant::now() + SAVE_AFTER;
         self.save_due = Some(self.save_due.map_or(due, |earlier| earlier.min(due)));
     }
@@ -178,8 +182,11 @@ impl Durable {
         let Some(slot) = self.behind.pop_front() else { return Ok(()) };
         let Some(place) = self.places.get_mut(&slot) else { return Ok(()) };
         place.read(slot, gateway, deliveries)?;
-        if place.is_behind {
-            self.behind.push_back(slot);
+        match (place.is_behind, &place.watch) {
+            // What the bus brings for it holds up what it brings for the others.
+            (true, Some(_)) => self.behind.push_front(slot),
+            (true, None) => self.behind.push_back(slot),
+            (false, _) => {}
         }
         Ok(())
     }
@@ -215,7 +222,8 @@ impl Durable {
         if self.places.values().any(|place| place.granted.is_narrowed()) {
             self.save_due = Some(Instant::now() + SAVE_UNASKED);
         }
-        let moved = has_left || !subscriptions.is_empty();
+        let moved = has_left || std::mem::take(&mut self.is_dirty) || !subscriptions.is_empty();
+        let in_flight = Some(in_flight);
         moved.then_some(SessionProgress { session: self.number, subscriptions, in_flight, has_left })
     }
 }

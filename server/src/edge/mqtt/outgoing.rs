@@ -10,6 +10,9 @@ use thng_pubsub_protocol::mqtt::{PacketId, Publish, QoS};
 
 use crate::gateway::{Delivery, Outbox, OutboxState, Sequence};
 
+/// After so many ids the first comes again.
+const LAP: u32 = u16::MAX as u32;
+
 /// The session is to end: a QoS 1 message did not fit into its outbox.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overflowed;
@@ -29,6 +32,8 @@ pub(super) struct Addressed<'a> {
 /// A message that the client has not acknowledged.
 #[derive(Debug, Clone, Copy)]
 struct Open {
+    /// How many ids had been given out before, to the next lap for one of an earlier connection.
+    given: u32,
     id: PacketId,
     slot: u32,
     seq: Sequence,
@@ -64,6 +69,8 @@ pub(super) struct Deliveries {
     unacknowledged: VecDeque<Open>,
     unacknowledged_max: usize,
     next_id: PacketId,
+    /// How many ids were given out.
+    given: u32,
     /// Of a durable session, by slot: the sequence up to which messages were sent at QoS 1.
     sent: HashMap<u32, Sequence>,
 }
@@ -79,6 +86,7 @@ impl Deliveries {
             unacknowledged: VecDeque::new(),
             unacknowledged_max,
             next_id: PacketId::MIN,
+            given: 0,
             sent: HashMap::new(),
         }
     }
@@ -117,7 +125,8 @@ impl Deliveries {
 
     /// A message of an earlier connection is still unacknowledged.
     pub(super) fn reopen(&mut self, id: PacketId, slot: u32, seq: Sequence) {
-        self.unacknowledged.push_back(Open { id, slot, seq });
+        let given = self.given.wrapping_sub(LAP);
+        self.unacknowledged.push_back(Open { given, id, slot, seq });
         self.next_id = id.successor();
     }
 
@@ -270,16 +279,46 @@ impl Deliveries {
 
     /// An id that is not open [MQTT-2.3.1-2].
     fn open_id(&mut self, slot: u32, seq: Sequence) -> PacketId {
-        // Ids are given out in a circle, so the first that can be in the way is the oldest. Far fewer may be open than there
-        // are: the search ends.
-        if self.unacknowledged.front().is_some_and(|oldest| oldest.id == self.next_id) {
+        // Ids are given out in a circle, so none is in the way unless the oldest was given a whole lap ago. Far fewer may be
+        // open than there are: the search ends.
+        if self.unacknowledged.front().is_some_and(|oldest| self.given.wrapping_sub(oldest.given) >= LAP) {
             while self.is_open(self.next_id) {
                 self.next_id = self.next_id.successor();
             }
         }
         let id = self.next_id;
         self.next_id = id.successor();
-        self.unacknowledged.push_back(Open { id, slot, seq });
+        self.unacknowledged.push_back(Open { given: self.given, id, slot, seq });
+        self.given = self.given.wrapping_add(1);
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::gateway::OutboxLimits;
+
+    #[test]
+    fn no_packet_id_is_given_out_while_it_is_open_however_often_they_go_round() {
+        let outbox = Outbox::new(OutboxLimits { messages: 1, bytes: 1 }, Arc::new(Notify::new()));
+        let mut deliveries = Deliveries::new(outbox, 256);
+        let id = |number| PacketId::new(number).expect("not zero");
+        // Of an earlier connection, and then two that are never acknowledged.
+        deliveries.reopen(id(40_000), 0, 1);
+        deliveries.reopen(id(3), 0, 2);
+        let mut withheld = vec![id(40_000), id(3)];
+        for number in 0..200_000_u64 {
+            let given = deliveries.open_id(0, number);
+            assert!(!withheld.contains(&given), "{given:?} is given out again after {number} others");
+            if matches!(number, 5 | 10) {
+                withheld.push(given);
+            } else {
+                deliveries.acknowledged(given);
+            }
+        }
+        assert_eq!(deliveries.open().count(), withheld.len());
     }
 }

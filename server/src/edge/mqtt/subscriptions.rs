@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashSet;
+
 use thng_pubsub_protocol::{
     mqtt::{PacketId, QoS, SubAck, SubAckCode, Subscribe, Unsubscribe, encode_unsuback},
     topic::{TopicError, TopicString},
@@ -72,14 +74,17 @@ impl Session {
     pub(super) async fn subscribe(&mut self, subscribe: &Subscribe<'_>, out: &mut Vec<u8>) {
         let mut codes = Vec::new();
         let mut asked = Vec::new();
+        let mut pending = HashSet::new();
         for (filter, qos) in subscribe.filters() {
             // What a durable session is to remember is stored for many filters at once, but for each filter in its turn.
-            if asked.iter().any(|wanted: &Wanted| &*wanted.filter == filter) {
+            if pending.contains(filter) {
+                pending.clear();
                 self.grant(std::mem::take(&mut asked), &mut codes).await;
             }
             match self.want(filter, qos.min(QoS::AtLeastOnce), asked.len()).await {
                 Ok(wanted) => {
                     codes.push(SubAckCode::Granted(wanted.qos).byte());
+                    pending.insert(filter);
                     asked.push(wanted);
                 }
                 Err(rejected) => codes.push(self.refuse_subscription(&rejected).byte()),
@@ -247,7 +252,12 @@ impl Session {
                 Ok(wanted) => {
                     self.put_subscription(wanted, Some(&stored));
                 }
-                Err(Rejected { refusal: Refusal::Unavailable, .. }) => return Err(Refusal::Unavailable),
+                // What passes must not cost the client its subscription: it comes back later.
+                Err(Rejected {
+                    refusal:
+                        refusal @ (Refusal::Unavailable | Refusal::TooManyOfKey | Refusal::TooManySubscriptions),
+                    ..
+                }) => return Err(refusal),
                 Err(rejected) => {
                     self.refuse_subscription(&rejected);
                     gone.push(filter);
@@ -274,16 +284,15 @@ impl Session {
         Ok(())
     }
 
-    async fn end_subscriptions<'f>(
-        &mut self,
-        filters: impl Iterator<Item = &'f str> + Clone,
-    ) -> Result<(), End> {
-        if let Some(durable) = &self.durable {
-            let removed = self.context.gateway.remove_subscriptions(durable.number(), filters.clone()).await;
+    async fn end_subscriptions<'f>(&mut self, filters: impl Iterator<Item = &'f str>) -> Result<(), End> {
+        let filters = filters.filter(|filter| self.slots.contains_key(*filter)).collect::<Vec<_>>();
+        if let Some(durable) = self.durable.as_ref().filter(|_| !filters.is_empty()) {
+            let removed =
+                self.context.gateway.remove_subscriptions(durable.number(), filters.iter().copied()).await;
             // It must not come back with the session.
             removed.map_err(|_| End::Unavailable)?;
         }
-        filters.for_each(|filter| self.drop_subscription(filter));
+        filters.into_iter().for_each(|filter| self.drop_subscription(filter));
         Ok(())
     }
 

@@ -17,6 +17,7 @@ pub(super) fn has_session(connection: &Connection, key: &KeyHash, client_id: &st
 }
 
 pub(super) fn session(connection: &Connection, session: SessionNumber) -> Result<StoredSession, Fault> {
+    let session = session.number;
     let in_flight = read::one(connection, IN_FLIGHT, [session], |row| Ok(row.get::<_, Vec<u8>>(0)?))?;
     let mut stored = StoredSession {
         in_flight: read_in_flight(&in_flight.unwrap_or_default())?,

@@ -221,6 +221,10 @@ impl WriteSessions for SqliteWriter {
         self.at_place(outcome)
     }
 
+    fn is_current(&mut self, session: SessionNumber) -> Result<bool, StoreError> {
+        self.at_place(sessions::is_current(&self.connection, session))
+    }
+
     fn is_received(&mut self, session: SessionNumber, packet_id: u16) -> Result<bool, StoreError> {
         self.at_place(sessions::is_received(&self.connection, session, packet_id))
     }
@@ -430,7 +434,7 @@ impl WriteStore for SqliteWriter {
     }
 
     fn reclaim(&mut self) -> Result<bool, StoreError> {
-        if !self.at_place(is_pending(&self.connection))? {
+        if !self.sessions.is_loose() && !self.at_place(is_pending(&self.connection))? {
             return Ok(false);
         }
         let group = self.start_group().and_then(|()| {
@@ -438,7 +442,8 @@ impl WriteStore for SqliteWriter {
             if orphans == 0 {
                 removal::free_some(&self.connection, &mut self.log, self.bounds)?;
             }
-            let more = is_pending(&self.connection)?;
+            self.sessions.free(&self.connection)?;
+            let more = self.sessions.is_loose() || is_pending(&self.connection)?;
             self.end_group()?;
             Ok(more)
         });

@@ -1,6 +1,7 @@
 -- Layout 3: durable MQTT sessions, and the notifications that are kept for them.
 
 -- key: the hash of the API key that opened it; a client id belongs to its key.
+-- epoch: how often it was opened; what an earlier connection asks for counts no more.
 -- left_at_ms: when its connection ended; NULL while it is connected.
 -- in_flight: what was sent and not acknowledged, as of the last time it was saved, oldest first, 18 bytes each:
 -- packet id (2), number of the subscription (8), sequence (8), big-endian.
@@ -8,6 +9,7 @@ CREATE TABLE session (
     num        INTEGER PRIMARY KEY AUTOINCREMENT,
     key        BLOB NOT NULL,
     client_id  TEXT NOT NULL,
+    epoch      INTEGER NOT NULL,
     left_at_ms INTEGER,
     in_flight  BLOB NOT NULL,
     UNIQUE (key, client_id)
@@ -16,11 +18,12 @@ CREATE TABLE session (
 -- Those that wait for their client, the longest waiting first.
 CREATE INDEX session_by_leaving ON session (left_at_ms) WHERE left_at_ms IS NOT NULL;
 
--- A topic that a durable session subscribes to at QoS 1. route: account, the byte 0xFF, the topic in canonical form.
+-- A topic that a durable session subscribes to at QoS 1. route: account, the byte 0xFF, the topic in canonical form; NULL
+-- once nobody does any more, until what was kept for it is freed.
 -- notes, bytes: how much is kept for it.
 CREATE TABLE session_topic (
     num   INTEGER PRIMARY KEY AUTOINCREMENT,
-    route BLOB NOT NULL UNIQUE,
+    route BLOB UNIQUE,
     notes INTEGER NOT NULL,
     bytes INTEGER NOT NULL
 ) STRICT;

@@ -18,8 +18,13 @@ const CLIENTS: usize = 3;
 const TOPICS: usize = 3;
 
 /// More than the steps reach.
-const AMPLE: KeptLimits =
-    KeptLimits { sessions: 100, sessions_per_key: 100, messages_per_topic: 10_000, bytes: 1 << 20 };
+const AMPLE: KeptLimits = KeptLimits {
+    sessions: 100,
+    sessions_per_key: 100,
+    subscriptions: 1_000,
+    messages_per_topic: 10_000,
+    bytes: 1 << 20,
+};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -125,7 +130,10 @@ impl Run {
                 let opened = write.open_session(&KEY, &client_id(client), &AMPLE).expect("it opens");
                 let known = self.model.sessions.get(&client).map(|(number, _)| *number);
                 match (opened, known) {
-                    (OpenedSession::Resumed(number), Some(known)) => assert_eq!(number, known),
+                    (OpenedSession::Resumed(number), Some(known)) => {
+                        assert_eq!(number, SessionNumber { epoch: known.epoch + 1, ..known });
+                        self.model.sessions.get_mut(&client).expect("it is known").0 = number;
+                    }
                     (OpenedSession::Started(number), None) => {
                         self.model.sessions.insert(client, (number, BTreeMap::new()));
                     }
@@ -138,7 +146,9 @@ impl Run {
             }
             Step::Subscribe { client, topic, kept } => {
                 let Some((session, subscribed)) = self.model.sessions.get_mut(&client) else {
-                    let nobody = write.put_subscription(999, &filter(topic), None).expect("a look");
+                    let nobody = write
+                        .put_subscription(SessionNumber { number: 999, epoch: 1 }, &filter(topic), None)
+                        .expect("a look");
                     assert_eq!(nobody, None);
                     return;
                 };
@@ -186,8 +196,12 @@ impl Run {
                 let progress = Progress { cursor: *cursor, sent: *cursor };
                 let in_flight = vec![InFlight { packet_id: 7, subscription: *number, seq: *cursor + 1 }];
                 let subscriptions = vec![(*number, progress)];
-                let progress =
-                    SessionProgress { session: *session, subscriptions, in_flight, has_left: true };
+                let progress = SessionProgress {
+                    session: *session,
+                    subscriptions,
+                    in_flight: Some(in_flight),
+                    has_left: true,
+                };
                 write.save_progress(&progress, 5).expect("it is saved");
             }
             Step::Commit => {
@@ -216,9 +230,15 @@ impl Run {
     }
 
     /// Compares what is committed with the model.
-    fn check(&self) {
+    fn check(&mut self) {
+        // What nobody needs is freed in parts.
+        while self.fixture.write.reclaim().expect("a part is freed") {}
         let Fixture { read, write, .. } = &self.fixture;
-        let mut extent = KeptExtent { sessions: self.model.sessions.len(), ..KeptExtent::default() };
+        let mut extent = KeptExtent {
+            sessions: self.model.sessions.len(),
+            subscriptions: self.model.sessions.values().map(|(_, subscribed)| subscribed.len()).sum(),
+            ..KeptExtent::default()
+        };
         for topic in 0..TOPICS {
             let needed = self.model.needed(topic);
             let number = write.kept_topic(&route(topic));
@@ -275,7 +295,7 @@ fn in_flight_and_received_come_back_as_they_were_saved() {
             write.receive(session, packet_id)?;
         }
         // Of a session that is gone nothing is left behind.
-        write.receive(session + 1, 3)?;
+        write.receive(SessionNumber { number: session.number + 1, epoch: 1 }, 3)?;
         Ok((session, stored.number))
     });
     let in_flight: Vec<_> = [(1, 9), (65_535, u64::MAX >> 1)]
@@ -285,7 +305,7 @@ fn in_flight_and_received_come_back_as_they_were_saved() {
     let progress = SessionProgress {
         session,
         subscriptions: vec![(subscription, Progress { cursor: 8, sent: 10 })],
-        in_flight: in_flight.clone(),
+        in_flight: Some(in_flight.clone()),
         has_left: false,
     };
     store.commit(|write| write.save_progress(&progress, 1));
@@ -294,6 +314,19 @@ fn in_flight_and_received_come_back_as_they_were_saved() {
     store.commit(|write| {
         write.save_progress(&SessionProgress { subscriptions: late.clone(), ..progress.clone() }, 1)?;
         write.release(session, 1)
+    });
+    // Whoever was taken over changes nothing any more.
+    let again = store.commit(|write| write.open_session(&KEY, "c", &AMPLE));
+    assert_eq!(again, OpenedSession::Resumed(SessionNumber { epoch: session.epoch + 1, ..session }));
+    let over = Progress { cursor: 20, sent: 30 };
+    store.commit(|write| {
+        let subscriptions = vec![(subscription, over)];
+        write
+            .save_progress(&SessionProgress { subscriptions, in_flight: Some(Vec::new()), ..progress }, 1)?;
+        write.remove_subscription(session, b"f")?;
+        assert_eq!(write.put_subscription(session, b"g", None)?, None);
+        assert!(!write.is_current(session)?);
+        Ok(())
     });
     let store = store.restart();
     let stored = store.read.session(session).expect("a look");

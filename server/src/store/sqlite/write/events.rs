@@ -69,9 +69,9 @@ impl EventLog {
         Ok(())
     }
 
-    /// The group is rolled back.
+    /// The group is rolled back: what it was handed out is in no event, so the log does not tell its end.
     pub(super) fn forget(&mut self) {
-        self.shortened = false;
+        self.shortened = true;
     }
 }
 

@@ -3,7 +3,7 @@
 //! Which topics are kept, and how much of each, is in memory as well: every event of the server asks for it. The
 //! database has it as of the last commit, and a group that is rolled back leaves no trace in either.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use rusqlite::{Connection, Row, params};
 
 use super::{Fault, read};
@@ -18,6 +18,12 @@ use crate::store::{
 /// Notifications that are dropped at a time where there are too many, at the most.
 const DROPPED_AT_ONCE: usize = 64;
 
+/// One topic may take this part of the bytes that all may take.
+const TOPIC_SHARE: usize = 16;
+
+/// Notifications that are freed at a time.
+const FREED_AT_ONCE: usize = 500;
+
 /// Bytes of one entry of `session.in_flight`.
 const IN_FLIGHT_BYTES: usize = 18;
 
@@ -31,6 +37,8 @@ struct Extent {
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Sessions {
+    /// Topics of which there may be more to free than was freed.
+    loose: HashSet<TopicNumber>,
     topics: HashMap<Box<[u8]>, TopicNumber>,
     extents: HashMap<TopicNumber, Extent>,
     extent: KeptExtent,
@@ -49,20 +57,24 @@ impl Sessions {
     pub(super) fn open(connection: &Connection) -> Result<Self, Fault> {
         let mut extent = KeptExtent {
             sessions: connection.query_row(COUNT_SESSIONS, [], |row| Ok(size(row, 0)))??,
+            subscriptions: connection.query_row(COUNT_SUBSCRIPTIONS, [], |row| Ok(size(row, 0)))??,
             ..KeptExtent::default()
         };
-        let (mut topics, mut extents) = (HashMap::new(), HashMap::new());
+        let (mut topics, mut extents, mut loose) = (HashMap::new(), HashMap::new(), HashSet::new());
         let mut statement = connection.prepare(TOPICS)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (number, route): (TopicNumber, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let (number, route): (TopicNumber, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
             let of_topic = Extent { notes: size(row, 2)?, bytes: size(row, 3)? };
             extent.notes += of_topic.notes;
             extent.bytes += of_topic.bytes;
-            topics.insert(route.into(), number);
+            match route {
+                Some(route) => drop(topics.insert(route.into(), number)),
+                None => drop(loose.insert(number)),
+            }
             extents.insert(number, of_topic);
         }
-        Ok(Self { topics, extents, extent, before: Before::default() })
+        Ok(Self { loose, topics, extents, extent, before: Before::default() })
     }
 
     pub(super) fn keeps(&self) -> bool {
@@ -101,6 +113,8 @@ impl Sessions {
     /// The group is rolled back.
     pub(super) fn forget(&mut self) {
         let Before { extents, topics, extent } = std::mem::take(&mut self.before);
+        // What was freed is there again.
+        self.loose.extend(extents.keys());
         for (topic, before) in extents {
             restore(&mut self.extents, topic, before);
         }
@@ -118,8 +132,8 @@ impl Sessions {
         limits: &KeptLimits,
     ) -> Result<OpenedSession, Fault> {
         if let Some(number) = number(connection, key, client_id)? {
-            connection.prepare_cached(ENTER)?.execute([number])?;
-            return Ok(OpenedSession::Resumed(number));
+            let epoch = connection.prepare_cached(ENTER)?.query_row([number], |row| row.get(0))?;
+            return Ok(OpenedSession::Resumed(SessionNumber { number, epoch }));
         }
         let most = i64::try_from(limits.sessions_per_key).unwrap_or(i64::MAX);
         let of_key = connection
@@ -130,7 +144,7 @@ impl Sessions {
         }
         connection.prepare_cached(ADD_SESSION)?.execute(params![&key.0[..], client_id])?;
         self.change_extent(|extent| extent.sessions += 1);
-        Ok(OpenedSession::Started(connection.last_insert_rowid()))
+        Ok(OpenedSession::Started(SessionNumber { number: connection.last_insert_rowid(), epoch: 1 }))
     }
 
     pub(super) fn end_session(
@@ -153,19 +167,23 @@ impl Sessions {
         Ok(())
     }
 
-    fn end(&mut self, connection: &Connection, session: SessionNumber) -> Result<(), Fault> {
-        let mut topics = Vec::new();
+    fn end(&mut self, connection: &Connection, session: i64) -> Result<(), Fault> {
+        let (mut topics, mut subscriptions) = (Vec::new(), 0);
         {
             let mut statement = connection.prepare_cached(REMOVE_SUBSCRIPTIONS)?;
             let mut rows = statement.query([session])?;
             while let Some(row) = rows.next()? {
                 topics.extend(row.get::<_, Option<TopicNumber>>(0)?);
+                subscriptions += 1;
             }
         }
         connection.prepare_cached(RELEASE_ALL)?.execute([session])?;
         connection.prepare_cached(REMOVE_SESSION)?.execute([session])?;
-        self.change_extent(|extent| extent.sessions -= 1);
-        topics.into_iter().try_for_each(|topic| self.trim(connection, topic))
+        self.change_extent(|extent| {
+            extent.sessions -= 1;
+            extent.subscriptions -= subscriptions;
+        });
+        topics.into_iter().try_for_each(|topic| self.loosen(connection, topic))
     }
 
     pub(super) fn expire(
@@ -194,9 +212,10 @@ impl Sessions {
         route: Option<&[u8]>,
         last: Sequence,
     ) -> Result<Option<StoredSubscription>, Fault> {
-        if read::one(connection, IS_THERE, [session], |_| Ok(()))?.is_none() {
+        if !is_current(connection, session)? {
             return Ok(None);
         }
+        let session = session.number;
         let topic = route.map(|route| self.retain(connection, route)).transpose()?;
         let before = read::one(connection, SUBSCRIPTION, params![session, filter], subscription)?;
         let Some(before) = before else {
@@ -205,6 +224,7 @@ impl Sessions {
             let kept =
                 topic.map(|topic| (topic, Progress { cursor: last as Sequence, sent: last as Sequence }));
             let number = connection.last_insert_rowid();
+            self.change_extent(|extent| extent.subscriptions += 1);
             return Ok(Some(StoredSubscription { number, filter: filter.to_vec(), kept }));
         };
         let kept = match (before.kept, topic) {
@@ -222,7 +242,7 @@ impl Sessions {
         if let Some((old, _)) = before.kept
             && topic != Some(old)
         {
-            self.trim(connection, old)?;
+            self.loosen(connection, old)?;
         }
         Ok(Some(StoredSubscription { kept, ..before }))
     }
@@ -233,13 +253,15 @@ impl Sessions {
         session: SessionNumber,
         filter: &[u8],
     ) -> Result<(), Fault> {
-        let topic = read::one(connection, REMOVE_SUBSCRIPTION, params![session, filter], |row| {
+        if !is_current(connection, session)? {
+            return Ok(());
+        }
+        let topic = read::one(connection, REMOVE_SUBSCRIPTION, params![session.number, filter], |row| {
             Ok(row.get::<_, Option<TopicNumber>>(0)?)
         })?;
-        match topic.flatten() {
-            Some(topic) => self.trim(connection, topic),
-            None => Ok(()),
-        }
+        let Some(topic) = topic else { return Ok(()) };
+        self.change_extent(|extent| extent.subscriptions -= 1);
+        topic.map_or(Ok(()), |topic| self.loosen(connection, topic))
     }
 
     pub(super) fn save(
@@ -248,9 +270,16 @@ impl Sessions {
         progress: &SessionProgress,
         at_ms: TimestampMs,
     ) -> Result<(), Fault> {
+        if !is_current(connection, progress.session)? {
+            return Ok(());
+        }
         let left = progress.has_left.then_some(at_ms);
-        let in_flight = in_flight_column(&progress.in_flight);
-        connection.prepare_cached(SAVE_SESSION)?.execute(params![progress.session, left, in_flight])?;
+        let in_flight = progress.in_flight.as_deref().map(in_flight_column);
+        connection.prepare_cached(SAVE_SESSION)?.execute(params![
+            progress.session.number,
+            left,
+            in_flight
+        ])?;
         let mut moved = Vec::new();
         for (number, Progress { cursor, sent }) in &progress.subscriptions {
             let parameters = params![number, *cursor as i64, *sent as i64];
@@ -261,7 +290,10 @@ impl Sessions {
                 .flatten(),
             );
         }
-        moved.into_iter().try_for_each(|topic| self.trim(connection, topic))
+        for topic in moved {
+            self.trim(connection, topic)?;
+        }
+        Ok(())
     }
 
     pub(super) fn keep(
@@ -283,6 +315,15 @@ impl Sessions {
             let dropped = self.drop_notes(connection, DROP_FIRST, params![topic, most])?;
             self.change_extent(|extent| extent.lost_to_count += dropped as u64);
         }
+        // One topic alone never takes what others need.
+        let bytes_max = (limits.bytes / TOPIC_SHARE).max(bytes_of(scopes.len(), body.len()));
+        while self.extents.get(&topic).is_some_and(|extent| extent.bytes > bytes_max) {
+            let dropped = self.drop_notes(connection, DROP_FIRST, params![topic, 1])?;
+            self.change_extent(|extent| extent.lost_to_bytes += dropped as u64);
+            if dropped == 0 {
+                break;
+            }
+        }
         while self.extent.bytes > limits.bytes {
             let dropped = self.drop_oldest(connection, DROPPED_AT_ONCE, None)?;
             self.change_extent(|extent| extent.lost_to_bytes += dropped as u64);
@@ -303,22 +344,50 @@ impl Sessions {
         self.drop_notes(connection, DROP_OLDEST, params![most as i64, before_ms.unwrap_or(TimestampMs::MAX)])
     }
 
-    /// Drops what nobody needs any more of a topic, and the topic itself with its last subscription.
-    fn trim(&mut self, connection: &Connection, topic: TopicNumber) -> Result<(), Fault> {
-        let least = read::one(connection, LEAST_CURSOR, [topic], |row| Ok(row.get::<_, Option<i64>>(0)?))?;
-        match least.flatten() {
-            Some(cursor) => {
-                self.drop_notes(connection, DROP_ACKNOWLEDGED, params![topic, cursor])?;
-            }
-            None => {
-                self.drop_notes(connection, DROP_ACKNOWLEDGED, params![topic, i64::MAX])?;
-                let route: Option<Vec<u8>> =
-                    read::one(connection, REMOVE_TOPIC, [topic], |row| Ok(row.get(0)?))?;
-                if let Some(route) = route {
-                    self.change_topic(&route, None);
-                    self.change_notes(topic, |_| {});
-                    self.extents.remove(&topic);
-                }
+    /// A topic has a subscription less: what it needs no more is freed later, in parts.
+    fn loosen(&mut self, connection: &Connection, topic: TopicNumber) -> Result<(), Fault> {
+        self.loose.insert(topic);
+        if least_cursor(connection, topic)?.is_some() {
+            return Ok(());
+        }
+        let route: Option<Vec<u8>> = read::one(connection, ROUTE, [topic], |row| Ok(row.get(0)?))?.flatten();
+        if let Some(route) = route {
+            connection.prepare_cached(UNNAME_TOPIC)?.execute([topic])?;
+            self.change_topic(&route, None);
+        }
+        Ok(())
+    }
+
+    /// Frees some of what nobody needs any more of a topic, and the topic itself when nobody subscribes to it and nothing of
+    /// it is left. Returns whether there may be more.
+    fn trim(&mut self, connection: &Connection, topic: TopicNumber) -> Result<bool, Fault> {
+        let cursor = least_cursor(connection, topic)?;
+        let up_to = cursor.unwrap_or(i64::MAX);
+        let most = FREED_AT_ONCE as i64;
+        let dropped = self.drop_notes(connection, DROP_ACKNOWLEDGED, params![topic, up_to, most])?;
+        if dropped >= FREED_AT_ONCE {
+            self.loose.insert(topic);
+            return Ok(true);
+        }
+        if cursor.is_none() && connection.prepare_cached(REMOVE_TOPIC)?.execute([topic])? == 1 {
+            self.change_notes(topic, |_| {});
+            self.extents.remove(&topic);
+        }
+        Ok(false)
+    }
+
+    /// Whether there may be something to free.
+    pub(super) fn is_loose(&self) -> bool {
+        !self.loose.is_empty()
+    }
+
+    /// Frees a part of what nobody needs any more.
+    pub(super) fn free(&mut self, connection: &Connection) -> Result<(), Fault> {
+        for _ in 0..FREED_AT_ONCE {
+            let Some(topic) = self.loose.iter().next().copied() else { break };
+            self.loose.remove(&topic);
+            if self.trim(connection, topic)? {
+                break;
             }
         }
         Ok(())
@@ -399,7 +468,16 @@ fn bytes_of(scopes: usize, body: usize) -> usize {
     ROW_BYTES + scopes + body
 }
 
-fn number(connection: &Connection, key: &KeyHash, client_id: &str) -> Result<Option<SessionNumber>, Fault> {
+fn least_cursor(connection: &Connection, topic: TopicNumber) -> Result<Option<i64>, Fault> {
+    Ok(read::one(connection, LEAST_CURSOR, [topic], |row| Ok(row.get::<_, Option<i64>>(0)?))?.flatten())
+}
+
+pub(super) fn is_current(connection: &Connection, session: SessionNumber) -> Result<bool, Fault> {
+    let SessionNumber { number, epoch } = session;
+    Ok(read::one(connection, IS_CURRENT, [number, epoch], |_| Ok(()))?.is_some())
+}
+
+fn number(connection: &Connection, key: &KeyHash, client_id: &str) -> Result<Option<i64>, Fault> {
     read::one(connection, SESSION, params![&key.0[..], client_id], |row| Ok(row.get(0)?))
 }
 
@@ -408,16 +486,16 @@ pub(super) fn is_received(
     session: SessionNumber,
     packet_id: u16,
 ) -> Result<bool, Fault> {
-    Ok(read::one(connection, IS_RECEIVED, params![session, packet_id], |_| Ok(()))?.is_some())
+    Ok(read::one(connection, IS_RECEIVED, params![session.number, packet_id], |_| Ok(()))?.is_some())
 }
 
 pub(super) fn receive(connection: &Connection, session: SessionNumber, packet_id: u16) -> Result<(), Fault> {
-    connection.prepare_cached(RECEIVE)?.execute(params![session, packet_id])?;
+    connection.prepare_cached(RECEIVE)?.execute(params![session.number, packet_id])?;
     Ok(())
 }
 
 pub(super) fn release(connection: &Connection, session: SessionNumber, packet_id: u16) -> Result<(), Fault> {
-    connection.prepare_cached(RELEASE)?.execute(params![session, packet_id])?;
+    connection.prepare_cached(RELEASE)?.execute(params![session.number, packet_id])?;
     Ok(())
 }
 
@@ -465,20 +543,22 @@ pub(in crate::store::sqlite) fn read_in_flight(column: &[u8]) -> Result<Vec<InFl
 
 const COUNT_SESSIONS: &str = "SELECT count(*) FROM session";
 
+const COUNT_SUBSCRIPTIONS: &str = "SELECT count(*) FROM session_subscription";
+
 const TOPICS: &str = "SELECT num, route, notes, bytes FROM session_topic";
 
 const SESSION: &str = "SELECT num FROM session WHERE key = ?1 AND client_id = ?2";
 
-const IS_THERE: &str = "SELECT 1 FROM session WHERE num = ?1";
+const IS_CURRENT: &str = "SELECT 1 FROM session WHERE num = ?1 AND epoch = ?2";
 
 const ANY_OF_KEY: &str = "SELECT num FROM session WHERE key = ?1 LIMIT 1";
 
 /// Counts no further than it must.
 const COUNT_OF_KEY: &str = "SELECT count(*) FROM (SELECT 1 FROM session WHERE key = ?1 LIMIT ?2)";
 
-const ADD_SESSION: &str = "INSERT INTO session (key, client_id, in_flight) VALUES (?1, ?2, x'')";
+const ADD_SESSION: &str = "INSERT INTO session (key, client_id, epoch, in_flight) VALUES (?1, ?2, 1, x'')";
 
-const ENTER: &str = "UPDATE session SET left_at_ms = NULL WHERE num = ?1";
+const ENTER: &str = "UPDATE session SET left_at_ms = NULL, epoch = epoch + 1 WHERE num = ?1 RETURNING epoch";
 
 const LEAVE_ALL: &str = "UPDATE session SET left_at_ms = ?1 WHERE left_at_ms IS NULL";
 
@@ -487,13 +567,18 @@ const LONG_GONE: &str = "SELECT num FROM session WHERE left_at_ms < ?1 ORDER BY 
 const REMOVE_SESSION: &str = "DELETE FROM session WHERE num = ?1";
 
 const SAVE_SESSION: &str =
-    "UPDATE session SET left_at_ms = coalesce(?2, left_at_ms), in_flight = ?3 WHERE num = ?1";
+    "UPDATE session SET left_at_ms = coalesce(?2, left_at_ms), in_flight = coalesce(?3, in_flight)
+    WHERE num = ?1";
 
 const ADD_TOPIC: &str = "INSERT INTO session_topic (route, notes, bytes) VALUES (?1, 0, 0)";
 
 const SET_EXTENT: &str = "UPDATE session_topic SET notes = ?2, bytes = ?3 WHERE num = ?1";
 
-const REMOVE_TOPIC: &str = "DELETE FROM session_topic WHERE num = ?1 RETURNING route";
+const ROUTE: &str = "SELECT route FROM session_topic WHERE num = ?1";
+
+const UNNAME_TOPIC: &str = "UPDATE session_topic SET route = NULL WHERE num = ?1";
+
+const REMOVE_TOPIC: &str = "DELETE FROM session_topic WHERE num = ?1";
 
 const SUBSCRIPTION: &str = "SELECT num, filter, topic, cursor, sent FROM session_subscription
     WHERE session = ?1 AND filter = ?2";
@@ -517,7 +602,8 @@ const LEAST_CURSOR: &str = "SELECT min(cursor) FROM session_subscription WHERE t
 
 const KEEP: &str = "INSERT INTO session_note (seq, topic, at, scopes, body) VALUES (?1, ?2, ?3, ?4, ?5)";
 
-const DROP_ACKNOWLEDGED: &str = "DELETE FROM session_note WHERE topic = ?1 AND seq <= ?2
+const DROP_ACKNOWLEDGED: &str = "DELETE FROM session_note WHERE (seq, topic) IN
+    (SELECT seq, topic FROM session_note WHERE topic = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)
     RETURNING topic, length(scopes), length(body)";
 
 const DROP_FIRST: &str = "DELETE FROM session_note WHERE (seq, topic) IN
@@ -541,7 +627,7 @@ const RELEASE_ALL: &str = "DELETE FROM session_received WHERE session = ?1";
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[
     SESSION,
-    IS_THERE,
+    IS_CURRENT,
     ANY_OF_KEY,
     COUNT_OF_KEY,
     ADD_SESSION,
@@ -551,6 +637,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     SAVE_SESSION,
     ADD_TOPIC,
     SET_EXTENT,
+    ROUTE,
+    UNNAME_TOPIC,
     REMOVE_TOPIC,
     SUBSCRIPTION,
     ADD_SUBSCRIPTION,
