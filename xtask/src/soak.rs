@@ -20,12 +20,12 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
     match binary {
         None => session.skip("soak", "server"),
         Some(binary) => {
-            drop(session.step("soak", "clients that come and go, and what is left of them", |log| {
+            session.step("soak", "clients that come and go, and what is left of them", |log| {
                 let mut cargo = setup::cargo(&root);
                 cargo.env("THNG_PUBSUB_SERVER", &binary).env("THNG_PUBSUB_SOAK_S", seconds.to_string());
                 cargo.args(["test", "--locked", "--package", "thng-pubsub-tests", "--test", "soak"]);
                 stream(cargo.args(["--", "--ignored", "--nocapture"]), log)
-            }))
+            });
         }
     }
     session.finish()
