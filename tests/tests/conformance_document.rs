@@ -3,7 +3,7 @@
 //! A document names a test as `file.rs::name`: a plain file name is one in `tests/tests/`, else the path starts at the
 //! root. The rows of a table whose last column is called *test* name one each, or begin with `Not ours: ` and say why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -147,4 +147,11 @@ fn every_statement_of_the_standard_is_in_the_list_once() {
     let wrong: Vec<_> = all.filter(|number| listed.remove(number) != Some(1)).collect();
     assert!(wrong.is_empty(), "not in {CONFORMANCE}, or more than once: {wrong:?}");
     assert!(listed.is_empty(), "the standard has no {:?}", listed.keys());
+}
+
+#[test]
+fn the_security_page_lists_every_bug_class() {
+    let rows = rows(&read(SECURITY));
+    let numbers: BTreeSet<u32> = rows.iter().filter_map(|row| row.first()?.parse().ok()).collect();
+    assert!(numbers.iter().copied().eq(1..=23), "{numbers:?}");
 }

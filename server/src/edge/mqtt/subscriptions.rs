@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
-
 use thng_pubsub_protocol::{
     mqtt::{PacketId, QoS, SubAck, SubAckCode, Subscribe, Unsubscribe, encode_unsuback},
     topic::{TopicError, TopicString},
