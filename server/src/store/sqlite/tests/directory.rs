@@ -4,8 +4,11 @@ use std::{fs, path::Path};
 
 use rusqlite::Connection;
 
-use super::{Durability, Fixture, StoreError};
-use crate::store::SqliteStore;
+use super::{Durability, Fixture, KeyHash, ReadStore as _, StoreError};
+use crate::store::{
+    SqliteStore,
+    session::{KeptLimits, OpenedSession, WriteSessions as _},
+};
 
 fn refusal(directory: &Path) -> StoreError {
     SqliteStore::open(directory, Durability::Full, 1).map(drop).expect_err("the directory is refused")
@@ -63,6 +66,23 @@ fn a_database_of_a_later_program_is_refused_and_left_as_it_is() {
     let refused = refusal(directory.path());
     assert!(matches!(refused, StoreError::TooNew { found: 7, known: 3 }), "{refused}");
     assert_eq!(fs::read(&path).expect("the file"), before);
+}
+
+#[test]
+fn a_database_of_layout_2_is_brought_to_the_present_one_with_what_it_holds() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let early = Connection::open(directory.path().join("thng-pubsub.db")).expect("a database");
+    early
+        .execute_batch(include_str!("../migrations/0002_accounts_resources_events.sql"))
+        .and_then(|()| early.execute_batch("INSERT INTO note VALUES ('n', 'kept'); PRAGMA user_version = 2"))
+        .expect("the layout before");
+    early.close().expect("closed");
+    let mut store = Fixture::at(directory);
+    assert_eq!(store.read.note("n").expect("a look").as_deref(), Some("kept"));
+    let limits =
+        KeptLimits { sessions: 1, sessions_per_key: 1, subscriptions: 1, messages_per_topic: 1, bytes: 1 };
+    let opened = store.commit(|write| write.open_session(&KeyHash([1; 32]), "c", &limits));
+    assert!(matches!(opened, OpenedSession::Started(_)), "{opened:?}");
 }
 
 #[test]
