@@ -345,7 +345,7 @@ impl Config {
             ("kept-messages-max", self.kept_messages_max, 1, usize::MAX),
             ("kept-bytes-max", self.kept_bytes_max, 2 * defaults::BODY_BYTES_MAX, usize::MAX),
             ("store-readers", self.store_readers, 2, 256),
-            ("dispatchers", self.dispatchers, 1, 32),
+            ("dispatchers", self.dispatchers, 1, 16),
         ];
         for (name, value, least, most) in sizes {
             anyhow::ensure!(

@@ -55,8 +55,9 @@ pub(crate) use self::routes::{DeliveryQos, Predicate, Route, Subscriber};
 
 /// Partitions of the bus. A key lives in one of them for good, and order is kept within a partition.
 ///
+/// As many as there may be dispatchers: each keeps a log of its own, so more of them only cost memory.
 /// A power of two not above 64, since a probe round is tracked in the bits of one `u64`.
-pub(crate) const PARTITIONS: usize = 64;
+pub(crate) const PARTITIONS: usize = 16;
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]

@@ -15,17 +15,16 @@ const PROBE_TIME_MAX: Duration = Duration::from_secs(3600);
 /// Settings of the notification bus. [`Default`] is right for one server on one machine.
 ///
 /// Memory: each of the [`PARTITIONS`] keeps its last `segment_count` segments for good, read or not, so the
-/// bus grows to `64 * segment_count * segment_bytes` of charged bytes (envelopes and a fixed overhead) and
-/// then stays there: 32 MiB by default. Notes of 200 bytes take about twice that in real memory (72 MB were
-/// measured), because each entry also costs 230 bytes of bookkeeping. A segment is closed by the note that
-/// fills it, so notes larger than a segment can take `64 * segment_count * (segment_bytes + note)`: 192 MiB
+/// bus grows to `16 * segment_count * segment_bytes` of charged bytes (envelopes and a fixed overhead) and
+/// then stays there: 8 MiB by default. Notes of 200 bytes take about twice that in real memory, because each entry also costs 230 bytes of bookkeeping. A segment is closed by the note that
+/// fills it, so notes larger than a segment can take `16 * segment_count * (segment_bytes + note)`: 48 MiB
 /// if every partition is full of notes of 1.25 MiB.
 ///
 /// Larger credits made nothing faster: 256 KiB are 900 notes of 200 bytes, many times what is on the way
 /// during one turn of the router.
 #[derive(Debug, Clone)]
 pub(crate) struct EngineConfig {
-    /// Threads that fan notes out, 1 to 64. More than the machine has cores is no use.
+    /// Threads that fan notes out, 1 to 16. More than the machine has cores is no use.
     pub(crate) dispatchers: usize,
     /// Size of a commit log segment in bytes, at least 1024.
     pub(crate) segment_bytes: usize,
@@ -68,7 +67,7 @@ impl EngineConfig {
         let check = |holds: bool, setting: &'static str, reason: &str| {
             if holds { Ok(()) } else { Err(EngineError::Config { setting, reason: reason.to_owned() }) }
         };
-        check((1..=PARTITIONS).contains(&self.dispatchers), "dispatchers", "must be 1 to 64")?;
+        check((1..=PARTITIONS).contains(&self.dispatchers), "dispatchers", "must be 1 to 16")?;
         check(self.segment_bytes >= SEGMENT_BYTES_MIN, "segment_bytes", "must be at least 1024")?;
         check(self.segment_count >= 2, "segment_count", "must be at least 2")?;
         check(self.credit_bytes > Self::PROBE_RESERVE, "credit_bytes", "has no room for a note")?;
@@ -116,7 +115,7 @@ mod tests {
         assert_eq!(refused(|config| config.segment_bytes = 1023), "segment_bytes");
         assert_eq!(refused(|config| config.segment_count = 1), "segment_count");
         assert_eq!(refused(|config| config.dispatchers = 0), "dispatchers");
-        assert_eq!(refused(|config| config.dispatchers = 65), "dispatchers");
+        assert_eq!(refused(|config| config.dispatchers = 17), "dispatchers");
         assert_eq!(refused(|config| config.probe_deadline = Duration::MAX), "probe_deadline");
     }
 }

@@ -93,7 +93,7 @@ fn partition(topic: &[u8]) -> Option<u8> {
     (usize::from(number) < PARTITIONS).then_some(number)
 }
 
-const _: () = assert!(MESSAGE_OVERHEAD + "ev/63/n".len() <= PARCEL_OVERHEAD);
+const _: () = assert!(MESSAGE_OVERHEAD + "ev/15/n".len() <= PARCEL_OVERHEAD);
 
 struct Sender {
     tx: LinkTx,
@@ -182,7 +182,7 @@ mod tests {
             assert_eq!(partition(topic.as_bytes()), Some(number as u8));
             assert!(topic.is_ascii() && MESSAGE_OVERHEAD + topic.len() <= PARCEL_OVERHEAD);
         }
-        for foreign in ["ev/64/n", "ev//n", "ev/-1/n", "ev/1/m", "x/1/n", DEADLY_TOPIC] {
+        for foreign in ["ev/16/n", "ev//n", "ev/-1/n", "ev/1/m", "x/1/n", DEADLY_TOPIC] {
             assert_eq!(partition(foreign.as_bytes()), None, "{foreign}");
         }
     }
