@@ -121,6 +121,9 @@ pub(crate) struct Gateway {
     /// How many lists are walked through at a time: fewer than the store has readers, because one that is walked through
     /// may have to look up who sees a collection, with another reader.
     walks: tokio::sync::Semaphore,
+    /// How many pages of lists are read at a time, each on a thread of its own: as many as the store has readers. More
+    /// would be threads that wait.
+    pages: tokio::sync::Semaphore,
     /// How many passwords are hashed at a time: each takes a processor and megabytes for a while.
     hashing: tokio::sync::Semaphore,
     heads: Arc<Heads>,
@@ -158,6 +161,7 @@ impl Gateway {
         let tasks = Arc::default();
         let hashing = tokio::sync::Semaphore::new(user::HASHED_AT_A_TIME);
         let walks = tokio::sync::Semaphore::new(settings.walks_max);
+        let pages = tokio::sync::Semaphore::new(settings.walks_max + 1);
         let gateway = Self {
             store,
             keys,
@@ -165,6 +169,7 @@ impl Gateway {
             settings,
             tasks,
             walks,
+            pages,
             hashing,
             heads,
             writer,

@@ -318,13 +318,24 @@ impl Server {
         self.memory("VmHWM:")
     }
 
+    /// The threads that it has now, where the operating system tells.
+    #[track_caller]
+    pub fn threads(&self) -> u64 {
+        self.status("Threads:").parse().expect("a number of threads")
+    }
+
     #[track_caller]
     fn memory(&self, measure: &str) -> u64 {
+        let kib: u64 = self.status(measure).trim_end_matches(" kB").parse().expect("memory is in kB");
+        kib * 1024
+    }
+
+    #[track_caller]
+    fn status(&self, measure: &str) -> String {
         let path = format!("/proc/{}/status", self.process.guarded.child.id());
         let status = fs::read_to_string(path).expect("the server runs, and on Linux");
         let line = status.lines().find_map(|line| line.strip_prefix(measure)).expect("the measure is listed");
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("memory is in kB");
-        kib * 1024
+        line.trim().to_owned()
     }
 
     /// The value of one sample of `/metrics`, such as `disconnects_total{protocol="mqtt",reason="slow"}`; 0 where nothing

@@ -2,6 +2,7 @@
 //!
 //! Each test has a server of its own, because each measures that server's memory or fills its doors.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thng_pubsub_protocol::mqtt::{Packet, QoS, SubAckCode};
@@ -246,4 +247,31 @@ fn a_server_under_debug_logging_survives_what_it_would_have_to_print() {
         !server.log().contains('\u{1b}'),
         "a client's bytes do not steer the terminal that shows the log"
     );
+}
+
+/// Threads are the one thing that a page of a list could take without a bound: it is read while the runtime goes on.
+#[test]
+fn pages_that_many_ask_for_at_once_do_not_take_a_thread_each() {
+    const ASKING: usize = 40;
+    let server = Launch::new().flag("--store-readers", "2").start();
+    let mut rest = server.rest();
+    (0..100).for_each(|_| drop(rest.thng()));
+    rest.get("/thngs?perPage=100").assert_status(200);
+    let (before, done) = (server.threads(), AtomicUsize::new(0));
+    let most = std::thread::scope(|scope| {
+        for _ in 0..ASKING {
+            scope.spawn(|| {
+                let mut rest = server.rest();
+                (0..20).for_each(|_| rest.get("/thngs?perPage=100").assert_status(200));
+                done.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        let mut most = 0;
+        while done.load(Ordering::SeqCst) < ASKING {
+            most = most.max(server.threads());
+            std::thread::yield_now();
+        }
+        most
+    });
+    assert!(most < before + ASKING as u64 / 2, "{before} threads before, {most} under {ASKING} readers");
 }

@@ -184,12 +184,12 @@ impl Gateway {
         }
     }
 
-    /// Waits for a turn to walk through many resources, so that those who look up one never wait for all who walk.
-    async fn turn(&self, query: &ListQuery) -> Result<Option<tokio::sync::SemaphorePermit<'_>>, Refusal> {
-        match query.filter.is_some() || query.near.is_some() {
-            true => self.walks.acquire().await.map(Some).map_err(|_| Refusal::Unavailable),
-            false => Ok(None),
-        }
+    /// Waits for a turn. Those who walk through many resources have fewer, so that those who look up one never wait for
+    /// all who walk.
+    async fn turn(&self, query: &ListQuery) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
+        let walks = query.filter.is_some() || query.near.is_some();
+        let turns = if walks { &self.walks } else { &self.pages };
+        turns.acquire().await.map_err(|_| Refusal::Unavailable)
     }
 
     /// Whether a resource belongs to the list.

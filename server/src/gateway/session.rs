@@ -175,8 +175,10 @@ impl Gateway {
     ) -> Result<KeptPage, Refusal> {
         // What was committed later may not be on the disk yet, and comes by the bus.
         let committed = self.committed.load(Ordering::SeqCst);
-        let read = || self.store.kept_notes(topic, after, committed, PAGE_MESSAGES, PAGE_BYTES);
-        let KeptNotes { notes, is_last } = tokio::task::block_in_place(read)?;
+        // A few rows side by side: handing them to another thread would cost more, and a thread for each client that
+        // comes back.
+        let KeptNotes { notes, is_last } =
+            self.store.kept_notes(topic, after, committed, PAGE_MESSAGES, PAGE_BYTES)?;
         let up_to = match notes.last() {
             Some(last) if !is_last => last.seq,
             _ => committed.max(after),
@@ -195,8 +197,7 @@ impl Gateway {
         granted: &Granted,
         seq: Sequence,
     ) -> Result<Option<Bytes>, Refusal> {
-        let read = || self.store.kept_notes(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES);
-        let kept = tokio::task::block_in_place(read)?;
+        let kept = self.store.kept_notes(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES)?;
         Ok(kept.notes.into_iter().find(|note| granted.sees(&note.scopes)).map(|note| note.body.into()))
     }
 
