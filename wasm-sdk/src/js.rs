@@ -1,7 +1,7 @@
-//! The skin that JavaScript sees: one class, whose methods are the inputs of a [`Session`], and one interface, whose
-//! methods are its effects.
+//! The skin that JavaScript sees: a class each for a [`Session`] and a [`channel::Channel`], whose methods are their
+//! inputs, and one interface, whose methods are their effects.
 //!
-//! It gives the session the time, a timer and the browser's events. Everything that a callback of the program could
+//! It gives them the time, a timer and the browser's events. Everything that a callback of the program could
 //! be run by is done after the borrow of the session has ended, one effect after the other: a callback may call back
 //! in, and what it asks for comes behind what was already asked for.
 //! Sockets, promises and callbacks stay in JavaScript and have numbers here. So a trap costs none of them:
@@ -15,7 +15,13 @@ use js_sys::Uint8Array;
 use thng_pubsub_protocol::mqtt::QoS;
 use wasm_bindgen::prelude::*;
 
-use crate::session::{Effect, Failure, HandlerId, Key, Notice, Options, Session, SocketId, Token};
+use crate::{
+    channel,
+    effect::{Effect, HandlerId, Notice, SocketId, Token},
+    failure::Failure,
+    options::{Key, Options},
+    session::Session,
+};
 
 #[wasm_bindgen]
 extern "C" {
@@ -27,6 +33,8 @@ extern "C" {
     fn open(this: &Host, socket: u32);
     #[wasm_bindgen(method)]
     fn send(this: &Host, socket: u32, bytes: Uint8Array);
+    #[wasm_bindgen(method)]
+    fn ping(this: &Host, socket: u32);
     #[wasm_bindgen(method)]
     fn close(this: &Host, socket: u32);
     #[wasm_bindgen(method)]
@@ -97,25 +105,192 @@ impl Settings {
     }
 }
 
+/// What is driven: a state machine that queues effects and wants to know the time.
+trait Machine {
+    fn poll_effect(&mut self) -> Option<Effect>;
+    fn poll_timeout(&self) -> Option<u64>;
+    fn is_ended(&self) -> bool;
+}
+
+impl Machine for Session {
+    fn poll_effect(&mut self) -> Option<Effect> {
+        Session::poll_effect(self)
+    }
+
+    fn poll_timeout(&self) -> Option<u64> {
+        Session::poll_timeout(self)
+    }
+
+    fn is_ended(&self) -> bool {
+        Session::is_ended(self)
+    }
+}
+
+impl Machine for channel::Channel {
+    fn poll_effect(&mut self) -> Option<Effect> {
+        channel::Channel::poll_effect(self)
+    }
+
+    fn poll_timeout(&self) -> Option<u64> {
+        channel::Channel::poll_timeout(self)
+    }
+
+    fn is_ended(&self) -> bool {
+        channel::Channel::is_ended(self)
+    }
+}
+
 /// One session, driven by JavaScript.
 #[wasm_bindgen]
 #[derive(Debug)]
-pub struct Connection {
-    host: Host,
-    session: RefCell<Session>,
-    is_performing: Cell<bool>,
-    /// With the time at which it goes off.
-    timer: RefCell<Option<(u64, Timeout)>>,
-    listeners: RefCell<Vec<EventListener>>,
-}
+pub struct Connection(Driver<Session>);
 
 #[wasm_bindgen]
 impl Connection {
     /// A connection that opens its socket when it is first used.
     #[wasm_bindgen(constructor)]
     pub fn new(host: Host, settings: &Settings) -> Self {
+        Self(Driver::new(host, Session::new(settings.read())))
+    }
+
+    /// See [`Session::subscribe`]; `qos` is 0 or 1.
+    pub fn subscribe(&self, token: u32, topic: &str, qos: u8, handler: u32) {
+        let (handler, token) = (HandlerId(handler), Token(token));
+        self.0.run(|session, now| session.subscribe(topic, qos_of(qos), handler, token, now));
+    }
+
+    /// See [`Session::unsubscribe`].
+    pub fn unsubscribe(&self, token: u32, topic: &str, handlers: Option<Vec<u32>>) {
+        let handlers = handler_ids(handlers);
+        self.0.run(|session, now| session.unsubscribe(topic, handlers.as_deref(), Token(token), now));
+    }
+
+    /// See [`Session::publish`]; `qos` is 0 or 1.
+    pub fn publish(&self, token: u32, topic: &str, payload: Vec<u8>, qos: u8) {
+        self.0.run(|session, now| session.publish(topic, payload, qos_of(qos), Token(token), now));
+    }
+
+    /// See [`Session::socket_opened`].
+    pub fn opened(&self, socket: u32) {
+        self.0.run(|session, now| session.socket_opened(SocketId(socket), now));
+    }
+
+    /// See [`Session::socket_received`].
+    pub fn received(&self, socket: u32, bytes: &[u8]) {
+        self.0.run(|session, now| session.socket_received(SocketId(socket), bytes, now));
+    }
+
+    /// See [`Session::socket_failed`].
+    pub fn failed(&self, socket: u32, detail: &str) {
+        self.0.run(|session, now| session.socket_failed(SocketId(socket), detail, now));
+    }
+
+    /// See [`Session::socket_closed`].
+    pub fn closed(&self, socket: u32, detail: &str) {
+        self.0.run(|session, now| session.socket_closed(SocketId(socket), detail, now));
+    }
+
+    /// See [`Session::handle_timeout`].
+    pub fn tick(&self) {
+        self.0.tick(Session::handle_timeout);
+    }
+
+    /// See [`Session::wake`].
+    pub fn wake(&self) {
+        self.0.run(Session::wake);
+    }
+
+    /// See [`Session::close`].
+    pub fn close(&self) {
+        self.0.run(Session::close);
+    }
+}
+
+/// One topic over a WebSocket of its own, driven by JavaScript.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Channel(Driver<channel::Channel>);
+
+#[wasm_bindgen]
+impl Channel {
+    /// A channel that opens its socket when it is first used.
+    #[wasm_bindgen(constructor)]
+    pub fn new(host: Host, settings: &Settings, topic: &str) -> Self {
+        Self(Driver::new(host, channel::Channel::new(topic, settings.read())))
+    }
+
+    /// See [`channel::Channel::subscribe`].
+    pub fn subscribe(&self, token: u32, handler: u32) {
+        self.0.run(|channel, now| channel.subscribe(HandlerId(handler), Token(token), now));
+    }
+
+    /// See [`channel::Channel::unsubscribe`].
+    pub fn unsubscribe(&self, token: u32, handlers: Option<Vec<u32>>) {
+        let handlers = handler_ids(handlers);
+        self.0.run(|channel, now| channel.unsubscribe(handlers.as_deref(), Token(token), now));
+    }
+
+    /// See [`channel::Channel::publish`].
+    pub fn publish(&self, token: u32, payload: Vec<u8>) {
+        self.0.run(|channel, now| channel.publish(payload, Token(token), now));
+    }
+
+    /// See [`channel::Channel::socket_opened`].
+    pub fn opened(&self, socket: u32) {
+        self.0.run(|channel, now| channel.socket_opened(SocketId(socket), now));
+    }
+
+    /// See [`channel::Channel::socket_received`].
+    pub fn received(&self, socket: u32, message: &[u8]) {
+        self.0.run(|channel, now| channel.socket_received(SocketId(socket), message, now));
+    }
+
+    /// See [`channel::Channel::socket_ponged`].
+    pub fn ponged(&self, socket: u32) {
+        self.0.run(|channel, now| channel.socket_ponged(SocketId(socket), now));
+    }
+
+    /// See [`channel::Channel::socket_failed`].
+    pub fn failed(&self, socket: u32, detail: &str) {
+        self.0.run(|channel, now| channel.socket_failed(SocketId(socket), detail, now));
+    }
+
+    /// See [`channel::Channel::socket_closed`].
+    pub fn closed(&self, socket: u32, detail: &str) {
+        self.0.run(|channel, now| channel.socket_closed(SocketId(socket), detail, now));
+    }
+
+    /// See [`channel::Channel::handle_timeout`].
+    pub fn tick(&self) {
+        self.0.tick(channel::Channel::handle_timeout);
+    }
+
+    /// See [`channel::Channel::wake`].
+    pub fn wake(&self) {
+        self.0.run(channel::Channel::wake);
+    }
+
+    /// See [`channel::Channel::close`].
+    pub fn close(&self) {
+        self.0.run(channel::Channel::close);
+    }
+}
+
+/// Runs a state machine: gives it its inputs with the time, performs its effects, and sets its timer.
+#[derive(Debug)]
+struct Driver<M> {
+    host: Host,
+    machine: RefCell<M>,
+    is_performing: Cell<bool>,
+    /// With the time at which it goes off.
+    timer: RefCell<Option<(u64, Timeout)>>,
+    listeners: RefCell<Vec<EventListener>>,
+}
+
+impl<M: Machine> Driver<M> {
+    fn new(host: Host, machine: M) -> Self {
         Self {
-            session: RefCell::new(Session::new(settings.read())),
+            machine: RefCell::new(machine),
             is_performing: Cell::new(false),
             timer: RefCell::new(None),
             listeners: RefCell::new(listen(&host)),
@@ -123,115 +298,37 @@ impl Connection {
         }
     }
 
-    /// See [`Session::subscribe`]; `qos` is 0 or 1.
-    pub fn subscribe(&self, token: u32, topic: &str, qos: u8, handler: u32) {
-        self.run(|session, now| session.subscribe(topic, qos_of(qos), HandlerId(handler), Token(token), now));
-    }
-
-    /// See [`Session::unsubscribe`].
-    pub fn unsubscribe(&self, token: u32, topic: &str, handlers: Option<Vec<u32>>) {
-        let handlers = handlers.map(|handlers| handlers.into_iter().map(HandlerId).collect::<Vec<_>>());
-        self.run(|session, now| session.unsubscribe(topic, handlers.as_deref(), Token(token), now));
-    }
-
-    /// See [`Session::publish`]; `qos` is 0 or 1.
-    pub fn publish(&self, token: u32, topic: &str, payload: Vec<u8>, qos: u8) {
-        self.run(|session, now| session.publish(topic, payload, qos_of(qos), Token(token), now));
-    }
-
-    /// See [`Session::socket_opened`].
-    pub fn opened(&self, socket: u32) {
-        self.run(|session, now| session.socket_opened(SocketId(socket), now));
-    }
-
-    /// See [`Session::socket_received`].
-    pub fn received(&self, socket: u32, bytes: &[u8]) {
-        self.run(|session, now| session.socket_received(SocketId(socket), bytes, now));
-    }
-
-    /// See [`Session::socket_failed`].
-    pub fn failed(&self, socket: u32, detail: &str) {
-        self.run(|session, now| session.socket_failed(SocketId(socket), detail, now));
-    }
-
-    /// See [`Session::socket_closed`].
-    pub fn closed(&self, socket: u32, detail: &str) {
-        self.run(|session, now| session.socket_closed(SocketId(socket), detail, now));
-    }
-
-    /// See [`Session::handle_timeout`].
-    pub fn tick(&self) {
+    /// The timer has gone off.
+    fn tick(&self, input: impl FnOnce(&mut M, u64)) {
         self.timer.take();
-        self.run(Session::handle_timeout);
+        self.run(input);
     }
 
-    /// See [`Session::wake`].
-    pub fn wake(&self) {
-        self.run(Session::wake);
-    }
-
-    /// See [`Session::close`].
-    pub fn close(&self) {
-        self.run(Session::close);
-    }
-
-    /// Gives the session an input and performs what comes of it. Called again from a callback, it leaves the
+    /// Gives the machine an input and performs what comes of it. Called again from a callback, it leaves the
     /// performing to the call that is already at it.
-    fn run(&self, input: impl FnOnce(&mut Session, u64)) {
-        input(&mut self.session.borrow_mut(), now_ms());
+    fn run(&self, input: impl FnOnce(&mut M, u64)) {
+        input(&mut self.machine.borrow_mut(), now_ms());
         if self.is_performing.replace(true) {
             return;
         }
         while let Some(effect) = self.next_effect() {
-            self.perform(effect);
+            perform(&self.host, effect);
         }
         self.is_performing.set(false);
         self.schedule();
     }
 
     fn next_effect(&self) -> Option<Effect> {
-        self.session.borrow_mut().poll_effect()
-    }
-
-    fn perform(&self, effect: Effect) {
-        match effect {
-            Effect::Open(socket) => self.host.open(socket.0),
-            // A copy: some sockets queue what they are given, and this module's memory may move.
-            Effect::Send(socket, bytes) => self.host.send(socket.0, Uint8Array::from(bytes.as_slice())),
-            Effect::Close(socket) => self.host.close(socket.0),
-            Effect::Settle(token, Ok(())) => self.host.resolve(token.0),
-            Effect::Settle(token, Err(failure)) => {
-                let Failure { code, topic, detail } = failure;
-                self.host.reject(token.0, code.as_str(), topic, &detail);
-            }
-            Effect::Deliver(handlers, payload) => {
-                let handlers: Vec<u32> = handlers.into_iter().map(|handler| handler.0).collect();
-                self.host.deliver(&handlers, &payload);
-            }
-            Effect::Report(notice) => self.report(notice),
-        }
-    }
-
-    fn report(&self, notice: Notice) {
-        let (event, failure, retry_in_ms) = match notice {
-            Notice::Connecting => ("connecting", None, None),
-            Notice::Connected => ("connected", None, None),
-            Notice::Disconnected { failure, retry_in_ms } => ("disconnected", Some(failure), retry_in_ms),
-            Notice::Error(failure) => ("error", Some(failure), None),
-        };
-        let code = failure.as_ref().map(|failure| failure.code.as_str().to_owned());
-        let (topic, detail) = failure.map(|failure| (failure.topic, failure.detail)).unzip();
-        let retry_in_ms = retry_in_ms.map(|ms| ms as f64);
-        self.host.report(event, code, topic.flatten(), detail, retry_in_ms);
+        self.machine.borrow_mut().poll_effect()
     }
 
     /// Sets the timer for what is due next. One that goes off too early is left alone: most deadlines only move away.
     fn schedule(&self) {
-        let deadline = self.session.borrow().poll_timeout();
+        let deadline = self.machine.borrow().poll_timeout();
         let Some(deadline) = deadline else {
-            // Nothing of a session that is over keeps a Node.js process or a page's memory.
+            // Nothing of a machine that is over keeps a Node.js process or a page's memory.
             self.timer.take();
-            if self.session.borrow().is_ended() {
+            if self.machine.borrow().is_ended() {
                 self.listeners.take();
             }
             return;
@@ -243,6 +340,39 @@ impl Connection {
             *timer = Some((deadline, Timeout::new(delay as u32, move || host.tick())));
         }
     }
+}
+
+fn perform(host: &Host, effect: Effect) {
+    match effect {
+        Effect::Open(socket) => host.open(socket.0),
+        // A copy: some sockets queue what they are given, and this module's memory may move.
+        Effect::Send(socket, bytes) => host.send(socket.0, Uint8Array::from(bytes.as_slice())),
+        Effect::Ping(socket) => host.ping(socket.0),
+        Effect::Close(socket) => host.close(socket.0),
+        Effect::Settle(token, Ok(())) => host.resolve(token.0),
+        Effect::Settle(token, Err(failure)) => {
+            let Failure { code, topic, detail } = failure;
+            host.reject(token.0, code.as_str(), topic, &detail);
+        }
+        Effect::Deliver(handlers, payload) => {
+            let handlers: Vec<u32> = handlers.into_iter().map(|handler| handler.0).collect();
+            host.deliver(&handlers, &payload);
+        }
+        Effect::Report(notice) => report(host, notice),
+    }
+}
+
+fn report(host: &Host, notice: Notice) {
+    let (event, failure, retry_in_ms) = match notice {
+        Notice::Connecting => ("connecting", None, None),
+        Notice::Connected => ("connected", None, None),
+        Notice::Disconnected { failure, retry_in_ms } => ("disconnected", Some(failure), retry_in_ms),
+        Notice::Error(failure) => ("error", Some(failure), None),
+    };
+    let code = failure.as_ref().map(|failure| failure.code.as_str().to_owned());
+    let (topic, detail) = failure.map(|failure| (failure.topic, failure.detail)).unzip();
+    let retry_in_ms = retry_in_ms.map(|ms| ms as f64);
+    host.report(event, code, topic.flatten(), detail, retry_in_ms);
 }
 
 /// Listens for the moments at which the connection may have to be looked after. There are none in Node.js.
@@ -270,6 +400,10 @@ fn is_visible() -> bool {
 
 fn now_ms() -> u64 {
     performance_now() as u64
+}
+
+fn handler_ids(numbers: Option<Vec<u32>>) -> Option<Vec<HandlerId>> {
+    numbers.map(|numbers| numbers.into_iter().map(HandlerId).collect())
 }
 
 fn qos_of(qos: u8) -> QoS {

@@ -11,12 +11,7 @@
 //!
 //! All times are milliseconds of a clock that never goes back.
 
-mod backoff;
-mod effect;
-mod failure;
 mod incoming;
-mod keep_alive;
-mod options;
 mod outgoing;
 mod packet_ids;
 mod publishes;
@@ -29,12 +24,13 @@ use std::collections::VecDeque;
 
 use thng_pubsub_protocol::mqtt::{Connect, PacketId, ProtocolLevel, QoS, Subscribe, encode_disconnect};
 
-pub use effect::{Effect, HandlerId, Notice, SocketId, Token};
-pub use failure::{Code, Failure};
-pub use options::{Key, Options};
-
-use backoff::Backoff;
-use keep_alive::{Due, KeepAlive};
+use crate::{
+    backoff::Backoff,
+    effect::{Effect, HandlerId, Notice, SocketId, Token},
+    failure::{Code, Failure},
+    keep_alive::{Due, KeepAlive},
+    options::Options,
+};
 use outgoing::publish_packet;
 use packet_ids::PacketIds;
 use publishes::{Outgoing, Publishes};

@@ -5,9 +5,9 @@ use thng_pubsub_protocol::mqtt::{
     SubAck, encode_puback,
 };
 
-use super::keep_alive::KeepAlive;
 use super::requests::Answer;
 use super::{Code, Effect, Failure, Link, Notice, Session};
+use crate::keep_alive::KeepAlive;
 
 const DECODER: Decoder =
     Decoder { side: Side::Server, level: Some(ProtocolLevel::V3_1_1), max_packet_bytes: PACKET_BYTES_MAX };

@@ -4,7 +4,11 @@ use thng_pubsub_protocol::mqtt::{ConnAck, ConnectCode, Packet, QoS};
 
 use super::world::{KEY, encode, publish};
 use super::{Sent, World};
-use crate::session::{Code, Notice, Options, SocketId};
+use crate::{
+    effect::{Notice, SocketId},
+    failure::Code,
+    options::Options,
+};
 
 #[test]
 fn nothing_is_opened_before_the_first_call() {

@@ -3,7 +3,7 @@
 use thng_pubsub_protocol::mqtt::{Packet, QoS};
 
 use super::{Sent, World};
-use crate::session::{Code, Notice, Options};
+use crate::{effect::Notice, failure::Code, options::Options};
 
 #[test]
 fn a_quiet_connection_is_pinged_after_the_keep_alive_interval() {

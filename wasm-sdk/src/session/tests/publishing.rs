@@ -3,7 +3,7 @@
 use thng_pubsub_protocol::mqtt::QoS;
 
 use super::{Sent, World};
-use crate::session::{Code, Options};
+use crate::{failure::Code, options::Options};
 
 fn payloads(sent: &[Sent]) -> Vec<&str> {
     sent.iter()

@@ -4,7 +4,7 @@ use thng_pubsub_protocol::mqtt::{ConnectCode, Packet, QoS};
 
 use super::world::packet_id;
 use super::{Sent, World};
-use crate::session::{Code, Notice, Options};
+use crate::{effect::Notice, failure::Code, options::Options};
 
 #[test]
 fn every_subscription_is_made_again_in_one_packet() {

@@ -4,7 +4,7 @@ use thng_pubsub_protocol::mqtt::{Packet, QoS};
 
 use super::world::{packet_id, publish};
 use super::{Sent, World};
-use crate::session::{Code, Notice};
+use crate::{effect::Notice, failure::Code};
 
 const REFUSED: u8 = 0x80;
 

@@ -6,7 +6,12 @@ use thng_pubsub_protocol::mqtt::{
     ConnAck, ConnectCode, Decoder, PACKET_BYTES_MAX, Packet, PacketId, Publish, QoS, Side, SubAck,
 };
 
-use crate::session::{Code, Effect, Failure, HandlerId, Key, Notice, Options, Session, SocketId, Token};
+use crate::{
+    effect::{Effect, HandlerId, Notice, SocketId, Token},
+    failure::{Code, Failure},
+    options::{Key, Options},
+    session::Session,
+};
 
 pub(super) const KEY: &str = "SECRETKEY";
 
@@ -204,6 +209,7 @@ impl World {
                     self.sent.clear();
                 }
                 Effect::Close(socket) => self.open.retain(|it| *it != socket),
+                Effect::Ping(_) => panic!("MQTT has a ping of its own"),
                 Effect::Send(socket, bytes) => {
                     assert_eq!(self.open, [socket], "bytes for another socket");
                     self.sent.extend(decode(&bytes));

@@ -1,10 +1,12 @@
 //! What a session wants done: the one way out of the state machine.
 //!
-//! [`Session`](super::Session) only ever queues these; whoever drives it takes them with
-//! [`poll_effect`](super::Session::poll_effect) and performs them in that order, after its own borrow of the session
-//! has ended. So a callback that is run on the way may call the session again.
+//! A [`Session`] or a [`Channel`](crate::channel::Channel) only ever queues these; whoever drives it takes them with
+//! [`poll_effect`](Session::poll_effect) and performs them in that order, after its own borrow of the session has ended.
+//! So a callback that is run on the way may call the session again.
 
-use super::Failure;
+use crate::failure::Failure;
+#[cfg(doc)]
+use crate::session::Session;
 
 /// One attempt at a connection, counted from 1. What is said about an earlier one is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +23,13 @@ pub struct HandlerId(pub u32);
 /// Something the driver is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Open a connection to the server, and say so with [`socket_opened`](super::Session::socket_opened).
+    /// Open a connection to the server, and say so with [`socket_opened`](Session::socket_opened).
     Open(SocketId),
     /// Send these bytes, which are whole packets.
     Send(SocketId, Vec<u8>),
+    /// Send a ping of the WebSocket protocol, and say so with
+    /// [`socket_ponged`](crate::channel::Channel::socket_ponged) when it is answered.
+    Ping(SocketId),
     /// Close the connection. Nothing that it says afterwards is heard.
     Close(SocketId),
     /// The call has come to its end.

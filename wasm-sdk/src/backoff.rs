@@ -3,14 +3,14 @@
 //! The delay is drawn evenly from zero to a bound that doubles with every attempt, so that the clients of a server
 //! that was restarted spread out instead of coming back in waves.
 
-use super::Options;
+use crate::options::Options;
 
 /// How long a connection has to last before the next failure counts as the first one again, in milliseconds.
 /// Shorter, and a server that accepts and closes at once would be asked again and again without a pause.
 const STABLE_MS: u64 = 10_000;
 
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     first_ms: u64,
     max_ms: u64,
     attempt: u32,
@@ -18,7 +18,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         Self {
             first_ms: options.reconnect_ms.into(),
             max_ms: options.reconnect_ms_max.max(options.reconnect_ms).into(),
@@ -29,14 +29,14 @@ impl Backoff {
     }
 
     /// A connection has ended after this many milliseconds in use.
-    pub(super) fn connection_lasted(&mut self, ms: u64) {
+    pub(crate) fn connection_lasted(&mut self, ms: u64) {
         if ms >= STABLE_MS {
             self.attempt = 0;
         }
     }
 
     /// How long to wait before the next attempt, in milliseconds.
-    pub(super) fn next_delay_ms(&mut self) -> u64 {
+    pub(crate) fn next_delay_ms(&mut self) -> u64 {
         let bound = self.first_ms.saturating_mul(1 << self.attempt.min(32)).min(self.max_ms);
         self.attempt = self.attempt.saturating_add(1);
         self.next_random() % (bound + 1)

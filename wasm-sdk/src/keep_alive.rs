@@ -8,7 +8,7 @@
 const PING_TIMEOUT_MS: u64 = 10_000;
 
 #[derive(Debug)]
-pub(super) struct KeepAlive {
+pub(crate) struct KeepAlive {
     interval_ms: u64,
     sent_at: u64,
     received_at: u64,
@@ -17,7 +17,7 @@ pub(super) struct KeepAlive {
 
 /// What the clock asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(crate) enum Due {
     Nothing,
     Ping,
     /// A ping was not answered in time.
@@ -26,21 +26,21 @@ pub(super) enum Due {
 
 impl KeepAlive {
     /// An interval of 0 s never asks for anything, until [`ping_now`](Self::ping_now).
-    pub(super) fn new(interval_s: u16, now: u64) -> Self {
+    pub(crate) fn new(interval_s: u16, now: u64) -> Self {
         Self { interval_ms: u64::from(interval_s) * 1_000, sent_at: now, received_at: now, pinged_at: None }
     }
 
-    pub(super) fn sent(&mut self, now: u64) {
+    pub(crate) fn sent(&mut self, now: u64) {
         self.sent_at = now;
     }
 
-    pub(super) fn received(&mut self, now: u64) {
+    pub(crate) fn received(&mut self, now: u64) {
         self.received_at = now;
         self.pinged_at = None;
     }
 
     /// Notes that a ping is being sent, unless one is on its way: then `false`.
-    pub(super) fn ping_now(&mut self, now: u64) -> bool {
+    pub(crate) fn ping_now(&mut self, now: u64) -> bool {
         if self.pinged_at.is_some() {
             return false;
         }
@@ -48,7 +48,7 @@ impl KeepAlive {
         true
     }
 
-    pub(super) fn due(&self, now: u64) -> Due {
+    pub(crate) fn due(&self, now: u64) -> Due {
         match self.deadline() {
             Some(deadline) if deadline <= now => match self.pinged_at {
                 Some(_) => Due::Dead,
@@ -59,7 +59,7 @@ impl KeepAlive {
     }
 
     /// When [`due`](Self::due) will next have something to say.
-    pub(super) fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         match self.pinged_at {
             Some(at) if self.interval_ms == 0 => Some(at + PING_TIMEOUT_MS),
             Some(at) => Some(at + PING_TIMEOUT_MS.min(self.interval_ms)),

@@ -1,0 +1,381 @@
+//! One topic over a WebSocket of its own, as a state machine without IO: what is opened on the topic's path is its
+//! subscription, what is sent is published on it.
+//!
+//! Effects, times and the way back after a loss are those of a [`Session`](crate::session::Session). What the protocol
+//! lacks is lacking here too: nothing is acknowledged, so that a publish is settled when it has been sent, and a
+//! refused one comes back as an error document that belongs to no call.
+//!
+//! The socket is opened with the first call. It is closed when nobody listens any more, and a while after the last
+//! message where nobody ever did; the channel has then ended, and the driver makes another when it needs one.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use crate::{
+    backoff::Backoff,
+    effect::{Effect, HandlerId, Notice, SocketId, Token},
+    failure::{Code, Failure},
+    keep_alive::{Due, KeepAlive},
+    options::Options,
+};
+
+/// How long a socket that nobody listens to stays open for further publishes, in milliseconds.
+const UNUSED_MS: u64 = 10_000;
+
+#[derive(Debug)]
+enum Link {
+    /// Nothing has been asked for yet.
+    Idle,
+    /// A socket is being opened.
+    Opening { socket: SocketId, deadline: u64 },
+    /// The server has agreed.
+    Up { socket: SocketId, since: u64, keep_alive: KeepAlive },
+    /// The connection was lost; the next one is opened then.
+    Waiting { until: u64 },
+    /// It is over, and every further call fails like this.
+    Ended(Failure),
+}
+
+/// The state machine. See the module's documentation.
+#[derive(Debug)]
+pub struct Channel {
+    topic: String,
+    options: Options,
+    link: Link,
+    sockets: u32,
+    was_open: bool,
+    backoff: Backoff,
+    handlers: Vec<HandlerId>,
+    /// `subscribe` calls that wait for the socket.
+    waiting: Vec<(Token, HandlerId)>,
+    /// Messages that wait for the socket, oldest first.
+    queue: VecDeque<(Token, Vec<u8>)>,
+    /// When it was last of use, while nobody listens.
+    unused_since: u64,
+    effects: VecDeque<Effect>,
+}
+
+impl Channel {
+    /// A channel to a topic, options included, that connects when it is first used.
+    pub fn new(topic: &str, options: Options) -> Self {
+        Self {
+            topic: topic.into(),
+            backoff: Backoff::new(&options),
+            was_open: options.is_resumed,
+            options,
+            link: Link::Idle,
+            sockets: 0,
+            handlers: Vec::new(),
+            waiting: Vec::new(),
+            queue: VecDeque::new(),
+            unused_since: 0,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to be done.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest; `None` while nothing is due.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        match &self.link {
+            Link::Idle | Link::Ended(_) => None,
+            Link::Opening { deadline, .. } => Some(*deadline),
+            Link::Waiting { until } => Some(*until),
+            Link::Up { keep_alive, .. } => {
+                let unused = self.handlers.is_empty().then(|| self.unused_since + UNUSED_MS);
+                keep_alive.deadline().into_iter().chain(unused).min()
+            }
+        }
+    }
+
+    /// Whether it is over, and every further call fails.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.link, Link::Ended(_))
+    }
+
+    /// Adds a callback. The call is settled when the socket is open, which is the subscription.
+    pub fn subscribe(&mut self, handler: HandlerId, token: Token, now: u64) {
+        match &self.link {
+            Link::Ended(failure) => {
+                let failure = failure.clone();
+                self.settle(token, Err(failure));
+            }
+            Link::Up { .. } => {
+                self.handlers.push(handler);
+                self.settle(token, Ok(()));
+            }
+            Link::Idle | Link::Opening { .. } | Link::Waiting { .. } => {
+                self.handlers.push(handler);
+                self.waiting.push((token, handler));
+                self.connect_if_idle(now);
+            }
+        }
+    }
+
+    /// Takes these callbacks (or all) back. The call is settled at once; with the last callback the channel ends.
+    pub fn unsubscribe(&mut self, handlers: Option<&[HandlerId]>, token: Token, now: u64) {
+        let is_meant = |it: &HandlerId| handlers.is_none_or(|handlers| handlers.contains(it));
+        let had_handlers = !self.handlers.is_empty();
+        self.handlers.retain(|handler| !is_meant(handler));
+        let unclaimed: Vec<_> = self.waiting.extract_if(.., |(_, handler)| is_meant(handler)).collect();
+        for (token, _) in unclaimed {
+            self.settle(token, Err(Failure::new(Code::Unsubscribed)));
+        }
+        if had_handlers && self.handlers.is_empty() {
+            self.unused_since = now;
+            if self.queue.is_empty() {
+                self.end(Failure::new(Code::Closed));
+            }
+        }
+        self.settle(token, Ok(()));
+    }
+
+    /// Publishes a message. The call is settled when it has been sent. Without a connection it waits, up to the limit
+    /// of the queue.
+    pub fn publish(&mut self, payload: Vec<u8>, token: Token, now: u64) {
+        if let Link::Ended(failure) = &self.link {
+            let failure = failure.clone();
+            return self.settle(token, Err(failure));
+        }
+        if !matches!(self.link, Link::Up { .. }) && self.queue.len() >= self.options.queue_limit {
+            return self.settle(token, Err(Failure::new(Code::QueueFull)));
+        }
+        self.queue.push_back((token, payload));
+        self.connect_if_idle(now);
+        self.send_queue(now);
+    }
+
+    /// The network is back, or the page is looked at again: connects now if that was to happen later, and else makes
+    /// sure that the other side is still there, where that can be asked.
+    pub fn wake(&mut self, now: u64) {
+        match &mut self.link {
+            Link::Waiting { .. } => self.connect(now),
+            Link::Up { .. } if self.options.keep_alive_s > 0 => self.ping(now),
+            Link::Idle | Link::Opening { .. } | Link::Up { .. } | Link::Ended(_) => {}
+        }
+    }
+
+    /// Ends the channel. Calls that wait fail with [`Code::Closed`].
+    pub fn close(&mut self, _now: u64) {
+        self.end(Failure::new(Code::Closed));
+    }
+
+    /// The socket is open.
+    pub fn socket_opened(&mut self, socket: SocketId, now: u64) {
+        if !matches!(self.link, Link::Opening { socket: opening, .. } if opening == socket) {
+            return;
+        }
+        self.was_open = true;
+        self.unused_since = now;
+        let keep_alive = KeepAlive::new(self.options.keep_alive_s, now);
+        self.link = Link::Up { socket, since: now, keep_alive };
+        self.effects.push_back(Effect::Report(Notice::Connected));
+        for (token, _) in std::mem::take(&mut self.waiting) {
+            self.settle(token, Ok(()));
+        }
+        self.send_queue(now);
+    }
+
+    /// A message has come: a notification, or the error document of a publish that was refused.
+    pub fn socket_received(&mut self, socket: SocketId, message: &[u8], now: u64) {
+        if !self.is_alive(socket, now) {
+            return;
+        }
+        if is_error_document(message) {
+            let detail = String::from_utf8_lossy(message).into_owned();
+            let failure = self.about(Failure::with_detail(Code::PublishRefused, detail));
+            self.effects.push_back(Effect::Report(Notice::Error(failure)));
+        } else if !self.handlers.is_empty() {
+            self.effects.push_back(Effect::Deliver(self.handlers.clone(), message.to_vec()));
+        }
+    }
+
+    /// The other side has answered a ping.
+    pub fn socket_ponged(&mut self, socket: SocketId, now: u64) {
+        self.is_alive(socket, now);
+    }
+
+    /// The socket has failed. Before it was open that is its end, since not every implementation goes on to close it;
+    /// afterwards [`socket_closed`](Self::socket_closed) follows.
+    pub fn socket_failed(&mut self, socket: SocketId, detail: &str, now: u64) {
+        if !matches!(self.link, Link::Opening { socket: opening, .. } if opening == socket) {
+            return;
+        }
+        self.effects.push_back(Effect::Close(socket));
+        match refusal(detail) {
+            // Asking again would bring the same answer.
+            Some(code) => {
+                self.link = Link::Idle;
+                self.end(Failure::with_detail(code, detail));
+            }
+            None => self.connection_ended(Failure::with_detail(Code::Handshake, detail), now),
+        }
+    }
+
+    /// The socket is closed, by whomever.
+    pub fn socket_closed(&mut self, socket: SocketId, detail: &str, now: u64) {
+        if self.socket() == Some(socket) {
+            let is_up = matches!(self.link, Link::Up { .. });
+            let code = if is_up { Code::ConnectionLost } else { Code::Handshake };
+            self.connection_ended(Failure::with_detail(code, detail), now);
+        }
+    }
+
+    /// Does what is due by now. Calling it too early does no harm.
+    pub fn handle_timeout(&mut self, now: u64) {
+        match &self.link {
+            Link::Idle | Link::Ended(_) => {}
+            Link::Waiting { until } => {
+                if *until <= now {
+                    self.connect(now);
+                }
+            }
+            Link::Opening { deadline, .. } => {
+                if *deadline <= now {
+                    self.break_off(Failure::with_detail(Code::Timeout, "no connection"), now);
+                }
+            }
+            Link::Up { keep_alive, .. } => match keep_alive.due(now) {
+                Due::Dead => self.break_off(Failure::with_detail(Code::Timeout, "no answer to a ping"), now),
+                _ if self.handlers.is_empty() && self.unused_since + UNUSED_MS <= now => {
+                    self.end(Failure::new(Code::Closed));
+                }
+                Due::Ping => self.ping(now),
+                Due::Nothing => {}
+            },
+        }
+    }
+
+    fn socket(&self) -> Option<SocketId> {
+        match self.link {
+            Link::Opening { socket, .. } | Link::Up { socket, .. } => Some(socket),
+            Link::Idle | Link::Waiting { .. } | Link::Ended(_) => None,
+        }
+    }
+
+    /// Something has come on this socket. `false` if it is not the present one.
+    fn is_alive(&mut self, from: SocketId, now: u64) -> bool {
+        match &mut self.link {
+            Link::Up { socket, keep_alive, .. } if *socket == from => {
+                keep_alive.received(now);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn ping(&mut self, now: u64) {
+        if let Link::Up { socket, keep_alive, .. } = &mut self.link
+            && keep_alive.ping_now(now)
+        {
+            keep_alive.sent(now);
+            self.effects.push_back(Effect::Ping(*socket));
+        }
+    }
+
+    fn connect_if_idle(&mut self, now: u64) {
+        if matches!(self.link, Link::Idle) {
+            self.connect(now);
+        }
+    }
+
+    fn connect(&mut self, now: u64) {
+        self.sockets = self.sockets.wrapping_add(1);
+        let socket = SocketId(self.sockets);
+        self.link = Link::Opening { socket, deadline: now + u64::from(self.options.connect_timeout_ms) };
+        self.effects.push_back(Effect::Report(Notice::Connecting));
+        self.effects.push_back(Effect::Open(socket));
+    }
+
+    fn send_queue(&mut self, now: u64) {
+        let Link::Up { socket, keep_alive, .. } = &mut self.link else { return };
+        let socket = *socket;
+        if !self.queue.is_empty() {
+            keep_alive.sent(now);
+            self.unused_since = now;
+        }
+        for (token, payload) in std::mem::take(&mut self.queue) {
+            // Not joined: each message is a frame.
+            self.effects.push_back(Effect::Send(socket, payload));
+            self.settle(token, Ok(()));
+        }
+    }
+
+    /// Closes the socket and goes on as if it had been lost.
+    fn break_off(&mut self, failure: Failure, now: u64) {
+        if let Some(socket) = self.socket() {
+            self.effects.push_back(Effect::Close(socket));
+            self.connection_ended(failure, now);
+        }
+    }
+
+    /// The connection, or the attempt at one, is over: tries again later, unless there never was one or nobody wants it.
+    fn connection_ended(&mut self, failure: Failure, now: u64) {
+        let is_wanted = !self.handlers.is_empty() || !self.queue.is_empty();
+        if !self.was_open || !is_wanted {
+            self.link = Link::Idle;
+            return self.end(failure);
+        }
+        if let Link::Up { since, .. } = self.link {
+            self.backoff.connection_lasted(now.saturating_sub(since));
+        }
+        let delay = self.backoff.next_delay_ms();
+        self.link = Link::Waiting { until: now + delay };
+        let notice = Notice::Disconnected { failure: self.about(failure), retry_in_ms: Some(delay) };
+        self.effects.push_back(Effect::Report(notice));
+    }
+
+    /// Ends the channel for good. Whoever waits is told why; if nobody does and somebody listens, whoever watches is.
+    fn end(&mut self, failure: Failure) {
+        if self.is_ended() {
+            return;
+        }
+        if let Some(socket) = self.socket() {
+            self.effects.push_back(Effect::Close(socket));
+        }
+        let failure = self.about(failure);
+        self.link = Link::Ended(failure.clone());
+        let mut tokens: Vec<Token> =
+            std::mem::take(&mut self.waiting).into_iter().map(|(token, _)| token).collect();
+        tokens.extend(std::mem::take(&mut self.queue).into_iter().map(|(token, _)| token));
+        let is_missed = tokens.is_empty() && !self.handlers.is_empty() && failure.code != Code::Closed;
+        for token in tokens {
+            self.settle(token, Err(failure.clone()));
+        }
+        let ended = Notice::Disconnected { failure: failure.clone(), retry_in_ms: None };
+        self.effects.push_back(Effect::Report(ended));
+        if is_missed {
+            self.effects.push_back(Effect::Report(Notice::Error(failure)));
+        }
+    }
+
+    fn settle(&mut self, token: Token, outcome: Result<(), Failure>) {
+        let outcome = outcome.map_err(|failure| self.about(failure));
+        self.effects.push_back(Effect::Settle(token, outcome));
+    }
+
+    fn about(&self, failure: Failure) -> Failure {
+        failure.of_topic(&self.topic)
+    }
+}
+
+/// What the server said before the upgrade, where the WebSocket implementation tells: its sentence ends with the status.
+/// Browsers tell nothing. Neither a key nor an id becomes right by being tried again.
+fn refusal(detail: &str) -> Option<Code> {
+    match detail.rsplit(' ').next()? {
+        "401" => Some(Code::Unauthorized),
+        "403" | "404" => Some(Code::SubscribeRefused),
+        _ => None,
+    }
+}
+
+/// The server's documents begin with what they are about; only that of an error begins with its status.
+fn is_error_document(message: &[u8]) -> bool {
+    let status = message.strip_prefix(b"{\"status\":");
+    status.and_then(<[u8]>::first).is_some_and(u8::is_ascii_digit)
+}

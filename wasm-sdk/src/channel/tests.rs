@@ -1,0 +1,417 @@
+//! A channel with simulated sockets and a simulated clock.
+
+use super::{Channel, UNUSED_MS};
+use crate::{
+    effect::{Effect, HandlerId, Notice, SocketId, Token},
+    failure::{Code, Failure},
+    options::Options,
+};
+
+const TOPIC: &str = "/thngs/x/properties?pubStates=1";
+const REFUSED: &[u8] = br#"{"status":400,"errors":["no"],"code":1,"moreInfo":"/docs"}"#;
+
+/// A driver and a server for one channel.
+struct World {
+    channel: Channel,
+    now: u64,
+    open: Vec<SocketId>,
+    sockets_opened: u32,
+    sent: Vec<String>,
+    pings: usize,
+    settled: Vec<(u32, Result<(), Failure>)>,
+    delivered: Vec<(Vec<u32>, String)>,
+    notices: Vec<Notice>,
+    last_number: u32,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(Options::default())
+    }
+
+    fn with(options: Options) -> Self {
+        Self {
+            channel: Channel::new(TOPIC, options),
+            now: 1_000_000,
+            open: Vec::new(),
+            sockets_opened: 0,
+            sent: Vec::new(),
+            pings: 0,
+            settled: Vec::new(),
+            delivered: Vec::new(),
+            notices: Vec::new(),
+            last_number: 0,
+        }
+    }
+
+    /// A channel with one subscriber, whose socket is open.
+    fn up() -> (Self, u32) {
+        let mut world = Self::new();
+        let call = world.subscribe();
+        world.accept();
+        world.notices.clear();
+        (world, call)
+    }
+
+    fn subscribe(&mut self) -> u32 {
+        self.call(|channel, number, now| channel.subscribe(HandlerId(number), Token(number), now))
+    }
+
+    fn unsubscribe(&mut self, handlers: Option<&[u32]>) -> u32 {
+        let handlers: Option<Vec<HandlerId>> =
+            handlers.map(|all| all.iter().map(|&it| HandlerId(it)).collect());
+        self.call(|channel, number, now| channel.unsubscribe(handlers.as_deref(), Token(number), now))
+    }
+
+    fn publish(&mut self, payload: &str) -> u32 {
+        self.call(|channel, number, now| channel.publish(payload.into(), Token(number), now))
+    }
+
+    fn call(&mut self, call: impl FnOnce(&mut Channel, u32, u64)) -> u32 {
+        self.last_number += 1;
+        call(&mut self.channel, self.last_number, self.now);
+        self.run();
+        self.last_number
+    }
+
+    fn socket(&self) -> SocketId {
+        match self.open.as_slice() {
+            [socket] => *socket,
+            other => panic!("there should be one socket, not {other:?}"),
+        }
+    }
+
+    fn accept(&mut self) {
+        self.channel.socket_opened(self.socket(), self.now);
+        self.run();
+    }
+
+    fn fail(&mut self, detail: &str) {
+        self.channel.socket_failed(self.socket(), detail, self.now);
+        self.run();
+    }
+
+    fn lose(&mut self) {
+        let socket = self.socket();
+        self.open.clear();
+        self.channel.socket_closed(socket, "WebSocket close code 1006", self.now);
+        self.run();
+    }
+
+    fn message(&mut self, bytes: &[u8]) {
+        self.channel.socket_received(self.socket(), bytes, self.now);
+        self.run();
+    }
+
+    fn wait(&mut self, ms: u64) {
+        let end = self.now + ms;
+        let mut steps = 0;
+        while let Some(due) = self.channel.poll_timeout().filter(|&due| due <= end) {
+            self.now = self.now.max(due);
+            self.channel.handle_timeout(self.now);
+            self.run();
+            steps += 1;
+            assert!(steps < 10_000, "the channel asks for the clock again and again");
+        }
+        self.now = end;
+    }
+
+    fn wait_for_reconnect(&mut self) {
+        let before = self.sockets_opened;
+        while self.sockets_opened == before {
+            let due = self.channel.poll_timeout().expect("the channel waits for its next attempt");
+            self.wait(due.saturating_sub(self.now));
+        }
+    }
+
+    fn run(&mut self) {
+        while let Some(effect) = self.channel.poll_effect() {
+            match effect {
+                Effect::Open(socket) => {
+                    self.open.push(socket);
+                    self.sockets_opened += 1;
+                }
+                Effect::Close(socket) => self.open.retain(|it| *it != socket),
+                Effect::Send(socket, bytes) => {
+                    assert_eq!(self.open, [socket], "a message for another socket");
+                    self.sent.push(String::from_utf8(bytes).unwrap());
+                }
+                Effect::Ping(socket) => {
+                    assert_eq!(self.open, [socket], "a ping for another socket");
+                    self.pings += 1;
+                }
+                Effect::Settle(Token(token), outcome) => {
+                    assert!(self.settled.iter().all(|(it, _)| *it != token), "call {token} is settled twice");
+                    self.settled.push((token, outcome));
+                }
+                Effect::Deliver(handlers, payload) => {
+                    let handlers = handlers.into_iter().map(|handler| handler.0).collect();
+                    self.delivered.push((handlers, String::from_utf8(payload).unwrap()));
+                }
+                Effect::Report(notice) => self.notices.push(notice),
+            }
+        }
+    }
+
+    fn outcome(&self, call: u32) -> Option<Result<(), Code>> {
+        let (_, outcome) = self.settled.iter().find(|(token, _)| *token == call)?;
+        Some(outcome.clone().map_err(|failure| failure.code))
+    }
+
+    fn errors<'n>(&'n self) -> Vec<&'n Failure> {
+        let error = |notice: &'n Notice| match notice {
+            Notice::Error(failure) => Some(failure),
+            _ => None,
+        };
+        self.notices.iter().filter_map(error).collect()
+    }
+}
+
+#[test]
+fn an_open_socket_is_the_subscription() {
+    let mut world = World::new();
+    assert_eq!(world.sockets_opened, 0, "nothing is opened before the first call");
+    let first = world.subscribe();
+    let second = world.subscribe();
+    assert_eq!((world.outcome(first), world.outcome(second), world.sockets_opened), (None, None, 1));
+    world.accept();
+    let third = world.subscribe();
+    for call in [first, second, third] {
+        assert_eq!(world.outcome(call), Some(Ok(())));
+    }
+    world.message(b"[1]");
+    assert_eq!(world.delivered, [(vec![first, second, third], "[1]".to_owned())]);
+    assert_eq!(world.notices, [Notice::Connecting, Notice::Connected]);
+}
+
+#[test]
+fn a_publish_waits_for_the_socket_and_is_a_message_of_its_own() {
+    let mut world = World::new();
+    let early = [world.publish("1"), world.publish("2")];
+    assert_eq!(world.outcome(early[0]), None);
+    world.accept();
+    let late = world.publish("3");
+    assert_eq!(world.sent, ["1", "2", "3"]);
+    for call in [early[0], early[1], late] {
+        assert_eq!(world.outcome(call), Some(Ok(())));
+    }
+}
+
+#[test]
+fn a_refused_upgrade_rejects_whoever_waits_and_is_not_tried_again() {
+    for (status, code) in
+        [(401, Code::Unauthorized), (403, Code::SubscribeRefused), (404, Code::SubscribeRefused)]
+    {
+        let mut world = World::new();
+        let calls = [world.subscribe(), world.publish("1")];
+        world.fail(&format!("Unexpected server response: {status}"));
+        for call in calls {
+            assert_eq!(world.outcome(call), Some(Err(code)));
+        }
+        let (_, failure) = &world.settled[0];
+        assert_eq!(failure.as_ref().unwrap_err().topic.as_deref(), Some(TOPIC));
+        assert!(world.channel.is_ended() && world.open.is_empty() && world.errors().is_empty());
+        world.wait(3_600_000);
+        assert_eq!(world.sockets_opened, 1);
+        let after = world.subscribe();
+        assert_eq!(world.outcome(after), Some(Err(code)));
+    }
+}
+
+#[test]
+fn a_first_connection_that_cannot_be_made_is_the_callers_to_judge() {
+    let mut world = World::new();
+    let call = world.subscribe();
+    world.fail("connect ECONNREFUSED");
+    assert_eq!(world.outcome(call), Some(Err(Code::Handshake)));
+    assert!(world.channel.is_ended());
+    // Browsers may say nothing but `close`, and some servers nothing at all.
+    let mut world = World::new();
+    let call = world.subscribe();
+    world.lose();
+    assert_eq!(world.outcome(call), Some(Err(Code::Handshake)));
+    let mut world = World::new();
+    let call = world.subscribe();
+    world.wait(29_999);
+    assert_eq!(world.outcome(call), None);
+    world.wait(1);
+    assert_eq!(world.outcome(call), Some(Err(Code::Timeout)));
+    assert!(world.open.is_empty());
+}
+
+#[test]
+fn a_lost_socket_comes_back_by_itself_a_thousand_times() {
+    let (mut world, call) = World::up();
+    for round in 0..1_000 {
+        world.lose();
+        assert!(
+            matches!(world.notices.last(), Some(Notice::Disconnected { retry_in_ms: Some(0..=30_000), .. })),
+            "round {round}"
+        );
+        let published = world.publish(&round.to_string());
+        assert_eq!(world.outcome(published), None, "it waits");
+        world.wait_for_reconnect();
+        world.accept();
+        assert_eq!(world.outcome(published), Some(Ok(())));
+        world.message(b"x");
+        world.notices.clear();
+    }
+    assert_eq!(world.sent.len(), 1_000);
+    assert_eq!(world.delivered.len(), 1_000);
+    assert!(world.delivered.iter().all(|(handlers, _)| *handlers == [call]));
+}
+
+#[test]
+fn a_refusal_after_a_loss_ends_it_and_is_told_to_whoever_watches() {
+    let (mut world, _) = World::up();
+    world.lose();
+    world.wait_for_reconnect();
+    world.fail("Unexpected server response: 403");
+    assert!(world.channel.is_ended());
+    assert_eq!(
+        world.errors().iter().map(|failure| failure.code).collect::<Vec<_>>(),
+        [Code::SubscribeRefused]
+    );
+}
+
+#[test]
+fn attempts_that_fail_are_repeated_for_as_long_as_somebody_listens() {
+    let (mut world, call) = World::up();
+    world.lose();
+    for _ in 0..50 {
+        world.wait_for_reconnect();
+        world.fail("");
+    }
+    world.wait_for_reconnect();
+    world.accept();
+    world.message(b"back");
+    assert_eq!(world.delivered, [(vec![call], "back".to_owned())]);
+}
+
+#[test]
+fn the_network_coming_back_ends_the_wait() {
+    let (mut world, _) = World::up();
+    world.lose();
+    let before = world.sockets_opened;
+    world.channel.wake(world.now);
+    world.run();
+    assert_eq!(world.sockets_opened, before + 1);
+}
+
+#[test]
+fn a_refused_publish_is_told_and_is_no_message() {
+    let (mut world, _) = World::up();
+    world.message(REFUSED);
+    assert!(world.delivered.is_empty());
+    let errors = world.errors();
+    assert_eq!((errors[0].code, errors[0].topic.as_deref()), (Code::PublishRefused, Some(TOPIC)));
+    assert_eq!(errors[0].detail.as_bytes(), REFUSED);
+    for message in [&br#"{"status":"COMPLETE","id":"x"}"#[..], br#"[{"status":400}]"#, br#"{"id":1}"#] {
+        world.message(message);
+    }
+    assert_eq!(world.delivered.len(), 3, "documents that are none of errors");
+}
+
+#[test]
+fn the_last_unsubscribe_closes_the_socket_and_one_of_several_does_not() {
+    let (mut world, first) = World::up();
+    let second = world.subscribe();
+    let call = world.unsubscribe(Some(&[first]));
+    assert_eq!(world.outcome(call), Some(Ok(())));
+    world.message(b"1");
+    assert_eq!(world.delivered, [(vec![second], "1".to_owned())]);
+    world.unsubscribe(None);
+    assert!(world.open.is_empty() && world.channel.is_ended() && world.errors().is_empty());
+}
+
+#[test]
+fn what_is_unsubscribed_before_the_socket_is_open_is_told_so() {
+    let mut world = World::new();
+    let first = world.subscribe();
+    let second = world.subscribe();
+    world.unsubscribe(Some(&[first]));
+    assert_eq!((world.outcome(first), world.outcome(second)), (Some(Err(Code::Unsubscribed)), None));
+    world.accept();
+    assert_eq!(world.outcome(second), Some(Ok(())));
+}
+
+#[test]
+fn a_publish_that_waits_outlives_the_subscription() {
+    let (mut world, _) = World::up();
+    world.lose();
+    let published = world.publish("1");
+    world.unsubscribe(None);
+    world.wait_for_reconnect();
+    world.accept();
+    assert_eq!((world.outcome(published), &*world.sent), (Some(Ok(())), &["1".to_owned()][..]));
+    world.wait(UNUSED_MS);
+    assert!(world.channel.is_ended() && world.open.is_empty());
+}
+
+#[test]
+fn a_socket_that_only_publishes_is_closed_a_while_after_the_last_message() {
+    let mut world = World::new();
+    world.publish("1");
+    world.accept();
+    world.wait(UNUSED_MS - 1);
+    world.publish("2");
+    world.wait(UNUSED_MS - 1);
+    assert!(!world.channel.is_ended());
+    world.wait(1);
+    assert!(world.channel.is_ended() && world.open.is_empty() && world.errors().is_empty());
+}
+
+#[test]
+fn more_publishes_than_the_queue_holds_are_refused() {
+    let mut world = World::with(Options { queue_limit: 2, ..Options::default() });
+    let calls = [world.publish("1"), world.publish("2"), world.publish("3")];
+    assert_eq!(calls.map(|call| world.outcome(call)), [None, None, Some(Err(Code::QueueFull))]);
+    world.accept();
+    world.publish("4");
+    assert_eq!(world.sent, ["1", "2", "4"]);
+}
+
+#[test]
+fn a_link_that_answers_no_ping_is_given_up_and_one_that_does_is_kept() {
+    let (mut world, _) = World::up();
+    for answered in 1..4 {
+        world.wait(50_000);
+        assert_eq!(world.pings, answered);
+        world.channel.socket_ponged(world.socket(), world.now);
+    }
+    let socket = world.socket();
+    world.wait(60_000);
+    assert!(!world.open.contains(&socket));
+    let lost = world.notices.iter().find_map(|notice| match notice {
+        Notice::Disconnected { failure, retry_in_ms: Some(_) } => Some(failure.code),
+        _ => None,
+    });
+    assert_eq!(lost, Some(Code::Timeout));
+}
+
+#[test]
+fn where_nothing_can_be_pinged_silence_means_nothing() {
+    let mut world = World::with(Options { keep_alive_s: 0, ..Options::default() });
+    world.subscribe();
+    world.accept();
+    world.wait(3_600_000);
+    world.channel.wake(world.now);
+    world.run();
+    assert_eq!((world.pings, world.sockets_opened), (0, 1));
+}
+
+#[test]
+fn closing_rejects_whoever_waits_and_nobody_hears_of_old_sockets() {
+    let mut world = World::new();
+    let call = world.subscribe();
+    let socket = world.socket();
+    world.channel.close(world.now);
+    world.run();
+    assert_eq!(world.outcome(call), Some(Err(Code::Closed)));
+    world.channel.socket_opened(socket, world.now);
+    world.channel.socket_received(socket, b"1", world.now);
+    world.channel.socket_closed(socket, "", world.now);
+    world.run();
+    assert!(world.delivered.is_empty() && world.channel.is_ended() && world.open.is_empty());
+    assert_eq!(world.channel.poll_timeout(), None);
+}
