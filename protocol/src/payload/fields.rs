@@ -511,7 +511,8 @@ fn read_field(field: &Field, raw: &RawValue) -> Result<Change, String> {
             Err(_) => wrong("a whole number"),
         },
         Form::Point => match super::location::point(json) {
-            Some(_) => set(),
+            // Members that are none of GeoJSON's are kept.
+            Some(_) => readable(name, Json::from(raw)),
             None => wrong(super::location::POINT),
         },
     }
@@ -716,6 +717,8 @@ mod tests {
             }
         }
         assert!(Patch::parse(ResourceKind::Action, br#"{"location":1e999}"#).is_err());
+        let place = br#"{"name":"n","position":{"type":"Point","coordinates":[8.5,47],"x":{"\udc00":1}}}"#;
+        assert!(Patch::parse(ResourceKind::Place, place).is_err());
     }
 
     #[test]
