@@ -1,7 +1,8 @@
 /**
  * Makes `dist/` from `src/`, `types/` and what wasm-bindgen left in `pkg/`. `cargo xtask npm` calls it.
  */
-import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
 import { build } from 'esbuild'
@@ -11,10 +12,21 @@ import { pack } from './src/packed.js'
 const { version } = JSON.parse(await readFile('package.json', 'utf8'))
 const banner = `/*! thng-pubsub ${version}, Apache-2.0 */`
 
+/** For the plugin alone, which has to be small: the module without native WebSockets, and a sentence in their place. */
+const leaveNativeOut = {
+  name: 'leave-native-out',
+  setup({ onResolve }) {
+    onResolve({ filter: /\/pkg\/core-/ }, ({ path }) => ({ path: resolve('pkg', path.replace(/.*core-/, 'mqtt-')) }))
+    onResolve({ filter: /^\.\/native\.js$/ }, () => ({ path: resolve('src/native-left-out.js') }))
+  }
+}
+
 await rm('dist', { recursive: true, force: true })
 await mkdir('dist')
-await makeFactory()
-await packModule()
+for (const name of ['core', 'mqtt']) {
+  await makeFactory(name)
+  await packModule(name)
+}
 await bundle()
 await copyTypes()
 await copyEvrythng()
@@ -22,18 +34,19 @@ await reportSizes()
 
 /**
  * wasm-bindgen's script sets a variable and has one instance. Inside a function, every call makes another, with the
- * timer functions that it is given in place of the global ones.
+ * timer functions that it is given in place of the global ones. `document` is given too, as nothing: the script would
+ * only derive an address from it that nobody asks for, which fails in a frame that has none of its own.
  */
-async function makeFactory() {
-  const script = await readFile('pkg/core.js', 'utf8')
-  const factory = `export default function createCore(setTimeout, clearTimeout) {\n${script}\nreturn core\n}\n`
-  await writeFile('pkg/core-factory.js', factory)
+async function makeFactory(name) {
+  const script = await readFile(`pkg/${name}.js`, 'utf8')
+  const factory = `export default function createCore(setTimeout, clearTimeout, document) {\n${script}\nreturn core\n}\n`
+  await writeFile(`pkg/${name}-factory.js`, factory)
 }
 
 /** The module as a string that can be bundled. */
-async function packModule() {
-  const packed = pack(await readFile('pkg/core.wasm'))
-  await writeFile('pkg/core-packed.js', `export default ${JSON.stringify(packed)}\n`)
+async function packModule(name) {
+  const packed = pack(await readFile(`pkg/${name}.wasm`))
+  await writeFile(`pkg/${name}-packed.js`, `export default ${JSON.stringify(packed)}\n`)
 }
 
 async function bundle() {
@@ -47,25 +60,39 @@ async function bundle() {
     logLevel: 'warning'
   }
   const browser = { ...common, platform: 'browser' }
+  const mqttOnly = { ...browser, plugins: [leaveNativeOut] }
+  const node = { ...common, platform: 'node', target: 'node18', external: ['ws'], format: 'cjs' }
   await Promise.all([
     build({ ...browser, entryPoints: ['src/entry-script.js'], format: 'iife', outfile: 'dist/pubsub.js' }),
     build({ ...browser, entryPoints: ['src/entry-esm.js'], format: 'esm', outfile: 'dist/browser.mjs' }),
     build({ ...browser, entryPoints: ['src/entry-cjs.cjs'], format: 'cjs', outfile: 'dist/browser.cjs' }),
+    build({ ...mqttOnly, entryPoints: ['src/entry-plugin.js'], format: 'esm', outfile: 'dist/plugin.mjs' }),
+    build({ ...mqttOnly, entryPoints: ['src/entry-plugin-cjs.cjs'], format: 'cjs', outfile: 'dist/plugin.cjs' }),
+    build({ ...browser, entryPoints: ['src/slim.js'], format: 'esm', outfile: 'dist/slim.mjs' }),
+    build({ ...browser, entryPoints: ['src/slim-cjs.cjs'], format: 'cjs', outfile: 'dist/slim.cjs' }),
     build({
-      ...common,
-      platform: 'node',
-      target: 'node18',
-      external: ['ws'],
-      entryPoints: ['src/entry-node.cjs'],
-      format: 'cjs',
-      outfile: 'dist/node.cjs'
+      ...browser,
+      external: ['./pubsub.wasm'],
+      entryPoints: ['src/workerd.js'],
+      format: 'esm',
+      outfile: 'dist/workerd.mjs'
     }),
-    copyFile('src/node.mjs', 'dist/node.mjs')
+    build({ ...node, entryPoints: ['src/entry-node.cjs'], outfile: 'dist/node.cjs' }),
+    build({ ...node, entryPoints: ['src/slim-node.cjs'], outfile: 'dist/slim-node.cjs' }),
+    wrapForImport('node'),
+    wrapForImport('slim-node'),
+    copyFile('pkg/core.wasm', 'dist/pubsub.wasm')
   ])
 }
 
+/** What `import` gets in Node.js: the instance that `require()` gives. */
+async function wrapForImport(name) {
+  const wrapper = await readFile('src/node.mjs', 'utf8')
+  await writeFile(`dist/${name}.mjs`, wrapper.replace('./node.cjs', `./${name}.cjs`))
+}
+
 async function copyTypes() {
-  for (const name of ['index.d.cts', 'index.d.mts', 'global.d.ts']) await copyFile(`types/${name}`, `dist/${name}`)
+  for (const name of await readdir('types')) await copyFile(`types/${name}`, `dist/${name}`)
 }
 
 /**
@@ -81,7 +108,7 @@ async function copyEvrythng() {
 }
 
 async function reportSizes() {
-  for (const name of ['pubsub.js', 'browser.mjs']) {
+  for (const name of ['pubsub.js', 'browser.mjs', 'plugin.mjs', 'slim.mjs', 'pubsub.wasm']) {
     const bytes = await readFile(`dist/${name}`)
     console.log(`dist/${name}: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzip`)
   }

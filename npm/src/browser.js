@@ -1,4 +1,7 @@
-import { createPubSub } from './plugin.js'
+import { platform } from './browser-platform.js'
+import { createPlugin } from './plugin.js'
+import { createPubSub } from './pubsub.js'
+import { createScopes } from './standalone.js'
 
-/** The plugin in a browser or a worker, with the platform's own WebSocket. */
-export const PubSub = createPubSub({ WebSocket: () => globalThis.WebSocket })
+/** All that there is, in a browser or a worker. */
+export const PubSub = createPubSub(platform, createPlugin, createScopes)

@@ -1,35 +1,10 @@
-import { discardEngine, engine } from './engine.js'
-import { PubSubError } from './errors.js'
-
-/** A connection whose engine fails more often than this within a minute is given up. */
-const RESTARTS_MAX = 3
-
-/** Every connection whose engine is to be rebuilt when one of them fails: they share the instance. */
-const connections = new Set()
+import { Link } from './link.js'
 
 /**
- * One connection to the broker: what the WebAssembly session needs of JavaScript.
- *
- * It keeps the sockets, the promises and the callbacks, which have numbers on the other side, and it is the only
- * place that calls into the module. So when the module fails, the promises are rejected, and the callbacks are
- * subscribed again by a new instance.
+ * One MQTT connection to the broker, which all subscriptions and publishes of a scope and a key share.
  */
 export class Connection {
-  #url
-  #settings
-  #openSocket
-  #emit
-  #core
-  #host
-  #socket
-  #decoder = new TextDecoder()
-  #encoder = new TextEncoder()
-  #lastNumber = 0
-  #calls = new Map()
-  #subscriptions = new Map()
-  #restarts = []
-  /** Why it is over, once it is. */
-  #end
+  #link
 
   /**
    * @param {object} settings - What the session is to know; see `Settings` in `wasm-sdk/src/js.rs`.
@@ -39,237 +14,38 @@ export class Connection {
    * @throws {PubSubError} WASM_BLOCKED
    */
   constructor(settings, url, openSocket, emit) {
-    this.#url = url
-    this.#settings = settings
-    this.#openSocket = openSocket
-    this.#emit = emit
-    this.#start()
-    connections.add(this)
+    this.#link = new Link({
+      create: (module, host, changed) => new module.Connection(host, changed),
+      ask: (core, token, handler, { topic, qos }) => core.subscribe(token, topic, qos, handler),
+      settings,
+      url,
+      openSocket: () => openSocket(url),
+      emit
+    })
   }
 
   /** Resolves when the server has confirmed the subscription. `onText` receives the text of each message. */
   subscribe(topic, qos, about, onText) {
-    const handler = this.#number()
-    const subscription = { topic, qos, about, onText, isConfirmed: false }
-    this.#subscriptions.set(handler, subscription)
-    return this.#subscribe(handler, subscription)
+    return this.#link.subscribe(topic, qos, about, onText)
   }
 
   /** From now on, calls none of the callbacks of which `isMeant` is true; it is asked with what `subscribe` was told. */
   mute(isMeant) {
-    for (const subscription of this.#subscriptions.values()) {
-      if (isMeant(subscription.about)) subscription.onText = () => {}
-    }
+    this.#link.mute(isMeant)
   }
 
   /** Takes back the subscriptions of which `isMeant` is true. */
   unsubscribe(topic, isMeant) {
-    const handlers = [...this.#subscriptions].filter(([, { about }]) => isMeant(about)).map(([handler]) => handler)
-    for (const handler of handlers) this.#subscriptions.delete(handler)
-    return this.#call((core, token) => core.unsubscribe(token, topic, Uint32Array.from(handlers)))
+    const handlers = this.#link.forget(isMeant)
+    return this.#link.call((core, token) => core.unsubscribe(token, topic, handlers))
   }
 
   /** Resolves when the message is sent (QoS 0) or acknowledged (QoS 1). */
   publish(topic, text, qos) {
-    return this.#call((core, token) => core.publish(token, topic, this.#encoder.encode(text), qos))
+    return this.#link.call((core, token) => core.publish(token, topic, this.#link.bytes(text), qos))
   }
 
   close() {
-    this.#enter((core) => core.close())
+    this.#link.close()
   }
-
-  #start() {
-    const host = this.#makeHost()
-    this.#core = new (engine().Connection)(host, this.#settings)
-    this.#host = host
-  }
-
-  #number() {
-    this.#lastNumber = (this.#lastNumber + 1) >>> 0
-    return this.#lastNumber
-  }
-
-  #subscribe(handler, subscription) {
-    const { topic, qos } = subscription
-    return this.#call((core, token) => core.subscribe(token, topic, qos, handler)).then(
-      () => {
-        subscription.isConfirmed = true
-      },
-      (error) => {
-        // A failed module does not take back what was confirmed before: the next one asks for it again.
-        if (error.code !== 'ENGINE_FAILED' || !subscription.isConfirmed) this.#subscriptions.delete(handler)
-        throw error
-      }
-    )
-  }
-
-  #call(start) {
-    return new Promise((resolve, reject) => {
-      if (this.#end) throw this.#end
-      const token = this.#number()
-      this.#calls.set(token, { resolve, reject })
-      this.#enter((core) => start(core, token))
-    })
-  }
-
-  /** The one way into the module. */
-  #enter(call) {
-    if (!this.#core) return
-    try {
-      call(this.#core)
-    } catch (cause) {
-      // Nothing that the module calls throws, so this is the module itself; it cannot be trusted any further.
-      discardEngine()
-      const all = [...connections]
-      for (const connection of all) connection.#abandon()
-      for (const connection of all) connection.#restart(cause)
-    }
-  }
-
-  /** Has nothing more to do with its instance of the module. */
-  #abandon() {
-    this.#disconnect()
-    this.#core = this.#host = undefined
-  }
-
-  /** Goes on with another instance of the module. */
-  #restart(cause) {
-    const error = this.#error('ENGINE_FAILED', { detail: String(cause?.message ?? cause), cause })
-    const now = Date.now()
-    this.#restarts = [...this.#restarts.filter((at) => now - at < 60_000), now]
-    const calls = [...this.#calls.values()]
-    this.#calls.clear()
-    for (const { reject } of calls) reject(error)
-    this.#emit('error', { error })
-    if (this.#restarts.length > RESTARTS_MAX) {
-      this.#finish(error)
-      this.#emit('disconnected', { error })
-    } else {
-      this.#settings = { ...this.#settings, isResumed: true }
-      this.#start()
-      this.#resubscribe()
-    }
-  }
-
-  #resubscribe() {
-    for (const [handler, subscription] of [...this.#subscriptions]) {
-      // The call that asked for it has just been told that it failed.
-      if (!subscription.isConfirmed) this.#subscriptions.delete(handler)
-      else this.#subscribe(handler, subscription).catch((error) => this.#reportLost(error))
-    }
-  }
-
-  /** Tells of a subscription that was not made again, unless that has been told, or is what was wanted. */
-  #reportLost(error) {
-    if (error.code !== 'ENGINE_FAILED' && error.code !== 'CLOSED') this.#emit('error', { error })
-  }
-
-  #finish(error) {
-    const core = this.#core
-    this.#end = error
-    this.#core = undefined
-    this.#subscriptions.clear()
-    connections.delete(this)
-    // Not now: it is a method of this very object that says so.
-    if (core) queueMicrotask(() => core.free())
-  }
-
-  #error(code, about) {
-    return new PubSubError(code, { url: this.#url, ...about })
-  }
-
-  #disconnect() {
-    const socket = this.#socket
-    this.#socket = undefined
-    if (!socket) return
-    try {
-      socket.close()
-      // Where there is a way to end a connection whose other side does not answer, it gets a second to do so.
-      if (socket.terminate) setTimeout(() => socket.terminate(), 1000).unref?.()
-    } catch {
-      // It is as closed as it can be.
-    }
-  }
-
-  /** What the module calls. A host whose instance has been given up does nothing any more. */
-  #makeHost() {
-    const methods = {
-      open: (socket) => this.#open(host, socket),
-      send: (socket, bytes) => this.#send(socket, bytes),
-      close: () => this.#disconnect(),
-      resolve: (token) => this.#take(token)?.resolve(),
-      reject: (token, code, topic, detail) => this.#take(token)?.reject(this.#error(code, { topic, detail })),
-      deliver: (handlers, payload) => this.#deliver([...handlers], this.#decoder.decode(payload)),
-      report: (type, code, topic, detail, retryInMs) => this.#report(type, code, { topic, detail }, retryInMs),
-      tick: () => this.#enter((core) => core.tick()),
-      wake: () => this.#enter((core) => core.wake())
-    }
-    const host = {}
-    for (const [name, method] of Object.entries(methods)) {
-      host[name] = (...args) => {
-        if (this.#host === host) method(...args)
-      }
-    }
-    return host
-  }
-
-  #open(host, number) {
-    const on = (method) => (this.#host === host ? this.#enter(method) : undefined)
-    let socket
-    try {
-      socket = this.#openSocket(this.#url)
-    } catch (error) {
-      on((core) => core.failed(number, String(error?.message ?? error)))
-      return
-    }
-    this.#socket = socket
-    socket.binaryType = 'arraybuffer'
-    socket.onopen = () => on((core) => core.opened(number))
-    socket.onmessage = ({ data }) => {
-      const bytes = typeof data === 'string' ? this.#encoder.encode(data) : new Uint8Array(data)
-      on((core) => core.received(number, bytes))
-    }
-    socket.onerror = (event) => on((core) => core.failed(number, event?.message ?? ''))
-    socket.onclose = ({ code, reason }) => on((core) => core.closed(number, closeDetail(code, reason)))
-  }
-
-  #send(number, bytes) {
-    try {
-      this.#socket?.send(bytes)
-    } catch (error) {
-      this.#enter((core) => core.closed(number, String(error?.message ?? error)))
-    }
-  }
-
-  #take(token) {
-    const call = this.#calls.get(token)
-    this.#calls.delete(token)
-    return call
-  }
-
-  #deliver(handlers, text) {
-    for (const handler of handlers) {
-      // One callback may have unsubscribed the next.
-      const subscription = this.#subscriptions.get(handler)
-      try {
-        subscription?.onText(text)
-      } catch (cause) {
-        const { topic } = subscription
-        this.#emit('error', { error: this.#error('CALLBACK', { topic, detail: String(cause?.message ?? cause), cause }) })
-      }
-    }
-  }
-
-  #report(type, code, about, retryInMs) {
-    const event = {}
-    if (code) event.error = this.#error(code, about)
-    if (type === 'disconnected') event.retryInMs = retryInMs
-    if (type === 'disconnected' && retryInMs === undefined) this.#finish(event.error)
-    this.#emit(type, event)
-  }
-}
-
-function closeDetail(code, reason) {
-  const text = reason ? String(reason) : ''
-  return [code && `WebSocket close code ${code}`, text].filter(Boolean).join(', ')
 }

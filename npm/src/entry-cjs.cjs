@@ -1,1 +1,2 @@
+require('./included.js')
 module.exports = require('./browser.js').PubSub

@@ -1,4 +1,4 @@
-import { PubSub } from './browser.js'
+import './included.js'
 
-export default PubSub
-export const { install, settings, setup, on, off, close, PubSubError } = PubSub
+export * from './slim.js'
+export { default } from './slim.js'

@@ -1,3 +1,4 @@
+import './included.js'
 import { PubSub } from './browser.js'
 
 globalThis.PubSub = PubSub

@@ -2,32 +2,19 @@
 const PROPERTIES = /\/properties(\/[^/]*)?$/
 
 /**
- * What is published for a payload, as the text of a message.
+ * What is written for a payload, by a publish or by a REST request.
  *
  * On properties it is what evrythng.js makes of the argument of `update()`: `5` becomes `[{"value":5}]`, and
- * `{a: 1, b: 2}` an entry for each key. On other resources an object is sent as JSON and a string as it is.
+ * `{a: 1, b: 2}` an entry for each key. Elsewhere it is the payload itself.
  */
-export function messageOf(resource, payload) {
-  const document = toJSON(resource, payload)
-  if (PROPERTIES.test(resource.path)) return JSON.stringify(propertyUpdates(document))
+export function documentFor(path, payload) {
+  return PROPERTIES.test(path) ? propertyUpdates(payload) : payload
+}
+
+/** The same as the text of a message. A string is sent as it is, unless it is the value of a property. */
+export function messageFor(path, payload) {
+  const document = documentFor(path, payload)
   return typeof document === 'string' ? document : JSON.stringify(document)
-}
-
-/** What a message becomes for a callback: the entities of the resource where it is JSON, else its text. */
-export function documentOf(resource, text) {
-  try {
-    // The name in evrythng.js since version 5, and before.
-    const parse = resource.deserialize ?? resource.parse
-    return parse.call(resource, JSON.parse(text))
-  } catch {
-    return text
-  }
-}
-
-/** An entity as the plain document that it stands for. */
-function toJSON(resource, payload) {
-  const serialize = resource.serialize ?? resource.jsonify
-  return typeof payload === 'object' && serialize ? serialize.call(resource, payload) : payload
 }
 
 function propertyUpdates(document) {

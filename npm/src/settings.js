@@ -3,6 +3,8 @@ import { PubSubError } from './errors.js'
 /** What a connection is made with. A change reaches the connections that are made after it. */
 export const defaults = {
   apiUrl: '',
+  restUrl: '',
+  transport: 'mqtt',
   keepAlive: 50,
   reconnectPeriod: 1000,
   reconnectPeriodMax: 30000,
@@ -10,8 +12,12 @@ export const defaults = {
   answerTimeout: 30000,
   queueLimit: 1000,
   clientIdPrefix: 'thng-pubsub',
-  WebSocket: undefined
+  WebSocket: undefined,
+  tls: undefined
 }
+
+/** How messages can travel. */
+const TRANSPORTS = ['mqtt', 'websocket']
 
 /** The largest number that each numeric setting may have; the smallest is 0. */
 const MAXIMA = {
@@ -35,15 +41,20 @@ export function change(settings, changes = {}) {
   return Object.assign(settings, Object.fromEntries(entries))
 }
 
-function check(name, value) {
-  if (value === undefined || !(name in defaults)) return
+/** @throws {PubSubError} BAD_SETTING if the setting cannot have the value. */
+export function check(name, value) {
+  const rule = value !== undefined && name in defaults && ruleBrokenBy(name, value)
+  if (rule) throw new PubSubError('BAD_SETTING', { detail: `${name} must be ${rule}` })
+}
+
+/** What a value that the setting cannot have should be. */
+function ruleBrokenBy(name, value) {
   if (name in MAXIMA) {
-    if (!Number.isInteger(value) || value < 0 || value > MAXIMA[name]) {
-      throw new PubSubError('BAD_SETTING', { detail: `${name} must be a whole number from 0 to ${MAXIMA[name]}` })
-    }
-  } else if (name === 'WebSocket') {
-    if (typeof value !== 'function') throw new PubSubError('BAD_SETTING', { detail: 'WebSocket must be a class' })
-  } else if (typeof value !== 'string') {
-    throw new PubSubError('BAD_SETTING', { detail: `${name} must be a string` })
+    const isInRange = Number.isInteger(value) && value >= 0 && value <= MAXIMA[name]
+    return !isInRange && `a whole number from 0 to ${MAXIMA[name]}`
   }
+  if (name === 'transport') return !TRANSPORTS.includes(value) && `one of '${TRANSPORTS.join("', '")}'`
+  if (name === 'WebSocket') return typeof value !== 'function' && 'a class'
+  if (name === 'tls') return typeof value !== 'object' && 'an object'
+  return typeof value !== 'string' && 'a string'
 }

@@ -1,52 +1,20 @@
 /**
- * The SDK in a real browser: the example page as our server serves it, and what pages with other needs do.
+ * The SDK in a real browser: the example page as our server serves it, and a page that is looked at again.
  */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, afterEach, before, test } from 'node:test'
-
-import { chromium } from 'playwright-core'
+import { afterEach, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 
 import { Broker } from './broker.mjs'
+import { launch } from './chromium.mjs'
 import { createThng, key, rest, url } from './server.mjs'
+import { serve } from './site.mjs'
 
-const executablePath = process.env.CHROMIUM ?? process.env.THNG_PUBSUB_CHROMIUM ?? '/usr/bin/chromium'
-if (!existsSync(executablePath)) {
-  throw new Error(`There is no browser at ${executablePath}. Install Debian's chromium, or say with CHROMIUM where one is.`)
-}
+const browser = await launch()
 
-const ARGUMENTS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync'
-]
-
-let profile
-let browser
 let page
 /** What the page has written to its console as an error, and what it has thrown. */
 let complaints
-
-before(async () => {
-  profile = await mkdtemp(join(tmpdir(), 'thng-pubsub-chromium-'))
-  browser = await chromium.launchPersistentContext(profile, { executablePath, headless: true, args: ARGUMENTS })
-  browser.setDefaultTimeout(20_000)
-})
-
-after(async () => {
-  await browser?.close()
-  await rm(profile, { recursive: true, force: true })
-})
 
 async function openPage() {
   complaints = []
@@ -143,99 +111,31 @@ test('the example page loads nothing from elsewhere', async () => {
   assert.deepEqual([...hosts], [new URL(url).host])
 })
 
-/** Serves one page that has the SDK, under a policy, and opens it. */
-async function openWith(policy) {
-  const dist = new URL('../dist/', import.meta.url)
-  const server = createServer(async (request, response) => {
-    if (request.url === '/') {
-      const headers = policy ? { 'content-security-policy': policy } : {}
-      response.writeHead(200, { 'content-type': 'text/html', ...headers })
-      // Without a charset: the script has to survive that.
-      response.end('<title>x</title><script src="/evrythng.js"></script><script src="/pubsub.js"></script>')
-    } else {
-      response.writeHead(200, { 'content-type': 'text/javascript' })
-      response.end(await readFile(new URL(`.${request.url}`, dist)).catch(() => ''))
-    }
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  await openPage()
-  await page.goto(`http://127.0.0.1:${server.address().port}/`)
-  return { close: () => server.close() }
-}
+const FILES = { '/index.html': 'apps/classic.html', '/evrythng.js': '../dist/evrythng.js', '/pubsub.js': '../dist/pubsub.js' }
+const site = await serve((path) => FILES[path] && fileURLToPath(new URL(FILES[path], import.meta.url)))
 
-/** Publishes and waits for it to come back, in the page; resolves with the value or with the error's code. */
+/** Publishes and waits for it to come back, in a page; resolves with the value. */
 const roundTrip = (apiUrl) =>
   page.evaluate(async (apiUrl) => {
     evrythng.use(PubSub)
     PubSub.setup({ apiUrl, reconnectPeriod: 60_000, reconnectPeriodMax: 60_000 })
     const scope = Object.create(evrythng.AccessToken.prototype, { apiKey: { value: 'A'.repeat(80) } })
-    globalThis.property = scope.thng('U00000000000000000000000').property('k')
-    try {
-      return await new Promise((resolve, reject) => {
-        property.subscribe(([{ value }]) => resolve(value)).then(() => property.publish(5), reject)
-      })
-    } catch (error) {
-      return [error.name, error.code, error instanceof PubSub.PubSubError]
-    }
+    const property = scope.thng('U00000000000000000000000').property('k')
+    return new Promise((resolve, reject) => {
+      property.subscribe(([{ value }]) => resolve(value)).then(() => property.publish(5), reject)
+    })
   }, apiUrl)
-
-test('a policy that allows wasm-unsafe-eval is enough', async () => {
-  const broker = await Broker.start()
-  const site = await openWith(`default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src ${broker.url}`)
-  try {
-    assert.equal(await roundTrip(broker.url), 5)
-    assert.deepEqual(complaints, [])
-  } finally {
-    site.close()
-    await broker.stop()
-  }
-})
-
-test('a policy that forbids WebAssembly rejects the call and leaves the page alone', async () => {
-  const broker = await Broker.start()
-  const site = await openWith(`script-src 'self'`)
-  try {
-    assert.equal(await page.evaluate(() => typeof PubSub.install), 'function')
-    assert.deepEqual(await roundTrip(broker.url), ['PubSubError', 'WASM_BLOCKED', true])
-    assert.equal(broker.clients.length, 0)
-  } finally {
-    site.close()
-    await broker.stop()
-  }
-})
-
-test('when the network comes back, the wait for the next attempt ends', async () => {
-  const broker = await Broker.start()
-  const site = await openWith()
-  try {
-    assert.equal(await roundTrip(broker.url), 5)
-    await page.evaluate(() => PubSub.on('disconnected', ({ retryInMs }) => (globalThis.retryInMs = retryInMs)))
-    broker.client.drop()
-    await page.waitForFunction(() => 'retryInMs' in globalThis)
-    const delay = await page.evaluate(() => globalThis.retryInMs)
-    const back = Date.now()
-    await page.evaluate(() => dispatchEvent(new Event('online')))
-    await broker.until('second connection', () => broker.clients.length === 2)
-    // The delay is drawn from below a minute; a draw that is over already shows nothing, and is rare.
-    assert.ok(delay < 2_000 || Date.now() - back < delay / 2, `it waited ${Date.now() - back} of ${delay} ms`)
-    await broker.until('resubscription', () => broker.client.filters.size === 1)
-  } finally {
-    site.close()
-    await broker.stop()
-  }
-})
 
 test('a page that is looked at again makes sure that its connection lives', async () => {
   const broker = await Broker.start()
-  const site = await openWith()
+  await openPage()
+  await page.goto(site)
   try {
     assert.equal(await roundTrip(broker.url), 5)
     assert.equal(broker.packets('pingreq').length, 0)
     await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange', { bubbles: true })))
     await broker.until('ping', () => broker.packets('pingreq').length === 1)
   } finally {
-    site.close()
     await broker.stop()
   }
 })

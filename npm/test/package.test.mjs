@@ -7,12 +7,18 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 
-import { project } from './project.mjs'
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core'
+import * as esbuild from 'esbuild'
+import { publint } from 'publint'
 
-/** In KiB after gzip, each entry with everything inside. */
-const LIMITS = { 'pubsub.js': 64, 'browser.mjs': 45, 'browser.cjs': 45 }
+import { project, tarball } from './project.mjs'
 
-const API = ['PubSubError', 'close', 'install', 'off', 'on', 'settings', 'setup']
+/** In KiB after gzip: with everything inside, with the plugin only, and without the module. */
+const LIMITS = { 'pubsub.js': 64, 'browser.mjs': 64, 'browser.cjs': 64, 'plugin.mjs': 45, 'plugin.cjs': 45, 'slim.mjs': 16 }
+
+const PLUGIN_API = ['PubSubError', 'close', 'init', 'install', 'off', 'on', 'settings', 'setup']
+const SCOPES = ['AccessToken', 'Application', 'Device', 'Operator', 'TrustedApplication', 'User']
+const API = [...PLUGIN_API, ...SCOPES].sort()
 
 const user = await project('package')
 
@@ -77,7 +83,19 @@ test('what is packed is what is needed', async () => {
     'dist/index.d.mts',
     'dist/node.cjs',
     'dist/node.mjs',
+    'dist/plugin.cjs',
+    'dist/plugin.d.cts',
+    'dist/plugin.d.mts',
+    'dist/plugin.mjs',
     'dist/pubsub.js',
+    'dist/pubsub.wasm',
+    'dist/slim-node.cjs',
+    'dist/slim-node.mjs',
+    'dist/slim.cjs',
+    'dist/slim.d.cts',
+    'dist/slim.d.mts',
+    'dist/slim.mjs',
+    'dist/workerd.mjs',
     'package.json'
   ])
   for (const path of targets(manifest.exports)) await readFile(join(user.folder, 'node_modules/thng-pubsub', path))
@@ -98,6 +116,45 @@ test('the entries are within their size', async (t) => {
   }
 })
 
+test('the script is smaller than that of mqtt', async (t) => {
+  const ours = await gzipped(join(user.folder, 'node_modules/thng-pubsub/dist/pubsub.js'))
+  const theirs = await gzipped(new URL('../node_modules/mqtt/dist/mqtt.min.js', import.meta.url))
+  t.diagnostic(`pubsub.js: ${ours} bytes after gzip; mqtt.min.js: ${theirs}`)
+  assert.ok(ours < theirs)
+})
+
+test('an app with the plugin alone is within its size', async (t) => {
+  const contents = `import PubSub from 'thng-pubsub/plugin'; globalThis.evrythng.use(PubSub)`
+  const { outputFiles } = await esbuild.build({
+    stdin: { contents, resolveDir: user.folder },
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    write: false
+  })
+  const size = gzipSync(outputFiles[0].contents, { level: 9 }).length
+  t.diagnostic(`bundled by esbuild: ${size} bytes after gzip`)
+  assert.ok(size <= 45 * 1024, `it is ${size} bytes after gzip`)
+})
+
+async function gzipped(path) {
+  return gzipSync(await readFile(path), { level: 9 }).length
+}
+
+test('publint has nothing to say', async () => {
+  const { messages } = await publint({ pkgDir: join(user.folder, 'node_modules/thng-pubsub'), pack: false })
+  assert.deepEqual(messages, [])
+})
+
+test('the types are found however TypeScript looks for them', async () => {
+  // The two left out are files to be loaded, which have no types.
+  const entrypoints = ['.', './plugin', './slim', './global']
+  const packed = createPackageFromTarballData(new Uint8Array(await readFile(await tarball())))
+  const { types, problems } = await checkPackage(packed, { entrypoints })
+  assert.ok(types, 'there are types')
+  assert.deepEqual(problems, [])
+})
+
 test('every code of the error table is documented and typed', async () => {
   const folder = join(user.folder, 'node_modules/thng-pubsub')
   const table = await readFile(new URL('../src/errors.js', import.meta.url), 'utf8')
@@ -113,19 +170,26 @@ test('every code of the error table is documented and typed', async () => {
   assert.deepEqual(typed.sort(), codes.sort())
 })
 
-const USE = `
+const USE_PLUGIN = `
 const update = (message: PubSub.PropertyUpdate<number>[]) => message[0].value.toFixed(1)
 declare const property: PubSub.Resource<PubSub.PropertyUpdate<number>[]>
 
-export async function use(): Promise<void> {
-  PubSub.setup({ apiUrl: 'ws://127.0.0.1/mqtt', keepAlive: 50 })
-  await property.subscribe((message) => update(message), { pubStates: true, qos: 1 })
+export async function usePlugin(): Promise<void> {
+  PubSub.setup({ apiUrl: 'ws://127.0.0.1/mqtt', keepAlive: 50, transport: 'websocket' })
+  await PubSub.init()
+  const { signal } = new AbortController()
+  const subscription: PubSub.Subscription = await property.subscribe((message) => update(message), { pubStates: true, qos: 1, signal })
+  const topic: string = subscription.topic
+  await subscription.close()
+  await subscription[Symbol.asyncDispose]()
   await property.publish(5, { qos: 1, authorization: 'key' })
   await property.unsubscribe()
+  for await (const message of property.messages({ limit: 5, signal })) console.log(topic, update(message))
   PubSub.on('disconnected', ({ error, retryInMs }) => {
     const code: PubSub.ErrorCode = error.code
     const delay: number | undefined = retryInMs
-    console.log(code, delay, error instanceof PubSub.PubSubError)
+    const status: number | undefined = error.status
+    console.log(code, delay, status, error instanceof PubSub.PubSubError)
   })
   // @ts-expect-error: there is no such event
   PubSub.on('connect', () => {})
@@ -133,22 +197,94 @@ export async function use(): Promise<void> {
   PubSub.setup({ keepAlive: '50' })
   // @ts-expect-error: there is no QoS 2
   await property.publish(5, { qos: 2 })
+  // @ts-expect-error: there is no such transport
+  await property.publish(5, { transport: 'smoke' })
   await PubSub.close()
 }
 `
 
+const USE_SCOPES = `
+export async function useScopes(operator: PubSub.Operator): Promise<void> {
+  const scopes: PubSub.Scope[] = [
+    new PubSub.Operator('key', { apiUrl: 'https://127.0.0.1', restUrl: '', transport: 'mqtt', tls: { ca: '' } }),
+    new PubSub.Application('key'), new PubSub.TrustedApplication('key'), new PubSub.User('key'),
+    new PubSub.Device('key'), new PubSub.AccessToken('key')
+  ]
+  const key: string = scopes[0].apiKey
+  const { id, name }: PubSub.Thng = await operator.thng().create({ name: 'a', properties: { a: 1 } })
+  const [listed] = await operator.thng().read({ params: { perPage: 1, ids: [id], filter: 'name=a', anything: 1 } })
+  const thng = operator.thng(id)
+  const path: string = thng.path
+  await thng.update({ description: null, tags: ['x'] })
+  await thng.subscribe(({ tags }) => tags.join())
+  await thng.publish({ name })
+
+  const temperature = thng.property<number>('temperature')
+  const [stored] = await temperature.update(5)
+  stored.value.toFixed()
+  await temperature.update([{ value: 5, timestamp: 1 }])
+  await temperature.subscribe(([{ value, key }]) => console.log(value.toFixed(), key.length))
+  const all = thng.property<{ temperature: number; isOn: boolean }>()
+  for await (const updates of all.messages()) {
+    for (const update of updates) if (update.key === 'temperature') update.value.toFixed()
+  }
+  await all.publish({ isOn: true })
+  await all.update([{ key: 'isOn', value: true }])
+  await thng.property('any').update({ nested: [1] })
+
+  const [{ latitude }] = await thng.location().update({ position: { type: 'Point', coordinates: [8, 47] } })
+  await thng.location().publish([{ place: 'U' }])
+  const action: PubSub.Action = await thng.action('scans').create()
+  const actions: PubSub.Action[] = await thng.action().create([{ type: 'scans' }, { type: 'scans', thng: id }])
+  await thng.action('scans', action.id).delete()
+  await operator.action().subscribe(({ type, thng }) => console.log(type.length, thng))
+  await operator.action('_x').subscribe((message) => {
+    // It is the type when that is deleted.
+    if (message.type === undefined) console.log(message.name.length)
+    else console.log(message.timestamp.toFixed())
+  })
+  await operator.actionType().create({ name: '_x' })
+  const type: PubSub.ActionType = await operator.actionType('_x').create()
+  const { brand } = await operator.product('U').update({ brand: 'b' })
+  const change: PubSub.MembershipChange | undefined = (await operator.collection('U').thng().messages().next()).value
+  await operator.collection('U').thng().update([id])
+  await operator.collection('U').thng(id).delete()
+  const begun = await operator.batch('U').task().create({ type: 'POPULATING', inputParameters: {} })
+  await operator.batch('U').task(begun.id).subscribe(({ status }) => status === 'FAILED')
+  console.log(key, listed, path, latitude, actions, type, brand, change)
+
+  // @ts-expect-error: it needs a key
+  new PubSub.Operator()
+  // @ts-expect-error: a list has no properties
+  operator.thng().property('k')
+  // @ts-expect-error: a list is no topic
+  operator.thng().subscribe(() => {})
+  // @ts-expect-error: it needs a name
+  operator.thng().create({ description: 'd' })
+  // @ts-expect-error: it is a number
+  temperature.update('5')
+  // @ts-expect-error: there is no such property
+  all.publish({ humidity: 5 })
+  // @ts-expect-error: it cannot be published on
+  operator.batch('U').task().publish({})
+  // @ts-expect-error: only the package makes errors
+  new PubSub.PubSubError()
+}
+`
+
+/** Each way to import a module, and how TypeScript is told to look for it. */
 const TYPES = [
-  ['bundler.ts', `import PubSub from 'thng-pubsub'\n`, { module: 'esnext', moduleResolution: 'bundler' }],
-  ['node16.cts', `import PubSub = require('thng-pubsub')\n`, { module: 'node16', moduleResolution: 'node16' }],
-  ['node16.mts', `import PubSub from 'thng-pubsub'\n`, { module: 'node16', moduleResolution: 'node16' }],
-  ['nodenext.cts', `import PubSub = require('thng-pubsub')\n`, { module: 'nodenext', moduleResolution: 'nodenext' }],
-  ['nodenext.mts', `import PubSub from 'thng-pubsub'\n`, { module: 'nodenext', moduleResolution: 'nodenext' }]
+  ['bundler.ts', (name) => `import PubSub from '${name}'\n`, { module: 'esnext', moduleResolution: 'bundler' }],
+  ['node16.cts', (name) => `import PubSub = require('${name}')\n`, { module: 'node16', moduleResolution: 'node16' }],
+  ['node16.mts', (name) => `import PubSub from '${name}'\n`, { module: 'node16', moduleResolution: 'node16' }],
+  ['nodenext.cts', (name) => `import PubSub = require('${name}')\n`, { module: 'nodenext', moduleResolution: 'nodenext' }],
+  ['nodenext.mts', (name) => `import PubSub from '${name}'\n`, { module: 'nodenext', moduleResolution: 'nodenext' }]
 ]
 
 /** Compiles a file of the project strictly, without running it. */
 async function compile(name, source, options) {
   await writeFile(join(user.folder, name), source)
-  const compilerOptions = { strict: true, noEmit: true, target: 'es2022', types: [], ...options }
+  const compilerOptions = { strict: true, noEmit: true, skipDefaultLibCheck: true, target: 'es2022', types: [], ...options }
   const config = `tsconfig.${name}.json`
   await writeFile(join(user.folder, config), JSON.stringify({ compilerOptions, files: [name] }))
   const { code, stdout } = await user.run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', config])
@@ -156,8 +292,20 @@ async function compile(name, source, options) {
 }
 
 for (const [name, header, options] of TYPES) {
-  test(`the types compile and refuse what is wrong: ${name}`, () => compile(name, header + USE, options))
+  test(`the types compile and refuse what is wrong: ${name}`, async () => {
+    await compile(name, header('thng-pubsub') + USE_PLUGIN + USE_SCOPES, options)
+    const plugin = `${USE_PLUGIN}\n// @ts-expect-error: it has no scopes\nPubSub.Operator\n`
+    await compile(`plugin-${name}`, header('thng-pubsub/plugin') + plugin, options)
+  })
 }
+
+test('the types compile with the newest library, and without those of browsers and Node.js', async () => {
+  const [[, header, options]] = TYPES
+  await compile('newest.ts', header('thng-pubsub') + USE_PLUGIN + USE_SCOPES, { ...options, lib: ['esnext', 'dom'] })
+  const declared = 'declare const signal: PubSub.Signal\ndeclare const console: { log(...args: unknown[]): void }\n'
+  const plain = header('thng-pubsub') + declared + USE_PLUGIN.replace(/.*AbortController.*/, '') + USE_SCOPES
+  await compile('plain.ts', plain, { ...options, lib: ['es2022'] })
+})
 
 test('the types of the global variable compile', () =>
   compile(
@@ -173,8 +321,10 @@ test('the types of the global variable compile', () =>
 test('names can be imported as types from the ES module', () =>
   compile(
     'names.mts',
-    `import { setup, PubSubError, type Settings, type ErrorCode } from 'thng-pubsub'
+    `import { setup, PubSubError, Operator, type Settings, type ErrorCode, type PropertyUpdate, type Messages } from 'thng-pubsub'
      const changed: Settings = setup({ queueLimit: 5 })
+     const operator: Operator = new Operator('key')
+     export const messages: Messages<PropertyUpdate<number>[]> = operator.thng('U').property<number>('k').messages()
      export const codeOf = (error: unknown): ErrorCode | undefined => error instanceof PubSubError ? error.code : undefined
      export default changed
     `,

@@ -223,7 +223,7 @@ test('apiUrl of setup() wins over that of evrythng.js, and may be its http addre
 })
 
 test('settings are checked, and a wrong one changes nothing', () => {
-  for (const wrong of [{ keepAlive: -1 }, { keepAlive: 1.5 }, { queueLimit: '5' }, { apiUrl: 5 }, { WebSocket: {} }]) {
+  for (const wrong of [{ keepAlive: -1 }, { keepAlive: 1.5 }, { queueLimit: '5' }, { apiUrl: 5 }, { WebSocket: {} }, { transport: 'smoke' }, { tls: 'no' }]) {
     assert.throws(() => PubSub.setup({ reconnectPeriod: 7, ...wrong }), { code: 'BAD_SETTING', name: 'PubSubError' })
   }
   assert.equal(PubSub.settings.reconnectPeriod, 1000)
@@ -236,9 +236,17 @@ test('undefined brings a default back', () => {
 })
 
 test('an address that nothing can be connected to is refused with its reason', async () => {
-  for (const [apiUrl, code] of [['mqtt://127.0.0.1:1883', 'BAD_URL'], ['nonsense', 'BAD_URL']]) {
+  for (const [apiUrl, code] of [['ftp://127.0.0.1:1883', 'BAD_URL'], ['nonsense', 'BAD_URL']]) {
     await assert.rejects(property(operator()).subscribe(() => {}, { apiUrl }), { code })
   }
+})
+
+test('a transport that there is none of is refused with its name', async () => {
+  const error = await property(operator())
+    .publish(1, { transport: 'smoke' })
+    .catch((reason) => reason)
+  assert.equal(error.code, 'BAD_SETTING')
+  assert.match(error.message, /transport must be one of 'mqtt', 'websocket'/)
 })
 
 test('what is missing in a call is thrown, as it was by evrythng-pubsub', () => {

@@ -1,25 +1,36 @@
 /**
- * Live updates for evrythng.js: `publish()`, `subscribe()` and `unsubscribe()` on its resources.
+ * Live updates of thngs, products and collections: over REST and messages with an API key alone, or as a plugin of
+ * evrythng.js.
  *
  * ```js
- * const evrythng = require('evrythng')
- * const PubSub = require('thng-pubsub')
+ * const { Operator } = require('thng-pubsub')
  *
- * evrythng.use(PubSub)
+ * const operator = new Operator(API_KEY, { apiUrl: 'https://example.com' })
+ * for await (const [update] of operator.thng(ID).property('temperature').messages()) console.log(update.value)
  * ```
  */
 declare namespace PubSub {
+  // Settings and options.
+
   /**
    * What a connection is made with. A change reaches the connections that are made after it.
    * All times are in milliseconds, except `keepAlive`.
    */
   interface Settings {
     /**
-     * Where the server is: `ws://` or `wss://` with the broker's path, or the `http://` or `https://` address of the
-     * REST API, beside which the broker is at `/mqtt`. Empty, which is the default, it is the address that
-     * evrythng.js sends its requests to.
+     * Where the server is: `ws://` or `wss://` with the broker's path, `mqtt://` or `mqtts://` (Node.js only), or the
+     * `http://` or `https://` address of the REST API, beside which the broker is at `/mqtt`. Empty, which is the
+     * default, it is where the REST API is: with the plugin, the address that evrythng.js sends its requests to; else
+     * {@link restUrl}, or where the page came from.
      */
     apiUrl: string
+    /**
+     * Where the REST API is, with or without its version; for standalone scopes. Empty, which is the default, it is
+     * beside the broker of {@link apiUrl}, or where the page came from.
+     */
+    restUrl: string
+    /** How messages travel. Default `mqtt`. */
+    transport: Transport
     /** Seconds without traffic after which the server is asked for a sign of life. Default 50; 0 turns it off. */
     keepAlive: number
     /**
@@ -31,7 +42,7 @@ declare namespace PubSub {
     reconnectPeriodMax: number
     /** How long opening a connection may take. Default 30000. */
     connectTimeout: number
-    /** How long the server may owe an acknowledgement. Default 30000. */
+    /** How long the server may owe an acknowledgement, or the answer to a REST request. Default 30000. */
     answerTimeout: number
     /** How many publishes may wait for a connection. Default 1000. */
     queueLimit: number
@@ -42,19 +53,42 @@ declare namespace PubSub {
      * It is called with the address and the list of sub-protocols.
      */
     WebSocket?: new (url: string, protocols: string[]) => unknown
+    /**
+     * In Node.js, options of `tls.connect()` for `wss://` and `mqtts://`: `ca`, `cert`, `key`, `servername`,
+     * `rejectUnauthorized`. REST requests do not have them.
+     */
+    tls?: object
   }
 
-  /** Options of `subscribe()` and `publish()` that say where, and as whom. */
+  /** One MQTT connection for all topics, or a native WebSocket for each. */
+  type Transport = 'mqtt' | 'websocket'
+
+  /** An `AbortSignal`. */
+  interface Signal {
+    readonly aborted: boolean
+    readonly reason: any
+    addEventListener(type: 'abort', listener: () => void): void
+    removeEventListener(type: 'abort', listener: () => void): void
+  }
+
+  /** Options of `subscribe()`, `messages()` and `publish()` that say where, as whom, and for how long. */
   interface ConnectionOptions {
     /** Another server for this call; see {@link Settings.apiUrl}. */
     apiUrl?: string
     /** Another API key for this call than that of the resource's scope. */
     authorization?: string
+    /** Another transport for this call. */
+    transport?: Transport
     /**
      * 0: sent once (the default). 1: until the server has acknowledged it; the promise waits for that, and rejects
-     * if it is refused. A message may then arrive more than once.
+     * if it is refused. A message may then arrive more than once. Only with the transport `mqtt`.
      */
     qos?: 0 | 1
+    /**
+     * Ends the call: its promise rejects with `ABORTED`, a subscription is taken back. What was sent before that may
+     * still be stored.
+     */
+    signal?: Signal
   }
 
   interface SubscribeOptions extends ConnectionOptions {
@@ -64,24 +98,284 @@ declare namespace PubSub {
     project?: string
   }
 
-  /** A value of a property, as it arrives at the callback of a subscription. */
-  interface PropertyUpdate<Value = unknown> {
-    /** The name of the property. */
-    key?: string
-    value: Value
-    /** When the value was valid, in milliseconds since 1970. */
+  interface MessagesOptions extends SubscribeOptions {
+    /** How many messages may wait to be taken. Default 1000. */
+    limit?: number
+  }
+
+  /** Options of a REST request. */
+  interface RequestOptions {
+    /** What stands behind the `?` of the address. */
+    params?: Params
+    /** Another API key for this request than that of the scope. */
+    authorization?: string
+    /** Ends the request: its promise rejects with `ABORTED`. */
+    signal?: Signal
+  }
+
+  /** Parameters of a request; those that are undefined are left out, and others than these are sent, too. */
+  interface Params {
+    /** Items on a page, 1 to 100. */
+    perPage?: number
+    sortOrder?: 'ASCENDING' | 'DESCENDING'
+    filter?: string
+    /** The id of a project. */
+    project?: string
+    /** Only these. */
+    ids?: readonly string[] | string
+    withScopes?: boolean
+    [name: string]: unknown
+  }
+
+  // Documents. Times are in milliseconds since 1970.
+
+  /** What the documents of the server have in common. */
+  interface Document {
+    id: string
+    createdAt: number
+    updatedAt?: number
+    tags: string[]
+    customFields: Record<string, unknown>
+    identifiers: Record<string, string>
+    /** Who sees it; with the parameter `withScopes`. */
+    scopes?: { projects?: string[]; users?: string[] }
+  }
+
+  /** The fields of a document that can be written. `null` takes one away. */
+  type Write<Doc, Fields extends keyof Doc> = { [Field in Fields]?: Doc[Field] | null } & {
+    tags?: string[] | null
+    customFields?: Record<string, unknown> | null
+    identifiers?: Record<string, string> | null
+    scopes?: { projects?: string[]; users?: string[] } | null
+  }
+
+  interface Thng extends Document {
+    name: string
+    description?: string
+    type?: string
+    /** The id of its product. */
+    product?: string
+    /** The ids of the collections that it is in. */
+    collections?: string[]
+    /** The latest value of each property. Not in messages. */
+    properties?: Record<string, unknown>
+    /** The latest location. Not in messages. */
+    location?: LocationUpdate
+    batch?: string
+    createdByTask?: string
+  }
+
+  type ThngUpdate = Write<Thng, 'name' | 'description' | 'type' | 'product'>
+
+  interface NewThng extends Write<Thng, 'description' | 'type' | 'product'> {
+    name: string
+    properties?: Record<string, unknown>
+    location?: LocationWrite
+    collections?: string[]
+  }
+
+  interface Product extends Document {
+    name: string
+    /** The name again. */
+    fn?: string
+    description?: string
+    type?: string
+    brand?: string
+    categories?: string[]
+    photos?: string[]
+    url?: string
+    /** The latest value of each property. Not in messages. */
+    properties?: Record<string, unknown>
+  }
+
+  type ProductUpdate = Write<Product, 'name' | 'description' | 'type' | 'brand' | 'categories' | 'photos' | 'url'>
+
+  interface NewProduct extends Write<Product, 'description' | 'type' | 'brand' | 'categories' | 'photos' | 'url'> {
+    name: string
+    properties?: Record<string, unknown>
+  }
+
+  interface Collection extends Document {
+    name: string
+    description?: string
+    type?: string
+    /** The ids of the collections that it is in. */
+    collections?: string[]
+  }
+
+  type CollectionUpdate = Write<Collection, 'name' | 'description' | 'type'>
+
+  interface NewCollection extends Write<Collection, 'description' | 'type'> {
+    name: string
+    collections?: string[]
+  }
+
+  /** Which thngs were added to a collection, or taken out of it. */
+  interface MembershipChange {
+    /** The last when all were taken out at once is `thngsCleared`. */
+    operation: 'thngsAdded' | 'thngsRemoved' | 'thngsCleared'
     timestamp: number
-    /** When it arrived at the server, in milliseconds since 1970. */
-    createdAt?: number
+    /** The ids of the thngs. */
+    resources: string[]
+  }
+
+  /** A value of a property, as it was stored. */
+  interface PropertyValue<Value = unknown> {
+    value: Value
+    /** When the value was valid. */
+    timestamp: number
+    /** When it arrived at the server. */
+    createdAt: number
+  }
+
+  /** A value of a property, as it arrives at a subscription: in a list of what one update has stored. */
+  interface PropertyUpdate<Value = unknown, Key extends string = string> extends PropertyValue<Value> {
+    /** The name of the property, in lower case. */
+    key: Key
+  }
+
+  /** What arrives of properties whose values have these types. */
+  type PropertyUpdateOf<Values> = {
+    [Key in keyof Values & string]: PropertyUpdate<Values[Key], Key>
+  }[keyof Values & string]
+
+  /** A value that is to be stored. */
+  interface PropertyWrite<Value = unknown> {
+    value: Value
+    /** When it was so; the moment of arrival, if it is left out. */
+    timestamp?: number
+  }
+
+  /** The same for one of several properties. */
+  interface KeyedPropertyWrite extends PropertyWrite {
+    key: string
+  }
+
+  interface LocationUpdate {
+    latitude: number
+    longitude: number
+    position: { type: 'Point'; coordinates: number[] }
+    /** The id of a place. */
+    place?: string
+    timestamp: number
+    createdAt: number
+  }
+
+  /** A location that is to be stored, said in one of three ways. */
+  type LocationWrite = { timestamp?: number } & (
+    | { position: { type: 'Point'; coordinates: number[] } }
+    | { latitude: number; longitude: number }
+    | { place: string }
+  )
+
+  interface Action extends Document {
+    /** The name of its action type. */
+    type: string
+    timestamp: number
+    thng?: string
+    product?: string
+    collection?: string
+    user?: string
+    createdByThng?: string
+    createdByApp?: string
+    createdByProject?: string
+    location?: Partial<LocationUpdate>
+    locationSource: 'sensor' | 'geoIp' | 'place' | 'unknown'
+    url?: string
+    reactions?: unknown[]
+    /** How it came about; with the parameter `context`. */
+    context?: Record<string, unknown>
+    name?: undefined
+  }
+
+  /** An action that is to be created. The path may say its type and what it happened to. */
+  interface NewAction extends Write<Action, 'type' | 'thng' | 'product' | 'collection' | 'timestamp' | 'url'> {
+    location?: LocationWrite
+  }
+
+  interface ActionType extends Omit<Document, 'identifiers'> {
+    /** Begins with `_`, unless it is built in. */
+    name: string
+    description?: string
+    type?: undefined
+  }
+
+  interface ActionTypeUpdate {
+    description?: string | null
+    tags?: string[] | null
+    customFields?: Record<string, unknown> | null
+    scopes?: { projects?: string[]; users?: string[] } | null
+  }
+
+  interface NewActionType extends ActionTypeUpdate {
+    name: string
+  }
+
+  interface Batch extends Document {
+    name: string
+    description?: string
+    status?: 'EMPTY' | 'IN_PROGRESS' | 'COMPLETE'
+    resourceCountsByProduct?: Record<string, unknown>
+  }
+
+  type BatchUpdate = Write<Batch, 'name' | 'description'>
+
+  interface NewBatch extends Write<Batch, 'description'> {
+    name: string
+  }
+
+  interface Task {
+    id: string
+    batch: string
+    type: 'POPULATING'
+    status: 'PENDING' | 'EXECUTING' | 'EXECUTED' | 'EXECUTED_WITH_FAILURES' | 'FAILED'
+    createdAt: number
+    updatedAt?: number
+    completedAt?: number
+    /** What it has made so far. */
+    progress?: Record<string, unknown>
+    /** What it made in the end. */
+    result?: Record<string, unknown>
+    /** What it is to make. Not in messages. */
+    inputParameters?: Record<string, unknown>
+  }
+
+  interface NewTask {
+    type: 'POPULATING'
+    inputParameters: Record<string, unknown>
+  }
+
+  // What can be done with a resource.
+
+  /** A subscription that was confirmed. */
+  interface Subscription {
+    /** The topic, with its options. */
+    readonly topic: string
+    /**
+     * Ends it, and no other of the same resource. Nothing is heard from here on; resolves when the server has been
+     * told. Doing it twice is doing it once.
+     */
+    close(): Promise<void>
+    /** The same, for `await using`. */
+    [Symbol.asyncDispose](): Promise<void>
   }
 
   /**
-   * What `evrythng.use(PubSub)` adds to every resource of evrythng.js. On which resources the server serves it is the
-   * server's to say: it refuses a subscription to anything else with `SUBSCRIBE_REFUSED`.
-   *
-   * `Message` is what arrives, which on properties is a list of {@link PropertyUpdate}.
+   * The messages of a resource, one after the other. It subscribes when it is first asked, and unsubscribes when the
+   * loop is left. It throws `TOO_SLOW` when more wait than its limit, `ABORTED` when its signal aborts, and otherwise
+   * what ended its connection.
    */
-  interface Resource<Message = PropertyUpdate[]> {
+  interface Messages<Message> extends AsyncIterableIterator<Message> {
+    next(): Promise<IteratorResult<Message, undefined>>
+    return(value?: any): Promise<IteratorResult<Message, any>>
+    [Symbol.asyncIterator](): Messages<Message>
+    [Symbol.asyncDispose](): Promise<void>
+  }
+
+  /** What can be watched. */
+  interface Watchable<Message> {
+    /** Its path, which is its topic. */
+    readonly path: string
     /**
      * Calls back with every update of the resource, whichever way it was made.
      *
@@ -90,12 +384,22 @@ declare namespace PubSub {
      *
      * @throws {PubSubError} `NO_CALLBACK`
      */
-    subscribe(onMessage: (message: Message) => void, options?: SubscribeOptions): Promise<void>
+    subscribe(onMessage: (message: Message) => void, options?: SubscribeOptions): Promise<Subscription>
     /**
-     * Ends the subscriptions of the resource, or the one of this callback. None is called any more from here on; the
+     * The same messages for `for await`.
+     *
+     * @throws {PubSubError} `BAD_SETTING`
+     */
+    messages(options?: MessagesOptions): Messages<Message>
+    /**
+     * Ends the subscriptions of the resource, or those of this callback. None is called any more from here on; the
      * promise resolves when the server has confirmed it.
      */
     unsubscribe(onMessage?: (message: Message) => void): Promise<void>
+  }
+
+  /** What can be published on. */
+  interface Publishable<Payload = unknown> {
     /**
      * Updates the resource. On properties the payload is what `update()` takes: `5`, `{ value: 5 }`, a list of
      * values, or an object with an entry for each property.
@@ -104,8 +408,225 @@ declare namespace PubSub {
      *
      * @throws {PubSubError} `NO_PAYLOAD`
      */
-    publish(payload: unknown, options?: ConnectionOptions): Promise<void>
+    publish(payload: Payload, options?: ConnectionOptions): Promise<void>
   }
+
+  /**
+   * What `evrythng.use(PubSub)` adds to every resource of evrythng.js. On which resources the server serves it is the
+   * server's to say: it refuses a subscription to anything else with `SUBSCRIBE_REFUSED`.
+   *
+   * `Message` is what arrives, which on properties is a list of {@link PropertyUpdate}.
+   */
+  interface Resource<Message = PropertyUpdate[], Payload = unknown> extends Watchable<Message>, Publishable<Payload> {}
+
+  interface Readable<Result> {
+    /** `GET`. */
+    read(options?: RequestOptions): Promise<Result>
+  }
+
+  interface Creatable<New, Result> {
+    /** `POST`. */
+    create(document: New, options?: RequestOptions): Promise<Result>
+  }
+
+  interface Updatable<Update, Result> {
+    /**
+     * `PUT`.
+     *
+     * @throws {PubSubError} `NO_PAYLOAD`
+     */
+    update(document: Update, options?: RequestOptions): Promise<Result>
+  }
+
+  interface Deletable {
+    /** `DELETE`. */
+    delete(options?: RequestOptions): Promise<void>
+  }
+
+  /** All of a kind; `update()` and `delete()` need the parameter `ids` or `filter`. */
+  interface List<Doc, New, Update> extends Readable<Doc[]>, Creatable<New, Doc>, Updatable<Update, void>, Deletable {
+    readonly path: string
+  }
+
+  /** One property. */
+  interface PropertyResource<Value = unknown>
+    extends Resource<PropertyUpdate<Value>[], PropertyPayload<Value>>,
+      Readable<PropertyValue<Value>[]>,
+      Creatable<PropertyPayload<Value>, PropertyUpdate<Value>[]>,
+      Updatable<PropertyPayload<Value>, PropertyUpdate<Value>[]>,
+      Deletable {}
+
+  /** A value, with or without its time, or several of them. */
+  type PropertyPayload<Value> = Value | PropertyWrite<Value> | PropertyWrite<Value>[]
+
+  /** All properties of something. */
+  interface PropertiesResource<Values = Record<string, unknown>>
+    extends Resource<PropertyUpdateOf<Values>[], PropertiesPayload<Values>>,
+      Readable<PropertyUpdateOf<Values>[]>,
+      Creatable<PropertiesPayload<Values>, PropertyUpdateOf<Values>[]>,
+      Updatable<PropertiesPayload<Values>, PropertyUpdateOf<Values>[]>,
+      Deletable {}
+
+  /** An object with an entry for each property, or a list of values with their keys. */
+  type PropertiesPayload<Values> = Partial<Values> | KeyedPropertyWrite | KeyedPropertyWrite[]
+
+  interface LocationResource
+    extends Resource<LocationUpdate[], LocationWrite | LocationWrite[]>,
+      Readable<LocationUpdate[]>,
+      Updatable<LocationWrite | LocationWrite[], LocationUpdate[]>,
+      Deletable {}
+
+  /** Actions of a type, or of all types. */
+  interface ActionsResource<Message = Action> extends Resource<Message, NewAction | NewAction[]>, Readable<Action[]> {
+    /** `POST`. */
+    create(actions: NewAction[], options?: RequestOptions): Promise<Action[]>
+    create(action?: NewAction, options?: RequestOptions): Promise<Action>
+  }
+
+  interface ActionResource extends Readable<Action>, Deletable {
+    readonly path: string
+  }
+
+  interface ActionTypesResource
+    extends Resource<ActionType, NewActionType>,
+      Readable<ActionType[]>,
+      Creatable<NewActionType, ActionType> {}
+
+  /** One action type. On its path are its actions: they are its messages, until the type itself comes when it is deleted. */
+  interface ActionTypeResource
+    extends Watchable<Action | ActionType>,
+      Readable<ActionType>,
+      Updatable<ActionTypeUpdate, ActionType>,
+      Deletable {
+    /** `POST`, with the name. */
+    create(document?: ActionTypeUpdate, options?: RequestOptions): Promise<ActionType>
+  }
+
+  /** What actions can happen to. */
+  interface Subject {
+    action(type?: string): ActionsResource
+    action(type: string, id: string): ActionResource
+  }
+
+  /** What has properties. */
+  interface Propertied {
+    /** `Value` is the type of its values, which nobody checks. */
+    property<Value = unknown>(key: string): PropertyResource<Value>
+    /** `Values` has the type of each property, which nobody checks. */
+    property<Values = Record<string, unknown>>(): PropertiesResource<Values>
+  }
+
+  interface ThngResource
+    extends Resource<Thng, ThngUpdate>,
+      Readable<Thng>,
+      Updatable<ThngUpdate, Thng>,
+      Deletable,
+      Subject,
+      Propertied {
+    location(): LocationResource
+  }
+
+  interface ProductResource
+    extends Resource<Product, ProductUpdate>,
+      Readable<Product>,
+      Updatable<ProductUpdate, Product>,
+      Deletable,
+      Subject,
+      Propertied {}
+
+  interface CollectionResource
+    extends Resource<Collection, CollectionUpdate>,
+      Readable<Collection>,
+      Updatable<CollectionUpdate, Collection>,
+      Deletable,
+      Subject {
+    /** The thngs that are in it; updating adds some, by their ids. */
+    thng(): MembersResource
+    /** One of them; deleting takes it out. */
+    thng(id: string): Deletable & { readonly path: string }
+  }
+
+  interface MembersResource
+    extends Resource<MembershipChange, string[]>,
+      Readable<Thng[]>,
+      Updatable<string[], Collection>,
+      Deletable {}
+
+  interface BatchResource extends Readable<Batch>, Updatable<BatchUpdate, Batch>, Deletable {
+    readonly path: string
+    /** Its tasks. One that is created has begun when the promise resolves, with its id. */
+    task(): TasksResource
+    task(id: string): TaskResource
+  }
+
+  /** The messages are of tasks that have ended. */
+  interface TasksResource extends Watchable<Task>, Readable<Task[]>, Creatable<NewTask, { id: string }> {}
+
+  interface TaskResource extends Watchable<Task>, Readable<Task> {}
+
+  // Scopes.
+
+  /** Settings of one scope, which win over those of {@link setup}. */
+  type ScopeOptions = Partial<Settings>
+
+  /** Whoever has an API key. Calls of one scope share a connection. */
+  interface Scope {
+    /** It is not shown when the scope is printed or made JSON of. */
+    readonly apiKey: string
+    thng(): List<Thng, NewThng, ThngUpdate>
+    thng(id: string): ThngResource
+    product(): List<Product, NewProduct, ProductUpdate>
+    product(id: string): ProductResource
+    collection(): List<Collection, NewCollection, CollectionUpdate>
+    collection(id: string): CollectionResource
+    /** Actions of all types. */
+    action(type?: 'all'): ActionsResource
+    /** Actions of a type. When the type is deleted, it is a message, too. */
+    action(type: string): ActionsResource<Action | ActionType>
+    action(type: string, id: string): ActionResource
+    actionType(): ActionTypesResource
+    actionType(name: string): ActionTypeResource
+    batch(): Readable<Batch[]> & Creatable<NewBatch, Batch> & { readonly path: string }
+    batch(id: string): BatchResource
+  }
+
+  /** @throws {PubSubError} `BAD_SETTING` */
+  class Operator {
+    constructor(apiKey: string, options?: ScopeOptions)
+  }
+  interface Operator extends Scope {}
+
+  /** @throws {PubSubError} `BAD_SETTING` */
+  class Application {
+    constructor(apiKey: string, options?: ScopeOptions)
+  }
+  interface Application extends Scope {}
+
+  /** @throws {PubSubError} `BAD_SETTING` */
+  class TrustedApplication {
+    constructor(apiKey: string, options?: ScopeOptions)
+  }
+  interface TrustedApplication extends Scope {}
+
+  /** @throws {PubSubError} `BAD_SETTING` */
+  class User {
+    constructor(apiKey: string, options?: ScopeOptions)
+  }
+  interface User extends Scope {}
+
+  /** @throws {PubSubError} `BAD_SETTING` */
+  class Device {
+    constructor(apiKey: string, options?: ScopeOptions)
+  }
+  interface Device extends Scope {}
+
+  /** @throws {PubSubError} `BAD_SETTING` */
+  class AccessToken {
+    constructor(apiKey: string, options?: ScopeOptions)
+  }
+  interface AccessToken extends Scope {}
+
+  // Errors and events.
 
   /** Stable names of what can go wrong; the README has a table of them. */
   type ErrorCode =
@@ -119,9 +640,13 @@ declare namespace PubSub {
     | 'CLOSED'
     | 'SUBSCRIBE_REFUSED'
     | 'PUBLISH_REFUSED'
+    | 'REQUEST_REFUSED'
+    | 'NO_ACKNOWLEDGEMENT'
     | 'QUEUE_FULL'
     | 'UNSUBSCRIBED'
     | 'NOT_SUBSCRIBED'
+    | 'ABORTED'
+    | 'TOO_SLOW'
     | 'INVALID_TOPIC'
     | 'NO_CALLBACK'
     | 'NO_PAYLOAD'
@@ -130,23 +655,31 @@ declare namespace PubSub {
     | 'BAD_SETTING'
     | 'CALLBACK'
     | 'WASM_BLOCKED'
+    | 'NO_MODULE'
     | 'ENGINE_FAILED'
 
   /** Every error of this package. */
   class PubSubError extends Error {
     private constructor()
-    readonly name: 'PubSubError'
+    /** `AbortError` when the code is `ABORTED`. */
+    readonly name: 'PubSubError' | 'AbortError'
     /** What kind of error it is. */
     readonly code: ErrorCode
-    /** The topic that it is about, if it is about one. */
+    /** The topic or the path that it is about, if it is about one. */
     readonly topic?: string
-    /** The error that it came from, if it came from one. */
+    /** With `REQUEST_REFUSED`: the HTTP status. */
+    readonly status?: number
+    /** With `REQUEST_REFUSED`: the sentences of the server's error document. */
+    readonly errors?: readonly string[]
+    /** The error that it came from, or the reason of the signal, if there is one. */
     readonly cause?: unknown
   }
 
   interface ConnectionEvent {
-    /** The address of the broker. */
+    /** The address of the other side. */
     readonly url: string
+    /** The topic, if the connection is a native WebSocket. */
+    readonly topic?: string
   }
 
   interface Events {
@@ -164,10 +697,12 @@ declare namespace PubSub {
     }
     /**
      * Something went wrong that no promise can tell of: a callback threw, a key was revoked, a subscription was refused
-     * when it was made again. Without a listener it is written to the console.
+     * when it was made again, or a publish on a native WebSocket. Without a listener it is written to the console.
      */
     error: ConnectionEvent & { readonly type: 'error'; readonly error: PubSubError }
   }
+
+  // Functions.
 
   /** The settings in force. Change them with {@link setup}. */
   const settings: Settings
@@ -182,6 +717,17 @@ declare namespace PubSub {
   /** Called by `evrythng.use(PubSub)`. */
   function install(api: unknown, resource?: unknown): void
 
+  /** The WebAssembly module, its bytes, its address, or the response or blob that has it. */
+  type ModuleSource = string | object
+
+  /**
+   * Starts the WebAssembly module ahead of the first call, without holding up the page. It is the one inside the
+   * package, unless another copy of it is given; the entry `thng-pubsub/slim` has none inside.
+   *
+   * Rejects with `WASM_BLOCKED` or `NO_MODULE`.
+   */
+  function init(source?: ModuleSource | Promise<ModuleSource>): Promise<void>
+
   /** Calls back when something happens to a connection. */
   function on<Type extends keyof Events>(type: Type, listener: (event: Events[Type]) => void): void
 
@@ -193,6 +739,13 @@ declare namespace PubSub {
    * The next call opens a new connection.
    */
   function close(): Promise<void>
+}
+
+declare global {
+  /** As TypeScript's library has it since `esnext.disposable`. */
+  interface SymbolConstructor {
+    readonly asyncDispose: unique symbol
+  }
 }
 
 export = PubSub

@@ -2,20 +2,89 @@ import PubSub from './index.cjs'
 
 export default PubSub
 
-export declare const settings: typeof PubSub.settings
-export declare const setup: typeof PubSub.setup
-export declare const install: typeof PubSub.install
-export declare const on: typeof PubSub.on
-export declare const off: typeof PubSub.off
-export declare const close: typeof PubSub.close
-export declare const PubSubError: typeof PubSub.PubSubError
+export import settings = PubSub.settings
+export import setup = PubSub.setup
+export import install = PubSub.install
+export import init = PubSub.init
+export import on = PubSub.on
+export import off = PubSub.off
+export import close = PubSub.close
+export import Operator = PubSub.Operator
+export import Application = PubSub.Application
+export import TrustedApplication = PubSub.TrustedApplication
+export import User = PubSub.User
+export import Device = PubSub.Device
+export import AccessToken = PubSub.AccessToken
+export import PubSubError = PubSub.PubSubError
 
-export type PubSubError = PubSub.PubSubError
-export type Settings = PubSub.Settings
-export type ConnectionOptions = PubSub.ConnectionOptions
-export type SubscribeOptions = PubSub.SubscribeOptions
-export type PropertyUpdate<Value = unknown> = PubSub.PropertyUpdate<Value>
-export type Resource<Message = PropertyUpdate[]> = PubSub.Resource<Message>
-export type ErrorCode = PubSub.ErrorCode
-export type ConnectionEvent = PubSub.ConnectionEvent
-export type Events = PubSub.Events
+export import Settings = PubSub.Settings
+export import Transport = PubSub.Transport
+export import Signal = PubSub.Signal
+export import ConnectionOptions = PubSub.ConnectionOptions
+export import SubscribeOptions = PubSub.SubscribeOptions
+export import MessagesOptions = PubSub.MessagesOptions
+export import RequestOptions = PubSub.RequestOptions
+export import Params = PubSub.Params
+export import Document = PubSub.Document
+export import Write = PubSub.Write
+export import Thng = PubSub.Thng
+export import ThngUpdate = PubSub.ThngUpdate
+export import NewThng = PubSub.NewThng
+export import Product = PubSub.Product
+export import ProductUpdate = PubSub.ProductUpdate
+export import NewProduct = PubSub.NewProduct
+export import Collection = PubSub.Collection
+export import CollectionUpdate = PubSub.CollectionUpdate
+export import NewCollection = PubSub.NewCollection
+export import MembershipChange = PubSub.MembershipChange
+export import PropertyValue = PubSub.PropertyValue
+export import PropertyUpdate = PubSub.PropertyUpdate
+export import PropertyUpdateOf = PubSub.PropertyUpdateOf
+export import PropertyWrite = PubSub.PropertyWrite
+export import KeyedPropertyWrite = PubSub.KeyedPropertyWrite
+export import LocationUpdate = PubSub.LocationUpdate
+export import LocationWrite = PubSub.LocationWrite
+export import Action = PubSub.Action
+export import NewAction = PubSub.NewAction
+export import ActionType = PubSub.ActionType
+export import ActionTypeUpdate = PubSub.ActionTypeUpdate
+export import NewActionType = PubSub.NewActionType
+export import Batch = PubSub.Batch
+export import BatchUpdate = PubSub.BatchUpdate
+export import NewBatch = PubSub.NewBatch
+export import Task = PubSub.Task
+export import NewTask = PubSub.NewTask
+export import Subscription = PubSub.Subscription
+export import Messages = PubSub.Messages
+export import Watchable = PubSub.Watchable
+export import Publishable = PubSub.Publishable
+export import Resource = PubSub.Resource
+export import Readable = PubSub.Readable
+export import Creatable = PubSub.Creatable
+export import Updatable = PubSub.Updatable
+export import Deletable = PubSub.Deletable
+export import List = PubSub.List
+export import PropertyResource = PubSub.PropertyResource
+export import PropertyPayload = PubSub.PropertyPayload
+export import PropertiesResource = PubSub.PropertiesResource
+export import PropertiesPayload = PubSub.PropertiesPayload
+export import LocationResource = PubSub.LocationResource
+export import ActionsResource = PubSub.ActionsResource
+export import ActionResource = PubSub.ActionResource
+export import ActionTypesResource = PubSub.ActionTypesResource
+export import ActionTypeResource = PubSub.ActionTypeResource
+export import Subject = PubSub.Subject
+export import Propertied = PubSub.Propertied
+export import ThngResource = PubSub.ThngResource
+export import ProductResource = PubSub.ProductResource
+export import CollectionResource = PubSub.CollectionResource
+export import MembersResource = PubSub.MembersResource
+export import BatchResource = PubSub.BatchResource
+export import TasksResource = PubSub.TasksResource
+export import TaskResource = PubSub.TaskResource
+export import ScopeOptions = PubSub.ScopeOptions
+export import Scope = PubSub.Scope
+export import ErrorCode = PubSub.ErrorCode
+export import ConnectionEvent = PubSub.ConnectionEvent
+export import Events = PubSub.Events
+export import ModuleSource = PubSub.ModuleSource

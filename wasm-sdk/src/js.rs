@@ -15,8 +15,9 @@ use js_sys::Uint8Array;
 use thng_pubsub_protocol::mqtt::QoS;
 use wasm_bindgen::prelude::*;
 
+#[cfg(feature = "channel")]
+use crate::channel;
 use crate::{
-    channel,
     effect::{Effect, HandlerId, Notice, SocketId, Token},
     failure::Failure,
     options::{Key, Options},
@@ -126,6 +127,7 @@ impl Machine for Session {
     }
 }
 
+#[cfg(feature = "channel")]
 impl Machine for channel::Channel {
     fn poll_effect(&mut self) -> Option<Effect> {
         channel::Channel::poll_effect(self)
@@ -207,10 +209,12 @@ impl Connection {
 }
 
 /// One topic over a WebSocket of its own, driven by JavaScript.
+#[cfg(feature = "channel")]
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Channel(Driver<channel::Channel>);
 
+#[cfg(feature = "channel")]
 #[wasm_bindgen]
 impl Channel {
     /// A channel that opens its socket when it is first used.
@@ -279,56 +283,66 @@ impl Channel {
 /// Runs a state machine: gives it its inputs with the time, performs its effects, and sets its timer.
 #[derive(Debug)]
 struct Driver<M> {
-    host: Host,
     machine: RefCell<M>,
+    driven: Driven,
+}
+
+/// What does not depend on the machine, so that it is in the module once.
+#[derive(Debug)]
+struct Driven {
+    host: Host,
     is_performing: Cell<bool>,
     /// With the time at which it goes off.
     timer: RefCell<Option<(u64, Timeout)>>,
     listeners: RefCell<Vec<EventListener>>,
 }
 
-impl<M: Machine> Driver<M> {
+impl<M: Machine + 'static> Driver<M> {
     fn new(host: Host, machine: M) -> Self {
-        Self {
-            machine: RefCell::new(machine),
+        let driven = Driven {
             is_performing: Cell::new(false),
             timer: RefCell::new(None),
             listeners: RefCell::new(listen(&host)),
             host,
-        }
+        };
+        Self { machine: RefCell::new(machine), driven }
     }
 
     /// The timer has gone off.
     fn tick(&self, input: impl FnOnce(&mut M, u64)) {
-        self.timer.take();
+        self.driven.timer.take();
         self.run(input);
     }
 
-    /// Gives the machine an input and performs what comes of it. Called again from a callback, it leaves the
-    /// performing to the call that is already at it.
+    /// Gives the machine an input and performs what comes of it.
     fn run(&self, input: impl FnOnce(&mut M, u64)) {
         input(&mut self.machine.borrow_mut(), now_ms());
+        self.driven.perform_all(&self.machine);
+    }
+}
+
+impl Driven {
+    /// Called again from a callback, it leaves the performing to the call that is already at it.
+    #[inline(never)]
+    fn perform_all(&self, machine: &RefCell<dyn Machine>) {
         if self.is_performing.replace(true) {
             return;
         }
-        while let Some(effect) = self.next_effect() {
+        loop {
+            let effect = machine.borrow_mut().poll_effect();
+            let Some(effect) = effect else { break };
             perform(&self.host, effect);
         }
         self.is_performing.set(false);
-        self.schedule();
-    }
-
-    fn next_effect(&self) -> Option<Effect> {
-        self.machine.borrow_mut().poll_effect()
+        self.schedule(&*machine.borrow());
     }
 
     /// Sets the timer for what is due next. One that goes off too early is left alone: most deadlines only move away.
-    fn schedule(&self) {
-        let deadline = self.machine.borrow().poll_timeout();
-        let Some(deadline) = deadline else {
+    fn schedule(&self, machine: &dyn Machine) {
+        let Some(deadline) = machine.poll_timeout() else {
             // Nothing of a machine that is over keeps a Node.js process or a page's memory.
             self.timer.take();
-            if self.machine.borrow().is_ended() {
+            if machine.is_ended() {
                 self.listeners.take();
             }
             return;

@@ -22,18 +22,34 @@ use crate::step::{Log, announce, stream};
 pub(crate) fn build(root: &Path) -> anyhow::Result<PathBuf> {
     let log = &mut Log::default();
     let npm = root.join("npm");
-    let module = compile(root, log)?;
-    bind(&module, &npm.join("pkg"))?;
-    optimise(&npm, log)?;
+    for (name, features) in MODULES {
+        let module = compile(root, features, log)?;
+        bind(&module, &npm.join("pkg"), name)?;
+        optimise(&npm, name, log)?;
+    }
     stream(Command::new("node").arg("build.mjs").current_dir(&npm), log)?;
     pack(root, &npm, log)
 }
 
+/// Builds what the examples load from npm, the packed SDK included, into `examples-web/dist/`, for the server to serve.
+///
+/// # Errors
+/// npm has no network and has not kept the packages, or the app among the examples does not build.
+pub(crate) fn build_examples(root: &Path, tarball: &Path, log: &mut Log) -> anyhow::Result<()> {
+    let mut node = Command::new("node");
+    node.arg("build.mjs").current_dir(root.join("examples-web")).env("THNG_PUBSUB_TARBALL", tarball);
+    stream(&mut node, log)
+}
+
+/// The modules in `npm/pkg/` and the features of the crate that they have: all that there is, and MQTT alone, for those
+/// who load nothing but the plugin.
+const MODULES: [(&str, &[&str]); 2] = [("core", &[]), ("mqtt", &["--no-default-features"])];
+
 /// The crate as a WebAssembly module, built for size.
-fn compile(root: &Path, log: &mut Log) -> anyhow::Result<PathBuf> {
+fn compile(root: &Path, features: &[&str], log: &mut Log) -> anyhow::Result<PathBuf> {
     let mut cargo = setup::cargo(root);
     cargo.args(["build", "--locked", "--package", "thng-pubsub-wasm", "--profile", "wasm"]);
-    cargo.args(["--target", setup::WASM_TARGET]);
+    cargo.args(["--target", setup::WASM_TARGET]).args(features);
     if let Some(home) = cargo_home() {
         // Panic messages name source files. Without the folder of whoever built it, every machine builds the same.
         let remap = format!("--remap-path-prefix={}=cargo", home.display());
@@ -49,20 +65,20 @@ fn cargo_home() -> Option<PathBuf> {
     set.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
 }
 
-/// Runs wasm-bindgen: `core.js`, a script whose only variable is `core`, and `core_bg.wasm`.
+/// Runs wasm-bindgen: `<name>.js`, a script whose only variable is `core`, and `<name>_bg.wasm`.
 ///
 /// It is a script and not an ES module because `npm/build.mjs` makes a function of it, which can be called again for
 /// a second instance: that is how the SDK recovers from a trap.
-fn bind(module: &Path, folder: &Path) -> anyhow::Result<()> {
+fn bind(module: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(module).out_name("core").typescript(false);
+    bindgen.input_path(module).out_name(name).typescript(false);
     bindgen.remove_name_section(true).remove_producers_section(true);
     bindgen.no_modules(true)?.no_modules_global("core")?;
     bindgen.generate(folder).context("wasm-bindgen")
 }
 
-/// Runs Binaryen over the module, which takes a fifth off it (a twentieth after compression): `core.wasm`.
-fn optimise(npm: &Path, log: &mut Log) -> anyhow::Result<()> {
+/// Runs Binaryen over the module, which takes a fifth off it (a twentieth after compression): `<name>.wasm`.
+fn optimise(npm: &Path, name: &str, log: &mut Log) -> anyhow::Result<()> {
     // What rustc uses without being asked, and Binaryen has to be told.
     const FEATURES: [&str; 6] = [
         "--enable-bulk-memory",
@@ -72,7 +88,8 @@ fn optimise(npm: &Path, log: &mut Log) -> anyhow::Result<()> {
         "--enable-reference-types",
         "--enable-sign-ext",
     ];
-    let (input, output) = (npm.join("pkg/core_bg.wasm"), npm.join("pkg/core.wasm"));
+    let pkg = npm.join("pkg");
+    let (input, output) = (pkg.join(format!("{name}_bg.wasm")), pkg.join(format!("{name}.wasm")));
     let wasm_opt = npm.join("node_modules/.bin/wasm-opt");
     if !wasm_opt.exists() {
         announce("warning: npm's binaryen is not installed; the SDK is built without wasm-opt and is larger");

@@ -1,0 +1,187 @@
+import { abortable, aborted } from './abort.js'
+import { PubSubError } from './errors.js'
+import { makeConnection } from './make-connection.js'
+import { Messages } from './messages.js'
+import { messageFor } from './payload.js'
+import { change, check, defaults } from './settings.js'
+import { Subscription, openSubscription } from './subscription.js'
+
+/** What a connection can tell of itself. */
+const EVENTS = ['connecting', 'connected', 'disconnected', 'error']
+
+/** Errors that are about a topic and cost no subscription to it. */
+const HARMLESS = ['CALLBACK', 'ENGINE_FAILED', 'PUBLISH_REFUSED']
+
+/**
+ * The settings, the events and the connections, which the plugin and the standalone scopes share.
+ *
+ * There is one connection for each scope, server, key and transport, made when it is first used. A call is about a
+ * target:
+ *
+ * - `path` is its topic.
+ * - `scope` is an object; targets of the same one share connections.
+ * - `key` is its API key.
+ * - `own` has the settings of the scope, which win over those of `setup()`.
+ * - `read(text)` makes of a message what a callback receives, and `write(payload)` of a payload the document it means.
+ * - `findServer()` says where the server is when no setting does; also as a promise.
+ *
+ * @param {object} platform - See `browser.js` and `node.js`.
+ */
+export function createConnections(platform) {
+  const settings = { ...defaults }
+  const listeners = new Map(EVENTS.map((type) => [type, new Set()]))
+  /**
+   * For each scope its connections by what tells them apart. Calls wait for `ready`, always, and so keep their order;
+   * `connection` is what it has become. `subscriptions` are those that have not ended.
+   */
+  const byScope = new WeakMap()
+  const scopes = new Set()
+
+  /**
+   * Resolves with a handle when the server has confirmed it.
+   *
+   * @throws {PubSubError} NO_CALLBACK
+   */
+  function subscribe(target, onMessage, options) {
+    if (typeof onMessage !== 'function') throw new PubSubError('NO_CALLBACK')
+    const { topic, confirmed, close } = open(target, options, onMessage, { onMessage })
+    return confirmed.then(() => new Subscription(topic, close))
+  }
+
+  /** @throws {PubSubError} BAD_SETTING */
+  function messages(target, options) {
+    return new Messages((onMessage, hooks) => open(target, options, onMessage, hooks), options?.limit)
+  }
+
+  /** See `openSubscription()`, which has the same parameters and result. */
+  function open(target, options, onMessage, hooks) {
+    const { path } = target
+    const signal = options?.signal
+    const topic = topicOf(path, options)
+    if (signal?.aborted) return { topic, confirmed: Promise.reject(aborted(signal, topic)), close: async () => {} }
+    const what = { path, topic, qos: qosOf(options), signal }
+    return openSubscription(entryOf(target, options), what, (text) => onMessage(target.read(text)), hooks)
+  }
+
+  /** Ends the subscriptions of a resource, or those that were made with `onMessage`. */
+  function unsubscribe({ scope, path }, onMessage) {
+    const made = byScope.get(scope)
+    if (!made?.size) return Promise.reject(new PubSubError('NOT_SUBSCRIBED', { topic: path }))
+    const isMeant = (subscription) => subscription.path === path && (!onMessage || subscription.onMessage === onMessage)
+    const entries = [...made.values()]
+    for (const { connection, subscriptions } of entries) {
+      connection?.mute(isMeant)
+      for (const subscription of subscriptions) if (isMeant(subscription)) subscription.end()
+    }
+    const all = entries.map(({ ready }) => ready.then((connection) => connection.unsubscribe(path, isMeant)))
+    return Promise.all(all).then(() => {})
+  }
+
+  /** @throws {PubSubError} NO_PAYLOAD */
+  function publish(target, payload, options) {
+    if (payload === undefined || payload === null) throw new PubSubError('NO_PAYLOAD')
+    const signal = options?.signal
+    const { path } = target
+    const message = messageFor(path, target.write(payload))
+    return abortable(signal, path, () =>
+      entryOf(target, options).ready.then((connection) => {
+        if (signal?.aborted) throw aborted(signal, path)
+        return connection.publish(path, message, qosOf(options))
+      })
+    )
+  }
+
+  /** The connection for a call, made if there is none yet. */
+  function entryOf(target, options) {
+    const effective = { ...settings, ...target.own }
+    const key = options?.authorization ?? target.key ?? ''
+    const address = options?.apiUrl || effective.apiUrl
+    const transport = options?.transport ?? effective.transport
+    const name = JSON.stringify([address, key, transport])
+    const made = byScope.get(target.scope) ?? new Map()
+    byScope.set(target.scope, made)
+    if (made.has(name)) return made.get(name)
+    const entry = { subscriptions: new Set() }
+    const forget = (error) => {
+      if (made.get(name) === entry) made.delete(name)
+      if (made.size === 0) scopes.delete(made)
+      for (const subscription of [...entry.subscriptions]) subscription.end(error)
+    }
+    made.set(name, entry)
+    scopes.add(made)
+    entry.ready = connect(target, { address, key, transport, settings: effective }, (event) => {
+      if (event.type === 'ended') return endTopic(entry, event)
+      if (event.type === 'disconnected' && event.retryInMs === undefined) forget(event.error)
+      if (event.type === 'error') tellOfLoss(entry, event)
+      emit(event)
+    })
+    entry.ready.then((connection) => (entry.connection = connection), forget)
+    return entry
+  }
+
+  async function connect(target, { address, transport, ...about }, onEvent) {
+    check('transport', transport)
+    return makeConnection(transport, { ...about, address: address || (await target.findServer()), platform, emit: onEvent })
+  }
+
+  /**
+   * Whoever waits for the messages of a subscription has no other way to hear that it was lost. It is asked for again
+   * with the next connection.
+   */
+  function tellOfLoss({ subscriptions }, { error }) {
+    if (HARMLESS.includes(error.code)) return
+    for (const subscription of [...subscriptions]) {
+      if (subscription.topic === error.topic) subscription.onLoss?.(error)
+    }
+  }
+
+  /** A topic with a socket of its own is lost with it. */
+  function endTopic({ subscriptions }, { error, topic }) {
+    for (const subscription of [...subscriptions]) if (subscription.topic === topic) subscription.end(error)
+  }
+
+  function emit(event) {
+    const hear = listeners.get(event.type)
+    // An error that nobody listens to, and that no promise carries, is not to go by unseen.
+    if (event.type === 'error' && hear.size === 0) console.error(event.error)
+    for (const listener of [...hear]) {
+      try {
+        listener(event)
+      } catch (error) {
+        console.error(error)
+      }
+    }
+  }
+
+  function setOf(type) {
+    const set = listeners.get(type)
+    if (!set) throw new TypeError(`There is no event '${type}'; there are ${EVENTS.join(', ')}.`)
+    return set
+  }
+
+  return {
+    settings,
+    setup: (changes) => change(settings, changes),
+    on: (type, listener) => void setOf(type).add(listener),
+    off: (type, listener) => void setOf(type).delete(listener),
+    async close() {
+      const entries = [...scopes].flatMap((made) => [...made.values()])
+      const outcomes = await Promise.allSettled(entries.map(({ ready }) => ready))
+      for (const { value } of outcomes) value?.close()
+    },
+    subscribe,
+    messages,
+    unsubscribe,
+    publish
+  }
+}
+
+/** The topic of a resource with its options. */
+function topicOf(path, options) {
+  const query = []
+  if (options?.pubStates) query.push('pubStates=1')
+  if (options?.project) query.push(`project=${encodeURIComponent(options.project)}`)
+  return path + (query.length ? `?${query.join('&')}` : '')
+}
+
+const qosOf = (options) => (options?.qos ? 1 : 0)

@@ -1,0 +1,2 @@
+require('./included.js')
+module.exports = require('./browser-plugin.js').PubSub

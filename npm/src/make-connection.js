@@ -1,0 +1,31 @@
+import { Connection } from './connection.js'
+import { NativeConnection } from './native.js'
+import { brokerUrl, topicsUrl } from './url.js'
+
+/**
+ * Makes the connection of a transport, which opens its socket when it is first used.
+ *
+ * Every kind has the methods of `Connection`, and tells what `Connection` tells.
+ *
+ * @param {string} transport - One that the settings allow.
+ * @param {object} about
+ * @param {string} about.address - Of the REST API or of the broker; empty if nobody has said it.
+ * @param {string} about.key - The API key.
+ * @param {object} about.settings - Those in force for the scope.
+ * @param {object} about.platform - See `browser.js` and `node.js`.
+ * @param {(event: {type: string, url: string}) => void} about.emit - Hears what happens to the connection.
+ * @throws {PubSubError}
+ */
+export function makeConnection(transport, { address, key, settings, platform, emit }) {
+  if (transport === 'websocket') {
+    // Where nothing can be pinged, silence says nothing.
+    const keepAlive = platform.canPing(settings) ? settings.keepAlive : 0
+    const openSocket = (url) => platform.openTopic(url, key, settings)
+    return new NativeConnection({ ...settings, keepAlive, clientId: '', key: '', isResumed: false }, topicsUrl(address), openSocket, emit)
+  }
+  const url = brokerUrl(address, platform)
+  const clientId = `${settings.clientIdPrefix}_${Math.random().toString(16).slice(2, 10).padEnd(8, '0')}`
+  const openSocket = () => platform.openSocket(url, ['mqtt'], settings)
+  const emitAll = (type, event) => emit({ type, url, ...event })
+  return new Connection({ ...settings, clientId, key, isResumed: false }, url, openSocket, emitAll)
+}

@@ -1,0 +1,110 @@
+import { Link } from './link.js'
+import { PubSubError } from './errors.js'
+
+/**
+ * What a scope and a key do over native WebSockets: one socket for each topic, opened on the topic's own path.
+ *
+ * It has the methods of {@link import('./connection.js').Connection}, so that nobody else has to know the difference.
+ * A message is published on the socket of its topic, and on one of its own where nobody listens.
+ */
+export class NativeConnection {
+  #settings
+  #address
+  #openSocket
+  #emit
+  #links = new Map()
+  #isClosed = false
+
+  /**
+   * @param {object} settings - What a channel is to know; see `Settings` in `wasm-sdk/src/js.rs`.
+   * @param {string} address - Where the topics are: a ws: or wss: address that their paths are appended to.
+   * @param {(url: string) => WebSocket} openSocket
+   * @param {(event: {type: string, url: string}) => void} emit - Hears what happens to each of the sockets, with its
+   *   topic, and that the whole is closed. One that is not opened again has not `disconnected` but `ended`.
+   */
+  constructor(settings, address, openSocket, emit) {
+    this.#settings = settings
+    this.#address = address
+    this.#openSocket = openSocket
+    this.#emit = emit
+  }
+
+  /** Resolves when the socket is open, which is the subscription. `onText` receives the text of each message. */
+  async subscribe(topic, qos, about, onText) {
+    await this.#link(topic).subscribe(topic, qos, about, onText)
+  }
+
+  /** From now on, calls none of the callbacks of which `isMeant` is true; it is asked with what `subscribe` was told. */
+  mute(isMeant) {
+    for (const link of this.#links.values()) link.mute(isMeant)
+  }
+
+  /** Takes back the subscriptions of which `isMeant` is true. */
+  async unsubscribe(topic, isMeant) {
+    const asked = [...this.#links.values()].map((link) => {
+      const handlers = link.forget(isMeant)
+      return handlers.length > 0 && link.call((core, token) => core.unsubscribe(token, handlers))
+    })
+    await Promise.all(asked)
+  }
+
+  /**
+   * Resolves when the message is sent.
+   *
+   * @throws {PubSubError} NO_ACKNOWLEDGEMENT
+   */
+  async publish(topic, text, qos) {
+    if (qos > 0) throw new PubSubError('NO_ACKNOWLEDGEMENT', { topic })
+    const link = this.#listening(topic) ?? this.#link(topic)
+    await link.call((core, token) => core.publish(token, link.bytes(text)))
+  }
+
+  close() {
+    this.#isClosed = true
+    for (const link of [...this.#links.values()]) link.close()
+    this.#emit({ type: 'disconnected', url: this.#address, error: new PubSubError('CLOSED') })
+  }
+
+  /** The socket of a topic that somebody has subscribed to, whatever else it was told; but for one project only. */
+  #listening(topic) {
+    const isMeant = (name) => name.split('?')[0] === topic && !/[?&]project=/.test(name)
+    const name = [...this.#links.keys()].find(isMeant)
+    return name === undefined ? undefined : this.#links.get(name)
+  }
+
+  #link(topic) {
+    if (this.#isClosed) throw new PubSubError('CLOSED', { topic })
+    if (!this.#links.has(topic)) this.#links.set(topic, this.#open(topic))
+    return this.#links.get(topic)
+  }
+
+  #open(topic) {
+    const url = this.#address + topic
+    const link = new Link({
+      create: (module, host, settings) => new module.Channel(host, settings, topic),
+      ask: (core, token, handler) => core.subscribe(token, handler),
+      settings: this.#settings,
+      url,
+      openSocket: () => this.#openSocket(url),
+      emit: (type, event) => {
+        const isOver = type === 'disconnected' && event.retryInMs === undefined
+        if (isOver && this.#links.get(topic) === link) this.#links.delete(topic)
+        // What is over is over for this topic only.
+        this.#emit({ ...event, type: isOver ? 'ended' : type, url, topic })
+      },
+      explain,
+      isText: true
+    })
+    return link
+  }
+}
+
+/** Of a refused publish the server has sent an error document; it belongs to no call. */
+function explain(code, about) {
+  if (code !== 'PUBLISH_REFUSED') return about
+  try {
+    return { ...about, answer: JSON.parse(about.detail).errors.join(' ') }
+  } catch {
+    return about
+  }
+}

@@ -1,0 +1,49 @@
+import net from 'node:net'
+import tls from 'node:tls'
+
+/** A TCP connection, with TLS or without, with what is used of a WebSocket. */
+export class TcpSocket {
+  onopen
+  onmessage
+  onerror
+  onclose
+  #socket
+  #reason = ''
+
+  /**
+   * @param {string} url - `mqtt:` or `mqtts:`
+   * @param {object} [options] - What `tls.connect()` is to know besides.
+   */
+  constructor(url, options) {
+    const { protocol, hostname, port } = new URL(url)
+    const isSecure = protocol === 'mqtts:'
+    // An IPv6 address stands in brackets.
+    const host = hostname.replace(/^\[|\]$/g, '')
+    const to = { host, port: Number(port) || (isSecure ? 8883 : 1883) }
+    const servername = net.isIP(host) ? undefined : host
+    this.#socket = isSecure ? tls.connect({ servername, ...options, ...to }) : net.connect(to)
+    this.#socket
+      .setNoDelay(true)
+      .on(isSecure ? 'secureConnect' : 'connect', () => this.onopen?.())
+      .on('data', (data) => this.onmessage?.({ data }))
+      .on('error', (error) => {
+        // With several addresses there are several errors inside, and no message.
+        this.#reason = error.message || String(error.errors?.[0]?.message ?? error.code)
+        this.onerror?.({ message: this.#reason })
+      })
+      .on('close', () => this.onclose?.({ reason: this.#reason }))
+  }
+
+  send(bytes) {
+    this.#socket.write(bytes)
+  }
+
+  close() {
+    this.#socket.end()
+  }
+
+  /** Ends the connection without waiting for the other side. */
+  terminate() {
+    this.#socket.destroy()
+  }
+}

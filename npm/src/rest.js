@@ -1,0 +1,70 @@
+import { aborted } from './abort.js'
+import { PubSubError } from './errors.js'
+
+/**
+ * Makes one request to the REST API, and resolves with the document of the answer.
+ *
+ * @param {string} base - The address of the API.
+ * @param {string} key - The API key, of characters that a header may have.
+ * @param {string} method
+ * @param {string} path
+ * @param {object} about
+ * @param {unknown} [about.body] - The document to send.
+ * @param {object} [about.params] - What stands behind the `?`; a list is joined with commas.
+ * @param {AbortSignal} [about.signal]
+ * @param {number} about.timeoutMs - How long the whole answer may take.
+ * @throws {PubSubError} REQUEST_REFUSED, HANDSHAKE, PROTOCOL, TIMEOUT or ABORTED
+ */
+export async function request(base, key, method, path, { body, params, signal, timeoutMs }) {
+  if (signal?.aborted) throw aborted(signal, path)
+  const headers = { accept: 'application/json', authorization: key }
+  if (body !== undefined) headers['content-type'] = 'application/json'
+  const controller = new AbortController()
+  const stop = () => controller.abort()
+  const timer = setTimeout(stop, timeoutMs)
+  signal?.addEventListener('abort', stop)
+  try {
+    const options = { method, headers, body: JSON.stringify(body), signal: controller.signal }
+    const response = await fetch(base + path + queryOf(params), options)
+    return documentOf(response, await response.text(), method, path)
+  } catch (cause) {
+    if (cause instanceof PubSubError) throw cause
+    if (signal?.aborted) throw aborted(signal, path)
+    const about = { url: base, topic: path }
+    if (controller.signal.aborted) throw new PubSubError('TIMEOUT', { ...about, detail: `${method} ${path}` })
+    // Node.js has the reason in a cause of its own, with several addresses one deeper.
+    const reason = cause.cause?.errors?.[0] ?? cause.cause ?? cause
+    throw new PubSubError('HANDSHAKE', { ...about, detail: reason.message || String(reason.code), cause })
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', stop)
+  }
+}
+
+function queryOf(params = {}) {
+  const pairs = Object.entries(params)
+    .filter(([, value]) => value !== undefined && value !== null)
+    .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+  return pairs.length ? `?${pairs.join('&')}` : ''
+}
+
+/** The document of an answer; of one that only says where it is, its id. */
+function documentOf({ ok, status, statusText, headers, url }, text, method, path) {
+  let document
+  try {
+    document = text ? JSON.parse(text) : undefined
+  } catch (cause) {
+    if (ok) {
+      const detail = `the answer to ${method} ${path} is no JSON`
+      throw new PubSubError('PROTOCOL', { url: url.replace(/\?.*/, ''), topic: path, detail, cause })
+    }
+  }
+  if (!ok) {
+    const errors = Array.isArray(document?.errors) ? document.errors.map(String) : []
+    const reason = errors.join(' ') || `${statusText || 'It does not say why'}.`
+    throw new PubSubError('REQUEST_REFUSED', { topic: path, status, errors, detail: `${method} ${path} (${status}): ${reason}` })
+  }
+  // A task that was begun.
+  if (status === 202 && document === undefined) return { id: headers.get('location')?.split('/').pop() }
+  return document
+}

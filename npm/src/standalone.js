@@ -1,0 +1,237 @@
+/**
+ * The standalone API: scopes, which have an API key, and their resources, which are what the paths of REST name.
+ */
+import { PubSubError } from './errors.js'
+import { documentFor } from './payload.js'
+import { request } from './rest.js'
+import { change } from './settings.js'
+import { restUrl } from './url.js'
+
+/** Who a key can belong to. To the SDK they are all the same; the server knows what each may do. */
+const SCOPES = ['Operator', 'Application', 'TrustedApplication', 'User', 'Device', 'AccessToken']
+
+/**
+ * The class of each scope.
+ *
+ * @param {object} connections - See `connections.js`.
+ */
+export function createScopes(connections) {
+  const classes = SCOPES.map((name) => {
+    const named = {
+      [name]: class extends Scope {
+        constructor(apiKey, options) {
+          super(connections, apiKey, options)
+        }
+      }
+    }
+    return [name, named[name]]
+  })
+  return Object.fromEntries(classes)
+}
+
+/** Whoever has an API key. The key is where nothing that prints or copies an object finds it. */
+class Scope {
+  #context
+
+  /**
+   * @param {object} connections
+   * @param {string} apiKey
+   * @param {object} [options] - Settings of this scope, which win over those of `setup()`.
+   * @throws {PubSubError} BAD_SETTING
+   */
+  constructor(connections, apiKey, options = {}) {
+    const given = Object.entries(options).filter(([, value]) => value !== undefined && value !== null)
+    const own = change({}, Object.fromEntries(given))
+    this.#context = { connections, scope: this, key: checkedKey('apiKey', apiKey), own }
+  }
+
+  get apiKey() {
+    return this.#context.key
+  }
+
+  thng(id) {
+    return this.#resource(Thng, '/thngs', id)
+  }
+
+  product(id) {
+    return this.#resource(Product, '/products', id)
+  }
+
+  collection(id) {
+    return this.#resource(Collection, '/collections', id)
+  }
+
+  batch(id) {
+    return this.#resource(Batch, '/batches', id)
+  }
+
+  action(type = 'all', id) {
+    return new Resource(this.#context, `/actions${segment(type)}${segment(id)}`)
+  }
+
+  actionType(name) {
+    return new ActionType(this.#context, '/actions', name)
+  }
+
+  /** A resource, or the list of all of its kind, in which nothing is nested. */
+  #resource(Kind, path, id) {
+    return new (isGiven(id) ? Kind : Resource)(this.#context, path + segment(id))
+  }
+}
+
+class Resource {
+  #context
+
+  constructor(context, path) {
+    this.#context = context
+    this.path = path
+  }
+
+  subscribe(onMessage, options) {
+    return this.#context.connections.subscribe(this.#target(), onMessage, options)
+  }
+
+  messages(options) {
+    return this.#context.connections.messages(this.#target(), options)
+  }
+
+  unsubscribe(onMessage) {
+    return this.#context.connections.unsubscribe(this.#target(), onMessage)
+  }
+
+  publish(payload, options) {
+    return this.#context.connections.publish(this.#target(), payload, options)
+  }
+
+  create(document, options) {
+    return this.request('POST', this.path, options, document)
+  }
+
+  read(options) {
+    return this.request('GET', this.path, options)
+  }
+
+  update(document, options) {
+    if (!isGiven(document)) throw new PubSubError('NO_PAYLOAD', { detail: 'update' })
+    return this.request('PUT', this.path, options, document)
+  }
+
+  delete(options) {
+    return this.request('DELETE', this.path, options)
+  }
+
+  /** A request to the REST API, as the methods before make them. */
+  async request(method, path, options, document) {
+    const { connections, key, own } = this.#context
+    const settings = { ...connections.settings, ...own }
+    const base = restUrl(settings.restUrl || settings.apiUrl || pageOrigin())
+    const body = isGiven(document) ? documentFor(path, document) : undefined
+    const { params, signal } = options ?? {}
+    const authorization = checkedKey('authorization', options?.authorization ?? key)
+    return request(base, authorization, method, path, { body, params, signal, timeoutMs: settings.answerTimeout })
+  }
+
+  /** A resource below this one. */
+  nested(Kind, path) {
+    return new Kind(this.#context, this.path + path)
+  }
+
+  #target() {
+    const { scope, key, own, connections } = this.#context
+    return {
+      path: this.path,
+      scope,
+      key,
+      own,
+      // The broker is beside the REST API.
+      findServer: () => own.restUrl || connections.settings.restUrl || pageOrigin(),
+      read: documentOf,
+      write: (payload) => payload
+    }
+  }
+}
+
+/** What actions can happen to. */
+class Subject extends Resource {
+  action(type = 'all', id) {
+    return this.nested(Resource, `/actions${segment(type)}${segment(id)}`)
+  }
+}
+
+class Product extends Subject {
+  property(key) {
+    return this.nested(Resource, `/properties${segment(key)}`)
+  }
+}
+
+class Thng extends Product {
+  location() {
+    return this.nested(Resource, '/location')
+  }
+}
+
+class Collection extends Subject {
+  thng(id) {
+    return this.nested(Resource, `/thngs${segment(id)}`)
+  }
+}
+
+class Batch extends Resource {
+  task(id) {
+    return this.nested(Resource, `/tasks${segment(id)}`)
+  }
+}
+
+/** Action types, or one of them. On its path are its actions, so it is read and made elsewhere. */
+class ActionType extends Resource {
+  #name
+
+  constructor(context, path, name) {
+    super(context, path + segment(name))
+    this.#name = name
+  }
+
+  create(document, options) {
+    const named = isGiven(this.#name) ? { name: this.#name, ...document } : document
+    return this.request('POST', '/actions', options, named)
+  }
+
+  read(options) {
+    return this.request('GET', `/actionTypes${segment(this.#name)}`, options)
+  }
+}
+
+const isGiven = (value) => value !== undefined && value !== null
+
+/** Where a page came from, if it came from a server: that is where its API is, unless somebody says otherwise. */
+function pageOrigin() {
+  const origin = globalThis.location?.origin
+  return origin?.startsWith('http') ? origin : ''
+}
+
+/** An id, a key or a name as a part of a path; nothing for none. */
+function segment(name) {
+  if (!isGiven(name)) return ''
+  const text = String(name)
+  try {
+    // A URL takes these for steps to another resource, however they are written.
+    if (!['', '.', '..'].includes(text)) return `/${encodeURIComponent(text)}`
+  } catch {
+    // It has half of a surrogate pair.
+  }
+  throw new PubSubError('INVALID_TOPIC', { topic: text, detail: 'it is no id, key or name' })
+}
+
+/** The error of a header names its value, so what no header can have does not get that far. */
+function checkedKey(name, key) {
+  if (typeof key === 'string' && /^[\x21-\x7e]+$/.test(key)) return key
+  throw new PubSubError('BAD_SETTING', { detail: `${name} must be an API key: letters and digits` })
+}
+
+function documentOf(text) {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}

@@ -1,0 +1,92 @@
+import { aborted } from './abort.js'
+
+/** A subscription, as the program that has made it holds it. */
+export class Subscription {
+  #close
+  #closed
+
+  constructor(topic, close) {
+    this.topic = topic
+    this.#close = close
+  }
+
+  /** Ends it. Nothing is heard from here on; resolves when the server has been told. */
+  close() {
+    return (this.#closed ??= this.#close())
+  }
+}
+
+if (Symbol.asyncDispose) {
+  Object.defineProperty(Subscription.prototype, Symbol.asyncDispose, {
+    value() {
+      return this.close()
+    }
+  })
+}
+
+/**
+ * Asks for a subscription on a connection, and keeps account of it until it is over, for whatever reason.
+ *
+ * @param {{ready: Promise, connection?: object, subscriptions: Set}} entry - The connection; see `connections.js`.
+ * @param {{path: string, topic: string, qos: number, signal?: AbortSignal}} what
+ * @param {(text: string) => void} onText - Receives each message.
+ * @param {object} hooks
+ * @param {Function} [hooks.onMessage] - What `unsubscribe()` may be told to find it by.
+ * @param {(error?: Error) => void} [hooks.onEnd] - Hears once that it is over, and of what, unless it was ended.
+ * @param {(error: Error) => void} [hooks.onLoss] - Hears that it was not made again after a connection was lost.
+ */
+export function openSubscription(entry, { path, topic, qos, signal }, onText, { onMessage, onEnd, onLoss }) {
+  let isOver = false
+  let reject
+  const subscription = { path, topic, onMessage, onLoss, confirmed: undefined, end, close }
+
+  /** Leaves nothing behind here; what the server knows of it is for others to say. */
+  function end(error) {
+    if (isOver) return
+    isOver = true
+    signal?.removeEventListener('abort', abort)
+    entry.subscriptions.delete(subscription)
+    onEnd?.(error)
+  }
+
+  async function close() {
+    if (isOver) return
+    end()
+    await takeBack()
+  }
+
+  function abort() {
+    const error = aborted(signal, topic)
+    reject(error)
+    end(error)
+    takeBack()
+  }
+
+  async function takeBack() {
+    const isMeant = (other) => other === subscription
+    // Nothing is heard from here on; the rest has to come behind the calls that were made before.
+    entry.connection?.mute(isMeant)
+    try {
+      const connection = await entry.ready
+      await connection.unsubscribe(path, isMeant)
+    } catch {
+      // The connection has failed, and its subscriptions with it.
+    }
+  }
+
+  async function ask() {
+    const connection = await entry.ready
+    if (!signal?.aborted) await connection.subscribe(topic, qos, subscription, onText)
+  }
+
+  entry.subscriptions.add(subscription)
+  signal?.addEventListener('abort', abort)
+  subscription.confirmed = new Promise((resolve, rejectIt) => {
+    reject = rejectIt
+    ask().then(resolve, (error) => {
+      end(error)
+      reject(error)
+    })
+  })
+  return subscription
+}
