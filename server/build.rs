@@ -1,46 +1,59 @@
-//! Puts the SDK and the example pages into the binary: writes a table of (path, bytes) for `edge/assets.rs`.
+//! Puts the SDK and the examples into the binary: writes a table of (path, bytes) for `edge/assets.rs`.
 //!
-//! The SDK is built before (`cargo xtask npm`). Where it was not, the server still builds, and says so to whoever asks
-//! for it.
+//! The SDK (`cargo xtask npm`) and what the examples load from npm (`examples-web/build.mjs`) are built before. Where
+//! they were not, the server still builds, and says so to whoever asks for them.
 
 use std::{env, fmt::Write as _, fs, path::Path};
+
+/// What of `examples-web/` is served as it lies there. The rest of it is what `dist/`, which is built, is made from.
+const EXAMPLES: [&str; 11] = [
+    "index.css",
+    "index.html",
+    "index.js",
+    "java/PubSub.java",
+    "node",
+    "page.js",
+    "paho",
+    "sdk",
+    "shell",
+    "style.css",
+    "websocket",
+];
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace");
     let mut table = String::from("&[\n");
     for (url, file) in [
         ("/sdk/thng-pubsub.js", "npm/dist/pubsub.js"),
-        ("/sdk/thng-pubsub.js.map", "npm/dist/pubsub.js.map"),
         ("/sdk/evrythng.js", "npm/dist/evrythng.js"),
         ("/sdk/evrythng.LICENSE.txt", "npm/dist/evrythng.LICENSE.txt"),
     ] {
         add(&mut table, url, &root.join(file));
     }
     let examples = root.join("examples-web");
-    println!("cargo::rerun-if-changed={}", examples.display());
-    add_folder(&mut table, "/examples", &examples);
+    for name in EXAMPLES {
+        add(&mut table, &format!("/examples/{name}"), &examples.join(name));
+    }
+    let built = examples.join("dist");
+    add(&mut table, "/examples", &built);
+    if !built.join("app/index.html").is_file() {
+        add(&mut table, "/examples/app/index.html", &examples.join("not-built.html"));
+    }
     table.push(']');
     let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
     fs::write(Path::new(&out).join("assets.rs"), table).expect("OUT_DIR can be written");
 }
 
-fn add(table: &mut String, url: &str, file: &Path) {
-    println!("cargo::rerun-if-changed={}", file.display());
-    if file.is_file() {
-        let _ = writeln!(table, "({url:?}, include_bytes!({:?}).as_slice()),", file.display().to_string());
+/// Adds a file, or all files below a folder. What is not there is not served, until it is there and this runs again.
+fn add(table: &mut String, url: &str, path: &Path) {
+    println!("cargo::rerun-if-changed={}", path.display());
+    if path.is_file() {
+        let _ = writeln!(table, "({url:?}, include_bytes!({:?}).as_slice()),", path.display().to_string());
     }
-}
-
-fn add_folder(table: &mut String, url: &str, folder: &Path) {
-    let mut entries: Vec<_> =
-        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    entries.sort();
-    for path in entries {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with('.') || name == "node_modules" {
-            continue;
-        }
-        let url = format!("{url}/{name}");
-        if path.is_dir() { add_folder(table, &url, &path) } else { add(table, &url, &path) }
+    let mut names: Vec<_> =
+        fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+    names.sort();
+    for name in names.iter().filter_map(|name| name.to_str()).filter(|name| !name.starts_with('.')) {
+        add(table, &format!("{url}/{name}"), &path.join(name));
     }
 }

@@ -18,7 +18,7 @@ Usage: cargo xtask COMMAND [...]
   npm     build the SDK and pack it as an npm tarball
   help    this text, or `cargo xtask help COMMAND`
 
-A fresh machine needs Rust (https://rustup.rs) and Node.js 20 or newer. Everything else is fetched when it is needed.
+A fresh machine needs Rust (https://rustup.rs) and Node.js 20.19 or newer. Everything else is fetched when it is needed.
 ";
 
 const RUN: &str = "\

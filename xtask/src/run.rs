@@ -95,7 +95,8 @@ fn prepare(root: &Path, profile: Profile) -> anyhow::Result<PathBuf> {
     setup::wasm_target(root, log)?;
     setup::npm_packages(&root.join("npm"), log)?;
     announce("building the SDK (some minutes the first time)");
-    npm::build(root)?;
+    let tarball = npm::build(root)?;
+    npm::build_examples(root, &tarball, log)?;
     announce("building the server (some minutes the first time)");
     server::build(root, profile, log)
 }
@@ -146,9 +147,8 @@ fn welcome(http: &str, mqtt: &str, key: &str) -> String {
         "\nthng-pubsub is ready.\n\n  REST, WebSocket    http://{http}\n  MQTT               {mqtt}\n"
     );
     if http != "off" {
-        text += &format!(
-            "  MQTT on WebSocket  ws://{http}/mqtt\n  Example page       http://{http}/examples/sdk/\n"
-        );
+        text +=
+            &format!("  MQTT on WebSocket  ws://{http}/mqtt\n  Examples           http://{http}/examples/\n");
     }
     text += &format!("  Operator API key   {key}\n");
     if let (true, Some((host, port))) = (http != "off", mqtt.rsplit_once(':')) {
@@ -208,7 +208,7 @@ mod tests {
     fn the_welcome_has_the_key_and_commands_with_the_right_addresses() {
         let text = welcome("127.0.0.1:8080", "127.0.0.1:1884", "SECRET");
         for part in
-            ["KEY=SECRET", "http://127.0.0.1:8080/thngs", "-p 1884", "http://127.0.0.1:8080/examples/sdk/"]
+            ["KEY=SECRET", "http://127.0.0.1:8080/thngs", "-p 1884", "http://127.0.0.1:8080/examples/"]
         {
             assert!(text.contains(part), "{part} is missing in {text}");
         }

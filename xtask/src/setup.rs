@@ -15,8 +15,8 @@ use crate::step::{Log, announce, stream};
 /// The target that the SDK is compiled to.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// The oldest Node.js that builds and tests the SDK.
-const NODE_MAJOR_MIN: u32 = 20;
+/// The oldest Node.js that builds and tests the SDK and the examples, whose Vite asks for it.
+const NODE_MIN: (u32, u32) = (20, 19);
 
 /// The checkout that `cargo xtask` was called in.
 pub(crate) fn root() -> PathBuf {
@@ -67,10 +67,11 @@ fn has_rlib(libraries: &Path) -> bool {
 /// # Errors
 /// It is not; nothing is installed, because how it comes to a machine is its owner's choice.
 pub(crate) fn node() -> anyhow::Result<()> {
-    let wanted = format!("Node.js {NODE_MAJOR_MIN} or newer with npm is needed (https://nodejs.org)");
+    let (major, minor) = NODE_MIN;
+    let wanted = format!("Node.js {major}.{minor} or newer with npm is needed (https://nodejs.org)");
     let printed = Command::new("node").arg("--version").output().with_context(|| wanted.clone())?;
     let version = String::from_utf8_lossy(&printed.stdout).trim().to_owned();
-    if node_major(&version).is_none_or(|major| major < NODE_MAJOR_MIN) {
+    if node_version(&version).is_none_or(|version| version < NODE_MIN) {
         bail!("{wanted}; this is {version}");
     }
     if !has_program("npm") {
@@ -79,9 +80,10 @@ pub(crate) fn node() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `v20.20.2` is 20.
-fn node_major(version: &str) -> Option<u32> {
-    version.strip_prefix('v')?.split('.').next()?.parse().ok()
+/// `v20.20.2` is (20, 20).
+fn node_version(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.strip_prefix('v')?.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
 }
 
 /// Installs the npm packages of a folder, exactly as its `package-lock.json` names them, unless that very lock file
@@ -273,9 +275,9 @@ mod tests {
 
     #[test]
     fn the_major_version_of_node_is_read() {
-        assert_eq!(node_major("v20.20.2"), Some(20));
-        assert_eq!(node_major("v8.0"), Some(8));
-        assert_eq!(node_major("20.1.1"), None);
+        assert_eq!(node_version("v20.20.2"), Some((20, 20)));
+        assert_eq!(node_version("v8.0"), Some((8, 0)));
+        assert_eq!(node_version("20.1.1"), None);
     }
 
     #[test]

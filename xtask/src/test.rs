@@ -74,8 +74,8 @@ const SUITES: [Suite; 6] = [
     },
     Suite {
         name: "sdk",
-        about: "the packed SDK in Node.js and in Chromium (npm/test/)",
-        needs: &[Need::Server, Need::Sdk, Need::Chromium],
+        about: "the packed SDK and the examples in Node.js and in Chromium (npm/test/)",
+        needs: &[Need::Server, Need::Sdk, Need::DebianClients, Need::Chromium],
         run: |suites, log| suites.node(&suites.root.join("npm"), "test", log),
     },
 ];
@@ -284,12 +284,14 @@ fn is_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
 
-/// Builds the SDK and packs it.
+/// Builds the SDK, packs it, and builds the examples with it.
 fn build_sdk(root: &Path, log: &mut Log) -> anyhow::Result<PathBuf> {
     setup::node()?;
     setup::wasm_target(root, log)?;
     setup::npm_packages(&root.join("npm"), log)?;
-    npm::build(root)
+    let tarball = npm::build(root)?;
+    npm::build_examples(root, &tarball, log)?;
+    Ok(tarball)
 }
 
 /// All `*.test.{js,mjs,cjs}` below a folder, in order of their names; what npm has installed is left out.

@@ -14,7 +14,7 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse as _, Redirect, Response},
     routing::get,
 };
 use bytes::Bytes;
@@ -54,6 +54,8 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/docs/{file}", get(docs))
         .route("/docs/errors", get(error_page))
         .route("/sdk/{*path}", get(asset))
+        .route("/examples", get(|| async { Redirect::permanent("/examples/") }))
+        .route("/examples/", get(asset))
         .route("/examples/{*path}", get(asset))
         .nest("/v2", rest::routes())
         .merge(rest::routes())

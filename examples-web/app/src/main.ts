@@ -1,0 +1,194 @@
+/**
+ * A live dashboard of one thng.
+ *
+ * The form can be filled from the address, behind `#`: `key` and `thng`. With a key the app starts by itself.
+ */
+import '../../style.css'
+import 'uplot/dist/uPlot.min.css'
+import './style.css'
+
+import PubSub, { PubSubError, type PropertyValue } from 'thng-pubsub'
+
+import { ActionList, timeOf } from './actions.ts'
+import { Chart } from './chart.ts'
+import { type LiveThng, openThng } from './live.ts'
+import { describe, WorldMap, type Place } from './map.ts'
+
+/** How often the simulated sensor measures. */
+const SENSOR_PERIOD_MS = 1000
+
+/** How many of the values of before are drawn. */
+const HISTORY_MAX = 100
+
+type State = 'idle' | 'busy' | 'connected' | 'error'
+type Phase = 'idle' | 'starting' | 'running'
+
+/** The element of an id; the page is part of this app. */
+const find = <Kind extends HTMLElement>(id: string): Kind => document.getElementById(id) as Kind
+const field = <Kind extends HTMLElement = HTMLInputElement>(form: HTMLFormElement, name: string): Kind =>
+  form.elements.namedItem(name) as unknown as Kind
+
+const startForm = find<HTMLFormElement>('start')
+const publishForm = find<HTMLFormElement>('publish')
+const actForm = find<HTMLFormElement>('act')
+const stopButton = find<HTMLButtonElement>('stop')
+const locateButton = find<HTMLButtonElement>('locate')
+const simulate = field(publishForm, 'simulate')
+const [keyField, thngField] = [field(startForm, 'key'), field(startForm, 'thng')]
+
+const chart = new Chart(find('chart'))
+const map = new WorldMap(find('map'), publishPlace)
+const actions = new ActionList(find('actions'), find('no-actions'))
+
+let thng: LiveThng | undefined
+let sensor: number | undefined
+
+function showStatus(state: State, text: string): void {
+  const status = find('status')
+  status.dataset.state = state
+  status.textContent = text
+}
+
+function showError(error: unknown): void {
+  // What was still under way when it was stopped.
+  if (error instanceof PubSubError && error.code === 'CLOSED') return
+  console.error(error)
+  showStatus('error', messageOf(error))
+}
+
+/** The words of an error; of a request that was refused, only what the server says. */
+function messageOf(error: unknown): string {
+  if (error instanceof PubSubError && error.errors) return error.errors.join(' ')
+  return error instanceof Error ? error.message : String(error)
+}
+
+function setPhase(phase: Phase): void {
+  const controls = [...publishForm.elements, ...actForm.elements, locateButton]
+  for (const control of controls as HTMLButtonElement[]) control.disabled = phase !== 'running'
+  for (const input of [keyField, thngField]) input.readOnly = phase !== 'idle'
+  const startButton = startForm.querySelector<HTMLButtonElement>('[type=submit]')!
+  startButton.disabled = phase === 'starting'
+  startButton.hidden = phase === 'running'
+  stopButton.hidden = phase !== 'running'
+  find('key-hint').hidden = phase === 'running'
+}
+
+async function start(key: string, id: string): Promise<void> {
+  const isNew = id === ''
+  for (const view of [chart, map, actions]) view.clear()
+  const opened = await openThng(key, isNew ? undefined : id)
+  // Subscribed to first, so that nothing is missed between what was and what comes.
+  await opened.temperature.subscribe((updates) => showTemperatures(updates))
+  await opened.location.subscribe((updates) => updates.forEach(showPlace), { pubStates: true })
+  await opened.actions.subscribe((action) => actions.add(action), { pubStates: true })
+  const history = await opened.temperature.read({ params: { perPage: HISTORY_MAX } })
+  if (history.length > 0) showTemperatures(history)
+  thng = opened
+  thngField.value = opened.id
+  setPhase('running')
+  showStatus('connected', 'Connected')
+  // Nobody else writes a thng that was made here; one of somebody else's is only watched.
+  if (isNew) simulate.click()
+}
+
+async function stop(): Promise<void> {
+  thng = undefined
+  if (simulate.checked) simulate.click()
+  setPhase('idle')
+  showStatus('idle', 'Stopped')
+  await PubSub.close()
+}
+
+/** Shows values of the temperature, in whatever order. */
+function showTemperatures(updates: PropertyValue[]): void {
+  chart.add(updates)
+  const latest = updates.reduce((a, b) => (b.timestamp > a.timestamp ? b : a))
+  find('value').textContent = typeof latest.value === 'number' ? `${latest.value} °C` : JSON.stringify(latest.value)
+  find('timing').textContent = `Measured ${timeOf(latest.timestamp)}`
+}
+
+function showPlace(place: Place): void {
+  map.add(place)
+  find('place').textContent = describe(place)
+}
+
+function publishPlace({ latitude, longitude }: Place): void {
+  thng?.location.publish({ latitude, longitude }, { qos: 1 }).catch(showError)
+}
+
+/** The next value of a sensor in a room: it wanders around 21 °C. */
+function measure(last: number): number {
+  const next = last + (21 - last) * 0.05 + (Math.random() - 0.5)
+  return Math.round(next * 10) / 10
+}
+
+startForm.addEventListener('submit', async (event) => {
+  event.preventDefault()
+  showStatus('busy', 'Connecting…')
+  setPhase('starting')
+  try {
+    await start(keyField.value.trim(), thngField.value.trim())
+  } catch (error) {
+    setPhase('idle')
+    showError(error)
+  }
+})
+
+stopButton.addEventListener('click', () => void stop().catch(showError))
+
+publishForm.addEventListener('submit', async (event) => {
+  event.preventDefault()
+  const value = field(publishForm, 'value')
+  try {
+    await thng?.temperature.publish(value.valueAsNumber, { qos: 1 })
+    value.value = ''
+  } catch (error) {
+    showError(error)
+  }
+})
+
+simulate.addEventListener('change', () => {
+  clearInterval(sensor)
+  if (!simulate.checked) return
+  let value = 21
+  const tick = (): void => {
+    value = measure(value)
+    thng?.temperature.publish(value).catch(showError)
+  }
+  tick()
+  sensor = setInterval(tick, SENSOR_PERIOD_MS)
+})
+
+actForm.addEventListener('submit', async (event) => {
+  event.preventDefault()
+  const type = field<HTMLSelectElement>(actForm, 'type').value
+  try {
+    await thng?.actions.publish({ type, customFields: { by: 'dashboard' } }, { qos: 1 })
+  } catch (error) {
+    showError(error)
+  }
+})
+
+// Browsers give their location to pages over https, or from the machine itself, and only if they are allowed to.
+locateButton.hidden = !('geolocation' in navigator && isSecureContext)
+locateButton.addEventListener('click', () => {
+  const hint = find('place-hint')
+  navigator.geolocation.getCurrentPosition(
+    ({ coords }) => publishPlace(coords),
+    (error) => (hint.textContent = `The browser gives no location (${error.message}). Click on the map instead.`)
+  )
+})
+
+PubSub.on('connected', () => thng && showStatus('connected', 'Connected'))
+PubSub.on('disconnected', ({ error, retryInMs }) => {
+  // Before it runs, and after it was stopped, there are others who say so.
+  if (!thng) return
+  if (retryInMs === undefined) showStatus('error', error.message)
+  else showStatus('busy', 'Connection lost, trying again…')
+})
+PubSub.on('error', ({ error }) => showError(error))
+
+const asked = new URLSearchParams(location.hash.slice(1))
+keyField.value = asked.get('key') ?? ''
+thngField.value = asked.get('thng') ?? ''
+if (keyField.value) startForm.requestSubmit()

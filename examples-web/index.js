@@ -1,0 +1,26 @@
+/**
+ * Passes the key and the thng on to the pages, behind `#`, where no server sees them; and shows the programs'
+ * settings with the address of this server. Both can be given here in the same way: `#key=…&thng=…`.
+ */
+const { key, thng } = document.getElementById('settings').elements
+const asked = new URLSearchParams(location.hash.slice(1))
+
+function showLinks() {
+  const given = new URLSearchParams()
+  if (key.value && key.checkValidity()) given.set('key', key.value)
+  if (thng.value.trim()) given.set('thng', thng.value.trim())
+  for (const link of document.querySelectorAll('a[data-page]')) link.hash = given
+}
+
+for (const field of [key, thng]) {
+  field.value = asked.get(field.name) ?? ''
+  field.addEventListener('input', showLinks)
+}
+// A browser may fill them in again when one comes back to this page.
+addEventListener('pageshow', showLinks)
+document.getElementById('settings').addEventListener('submit', (event) => event.preventDefault())
+showLinks()
+
+// Where MQTT is, a page cannot know: the commands look for it at port 1883.
+document.getElementById('settings-command').textContent =
+  `export HTTP=${location.host} KEY=$(cat data/operator.key)${thng.value && ` THNG=${thng.value}`}`

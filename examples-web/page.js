@@ -1,0 +1,214 @@
+/**
+ * What the pages of one property show and ask for: the form, the log, the state of the connection. Nothing here is about
+ * Pub/Sub; that is `script.js` of each page.
+ *
+ * The form can be filled from the address, behind `?` or `#`: `key`, `thng`, `property`, `interval` (milliseconds) and
+ * `server` (where this page was loaded from, if it is not said). With a key the example starts by itself.
+ */
+const page = (() => {
+  const LOG_ROWS_MAX = 200
+  const find = (id) => document.getElementById(id)
+  const [startForm, publishForm, stopButton, status, log] = ['start', 'publish', 'stop', 'status', 'log'].map(find)
+  const startButton = startForm.querySelector('[type=submit]')
+  const asked = new URLSearchParams(`${location.search.slice(1)}&${location.hash.slice(1)}`)
+  const server = asked.get('server') ?? location.origin
+  const intervalMs = Number(asked.get('interval') ?? 2000)
+  let run
+
+  for (const name of ['key', 'thng', 'property']) {
+    if (asked.has(name)) startForm.elements[name].value = asked.get(name)
+  }
+
+  /** @param {'idle' | 'busy' | 'connected' | 'error'} state */
+  function showStatus(state, text) {
+    status.dataset.state = state
+    status.textContent = text
+  }
+
+  /** @param {'idle' | 'starting' | 'running'} phase */
+  function setPhase(phase) {
+    for (const control of publishForm.elements) control.disabled = phase !== 'running'
+    for (const input of startForm.querySelectorAll('input')) input.readOnly = phase !== 'idle'
+    startButton.disabled = phase === 'starting'
+    startButton.hidden = phase === 'running'
+    stopButton.hidden = phase !== 'running'
+  }
+
+  const timeOfDay = () => new Date().toLocaleTimeString([], { hour12: false })
+
+  /** @param {'sent' | 'received' | 'refused'} direction */
+  function addRow(direction, text, note) {
+    const row = document.createElement('li')
+    const time = document.createElement('time')
+    time.textContent = timeOfDay()
+    const cells = [direction, text, note].map((text) => {
+      const cell = document.createElement('span')
+      cell.textContent = text
+      return cell
+    })
+    row.dataset.direction = direction
+    row.append(time, ...cells)
+    log.prepend(row)
+    while (log.children.length > LOG_ROWS_MAX) log.lastElementChild.remove()
+    find('empty').hidden = true
+  }
+
+  function showSent(updates, how = 'by update()') {
+    for (const update of updates) addRow('sent', JSON.stringify(update.value), how)
+  }
+
+  /** What was sent as it stands, where that is no list of updates. */
+  function showSentText(text, how) {
+    addRow('sent', text, how)
+  }
+
+  function showReceived(updates) {
+    if (run) showStatus('connected', 'Connected')
+    for (const update of updates) {
+      // The values of the SDK's page are the times at which they were sent.
+      const sent = typeof update.value === 'number' && Math.abs(Date.now() - update.value) < 60_000
+      const note = sent ? `after ${Date.now() - update.value} ms` : ''
+      addRow('received', JSON.stringify(update.value), note)
+      find('value').textContent = JSON.stringify(update.value)
+      find('timing').textContent = `Received ${timeOfDay()}${note && `, ${note}`}`
+    }
+  }
+
+  /** What the server would not take, while the connection stays. */
+  function showRefused(text, note = '') {
+    addRow('refused', text, note)
+  }
+
+  function showError(error) {
+    console.error(error)
+    showStatus('error', messageOf(error))
+  }
+
+  /** Shows that a connection has ended which nobody had ended here; the example can be started again. */
+  function showEnd(text) {
+    run = undefined
+    setPhase('idle')
+    showStatus('error', text)
+  }
+
+  /** The words of an error; evrythng.js puts what the server says into the message as JSON. */
+  function messageOf(error) {
+    try {
+      return JSON.parse(error.message).errors.join(' ')
+    } catch {
+      return error.message
+    }
+  }
+
+  function onStart(start) {
+    startForm.addEventListener('submit', async (event) => {
+      event.preventDefault()
+      const { key, thng, property } = startForm.elements
+      showStatus('busy', 'Connecting…')
+      setPhase('starting')
+      try {
+        run = await start({
+          operatorKey: key.value.trim(),
+          thngId: thng.value.trim(),
+          propertyKey: property.value.trim(),
+          intervalMs
+        })
+        thng.value = run.thngId
+        setPhase('running')
+        showStatus('connected', 'Connected')
+      } catch (error) {
+        setPhase('idle')
+        showError(error)
+      }
+    })
+    if (asked.has('key') && !startButton.disabled) startForm.requestSubmit()
+  }
+
+  stopButton.addEventListener('click', async () => {
+    const stopped = run
+    run = undefined
+    setPhase('idle')
+    showStatus('idle', 'Stopped')
+    await Promise.resolve(stopped.stop()).catch(showError)
+  })
+
+  publishForm.addEventListener('submit', async (event) => {
+    event.preventDefault()
+    const value = readValue(publishForm.elements.value.value)
+    try {
+      await run.publish(value)
+      showSent([{ value }], 'by publish()')
+      publishForm.reset()
+    } catch (error) {
+      showError(error)
+    }
+  })
+
+  /** A number, a truth value or any other JSON, and otherwise the text itself. */
+  function readValue(text) {
+    try {
+      return JSON.parse(text)
+    } catch {
+      return text
+    }
+  }
+
+  /** A request to the REST API. What the server says of a refusal becomes the error's message. */
+  async function rest(operatorKey, method, path, body) {
+    const response = await fetch(server + path, {
+      method,
+      headers: { authorization: operatorKey, 'content-type': 'application/json' },
+      body: body && JSON.stringify(body)
+    })
+    const document = await response.json()
+    if (!response.ok) throw new Error(document.errors.join(' '))
+    return document
+  }
+
+  /**
+   * Why the server has refused a connection or a subscription: neither a browser nor MQTT tells. REST refuses for the
+   * same reason, and says it.
+   */
+  async function askWhy(operatorKey, path) {
+    try {
+      await rest(operatorKey, 'GET', path)
+    } catch (error) {
+      return error
+    }
+    return new Error('There is no connection to the server.')
+  }
+
+  /** Called when a script that only the build brings is not there. */
+  function showMissing(name) {
+    showStatus('error', `${name} is missing. It comes with the build: run \`cargo xtask run\` again.`)
+    startButton.disabled = true
+  }
+
+  // The code of the page, for whoever wants to read it.
+  for (const pre of document.querySelectorAll('pre[data-file]')) {
+    pre.closest('details').addEventListener(
+      'toggle',
+      async () => {
+        const response = await fetch(pre.dataset.file)
+        pre.textContent = await response.text()
+      },
+      { once: true }
+    )
+  }
+
+  return {
+    server,
+    onStart,
+    isRunning: () => run !== undefined,
+    rest,
+    askWhy,
+    showStatus,
+    showSent,
+    showSentText,
+    showReceived,
+    showRefused,
+    showError,
+    showEnd,
+    showMissing
+  }
+})()
