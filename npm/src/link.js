@@ -61,11 +61,6 @@ export class Link {
     links.add(this)
   }
 
-  /** Why it is over; undefined while it is not. */
-  get end() {
-    return this.#end
-  }
-
   /** Resolves when the server has confirmed the subscription. `onText` receives the text of each message. */
   subscribe(topic, qos, about, onText) {
     const handler = this.#number()

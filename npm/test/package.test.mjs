@@ -69,6 +69,24 @@ test('the browser entries set up without a network and without compiling anythin
   assert.deepEqual(seen, ['function', 'function', 'function'])
 })
 
+test('the plugin alone says where native WebSockets are', async () => {
+  const plugin = join(user.folder, 'node_modules/thng-pubsub/dist/plugin.mjs')
+  const seen = await node(
+    'left-out.mjs',
+    `import PubSub from ${JSON.stringify(plugin)}
+     class Resource {
+       path = '/thngs/U1'
+       scope = { apiKey: 'KEY' }
+     }
+     PubSub.install({ resources: { Resource } })
+     const options = { apiUrl: 'ws://localhost', transport: 'websocket' }
+     const { code, message } = await new Resource().subscribe(() => {}, options).catch((error) => error)
+     console.log(JSON.stringify({ code, message }))`
+  )
+  assert.equal(seen.code, 'BAD_SETTING')
+  assert.match(seen.message, /load thng-pubsub/)
+})
+
 test('what is packed is what is needed', async () => {
   const lock = JSON.parse(await readFile(join(user.folder, 'node_modules/.package-lock.json'), 'utf8'))
   assert.deepEqual(Object.keys(lock.packages).sort(), ['node_modules/thng-pubsub', 'node_modules/ws'])

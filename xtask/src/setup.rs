@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_major_version_of_node_is_read() {
+    fn the_version_of_node_is_read() {
         assert_eq!(node_version("v20.20.2"), Some((20, 20)));
         assert_eq!(node_version("v8.0"), Some((8, 0)));
         assert_eq!(node_version("20.1.1"), None);
