@@ -1,6 +1,7 @@
 /**
  * Makes `dist/` from `src/`, `types/` and what wasm-bindgen left in `pkg/`. `cargo xtask npm` calls it.
  */
+import { createHash } from 'node:crypto'
 import { copyFile, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -23,13 +24,15 @@ const leaveNativeOut = {
 
 await rm('dist', { recursive: true, force: true })
 await mkdir('dist')
-for (const name of ['core', 'mqtt']) {
+for (const name of ['core', 'mqtt', 'check']) {
   await makeFactory(name)
   await packModule(name)
 }
 await bundle()
 await copyTypes()
 await copyEvrythng()
+await compressServed()
+await hashScript()
 await reportSizes()
 
 /**
@@ -70,6 +73,8 @@ async function bundle() {
     build({ ...mqttOnly, entryPoints: ['src/entry-plugin-cjs.cjs'], format: 'cjs', outfile: 'dist/plugin.cjs' }),
     build({ ...browser, entryPoints: ['src/slim.js'], format: 'esm', outfile: 'dist/slim.mjs' }),
     build({ ...browser, entryPoints: ['src/slim-cjs.cjs'], format: 'cjs', outfile: 'dist/slim.cjs' }),
+    build({ ...browser, entryPoints: ['src/check.js'], format: 'esm', outfile: 'dist/check.mjs' }),
+    build({ ...browser, entryPoints: ['src/check.js'], format: 'cjs', outfile: 'dist/check.cjs' }),
     build({
       ...browser,
       external: ['./pubsub.wasm'],
@@ -107,8 +112,21 @@ async function copyEvrythng() {
   await copyFile(`${folder}/LICENSE.txt`, 'dist/evrythng.LICENSE.txt')
 }
 
+/** What the server sends to whoever takes gzip, which is every browser. It is not packed. */
+async function compressServed() {
+  for (const name of ['pubsub.js', 'browser.mjs', 'slim.mjs', 'pubsub.wasm', 'evrythng.js', 'evrythng.LICENSE.txt']) {
+    await writeFile(`dist/${name}.gz`, gzipSync(await readFile(`dist/${name}`), { level: 9 }))
+  }
+}
+
+/** What a page says of the script that it wants and no other; goes into the packed README. */
+async function hashScript() {
+  const hash = createHash('sha384').update(await readFile('dist/pubsub.js')).digest('base64')
+  await writeFile('dist/integrity.txt', `sha384-${hash}\n`)
+}
+
 async function reportSizes() {
-  for (const name of ['pubsub.js', 'browser.mjs', 'plugin.mjs', 'slim.mjs', 'pubsub.wasm']) {
+  for (const name of ['pubsub.js', 'browser.mjs', 'plugin.mjs', 'slim.mjs', 'check.mjs', 'pubsub.wasm']) {
     const bytes = await readFile(`dist/${name}`)
     console.log(`dist/${name}: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzip`)
   }

@@ -20,15 +20,23 @@ const EXAMPLES: [&str; 11] = [
     "websocket",
 ];
 
+/// What of `npm/dist/` is served, and as what. Each has a companion `.gz`, which is sent to whoever takes it.
+const SDK: [(&str, &str); 6] = [
+    ("thng-pubsub.js", "pubsub.js"),
+    ("thng-pubsub.mjs", "browser.mjs"),
+    ("thng-pubsub.slim.mjs", "slim.mjs"),
+    ("thng-pubsub.wasm", "pubsub.wasm"),
+    ("evrythng.js", "evrythng.js"),
+    ("evrythng.LICENSE.txt", "evrythng.LICENSE.txt"),
+];
+
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace");
     let mut table = String::from("&[\n");
-    for (url, file) in [
-        ("/sdk/thng-pubsub.js", "npm/dist/pubsub.js"),
-        ("/sdk/evrythng.js", "npm/dist/evrythng.js"),
-        ("/sdk/evrythng.LICENSE.txt", "npm/dist/evrythng.LICENSE.txt"),
-    ] {
-        add(&mut table, url, &root.join(file));
+    for (name, file) in SDK {
+        for ending in ["", ".gz"] {
+            add(&mut table, &format!("/sdk/{name}{ending}"), &root.join(format!("npm/dist/{file}{ending}")));
+        }
     }
     let examples = root.join("examples-web");
     for name in EXAMPLES {
@@ -42,6 +50,15 @@ fn main() {
     table.push(']');
     let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
     fs::write(Path::new(&out).join("assets.rs"), table).expect("OUT_DIR can be written");
+    println!("cargo::rustc-env=THNG_PUBSUB_SDK_VERSION={}", sdk_version(&root.join("npm/package.json")));
+}
+
+/// The version in npm's manifest: its first line that has one, as npm itself writes it.
+fn sdk_version(manifest: &Path) -> String {
+    println!("cargo::rerun-if-changed={}", manifest.display());
+    let text = fs::read_to_string(manifest).expect("npm/package.json is part of the sources");
+    let version = text.lines().find_map(|line| line.trim().strip_prefix("\"version\": \"")?.split_once('"'));
+    version.expect("npm/package.json has a version").0.to_owned()
 }
 
 /// Adds a file, or all files below a folder. What is not there is not served, until it is there and this runs again.

@@ -4,6 +4,7 @@
 //! - [`id`]: identifiers and property keys.
 //! - [`filter`]: the expressions that choose from a list.
 //! - `payload`: the JSON documents as REST shows them (the feature of that name).
+//! - `wanted`: what a publish of a document on a topic asks for (the same feature).
 //! - [`mqtt`]: the MQTT 3.1 and 3.1.1 wire format, for both ends.
 //! - [`limits`]: the numbers of the protocol.
 //!
@@ -23,3 +24,5 @@ pub mod mqtt;
 #[cfg(feature = "payload")]
 pub mod payload;
 pub mod topic;
+#[cfg(feature = "payload")]
+pub mod wanted;

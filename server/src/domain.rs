@@ -31,7 +31,7 @@ mod session;
 mod task;
 pub(crate) mod writer;
 
-pub(crate) use action::{ActionInput, BUILT_IN_TYPES, Subject, commission_state};
+pub(crate) use action::{ActionInput, BUILT_IN_TYPES, commission_state};
 pub(crate) use document::{ADDRESS_PATH, ContextShown, Extras, document, notification};
 pub(crate) use resource::Creation;
 pub(crate) use session::{DurableSubscription, EXPIRED_AT_ONCE};

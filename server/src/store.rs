@@ -25,6 +25,7 @@ mod sqlite;
 
 use session::{ReadSessions, WriteSessions};
 pub(crate) use sqlite::{Durability, SqliteStore};
+pub(crate) use thng_pubsub_protocol::wanted::PropertyOwner;
 
 /// Milliseconds since the epoch, UTC.
 pub(crate) type TimestampMs = i64;
@@ -113,30 +114,6 @@ pub(crate) struct KeyRecord {
     /// `None` for a key that was given, and for one that is shown only once.
     pub(crate) nonce: Option<KeyNonce>,
     pub(crate) created_at_ms: TimestampMs,
-}
-
-/// What has properties.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum PropertyOwner {
-    /// A thng.
-    Thng(Id),
-    /// A product.
-    Product(Id),
-}
-
-impl PropertyOwner {
-    pub(crate) fn id(self) -> Id {
-        match self {
-            Self::Thng(id) | Self::Product(id) => id,
-        }
-    }
-
-    pub(crate) fn kind(self) -> ResourceKind {
-        match self {
-            Self::Thng(_) => ResourceKind::Thng,
-            Self::Product(_) => ResourceKind::Product,
-        }
-    }
 }
 
 /// What every write on a resource and every subscription to it needs to know of it.

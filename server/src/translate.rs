@@ -1,20 +1,18 @@
-//! Between topics and the domain: two pure functions.
+//! Between topics and the domain, in pure functions.
 //!
-//! [`wanted`]: (topic, payload) -> what somebody wants done. [`notes`]: an event -> the topics that tell of it, each
-//! with its payload. Neither looks anything up: a topic and an event carry every id that is needed.
+//! [`resource`] and [`needed_type`]: what has to be there for a topic. [`notes`]: an event -> the topics that tell of it,
+//! each with its payload. Nothing is looked up: a topic and an event carry every id that is needed. What a publish asks
+//! for is read by `thng_pubsub_protocol::wanted`, which the SDK shares.
 
 use bytes::Bytes;
 use thng_pubsub_protocol::{
     id::{ActionTypeName, Id, PropertyKey},
-    payload::{
-        LocationWrite, Patch, PayloadError, PropertyUpdate, PropertyWrite, ResourceKind, THNGS_MAX,
-        locations_document, parse_actions, parse_ids, parse_locations, parse_writes, update_document,
-    },
+    payload::{PropertyUpdate, ResourceKind, locations_document, update_document},
     topic::Topic,
 };
 
 use crate::{
-    domain::{Event, Subject, notification},
+    domain::{Event, notification},
     store::{Change, PropertyOwner, ResourceHead, ResourceRecord},
 };
 
@@ -66,95 +64,6 @@ pub(crate) fn needed_type(topic: &Topic) -> Option<&ActionTypeName> {
         | Topic::ThngLocation { .. }
         | Topic::ThngProperties { .. }
         | Topic::ThngProperty { .. } => None,
-    }
-}
-
-/// What a topic of actions is about, and the type that it names.
-pub(crate) fn actions(topic: &Topic) -> Option<(Subject, Option<&ActionTypeName>)> {
-    match topic {
-        Topic::Actions => Some((Subject::Nothing, None)),
-        Topic::ActionsOfType { action_type } => Some((Subject::Nothing, Some(action_type))),
-        Topic::CollectionActions { collection } => Some((Subject::Collection(*collection), None)),
-        Topic::CollectionActionsOfType { collection, action_type } => {
-            Some((Subject::Collection(*collection), Some(action_type)))
-        }
-        Topic::ProductActions { product } => Some((Subject::Product(*product), None)),
-        Topic::ProductActionsOfType { product, action_type } => {
-            Some((Subject::Product(*product), Some(action_type)))
-        }
-        Topic::ThngActions { thng } => Some((Subject::Thng(*thng), None)),
-        Topic::ThngActionsOfType { thng, action_type } => Some((Subject::Thng(*thng), Some(action_type))),
-        Topic::ActionTypes
-        | Topic::BatchTasks { .. }
-        | Topic::BatchTask { .. }
-        | Topic::Collection { .. }
-        | Topic::CollectionThngs { .. }
-        | Topic::Product { .. }
-        | Topic::ProductProperties { .. }
-        | Topic::ProductProperty { .. }
-        | Topic::Thng { .. }
-        | Topic::ThngLocation { .. }
-        | Topic::ThngProperties { .. }
-        | Topic::ThngProperty { .. } => None,
-    }
-}
-
-/// What a publish asks for.
-#[derive(Debug)]
-pub(crate) enum Wanted {
-    /// A new action type.
-    ActionType(Patch),
-    /// New actions.
-    Actions { subject: Subject, type_in_path: bool, actions: Vec<(ActionTypeName, Patch)> },
-    /// New values for a resource's own fields.
-    Update { kind: ResourceKind, id: Id, patch: Patch },
-    /// Thngs that join a collection.
-    Thngs { collection: Id, thngs: Vec<Id> },
-    /// New property values.
-    Properties { owner: PropertyOwner, writes: Vec<PropertyWrite> },
-    /// New locations.
-    Location { thng: Id, writes: Vec<LocationWrite> },
-    /// The topic can only be watched.
-    Nothing,
-}
-
-/// What a publish of `payload` on this topic asks for.
-///
-/// # Errors
-/// What is wrong with the payload.
-pub(crate) fn wanted(topic: &Topic, payload: &[u8]) -> Result<Wanted, PayloadError> {
-    if let Some((subject, action_type)) = actions(topic) {
-        let actions = parse_actions(payload, action_type)?;
-        return Ok(Wanted::Actions { subject, type_in_path: action_type.is_some(), actions });
-    }
-    let update = |kind, id| Ok(Wanted::Update { kind, id, patch: Patch::parse_update(kind, payload)? });
-    let properties = |owner, key: Option<&PropertyKey>| {
-        Ok(Wanted::Properties { owner, writes: parse_writes(payload, key)? })
-    };
-    match topic {
-        Topic::ActionTypes => Ok(Wanted::ActionType(Patch::parse(ResourceKind::ActionType, payload)?)),
-        Topic::Collection { collection } => update(ResourceKind::Collection, *collection),
-        Topic::CollectionThngs { collection } => {
-            Ok(Wanted::Thngs { collection: *collection, thngs: parse_ids(payload, THNGS_MAX)? })
-        }
-        Topic::Product { product } => update(ResourceKind::Product, *product),
-        Topic::ProductProperties { product } => properties(PropertyOwner::Product(*product), None),
-        Topic::ProductProperty { product, key } => properties(PropertyOwner::Product(*product), Some(key)),
-        Topic::Thng { thng } => update(ResourceKind::Thng, *thng),
-        Topic::ThngLocation { thng } => {
-            Ok(Wanted::Location { thng: *thng, writes: parse_locations(payload)? })
-        }
-        Topic::ThngProperties { thng } => properties(PropertyOwner::Thng(*thng), None),
-        Topic::ThngProperty { thng, key } => properties(PropertyOwner::Thng(*thng), Some(key)),
-        Topic::BatchTasks { .. } | Topic::BatchTask { .. } => Ok(Wanted::Nothing),
-        Topic::Actions
-        | Topic::ActionsOfType { .. }
-        | Topic::CollectionActions { .. }
-        | Topic::CollectionActionsOfType { .. }
-        | Topic::ProductActions { .. }
-        | Topic::ProductActionsOfType { .. }
-        | Topic::ThngActions { .. }
-        | Topic::ThngActionsOfType { .. } => unreachable!("topics of actions are answered above"),
     }
 }
 

@@ -3,18 +3,31 @@
 //! - [`session`]: the connection to the broker as a state machine without IO. Everything that can be tested natively is
 //!   there: MQTT, subscriptions, queue, keep alive, reconnecting.
 //! - [`channel`]: the same for one topic over a WebSocket of its own, without MQTT.
+//! - [`check`]: what the server would say of a topic or a payload, without a server.
 //! - [`effect`], [`failure`], [`options`]: what goes out of either, what it may fail with, what it is told.
 //! - [`js`]: the skin that JavaScript sees. It gives them their clock, timers and browser events, and performs
 //!   what they ask for.
 //!
+//! Each of the three is a feature, and `npm/build.mjs` makes entries of those that belong together.
+//!
 //! Sockets, promises, callbacks and the words of errors belong to `npm/src`, which is plain JavaScript.
 #![warn(missing_docs)]
 
+#[cfg(feature = "session")]
 mod backoff;
+#[cfg(feature = "channel")]
 pub mod channel;
+#[cfg(feature = "check")]
+pub mod check;
+#[cfg(feature = "session")]
 pub mod effect;
+#[cfg(feature = "session")]
 pub mod failure;
+#[cfg(feature = "session")]
 pub mod js;
+#[cfg(feature = "session")]
 mod keep_alive;
+#[cfg(feature = "session")]
 pub mod options;
+#[cfg(feature = "session")]
 pub mod session;

@@ -22,8 +22,8 @@ use crate::step::{Log, announce, stream};
 pub(crate) fn build(root: &Path) -> anyhow::Result<PathBuf> {
     let log = &mut Log::default();
     let npm = root.join("npm");
-    for (name, features) in MODULES {
-        let module = compile(root, features, log)?;
+    for (name, feature) in MODULES {
+        let module = compile(root, feature, log)?;
         bind(&module, &npm.join("pkg"), name)?;
         optimise(&npm, name, log)?;
     }
@@ -41,15 +41,15 @@ pub(crate) fn build_examples(root: &Path, tarball: &Path, log: &mut Log) -> anyh
     stream(&mut node, log)
 }
 
-/// The modules in `npm/pkg/` and the features of the crate that they have: all that there is, and MQTT alone, for those
-/// who load nothing but the plugin.
-const MODULES: [(&str, &[&str]); 2] = [("core", &[]), ("mqtt", &["--no-default-features"])];
+/// The modules in `npm/pkg/` and the features of the crate that they have: what connects; MQTT alone, for those who load
+/// nothing but the plugin; what checks topics and payloads.
+const MODULES: [(&str, &str); 3] = [("core", "channel"), ("mqtt", "session"), ("check", "check")];
 
 /// The crate as a WebAssembly module, built for size.
-fn compile(root: &Path, features: &[&str], log: &mut Log) -> anyhow::Result<PathBuf> {
+fn compile(root: &Path, feature: &str, log: &mut Log) -> anyhow::Result<PathBuf> {
     let mut cargo = setup::cargo(root);
     cargo.args(["build", "--locked", "--package", "thng-pubsub-wasm", "--profile", "wasm"]);
-    cargo.args(["--target", setup::WASM_TARGET]).args(features);
+    cargo.args(["--target", setup::WASM_TARGET, "--no-default-features", "--features", feature]);
     if let Some(home) = cargo_home() {
         // Panic messages name source files. Without the folder of whoever built it, every machine builds the same.
         let remap = format!("--remap-path-prefix={}=cargo", home.display());
@@ -100,18 +100,47 @@ fn optimise(npm: &Path, name: &str, log: &mut Log) -> anyhow::Result<()> {
 }
 
 /// Packs `npm/` into `target/npm/`, which holds no other tarball afterwards.
+///
+/// The README in the tarball says the script's hash, for `integrity`: it is known only now.
 fn pack(root: &Path, npm: &Path, log: &mut Log) -> anyhow::Result<PathBuf> {
     let folder = setup::target_dir(root).join("npm");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
     std::fs::create_dir_all(&folder)?;
+    let staged = setup::target_dir(root).join("npm-staged");
+    stage(npm, &staged)?;
     let mut npm_pack = Command::new("npm");
-    npm_pack.args(["pack", "--silent", "--pack-destination"]).arg(&folder).current_dir(npm);
+    npm_pack.args(["pack", "--silent", "--pack-destination"]).arg(&folder).current_dir(&staged);
     stream(&mut npm_pack, log)?;
     let mut tarballs = std::fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.path()));
     match (tarballs.next(), tarballs.next()) {
         (Some(tarball), None) => Ok(tarball?),
         _ => bail!("npm pack should leave one file in {}", folder.display()),
     }
+}
+
+/// What stands in `npm/README.md` for the hash.
+const INTEGRITY: &str = "sha384-INTEGRITY";
+
+/// Copies what is packed, and puts the hash of the script into the README.
+fn stage(npm: &Path, staged: &Path) -> anyhow::Result<()> {
+    if staged.exists() {
+        std::fs::remove_dir_all(staged)?;
+    }
+    std::fs::create_dir_all(staged.join("dist"))?;
+    for name in ["package.json", "LICENSE"] {
+        std::fs::copy(npm.join(name), staged.join(name))?;
+    }
+    for file in std::fs::read_dir(npm.join("dist"))? {
+        let file = file?;
+        std::fs::copy(file.path(), staged.join("dist").join(file.file_name()))?;
+    }
+    let integrity = std::fs::read_to_string(npm.join("dist/integrity.txt"))?;
+    let readme = std::fs::read_to_string(npm.join("README.md"))?;
+    if !readme.contains(INTEGRITY) {
+        bail!("npm/README.md should have {INTEGRITY} where the script's hash belongs");
+    }
+    std::fs::write(staged.join("README.md"), readme.replace(INTEGRITY, integrity.trim()))?;
+    Ok(())
 }

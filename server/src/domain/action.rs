@@ -5,6 +5,7 @@ use std::sync::Arc;
 use thng_pubsub_protocol::{
     id::{ActionTypeName, Id},
     payload::{Fields, Json, Patch, ResourceKind, Scopes, UserScope, location_value, parse_locations},
+    wanted::Subject,
 };
 
 use super::{Applied, Event, OperationError, Outcome, invalid, location, resource};
@@ -21,15 +22,6 @@ pub(crate) const BUILT_IN_TYPES: [&str; 8] = [
     "scans",
     "shares",
 ];
-
-/// What an action is said to be about by its path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Subject {
-    Nothing,
-    Thng(Id),
-    Product(Id),
-    Collection(Id),
-}
 
 /// A new action.
 #[derive(Debug, Clone)]

@@ -30,7 +30,8 @@ use super::{
     Context,
     accept::Admitted,
     answer::{json, refuse},
-    assets, mqtt, rest, upgrade, websocket,
+    assets::{self, Asset},
+    mqtt, rest, upgrade, websocket,
 };
 
 /// How long a browser may remember a preflight, in seconds: a day.
@@ -53,6 +54,8 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/docs", get(docs))
         .route("/docs/{file}", get(docs))
         .route("/docs/errors", get(error_page))
+        .route("/sdk", get(|| async { Redirect::permanent("/sdk/") }))
+        .route("/sdk/", get(sdk_index))
         .route("/sdk/{*path}", get(asset))
         .route("/examples", get(|| async { Redirect::permanent("/examples/") }))
         .route("/examples/", get(asset))
@@ -214,13 +217,7 @@ async fn metrics(State(context): State<Arc<Context>>) -> Response {
 /// A file of the binary.
 async fn asset(request: Request) -> Response {
     match assets::find(request.uri().path()) {
-        Some(asset) => {
-            let headers = [
-                (header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type)),
-                (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-            ];
-            (headers, asset.bytes).into_response()
-        }
+        Some(asset) => send_asset(&asset, request.headers()),
         None if request.uri().path().starts_with("/sdk/") => refuse(
             ErrorCode::NOT_FOUND,
             "There is no such file. A server that was built before the SDK has none of its files: \
@@ -228,6 +225,54 @@ async fn asset(request: Request) -> Response {
         ),
         None => rest::not_found().await,
     }
+}
+
+/// The file, or that the browser's copy is still good; compressed for whoever takes it.
+fn send_asset(asset: &Asset, asked: &HeaderMap) -> Response {
+    let says = |name, text: &str| {
+        let values = asked.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|value| value.trim().trim_start_matches("W/") == text)
+    };
+    // One tag for both encodings, hence a weak one: they are the same file [RFC 9110, 8.8.3.3].
+    let tag = format!("\"{}\"", asset.integrity.trim_start_matches("sha384-"));
+    let cache = if asset.is_pinned { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let mut response = if says(header::IF_NONE_MATCH, &tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else if let Some(compressed) = asset.compressed.filter(|_| says(header::ACCEPT_ENCODING, "gzip")) {
+        ([(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))], compressed).into_response()
+    } else {
+        asset.bytes.into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if let Ok(tag) = HeaderValue::try_from(format!("W/{tag}")) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// What lies under `/sdk/`, with the lines that load it.
+async fn sdk_index() -> Response {
+    use std::fmt::Write as _;
+    let mut rows = String::new();
+    for (name, asset) in assets::sdk() {
+        let (size, sent) = (asset.bytes.len(), asset.compressed.map_or(asset.bytes.len(), <[u8]>::len));
+        let _ = writeln!(
+            rows,
+            "<tr><td><a href=\"{name}\">{name}</a></td><td>{size}</td><td>{sent}</td><td>{}</td></tr>",
+            asset.integrity
+        );
+    }
+    if rows.is_empty() {
+        rows.push_str("<tr><td colspan=\"4\">This server was built before the SDK: build with <code>cargo xtask run</code>.</td></tr>");
+    }
+    let script =
+        assets::find("/sdk/thng-pubsub.js").map_or_else(String::new, |script| script.integrity.clone());
+    let version = assets::SDK_VERSION;
+    let page = format!(include_str!("sdk.html"), rows = rows, version = version, script = script);
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], page).into_response()
 }
 
 /// The description of REST for programs. It is written once.

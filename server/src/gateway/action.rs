@@ -7,12 +7,13 @@ use thng_pubsub_protocol::{
     id::{ActionTypeName, Id},
     payload::{Json, Patch, ResourceKind, Whereabouts, parse_actions, parse_locations, texts_at},
     topic::Topic,
+    wanted::{self, Subject},
 };
 
 use super::{Caller, Gateway, ListQuery, Refusal, watch::actions_source};
 use crate::{
     auth::policy,
-    domain::{ActionInput, BUILT_IN_TYPES, Operation, Outcome, Subject},
+    domain::{ActionInput, BUILT_IN_TYPES, Operation, Outcome},
     random,
     store::{Actor, Page, ResourceRecord, Source},
     translate,
@@ -171,7 +172,7 @@ impl Gateway {
             Some((kind, id)) => drop(self.authorise(caller, kind, id)?),
             None => self.permit(caller)?,
         }
-        let (subject, action_type) = translate::actions(topic).ok_or(Refusal::NotFound)?;
+        let (subject, action_type) = wanted::actions(topic).ok_or(Refusal::NotFound)?;
         // The root's list of a type that does not exist is empty, as its topic is silent.
         if let Some(name) = translate::needed_type(topic) {
             self.known_type(caller, name.as_str())?;

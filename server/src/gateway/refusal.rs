@@ -3,6 +3,7 @@
 use thng_pubsub_protocol::{
     payload::{ErrorCode, ErrorDocument, PayloadError},
     topic::TopicError,
+    wanted::WATCH_ONLY,
 };
 
 use crate::domain::{OperationError, writer::Stopping};
@@ -98,9 +99,7 @@ impl Refusal {
                 "The API key may not do this. Use one whose role or policies allow it.",
             ),
             Self::Conflict(sentence) => one(ErrorCode::CONFLICT, sentence),
-            Self::WatchOnly => {
-                one(ErrorCode::METHOD, "This topic can be subscribed to, but not published on.")
-            }
+            Self::WatchOnly => one(ErrorCode::METHOD, WATCH_ONLY),
             Self::Invalid(sentences) => ErrorDocument::new(ErrorCode::INVALID, sentences.clone()),
             Self::TooManyOfKey => one(
                 ErrorCode::TOO_MANY,

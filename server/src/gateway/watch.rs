@@ -12,6 +12,7 @@ use bytes::Bytes;
 use thng_pubsub_protocol::{
     payload::{ResourceKind, locations_document, update_document},
     topic::{Topic, TopicString, table::Access},
+    wanted::{self, Subject},
 };
 
 use super::{Caller, Gateway, ListQuery, Refusal};
@@ -20,7 +21,7 @@ use crate::{
         Principal, policy,
         visibility::{EncodedScopes, Head as _, View},
     },
-    domain::{self, Subject},
+    domain,
     engine::{DeliveryQos, Outbox, Predicate, Route, RouteKey, Subscriber},
     store::{PropertyOwner, Sequence, Source, term},
     translate,
@@ -122,7 +123,7 @@ impl Gateway {
         self.authorise_watch(&caller, &topic.topic)?;
         let views: Vec<View> = policy::views(principal, Access::Read, &canonical).cloned().collect();
         // Who reads an action at the root as well need not see what it is told below.
-        let root: Vec<View> = match translate::actions(&topic.topic) {
+        let root: Vec<View> = match wanted::actions(&topic.topic) {
             Some(_) => policy::views(principal, Access::Read, &Topic::Actions.canonical()).cloned().collect(),
             None => Vec::new(),
         };
@@ -181,7 +182,7 @@ impl Gateway {
             Err(Refusal::NotFound) if caller.project.is_some() => return Ok(None),
             Err(refusal) => return Err(refusal),
         }
-        if let Some((subject, action_type)) = translate::actions(&topic.topic) {
+        if let Some((subject, action_type)) = wanted::actions(&topic.topic) {
             return self.latest_action(&caller, subject, action_type.map(|name| name.as_str())).await;
         }
         self.state(&topic.topic)

@@ -4,6 +4,7 @@ use thng_pubsub_protocol::{
     id::Id,
     payload::{MembershipChange, Patch, ResourceKind, Scopes, UserScope, Whereabouts},
     topic::{Topic, TopicString},
+    wanted::{self, Wanted},
 };
 use tokio::sync::oneshot;
 
@@ -12,7 +13,7 @@ use crate::{
     auth::{Principal, roles},
     domain::{Operation, Outcome},
     store::{Actor, PropertyOwner, ResourceHead, session::SessionNumber},
-    translate::{self, Wanted},
+    translate,
 };
 
 /// What is called once the outcome is known and on disk, on the writer's thread: quick, never blocking.
@@ -135,7 +136,7 @@ impl Gateway {
             }
         };
         let account = caller.principal.account;
-        Ok(match translate::wanted(topic, payload)? {
+        Ok(match wanted::wanted(topic, payload)? {
             Wanted::ActionType(patch) => self.creation(caller, super::New::of(patch))?,
             Wanted::Actions { subject, type_in_path, actions } => {
                 let inputs = actions

@@ -320,10 +320,9 @@ fn upper(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use thng_pubsub_protocol::topic::TopicString;
+    use thng_pubsub_protocol::{topic::TopicString, wanted};
 
     use super::*;
-    use crate::translate;
 
     #[test]
     fn the_server_takes_every_example() {
@@ -337,7 +336,7 @@ mod tests {
             let topic = TopicString::parse(&topic.collect::<Vec<_>>().join("/")).expect("a topic");
             let channel = channel(row);
             let example = channel["messages"]["write"]["examples"][0]["payload"].to_string();
-            let wanted = translate::wanted(&topic.topic, example.as_bytes());
+            let wanted = wanted::wanted(&topic.topic, example.as_bytes());
             assert!(wanted.is_ok(), "{}: {example}: {:?}", row.template, wanted.err());
         }
     }

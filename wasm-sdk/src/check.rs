@@ -1,0 +1,181 @@
+//! What the server would say of a topic or of a payload, from the server's own tables and readers.
+//!
+//! For tests and tools of those who build on the server, and for whoever wonders why a publish at QoS 0 has no effect:
+//! MQTT has no words for it. Whether a resource exists and whether a key may write it, only the server knows.
+
+use serde::Serialize;
+use thng_pubsub_protocol::{
+    topic::{
+        TopicError, TopicString,
+        table::{Access, EventKind, OperationKind},
+    },
+    wanted::{WATCH_ONLY, Wanted, wanted},
+};
+use wasm_bindgen::prelude::*;
+
+/// A topic string, read.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Described {
+    /// The topic as the server writes it, without options.
+    topic: String,
+    /// Its row in the list of topics; a segment that starts with `:` stands for an id, a key or a name.
+    template: &'static str,
+    /// What publishing does; nothing for a topic that can only be watched.
+    publish: Option<Publish>,
+    /// What subscribing delivers and needs.
+    subscribe: Subscribe,
+    /// The project that the option of that name asks for.
+    project: Option<String>,
+    /// Whether `pubStates=1` asks for the current value.
+    initial_state: bool,
+    /// Whether there is an `access_token`. The token itself is not repeated.
+    has_access_token: bool,
+}
+
+/// What publishing on a topic does.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Publish {
+    operation: &'static str,
+    right: &'static str,
+}
+
+/// What subscribing to a topic delivers.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Subscribe {
+    events: Vec<&'static str>,
+    right: &'static str,
+}
+
+/// Reads a topic string as the server would.
+///
+/// # Errors
+/// Why the server would refuse it.
+pub fn describe(topic: &str) -> Result<Described, TopicError> {
+    let TopicString { topic, options } = TopicString::parse(topic)?;
+    let row = topic.kind().row();
+    Ok(Described {
+        topic: topic.canonical(),
+        template: row.template,
+        publish: row
+            .publish
+            .map(|publish| Publish { operation: operation(publish.operation), right: right(publish.access) }),
+        subscribe: Subscribe {
+            events: row.subscribe.iter().copied().map(event).collect(),
+            right: right(Access::Read),
+        },
+        project: options.project.map(|id| id.to_string()),
+        initial_state: options.initial_state,
+        has_access_token: options.access_token.is_some(),
+    })
+}
+
+/// What the server would find wrong with a publish, one sentence a fault; empty where it would try to store it.
+#[must_use]
+pub fn faults(topic: &str, payload: &[u8]) -> Vec<String> {
+    let topic = match TopicString::parse(topic) {
+        Ok(topic) => topic.topic,
+        Err(error) => return vec![format!("{error}.")],
+    };
+    match wanted(&topic, payload) {
+        Ok(Wanted::Nothing) => vec![WATCH_ONLY.into()],
+        Ok(_) => Vec::new(),
+        Err(error) => error.0,
+    }
+}
+
+/// [`describe`] for JavaScript.
+///
+/// # Errors
+/// A string: why the server would refuse the topic.
+#[wasm_bindgen(js_name = describeTopic)]
+pub fn describe_topic(topic: &str) -> Result<JsValue, JsValue> {
+    let described = describe(topic).map_err(|error| JsValue::from(error.to_string()))?;
+    Ok(described.serialize(&serde_wasm_bindgen::Serializer::new().serialize_missing_as_null(true))?)
+}
+
+/// [`faults`] for JavaScript: an array of strings.
+///
+/// # Errors
+/// None in practice: strings can always be converted.
+#[wasm_bindgen(js_name = checkPublish)]
+pub fn check_publish(topic: &str, payload: &[u8]) -> Result<JsValue, JsValue> {
+    Ok(serde_wasm_bindgen::to_value(&faults(topic, payload))?)
+}
+
+const fn right(access: Access) -> &'static str {
+    match access {
+        Access::Create => "create",
+        Access::Read => "read",
+        Access::Update => "update",
+        Access::Delete => "delete",
+    }
+}
+
+const fn operation(kind: OperationKind) -> &'static str {
+    match kind {
+        OperationKind::CreateActionType => "createActionType",
+        OperationKind::CreateAction => "createAction",
+        OperationKind::UpdateCollection => "updateCollection",
+        OperationKind::AddThngs => "addThngs",
+        OperationKind::UpdateProduct => "updateProduct",
+        OperationKind::UpdateThng => "updateThng",
+        OperationKind::UpdateLocation => "updateLocation",
+        OperationKind::UpdateProperties => "updateProperties",
+    }
+}
+
+const fn event(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::ActionTypeCreated => "actionTypeCreated",
+        EventKind::ActionTypeDeleted => "actionTypeDeleted",
+        EventKind::ActionCreated => "actionCreated",
+        EventKind::TaskCompleted => "taskCompleted",
+        EventKind::CollectionUpdated => "collectionUpdated",
+        EventKind::CollectionDeleted => "collectionDeleted",
+        EventKind::MembershipChanged => "membershipChanged",
+        EventKind::ProductUpdated => "productUpdated",
+        EventKind::ThngUpdated => "thngUpdated",
+        EventKind::LocationUpdated => "locationUpdated",
+        EventKind::PropertiesUpdated => "propertiesUpdated",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THNG: &str = "/thngs/UeECn9a8PBpar8x4FEGdMsDd";
+
+    #[test]
+    fn a_topic_says_what_it_takes_and_what_it_delivers() {
+        let text = format!("{THNG}/properties/?pubStates=1&access_token=SECRET");
+        let described = describe(&text).expect("a topic");
+        assert_eq!(described.topic, format!("{THNG}/properties"));
+        assert_eq!(described.template, "/thngs/:thngId/properties");
+        assert_eq!(described.publish, Some(Publish { operation: "updateProperties", right: "update" }));
+        assert_eq!(described.subscribe, Subscribe { events: vec!["propertiesUpdated"], right: "read" });
+        assert!(described.initial_state && described.has_access_token);
+        assert!(!format!("{described:?}").contains("SECRET"));
+    }
+
+    #[test]
+    fn what_is_no_topic_is_refused_with_the_servers_reason() {
+        assert_eq!(describe("/thngs/+"), Err(TopicError::Wildcard));
+        assert_eq!(
+            faults("/nothing", b"1"),
+            ["no resource has this path: see the list of available topics."]
+        );
+    }
+
+    #[test]
+    fn a_payload_that_the_server_takes_has_no_faults() {
+        assert!(faults(&format!("{THNG}/properties"), br#"[{"key":"t","value":1}]"#).is_empty());
+    }
+
+    #[test]
+    fn each_fault_of_a_payload_is_a_sentence() {
+        assert_eq!(faults(&format!("{THNG}/properties"), br#"[{"value":1},{"key":"a"}]"#).len(), 2);
+        assert_eq!(faults("/batches/UeECn9a8PBpar8x4FEGdMsDd/tasks", b"{}"), [WATCH_ONLY]);
+    }
+}
