@@ -23,7 +23,13 @@ use crate::{
     clock::Clock,
     config::{Config, Durability, Listen},
     defaults,
-    edge::{self, Context, Limits, accept::Acceptor, addresses::Addresses, mqtt},
+    edge::{
+        self, Context, Limits,
+        accept::{Acceptor, Admitted},
+        addresses::Addresses,
+        mqtt,
+        tls::{self, Certificates, Tls},
+    },
     engine::{Engine, EngineConfig, OutboxLimits},
     gateway::{Gateway, GatewaySettings, KeptLimits, leave_all_sessions},
     metrics::Metrics,
@@ -41,22 +47,21 @@ mod key_secret;
 pub fn serve(config: Config) -> anyhow::Result<()> {
     config.check()?;
     start_log(&config.log)?;
-    if config.tls_cert.is_some() || config.tls_key.is_some() {
-        tracing::warn!("--tls-cert and --tls-key have no effect: this version has no TLS of its own");
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("edge")
         .build()
         .context("the runtime could not be started")?;
-    let (mut stop_signal, running) = runtime.block_on(async {
+    let (mut signals, running) = runtime.block_on(async {
         // Watched from before the ready line on: whoever reads it may stop us at once.
-        let stop_signal = StopSignal::watch()?;
-        anyhow::Ok((stop_signal, Running::start(&config).await?))
+        let signals = Signals::watch()?;
+        anyhow::Ok((signals, Running::start(&config).await?))
     })?;
     announce_ready(&running)?;
     runtime.block_on(async {
-        stop_signal.wait().await;
+        while signals.wait().await == Asked::Reload {
+            running.reload();
+        }
         tracing::info!("stopping: no new connections, finishing what was accepted");
         running.stop().await;
     });
@@ -92,22 +97,35 @@ fn announce_ready(running: &Running) -> anyhow::Result<()> {
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("standard output is closed")
 }
 
-/// SIGTERM and Ctrl-C.
-struct StopSignal {
+/// SIGTERM, Ctrl-C and SIGHUP.
+struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
-impl StopSignal {
+/// What a signal asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
+}
+
+impl Signals {
     fn watch() -> anyhow::Result<Self> {
         let watch = |kind| signal(kind).context("signals cannot be watched");
-        Ok(Self { terminate: watch(SignalKind::terminate())?, interrupt: watch(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: watch(SignalKind::terminate())?,
+            interrupt: watch(SignalKind::interrupt())?,
+            hang_up: watch(SignalKind::hangup())?,
+        })
     }
 
-    async fn wait(&mut self) {
+    async fn wait(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => Asked::Reload,
         }
     }
 }
@@ -119,6 +137,8 @@ struct Running {
     engine: Arc<Engine>,
     writer: std::thread::JoinHandle<()>,
     acceptor: Acceptor,
+    /// What the TLS listeners show, where there are any.
+    certificates: Option<Arc<Certificates>>,
 }
 
 impl Running {
@@ -130,6 +150,8 @@ impl Running {
         };
         let (read_store, mut write_store) =
             SqliteStore::open(&config.data, durability, config.store_readers)?;
+        // Behind the store, which made sure that the folder is ours alone.
+        let certificates = open_certificates(config, &metrics)?;
         let clock = Clock::System;
         let secret = key_secret::open(&config.data, &*read_store, &mut *write_store)?;
         first_start::ensure_operator(config, &*read_store, &mut *write_store, &clock)?;
@@ -176,9 +198,14 @@ impl Running {
             limits: limits(config),
             mqtt_sessions: mqtt::Sessions::default(),
             refusal_log: Sparing::new(),
+            authority: certificates.as_ref().and_then(|own| own.authority()).map(Into::into),
         });
-        let mut running = Self { addresses: Vec::new(), context, engine, writer, acceptor };
+        let mut running = Self { addresses: Vec::new(), context, engine, writer, acceptor, certificates };
         running.listen(config).await?;
+        if let Some(certificates) = &running.certificates {
+            let watching = Arc::clone(certificates).watch(running.acceptor.stop.clone());
+            running.acceptor.tasks.spawn(watching);
+        }
         let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
         running.acceptor.tasks.spawn(async move { context.gateway.work(stop).await });
         let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
@@ -189,17 +216,19 @@ impl Running {
     }
 
     async fn listen(&mut self, config: &Config) -> anyhow::Result<()> {
-        // Both are bound before either serves: a port that is taken stops the start before anybody was let in.
+        // All are bound before any serves: a port that is taken stops the start before anybody was let in.
         let http = bind("http", config.http).await?;
         let mqtt = bind("mqtt", config.mqtt).await?;
-        for (name, listener) in [("http", &http), ("mqtt", &mqtt)] {
+        let https = bind("https", config.https).await?;
+        let mqtts = bind("mqtts", config.mqtts).await?;
+        for (name, listener) in [("http", &http), ("mqtt", &mqtt), ("https", &https), ("mqtts", &mqtts)] {
             if let Some(listener) = listener {
                 self.addresses.push((name, listener.local_addr().context("a bound socket has an address")?));
             }
         }
+        let router = edge::http::router(Arc::clone(&self.context));
         if let Some(listener) = http {
-            let router = edge::http::router(Arc::clone(&self.context));
-            let context = Arc::clone(&self.context);
+            let (context, router) = (Arc::clone(&self.context), router.clone());
             let serve = move |stream, admitted| {
                 edge::http::serve(Arc::clone(&context), router.clone(), stream, admitted)
             };
@@ -212,7 +241,53 @@ impl Running {
             };
             tokio::spawn(self.acceptor.clone().run(listener, "mqtt", serve));
         }
+        if let Some(listener) = https {
+            let (context, tls) = (Arc::clone(&self.context), self.tls(("https", &["http/1.1"]))?);
+            let serve = move |stream, admitted: Admitted| {
+                let (context, router, tls) = (Arc::clone(&context), router.clone(), tls.clone());
+                async move {
+                    if let Some(stream) = tls.handshake(stream, admitted.peer).await {
+                        edge::http::serve(context, router, stream, admitted).await;
+                    }
+                }
+            };
+            tokio::spawn(self.acceptor.clone().run(listener, "https", serve));
+        }
+        if let Some(listener) = mqtts {
+            let (context, tls) = (Arc::clone(&self.context), self.tls(("mqtts", &[]))?);
+            let serve = move |stream, admitted: Admitted| {
+                let (context, tls) = (Arc::clone(&context), tls.clone());
+                async move {
+                    if let Some(stream) = tls.handshake(stream, admitted.peer).await {
+                        mqtt::serve(context, mqtt::ByteStream(stream), "mqtts", admitted).await;
+                    }
+                }
+            };
+            tokio::spawn(self.acceptor.clone().run(listener, "mqtts", serve));
+        }
         Ok(())
+    }
+
+    fn tls(&self, protocol: (&'static str, &[&str])) -> anyhow::Result<Tls> {
+        let certificates = self.certificates.clone().context("a TLS listener has certificates")?;
+        let limit = self.context.limits.connect_timeout;
+        Tls::new(
+            certificates,
+            protocol,
+            limit,
+            Arc::clone(&self.context.metrics),
+            Arc::clone(&self.acceptor.log),
+        )
+    }
+
+    /// What SIGHUP asks for.
+    fn reload(&self) {
+        match &self.certificates {
+            Some(certificates) => certificates.reload(),
+            None => tracing::info!(
+                "SIGHUP: there are no TLS certificates to read again; settings are read at the start only"
+            ),
+        }
     }
 
     /// Ends it: first the doors, then the connections, then the writer, then the bus.
@@ -234,6 +309,23 @@ impl Running {
             tracing::warn!("the writer did not finish in time; what was answered is on disk");
         }
     }
+}
+
+/// What the TLS listeners will show; nothing where there are none.
+fn open_certificates(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Arc<Certificates>>> {
+    if config.https == Listen::Off && config.mqtts == Listen::Off {
+        if !config.tls_cert.is_empty() {
+            tracing::warn!("--tls-cert has no effect: neither --https nor --mqtts says where to listen");
+        }
+        return Ok(None);
+    }
+    let source = if config.tls_cert.is_empty() {
+        tls::Source::Local(config.data.join("tls"))
+    } else {
+        tls::Source::Files(config.tls_cert.iter().cloned().zip(config.tls_key.iter().cloned()).collect())
+    };
+    let certificates = Certificates::open(source, Arc::clone(metrics)).context("TLS")?;
+    Ok(Some(Arc::new(certificates)))
 }
 
 async fn bind(name: &str, listen: Listen) -> anyhow::Result<Option<TcpListener>> {

@@ -152,21 +152,22 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_MQTT", default_value = defaults::MQTT)]
     pub mqtt: Listen,
 
-    /// Where to serve HTTPS and WSS. This version has no TLS of its own: only `off` is taken.
+    /// Where to serve the same over TLS (HTTPS and WSS): HOST:PORT or `off`.
     #[arg(long, env = "THNG_PUBSUB_HTTPS", default_value = "off")]
     pub https: Listen,
 
-    /// Where to serve MQTT over TLS. This version has no TLS of its own: only `off` is taken.
+    /// Where to serve MQTT over TLS: HOST:PORT or `off`.
     #[arg(long, env = "THNG_PUBSUB_MQTTS", default_value = "off")]
     pub mqtts: Listen,
 
-    /// The certificate chain for the TLS listeners, a PEM file.
-    #[arg(long, env = "THNG_PUBSUB_TLS_CERT", value_name = "FILE")]
-    pub tls_cert: Option<PathBuf>,
+    /// Certificate chains for the TLS listeners, PEM files, the server's own certificate first; of several the one that
+    /// fits the name a client asks for. Without any, one is made for development. Files that change are read again.
+    #[arg(long, env = "THNG_PUBSUB_TLS_CERT", value_name = "FILE", value_delimiter = ',')]
+    pub tls_cert: Vec<PathBuf>,
 
-    /// The private key for the TLS listeners, a PEM file.
-    #[arg(long, env = "THNG_PUBSUB_TLS_KEY", value_name = "FILE")]
-    pub tls_key: Option<PathBuf>,
+    /// The private keys of --tls-cert, PEM files without a passphrase, in the same order.
+    #[arg(long, env = "THNG_PUBSUB_TLS_KEY", value_name = "FILE", value_delimiter = ',')]
+    pub tls_key: Vec<PathBuf>,
 
     /// The folder of the database, of `operator.key` and of `keys.secret`; it is made where it is missing.
     #[arg(long, env = "THNG_PUBSUB_DATA", value_name = "DIR", default_value = defaults::DATA)]
@@ -311,18 +312,18 @@ impl Config {
     /// # Errors
     /// A sentence that says which setting is impossible and what to do.
     pub fn check(&self) -> anyhow::Result<()> {
-        for (name, listen) in [("https", self.https), ("mqtts", self.mqtts)] {
-            anyhow::ensure!(
-                listen == Listen::Off,
-                "--{name}: this version has no TLS of its own; leave it `off` and put a TLS proxy in front"
-            );
-        }
+        anyhow::ensure!(
+            self.tls_cert.len() == self.tls_key.len(),
+            "--tls-cert names {} file(s) and --tls-key {}: each certificate needs its key, in the same order",
+            self.tls_cert.len(),
+            self.tls_key.len()
+        );
         if let Some(key) = &self.operator_key {
             keys::hash(key.reveal()).map_err(|error| anyhow::anyhow!("--operator-key: {error}"))?;
         }
         anyhow::ensure!(
-            self.http != Listen::Off || self.mqtt != Listen::Off,
-            "--http and --mqtt are both `off`: there is nothing to serve"
+            [self.http, self.mqtt, self.https, self.mqtts].iter().any(|listen| *listen != Listen::Off),
+            "--http, --mqtt, --https and --mqtts are all `off`: there is nothing to serve"
         );
         let sizes = [
             ("connections-max", self.connections_max, 1, usize::MAX),

@@ -6,6 +6,7 @@
 //! - [`rest`], [`websocket`], [`mqtt`]: one protocol each; none knows another
 //! - [`answer`]: keys, answers and refusals over HTTP
 //! - [`rejected`]: what the log says of what a client was refused
+//! - [`tls`]: what is in front of an edge on the TLS listeners
 //! - [`upgrade`]: what both kinds of WebSocket have in common
 //! - [`assets`]: the files inside the binary
 
@@ -17,10 +18,13 @@ pub(crate) mod http;
 pub(crate) mod mqtt;
 mod rejected;
 mod rest;
+pub(crate) mod tls;
 mod upgrade;
 mod websocket;
 
 use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
 
 use crate::{
     config::{AllowedOrigins, RefusedPublish},
@@ -38,6 +42,8 @@ pub(crate) struct Context {
     pub(crate) mqtt_sessions: mqtt::Sessions,
     /// For lines about what clients were refused.
     pub(crate) refusal_log: Sparing,
+    /// What `/client.pem` is: the certificate of the authority that signed ours, where that is our own.
+    pub(crate) authority: Option<Bytes>,
 }
 
 /// The bounds of a connection, from the settings of the same names.

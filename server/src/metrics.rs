@@ -15,6 +15,10 @@ pub(crate) struct Metrics {
     pub(crate) connections: IntGaugeVec,
     /// Connections that were turned away, by `protocol` and `reason`.
     pub(crate) connections_refused: IntCounterVec,
+    /// TLS certificates that were read again, by `outcome`: taken or refused.
+    pub(crate) tls_reloads: IntCounterVec,
+    /// When the first TLS certificate runs out, in seconds since the epoch; 0 without TLS.
+    pub(crate) tls_certificate_ends: IntGauge,
     /// Publishes that were stored, by `protocol`.
     pub(crate) publishes: IntCounterVec,
     /// Publishes that were refused, by `protocol` and `reason`.
@@ -76,6 +80,15 @@ impl Metrics {
                 "connections_refused_total",
                 "Connections that were turned away.",
                 &["protocol", "reason"],
+            )?,
+            tls_reloads: counters(
+                "tls_reloads_total",
+                "TLS certificates that were read again.",
+                &["outcome"],
+            )?,
+            tls_certificate_ends: gauge(
+                "tls_certificate_end_seconds",
+                "When the first TLS certificate runs out, in seconds since the epoch; 0 without TLS.",
             )?,
             publishes: counters("publishes_total", "Publishes that were stored.", &["protocol"])?,
             publishes_refused: counters(

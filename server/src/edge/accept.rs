@@ -39,6 +39,8 @@ pub(crate) struct Acceptor {
 #[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     pub(crate) peer: SocketAddr,
+    /// What the listener serves, as the metrics call it.
+    pub(crate) protocol: &'static str,
     /// Asks the connection to finish.
     pub(crate) stop: CancellationToken,
     _place: Arc<Place>,
@@ -53,7 +55,12 @@ impl Admitted {
             _counted: Arc::new(Addresses::new(1)).enter([127, 0, 0, 1].into()).expect("there is room"),
             _task: TaskTracker::new().token(),
         };
-        Self { peer: ([127, 0, 0, 1], 1).into(), stop: CancellationToken::new(), _place: Arc::new(place) }
+        Self {
+            peer: ([127, 0, 0, 1], 1).into(),
+            protocol: "test",
+            stop: CancellationToken::new(),
+            _place: Arc::new(place),
+        }
     }
 }
 
@@ -117,7 +124,8 @@ impl Acceptor {
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&TCP_KEEP_ALIVE);
         let place = Place { _room: room, _counted: counted, _task: self.tasks.token() };
-        let connection = serve(stream, Admitted { peer, stop: self.stop.clone(), _place: Arc::new(place) });
+        let connection =
+            serve(stream, Admitted { peer, protocol, stop: self.stop.clone(), _place: Arc::new(place) });
         let gauge = self.metrics.connections.with_label_values(&[protocol]);
         gauge.inc();
         // Not an async block: that would have room for the connection twice.

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thng_pubsub_protocol::payload::{ERROR_CODES, ErrorCode};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
 
 use crate::config::AllowedOrigins;
@@ -49,6 +49,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/mqtt", get(mqtt_over_websocket))
+        .route("/client.pem", get(authority))
         .route("/openapi.json", get(openapi))
         .route("/asyncapi.json", get(asyncapi))
         .route("/docs", get(docs))
@@ -68,8 +69,11 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         .with_state(context)
 }
 
-/// Serves the requests of one TCP connection.
-pub(crate) async fn serve(context: Arc<Context>, router: Router, stream: TcpStream, admitted: Admitted) {
+/// Serves the requests of one connection.
+pub(crate) async fn serve<S>(context: Arc<Context>, router: Router, stream: S, admitted: Admitted)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (peer, stop) = (admitted.peer, admitted.stop.clone());
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
@@ -212,6 +216,24 @@ async fn health(State(context): State<Arc<Context>>) -> Response {
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
     let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, media_type)], context.metrics.render()).into_response()
+}
+
+/// The certificate that TLS clients need to trust a server in development.
+async fn authority(State(context): State<Arc<Context>>) -> Response {
+    match &context.authority {
+        Some(pem) => {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("application/x-pem-file")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            ];
+            (headers, pem.clone()).into_response()
+        }
+        None => refuse(
+            ErrorCode::NOT_FOUND,
+            "There is no authority of this server's own: it has no TLS listener, or a certificate that clients trust \
+             already.",
+        ),
+    }
 }
 
 /// A file of the binary.
@@ -369,6 +391,7 @@ mod tests {
             limits,
             mqtt_sessions: mqtt::Sessions::default(),
             refusal_log: Sparing::new(),
+            authority: None,
         }));
         for row in &TABLE {
             let path: Vec<&str> = row

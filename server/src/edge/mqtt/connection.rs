@@ -428,6 +428,7 @@ mod tests {
             limits,
             mqtt_sessions: mqtt::Sessions::default(),
             refusal_log: Sparing::new(),
+            authority: None,
         });
         let (stream, _) = tokio::io::duplex(1);
         let task = serve(context, mqtt::ByteStream(stream), "mqtt", Admitted::alone());

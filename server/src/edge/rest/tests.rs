@@ -52,7 +52,7 @@ impl World {
         let House { gateway, metrics, data, .. } = House::open().await;
         let limits = app::limits(&<Config as clap::Parser>::parse_from(["serve"]));
         let (mqtt_sessions, refusal_log) = (mqtt::Sessions::default(), Sparing::new());
-        let context = Context { gateway, metrics, limits, mqtt_sessions, refusal_log };
+        let context = Context { gateway, metrics, limits, mqtt_sessions, refusal_log, authority: None };
         Self { router: http::router(Arc::new(context)), _data: data }
     }
 

@@ -1,0 +1,158 @@
+//! TLS in front of an edge: the handshake, in the connection's own task and within a time limit.
+//!
+//! - [`certificates`]: which certificate a client is shown, and how another takes its place while connections go on
+//! - [`local`]: an authority and a certificate for development, where none was given
+//!
+//! What is said inside belongs to the edges, which do not know whether they are behind TLS.
+
+mod certificates;
+mod local;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use rustls::{ServerConfig, crypto::ring};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+pub(crate) use certificates::{Certificates, Source};
+
+use crate::{metrics::Metrics, sparing::Sparing};
+
+/// Key exchanges, ciphers and signatures: ring's, since it builds with a C compiler and nothing else.
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// What a TLS listener needs.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    acceptor: TlsAcceptor,
+    protocol: &'static str,
+    limit: Duration,
+    metrics: Arc<Metrics>,
+    log: Arc<Sparing>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Tls").field("protocol", &self.protocol).finish_non_exhaustive()
+    }
+}
+
+/// The first byte of whoever speaks TLS: the type of a handshake record. [RFC 8446, 5.1]
+const HANDSHAKE: u8 = 0x16;
+
+/// What a browser or `curl` shows of a plain request on a TLS port.
+const PLAIN_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 46\r\nConnection: close\r\n\r\nThis port speaks HTTPS: use https:// or wss://.";
+
+/// How a handshake ended that was none.
+enum Failure {
+    NotTls,
+    Late,
+    Broken(io::Error),
+}
+
+impl Tls {
+    /// TLS 1.2 and 1.3 with these certificates. `alpn` is what the listener's protocol is called there; where it is
+    /// empty, whatever a client offers is passed over.
+    ///
+    /// # Errors
+    /// None in practice: the provider has ciphers for both versions.
+    pub(crate) fn new(
+        certificates: Arc<Certificates>,
+        (protocol, alpn): (&'static str, &[&str]),
+        limit: Duration,
+        metrics: Arc<Metrics>,
+        log: Arc<Sparing>,
+    ) -> anyhow::Result<Self> {
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(certificates);
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        // Clients that come back skip the signature, which is most of what a handshake costs.
+        config.ticketer = ring::Ticketer::new()?;
+        config.send_tls13_tickets = 1;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), protocol, limit, metrics, log })
+    }
+
+    /// The stream inside, or nothing where the peer did not get that far.
+    pub(crate) async fn handshake(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Option<TlsStream<TcpStream>> {
+        let shaken = match tokio::time::timeout(self.limit, self.shake(stream)).await {
+            Ok(shaken) => shaken,
+            Err(_) => Err(Failure::Late),
+        };
+        let (reason, sentence) = match &shaken {
+            Ok(_) => return shaken.ok(),
+            Err(Failure::Late) => {
+                ("tls_timeout", "the TLS handshake took too long (--connect-timeout-s)".into())
+            }
+            Err(Failure::NotTls) => ("not_tls", "the peer speaks no TLS on this port".into()),
+            Err(Failure::Broken(error)) => ("tls_handshake", explain(error)),
+        };
+        self.metrics.connections_refused.with_label_values(&[self.protocol, reason]).inc();
+        if let Some(left_out) = self.log.admit() {
+            tracing::info!(protocol = self.protocol, %peer, reason, left_out, "no TLS connection: {sentence}");
+        }
+        None
+    }
+
+    async fn shake(&self, mut stream: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
+        let mut first = [0];
+        match stream.peek(&mut first).await {
+            Ok(0) => return Err(Failure::Broken(io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) if first[0] != HANDSHAKE => {
+                if self.protocol == "https" {
+                    // A courtesy: whoever does not take it in time does without.
+                    let _ = stream.write_all(PLAIN_REQUEST).await;
+                }
+                return Err(Failure::NotTls);
+            }
+            Ok(_) => {}
+            Err(error) => return Err(Failure::Broken(error)),
+        }
+        self.acceptor.accept(stream).await.map_err(Failure::Broken)
+    }
+}
+
+/// Why a handshake broke, with what to do about the two that happen to everybody.
+fn explain(error: &io::Error) -> String {
+    use rustls::{AlertDescription, Error};
+    let hint = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::AlertReceived(
+            AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown,
+        )) => {
+            ". The client does not trust the certificate: give it the authority's, such as that of GET /client.pem, and \
+             call the server by a name that the certificate has"
+        }
+        Some(Error::PeerIncompatible(_)) => ". The client is too old: TLS 1.2 and 1.3 are spoken here",
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => ". The peer hung up before it was done",
+        _ => "",
+    };
+    format!("{error}{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_the_answer_to_a_plain_request_is_what_it_says() {
+        let text = std::str::from_utf8(PLAIN_REQUEST).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+    }
+
+    #[test]
+    fn a_client_that_does_not_trust_us_is_told_how_to() {
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA);
+        assert!(explain(&io::Error::new(io::ErrorKind::InvalidData, alert)).contains("/client.pem"));
+    }
+}

@@ -1,0 +1,145 @@
+//! An authority and a certificate of our own, for development: so that TLS can be tried with one download.
+//!
+//! The authority stays as long as its files do, since clients have its certificate; what it signed is made again when it
+//! runs out, or when the machine has another name. Both keys are readable by their owner only.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context as _;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+use super::certificates::facts;
+
+/// The authority's certificate, which clients are given.
+pub(super) const AUTHORITY: &str = "authority.pem";
+const AUTHORITY_KEY: &str = "authority.key";
+/// The server's certificate and its key.
+pub(super) const CHAIN: &str = "server.pem";
+pub(super) const KEY: &str = "server.key";
+
+/// How long the authority and what it signs are valid. Browsers take no certificate for longer than 398 days.
+const AUTHORITY_DAYS: i64 = 3650;
+const CERTIFICATE_DAYS: i64 = 397;
+
+/// What is left when a certificate is made again.
+const RENEWED_BEFORE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Makes what is missing or runs out soon, and says where the authority's certificate is.
+///
+/// # Errors
+/// The folder cannot be written, or its authority cannot be read.
+pub(super) fn ensure(folder: &Path) -> anyhow::Result<PathBuf> {
+    let authority = folder.join(AUTHORITY);
+    let names = names();
+    if authority.is_file() && is_good(folder, &names) {
+        return Ok(authority);
+    }
+    make_folder(folder)?;
+    let key = match fs::read_to_string(folder.join(AUTHORITY_KEY)) {
+        Ok(pem) if authority.is_file() => KeyPair::from_pem(&pem).with_context(|| {
+            format!(
+                "{}: delete the folder to have another authority made",
+                folder.join(AUTHORITY_KEY).display()
+            )
+        })?,
+        _ => make_authority(folder)?,
+    };
+    // Of the issuer only its name and key go into what it signs, and both are those of the file.
+    let issuer = Issuer::new(authority_params()?, key);
+    let own_key = KeyPair::generate()?;
+    let certificate = server_params(names)?.signed_by(&own_key, &issuer)?;
+    // The key first: a certificate without its key would be refused, and the old pair would be gone.
+    write(&folder.join(KEY), &own_key.serialize_pem(), 0o600)?;
+    write(&folder.join(CHAIN), &certificate.pem(), 0o644)?;
+    Ok(authority)
+}
+
+/// Whether what is there can be shown, for some time still.
+fn is_good(folder: &Path, names: &[String]) -> bool {
+    let known = fs::read(folder.join(CHAIN)).ok().filter(|_| folder.join(KEY).is_file());
+    let facts = known
+        .and_then(|pem| CertificateDer::from_pem_slice(&pem).ok())
+        .and_then(|certificate| facts(&certificate).ok());
+    facts.is_some_and(|facts| {
+        facts.ends > SystemTime::now() + RENEWED_BEFORE && names.iter().all(|name| facts.names.contains(name))
+    })
+}
+
+/// What people call this machine from here.
+fn names() -> Vec<String> {
+    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    let host = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    let is_name = host.split('.').all(|label| {
+        !label.is_empty() && label.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
+    });
+    if is_name && !names.contains(&host) {
+        names.push(host);
+    }
+    names
+}
+
+fn make_authority(folder: &Path) -> anyhow::Result<KeyPair> {
+    let key = KeyPair::generate()?;
+    let certificate = authority_params()?.self_signed(&key)?;
+    write(&folder.join(AUTHORITY_KEY), &key.serialize_pem(), 0o600)?;
+    write(&folder.join(AUTHORITY), &certificate.pem(), 0o644)?;
+    Ok(key)
+}
+
+fn authority_params() -> anyhow::Result<CertificateParams> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, "thng-pubsub development authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    valid_for(&mut params, AUTHORITY_DAYS)?;
+    Ok(params)
+}
+
+fn server_params(names: Vec<String>) -> anyhow::Result<CertificateParams> {
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name.push(DnType::CommonName, "thng-pubsub");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    valid_for(&mut params, CERTIFICATE_DAYS)?;
+    Ok(params)
+}
+
+/// From yesterday on, for clients whose clock is behind.
+fn valid_for(params: &mut CertificateParams, days: i64) -> anyhow::Result<()> {
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let day = |date: jiff::civil::Date| {
+        rcgen::date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
+    };
+    params.not_before = day(today.yesterday()?);
+    params.not_after = day(today.checked_add(jiff::Span::new().days(days - 1))?);
+    Ok(())
+}
+
+fn make_folder(folder: &Path) -> anyhow::Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("cannot make the folder {} for TLS certificates", folder.display()))
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let part = path.with_extension("part");
+    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&part).and_then(
+        |mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&part, path)
+        },
+    );
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
