@@ -16,12 +16,12 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing_subscriber::{
-    EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
 use crate::{
     clock::Clock,
-    config::{Config, Durability, Listen},
+    config::{Config, Durability, Listen, LogFormat},
     defaults,
     edge::{
         self, Context, Limits,
@@ -45,8 +45,7 @@ mod key_secret;
 /// # Errors
 /// Whatever keeps it from starting, in a sentence that says what to do.
 pub fn serve(config: Config) -> anyhow::Result<()> {
-    config.check()?;
-    start_log(&config.log)?;
+    start_log(&config.log, config.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("edge")
@@ -71,15 +70,43 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start_log(filter: &str) -> anyhow::Result<()> {
+/// Says whether a server would start with these settings, as far as that can be known without one.
+///
+/// # Errors
+/// What is wrong, in a sentence that says what to do.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    log_filter(&config.log)?;
+    if let Some(tls::Source::Files(files)) = tls_source(config) {
+        tls::check(&files).context("TLS")?;
+    }
+    print("The settings are fine.\n")
+}
+
+/// Prints what was asked for.
+///
+/// # Errors
+/// Nobody reads it.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("standard output is closed")
+}
+
+fn log_filter(filter: &str) -> anyhow::Result<EnvFilter> {
+    let parsed = EnvFilter::try_new(filter).with_context(|| {
+        format!("--log {filter}: not a filter such as `info` or `info,thng_pubsub_server=debug`")
+    })?;
     // The router's own spans cost more than its messages; the engine logs what matters.
-    let filter = EnvFilter::try_new(filter)
-        .with_context(|| {
-            format!("--log {filter}: not a filter such as `info` or `info,thng_pubsub_server=debug`")
-        })?
-        .add_directive("rumqttd=off".parse().expect("a valid directive"));
+    Ok(parsed.add_directive("rumqttd=off".parse().expect("a valid directive")))
+}
+
+fn start_log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+    let filter = log_filter(filter)?;
     let colours = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
+    };
     // At trace level it prints every frame with its payload, which belongs in no log, whoever asks for it.
     let no_payloads =
         filter_fn(|line| !line.target().starts_with("tungstenite") || *line.level() <= tracing::Level::INFO);
@@ -313,19 +340,26 @@ impl Running {
 
 /// What the TLS listeners will show; nothing where there are none.
 fn open_certificates(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Arc<Certificates>>> {
-    if config.https == Listen::Off && config.mqtts == Listen::Off {
+    let Some(source) = tls_source(config) else {
         if !config.tls_cert.is_empty() {
             tracing::warn!("--tls-cert has no effect: neither --https nor --mqtts says where to listen");
         }
         return Ok(None);
-    }
-    let source = if config.tls_cert.is_empty() {
-        tls::Source::Local(config.data.join("tls"))
-    } else {
-        tls::Source::Files(config.tls_cert.iter().cloned().zip(config.tls_key.iter().cloned()).collect())
     };
     let certificates = Certificates::open(source, Arc::clone(metrics)).context("TLS")?;
     Ok(Some(Arc::new(certificates)))
+}
+
+/// Where certificates come from; nothing where no listener wants any.
+fn tls_source(config: &Config) -> Option<tls::Source> {
+    if config.https == Listen::Off && config.mqtts == Listen::Off {
+        return None;
+    }
+    Some(if config.tls_cert.is_empty() {
+        tls::Source::Local(config.data.join("tls"))
+    } else {
+        tls::Source::Files(config.tls_cert.iter().cloned().zip(config.tls_key.iter().cloned()).collect())
+    })
 }
 
 async fn bind(name: &str, listen: Listen) -> anyhow::Result<Option<TcpListener>> {

@@ -1,18 +1,26 @@
-//! The settings: what the command line and the environment say, read once at the start.
+//! The settings: what the command line, the environment and a file say, read once at the start.
 //!
-//! One name, spelled `--http` on the command line and `THNG_PUBSUB_HTTP` in the environment; the command line wins.
-//! Nobody else reads the environment. Nothing secret is printed by `Debug`.
+//! One name, spelled `--http` on the command line, `THNG_PUBSUB_HTTP` in the environment and `http` in the file; the
+//! command line counts most, the file least. Nobody else reads the environment. Nothing secret is printed.
+//!
+//! - [`file`]: the settings file
+//! - [`print`]: all settings as such a file
+
+mod file;
+mod print;
 
 use std::{
+    ffi::OsString,
     fmt,
     net::{SocketAddr, ToSocketAddrs as _},
     path::PathBuf,
     str::FromStr,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, parser::ValueSource};
 
 use crate::{auth::keys, defaults};
+use file::SettingsFile;
 
 /// A Pub/Sub broker for the digital identities of physical things.
 #[derive(Debug, Parser)]
@@ -28,6 +36,104 @@ pub struct Arguments {
 pub enum Command {
     /// Run the server until SIGTERM or Ctrl-C.
     Serve(Box<Config>),
+    /// Say what the settings are, without serving.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// What can be asked of the settings.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether a server would start with these settings, files that they name included.
+    Check(Box<Config>),
+    /// Print every setting with its meaning and its value, as a settings file.
+    Print(Box<Config>),
+}
+
+impl Command {
+    /// The settings that come with it.
+    fn config(&self) -> &Config {
+        match self {
+            Self::Serve(config)
+            | Self::Config(ConfigCommand::Check(config) | ConfigCommand::Print(config)) => config,
+        }
+    }
+}
+
+/// What was asked for, and how to say where it came from.
+#[derive(Debug)]
+pub struct Asked {
+    /// What to do.
+    pub command: Command,
+    /// The settings as a file, where that is what to do.
+    pub printed: String,
+}
+
+/// Reads the command line, the environment and the settings file.
+///
+/// `--help`, and what is no command line, ends the program as clap does.
+///
+/// # Errors
+/// What is wrong with a setting or with the file, with the place that it comes from.
+pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Asked> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let parse = |command: clap::Command| {
+        command.try_get_matches_from(&arguments).unwrap_or_else(|error| error.exit())
+    };
+    let plain = Arguments::command();
+    let first = parse(plain.clone());
+    let path = innermost(&first).try_get_one::<PathBuf>(file::CONFIG).ok().flatten();
+    let file = match path {
+        Some(path) => SettingsFile::read(path, &Config::command())?,
+        None => SettingsFile::default(),
+    };
+    let matches = parse(with_defaults(plain, &file));
+    let command = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
+    let settings = innermost(&matches);
+    if let Err(Impossible { setting, sentence }) = command.config().check() {
+        let place = match settings.value_source(&file::id(setting)) {
+            Some(ValueSource::EnvVariable) => {
+                Some(format!("THNG_PUBSUB_{}", file::id(setting).to_uppercase()))
+            }
+            Some(ValueSource::DefaultValue) => file.place(setting),
+            _ => None,
+        };
+        let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+        anyhow::bail!("{place}{sentence}");
+    }
+    let printed = match command {
+        Command::Config(ConfigCommand::Print(_)) => print::print(&Config::command(), settings, &file),
+        _ => String::new(),
+    };
+    Ok(Asked { command, printed })
+}
+
+/// The matches of the command that was named last.
+fn innermost(mut matches: &clap::ArgMatches) -> &clap::ArgMatches {
+    while let Some((_, inner)) = matches.subcommand() {
+        matches = inner;
+    }
+    matches
+}
+
+/// Makes what the file says the defaults of every command that takes a file.
+fn with_defaults(mut command: clap::Command, file: &SettingsFile) -> clap::Command {
+    let takes_file = command.get_arguments().any(|arg| arg.get_id() == file::CONFIG);
+    if takes_file {
+        command = file.into_defaults(command);
+    }
+    let names: Vec<_> = command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, |inner| with_defaults(inner, file));
+    }
+    command
+}
+
+/// A setting that cannot be, and why.
+#[derive(Debug)]
+struct Impossible {
+    setting: &'static str,
+    sentence: String,
 }
 
 /// An address to listen on, or none.
@@ -75,6 +181,15 @@ impl From<String> for OperatorKey {
     fn from(text: String) -> Self {
         Self(text)
     }
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
 }
 
 /// When a write counts as stored.
@@ -144,6 +259,10 @@ impl AllowedOrigins {
 /// The settings of `serve`.
 #[derive(Debug, Parser)]
 pub struct Config {
+    /// A settings file: TOML with the names of the flags as keys, such as `http = "[::]:8080"`.
+    #[arg(long, env = "THNG_PUBSUB_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Where to serve REST, native WebSocket, MQTT over WebSocket (/mqtt), the SDK and health: HOST:PORT or `off`.
     #[arg(long, env = "THNG_PUBSUB_HTTP", default_value = defaults::HTTP)]
     pub http: Listen,
@@ -181,6 +300,10 @@ pub struct Config {
     /// What to log, to standard error: error, warn, info, debug, trace, also per module (`info,tower=warn`).
     #[arg(long, env = "THNG_PUBSUB_LOG", value_name = "FILTER", default_value = defaults::LOG)]
     pub log: String,
+
+    /// How the log is written: `text` for people, `json` for programs, one object a line.
+    #[arg(long, env = "THNG_PUBSUB_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
 
     /// When a write counts as stored.
     #[arg(long, env = "THNG_PUBSUB_DURABILITY", value_enum, default_value = "full")]
@@ -308,23 +431,27 @@ pub struct Config {
 
 impl Config {
     /// Checks what one flag alone cannot know.
-    ///
-    /// # Errors
-    /// A sentence that says which setting is impossible and what to do.
-    pub fn check(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(
+    fn check(&self) -> Result<(), Impossible> {
+        let ensure = |is_possible: bool, setting: &'static str, sentence: String| {
+            if is_possible { Ok(()) } else { Err(Impossible { setting, sentence }) }
+        };
+        ensure(
             self.tls_cert.len() == self.tls_key.len(),
-            "--tls-cert names {} file(s) and --tls-key {}: each certificate needs its key, in the same order",
-            self.tls_cert.len(),
-            self.tls_key.len()
-        );
-        if let Some(key) = &self.operator_key {
-            keys::hash(key.reveal()).map_err(|error| anyhow::anyhow!("--operator-key: {error}"))?;
+            "tls-cert",
+            format!(
+                "--tls-cert names {} file(s) and --tls-key {}: each certificate needs its key, in the same order",
+                self.tls_cert.len(),
+                self.tls_key.len()
+            ),
+        )?;
+        if let Some(Err(error)) = self.operator_key.as_ref().map(|key| keys::hash(key.reveal())) {
+            return Err(Impossible { setting: "operator-key", sentence: format!("--operator-key: {error}") });
         }
-        anyhow::ensure!(
+        ensure(
             [self.http, self.mqtt, self.https, self.mqtts].iter().any(|listen| *listen != Listen::Off),
-            "--http, --mqtt, --https and --mqtts are all `off`: there is nothing to serve"
-        );
+            "http",
+            "--http, --mqtt, --https and --mqtts are all `off`: there is nothing to serve".into(),
+        )?;
         let sizes = [
             ("connections-max", self.connections_max, 1, usize::MAX),
             ("connections-per-address-max", self.connections_per_address_max.unwrap_or(1), 1, usize::MAX),
@@ -349,10 +476,8 @@ impl Config {
             ("dispatchers", self.dispatchers, 1, 16),
         ];
         for (name, value, least, most) in sizes {
-            anyhow::ensure!(
-                (least..=most).contains(&value),
-                "--{name} is {value}; it can be {least} to {most}"
-            );
+            let is_possible = (least..=most).contains(&value);
+            ensure(is_possible, name, format!("--{name} is {value}; it can be {least} to {most}"))?;
         }
         Ok(())
     }

@@ -37,6 +37,9 @@ pub(crate) use resource::Creation;
 pub(crate) use session::{DurableSubscription, EXPIRED_AT_ONCE};
 pub(crate) use task::{CHUNK_THNGS, check_input, input_of, is_open};
 
+/// What the store notes a probe under.
+const PROBE: &str = "probe";
+
 /// A write that somebody may do.
 #[derive(Debug)]
 pub(crate) enum Operation {
@@ -93,6 +96,8 @@ pub(crate) enum Operation {
     Once { session: SessionNumber, packet_id: u16, operation: Box<Operation> },
     /// The client knows that its QoS 2 publish was received: its packet id is free.
     Release { session: SessionNumber, packet_id: u16 },
+    /// A write that nobody reads: whether the store can be written at all.
+    Probe,
 }
 
 /// Something that happened and is on disk. It carries every id that is needed to name its topics.
@@ -258,6 +263,10 @@ impl Operation {
                 session::once(store, now_ms, (*session, *packet_id), operation)
             }
             Self::Release { session, packet_id } => session::release(store, *session, *packet_id),
+            Self::Probe => {
+                store.put_note(PROBE, &now_ms.to_string())?;
+                Ok(Applied { outcome: Outcome::Done, events: Vec::new() })
+            }
         }
     }
 
@@ -285,7 +294,8 @@ impl Operation {
             | Self::IssueKey { .. }
             | Self::WorkOn { .. }
             | Self::OpenSession { .. }
-            | Self::Release { .. } => false,
+            | Self::Release { .. }
+            | Self::Probe => false,
             Self::Once { operation, .. } => operation.leaves_remains(),
         }
     }

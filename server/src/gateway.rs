@@ -14,9 +14,12 @@
 //! - `tasks.rs`: the background work of batch tasks
 //! - `heads.rs`: the cache of what every call needs to know of a resource
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use thng_pubsub_protocol::{
@@ -132,7 +135,15 @@ pub(crate) struct Gateway {
     engine: Arc<Engine>,
     /// The last sequence that is on disk: a subscription begins behind it.
     committed: Arc<AtomicU64>,
+    /// What the last probe of the store said, and when.
+    probe: tokio::sync::Mutex<Option<(Instant, Result<(), &'static str>)>>,
 }
+
+/// How long the answer of a probe is good for.
+const PROBE_AGE: Duration = Duration::from_secs(1);
+
+/// How long a probe may take before the store counts as not there.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Gateway {
     /// Opens the door: starts the writer, whose events go to the bus. The thread ends when the gateway is dropped.
@@ -153,11 +164,12 @@ impl Gateway {
         let (writer, thread) = Writer::start(
             write_store,
             clock.clone(),
-            metrics,
+            Arc::clone(&metrics),
             settings.write_queue_bytes_max,
             keep(settings.kept),
             sink,
         )?;
+        metrics.show_write_queue(writer.waiting_bytes()).map_err(std::io::Error::other)?;
         let tasks = Arc::default();
         let hashing = tokio::sync::Semaphore::new(user::HASHED_AT_A_TIME);
         let walks = tokio::sync::Semaphore::new(settings.walks_max);
@@ -176,8 +188,37 @@ impl Gateway {
             clock,
             engine,
             committed,
+            probe: tokio::sync::Mutex::default(),
         };
         Ok((gateway, thread))
+    }
+
+    /// Whether the server can do what it is there for: writes are stored and told.
+    ///
+    /// It is tried by a write of its own, so a store that failed for a while is found to be well again also when nobody
+    /// else writes. Those who ask within [`PROBE_AGE`] of each other get the same answer.
+    ///
+    /// # Errors
+    /// A sentence that says what does not work.
+    pub(crate) async fn ready(&self) -> Result<(), &'static str> {
+        if !self.delivers() {
+            return Err("Notifications are not delivered right now; the bus is being rebuilt.");
+        }
+        let mut last = self.probe.lock().await;
+        if let Some((when, outcome)) = &*last
+            && when.elapsed() < PROBE_AGE
+        {
+            return *outcome;
+        }
+        let outcome =
+            match tokio::time::timeout(PROBE_TIMEOUT, self.execute(crate::domain::Operation::Probe, 0)).await
+            {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(_)) => Err("The store cannot be written; the log of the server says why."),
+                Err(_) => Err("The store does not answer in time; its disk may be too slow."),
+            };
+        *last = Some((Instant::now(), outcome));
+        outcome
     }
 
     /// Whether notifications get through right now. A bus that died is rebuilt within seconds; until then writes are

@@ -2,19 +2,25 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use thng_pubsub_server::{
     app,
-    config::{Arguments, Command},
+    config::{self, Asked, Command, ConfigCommand},
 };
 
 fn main() -> ExitCode {
-    let Command::Serve(config) = Arguments::parse().command;
-    match app::serve(*config) {
+    match config::read(std::env::args_os()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("thng-pubsub-server: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(Asked { command, printed }: Asked) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(config) => app::serve(*config),
+        Command::Config(ConfigCommand::Check(config)) => app::check(&config),
+        Command::Config(ConfigCommand::Print(_)) => app::print(&printed),
     }
 }

@@ -1,10 +1,10 @@
 //! What the server counts. One registry, Prometheus text at `/metrics`; the engine registers its own beside these.
 //!
-//! Every name starts with `thng_pubsub_`. Nothing that a client chooses becomes a label.
+//! Every name starts with `thng_pubsub_`, but for those of the process (`process_`), which all programs share. Nothing that a client chooses becomes a label.
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    PullingGauge, Registry, TextEncoder, process_collector::ProcessCollector,
 };
 
 /// The server's counters, shared by everyone who counts.
@@ -74,6 +74,13 @@ impl Metrics {
         let commit_failures =
             IntCounter::new("thng_pubsub_commit_failures_total", "Operations that could not be stored.")?;
         registry.register(Box::new(commit_failures.clone()))?;
+        let build = IntGaugeVec::new(
+            Opts::new("thng_pubsub_build_info", "Always 1; the labels say what runs."),
+            &["version", "arch"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), std::env::consts::ARCH]).set(1);
+        registry.register(Box::new(build))?;
+        registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Self {
             connections,
             connections_refused: counters(
@@ -130,6 +137,23 @@ impl Metrics {
             )?,
             registry,
         })
+    }
+
+    /// Shows how many bytes wait to be written, which `read` knows.
+    ///
+    /// # Errors
+    /// It is shown already.
+    pub(crate) fn show_write_queue(
+        &self,
+        read: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Result<(), prometheus::Error> {
+        let name = "thng_pubsub_write_queue_bytes";
+        let gauge = PullingGauge::new(
+            name,
+            "Bytes of writes that wait for their commit.",
+            Box::new(move || read() as f64),
+        )?;
+        self.registry.register(Box::new(gauge))
     }
 
     /// The Prometheus text of everything in the registry.

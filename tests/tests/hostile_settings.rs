@@ -18,8 +18,9 @@ use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
 
 /// The flags whose values are no numbers. Every other one is tried, also those that are added later.
-const NO_NUMBERS: [&str; 12] = [
+const NO_NUMBERS: [&str; 14] = [
     "--allowed-origins",
+    "--config",
     "--http",
     "--mqtt",
     "--https",
@@ -29,6 +30,7 @@ const NO_NUMBERS: [&str; 12] = [
     "--data",
     "--operator-key",
     "--log",
+    "--log-format",
     "--durability",
     "--refused-publish",
 ];

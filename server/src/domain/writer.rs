@@ -110,6 +110,12 @@ impl Writer {
         Ok((Self { jobs, budget: Arc::new(Semaphore::new(budget_units)), budget_units }, thread))
     }
 
+    /// Says how many bytes wait for their commit. It holds no way to the writer, which would never end.
+    pub(crate) fn waiting_bytes(&self) -> impl Fn() -> usize + Send + Sync + use<> {
+        let (budget, units) = (Arc::clone(&self.budget), self.budget_units);
+        move || units.saturating_sub(budget.available_permits()) * BUDGET_UNIT_BYTES
+    }
+
     /// Puts an operation into the queue, waiting for room in it. `payload_bytes` is what it holds in memory.
     ///
     /// Operations of one caller are applied in the order of these calls. `reply` is called exactly once if this

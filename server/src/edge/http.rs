@@ -47,6 +47,7 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 pub(crate) fn router(context: Arc<Context>) -> Router {
     Router::new()
         .route("/health", get(health))
+        .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/mqtt", get(mqtt_over_websocket))
         .route("/client.pem", get(authority))
@@ -210,6 +211,14 @@ async fn health(State(context): State<Arc<Context>>) -> Response {
         json(StatusCode::OK, r#"{"status":"ok"}"#.into())
     } else {
         refuse(ErrorCode::UNAVAILABLE, "Notifications are not delivered right now; the bus is being rebuilt.")
+    }
+}
+
+/// Whether it can serve: for balancers and whoever waits for a start.
+async fn ready(State(context): State<Arc<Context>>) -> Response {
+    match context.gateway.ready().await {
+        Ok(()) => json(StatusCode::OK, r#"{"status":"ready"}"#.into()),
+        Err(sentence) => refuse(ErrorCode::UNAVAILABLE, sentence),
     }
 }
 

@@ -14,11 +14,15 @@
 //! | `malformed_total` | counter | parcels that were no envelope: a defect |
 //! | `rebuilds_total` | counter | buses that died and were replaced |
 //! | `probe_round_trip_seconds` | gauge | of the last complete probe round |
+//! | `outbox_messages`, `outbox_bytes` | gauge | what waits for clients, of all sessions together |
 //! | `dispatch_batch_notes` | histogram | notes that a dispatcher worked off at once |
 
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, PullingGauge, Registry,
+    core::Collector,
 };
+
+use super::outbox::WAITING;
 
 /// The engine's metrics; cheap to clone. They are counted per batch, never per delivery.
 #[derive(Debug, Clone)]
@@ -52,6 +56,14 @@ impl Metrics {
         let batch = HistogramOpts::new("dispatch_batch_notes", "Notes that a dispatcher worked off at once.")
             .namespace(NAMESPACE)
             .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]);
+        let pulled = |name: &str, help: &str, read: fn() -> i64| {
+            let name = format!("{NAMESPACE}_{name}");
+            added(registry, PullingGauge::new(name, help, Box::new(move || read() as f64))?).map(drop)
+        };
+        pulled("outbox_messages", "Deliveries that wait for clients, of all sessions.", || {
+            WAITING.messages()
+        })?;
+        pulled("outbox_bytes", "Their bytes.", || WAITING.bytes())?;
         Ok(Self {
             published: counter("notes_published_total", "Notes accepted for publishing.")?,
             delivered: counter("deliveries_total", "Notes put into the outboxes of sessions.")?,

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -14,6 +14,40 @@ use tokio::sync::Notify;
 
 use super::envelope::NoteEnvelope;
 use super::routes::{DeliveryQos, Run, Tally};
+
+/// What waits in all outboxes of the process together, for the metrics. It is counted once a batch, so for a moment it
+/// may be less than nothing.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    messages: AtomicI64,
+    bytes: AtomicI64,
+}
+
+pub(super) static WAITING: Waiting = Waiting { messages: AtomicI64::new(0), bytes: AtomicI64::new(0) };
+
+impl Waiting {
+    pub(super) fn add(&self, messages: u64, bytes: u64) {
+        if messages > 0 {
+            self.messages.fetch_add(messages.cast_signed(), Ordering::Relaxed);
+            self.bytes.fetch_add(bytes.cast_signed(), Ordering::Relaxed);
+        }
+    }
+
+    fn remove(&self, messages: usize, bytes: usize) {
+        if messages > 0 {
+            self.messages.fetch_sub((messages as u64).cast_signed(), Ordering::Relaxed);
+            self.bytes.fetch_sub((bytes as u64).cast_signed(), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn messages(&self) -> i64 {
+        self.messages.load(Ordering::Relaxed).max(0)
+    }
+
+    pub(super) fn bytes(&self) -> i64 {
+        self.bytes.load(Ordering::Relaxed).max(0)
+    }
+}
 
 /// A note on its way to one session.
 #[derive(Debug, Clone)]
@@ -90,7 +124,7 @@ impl Outbox {
         into.clear();
         let mut queue = self.queue.lock();
         std::mem::swap(&mut queue.deliveries, into);
-        queue.bytes = 0;
+        WAITING.remove(into.len(), std::mem::take(&mut queue.bytes));
         let state = queue.state;
         let spare = if queue.deliveries.capacity() > (4 * into.len()).max(Self::CAPACITY_IDLE) {
             std::mem::take(&mut queue.deliveries)
@@ -119,8 +153,8 @@ impl Outbox {
     pub(crate) fn close(&self) {
         let mut queue = self.queue.lock();
         queue.state = OutboxState::Closed;
-        queue.bytes = 0;
         let rest = std::mem::take(&mut queue.deliveries);
+        WAITING.remove(rest.len(), std::mem::take(&mut queue.bytes));
         drop(queue);
         drop(rest);
         self.wake.notify_one();
@@ -145,7 +179,7 @@ impl Outbox {
         if queue.state != OutboxState::Open {
             return Offered::Forget;
         }
-        let queued_before = queue.deliveries.len();
+        let (queued_before, bytes_before) = (queue.deliveries.len(), queue.bytes);
         let mut dropped = 0;
         for note in run.wanted(wanted) {
             if queue.accept(note, slot, self.limits) {
@@ -157,7 +191,7 @@ impl Outbox {
             }
             dropped += 1;
         }
-        let queued = queue.deliveries.len();
+        let (queued, bytes) = (queue.deliveries.len(), queue.bytes);
         let overflowed = queue.state == OutboxState::Overflowed;
         drop(queue);
         if (queued_before == 0 && queued > 0) || overflowed {
@@ -167,6 +201,7 @@ impl Outbox {
             self.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
         tally.delivered += (queued - queued_before) as u64;
+        tally.delivered_bytes += (bytes - bytes_before) as u64;
         tally.dropped += dropped;
         tally.overflowed += u64::from(overflowed);
         if overflowed { Offered::Forget } else { Offered::Kept }
@@ -183,6 +218,13 @@ impl Queue {
         self.bytes = bytes;
         self.deliveries.push(Delivery { slot, seq: note.seq, body: note.body.clone() });
         true
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let queue = self.queue.get_mut();
+        WAITING.remove(queue.deliveries.len(), queue.bytes);
     }
 }
 

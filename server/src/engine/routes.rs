@@ -141,6 +141,7 @@ impl<'a> Run<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) delivered: u64,
+    pub(super) delivered_bytes: u64,
     pub(super) dropped: u64,
     pub(super) overflowed: u64,
 }

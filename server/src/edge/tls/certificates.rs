@@ -193,6 +193,14 @@ fn load(source: &Source) -> anyhow::Result<Arc<[Pair]>> {
     files.chunks_exact(2).map(|pair| load_pair(&pair[0], &pair[1])).collect()
 }
 
+/// Whether these files can be used.
+///
+/// # Errors
+/// What is wrong with the first that cannot, or that it has expired.
+pub(crate) fn check(files: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> {
+    load(&Source::Files(files.to_vec())).and_then(still_valid).map(drop)
+}
+
 fn load_pair(chain_file: &Path, key_file: &Path) -> anyhow::Result<Pair> {
     let text = fs::read(chain_file).with_context(|| format!("cannot read {}", chain_file.display()))?;
     let chain = CertificateDer::pem_slice_iter(&text)

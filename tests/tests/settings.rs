@@ -1,0 +1,159 @@
+//! The settings: where they come from, which of them counts, and that their page says what the program does.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use thng_pubsub_tests::server::binary;
+use thng_pubsub_tests::{KEY, Launch};
+
+/// Runs `config` with nothing in the environment but what is given.
+fn config(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(binary());
+    command.arg("config").args(arguments).env_clear().envs(environment.iter().copied());
+    command.output().expect("the binary can be run")
+}
+
+fn printed(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let output = config(&[&["print"], arguments].concat(), environment);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// What `config check` says, in a folder of its own that holds `settings.toml`.
+fn checked(settings: &str, more: &[&str]) -> (bool, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.toml");
+    fs::write(&file, settings).expect("the file can be written");
+    let path = file.to_str().expect("text");
+    let output = config(&[&["check", "--config", path], more].concat(), &[]);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).expect("text");
+    (output.status.success(), said.replace(path, "settings.toml"))
+}
+
+/// Name and value of each setting that `config print` shows at its default.
+fn defaults() -> Vec<(String, String)> {
+    let text = printed(&[], &[]);
+    let settings = text.lines().filter_map(|line| line.strip_prefix("# ")?.split_once(" = "));
+    let named =
+        settings.filter(|(name, _)| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'));
+    named.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect()
+}
+
+#[test]
+fn the_page_about_settings_has_a_row_for_each_with_its_default_and_no_other() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let page = fs::read_to_string(page).expect("docs/configuration.md");
+    let defaults = defaults();
+    assert!(defaults.len() > 30, "{defaults:?}");
+    for (name, value) in &defaults {
+        let variable = format!("THNG_PUBSUB_{}", name.to_uppercase().replace('-', "_"));
+        let begin = format!("| `--{name}` | `{variable}` | ");
+        let row =
+            page.lines().find(|line| line.starts_with(&begin)).unwrap_or_else(|| panic!("a row of --{name}"));
+        let cells: Vec<&str> = row.split(" | ").collect();
+        assert_eq!(cells.len(), 5, "flag, variable, default, unit, meaning: {row}");
+        let shows_a_value = cells[2] != "none";
+        let is_shown = value.chars().all(|letter| letter.is_ascii_uppercase() || "[]\"_…".contains(letter));
+        assert_eq!(shows_a_value, !is_shown, "{row}");
+        assert!(!shows_a_value || cells[2] == format!("`{value}`"), "the default is {value}: {row}");
+        assert!(cells[4].len() > 10, "says what it is for: {row}");
+    }
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `--")?.split_once('`'));
+    for (name, _) in rows {
+        assert!(
+            name == "config" || defaults.iter().any(|(known, _)| known == name),
+            "--{name} is no setting"
+        );
+    }
+}
+
+#[test]
+fn a_file_counts_less_than_the_environment_and_a_flag_counts_most() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.toml");
+    fs::write(&file, "bulk-max = 7\npage_max = 8\nmembers-max = 9\n").expect("the file can be written");
+    let variables = [
+        ("THNG_PUBSUB_CONFIG", file.to_str().expect("text")),
+        ("THNG_PUBSUB_PAGE_MAX", "18"),
+        ("THNG_PUBSUB_MEMBERS_MAX", "19"),
+    ];
+    let text = printed(&["--members-max", "29"], &variables);
+    for line in ["bulk-max = 7", "page-max = 18", "members-max = 29"] {
+        assert!(text.lines().any(|known| known == line), "{line}: {text}");
+    }
+    assert!(text.lines().any(|line| line == "# kept-messages-max = 10000"), "a default is a comment: {text}");
+}
+
+#[test]
+fn what_is_printed_is_a_file_with_the_same_settings() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.toml");
+    let flags =
+        ["--http", "off", "--connections-max", "5", "--tls-cert", "a \"b\".pem,c.pem", "--tls-key", "d,e"];
+    let text = printed(&flags, &[]);
+    fs::write(&file, &text).expect("the file can be written");
+    assert_eq!(printed(&["--config", file.to_str().expect("text")], &[]), text);
+}
+
+#[test]
+fn an_unknown_name_is_refused_with_file_line_and_the_nearest() {
+    let (is_fine, said) = checked("http = \"127.0.0.1:0\"\noutbox-mesages-max = 5\n", &[]);
+    assert!(!is_fine);
+    assert!(
+        said.contains(
+            "settings.toml:2: there is no setting `outbox-mesages-max`; did you mean `outbox-messages-max`?"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_impossible_value_is_refused_with_the_place_that_it_comes_from() {
+    for (settings, naming) in [
+        ("connect-timeout-s = 0", "settings.toml:1: `connect-timeout-s`"),
+        ("\n\npage-max = 1000", "settings.toml:3: --page-max is 1000; it can be 1 to 100"),
+        ("durability = \"fully\"", "[possible values: full, normal]"),
+        ("http = 8080", "HOST:PORT"),
+        (
+            "http = \"off\"\nmqtt = \"off\"",
+            "settings.toml:1: --http, --mqtt, --https and --mqtts are all `off`",
+        ),
+        ("log = \"a=b=c\"", "--log"),
+        ("https = \"127.0.0.1:0\"\ntls-cert = \"no.pem\"\ntls-key = \"no.key\"", "no.pem"),
+    ] {
+        let (is_fine, said) = checked(settings, &[]);
+        assert!(!is_fine && said.contains(naming), "{settings}: {said}");
+    }
+    let by_variable = config(&["check"], &[("THNG_PUBSUB_PAGE_MAX", "1000")]);
+    let said = String::from_utf8_lossy(&by_variable.stderr).into_owned();
+    assert!(said.contains("THNG_PUBSUB_PAGE_MAX: --page-max is 1000"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_refused_by_its_name() {
+    let output = config(&["check", "--config", "no/such.toml"], &[]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no/such.toml"), "{output:?}");
+}
+
+#[test]
+fn a_key_among_the_settings_is_never_printed() {
+    let text = printed(&["--operator-key", KEY], &[]);
+    assert!(text.contains("operator-key is set, and not shown") && !text.contains(KEY), "{text}");
+    let (_, said) = checked(&format!("operator-key = \"{}\"", &KEY[1..]), &[]);
+    assert!(said.contains("operator-key") && !said.contains(&KEY[1..]), "{said}");
+}
+
+#[test]
+fn a_server_takes_its_settings_from_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.toml");
+    fs::write(&file, "mqtt = \"off\"\n").expect("the file can be written");
+    let server = Launch::new().without("--mqtt").flag("--config", file.to_str().expect("text")).start();
+    assert!(!server.ready_line().contains("mqtt="), "{}", server.ready_line());
+    fs::write(&file, "mqt = \"off\"\n").expect("the file can be written");
+    let ended = Launch::new().flag("--config", file.to_str().expect("text")).refused();
+    assert!(ended.stderr.contains("did you mean `mqtt`?"), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "");
+}
