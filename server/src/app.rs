@@ -129,7 +129,12 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// Watched only so that it ends nobody: a file that may not grow is an error of the write, which is answered.
+    _file_too_large: Signal,
 }
+
+/// SIGXFSZ.
+const FILE_TOO_LARGE: i32 = 25;
 
 /// What a signal asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -145,6 +150,7 @@ impl Signals {
             terminate: watch(SignalKind::terminate())?,
             interrupt: watch(SignalKind::interrupt())?,
             hang_up: watch(SignalKind::hangup())?,
+            _file_too_large: watch(SignalKind::from_raw(FILE_TOO_LARGE))?,
         })
     }
 

@@ -291,6 +291,12 @@ impl Server {
         change(launch).start_in(data)
     }
 
+    /// The process, for those who do more to it than stop it.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.guarded.child.id()
+    }
+
     /// Memory that the process has resident, in bytes.
     #[must_use]
     #[track_caller]
