@@ -248,6 +248,26 @@ fn drive_mqtt<L: Link>(connect: impl Fn() -> L, topic: &str) {
     assert_ne!(code, ConnectCode::Accepted);
 }
 
+/// Somebody's password, which is sent and never shown.
+const PASSWORD: &str = "PasswordThatNobodyMayReadAnywhere";
+
+/// Signs a user of an application up and in, rightly and wrongly.
+fn drive_login(server: &Server) {
+    let mut rest = server.rest();
+    let project = rest.project();
+    let key = rest.application(&project).public_key;
+    let mut app = Rest::new(server.http(), Some(&key));
+    let user =
+        format!(r#"{{"email":"a@example.com","password":"{PASSWORD}","firstName":"A","lastName":"B"}}"#);
+    let user = app.post("/auth/evrythng/users", &*user).expect(201);
+    let (id, code) = (user["evrythngUser"].as_str(), user["activationCode"].as_str());
+    let validation = format!(r#"{{"activationCode":"{}"}}"#, code.expect("a code"));
+    app.post(&format!("/auth/evrythng/users/{}/validate", id.expect("an id")), &*validation);
+    for password in [PASSWORD.to_owned(), format!("{PASSWORD}!")] {
+        app.post("/auth/evrythng", format!(r#"{{"email":"a@example.com","password":"{password}"}}"#));
+    }
+}
+
 /// Bug class 19 of `docs/security.md` (CWE-598).
 #[test]
 fn no_log_line_shows_a_key_or_a_payload_at_any_level_whatever_door_it_came_by() {
@@ -257,17 +277,72 @@ fn no_log_line_shows_a_key_or_a_payload_at_any_level_whatever_door_it_came_by() 
     drive_websocket(&server, &topic);
     drive_mqtt(|| Raw::connect(server.mqtt()), &topic);
     drive_mqtt(|| MqttFrames::open(&server, "mqtt"), &topic);
+    drive_login(&server);
+    let metrics = Rest::new(server.http(), None).send("GET", "/metrics", &[], None);
+    let metrics = metrics.text().to_owned();
 
-    server.terminate();
+    let printed = server.terminate();
+    assert_eq!(printed, Vec::<String>::new());
     let log = until("the last line was read", || Some(server.log()).filter(|log| log.contains(": stopped")));
     assert!(log.contains(" TRACE ") && log.contains(" DEBUG "), "the log says what it can");
-    for secret in [KEY, &KEY.to_lowercase(), MARKER] {
+    for secret in [KEY, &KEY.to_lowercase(), MARKER, PASSWORD] {
         // Part of it is as bad, and so are the bytes of it, as `Debug` shows them.
         let (beginning, end) = (&secret[..12], &secret[secret.len() - 12..]);
         let bytes = format!("{:?}", &secret.as_bytes()[..12]);
         for shown in [beginning, end, bytes.trim_matches(['[', ']'])] {
-            let line = log.lines().find(|line| line.contains(shown));
-            assert_eq!(line, None, "a secret stands in the log");
+            let line = log.lines().chain(metrics.lines()).find(|line| line.contains(shown));
+            assert_eq!(line, None, "a secret stands in the log or in the metrics");
+        }
+    }
+}
+
+/// Whatever is wrong with a request, the document that says so repeats no key, wherever that stood.
+#[test]
+fn no_error_document_shows_a_key_wherever_it_came() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let wrong = KEY.to_lowercase();
+    let mut anybody = Rest::new(server.http(), None);
+    let json = ("Content-Type", "application/json");
+    let mut shown = Vec::new();
+    for key in [KEY, &wrong] {
+        let whole = format!(r#"{{"{key}":1,"name":5,"tags":"{key}"}}"#);
+        let value = format!(r#"[{{"key":"{key}","timestamp":"{key}"}}]"#);
+        let requests: Vec<(&str, String, &str)> = vec![
+            ("GET", format!("/thngs/{key}?access_token={key}"), ""),
+            ("GET", format!("/{key}"), ""),
+            ("GET", format!("/thngs?filter={key}%3D&access_token={KEY}"), ""),
+            ("GET", format!("/thngs?filter=name%3D{key}&perPage={key}&access_token={KEY}"), ""),
+            ("GET", format!("/thngs?ids={key}&project={key}&app={key}&access_token={KEY}"), ""),
+            ("GET", format!("/thngs/{thng}/properties/{key}?from={key}&access_token={KEY}"), ""),
+            ("GET", format!("/access?access_token={key}&access_token={key}"), ""),
+            ("GET", format!("/access?access_token={key}x"), ""),
+            ("POST", format!("/thngs?access_token={KEY}"), &whole),
+            ("POST", format!("/actions/{key}?access_token={KEY}"), &whole),
+            ("PUT", format!("/thngs/{thng}/properties?access_token={KEY}"), &value),
+            ("PUT", format!("/thngs/{thng}/location?access_token={KEY}"), &value),
+            ("PATCH", format!("/thngs/{thng}?access_token={KEY}"), &whole),
+            ("DELETE", format!("/thngs/{key}?access_token={KEY}"), ""),
+            ("POST", format!("/auth/all/logout?access_token={key}"), &whole),
+        ];
+        for (method, path, body) in requests {
+            let answer = anybody.send(method, &path, &[json], Some(body.as_bytes()));
+            if answer.status >= 400 {
+                shown.push((format!("{method} {path}"), answer.text().to_owned()));
+            }
+        }
+        for headers in
+            [[("Authorization", key)], [("Authorization", &*format!("Bearer {key}"))], [("Accept", key)]]
+        {
+            let answer = anybody.send("GET", &format!("/thngs/{key}"), &headers, None);
+            shown.push((format!("{headers:?}"), answer.text().to_owned()));
+        }
+    }
+    assert!(shown.len() > 20, "{shown:?}");
+    for (request, text) in shown {
+        for key in [KEY, &wrong] {
+            assert!(!text.contains(&key[..12]), "{request}: {text}");
         }
     }
 }

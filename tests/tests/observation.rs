@@ -93,11 +93,8 @@ fn build_and_process_are_among_the_metrics() {
     ] {
         assert!(known.contains(name), "{name}: {known:?}");
     }
-    let version = format!(
-        r#"thng_pubsub_build_info{{arch="{}",version="{}"}}"#,
-        std::env::consts::ARCH,
-        env!("CARGO_PKG_VERSION")
-    );
+    let version =
+        format!(r#"build_info{{arch="{}",version="{}"}}"#, std::env::consts::ARCH, env!("CARGO_PKG_VERSION"));
     assert_eq!(server.metric(&version), 1);
 }
 
