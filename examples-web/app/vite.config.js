@@ -13,7 +13,7 @@ export default defineConfig({
   server: {
     proxy: {
       '/mqtt': { target: 'http://127.0.0.1:8080', ws: true },
-      '/thngs': 'http://127.0.0.1:8080'
+      '/thngs': { target: 'http://127.0.0.1:8080', ws: true }
     }
   }
 })

@@ -1,15 +1,13 @@
 /**
- * The SDK in a real browser: the example page as our server serves it, and a page that is looked at again.
+ * The SDK in a real browser: the example page as our server serves it.
  */
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 
-import { Broker } from './broker.mjs'
 import { launch } from './chromium.mjs'
-import { createThng, key, rest, url } from './server.mjs'
-import { serve } from './site.mjs'
+import { assertServesSdk, createThng, key, rest, url } from './server.mjs'
 
+await assertServesSdk()
 const browser = await launch()
 
 let page
@@ -109,33 +107,4 @@ test('the example page loads nothing from elsewhere', async () => {
   await rows('received').first().waitFor()
   hosts.delete('')
   assert.deepEqual([...hosts], [new URL(url).host])
-})
-
-const FILES = { '/index.html': 'apps/classic.html', '/evrythng.js': '../dist/evrythng.js', '/pubsub.js': '../dist/pubsub.js' }
-const site = await serve((path) => FILES[path] && fileURLToPath(new URL(FILES[path], import.meta.url)))
-
-/** Publishes and waits for it to come back, in a page; resolves with the value. */
-const roundTrip = (apiUrl) =>
-  page.evaluate(async (apiUrl) => {
-    evrythng.use(PubSub)
-    PubSub.setup({ apiUrl, reconnectPeriod: 60_000, reconnectPeriodMax: 60_000 })
-    const scope = Object.create(evrythng.AccessToken.prototype, { apiKey: { value: 'A'.repeat(80) } })
-    const property = scope.thng('U00000000000000000000000').property('k')
-    return new Promise((resolve, reject) => {
-      property.subscribe(([{ value }]) => resolve(value)).then(() => property.publish(5), reject)
-    })
-  }, apiUrl)
-
-test('a page that is looked at again makes sure that its connection lives', async () => {
-  const broker = await Broker.start()
-  await openPage()
-  await page.goto(site)
-  try {
-    assert.equal(await roundTrip(broker.url), 5)
-    assert.equal(broker.packets('pingreq').length, 0)
-    await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange', { bubbles: true })))
-    await broker.until('ping', () => broker.packets('pingreq').length === 1)
-  } finally {
-    await broker.stop()
-  }
 })

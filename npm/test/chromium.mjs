@@ -1,10 +1,13 @@
 /**
  * The browser of the tests: Debian's Chromium, or the one that the environment names, with a profile of its own.
  */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { after } from 'node:test'
 
 import { chromium } from 'playwright-core'
@@ -24,10 +27,7 @@ const ARGUMENTS = [
 
 /** Starts a browser, and ends it after the tests of the file, at whose top level this is to be called. */
 export async function launch() {
-  if (!existsSync(executablePath)) {
-    throw new Error(`There is no browser at ${executablePath}. Install Debian's chromium, or say with CHROMIUM where one is.`)
-  }
-  const profile = await mkdtemp(join(tmpdir(), 'thng-pubsub-chromium-'))
+  const profile = await makeProfile()
   const browser = await chromium.launchPersistentContext(profile, { executablePath, headless: true, args: ARGUMENTS })
   browser.setDefaultTimeout(20_000)
   after(async () => {
@@ -35,4 +35,50 @@ export async function launch() {
     await rm(profile, { recursive: true, force: true })
   })
   return browser
+}
+
+/**
+ * The same, with tabs as people have them: one is in front, and the others are hidden, with their timers held back, and
+ * can be frozen. A browser that Playwright starts has every page believe that it is in front.
+ */
+export async function launchWithTabs() {
+  const profile = await makeProfile()
+  const own = ['--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank']
+  const program = spawn(executablePath, [...ARGUMENTS, ...own], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const exited = once(program, 'exit')
+  // The test runner ends a file that takes too long by SIGTERM, which would leave the browser behind.
+  process.once('SIGTERM', () => process.exit(1))
+  process.once('exit', () => program.kill('SIGKILL'))
+  const connection = await chromium.connectOverCDP(await devToolsOf(program), { noDefaults: true })
+  const [browser] = connection.contexts()
+  browser.setDefaultTimeout(20_000)
+  after(async () => {
+    const session = await connection.newBrowserCDPSession()
+    // It may be gone before it has answered.
+    await session.send('Browser.close').catch(() => {})
+    await exited
+    await rm(profile, { recursive: true, force: true })
+  })
+  return browser
+}
+
+function makeProfile() {
+  if (!existsSync(executablePath)) {
+    throw new Error(`There is no browser at ${executablePath}. Install Debian's chromium, or say with CHROMIUM where one is.`)
+  }
+  return mkdtemp(join(tmpdir(), 'thng-pubsub-chromium-'))
+}
+
+/** The address at which a browser listens for whoever leads it, which is among what it writes. */
+function devToolsOf(program) {
+  return new Promise((resolve, reject) => {
+    let written = ''
+    createInterface(program.stderr).on('line', (line) => {
+      written += `${line}\n`
+      const [, address] = /^DevTools listening on (ws:\S+)/.exec(line) ?? []
+      if (address) resolve(address)
+    })
+    program.on('error', reject)
+    program.on('exit', () => reject(new Error(`the browser ended before it could be led: ${written}`)))
+  })
 }

@@ -4,11 +4,12 @@
  */
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
-import { afterEach, describe, test } from 'node:test'
+import { afterEach, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
 import { launch } from './chromium.mjs'
-import { createThng, key, rest, url } from './server.mjs'
+import { lineTo } from './line.mjs'
+import { assertServesSdk, createThng, key, rest, url } from './server.mjs'
 
 const WRONG_KEY = 'Z'.repeat(80)
 const PHONE = { width: 390, height: 844 }
@@ -18,23 +19,32 @@ const DESKTOP = { width: 1280, height: 800 }
 const PAGES = ['', 'sdk/', 'websocket/', 'paho/', 'app/']
 
 const browser = await launch()
+const line = await lineTo(url)
 
-const address = (page, parameters) => `${url}/examples/${page}#${new URLSearchParams(parameters)}`
+const address = (page, parameters, origin = url) => `${origin}/examples/${page}#${new URLSearchParams(parameters)}`
 
 describe('in a browser', () => {
   let page
   /** What the page has written to its console as an error, and what it has thrown. */
   let complaints
+  /** The WebSockets that the page has opened. */
+  let sockets
 
-  afterEach(() => page?.close())
+  before(assertServesSdk)
+  afterEach(() => {
+    line.mend()
+    return page?.close()
+  })
 
   /** Opens an example, in the browser's only tab of this test. */
-  async function open(name, parameters = {}) {
+  async function open(name, parameters = {}, origin = url) {
     complaints = []
+    sockets = []
     page = await browser.newPage()
+    page.on('websocket', (socket) => sockets.push(socket))
     page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()))
     page.on('pageerror', (error) => complaints.push(String(error)))
-    const response = await page.goto(address(name, parameters))
+    const response = await page.goto(address(name, parameters, origin))
     assert.equal(response.status(), 200)
   }
 
@@ -285,17 +295,113 @@ describe('in a browser', () => {
       assert.deepEqual(complaints, [])
     })
 
-    test('says in words that the key is wrong, with a thng and without, and can be started again', async () => {
+    const pathOf = (socket) => new URL(socket.url()).pathname
+    const topicsOf = (id) => ['actions/all', 'location', 'properties/temperature'].map((what) => `/thngs/${id}/${what}`)
+
+    /** Chooses a transport, and waits until the page is connected over these WebSockets, and over no other. */
+    async function switchTo(name, paths) {
+      const before = [...sockets]
+      const opened = paths.map((path) => page.waitForEvent('websocket', (socket) => pathOf(socket) === path))
+      await page.getByLabel(name).check()
+      await Promise.all([...opened, ...before.map((socket) => socket.isClosed() || socket.waitForEvent('close'))])
+      await status('connected').waitFor()
+      assert.deepEqual(sockets.slice(before.length).map(pathOf).sort(), paths)
+    }
+
+    /** That the page shows what others write, and writes what it is told to. */
+    async function assertLive(id) {
+      const property = `/thngs/${id}/properties/temperature`
+      // What the page says itself comes back when all its subscriptions have been made again.
+      await page.getByLabel('Publish a value').fill('20.5')
+      await button('Publish').click()
+      await value('20.5 °C').waitFor()
+      await rest('PUT', property, [{ value: 19.5 }])
+      await value('19.5 °C').waitFor()
+      assert.deepEqual((await rest('GET', property)).slice(0, 2).map((it) => it.value), [19.5, 20.5])
+
+      await rest('PUT', `/thngs/${id}/location`, [{ latitude: -10, longitude: 20.5 }])
+      await place('10° S, 20.5° E').waitFor()
+      for (const pressed of ['ArrowUp', 'Enter']) await page.getByRole('application').press(pressed)
+      await page.locator('#place').getByText(/° N, 0°$/).waitFor()
+      assert.deepEqual((await stored(id)).at(1), [-10, 20.5])
+
+      const listed = page.locator('#actions li')
+      const count = await listed.count()
+      await rest('POST', `/thngs/${id}/actions/checkins`)
+      await listed.nth(count).waitFor()
+      await button('Create').click()
+      await listed.nth(count + 1).waitFor()
+      const types = (await rest('GET', `/thngs/${id}/actions/all`)).map(({ type }) => type)
+      assert.deepEqual(types.slice(0, 2), ['scans', 'checkins'])
+    }
+
+    const draws = (count) => page.getByRole('img', { name: new RegExp(`: ${count} values`) }).waitFor()
+
+    test('goes over the transport that it is switched to, and keeps what it has drawn and listed', async () => {
       const { id } = await createThng()
-      for (const parameters of [{ key: WRONG_KEY, thng: id }, { key: WRONG_KEY }]) {
-        await open('app/', parameters)
-        await status('error').getByText(/API key/).waitFor()
-        await page.getByLabel('Operator API key').fill(key)
-        await button('Start').click()
-        await status('connected').waitFor()
-        await page.close()
-      }
+      await open('app/', { key, thng: id })
+      await status('connected').waitFor()
+      assert.deepEqual(sockets.map(pathOf), ['/mqtt'])
+      await assertLive(id)
+      await switchTo('WebSocket', topicsOf(id))
+      await assertLive(id)
+      await draws(4)
+      await switchTo('MQTT', ['/mqtt'])
+      await assertLive(id)
+      await draws(6)
+      assert.equal(await page.locator('#actions li').count(), 6)
+      assert.deepEqual(complaints, [])
     })
+
+    test('starts over the transport that its address says', async () => {
+      const { id } = await createThng()
+      await open('app/', { key, thng: id, transport: 'websocket' })
+      await status('connected').waitFor()
+      assert.deepEqual(sockets.map(pathOf).sort(), topicsOf(id))
+      await assertLive(id)
+      assert.deepEqual(complaints, [])
+    })
+
+    test('stays a sensor when it is switched', async () => {
+      await open('app/', { key })
+      await draws(2)
+      const id = await page.getByLabel('Thng id').inputValue()
+      await switchTo('WebSocket', topicsOf(id))
+      await draws(4)
+      assert.ok(await page.getByLabel('Be a sensor').isChecked())
+      assert.deepEqual(complaints, [])
+    })
+
+    for (const transport of ['mqtt', 'websocket']) {
+      test(`says that its connection by ${transport} is lost, and goes on when it is back`, async () => {
+        const { id } = await createThng()
+        await open('app/', { key, thng: id, transport }, line.address)
+        await status('connected').waitFor()
+        await assertLive(id)
+        line.cut()
+        await status('busy').getByText('Connection lost, trying again…').waitFor()
+        line.mend()
+        await status('connected').waitFor()
+        await assertLive(id)
+      })
+
+      test(`says in words that the key or the thng is wrong, by ${transport}, and can be started again`, async () => {
+        const { id } = await createThng()
+        for (const [parameters, words] of [
+          [{ key: WRONG_KEY, thng: id }, /API key/],
+          [{ key: WRONG_KEY }, /API key/],
+          [{ key, thng: 'U00000000000000000000000' }, /not found/]
+        ]) {
+          await open('app/', { ...parameters, transport })
+          await status('error').getByText(words).waitFor()
+          await page.getByLabel('Operator API key').fill(key)
+          await page.getByLabel('Thng id').fill(id)
+          await button('Start').click()
+          await status('connected').waitFor()
+          await page.close()
+        }
+      })
+    }
   })
 
   for (const name of PAGES) {

@@ -1,5 +1,5 @@
 /**
- * A line to the server that can be cut and held up, which a server cannot do to itself.
+ * A line to the server that can be cut, silenced and held up, which a server cannot do to itself.
  */
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
@@ -12,7 +12,7 @@ import { after } from 'node:test'
  */
 export async function lineTo(address) {
   const { hostname, port } = new URL(address)
-  const sockets = new Set()
+  const pairs = new Set()
   let isCut = false
   /** What the server has sent since it is kept back, and whom it is for. */
   let kept
@@ -21,23 +21,32 @@ export async function lineTo(address) {
   const server = createServer((near) => {
     if (isCut) return near.destroy()
     const far = connect(port, hostname)
+    const pair = { near, far, isSilent: false }
+    pairs.add(pair)
     near.pipe(far)
     far.on('data', (bytes) => {
       if (!kept) return near.write(bytes)
       kept.push({ near, bytes })
       onKept()
     })
-    for (const [socket, other] of [[near, far], [far, near]]) {
-      sockets.add(socket)
-      socket.on('error', () => other.destroy())
-      socket.on('close', () => sockets.delete(socket) && other.destroy())
+    for (const socket of [near, far]) {
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        if (socket === far && pair.isSilent) return
+        pairs.delete(pair)
+        near.destroy()
+        far.destroy()
+      })
     }
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
 
   function drop() {
-    for (const socket of sockets) socket.destroy()
+    for (const { near, far } of pairs) {
+      near.destroy()
+      far.destroy()
+    }
   }
   after(() => {
     server.close()
@@ -57,7 +66,21 @@ export async function lineTo(address) {
       isCut = false
     },
 
-    /** Keeps back what the server sends, and resolves when `text` is in it. */
+    /**
+     * Ends what is connected for the server alone: whoever connected is not told, and waits for what never comes. Who
+     * connects from now on gets through.
+     */
+    silence() {
+      for (const pair of pairs) {
+        pair.isSilent = true
+        pair.near.unpipe(pair.far)
+        // What is read by nobody would keep the end of it from being noticed.
+        pair.near.resume()
+        pair.far.destroy()
+      }
+    },
+
+    /** Keeps back what the server sends, and resolves when `text` is in it; it may be a buffer, too. */
     keepUntil(text) {
       kept = []
       return new Promise((resolve) => {

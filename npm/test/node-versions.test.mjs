@@ -2,18 +2,16 @@
  * The package in the versions of Node.js that it is for, and in workerd, against our own server.
  *
  * Their programs are packages of npm, in a folder of their own: they are large, and all of them want to be the `node`
- * that the scripts of a package are run with.
+ * that the scripts of a package are run with. `cargo xtask test` installs them.
  */
 import assert from 'node:assert/strict'
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { before, test } from 'node:test'
+import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 
 import { build } from 'esbuild'
 
@@ -24,18 +22,27 @@ const runtimes = fileURLToPath(new URL('runtimes/', import.meta.url))
 const isTheirs = process.platform === 'linux' && process.arch === 'x64'
 const skip = isTheirs ? false : 'the programs are for Linux on x64'
 
+if (isTheirs) await assertInstalled()
+
 const user = await project('node-versions')
 const { id } = await createThng()
 
-/** Installs the programs, unless they are there from the very same lock file. */
-before(async () => {
-  if (!isTheirs) return
-  const lock = await readFile(join(runtimes, 'package-lock.json'), 'utf8')
-  const installed = join(runtimes, 'node_modules/.installed-package-lock.json')
-  if (existsSync(installed) && (await readFile(installed, 'utf8')) === lock) return
-  await promisify(execFile)('npm', ['ci', '--prefer-offline', '--no-audit', '--no-fund'], { cwd: runtimes })
-  await writeFile(installed, lock)
-})
+/** That the programs are there, and the very ones of the lock file. */
+async function assertInstalled() {
+  const [wanted, installed] = await Promise.all(['package-lock.json', 'node_modules/.package-lock.json'].map(packages))
+  const missing = Object.keys(wanted).filter((path) => path && installed[path]?.version !== wanted[path].version)
+  if (missing.length === 0) return
+  throw new Error(
+    `These programs are missing, or of another version than npm/test/runtimes/package-lock.json says: ${missing}. ` +
+      'Let `cargo xtask test sdk` install them, or call `npm ci` in npm/test/runtimes/.'
+  )
+}
+
+/** What is in a lock file of npm; nothing, if it is not there. */
+async function packages(name) {
+  const lock = await readFile(join(runtimes, name), 'utf8').catch(() => '{ "packages": {} }')
+  return JSON.parse(lock).packages
+}
 
 /** Ends by itself once everything is closed: there is no process.exit(). */
 const SMOKE = `

@@ -329,16 +329,25 @@ test('the types compile with the newest library, and without those of browsers a
   await compile('plain.ts', plain, { ...options, lib: ['es2022'] })
 })
 
-test('the types of the global variable compile', () =>
-  compile(
-    'global.mts',
-    `import type {} from 'thng-pubsub/global'
-     PubSub.setup({ keepAlive: 50 })
-     // @ts-expect-error: it is a number
-     PubSub.setup({ keepAlive: '' })
-    `,
-    { module: 'nodenext', moduleResolution: 'nodenext' }
-  ))
+test('the types of the global variable compile, in a module and in a script', async () => {
+  const use = USE_PLUGIN + USE_SCOPES
+  // What a script declares is global, which shows that it is no module.
+  const script = `/// <reference types="thng-pubsub/global" />\n${use.replaceAll('export ', '')}\nvoid globalThis.useScopes\n`
+  for (const [module, moduleResolution] of [['nodenext', 'nodenext'], ['esnext', 'bundler']]) {
+    const options = { module, moduleResolution, moduleDetection: 'auto' }
+    await compile(`global-${module}.mts`, `import type {} from 'thng-pubsub/global'\n${use}`, options)
+    await compile(`global-${module}.ts`, script, options)
+  }
+})
+
+test('every type that can be imported has its name under the global variable, too', async () => {
+  const dist = join(user.folder, 'node_modules/thng-pubsub/dist')
+  const names = async (file, pattern) => [...(await readFile(join(dist, file), 'utf8')).matchAll(pattern)].map(([, name]) => name)
+  const imported = await names('index.d.mts', /^export import (\w+) =/gm)
+  const values = PLUGIN_API.filter((name) => name !== 'PubSubError')
+  const named = await names('global.d.ts', /^ {4}type (\w+)[ <]/gm)
+  assert.deepEqual(named.sort(), imported.filter((name) => !values.includes(name)).sort())
+})
 
 test('names can be imported as types from the ES module', () =>
   compile(

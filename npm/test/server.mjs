@@ -24,3 +24,15 @@ export async function rest(method, path, body) {
 }
 
 export const createThng = () => rest('POST', '/thngs', { name: 'a thng of the SDK tests' })
+
+/** That the server has what its pages load. It has it from before its own build; else every page waits in vain. */
+export async function assertServesSdk() {
+  for (const [path, part] of [['/sdk/thng-pubsub.js', 'PubSub'], ['/examples/app/', 'id="chart"']]) {
+    const response = await fetch(url + path)
+    if (response.ok && (await response.text()).includes(part)) continue
+    throw new Error(
+      `The server at ${url} was built before the SDK and the examples: it does not have ${path}. Build it again by ` +
+        '`cargo xtask run`, or let `cargo xtask test sdk` build one and run these tests.'
+    )
+  }
+}

@@ -104,6 +104,17 @@ pub(crate) fn npm_packages(folder: &Path, log: &mut Log) -> anyhow::Result<()> {
     std::fs::write(&installed, lock).with_context(|| format!("cannot write {}", installed.display()))
 }
 
+/// Installs the programs in which the tests of the SDK run it: the versions of Node.js that it is for, and workerd. They
+/// are packages of npm, some hundred megabytes. On a machine that they are not made for, npm leaves them out, and the
+/// tests are skipped.
+///
+/// # Errors
+/// There is no Node.js with npm, or `npm ci` fails.
+pub(crate) fn runtimes(root: &Path, log: &mut Log) -> anyhow::Result<()> {
+    node()?;
+    npm_packages(&root.join("npm/test/runtimes"), log)
+}
+
 /// Installs Python packages exactly as a list pins them, unless that very list was installed before. Returns the folder
 /// of their programs, which is below the target folder.
 ///

@@ -39,6 +39,8 @@ enum Need {
     PythonClients,
     /// Debian's Chromium.
     Chromium,
+    /// The programs of `npm/test/runtimes/`: the versions of Node.js that the SDK is for, and workerd.
+    Runtimes,
 }
 
 const SUITES: [Suite; 6] = [
@@ -46,7 +48,11 @@ const SUITES: [Suite; 6] = [
         name: "rust",
         about: "unit and property tests of every crate, on this machine",
         needs: &[],
-        run: |suites, log| suites.rust(&["--workspace", "--exclude", "thng-pubsub-tests"], log),
+        run: |suites, log| {
+            // With what is left out of the usual build, so that it is tested too.
+            let features = ["--features", "thng-pubsub-server/otel"];
+            suites.rust(&[&["--workspace", "--exclude", "thng-pubsub-tests"][..], &features].concat(), log)
+        },
     },
     Suite {
         name: "fuzz",
@@ -75,7 +81,7 @@ const SUITES: [Suite; 6] = [
     Suite {
         name: "sdk",
         about: "the packed SDK and the examples in Node.js and in Chromium (npm/test/)",
-        needs: &[Need::Server, Need::Sdk, Need::DebianClients, Need::Chromium],
+        needs: &[Need::Server, Need::Sdk, Need::DebianClients, Need::Chromium, Need::Runtimes],
         run: |suites, log| suites.node(&suites.root.join("npm"), "test", log),
     },
 ];
@@ -124,6 +130,7 @@ impl Need {
             Self::DebianClients => "debian-clients",
             Self::PythonClients => "python-clients",
             Self::Chromium => "chromium",
+            Self::Runtimes => "runtimes",
         }
     }
 }
@@ -186,6 +193,10 @@ impl Suites {
                 self.chromium =
                     session.step(name, "Debian's Chromium, or that of one's own", setup::chromium);
                 self.chromium.is_some()
+            }
+            Need::Runtimes => {
+                let install = |log: &mut Log| setup::runtimes(&root, log);
+                session.step(name, "other versions of Node.js, and workerd", install).is_some()
             }
         }
     }

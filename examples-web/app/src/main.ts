@@ -1,13 +1,13 @@
 /**
  * A live dashboard of one thng.
  *
- * The form can be filled from the address, behind `#`: `key` and `thng`. With a key the app starts by itself.
+ * The form can be filled from the address, behind `#`: `key`, `thng` and `transport`. With a key the app starts by itself.
  */
 import '../../style.css'
 import 'uplot/dist/uPlot.min.css'
 import './style.css'
 
-import PubSub, { PubSubError, type PropertyValue } from 'thng-pubsub'
+import PubSub, { PubSubError, type ConnectionEvent, type PropertyValue, type Transport } from 'thng-pubsub'
 
 import { ActionList, timeOf } from './actions.ts'
 import { Chart } from './chart.ts'
@@ -35,13 +35,20 @@ const stopButton = find<HTMLButtonElement>('stop')
 const locateButton = find<HTMLButtonElement>('locate')
 const simulate = field(publishForm, 'simulate')
 const [keyField, thngField] = [field(startForm, 'key'), field(startForm, 'thng')]
+const transportField = startForm.elements.namedItem('transport') as RadioNodeList
 
 const chart = new Chart(find('chart'))
 const map = new WorldMap(find('map'), publishPlace)
 const actions = new ActionList(find('actions'), find('no-actions'))
 
 let thng: LiveThng | undefined
+/** The thng whose values are drawn, also when it has been stopped. */
+let shown: string | undefined
 let sensor: number | undefined
+/** The connections that are being made again: each topic has its own, unless MQTT carries all of them. */
+const lost = new Set<string>()
+/** What was asked for last; the next waits for it. */
+let turn = Promise.resolve()
 
 function showStatus(state: State, text: string): void {
   const status = find('status')
@@ -73,10 +80,26 @@ function setPhase(phase: Phase): void {
   find('key-hint').hidden = phase === 'running'
 }
 
-async function start(key: string, id: string): Promise<void> {
+const transport = (): Transport => transportField.value as Transport
+
+/** Starts with what the form says. A new thng is measured, since nobody else does; another one only if it is asked for. */
+async function start(isSensor = false): Promise<void> {
+  if (thng) return
+  showStatus('busy', 'Connecting…')
+  setPhase('starting')
+  try {
+    await open(keyField.value.trim(), thngField.value.trim(), isSensor)
+  } catch (error) {
+    setPhase('idle')
+    showError(error)
+  }
+}
+
+async function open(key: string, id: string, isSensor: boolean): Promise<void> {
   const isNew = id === ''
-  for (const view of [chart, map, actions]) view.clear()
-  const opened = await openThng(key, isNew ? undefined : id)
+  if (isNew || id !== shown) for (const view of [chart, map, actions]) view.clear()
+  lost.clear()
+  const opened = await openThng(key, isNew ? undefined : id, transport())
   // Subscribed to first, so that nothing is missed between what was and what comes.
   await opened.temperature.subscribe((updates) => showTemperatures(updates))
   await opened.location.subscribe((updates) => updates.forEach(showPlace), { pubStates: true })
@@ -84,11 +107,11 @@ async function start(key: string, id: string): Promise<void> {
   const history = await opened.temperature.read({ params: { perPage: HISTORY_MAX } })
   if (history.length > 0) showTemperatures(history)
   thng = opened
+  shown = opened.id
   thngField.value = opened.id
   setPhase('running')
   showStatus('connected', 'Connected')
-  // Nobody else writes a thng that was made here; one of somebody else's is only watched.
-  if (isNew) simulate.click()
+  if (isNew || isSensor) simulate.click()
 }
 
 async function stop(): Promise<void> {
@@ -97,6 +120,18 @@ async function stop(): Promise<void> {
   setPhase('idle')
   showStatus('idle', 'Stopped')
   await PubSub.close()
+}
+
+/** Goes on over the transport that was chosen. */
+async function changeTransport(): Promise<void> {
+  if (!thng || thng.transport === transport()) return
+  const isSensor = simulate.checked
+  await stop()
+  await start(isSensor)
+}
+
+function inTurn(act: () => Promise<void>): void {
+  turn = turn.then(act).catch(showError)
 }
 
 /** Shows values of the temperature, in whatever order. */
@@ -113,7 +148,7 @@ function showPlace(place: Place): void {
 }
 
 function publishPlace({ latitude, longitude }: Place): void {
-  thng?.location.publish({ latitude, longitude }, { qos: 1 }).catch(showError)
+  thng?.location.publish({ latitude, longitude }, { qos: thng.qos }).catch(showError)
 }
 
 /** The next value of a sensor in a room: it wanders around 21 °C. */
@@ -122,25 +157,18 @@ function measure(last: number): number {
   return Math.round(next * 10) / 10
 }
 
-startForm.addEventListener('submit', async (event) => {
+startForm.addEventListener('submit', (event) => {
   event.preventDefault()
-  showStatus('busy', 'Connecting…')
-  setPhase('starting')
-  try {
-    await start(keyField.value.trim(), thngField.value.trim())
-  } catch (error) {
-    setPhase('idle')
-    showError(error)
-  }
+  inTurn(start)
 })
-
-stopButton.addEventListener('click', () => void stop().catch(showError))
+stopButton.addEventListener('click', () => inTurn(stop))
+for (const radio of transportField) radio.addEventListener('change', () => inTurn(changeTransport))
 
 publishForm.addEventListener('submit', async (event) => {
   event.preventDefault()
   const value = field(publishForm, 'value')
   try {
-    await thng?.temperature.publish(value.valueAsNumber, { qos: 1 })
+    await thng?.temperature.publish(value.valueAsNumber, { qos: thng.qos })
     value.value = ''
   } catch (error) {
     showError(error)
@@ -163,7 +191,7 @@ actForm.addEventListener('submit', async (event) => {
   event.preventDefault()
   const type = field<HTMLSelectElement>(actForm, 'type').value
   try {
-    await thng?.actions.publish({ type, customFields: { by: 'dashboard' } }, { qos: 1 })
+    await thng?.actions.publish({ type, customFields: { by: 'dashboard' } }, { qos: thng.qos })
   } catch (error) {
     showError(error)
   }
@@ -179,16 +207,23 @@ locateButton.addEventListener('click', () => {
   )
 })
 
-PubSub.on('connected', () => thng && showStatus('connected', 'Connected'))
-PubSub.on('disconnected', ({ error, retryInMs }) => {
+const nameOf = ({ topic, url }: ConnectionEvent): string => topic ?? url
+
+PubSub.on('connected', (event) => {
+  lost.delete(nameOf(event))
+  if (thng && lost.size === 0) showStatus('connected', 'Connected')
+})
+PubSub.on('disconnected', (event) => {
   // Before it runs, and after it was stopped, there are others who say so.
   if (!thng) return
-  if (retryInMs === undefined) showStatus('error', error.message)
-  else showStatus('busy', 'Connection lost, trying again…')
+  if (event.retryInMs === undefined) return showStatus('error', event.error.message)
+  lost.add(nameOf(event))
+  showStatus('busy', 'Connection lost, trying again…')
 })
 PubSub.on('error', ({ error }) => showError(error))
 
 const asked = new URLSearchParams(location.hash.slice(1))
 keyField.value = asked.get('key') ?? ''
 thngField.value = asked.get('thng') ?? ''
+if (asked.has('transport')) transportField.value = asked.get('transport')!
 if (keyField.value) startForm.requestSubmit()
