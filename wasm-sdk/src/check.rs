@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn each_fault_of_a_payload_is_a_sentence() {
-        assert_eq!(faults(&format!("{THNG}/properties"), br#"[{"value":1},{"key":"a"}]"#).len(), 2);
+        assert_eq!(faults(THNG, br#"{"name":5,"tags":"red"}"#).len(), 2);
         assert_eq!(faults("/batches/UeECn9a8PBpar8x4FEGdMsDd/tasks", b"{}"), [WATCH_ONLY]);
     }
 }

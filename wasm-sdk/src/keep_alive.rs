@@ -48,14 +48,22 @@ impl KeepAlive {
         true
     }
 
+    /// What to do at a tick of the clock.
+    ///
+    /// A tick that comes some time before the deadline asks for a ping too: the timers of a hidden page run once a minute,
+    /// so the next tick may be 60 s away, and by then the server would have given up.
     pub(crate) fn due(&self, now: u64) -> Due {
-        match self.deadline() {
-            Some(deadline) if deadline <= now => match self.pinged_at {
-                Some(_) => Due::Dead,
-                None => Due::Ping,
-            },
+        match (self.deadline(), self.pinged_at) {
+            (Some(deadline), Some(_)) if deadline <= now => Due::Dead,
+            (Some(deadline), None) if deadline <= now + self.early_ms() => Due::Ping,
             _ => Due::Nothing,
         }
+    }
+
+    /// How long before its deadline a ping is sent, if the clock happens to tick: with the usual 50 s, 10 s of silence and
+    /// a minute until the next tick are less than the 75 s that a server waits [MQTT-3.1.2-24].
+    fn early_ms(&self) -> u64 {
+        self.interval_ms * 4 / 5
     }
 
     /// When [`due`](Self::due) will next have something to say.
@@ -66,5 +74,45 @@ impl KeepAlive {
             None if self.interval_ms == 0 => None,
             None => Some(self.sent_at.min(self.received_at) + self.interval_ms),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the server sees: the longest silence from a client that publishes at `published_s` and otherwise ticks once a
+    /// minute, at 0 s, 60 s, 120 s, …
+    fn longest_silence_s(interval_s: u16, published_s: u64) -> u64 {
+        let mut keep_alive = KeepAlive::new(interval_s, 0);
+        let (mut last, mut longest) = (0, 0);
+        for second in 1..=1_200 {
+            let now = second * 1_000;
+            let publishes = second % 60 == published_s;
+            let pings = second % 60 == 0 && keep_alive.due(now) == Due::Ping && keep_alive.ping_now(now);
+            if publishes || pings {
+                longest = longest.max(second - last);
+                last = second;
+                keep_alive.sent(now);
+                // What was sent is answered at once.
+                keep_alive.received(now);
+            }
+        }
+        longest
+    }
+
+    #[test]
+    fn ticks_once_a_minute_are_enough_for_the_usual_interval_whenever_something_else_is_sent() {
+        for published_s in 0..60 {
+            let silence = longest_silence_s(50, published_s);
+            assert!(silence < 75, "publishing at second {published_s} of a minute: {silence} s");
+        }
+    }
+
+    #[test]
+    fn a_tick_soon_after_something_was_sent_asks_for_nothing() {
+        let keep_alive = KeepAlive::new(50, 0);
+        assert_eq!(keep_alive.due(9_999), Due::Nothing);
+        assert_eq!(keep_alive.due(10_000), Due::Ping);
     }
 }
