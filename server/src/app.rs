@@ -1,12 +1,7 @@
 //! The putting together: opens the store, starts the engine, the gateway and the listeners, and takes them down again in
 //! the order in which nothing is lost.
 
-use std::{
-    io::{IsTerminal as _, Write as _},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -15,13 +10,10 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing_subscriber::{
-    EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
-};
 
 use crate::{
     clock::Clock,
-    config::{Config, Durability, Listen, LogFormat},
+    config::{Config, Durability, Listen},
     defaults,
     edge::{
         self, Context, Limits,
@@ -39,13 +31,16 @@ use crate::{
 
 mod first_start;
 mod key_secret;
+mod log;
+#[cfg(feature = "otel")]
+mod traces;
 
 /// Runs the server until SIGTERM or Ctrl-C.
 ///
 /// # Errors
 /// Whatever keeps it from starting, in a sentence that says what to do.
 pub fn serve(config: Config) -> anyhow::Result<()> {
-    start_log(&config.log, config.log_format)?;
+    let _log = log::start(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("edge")
@@ -75,7 +70,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 /// # Errors
 /// What is wrong, in a sentence that says what to do.
 pub fn check(config: &Config) -> anyhow::Result<()> {
-    log_filter(&config.log)?;
+    log::filter(&config.log)?;
     if let Some(tls::Source::Files(files)) = tls_source(config) {
         tls::check(&files).context("TLS")?;
     }
@@ -89,29 +84,6 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("standard output is closed")
-}
-
-fn log_filter(filter: &str) -> anyhow::Result<EnvFilter> {
-    let parsed = EnvFilter::try_new(filter).with_context(|| {
-        format!("--log {filter}: not a filter such as `info` or `info,thng_pubsub_server=debug`")
-    })?;
-    // The router's own spans cost more than its messages; the engine logs what matters.
-    Ok(parsed.add_directive("rumqttd=off".parse().expect("a valid directive")))
-}
-
-fn start_log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter = log_filter(filter)?;
-    let colours = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr);
-    let lines = match format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
-    };
-    // At trace level it prints every frame with its payload, which belongs in no log, whoever asks for it.
-    let no_payloads =
-        filter_fn(|line| !line.target().starts_with("tungstenite") || *line.level() <= tracing::Level::INFO);
-    tracing_subscriber::registry().with(filter).with(no_payloads).with(lines).init();
-    Ok(())
 }
 
 /// The one line on standard output: scripts wait for it and read the ports from it.

@@ -305,6 +305,11 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
 
+    /// The OpenTelemetry collector that spans are sent to by OTLP over HTTP, such as http://localhost:4318. Only for
+    /// programs that were built with the feature `otel`.
+    #[arg(long, env = "THNG_PUBSUB_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+
     /// When a write counts as stored.
     #[arg(long, env = "THNG_PUBSUB_DURABILITY", value_enum, default_value = "full")]
     pub durability: Durability,

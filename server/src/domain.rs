@@ -270,6 +270,36 @@ impl Operation {
         }
     }
 
+    /// What it is called in traces.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Update { .. } => "update",
+            Self::UpdateMany { .. } => "update_many",
+            Self::Delete { .. } => "delete",
+            Self::DeleteMany { .. } => "delete_many",
+            Self::UpdateProperties { .. } => "update_properties",
+            Self::DeleteProperties { .. } => "delete_properties",
+            Self::UpdateLocation { .. } => "update_location",
+            Self::DeleteLocation { .. } => "delete_location",
+            Self::CreateActions { .. } => "create_actions",
+            Self::ChangeThngs { .. } => "change_thngs",
+            Self::ChangeCollections { .. } => "change_collections",
+            Self::IssueKey { .. } => "issue_key",
+            Self::RevokeKeys { .. } => "revoke_keys",
+            Self::WorkOn { .. } => "work_on",
+            Self::OpenSession { .. } => "open_session",
+            Self::EndSession { .. } => "end_session",
+            Self::ExpireSessions { .. } => "expire_sessions",
+            Self::Subscribe { .. } => "subscribe",
+            Self::Unsubscribe { .. } => "unsubscribe",
+            Self::SaveProgress(_) => "save_progress",
+            Self::Once { operation, .. } => operation.name(),
+            Self::Release { .. } => "release",
+            Self::Probe => "probe",
+        }
+    }
+
     /// Whether it leaves something behind that is freed later.
     pub(crate) fn leaves_remains(&self) -> bool {
         match self {

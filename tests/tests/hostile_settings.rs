@@ -18,7 +18,7 @@ use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
 
 /// The flags whose values are no numbers. Every other one is tried, also those that are added later.
-const NO_NUMBERS: [&str; 14] = [
+const NO_NUMBERS: [&str; 15] = [
     "--allowed-origins",
     "--config",
     "--http",
@@ -31,6 +31,7 @@ const NO_NUMBERS: [&str; 14] = [
     "--operator-key",
     "--log",
     "--log-format",
+    "--otlp-endpoint",
     "--durability",
     "--refused-publish",
 ];

@@ -65,7 +65,8 @@ fn fmt(root: &Path, log: &mut Log) -> anyhow::Result<()> {
 
 fn clippy(root: &Path, log: &mut Log) -> anyhow::Result<()> {
     let deny = ["--", "--deny", "warnings"];
-    stream(setup::cargo(root).args(["clippy", "--locked", "--workspace", "--all-targets"]).args(deny), log)?;
+    let everything = ["--workspace", "--all-targets", "--features", "thng-pubsub-server/otel"];
+    stream(setup::cargo(root).args(["clippy", "--locked"]).args(everything).args(deny), log)?;
     // The SDK uses the protocol without its JSON documents.
     let protocol = ["clippy", "--locked", "--package", "thng-pubsub-protocol", "--no-default-features"];
     stream(setup::cargo(root).args(protocol).args(deny), log)

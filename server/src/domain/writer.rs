@@ -158,6 +158,7 @@ impl WriterThread {
         let mut group = Vec::with_capacity(GROUP_OPERATIONS_MAX);
         while self.next_group(&mut group) {
             let started = Instant::now();
+            let _span = tracing::debug_span!("commit", operations = group.len()).entered();
             self.metrics.commit_operations.observe(group.len() as f64);
             self.commit(&mut group);
             self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());

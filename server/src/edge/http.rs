@@ -11,7 +11,7 @@ use std::{
 use axum::{
     Extension, Router,
     body::Body,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Redirect, Response},
@@ -23,6 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use thng_pubsub_protocol::payload::{ERROR_CODES, ErrorCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
+use tracing::Instrument as _;
 
 use crate::config::AllowedOrigins;
 
@@ -115,7 +116,11 @@ async fn front(State(context): State<Arc<Context>>, request: Request, next: Next
     } else if is_websocket(&request) && !is_mqtt {
         websocket::open(Arc::clone(&context), request).await
     } else {
-        next.run(request).await
+        // The path may have a key in it, by mistake; the route has none.
+        let route = request.extensions().get::<MatchedPath>();
+        let route = route.map(|route| tracing::field::display(route.as_str()));
+        let span = tracing::debug_span!("request", method = %request.method(), route);
+        next.run(request).instrument(span).await
     };
     origin.tell(response.headers_mut());
     context.metrics.requests.with_label_values(&[response.status().as_str()]).inc();

@@ -63,7 +63,12 @@ impl Gateway {
         payload_bytes: usize,
         when_stored: WhenStored,
     ) -> Result<(), Refusal> {
-        let reply = Box::new(|outcome: Result<Outcome, _>| when_stored(outcome.map_err(Refusal::from)));
+        // For those who export traces: from here until the outcome is on disk.
+        let span = tracing::debug_span!("write", operation = operation.name());
+        let reply = Box::new(move |outcome: Result<Outcome, _>| {
+            drop(span);
+            when_stored(outcome.map_err(Refusal::from));
+        });
         Ok(self.writer.submit(operation, payload_bytes, reply).await?)
     }
 
@@ -285,8 +290,9 @@ impl Gateway {
         payload_bytes: usize,
     ) -> Result<Outcome, Refusal> {
         let (tell, told) = oneshot::channel();
+        let span = tracing::debug_span!("write", operation = operation.name());
         self.writer
-            .submit(operation, payload_bytes, Box::new(move |outcome| drop(tell.send(outcome))))
+            .submit(operation, payload_bytes, Box::new(move |outcome| drop((span, tell.send(outcome)))))
             .await?;
         Ok(told.await.map_err(|_| Refusal::Unavailable)??)
     }
