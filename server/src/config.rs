@@ -14,6 +14,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{auth::keys, defaults};
 
+pub mod administration;
+
 /// A Pub/Sub broker for the digital identities of physical things.
 #[derive(Debug, Parser)]
 #[command(name = "thng-pubsub-server", version, about)]
@@ -28,6 +30,8 @@ pub struct Arguments {
 pub enum Command {
     /// Run the server until SIGTERM or Ctrl-C.
     Serve(Box<Config>),
+    #[command(flatten)]
+    Administer(administration::Administration),
 }
 
 /// An address to listen on, or none.

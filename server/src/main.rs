@@ -4,14 +4,17 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use thng_pubsub_server::{
-    app,
+    admin, app,
     config::{Arguments, Command},
 };
 
 fn main() -> ExitCode {
-    let Command::Serve(config) = Arguments::parse().command;
-    match app::serve(*config) {
-        Ok(()) => ExitCode::SUCCESS,
+    let outcome = match Arguments::parse().command {
+        Command::Serve(config) => app::serve(*config).map(|()| ExitCode::SUCCESS),
+        Command::Administer(command) => admin::run(command),
+    };
+    match outcome {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("thng-pubsub-server: {error:#}");
             ExitCode::FAILURE
