@@ -1,7 +1,7 @@
 //! The putting together: opens the store, starts the engine, the gateway and the listeners, and takes them down again in
 //! the order in which nothing is lost.
 
-use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -12,28 +12,31 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    clock::Clock,
-    config::{Config, Durability, Listen},
+    config::{Config, Listen},
     defaults,
     edge::{
         self, Context, Limits,
         accept::{Acceptor, Admitted},
         addresses::Addresses,
+        admin::{Answer, Door, Request, SOCKET, Status},
         mqtt,
         tls::{self, Certificates, Tls},
     },
-    engine::{Engine, EngineConfig, OutboxLimits},
-    gateway::{Gateway, GatewaySettings, KeptLimits, leave_all_sessions},
+    engine::{Engine, OutboxLimits},
+    gateway::leave_all_sessions,
     metrics::Metrics,
     sparing::Sparing,
-    store::{self, SqliteStore},
+    store::{SqliteStore, StoreError},
 };
 
+mod core;
 mod first_start;
-mod key_secret;
-mod log;
+pub(crate) mod key_secret;
+pub(crate) mod log;
 #[cfg(feature = "otel")]
 mod traces;
+
+use core::{Core, CoreSettings};
 
 /// Runs the server until SIGTERM or Ctrl-C.
 ///
@@ -140,7 +143,7 @@ struct Running {
     addresses: Vec<(&'static str, SocketAddr)>,
     context: Arc<Context>,
     engine: Arc<Engine>,
-    writer: std::thread::JoinHandle<()>,
+    writer: JoinHandle<()>,
     acceptor: Acceptor,
     /// What the TLS listeners show, where there are any.
     certificates: Option<Arc<Certificates>>,
@@ -149,46 +152,13 @@ struct Running {
 impl Running {
     async fn start(config: &Config) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);
-        let durability = match config.durability {
-            Durability::Full => store::Durability::Full,
-            Durability::Normal => store::Durability::Normal,
-        };
-        let (read_store, mut write_store) =
-            SqliteStore::open(&config.data, durability, config.store_readers)?;
-        // Behind the store, which made sure that the folder is ours alone.
+        let core = Core::start(CoreSettings::of(config), &metrics, |core| {
+            first_start::ensure_operator(config, core.read, core.write, core.clock)?;
+            Ok(leave_all_sessions(core.write, core.clock.now_ms())?)
+        })?;
+        // Behind the core, which made sure that the folder is ours alone.
         let certificates = open_certificates(config, &metrics)?;
-        let clock = Clock::System;
-        let secret = key_secret::open(&config.data, &*read_store, &mut *write_store)?;
-        first_start::ensure_operator(config, &*read_store, &mut *write_store, &clock)?;
-        leave_all_sessions(&mut *write_store, clock.now_ms())?;
-        let engine_config = EngineConfig { dispatchers: config.dispatchers, ..EngineConfig::default() };
-        let engine =
-            Engine::start(engine_config, &metrics.registry).context("the notification bus did not start")?;
-        let (gateway, writer) = Gateway::start(
-            read_store,
-            write_store,
-            Arc::clone(&engine),
-            clock,
-            Arc::clone(&metrics),
-            secret,
-            GatewaySettings {
-                write_queue_bytes_max: config.write_queue_bytes_max,
-                bulk_max: config.bulk_max,
-                page_max: config.page_max,
-                members_max: config.members_max,
-                held_per_key_max: config.held_per_key_max.unwrap_or(usize::MAX),
-                walks_max: config.store_readers.saturating_sub(1).max(1),
-                kept: KeptLimits {
-                    sessions: config.sessions_max,
-                    sessions_per_key: config.sessions_per_key_max.unwrap_or(usize::MAX),
-                    subscriptions: config.session_subscriptions_max,
-                    messages_per_topic: config.kept_messages_max,
-                    bytes: config.kept_bytes_max,
-                },
-                session_expiry_ms: i64::try_from(config.session_expiry_s).unwrap_or(i64::MAX / 1000) * 1000,
-            },
-        )
-        .context("the writer could not be started")?;
+        let Core { gateway, engine, writer } = core;
         let acceptor = Acceptor {
             room: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
             addresses: Arc::new(Addresses::new(config.connections_per_address_max.unwrap_or(usize::MAX))),
@@ -207,6 +177,7 @@ impl Running {
         });
         let mut running = Self { addresses: Vec::new(), context, engine, writer, acceptor, certificates };
         running.listen(config).await?;
+        running.open_door(config);
         if let Some(certificates) = &running.certificates {
             let watching = Arc::clone(certificates).watch(running.acceptor.stop.clone());
             running.acceptor.tasks.spawn(watching);
@@ -218,6 +189,26 @@ impl Running {
         let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
         running.acceptor.tasks.spawn(async move { context.gateway.look_after_sessions(stop).await });
         Ok(running)
+    }
+
+    /// Lets commands of this machine in. A server without this door serves all the same.
+    fn open_door(&self, config: &Config) {
+        let door = match Door::open(&config.data) {
+            Ok(door) => door,
+            Err(error) => {
+                let socket = config.data.join(SOCKET);
+                return tracing::warn!(
+                    %error,
+                    socket = %socket.display(),
+                    "the administrator's socket could not be opened: `keys` and `accounts` need the server to be stopped"
+                );
+            }
+        };
+        let listeners = self.addresses.iter().map(|(name, at)| ((*name).into(), at.to_string())).collect();
+        let status = Status { listeners, ..status(config.connections_max) };
+        let (context, acceptor) = (Arc::clone(&self.context), &self.acceptor);
+        let (stop, tasks) = (acceptor.stop.clone(), acceptor.tasks.clone());
+        acceptor.tasks.spawn(async move { door.serve(context, status, stop, tasks).await });
     }
 
     async fn listen(&mut self, config: &Config) -> anyhow::Result<()> {
@@ -306,13 +297,40 @@ impl Running {
         // With the last reference to the gateway the writer's queue closes; it finishes what is in it.
         drop(self.context);
         let (writer, engine) = (self.writer, self.engine);
-        let finished = tokio::task::spawn_blocking(move || {
-            let _ = writer.join();
-            engine.stop();
-        });
+        let finished = tokio::task::spawn_blocking(move || core::finish(writer, &engine));
         if tokio::time::timeout(Duration::from_millis(500), finished).await.is_err() {
             tracing::warn!("the writer did not finish in time; what was answered is on disk");
         }
+    }
+}
+
+/// Does what a command asks for where no server runs: the same things by the same ways, without anybody listening.
+///
+/// # Errors
+/// A sentence, also where a server has the folder open.
+pub(crate) fn answer_alone(data: &Path, request: &Request) -> anyhow::Result<Answer> {
+    // Whoever wants a new database starts a server.
+    if !SqliteStore::is_in(data) {
+        return Err(StoreError::Nothing { place: data.display().to_string() }.into());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("the runtime could not be started")?;
+    let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);
+    runtime.block_on(async {
+        let core = Core::start(CoreSettings::alone(data), &metrics, |_| Ok(()))?;
+        let answer = edge::admin::answer(&core.gateway, &status(0), request).await;
+        core.stop();
+        Ok(answer)
+    })
+}
+
+fn status(connections_max: usize) -> Status {
+    Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        process: std::process::id(),
+        listeners: Vec::new(),
+        connections_max: u64::try_from(connections_max).unwrap_or(u64::MAX),
+        open_files_max: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
     }
 }
 

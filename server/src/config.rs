@@ -22,6 +22,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEn
 use crate::{auth::keys, defaults};
 use file::SettingsFile;
 
+pub mod administration;
+
 /// A Pub/Sub broker for the digital identities of physical things.
 #[derive(Debug, Parser)]
 #[command(name = "thng-pubsub-server", version, about)]
@@ -39,6 +41,8 @@ pub enum Command {
     /// Say what the settings are, without serving.
     #[command(subcommand)]
     Config(ConfigCommand),
+    #[command(flatten)]
+    Administer(administration::Administration),
 }
 
 /// What can be asked of the settings.
@@ -52,10 +56,11 @@ pub enum ConfigCommand {
 
 impl Command {
     /// The settings that come with it.
-    fn config(&self) -> &Config {
+    fn config(&self) -> Option<&Config> {
         match self {
             Self::Serve(config)
-            | Self::Config(ConfigCommand::Check(config) | ConfigCommand::Print(config)) => config,
+            | Self::Config(ConfigCommand::Check(config) | ConfigCommand::Print(config)) => Some(config),
+            Self::Administer(_) => None,
         }
     }
 }
@@ -90,7 +95,7 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ask
     let matches = parse(with_defaults(plain, &file));
     let command = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
     let settings = innermost(&matches);
-    if let Err(Impossible { setting, sentence }) = command.config().check() {
+    if let Some(Err(Impossible { setting, sentence })) = command.config().map(Config::check) {
         let place = match settings.value_source(&file::id(setting)) {
             Some(ValueSource::EnvVariable) => {
                 Some(format!("THNG_PUBSUB_{}", file::id(setting).to_uppercase()))

@@ -79,6 +79,9 @@ pub(crate) const KEPT_BYTES_MAX: usize = 1 << 30;
 /// Bytes of operations that may wait for their commit, of all connections together. Callers wait beyond it.
 pub(crate) const WRITE_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// No clock that is right stands before this: 2026, the year in which this program was begun. Unix milliseconds.
+pub(crate) const EARLIEST_MS: i64 = 1_767_225_600_000;
+
 /// Connections to the database that read.
 pub(crate) const STORE_READERS: usize = 4;
 

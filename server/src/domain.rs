@@ -20,6 +20,7 @@ use crate::store::{
     session::{KeptLimits, OpenedSession, SessionNumber, SessionProgress, StoredSubscription},
 };
 
+mod account;
 mod action;
 mod collection;
 mod document;
@@ -31,6 +32,7 @@ mod session;
 mod task;
 pub(crate) mod writer;
 
+pub(crate) use account::NewAccount;
 pub(crate) use action::{ActionInput, BUILT_IN_TYPES, commission_state};
 pub(crate) use document::{ADDRESS_PATH, ContextShown, Extras, document, notification};
 pub(crate) use resource::Creation;
@@ -45,6 +47,8 @@ const PROBE: &str = "probe";
 pub(crate) enum Operation {
     /// A new resource.
     Create(Box<Creation>),
+    /// A new account with an operator who may do everything in it.
+    CreateAccount(Box<NewAccount>),
     /// New values for a resource's own fields, and where given for what it keeps to itself.
     Update { account: Id, kind: ResourceKind, id: Id, patch: Box<Patch>, private: Option<Json> },
     /// The same change of many resources; those that are gone are passed over.
@@ -75,6 +79,10 @@ pub(crate) enum Operation {
     /// A key for somebody who has none; who has one keeps it. `private` is what the actor's resource keeps to itself
     /// from now on.
     IssueKey { key: KeyRecord, private: Option<Json> },
+    /// One more key for somebody.
+    AddKey { key: KeyRecord },
+    /// The end of one key.
+    RevokeKey { hash: KeyHash },
     /// The end of an actor's keys.
     RevokeKeys { account: Id, actor: Actor },
     /// The next part of a task's work.
@@ -219,6 +227,7 @@ impl Operation {
     ) -> Result<Applied, OperationError> {
         match self {
             Self::Create(creation) => resource::create(store, now_ms, creation),
+            Self::CreateAccount(account) => account::create(store, now_ms, account),
             Self::Update { account, kind, id, patch, private } => {
                 resource::update(store, now_ms, *account, *kind, *id, patch, private.as_ref())
             }
@@ -249,6 +258,8 @@ impl Operation {
                 collection::change_children(store, *account, *collection, *joins, children.as_deref())
             }
             Self::IssueKey { key, private } => key::issue(store, now_ms, key, private.as_ref()),
+            Self::AddKey { key } => key::add(store, now_ms, key),
+            Self::RevokeKey { hash } => key::revoke_one(store, hash),
             Self::RevokeKeys { account, actor } => key::revoke(store, *account, *actor),
             Self::WorkOn { task, ids } => task::work_on(store, now_ms, *task, ids),
             Self::OpenSession { key, client_id, limits } => session::open(store, key, client_id, limits),
@@ -286,6 +297,9 @@ impl Operation {
             Self::ChangeThngs { .. } => "change_thngs",
             Self::ChangeCollections { .. } => "change_collections",
             Self::IssueKey { .. } => "issue_key",
+            Self::CreateAccount(_) => "create_account",
+            Self::AddKey { .. } => "add_key",
+            Self::RevokeKey { .. } => "revoke_key",
             Self::RevokeKeys { .. } => "revoke_keys",
             Self::WorkOn { .. } => "work_on",
             Self::OpenSession { .. } => "open_session",
@@ -307,6 +321,7 @@ impl Operation {
             | Self::DeleteMany { .. }
             | Self::DeleteProperties { .. }
             | Self::DeleteLocation { .. }
+            | Self::RevokeKey { .. }
             | Self::RevokeKeys { .. }
             | Self::EndSession { .. }
             | Self::ExpireSessions { .. }
@@ -314,6 +329,8 @@ impl Operation {
             | Self::Unsubscribe { .. }
             | Self::SaveProgress(_) => true,
             Self::Create(_)
+            | Self::CreateAccount(_)
+            | Self::AddKey { .. }
             | Self::Update { .. }
             | Self::UpdateMany { .. }
             | Self::UpdateProperties { .. }

@@ -1,6 +1,7 @@
 //! The edges: bytes to gateway calls, refusals to the wire. No business rule lives here.
 //!
 //! - [`accept`]: the one accept loop, and what is shared by all connections
+//! - [`admin`]: the administrator's socket in the data folder
 //! - [`addresses`]: how many connections each address has
 //! - [`http`]: one HTTP listener for REST, native WebSocket, `/mqtt`, the SDK, health and metrics
 //! - [`rest`], [`websocket`], [`mqtt`]: one protocol each; none knows another
@@ -12,6 +13,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod addresses;
+pub(crate) mod admin;
 mod answer;
 mod assets;
 pub(crate) mod http;

@@ -10,6 +10,7 @@
 //! - `resource.rs`, `list.rs`, `read.rs`: what REST creates, changes, lists and reads of every kind
 //! - `action.rs`, `application.rs`, `collection.rs`, `operator.rs`, `role.rs`, `user.rs`: what only they have
 //! - `session.rs`: durable MQTT sessions, and what is kept for them
+//! - `administration.rs`: what those may do who own the server's files
 //! - `key.rs`: keys that are issued, shown again, held by connections, and taken away
 //! - `tasks.rs`: the background work of batch tasks
 //! - `heads.rs`: the cache of what every call needs to know of a resource
@@ -46,6 +47,7 @@ use crate::{
 };
 
 mod action;
+mod administration;
 mod application;
 mod caller;
 mod collection;
@@ -66,6 +68,7 @@ mod watch;
 mod write;
 
 pub(crate) use action::commissioned_type;
+pub(crate) use administration::{IssuedKey, Rights};
 pub(crate) use caller::Caller;
 use heads::Heads;
 pub(crate) use list::{LOOKED_AT_MAX, ListQuery, Near, check_filter};
@@ -82,8 +85,8 @@ pub(crate) use crate::{
     domain::{ContextShown, Extras, Outcome, document},
     engine::{Delivery, DeliveryQos, Outbox, OutboxLimits, OutboxState},
     store::{
-        Actor, Cursor, KeyHash, Page, PageRequest, PropertyOwner, ResourceRecord, Sequence, SortOrder,
-        Source, TimeRange, TimestampMs,
+        Actor, Cursor, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ResourceRecord, Sequence,
+        SortOrder, Source, TimeRange, TimestampMs,
         session::{
             InFlight, KeptLimits, Progress, SessionNumber, SessionProgress, StoredSession,
             StoredSubscription, SubscriptionNumber, TopicNumber,

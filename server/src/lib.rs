@@ -3,6 +3,7 @@
 //! The way of a call, front to back; dependencies point the same way and never back:
 //!
 //! - [`config`], [`app`]: what to run, and the putting together of it
+//! - [`admin`]: the commands of whoever looks after a server
 //! - `edge`: bytes to gateway calls, refusals to the wire; one folder a protocol, no business rule
 //! - `gateway`: the one door for every protocol
 //! - `auth`: who is this key, may it do this; `translate`: topics to operations, events to notifications
@@ -12,6 +13,7 @@
 //!
 //! `ARCHITECTURE.md` at the root of the repository walks through a write.
 
+pub mod admin;
 pub mod app;
 mod auth;
 mod clock;

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use thng_pubsub_server::{
-    app,
+    admin, app,
     config::{self, Asked, Command, ConfigCommand},
 };
 
 fn main() -> ExitCode {
     match config::read(std::env::args_os()).and_then(run) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("thng-pubsub-server: {error:#}");
             ExitCode::FAILURE
@@ -17,10 +17,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(Asked { command, printed }: Asked) -> anyhow::Result<()> {
+fn run(Asked { command, printed }: Asked) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(config) => app::serve(*config),
         Command::Config(ConfigCommand::Check(config)) => app::check(&config),
         Command::Config(ConfigCommand::Print(_)) => app::print(&printed),
-    }
+        Command::Administer(command) => return admin::run(command),
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@
 //!
 //! The event log holds each value and each document once. Resources, latest values and histories are indices into it, so
 //! its layout is a promise: `seq` grows by commit order and is never used twice. [`session`] says what is remembered of
-//! MQTT clients that are away.
+//! MQTT clients that are away, [`facts`] how everything leaves for another server.
 
 use std::{
     hash::{Hash, Hasher},
@@ -20,11 +20,14 @@ use thng_pubsub_protocol::{
     payload::{Fields, Json, LocationUpdate, PropertyUpdate, ResourceKind, Scopes, texts_at},
 };
 
+pub(crate) mod facts;
 pub(crate) mod session;
 mod sqlite;
 
 use session::{ReadSessions, WriteSessions};
-pub(crate) use sqlite::{Durability, SqliteStore};
+pub(crate) use sqlite::{
+    Backup, BackupHead, Bystander, Durability, Examination, Import, KNOWN_LAYOUT, SqliteStore, sizes,
+};
 pub(crate) use thng_pubsub_protocol::wanted::PropertyOwner;
 
 /// Milliseconds since the epoch, UTC.
@@ -49,6 +52,9 @@ pub(crate) enum StoreError {
     /// It cannot be opened, read or written right now: permissions, a full or failing disk, another process.
     #[error("the database at {place} cannot be used: {reason}")]
     Unavailable { place: String, reason: String },
+    /// There is no database where one was to be read.
+    #[error("there is no database at {place}: `serve` makes one, `restore` and `import` bring one")]
+    Nothing { place: String },
     /// What was read back is not what was ever written.
     #[error("the database holds something that this program never wrote: {0}")]
     Corrupt(String),
@@ -68,6 +74,21 @@ impl PartialEq for KeyHash {
     /// Takes as long for a hash that differs at its end as for one that differs at its beginning.
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
+    }
+}
+
+/// Digits of [`KeyHash::handle`]: enough to tell some millions of keys apart.
+const HANDLE_DIGITS: usize = 12;
+
+impl KeyHash {
+    /// What people call the key by, who must not see it: the beginning of its hash.
+    pub(crate) fn handle(&self) -> String {
+        self.to_hex()[..HANDLE_DIGITS].to_owned()
+    }
+
+    /// All of it, in hexadecimal digits.
+    pub(crate) fn to_hex(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -452,8 +473,17 @@ pub(crate) trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
     fn key(&self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError>;
     /// The key of this actor.
     fn key_of(&self, actor: Actor) -> Result<Option<KeyRecord>, StoreError>;
+    /// The keys whose hashes are in this range, both ends included, at most so many.
+    fn keys_between(
+        &self,
+        least: &KeyHash,
+        greatest: &KeyHash,
+        most: usize,
+    ) -> Result<Vec<KeyRecord>, StoreError>;
     /// Whether anybody can get in at all.
     fn has_keys(&self) -> Result<bool, StoreError>;
+    /// The accounts, oldest first, at most so many.
+    fn accounts(&self, most: usize) -> Result<Vec<Id>, StoreError>;
     /// A text that is kept under this name, such as the fingerprint of the server's secret.
     fn note(&self, name: &str) -> Result<Option<String>, StoreError>;
     /// What every use of a resource needs to know of it.
@@ -532,6 +562,8 @@ pub(crate) trait WriteStore: WriteSessions + Send {
     fn add_key(&mut self, key: &KeyRecord) -> Result<(), StoreError>;
     /// The key of this actor, as the group sees it.
     fn key_of(&mut self, actor: Actor) -> Result<Option<KeyRecord>, StoreError>;
+    /// Takes one key away; `false` where there is none.
+    fn remove_key(&mut self, hash: &KeyHash) -> Result<bool, StoreError>;
     /// Takes an actor's keys away; returns their hashes.
     fn remove_keys(&mut self, actor: Actor) -> Result<Vec<KeyHash>, StoreError>;
 

@@ -1,6 +1,6 @@
 //! The harness of the black-box tests: it starts the real binary and speaks to it over its sockets.
 //!
-//! - [`server`]: one server process on ports of its own, and the ways to end it.
+//! - [`server`]: one server process on ports of its own, the ways to end it, and the other commands of its binary.
 //! - [`rest`]: a small HTTP/1.1 client that holds every answer to the conventions of the REST API.
 //! - [`link`]: bytes to and from a port, each wait with a deadline; the door for malformed input.
 //! - [`mqtt`]: an MQTT client on any link, TCP or WebSocket.

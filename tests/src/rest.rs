@@ -124,6 +124,12 @@ impl Rest {
         Rest { address, key: key.map(str::to_owned), connection: None, connections: 0 }
     }
 
+    /// The server that it asks.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// How many connections the requests so far needed.
     #[must_use]
     pub fn connections(&self) -> usize {

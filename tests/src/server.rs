@@ -5,12 +5,14 @@
 //! [`Server::shared`] is for tests that leave the server as they found it, [`Server::start`] for the others.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -20,7 +22,7 @@ use crate::wait::{PATIENCE, environment};
 
 mod process;
 
-use process::{Guarded, Process, lines};
+use process::{Guarded, Process, collected, lines};
 
 /// The operator key that a server is started with unless the test asks otherwise.
 pub const KEY: &str = "OperatorKeyOfTheBlackBoxTests0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO";
@@ -170,14 +172,72 @@ impl Launch {
         for (name, value) in &self.flags {
             command.args([name, value]);
         }
-        // A setting of the person's own shell must not decide a test.
-        let settings = std::env::vars_os().map(|(name, _)| name);
-        for name in settings.filter(|name| name.to_string_lossy().starts_with("THNG_PUBSUB_")) {
-            command.env_remove(name);
-        }
+        without_own_settings(&mut command);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+}
+
+/// A setting of the person's own shell must not decide a test.
+fn without_own_settings(command: &mut Command) {
+    let settings = std::env::vars_os().map(|(name, _)| name);
+    for name in settings.filter(|name| name.to_string_lossy().starts_with("THNG_PUBSUB_")) {
+        command.env_remove(name);
+    }
+}
+
+/// Runs a command of the server's binary to its end, such as `["keys", "list", "--data", …]`.
+///
+/// # Panics
+/// When it does not end.
+#[track_caller]
+pub fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Ended {
+    run_with(arguments, Vec::new())
+}
+
+/// As [`run`], with what it reads on standard input.
+#[track_caller]
+pub fn run_with<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, input: Vec<u8>) -> Ended {
+    let mut command = Command::new(binary());
+    command.args(arguments);
+    without_own_settings(&mut command);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut guarded = Guarded::new(command.spawn().expect("the server's binary can be run"), None);
+    let mut to = guarded.child.stdin.take().expect("stdin is piped");
+    // A command that refuses early does not read it all.
+    std::thread::spawn(move || to.write_all(&input));
+    let (stdout, all_out) = collected(guarded.child.stdout.take().expect("stdout is piped"));
+    let (stderr, all_err) = collected(guarded.child.stderr.take().expect("stderr is piped"));
+    let status = guarded.ended_within(PATIENCE).expect("a command ends by itself");
+    for all in [all_out, all_err] {
+        all.join().expect("no reader panicked");
+    }
+    let text = |text: Arc<Mutex<String>>| text.lock().expect("no reader panicked").clone();
+    Ended { status, stdout: text(stdout), stderr: text(stderr) }
+}
+
+impl Ended {
+    /// What it printed on standard output, where it ended well.
+    ///
+    /// # Panics
+    /// When it did not.
+    #[track_caller]
+    pub fn printed(self) -> String {
+        assert!(self.status.success(), "{self:?}");
+        self.stdout
+    }
+
+    /// What it said on standard error, where it refused.
+    ///
+    /// # Panics
+    /// When it did not, and when it printed something all the same or crashed.
+    #[track_caller]
+    pub fn refusal(self) -> String {
+        assert!(matches!(self.status.code(), Some(1 | 2)), "{self:?}");
+        assert_eq!(self.stdout, "", "{}", self.stderr);
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        self.stderr
     }
 }
 
@@ -241,6 +301,14 @@ impl Server {
     #[must_use]
     pub fn key(&self) -> &str {
         self.launch.flags.get("--operator-key").map_or(KEY, String::as_str)
+    }
+
+    /// Runs a command of the binary on the data of this server, such as `["keys", "list"]`.
+    #[must_use]
+    #[track_caller]
+    pub fn administer(&self, arguments: &[&str]) -> Ended {
+        let data = self.data().as_os_str();
+        run(arguments.iter().map(OsStr::new).chain([OsStr::new("--data"), data]))
     }
 
     /// The data directory.

@@ -27,9 +27,11 @@ pub(super) fn ensure_operator(
     write: &mut dyn WriteStore,
     clock: &Clock,
 ) -> anyhow::Result<()> {
-    if read.has_keys()? {
-        warn_about_other_key(config, read)?;
-        return Ok(());
+    if !read.accounts(1)?.is_empty() {
+        if !read.has_keys()? {
+            tracing::warn!("no API key opens anything: make one with `keys create`");
+        }
+        return warn_about_other_key(config, read);
     }
     let key = match &config.operator_key {
         Some(key) => key.reveal().to_owned(),

@@ -4,13 +4,13 @@
 //! which secret it belongs to; with another one every such key would be shown wrong.
 
 use std::{
-    fs::OpenOptions,
-    io::{Read as _, Write as _},
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 
 use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// Readable by its owner only.
-const FILE: &str = "keys.secret";
+pub(crate) const FILE: &str = "keys.secret";
 
 /// Under which name the database remembers the secret's fingerprint.
-const NOTE: &str = "key-secret";
+pub(crate) const NOTE: &str = "key-secret";
 
 /// Reads the secret, or makes it where there is none yet.
 pub(super) fn open(
@@ -32,36 +32,16 @@ pub(super) fn open(
 ) -> anyhow::Result<KeySecret> {
     let path = data.join(FILE);
     let known = read.note(NOTE)?;
-    let secret = match OpenOptions::new().read(true).open(&path) {
-        Ok(mut file) => {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
-            let bytes: [u8; SECRET_BYTES] = bytes.try_into().ok().with_context(|| {
-                format!(
-                    "{} is not the secret that this program wrote: restore it from a backup",
-                    path.display()
-                )
-            })?;
-            KeySecret::new(bytes)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && known.is_none() => make(&path)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => anyhow::bail!(
-            "{} is missing: the keys of applications, users and devices are made from it. Restore it from a backup",
-            path.display()
-        ),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    let secret = match read_file(&path) {
+        Ok(secret) => KeySecret::new(secret),
+        Err(Unread::Missing) if known.is_none() => KeySecret::new(make(data)?),
+        Err(unread) => return Err(unread.of(&path)),
     };
-    let fingerprint = secret.fingerprint();
     match known {
-        Some(known) => ensure!(
-            known == fingerprint,
-            "{} belongs to another database: the keys of this one were made from another secret. Restore the right one \
-             from a backup",
-            path.display()
-        ),
+        Some(known) => ensure_fits(&secret, &known, &path)?,
         None => {
             write.begin()?;
-            write.put_note(NOTE, &fingerprint)?;
+            write.put_note(NOTE, &secret.fingerprint())?;
             write.commit()?;
             write.disk_sync().sync()?;
         }
@@ -69,21 +49,93 @@ pub(super) fn open(
     Ok(secret)
 }
 
-fn make(path: &Path) -> anyhow::Result<KeySecret> {
-    let bytes: [u8; SECRET_BYTES] = std::array::from_fn(|_| random::byte());
+/// Reads the secret that goes with a database which remembers this fingerprint, and looks whether it does.
+///
+/// # Errors
+/// A sentence that names the file.
+pub(crate) fn read(data: &Path, known: &str) -> anyhow::Result<[u8; SECRET_BYTES]> {
+    let path = data.join(FILE);
+    let secret = read_file(&path).map_err(|unread| unread.of(&path))?;
+    ensure_fits(&KeySecret::new(secret), known, &path)?;
+    Ok(secret)
+}
+
+/// Whether a secret is the one of a database which remembers this fingerprint.
+pub(crate) fn fits(secret: &[u8; SECRET_BYTES], known: &str) -> bool {
+    KeySecret::new(*secret).fingerprint() == known
+}
+
+/// Writes the secret into a data folder that has none.
+///
+/// # Errors
+/// A sentence that names the file.
+pub(crate) fn write(data: &Path, secret: &[u8; SECRET_BYTES]) -> anyhow::Result<()> {
+    let path = data.join(FILE);
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
-    written.with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(KeySecret::new(bytes))
+        .open(&path)
+        .and_then(|mut file| file.write_all(secret).and_then(|()| file.sync_all()));
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Takes away what [`write`] wrote, where its database did not come about.
+pub(crate) fn remove(data: &Path) {
+    // What stays is found by the next one, who says that the folder is not empty.
+    let _ = fs::remove_file(data.join(FILE));
+}
+
+fn ensure_fits(secret: &KeySecret, known: &str, path: &Path) -> anyhow::Result<()> {
+    ensure!(
+        secret.fingerprint() == known,
+        "{} belongs to another database: the keys of this one were made from another secret. Restore the right one \
+         from a backup",
+        path.display()
+    );
+    Ok(())
+}
+
+/// Why a secret could not be read.
+enum Unread {
+    Missing,
+    /// It has another length.
+    Foreign,
+    Failed(io::Error),
+}
+
+impl Unread {
+    fn of(self, path: &Path) -> anyhow::Error {
+        let path = path.display();
+        match self {
+            Self::Missing => anyhow!(
+                "{path} is missing: the keys of applications, users and devices are made from it. Restore it from a backup"
+            ),
+            Self::Foreign => {
+                anyhow!("{path} is not the secret that this program wrote: restore it from a backup")
+            }
+            Self::Failed(error) => anyhow::Error::new(error).context(format!("cannot read {path}")),
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<[u8; SECRET_BYTES], Unread> {
+    let bytes = fs::read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Unread::Missing,
+        _ => Unread::Failed(error),
+    })?;
+    bytes.try_into().map_err(|_| Unread::Foreign)
+}
+
+fn make(data: &Path) -> anyhow::Result<[u8; SECRET_BYTES]> {
+    let secret = std::array::from_fn(|_| random::byte());
+    write(data, &secret)?;
+    Ok(secret)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
     use crate::store::{Durability, SqliteStore};

@@ -51,6 +51,18 @@ pub(super) fn start(config: &Config) -> anyhow::Result<Log> {
     }
 }
 
+/// Starts the log of a command: lines for people, at this level.
+///
+/// # Errors
+/// The filter is none.
+pub(crate) fn start_plain(level: &str) -> anyhow::Result<()> {
+    let lines = tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry()
+        .with(lines.with_writer(std::io::stderr).with_filter(filter(level)?))
+        .init();
+    Ok(())
+}
+
 /// What `--log` asks for.
 ///
 /// # Errors

@@ -69,6 +69,10 @@ impl SettingsFile {
     /// Makes the file's values the defaults of a command's settings.
     pub(super) fn into_defaults(&self, mut command: Command) -> Command {
         for (name, (value, _)) in &self.values {
+            // A command of administrators has but some of them.
+            if !settings(&command).any(|(known, _)| known == name) {
+                continue;
+            }
             command = command.mut_arg(id(name), |arg| arg.default_value(value.clone()));
         }
         command

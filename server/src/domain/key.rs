@@ -1,9 +1,9 @@
-//! Keys of devices, applications, users and tokens: issued once, taken away at once.
+//! Keys of everybody who has one: issued once, taken away at once.
 
 use thng_pubsub_protocol::{id::Id, payload::Json};
 
 use super::{Applied, Event, OperationError, Outcome};
-use crate::store::{Actor, KeyRecord, TimestampMs, WriteStore};
+use crate::store::{Actor, KeyHash, KeyRecord, TimestampMs, WriteStore};
 
 /// Gives somebody a key who has none, and sets what their resource keeps to itself.
 pub(super) fn issue(
@@ -30,6 +30,29 @@ pub(super) fn issue(
         }
     };
     Ok(Applied { outcome: Outcome::Key(current), events: Vec::new() })
+}
+
+/// Gives somebody one more key. Those that they have stay.
+pub(super) fn add(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    key: &KeyRecord,
+) -> Result<Applied, OperationError> {
+    store
+        .resource(key.actor.id())?
+        .filter(|found| found.account == key.account)
+        .ok_or(OperationError::NotFound)?;
+    let key = KeyRecord { created_at_ms: now_ms, ..key.clone() };
+    store.add_key(&key)?;
+    Ok(Applied { outcome: Outcome::Key(key), events: Vec::new() })
+}
+
+/// Takes one key away, whosever it is.
+pub(super) fn revoke_one(store: &mut dyn WriteStore, hash: &KeyHash) -> Result<Applied, OperationError> {
+    if !store.remove_key(hash)? {
+        return Err(OperationError::NotFound);
+    }
+    Ok(Applied { outcome: Outcome::Done, events: vec![Event::KeysRevoked { hashes: vec![*hash] }] })
 }
 
 /// Takes an actor's keys away.

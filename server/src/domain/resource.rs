@@ -76,7 +76,7 @@ pub(super) fn create(
     let mut events = Vec::new();
     record.place = store.put_resource(None, &record)?;
     for key in &creation.keys {
-        store.add_key(key)?;
+        store.add_key(&KeyRecord { created_at_ms: now_ms, ..key.clone() })?;
     }
     let mut joined = Vec::new();
     for collection in &patch.collections {

@@ -14,7 +14,7 @@ use rustls::{ServerConfig, crypto::ring};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-pub(crate) use certificates::{Certificates, Source, check};
+pub(crate) use certificates::{Certificates, Source, check, look_at};
 
 use crate::{metrics::Metrics, sparing::Sparing};
 

@@ -10,9 +10,9 @@ use thng_pubsub_protocol::{
 use super::{Caller, Gateway, New, Refusal, role::hexadecimal_id};
 use crate::{
     auth::{identity, keys, roles},
-    domain::{Creation, Extras, Operation},
+    domain::{Extras, NewAccount, Operation},
     random,
-    store::{Actor, KeyRecord, ResourceRecord, StoreError, TimestampMs, WriteStore},
+    store::{Actor, ResourceRecord, StoreError, TimestampMs, WriteStore},
 };
 
 /// Short domains of an account. Redirections live on another host; clients ask for these names all the same.
@@ -191,47 +191,27 @@ pub(crate) fn first_account(
     key: &str,
     now_ms: TimestampMs,
 ) -> Result<(Id, Id), StoreError> {
-    let account = Id::generate(random::byte);
-    let operator = Id::generate(random::byte);
-    let email = "operator@localhost";
-    let parts = [
-        (ResourceKind::Account, account, r#"{"name":"Account"}"#.to_owned()),
-        (
-            ResourceKind::Operator,
-            operator,
-            format!(r#"{{"email":"{email}","firstName":"First","lastName":"Operator"}}"#),
-        ),
-        (ResourceKind::Access, hexadecimal_id(), format!(r#"{{"email":"{email}","role":"admin"}}"#)),
-    ];
+    let new = new_account(key, "Account", "operator@localhost");
+    let ids = (new.account, new.operator);
     store.begin()?;
-    for (kind, id, body) in parts {
-        let patch = Patch::read(kind, &body).expect("our own document is well formed");
-        let set = match kind {
-            ResourceKind::Access => {
-                vec![("account", format!("\"{account}\"")), ("operator", format!("\"{operator}\""))]
-            }
-            _ => Vec::new(),
-        };
-        let creation = Creation {
-            account,
-            id,
-            parent: None,
-            patch,
-            set,
-            scopes: Default::default(),
-            private: None,
-            keys: Vec::new(),
-        };
-        match Operation::Create(Box::new(creation)).apply(store, now_ms) {
-            Ok(_) => {}
-            Err(crate::domain::OperationError::Store(error)) => return Err(error),
-            Err(error) => unreachable!("the first account is like any other: {error}"),
-        }
+    match Operation::CreateAccount(Box::new(new)).apply(store, now_ms) {
+        Ok(_) => {}
+        Err(crate::domain::OperationError::Store(error)) => return Err(error),
+        Err(error) => unreachable!("the first account is like any other: {error}"),
     }
-    let hash = keys::hash(key).expect("the key was checked before");
-    let actor = Actor::Operator(operator);
-    store.add_key(&KeyRecord { hash, account, actor, nonce: None, created_at_ms: now_ms })?;
     store.commit()?;
     store.disk_sync().sync()?;
-    Ok((account, operator))
+    Ok(ids)
+}
+
+/// A new account whose operator has this key, which was found to be one.
+pub(super) fn new_account(key: &str, name: &str, email: &str) -> NewAccount {
+    NewAccount {
+        account: Id::generate(random::byte),
+        operator: Id::generate(random::byte),
+        access: hexadecimal_id(),
+        name: name.into(),
+        email: email.into(),
+        key: keys::hash(key).expect("the key was checked before"),
+    }
 }

@@ -4,6 +4,8 @@
 //! connections that read snapshots beside it (WAL), [`checkpoint`] empties the log of it and
 //! [`disk_sync`] puts it on the disk. [`layout`] brings the database to the layout that this program
 //! knows, [`directory`] keeps a second server out, [`mod@column`] says how domain types stand in columns.
+//! What commands do with a whole database: [`bystander`] reads beside a server, [`backup`] copies and restores,
+//! [`facts`] and [`import`] take it apart and put it together, [`examine`] looks it over.
 //! Nothing outside this folder names SQLite.
 
 use std::{path::Path, sync::Arc};
@@ -14,19 +16,29 @@ use fault::{Fault, describe};
 use read::SqliteReaders;
 use write::{Bounds, SqliteWriter};
 
+mod backup;
+mod bystander;
 mod checkpoint;
 mod column;
 mod connection;
 mod directory;
 mod disk_sync;
+mod examine;
+mod facts;
 mod fault;
 mod find;
+mod import;
 mod kept;
 mod layout;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
+
+pub(crate) use backup::{Backup, BackupHead};
+pub(crate) use bystander::Bystander;
+pub(crate) use examine::{Examination, KNOWN_LAYOUT, sizes};
+pub(crate) use import::Import;
 
 /// How much a commit promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -58,6 +70,11 @@ impl SqliteStore {
     ) -> Result<Halves, StoreError> {
         let (readers, writer) = open(directory, durability, readers, Bounds::default())?;
         Ok((Arc::new(readers), Box::new(writer)))
+    }
+
+    /// Whether there is a database in a directory.
+    pub(crate) fn is_in(directory: &Path) -> bool {
+        directory.join(directory::DATABASE_FILE).is_file()
     }
 }
 

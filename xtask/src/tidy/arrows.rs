@@ -1,7 +1,7 @@
 //! Which part of the server may use which, read from its `crate::` and `super::` paths.
 //!
 //! The parts are the modules directly below `server/src`. [`ARROWS`] is the picture of the architecture as a table:
-//! `main -> app -> edge -> gateway -> {auth, translate, domain, engine} -> store`. Unit tests may look behind it.
+//! `main -> admin -> app -> edge -> gateway -> {auth, translate, domain, engine} -> store`. Unit tests may look behind it.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,11 @@ use super::{Finding, Source};
 const LEAVES: [&str; 6] = ["clock", "config", "defaults", "metrics", "random", "sparing"];
 
 /// What a part may use besides itself and the leaves. A part that is not here is a new one: give it its place.
-const ARROWS: [(&str, &[&str]); 17] = [
-    ("main", &["app"]),
+const ARROWS: [(&str, &[&str]); 18] = [
+    ("main", &["admin", "app"]),
     ("lib", &[]),
+    // Reads a whole database beside the server, and asks the rest of the server or of a core of its own.
+    ("admin", &["app", "auth", "edge", "store"]),
     ("app", &["auth", "domain", "edge", "engine", "gateway", "store", "translate"]),
     ("edge", &["gateway"]),
     // Reading needs no operation: the gateway reads the store itself, once it has authorised.
@@ -35,7 +37,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
 ];
 
 /// The edges: one protocol each. They share what else is below `edge`, and none uses another.
-const EDGES: [&str; 3] = ["mqtt", "rest", "websocket"];
+const EDGES: [&str; 4] = ["admin", "mqtt", "rest", "websocket"];
 
 /// The part of `edge` that joins the edges behind one listener, and so names them all.
 const ROUTER: &str = "http";

@@ -1,6 +1,6 @@
 //! How a connection to the database is set up: the one that writes, and those that read.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
@@ -28,12 +28,12 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// The connection that writes. Nothing of the database is touched before [`super::layout`] has looked at it.
 pub(super) fn writer(directory: &DataDirectory) -> Result<Connection, Fault> {
-    open(directory)
+    open(directory.database())
 }
 
 /// Sets the writing connection up, once it is known that the database may be written to.
 pub(super) fn prepare_writer(connection: &Connection) -> Result<(), Fault> {
-    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    shape(connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // super::disk_sync does what FULL would, beside the next commit.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -43,23 +43,40 @@ pub(super) fn prepare_writer(connection: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Says how large the pages of a database are that has none yet.
+pub(super) fn shape(connection: &Connection) -> Result<(), Fault> {
+    Ok(connection.pragma_update(None, "page_size", PAGE_BYTES)?)
+}
+
 /// A connection that carries the write-ahead log over into the database and does nothing else.
 pub(super) fn checkpointer(directory: &DataDirectory) -> Result<Connection, Fault> {
-    open(directory)
+    open(directory.database())
 }
 
 /// A connection that only reads. It could write but for `query_only`, because the last connection to close carries
 /// the write-ahead log over into the database, and one without the right to write would leave it lying.
-pub(super) fn reader(directory: &DataDirectory) -> Result<Connection, Fault> {
-    let connection = open(directory)?;
+pub(super) fn reader(database: &Path) -> Result<Connection, Fault> {
+    let connection = open(database)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
-fn open(directory: &DataDirectory) -> Result<Connection, Fault> {
-    // Without CREATE: the directory has made the file. Without SQLite's mutex: one thread at a time has it.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(directory.database(), flags)?;
+/// A connection to a file that nobody else has open and that counts only once it is whole: nothing of it is synced before,
+/// and what fails leaves nothing to use.
+pub(super) fn unshared(file: &Path) -> Result<Connection, Fault> {
+    let connection = Connection::open_with_flags(file, FLAGS)?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    // What is written over would otherwise be in a second file for a while.
+    connection.pragma_update(None, "journal_mode", "MEMORY")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}
+
+/// Without CREATE: the file was made before, for its owner only. Without SQLite's mutex: one thread at a time has it.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+fn open(database: &Path) -> Result<Connection, Fault> {
+    let connection = Connection::open_with_flags(database, FLAGS)?;
     connection.busy_timeout(BUSY)?;
     // A plan depends on the statement alone. Otherwise SQLite compiles some of ours anew whenever a value is bound, which
     // took half of the time of a read.

@@ -30,7 +30,7 @@ impl LogSync {
             Ok(Arc::new(File::options().write(true).open(directory.write_ahead_log())?))
         };
         let log = match durability {
-            Durability::Full => Some(open().map_err(Fault::Log)?),
+            Durability::Full => Some(open().map_err(Fault::File)?),
             Durability::Normal => None,
         };
         Ok(Self { log, place })
@@ -40,6 +40,6 @@ impl LogSync {
 impl DiskSync for LogSync {
     fn sync(&self) -> Result<(), StoreError> {
         let synced = self.log.as_ref().map_or(Ok(()), |log| log.sync_data());
-        synced.map_err(|error| Fault::Log(error).at(&self.place))
+        synced.map_err(|error| Fault::File(error).at(&self.place))
     }
 }

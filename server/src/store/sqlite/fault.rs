@@ -2,7 +2,7 @@
 //!
 //! The sentences name what to look at (disk, permissions, another process), never a value that was stored.
 
-use std::io;
+use std::{io, path::Path};
 
 use rusqlite::{Error, ErrorCode, ffi};
 
@@ -14,8 +14,10 @@ pub(super) enum Fault {
     Sqlite(Error),
     /// The operating system refused a thread.
     Thread(io::Error),
-    /// The write-ahead log could not be opened or synced.
-    Log(io::Error),
+    /// A file could not be opened, written or synced.
+    File(io::Error),
+    /// There is no database, or none that was ever used.
+    Nothing,
     /// A row that does not read as what it was written from; says which column.
     Corrupt(&'static str),
     TooNew {
@@ -36,16 +38,30 @@ impl From<Error> for Fault {
 impl Fault {
     /// The error for the caller; `place` is the data directory.
     pub(super) fn at(self, place: &str) -> StoreError {
+        self.of(place, &format!("{place}/{}", super::directory::DATABASE_FILE))
+    }
+
+    /// The error for the caller, about a file that is not in its data directory.
+    pub(super) fn at_file(self, file: &Path) -> StoreError {
+        let file = file.display().to_string();
+        match self {
+            Self::Corrupt(what) => StoreError::Corrupt(format!("{file} is {what}")),
+            fault => fault.of(&file, &file),
+        }
+    }
+
+    fn of(self, place: &str, file: &str) -> StoreError {
         match self {
             Self::Sqlite(Error::SqliteFailure(error, _) | Error::SqlInputError { error, .. }) => {
-                failure(error, place)
+                failure(error, place, file)
             }
             // What else rusqlite reports is about a row that is there and does not fit.
             Self::Sqlite(_) => StoreError::Corrupt("a column of another type".into()),
             Self::Thread(error) => {
                 StoreError::Unavailable { place: place.into(), reason: format!("no thread for it: {error}") }
             }
-            Self::Log(error) => StoreError::Unavailable { place: place.into(), reason: describe(&error) },
+            Self::File(error) => StoreError::Unavailable { place: place.into(), reason: describe(&error) },
+            Self::Nothing => StoreError::Nothing { place: place.into() },
             Self::Corrupt(what) => StoreError::Corrupt(what.into()),
             Self::TooNew { found, known } => StoreError::TooNew { found, known },
             Self::TooOld { found } => StoreError::TooOld { found },
@@ -53,10 +69,10 @@ impl Fault {
     }
 }
 
-fn failure(error: ffi::Error, place: &str) -> StoreError {
+fn failure(error: ffi::Error, place: &str, file: &str) -> StoreError {
     let reason = match error.code {
         ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => {
-            return StoreError::Corrupt(format!("{place}/{} is damaged", super::directory::DATABASE_FILE));
+            return StoreError::Corrupt(format!("{file} is damaged"));
         }
         ErrorCode::DiskFull => "the disk is full".into(),
         ErrorCode::ReadOnly | ErrorCode::PermissionDenied => "this process may not write there".into(),
@@ -76,6 +92,7 @@ pub(super) fn describe(error: &io::Error) -> String {
             "this process may not write there".into()
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full".into(),
+        io::ErrorKind::DirectoryNotEmpty => "it is not empty".into(),
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "it is not a directory".into(),
         _ => error.to_string(),
     }

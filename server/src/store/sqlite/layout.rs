@@ -16,7 +16,7 @@ const MIGRATIONS: &[&str] = &[
 ];
 
 /// The layout of this program.
-const KNOWN: i64 = FIRST + MIGRATIONS.len() as i64 - 1;
+pub(super) const KNOWN: i64 = FIRST + MIGRATIONS.len() as i64 - 1;
 
 /// Refuses a database that a later program has written, or an unfinished one. Changes nothing.
 pub(super) fn check(connection: &Connection) -> Result<(), Fault> {
@@ -25,6 +25,15 @@ pub(super) fn check(connection: &Connection) -> Result<(), Fault> {
         0 | FIRST.. => Ok(()),
         ..0 => Err(Fault::Corrupt("a negative layout number")),
         found => Err(Fault::TooOld { found }),
+    }
+}
+
+/// The layout of a database that somebody has used. Changes nothing.
+pub(super) fn of(connection: &Connection) -> Result<i64, Fault> {
+    check(connection)?;
+    match applied(connection)? {
+        0 => Err(Fault::Nothing),
+        layout => Ok(layout),
     }
 }
 

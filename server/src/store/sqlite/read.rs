@@ -47,7 +47,8 @@ impl Drop for Loan<'_> {
 impl SqliteReaders {
     /// Opens `count` connections (at least one) to a database that the writer has prepared.
     pub(super) fn open(directory: Arc<DataDirectory>, count: usize, place: Arc<str>) -> Result<Self, Fault> {
-        let idle = (0..count.max(1)).map(|_| connection::reader(&directory)).collect::<Result<_, _>>()?;
+        let idle =
+            (0..count.max(1)).map(|_| connection::reader(directory.database())).collect::<Result<_, _>>()?;
         Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), place, _directory: directory })
     }
 
@@ -106,12 +107,41 @@ impl ReadStore for SqliteReaders {
         self.read(|connection| key_of(connection, actor))
     }
 
+    fn keys_between(
+        &self,
+        least: &KeyHash,
+        greatest: &KeyHash,
+        most: usize,
+    ) -> Result<Vec<KeyRecord>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(KEYS_BETWEEN)?;
+            let mut rows = statement.query(params![&least.0[..], &greatest.0[..], most as i64])?;
+            let mut keys = Vec::new();
+            while let Some(row) = rows.next()? {
+                keys.push(column::key(row)?);
+            }
+            Ok(keys)
+        })
+    }
+
+    fn accounts(&self, most: usize) -> Result<Vec<Id>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(ACCOUNTS)?;
+            let mut rows = statement.query([most as i64])?;
+            let mut accounts = Vec::new();
+            while let Some(row) = rows.next()? {
+                accounts.push(column::id(row, 0)?);
+            }
+            Ok(accounts)
+        })
+    }
+
     fn has_keys(&self) -> Result<bool, StoreError> {
         self.read(|connection| Ok(connection.prepare_cached(HAS_KEYS)?.query_row([], |row| row.get(0))?))
     }
 
     fn note(&self, name: &str) -> Result<Option<String>, StoreError> {
-        self.read(|connection| one(connection, NOTE, [name], |row| Ok(row.get(0)?)))
+        self.read(|connection| note(connection, name))
     }
 
     fn head(&self, id: Id) -> Result<Option<ResourceHead>, StoreError> {
@@ -232,12 +262,12 @@ impl ReadStore for SqliteReaders {
 }
 
 /// Until it is dropped, the statements of this connection see what the first of them saw.
-struct Snapshot<'c> {
+pub(super) struct Snapshot<'c> {
     connection: &'c Connection,
 }
 
 impl<'c> Snapshot<'c> {
-    fn of(connection: &'c Connection) -> Result<Self, Fault> {
+    pub(super) fn of(connection: &'c Connection) -> Result<Self, Fault> {
         // Kept statements: rusqlite's own transactions compile theirs each time, a tenth of what a small read takes.
         connection.prepare_cached("BEGIN")?.execute([])?;
         Ok(Self { connection })
@@ -346,6 +376,10 @@ pub(super) fn named(
     })
 }
 
+pub(super) fn note(connection: &Connection, name: &str) -> Result<Option<String>, Fault> {
+    one(connection, NOTE, [name], |row| Ok(row.get(0)?))
+}
+
 pub(super) fn first_document(connection: &Connection, place: Sequence) -> Result<Option<String>, Fault> {
     one(connection, DOCUMENT, [signed(place)], |row| Ok(row.get(0)?))
 }
@@ -417,6 +451,14 @@ const KEY_OF: &str = concat!(
     column::key_columns!(),
     " FROM api_key JOIN account ON account.num = api_key.account WHERE actor = ?1 AND actor_kind = ?2 LIMIT 1"
 );
+
+const KEYS_BETWEEN: &str = concat!(
+    "SELECT ",
+    column::key_columns!(),
+    " FROM api_key JOIN account ON account.num = api_key.account WHERE hash BETWEEN ?1 AND ?2 LIMIT ?3"
+);
+
+const ACCOUNTS: &str = "SELECT id FROM account ORDER BY num LIMIT ?1";
 
 const HAS_KEYS: &str = "SELECT EXISTS (SELECT 1 FROM api_key)";
 
@@ -496,6 +538,8 @@ const OLDEST_AFTER: &str = history!("ts = ?2 AND seq > ?3 AND ?2 <= ?4", "ts > ?
 pub(super) const QUERIES: &[&str] = &[
     KEY,
     KEY_OF,
+    KEYS_BETWEEN,
+    ACCOUNTS,
     HAS_KEYS,
     NOTE,
     HEAD,

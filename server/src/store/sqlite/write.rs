@@ -293,6 +293,14 @@ impl WriteStore for SqliteWriter {
         self.at_place(read::key_of(&self.connection, actor))
     }
 
+    fn remove_key(&mut self, hash: &KeyHash) -> Result<bool, StoreError> {
+        let outcome = keys::remove_one(&self.connection, hash).and_then(|was_there| {
+            self.sessions.end_sessions_of(&self.connection, hash)?;
+            Ok(was_there)
+        });
+        self.at_place(outcome)
+    }
+
     fn remove_keys(&mut self, actor: Actor) -> Result<Vec<KeyHash>, StoreError> {
         let outcome = keys::remove(&self.connection, actor).and_then(|hashes| {
             for hash in &hashes {

@@ -20,6 +20,11 @@ pub(super) fn add(connection: &Connection, key: &KeyRecord) -> Result<(), Fault>
     Ok(())
 }
 
+/// Takes one key away; `false` where there is none.
+pub(super) fn remove_one(connection: &Connection, hash: &KeyHash) -> Result<bool, Fault> {
+    Ok(connection.prepare_cached(REMOVE_ONE)?.execute([&hash.0[..]])? == 1)
+}
+
 /// Takes the keys of an actor away; returns their hashes.
 pub(super) fn remove(connection: &Connection, actor: Actor) -> Result<Vec<KeyHash>, Fault> {
     let (kind, actor) = column::actor_columns(actor);
@@ -42,10 +47,12 @@ pub(super) fn remove_of(connection: &Connection, actor: Id) -> Result<(), Fault>
 const ADD: &str = "INSERT INTO api_key (hash, account, actor_kind, actor, nonce, created_at_ms)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
+const REMOVE_ONE: &str = "DELETE FROM api_key WHERE hash = ?1";
+
 const REMOVE: &str = "DELETE FROM api_key WHERE actor = ?1 AND actor_kind = ?2 RETURNING hash";
 
 const REMOVE_OF: &str = "DELETE FROM api_key WHERE actor = ?1";
 
 /// Every statement of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[ADD, REMOVE, REMOVE_OF];
+pub(super) const STATEMENTS: &[&str] = &[ADD, REMOVE_ONE, REMOVE, REMOVE_OF];

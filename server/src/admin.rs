@@ -1,0 +1,56 @@
+//! The commands of whoever looks after a server: what `main` runs besides `serve`.
+//!
+//! Those that read open the database beside the server that may have it open; those that change something ask that server
+//! ([`door`]) or, where none runs, start its core without listeners. None of them needs an API key: whoever may open the
+//! data folder has everything that is in it.
+//!
+//! - [`keys`], [`accounts`]: who may get in
+//! - [`backup`]: a copy in one file, and the way back
+//! - [`export`], [`import`]: everything as JSON lines, whose form is in [`lines`]
+//! - [`doctor`], [`health`]: is it well?
+//! - [`shell`]: completions and manual pages
+//! - [`output`], [`progress`]: what people see
+
+use std::process::ExitCode;
+
+use crate::{
+    app,
+    config::administration::{Accounts, Administration, Keys},
+};
+
+mod accounts;
+mod backup;
+mod doctor;
+mod door;
+mod export;
+mod health;
+mod import;
+mod keys;
+mod lines;
+mod output;
+mod progress;
+mod shell;
+
+/// Runs a command.
+///
+/// # Errors
+/// A sentence that says what happened and what to do.
+pub fn run(command: Administration) -> anyhow::Result<ExitCode> {
+    // Only what is wrong: what a command has to say it prints itself.
+    app::log::start_plain("warn")?;
+    match command {
+        Administration::Keys(Keys::List(list)) => keys::list(&list),
+        Administration::Keys(Keys::Create(create)) => keys::create(create),
+        Administration::Keys(Keys::Revoke(revoke)) => keys::revoke(revoke),
+        Administration::Accounts(Accounts::Create(create)) => accounts::create(create),
+        Administration::Backup(backup) => backup::back_up(&backup),
+        Administration::Restore(restore) => backup::restore(&restore),
+        Administration::Export(export) => export::export(&export),
+        Administration::Import(import) => import::import(&import),
+        Administration::Doctor(doctor) => return doctor::examine(&doctor),
+        Administration::Health(health) => health::ask(&health),
+        Administration::Completions(completions) => shell::completions(&completions),
+        Administration::Man(man) => shell::man(&man),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,83 @@
+//! `backup` and `restore`: the whole database and `keys.secret` in one file, and a data folder made of it.
+
+use std::fs;
+
+use anyhow::{Context as _, anyhow, ensure};
+
+use super::{
+    output::{bytes, say, time},
+    progress::Progress,
+};
+use crate::{
+    app::key_secret,
+    clock::Clock,
+    config::administration::{Backup as BackupArguments, Restore},
+    store::{Backup, BackupHead, Bystander},
+};
+
+/// Writes a backup of this moment, also while the server runs.
+///
+/// # Errors
+/// A sentence; then there is no file.
+pub(super) fn back_up(arguments: &BackupArguments) -> anyhow::Result<()> {
+    let (data, file) = (&arguments.data.path, &arguments.file);
+    let bystander = Bystander::open(data)?;
+    let known = bystander.note(key_secret::NOTE)?;
+    let known =
+        known.context("the server was never started on this database: there is nothing to back up")?;
+    // Before the database: it never changes, and without it a backup could not be started.
+    let secret = key_secret::read(data, &known)?.to_vec();
+    let head = BackupHead {
+        created_at_ms: Clock::System.now_ms(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        secret,
+    };
+    let progress = Progress::of_bytes("backing up");
+    bystander.back_up(file, &head, &mut |done, all| {
+        progress.tell(done, all);
+        if done == all {
+            progress.wait("checking");
+        }
+    })?;
+    let size = fs::metadata(file).map_or(0, |file| file.len());
+    say(&format!("{}: {} in {}, checked", file.display(), bytes(size), progress.end()));
+    Ok(())
+}
+
+/// Makes a data folder of a backup.
+///
+/// # Errors
+/// A sentence; then the folder is as it was.
+pub(super) fn restore(arguments: &Restore) -> anyhow::Result<()> {
+    let (data, file) = (&arguments.data.path, &arguments.file);
+    let backup = Backup::open(file).map_err(|error| {
+        anyhow::Error::new(error).context(format!("{} cannot be restored", file.display()))
+    })?;
+    let progress = Progress::of_bytes("restoring");
+    progress.wait("checking");
+    backup.check()?;
+    let BackupHead { created_at_ms, version, secret } = backup.head().clone();
+    let secret = secret.try_into().map_err(|_| anyhow!("{}: the secret in it is none", file.display()))?;
+    let known = backup.note(key_secret::NOTE)?;
+    ensure!(
+        known.is_some_and(|known| key_secret::fits(&secret, &known)),
+        "{}: the secret in it belongs to another database",
+        file.display()
+    );
+    let layout = backup.layout();
+    let copying = Progress::of_bytes("restoring");
+    let took = progress.end();
+    let made = backup.restore(data, &mut |done, all| copying.tell(done, all))?;
+    key_secret::write(data, &secret)?;
+    made.finish().inspect_err(|_| key_secret::remove(data))?;
+    say(&format!(
+        "{}: the backup of {} UTC (version {version}, layout {layout}) is in {}; checked in {took}, copied in {}.\n\
+         Start it with `thng-pubsub-server serve --data {}`, as the user who owns the folder.",
+        file.display(),
+        time(created_at_ms),
+        data.display(),
+        copying.end(),
+        data.display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! The database: is it whole, does this program know it, and does its secret go with it?
+
+use std::path::Path;
+
+use super::Report;
+use crate::{
+    admin::output::bytes,
+    app::key_secret,
+    clock::Clock,
+    defaults,
+    store::{self, Bystander, Examination, KNOWN_LAYOUT, StoreError},
+};
+
+/// A log that is longer is not carried over as it should be.
+const LOG_LONG: u64 = 512 << 20;
+
+/// How far the clock may be behind the newest event: clocks are set.
+const BEHIND_MAX_MS: i64 = 5 * 60 * 1_000;
+
+pub(super) fn check(report: &mut Report, data: &Path, full: bool) {
+    clock(report, None);
+    let bystander = match Bystander::open(data) {
+        Ok(bystander) => bystander,
+        Err(error) => {
+            let advice = match &error {
+                StoreError::Nothing { .. } => "start the server once, or restore a backup",
+                StoreError::TooNew { .. } => "use the newer program",
+                StoreError::TooOld { .. } => "start with an empty folder",
+                StoreError::Unavailable { .. } => "run this as the user of the server; look at the disk",
+                StoreError::Corrupt(_) => "stop the server and restore a backup into an empty folder",
+            };
+            return report.problem("database", error.to_string(), advice);
+        }
+    };
+    let layout = bystander.layout();
+    report.ok(
+        "layout",
+        match layout {
+            KNOWN_LAYOUT => format!("{layout}, which this program writes"),
+            _ => format!("{layout}; the next start brings it to {KNOWN_LAYOUT}"),
+        },
+    );
+    secret(report, data, &bystander);
+    match bystander.examine(full) {
+        Ok(Examination { faults, dangling: 0 }) if faults.is_empty() => {
+            report.ok("database", if full { "whole, with its indices" } else { "whole" });
+        }
+        Ok(Examination { faults, dangling }) => {
+            let more = (dangling > 0).then(|| format!("{dangling} rows name what is not there"));
+            let faults = faults.into_iter().chain(more).collect::<Vec<_>>().join("; ");
+            report.problem(
+                "database",
+                format!("damaged: {faults}"),
+                "stop the server, keep the folder, restore a backup into an empty one, and look at the disk",
+            );
+        }
+        Err(error) => report.problem(
+            "database",
+            error.to_string(),
+            "stop the server, keep the folder, restore a backup into an empty one, and look at the disk",
+        ),
+    }
+    if let Some(sizes) = store::sizes(data) {
+        let found = bytes(sizes.log);
+        match sizes.log {
+            ..LOG_LONG => report.ok("log", found),
+            _ => report.warning(
+                "log",
+                found,
+                "look for a backup or an export that does not end; a restart carries the log over",
+            ),
+        }
+    }
+    if let Ok(Some(last)) = bystander.last_arrival_ms() {
+        clock(report, Some(last));
+    }
+}
+
+fn secret(report: &mut Report, data: &Path, bystander: &Bystander) {
+    match bystander.note(key_secret::NOTE) {
+        Ok(Some(known)) => match key_secret::read(data, &known) {
+            Ok(_) => report.ok("secret", "keys.secret is that of the database"),
+            Err(error) => report.problem(
+                "secret",
+                format!("{error:#}"),
+                "put the keys.secret back that belongs to this database: without it no server starts on it",
+            ),
+        },
+        Ok(None) => report.ok("secret", "none yet: the first start makes it"),
+        Err(error) => report.problem("secret", error.to_string(), "see the database"),
+    }
+}
+
+/// Whether the clock stands where it can stand: `last` is when the newest event came in.
+fn clock(report: &mut Report, last: Option<i64>) {
+    let now = Clock::System.now_ms();
+    match last {
+        None if now < defaults::EARLIEST_MS => report.problem(
+            "clock",
+            "it stands before this program was written",
+            "set the clock: times of events and the ends of sessions come from it",
+        ),
+        Some(last) if last > now + BEHIND_MAX_MS => report.problem(
+            "clock",
+            format!("it stands {} s before the newest event", (last - now) / 1_000),
+            "set the clock, or find out who set it forward: what is written now is older than what is there",
+        ),
+        None => report.ok("clock", "it stands after this program was written"),
+        Some(_) => report.ok("clock", "it stands after the newest event"),
+    }
+}

@@ -1,0 +1,134 @@
+//! `export`: everything that is remembered, as JSON lines, of one moment.
+//!
+//! Durable sessions are not in it, and `keys.secret` only where that is asked for. Rows go out as they are read: the memory
+//! that it takes does not grow with the database.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, Write},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use anyhow::{Context as _, bail};
+
+use super::{
+    lines::{FORMAT, Header, Line, Trailer, VERSION, hex},
+    output::say,
+    progress::Progress,
+};
+use crate::{
+    app::key_secret,
+    clock::Clock,
+    config::administration::Export,
+    store::{
+        Bystander,
+        facts::{EventFact, Fact},
+    },
+};
+
+/// Events between two looks at how far it is.
+const TOLD_AFTER: u64 = 1_000;
+
+/// Writes an export.
+///
+/// # Errors
+/// A sentence; then there is no file, and what went to standard output has no last line.
+pub(super) fn export(export: &Export) -> anyhow::Result<()> {
+    let bystander = Bystander::open(&export.data.path)?;
+    let secret = match export.with_secret {
+        true => {
+            let known = bystander.note(key_secret::NOTE)?.context("the database has no secret")?;
+            Some(hex(&key_secret::read(&export.data.path, &known)?))
+        }
+        false => None,
+    };
+    let progress = Progress::of_events("exporting");
+    let (where_to, trailer) = if export.file == Path::new("-") {
+        let mut out = BufWriter::new(io::stdout().lock());
+        ("standard output".into(), write(&bystander, secret, &mut out, &progress)?)
+    } else {
+        (export.file.display().to_string(), write_file(&export.file, &bystander, secret, &progress)?)
+    };
+    let Trailer { accounts, keys, events, resources, .. } = trailer;
+    say(&format!(
+        "{where_to}: {accounts} account(s), {keys} keys, {resources} resources, {events} events in {}{}",
+        progress.end(),
+        if export.with_secret {
+            "; it holds keys.secret and opens everything"
+        } else {
+            ", without keys.secret"
+        }
+    ));
+    Ok(())
+}
+
+fn write_file(
+    path: &Path,
+    bystander: &Bystander,
+    secret: Option<String>,
+    progress: &Progress,
+) -> anyhow::Result<Trailer> {
+    // All of the data is in it.
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = match file {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            bail!("{} is there already: give another name, or delete it", path.display())
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot write {}", path.display())),
+    };
+    let mut out = BufWriter::new(file);
+    let written = write(bystander, secret, &mut out, progress)
+        .and_then(|trailer| sync(out).map(|()| trailer))
+        .with_context(|| format!("cannot write {}", path.display()));
+    if written.is_err() {
+        // Half an export is of no use to anybody.
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
+fn sync(out: BufWriter<File>) -> anyhow::Result<()> {
+    Ok(out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?)
+}
+
+fn write(
+    bystander: &Bystander,
+    secret: Option<String>,
+    out: &mut impl Write,
+    progress: &Progress,
+) -> anyhow::Result<Trailer> {
+    let facts = bystander.facts()?;
+    let head = facts.head()?;
+    let header = Header {
+        format: FORMAT.into(),
+        version: VERSION,
+        program: env!("CARGO_PKG_VERSION").into(),
+        layout: head.layout,
+        created_at: Clock::System.now_ms(),
+        next_sequence: head.next_sequence,
+        secret,
+    };
+    put(out, &Line::Header(header))?;
+    let mut trailer = Trailer::default();
+    facts.each(|fact| {
+        trailer.count(&fact);
+        if let Fact::Event(EventFact { seq, .. }) = &fact
+            && trailer.events % TOLD_AFTER == 0
+        {
+            // How many there are would have to be counted first; how far the log reaches is known.
+            progress.tell(*seq, head.next_sequence);
+        }
+        put(out, &Line::of(&fact))
+    })?;
+    put(out, &Line::Trailer(trailer))?;
+    out.flush()?;
+    Ok(trailer)
+}
+
+fn put(out: &mut impl Write, line: &Line<'_>) -> anyhow::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")?;
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! What commands print: lines to standard output, words to standard error, and nothing that a terminal takes for a command.
+
+use std::io::{self, Write as _};
+
+use anyhow::Context as _;
+
+/// Prints lines to standard output.
+///
+/// # Errors
+/// Nobody reads it any more, or the disk is full behind it.
+pub(super) fn print(lines: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{lines}").and_then(|()| stdout.flush()).context("standard output cannot be written to")
+}
+
+/// Says something to the person, beside what the command prints.
+pub(super) fn say(sentence: &str) {
+    // If nobody listens, nothing is lost: the exit code tells.
+    let _ = writeln!(io::stderr().lock(), "{sentence}");
+}
+
+/// Text that somebody else wrote, for a terminal: without what could move its cursor or colour it.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
+/// Rows of words, in columns as wide as their widest word.
+pub(super) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    let line = |row: &[String; COLUMNS]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A time, as people read it; `-` for one that was not written down.
+pub(super) fn time(at_ms: i64) -> String {
+    match jiff::Timestamp::from_millisecond(at_ms) {
+        Ok(at) if at_ms > 0 => at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        _ => "-".into(),
+    }
+}
+
+/// A number of bytes, as people read it.
+pub(super) fn bytes(count: u64) -> String {
+    indicatif::HumanBytes(count).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_write_to_the_terminal() {
+        assert_eq!(plain("a\u{1b}[2Jb\nc\u{9b}d"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_word() {
+        let rows = [["a", "bcd", ""], ["ef", "g", "h"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), "a   bcd\nef  g    h");
+    }
+}

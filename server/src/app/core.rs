@@ -1,0 +1,144 @@
+//! The server without its listeners: the store, the bus, and the gateway in front of both.
+//!
+//! `serve` puts listeners in front of it; a command that changes something where no server runs does without.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+use anyhow::Context as _;
+
+use super::key_secret;
+use crate::{
+    clock::Clock,
+    config::{Config, Durability},
+    defaults,
+    engine::{Engine, EngineConfig},
+    gateway::{Gateway, GatewaySettings, KeptLimits},
+    metrics::Metrics,
+    store::{self, ReadStore, SqliteStore, WriteStore},
+};
+
+/// What the core is told at its start.
+#[derive(Debug)]
+pub(super) struct CoreSettings {
+    data: PathBuf,
+    durability: store::Durability,
+    readers: usize,
+    dispatchers: usize,
+    gateway: GatewaySettings,
+}
+
+impl CoreSettings {
+    /// Those of a server.
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            data: config.data.clone(),
+            durability: match config.durability {
+                Durability::Full => store::Durability::Full,
+                Durability::Normal => store::Durability::Normal,
+            },
+            readers: config.store_readers,
+            dispatchers: config.dispatchers,
+            gateway: GatewaySettings {
+                write_queue_bytes_max: config.write_queue_bytes_max,
+                bulk_max: config.bulk_max,
+                page_max: config.page_max,
+                members_max: config.members_max,
+                held_per_key_max: config.held_per_key_max.unwrap_or(usize::MAX),
+                walks_max: config.store_readers.saturating_sub(1).max(1),
+                kept: KeptLimits {
+                    sessions: config.sessions_max,
+                    sessions_per_key: config.sessions_per_key_max.unwrap_or(usize::MAX),
+                    subscriptions: config.session_subscriptions_max,
+                    messages_per_topic: config.kept_messages_max,
+                    bytes: config.kept_bytes_max,
+                },
+                session_expiry_ms: i64::try_from(config.session_expiry_s).unwrap_or(i64::MAX / 1000) * 1000,
+            },
+        }
+    }
+
+    /// Those of a command that does one thing where no server runs. Nothing that is kept for durable sessions is dropped
+    /// for a bound that their server may not have.
+    pub(super) fn alone(data: &Path) -> Self {
+        Self {
+            data: data.into(),
+            durability: store::Durability::Full,
+            readers: 2,
+            dispatchers: 1,
+            gateway: GatewaySettings {
+                write_queue_bytes_max: defaults::WRITE_QUEUE_BYTES_MAX,
+                bulk_max: defaults::BULK_MAX,
+                page_max: defaults::PAGE_MAX,
+                members_max: defaults::MEMBERS_MAX,
+                held_per_key_max: usize::MAX,
+                walks_max: 1,
+                kept: KeptLimits {
+                    sessions: usize::MAX,
+                    sessions_per_key: usize::MAX,
+                    subscriptions: usize::MAX,
+                    messages_per_topic: usize::MAX,
+                    bytes: usize::MAX,
+                },
+                session_expiry_ms: i64::MAX,
+            },
+        }
+    }
+}
+
+/// What there is before the gateway.
+pub(super) struct Before<'s> {
+    pub(super) read: &'s dyn ReadStore,
+    pub(super) write: &'s mut dyn WriteStore,
+    pub(super) clock: &'s Clock,
+}
+
+/// The core, running.
+pub(super) struct Core {
+    pub(super) gateway: Gateway,
+    pub(super) engine: Arc<Engine>,
+    pub(super) writer: JoinHandle<()>,
+}
+
+impl Core {
+    /// Claims the data folder and starts everything behind the gateway. `before` is called when the store is open and
+    /// nobody else has it yet.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting, in a sentence that says what to do.
+    pub(super) fn start(
+        settings: CoreSettings,
+        metrics: &Arc<Metrics>,
+        before: impl FnOnce(Before<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let CoreSettings { data, durability, readers, dispatchers, gateway } = settings;
+        let (read, mut write) = SqliteStore::open(&data, durability, readers)?;
+        let clock = Clock::System;
+        let secret = key_secret::open(&data, &*read, &mut *write)?;
+        before(Before { read: &*read, write: &mut *write, clock: &clock })?;
+        let engine_config = EngineConfig { dispatchers, ..EngineConfig::default() };
+        let engine =
+            Engine::start(engine_config, &metrics.registry).context("the notification bus did not start")?;
+        let (gateway, writer) =
+            Gateway::start(read, write, Arc::clone(&engine), clock, Arc::clone(metrics), secret, gateway)
+                .context("the writer could not be started")?;
+        Ok(Self { gateway, engine, writer })
+    }
+
+    /// Ends it when everything that was asked for is done.
+    pub(super) fn stop(self) {
+        let Self { gateway, engine, writer } = self;
+        drop(gateway);
+        finish(writer, &engine);
+    }
+}
+
+/// Waits for the end of the writer, whose queue is closed, and stops the bus.
+pub(super) fn finish(writer: JoinHandle<()>, engine: &Engine) {
+    // It has told of its failure itself.
+    let _ = writer.join();
+    engine.stop();
+}

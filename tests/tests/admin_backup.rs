@@ -1,0 +1,258 @@
+//! `backup` and `restore`: one file that holds everything of one moment, made while the server works.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde_json::json;
+use tempfile::TempDir;
+use thng_pubsub_protocol::mqtt::{Packet, QoS};
+use thng_pubsub_tests::mqtt::{Client, Hello, Received, publish};
+use thng_pubsub_tests::server::{Ended, run};
+use thng_pubsub_tests::wait::until;
+use thng_pubsub_tests::{Launch, Rest, Server};
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// A backup of a server, in a folder of its own.
+#[track_caller]
+fn backed_up(server: &Server) -> (TempDir, PathBuf) {
+    let folder = folder();
+    let file = folder.path().join("backup");
+    assert_eq!(server.administer(&["backup", file.to_str().expect("text")]).printed(), "");
+    (folder, file)
+}
+
+#[track_caller]
+fn restore(file: &Path, data: &Path) -> Ended {
+    run(["restore".as_ref(), file.as_os_str(), "--data".as_ref(), data.as_os_str()])
+}
+
+/// A server on what was restored of a backup.
+#[track_caller]
+fn restored(file: &Path) -> Server {
+    let data = folder();
+    restore(file, data.path()).printed();
+    Launch::new().start_in(data)
+}
+
+fn history(rest: &mut Rest, topic: &str) -> Vec<u64> {
+    let parts = rest.parts(&format!("{topic}?perPage=100&sortOrder=ASCENDING"));
+    parts.into_iter().flatten().map(|value| value["value"].as_u64().expect("a number")).collect()
+}
+
+#[test]
+fn a_backup_under_writes_has_all_that_was_acknowledged_before_it_began_and_no_half_update() {
+    let server = Launch::new().start();
+    let mut rest = server.rest();
+    let thngs: Vec<String> = (0..2).map(|_| rest.thng()).collect();
+    let (acknowledged, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let backups = std::thread::scope(|scope| {
+        let (server, acknowledged, stop) = (&server, &acknowledged, &stop);
+        for thng in &thngs {
+            scope.spawn(move || {
+                let mut rest = server.rest();
+                let path = format!("/thngs/{thng}/properties");
+                for number in 1.. {
+                    let update = json!([{"key": "a", "value": number}, {"key": "b", "value": number}]);
+                    rest.put(&path, update).assert_status(200);
+                    acknowledged.fetch_max(number, Ordering::SeqCst);
+                    if stop.load(Ordering::SeqCst) {
+                        break;
+                    }
+                }
+            });
+        }
+        // Either writer is at most one update ahead of the other while both wait for the same commits, or it is not: what
+        // counts is read per thng before each backup.
+        let backups: Vec<_> = [20, 60]
+            .into_iter()
+            .map(|least| {
+                until("something was written", || {
+                    (acknowledged.load(Ordering::SeqCst) >= least).then_some(())
+                });
+                let before: Vec<u64> = thngs
+                    .iter()
+                    .map(|thng| {
+                        let values = server.rest().get(&format!("/thngs/{thng}/properties/a")).expect(200);
+                        values[0]["value"].as_u64().expect("a number")
+                    })
+                    .collect();
+                (before, backed_up(server))
+            })
+            .collect();
+        stop.store(true, Ordering::SeqCst);
+        backups
+    });
+    for (before, (_folder, file)) in backups {
+        assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
+        let beside = fs::read_dir(file.parent().expect("a folder")).expect("a folder").count();
+        assert_eq!(beside, 1, "nothing else is left there");
+        let restored = restored(&file);
+        let mut rest = restored.rest();
+        for (thng, before) in thngs.iter().zip(before) {
+            let a = history(&mut rest, &format!("/thngs/{thng}/properties/a"));
+            let b = history(&mut rest, &format!("/thngs/{thng}/properties/b"));
+            assert_eq!(a, b, "an update is there whole or not at all");
+            assert_eq!(a, (1..=a.len() as u64).collect::<Vec<_>>(), "in order, without a gap");
+            assert!(a.len() as u64 >= before, "{} of {before}", a.len());
+        }
+        rest.put(&format!("/thngs/{}/properties/a", thngs[0]), json!([{"value": 1}])).assert_status(200);
+    }
+}
+
+#[test]
+fn what_is_restored_answers_as_the_server_did_and_keys_open_what_they_opened() {
+    let server = Launch::new().start();
+    let mut rest = server.rest();
+    let project = rest.project();
+    let application = rest.application(&project);
+    let (thng, gone) = (rest.thng(), rest.thng());
+    let (device, revoked) = (rest.device(&thng), rest.device(&gone));
+    rest.put(&format!("/thngs/{thng}/properties"), json!([{"key": "k", "value": {"a": [1, 2.50]}}]))
+        .assert_status(200);
+    rest.delete(&format!("/auth/evrythng/thngs/{gone}")).assert_status(200);
+    let user = server.rest_as(&application.public_key).anonymous_user();
+    let paths = [
+        "/thngs?withScopes=true".to_owned(),
+        format!("/thngs/{thng}/properties/k"),
+        format!("/projects/{project}/applications"),
+        format!("/projects/{project}/applications/{}/secretKey", application.id),
+        format!("/auth/evrythng/thngs/{thng}"),
+        "/access".to_owned(),
+    ];
+    let answers =
+        |rest: &mut Rest| -> Vec<_> { paths.iter().map(|path| rest.get(path).expect(200)).collect() };
+    let before = answers(&mut rest);
+    let (_folder, file) = backed_up(&server);
+    let secret = fs::read(server.data().join("keys.secret")).expect("the secret");
+    drop(server);
+
+    let restored = restored(&file);
+    assert_eq!(answers(&mut restored.rest()), before);
+    for key in [&application.public_key, &application.secret_key, &device.key, &user.key] {
+        restored.rest_as(key).get("/access").assert_status(200);
+    }
+    restored.rest_as(&revoked.key).get("/access").assert_status(403);
+    assert_eq!(fs::read(restored.data().join("keys.secret")).expect("the secret"), secret);
+    let database = fs::read(restored.data().join("thng-pubsub.db")).expect("the database");
+    assert!(!database.windows(secret.len()).any(|bytes| bytes == secret), "the database alone opens nothing");
+    for name in ["keys.secret", "thng-pubsub.db"] {
+        let mode = fs::metadata(restored.data().join(name)).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn durable_sessions_go_on_from_where_they_were_and_lose_nothing_to_what_happened_after_the_backup() {
+    let server = Launch::new().start();
+    let mut rest = server.rest();
+    let topic = format!("/thngs/{}/properties/k", rest.thng());
+    let hello = Hello::with_key(server.key()).durable("restored");
+    let mut client = Client::connect_as(&server, &hello);
+    client.subscribed(&topic, QoS::AtLeastOnce);
+    // One that is in flight, and a QoS 2 publish whose release has not come.
+    client.acknowledges = false;
+    rest.put(&topic, json!([{"value": 1}])).assert_status(200);
+    assert_eq!(client.message().value(), 1);
+    let id = client.packet_id();
+    client.send(&Packet::Publish(publish(&topic, r#"[{"value":2}]"#, QoS::ExactlyOnce, Some(id))));
+    client.wait("it is received", |packet| {
+        matches!(packet, Received::PubRec(received) if *received == id).then_some(())
+    });
+    client.cut();
+    rest.put(&topic, json!([{"value": 3}])).assert_status(200);
+    let (_folder, file) = backed_up(&server);
+    drop(server);
+
+    let restored = restored(&file);
+    let mut client = Client::connect_as(&restored, &hello);
+    assert!(client.session_present);
+    // After the backup the client had released its publish, and uses the id for another one.
+    client.send(&Packet::Publish(publish(&topic, r#"[{"value":4}]"#, QoS::ExactlyOnce, Some(id))));
+    let heard: Vec<_> = (0..4).map(|_| client.message().value()).collect();
+    assert_eq!(heard, [1, 2, 3, 4]);
+    client.wait("the publish is received", |packet| {
+        matches!(packet, Received::PubRec(received) if *received == id).then_some(())
+    });
+    client.assert_nothing_else();
+}
+
+#[test]
+fn restore_takes_an_empty_folder_only_and_leaves_others_as_they_are() {
+    let server = Launch::new().start();
+    server.rest().thng();
+    let (_folder, file) = backed_up(&server);
+    let refusal = restore(&file, server.data()).refusal();
+    assert!(refusal.contains("another server has it open") || refusal.contains("not empty"), "{refusal}");
+    let other = folder();
+    fs::write(other.path().join("notes"), "mine").expect("a file");
+    let refusal = restore(&file, other.path()).refusal();
+    assert!(refusal.contains("not empty"), "{refusal}");
+    assert_eq!(fs::read_to_string(other.path().join("notes")).expect("a file"), "mine");
+    assert!(!other.path().join("keys.secret").exists() && !other.path().join("thng-pubsub.db").exists());
+    let missing = other.path().join("a/b");
+    restore(&file, &missing).printed();
+    assert_eq!(fs::metadata(&missing).expect("a folder").permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_backup_that_is_damaged_cut_off_or_none_is_refused_and_leaves_nothing() {
+    let mut server = Launch::new().start();
+    let mut rest = server.rest();
+    for _ in 0..100 {
+        rest.create("/thngs", json!({"name": "thng", "description": "x".repeat(2_000)}));
+    }
+    let (folder, file) = backed_up(&server);
+    server.terminate();
+    let whole = fs::read(&file).expect("the backup");
+    let cut = whole[..whole.len() / 2].to_vec();
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 8_192].fill(0x55);
+    let plain = fs::read(server.data().join("thng-pubsub.db")).expect("the database");
+    for (name, bytes, says) in [
+        ("cut", &cut, "damaged"),
+        ("damaged", &damaged, ""),
+        ("plain", &plain, "`backup` did not make"),
+        ("empty", &Vec::new(), "no database"),
+        ("text", &b"not a database at all, but long enough to be taken for one".repeat(20), "damaged"),
+    ] {
+        let bad = folder.path().join(name);
+        fs::write(&bad, bytes).expect("a file");
+        let data = folder.path().join(format!("{name}-data"));
+        let refusal = restore(&bad, &data).refusal();
+        assert!(refusal.contains(says) && refusal.contains(name), "{name}: {refusal}");
+        assert!(!data.join("thng-pubsub.db").exists() && !data.join("keys.secret").exists(), "{name}");
+    }
+    let refusal = restore(&folder.path().join("missing"), &folder.path().join("data")).refusal();
+    assert!(refusal.contains("missing"), "{refusal}");
+}
+
+#[test]
+fn a_backup_overwrites_nothing_and_needs_the_secret_that_goes_with_it() {
+    let mut server = Launch::new().start();
+    let (_folder, file) = backed_up(&server);
+    let before = fs::read(&file).expect("the backup");
+    let path = file.to_str().expect("text");
+    let refusal = server.administer(&["backup", path]).refusal();
+    assert!(refusal.contains(path), "{refusal}");
+    assert_eq!(fs::read(&file).expect("the backup"), before);
+    let unwritable = server.administer(&["backup", "/nowhere/backup"]).refusal();
+    assert!(unwritable.contains("/nowhere/backup"), "{unwritable}");
+    // Without a server it is the same.
+    server.terminate();
+    backed_up(&server);
+    fs::write(server.data().join("keys.secret"), [7; 32]).expect("the secret");
+    let other = file.with_extension("other");
+    let refusal = server.administer(&["backup", other.to_str().expect("text")]).refusal();
+    assert!(refusal.contains("keys.secret"), "{refusal}");
+    assert!(!other.exists());
+    let nothing = folder();
+    let refusal =
+        run(["backup".as_ref(), other.as_os_str(), "--data".as_ref(), nothing.path().as_os_str()]).refusal();
+    assert!(refusal.contains("no database"), "{refusal}");
+}
