@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use webpki::EndEntityCert;
 use x509_cert::der::Decode as _;
 
-use super::{local, provider};
+use super::{local, now, provider};
 use crate::metrics::Metrics;
 
 /// Where certificates come from.
@@ -81,7 +81,7 @@ impl Certificates {
         let stamps = stamps(&source);
         let pairs = load(&source)?;
         for pair in &*pairs {
-            if pair.facts.ends <= SystemTime::now() {
+            if pair.facts.ends <= now() {
                 tracing::error!(certificate = ?pair.facts.names, "the certificate has expired: clients will refuse it");
             }
         }
@@ -248,7 +248,7 @@ pub(crate) fn look_at(chain: &Path, key: &Path) -> anyhow::Result<SystemTime> {
 
 /// Refuses to exchange what works for what clients would not take.
 fn still_valid(pairs: Arc<[Pair]>) -> anyhow::Result<Arc<[Pair]>> {
-    match pairs.iter().find(|pair| pair.facts.ends <= SystemTime::now()) {
+    match pairs.iter().find(|pair| pair.facts.ends <= now()) {
         Some(pair) => bail!("the certificate of {:?} has expired", pair.facts.names),
         None => Ok(pairs),
     }
