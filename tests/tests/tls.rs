@@ -4,6 +4,7 @@
 //! handshake in `hostile_tls.rs`, and clients from npm, our SDK and Chromium over TLS in `js/` and `npm/test/tls.test.mjs`.
 
 use std::fs;
+use std::io::Read as _;
 
 use rustls::{HandshakeKind, ProtocolVersion};
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use thng_pubsub_tests::mqtt::{Client, Hello};
 use thng_pubsub_tests::tls::{Authority, Trust, client_pem, old_hello};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
-use thng_pubsub_tests::{KEY, Launch, Rest, Server};
+use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
 
 const PACKAGE: &str = "mosquitto-clients";
 
@@ -266,6 +267,32 @@ fn a_client_that_comes_back_resumes_where_it_was_without_another_signature() {
             assert_eq!(again.tls().handshake_kind(), Some(HandshakeKind::Resumed), "{version:?}");
         }
     }
+}
+
+/// All that comes until the end, which has to be a proper one: after a reset some systems forget what came before.
+#[track_caller]
+fn read_to_the_end(raw: Raw) -> String {
+    let mut said = String::new();
+    let mut stream = raw.into_stream();
+    stream.tcp().set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    stream.read_to_string(&mut said).unwrap_or_else(|error| panic!("{error} behind {said:?}"));
+    said
+}
+
+#[test]
+fn a_plain_request_on_the_https_port_is_answered_with_400_and_what_to_do() {
+    let (server, _) = started();
+    let long = format!("PUT /x HTTP/1.1\r\nContent-Length: 300000\r\n\r\n{}", "x".repeat(300_000));
+    for (n, request) in ["GET /access HTTP/1.1\r\nHost: x\r\n\r\n", &long, "G"].into_iter().enumerate() {
+        let mut raw = Raw::connect(server.https()).with(request.as_bytes());
+        raw.finish();
+        let said = read_to_the_end(raw);
+        assert!(said.starts_with("HTTP/1.1 400 "), "{said}");
+        assert!(said.ends_with("\r\n\r\nThis port speaks HTTPS: use https:// or wss://."), "{said}");
+        let counted = n as u64 + 1;
+        until("it is counted", || (refused(&server, "https", "not_tls") == counted).then_some(()));
+    }
+    logged(&server, &["protocol=\"https\"", "reason=\"not_tls\"", "the peer speaks no TLS on this port"]);
 }
 
 #[test]
