@@ -4,6 +4,7 @@
 //! What is said over TLS is in `tls.rs`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256};
@@ -416,6 +417,33 @@ fn a_development_certificate_that_is_lost_while_the_server_runs_is_made_again() 
     fs::remove_file(server.data().join("tls/server.pem")).expect("the server has made it");
     until("there is another one", || (shown(server.https(), "localhost") != first).then_some(()));
     let _ = trust.connect(server.https());
+}
+
+#[test]
+fn the_development_keys_are_their_owners_only_whatever_the_umask_and_whatever_a_crash_has_left() {
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    let server = Launch::new().with_tls().after("umask 0").start();
+    let folder = server.data().join("tls");
+    assert_eq!(mode(&folder), 0o700);
+    let assert_private = |folder: &Path| {
+        for key in ["authority.key", "server.key"] {
+            assert_eq!(mode(&folder.join(key)), 0o600, "{key}");
+        }
+    };
+    assert_private(&folder);
+
+    // A server that was killed while it wrote certificates, which anybody may read.
+    for left in ["server", "authority"] {
+        let part = folder.join(left).with_extension("part");
+        write(&part, "half of it");
+        fs::set_permissions(&part, fs::Permissions::from_mode(0o644)).expect("it is ours");
+        for end in ["pem", "key"] {
+            fs::remove_file(folder.join(left).with_extension(end)).expect("the server has made it");
+        }
+    }
+    let server = server.restart();
+    assert_private(&server.data().join("tls"));
+    server.assert_serves();
 }
 
 #[test]
