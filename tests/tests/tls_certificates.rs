@@ -279,6 +279,33 @@ fn a_wrong_file_is_noticed_without_a_signal_and_so_is_its_correction() {
 }
 
 #[test]
+fn links_that_are_set_to_other_files_are_followed_as_programs_that_renew_certificates_leave_them() {
+    let authority = Authority::new();
+    let [old, new] = [(); 2].map(|()| authority.signs(&["localhost"]));
+    let (before, after, live) = (Files::holding(&old), Files::holding(&new), Files::holding(&old));
+    let link = |to: &Files| {
+        for (at, target) in [(live.chain(), to.chain()), (live.key(), to.key())] {
+            fs::remove_file(&at).expect("it is ours");
+            std::os::unix::fs::symlink(target, at).expect("its place is free");
+        }
+    };
+    link(&before);
+    let server = live.launch().start();
+    assert!(shown(server.https(), "localhost") == old.der);
+    link(&after);
+    until_shown(&server, &new);
+}
+
+#[test]
+fn a_file_whose_permissions_have_changed_is_read_again_since_it_may_be_readable_now() {
+    let files = Files::holding(&Authority::new().signs(&["localhost"]));
+    let server = files.launch().start();
+    fs::set_permissions(files.key(), fs::Permissions::from_mode(0o600)).expect("it is ours");
+    until("it is read again", || (reloads(&server, "taken") == 1).then_some(()));
+    assert_eq!(reloads(&server, "refused"), 0);
+}
+
+#[test]
 fn when_the_first_certificate_runs_out_can_be_read_from_the_metrics() {
     let authority = Authority::new();
     let (current, expired) = (authority.signs(&["localhost"]), authority.signs_expired(&["old.test"]));
