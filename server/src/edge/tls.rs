@@ -8,7 +8,12 @@
 mod certificates;
 mod local;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use rustls::{ServerConfig, crypto::ring};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
@@ -16,11 +21,16 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 pub(crate) use certificates::{Certificates, Source, check};
 
-use crate::{metrics::Metrics, sparing::Sparing};
+use crate::{clock::Clock, metrics::Metrics, sparing::Sparing};
 
 /// Key exchanges, ciphers and signatures: ring's, since it builds with a C compiler and nothing else.
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(ring::default_provider())
+}
+
+/// What the time is, for what is valid until some other.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(Clock::System.now_ms().unsigned_abs())
 }
 
 /// What a TLS listener needs.

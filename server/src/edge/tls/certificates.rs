@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use webpki::EndEntityCert;
 use x509_cert::der::Decode as _;
 
-use super::{local, provider};
+use super::{local, now, provider};
 use crate::metrics::Metrics;
 
 /// Where certificates come from.
@@ -84,7 +84,7 @@ impl Certificates {
         let stamps = stamps(&source);
         let pairs = load(&source)?;
         for pair in &*pairs {
-            if pair.facts.ends <= SystemTime::now() {
+            if pair.facts.ends <= now() {
                 tracing::error!(certificate = ?pair.facts.names, "the certificate has expired: clients will refuse it");
             }
         }
@@ -243,7 +243,7 @@ fn load_pair(chain_file: &Path, key_file: &Path) -> anyhow::Result<Pair> {
 
 /// Refuses to exchange what works for what clients would not take.
 fn still_valid(pairs: Arc<[Pair]>) -> anyhow::Result<Arc<[Pair]>> {
-    match pairs.iter().find(|pair| pair.facts.ends <= SystemTime::now()) {
+    match pairs.iter().find(|pair| pair.facts.ends <= now()) {
         Some(pair) => bail!("the certificate of {:?} has expired", pair.facts.names),
         None => Ok(pairs),
     }
