@@ -268,12 +268,14 @@ impl Suites {
         }
         let data = tempfile::tempdir()?;
         let binary = self.server.as_deref().expect("the suite needs the server");
-        let ports = ["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--log", "warn"].map(str::to_owned);
-        let running = Running::start(binary, &data.path().join("data"), &ports)?;
+        let listeners = server::ALL_LISTENERS.map(str::to_owned);
+        let running = Running::start(binary, &data.path().join("data"), &listeners)?;
         let mut node = Command::new("node");
         node.current_dir(folder).envs(self.variables());
         node.env("THNG_PUBSUB_TEST_URL", format!("http://{}", running.http));
         node.env("THNG_PUBSUB_TEST_MQTT", &running.mqtt);
+        node.env("THNG_PUBSUB_TEST_HTTPS", &running.https);
+        node.env("THNG_PUBSUB_TEST_MQTTS", &running.mqtts);
         node.env("THNG_PUBSUB_TEST_KEY", &running.operator_key);
         node.args(["--test", "--test-reporter=spec"]).arg(format!("--test-timeout={NODE_TEST_LIMIT_MS}"));
         // A browser that died may leave a handle behind that keeps its test's process for ever.

@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -58,8 +59,10 @@ pub(crate) struct Certificates {
     metrics: Arc<Metrics>,
 }
 
-/// When a file was written and how long it is: what changes with it. `None` is a file that is not there.
-type Stamp = Option<(SystemTime, u64)>;
+/// Which file it is, when it or its permissions were changed last (seconds and nanoseconds), and how long it is. A file
+/// that is put into the place of another may be as old and as long, and one that nobody may read may become readable.
+/// `None` is a file that is not there.
+type Stamp = Option<(u64, i64, i64, u64)>;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(2);
@@ -179,7 +182,7 @@ fn files(source: &Source) -> Vec<PathBuf> {
 fn stamps(source: &Source) -> Vec<Stamp> {
     let stamp = |path: PathBuf| {
         let file = fs::metadata(path).ok()?;
-        Some((file.modified().ok()?, file.len()))
+        Some((file.ino(), file.ctime(), file.ctime_nsec(), file.len()))
     };
     files(source).into_iter().map(stamp).collect()
 }

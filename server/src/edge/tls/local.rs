@@ -134,12 +134,13 @@ fn make_folder(folder: &Path) -> anyhow::Result<()> {
 /// Writes a file whole or not at all.
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let part = path.with_extension("part");
-    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&part).and_then(
-        |mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&part, path)
-        },
-    );
+    // What a crash has left would keep its mode, and may be of a file that anybody may read.
+    let _ = fs::remove_file(&part);
+    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part);
+    let written = made.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    });
     written.with_context(|| format!("cannot write {}", path.display()))
 }
