@@ -42,7 +42,7 @@ pub enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     #[command(flatten)]
-    Administer(administration::Administration),
+    Administer(Box<administration::Administration>),
 }
 
 /// What can be asked of the settings.

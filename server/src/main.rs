@@ -22,7 +22,7 @@ fn run(Asked { command, printed }: Asked) -> anyhow::Result<ExitCode> {
         Command::Serve(config) => app::serve(*config),
         Command::Config(ConfigCommand::Check(config)) => app::check(&config),
         Command::Config(ConfigCommand::Print(_)) => app::print(&printed),
-        Command::Administer(command) => return admin::run(command),
+        Command::Administer(command) => return admin::run(*command),
     }?;
     Ok(ExitCode::SUCCESS)
 }

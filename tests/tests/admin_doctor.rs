@@ -174,6 +174,23 @@ fn a_time_before_the_newest_event_is_a_problem() {
 }
 
 #[test]
+fn the_settings_file_of_a_server_says_to_its_commands_what_it_says_to_the_server() {
+    let mut server = populated();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.toml");
+    let settings =
+        format!("data = {:?}\nhttp = {:?}\nbulk-max = 7\n", server.data(), server.http().to_string());
+    fs::write(&file, settings).expect("a file");
+    let with = |command: &[&str]| {
+        run(command.iter().copied().chain(["--config", file.to_str().expect("text")])).printed()
+    };
+    assert_eq!(with(&["health"]), "");
+    assert_eq!(with(&["keys", "list", "--json"]).lines().count(), 1);
+    server.terminate();
+    assert!(with(&["doctor", "--mqtt", "off"]).contains(&format!("--http: {}", server.http())));
+}
+
+#[test]
 fn health_ends_with_0_where_a_server_serves_and_with_1_elsewhere() {
     let mut server = Launch::new().start();
     let address = server.http().to_string();

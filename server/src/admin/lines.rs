@@ -356,13 +356,13 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 /// # Errors
 /// They are no such digits, or not as many.
 pub(super) fn unhex<const BYTES: usize>(digits: &str) -> anyhow::Result<[u8; BYTES]> {
-    if digits.len() != 2 * BYTES || !digits.is_ascii() {
-        bail!("it has another length");
+    if digits.len() != 2 * BYTES || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        bail!("it has other letters, or not as many");
     }
     let mut bytes = [0; BYTES];
     for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
         let pair = std::str::from_utf8(pair).context("it is no text")?;
-        *byte = u8::from_str_radix(pair, 16).context("it has other letters")?;
+        *byte = u8::from_str_radix(pair, 16)?;
     }
     Ok(bytes)
 }

@@ -48,11 +48,12 @@ pub enum Administration {
 #[derive(Debug, Args)]
 pub struct DataFolder {
     /// The data folder.
-    #[arg(long = "data", env = "THNG_PUBSUB_DATA", value_name = "DIR", default_value = defaults::DATA,
+    // The name by which the settings file finds it.
+    #[arg(id = "data", long = "data", env = "THNG_PUBSUB_DATA", value_name = "DIR", default_value = defaults::DATA,
           value_hint = ValueHint::DirPath)]
     pub path: PathBuf,
 
-    /// The settings file of the server, which says where its data is.
+    /// The settings file of the server; of it counts what this command takes too, such as where the data is.
     #[arg(long, env = "THNG_PUBSUB_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 }

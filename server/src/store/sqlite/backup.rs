@@ -2,7 +2,8 @@
 //!
 //! It is made with SQLite's online backup, page by page, inside one read transaction. Without that transaction SQLite would
 //! begin anew whenever the server commits, and on a busy server never end; `VACUUM INTO` reads the same state, but every
-//! row of it, and takes several times as long, during which the write-ahead log only grows.
+//! row of it, and takes about twice as long (224 MiB on a machine with other work: 1.1 to 1.6 s against 2.0 to 2.8 s),
+//! during which the write-ahead log only grows, and says nothing of how far it is.
 
 use std::{
     fs::{self, File},

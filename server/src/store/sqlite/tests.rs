@@ -2,7 +2,7 @@
 //!
 //! [`model`] compares arbitrary sequences of calls with a model in memory, [`directory`] opens directories gone wrong,
 //! [`crash`] kills a writing process, [`checkpoints`] writes without a pause, [`lists`] seeks and merges, [`sessions`] compares durable sessions with a model, [`plans`] looks at how SQLite goes about every
-//! statement.
+//! statement, [`whole`] copies databases and takes them apart.
 
 use std::{fs, sync::Barrier, thread};
 
@@ -29,6 +29,7 @@ mod lists;
 mod model;
 mod plans;
 mod sessions;
+mod whole;
 
 /// A store in a directory of its own.
 struct Fixture {

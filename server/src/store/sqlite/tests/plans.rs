@@ -1,7 +1,7 @@
 //! How SQLite goes about every statement of the store: through an index, and never by sorting or reading it all.
 
 use super::{
-    super::{find, kept, read, write},
+    super::{facts, find, kept, read, write},
     Fixture,
 };
 
@@ -48,6 +48,16 @@ fn a_page_of_a_history_starts_at_its_cursor_also_among_equal_timestamps() {
         assert_eq!(steps.len(), 2, "{plan:?}");
         assert!(steps[0].contains("event_by_time (series=? AND ts=? AND rowid"), "{plan:?}");
         assert!(steps[1].ends_with("event_by_time (series=? AND ts>? AND ts<?)"), "{plan:?}");
+    }
+}
+
+#[test]
+fn an_export_reads_its_tables_in_the_order_of_their_rows_and_sorts_nothing() {
+    let store = Fixture::new();
+    for query in facts::queries() {
+        let plan = plan(&store, query);
+        assert!(plan.iter().all(|step| !step.contains("TEMP B-TREE")), "{query}\n  {plan:?}");
+        assert_eq!(plan.iter().filter(|step| step.starts_with("SCAN")).count(), 1, "{query}\n  {plan:?}");
     }
 }
 
