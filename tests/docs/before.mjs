@@ -1,6 +1,8 @@
 /**
  * What documents take as given: made before their first block is run. Ids are those that the document shows.
  */
+import { chmod } from 'node:fs/promises'
+import { join } from 'node:path'
 
 /** A user of an application who has been validated. */
 async function makeUser(place, key, email, password) {
@@ -18,6 +20,11 @@ export const BEFORE = {
     await place.rest('POST', '/places', { name: 'Hall', latitude: 47.38, longitude: 8.54, address })
     await place.rest('POST', '/accessPolicies', { name: 'readers', permissions: ['thngs:read,list'] })
     await place.actionType()
+  },
+
+  async 'docs/operations.md'(place) {
+    const { data } = await place.server()
+    await chmod(join(data, 'keys.secret'), 0o644)
   },
 
   async 'docs/topics.md'(place) {

@@ -1,6 +1,6 @@
 /**
- * `thng-pubsub-server` as documents call it: the binary under test. A server that is started in the foreground would stay,
- * so `serve` listens on free ports with data of its own, and stops when it is ready.
+ * `thng-pubsub-server` as documents call it: the binary under test. A server that is started in the foreground would
+ * stay, so `serve` listens on free ports with data of its own, and stops when it is ready.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -18,10 +18,11 @@ function moved() {
   return [...others, '--data', data]
 }
 
-const server = spawn(process.env.THNG_PUBSUB_SERVER, serves ? moved() : words, { stdio: ['inherit', 'pipe', 'inherit'] })
-server.stdout.on('data', (text) => {
+const stdio = ['inherit', serves ? 'pipe' : 'inherit', 'inherit']
+const server = spawn(process.env.THNG_PUBSUB_SERVER, serves ? moved() : words, { stdio })
+server.stdout?.on('data', (text) => {
   process.stdout.write(text)
-  if (serves && String(text).startsWith('ready ')) server.kill('SIGTERM')
+  if (String(text).startsWith('ready ')) server.kill('SIGTERM')
 })
 server.once('exit', (code, signal) => {
   if (data) rmSync(data, { recursive: true, force: true })

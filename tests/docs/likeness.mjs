@@ -1,17 +1,22 @@
 /**
  * Compares what a document shows with what there was: the same text, except for what is new each time.
  *
- * Ids, times in milliseconds, addresses of this machine and keys (`Cnw9…asbG`) may be others; `…` is anything on its line.
- * An id that a document shows stands for one of this run, wherever the document names it again.
+ * Ids, handles of keys, times, addresses of this machine and keys (`Cnw9…asbG`) may be others; `…` is anything on its
+ * line. An id that a document shows stands for one of this run, wherever the document names it again.
  */
 
 const ID = /\b(?=[A-Za-z]*\d)[A-Za-z0-9]{24}\b|\bU[A-Za-z]{23}\b/
+
+/** A key's handle; commands take its first digits. */
+const HANDLE = /\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{12}\b/
+const HANDLE_DIGITS = 8
 
 /** What is not compared to the letter, in the order in which it is looked for. */
 const NEW_EACH_TIME = [
   [/\b[A-Za-z0-9]{4}…[A-Za-z0-9]{4}\b/, () => '[A-Za-z0-9]{80}'],
   [/…/, () => '[^\\n]*?'],
   [/127\.0\.0\.1(?::|%3A)\d+/, () => '127\\.0\\.0\\.1(?::|%3A)\\d+'],
+  [/\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b/, () => '\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d'],
   [/\b1\d{12}\b/, (time, said) => (said.includes(time) ? time : '1\\d{12}')]
 ]
 
@@ -40,15 +45,22 @@ export class Ids {
     return text.replace(new RegExp(ID, 'g'), (shown) => this.#known.get(shown)?.at(-1) ?? shown)
   }
 
+  /** A command of the document with the handles of this run, which it may begin only. */
+  withHandles(command) {
+    const handles = [...this.#known].filter(([shown]) => HANDLE.test(shown))
+    const short = (handle) => handle.slice(0, HANDLE_DIGITS)
+    return handles.reduce((text, [shown, actual]) => text.replaceAll(short(shown), short(actual.at(-1))), command)
+  }
+
   /** A pattern for an id: one of those that it stands for, or any other if it is made here. */
-  pattern(shown, isNew, captures) {
+  pattern(shown, isNew, captures, letters = '[A-Za-z0-9]{24}') {
     const known = this.#known.get(shown)
     if (known && !isNew) return `(?:${known.join('|')})`
     const again = [...captures].find(([, other]) => other === shown)
     if (again) return `\\k<${again[0]}>`
     this.#count += 1
     captures.set(`id${this.#count}`, shown)
-    return `(?<id${this.#count}>[A-Za-z0-9]{24})`
+    return `(?<id${this.#count}>${letters})`
   }
 }
 
@@ -69,7 +81,11 @@ export function isLike(shown, actual, { ids, said = '', made = new Set(), isWhol
   let pattern = ''
   let rest = shown
   const gaps = hasGaps ? [[/\n/, () => '[^]*?\\n[^]*?']] : []
-  const kinds = [...NEW_EACH_TIME, ...gaps, [ID, (id) => ids.pattern(id, made.has(id), captures)]]
+  const named = [
+    [ID, (id) => ids.pattern(id, made.has(id), captures)],
+    [HANDLE, (handle) => ids.pattern(handle, false, captures, '[0-9a-f]{12}')]
+  ]
+  const kinds = [...NEW_EACH_TIME, ...gaps, ...named]
   while (rest) {
     const found = kinds.map(([wanted, write]) => ({ match: wanted.exec(rest), write })).filter(({ match }) => match)
     const [first] = found.sort((one, other) => one.match.index - other.match.index)

@@ -1,7 +1,7 @@
 /**
  * Where a document is tried out: a folder that looks like a checkout, and a server of its own with fresh data.
  *
- * Documents name the ports and folders that people use. Here they are other ones, and `here()` puts these in their place.
+ * Documents name the ports and folders that people use. Here they are others, and `here()` puts these in their place.
  */
 import { spawn } from 'node:child_process'
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
@@ -16,9 +16,12 @@ import { Ids, idsIn } from './likeness.mjs'
 import { Terminal } from './terminal.mjs'
 
 const PATIENCE_MS = 20_000
+const READY_MS = 60_000
 
 /** Listeners by their flag: the variable that a document knows each by, and the port that people use. */
 const LISTENERS = { http: ['HTTP', 8080], mqtt: ['MQTT', 1883], https: ['HTTPS', 8443], mqtts: ['MQTTS', 8883] }
+
+const FOLDERS = ['checkout', 'programs', 'home', 'home/strict', 'etc', 'backups', 'terminal']
 
 /** What is made where a document names something that it has not made: the path below which it is, and its document. */
 const MADE = {
@@ -83,10 +86,9 @@ export class Place {
     return this.#once('folder', async () => {
       this.#root = await mkdtemp(join(tmpdir(), 'thng-pubsub-docs-'))
       this.#checkout = join(this.#root, 'checkout')
-      for (const name of ['checkout', 'programs', 'home', 'etc', 'backups', 'terminal']) await mkdir(join(this.#root, name))
+      for (const name of FOLDERS) await mkdir(join(this.#root, name))
       await symlink(this.#modules, join(this.#checkout, 'node_modules'))
       await writeFile(join(this.#checkout, 'package.json'), '{ "private": true }\n')
-      await mkdir(join(this.#root, 'home/strict'))
       // curl ends well whatever it is answered, unless it is told to mind.
       await writeFile(join(this.#root, 'home/strict/.curlrc'), 'fail-with-body\nno-progress-meter\n')
       await writeFile(join(this.#root, 'home/.curlrc'), 'no-progress-meter\n')
@@ -104,7 +106,7 @@ export class Place {
     return this.#checkout
   }
 
-  /** The server: its addresses by the names of `LISTENERS`, the key of its operator, its account. */
+  /** The server: its addresses by the names of `LISTENERS`, its address for REST, its data, the key of its operator. */
   server() {
     return this.#once('server', async () => {
       const data = join(await this.checkout(), 'data')
@@ -118,8 +120,12 @@ export class Place {
       const ended = exitCode(this.#server).then((code) => {
         throw new Error(`the server ended at its start with code ${code}`)
       })
-      const line = await Promise.race([ready, ended])
       ended.catch(() => {})
+      const late = pause(READY_MS, undefined, { ref: false }).then(() => {
+        throw new Error(`the server was not ready after ${READY_MS / 1000} s`)
+      })
+      late.catch(() => {})
+      const line = await Promise.race([ready, ended, late])
       const addresses = Object.fromEntries(line.split(' ').slice(1).map((word) => word.split('=')))
       const key = (await readFile(join(data, 'operator.key'), 'utf8')).trim()
       const etc = join(this.#root, 'etc')
@@ -142,6 +148,8 @@ export class Place {
       .replaceAll('/etc/thng-pubsub', join(this.#root, 'etc'))
       .replaceAll('/var/lib/thng-pubsub', server.data)
       .replaceAll('/var/backups', join(this.#root, 'backups'))
+      .replaceAll('/etc/bash_completion.d', join(this.#root, 'etc'))
+      .replaceAll('/usr/local/share/man/man1', join(this.#root, 'etc'))
       .replaceAll('target/release/thng-pubsub-server', 'thng-pubsub-server')
   }
 

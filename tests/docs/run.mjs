@@ -4,17 +4,17 @@
  * | block | what is done |
  * |---|---|
  * | `sh` | typed into the document's terminal, with `set -eu` |
- * | `console` | its lines that begin with `$ ` are typed, and the others have to come out |
+ * | `console` | its lines that begin with `$ ` are typed; the others have to come out, also of a command that fails |
  * | `js` | saved under the name in its first line, or one of its own, and run by node |
  * | `html` | opened in a browser |
- * | `json` | read; `publish TOPIC`: published there; `delivers TOPIC`: what comes there of what was published before |
+ * | `json` | read; `publish TOPIC`: published there; `delivers TOPIC`: what comes there of what was published last |
  * | `http` | each request is made, and its answer compared; `application` says whose key is used |
  * | `toml` | given to `thng-pubsub-server config check` |
  * | `mermaid` | has to begin with a kind of diagram |
  * | `text` | is syntax, or what something else has written |
  *
- * A `text` or `json` block behind a `sh` or `js` block is its output: where nothing stands between them, or with the word
- * `output`. What was written in the background since the last heading counts too.
+ * A `text` or `json` block behind a `sh` or `js` block is its output: where nothing stands between them, or with the
+ * word `output`. What was written in the background since the last heading counts too.
  *
  * `<!-- not run: reason -->` before a block is for what cannot be run in a test.
  */
@@ -37,7 +37,7 @@ const LIMIT_MS = 60_000
 
 const KINDS = new Set(['sh', 'console', 'js', 'html', 'json', 'http', 'toml', 'mermaid', 'text'])
 
-const DIAGRAMS = /^(?:flowchart|graph|sequenceDiagram|stateDiagram(?:-v2)?|classDiagram|erDiagram|gantt|pie|timeline|mindmap)\b/
+const DIAGRAMS = /^(?:flowchart|graph|sequenceDiagram|stateDiagram(?:-v2)?|classDiagram|erDiagram|gantt|timeline)\b/
 
 /** What a document calls the operator's key and a thng in programs and pages that are to be filled in. */
 const TO_FILL_IN = { OPERATOR_API_KEY: 'KEY', THNG_ID: 'THNG' }
@@ -139,7 +139,9 @@ class Session {
       const continued = first.endsWith('\\') ? lines.findIndex((line) => !line.endsWith('\\')) + 1 : 0
       const command = [first.slice(2), ...lines.splice(0, continued)].join('\n')
       const from = (await this.#place.terminal()).output.length
-      await this._sh({ ...block, text: command }, true)
+      // A command that shows what it writes may fail: that is what it shows.
+      const typed = lines.length ? `${command} || true` : command
+      await this._sh({ ...block, text: this.#place.ids.withHandles(typed) }, true)
       if (lines.length) await this.#compare(lines.join('\n'), () => this.#terminal.output.slice(from))
     }
   }
@@ -203,7 +205,8 @@ class Session {
     const file = join(await this.#place.checkout(), `block-${block.line}.toml`)
     await writeFile(file, await this.#place.here(block.text))
     const { THNG_PUBSUB_SERVER: server, PATH, HOME } = await this.#place.environment()
-    await run(server, ['config', 'check', '--config', file], { env: { PATH, HOME }, timeout: LIMIT_MS }).catch((error) => {
+    const options = { env: { PATH, HOME }, timeout: LIMIT_MS }
+    await run(server, ['config', 'check', '--config', file], options).catch((error) => {
       throw new Error(`${error.stdout}${error.stderr}`)
     })
   }

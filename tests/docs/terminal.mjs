@@ -31,7 +31,7 @@ export class Terminal {
     this.#environment = environment
   }
 
-  /** Runs a block. Throws what bash ended with, and goes on with a new one, in which the variables of before are set. */
+  /** Runs a block. Throws what bash ended with; the next block has a new one, with the variables of before. */
   async run(text, limitMs) {
     await this.#start()
     this.#count += 1
