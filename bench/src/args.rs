@@ -24,6 +24,8 @@ Scenarios (a usual set where none is given):
   fanin-N-qosQ       N publishers on one topic, 1 receiver
   series-N-qosQ      50 publishers on N different properties, 1 receiver of them all
   latency-R          R messages/s over 100 pairs at QoS 1: from the time each should have been sent to its arrival
+  halfopen-N         1000 messages/s in the same way, before and while N others begin a connection and stop halfway:
+                     in MQTT's CONNECT, and where there are such listeners in HTTP, WebSocket and TLS
 
 The broker:
   --mqtt HOST:PORT   where it listens (default 127.0.0.1:1883); loopback only
@@ -31,6 +33,8 @@ The broker:
   --password WORD    password, if it wants them
   --http HOST:PORT   a thng-pubsub server's REST address: the thngs of the topics are created there first
   --key KEY          its operator's API key, which is then also the MQTT password
+  --https HOST:PORT  its HTTPS listener and
+  --mqtts HOST:PORT  its listener for MQTT over TLS, for halfopen
   --pid PID          its process, to read CPU time and memory of
 
 The measurement:
@@ -76,6 +80,8 @@ impl Args {
             match word.as_str() {
                 "--mqtt" => target.mqtt = loopback(value)?,
                 "--http" => target.http = Some(loopback(value)?),
+                "--https" => target.https = Some(loopback(value)?),
+                "--mqtts" => target.mqtts = Some(loopback(value)?),
                 "--key" => target.key = Some(value.clone()),
                 "--user" => target.user = Some(value.clone()),
                 "--password" => target.password = Some(value.clone()),
@@ -149,9 +155,13 @@ mod tests {
 
     #[test]
     fn any_other_machine_is_refused() {
-        for line in
-            ["--mqtt 192.0.2.1:1883", "--mqtt 0.0.0.0:1883", "--mqtt 127.0.0.1:1 --http 10.0.0.1:80 --key k"]
-        {
+        for line in [
+            "--mqtt 192.0.2.1:1883",
+            "--mqtt 0.0.0.0:1883",
+            "--mqtt 127.0.0.1:1 --http 10.0.0.1:80 --key k",
+            "--https 192.0.2.1:443",
+            "--mqtts 192.0.2.1:8883",
+        ] {
             let error = parse(line).unwrap_err().to_string();
             assert!(error.contains("loopback"), "{line}: {error}");
         }

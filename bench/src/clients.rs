@@ -214,7 +214,7 @@ fn subscribe(filters: &[String], qos: QoS, outgoing: &mut Vec<u8>) -> anyhow::Re
 }
 
 /// Each connection is an open file here, and one in the broker.
-fn check_open_files(connections: usize) -> anyhow::Result<()> {
+pub(crate) fn check_open_files(connections: usize) -> anyhow::Result<()> {
     let (allowed, needed) = (process::raise_open_files_limit(), connections as u64 + 32);
     if allowed < needed {
         bail!(

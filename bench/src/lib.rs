@@ -3,7 +3,8 @@
 //!
 //! It shares the machine with the broker, so it is built to cost little itself: one thread, one `epoll`, messages that
 //! are encoded once, and deliveries that are counted and dropped. Each measurement is a closed loop, except latency,
-//! which keeps to a schedule; and each says how many messages got lost.
+//! which keeps to a schedule; and each says how many messages got lost. Connections that stop halfway are begun by a
+//! second thread, since the first has a schedule to keep.
 //!
 //! - [`command`]: the binary; [`args`]: its command line
 //! - [`scenario`]: what is measured, one file each

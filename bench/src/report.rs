@@ -35,6 +35,17 @@ pub fn line(measured: &Measurement) -> String {
                 "{name:20} p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.3} ms{cpu}; sent late by {late:.3} ms (p99){missing}"
             )
         }
+        Figures::HalfOpen(figures) => {
+            let missing = missing(figures.lost, figures.surplus, figures.sent);
+            let before = format!("p50 {:.3} ms, p99 {:.3} ms", figures.before_p50_ms, figures.before_p99_ms);
+            let (p50, p99, max) = (figures.p50_ms, figures.p99_ms, figures.max_ms);
+            let halves =
+                format!("{} begun in {:.0} ms, {} left", figures.begun, figures.begun_in_ms, figures.left);
+            let late = figures.late_p99_ms;
+            format!(
+                "{name:20} before {before}; meanwhile p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.3} ms; {halves}; sent late by {late:.3} ms (p99){missing}"
+            )
+        }
     }
 }
 
@@ -69,7 +80,7 @@ fn thousands(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{flow, latency};
+    use crate::scenario::{flow, halfopen, latency};
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
@@ -116,5 +127,34 @@ mod tests {
             Measurement { scenario: "latency-1000".to_owned(), figures: Figures::Latency(figures) };
         let line = line(&measured);
         assert!(line.contains("p99 0.200 ms") && !line.contains("LOST") && !line.contains("CPU"), "{line}");
+    }
+
+    #[test]
+    fn what_was_before_and_what_was_meanwhile_are_told_apart() {
+        let figures = halfopen::Figures {
+            per_s: 1000,
+            before_p50_ms: 0.1,
+            before_p99_ms: 0.2,
+            p50_ms: 0.3,
+            p99_ms: 0.4,
+            max_ms: 0.5,
+            late_p99_ms: 0.01,
+            begun: 1000,
+            begun_in_ms: 20.0,
+            left: 998,
+            sent: 5,
+            lost: 1,
+            surplus: 0,
+        };
+        let figures = Figures::HalfOpen(figures);
+        let line = line(&Measurement { scenario: "halfopen-1000".to_owned(), figures });
+        for part in [
+            "before p50 0.100 ms, p99 0.200 ms",
+            "meanwhile p50 0.300 ms, p99 0.400 ms",
+            "998 left",
+            "LOST 1 of 5",
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! What can be measured, by name, and how long.
 //!
 //! Each scenario is one file: [`connections`], [`flow`] (fan-out, fan-in and series are one loop with different
-//! numbers), [`latency`].
+//! numbers), [`latency`], and [`halfopen`], which is latency twice.
 
 pub mod connections;
 pub mod flow;
+pub mod halfopen;
 pub mod latency;
 
 use std::fmt;
@@ -20,8 +21,11 @@ use crate::target::Target;
 /// How many publish in a `series` scenario.
 const SERIES_PUBLISHERS: usize = 50;
 
-/// How many pairs share the rate of a `latency` scenario.
+/// How many pairs share the rate of a `latency` scenario, and that of a `halfopen` one.
 const LATENCY_PAIRS: usize = 100;
+
+/// Messages per second of a `halfopen` scenario.
+const HALF_OPEN_PER_S: u32 = 1000;
 
 /// One thing to measure. [`fmt::Display`] and [`FromStr`] are its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,11 @@ pub enum Scenario {
         /// Messages per second, of all pairs together.
         per_s: u32,
     },
+    /// The same, before and while others begin connections that stop halfway.
+    HalfOpen {
+        /// How many do.
+        count: usize,
+    },
 }
 
 impl Scenario {
@@ -69,6 +78,7 @@ impl Scenario {
         usual.extend([0, 1].map(|qos| Self::Fanin { publishers: 50, qos }));
         usual.push(Self::Series { topics: 5000, qos: 1 });
         usual.push(Self::Latency { per_s: 1000 });
+        usual.push(Self::HalfOpen { count: 1000 });
         usual.push(Self::Connections { count: 10_000 });
         usual
     }
@@ -82,6 +92,7 @@ impl fmt::Display for Scenario {
             Self::Fanin { publishers, qos } => write!(f, "fanin-{publishers}-qos{qos}"),
             Self::Series { topics, qos } => write!(f, "series-{topics}-qos{qos}"),
             Self::Latency { per_s } => write!(f, "latency-{per_s}"),
+            Self::HalfOpen { count } => write!(f, "halfopen-{count}"),
         }
     }
 }
@@ -104,6 +115,7 @@ impl FromStr for Scenario {
             ("fanout", Some(receivers), Some(qos)) => Self::Fanout { receivers, qos },
             ("fanin", Some(publishers), Some(qos)) => Self::Fanin { publishers, qos },
             ("series", Some(topics), Some(qos)) => Self::Series { topics, qos },
+            ("halfopen", Some(count), None) => Self::HalfOpen { count },
             ("latency", Some(_), None) => Self::Latency { per_s: count.unwrap_or_default() },
             _ => bail!("there is no scenario `{name}`; see --help"),
         })
@@ -167,6 +179,8 @@ pub enum Figures {
     Flow(flow::Figures),
     /// Of [`Scenario::Latency`].
     Latency(latency::Figures),
+    /// Of [`Scenario::HalfOpen`].
+    HalfOpen(halfopen::Figures),
 }
 
 /// Measures one scenario against a broker.
@@ -192,6 +206,9 @@ pub fn run(scenario: &Scenario, target: &Target, settings: &Settings) -> anyhow:
         }
         Scenario::Latency { per_s } => {
             Figures::Latency(latency::measure(LATENCY_PAIRS, per_s, target, settings)?)
+        }
+        Scenario::HalfOpen { count } => {
+            Figures::HalfOpen(halfopen::measure(count, LATENCY_PAIRS, HALF_OPEN_PER_S, target, settings)?)
         }
     };
     Ok(Measurement { scenario: scenario.to_string(), figures })

@@ -21,6 +21,10 @@ pub struct Target {
     pub mqtt: SocketAddr,
     /// The REST address of a thng-pubsub server.
     pub http: Option<SocketAddr>,
+    /// Its HTTPS listener.
+    pub https: Option<SocketAddr>,
+    /// Its listener for MQTT over TLS.
+    pub mqtts: Option<SocketAddr>,
     /// The API key for it.
     pub key: Option<String>,
     /// MQTT user name, if no key is given.
@@ -34,7 +38,8 @@ pub struct Target {
 impl Target {
     /// A broker that asks nobody who they are.
     pub fn anonymous(mqtt: SocketAddr) -> Self {
-        Self { mqtt, http: None, key: None, user: None, password: None, pid: None }
+        let (http, https, mqtts) = (None, None, None);
+        Self { mqtt, http, https, mqtts, key: None, user: None, password: None, pid: None }
     }
 
     /// User name and password for CONNECT.

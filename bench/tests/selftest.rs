@@ -163,6 +163,17 @@ fn latency_is_measured_of_every_message() {
 }
 
 #[test]
+fn those_who_stop_halfway_are_counted_and_the_others_measured_before_and_meanwhile() {
+    let Figures::HalfOpen(found) = figures(Manners::Faithful, "halfopen-30") else {
+        panic!("it is about those who stop halfway")
+    };
+    assert_eq!((found.begun, found.left), (30, 30));
+    assert_eq!((found.sent, found.lost, found.surplus), (420, 0, 0), "20 ms, and twice 200 ms");
+    assert!(found.before_p50_ms > 0.0 && found.before_p50_ms <= found.before_p99_ms);
+    assert!(found.p50_ms > 0.0 && found.p50_ms <= found.p99_ms && found.p99_ms <= found.max_ms);
+}
+
+#[test]
 fn messages_that_are_lost_or_repeated_are_found() {
     let Figures::Latency(latency) = figures(Manners::Loses, "latency-1000") else {
         panic!("it is a latency")

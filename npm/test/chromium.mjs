@@ -25,10 +25,15 @@ const ARGUMENTS = [
   '--disable-sync'
 ]
 
-/** Starts a browser, and ends it after the tests of the file, at whose top level this is to be called. */
-export async function launch() {
+/**
+ * Starts a browser, and ends it after the tests of the file, at whose top level this is to be called.
+ *
+ * @param {...string} more - What else stands on its command line.
+ */
+export async function launch(...more) {
   const profile = await makeProfile()
-  const browser = await chromium.launchPersistentContext(profile, { executablePath, headless: true, args: ARGUMENTS })
+  const settings = { executablePath, headless: true, args: [...ARGUMENTS, ...more] }
+  const browser = await chromium.launchPersistentContext(profile, settings)
   browser.setDefaultTimeout(20_000)
   after(async () => {
     await browser.close()

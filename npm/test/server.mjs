@@ -1,7 +1,12 @@
 /**
  * The running server that the tests are told of by the environment, and the little of its REST API that they need.
  */
-const { THNG_PUBSUB_TEST_URL: url, THNG_PUBSUB_TEST_KEY: key } = process.env
+const {
+  THNG_PUBSUB_TEST_URL: url,
+  THNG_PUBSUB_TEST_KEY: key,
+  THNG_PUBSUB_TEST_HTTPS: https,
+  THNG_PUBSUB_TEST_MQTTS: mqtts
+} = process.env
 
 if (!url || !key) {
   throw new Error(
@@ -11,6 +16,20 @@ if (!url || !key) {
 }
 
 export { key, url }
+
+/** An address of a TLS listener, by the name that is in the server's certificate. */
+const named = (scheme, address) => address && `${scheme}://localhost:${address.split(':').at(-1)}`
+
+/** The address of the TLS listeners, where the environment names them: `host:port`. */
+export const [httpsUrl, mqttsUrl] = [named('https', https), named('mqtts', mqtts)]
+
+/** The certificate of the authority that signed the server's own, for those who want to trust it: PEM. */
+export async function clientPem() {
+  if (!https || !mqtts) {
+    throw new Error('These tests need TLS: set THNG_PUBSUB_TEST_HTTPS and THNG_PUBSUB_TEST_MQTTS to where it is spoken.')
+  }
+  return (await fetch(`${url}/client.pem`)).text()
+}
 
 /** The address of the broker. */
 export const brokerUrl = `${url.replace(/^http/, 'ws')}/mqtt`

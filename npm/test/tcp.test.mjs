@@ -1,5 +1,6 @@
 /**
- * MQTT on TCP, as Node.js can speak it: against our own server, and with TLS in front of it.
+ * MQTT on TCP, as Node.js can speak it: against our own server, and with a TLS proxy in front of it, which sees what the
+ * client shows. The server's own TLS is in `tls.test.mjs`.
  */
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, sign } from 'node:crypto'

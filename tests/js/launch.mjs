@@ -12,6 +12,8 @@ import { createInterface } from 'node:readline'
 const folder = import.meta.dirname
 const key = 'OperatorKeyOfTheNpmClients0123456789'.padEnd(80, 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefgh')
 
+const LISTENERS = ['--http', '--mqtt', '--https', '--mqtts'].flatMap(flag => [flag, '127.0.0.1:0'])
+
 /** The exit code of a process, when it ends. */
 export function exitCode (process_) {
   return new Promise((resolve, reject) => process_.once('exit', resolve).once('error', reject))
@@ -30,7 +32,7 @@ export async function launch () {
   const data = await mkdtemp(join(tmpdir(), 'thng-pubsub-test-'))
   const server = spawn(
     binary(),
-    ['serve', '--http', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', '--data', data, '--operator-key', key, '--log', 'warn'],
+    ['serve', ...LISTENERS, '--data', data, '--operator-key', key, '--log', 'warn'],
     { stdio: ['ignore', 'pipe', 'inherit'] }
   )
   const ended = exitCode(server)
@@ -45,10 +47,16 @@ export async function launch () {
     new Promise(resolve => createInterface(server.stdout).once('line', resolve)),
     ended.then(code => { throw new Error(`the server ended at its start with code ${code}`) })
   ])
-  const [, http, mqtt] = /^ready http=(\S+) mqtt=(\S+)/.exec(line)
+  const [, http, mqtt, https, mqtts] = /^ready http=(\S+) mqtt=(\S+) https=(\S+) mqtts=(\S+)/.exec(line)
   return {
     /** How the tests are told of it. */
-    environment: { THNG_PUBSUB_TEST_URL: `http://${http}`, THNG_PUBSUB_TEST_MQTT: mqtt, THNG_PUBSUB_TEST_KEY: key },
+    environment: {
+      THNG_PUBSUB_TEST_URL: `http://${http}`,
+      THNG_PUBSUB_TEST_MQTT: mqtt,
+      THNG_PUBSUB_TEST_HTTPS: https,
+      THNG_PUBSUB_TEST_MQTTS: mqtts,
+      THNG_PUBSUB_TEST_KEY: key
+    },
     async stop () {
       server.kill('SIGTERM')
       await ended

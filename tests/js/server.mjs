@@ -1,6 +1,6 @@
 // The server under test: where it is, and things to try on it.
 //
-// Whoever runs the tests names it by three variables (`cargo xtask test` does, and `with-server.mjs` for local use).
+// Whoever runs the tests names it by five variables (`cargo xtask test` does, and `with-server.mjs` for local use).
 // Every wait of these tests goes through `within`, so that each ends with a sentence and none with a sleep.
 
 import { once } from 'node:events'
@@ -19,6 +19,15 @@ export const wsUrl = httpUrl.replace(/^http/, 'ws')
 
 /** Where MQTT is served over TCP. */
 export const mqttUrl = `mqtt://${variable('THNG_PUBSUB_TEST_MQTT')}`
+
+/** Where MQTT is served over TLS. */
+export const mqttsUrl = `mqtts://${variable('THNG_PUBSUB_TEST_MQTTS')}`
+
+/** Where WebSocket is served over TLS. */
+export const wssUrl = `wss://${variable('THNG_PUBSUB_TEST_HTTPS')}`
+
+/** Whom a client has to trust for that: the authority of the server's certificate, as PEM. */
+export const ca = await fetch(`${httpUrl}/client.pem`).then(answer => answer.text())
 
 /** The operator's API key. */
 export const key = variable('THNG_PUBSUB_TEST_KEY')

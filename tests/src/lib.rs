@@ -15,6 +15,7 @@
 //! - [`proxy`]: a way to the server that can be cut.
 //! - [`keys`]: keys of every kind, made by REST.
 //! - [`history`]: all of a property's history, walked window by window.
+//! - [`tls`]: TLS towards the server, and certificates of the tests' own.
 //! - [`wait`]: deadlines, the clock and seeded randomness.
 //!
 //! Nothing here knows the server's code: what it shares with it is `thng-pubsub-protocol`, for MQTT's wire format and
@@ -35,6 +36,7 @@ pub mod proxy;
 pub mod rest;
 pub mod rows;
 pub mod server;
+pub mod tls;
 pub mod wait;
 pub mod websocket;
 

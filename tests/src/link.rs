@@ -1,11 +1,14 @@
 //! Bytes to and from a port, with a deadline on every wait.
 //!
 //! The MQTT client speaks through a [`Link`]; a test that sends what no client would send uses [`Raw`] directly.
+//! Inside TLS it is the same: [`crate::tls::Trust`] makes such a [`Raw`].
 
 use std::fmt::Debug;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+use rustls::{ClientConnection, StreamOwned};
 
 use crate::wait::PATIENCE;
 
@@ -47,10 +50,53 @@ impl Link for Box<dyn Link> {
     }
 }
 
-/// A plain TCP connection.
+/// What carries bytes.
+#[derive(Debug)]
+pub enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    /// The TCP connection, whatever is inside.
+    #[must_use]
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(stream) => stream.flush(),
+            Stream::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+/// A TCP connection, plain or inside TLS.
 #[derive(Debug)]
 pub struct Raw {
-    stream: TcpStream,
+    stream: Stream,
 }
 
 impl Raw {
@@ -70,7 +116,26 @@ impl Raw {
         let stream = TcpStream::connect_timeout(&to, PATIENCE).ok()?;
         stream.set_nodelay(true).expect("a TCP option can be set");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        Some(Raw { stream })
+        Some(Raw { stream: Stream::Plain(stream) })
+    }
+
+    /// A connection on a stream that is there already.
+    #[must_use]
+    pub fn on(stream: Stream) -> Raw {
+        Raw { stream }
+    }
+
+    /// What is known of the connection's TLS.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    #[track_caller]
+    pub fn tls(&self) -> &ClientConnection {
+        match &self.stream {
+            Stream::Plain(_) => panic!("the connection is plain"),
+            Stream::Tls(stream) => &stream.conn,
+        }
     }
 
     /// Sends bytes and returns the connection, so that a malformed message is one expression.
@@ -82,7 +147,7 @@ impl Raw {
 
     /// Says that nothing more will come from this side, and still reads.
     pub fn finish(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.stream.tcp().shutdown(Shutdown::Write);
     }
 
     /// Everything that the server sends until it closes.
@@ -122,7 +187,7 @@ impl Raw {
 
     /// The stream itself, for a WebSocket handshake.
     #[must_use]
-    pub fn into_stream(self) -> TcpStream {
+    pub fn into_stream(self) -> Stream {
         self.stream
     }
 }
@@ -138,14 +203,14 @@ impl Link for Raw {
     }
 
     fn cut(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.stream.tcp().shutdown(Shutdown::Both);
     }
 }
 
-fn read_some(stream: &mut TcpStream, patience: Duration) -> Arrival {
+fn read_some(stream: &mut Stream, patience: Duration) -> Arrival {
     // A timeout of zero would mean none.
     let patience = patience.max(Duration::from_millis(1));
-    stream.set_read_timeout(Some(patience)).expect("a timeout can be set");
+    stream.tcp().set_read_timeout(Some(patience)).expect("a timeout can be set");
     let mut buffer = vec![0; 64 * 1024];
     match stream.read(&mut buffer) {
         Ok(0) => Arrival::Closed,

@@ -6,19 +6,22 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
+use crate::link::{Raw, Stream};
+use crate::tls::Trust;
 use crate::wait::PATIENCE;
 
-/// A connection to the server's HTTP port, and the key that it uses.
+/// A connection to the server's HTTP port, or its HTTPS port, and the key that it uses.
 #[derive(Debug)]
 pub struct Rest {
     address: SocketAddr,
+    trust: Option<Trust>,
     key: Option<String>,
-    connection: Option<BufReader<TcpStream>>,
+    connection: Option<BufReader<Stream>>,
     connections: usize,
 }
 
@@ -121,7 +124,13 @@ impl Rest {
     /// A client for one address; it connects with its first request.
     #[must_use]
     pub fn new(address: SocketAddr, key: Option<&str>) -> Rest {
-        Rest { address, key: key.map(str::to_owned), connection: None, connections: 0 }
+        Rest { address, trust: None, key: key.map(str::to_owned), connection: None, connections: 0 }
+    }
+
+    /// As [`Rest::new`], over HTTPS.
+    #[must_use]
+    pub fn over_tls(address: SocketAddr, key: Option<&str>, trust: &Trust) -> Rest {
+        Rest { trust: Some(trust.clone()), ..Rest::new(address, key) }
     }
 
     /// The server that it asks.
@@ -174,7 +183,8 @@ impl Rest {
         let url = url.unwrap_or_else(|| panic!("one link, rel=next, and not {link}"));
         assert!(!url.contains(['=', '?', ',', ';']), "the whole URL is encoded: {url}");
         let url = percent_decode_str(url).decode_utf8().expect("it decodes to text").into_owned();
-        let path = url.strip_prefix(&format!("http://{}", self.address));
+        let scheme = if self.trust.is_some() { "https" } else { "http" };
+        let path = url.strip_prefix(&format!("{scheme}://{}", self.address));
         Some(path.unwrap_or_else(|| panic!("{url} is this server's")).to_owned())
     }
 
@@ -232,13 +242,14 @@ impl Rest {
     }
 
     #[track_caller]
-    fn connect(&mut self) -> BufReader<TcpStream> {
+    fn connect(&mut self) -> BufReader<Stream> {
         self.connections += 1;
-        let stream =
-            TcpStream::connect_timeout(&self.address, PATIENCE).expect("the server accepts connections");
-        stream.set_nodelay(true).expect("a TCP option can be set");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        let raw = match &self.trust {
+            None => Raw::connect(self.address),
+            Some(trust) => trust.connect(self.address),
+        };
+        let stream = raw.into_stream();
+        stream.tcp().set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         BufReader::new(stream)
     }
 
@@ -246,7 +257,7 @@ impl Rest {
     #[track_caller]
     fn exchange(
         &mut self,
-        mut connection: BufReader<TcpStream>,
+        mut connection: BufReader<Stream>,
         method: &str,
         message: &[u8],
     ) -> Option<Response> {

@@ -82,6 +82,12 @@ impl Launch {
         Launch::default()
     }
 
+    /// Also TLS listeners, on free ports. Without a certificate the server makes one for development.
+    #[must_use]
+    pub fn with_tls(self) -> Self {
+        self.flag("--https", "127.0.0.1:0").flag("--mqtts", "127.0.0.1:0")
+    }
+
     /// Sets a flag, or replaces its value.
     #[must_use]
     pub fn flag(mut self, name: &str, value: &str) -> Self {
@@ -279,6 +285,20 @@ impl Server {
         self.process.listener("mqtt").expect("the server was started with an MQTT listener")
     }
 
+    /// Where HTTP is served over TLS.
+    #[must_use]
+    #[track_caller]
+    pub fn https(&self) -> SocketAddr {
+        self.process.listener("https").expect("the server was started with an HTTPS listener")
+    }
+
+    /// Where MQTT is served over TLS.
+    #[must_use]
+    #[track_caller]
+    pub fn mqtts(&self) -> SocketAddr {
+        self.process.listener("mqtts").expect("the server was started with a listener for MQTT over TLS")
+    }
+
     /// The `ready` line as it was printed.
     #[must_use]
     pub fn ready_line(&self) -> &str {
@@ -321,6 +341,12 @@ impl Server {
     #[must_use]
     pub fn log(&self) -> String {
         self.process.stderr.lock().expect("no reader panicked").clone()
+    }
+
+    /// Asks the server by SIGHUP to read its certificates again.
+    #[track_caller]
+    pub fn hang_up(&self) {
+        self.process.guarded.signal("HUP");
     }
 
     /// Ends the process as a power cut would, without a word of warning.

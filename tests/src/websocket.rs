@@ -3,7 +3,6 @@
 //! Handshake and frames are tungstenite's; what no client sends is written by hand through [`crate::link::Raw`].
 
 use std::io::ErrorKind;
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -12,14 +11,15 @@ use tungstenite::handshake::HandshakeError;
 use tungstenite::http::{HeaderValue, header};
 use tungstenite::{Error, Message};
 
-use crate::link::{Arrival, Link, Raw};
+use crate::link::{Arrival, Link, Raw, Stream};
 use crate::server::Server;
+use crate::tls::Trust;
 use crate::wait::PATIENCE;
 
 /// An open WebSocket.
 #[derive(Debug)]
 pub struct WebSocket {
-    socket: tungstenite::WebSocket<TcpStream>,
+    socket: tungstenite::WebSocket<Stream>,
     /// The sub-protocol that the server chose.
     pub protocol: Option<String>,
 }
@@ -51,15 +51,34 @@ impl WebSocket {
     /// The HTTP status, when the server answers anything but an upgrade.
     #[track_caller]
     pub fn request(server: &Server, path: &str, headers: &[(&'static str, &str)]) -> Result<WebSocket, u16> {
-        let path = path.trim_start_matches('/');
-        let url = format!("ws://{}/{path}", server.http());
-        let mut request = url.into_client_request().expect("the path is a URL's");
+        let url = format!("ws://{}/{}", server.http(), path.trim_start_matches('/'));
+        WebSocket::handshake(Raw::connect(server.http()), url, headers)
+    }
+
+    /// As [`WebSocket::request`], over HTTPS.
+    ///
+    /// # Errors
+    /// The same.
+    #[track_caller]
+    pub fn request_over_tls(
+        server: &Server,
+        trust: &Trust,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<WebSocket, u16> {
+        let url = format!("wss://{}/{}", server.https(), path.trim_start_matches('/'));
+        WebSocket::handshake(trust.connect(server.https()), url, headers)
+    }
+
+    #[track_caller]
+    fn handshake(raw: Raw, url: String, headers: &[(&'static str, &str)]) -> Result<WebSocket, u16> {
+        let mut request = url.as_str().into_client_request().expect("the path is a URL's");
         for (name, value) in headers {
             let value = HeaderValue::from_str(value).expect("a header's value");
             request.headers_mut().insert(*name, value);
         }
-        let stream = Raw::connect(server.http()).into_stream();
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        let stream = raw.into_stream();
+        stream.tcp().set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         match tungstenite::client(request, stream) {
             Ok((socket, answer)) => {
                 let protocol = answer.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
@@ -71,7 +90,7 @@ impl WebSocket {
                 Ok(WebSocket { socket, protocol })
             }
             Err(HandshakeError::Failure(Error::Http(answer))) => Err(answer.status().as_u16()),
-            Err(error) => panic!("the handshake on {path} failed: {error}"),
+            Err(error) => panic!("the handshake on {url} failed: {error}"),
         }
     }
 
@@ -89,7 +108,7 @@ impl WebSocket {
         let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            self.socket.get_mut().set_read_timeout(Some(left)).expect("a timeout can be set");
+            self.socket.get_mut().tcp().set_read_timeout(Some(left)).expect("a timeout can be set");
             match self.socket.read() {
                 Ok(Message::Close(frame)) => {
                     // The answer to the close frame, and what the server still sends, are read to the end.
@@ -158,7 +177,7 @@ impl WebSocket {
 
     /// The stream underneath, to write frames by hand.
     #[must_use]
-    pub fn stream(&mut self) -> &mut TcpStream {
+    pub fn stream(&mut self) -> &mut Stream {
         self.socket.get_mut()
     }
 }
@@ -175,8 +194,23 @@ impl MqttFrames {
     #[must_use]
     #[track_caller]
     pub fn open(server: &Server, protocol: &str) -> MqttFrames {
-        let socket = WebSocket::request(server, "/mqtt", &[("Sec-WebSocket-Protocol", protocol)])
-            .unwrap_or_else(|status| panic!("/mqtt was refused with {status}"));
+        MqttFrames::opened(
+            WebSocket::request(server, "/mqtt", &[("Sec-WebSocket-Protocol", protocol)]),
+            protocol,
+        )
+    }
+
+    /// As [`MqttFrames::open`], over HTTPS.
+    #[must_use]
+    #[track_caller]
+    pub fn open_over_tls(server: &Server, trust: &Trust, protocol: &str) -> MqttFrames {
+        let headers = [("Sec-WebSocket-Protocol", protocol)];
+        MqttFrames::opened(WebSocket::request_over_tls(server, trust, "/mqtt", &headers), protocol)
+    }
+
+    #[track_caller]
+    fn opened(answer: Result<WebSocket, u16>, protocol: &str) -> MqttFrames {
+        let socket = answer.unwrap_or_else(|status| panic!("/mqtt was refused with {status}"));
         assert_eq!(socket.protocol.as_deref(), Some(protocol), "the sub-protocol that the server chose");
         MqttFrames { socket }
     }
@@ -199,6 +233,6 @@ impl Link for MqttFrames {
     }
 
     fn cut(&mut self) {
-        let _ = self.socket.stream().shutdown(std::net::Shutdown::Both);
+        let _ = self.socket.stream().tcp().shutdown(std::net::Shutdown::Both);
     }
 }

@@ -1,4 +1,5 @@
-//! Clients that we did not write: Mosquitto's, with the product description's own example lines, without their TLS.
+//! Clients that we did not write: Mosquitto's, with the product description's own example lines, without their TLS, which
+//! is in `tls.rs`.
 //!
 //! Paho's clients are in `paho.rs`, that of Rust in `rumqttc.rs`, and those from npm in `js/`.
 

@@ -454,7 +454,7 @@ fn a_socket_that_is_cut_is_forgotten() {
     let topic = property(&mut rest);
     for _ in 0..20 {
         let mut socket = WebSocket::open(server, &topic);
-        socket.stream().shutdown(Shutdown::Both).expect("it was open");
+        socket.stream().tcp().shutdown(Shutdown::Both).expect("it was open");
         let mut client = Client::connect_over_websocket(server);
         client.subscribed(&topic, QoS::AtLeastOnce);
         client.link().cut();

@@ -205,6 +205,14 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_shows_what_is_printed() {
+        let readme = std::fs::read_to_string(setup::root().join("README.md")).unwrap();
+        let printed = welcome(HTTP, MQTT, "(80 letters and digits, also in data/operator.key)");
+        let (addresses, _) = printed.trim_start().split_once("\n\nTry it").unwrap();
+        assert!(readme.contains(&format!("```text\n{addresses}\n```\n")), "{addresses}");
+    }
+
+    #[test]
     fn the_welcome_has_the_key_and_commands_with_the_right_addresses() {
         let text = welcome("127.0.0.1:8080", "127.0.0.1:1884", "SECRET");
         for part in

@@ -23,6 +23,20 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// How long the server may take to stop after SIGTERM; it promises 10 s.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
+/// Every listener on a free port, TLS with the certificate for development, and a log of what is wrong only.
+pub(crate) const ALL_LISTENERS: [&str; 10] = [
+    "--http",
+    "127.0.0.1:0",
+    "--mqtt",
+    "127.0.0.1:0",
+    "--https",
+    "127.0.0.1:0",
+    "--mqtts",
+    "127.0.0.1:0",
+    "--log",
+    "warn",
+];
+
 /// Which build of the server is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Profile {
@@ -63,6 +77,10 @@ pub(crate) struct Running {
     pub(crate) http: String,
     /// Where it listens for MQTT, `host:port`, or `off`.
     pub(crate) mqtt: String,
+    /// Where it listens for HTTPS, `host:port`, or `off`.
+    pub(crate) https: String,
+    /// Where it listens for MQTT over TLS, `host:port`, or `off`.
+    pub(crate) mqtts: String,
     /// The operator's API key.
     pub(crate) operator_key: String,
 }
@@ -80,7 +98,9 @@ impl Running {
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
         match wait_until_ready(&mut child).and_then(|ready| Ok((ready, read_key(data, flags)?))) {
-            Ok((ready, operator_key)) => Ok(Self { child, http: ready.http, mqtt: ready.mqtt, operator_key }),
+            Ok((Ready { http, mqtt, https, mqtts }, operator_key)) => {
+                Ok(Self { child, http, mqtt, https, mqtts, operator_key })
+            }
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -158,6 +178,8 @@ pub(crate) fn end(child: &mut Child) -> anyhow::Result<ExitStatus> {
 struct Ready {
     http: String,
     mqtt: String,
+    https: String,
+    mqtts: String,
 }
 
 /// Reads standard output until the `ready` line, and goes on reading afterwards so that the pipe never fills.
@@ -195,7 +217,12 @@ fn parse_ready(line: &str) -> anyhow::Result<Ready> {
         let found = listeners.iter().find(|(listener, _)| *listener == name);
         found.map_or("off", |(_, address)| address).to_owned()
     };
-    Ok(Ready { http: address("http"), mqtt: address("mqtt") })
+    Ok(Ready {
+        http: address("http"),
+        mqtt: address("mqtt"),
+        https: address("https"),
+        mqtts: address("mqtts"),
+    })
 }
 
 /// The key that the server made and wrote down, or, where it was given one, that one.
@@ -234,8 +261,11 @@ mod tests {
 
     #[test]
     fn the_ready_line_names_the_bound_ports() {
-        let ready = parse_ready("ready http=127.0.0.1:40001 https=off mqtt=127.0.0.1:40002").unwrap();
-        assert_eq!(ready, Ready { http: "127.0.0.1:40001".to_owned(), mqtt: "127.0.0.1:40002".to_owned() });
+        let line =
+            "ready http=127.0.0.1:40001 mqtt=127.0.0.1:40002 https=127.0.0.1:40003 mqtts=127.0.0.1:40004";
+        let Ready { http, mqtt, https, mqtts } = parse_ready(line).unwrap();
+        let ports = [40001, 40002, 40003, 40004].map(|port| format!("127.0.0.1:{port}"));
+        assert_eq!([http, mqtt, https, mqtts], ports);
     }
 
     #[test]

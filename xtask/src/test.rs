@@ -43,7 +43,7 @@ enum Need {
     Runtimes,
 }
 
-const SUITES: [Suite; 6] = [
+const SUITES: [Suite; 7] = [
     Suite {
         name: "rust",
         about: "unit and property tests of every crate, on this machine",
@@ -83,6 +83,12 @@ const SUITES: [Suite; 6] = [
         about: "the packed SDK and the examples in Node.js and in Chromium (npm/test/)",
         needs: &[Need::Server, Need::Sdk, Need::DebianClients, Need::Chromium, Need::Runtimes],
         run: |suites, log| suites.node(&suites.root.join("npm"), "test", log),
+    },
+    Suite {
+        name: "docs",
+        about: "every command, program and page that README.md and docs/ show (tests/docs/)",
+        needs: &[Need::Server, Need::Sdk, Need::DebianClients, Need::Chromium],
+        run: Suites::documents,
     },
 ];
 
@@ -258,6 +264,19 @@ impl Suites {
         running.stop().context("after the suite")
     }
 
+    /// Runs what the documents show. Each block has a time of its own in there, each document a server; filters are parts
+    /// of the documents' paths.
+    fn documents(&self, log: &mut Log) -> anyhow::Result<()> {
+        setup::node()?;
+        setup::npm_packages(&self.root.join("npm"), log)?;
+        let mut node = Command::new("node");
+        node.current_dir(&self.root).envs(self.variables());
+        node.env("THNG_PUBSUB_DOCUMENTS", self.filters.join(","));
+        node.args(["--test", "--test-reporter=spec"]);
+        node.args(node_takes("--test-force-exit").then_some("--test-force-exit"));
+        stream(node.args(test_files(&self.root.join("tests/docs"))?), log)
+    }
+
     /// Runs the `*.test.*` files below `folder/below` with `node --test`, against a server of their own.
     fn node(&self, folder: &Path, below: &str, log: &mut Log) -> anyhow::Result<()> {
         setup::node()?;
@@ -268,12 +287,14 @@ impl Suites {
         }
         let data = tempfile::tempdir()?;
         let binary = self.server.as_deref().expect("the suite needs the server");
-        let ports = ["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--log", "warn"].map(str::to_owned);
-        let running = Running::start(binary, &data.path().join("data"), &ports)?;
+        let listeners = server::ALL_LISTENERS.map(str::to_owned);
+        let running = Running::start(binary, &data.path().join("data"), &listeners)?;
         let mut node = Command::new("node");
         node.current_dir(folder).envs(self.variables());
         node.env("THNG_PUBSUB_TEST_URL", format!("http://{}", running.http));
         node.env("THNG_PUBSUB_TEST_MQTT", &running.mqtt);
+        node.env("THNG_PUBSUB_TEST_HTTPS", &running.https);
+        node.env("THNG_PUBSUB_TEST_MQTTS", &running.mqtts);
         node.env("THNG_PUBSUB_TEST_KEY", &running.operator_key);
         node.args(["--test", "--test-reporter=spec"]).arg(format!("--test-timeout={NODE_TEST_LIMIT_MS}"));
         // A browser that died may leave a handle behind that keeps its test's process for ever.

@@ -4,6 +4,7 @@
 //! moment when it was due. So a broker that stops for a while is charged for all that waited meanwhile, and so are we
 //! when we send late; how late we were is a figure of its own.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -43,6 +44,23 @@ pub struct Figures {
     pub surplus: u64,
 }
 
+/// From when a message was due to its arrival, in milliseconds, and from then to its sending.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) max_ms: f64,
+    pub(super) late_p99_ms: f64,
+}
+
+/// Messages, from warm-up to end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counts {
+    pub(super) sent: u64,
+    pub(super) lost: u64,
+    pub(super) surplus: u64,
+}
+
 /// When message 0 is due, and how far apart the others are.
 #[derive(Debug, Clone, Copy)]
 struct Schedule {
@@ -69,30 +87,64 @@ pub(super) fn measure(
     target: &Target,
     settings: &Settings,
 ) -> anyhow::Result<Figures> {
-    let topics: Vec<[String; 1]> = target.topics(pairs)?.into_iter().map(|topic| [topic]).collect();
-    let mut clients = Clients::new()?;
-    clients.open(pairs, target, QoS::AtLeastOnce, |index| &topics[index])?;
-    clients.open(pairs, target, QoS::AtLeastOnce, |_| &[])?;
-    let messages: anyhow::Result<Vec<Message>> =
-        topics.iter().map(|[topic]| Message::new(topic, settings.payload_bytes, QoS::AtLeastOnce)).collect();
-    let pacer = Pacer::new()?;
-    clients.pace(&pacer)?;
-
-    let total = |time: Duration| (time.as_secs_f64() * f64::from(per_s)).round() as u64;
-    let (first, end) = (total(settings.warm_up), total(settings.warm_up + settings.measure));
-    let schedule = Schedule { start: Instant::now(), per_s };
-    let mut run = Run::new(schedule, messages?, end);
-    run.until(first, &pacer, &mut clients)?;
+    let (first, end) = (due_in(settings.warm_up, per_s), due_in(settings.warm_up + settings.measure, per_s));
+    let mut steady = Steady::open(pairs, per_s, end, target, settings)?;
+    steady.until(first)?;
     let cpu_before = target.pid.map(process::cpu_time).transpose()?;
-    run.until(end, &pacer, &mut clients)?;
+    steady.until(end)?;
     let cpu_after = target.pid.map(process::cpu_time).transpose()?;
-    run.drain(&mut clients)?;
+    let run = steady.drained()?;
     let cpu = cpu_after.zip(cpu_before).map(|(to, from)| (to - from).as_secs_f64() * 1e6);
     Ok(run.figures(first, cpu.map(|cpu| cpu / (end - first).max(1) as f64)))
 }
 
+/// How many messages are due in a time.
+pub(super) fn due_in(time: Duration, per_s: u32) -> u64 {
+    (time.as_secs_f64() * f64::from(per_s)).round() as u64
+}
+
+/// Pairs that are connected, and the schedule that they keep to.
+pub(super) struct Steady {
+    run: Run,
+    pacer: Pacer,
+    clients: Clients,
+}
+
+impl Steady {
+    /// Connects the pairs; message 0 is due when they are.
+    pub(super) fn open(
+        pairs: usize,
+        per_s: u32,
+        total: u64,
+        target: &Target,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
+        let topics: Vec<[String; 1]> = target.topics(pairs)?.into_iter().map(|topic| [topic]).collect();
+        let mut clients = Clients::new()?;
+        clients.open(pairs, target, QoS::AtLeastOnce, |index| &topics[index])?;
+        clients.open(pairs, target, QoS::AtLeastOnce, |_| &[])?;
+        let message = |[topic]: &[String; 1]| Message::new(topic, settings.payload_bytes, QoS::AtLeastOnce);
+        let messages = topics.iter().map(message).collect::<anyhow::Result<Vec<_>>>()?;
+        let pacer = Pacer::new()?;
+        clients.pace(&pacer)?;
+        let schedule = Schedule { start: Instant::now(), per_s };
+        Ok(Self { run: Run::new(schedule, messages, total), pacer, clients })
+    }
+
+    /// Sends what is due, up to message `end`, and takes what arrives.
+    pub(super) fn until(&mut self, end: u64) -> anyhow::Result<()> {
+        self.run.until(end, &self.pacer, &mut self.clients)
+    }
+
+    /// What has become of the messages, when the last has arrived or is given up.
+    pub(super) fn drained(mut self) -> anyhow::Result<Run> {
+        self.run.drain(&mut self.clients)?;
+        Ok(self.run)
+    }
+}
+
 /// The state of one run: per message, how late it was sent and how long it took.
-struct Run {
+pub(super) struct Run {
     schedule: Schedule,
     messages: Vec<Message>,
     packet_ids: Vec<PacketId>,
@@ -175,21 +227,29 @@ impl Run {
 
     /// The figures of the messages from `first` on.
     fn figures(&self, first: u64, cpu_us_per_message: Option<f64>) -> Figures {
-        let first = first as usize;
-        let took = Samples::new(self.took[first..].iter().flatten().copied().collect());
-        let late = Samples::new(self.late[first..].to_vec());
+        let Times { p50_ms, p99_ms, max_ms, late_p99_ms } = self.times(first..self.sent);
+        let Counts { sent, lost, surplus } = self.counts();
+        let per_s = self.schedule.per_s;
+        Figures { per_s, p50_ms, p99_ms, max_ms, late_p99_ms, cpu_us_per_message, sent, lost, surplus }
+    }
+
+    /// How long some of the messages took.
+    pub(super) fn times(&self, numbers: Range<u64>) -> Times {
+        let numbers = numbers.start as usize..numbers.end as usize;
+        let took = Samples::new(self.took[numbers.clone()].iter().flatten().copied().collect());
+        let late = Samples::new(self.late[numbers].to_vec());
         let ms = |nanos: u64| nanos as f64 / 1e6;
-        Figures {
-            per_s: self.schedule.per_s,
+        Times {
             p50_ms: ms(took.percentile(50.0)),
             p99_ms: ms(took.percentile(99.0)),
             max_ms: ms(took.max()),
             late_p99_ms: ms(late.percentile(99.0)),
-            cpu_us_per_message,
-            sent: self.sent,
-            lost: self.sent - self.received,
-            surplus: self.surplus,
         }
+    }
+
+    /// What has become of all of them.
+    pub(super) fn counts(&self) -> Counts {
+        Counts { sent: self.sent, lost: self.sent - self.received, surplus: self.surplus }
     }
 }
 

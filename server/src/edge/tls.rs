@@ -8,7 +8,12 @@
 mod certificates;
 mod local;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use rustls::{ServerConfig, crypto::ring};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
@@ -16,11 +21,16 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 pub(crate) use certificates::{Certificates, Source, check, look_at};
 
-use crate::{metrics::Metrics, sparing::Sparing};
+use crate::{clock::Clock, metrics::Metrics, sparing::Sparing};
 
 /// Key exchanges, ciphers and signatures: ring's, since it builds with a C compiler and nothing else.
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(ring::default_provider())
+}
+
+/// The time of day, as certificates have it.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(Clock::System.now_ms().unsigned_abs())
 }
 
 /// What a TLS listener needs.
@@ -46,9 +56,12 @@ const HANDSHAKE: u8 = 0x16;
 const PLAIN_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 46\r\nConnection: close\r\n\r\nThis port speaks HTTPS: use https:// or wss://.";
 
+/// How long whoever speaks plain may take to read that.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// How a handshake ended that was none.
 enum Failure {
-    NotTls,
+    NotTls(TcpStream),
     Late,
     Broken(io::Error),
 }
@@ -87,37 +100,46 @@ impl Tls {
             Ok(shaken) => shaken,
             Err(_) => Err(Failure::Late),
         };
-        let (reason, sentence) = match &shaken {
-            Ok(_) => return shaken.ok(),
-            Err(Failure::Late) => {
-                ("tls_timeout", "the TLS handshake took too long (--connect-timeout-s)".into())
-            }
-            Err(Failure::NotTls) => ("not_tls", "the peer speaks no TLS on this port".into()),
-            Err(Failure::Broken(error)) => ("tls_handshake", explain(error)),
+        let failure = match shaken {
+            Ok(shaken) => return Some(shaken),
+            Err(failure) => failure,
+        };
+        let (reason, sentence) = match &failure {
+            Failure::Late => ("tls_timeout", "the TLS handshake took too long (--connect-timeout-s)".into()),
+            Failure::NotTls(_) => ("not_tls", "the peer speaks no TLS on this port".into()),
+            Failure::Broken(error) => ("tls_handshake", explain(error)),
         };
         self.metrics.connections_refused.with_label_values(&[self.protocol, reason]).inc();
         if let Some(left_out) = self.log.admit() {
             tracing::info!(protocol = self.protocol, %peer, reason, left_out, "no TLS connection: {sentence}");
         }
+        if let Failure::NotTls(stream) = failure
+            && self.protocol == "https"
+        {
+            // A courtesy: whoever does not take it in time does without. Boxed, since few connections have room to give.
+            let _ = tokio::time::timeout(LINGER, Box::pin(say_https(stream))).await;
+        }
         None
     }
 
-    async fn shake(&self, mut stream: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
+    async fn shake(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
         let mut first = [0];
         match stream.peek(&mut first).await {
             Ok(0) => return Err(Failure::Broken(io::ErrorKind::UnexpectedEof.into())),
-            Ok(_) if first[0] != HANDSHAKE => {
-                if self.protocol == "https" {
-                    // A courtesy: whoever does not take it in time does without.
-                    let _ = stream.write_all(PLAIN_REQUEST).await;
-                }
-                return Err(Failure::NotTls);
-            }
+            Ok(_) if first[0] != HANDSHAKE => return Err(Failure::NotTls(stream)),
             Ok(_) => {}
             Err(error) => return Err(Failure::Broken(error)),
         }
         self.acceptor.accept(stream).await.map_err(Failure::Broken)
     }
+}
+
+/// Answers a plain request, and waits until the peer has taken the answer.
+async fn say_https(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(PLAIN_REQUEST).await?;
+    stream.shutdown().await?;
+    // A socket that is closed with something unread is reset, and then some systems forget the answer too.
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(drop)
 }
 
 /// Why a handshake broke, with what to do about the two that happen to everybody.

@@ -58,10 +58,12 @@ impl Started {
     pub(super) fn start(broker: Broker, root: &Path, folder: &Path) -> anyhow::Result<Self> {
         Ok(match broker {
             Broker::ThngPubsub => {
-                let ports =
-                    ["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--log", "warn"].map(str::to_owned);
                 let binary = server::binary(root, Profile::Release);
-                Self::ThngPubsub(Running::start(&binary, &folder.join("data"), &ports)?)
+                Self::ThngPubsub(Running::start(
+                    &binary,
+                    &folder.join("data"),
+                    &server::ALL_LISTENERS.map(str::to_owned),
+                )?)
             }
             Broker::Mosquitto => Self::Mosquitto(Mosquitto::start(folder)?),
         })
@@ -73,6 +75,8 @@ impl Started {
             Self::ThngPubsub(running) => vec![
                 ("--mqtt", running.mqtt.clone()),
                 ("--http", running.http.clone()),
+                ("--https", running.https.clone()),
+                ("--mqtts", running.mqtts.clone()),
                 ("--key", running.operator_key.clone()),
                 ("--pid", running.pid().to_string()),
             ],

@@ -80,6 +80,10 @@ fn lines(row: &Row) -> Vec<(String, Vec<String>)> {
             (format!("{} messages/s over 100 pairs, QoS 1: p50 / p99 / max", count(row)), each(latency)),
             (format!("CPU of one message at {} messages/s", count(row)), each(message_cpu)),
         ],
+        Some("half_open") => vec![(
+            format!("the same while {} others stop halfway (before): p50 / p99 / max", count(row)),
+            each(half_open),
+        )],
         _ => {
             let window =
                 row.cells.first().map_or_else(|| "?".to_owned(), |cell| number(cell, "window", thousands));
@@ -121,6 +125,11 @@ fn connects(result: &Value) -> String {
 fn latency(result: &Value) -> String {
     let ms = |name| number(result, name, |ms| format!("{ms:.2}"));
     format!("{} / {} / {} ms{}", ms("p50_ms"), ms("p99_ms"), ms("max_ms"), lost(result, "sent"))
+}
+
+fn half_open(result: &Value) -> String {
+    let ms = |name| number(result, name, |ms| format!("{ms:.2}"));
+    format!("{} ({} / {} ms)", latency(result), ms("before_p50_ms"), ms("before_p99_ms"))
 }
 
 fn message_cpu(result: &Value) -> String {
@@ -257,6 +266,17 @@ mod tests {
             json!({"kind": "latency", "p50_ms": 0.1, "p99_ms": 1.0, "max_ms": 2.0, "lost": 0, "sent": 9});
         let row = Row { scenario: "latency-1000".to_owned(), cells: vec![latency] };
         assert_eq!(lines(&row)[0].1, ["0.10 / 1.00 / 2.00 ms"]);
+    }
+
+    #[test]
+    fn what_was_before_others_stopped_halfway_stands_behind_what_was_meanwhile() {
+        let result = json!({
+            "kind": "half_open", "p50_ms": 0.5, "p99_ms": 3.0, "max_ms": 9.0, "before_p50_ms": 0.4, "before_p99_ms": 2.0,
+        });
+        let row = Row { scenario: "halfopen-1000".to_owned(), cells: vec![result] };
+        let line = lines(&row).remove(0);
+        assert_eq!(line.0, "the same while 1,000 others stop halfway (before): p50 / p99 / max");
+        assert_eq!(line.1, ["0.50 / 3.00 / 9.00 ms (0.40 / 2.00 ms)"]);
     }
 
     #[test]

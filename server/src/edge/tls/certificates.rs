@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use webpki::EndEntityCert;
 use x509_cert::der::Decode as _;
 
-use super::{local, provider};
+use super::{local, now, provider};
 use crate::metrics::Metrics;
 
 /// Where certificates come from.
@@ -58,8 +59,10 @@ pub(crate) struct Certificates {
     metrics: Arc<Metrics>,
 }
 
-/// When a file was written and how long it is: what changes with it. `None` is a file that is not there.
-type Stamp = Option<(SystemTime, u64)>;
+/// Which file it is, when it or its permissions were changed last (seconds and nanoseconds), and how long it is. A file
+/// that is put into the place of another may be as old and as long, and one that nobody may read may become readable.
+/// `None` is a file that is not there.
+type Stamp = Option<(u64, i64, i64, u64)>;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(2);
@@ -81,7 +84,7 @@ impl Certificates {
         let stamps = stamps(&source);
         let pairs = load(&source)?;
         for pair in &*pairs {
-            if pair.facts.ends <= SystemTime::now() {
+            if pair.facts.ends <= now() {
                 tracing::error!(certificate = ?pair.facts.names, "the certificate has expired: clients will refuse it");
             }
         }
@@ -179,7 +182,7 @@ fn files(source: &Source) -> Vec<PathBuf> {
 fn stamps(source: &Source) -> Vec<Stamp> {
     let stamp = |path: PathBuf| {
         let file = fs::metadata(path).ok()?;
-        Some((file.modified().ok()?, file.len()))
+        Some((file.ino(), file.ctime(), file.ctime_nsec(), file.len()))
     };
     files(source).into_iter().map(stamp).collect()
 }
@@ -248,7 +251,7 @@ pub(crate) fn look_at(chain: &Path, key: &Path) -> anyhow::Result<SystemTime> {
 
 /// Refuses to exchange what works for what clients would not take.
 fn still_valid(pairs: Arc<[Pair]>) -> anyhow::Result<Arc<[Pair]>> {
-    match pairs.iter().find(|pair| pair.facts.ends <= SystemTime::now()) {
+    match pairs.iter().find(|pair| pair.facts.ends <= now()) {
         Some(pair) => bail!("the certificate of {:?} has expired", pair.facts.names),
         None => Ok(pairs),
     }

@@ -8,7 +8,7 @@ use std::{
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -18,7 +18,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::certificates::facts;
+use super::{certificates::facts, now};
 
 /// The authority's certificate, which clients are given.
 pub(super) const AUTHORITY: &str = "authority.pem";
@@ -71,7 +71,7 @@ fn is_good(folder: &Path, names: &[String]) -> bool {
         .and_then(|pem| CertificateDer::from_pem_slice(&pem).ok())
         .and_then(|certificate| facts(&certificate).ok());
     facts.is_some_and(|facts| {
-        facts.ends > SystemTime::now() + RENEWED_BEFORE && names.iter().all(|name| facts.names.contains(name))
+        facts.ends > now() + RENEWED_BEFORE && names.iter().all(|name| facts.names.contains(name))
     })
 }
 
@@ -117,7 +117,7 @@ fn server_params(names: Vec<String>) -> anyhow::Result<CertificateParams> {
 
 /// From yesterday on, for clients whose clock is behind.
 fn valid_for(params: &mut CertificateParams, days: i64) -> anyhow::Result<()> {
-    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let today = jiff::Timestamp::try_from(now())?.to_zoned(jiff::tz::TimeZone::UTC).date();
     let day = |date: jiff::civil::Date| {
         rcgen::date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
     };
@@ -134,12 +134,13 @@ fn make_folder(folder: &Path) -> anyhow::Result<()> {
 /// Writes a file whole or not at all.
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let part = path.with_extension("part");
-    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&part).and_then(
-        |mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&part, path)
-        },
-    );
+    // What a crash has left would keep its mode, and may be of a file that anybody may read.
+    let _ = fs::remove_file(&part);
+    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part);
+    let written = made.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    });
     written.with_context(|| format!("cannot write {}", path.display()))
 }
