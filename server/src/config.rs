@@ -125,7 +125,7 @@ fn innermost(mut matches: &clap::ArgMatches) -> &clap::ArgMatches {
 fn with_defaults(mut command: clap::Command, file: &SettingsFile) -> clap::Command {
     let takes_file = command.get_arguments().any(|arg| arg.get_id() == file::CONFIG);
     if takes_file {
-        command = file.into_defaults(command);
+        command = file.as_defaults_of(command);
     }
     let names: Vec<_> = command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
     for name in names {

@@ -70,7 +70,7 @@ pub struct Writer {
 
 #[derive(Debug)]
 enum Writing {
-    Rest(Rest),
+    Rest(Box<Rest>),
     Mqtt(Mqtt),
     WebSocket(WebSocket),
 }
@@ -83,7 +83,7 @@ impl Writer {
     #[track_caller]
     pub fn open(door: Door, server: &Server, key: &str, topic: &str) -> Result<Writer, Refused> {
         let by = match door {
-            Door::Rest => Writing::Rest(server.rest_as(key)),
+            Door::Rest => Writing::Rest(Box::new(server.rest_as(key))),
             Door::Mqtt | Door::MqttOverWebSocket => Writing::Mqtt(mqtt(door, server, &Hello::with_key(key))),
             Door::WebSocket => Writing::WebSocket(websocket(server, Some(key), topic)?),
         };

@@ -67,7 +67,7 @@ impl SettingsFile {
     }
 
     /// Makes the file's values the defaults of a command's settings.
-    pub(super) fn into_defaults(&self, mut command: Command) -> Command {
+    pub(super) fn as_defaults_of(&self, mut command: Command) -> Command {
         for (name, (value, _)) in &self.values {
             // A command of administrators has but some of them.
             if !settings(&command).any(|(known, _)| known == name) {
