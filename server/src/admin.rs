@@ -1,15 +1,15 @@
 //! The commands of whoever looks after a server: what `main` runs besides `serve`.
 //!
 //! Those that read open the database beside the server that may have it open; those that change something ask that server
-//! ([`door`]) or, where none runs, start its core without listeners. None of them needs an API key: whoever may open the
+//! (`door.rs`) or, where none runs, start its core without listeners. None of them needs an API key: whoever may open the
 //! data folder has everything that is in it.
 //!
-//! - [`keys`], [`accounts`]: who may get in
-//! - [`backup`]: a copy in one file, and the way back
-//! - [`export`], [`import`]: everything as JSON lines, whose form is in [`lines`]
-//! - [`doctor`], [`health`]: is it well?
-//! - [`shell`]: completions and manual pages
-//! - [`output`], [`progress`]: what people see
+//! - `keys.rs`, `accounts.rs`: who may get in
+//! - `backup.rs`: a copy in one file, and the way back
+//! - `export.rs`, `import.rs`: everything as JSON lines, whose form is in `lines.rs`
+//! - `doctor.rs`, `health.rs`: is it well?
+//! - `shell.rs`: completions and manual pages
+//! - `output.rs`, `progress.rs`: what people see
 
 use std::process::ExitCode;
 

@@ -184,7 +184,7 @@ fn durable_sessions_go_on_from_where_they_were_and_lose_nothing_to_what_happened
 #[test]
 fn restore_takes_an_empty_folder_only_and_leaves_others_as_they_are() {
     let server = Launch::new().start();
-    server.rest().thng();
+    let _thng = server.rest().thng();
     let (_folder, file) = backed_up(&server);
     let refusal = restore(&file, server.data()).refusal();
     assert!(refusal.contains("another server has it open") || refusal.contains("not empty"), "{refusal}");

@@ -111,7 +111,7 @@ fn populate(all: &mut Population) {
     // A project that is gone, with what belonged to it.
     let project = rest.project();
     let application = rest.application(&project);
-    Rest::new(rest.address(), Some(&application.public_key)).anonymous_user();
+    let _user = Rest::new(rest.address(), Some(&application.public_key)).anonymous_user();
     rest.delete(&format!("/projects/{project}")).assert_status(200);
 }
 

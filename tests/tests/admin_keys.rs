@@ -173,7 +173,7 @@ fn another_account_is_a_world_of_its_own_and_from_then_on_it_has_to_be_said_whic
     assert_eq!(text(&own, "email"), "op@example.com");
     second.get(&format!("/thngs/{thng}")).assert_status(404);
     assert_eq!(second.get("/thngs").expect(200), json!([]));
-    second.thng();
+    let _thng = second.thng();
     assert_eq!(first.get("/thngs").expect(200).as_array().map(Vec::len), Some(1));
 
     let unclear = server.administer(&["keys", "create", "--operator", "op@example.com"]).refusal();
