@@ -20,6 +20,7 @@ use crate::{
         addresses::Addresses,
         admin::{Answer, Door, Request, SOCKET, Status},
         mqtt,
+        rates::Rates,
         tls::{self, Certificates, Tls},
     },
     engine::{Engine, OutboxLimits},
@@ -159,9 +160,11 @@ impl Running {
         // Behind the core, which made sure that the folder is ours alone.
         let certificates = open_certificates(config, &metrics)?;
         let Core { gateway, engine, writer } = core;
+        let rates = Arc::new(Rates::new(config, &metrics));
         let acceptor = Acceptor {
             room: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
             addresses: Arc::new(Addresses::new(config.connections_per_address_max.unwrap_or(usize::MAX))),
+            rates: Arc::clone(&rates),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             metrics: Arc::clone(&metrics),
@@ -172,6 +175,7 @@ impl Running {
             metrics,
             limits: limits(config),
             mqtt_sessions: mqtt::Sessions::default(),
+            rates: Arc::clone(&rates),
             refusal_log: Sparing::new(),
             authority: certificates.as_ref().and_then(|own| own.authority()).map(Into::into),
         });
@@ -188,6 +192,8 @@ impl Running {
         running.acceptor.tasks.spawn(async move { context.gateway.look_after_keys(stop).await });
         let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
         running.acceptor.tasks.spawn(async move { context.gateway.look_after_sessions(stop).await });
+        let stop = running.acceptor.stop.clone();
+        running.acceptor.tasks.spawn(async move { rates.look_after(stop).await });
         Ok(running)
     }
 

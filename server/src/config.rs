@@ -19,7 +19,11 @@ use std::{
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, parser::ValueSource};
 
-use crate::{auth::keys, defaults};
+use crate::{
+    auth::keys,
+    defaults,
+    rate::{FailedLogins, RateLimit},
+};
 use file::SettingsFile;
 
 pub mod administration;
@@ -361,6 +365,44 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_HELD_PER_KEY_MAX", value_name = "N")]
     pub held_per_key_max: Option<usize>,
 
+    /// HTTP requests of one API key: a rate such as 100/s, 6000/m or 100/s:500 (500 at once), or `off`.
+    #[arg(long, env = "THNG_PUBSUB_REQUESTS_PER_KEY", value_name = "RATE", default_value = "off")]
+    pub requests_per_key: RateLimit,
+
+    /// HTTP requests of one address (of IPv6: of one /64 network), with a key or without: a rate, or `off`.
+    #[arg(long, env = "THNG_PUBSUB_REQUESTS_PER_ADDRESS", value_name = "RATE", default_value = "off")]
+    pub requests_per_address: RateLimit,
+
+    /// Publishes of one API key, by every protocol: a rate, or `off`. MQTT and WebSocket are read more slowly beyond it.
+    #[arg(long, env = "THNG_PUBSUB_PUBLISHES_PER_KEY", value_name = "RATE", default_value = "off")]
+    pub publishes_per_key: RateLimit,
+
+    /// Publishes of one address, by every protocol: a rate, or `off`.
+    #[arg(long, env = "THNG_PUBSUB_PUBLISHES_PER_ADDRESS", value_name = "RATE", default_value = "off")]
+    pub publishes_per_address: RateLimit,
+
+    /// MQTT connections and native WebSockets that are opened with one API key: a rate, or `off`.
+    #[arg(long, env = "THNG_PUBSUB_CONNECTS_PER_KEY", value_name = "RATE", default_value = "off")]
+    pub connects_per_key: RateLimit,
+
+    /// TCP connections, of whatever protocol, that one address opens: a rate, or `off`.
+    #[arg(long, env = "THNG_PUBSUB_CONNECTS_PER_ADDRESS", value_name = "RATE", default_value = "off")]
+    pub connects_per_address: RateLimit,
+
+    /// Wrong API keys and passwords of one address, beyond which none of its keys are looked at: a rate, or `off`; with
+    /// `public:` in front only of addresses that are not of a private network.
+    #[arg(long, env = "THNG_PUBSUB_FAILED_LOGINS_PER_ADDRESS", value_name = "RATE", default_value = defaults::FAILED_LOGINS_PER_ADDRESS)]
+    pub failed_logins_per_address: FailedLogins,
+
+    /// Seconds that a publish by MQTT or WebSocket waits for room under its rate limits.
+    #[arg(long, env = "THNG_PUBSUB_PUBLISH_WAIT_S", value_name = "S", default_value_t = defaults::PUBLISH_WAIT_S,
+          value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub publish_wait_s: u64,
+
+    /// Keys, and addresses, that each rate limit remembers.
+    #[arg(long, env = "THNG_PUBSUB_RATE_LIMIT_ENTRIES_MAX", value_name = "N", default_value_t = defaults::RATE_LIMIT_ENTRIES_MAX)]
+    pub rate_limit_entries_max: usize,
+
     /// Bytes of one MQTT packet or WebSocket message.
     #[arg(long, env = "THNG_PUBSUB_MESSAGE_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::MESSAGE_BYTES_MAX)]
     pub message_bytes_max: usize,
@@ -466,6 +508,7 @@ impl Config {
             ("connections-max", self.connections_max, 1, usize::MAX),
             ("connections-per-address-max", self.connections_per_address_max.unwrap_or(1), 1, usize::MAX),
             ("held-per-key-max", self.held_per_key_max.unwrap_or(1), 1, usize::MAX),
+            ("rate-limit-entries-max", self.rate_limit_entries_max, 1_000, 10_000_000),
             ("message-bytes-max", self.message_bytes_max, 128, defaults::BODY_BYTES_MAX),
             ("body-bytes-max", self.body_bytes_max, 128, defaults::BODY_BYTES_MAX),
             ("bulk-max", self.bulk_max, 1, 10_000),

@@ -79,6 +79,20 @@ pub(crate) const KEPT_BYTES_MAX: usize = 1 << 30;
 /// Bytes of operations that may wait for their commit, of all connections together. Callers wait beyond it.
 pub(crate) const WRITE_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Wrong keys and passwords of one address, of those that are not of a private network: what comes from there may be a
+/// proxy, and whoever guesses behind it would keep everybody out. Also elsewhere many may share an address: a thousand
+/// devices whose key was taken away may knock once each, and a hundred of them go on every five seconds for ever, before
+/// the others have to wait. Whoever tries passwords one after the other needs 14 hours for a million of them.
+pub(crate) const FAILED_LOGINS_PER_ADDRESS: &str = "public:20/s:1000";
+
+/// Seconds that a publish waits for room under its rate limits before its connection is ended. Clients wait about as
+/// long for an answer to a ping.
+pub(crate) const PUBLISH_WAIT_S: u64 = 10;
+
+/// Keys, and addresses, that each rate limit remembers. One takes about 100 bytes for as long as it has used a part of
+/// its burst.
+pub(crate) const RATE_LIMIT_ENTRIES_MAX: usize = 100_000;
+
 /// No clock that is right stands before this: 2026, the year in which this program was begun. Unix milliseconds.
 pub(crate) const EARLIEST_MS: i64 = 1_767_225_600_000;
 

@@ -6,6 +6,7 @@
 //! - [`http`]: one HTTP listener for REST, native WebSocket, `/mqtt`, the SDK, health and metrics
 //! - [`rest`], [`websocket`], [`mqtt`]: one protocol each; none knows another
 //! - [`answer`]: keys, answers and refusals over HTTP
+//! - [`rates`]: how often each key and each address may come, ask and publish
 //! - [`rejected`]: what the log says of what a client was refused
 //! - [`tls`]: what is in front of an edge on the TLS listeners
 //! - [`upgrade`]: what both kinds of WebSocket have in common
@@ -18,6 +19,7 @@ mod answer;
 mod assets;
 pub(crate) mod http;
 pub(crate) mod mqtt;
+pub(crate) mod rates;
 mod rejected;
 mod rest;
 pub(crate) mod tls;
@@ -42,6 +44,7 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
     pub(crate) mqtt_sessions: mqtt::Sessions,
+    pub(crate) rates: Arc<rates::Rates>,
     /// For lines about what clients were refused.
     pub(crate) refusal_log: Sparing,
     /// What `/client.pem` is: the certificate of the authority that signed ours, where that is our own.

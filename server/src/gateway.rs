@@ -26,7 +26,7 @@ use std::{
 use thng_pubsub_protocol::{
     id::Id,
     payload::ResourceKind,
-    topic::{Topic, TopicOptions, table::Access},
+    topic::{Topic, table::Access},
 };
 
 use crate::{
@@ -254,22 +254,6 @@ impl Gateway {
             return Ok(principal);
         }
         self.keys.look_up(&hash)?.ok_or(Refusal::UnknownKey)
-    }
-
-    /// Who uses a topic: whoever the topic's own `access_token` belongs to, else the connection's principal.
-    ///
-    /// # Errors
-    /// As [`authenticate`](Self::authenticate), and [`Refusal::NoKey`] where there is neither.
-    pub(crate) async fn principal(
-        &self,
-        connection: Option<&Arc<Principal>>,
-        options: &TopicOptions,
-    ) -> Result<Arc<Principal>, Refusal> {
-        match (&options.access_token, connection) {
-            (Some(token), _) => self.authenticate(token.reveal()).await,
-            (None, Some(principal)) => Ok(Arc::clone(principal)),
-            (None, None) => Err(Refusal::NoKey),
-        }
     }
 
     /// Whether a verb on a path is granted at all; what is there is not looked at.

@@ -27,6 +27,7 @@ mod gateway;
 pub mod measure;
 mod metrics;
 mod random;
+pub mod rate;
 mod sparing;
 mod store;
 #[cfg(test)]

@@ -39,6 +39,12 @@ pub(crate) struct Metrics {
     pub(crate) commit_seconds: Histogram,
     /// Operations that could not be stored.
     pub(crate) commit_failures: IntCounter,
+    /// What was too much for a rate limit, by `what` was counted and `by` what.
+    pub(crate) rate_limited: IntCounterVec,
+    /// Keys and addresses that rate limits remember, by the same.
+    pub(crate) rate_limit_entries: IntGaugeVec,
+    /// Publishes that had to wait for their turn under a rate limit, by `protocol`.
+    pub(crate) publishes_slowed: IntCounterVec,
     /// Durable sessions that are stored, their clients connected or not.
     pub(crate) sessions: IntGauge,
     /// Messages that are kept for durable sessions, and their bytes.
@@ -71,6 +77,11 @@ impl Metrics {
         let connections =
             IntGaugeVec::new(Opts::new("thng_pubsub_connections", "Open connections."), &["protocol"])?;
         registry.register(Box::new(connections.clone()))?;
+        let rate_limit_entries = IntGaugeVec::new(
+            Opts::new("thng_pubsub_rate_limit_entries", "Keys and addresses that rate limits remember."),
+            &["what", "by"],
+        )?;
+        registry.register(Box::new(rate_limit_entries.clone()))?;
         let commit_failures =
             IntCounter::new("thng_pubsub_commit_failures_total", "Operations that could not be stored.")?;
         registry.register(Box::new(commit_failures.clone()))?;
@@ -116,6 +127,17 @@ impl Metrics {
             deliveries: counters("deliveries_total", "Notifications handed to sockets.", &["protocol"])?,
             disconnects: counters("disconnects_total", "Connections that ended.", &["protocol", "reason"])?,
             requests: counters("http_requests_total", "REST requests.", &["status"])?,
+            rate_limited: counters(
+                "rate_limited_total",
+                "What was too much for a rate limit.",
+                &["what", "by"],
+            )?,
+            rate_limit_entries,
+            publishes_slowed: counters(
+                "publishes_slowed_total",
+                "Publishes that had to wait for their turn under a rate limit.",
+                &["protocol"],
+            )?,
             commit_operations: histogram(
                 "commit_operations",
                 "Operations in one commit.",

@@ -5,10 +5,11 @@
 
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustls::{ClientConnection, StreamOwned};
+use socket2::{Domain, Socket, Type};
 
 use crate::wait::PATIENCE;
 
@@ -113,10 +114,23 @@ impl Raw {
     /// Connects to a port of a server that may be gone.
     #[must_use]
     pub fn try_connect(to: SocketAddr) -> Option<Raw> {
-        let stream = TcpStream::connect_timeout(&to, PATIENCE).ok()?;
+        TcpStream::connect_timeout(&to, PATIENCE).ok().map(Raw::ready)
+    }
+
+    /// Connects as if from another machine: every address of the loopback network can be one's own.
+    ///
+    /// # Panics
+    /// When nobody accepts.
+    #[must_use]
+    #[track_caller]
+    pub fn connect_from(from: Ipv4Addr, to: SocketAddr) -> Raw {
+        Raw::ready(stream_from(from, to).expect("the server accepts connections"))
+    }
+
+    fn ready(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).expect("a TCP option can be set");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        Some(Raw { stream: Stream::Plain(stream) })
+        Raw { stream: Stream::Plain(stream) }
     }
 
     /// A connection on a stream that is there already.
@@ -190,6 +204,14 @@ impl Raw {
     pub fn into_stream(self) -> Stream {
         self.stream
     }
+}
+
+/// A connection from this address to that.
+fn stream_from(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
+    socket.connect_timeout(&to.into(), PATIENCE)?;
+    Ok(socket.into())
 }
 
 impl Link for Raw {

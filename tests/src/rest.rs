@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
@@ -21,6 +21,7 @@ pub struct Rest {
     address: SocketAddr,
     trust: Option<Trust>,
     key: Option<String>,
+    from: Option<Ipv4Addr>,
     connection: Option<BufReader<Stream>>,
     connections: usize,
 }
@@ -124,13 +125,26 @@ impl Rest {
     /// A client for one address; it connects with its first request.
     #[must_use]
     pub fn new(address: SocketAddr, key: Option<&str>) -> Rest {
-        Rest { address, trust: None, key: key.map(str::to_owned), connection: None, connections: 0 }
+        Rest {
+            address,
+            trust: None,
+            key: key.map(str::to_owned),
+            from: None,
+            connection: None,
+            connections: 0,
+        }
     }
 
     /// As [`Rest::new`], over HTTPS.
     #[must_use]
     pub fn over_tls(address: SocketAddr, key: Option<&str>, trust: &Trust) -> Rest {
         Rest { trust: Some(trust.clone()), ..Rest::new(address, key) }
+    }
+
+    /// The same from another address of the loopback network, as if from another machine.
+    #[must_use]
+    pub fn from(self, from: Ipv4Addr) -> Rest {
+        Rest { from: Some(from), ..self }
     }
 
     /// The server that it asks.
@@ -244,9 +258,10 @@ impl Rest {
     #[track_caller]
     fn connect(&mut self) -> BufReader<Stream> {
         self.connections += 1;
-        let raw = match &self.trust {
-            None => Raw::connect(self.address),
-            Some(trust) => trust.connect(self.address),
+        let raw = match (&self.trust, self.from) {
+            (None, None) => Raw::connect(self.address),
+            (None, Some(from)) => Raw::connect_from(from, self.address),
+            (Some(trust), _) => trust.connect(self.address),
         };
         let stream = raw.into_stream();
         stream.tcp().set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");

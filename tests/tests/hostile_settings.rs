@@ -18,7 +18,7 @@ use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
 
 /// The flags whose values are no numbers. Every other one is tried, also those that are added later.
-const NO_NUMBERS: [&str; 15] = [
+const NO_NUMBERS: [&str; 22] = [
     "--allowed-origins",
     "--config",
     "--http",
@@ -34,6 +34,13 @@ const NO_NUMBERS: [&str; 15] = [
     "--otlp-endpoint",
     "--durability",
     "--refused-publish",
+    "--requests-per-key",
+    "--requests-per-address",
+    "--publishes-per-key",
+    "--publishes-per-address",
+    "--connects-per-key",
+    "--connects-per-address",
+    "--failed-logins-per-address",
 ];
 
 /// The flags that take a number, as `--help` lists them.

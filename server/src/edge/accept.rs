@@ -3,7 +3,11 @@
 //! Handshakes happen in the connection's own task. Beyond the limit of connections a peer is let go at once; when the
 //! system runs out of file descriptors the loop waits a moment and goes on.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use tokio::{
@@ -15,7 +19,10 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-use super::addresses::{Addresses, Counted};
+use super::{
+    addresses::{self, Addresses, Counted},
+    rates::Rates,
+};
 use crate::{metrics::Metrics, sparing::Sparing};
 
 /// What all listeners share.
@@ -25,6 +32,8 @@ pub(crate) struct Acceptor {
     pub(crate) room: Arc<Semaphore>,
     /// How many each address may have.
     pub(crate) addresses: Arc<Addresses>,
+    /// How often each address may come.
+    pub(crate) rates: Arc<Rates>,
     /// Ends the loops and asks every connection to finish.
     pub(crate) stop: CancellationToken,
     /// Knows when the last connection has ended.
@@ -44,6 +53,13 @@ pub(crate) struct Admitted {
     /// Asks the connection to finish.
     pub(crate) stop: CancellationToken,
     _place: Arc<Place>,
+}
+
+impl Admitted {
+    /// Whose connection it is, for what is counted by address.
+    pub(super) fn address(&self) -> IpAddr {
+        addresses::network(self.peer.ip())
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +133,9 @@ impl Acceptor {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
             return self.turn_away(protocol, peer, "too_many_connections", "--connections-max");
         };
+        if let Err(refusal) = self.rates.connect_of_address(addresses::network(peer.ip())) {
+            return self.turn_away(protocol, peer, refusal.reason(), "--connects-per-address");
+        }
         let Some(counted) = self.addresses.enter(peer.ip()) else {
             return self.turn_away(protocol, peer, "too_many_of_address", "--connections-per-address-max");
         };

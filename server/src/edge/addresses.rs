@@ -60,7 +60,7 @@ impl Drop for Counted {
 }
 
 /// What counts as one address: of IPv6 the network, and IPv4 in IPv6 as itself.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

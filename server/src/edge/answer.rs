@@ -35,20 +35,26 @@ pub(super) fn json(status: StatusCode, body: String) -> Response {
 
 /// A refusal as a response.
 pub(super) fn refuse(code: ErrorCode, sentence: &str) -> Response {
-    document(&ErrorDocument::new(code, vec![sentence.into()]))
+    document(&ErrorDocument::new(code, vec![sentence.into()]), None)
 }
 
 /// The gateway's refusal as a response: the one place where it is rendered for HTTP.
 pub(super) fn render(refusal: &Refusal) -> Response {
-    document(&refusal.document())
+    document(&refusal.document(), retry_after_s(refusal))
+}
+
+/// When it is worth trying again, in seconds, where the refusal knows.
+pub(super) fn retry_after_s(refusal: &Refusal) -> Option<u32> {
+    if let Refusal::TooOften(exceeded) = refusal { Some(exceeded.retry_after_s) } else { None }
 }
 
 /// A refusal's document as a response.
-pub(super) fn document(document: &ErrorDocument) -> Response {
+pub(super) fn document(document: &ErrorDocument, retry_after_s: Option<u32>) -> Response {
     let status = StatusCode::from_u16(document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, document.to_json());
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    let soon = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+    if let Some(seconds) = retry_after_s.or(soon) {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }

@@ -25,12 +25,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use crate::config::AllowedOrigins;
+use crate::{config::AllowedOrigins, gateway::Refusal};
 
 use super::{
     Context,
     accept::Admitted,
-    answer::{json, refuse},
+    answer::{self, json, refuse},
     assets::{self, Asset},
     mqtt, rest, upgrade, websocket,
 };
@@ -104,13 +104,16 @@ where
     }
 }
 
-/// What happens to every request: preflights are answered, WebSockets on topics leave for their edge, every answer may
-/// be read by pages of other origins (keys travel in headers that no page sends by itself), every answer is counted.
+/// What happens to every request: preflights are answered, the others are held against the rate of their address,
+/// WebSockets on topics leave for their edge, every answer may be read by pages of other origins (keys travel in headers
+/// that no page sends by itself), every answer is counted.
 async fn front(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let is_mqtt = request.uri().path() == "/mqtt";
     let origin = Origin::of(&request, &context);
     let mut response = if request.method() == Method::OPTIONS {
         preflight()
+    } else if let Err(refusal) = count(&context, &request) {
+        answer::render(&refusal)
     } else if origin == Origin::Foreign && is_websocket(&request) {
         refuse_origin(&context, is_mqtt)
     } else if is_websocket(&request) && !is_mqtt {
@@ -125,6 +128,19 @@ async fn front(State(context): State<Arc<Context>>, request: Request, next: Next
     origin.tell(response.headers_mut());
     context.metrics.requests.with_label_values(&[response.status().as_str()]).inc();
     response
+}
+
+/// Counts a request by its address. Those who look after the server often come by way of a proxy, and must not be told
+/// that it is ill when it is busy.
+fn count(context: &Context, request: &Request) -> Result<(), Refusal> {
+    let Some(admitted) = request.extensions().get::<Admitted>() else { return Ok(()) };
+    if matches!(request.uri().path(), "/health" | "/ready" | "/metrics") {
+        return Ok(());
+    }
+    let counted = context.rates.request_of_address(admitted.address());
+    counted.inspect_err(|refusal| {
+        context.log_limited(admitted.protocol, "a request was refused", admitted.address(), refusal);
+    })
 }
 
 /// Which page a request comes from.
@@ -172,7 +188,7 @@ impl Origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, readable_by);
         headers.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("link, location, x-result-count"),
+            HeaderValue::from_static("link, location, retry-after, x-result-count"),
         );
     }
 }
@@ -388,7 +404,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{app, config::Config, sparing::Sparing, testing::House};
+    use crate::{app, config::Config, edge::rates::Rates, sparing::Sparing, testing::House};
 
     async fn status(router: &Router, method: &str, path: &str) -> u16 {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
@@ -398,12 +414,14 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn every_row_of_the_topic_table_has_a_rest_route() {
         let House { gateway, metrics, data: _data, .. } = House::open().await;
-        let limits = app::limits(&Config::parse_from(["serve"]));
+        let config = Config::parse_from(["serve"]);
+        let (limits, rates) = (app::limits(&config), Arc::new(Rates::new(&config, &metrics)));
         let router = router(Arc::new(Context {
             gateway,
             metrics,
             limits,
             mqtt_sessions: mqtt::Sessions::default(),
+            rates,
             refusal_log: Sparing::new(),
             authority: None,
         }));

@@ -10,7 +10,7 @@ use thng_pubsub_protocol::payload::{ErrorCode, ErrorDocument};
 
 use super::{
     Context,
-    answer::{document, json, refuse, render},
+    answer::{document, json, refuse, render, retry_after_s},
 };
 use crate::gateway::Refusal;
 
@@ -38,23 +38,26 @@ pub(super) use router::routes;
 
 /// A refusal on its way to becoming a response: what handlers return.
 #[derive(Debug)]
-struct Refused(Box<ErrorDocument>);
+struct Refused {
+    document: Box<ErrorDocument>,
+    retry_after_s: Option<u32>,
+}
 
 impl Refused {
     fn new(code: ErrorCode, sentence: &str) -> Self {
-        Self(Box::new(ErrorDocument::new(code, vec![sentence.into()])))
+        Self { document: Box::new(ErrorDocument::new(code, vec![sentence.into()])), retry_after_s: None }
     }
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self(Box::new(refusal.document()))
+        Self { document: Box::new(refusal.document()), retry_after_s: retry_after_s(&refusal) }
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        document(&self.0)
+        document(&self.document, self.retry_after_s)
     }
 }
 

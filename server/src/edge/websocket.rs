@@ -3,7 +3,8 @@
 //!
 //! Everything is decided before the upgrade: a bad key and a wrong id get 403 (product description, "Unauthorized
 //! Subscription"), a path that is no topic 404, no key at all 401. Afterwards a message that cannot be published is
-//! answered with the error document that REST would give, and the socket stays open.
+//! answered with the error document that REST would give, and the socket stays open. One that comes too often waits for its
+//! turn, and nothing more is read until then.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -70,6 +71,12 @@ struct Socket {
     admitted: Admitted,
 }
 
+/// A message that waits for its turn, and when that comes.
+type Held = (Instant, Bytes);
+
+/// Tells the socket what became of a publish.
+type Answered = mpsc::UnboundedSender<Result<(), Refusal>>;
+
 /// Why a socket ends.
 enum End {
     /// The client closed it, or is gone.
@@ -103,8 +110,10 @@ impl Socket {
         admitted: Admitted,
         whose: &mut Option<Arc<Principal>>,
     ) -> Result<Self, Refusal> {
-        let principal = context.gateway.authenticate(key.ok_or(Refusal::NoKey)?).await?;
+        let principal = context.authenticate(admitted.address(), key.ok_or(Refusal::NoKey)?).await?;
         *whose = Some(Arc::clone(&principal));
+        context.rates.request_of_key(&principal.key)?;
+        context.rates.connect_of_key(&principal.key)?;
         let path = path.strip_prefix("/v2").filter(|rest| rest.starts_with('/')).unwrap_or(path);
         let topic = TopicString::parse(path)?;
         let wake = Arc::<Notify>::default();
@@ -120,8 +129,16 @@ impl Socket {
     async fn serve(self, mut stream: WebSocket) {
         let gauge = self.context.metrics.connections.with_label_values(&[PROTOCOL]);
         gauge.inc();
-        let end = self.converse(&mut stream).await;
+        let mut held = None;
+        let end = self.converse(&mut stream, &mut held).await;
         gauge.dec();
+        // What was read is published, whether its client has the patience or not. It has its turn already.
+        if let Some((_, payload)) = held.filter(|_| !self.key.is_revoked()) {
+            let (nobody, _) = mpsc::unbounded_channel();
+            if let Err(refusal) = self.publish(&payload, &nobody).await {
+                self.log_refusal("a publish was refused", refusal);
+            }
+        }
         self.outbox.close();
         let name = match end {
             End::Left => "left",
@@ -135,7 +152,7 @@ impl Socket {
         }
     }
 
-    async fn converse(&self, stream: &mut WebSocket) -> End {
+    async fn converse(&self, stream: &mut WebSocket, held: &mut Option<Held>) -> End {
         let (answered, mut answers) = mpsc::unbounded_channel();
         let mut in_flight = 0_usize;
         let limits = &self.context.limits;
@@ -152,7 +169,7 @@ impl Socket {
                 return end;
             }
             tokio::select! {
-                message = stream.recv(), if in_flight < limits.publishes_in_flight_max => {
+                message = stream.recv(), if held.is_none() && in_flight < limits.publishes_in_flight_max => {
                     let message = match message {
                         Some(Ok(message)) => message,
                         Some(Err(error)) => return broken(&error),
@@ -166,20 +183,33 @@ impl Socket {
                         Message::Ping(_) | Message::Pong(_) => continue,
                         Message::Close(_) => return End::Left,
                     };
-                    let answered = answered.clone();
-                    let when_stored = Box::new(move |outcome: Result<Outcome, Refusal>| {
-                        // The socket may be gone by now; then nobody wants to know.
-                        let _ = answered.send(outcome.map(drop));
-                    });
-                    let submitted =
-                        self.context.gateway.publish(&self.principal, &self.topic, &payload, when_stored).await;
+                    let turn =
+                        self.context.rates.publish_in_turn(self.admitted.address(), &self.principal.key);
+                    let submitted = match turn {
+                        Ok(Duration::ZERO) => self.publish(&payload, &answered).await,
+                        Ok(wait) => {
+                            self.context.metrics.publishes_slowed.with_label_values(&[PROTOCOL]).inc();
+                            *held = Some((Instant::now() + wait, payload));
+                            continue;
+                        }
+                        Err(refusal) => Err(refusal),
+                    };
                     match submitted {
                         Ok(()) => in_flight += 1,
-                        Err(refusal) => {
-                            if let Err(end) = self.answer(stream, &refusal).await {
-                                return end;
-                            }
-                        }
+                        Err(refusal) => if let Err(end) = self.answer(stream, &refusal).await {
+                            return end;
+                        },
+                    }
+                }
+                () = until(held.as_ref().map(|(at, _)| *at)) => {
+                    let Some((_, payload)) = held.take() else { continue };
+                    // It was not listened to meanwhile.
+                    silence_ends = Instant::now() + limits.websocket_ping;
+                    match self.publish(&payload, &answered).await {
+                        Ok(()) => in_flight += 1,
+                        Err(refusal) => if let Err(end) = self.answer(stream, &refusal).await {
+                            return end;
+                        },
                     }
                 }
                 Some(outcome) = answers.recv() => {
@@ -198,7 +228,7 @@ impl Socket {
                         return end;
                     }
                 }
-                () = tokio::time::sleep_until(silence_ends) => {
+                () = tokio::time::sleep_until(silence_ends), if held.is_none() => {
                     if pinged {
                         return End::Close(close_code::AWAY, "no answer to a ping", "ping");
                     }
@@ -211,6 +241,16 @@ impl Socket {
                 () = self.admitted.stop.cancelled() => return stopping(),
             }
         }
+    }
+
+    /// Publishes a message; `answered` is told what became of it, unless it is refused at once.
+    async fn publish(&self, payload: &Bytes, answered: &Answered) -> Result<(), Refusal> {
+        let answered = answered.clone();
+        let when_stored = Box::new(move |outcome: Result<Outcome, Refusal>| {
+            // The socket may be gone by now; then nobody wants to know.
+            let _ = answered.send(outcome.map(drop));
+        });
+        self.context.gateway.publish(&self.principal, &self.topic, payload, when_stored).await
     }
 
     /// Sends every notification that waits.

@@ -6,7 +6,10 @@ use thng_pubsub_protocol::{
     wanted::WATCH_ONLY,
 };
 
-use crate::domain::{OperationError, writer::Stopping};
+use crate::{
+    domain::{OperationError, writer::Stopping},
+    rate::Exceeded,
+};
 
 /// A refusal: what kind it is, and what to tell whoever caused it. It never repeats keys, topics or payloads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +50,9 @@ pub(crate) enum Refusal {
     /// There are as many durable sessions as there may be.
     #[error("too many durable sessions: --sessions-max or --sessions-per-key-max is reached")]
     TooManySessions,
+    /// It comes more often than it may.
+    #[error("{0}")]
+    TooOften(Exceeded),
     /// It cannot be stored or read right now.
     #[error("the server cannot store or read right now")]
     Unavailable,
@@ -73,6 +79,7 @@ impl Refusal {
             Self::TooManyOfKey => "too_many_of_key",
             Self::TooManySubscriptions => "too_many_subscriptions",
             Self::TooManySessions => "too_many_sessions",
+            Self::TooOften(_) => "rate_limited",
             Self::Unavailable => "unavailable",
         }
     }
@@ -113,6 +120,7 @@ impl Refusal {
                 ErrorCode::TOO_MANY,
                 "There are as many durable sessions as there may be. Connect with clean session 1.",
             ),
+            Self::TooOften(exceeded) => one(ErrorCode::TOO_MANY, &exceeded.sentence()),
             Self::Unavailable => one(
                 ErrorCode::UNAVAILABLE,
                 "The server cannot store or read right now. Nothing was changed; try again shortly.",

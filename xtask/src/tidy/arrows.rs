@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use super::{Finding, Source};
 
 /// Leaves that every part may use: they hold no rule of the product and use nothing of ours.
-const LEAVES: [&str; 6] = ["clock", "config", "defaults", "metrics", "random", "sparing"];
+const LEAVES: [&str; 7] = ["clock", "config", "defaults", "metrics", "random", "rate", "sparing"];
 
 /// What a part may use besides itself and the leaves. A part that is not here is a new one: give it its place.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("main", &["admin", "app"]),
     ("lib", &[]),
     // Reads a whole database beside the server, and asks the rest of the server or of a core of its own.
@@ -33,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("defaults", &[]),
     ("metrics", &[]),
     ("random", &[]),
+    ("rate", &[]),
     ("sparing", &[]),
 ];
 

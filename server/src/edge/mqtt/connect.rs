@@ -1,6 +1,6 @@
 //! What a CONNECT asks for: who is it, and may they leave this will?
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use thng_pubsub_protocol::{
     mqtt::{Connect, ConnectCode, ProtocolLevel, Will},
@@ -20,12 +20,12 @@ pub(super) struct LastWill {
 }
 
 /// Whoever is let in: their principal, if they sent a key, and their will, if they left one.
-type Admitted = (Option<Arc<Principal>>, Option<LastWill>);
+type Admitted = (Option<Arc<Principal>>, Option<Box<LastWill>>);
 
 /// Decides about a CONNECT. On refusal the CONNACK code, and the name of the reason for log and metrics.
 pub(super) async fn examine(
     context: &Context,
-    protocol: &'static str,
+    (protocol, address): (&'static str, IpAddr),
     connect: &Connect<'_>,
 ) -> Result<Admitted, (ConnectCode, &'static str)> {
     // 3.1.1 lets a server name a client that has no id if it keeps no session [MQTT-3.1.3-7]; 3.1 does not.
@@ -33,14 +33,28 @@ pub(super) async fn examine(
     if nameless && (connect.level == ProtocolLevel::V3_1 || !connect.clean_session) {
         return Err((ConnectCode::IdentifierRejected, "empty_client_id"));
     }
-    let principal = identify(context, connect).await.map_err(|refusal| (code(&refusal), refusal.reason()))?;
+    let principal = identify(context, address, connect).await.and_then(|principal| {
+        if let Some(principal) = &principal {
+            context.rates.connect_of_key(&principal.key)?;
+        }
+        Ok(principal)
+    });
+    let principal = principal.map_err(|refusal| {
+        context.log_limited(protocol, "a CONNECT was refused", address, &refusal);
+        (code(&refusal), refusal.reason())
+    })?;
     let Some(will) = &connect.will else { return Ok((principal, None)) };
-    match examine_will(context, principal.as_ref(), will).await {
+    match examine_will(context, address, principal.as_ref(), will).await {
         Ok(will) => Ok((principal, Some(will))),
         Err(refusal) => {
+            // Whose key was not even looked at may come again; every other will stays refused.
+            let answer = match &refusal {
+                Refusal::TooOften(_) => (code(&refusal), refusal.reason()),
+                _ => (ConnectCode::NotAuthorised, "will"),
+            };
             let rejected = Rejected::on_text(refusal, principal.as_deref(), will.topic);
             context.log_refusal(protocol, "a will was refused", &rejected);
-            Err((ConnectCode::NotAuthorised, "will"))
+            Err(answer)
         }
     }
 }
@@ -51,19 +65,25 @@ pub(super) fn code(refusal: &Refusal) -> ConnectCode {
         Refusal::Unavailable
         | Refusal::TooManyOfKey
         | Refusal::TooManySessions
-        | Refusal::TooManySubscriptions => ConnectCode::ServerUnavailable,
+        | Refusal::TooManySubscriptions
+        | Refusal::TooOften(_) => ConnectCode::ServerUnavailable,
         _ => ConnectCode::NotAuthorised,
     }
 }
 
 /// The product description: user name `authorization`, the API key as password. A client that sends neither is let
 /// in; each of its topics then needs an `access_token`.
-async fn identify(context: &Context, connect: &Connect<'_>) -> Result<Option<Arc<Principal>>, Refusal> {
+async fn identify(
+    context: &Context,
+    address: IpAddr,
+    connect: &Connect<'_>,
+) -> Result<Option<Arc<Principal>>, Refusal> {
     match (connect.user_name, connect.password) {
         (None, None) => Ok(None),
         (Some("authorization"), Some(password)) => {
-            let key = std::str::from_utf8(password).map_err(|_| Refusal::UnknownKey)?;
-            context.gateway.authenticate(key).await.map(Some)
+            // What is no text is no key either, and counts as one that is none.
+            let key = std::str::from_utf8(password).unwrap_or_default();
+            context.authenticate(address, key).await.map(Some)
         }
         (Some(_) | None, _) => Err(Refusal::UnknownKey),
     }
@@ -71,13 +91,14 @@ async fn identify(context: &Context, connect: &Connect<'_>) -> Result<Option<Arc
 
 async fn examine_will(
     context: &Context,
+    address: IpAddr,
     principal: Option<&Arc<Principal>>,
     will: &Will<'_>,
-) -> Result<LastWill, Refusal> {
+) -> Result<Box<LastWill>, Refusal> {
     let topic = TopicString::parse(will.topic)?;
-    let principal = context.gateway.principal(principal, &topic.options).await?;
+    let principal = context.principal(address, principal, &topic.options).await?;
     context.gateway.check_publish(&principal, &topic, will.payload)?;
-    Ok(LastWill { principal, topic, payload: will.payload.to_vec() })
+    Ok(Box::new(LastWill { principal, topic, payload: will.payload.to_vec() }))
 }
 
 impl LastWill {

@@ -36,6 +36,9 @@ const CONNECT_BYTES_MAX: usize = 16 * 1024;
 /// the keep alive, and whoever drips one byte after the other is no better than one who is silent.
 const SIGN_OF_LIFE_BYTES: usize = 1024;
 
+/// Bytes that are read while a publish waits for its turn, for what may overtake it.
+const LOOKED_AHEAD_BYTES: usize = 16 * 1024;
+
 /// How long a client that takes over waits for the connection before it to end.
 const TAKE_OVER_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -60,7 +63,8 @@ pub(crate) async fn serve(
         input: Vec::new(),
         out: Outgoing::default(),
         wake: Arc::default(),
-        stop: admitted.stop.clone(),
+        admitted,
+        overtaken: 0,
     };
     let end = connection.run().await;
     connection.linger().await;
@@ -74,6 +78,7 @@ pub(crate) async fn serve(
         | End::RefusedPublish(_)
         | End::Revoked
         | End::Unavailable
+        | End::RateLimited(_)
         | End::Slow
         | End::KeepAlive
         | End::ConnectTimeout
@@ -96,7 +101,9 @@ struct Connection<W> {
     out: Outgoing,
     /// Told by the bus and by the writer that the session has something to do.
     wake: Arc<Notify>,
-    stop: CancellationToken,
+    admitted: Admitted,
+    /// Bytes of the input in which everything that may overtake a publish has done so.
+    overtaken: usize,
 }
 
 /// What came first.
@@ -114,7 +121,7 @@ struct Accepted {
     session: Session,
     place: Option<Place>,
     patience: Option<std::time::Duration>,
-    will: Option<LastWill>,
+    will: Option<Box<LastWill>>,
 }
 
 impl<W: Wire> Connection<W> {
@@ -180,7 +187,8 @@ impl<W: Wire> Connection<W> {
     async fn accept(&mut self, connect: &Connect<'_>) -> Result<Accepted, End> {
         self.decoder.level = Some(connect.level);
         self.decoder.max_packet_bytes = self.context.limits.message_bytes_max;
-        let (principal, will) = match connect::examine(&self.context, self.protocol, connect).await {
+        let from = (self.protocol, self.admitted.address());
+        let (principal, will) = match connect::examine(&self.context, from, connect).await {
             Ok(admitted) => admitted,
             Err((code, why)) => {
                 connack(code, false, &mut self.out.bytes);
@@ -213,8 +221,7 @@ impl<W: Wire> Connection<W> {
             Err(refusal) => return Err(self.turn_away(place.as_ref(), &refusal)),
         };
         let is_present = durable.as_ref().is_some_and(|(_, stored)| stored.is_some());
-        let mut session =
-            Session::new(Arc::clone(&self.context), self.protocol, principal, Arc::clone(&self.wake));
+        let mut session = Session::new(Arc::clone(&self.context), from, principal, Arc::clone(&self.wake));
         if let Some((number, stored)) = durable
             && let Err(refusal) = session.resume(number, stored).await
         {
@@ -253,14 +260,18 @@ impl<W: Wire> Connection<W> {
                 Ok(false) => {}
                 Err(end) => return end,
             }
-            let silence_ends = accepted.patience.map(|patience| heard + patience);
+            // Nobody is silent who is not listened to.
+            let is_held_back = session.is_held_back();
+            let patience = accepted.patience.filter(|_| !is_held_back);
+            let silence_ends = patience.map(|patience| heard + patience);
             let due = [silence_ends, session.next_due()].into_iter().flatten().min();
             if let Some(due) = due
                 && due != sleep.deadline()
             {
                 sleep.as_mut().reset(due);
             }
-            match self.turn(sleep.as_mut(), session.may_read(), due.is_some(), taken_over.as_ref()).await {
+            let may_read = session.may_read() && (!is_held_back || self.input.len() < LOOKED_AHEAD_BYTES);
+            match self.turn(sleep.as_mut(), may_read, due.is_some(), taken_over.as_ref()).await {
                 Turn::Received(bytes) => {
                     unheard_bytes += bytes;
                     if unheard_bytes >= SIGN_OF_LIFE_BYTES {
@@ -274,6 +285,9 @@ impl<W: Wire> Connection<W> {
                         return End::KeepAlive;
                     }
                     Box::pin(session.due(now)).await;
+                    if is_held_back {
+                        (heard, unheard_bytes) = (now, 0);
+                    }
                 }
                 Turn::Ended(End::Stopping) => return self.settle(session).await,
                 Turn::Ended(end) => return end,
@@ -288,11 +302,14 @@ impl<W: Wire> Connection<W> {
         // Before anything is read: it makes room for more publishes, and whoever settles later is woken again.
         session.settle(&mut self.out.bytes)?;
         let mut used = 0;
-        while session.may_read() && self.out.waiting() < WRITE_BUFFER_BYTES {
+        while session.may_read() && !session.is_held_back() && self.out.waiting() < WRITE_BUFFER_BYTES {
             match self.decoder.decode(&self.input[used..]) {
                 Ok(Some((packet, bytes))) => {
                     session.handle(packet, &mut self.out.bytes).await?;
-                    used += bytes;
+                    // A publish that waits for its turn stays where it is.
+                    if !session.is_held_back() {
+                        used += bytes;
+                    }
                 }
                 Ok(None) => break,
                 Err(error) => return Err(End::Protocol(error.reason())),
@@ -305,9 +322,35 @@ impl<W: Wire> Connection<W> {
         } else if used > 0 {
             self.input.drain(..used);
         }
+        if used > 0 {
+            self.overtaken = 0;
+        }
+        let has_overtaken = session.is_held_back() && Box::pin(self.overtake(session)).await?;
         session.settle(&mut self.out.bytes)?;
         session.deliver(&mut self.out.bytes, WRITE_BUFFER_BYTES)?;
-        Ok(used > 0)
+        Ok(used > 0 || has_overtaken)
+    }
+
+    /// Handles what has nothing to do with a publish that waits for its turn and came behind it: pings, whose answers tell
+    /// the client that somebody is there, and acknowledgements, without which it would hear nothing more. What else came
+    /// stays in its order. Returns whether there was a packet.
+    async fn overtake(&mut self, session: &mut Session) -> Result<bool, End> {
+        let behind = self.input.split_off(self.overtaken);
+        let mut at = 0;
+        while self.out.waiting() < WRITE_BUFFER_BYTES {
+            // What breaks a rule does so in its turn.
+            let Ok(Some((packet, bytes))) = self.decoder.decode(&behind[at..]) else { break };
+            if matches!(packet, Packet::PingReq | Packet::PubAck(_)) {
+                session.handle(packet, &mut self.out.bytes).await?;
+            } else {
+                self.input.extend_from_slice(&behind[at..at + bytes]);
+            }
+            at += bytes;
+        }
+        let has_overtaken = self.input.len() < self.overtaken + at;
+        self.overtaken = self.input.len();
+        self.input.extend_from_slice(&behind[at..]);
+        Ok(has_overtaken)
     }
 
     /// The server stops: what was read is still stored and acknowledged, and nothing more is read.
@@ -330,7 +373,7 @@ impl<W: Wire> Connection<W> {
         taken_over: Option<&CancellationToken>,
     ) -> Turn {
         let mut woken = pin!(self.wake.notified());
-        let mut stopped = pin!(self.stop.cancelled());
+        let mut stopped = pin!(self.admitted.stop.cancelled());
         let mut replaced = pin!(async {
             match taken_over {
                 Some(token) => token.cancelled().await,
@@ -416,17 +459,25 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::{app, config::Config, edge::mqtt, sparing::Sparing, testing::House};
+    use crate::{
+        app,
+        config::Config,
+        edge::{mqtt, rates::Rates},
+        sparing::Sparing,
+        testing::House,
+    };
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_connection_that_waits_is_small() {
         let House { gateway, metrics, data: _data, .. } = House::open().await;
-        let limits = app::limits(&Config::parse_from(["serve"]));
+        let config = Config::parse_from(["serve"]);
+        let (limits, rates) = (app::limits(&config), Arc::new(Rates::new(&config, &metrics)));
         let context = Arc::new(Context {
             gateway,
             metrics,
             limits,
             mqtt_sessions: mqtt::Sessions::default(),
+            rates,
             refusal_log: Sparing::new(),
             authority: None,
         });

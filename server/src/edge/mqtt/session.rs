@@ -3,7 +3,7 @@
 //! Packets come in through [`Session::handle`], bytes go out into a buffer; the connection decides when to read and
 //! when to write. Rights are the gateway's to decide, and order and durability of publishes [`incoming`](super::incoming)'s.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
 use thng_pubsub_protocol::{
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     config::RefusedPublish,
     edge::{Context, rejected::Rejected},
-    gateway::{Delivery, HeldKey, Outbox, Outcome, Principal, Refusal},
+    gateway::{Delivery, HeldKey, KeyHash, Outbox, Outcome, Principal, Refusal},
 };
 
 /// Why a connection ends. The text goes into the log, the name into the metrics.
@@ -39,6 +39,8 @@ pub(super) enum End {
     Protocol(&'static str),
     #[error("a QoS 1 or 2 publish was refused: {0}")]
     RefusedPublish(Refusal),
+    #[error("a publish came too often: {0}")]
+    RateLimited(Refusal),
     #[error("the client reads too slowly: a QoS 1 message did not fit into its queue")]
     Slow,
     #[error("nothing came for one and a half times the keep alive")]
@@ -64,6 +66,7 @@ impl End {
             Self::BrokenOff => "broken_off",
             Self::Protocol(_) => "protocol",
             Self::RefusedPublish(_) => "refused_publish",
+            Self::RateLimited(_) => "rate_limited",
             Self::Slow => "slow",
             Self::KeepAlive => "keep_alive",
             Self::Revoked => "revoked",
@@ -76,11 +79,24 @@ impl End {
     }
 }
 
+/// What the rate limits have said of the publish that is next.
+#[derive(Debug)]
+enum Pace {
+    /// Nothing yet.
+    Unasked,
+    /// Its turn comes then; until then it stays where it was read.
+    At(Box<(Instant, KeyHash)>),
+    /// Its turn has come.
+    Now,
+}
+
 /// One client's session.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) context: Arc<Context>,
     pub(super) protocol: &'static str,
+    /// Of the client, for what is counted by address.
+    pub(super) address: IpAddr,
     /// `None` for a client that connected without a key; its topics bring their own.
     pub(super) principal: Option<Arc<Principal>>,
     /// The key of the principal.
@@ -102,12 +118,13 @@ pub(super) struct Session {
     pub(super) states_due: std::collections::VecDeque<(Instant, u32)>,
     /// A refused publish will end the connection when its turn comes: what was sent behind it is not read any more.
     pub(super) is_ending: bool,
+    pace: Pace,
 }
 
 impl Session {
     pub(super) fn new(
         context: Arc<Context>,
-        protocol: &'static str,
+        (protocol, address): (&'static str, IpAddr),
         principal: Option<(Arc<Principal>, HeldKey)>,
         wake: Arc<Notify>,
     ) -> Self {
@@ -116,6 +133,7 @@ impl Session {
         let answers = Answers::new(Arc::clone(&wake));
         Self {
             protocol,
+            address,
             principal,
             key,
             keys: HashMap::new(),
@@ -130,6 +148,7 @@ impl Session {
             next_slot: 0,
             states_due: Default::default(),
             is_ending: false,
+            pace: Pace::Unasked,
             context,
         }
     }
@@ -137,6 +156,12 @@ impl Session {
     /// Whether another packet may be read: publishes that wait for their commit are bounded.
     pub(super) fn may_read(&self) -> bool {
         !self.is_ending && self.incoming.len() < self.context.limits.publishes_in_flight_max
+    }
+
+    /// Whether the publish that was handed in last waits for its turn: it was not taken, and is to be handed in again when
+    /// the clock says so, before anything that came behind it but for what may overtake it.
+    pub(super) fn is_held_back(&self) -> bool {
+        matches!(self.pace, Pace::At(_))
     }
 
     /// Whether every publish that was read has been answered.
@@ -149,11 +174,15 @@ impl Session {
     pub(super) fn next_due(&self) -> Option<Instant> {
         let state = self.states_due.front().filter(|_| !self.deliveries.holds_state()).map(|(due, _)| *due);
         let save = self.durable.as_ref().and_then(|durable| durable.save_due());
-        [state, save].into_iter().flatten().min()
+        let turn = if let Pace::At(turn) = &self.pace { Some(turn.0) } else { None };
+        [state, save, turn].into_iter().flatten().min()
     }
 
     /// Does what the clock asks for.
     pub(super) async fn due(&mut self, now: Instant) {
+        if matches!(&self.pace, Pace::At(turn) if turn.0 <= now) {
+            self.pace = Pace::Now;
+        }
         if let Some(durable) = &mut self.durable
             && durable.save_due().is_some_and(|due| due <= now)
             && let Some(progress) = durable.progress(&self.deliveries, false)
@@ -216,23 +245,38 @@ impl Session {
                 return Ok(());
             }
         }
-        match self.submit(publish, owed).await {
+        let submitted = self.submit(publish, owed).await;
+        if self.is_held_back() {
+            return Ok(());
+        }
+        self.pace = Pace::Unasked;
+        match submitted {
             Ok(()) => self.incoming.submitted(owed),
             Err(rejected) => {
-                self.is_ending = owed != Owed::Nothing && !self.is_forgettable(&rejected.refusal);
+                self.is_ending = self.is_the_end(owed, &rejected.refusal);
                 self.incoming.answered(owed, Err(rejected));
             }
         }
         Ok(())
     }
 
-    async fn submit(&self, publish: &Publish<'_>, owed: Owed) -> Answer {
+    /// Hands a publish to the gateway, or holds it back.
+    async fn submit(&mut self, publish: &Publish<'_>, owed: Owed) -> Answer {
         let gateway = &self.context.gateway;
         let mut principal = self.principal.clone();
+        let pace = &mut self.pace;
         let submitted = async {
             let topic = TopicString::parse(publish.topic)?;
-            let user = gateway.principal(self.principal.as_ref(), &topic.options).await?;
+            let user = self.context.principal(self.address, self.principal.as_ref(), &topic.options).await?;
             let user = principal.insert(user);
+            if !matches!(pace, Pace::Now) {
+                let wait = self.context.rates.publish_in_turn(self.address, &user.key)?;
+                if wait > Duration::ZERO {
+                    *pace = Pace::At(Box::new((Instant::now() + wait, user.key)));
+                    self.context.metrics.publishes_slowed.with_label_values(&[self.protocol]).inc();
+                    return Ok(());
+                }
+            }
             let (answers, about) = (Arc::clone(&self.answers), (user.actor.id(), topic.topic.clone()));
             let when_stored = Box::new(move |outcome: Result<Outcome, Refusal>| {
                 let rejected = |refusal| Box::new(Rejected::on_topic(refusal, about.0, &about.1));
@@ -293,8 +337,11 @@ impl Session {
             let reason = rejected.refusal.reason();
             self.context.metrics.publishes_refused.with_label_values(&[self.protocol, reason]).inc();
             self.log_refusal("a publish was refused", &rejected);
-            if owed != Owed::Nothing && !self.is_forgettable(&rejected.refusal) {
-                return Err(End::RefusedPublish(rejected.refusal));
+            if self.is_the_end(owed, &rejected.refusal) {
+                return Err(match rejected.refusal {
+                    refusal @ Refusal::TooOften(_) => End::RateLimited(refusal),
+                    refusal => End::RefusedPublish(refusal),
+                });
             }
         }
         match owed {
@@ -313,10 +360,15 @@ impl Session {
         self.context.log_refusal(self.protocol, what, rejected);
     }
 
-    /// Whether a refused publish is acknowledged all the same. What could not be stored now may be stored later, so
-    /// that never is.
-    fn is_forgettable(&self, refusal: &Refusal) -> bool {
-        *refusal != Refusal::Unavailable && self.context.limits.refused_publish == RefusedPublish::Ack
+    /// Whether a refused publish ends the connection, or is acknowledged all the same. What could not be stored now may be
+    /// stored later, so that never is; and whoever comes too often is slowed by that, whatever they are owed.
+    fn is_the_end(&self, owed: Owed, refusal: &Refusal) -> bool {
+        let is_owed = owed != Owed::Nothing;
+        match refusal {
+            Refusal::TooOften(_) => true,
+            Refusal::Unavailable => is_owed,
+            _ => is_owed && self.context.limits.refused_publish == RefusedPublish::Close,
+        }
     }
 
     /// The connection has ended: what a durable session needs when its client comes back is saved.
@@ -388,6 +440,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if let Pace::At(turn) = &self.pace {
+            self.context.rates.publish_given_up(self.address, &turn.1);
+        }
         self.deliveries.outbox().close();
     }
 }

@@ -127,7 +127,7 @@ impl Session {
         }
         let topic = TopicString::parse(filter)?;
         let gateway = &self.context.gateway;
-        let principal = gateway.principal(self.principal.as_ref(), &topic.options).await?;
+        let principal = self.context.principal(self.address, self.principal.as_ref(), &topic.options).await?;
         *whose = Some(Arc::clone(&principal));
         let key = match topic.options.access_token {
             Some(_) => Some(gateway.hold_key(&principal, &self.wake)?),
@@ -254,7 +254,10 @@ impl Session {
                 // What passes must not cost the client its subscription: it comes back later.
                 Err(Rejected {
                     refusal:
-                        refusal @ (Refusal::Unavailable | Refusal::TooManyOfKey | Refusal::TooManySubscriptions),
+                        refusal @ (Refusal::Unavailable
+                        | Refusal::TooManyOfKey
+                        | Refusal::TooManySubscriptions
+                        | Refusal::TooOften(_)),
                     ..
                 }) => return Err(refusal),
                 Err(rejected) => {

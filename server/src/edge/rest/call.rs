@@ -1,6 +1,10 @@
 //! One REST call: who calls, with what query and body. Everything that can be refused before the resource matters.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, OriginalUri, RawPathParams, Request},
@@ -19,7 +23,12 @@ use crate::edge::{
     accept::Admitted,
     answer::{key_of, parameter},
 };
-use crate::gateway::{Caller, Gateway, Outcome, Principal, Refusal, TimestampMs};
+use crate::gateway::{Caller, Gateway, Login, Outcome, Principal, Refusal, TimestampMs};
+
+const PROTOCOL: &str = "rest";
+
+/// What the log says of a call that came too often.
+const WHAT: &str = "a request was refused";
 
 /// Characters of a user agent that an action remembers.
 const USER_AGENT_CHARS_MAX: usize = 512;
@@ -44,7 +53,13 @@ impl FromRequest<Arc<Context>> for Call {
     async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Refused> {
         let (mut head, body) = request.into_parts();
         let key = key_of(&head.headers, head.uri.query()).ok_or(Refusal::NoKey)?;
-        let principal = context.gateway.authenticate(&key).await?;
+        let address = address_of(&head);
+        let principal = context.authenticate(address, &key).await.and_then(|principal| {
+            context.rates.request_of_key(&principal.key)?;
+            Ok(principal)
+        });
+        let principal =
+            principal.inspect_err(|refusal| context.log_limited(PROTOCOL, WHAT, address, refusal))?;
         let access = match head.method {
             Method::POST => Access::Create,
             Method::PUT => Access::Update,
@@ -76,6 +91,12 @@ impl FromRequest<Arc<Context>> for Call {
         call.body = read_body(context, &call.head.headers, body).await?;
         Ok(call)
     }
+}
+
+/// Whose call it is, for what is counted by address. Only a router without a listener in front does not know.
+fn address_of(head: &Parts) -> IpAddr {
+    let admitted = head.extensions.get::<Admitted>();
+    admitted.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Admitted::address)
 }
 
 async fn read_body(context: &Context, headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Refused> {
@@ -145,13 +166,36 @@ impl Call {
 
     /// Does what a publish on the topic does: the writes that other protocols know too.
     pub(super) async fn publish(&self, topic: &Topic) -> Result<Outcome, Refused> {
-        let stored = self.gateway().write(&self.caller_with_context(), topic, &self.body).await;
+        let stored = match self.context.rates.publish(self.address(), &self.principal.key) {
+            Ok(()) => self.gateway().write(&self.caller_with_context(), topic, &self.body).await,
+            Err(refusal) => Err(refusal),
+        };
         let metrics = &self.context.metrics;
         match &stored {
-            Ok(_) => metrics.publishes.with_label_values(&["rest"]).inc(),
-            Err(refusal) => metrics.publishes_refused.with_label_values(&["rest", refusal.reason()]).inc(),
+            Ok(_) => metrics.publishes.with_label_values(&[PROTOCOL]).inc(),
+            Err(refusal) => {
+                metrics.publishes_refused.with_label_values(&[PROTOCOL, refusal.reason()]).inc();
+                self.context.log_limited(PROTOCOL, WHAT, self.address(), refusal);
+            }
         }
         Ok(stored?)
+    }
+
+    /// Whose call it is, for what is counted by address.
+    pub(super) fn address(&self) -> IpAddr {
+        address_of(&self.head)
+    }
+
+    /// Lets a user in who knows their password, unless too many of this address did not know theirs.
+    pub(super) async fn log_in(&self) -> Result<Login, Refused> {
+        let tried = self.context.rates.try_password(self.address());
+        let tried =
+            tried.inspect_err(|refusal| self.context.log_limited(PROTOCOL, WHAT, self.address(), refusal))?;
+        let login = self.gateway().log_in(&self.caller(), &self.body).await;
+        if !matches!(login, Err(Refusal::BadLogin)) {
+            tried.forgive();
+        }
+        Ok(login?)
     }
 
     /// A parameter of the path, decoded; empty where the path has none of this name.

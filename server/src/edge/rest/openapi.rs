@@ -373,6 +373,10 @@ fn responses(route: &Route) -> Value {
         // Whoever sends a body where none is wanted is refused all the same when it is too long or of another type.
         refuse(413, "The body is too large.");
         refuse(415, "The body is not JSON.");
+        refuse(
+            429,
+            "It comes more often than the server's settings allow; `Retry-After` says when to try again.",
+        );
         refuse(503, "It cannot be stored or read right now.");
     }
     Value::Object(responses)
@@ -619,7 +623,19 @@ pub(super) fn schemas() -> Map<String, Value> {
         "policies": { "type": "array", "items": reference("AccessPolicy") }, "conditions": { "type": "array", "items": { "type": "string" } } } }));
     add("Domains", json!({ "type": "array", "items": { "type": "object", "required": ["id", "accountId", "domain"], "properties": { "id": reference("Id"), "accountId": reference("Id"), "domain": { "type": "string" } } } }));
     add("ShortDomains", json!({ "type": "array", "items": { "type": "string" } }));
-    add("RateLimits", json!({ "type": "array", "items": { "type": "object" } }));
+    let count = |about: &str| json!({ "type": "integer", "minimum": 0, "description": about });
+    add("RateLimits", json!({ "type": "array", "items": { "type": "object", "required": ["name", "rateLimits"], "properties": {
+        "name": { "type": "string", "description": "The setting of the server." },
+        "rateLimits": { "type": "array", "items": { "type": "object", "required": ["url", "access", "by", "limit", "hits", "hitsRemaining", "reset"], "properties": {
+            "url": { "type": "object", "properties": { "path": { "type": "string" }, "depth": { "type": "integer" } } },
+            "access": { "type": "string" },
+            "by": { "type": "string", "enum": ["key", "address"], "description": "What it is counted by." },
+            "limit": { "type": "object", "required": ["rate", "timeFrame", "warningMaxHits", "blockingMaxHits", "burst"], "properties": {
+                "rate": { "type": "string", "enum": ["second", "minute", "hour", "day"] }, "timeFrame": { "type": "integer" },
+                "warningMaxHits": count("The same as `blockingMaxHits`."), "blockingMaxHits": count("How many come back, evenly, in the time."),
+                "burst": count("How many may come at once.") } },
+            "hits": count("How many of the burst are used up."), "hitsRemaining": count("How many could come now."),
+            "reset": count("Seconds until none are used up.") } } } } } }));
     add("Time", json!({ "type": "object", "required": ["timestamp"], "properties": {
         "timestamp": time(), "offset": { "type": "integer", "description": "Milliseconds from UTC." }, "localTime": { "type": "string" }, "nextChange": { "type": "integer", "format": "int64" } } }));
     schemas

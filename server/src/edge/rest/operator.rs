@@ -13,7 +13,11 @@ use super::{
     list::{answer, query},
     resource::{created, list_within, show_plain},
 };
-use crate::gateway::{Actor, Gateway, Page, Refusal, ResourceRecord, Source, document};
+use crate::{
+    edge::rates::Shown,
+    gateway::{Actor, Gateway, Page, Refusal, ResourceRecord, Source, document},
+    rate::whole_seconds,
+};
 
 pub(super) async fn access(call: Call) -> Result<Response, Refused> {
     let principal = call.principal();
@@ -125,7 +129,30 @@ pub(super) async fn delete_access(call: Call) -> Result<Response, Refused> {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// No limits are in force: nothing is counted against anybody.
-pub(super) async fn rate_limits(_: Call) -> Result<Response, Refused> {
-    Ok(json(StatusCode::OK, "[]".into()))
+/// The limits that are in force for the caller, as the platform told them: `burst` and `by` are ours. Nothing is done
+/// before a limit is reached, so there is no warning before it either.
+pub(super) async fn rate_limits(call: Call) -> Result<Response, Refused> {
+    let limits = call.context.rates.shown(call.address(), &call.principal().key);
+    let document = limits.into_iter().map(|Shown { name, rate, left }| {
+        let burst = rate.burst().get();
+        serde_json::json!({
+            "name": name.setting,
+            "rateLimits": [{
+                "url": { "path": "/", "depth": 1 },
+                "access": "crud",
+                "by": name.by,
+                "limit": {
+                    "rate": rate.unit().name(),
+                    "timeFrame": 1,
+                    "warningMaxHits": rate.count(),
+                    "blockingMaxHits": rate.count(),
+                    "burst": burst,
+                },
+                "hits": burst.saturating_sub(left.count),
+                "hitsRemaining": left.count,
+                "reset": whole_seconds(left.full_in),
+            }],
+        })
+    });
+    Ok(json(StatusCode::OK, serde_json::Value::Array(document.collect()).to_string()))
 }

@@ -383,7 +383,7 @@ pub(super) fn table() -> Vec<Route> {
     t.account_accesses("/accounts/{account}/operatorAccess", "/accounts/{account}/operatorAccess/{id}");
     t.add(route(Verb::Get, "/accounts/{account}/domains", "List an account's domains", operator::domains).answers(200, Shape::Named("Domains")));
     t.add(route(Verb::Get, "/accounts/{account}/shortDomains", "List an account's short domains", operator::short_domains).answers(200, Shape::Named("ShortDomains")));
-    t.add(route(Verb::Get, "/rateLimits", "Read the rate limits of the key", operator::rate_limits).tells("None are in force.").answers(200, Shape::Named("RateLimits")));
+    t.add(route(Verb::Get, "/rateLimits", "Read the rate limits of the key", operator::rate_limits).tells("Those that are in force for the key, and for the address that it is used from, with what is left of them. This request counts too.").answers(200, Shape::Named("RateLimits")));
     let time = Handler::Open(time::read);
     t.add(Route { handler: time, ..route(Verb::Get, "/time", "Read the time", operator::rate_limits).tells("With `tz` also the local time there.").asks(Query::TimeZone).answers(200, Shape::Named("Time")) });
     t.routes

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     app,
     config::Config,
-    edge::{http, mqtt},
+    edge::{http, mqtt, rates::Rates},
     sparing::Sparing,
     testing::House,
 };
@@ -50,9 +50,11 @@ impl Answer {
 impl World {
     async fn open() -> Self {
         let House { gateway, metrics, data, .. } = House::open().await;
-        let limits = app::limits(&<Config as clap::Parser>::parse_from(["serve"]));
+        let config = <Config as clap::Parser>::parse_from(["serve"]);
+        let (limits, rates) = (app::limits(&config), Arc::new(Rates::new(&config, &metrics)));
         let (mqtt_sessions, refusal_log) = (mqtt::Sessions::default(), Sparing::new());
-        let context = Context { gateway, metrics, limits, mqtt_sessions, refusal_log, authority: None };
+        let context =
+            Context { gateway, metrics, limits, mqtt_sessions, rates, refusal_log, authority: None };
         Self { router: http::router(Arc::new(context)), _data: data }
     }
 

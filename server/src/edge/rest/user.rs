@@ -50,7 +50,7 @@ pub(super) async fn validate(call: Call) -> Result<Response, Refused> {
 }
 
 pub(super) async fn authenticate(call: Call) -> Result<Response, Refused> {
-    let Login { user, key, .. } = call.gateway().log_in(&call.caller(), &call.body).await?;
+    let Login { user, key, .. } = call.log_in().await?;
     let document = format!(
         r#"{{"evrythngUser":"{}","evrythngApiKey":"{key}","email":{},"status":"active","socialNetwork":"evrythng"}}"#,
         user.id,
@@ -61,7 +61,7 @@ pub(super) async fn authenticate(call: Call) -> Result<Response, Refused> {
 
 /// The same, answered with the user's document.
 pub(super) async fn log_in(call: Call) -> Result<Response, Refused> {
-    let Login { user, key, role } = call.gateway().log_in(&call.caller(), &call.body).await?;
+    let Login { user, key, role } = call.log_in().await?;
     let (id, role) = (user.id, text(&role));
     let fields = user.fields();
     let (project, app) = (fields.get("project").unwrap_or("null"), fields.get("app").unwrap_or("null"));
