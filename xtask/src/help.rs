@@ -16,6 +16,7 @@ Usage: cargo xtask COMMAND [...]
   soak    ten minutes of clients that come and go
   bench   measure the server beside Debian's Mosquitto
   npm     build the SDK and pack it as an npm tarball
+  dist    make what is shipped: program, archive, Debian package, SBOM, checksums
   help    this text, or `cargo xtask help COMMAND`
 
 A fresh machine needs Rust (https://rustup.rs) and Node.js 20.19 or newer. Everything else is fetched when it is needed.
@@ -127,6 +128,24 @@ Build the SDK for wasm32 and pack it as an npm tarball, target/npm/thng-pubsub-V
 Usage: cargo xtask npm
 ";
 
+const DIST: &str = "\
+Make what is shipped, and leave it in target/dist/: the program with SDK and examples inside, an archive of it with its
+manual, completions and settings, a Debian package with a systemd service, the SBOM of all that is inside (CycloneDX),
+and SHA256SUMS. Takes ten minutes and more the first time.
+
+Usage: cargo xtask dist [--install-test]
+
+  --install-test   make nothing: install the Debian package of target/dist/ into a folder of its own, start what its
+                   unit starts, upgrade it, remove it. Needs root and dpkg, and says so where it has not both
+
+The program is built for this machine, and needs nothing but a glibc that is as new. The same commit gives the same
+files; their date is that of the commit, or SOURCE_DATE_EPOCH.
+
+Examples:
+  cargo xtask dist
+  cargo xtask dist --install-test
+";
+
 /// Prints the overview, or what is known of one command.
 pub(crate) fn print(command: Option<&str>) {
     println!("{}", text(command).trim_end());
@@ -141,6 +160,7 @@ fn text(command: Option<&str>) -> String {
         Some("soak") => SOAK.to_owned(),
         Some("bench") => BENCH.to_owned(),
         Some("npm") => NPM.to_owned(),
+        Some("dist") => DIST.to_owned(),
         _ => OVERVIEW.to_owned(),
     }
 }
@@ -173,9 +193,16 @@ mod tests {
 
     #[test]
     fn no_line_is_wider_than_a_terminal_of_120_columns() {
-        for command in
-            [None, Some("run"), Some("test"), Some("lint"), Some("fuzz"), Some("bench"), Some("npm")]
-        {
+        for command in [
+            None,
+            Some("run"),
+            Some("test"),
+            Some("lint"),
+            Some("fuzz"),
+            Some("bench"),
+            Some("npm"),
+            Some("dist"),
+        ] {
             assert!(text(command).lines().all(|line| line.len() <= 120));
         }
     }

@@ -1,10 +1,11 @@
-//! The project's tasks: `cargo xtask run | test | lint | fuzz | soak | bench | npm`.
+//! The project's tasks: `cargo xtask run | test | lint | fuzz | soak | bench | npm | dist`.
 //!
 //! Each command is one file; this one only finds it. `help` says what there is.
 #![expect(clippy::print_stdout, reason = "a command line program answers on standard output")]
 
 mod bench;
 mod dependencies;
+mod dist;
 mod fuzz;
 mod help;
 mod lint;
@@ -55,6 +56,7 @@ fn command(words: &[String]) -> anyhow::Result<()> {
         "fuzz" => fuzz::run(rest),
         "soak" => soak::run(rest),
         "bench" => bench::run(rest),
+        "dist" => dist::run(rest),
         "npm" => {
             let root = setup::root();
             setup::node()?;
