@@ -54,7 +54,11 @@ fn ask(program: &Path, words: &[&str]) -> anyhow::Result<String> {
     let output = output.with_context(|| format!("cannot run {asked}"))?;
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr);
-        bail!("{asked} failed ({}): {}", output.status, error.lines().next().unwrap_or_default());
+        bail!(
+            "{asked} failed ({}): {}",
+            output.status,
+            error.lines().find(|line| !line.is_empty()).unwrap_or_default()
+        );
     }
     let text = String::from_utf8(output.stdout).with_context(|| format!("{asked} printed no text"))?;
     if text.trim().is_empty() {
