@@ -3,8 +3,8 @@
 //! One name, spelled `--http` on the command line, `THNG_PUBSUB_HTTP` in the environment and `http` in the file; the
 //! command line counts most, the file least. Nobody else reads the environment. Nothing secret is printed.
 //!
-//! - [`file`]: the settings file
-//! - [`print`]: all settings as such a file
+//! - `file.rs`: the settings file
+//! - `print.rs`: all settings as such a file
 
 mod file;
 mod print;

@@ -80,7 +80,7 @@ pub(crate) fn write(data: &Path, secret: &[u8; SECRET_BYTES]) -> anyhow::Result<
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Takes away what [`write`] wrote, where its database did not come about.
+/// Takes away what [`write()`] wrote, where its database did not come about.
 pub(crate) fn remove(data: &Path) {
     // What stays is found by the next one, who says that the folder is not empty.
     let _ = fs::remove_file(data.join(FILE));

@@ -54,7 +54,7 @@ const HANDSHAKE: u8 = 0x16;
 
 /// What a browser or `curl` shows of a plain request on a TLS port.
 const PLAIN_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 46\r\nConnection: close\r\n\r\nThis port speaks HTTPS: use https:// or wss://.";
+    Content-Length: 47\r\nConnection: close\r\n\r\nThis port speaks HTTPS: use https:// or wss://.";
 
 /// How long whoever speaks plain may take to read that.
 const LINGER: Duration = Duration::from_secs(1);
