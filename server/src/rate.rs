@@ -1,7 +1,7 @@
 //! How often something may happen: what a rate limit's setting says, such as `100/s`, `6000/m:500` or `off`, and what
 //! whoever reaches it is told.
 //!
-//! [`buckets`] counts; who is counted, and what becomes of what is too much, is for the edges to say (`edge/rates.rs`).
+//! `rate/buckets.rs` counts; who is counted, and what becomes of what is too much, is for the edges to say (`edge/rates.rs`).
 
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 

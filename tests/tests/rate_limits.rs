@@ -47,7 +47,7 @@ impl House {
         self.server.rest_as(&self.key)
     }
 
-    fn from_elsewhere(&self) -> Rest {
+    fn rest_from_elsewhere(&self) -> Rest {
         self.rest().from(ELSEWHERE)
     }
 
@@ -105,7 +105,7 @@ fn a_key_that_asks_too_often_is_told_when_to_come_again_and_others_go_on() {
     rest.get("/thngs/nothing").assert_status(404);
     rest.delete(&house.topic("k")).assert_status(200);
     assert_too_often(&rest.get("/access"), "--requests-per-key is 3/d");
-    assert_too_often(&house.from_elsewhere().get("/access"), "--requests-per-key is 3/d");
+    assert_too_often(&house.rest_from_elsewhere().get("/access"), "--requests-per-key is 3/d");
     assert_eq!(house.upgrade(&house.key, &house.topic("k")), 429);
 
     house.server.rest().get("/access").assert_status(200);
@@ -141,7 +141,7 @@ fn an_address_that_asks_too_often_is_refused_with_whatever_key_and_others_go_on(
     nobody.get("/ready").assert_status(200);
     nobody.send("OPTIONS", "/access", &[], None).assert_status(204);
     assert_eq!(house.exceeded("requests", "address"), 5, "and /metrics goes on");
-    house.from_elsewhere().get("/access").assert_status(200);
+    house.rest_from_elsewhere().get("/access").assert_status(200);
     Client::connect(&house.server).ping();
 }
 
@@ -229,7 +229,7 @@ fn what_an_address_publishes_is_counted_whatever_the_key_and_others_go_on() {
     put(&mut house.rest(), &topic, 1).assert_status(200);
     put(&mut house.server.rest(), &topic, 2).assert_status(200);
     assert_too_often(&put(&mut house.rest(), &topic, 3), "--publishes-per-address is 2/d");
-    put(&mut house.from_elsewhere(), &topic, 4).assert_status(200);
+    put(&mut house.rest_from_elsewhere(), &topic, 4).assert_status(200);
     let link = Raw::connect_from(ELSEWHERE, house.server.mqtt());
     Client::accepted(link, &house.hello()).publish_acknowledged(&topic, r#"[{"value":5}]"#);
     assert_eq!(house.values("k"), [1, 2, 4, 5]);
@@ -392,7 +392,7 @@ fn an_address_that_connects_too_often_is_let_go_at_once_on_every_port_and_others
     let house =
         House::with(&[("--connects-per-address", "4/d"), ("--https", anywhere), ("--mqtts", anywhere)]);
     let (server, mqtt) = (&house.server, house.server.mqtt());
-    let mut inside = house.from_elsewhere();
+    let mut inside = house.rest_from_elsewhere();
     inside.get("/access").assert_status(200);
     let mut clients: Vec<_> =
         (0..3).map(|_| Client::accepted(Raw::connect_from(ELSEWHERE, mqtt), &house.hello())).collect();
@@ -444,7 +444,7 @@ fn an_address_that_guesses_keys_is_not_listened_to_any_more_not_even_with_a_righ
 
         inside.publish_acknowledged(&topic, r#"[{"value":2}]"#);
         Rest::new(house.server.http(), None).get("/access").assert_status(401);
-        let mut elsewhere = house.from_elsewhere();
+        let mut elsewhere = house.rest_from_elsewhere();
         assert_eq!(elsewhere.get(&topic).expect(200)[0]["value"], 2);
     }
 }
