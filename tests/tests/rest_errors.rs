@@ -225,7 +225,7 @@ fn a_browser_of_another_origin_may_read_answers_and_refusals() {
         let answer = rest.send("GET", path, headers, None);
         answer.assert_status(status);
         assert_origin_allowed(&answer);
-        for header in ["link", "location", "x-result-count"] {
+        for header in ["link", "location", "retry-after", "x-result-count"] {
             assert_lists(&answer, "access-control-expose-headers", header);
         }
     }
