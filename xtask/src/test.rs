@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
+use crate::dist;
 use crate::fuzz;
 use crate::npm;
 use crate::server::{self, Profile, Running};
@@ -43,7 +44,7 @@ enum Need {
     Runtimes,
 }
 
-const SUITES: [Suite; 7] = [
+const SUITES: [Suite; 8] = [
     Suite {
         name: "rust",
         about: "unit and property tests of every crate, on this machine",
@@ -89,6 +90,12 @@ const SUITES: [Suite; 7] = [
         about: "every command, program and page that README.md and docs/ show (tests/docs/)",
         needs: &[Need::Server, Need::Sdk, Need::DebianClients, Need::Chromium],
         run: Suites::documents,
+    },
+    Suite {
+        name: "package",
+        about: "the Debian package: installed, started as its unit says, upgraded, removed (where root and dpkg are)",
+        needs: &[Need::Server, Need::Sdk],
+        run: |suites, log| dist::install_test(&suites.root, suites.server.as_deref(), log),
     },
 ];
 
