@@ -209,7 +209,7 @@ fn the_same_commands_work_where_no_server_runs_and_the_last_key_can_be_revoked()
     server.terminate();
     server.administer(&["keys", "revoke", text(&keys(&server)[0], "handle")]).printed();
     let server = server.restart();
-    assert!(server.log().contains("keys create"), "the log says what to do: {}", server.log());
+    until("the log says so", || server.log().contains("keys create").then_some(()));
     assert_opens_nothing(&server, &other);
     let first =
         server.administer(&["keys", "create", "--operator", "operator@localhost", "--json"]).refusal();
@@ -272,7 +272,9 @@ fn the_socket_is_its_owners_alone_answers_one_request_each_and_goes_with_the_ser
 fn a_server_whose_socket_cannot_be_says_so_and_serves() {
     let folder = tempfile::Builder::new().prefix(&"long".repeat(25)).tempdir().expect("a folder");
     let mut server = Launch::new().start_in(folder);
-    assert!(server.log().contains("administrator's socket could not be opened"), "{}", server.log());
+    until("the log says that there is no socket", || {
+        server.log().contains("administrator's socket could not be opened").then_some(())
+    });
     server.assert_serves();
     let refusal = server.administer(&["keys", "create", "--operator", "operator@localhost"]).refusal();
     assert!(refusal.contains("does not listen"), "{refusal}");

@@ -313,7 +313,7 @@ fn when_the_first_certificate_runs_out_can_be_read_from_the_metrics() {
     let server = Files::launch_all(&files.each_ref()).start();
     // 2002-01-01, which is past: at the start there is nothing better to show.
     assert_eq!(server.metric("tls_certificate_end_seconds"), 1_009_843_200);
-    assert!(server.log().contains("the certificate has expired"), "{}", server.log());
+    until("the log says so", || server.log().contains("the certificate has expired").then_some(()));
     assert!(shown(server.https(), "old.test") == expired.der);
 
     files[1].replace(&authority.signs(&["old.test"]));
@@ -414,7 +414,7 @@ fn each_certificate_needs_its_key() {
 fn a_certificate_without_a_tls_listener_is_said_to_have_no_effect() {
     let files = Files::holding(&Authority::new().signs(&["localhost"]));
     let server = files.launch().flag("--https", "off").flag("--mqtts", "off").start();
-    assert!(server.log().contains("--tls-cert has no effect"), "{}", server.log());
+    until("the log says so", || server.log().contains("--tls-cert has no effect").then_some(()));
     server.assert_serves();
 }
 
