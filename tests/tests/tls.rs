@@ -288,7 +288,9 @@ fn a_plain_request_on_the_https_port_is_answered_with_400_and_what_to_do() {
         raw.finish();
         let said = read_to_the_end(raw);
         assert!(said.starts_with("HTTP/1.1 400 "), "{said}");
-        assert!(said.ends_with("\r\n\r\nThis port speaks HTTPS: use https:// or wss://."), "{said}");
+        let (head, body) = said.split_once("\r\n\r\n").expect("a head and a body");
+        assert_eq!(body, "This port speaks HTTPS: use https:// or wss://.");
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
         let counted = n as u64 + 1;
         until("it is counted", || (refused(&server, "https", "not_tls") == counted).then_some(()));
     }
