@@ -5,7 +5,7 @@ use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc, thread::JoinHa
 
 use anyhow::Context as _;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{Signal, SignalKind, signal},
     sync::Semaphore,
 };
@@ -248,7 +248,7 @@ impl Running {
             let serve = move |stream, admitted: Admitted| {
                 let (context, router, tls) = (Arc::clone(&context), router.clone(), tls.clone());
                 async move {
-                    if let Some(stream) = tls.handshake(stream, admitted.peer).await {
+                    if let Some(stream) = tls.handshake(stream, &admitted).await {
                         edge::http::serve(context, router, stream, admitted).await;
                     }
                 }
@@ -260,7 +260,7 @@ impl Running {
             let serve = move |stream, admitted: Admitted| {
                 let (context, tls) = (Arc::clone(&context), tls.clone());
                 async move {
-                    if let Some(stream) = tls.handshake(stream, admitted.peer).await {
+                    if let Some(stream) = tls.handshake(stream, &admitted).await {
                         mqtt::serve(context, mqtt::ByteStream(stream), "mqtts", admitted).await;
                     }
                 }
@@ -364,10 +364,22 @@ fn tls_source(config: &Config) -> Option<tls::Source> {
     })
 }
 
+/// Connections that may wait to be accepted. With the usual 128, a thousand that come at once have to try again, a second
+/// later; the system takes what it allows (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
+
+fn listen_at(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As `TcpListener::bind` does: a server that was stopped can start again at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 async fn bind(name: &str, listen: Listen) -> anyhow::Result<Option<TcpListener>> {
     match listen {
         Listen::Off => Ok(None),
-        Listen::At(address) => TcpListener::bind(address).await.map(Some).with_context(|| {
+        Listen::At(address) => listen_at(address).map(Some).with_context(|| {
             format!("cannot listen on --{name} {address}; is another program there? Choose another port, or 0 for any")
         }),
     }

@@ -310,6 +310,18 @@ fn announced_handshakes_cost_little_memory_before_anything_of_them_has_come() {
 }
 
 #[test]
+fn nobody_waits_for_those_who_stop_halfway_when_the_server_is_asked_to_stop() {
+    let (mut server, trust) = started(Launch::new().flag("--connect-timeout-s", "600"));
+    let unfinished = half_handshakes(&server, &trust);
+    until("all of them have come", || {
+        (open(&server, "https") == 4 && open(&server, "mqtts") == 4).then_some(())
+    });
+    server.terminate();
+    assert!(!server.log().contains("did not end in time"), "{}", server.log());
+    drop(unfinished);
+}
+
+#[test]
 fn the_time_of_a_handshake_is_not_taken_from_what_comes_inside() {
     let (server, trust) = started(Launch::new().flag("--connect-timeout-s", "1"));
     let mut late = trust.connect(server.mqtts());

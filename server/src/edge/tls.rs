@@ -10,7 +10,6 @@ mod local;
 
 use std::{
     io,
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -21,6 +20,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 pub(crate) use certificates::{Certificates, Source, check, look_at};
 
+use super::accept::Admitted;
 use crate::{clock::Clock, metrics::Metrics, sparing::Sparing};
 
 /// Key exchanges, ciphers and signatures: ring's, since it builds with a C compiler and nothing else.
@@ -94,11 +94,13 @@ impl Tls {
     pub(crate) async fn handshake(
         &self,
         stream: TcpStream,
-        peer: SocketAddr,
+        admitted: &Admitted,
     ) -> Option<TlsStream<TcpStream>> {
-        let shaken = match tokio::time::timeout(self.limit, self.shake(stream)).await {
-            Ok(shaken) => shaken,
-            Err(_) => Err(Failure::Late),
+        let peer = admitted.peer;
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(self.limit, self.shake(stream)) => shaken.unwrap_or(Err(Failure::Late)),
+            // Nobody waits for those who have not come in yet.
+            () = admitted.stop.cancelled() => return None,
         };
         let failure = match shaken {
             Ok(shaken) => return Some(shaken),

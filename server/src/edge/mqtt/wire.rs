@@ -84,7 +84,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for ByteStream<S> {
             from.written += written;
         }
         from.emptied();
-        Pin::new(&mut self.0).poll_flush(cx)
+        // TLS takes bytes that it cannot get rid of yet: they have to be flushed when there is room, or they would wait for
+        // the next ones.
+        from.flushing = true;
+        ready!(Pin::new(&mut self.0).poll_flush(cx))?;
+        from.flushing = false;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -169,5 +174,50 @@ impl Wire for MessageStream {
             let _ = socket.as_mut().start_send(Message::Close(farewell));
         }
         socket.poll_close(cx).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Takes every byte at once and keeps it until it is flushed a second time, as TLS does in front of a slow peer.
+    #[derive(Debug, Default)]
+    struct Hesitant {
+        flushes: usize,
+    }
+
+    impl AsyncRead for Hesitant {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Hesitant {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushes += 1;
+            if self.flushes < 2 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn bytes_that_the_carrier_has_taken_and_not_let_out_are_not_sent() {
+        let mut wire = ByteStream(Hesitant::default());
+        let mut out = Outgoing { bytes: b"some".to_vec(), ..Outgoing::default() };
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(wire.poll_send(cx, &mut out).is_pending());
+        assert!(!out.is_sent(), "somebody has to come back and flush");
+        assert!(wire.poll_send(cx, &mut out).is_ready());
+        assert!(out.is_sent());
     }
 }
