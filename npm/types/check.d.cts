@@ -2,10 +2,10 @@
  * What the server would say of a topic or a payload, without a server.
  *
  * ```js
- * const { checkPublish, describeTopic } = require('thng-pubsub/check')
+ * import { checkPublish, describeTopic } from 'thng-pubsub/check'  // or: const { … } = require('thng-pubsub/check')
  *
  * describeTopic('/thngs/UeECn9a8PBpar8x4FEGdMsDd/properties').publish  // { operation: 'updateProperties', right: 'update' }
- * checkPublish('/thngs/UeECn9a8PBpar8x4FEGdMsDd/properties', [{ value: 5 }])  // ['[0]: key is missing.']
+ * checkPublish('/thngs/UeECn9a8PBpar8x4FEGdMsDd/properties', [{ value: 5 }])  // ['Entry 0: key is required.']
  * ```
  *
  * It reads with the server's own tables and readers. Whether a resource exists, and whether a key may write it, only the

@@ -180,7 +180,7 @@ impl Running {
             authority: certificates.as_ref().and_then(|own| own.authority()).map(Into::into),
         });
         let mut running = Self { addresses: Vec::new(), context, engine, writer, acceptor, certificates };
-        running.listen(config).await?;
+        running.listen(config)?;
         running.open_door(config);
         if let Some(certificates) = &running.certificates {
             let watching = Arc::clone(certificates).watch(running.acceptor.stop.clone());
@@ -217,12 +217,12 @@ impl Running {
         acceptor.tasks.spawn(async move { door.serve(context, status, stop, tasks).await });
     }
 
-    async fn listen(&mut self, config: &Config) -> anyhow::Result<()> {
+    fn listen(&mut self, config: &Config) -> anyhow::Result<()> {
         // All are bound before any serves: a port that is taken stops the start before anybody was let in.
-        let http = bind("http", config.http).await?;
-        let mqtt = bind("mqtt", config.mqtt).await?;
-        let https = bind("https", config.https).await?;
-        let mqtts = bind("mqtts", config.mqtts).await?;
+        let http = bind("http", config.http)?;
+        let mqtt = bind("mqtt", config.mqtt)?;
+        let https = bind("https", config.https)?;
+        let mqtts = bind("mqtts", config.mqtts)?;
         for (name, listener) in [("http", &http), ("mqtt", &mqtt), ("https", &https), ("mqtts", &mqtts)] {
             if let Some(listener) = listener {
                 self.addresses.push((name, listener.local_addr().context("a bound socket has an address")?));
@@ -376,7 +376,7 @@ fn listen_at(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn bind(name: &str, listen: Listen) -> anyhow::Result<Option<TcpListener>> {
+fn bind(name: &str, listen: Listen) -> anyhow::Result<Option<TcpListener>> {
     match listen {
         Listen::Off => Ok(None),
         Listen::At(address) => listen_at(address).map(Some).with_context(|| {

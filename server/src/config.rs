@@ -64,7 +64,10 @@ impl Command {
         match self {
             Self::Serve(config)
             | Self::Config(ConfigCommand::Check(config) | ConfigCommand::Print(config)) => Some(config),
-            Self::Administer(_) => None,
+            Self::Administer(command) => match &**command {
+                administration::Administration::Doctor(doctor) => Some(&doctor.settings),
+                _ => None,
+            },
         }
     }
 }
@@ -337,7 +340,7 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(0..=60_000))]
     pub initial_state_delay_ms: u64,
 
-    /// Seconds that a new connection has for its MQTT CONNECT, or for the head of an HTTP request.
+    /// Seconds that a new connection has for its TLS handshake, then for its MQTT CONNECT or the head of an HTTP request.
     #[arg(long, env = "THNG_PUBSUB_CONNECT_TIMEOUT_S", value_name = "S", default_value_t = defaults::CONNECT_TIMEOUT_S,
           value_parser = clap::value_parser!(u64).range(1..=600))]
     pub connect_timeout_s: u64,

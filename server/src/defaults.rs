@@ -16,7 +16,7 @@ pub(crate) const LOG: &str = "info";
 /// the SUBACK is processed, and lose a message that comes in the same TCP segment; 20 ms later it is safe.
 pub(crate) const INITIAL_STATE_DELAY_MS: u64 = 25;
 
-/// Seconds that a new connection has for its MQTT CONNECT, or for the head of an HTTP request.
+/// Seconds that a new connection has for its TLS handshake, then for its MQTT CONNECT or the head of an HTTP request.
 pub(crate) const CONNECT_TIMEOUT_S: u64 = 10;
 
 /// Seconds that the body of an HTTP request may take.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use thng_pubsub_protocol::mqtt::{ConnectCode, QoS};
 use thng_pubsub_tests::link::{Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill};
+use thng_pubsub_tests::tls::Trust;
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
 use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
@@ -251,12 +252,26 @@ fn drive_mqtt<L: Link>(connect: impl Fn() -> L, topic: &str) {
 /// Somebody's password, which is sent and never shown.
 const PASSWORD: &str = "PasswordThatNobodyMayReadAnywhere";
 
-/// Signs a user of an application up and in, rightly and wrongly.
-fn drive_login(server: &Server) {
+/// Makes a key of every kind, and signs a user of an application up and in, rightly and wrongly. Returns all that was
+/// made and is nobody else's business.
+fn drive_keys(server: &Server) -> Vec<String> {
     let mut rest = server.rest();
     let project = rest.project();
-    let key = rest.application(&project).public_key;
-    let mut app = Rest::new(server.http(), Some(&key));
+    let application = rest.application(&project);
+    let mut app = Rest::new(server.http(), Some(&application.public_key));
+    let thng = rest.thng();
+    let device = rest.device(&thng);
+    let token = rest.access_token(&["thngs:read"], &[]);
+    let by_command = server.administer(&["keys", "create", "--operator", "operator@localhost"]).printed();
+    let mut secrets = vec![application.public_key.clone(), application.secret_key, device.key, token.key];
+    secrets.push(by_command.trim().to_owned());
+    // Each is used, by header, by parameter and in a CONNECT.
+    for key in &secrets {
+        Rest::new(server.http(), Some(key)).get("/access");
+        Rest::new(server.http(), None).get(&format!("/access?access_token={key}"));
+        let mut client = Client::connect_as(server, &Hello::with_key(key));
+        client.subscribe(&format!("/thngs/{thng}?access_token={key}"), QoS::AtLeastOnce);
+    }
     let user =
         format!(r#"{{"email":"a@example.com","password":"{PASSWORD}","firstName":"A","lastName":"B"}}"#);
     let user = app.post("/auth/evrythng/users", &*user).expect(201);
@@ -264,20 +279,30 @@ fn drive_login(server: &Server) {
     let validation = format!(r#"{{"activationCode":"{}"}}"#, code.expect("a code"));
     app.post(&format!("/auth/evrythng/users/{}/validate", id.expect("an id")), &*validation);
     for password in [PASSWORD.to_owned(), format!("{PASSWORD}!")] {
-        app.post("/auth/evrythng", format!(r#"{{"email":"a@example.com","password":"{password}"}}"#));
+        let login =
+            app.post("/auth/evrythng", format!(r#"{{"email":"a@example.com","password":"{password}"}}"#));
+        secrets.extend(login.json()["evrythngApiKey"].as_str().map(str::to_owned));
     }
+    secrets.push(code.expect("a code").to_owned());
+    secrets
 }
 
 /// Bug class 19 of `docs/security.md` (CWE-598).
 #[test]
 fn no_log_line_shows_a_key_or_a_payload_at_any_level_whatever_door_it_came_by() {
-    let mut server = Launch::new().flag("--log", "trace").start();
+    let mut server = Launch::new().with_tls().flag("--log", "trace").start();
+    let trust = Trust::in_the(&server);
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
     drive_rest(&server, &topic);
     drive_websocket(&server, &topic);
     drive_mqtt(|| Raw::connect(server.mqtt()), &topic);
     drive_mqtt(|| MqttFrames::open(&server, "mqtt"), &topic);
-    drive_login(&server);
+    drive_mqtt(|| trust.connect(server.mqtts()), &topic);
+    drive_mqtt(|| MqttFrames::open_over_tls(&server, &trust, "mqtt"), &topic);
+    let mut over_tls = Rest::over_tls(server.https(), None, &trust);
+    over_tls.get(&format!("{topic}?access_token={KEY}")).assert_status(200);
+    over_tls.get(&format!("{topic}?access_token={}", KEY.to_lowercase())).assert_status(403);
+    let made = drive_keys(&server);
     let metrics = Rest::new(server.http(), None).send("GET", "/metrics", &[], None);
     let metrics = metrics.text().to_owned();
 
@@ -285,7 +310,9 @@ fn no_log_line_shows_a_key_or_a_payload_at_any_level_whatever_door_it_came_by() 
     assert_eq!(printed, Vec::<String>::new());
     let log = until("the last line was read", || Some(server.log()).filter(|log| log.contains(": stopped")));
     assert!(log.contains(" TRACE ") && log.contains(" DEBUG "), "the log says what it can");
-    for secret in [KEY, &KEY.to_lowercase(), MARKER, PASSWORD] {
+    assert_eq!(made.len(), 7, "four by REST, one by command, a user's, and the code that they were sent");
+    let given = [KEY, &KEY.to_lowercase(), MARKER, PASSWORD].map(str::to_owned);
+    for secret in given.iter().chain(&made) {
         // Part of it is as bad, and so are the bytes of it, as `Debug` shows them.
         let (beginning, end) = (&secret[..12], &secret[secret.len() - 12..]);
         let bytes = format!("{:?}", &secret.as_bytes()[..12]);

@@ -57,6 +57,7 @@ fn the_page_about_settings_has_a_row_for_each_with_its_default_and_no_other() {
         let is_shown = value.chars().all(|letter| letter.is_ascii_uppercase() || "[]\"_…".contains(letter));
         assert_eq!(shows_a_value, !is_shown, "{row}");
         assert!(!shows_a_value || cells[2] == format!("`{value}`"), "the default is {value}: {row}");
+        assert!(!cells[3].trim().is_empty(), "has a unit: {row}");
         assert!(cells[4].len() > 10, "says what it is for: {row}");
     }
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `--")?.split_once('`'));

@@ -7,9 +7,10 @@ use std::thread;
 
 use serde_json::json;
 use thng_pubsub_tests::history::whole;
+use thng_pubsub_tests::link::{Arrival, Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, Received};
 use thng_pubsub_tests::wait::until;
-use thng_pubsub_tests::websocket::{End, WebSocket};
+use thng_pubsub_tests::websocket::{End, MqttFrames, WebSocket};
 use thng_pubsub_tests::{KEY, PATIENCE, Server};
 
 /// Answers that are waited for before the server is stopped.
@@ -20,7 +21,7 @@ fn number(value: u64) -> String {
 }
 
 /// Publishes numbers over MQTT until the end of the connection; returns how many were acknowledged.
-fn publish(mut client: Client<impl thng_pubsub_tests::link::Link>, topic: &str, answers: &AtomicU64) -> u64 {
+fn publish(mut client: Client<impl Link>, topic: &str, answers: &AtomicU64) -> u64 {
     for value in 0.. {
         client.publish_unacknowledged(topic, &number(value));
         match client.next_within(PATIENCE) {
@@ -45,30 +46,66 @@ fn send(mut socket: WebSocket, answers: &AtomicU64) -> (u64, End) {
     unreachable!("the server stops before")
 }
 
+/// The same by REST, on one connection; returns how many were answered with 200.
+fn put(mut link: Raw, topic: &str, answers: &AtomicU64) -> u64 {
+    for value in 0.. {
+        let body = number(value);
+        let head = format!(
+            "PUT {topic} HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\nContent-Type: application/json\r\n"
+        );
+        link.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+        let mut answer = Vec::new();
+        // What is stored comes back, and ends the answer.
+        while !answer.ends_with(b"}]") {
+            match link.receive(PATIENCE) {
+                Arrival::Bytes(bytes) => answer.extend(bytes),
+                Arrival::Closed => return value,
+                Arrival::Nothing => panic!("an answer or the end was to come"),
+            }
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+        answers.fetch_add(1, Ordering::Relaxed);
+    }
+    unreachable!("the server stops before")
+}
+
 #[test]
 fn sigterm_amid_writes_loses_none_that_was_answered_and_closes_sockets_as_a_restart() {
     let mut server = Server::start();
     let mut rest = server.rest();
     let thngs: Vec<String> = (0..4).map(|_| rest.thng()).collect();
-    let topic = |at: usize| format!("/thngs/{}/properties/k", thngs[at]);
+    let topics: Vec<String> = thngs.iter().map(|thng| format!("/thngs/{thng}/properties/k")).collect();
     let answers = AtomicU64::new(0);
-    let idle = WebSocket::open(&server, &topic(3));
+    let mut idle = WebSocket::open(&server, &topics[3]);
+    let mut idle_mqtt = MqttFrames::open(&server, "mqtt");
+    idle_mqtt.send(&Hello::with_key(KEY).bytes());
+    assert_ne!(idle_mqtt.receive(PATIENCE), Arrival::Nothing, "a CONNACK");
     let acknowledged = thread::scope(|scope| {
-        let answers = &answers;
+        let (answers, topics) = (&answers, &topics);
         let tcp = Client::connect_as(&server, &Hello::with_key(KEY));
         let websocket = Client::connect_over_websocket(&server);
-        let native = WebSocket::open(&server, &topic(2));
-        let by_tcp = scope.spawn(move || publish(tcp, &topic(0), answers));
-        let by_websocket = scope.spawn(move || publish(websocket, &topic(1), answers));
+        let native = WebSocket::open(&server, &topics[2]);
+        let http = Raw::connect(server.http());
+        let by_tcp = scope.spawn(move || publish(tcp, &topics[0], answers));
+        let by_websocket = scope.spawn(move || publish(websocket, &topics[1], answers));
         let by_native = scope.spawn(move || send(native, answers));
+        let by_rest = scope.spawn(move || put(http, &topics[3], answers));
         until("there is traffic", || (answers.load(Ordering::Relaxed) >= ANSWERS).then_some(()));
         server.terminate();
         let (natively, end) = by_native.join().expect("no panic");
         assert_eq!(end, End::Code(1012), "a native WebSocket is told that the server restarts");
-        [by_tcp.join().expect("no panic"), by_websocket.join().expect("no panic"), natively]
+        let by_mqtt = [by_tcp, by_websocket].map(|writer| writer.join().expect("no panic"));
+        [by_mqtt[0], by_mqtt[1], natively, by_rest.join().expect("no panic")]
     });
-    let mut idle = idle;
-    assert_eq!(idle.ended(), End::Code(1012));
+    // It watched what REST wrote, which comes before the end.
+    let end = loop {
+        match idle.receive(PATIENCE) {
+            Ok(message) => assert!(message.is_some(), "a notification or the end was to come"),
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(end, End::Code(1012), "a native WebSocket that only watches, too");
+    assert_eq!(idle_mqtt.socket.ended(), End::Code(1012), "and one that carries MQTT");
     assert!(TcpStream::connect(server.mqtt()).is_err(), "nobody listens any more");
 
     let server = server.restart();

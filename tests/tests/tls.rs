@@ -340,11 +340,13 @@ fn client_pem_is_given_to_everybody_by_both_listeners_and_opens_both() {
     assert_eq!(answer.header("content-type"), Some("application/x-pem-file"));
     assert_eq!(fs::read_to_string(server.data().join("tls/authority.pem")).unwrap(), pem);
     assert!(pem.starts_with("-----BEGIN CERTIFICATE-----") && !pem.contains("PRIVATE KEY"), "{pem}");
-    for asked in ["localhost", "127.0.0.1", "::1"] {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_lowercase();
+    for asked in ["localhost", "127.0.0.1", "::1", &host] {
         for address in [server.https(), server.mqtts()] {
             let _ = trust.clone().named(asked).connect(address);
         }
     }
+    until("the log says what it is not for", || server.log().contains("for development only").then_some(()));
     let refusal = trust.named("example.com").try_connect(server.https()).expect_err("it is for this machine");
     assert!(refusal.to_string().contains("not valid for name"), "{refusal}");
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use thng_pubsub_protocol::{
     topic::{
         TopicError, TopicString,
-        table::{Access, EventKind, OperationKind},
+        table::{Access, OperationKind},
     },
     wanted::{WATCH_ONLY, Wanted, wanted},
 };
@@ -61,7 +61,7 @@ pub fn describe(topic: &str) -> Result<Described, TopicError> {
             .publish
             .map(|publish| Publish { operation: operation(publish.operation), right: right(publish.access) }),
         subscribe: Subscribe {
-            events: row.subscribe.iter().copied().map(event).collect(),
+            events: row.subscribe.iter().map(|event| event.name()).collect(),
             right: right(Access::Read),
         },
         project: options.project.map(|id| id.to_string()),
@@ -95,12 +95,10 @@ pub fn describe_topic(topic: &str) -> Result<JsValue, JsValue> {
 }
 
 /// [`faults`] for JavaScript: an array of strings.
-///
-/// # Errors
-/// None in practice: strings can always be converted.
+#[must_use]
 #[wasm_bindgen(js_name = checkPublish)]
-pub fn check_publish(topic: &str, payload: &[u8]) -> Result<JsValue, JsValue> {
-    Ok(serde_wasm_bindgen::to_value(&faults(topic, payload))?)
+pub fn check_publish(topic: &str, payload: &[u8]) -> Vec<String> {
+    faults(topic, payload)
 }
 
 const fn right(access: Access) -> &'static str {
@@ -125,24 +123,10 @@ const fn operation(kind: OperationKind) -> &'static str {
     }
 }
 
-const fn event(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::ActionTypeCreated => "actionTypeCreated",
-        EventKind::ActionTypeDeleted => "actionTypeDeleted",
-        EventKind::ActionCreated => "actionCreated",
-        EventKind::TaskCompleted => "taskCompleted",
-        EventKind::CollectionUpdated => "collectionUpdated",
-        EventKind::CollectionDeleted => "collectionDeleted",
-        EventKind::MembershipChanged => "membershipChanged",
-        EventKind::ProductUpdated => "productUpdated",
-        EventKind::ThngUpdated => "thngUpdated",
-        EventKind::LocationUpdated => "locationUpdated",
-        EventKind::PropertiesUpdated => "propertiesUpdated",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use thng_pubsub_protocol::topic::table::TABLE;
+
     use super::*;
 
     const THNG: &str = "/thngs/UeECn9a8PBpar8x4FEGdMsDd";
@@ -166,6 +150,20 @@ mod tests {
             faults("/nothing", b"1"),
             ["no resource has this path: see the list of available topics."]
         );
+    }
+
+    #[test]
+    fn the_types_of_the_package_name_what_there_is() {
+        let types = include_str!("../../npm/types/check.d.cts");
+        for row in &TABLE {
+            for event in row.subscribe {
+                assert!(types.contains(&format!("| '{}'", event.name())), "{}", event.name());
+            }
+            if let Some(publish) = row.publish {
+                let name = operation(publish.operation);
+                assert!(types.contains(&format!("| '{name}'")), "{name}");
+            }
+        }
     }
 
     #[test]

@@ -71,6 +71,26 @@ pub enum EventKind {
     PropertiesUpdated,
 }
 
+impl EventKind {
+    /// What it is called by programs, such as `propertiesUpdated`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ActionTypeCreated => "actionTypeCreated",
+            Self::ActionTypeDeleted => "actionTypeDeleted",
+            Self::ActionCreated => "actionCreated",
+            Self::TaskCompleted => "taskCompleted",
+            Self::CollectionUpdated => "collectionUpdated",
+            Self::CollectionDeleted => "collectionDeleted",
+            Self::MembershipChanged => "membershipChanged",
+            Self::ProductUpdated => "productUpdated",
+            Self::ThngUpdated => "thngUpdated",
+            Self::LocationUpdated => "locationUpdated",
+            Self::PropertiesUpdated => "propertiesUpdated",
+        }
+    }
+}
+
 /// A right on a path, as a role's permissions spell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {

@@ -86,7 +86,7 @@ impl Report {
 /// # Errors
 /// Standard output cannot be written to. Problems are no errors, but another exit code.
 pub(super) fn examine(doctor: &Doctor) -> anyhow::Result<ExitCode> {
-    let data = &doctor.data.path;
+    let data = &doctor.settings.data;
     let server = door::status(data);
     let mut report = Report::default();
     match &server {
@@ -104,7 +104,7 @@ pub(super) fn examine(doctor: &Doctor) -> anyhow::Result<ExitCode> {
     }
     files::check(&mut report, data);
     database::check(&mut report, data, doctor.full);
-    machine::check(&mut report, doctor, server.as_ref());
+    machine::check(&mut report, &doctor.settings, server.as_ref());
     show(&report, doctor.json)?;
     Ok(if report.worst() == State::Problem { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueHint};
 use clap_complete::Shell;
 
-use super::Listen;
+use super::{Config, Listen};
 use crate::defaults;
 
 /// Commands of whoever looks after a server.
@@ -32,7 +32,7 @@ pub enum Administration {
     Import(Import),
 
     /// Look over the data folder, the database, the ports and the machine, and say what to do. Ends with 1 on problems.
-    Doctor(Doctor),
+    Doctor(Box<Doctor>),
 
     /// Ask a running server whether it serves. Ends with 0 if so, else with 1.
     Health(Health),
@@ -213,36 +213,9 @@ pub struct Import {
 /// `doctor`
 #[derive(Debug, Args)]
 pub struct Doctor {
+    /// As `serve` is told.
     #[command(flatten)]
-    pub data: DataFolder,
-
-    /// As `serve` is told.
-    #[arg(long, env = "THNG_PUBSUB_HTTP", default_value = defaults::HTTP)]
-    pub http: Listen,
-
-    /// As `serve` is told.
-    #[arg(long, env = "THNG_PUBSUB_MQTT", default_value = defaults::MQTT)]
-    pub mqtt: Listen,
-
-    /// As `serve` is told.
-    #[arg(long, env = "THNG_PUBSUB_HTTPS", default_value = "off")]
-    pub https: Listen,
-
-    /// As `serve` is told.
-    #[arg(long, env = "THNG_PUBSUB_MQTTS", default_value = "off")]
-    pub mqtts: Listen,
-
-    /// As `serve` is told.
-    #[arg(long, env = "THNG_PUBSUB_TLS_CERT", value_name = "FILE", value_delimiter = ',')]
-    pub tls_cert: Vec<PathBuf>,
-
-    /// As `serve` is told.
-    #[arg(long, env = "THNG_PUBSUB_TLS_KEY", value_name = "FILE", value_delimiter = ',')]
-    pub tls_key: Vec<PathBuf>,
-
-    /// As `serve` is told.
-    #[arg(long, env = "THNG_PUBSUB_CONNECTIONS_MAX", value_name = "N", default_value_t = defaults::CONNECTIONS_MAX)]
-    pub connections_max: usize,
+    pub settings: Config,
 
     /// Compare every index of the database with its table too, which takes several times as long.
     #[arg(long)]

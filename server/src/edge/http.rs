@@ -1,5 +1,5 @@
 //! The HTTP listener: one address for REST, native WebSocket on every topic's path, `/mqtt`, the SDK, the example
-//! pages, `/health` and `/metrics`.
+//! pages, and what those ask who look after the server (`/health`, `/ready`, `/metrics`).
 //!
 //! Only the head of a request is looked at here; what it means is the business of the edge that it goes to.
 
@@ -320,8 +320,7 @@ async fn sdk_index() -> Response {
     if rows.is_empty() {
         rows.push_str("<tr><td colspan=\"4\">This server was built before the SDK: build with <code>cargo xtask run</code>.</td></tr>");
     }
-    let script =
-        assets::find("/sdk/thng-pubsub.js").map_or_else(String::new, |script| script.integrity.clone());
+    let script = assets::find("/sdk/thng-pubsub.js").map_or_else(String::new, |script| script.integrity);
     let version = assets::SDK_VERSION;
     let page = format!(include_str!("sdk.html"), rows = rows, version = version, script = script);
     ([(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], page).into_response()

@@ -29,7 +29,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 /// The time of day, as certificates have it.
-fn now() -> SystemTime {
+pub(crate) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(Clock::System.now_ms().unsigned_abs())
 }
 

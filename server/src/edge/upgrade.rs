@@ -21,6 +21,9 @@ use super::answer;
 /// Buffer of one WebSocket, in bytes: small, since most sockets are quiet; large messages go in several reads.
 const BUFFER_BYTES: usize = 4 * 1024;
 
+/// With what sockets are closed when the server stops.
+pub(super) const RESTART: (CloseCode, &str) = (close_code::RESTART, "the server is stopping");
+
 /// How long a closing handshake may take.
 const CLOSING: Duration = Duration::from_secs(1);
 

@@ -329,7 +329,7 @@ fn revoked() -> End {
 }
 
 fn stopping() -> End {
-    End::Close(close_code::RESTART, "the server is stopping", "stopping")
+    End::Close(upgrade::RESTART.0, upgrade::RESTART.1, "stopping")
 }
 
 fn broken(error: &axum::Error) -> End {

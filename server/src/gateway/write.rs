@@ -290,10 +290,7 @@ impl Gateway {
         payload_bytes: usize,
     ) -> Result<Outcome, Refusal> {
         let (tell, told) = oneshot::channel();
-        let span = tracing::debug_span!("write", operation = operation.name());
-        self.writer
-            .submit(operation, payload_bytes, Box::new(move |outcome| drop((span, tell.send(outcome)))))
-            .await?;
-        Ok(told.await.map_err(|_| Refusal::Unavailable)??)
+        self.submit(operation, payload_bytes, Box::new(move |outcome| drop(tell.send(outcome)))).await?;
+        told.await.map_err(|_| Refusal::Unavailable)?
     }
 }

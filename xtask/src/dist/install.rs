@@ -172,8 +172,11 @@ fn serve(root: &Root, account: Account) -> anyhow::Result<String> {
     let mut server = Server(command.spawn().context("chroot cannot be started")?);
     let ready = server.first_line()?;
     let address = http_address(&ready).with_context(|| format!("the server is not ready: `{ready}`"))?;
-    let status = health(address).with_context(|| format!("asking http://{address}/health"))?;
-    ensure!(status.contains(" 200 "), "/health should answer 200, but answers `{status}`");
+    // The program with SDK and examples inside, and not one that was built without them.
+    for path in ["/health", "/ready", "/sdk/thng-pubsub.js", "/examples/app/"] {
+        let status = status(address, path).with_context(|| format!("asking http://{address}{path}"))?;
+        ensure!(status.contains(" 200 "), "{path} should answer 200, but answers `{status}`");
+    }
     let ended = server::end(&mut server.0)?;
     ensure!(
         ended.code() == Some(0),
@@ -222,16 +225,17 @@ fn http_address(ready: &str) -> Option<&str> {
     ready.strip_prefix("ready ")?.split_whitespace().find_map(|word| word.strip_prefix("http="))
 }
 
-/// The first line of what `/health` answers.
-fn health(address: &str) -> anyhow::Result<String> {
+/// The first line of what is answered to a `GET`.
+fn status(address: &str, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.write_all(
-        format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
     )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer.lines().next().unwrap_or_default().to_owned())
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let first = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(first).into_owned())
 }
 
 /// What the administrator and the server have written is kept, and a service that runs is restarted.

@@ -4,14 +4,13 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     path::Path,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use super::Report;
 use crate::{
     admin::health,
-    clock::Clock,
-    config::{Listen, administration::Doctor},
+    config::{Config, Listen},
     edge::{admin::Status, tls},
 };
 
@@ -21,30 +20,23 @@ const FILES_BESIDE: u64 = 100;
 /// Time in which a certificate should be made anew.
 const ENDS_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
-pub(super) fn check(report: &mut Report, doctor: &Doctor, server: Option<&Status>) {
-    open_files(report, doctor, server);
+pub(super) fn check(report: &mut Report, settings: &Config, server: Option<&Status>) {
+    open_files(report, settings, server);
     match server {
         Some(server) => listeners(report, server),
-        None => ports(report, doctor),
+        None => ports(report, settings),
     }
-    for (chain, key) in doctor.tls_cert.iter().zip(&doctor.tls_key) {
+    for (chain, key) in settings.tls_cert.iter().zip(&settings.tls_key) {
         certificate(report, chain, key);
-    }
-    if doctor.tls_cert.len() != doctor.tls_key.len() {
-        report.problem(
-            "tls",
-            "--tls-cert and --tls-key do not name as many files",
-            "name the key of each certificate, in the same order",
-        );
     }
 }
 
 /// Each connection takes one.
-fn open_files(report: &mut Report, doctor: &Doctor, server: Option<&Status>) {
+fn open_files(report: &mut Report, settings: &Config, server: Option<&Status>) {
     let here = || rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let (limit, connections, whose) = match server {
         Some(server) => (server.open_files_max, server.connections_max, "the server's"),
-        None => (here(), u64::try_from(doctor.connections_max).unwrap_or(u64::MAX), "this shell's"),
+        None => (here(), u64::try_from(settings.connections_max).unwrap_or(u64::MAX), "this shell's"),
     };
     let wanted = connections.saturating_add(FILES_BESIDE);
     match limit {
@@ -79,9 +71,13 @@ fn listeners(report: &mut Report, server: &Status) {
 }
 
 /// Whether a server could listen where it is told to.
-fn ports(report: &mut Report, doctor: &Doctor) {
-    let listens =
-        [("http", doctor.http), ("mqtt", doctor.mqtt), ("https", doctor.https), ("mqtts", doctor.mqtts)];
+fn ports(report: &mut Report, settings: &Config) {
+    let listens = [
+        ("http", settings.http),
+        ("mqtt", settings.mqtt),
+        ("https", settings.https),
+        ("mqtts", settings.mqtts),
+    ];
     for (name, listen) in listens {
         let Listen::At(address) = listen else { continue };
         match TcpListener::bind(address) {
@@ -109,8 +105,7 @@ fn certificate(report: &mut Report, chain: &Path, key: &Path) {
         Ok(ends) => ends,
         Err(error) => return report.problem("tls", format!("{error:#}"), "give files that belong together"),
     };
-    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(Clock::System.now_ms().unsigned_abs());
-    match ends.duration_since(now) {
+    match ends.duration_since(tls::now()) {
         Err(_) => report.problem("tls", format!("{place} has expired"), "put a new certificate in its place"),
         Ok(left) if left < ENDS_SOON => report.warning(
             "tls",

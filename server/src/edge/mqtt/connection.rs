@@ -67,6 +67,9 @@ pub(crate) async fn serve(
         overtaken: 0,
     };
     let end = connection.run().await;
+    if matches!(end, End::Stopping) {
+        connection.wire.will_restart();
+    }
     connection.linger().await;
     let reason = end.reason();
     context.metrics.disconnects.with_label_values(&[protocol, reason]).inc();

@@ -57,6 +57,8 @@ pub(crate) trait Wire: Send {
     fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>>;
     /// Ready when all of `from` has left.
     fn poll_send(&mut self, cx: &mut Context<'_>, from: &mut Outgoing) -> Poll<io::Result<()>>;
+    /// The server stops: what can say so at the end says it. MQTT 3.1.1 has no word for it.
+    fn will_restart(&mut self) {}
     /// Ends the stream towards the peer.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
@@ -164,6 +166,11 @@ impl Wire for MessageStream {
         ready!(socket.poll_flush(cx)).map_err(gone)?;
         from.flushing = false;
         Poll::Ready(Ok(()))
+    }
+
+    fn will_restart(&mut self) {
+        let (code, reason) = upgrade::RESTART;
+        self.farewell = Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) });
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -221,29 +221,21 @@ fn write(kind: TopicKind, operation: OperationKind) -> Value {
 
 /// The name of a notification, and what it is.
 fn notification(event: EventKind) -> (&'static str, Value) {
-    let (name, title, schema) = match event {
-        EventKind::ActionTypeCreated => {
-            ("actionTypeCreated", "The action type that was created.", "ActionType")
-        }
-        EventKind::ActionTypeDeleted => {
-            ("actionTypeDeleted", "The action type that was deleted.", "ActionType")
-        }
-        EventKind::ActionCreated => ("actionCreated", "The action that was created.", "Action"),
-        EventKind::TaskCompleted => ("taskCompleted", "The task that has ended.", "Task"),
-        EventKind::CollectionUpdated => ("collectionUpdated", "The collection as it is now.", "Collection"),
-        EventKind::CollectionDeleted => {
-            ("collectionDeleted", "The collection that was deleted.", "Collection")
-        }
-        EventKind::MembershipChanged => {
-            ("membershipChanged", "Which thngs were added or removed.", "MembershipChange")
-        }
-        EventKind::ProductUpdated => ("productUpdated", "The product as it is now.", "Product"),
-        EventKind::ThngUpdated => ("thngUpdated", "The thng as it is now, without its properties.", "Thng"),
-        EventKind::LocationUpdated => ("locationUpdated", "What one update stored.", "Locations"),
-        EventKind::PropertiesUpdated => ("propertiesUpdated", "What one update stored.", "PropertyUpdates"),
+    let (title, schema) = match event {
+        EventKind::ActionTypeCreated => ("The action type that was created.", "ActionType"),
+        EventKind::ActionTypeDeleted => ("The action type that was deleted.", "ActionType"),
+        EventKind::ActionCreated => ("The action that was created.", "Action"),
+        EventKind::TaskCompleted => ("The task that has ended.", "Task"),
+        EventKind::CollectionUpdated => ("The collection as it is now.", "Collection"),
+        EventKind::CollectionDeleted => ("The collection that was deleted.", "Collection"),
+        EventKind::MembershipChanged => ("Which thngs were added or removed.", "MembershipChange"),
+        EventKind::ProductUpdated => ("The product as it is now.", "Product"),
+        EventKind::ThngUpdated => ("The thng as it is now, without its properties.", "Thng"),
+        EventKind::LocationUpdated => ("What one update stored.", "Locations"),
+        EventKind::PropertiesUpdated => ("What one update stored.", "PropertyUpdates"),
     };
     let payload = json!({ "$ref": format!("#/components/schemas/{schema}") });
-    (name, json!({ "name": name, "title": title, "payload": payload }))
+    (event.name(), json!({ "name": event.name(), "title": title, "payload": payload }))
 }
 
 /// The schemas that messages are made of, and those that these are made of.

@@ -144,3 +144,41 @@ fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     });
     written.with_context(|| format!("cannot write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Puts a certificate for these names into the folder, which is good for so many days.
+    fn put(folder: &Path, names: &[String], days: i64) {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = server_params(names.to_vec()).expect("names");
+        valid_for(&mut params, days).expect("days");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        write(&folder.join(KEY), &key.serialize_pem(), 0o600).expect("a file");
+        write(&folder.join(CHAIN), &certificate.pem(), 0o644).expect("a file");
+    }
+
+    #[test]
+    fn what_runs_out_within_a_month_or_lacks_a_name_of_the_machine_is_made_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let chain = || fs::read(folder.join(CHAIN)).expect("a certificate");
+        let authority = || fs::read(folder.join(AUTHORITY)).expect("an authority");
+        ensure(folder).expect("a folder that can be written");
+        let (first, trusted) = (chain(), authority());
+        ensure(folder).expect("a folder that can be written");
+        assert_eq!(chain(), first, "what is good stays");
+
+        let names = names();
+        for (names, days, is_good) in
+            [(&names[..], 60, true), (&names[..], 29, false), (&names[1..], 60, false)]
+        {
+            put(folder, names, days);
+            let before = chain();
+            ensure(folder).expect("a folder that can be written");
+            assert_eq!(chain() == before, is_good, "{names:?} for {days} days");
+            assert_eq!(authority(), trusted, "clients have its certificate");
+        }
+    }
+}
