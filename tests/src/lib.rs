@@ -13,6 +13,7 @@
 //! - [`command`]: programs of others (`mosquitto_pub`, `mosquitto_sub`) and what they print.
 //! - [`exercise`]: what every client that others wrote is put through.
 //! - [`proxy`]: a way to the server that can be cut.
+//! - [`neighbors`]: what one account's load costs another account.
 //! - [`keys`]: keys of every kind, made by REST.
 //! - [`history`]: all of a property's history, walked window by window.
 //! - [`tls`]: TLS towards the server, and certificates of the tests' own.
@@ -31,6 +32,7 @@ pub mod history;
 pub mod keys;
 pub mod link;
 pub mod mqtt;
+pub mod neighbors;
 pub mod population;
 pub mod proxy;
 pub mod rest;

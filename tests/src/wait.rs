@@ -28,6 +28,13 @@ pub fn until<T>(what: impl Display, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Returns at this moment, for what happens on a schedule.
+pub fn park_until(due: Instant) {
+    while let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
+    }
+}
+
 /// Milliseconds since the epoch, by this machine's clock, which is the server's clock too.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the tests compare the server's timestamps with the real time")]
