@@ -393,6 +393,7 @@ pub(crate) fn limits(config: &Config) -> Limits {
         websocket_ping: Duration::from_secs(config.websocket_ping_s),
         initial_state_delay: Duration::from_millis(config.initial_state_delay_ms),
         message_bytes_max: config.message_bytes_max,
+        mqtt_websocket_message_bytes_max: config.mqtt_websocket_message_bytes_max,
         body_bytes_max: config.body_bytes_max,
         subscriptions_max: config.subscriptions_max,
         publishes_in_flight_max: config.publishes_in_flight_max,

@@ -406,9 +406,13 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_RATE_LIMIT_ENTRIES_MAX", value_name = "N", default_value_t = defaults::RATE_LIMIT_ENTRIES_MAX)]
     pub rate_limit_entries_max: usize,
 
-    /// Bytes of one MQTT packet or WebSocket message.
+    /// Bytes of one MQTT packet, or of one message on a native WebSocket.
     #[arg(long, env = "THNG_PUBSUB_MESSAGE_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::MESSAGE_BYTES_MAX)]
     pub message_bytes_max: usize,
+
+    /// Bytes of one WebSocket message at /mqtt. It may hold many MQTT packets, each of --message-bytes-max at most.
+    #[arg(long, env = "THNG_PUBSUB_MQTT_WEBSOCKET_MESSAGE_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::MQTT_WEBSOCKET_MESSAGE_BYTES_MAX)]
+    pub mqtt_websocket_message_bytes_max: usize,
 
     /// Bytes of the body of an HTTP request; at most 1 MiB, the largest notification that the bus carries.
     #[arg(long, env = "THNG_PUBSUB_BODY_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::BODY_BYTES_MAX)]
@@ -513,6 +517,12 @@ impl Config {
             ("held-per-key-max", self.held_per_key_max.unwrap_or(1), 1, usize::MAX),
             ("rate-limit-entries-max", self.rate_limit_entries_max, 1_000, 10_000_000),
             ("message-bytes-max", self.message_bytes_max, 128, defaults::BODY_BYTES_MAX),
+            (
+                "mqtt-websocket-message-bytes-max",
+                self.mqtt_websocket_message_bytes_max,
+                defaults::MQTT_WEBSOCKET_MESSAGE_BYTES_LEAST,
+                defaults::MQTT_WEBSOCKET_MESSAGE_BYTES_MOST,
+            ),
             ("body-bytes-max", self.body_bytes_max, 128, defaults::BODY_BYTES_MAX),
             ("bulk-max", self.bulk_max, 1, 10_000),
             ("page-max", self.page_max, 1, defaults::PAGE_MAX),

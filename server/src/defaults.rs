@@ -33,8 +33,18 @@ pub(crate) const KEEP_ALIVE_S_MAX: u16 = 120;
 /// `ulimit -n` with it.
 pub(crate) const CONNECTIONS_MAX: usize = 100_000;
 
-/// Bytes of one MQTT packet or one WebSocket message.
+/// Bytes of one MQTT packet, or of one message on a native WebSocket.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+
+/// Bytes of one WebSocket message at `/mqtt`. Clients put everything that they have to say into one message: a thousand
+/// queued publishes of 1 kB fit.
+pub(crate) const MQTT_WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// The least value of it: clients in the field send messages of 64 KiB, and a little more.
+pub(crate) const MQTT_WEBSOCKET_MESSAGE_BYTES_LEAST: usize = 128 * 1024;
+
+/// The greatest value of it: a connection may make the server remember a whole message.
+pub(crate) const MQTT_WEBSOCKET_MESSAGE_BYTES_MOST: usize = 16 * 1024 * 1024;
 
 /// Bytes of an HTTP request's body.
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;

@@ -9,6 +9,7 @@
 //! - [`rates`]: how often each key and each address may come, ask and publish
 //! - [`rejected`]: what the log says of what a client was refused
 //! - [`tls`]: what is in front of an edge on the TLS listeners
+//! - [`unfinished`]: bounds the bytes of a WebSocket message that has not come to its end
 //! - [`upgrade`]: what both kinds of WebSocket have in common
 //! - [`assets`]: the files inside the binary
 
@@ -23,6 +24,7 @@ pub(crate) mod rates;
 mod rejected;
 mod rest;
 pub(crate) mod tls;
+mod unfinished;
 mod upgrade;
 mod websocket;
 
@@ -59,6 +61,7 @@ pub(crate) struct Limits {
     pub(crate) websocket_ping: Duration,
     pub(crate) initial_state_delay: Duration,
     pub(crate) message_bytes_max: usize,
+    pub(crate) mqtt_websocket_message_bytes_max: usize,
     pub(crate) body_bytes_max: usize,
     pub(crate) subscriptions_max: usize,
     pub(crate) publishes_in_flight_max: usize,

@@ -1,16 +1,20 @@
 //! The two WebSockets: the native one, opened on a resource's own path, and MQTT's transport at `/mqtt`.
 
+use std::io::Write as _;
 use std::net::Shutdown;
 
 use serde_json::json;
 use thng_pubsub_protocol::mqtt::{ConnectCode, Packet, PacketId, QoS, SubAckCode, Subscribe};
+use thng_pubsub_tests::frames::{Frames, frame};
 use thng_pubsub_tests::link::{Link, Raw};
-use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, encoded, publish};
+use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received, encoded, publish};
 use thng_pubsub_tests::websocket::{End, MqttFrames, WebSocket};
 use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Bytes, Message};
+
+const MIB: usize = 1 << 20;
 
 #[track_caller]
 fn property(rest: &mut Rest) -> String {
@@ -390,6 +394,114 @@ fn packets_may_be_split_and_merged_over_frames_in_any_way() {
         assert_eq!(client.message().value(), "in pieces", "{frame_bytes} bytes a frame");
         client.ping();
     }
+}
+
+/// Publishes at QoS 1 of 1 kB each, as many as fit into so many bytes.
+fn publishes(topic: &str, bytes_max: usize) -> (Vec<u8>, u16) {
+    let payload = format!(r#"[{{"value":"{}"}}]"#, "x".repeat(1000));
+    let mut message = Vec::new();
+    for number in 1.. {
+        let packet = Packet::Publish(publish(topic, &payload, QoS::AtLeastOnce, PacketId::new(number)));
+        let packet = encoded(&packet);
+        if message.len() + packet.len() > bytes_max {
+            return (message, number - 1);
+        }
+        message.extend(packet);
+    }
+    unreachable!("packet ids end later");
+}
+
+#[track_caller]
+fn acknowledges(client: &mut Client<MqttFrames>, count: u16) {
+    for number in 1..=count {
+        assert_eq!(client.packet(), Received::PubAck(PacketId::new(number).expect("not zero")));
+    }
+}
+
+/// Issue: the SDK sends one WebSocket message without bound; the server closed above 131,072 bytes.
+#[test]
+fn a_message_of_one_mebibyte_may_hold_many_packets() {
+    let server = Server::shared();
+    let topic = property(&mut server.rest());
+    let mut client = Client::connect_over_websocket(server);
+    let (message, count) = publishes(&topic, MIB);
+    assert!(count > 950 && message.len() > MIB - 2000, "{count} packets in {} bytes", message.len());
+    client.send_bytes(&message);
+    acknowledges(&mut client, count);
+    client.send_bytes(&message);
+    acknowledges(&mut client, count);
+    client.send_bytes(&b"\xc0\x00".repeat(MIB / 2));
+    for _ in 0..MIB / 2 {
+        assert_eq!(client.packet(), Received::PingResp);
+    }
+    client.send_bytes(&b"\xc0\x00".repeat(MIB / 2 + 1));
+    assert_eq!(client.link().socket.ended(), End::Code(1009));
+}
+
+#[test]
+fn the_size_of_a_message_at_mqtt_is_a_setting() {
+    let server = Launch::new().flag("--mqtt-websocket-message-bytes-max", "262144").start();
+    let topic = property(&mut server.rest());
+    let mut client = Client::connect_over_websocket(&server);
+    let (message, count) = publishes(&topic, 262_144);
+    client.send_bytes(&message);
+    acknowledges(&mut client, count);
+    client.send_bytes(&publishes(&topic, 264_000).0);
+    assert_eq!(client.link().socket.ended(), End::Code(1009));
+}
+
+#[test]
+fn a_large_message_does_not_raise_the_limit_of_a_packet() {
+    let server = Server::shared();
+    let topic = property(&mut server.rest());
+    let mut client = Client::connect_over_websocket(server);
+    let of = |length: usize| {
+        let payload = format!(r#"[{{"value":"{}"}}]"#, "x".repeat(length));
+        encoded(&Packet::Publish(publish(&topic, &payload, QoS::AtLeastOnce, Some(PacketId::MIN))))
+    };
+    client.send_bytes(&of(100_000).repeat(2));
+    assert_eq!(client.packet(), Received::PubAck(PacketId::MIN));
+    assert_eq!(client.packet(), Received::PubAck(PacketId::MIN));
+    client.send_bytes(&of(131_072));
+    client.assert_closed_after("a packet above --message-bytes-max");
+}
+
+#[test]
+fn a_client_without_a_key_sends_smaller_messages() {
+    let server = Server::shared();
+    let fragments = |first: u8, count| {
+        let mut fragments = vec![frame(first, &[0; 20_000])];
+        fragments.resize(count, frame(0, &[0; 20_000]));
+        fragments.concat()
+    };
+    let mut unknown = Frames::open(server, "/mqtt");
+    unknown.send(&fragments(2, 10));
+    assert_eq!(unknown.ended(), End::Code(1009), "before CONNECT");
+
+    let mut anonymous = Frames::open(server, "/mqtt");
+    anonymous.send(&frame(0x82, &Hello::anonymous().bytes()));
+    assert_eq!(anonymous.payload(2), b"\x20\x02\x00\x00");
+    anonymous.send(&fragments(2, 10));
+    assert_eq!(anonymous.ended(), End::Code(1009), "without a key in CONNECT");
+}
+
+/// A message that never ends costs its connection's share and no more.
+#[test]
+fn messages_that_never_end_cost_bounded_memory() {
+    let server = Server::start();
+    let grown = server.growth(|| {
+        let begin = |_| {
+            let mut client = Client::connect_over_websocket(&server);
+            let header = [&[0x82, 0xff][..], &(MIB as u64).to_be_bytes(), &[0; 4]].concat();
+            let stream = client.link().socket.stream();
+            stream.write_all(&header).expect("the server reads");
+            stream.write_all(&vec![0; MIB - 1]).expect("the server reads");
+            client
+        };
+        (0..20).map(begin).collect::<Vec<_>>()
+    });
+    assert!(grown < 32 * MIB as u64, "{grown} bytes for 20 messages of 1 MiB");
+    server.assert_serves();
 }
 
 /// Bug class 2 of `docs/security.md` (CVE-2026-25627).

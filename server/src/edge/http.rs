@@ -32,7 +32,9 @@ use super::{
     accept::Admitted,
     answer::{self, json, refuse},
     assets::{self, Asset},
-    mqtt, rest, upgrade, websocket,
+    mqtt, rest,
+    unfinished::{Counted, UnfinishedBytes},
+    upgrade, websocket,
 };
 
 /// How long a browser may remember a preflight, in seconds: a day.
@@ -77,9 +79,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (peer, stop) = (admitted.peer, admitted.stop.clone());
+    let unfinished = UnfinishedBytes::new();
+    let stream = Counted { stream, unfinished: Arc::clone(&unfinished) };
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(admitted.clone());
+        request.extensions_mut().insert(Arc::clone(&unfinished));
         router.clone().oneshot(request)
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -373,9 +378,10 @@ async fn error_page() -> Response {
 async fn mqtt_over_websocket(
     State(context): State<Arc<Context>>,
     Extension(admitted): Extension<Admitted>,
+    Extension(unfinished): Extension<Arc<UnfinishedBytes>>,
     request: Request,
 ) -> Response {
-    let upgrade = match upgrade::handshake(request, context.limits.message_bytes_max).await {
+    let upgrade = match upgrade::handshake(request, context.limits.mqtt_websocket_message_bytes_max).await {
         Ok(upgrade) => upgrade.protocols(["mqtt", "mqttv3.1"]),
         Err(response) => return response,
     };
@@ -388,7 +394,7 @@ async fn mqtt_over_websocket(
     upgrade.on_upgrade(move |socket| async move {
         let gauge = context.metrics.connections.with_label_values(&["mqtt_ws"]);
         gauge.inc();
-        let wire = mqtt::MessageStream::new(socket);
+        let wire = mqtt::MessageStream::new(socket, unfinished, context.limits.message_bytes_max);
         mqtt::serve(context, wire, "mqtt_ws", admitted).await;
         gauge.dec();
     })

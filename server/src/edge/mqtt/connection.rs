@@ -231,6 +231,9 @@ impl<W: Wire> Connection<W> {
             self.context.gateway.leave_session(number).await;
             return Err(self.turn_away(place.as_ref(), &refusal));
         }
+        if session.principal.is_some() {
+            self.wire.authenticated();
+        }
         let tells = connect.level == ProtocolLevel::V3_1_1;
         connack(ConnectCode::Accepted, is_present && tells, &mut self.out.bytes);
         Ok(Accepted { session, place, patience: patience(connect.keep_alive_s), will })

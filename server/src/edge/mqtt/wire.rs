@@ -6,14 +6,16 @@ use std::{
     cell::RefCell,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use axum::extract::ws::{CloseCode, CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::edge::upgrade;
+use crate::edge::{unfinished::UnfinishedBytes, upgrade};
 
 /// Bytes that one read takes at the most.
 const READ_BYTES: usize = 64 * 1024;
@@ -57,6 +59,8 @@ pub(crate) trait Wire: Send {
     fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>>;
     /// Ready when all of `from` has left.
     fn poll_send(&mut self, cx: &mut Context<'_>, from: &mut Outgoing) -> Poll<io::Result<()>>;
+    /// The client has shown a key: from now on it may send whole messages of the configured size.
+    fn authenticated(&mut self) {}
     /// The server stops: what can say so at the end says it. MQTT 3.1.1 has no word for it.
     fn will_restart(&mut self) {}
     /// Ends the stream towards the peer.
@@ -108,13 +112,22 @@ pub(super) struct BrokenRule(pub(super) &'static str);
 #[derive(Debug)]
 pub(crate) struct MessageStream {
     socket: WebSocket,
+    /// What the session has not taken yet of the last message. Nothing more is read from the socket until it has.
+    message: Bytes,
+    unfinished: Arc<UnfinishedBytes>,
     /// With what to close it, until that is on its way.
     farewell: Option<CloseFrame>,
 }
 
 impl MessageStream {
-    pub(crate) fn new(socket: WebSocket) -> Self {
-        Self { socket, farewell: None }
+    /// A client that has not shown a key may send messages of `without_key_bytes_max`.
+    pub(crate) fn new(
+        socket: WebSocket,
+        unfinished: Arc<UnfinishedBytes>,
+        without_key_bytes_max: usize,
+    ) -> Self {
+        unfinished.limit(without_key_bytes_max);
+        Self { socket, message: Bytes::new(), unfinished, farewell: None }
     }
 
     fn broken(&mut self, code: CloseCode, sentence: &'static str) -> io::Error {
@@ -129,8 +142,8 @@ fn gone(error: axum::Error) -> io::Error {
 
 impl Wire for MessageStream {
     fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        loop {
-            let received = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+        while self.message.is_empty() {
+            match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 None | Some(Ok(Message::Close(_))) => return Poll::Ready(Ok(0)),
                 Some(Err(error)) => {
                     return Poll::Ready(Err(match upgrade::broken_rule(&error) {
@@ -138,21 +151,29 @@ impl Wire for MessageStream {
                         None => gone(error),
                     }));
                 }
-                Some(Ok(Message::Binary(bytes))) => {
-                    into.extend_from_slice(&bytes);
-                    bytes.len()
+                Some(Ok(Message::Binary(message))) => {
+                    self.unfinished.finish();
+                    self.message = message;
                 }
                 Some(Ok(Message::Text(_))) => {
                     let sentence = "a text message came where MQTT needs binary ones [MQTT-6.0.0-1]";
                     return Poll::Ready(Err(self.broken(close_code::UNSUPPORTED, sentence)));
                 }
                 // tungstenite answers pings by itself.
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => 0,
-            };
-            if received > 0 {
-                return Poll::Ready(Ok(received));
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             }
         }
+        // In pieces, so that a message and its copy are never in memory at once.
+        let piece = self.message.split_to(self.message.len().min(READ_BYTES));
+        into.extend_from_slice(&piece);
+        if self.message.is_empty() {
+            self.message = Bytes::new();
+        }
+        Poll::Ready(Ok(piece.len()))
+    }
+
+    fn authenticated(&mut self) {
+        self.unfinished.lift();
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, from: &mut Outgoing) -> Poll<io::Result<()>> {
