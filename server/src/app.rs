@@ -34,6 +34,7 @@ mod core;
 mod first_start;
 pub(crate) mod key_secret;
 pub(crate) mod log;
+mod open_files;
 #[cfg(feature = "otel")]
 mod traces;
 
@@ -45,6 +46,7 @@ use core::{Core, CoreSettings};
 /// Whatever keeps it from starting, in a sentence that says what to do.
 pub fn serve(config: Config) -> anyhow::Result<()> {
     let _log = log::start(&config)?;
+    open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("edge")
@@ -161,8 +163,13 @@ impl Running {
         let certificates = open_certificates(config, &metrics)?;
         let Core { gateway, engine, writer } = core;
         let rates = Arc::new(Rates::new(config, &metrics));
+        let listeners = Listeners::bind(config)?;
+        // When all that is open from the start is open.
+        let open_files = open_files::divide(config)?;
+        metrics.connections_limit.set(open_files.connections_max(config.connections_max));
         let acceptor = Acceptor {
             room: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            open_files,
             addresses: Arc::new(Addresses::new(config.connections_per_address_max.unwrap_or(usize::MAX))),
             rates: Arc::clone(&rates),
             stop: CancellationToken::new(),
@@ -180,7 +187,7 @@ impl Running {
             authority: certificates.as_ref().and_then(|own| own.authority()).map(Into::into),
         });
         let mut running = Self { addresses: Vec::new(), context, engine, writer, acceptor, certificates };
-        running.listen(config)?;
+        running.listen(listeners)?;
         running.open_door(config);
         if let Some(certificates) = &running.certificates {
             let watching = Arc::clone(certificates).watch(running.acceptor.stop.clone());
@@ -217,12 +224,8 @@ impl Running {
         acceptor.tasks.spawn(async move { door.serve(context, status, stop, tasks).await });
     }
 
-    fn listen(&mut self, config: &Config) -> anyhow::Result<()> {
-        // All are bound before any serves: a port that is taken stops the start before anybody was let in.
-        let http = bind("http", config.http)?;
-        let mqtt = bind("mqtt", config.mqtt)?;
-        let https = bind("https", config.https)?;
-        let mqtts = bind("mqtts", config.mqtts)?;
+    fn listen(&mut self, listeners: Listeners) -> anyhow::Result<()> {
+        let Listeners { http, mqtt, https, mqtts } = listeners;
         for (name, listener) in [("http", &http), ("mqtt", &mqtt), ("https", &https), ("mqtts", &mqtts)] {
             if let Some(listener) = listener {
                 self.addresses.push((name, listener.local_addr().context("a bound socket has an address")?));
@@ -374,6 +377,25 @@ fn listen_at(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// The sockets that listen. All are bound before any serves: a port that is taken stops the start before a client comes.
+struct Listeners {
+    http: Option<TcpListener>,
+    mqtt: Option<TcpListener>,
+    https: Option<TcpListener>,
+    mqtts: Option<TcpListener>,
+}
+
+impl Listeners {
+    fn bind(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            http: bind("http", config.http)?,
+            mqtt: bind("mqtt", config.mqtt)?,
+            https: bind("https", config.https)?,
+            mqtts: bind("mqtts", config.mqtts)?,
+        })
+    }
 }
 
 fn bind(name: &str, listen: Listen) -> anyhow::Result<Option<TcpListener>> {

@@ -29,8 +29,8 @@ pub(crate) const WEBSOCKET_PING_S: u64 = 30;
 /// Seconds of MQTT keep alive that are honoured at the most; the product description's number.
 pub(crate) const KEEP_ALIVE_S_MAX: u16 = 120;
 
-/// Connections of all protocols together. An idle one takes a few KiB; file descriptors run out first, so raise
-/// `ulimit -n` with it.
+/// Connections of all protocols together. An idle one takes a few KiB and a file descriptor, so raise `ulimit -n`
+/// with it.
 pub(crate) const CONNECTIONS_MAX: usize = 100_000;
 
 /// Bytes of one MQTT packet, or of one message on a native WebSocket.

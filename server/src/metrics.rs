@@ -13,6 +13,8 @@ pub(crate) struct Metrics {
     pub(crate) registry: Registry,
     /// Open connections, by `protocol`.
     pub(crate) connections: IntGaugeVec,
+    /// Connections that may be open: `--connections-max`, or fewer where the limit of open files allows fewer.
+    pub(crate) connections_limit: IntGauge,
     /// Connections that were turned away, by `protocol` and `reason`.
     pub(crate) connections_refused: IntCounterVec,
     /// TLS certificates that were read again, by `outcome`: taken or refused.
@@ -94,6 +96,10 @@ impl Metrics {
         registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Self {
             connections,
+            connections_limit: gauge(
+                "connections_limit",
+                "Connections that may be open: --connections-max, or what the limit of open files allows.",
+            )?,
             connections_refused: counters(
                 "connections_refused_total",
                 "Connections that were turned away.",

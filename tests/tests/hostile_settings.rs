@@ -191,16 +191,13 @@ fn a_start_without_its_secret_or_with_another_one_is_refused_and_leaves_the_data
 
 /// Bug class 11: what is checked against files when no file can be opened any more (CVE-2017-7652).
 #[test]
-fn when_file_descriptors_have_run_out_nobody_gets_in_without_a_key_and_the_server_recovers() {
-    let server = Launch::new().after("ulimit -n 80").flag("--connect-timeout-s", "600").start();
+fn at_the_descriptor_limit_keys_count_and_writes_are_stored() {
+    let server = Launch::new().after("ulimit -n 120").flag("--connect-timeout-s", "600").start();
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
     let mut inside = Client::connect(&server);
-    let mut waiting = Vec::new();
-    until("file descriptors have run out", || {
-        waiting.push(Raw::connect(server.mqtt()));
-        server.log().contains("cannot accept connections").then_some(())
-    });
-    let mut accepted = waiting.drain(..12);
+    let refused = r#"connections_refused_total{protocol="mqtt",reason="open_files_limit"}"#;
+    let mut waiting = at_the_limit(&server);
+    let mut accepted = waiting.drain(..6);
     for (key, code) in [
         (KEY.to_lowercase(), ConnectCode::NotAuthorised),
         (String::new(), ConnectCode::NotAuthorised),
@@ -217,15 +214,88 @@ fn when_file_descriptors_have_run_out_nobody_gets_in_without_a_key_and_the_serve
     let mut nobody = Client::accepted(accepted.next().expect("some were accepted"), &Hello::anonymous());
     assert_eq!(nobody.subscribe(&topic, QoS::AtMostOnce), SubAckCode::Refused);
     inside.publish_acknowledged(&topic, r#"[{"value":2}]"#);
+    assert!(server.metric(refused) > 0);
+    assert!(!server.log().contains("cannot accept connections"), "{}", server.log());
     drop(accepted);
     drop(waiting);
-    until("there is room again", || {
+    until("there are descriptors again", || {
         let mut raw = Raw::connect(server.mqtt()).with(&Hello::with_key(KEY).bytes());
         matches!(raw.receive(PATIENCE), Arrival::Bytes(_)).then_some(())
     });
     server.assert_serves();
     server.rest_as(&KEY.to_lowercase()).get("/access").assert_status(403);
     assert_eq!(server.rest().get(&topic).expect(200)[0]["value"], json!(2));
+}
+
+/// Connections that say nothing, as many as the server has descriptors for.
+fn at_the_limit(server: &Server) -> Vec<Raw> {
+    let mut open = Vec::new();
+    until("the server refuses a connection for want of descriptors", || {
+        open.push(Raw::connect(server.mqtt()));
+        let line = "the limit of open files (ulimit -n) is reached";
+        server.log().contains(line).then_some(())
+    });
+    open
+}
+
+/// Issue 14, item 14: at 19,973 connections `/health` timed out.
+#[test]
+fn at_the_descriptor_limit_http_is_answered_without_upgrades() {
+    let server = Launch::new().with_tls().after("ulimit -n 140").start();
+    let topic = format!("/thngs/{}/properties/k", server.rest().thng());
+    let _open = at_the_limit(&server);
+    for _ in 0..40 {
+        for path in ["/health", "/ready"] {
+            let answer = Rest::new(server.http(), None).get(path);
+            answer.assert_status(200);
+            assert_eq!(answer.header("connection"), Some("close"), "{path}");
+        }
+    }
+    server.rest().put(&topic, r#"[{"value":1}]"#).assert_status(200);
+    assert_eq!(server.rest().get(&topic).expect(200)[0]["value"], json!(1));
+    server.administer(&["accounts", "create"]).printed();
+    let upgrade = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    for (path, protocol) in [(topic.as_str(), "websocket"), ("/mqtt", "mqtt_ws")] {
+        let answer = server.rest().send("GET", path, &upgrade, None);
+        assert!(answer.expect(503)["errors"][0].as_str().expect("text").contains("ulimit -n"), "{path}");
+        let refused =
+            format!(r#"connections_refused_total{{protocol="{protocol}",reason="open_files_limit"}}"#);
+        assert_eq!(server.metric(&refused), 1, "{path}");
+    }
+    let silent: Vec<_> = (0..60).map(|_| Raw::connect(server.http())).collect();
+    until("what is set aside for HTTP is free again, since silent clients lose it soon", || {
+        let mut raw = Raw::connect(server.http()).with(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+        raw.until_closed().starts_with(b"HTTP/1.1 200").then_some(())
+    });
+    drop(silent);
+    assert!(!server.log().contains("cannot accept connections"), "{}", server.log());
+}
+
+#[test]
+fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
+    let server =
+        Launch::new().after("ulimit -Sn 150; ulimit -Hn 500").flag("--connections-max", "200").start();
+    let limit = Rest::new(server.http(), None).get("/metrics").text().to_owned();
+    assert!(limit.contains("process_max_fds 500"), "{limit}");
+    assert_eq!(server.metric("connections_limit"), 200);
+    assert!(!server.log().contains("--connections-max exceeds"), "{}", server.log());
+}
+
+#[test]
+fn connections_beyond_the_descriptor_limit_warn_at_start() {
+    let server = Launch::new().after("ulimit -n 200").flag("--connections-max", "1000").start();
+    let log = server.log();
+    assert!(log.contains("--connections-max exceeds what the limit of open files allows"), "{log}");
+    let connections = server.metric("connections_limit");
+    assert!((50..200).contains(&connections), "{connections} connections");
+    assert!(log.contains(&format!("connections={connections}")), "{log}");
+    let ended = Launch::new().after("ulimit -n 60").refused();
+    assert_refused(&ended, "ulimit -n", "too few for the server itself");
 }
 
 /// Bug class 22: state and keys that everybody on the machine can read (CVE-2017-9868).

@@ -1,7 +1,7 @@
 //! The accept loop, the same for every listener: nothing that one peer does can stop it.
 //!
-//! Handshakes happen in the connection's own task. Beyond the limit of connections a peer is let go at once; when the
-//! system runs out of file descriptors the loop waits a moment and goes on.
+//! Handshakes happen in the connection's own task. Beyond the limit of connections, or of descriptors for them, a peer is
+//! let go at once. Should the system run out of descriptors all the same, the loop waits a moment and goes on.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -30,6 +30,8 @@ use crate::{metrics::Metrics, sparing::Sparing};
 pub(crate) struct Acceptor {
     /// One permit a connection.
     pub(crate) room: Arc<Semaphore>,
+    /// One permit a descriptor.
+    pub(crate) open_files: OpenFiles,
     /// How many each address may have.
     pub(crate) addresses: Arc<Addresses>,
     /// How often each address may come.
@@ -43,6 +45,30 @@ pub(crate) struct Acceptor {
     pub(crate) log: Arc<Sparing>,
 }
 
+/// The descriptors that connections may take, of those that the system grants the process.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenFiles {
+    /// Of all connections.
+    pub(crate) connections: Arc<Semaphore>,
+    /// Of HTTP connections when no other is left: each has one request.
+    pub(crate) reserved_http: Arc<Semaphore>,
+}
+
+impl OpenFiles {
+    /// Connections that may be open where the settings allow so many.
+    pub(crate) fn connections_max(&self, configured: usize) -> i64 {
+        i64::try_from(configured.min(self.connections.available_permits())).unwrap_or(i64::MAX)
+    }
+
+    /// A descriptor for a connection, and whether it is one of the reserved ones.
+    fn take(&self, protocol: &'static str) -> Option<(OwnedSemaphorePermit, bool)> {
+        let take = |permits: &Arc<Semaphore>| Arc::clone(permits).try_acquire_owned().ok();
+        let is_http = matches!(protocol, "http" | "https");
+        let reserved = || take(&self.reserved_http).filter(|_| is_http).map(|permit| (permit, true));
+        take(&self.connections).map(|permit| (permit, false)).or_else(reserved)
+    }
+}
+
 /// A connection that was let in. It counts among the connections until the last clone is gone, so a WebSocket that
 /// outlives its HTTP request keeps one.
 #[derive(Debug, Clone)]
@@ -50,12 +76,23 @@ pub(crate) struct Admitted {
     pub(crate) peer: SocketAddr,
     /// What the listener serves, as the metrics call it.
     pub(crate) protocol: &'static str,
+    /// Whether it has one of the descriptors that are reserved for single requests.
+    pub(crate) is_reserved: bool,
     /// Asks the connection to finish.
     pub(crate) stop: CancellationToken,
     _place: Arc<Place>,
 }
 
+/// How long a handshake, and the head of a request, may take on a reserved descriptor: few slow clients must not be able
+/// to take all of them.
+const RESERVED_TIMEOUT: Duration = Duration::from_secs(2);
+
 impl Admitted {
+    /// How long a handshake or the head of a request may take, where that is usually `usual`.
+    pub(super) fn timeout(&self, usual: Duration) -> Duration {
+        if self.is_reserved { usual.min(RESERVED_TIMEOUT) } else { usual }
+    }
+
     /// Whose connection it is, for what is counted by address.
     pub(super) fn address(&self) -> IpAddr {
         addresses::network(self.peer.ip())
@@ -68,12 +105,14 @@ impl Admitted {
     pub(crate) fn alone() -> Self {
         let place = Place {
             _room: Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is room"),
+            _descriptor: Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is one"),
             _counted: Arc::new(Addresses::new(1)).enter([127, 0, 0, 1].into()).expect("there is room"),
             _task: TaskTracker::new().token(),
         };
         Self {
             peer: ([127, 0, 0, 1], 1).into(),
             protocol: "test",
+            is_reserved: false,
             stop: CancellationToken::new(),
             _place: Arc::new(place),
         }
@@ -83,6 +122,7 @@ impl Admitted {
 #[derive(Debug)]
 struct Place {
     _room: OwnedSemaphorePermit,
+    _descriptor: OwnedSemaphorePermit,
     _counted: Counted,
     _task: TaskTrackerToken,
 }
@@ -133,6 +173,9 @@ impl Acceptor {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
             return self.turn_away(protocol, peer, "too_many_connections", "--connections-max");
         };
+        let Some((descriptor, is_reserved)) = self.open_files.take(protocol) else {
+            return self.turn_away(protocol, peer, "open_files_limit", "the limit of open files (ulimit -n)");
+        };
         if let Err(refusal) = self.rates.connect_of_address(addresses::network(peer.ip())) {
             return self.turn_away(protocol, peer, refusal.reason(), "--connects-per-address");
         }
@@ -142,9 +185,10 @@ impl Acceptor {
         // A socket that is gone already fails here; its task notices at the first read.
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&TCP_KEEP_ALIVE);
-        let place = Place { _room: room, _counted: counted, _task: self.tasks.token() };
-        let connection =
-            serve(stream, Admitted { peer, protocol, stop: self.stop.clone(), _place: Arc::new(place) });
+        let place =
+            Place { _room: room, _descriptor: descriptor, _counted: counted, _task: self.tasks.token() };
+        let (stop, place) = (self.stop.clone(), Arc::new(place));
+        let connection = serve(stream, Admitted { peer, protocol, is_reserved, stop, _place: place });
         let gauge = self.metrics.connections.with_label_values(&[protocol]);
         gauge.inc();
         // Not an async block: that would have room for the connection twice.

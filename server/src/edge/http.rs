@@ -43,6 +43,9 @@ const PREFLIGHT_S: HeaderValue = HeaderValue::from_static("86400");
 /// How long a request that is under way keeps a stopping server waiting. Whole ones need milliseconds.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
+/// How long a reserved connection may last.
+const RESERVED_MAX: Duration = Duration::from_secs(10);
+
 /// Bytes of a request's head. Keys, topics and cookies of other sites fit many times.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
@@ -78,7 +81,8 @@ pub(crate) async fn serve<S>(context: Arc<Context>, router: Router, stream: S, a
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (peer, stop) = (admitted.peer, admitted.stop.clone());
+    let (peer, stop, is_reserved) = (admitted.peer, admitted.stop.clone(), admitted.is_reserved);
+    let head_timeout = admitted.timeout(context.limits.connect_timeout);
     let unfinished = UnfinishedBytes::new();
     let stream = Counted { stream, unfinished: Arc::clone(&unfinished) };
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
@@ -89,13 +93,17 @@ where
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(context.limits.connect_timeout)
+        .header_read_timeout(head_timeout)
+        .keep_alive(!is_reserved)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), answer)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
+        () = tokio::time::sleep(RESERVED_MAX), if is_reserved => {
+            return tracing::debug!(%peer, "a reserved HTTP connection took too long");
+        }
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             match tokio::time::timeout(STOP_GRACE, connection).await {
@@ -121,6 +129,8 @@ async fn front(State(context): State<Arc<Context>>, request: Request, next: Next
         answer::render(&refusal)
     } else if origin == Origin::Foreign && is_websocket(&request) {
         refuse_origin(&context, is_mqtt)
+    } else if is_websocket(&request) && is_reserved(&request) {
+        refuse_upgrade_at_limit(&context, is_mqtt)
     } else if is_websocket(&request) && !is_mqtt {
         websocket::open(Arc::clone(&context), request).await
     } else {
@@ -211,6 +221,21 @@ fn refuse_origin(context: &Context, is_mqtt: bool) -> Response {
         );
     }
     refuse(ErrorCode::FORBIDDEN, "Pages of this origin may not use this server: see --allowed-origins.")
+}
+
+/// Whether the request came on one of the descriptors that are reserved for single requests.
+fn is_reserved(request: &Request) -> bool {
+    request.extensions().get::<Admitted>().is_some_and(|admitted| admitted.is_reserved)
+}
+
+/// A WebSocket where the server has no descriptor left for connections that last.
+fn refuse_upgrade_at_limit(context: &Context, is_mqtt: bool) -> Response {
+    let protocol = if is_mqtt { "mqtt_ws" } else { "websocket" };
+    context.metrics.connections_refused.with_label_values(&[protocol, "open_files_limit"]).inc();
+    refuse(
+        ErrorCode::UNAVAILABLE,
+        "The server has reached its limit of open files (ulimit -n) and opens no more WebSockets. Try again later.",
+    )
 }
 
 fn is_websocket(request: &Request) -> bool {

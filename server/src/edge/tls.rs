@@ -98,7 +98,7 @@ impl Tls {
     ) -> Option<TlsStream<TcpStream>> {
         let peer = admitted.peer;
         let shaken = tokio::select! {
-            shaken = tokio::time::timeout(self.limit, self.shake(stream)) => shaken.unwrap_or(Err(Failure::Late)),
+            shaken = tokio::time::timeout(admitted.timeout(self.limit), self.shake(stream)) => shaken.unwrap_or(Err(Failure::Late)),
             // Nobody waits for those who have not come in yet.
             () = admitted.stop.cancelled() => return None,
         };

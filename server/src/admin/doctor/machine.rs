@@ -33,7 +33,8 @@ pub(super) fn check(report: &mut Report, settings: &Config, server: Option<&Stat
 
 /// Each connection takes one.
 fn open_files(report: &mut Report, settings: &Config, server: Option<&Status>) {
-    let here = || rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    // A server raises its limit to the hard one.
+    let here = || rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     let (limit, connections, whose) = match server {
         Some(server) => (server.open_files_max, server.connections_max, "the server's"),
         None => (here(), u64::try_from(settings.connections_max).unwrap_or(u64::MAX), "this shell's"),
