@@ -24,6 +24,7 @@ mod list;
 mod location;
 pub(super) mod openapi;
 mod operator;
+mod parameters;
 mod property;
 mod resource;
 mod role;

@@ -5,11 +5,18 @@ use thng_pubsub_protocol::{
     payload::{MembershipChange, ResourceKind, THNGS_MAX},
 };
 
-use super::{Caller, Gateway, Refusal};
-use crate::domain::Operation;
+use super::{Caller, Gateway, ListQuery, Refusal};
+use crate::{
+    auth::visibility::Head as _,
+    domain::Operation,
+    store::{PageRequest, Source},
+};
+
+/// Members that are listed at a time, to be removed.
+const PAGE: usize = 500;
 
 impl Gateway {
-    /// Takes one thng out of a collection.
+    /// Removes one thng from a collection.
     ///
     /// # Errors
     /// [`Refusal`], also where it was not in it.
@@ -19,21 +26,115 @@ impl Gateway {
         collection: Id,
         thng: Id,
     ) -> Result<(), Refusal> {
-        match self.change_thngs(caller, collection, MembershipChange::ThngsRemoved, vec![thng]).await? {
+        self.remove_member(caller, collection, ResourceKind::Thng, thng).await
+    }
+
+    /// Removes one collection from another one.
+    ///
+    /// # Errors
+    /// [`Refusal`], also where it was not in it.
+    pub(crate) async fn remove_collection(
+        &self,
+        caller: &Caller<'_>,
+        collection: Id,
+        child: Id,
+    ) -> Result<(), Refusal> {
+        self.remove_member(caller, collection, ResourceKind::Collection, child).await
+    }
+
+    async fn remove_member(
+        &self,
+        caller: &Caller<'_>,
+        collection: Id,
+        kind: ResourceKind,
+        member: Id,
+    ) -> Result<(), Refusal> {
+        match self.remove_members(caller, collection, kind, Some(vec![member])).await? {
             0 => Err(Refusal::NotFound),
             _ => Ok(()),
         }
     }
 
-    /// Takes all thngs out of a collection, in steps where there are more than one notification can name.
+    /// Removes members of a kind from a collection: these ids, or without ids all of them. A `project` of the caller
+    /// leaves those that are scoped to it. Returns how many were removed.
+    ///
+    /// All are removed in steps where there are more than one notification can name.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub(crate) async fn clear_thngs(&self, caller: &Caller<'_>, collection: Id) -> Result<(), Refusal> {
-        while self.change_thngs(caller, collection, MembershipChange::ThngsCleared, Vec::new()).await?
-            == THNGS_MAX
-        {}
-        Ok(())
+    pub(crate) async fn remove_members(
+        &self,
+        caller: &Caller<'_>,
+        collection: Id,
+        kind: ResourceKind,
+        ids: Option<Vec<Id>>,
+    ) -> Result<usize, Refusal> {
+        match (ids, caller.project) {
+            (Some(ids), None) => self.remove(caller, collection, kind, Some(ids)).await,
+            (Some(ids), Some(project)) => {
+                let mut in_project = Vec::new();
+                for id in ids {
+                    if self.head(id)?.is_some_and(|head| head.is_in(project)) {
+                        in_project.push(id);
+                    }
+                }
+                self.remove(caller, collection, kind, Some(in_project)).await
+            }
+            (None, None) => {
+                let mut removed = 0;
+                loop {
+                    let count = self.remove(caller, collection, kind, None).await?;
+                    removed += count;
+                    if count < THNGS_MAX {
+                        return Ok(removed);
+                    }
+                }
+            }
+            (None, Some(_)) => self.remove_listed(caller, collection, kind).await,
+        }
+    }
+
+    /// Removes the members that the caller's list of them shows, page by page.
+    async fn remove_listed(
+        &self,
+        caller: &Caller<'_>,
+        collection: Id,
+        kind: ResourceKind,
+    ) -> Result<usize, Refusal> {
+        self.authorise(caller, ResourceKind::Collection, collection)?;
+        let page = PageRequest { items: PAGE, ..ListQuery::one().page };
+        let mut query = ListQuery { page, ..ListQuery::one() };
+        let mut removed = 0;
+        loop {
+            let page = self.list(caller, kind, Source::Members(collection), &query).await?;
+            let ids = page.items.iter().map(|member| member.id).collect();
+            removed += self.remove(caller, collection, kind, Some(ids)).await?;
+            if page.next.is_none() {
+                return Ok(removed);
+            }
+            query.page.after = page.next;
+        }
+    }
+
+    /// Removes these members, or without ids as many as one notification can name.
+    async fn remove(
+        &self,
+        caller: &Caller<'_>,
+        collection: Id,
+        kind: ResourceKind,
+        ids: Option<Vec<Id>>,
+    ) -> Result<usize, Refusal> {
+        match (kind, ids) {
+            (ResourceKind::Collection, children) => {
+                self.change_collections(caller, collection, false, children).await
+            }
+            (_, Some(thngs)) => {
+                self.change_thngs(caller, collection, MembershipChange::ThngsRemoved, thngs).await
+            }
+            (_, None) => {
+                self.change_thngs(caller, collection, MembershipChange::ThngsCleared, Vec::new()).await
+            }
+        }
     }
 
     async fn change_thngs(
@@ -63,26 +164,6 @@ impl Gateway {
             self.may_name(caller, ResourceKind::Collection, *child, "The body")?;
         }
         self.change_collections(caller, collection, true, Some(children)).await.map(drop)
-    }
-
-    /// Takes a collection (`None`: all) out of another one.
-    ///
-    /// # Errors
-    /// [`Refusal`], also where it was not in it.
-    pub(crate) async fn remove_collections(
-        &self,
-        caller: &Caller<'_>,
-        collection: Id,
-        child: Option<Id>,
-    ) -> Result<(), Refusal> {
-        let Some(child) = child else {
-            while self.change_collections(caller, collection, false, None).await? == THNGS_MAX {}
-            return Ok(());
-        };
-        match self.change_collections(caller, collection, false, Some(vec![child])).await? {
-            0 => Err(Refusal::NotFound),
-            _ => Ok(()),
-        }
     }
 
     async fn change_collections(

@@ -10,6 +10,7 @@ use super::{
     Refused,
     call::Call,
     json,
+    list::{named_ids, with_count},
     resource::{done, list_within, show},
 };
 use crate::gateway::{Refusal, Source};
@@ -37,9 +38,11 @@ pub(super) async fn remove_thng(call: Call) -> Result<Response, Refused> {
     Ok(done())
 }
 
-pub(super) async fn clear_thngs(call: Call) -> Result<Response, Refused> {
-    call.gateway().clear_thngs(&call.caller(), call.id("id")?).await?;
-    Ok(done())
+/// Removes the members that `ids` and `project` leave, and says how many there were.
+pub(super) async fn remove_members(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+    let ids = named_ids(&call)?;
+    let removed = call.gateway().remove_members(&call.caller(), call.id("id")?, kind, ids).await?;
+    Ok(with_count(done(), Some(removed)))
 }
 
 pub(super) async fn collections(call: Call) -> Result<Response, Refused> {
@@ -53,12 +56,6 @@ pub(super) async fn add_collections(call: Call) -> Result<Response, Refused> {
 }
 
 pub(super) async fn remove_collection(call: Call) -> Result<Response, Refused> {
-    let child = Some(call.id("member")?);
-    call.gateway().remove_collections(&call.caller(), call.id("id")?, child).await?;
-    Ok(done())
-}
-
-pub(super) async fn clear_collections(call: Call) -> Result<Response, Refused> {
-    call.gateway().remove_collections(&call.caller(), call.id("id")?, None).await?;
+    call.gateway().remove_collection(&call.caller(), call.id("id")?, call.id("member")?).await?;
     Ok(done())
 }

@@ -94,10 +94,7 @@ fn in_front(call: &Call, request: PageRequest) -> Result<usize, Refused> {
 pub(super) fn query(call: &Call) -> Result<ListQuery, Refused> {
     let page = page(call)?;
     let skip = in_front(call, page)?;
-    let ids = match call.parameter("ids") {
-        None => None,
-        Some(text) => Some(ids(&text)?),
-    };
+    let ids = named_ids(call)?;
     let filter = match call.parameter("filter") {
         None => None,
         Some(text) => match Filter::parse(&text) {
@@ -131,13 +128,15 @@ pub(super) fn near(call: &Call) -> Result<Option<Near>, Refused> {
     }
 }
 
-fn ids(text: &str) -> Result<Vec<Id>, Refused> {
+/// Reads `ids`.
+pub(super) fn named_ids(call: &Call) -> Result<Option<Vec<Id>>, Refused> {
+    let Some(text) = call.parameter("ids") else { return Ok(None) };
     let ids: Vec<&str> = text.split(',').filter(|id| !id.is_empty()).collect();
     if ids.len() > IDS_MAX {
         return Err(invalid(&format!("ids holds at most {IDS_MAX} ids.")));
     }
     // Text that can be no id names nothing.
-    Ok(ids.into_iter().filter_map(|id| Id::parse(id).ok()).collect())
+    Ok(Some(ids.into_iter().filter_map(|id| Id::parse(id).ok()).collect()))
 }
 
 /// A page as a response: a bare array, the length of the whole list if it was counted, and the next page.

@@ -10,10 +10,10 @@ use thng_pubsub_protocol::{
 use utoipa::openapi::OpenApi;
 
 use super::{
-    list::{COUNTED_OFF_MAX, ITEMS},
+    parameters::{Parameter, query_parameters},
     router::{Handler, Query, Route, Shape, Verb, table},
 };
-use crate::gateway::{LOOKED_AT_MAX, who_may};
+use crate::gateway::who_may;
 
 const ABOUT: &str = "\
 Everything that thng-pubsub stores is a REST resource, and most of it is a topic as well: what is written here is told \
@@ -27,10 +27,6 @@ Lists hold 30 items unless `perPage` asks for up to 100, newest first; the `link
 URL is percent-encoded whole, within the angle brackets: decode it once.
 
 All times are milliseconds since 1970, UTC. The same tree is served below `/v2`.";
-
-const FILTER: &str = "\
-Terms such as `tags=a,b`, joined by `&` (and) or `|` (or), grouped by parentheses. `=` any of these, `!=` none of \
-these, `~` contains, `>`, `>=`, `<`, `<=` for numbers. A backslash takes the meaning of the character behind it.";
 
 /// The document.
 pub(in crate::edge) fn document() -> String {
@@ -193,102 +189,9 @@ fn parameters(route: &Route) -> Vec<Value> {
             }));
         }
     }
-    let mut add = |name: &str, schema: Value, about: &str| {
-        parameters.push(
-            json!({ "name": name, "in": "query", "required": false, "description": about, "schema": schema }),
-        );
-    };
-    let text = || json!({ "type": "string" });
-    let flag = || json!({ "type": "boolean", "default": false });
-    let time = || json!({ "type": "integer", "format": "int64" });
-    let number = |most: usize| json!({ "type": "integer", "minimum": 1, "maximum": most });
-    let page = |add: &mut dyn FnMut(&str, Value, &str)| {
-        let (usual, most) = ITEMS;
-        add(
-            "perPage",
-            json!({ "type": "integer", "minimum": 1, "maximum": most, "default": usual }),
-            "Items of a page.",
-        );
-        add(
-            "sortOrder",
-            json!({ "type": "string", "enum": ["DESCENDING", "ASCENDING"], "default": "DESCENDING" }),
-            "Newest or oldest first.",
-        );
-        add("nextPageToken", text(), "Where the page begins: from the `link` of the page before.");
-    };
-    let project = |add: &mut dyn FnMut(&str, Value, &str)| {
-        add(
-            "project",
-            json!({ "$ref": "#/components/schemas/Id" }),
-            "Only what is scoped to this project; what is created is scoped to it.",
-        );
-    };
-    let filters = |kind: ResourceKind| {
-        let names: Vec<&str> = kind.filterable().collect();
-        format!("{FILTER}\n\nFields: `{}`.", names.join("`, `"))
-    };
-    match route.query {
-        Query::Plain => {}
-        Query::List(kind) => {
-            page(&mut add);
-            add(
-                "page",
-                number(LOOKED_AT_MAX),
-                "For those who count pages: which one. `x-result-count` says how many items there are.",
-            );
-            add("withTotalCount", flag(), "Whether `x-result-count` says how many items there are.");
-            add("filter", text(), &filters(kind));
-            add("ids", text(), "At most 100 ids, joined by commas.");
-            if kind.is_scoped() {
-                project(&mut add);
-                add("withScopes", flag(), "Whether documents show who sees them.");
-            }
-            if kind == ResourceKind::Action {
-                add("context", flag(), "Whether actions show how they came about.");
-            }
-            if matches!(kind, ResourceKind::Action | ResourceKind::User) {
-                add(
-                    "app",
-                    json!({ "$ref": "#/components/schemas/Id" }),
-                    "Only what comes from this application.",
-                );
-            }
-            if kind == ResourceKind::Place {
-                add(
-                    "lat",
-                    json!({ "type": "number", "minimum": -90, "maximum": 90 }),
-                    "With `lon`: only places near this point.",
-                );
-                add("lon", json!({ "type": "number", "minimum": -180, "maximum": 180 }), "With `lat`.");
-                add(
-                    "maxDist",
-                    json!({ "type": "number", "minimum": 0, "maximum": 25_000, "default": 1 }),
-                    "How near, in kilometres.",
-                );
-            }
-        }
-        Query::History => {
-            page(&mut add);
-            add("page", number(COUNTED_OFF_MAX + 1), "For those who count pages: which one.");
-            add("from", time(), "The earliest time, included.");
-            add("to", time(), "The latest time, included.");
-            add("filter", text(), "Such as `timestamp>1700000000000`.");
-        }
-        Query::Until => add("to", time(), "Only values before this time."),
-        Query::Selection(kind) => {
-            add("filter", text(), &filters(kind));
-            add("ids", text(), "At most 100 ids, joined by commas.");
-            if kind.is_scoped() {
-                project(&mut add);
-            }
-        }
-        Query::Creation => {
-            project(&mut add);
-            add("withScopes", flag(), "Whether the answer shows who sees it.");
-        }
-        Query::Anonymous => add("anonymous", flag(), "Whether the user has no name."),
-        Query::TimeZone => add("tz", text(), "A time zone such as `Europe/Zurich`."),
-    }
+    parameters.extend(query_parameters(route.query).into_iter().map(|Parameter { name, schema, about }| {
+        json!({ "name": name, "in": "query", "required": false, "description": about, "schema": schema })
+    }));
     parameters
 }
 
@@ -335,7 +238,7 @@ fn responses(route: &Route) -> Value {
             ),
         );
     }
-    if matches!(route.query, Query::List(_) | Query::Selection(_)) {
+    if matches!(route.query, Query::List(_) | Query::Selection(_) | Query::Members) {
         headers.insert(
             "x-result-count".into(),
             header("How many there are.", json!({ "type": "string", "pattern": "^[0-9]+$" })),

@@ -9,8 +9,8 @@ use axum::{Router, response::Response, routing::MethodRouter};
 use thng_pubsub_protocol::payload::ResourceKind as Kind;
 
 use super::{
-    Context, Refused, action, application, call::Call, collection, device, location, operator, property,
-    resource, role, task, time, user,
+    Context, Refused, action, application, call::Call, collection, device, location, operator,
+    parameters::guard, property, resource, role, task, time, user,
 };
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Refused>> + Send>>;
@@ -59,6 +59,8 @@ pub(super) enum Query {
     Until,
     /// A change of all that `ids` or `filter` name.
     Selection(Kind),
+    /// A removal of members: of those that `ids` name, else of all.
+    Members,
     /// A creation, with `project`.
     Creation,
     /// `anonymous`.
@@ -260,6 +262,8 @@ const MERGE: &str = "What the body names replaces what was there, whole; what it
 
 const BULK: &str = "All that `ids` or `filter` name, all or nothing. Where more are meant than one call changes, nothing is changed. `x-result-count` says how many there were.";
 
+const MEMBERS: &str = "Those that `ids` name; without `ids` all of them. Ids that are not in the collection are passed over. `x-result-count` says how many were removed.";
+
 /// Every route.
 #[rustfmt::skip]
 pub(super) fn table() -> Vec<Route> {
@@ -284,13 +288,13 @@ pub(super) fn table() -> Vec<Route> {
     t.bulk("/collections", Kind::Collection);
     t.add(route(Verb::Get, "/collections/{id}/thngs", "List a collection's thngs", collection::thngs).asks(Query::List(Kind::Thng)).answers(200, Shape::Many(Kind::Thng)));
     t.add(route(Verb::Put, "/collections/{id}/thngs", "Add thngs", collection::add_thngs).takes(Shape::Named("Ids")).answers(200, Shape::One(Kind::Collection)));
-    t.add(route(Verb::Delete, "/collections/{id}/thngs", "Remove all thngs", collection::clear_thngs));
+    t.add(route(Verb::Delete, "/collections/{id}/thngs", "Remove thngs", |call| collection::remove_members(call, Kind::Thng)).tells(MEMBERS).asks(Query::Members));
     t.add(route(Verb::Delete, "/collections/{id}/thngs/{member}", "Remove a thng", collection::remove_thng));
     t.add(route(Verb::Get, "/collections/{id}/collections", "List a collection's collections", collection::collections).asks(Query::List(Kind::Collection)).answers(200, Shape::Many(Kind::Collection)));
     for verb in [Verb::Post, Verb::Put] {
         t.add(route(verb, "/collections/{id}/collections", "Add collections", collection::add_collections).tells("None may be inside itself, also not by way of others.").takes(Shape::Named("Ids")).answers(200, Shape::Nothing));
     }
-    t.add(route(Verb::Delete, "/collections/{id}/collections", "Remove all collections", collection::clear_collections));
+    t.add(route(Verb::Delete, "/collections/{id}/collections", "Remove collections", |call| collection::remove_members(call, Kind::Collection)).tells(MEMBERS).asks(Query::Members));
     t.add(route(Verb::Delete, "/collections/{id}/collections/{member}", "Remove a collection", collection::remove_collection));
     t.actions("/collections/{id}/actions/{type}", "/collections/{id}/actions/{type}/{action}", Some(Kind::Collection));
 
@@ -393,10 +397,15 @@ pub(super) fn table() -> Vec<Route> {
 pub(in crate::edge) fn routes() -> Router<Arc<Context>> {
     use axum::extract::RawQuery;
     let mut router = Router::new();
-    for Route { verb, path, handler, .. } in table() {
+    for route in table() {
+        let guard = guard(&route).map(Arc::new);
+        let Route { verb, path, handler, .. } = route;
         router = match handler {
             Handler::Keyed(handler) => {
-                let answer = move |call: Call| handler(call);
+                let answer = move |call: Call| async move {
+                    guard.map_or(Ok(()), |guard| guard.check(&call))?;
+                    handler(call).await
+                };
                 router.route(path, on(verb, answer))
             }
             Handler::Open(handler) => router.route(
