@@ -1,18 +1,18 @@
 //! Filters: which resources of a list a client asks for, `?filter=<expression>`, as a typed value.
 //!
 //! [`Filter::parse`] reads the expression, [`Filter::holds`] combines what the caller says about each [`Term`], and
-//! [`Term::admits`] compares a term with the texts of a field. Which fields a resource has, and which operators they
+//! [`Term::admits`] compares a term with the values of a field. Which fields a resource has, and which operators they
 //! take, is the caller's to say.
 //!
 //! # The language
 //!
 //! | written | admits |
 //! |---|---|
-//! | `name=Lamp` | what is exactly this text |
+//! | `name=Lamp` | what is exactly this text, or a number of this value: `v=5` admits `5.0` |
 //! | `tags=red,blue` | what is any of these |
 //! | `tags!=red,blue` | what is none of these; an absent field is none of them |
 //! | `name~lamp` | what contains this text, in capitals or not; any of them, with commas |
-//! | `createdAt>5`, `>=`, `<`, `<=` | numbers, compared as numbers |
+//! | `createdAt>5`, `>=`, `<`, `<=` | numbers, compared by value with all of their digits |
 //! | `a=1&b=2`, `a=1\|b=2`, `(a=1\|b=2)&c=3` | both; either; `&` binds tighter than `\|`, parentheses group |
 //!
 //! A backslash takes the meaning from any of `& | ! > < = ~ ( ) , \`; before anything else it is a backslash.
@@ -25,16 +25,18 @@
 //!
 //! A `|` always begins another term and a `,` always another value, parentheses around it or not.
 
-use alloc::{string::String, vec, vec::Vec};
+use alloc::{borrow::Cow, string::String, vec, vec::Vec};
 use core::{
     cmp::Ordering,
     fmt::{self, Write as _},
 };
 
+mod fold;
 mod number;
 mod parse;
 
-use number::Number;
+use fold::folded;
+pub(crate) use number::Number;
 
 /// Bytes of an expression, percent-decoded. The longest identifier of ASCII fits with its key and a dozen terms more.
 /// The link to the next page carries it encoded twice: a larger one may outgrow the 8 KiB that proxies take as a URL.
@@ -223,26 +225,56 @@ impl Filter {
     }
 }
 
-impl Term {
-    /// Whether the field that holds these texts satisfies the term. An absent field holds none, a list several.
-    ///
-    /// All operators but one ask for one text and one value that fit; [`Op::NotEqual`] asks that no text is one of the
-    /// values. Comparisons are exact between two integers of 64 bits, else those of `f64`; what is no finite number,
-    /// on either side, is passed over.
+/// A value of a field, as a term compares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldValue<'t> {
+    /// A string or a boolean. Equal is what has the same letters: `"007"` is not `7`.
+    Text(Cow<'t, str>),
+    /// A number as it was written. Equal is what has the same value: `5.0` is `5`.
+    Number(Cow<'t, str>),
+}
+
+impl FieldValue<'_> {
+    /// The text, or the number as it was written.
     #[must_use]
-    pub fn admits<'t>(&self, mut texts: impl Iterator<Item = &'t str>) -> bool {
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Number(text) => text,
+        }
+    }
+
+    fn is(&self, asked: &str) -> bool {
+        match self {
+            Self::Text(text) => text == asked,
+            Self::Number(text) => {
+                text == asked
+                    || Number::parse(text).zip(Number::parse(asked)).is_some_and(|(own, asked)| own == asked)
+            }
+        }
+    }
+}
+
+impl Term {
+    /// Whether the field that holds these values satisfies the term. An absent field holds none, a list several.
+    ///
+    /// All operators but one ask for one value of the field and one of the term that fit; [`Op::NotEqual`] asks that none
+    /// is equal to one of the term. `>`, `>=`, `<` and `<=` compare numbers, also those in texts, exactly; what is no
+    /// number, on either side, is passed over.
+    #[must_use]
+    pub fn admits<'v>(&self, values: impl Iterator<Item = &'v FieldValue<'v>>) -> bool {
+        let mut values = values;
         match self.op {
-            Op::Equal => texts.any(|text| self.has_value(text)),
-            Op::NotEqual => !texts.any(|text| self.has_value(text)),
-            Op::Greater => self.compares(texts, Ordering::is_gt),
-            Op::GreaterOrEqual => self.compares(texts, Ordering::is_ge),
-            Op::Less => self.compares(texts, Ordering::is_lt),
-            Op::LessOrEqual => self.compares(texts, Ordering::is_le),
+            Op::Equal => values.any(|value| self.has_value(value)),
+            Op::NotEqual => !values.any(|value| self.has_value(value)),
+            Op::Greater => self.compares(values, Ordering::is_gt),
+            Op::GreaterOrEqual => self.compares(values, Ordering::is_ge),
+            Op::Less => self.compares(values, Ordering::is_lt),
+            Op::LessOrEqual => self.compares(values, Ordering::is_le),
             Op::Contains => {
-                let wanted: Vec<String> = self.values.iter().map(|value| lower_case(value)).collect();
-                texts.any(|text| {
-                    let text = lower_case(text);
-                    wanted.iter().any(|value| text.contains(value.as_str()))
+                let asked: Vec<String> = self.values.iter().map(|value| folded(value)).collect();
+                values.any(|value| {
+                    let text = folded(value.as_str());
+                    asked.iter().any(|part| text.contains(part.as_str()))
                 })
             }
         }
@@ -257,21 +289,25 @@ impl Term {
         }
     }
 
-    fn has_value(&self, text: &str) -> bool {
-        self.values.iter().any(|value| value == text)
+    fn has_value(&self, value: &FieldValue<'_>) -> bool {
+        self.values.iter().any(|asked| value.is(asked))
     }
 
-    fn compares<'t>(&self, texts: impl Iterator<Item = &'t str>, fits: fn(Ordering) -> bool) -> bool {
-        let bounds: Vec<Number> = self.values.iter().filter_map(|value| Number::parse(value)).collect();
-        let mut numbers = texts.filter_map(Number::parse);
-        numbers.any(|number| bounds.iter().any(|bound| number.partial_cmp(bound).is_some_and(fits)))
+    fn compares<'v>(
+        &self,
+        values: impl Iterator<Item = &'v FieldValue<'v>>,
+        fits: fn(Ordering) -> bool,
+    ) -> bool {
+        let bounds: Vec<Number<'_>> = self.values.iter().filter_map(|value| Number::parse(value)).collect();
+        let mut numbers = values.filter_map(|value| Number::parse(value.as_str()));
+        numbers.any(|number| bounds.iter().any(|bound| fits(number.cmp(bound))))
     }
 }
 
-/// Letter by letter, unlike `str::to_lowercase`: that writes a sigma by what stands around it, so that a part of a text
-/// would not be a part of it any more.
-fn lower_case(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
+/// The integer of 64 bits that a text is by its value: `1.7e12` and `1700000000000.0` are the same one.
+#[must_use]
+pub fn integer(text: &str) -> Option<i64> {
+    Number::parse(text)?.to_i64()
 }
 
 /// Nothing where the text has no escape, or one that is cut or makes no UTF-8.

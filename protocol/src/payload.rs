@@ -19,11 +19,12 @@ mod property;
 mod readable;
 pub mod schema;
 mod scopes;
+mod values;
 
 pub use access::{AccessDocument, Actor};
 pub use action::parse_actions;
 pub use error::{ERROR_CODES, ErrorCode, ErrorDocument};
-pub use fields::{Fields, Patch, texts_at, with_members};
+pub use fields::{Fields, Patch, with_members};
 pub use location::{
     LocationUpdate, LocationWrite, Point, Whereabouts, location_value, locations_document, parse_locations,
     point,
@@ -34,6 +35,7 @@ pub use property::{
 };
 pub use schema::{Field, Form, ResourceKind, SetBy};
 pub use scopes::{Scopes, ScopesPatch, UserScope};
+pub use values::{texts_at, values_at};
 
 /// Why a document is not what the resource takes: one sentence a fault, fit to be shown to whoever sent it.
 ///

@@ -16,8 +16,9 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use thng_pubsub_protocol::{
+    filter::FieldValue,
     id::{Id, PropertyKey},
-    payload::{Fields, Json, LocationUpdate, PropertyUpdate, ResourceKind, Scopes, texts_at},
+    payload::{Fields, Json, LocationUpdate, PropertyUpdate, ResourceKind, Scopes, texts_at, values_at},
 };
 
 pub(crate) mod facts;
@@ -218,16 +219,19 @@ impl ResourceRecord {
         }
     }
 
-    /// The texts that stand at a path of a filter, such as `identifiers.serial`.
-    pub(crate) fn texts_at(&self, fields: &Fields, path: &str) -> Vec<String> {
+    /// The values at a path of a filter, such as `identifiers.serial`.
+    pub(crate) fn values_at(&self, fields: &Fields, path: &str) -> Vec<FieldValue<'static>> {
+        let number = |number: i64| vec![FieldValue::Number(number.to_string().into())];
         match path {
-            "id" => vec![self.id.to_string()],
-            "createdAt" => vec![self.created_at_ms.to_string()],
-            "updatedAt" => vec![self.updated_at_ms.to_string()],
-            "collection" if self.kind == ResourceKind::Action => self.action_collections(fields),
+            "id" => vec![FieldValue::Text(self.id.to_string().into())],
+            "createdAt" => number(self.created_at_ms),
+            "updatedAt" => number(self.updated_at_ms),
+            "collection" if self.kind == ResourceKind::Action => {
+                self.action_collections(fields).into_iter().map(|id| FieldValue::Text(id.into())).collect()
+            }
             _ => match path.strip_prefix("context.") {
-                Some(key) => self.private_texts("context", key),
-                None => fields.texts_at(path),
+                Some(key) => self.private_values("context", key),
+                None => fields.values_at(path),
             },
         }
     }
@@ -247,9 +251,9 @@ impl ResourceRecord {
         texts_at(self.private.as_ref()?.as_str(), Some(member)).into_iter().next()
     }
 
-    fn private_texts(&self, member: &str, key: &str) -> Vec<String> {
+    fn private_values(&self, member: &str, key: &str) -> Vec<FieldValue<'static>> {
         let private = self.private.as_ref().map(Json::as_str).unwrap_or_default();
-        texts_at(private, Some(&format!("{member}.{key}")))
+        values_at(private, Some(&format!("{member}.{key}")))
     }
 
     /// The collections that an action belongs to: its own, and those that its thng was in.
@@ -438,8 +442,8 @@ pub(crate) fn terms_of(record: &ResourceRecord) -> Vec<i64> {
         ResourceKind::Action => {
             record.action_collections(&fields).iter().for_each(|id| add("collection", id));
             for key in ["city", "countryCode"] {
-                let texts = record.private_texts("context", key);
-                texts.iter().for_each(|text| add(&format!("context.{key}"), text));
+                let values = record.private_values("context", key);
+                values.iter().for_each(|value| add(&format!("context.{key}"), value.as_str()));
             }
         }
         ResourceKind::Task if matches!(fields.text("status").as_deref(), Some("PENDING" | "EXECUTING")) => {

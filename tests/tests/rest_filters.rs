@@ -267,6 +267,91 @@ fn times_are_compared_as_numbers() {
     );
 }
 
+/// An ICCID: twenty digits, of which a floating-point number tells the first sixteen apart.
+const ICCID: &str = "89445012345678901234";
+
+/// One item for each spelling of the custom field `v`, named for it, the oldest first.
+#[track_caller]
+fn spelled(rest: &mut Rest, list: &str, spellings: &[&str]) {
+    for spelling in spellings {
+        let name = spelling.replace(['"', '[', ']', '{', '}'], "'");
+        let body = format!(r#"{{"name":"{name}","customFields":{{"v":{spelling}}}}}"#);
+        rest.post(list, body.as_str()).assert_status(201);
+    }
+}
+
+#[test]
+fn numbers_are_equal_by_value_in_every_list() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    for list in ["/thngs", "/products", "/collections", "/places", "/batches", "/projects"] {
+        spelled(
+            &mut rest,
+            list,
+            &["5.0", "5E2", "-0.0", ICCID, "89445012345678901235", "\"5.0\"", "[1,5e0]"],
+        );
+        for (filter, expected) in [
+            ("customFields.v=5", &["'1,5e0'", "5.0"][..]),
+            ("customFields.v=5.00,7", &["'1,5e0'", "5.0"]),
+            ("customFields.v=5.0", &["'1,5e0'", "'5.0'", "5.0"]),
+            ("customFields.v=500", &["5E2"]),
+            ("customFields.v=0", &["-0.0"]),
+            (&*format!("customFields.v={ICCID}"), &[ICCID]),
+            (&*format!("customFields.v={ICCID}.0"), &[ICCID]),
+            (&*format!("customFields.v>{ICCID}"), &["89445012345678901235"]),
+            (&*format!("customFields.v<{ICCID}&customFields.v>499"), &["5E2"]),
+            (&*format!("customFields.v>={ICCID}"), &["89445012345678901235", ICCID]),
+            ("customFields.v>1e999999999", &[]),
+            ("customFields.v!=5&customFields.v<=500", &["'5.0'", "-0.0", "5E2"]),
+        ] {
+            assert_eq!(filtered(&mut rest, list, filter), expected, "{list}: {filter}");
+        }
+    }
+}
+
+#[test]
+fn numbers_of_actions_and_nested_fields_are_equal_by_value() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    for v in ["5.0", "6"] {
+        let body = format!(r#"{{"timestamp":17,"customFields":{{"name":"{v}","a":{{"b":{v}}}}}}}"#);
+        rest.post("/actions/scans", body.as_str()).assert_status(201);
+    }
+    for filter in ["customFields.a.b=5", "customFields.a.b!=6.00", "customFields.a.b<6&timestamp=1.7e1"] {
+        let found = rest.get(&format!("/actions/all?filter={}", encode(filter))).expect(200);
+        let found: Vec<_> = found.as_array().expect("a list").iter().collect();
+        assert_eq!(found.len(), 1, "{filter}");
+        assert_eq!(found[0]["customFields"]["name"], "5.0", "{filter}");
+    }
+}
+
+#[test]
+fn a_deletion_spares_what_has_the_value_in_another_spelling() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    spelled(&mut rest, "/thngs", &["5.0", "0.05e2", "6"]);
+    let deleted = rest.delete(&format!("/thngs?filter={}", encode("customFields.v!=5")));
+    assert_eq!((deleted.status, deleted.header("x-result-count")), (200, Some("1")));
+    assert_eq!(filtered(&mut rest, "/thngs", "customFields.v=5"), ["0.05e2", "5.0"]);
+}
+
+#[test]
+fn a_part_of_a_text_is_found_whatever_its_case() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    for name in ["Λάμπας", "ΛΆΜΠΑΣ 2", "Straße", "ODOΣ"] {
+        rest.create("/thngs", json!({"name": name}));
+    }
+    for (filter, expected) in [
+        ("name~ΛΆΜΠΑΣ", &["ΛΆΜΠΑΣ 2", "Λάμπας"][..]),
+        ("name~λάμπασ", &["ΛΆΜΠΑΣ 2", "Λάμπας"]),
+        ("name~STRASSE", &["Straße"]),
+        ("name~odoς", &["ODOΣ"]),
+    ] {
+        assert_eq!(filtered(&mut rest, "/thngs", filter), expected, "{filter}");
+    }
+}
+
 #[test]
 fn a_filter_finds_what_is_so_now_and_not_what_was() {
     let server = Server::start();

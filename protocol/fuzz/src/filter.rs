@@ -5,7 +5,7 @@
 use std::iter::once;
 
 use thng_pubsub_protocol::filter::{
-    BYTES_MAX, DEPTH_MAX, Filter, FilterError, Op, TERMS_MAX, Term, VALUES_MAX,
+    BYTES_MAX, DEPTH_MAX, FieldValue, Filter, FilterError, Op, TERMS_MAX, Term, VALUES_MAX,
 };
 
 use super::percent_decoded;
@@ -127,7 +127,7 @@ fn check_decoded_again(filter: &Filter) {
 
 /// The filter holds as its terms do, and asks them from left to right.
 fn check_holds(filter: &Filter, texts: &[&str]) {
-    let admits = |term: &Term| term.admits(texts.iter().copied());
+    let admits = |term: &Term| term.admits(values(texts).iter());
     let mut terms = filter.terms();
     let holds = filter.holds(&mut |asked| {
         assert!(terms.any(|term| std::ptr::eq(term, asked)), "{asked} is asked again, or too late");
@@ -150,13 +150,13 @@ fn holds_in_full(filter: &Filter, admits: &dyn Fn(&Term) -> bool) -> bool {
 }
 
 fn check_term(term: &Term, texts: &[&str]) {
-    let one_by_one = texts.iter().map(|text| term.admits(once(*text)));
+    let one_by_one = texts.iter().map(|text| term.admits(values(&[*text]).iter()));
     let expected = if term.op == Op::NotEqual {
         one_by_one.fold(true, |a, b| a & b)
     } else {
         one_by_one.fold(false, |a, b| a | b)
     };
-    assert_eq!(term.admits(texts.iter().copied()), expected, "{term} about {texts:?}");
+    assert_eq!(term.admits(values(texts).iter()), expected, "{term} about {texts:?}");
     for text in texts {
         for value in term.values.iter().take(COMPARED_MAX) {
             check_pair(text, value);
@@ -164,10 +164,29 @@ fn check_term(term: &Term, texts: &[&str]) {
     }
 }
 
+fn values<'t>(texts: &[&'t str]) -> Vec<FieldValue<'t>> {
+    texts.iter().map(|text| FieldValue::Text((*text).into())).collect()
+}
+
+/// What Rust reads as a float, but for words, and for exponents that no number has here.
+fn is_number(text: &str) -> bool {
+    let exponent = text.split_once(['e', 'E']).map_or("0", |(_, exponent)| exponent);
+    let digits = exponent.trim_start_matches(['+', '-']).trim_start_matches('0');
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let is_zero = !mantissa.contains(|letter: char| ('1'..='9').contains(&letter));
+    text.parse::<f64>().is_ok()
+        && text.contains(|letter: char| letter.is_ascii_digit())
+        && (is_zero || digits.len() <= 15)
+}
+
 /// The operators agree with each other about one text and one value.
 fn check_pair(text: &str, value: &str) {
     let asked = |text: &str, op: Op, value: &str| {
-        Term { field: "f".into(), op, values: vec![value.into()] }.admits(once(text))
+        Term { field: "f".into(), op, values: vec![value.into()] }.admits(values(&[text]).iter())
+    };
+    let number_is = |op| {
+        let number = FieldValue::Number(text.into());
+        Term { field: "f".into(), op, values: vec![value.into()] }.admits(once(&number))
     };
     let is = |op| asked(text, op, value);
     assert_eq!(is(Op::Equal), text == value);
@@ -179,10 +198,14 @@ fn check_pair(text: &str, value: &str) {
     let mirrored = |op| asked(value, op, text);
     assert_eq!((less, at_most), (mirrored(Op::Greater), mirrored(Op::GreaterOrEqual)), "{text} and {value}");
     // Two numbers are in exactly one order; what is no number is in none.
-    let is_number = |text: &str| text.parse::<f64>().is_ok_and(f64::is_finite);
     if is_number(text) && is_number(value) {
         assert_eq!((less, greater), (!at_least, !at_most), "{text} and {value}");
         assert!(!(less && greater), "{text} and {value}");
+        assert_eq!(number_is(Op::Equal), !less && !greater, "{text} and {value}");
+        if let (Ok(text), Ok(value)) = (text.parse::<f64>(), value.parse::<f64>()) {
+            // A float may be the same for two numbers, but never in the other order.
+            assert!(!less || text <= value, "{text} and {value}");
+        }
     } else {
         assert!(!(less || at_most || at_least || greater), "{text} and {value}");
     }

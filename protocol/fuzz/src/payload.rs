@@ -278,7 +278,8 @@ fn check_document(kind: ResourceKind, document: &str) {
         for (key, value) in members {
             let text = match value_of(value.get()) {
                 Value::String(text) => text,
-                value @ (Value::Number(_) | Value::Bool(_)) => value.to_string(),
+                // A number keeps the digits that it was written with.
+                Value::Number(_) | Value::Bool(_) => value.get().to_owned(),
                 Value::Null | Value::Array(_) | Value::Object(_) => continue,
             };
             assert_eq!(fields.texts_at(&format!("{name}.{key}")), [text], "{name}.{key} in {document}");

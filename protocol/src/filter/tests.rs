@@ -29,7 +29,16 @@ fn single(text: &str) -> Term {
 }
 
 fn admits(text: &str, texts: &[&str]) -> bool {
-    single(text).admits(texts.iter().copied())
+    admits_values(text, texts.iter().map(|text| FieldValue::Text((*text).into())))
+}
+
+fn admits_values<'v>(text: &str, values: impl Iterator<Item = FieldValue<'v>>) -> bool {
+    single(text).admits(values.collect::<Vec<_>>().iter())
+}
+
+/// Whether the filter admits a field that holds these numbers.
+fn admits_numbers(text: &str, numbers: &[&str]) -> bool {
+    admits_values(text, numbers.iter().map(|number| FieldValue::Number((*number).into())))
 }
 
 #[test]
@@ -325,7 +334,7 @@ fn contains_looks_for_a_part_in_capitals_or_not() {
 }
 
 #[test]
-fn comparisons_are_of_numbers_and_exact_between_integers() {
+fn comparisons_are_of_numbers_and_exact() {
     let cases: [(&str, &[&str], bool); 29] = [
         ("a>5", &["6"], true),
         ("a>5", &["5"], false),
@@ -359,6 +368,34 @@ fn comparisons_are_of_numbers_and_exact_between_integers() {
     ];
     for (text, texts, expected) in cases {
         assert_eq!(admits(text, texts), expected, "{text} for {texts:?}");
+    }
+}
+
+#[test]
+fn numbers_are_equal_by_value_and_texts_by_their_letters() {
+    let cases: [(&str, &[&str], bool); 14] = [
+        ("v=5", &["5.0"], true),
+        ("v!=5", &["5.0"], false),
+        ("v!=5", &["1", "0.5e1"], false),
+        ("v=500", &["5E2"], true),
+        ("v=5E2", &["500"], true),
+        ("v=0", &["-0.0"], true),
+        ("v=1,5.00", &["5"], true),
+        ("v=89445012345678901234", &["89445012345678901234"], true),
+        ("v=89445012345678901234", &["89445012345678901233"], false),
+        ("v=89445012345678901234.0", &["89445012345678901234"], true),
+        ("v!=89445012345678901234", &["89445012345678901235"], true),
+        ("v=1e999999999", &["10e999999998"], true),
+        ("v=1e99999999999999999999", &["1e99999999999999999999"], true),
+        ("v=five", &["5"], false),
+    ];
+    for (text, numbers, expected) in cases {
+        assert_eq!(admits_numbers(text, numbers), expected, "{text} for {numbers:?}");
+    }
+    for (text, spelled, expected) in
+        [("v=5", "5.0", false), ("v=7", "007", false), ("v=007", "007", true), ("v>6", "007", true)]
+    {
+        assert_eq!(admits(text, &[spelled]), expected, "{text} for {spelled:?}");
     }
 }
 
@@ -542,7 +579,8 @@ proptest! {
         for text in [text, again] {
             if let Ok(filter) = Filter::parse(&text) {
                 let _ = filter.decoded_again();
-                filter.holds(&mut |term| term.admits(["x", "1"].into_iter()));
+                let values = [FieldValue::Text("x".into()), FieldValue::Number("1".into())];
+                filter.holds(&mut |term| term.admits(values.iter()));
             }
         }
     }

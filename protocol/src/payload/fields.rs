@@ -18,8 +18,10 @@ use serde_json::value::RawValue;
 use super::{
     Json, LocationWrite, Object, PayloadError, PropertyWrite, ScopesPatch,
     schema::{Field, Form, ResourceKind, SetBy},
+    values::values_at,
 };
 use crate::{
+    filter::FieldValue,
     id::{Id, PropertyKey},
     limits,
 };
@@ -165,44 +167,19 @@ impl Fields {
         }
     }
 
-    /// The texts that a field of a filter stands for: none where the field is missing, several of a list.
+    /// The values at the path of a filter: none where the field is missing, several of a list.
     #[must_use]
-    pub fn texts_at(&self, path: &str) -> Vec<String> {
+    pub fn values_at(&self, path: &str) -> Vec<FieldValue<'static>> {
         let (name, key) = path.split_once('.').map_or((path, None), |(name, key)| (name, Some(key)));
         let Some(json) = self.get(name) else { return Vec::new() };
-        texts_at(json, key)
+        values_at(json, key)
     }
-}
 
-/// The texts below `key` of a JSON value: strings as they are, numbers and the like as JSON writes
-/// them, a number its shortest.
-#[must_use]
-pub fn texts_at(json: &str, key: Option<&str>) -> Vec<String> {
-    let Ok(value) = serde_json::from_str::<serde_json::Value>(json) else { return Vec::new() };
-    let value = match key {
-        None => &value,
-        Some(key) => match member(&value, key) {
-            Some(value) => value,
-            None => return Vec::new(),
-        },
-    };
-    let text = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Number(_) | serde_json::Value::Bool(_) => Some(value.to_string()),
-        serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
-    };
-    match value {
-        serde_json::Value::Array(items) => items.iter().filter_map(text).collect(),
-        value => text(value).into_iter().collect(),
+    /// The same as texts.
+    #[must_use]
+    pub fn texts_at(&self, path: &str) -> Vec<String> {
+        self.values_at(path).iter().map(|value| value.as_str().into()).collect()
     }
-}
-
-/// A member by its key, which may hold dots itself; else by the path that the dots make.
-fn member<'v>(value: &'v serde_json::Value, key: &str) -> Option<&'v serde_json::Value> {
-    value.get(key).or_else(|| {
-        let (first, rest) = key.split_once('.')?;
-        member(value.get(first)?, rest)
-    })
 }
 
 fn texts_of(name: &str, json: &str, term: &mut impl FnMut(Cow<'_, str>, Cow<'_, str>)) {

@@ -535,6 +535,32 @@ mod tests {
         }
     }
 
+    /// An index finds texts by their letters. A number has many spellings: a field that held one would need a key for
+    /// its value there.
+    #[test]
+    fn indexed_fields_hold_texts() {
+        for field in ResourceKind::ALL.iter().flat_map(|kind| kind.fields()).filter(|field| field.indexed) {
+            let holds_texts = match field.form {
+                Form::Name(_)
+                | Form::Text(_)
+                | Form::Label
+                | Form::OneOf(_)
+                | Form::Tags
+                | Form::Identifiers
+                | Form::Texts(..)
+                | Form::Id => true,
+                Form::Object
+                | Form::Bool
+                | Form::Time
+                | Form::Number
+                | Form::Integer
+                | Form::Point
+                | Form::Any => false,
+            };
+            assert!(holds_texts, "{}", field.name);
+        }
+    }
+
     #[test]
     fn every_default_is_json() {
         for default in

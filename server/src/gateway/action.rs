@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::value::{RawValue, to_raw_value};
 use thng_pubsub_protocol::{
+    filter::{FieldValue, Filter},
     id::{ActionTypeName, Id},
-    payload::{Json, Patch, ResourceKind, Whereabouts, parse_actions, parse_locations, texts_at},
+    payload::{Json, Patch, ResourceKind, Whereabouts, parse_actions, parse_locations, texts_at, values_at},
     topic::Topic,
     wanted::{self, Subject},
 };
@@ -239,17 +240,15 @@ pub(crate) fn commissioned_type(name: &str) -> bool {
 
 /// Whether a document that is built in is what a filter asks for.
 pub(super) fn admits_built_in(query: &ListQuery, name: &str, document: &str) -> bool {
-    let text = |path: &str| match path {
-        "name" => vec![name.to_owned()],
-        path => texts_at(document, Some(path)),
+    let values = |path: &str| match path {
+        "name" => vec![FieldValue::Text(name.to_owned().into())],
+        path => values_at(document, Some(path)),
     };
     let is_named =
         |ids: &Vec<Id>| ids.iter().any(|id| texts_at(document, Some("id")).contains(&id.to_string()));
     query.ids.as_ref().is_none_or(is_named)
         && query.filter.as_ref().is_none_or(|filter| {
-            let holds = |filter: &thng_pubsub_protocol::filter::Filter| {
-                filter.holds(&mut |term| term.admits(text(&term.field).iter().map(String::as_str)))
-            };
+            let holds = |filter: &Filter| filter.holds(&mut |term| term.admits(values(&term.field).iter()));
             holds(filter) || filter.decoded_again().is_some_and(|again| holds(&again))
         })
 }

@@ -1,7 +1,7 @@
 //! Lists: what the caller sees, of what is asked for, a page at a time, from an index.
 
 use thng_pubsub_protocol::{
-    filter::{Filter, Op, Term},
+    filter::{FieldValue, Filter, Op, Term},
     id::Id,
     payload::{Form, ResourceKind, point},
 };
@@ -138,11 +138,11 @@ fn source_of_term(asked: &Term, account: Id, kind: ResourceKind) -> Source {
 fn admits(filter: &Filter, record: &ResourceRecord, collections: &dyn Fn() -> Vec<Id>) -> bool {
     let fields = record.fields();
     filter.holds(&mut |term| {
-        let texts = match &*term.field {
-            "collections" => collections().iter().map(ToString::to_string).collect(),
-            path => record.texts_at(&fields, path),
+        let values = match &*term.field {
+            "collections" => collections().iter().map(|id| FieldValue::Text(id.to_string().into())).collect(),
+            path => record.values_at(&fields, path),
         };
-        term.admits(texts.iter().map(String::as_str))
+        term.admits(values.iter())
     })
 }
 

@@ -130,7 +130,7 @@ impl Gateway {
         let (account, path) = (caller.principal.account, format!("identifiers.{key}"));
         let keep = |record: &ResourceRecord, _: &dyn Fn() -> Vec<Id>| {
             caller.may_name(&record.head())
-                && record.texts_at(&record.fields(), &path).iter().any(|text| text == value)
+                && record.values_at(&record.fields(), &path).iter().any(|found| found.as_str() == value)
         };
         let find = crate::store::Find {
             account,
