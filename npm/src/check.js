@@ -52,9 +52,10 @@ export function describeTopic(topic) {
  * @param {string} topic
  * @param {unknown} payload - What `publish()` would be given.
  * @returns {string[]} One sentence a fault; empty where the server would try to store it.
+ * @throws {PubSubError} NO_PAYLOAD
  */
 export function checkPublish(topic, payload) {
-  if (payload === undefined) throw new PubSubError('NO_PAYLOAD', { detail: 'checkPublish' })
+  if (payload === undefined || payload === null) throw new PubSubError('NO_PAYLOAD', { detail: 'checkPublish' })
   const [path] = String(topic).split('?')
   return call('checkPublish', String(topic), encoder.encode(messageFor(path, payload)))
 }

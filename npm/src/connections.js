@@ -1,5 +1,5 @@
 import { abortable, aborted } from './abort.js'
-import { PubSubError } from './errors.js'
+import { PubSubError, withTopic } from './errors.js'
 import { makeConnection } from './make-connection.js'
 import { Messages } from './messages.js'
 import { messageFor } from './payload.js'
@@ -25,7 +25,7 @@ const HARMLESS = ['CALLBACK', 'ENGINE_FAILED', 'PUBLISH_REFUSED']
  * - `read(text)` makes of a message what a callback receives, and `write(payload)` of a payload the document it means.
  * - `findServer()` says where the server is when no setting does; also as a promise.
  *
- * @param {object} platform - See `browser.js` and `node.js`.
+ * @param {object} platform - See `pubsub.js`.
  */
 export function createConnections(platform) {
   const settings = { ...defaults }
@@ -74,7 +74,7 @@ export function createConnections(platform) {
       for (const subscription of subscriptions) if (isMeant(subscription)) subscription.end()
     }
     const all = entries.map(({ ready }) => ready.then((connection) => connection.unsubscribe(path, isMeant)))
-    return Promise.all(all).then(() => {})
+    return ofTopic(path, Promise.all(all)).then(() => {})
   }
 
   /** @throws {PubSubError} NO_PAYLOAD */
@@ -83,12 +83,12 @@ export function createConnections(platform) {
     const signal = options?.signal
     const { path } = target
     const message = messageFor(path, target.write(payload))
-    return abortable(signal, path, () =>
-      entryOf(target, options).ready.then((connection) => {
-        if (signal?.aborted) throw aborted(signal, path)
-        return connection.publish(path, message, qosOf(options))
-      })
-    )
+    const start = async () => {
+      const connection = await entryOf(target, options).ready
+      if (signal?.aborted) throw aborted(signal, path)
+      return connection.publish(path, message, qosOf(options))
+    }
+    return abortable(signal, path, () => ofTopic(path, start()))
   }
 
   /** The connection for a call, made if there is none yet. */
@@ -110,8 +110,11 @@ export function createConnections(platform) {
     made.set(name, entry)
     scopes.add(made)
     entry.ready = connect(target, { address, key, transport, settings: effective }, (event) => {
-      if (event.type === 'ended') return endTopic(entry, event)
-      if (event.type === 'disconnected' && event.retryInMs === undefined) forget(event.error)
+      if (event.type === 'disconnected' && event.retryInMs === undefined) {
+        // A topic with a socket of its own is lost with it, and no other.
+        if (event.topic) endTopic(entry, event)
+        else forget(event.error)
+      }
       if (event.type === 'error') tellOfLoss(entry, event)
       emit(event)
     })
@@ -135,7 +138,6 @@ export function createConnections(platform) {
     }
   }
 
-  /** A topic with a socket of its own is lost with it. */
   function endTopic({ subscriptions }, { error, topic }) {
     for (const subscription of [...subscriptions]) if (subscription.topic === topic) subscription.end(error)
   }
@@ -183,5 +185,11 @@ function topicOf(path, options) {
   if (options?.project) query.push(`project=${encodeURIComponent(options.project)}`)
   return path + (query.length ? `?${query.join('&')}` : '')
 }
+
+/** The outcome of a call about a topic; its error names the topic, also where the connection has failed. */
+const ofTopic = (topic, outcome) =>
+  outcome.catch((error) => {
+    throw withTopic(error, topic)
+  })
 
 const qosOf = (options) => (options?.qos ? 1 : 0)

@@ -83,6 +83,9 @@ const SENTENCES = {
 /** Every code, for documentation and tests. */
 export const CODES = Object.keys(SENTENCES)
 
+/** What each error was made with. */
+const abouts = new WeakMap()
+
 /**
  * An error of this package: `code` is stable, `message` is for people, `topic` is there when it is about one.
  */
@@ -99,6 +102,7 @@ export class PubSubError extends Error {
    */
   constructor(code, about = {}) {
     super(SENTENCES[code]({ detail: '', topic: '', ...about }), 'cause' in about ? { cause: about.cause } : undefined)
+    abouts.set(this, about)
     this.code = code
     for (const name of ['topic', 'status', 'errors']) if (about[name] !== undefined) this[name] = about[name]
   }
@@ -107,4 +111,10 @@ export class PubSubError extends Error {
   get name() {
     return this.code === 'ABORTED' ? 'AbortError' : 'PubSubError'
   }
+}
+
+/** The error of a call about a topic. The error of a connection, which many calls share, is copied to get one. */
+export function withTopic(error, topic) {
+  if (!abouts.has(error) || error.topic !== undefined) return error
+  return new PubSubError(error.code, { ...abouts.get(error), topic })
 }

@@ -12,7 +12,7 @@ import { brokerUrl, topicsUrl } from './url.js'
  * @param {string} about.address - Of the REST API or of the broker; empty if nobody has said it.
  * @param {string} about.key - The API key.
  * @param {object} about.settings - Those in force for the scope.
- * @param {object} about.platform - See `browser.js` and `node.js`.
+ * @param {object} about.platform - See `pubsub.js`.
  * @param {(event: {type: string, url: string}) => void} about.emit - Hears what happens to the connection.
  * @throws {PubSubError}
  */

@@ -45,7 +45,7 @@ export class Messages {
       if (error) throw error
       return { value: undefined, done: true }
     }
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
+    return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
   /** Unsubscribes, and resolves when the server has been told. */
@@ -63,8 +63,8 @@ export class Messages {
   }
 
   #push(value) {
-    const next = this.#waiting.shift()
-    if (next) next.resolve({ value, done: false })
+    const resolve = this.#waiting.shift()
+    if (resolve) resolve({ value, done: false })
     else if (this.#buffer.length < this.#limit) this.#buffer.push(value)
     else this.#leave(new PubSubError('TOO_SLOW', { topic: this.#subscription.topic, detail: `limit ${this.#limit}` }))
   }
@@ -80,7 +80,7 @@ export class Messages {
     this.#error = error
     // What was unsubscribed or aborted is not heard of any more; of what failed, what came before is still good.
     if (!error || error.code === 'ABORTED') this.#buffer = []
-    for (const { resolve } of this.#waiting.splice(0)) resolve(this.next())
+    for (const resolve of this.#waiting.splice(0)) resolve(this.next())
   }
 }
 

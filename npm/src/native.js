@@ -20,7 +20,7 @@ export class NativeConnection {
    * @param {string} address - Where the topics are: a ws: or wss: address that their paths are appended to.
    * @param {(url: string) => WebSocket} openSocket
    * @param {(event: {type: string, url: string}) => void} emit - Hears what happens to each of the sockets, with its
-   *   topic, and that the whole is closed. One that is not opened again has not `disconnected` but `ended`.
+   *   topic, and that the whole is closed.
    */
   constructor(settings, address, openSocket, emit) {
     this.#settings = settings
@@ -89,8 +89,8 @@ export class NativeConnection {
       emit: (type, event) => {
         const isOver = type === 'disconnected' && event.retryInMs === undefined
         if (isOver && this.#links.get(topic) === link) this.#links.delete(topic)
-        // What is over is over for this topic only.
-        this.#emit({ ...event, type: isOver ? 'ended' : type, url, topic })
+        // A socket that is closed because nobody needs it is no loss, and that of the whole is told once.
+        if (!isOver || event.error.code !== 'CLOSED') this.#emit({ ...event, type, url, topic })
       },
       explain,
       isText: true

@@ -1,4 +1,5 @@
 import { aborted } from './abort.js'
+import { withTopic } from './errors.js'
 
 /** A subscription, as the program that has made it holds it. */
 export class Subscription {
@@ -46,7 +47,7 @@ export function openSubscription(entry, { path, topic, qos, signal }, onText, { 
     isOver = true
     signal?.removeEventListener('abort', abort)
     entry.subscriptions.delete(subscription)
-    onEnd?.(error)
+    onEnd?.(error && withTopic(error, topic))
   }
 
   async function close() {
@@ -85,7 +86,7 @@ export function openSubscription(entry, { path, topic, qos, signal }, onText, { 
     reject = rejectIt
     ask().then(resolve, (error) => {
       end(error)
-      reject(error)
+      reject(withTopic(error, topic))
     })
   })
   return subscription

@@ -36,6 +36,7 @@ test('a payload is read as publish() would send it', () => {
   assert.deepEqual(checkPublish(`${THNG}/properties/temperature`, 21.5), [])
   assert.deepEqual(checkPublish(`${THNG}/properties`, { temperature: 21.5, state: 'on' }), [])
   assert.throws(() => checkPublish(THNG), { code: 'NO_PAYLOAD' })
+  assert.throws(() => checkPublish(THNG, null), { code: 'NO_PAYLOAD' })
 })
 
 test('the sentences are those of the server', async () => {

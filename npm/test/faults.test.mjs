@@ -89,6 +89,23 @@ test('a bad key rejects with UNAUTHORIZED and is not tried again', async () => {
   }
 })
 
+test('an error of the connection names the topic of each call', async () => {
+  PubSub.setup({ apiUrl: 'ftp://127.0.0.1/' })
+  const resource = property()
+  const calls = [
+    () => resource.subscribe(() => {}),
+    () => resource.messages().next(),
+    () => resource.publish(1),
+    () => (resource.publish(1).catch(() => {}), resource.unsubscribe())
+  ]
+  for (const call of calls) {
+    const { code, topic } = await rejection(call())
+    assert.deepEqual([code, topic], ['BAD_URL', TOPIC], String(call))
+  }
+  const errors = await Promise.all([property(), property()].map((other) => rejection(other.publish(1))))
+  assert.notEqual(errors[0], errors[1], 'each call has an error of its own')
+})
+
 test('after a refusal the next call connects anew', async () => {
   let returnCode = 5
   await start({ connect: (client) => client.send({ cmd: 'connack', returnCode, sessionPresent: false }) })

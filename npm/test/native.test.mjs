@@ -130,6 +130,29 @@ test('a key or an id that the server does not know rejects with what to do, and 
   await rejection(operator().thng('U'.repeat(24)).publish({ name: 'x' }), 'SUBSCRIBE_REFUSED')
 })
 
+test('a socket that cannot be opened is reported once, with its topic', async () => {
+  const property = operator().thng('U'.repeat(24)).property('k')
+  const reported = event('disconnected', ({ topic }) => topic === property.path)
+  await rejection(property.subscribe(() => {}), 'SUBSCRIBE_REFUSED')
+  const { error, retryInMs } = await reported
+  assert.deepEqual([error.code, error.topic, retryInMs], ['SUBSCRIBE_REFUSED', property.path, undefined])
+})
+
+test('a socket that is closed because it is not needed is no loss', async () => {
+  const lost = []
+  const listener = (about) => lost.push(about)
+  PubSub.on('disconnected', listener)
+  const before = await sockets()
+  const resource = await thng()
+  const subscription = await resource.property('k').subscribe(() => {})
+  await subscription.close()
+  await untilSockets(before)
+  assert.deepEqual(lost, [])
+  await PubSub.close()
+  PubSub.off('disconnected', listener)
+  assert.deepEqual(lost.map(({ topic, error }) => [topic, error.code]), [[undefined, 'CLOSED']])
+})
+
 test('a connection that is lost comes back by itself, with its subscriptions and their states', async () => {
   PubSub.setup({ reconnectPeriod: 1 })
   const resource = await thng({ apiUrl: line.address })
