@@ -50,9 +50,10 @@ declare namespace PubSub {
     clientIdPrefix: string
     /**
      * The WebSocket class to use instead of the browser's, or of the `ws` package in Node.js.
-     * It is called with the address and the list of sub-protocols.
+     * It is called with the address and the list of sub-protocols; with the transport `websocket` with the address
+     * alone, in which the API key is, also in Node.js.
      */
-    WebSocket?: new (url: string, protocols: string[]) => unknown
+    WebSocket?: new (url: string, protocols?: string[]) => unknown
     /**
      * In Node.js, options of `tls.connect()` for `wss://` and `mqtts://`: `ca`, `cert`, `key`, `servername`,
      * `rejectUnauthorized`. REST requests do not have them.
