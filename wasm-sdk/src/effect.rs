@@ -25,7 +25,7 @@ pub struct HandlerId(pub u32);
 pub enum Effect {
     /// Open a connection to the server, and say so with [`socket_opened`](Session::socket_opened).
     Open(SocketId),
-    /// Send these bytes, which are whole packets.
+    /// Send these bytes: whole packets, or a part of one that is too long for one send.
     Send(SocketId, Vec<u8>),
     /// Send a ping of the WebSocket protocol, and say so with
     /// [`socket_ponged`](crate::channel::Channel::socket_ponged) when it is answered.

@@ -5,7 +5,7 @@
 //! be run by is done after the borrow of the session has ended, one effect after the other: a callback may call back
 //! in, and what it asks for comes behind what was already asked for.
 //! Sockets, promises and callbacks stay in JavaScript and have numbers here. So a trap costs none of them:
-//! `npm/src/connection.js` catches it, makes a new instance and subscribes again.
+//! `npm/src/link.js` catches it, makes a new instance and subscribes again.
 
 use std::cell::{Cell, RefCell};
 

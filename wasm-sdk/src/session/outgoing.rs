@@ -16,6 +16,10 @@ const RESUBSCRIBE_FILTERS_MAX: usize = 100;
 /// of a packet too.
 const RESUBSCRIBE_BYTES_MAX: usize = 16 * 1024;
 
+/// Bytes of one send, which over a WebSocket is one message: servers bound those. A packet may be split over several
+/// `[MQTT-6.0.0-3]` `[MQTT-6.0.0-4]`.
+pub(super) const SEND_BYTES_MAX: usize = 64 * 1024;
+
 impl Session {
     pub(super) fn send_subscribe(&mut self, claim: Claim, now: u64) {
         let Some(id) = self.ids.take() else {
@@ -32,25 +36,31 @@ impl Session {
 
     /// Subscribes to everything anew, and answers with it the calls that waited for a connection.
     pub(super) fn resubscribe(&mut self, now: u64) {
-        let mut batches: Vec<Vec<Item>> = Vec::new();
-        let mut bytes = 0;
-        for (topic, qos) in self.subscriptions.topics() {
-            let claims = self.requests.take_waiting(&|claim| claim.topic == topic);
-            let item = Item { topic: topic.into(), qos, claims };
-            bytes += topic.len();
-            match batches.last_mut() {
-                Some(batch) if batch.len() < RESUBSCRIBE_FILTERS_MAX && bytes <= RESUBSCRIBE_BYTES_MAX => {
-                    batch.push(item);
-                }
-                _ => {
-                    bytes = topic.len();
-                    batches.push(vec![item]);
-                }
+        let topics = self.subscriptions.topics();
+        let item = |(topic, qos): (&str, QoS)| Item { topic: topic.into(), qos, claims: Vec::new() };
+        let mut items: Vec<Item> = topics.map(item).collect();
+        for claim in self.requests.take_waiting(&|_| true) {
+            // A call that waits has its topic in the table.
+            if let Ok(at) = self.subscriptions.find(&claim.topic) {
+                items[at].claims.push(claim);
             }
         }
-        for batch in batches {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for item in items {
+            bytes += item.topic.len();
+            if batch.len() == RESUBSCRIBE_FILTERS_MAX || bytes > RESUBSCRIBE_BYTES_MAX {
+                bytes = item.topic.len();
+                self.send_batch(std::mem::take(&mut batch), now);
+            }
+            batch.push(item);
+        }
+        self.send_batch(batch, now);
+    }
+
+    fn send_batch(&mut self, items: Vec<Item>, now: u64) {
+        if !items.is_empty() {
             let id = self.ids.take().expect("publishes leave identifiers for subscriptions");
-            self.send_items(id, batch, now);
+            self.send_items(id, items, now);
         }
     }
 
@@ -113,7 +123,7 @@ impl Session {
         self.send(packet, now);
     }
 
-    /// Packets that follow each other directly go out together.
+    /// Packets that follow each other directly go out together, within [`SEND_BYTES_MAX`].
     pub(super) fn send(&mut self, packet: Vec<u8>, now: u64) {
         let Some(socket) = self.socket() else {
             return;
@@ -121,9 +131,14 @@ impl Session {
         if let Link::Up { keep_alive, .. } = &mut self.link {
             keep_alive.sent(now);
         }
-        match self.effects.back_mut() {
-            Some(Effect::Send(to, bytes)) if *to == socket => bytes.extend_from_slice(&packet),
-            _ => self.effects.push_back(Effect::Send(socket, packet)),
+        if let Some(Effect::Send(to, bytes)) = self.effects.back_mut()
+            && *to == socket
+            && bytes.len() + packet.len() <= SEND_BYTES_MAX
+        {
+            return bytes.extend_from_slice(&packet);
+        }
+        for part in packet.chunks(SEND_BYTES_MAX) {
+            self.effects.push_back(Effect::Send(socket, part.to_vec()));
         }
     }
 

@@ -98,7 +98,8 @@ impl Subscriptions {
         handlers
     }
 
-    fn find(&self, topic: &str) -> Result<usize, usize> {
+    /// Where a topic is in the table, or where it would be.
+    pub(super) fn find(&self, topic: &str) -> Result<usize, usize> {
         self.by_topic.binary_search_by(|it| it.topic.as_str().cmp(topic))
     }
 

@@ -64,6 +64,31 @@ fn what_was_published_without_a_connection_is_sent_in_order_when_there_is_one() 
 }
 
 #[test]
+fn a_long_queue_goes_out_in_sends_of_bounded_size() {
+    let mut world = World::new();
+    let payload = "x".repeat(1_000);
+    let calls: Vec<u32> = (0..1_000).map(|_| world.publish("/a", &payload, QoS::AtLeastOnce)).collect();
+    world.accept();
+    let sent = world.take_sent();
+    assert_eq!(sent.len(), 1_000);
+    assert!((16..=20).contains(&world.sends), "{} sends", world.sends);
+    for packet in &sent {
+        world.puback(packet.id());
+    }
+    assert!(calls.iter().all(|&call| world.outcome(call) == Some(&Ok(()))));
+}
+
+#[test]
+fn a_packet_that_is_too_long_for_one_send_is_split() {
+    let mut world = World::new();
+    world.connect();
+    let payload = "x".repeat(200_000);
+    world.publish("/a", &payload, QoS::AtMostOnce);
+    world.publish("/a", "next", QoS::AtMostOnce);
+    assert_eq!(payloads(&world.take_sent()), [payload.as_str(), "next"]);
+}
+
+#[test]
 fn the_queue_is_bounded_and_the_newest_is_refused() {
     let mut world = World::with(Options { queue_limit: 2, ..Options::default() });
     let kept = [world.publish("/a", "1", QoS::AtMostOnce), world.publish("/a", "2", QoS::AtLeastOnce)];

@@ -10,7 +10,7 @@ use crate::{
     effect::{Effect, HandlerId, Notice, SocketId, Token},
     failure::{Code, Failure},
     options::{Key, Options},
-    session::Session,
+    session::{Session, outgoing::SEND_BYTES_MAX},
 };
 
 pub(super) const KEY: &str = "SECRETKEY";
@@ -38,10 +38,14 @@ pub(super) struct World {
     pub(super) sockets_opened: u32,
     /// What the session has sent and the test has not looked at.
     pub(super) sent: VecDeque<Sent>,
+    /// How often bytes were sent.
+    pub(super) sends: usize,
     pub(super) settled: Vec<(u32, Outcome)>,
     pub(super) failures: Vec<Failure>,
     pub(super) delivered: Vec<(Vec<u32>, String)>,
     pub(super) notices: Vec<Notice>,
+    /// The beginning of a packet whose rest is not sent yet.
+    unfinished: Vec<u8>,
     last_number: u32,
 }
 
@@ -59,10 +63,12 @@ impl World {
             open: Vec::new(),
             sockets_opened: 0,
             sent: VecDeque::new(),
+            sends: 0,
             settled: Vec::new(),
             failures: Vec::new(),
             delivered: Vec::new(),
             notices: Vec::new(),
+            unfinished: Vec::new(),
             last_number: 0,
         }
     }
@@ -207,12 +213,16 @@ impl World {
                     self.sockets_opened += 1;
                     // What nobody read on the old one is lost with it.
                     self.sent.clear();
+                    self.unfinished.clear();
                 }
                 Effect::Close(socket) => self.open.retain(|it| *it != socket),
                 Effect::Ping(_) => panic!("MQTT has a ping of its own"),
                 Effect::Send(socket, bytes) => {
                     assert_eq!(self.open, [socket], "bytes for another socket");
-                    self.sent.extend(decode(&bytes));
+                    assert!(bytes.len() <= SEND_BYTES_MAX, "{} bytes in one send", bytes.len());
+                    self.sends += 1;
+                    self.unfinished.extend(bytes);
+                    self.sent.extend(decode(&mut self.unfinished));
                 }
                 Effect::Settle(Token(token), outcome) => {
                     let before = self.settled.iter().filter(|(it, _)| *it == token).count();
@@ -283,14 +293,15 @@ pub(super) fn encode(packet: &Packet<'_>) -> Vec<u8> {
     bytes
 }
 
-fn decode(mut bytes: &[u8]) -> Vec<Sent> {
+/// Takes the packets that are complete out of the bytes.
+fn decode(bytes: &mut Vec<u8>) -> Vec<Sent> {
     let decoder = Decoder::new(Side::Client, PACKET_BYTES_MAX);
-    let mut packets = Vec::new();
-    while !bytes.is_empty() {
-        let (packet, used) = decoder.decode(bytes).expect("valid MQTT").expect("whole packets");
+    let (mut packets, mut read) = (Vec::new(), 0);
+    while let Some((packet, used)) = decoder.decode(&bytes[read..]).expect("valid MQTT") {
         packets.push(owned(packet));
-        bytes = &bytes[used..];
+        read += used;
     }
+    bytes.drain(..read);
     packets
 }
 
