@@ -27,7 +27,7 @@ use crate::{
     gateway::leave_all_sessions,
     metrics::Metrics,
     sparing::Sparing,
-    store::{SqliteStore, StoreError},
+    store::SqliteStore,
 };
 
 mod core;
@@ -319,9 +319,7 @@ impl Running {
 /// A sentence, also where a server has the folder open.
 pub(crate) fn answer_alone(data: &Path, request: &Request) -> anyhow::Result<Answer> {
     // Whoever wants a new database starts a server.
-    if !SqliteStore::is_in(data) {
-        return Err(StoreError::Nothing { place: data.display().to_string() }.into());
-    }
+    SqliteStore::ensure_in(data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("the runtime could not be started")?;
     let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);

@@ -20,6 +20,7 @@ mod clock;
 pub mod config;
 mod defaults;
 mod domain;
+mod durable_file;
 mod edge;
 mod engine;
 mod gateway;

@@ -27,7 +27,8 @@ mod sqlite;
 
 use session::{ReadSessions, WriteSessions};
 pub(crate) use sqlite::{
-    Backup, BackupHead, Bystander, Durability, Examination, Import, KNOWN_LAYOUT, SqliteStore, sizes,
+    Backup, BackupHead, Bystander, Durability, Examination, Import, KNOWN_LAYOUT, SECRET_FILE, SqliteStore,
+    sizes,
 };
 pub(crate) use thng_pubsub_protocol::wanted::PropertyOwner;
 
@@ -56,6 +57,18 @@ pub(crate) enum StoreError {
     /// There is no database where one was to be read.
     #[error("there is no database at {place}: `serve` makes one, `restore` and `import` bring one")]
     Nothing { place: String },
+    /// There is none, because what was to make it was interrupted.
+    #[error(
+        "{place} has no database, but {file} of a restore or an import that was interrupted: run that command again, \
+         or delete the file to begin with an empty database"
+    )]
+    Unfinished { place: String, file: String },
+    /// There is none, or an empty one, beside a file that belongs to one.
+    #[error(
+        "{place} has no database, but {file}, which belongs to one: put that database back, or restore a backup into an \
+         empty folder; to begin with an empty database, move the file away"
+    )]
+    Missing { place: String, file: String },
     /// What was read back is not what was ever written.
     #[error("the database holds something that this program never wrote: {0}")]
     Corrupt(String),

@@ -223,6 +223,23 @@ pub fn run_with<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, input: 
     Ended { status, stdout: text(stdout), stderr: text(stderr) }
 }
 
+/// Runs a command that the system kills as soon as one of its files has this many KiB.
+///
+/// # Panics
+/// When it ends in another way.
+#[track_caller]
+pub fn run_killed<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, kib: u32) {
+    let mut command = Command::new("sh");
+    // In blocks of 512 bytes, as POSIX has it.
+    let line = format!(r#"ulimit -c 0; ulimit -f {}; exec "$0" "$@""#, kib * 2);
+    command.args(["-c", &line]).arg(binary()).args(arguments);
+    without_own_settings(&mut command);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut guarded = Guarded::new(command.spawn().expect("a shell can be run"), None);
+    let status = guarded.ended_within(PATIENCE).expect("a command ends by itself");
+    assert_eq!(status.code(), None, "it was to be killed: {status}");
+}
+
 impl Ended {
     /// What it printed on standard output, where it ended well.
     ///

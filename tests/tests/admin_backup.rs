@@ -9,7 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use thng_pubsub_protocol::mqtt::{Packet, QoS};
 use thng_pubsub_tests::mqtt::{Client, Hello, Received, publish};
-use thng_pubsub_tests::server::{Ended, run};
+use thng_pubsub_tests::server::{Ended, run, run_killed};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{Launch, Rest, Server};
 
@@ -197,6 +197,84 @@ fn restore_takes_an_empty_folder_only_and_leaves_others_as_they_are() {
     let missing = other.path().join("a/b");
     restore(&file, &missing).printed();
     assert_eq!(fs::metadata(&missing).expect("a folder").permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_killed_restore_is_no_first_start_and_can_be_repeated() {
+    let server = Launch::new().start();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    for _ in 0..50 {
+        rest.create("/thngs", json!({"name": "thng", "description": "x".repeat(2_000)}));
+    }
+    let (_folder, file) = backed_up(&server);
+    let data = folder();
+    let arguments = ["restore".as_ref(), file.as_os_str(), "--data".as_ref(), data.path().as_os_str()];
+    run_killed(arguments, 64);
+    let part = data.path().join("thng-pubsub.db.part");
+    assert!(part.exists() && !data.path().join("thng-pubsub.db").exists());
+
+    let names = |sentence: &str| sentence.contains("thng-pubsub.db.part") && sentence.contains("again");
+    let ended = Launch::new().refused_in(data.path());
+    assert!(names(&ended.stderr), "{ended:?}");
+    let path = data.path().to_str().expect("text");
+    for command in [
+        &["backup", "/nowhere/backup"][..],
+        &["export", "-"],
+        &["keys", "list"],
+        &["keys", "create", "--operator", "a@example.com"],
+    ] {
+        let refusal = run(command.iter().chain(&["--data", path])).refusal();
+        assert!(names(&refusal), "{command:?}: {refusal}");
+    }
+    let doctor = run(["doctor", "--data", path, "--json"]);
+    assert!(names(&doctor.stdout), "{doctor:?}");
+    assert!(!data.path().join("thng-pubsub.db").exists(), "nothing has made a database");
+
+    // One that was killed later has written the secret too, or half of it.
+    let secret = fs::read(server.data().join("keys.secret")).expect("the secret");
+    fs::write(data.path().join("keys.secret"), &secret).expect("a file");
+    fs::write(data.path().join("keys.secret.part"), "half").expect("a file");
+    restore(&file, data.path()).printed();
+    assert!(!part.exists());
+    let restored = Launch::new().start_in(data);
+    restored.rest().get(&format!("/thngs/{thng}")).assert_status(200);
+}
+
+#[test]
+fn what_belongs_to_a_lost_database_starts_no_empty_one() {
+    let mut server = Launch::new().start();
+    let thng = server.rest().thng();
+    let (_folder, file) = backed_up(&server);
+    server.kill9();
+    let database = server.data().join("thng-pubsub.db");
+    let kept = fs::read(&database).expect("the database");
+    let log = fs::read(server.data().join("thng-pubsub.db-wal")).expect("the log");
+    for (lost, named) in [(true, "thng-pubsub.db-wal"), (false, "thng-pubsub.db-wal"), (true, "keys.secret")]
+    {
+        let log_path = server.data().join("thng-pubsub.db-wal");
+        match lost {
+            true => fs::remove_file(&database).expect("the database"),
+            // SQLite deletes the log of a database that is empty.
+            false => fs::write(&database, "").expect("the database"),
+        }
+        if named == "keys.secret" {
+            fs::remove_file(&log_path).expect("the log");
+        }
+        let ended = Launch::new().refused_in(server.data());
+        assert!(ended.stderr.contains(named) && ended.stderr.contains("put that database back"), "{ended:?}");
+        fs::write(&database, &kept).expect("the database");
+        fs::write(&log_path, &log).expect("the log");
+    }
+    let server = server.restart();
+    server.rest().get(&format!("/thngs/{thng}")).assert_status(200);
+
+    // A secret that may be the only one is not overwritten by that of another database.
+    let other = folder();
+    fs::write(other.path().join("keys.secret"), [7; 32]).expect("a file");
+    let refusal = restore(&file, other.path()).refusal();
+    assert!(refusal.contains("keys.secret") && refusal.contains("another database"), "{refusal}");
+    assert_eq!(fs::read(other.path().join("keys.secret")).expect("a file"), [7; 32]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thng_pubsub_tests::population::{Population, TYPES};
-use thng_pubsub_tests::server::{Ended, run, run_with};
+use thng_pubsub_tests::server::{Ended, run, run_killed, run_with};
 use thng_pubsub_tests::{Launch, Rest, Server};
 
 fn folder() -> TempDir {
@@ -183,6 +183,26 @@ fn an_export_goes_on_under_writes_and_is_of_one_moment() {
     let secret = fs::read(server.data().join("keys.secret")).expect("the secret");
     let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(!text.contains(&digits), "the secret is in an export only where that is asked for");
+}
+
+#[test]
+fn a_killed_import_is_no_first_start_and_can_be_repeated() {
+    let server = Launch::new().start();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    rest.put(&format!("/thngs/{thng}/properties/k"), json!([{"value": 89}])).assert_status(200);
+    let files = folder();
+    let path = files.path().join("export");
+    assert_eq!(server.administer(&["export", "--with-secret", path.to_str().expect("text")]).printed(), "");
+    let data = folder();
+    let arguments = ["import".as_ref(), path.as_os_str(), "--data".as_ref(), data.path().as_os_str()];
+    run_killed(arguments, 8);
+    assert!(data.path().join("thng-pubsub.db.part").exists());
+    let ended = Launch::new().refused_in(data.path());
+    assert!(ended.stderr.contains("thng-pubsub.db.part") && ended.stderr.contains("again"), "{ended:?}");
+    run(arguments).printed();
+    let moved = Launch::new().start_in(data);
+    assert_eq!(moved.rest().get(&format!("/thngs/{thng}/properties/k")).expect(200)[0]["value"], 89);
 }
 
 #[test]

@@ -460,13 +460,11 @@ fn the_development_keys_are_their_owners_only_whatever_the_umask_and_whatever_a_
     assert_private(&folder);
 
     // A server that was killed while it wrote certificates, which anybody may read.
-    for left in ["server", "authority"] {
-        let part = folder.join(left).with_extension("part");
+    for left in ["server.pem", "server.key", "authority.pem", "authority.key"] {
+        let part = folder.join(format!("{left}.part"));
         write(&part, "half of it");
         fs::set_permissions(&part, fs::Permissions::from_mode(0o644)).expect("it is ours");
-        for end in ["pem", "key"] {
-            fs::remove_file(folder.join(left).with_extension(end)).expect("the server has made it");
-        }
+        fs::remove_file(folder.join(left)).expect("the server has made it");
     }
     let server = server.restart();
     assert_private(&server.data().join("tls"));

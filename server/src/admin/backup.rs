@@ -64,12 +64,17 @@ pub(super) fn restore(arguments: &Restore) -> anyhow::Result<()> {
         "{}: the secret in it belongs to another database",
         file.display()
     );
+    key_secret::ensure_no_other(data, &secret)?;
     let layout = backup.layout();
     let copying = Progress::of_bytes("restoring");
     let took = progress.end();
     let made = backup.restore(data, &mut |done, all| copying.tell(done, all))?;
-    key_secret::write(data, &secret)?;
-    made.finish().inspect_err(|_| key_secret::remove(data))?;
+    let is_new = key_secret::write(data, &secret)?;
+    made.finish().inspect_err(|_| {
+        if is_new {
+            key_secret::remove(data)
+        }
+    })?;
     say(&format!(
         "{}: the backup of {} UTC (version {version}, layout {layout}) is in {}; checked in {took}, copied in {}.\n\
          Start it with `thng-pubsub-server serve --data {}`, as the user who owns the folder.",

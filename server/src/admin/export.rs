@@ -21,6 +21,7 @@ use crate::{
     app::key_secret,
     clock::Clock,
     config::administration::Export,
+    durable_file,
     store::{
         Bystander,
         facts::{EventFact, Fact},
@@ -80,7 +81,7 @@ fn write_file(
     };
     let mut out = BufWriter::new(file);
     let written = write(bystander, secret, &mut out, progress)
-        .and_then(|trailer| sync(out).map(|()| trailer))
+        .and_then(|trailer| sync(out, path).map(|()| trailer))
         .with_context(|| format!("cannot write {}", path.display()));
     if written.is_err() {
         // Half an export is of no use to anybody.
@@ -89,8 +90,9 @@ fn write_file(
     written
 }
 
-fn sync(out: BufWriter<File>) -> anyhow::Result<()> {
-    Ok(out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?)
+fn sync(out: BufWriter<File>, path: &Path) -> anyhow::Result<()> {
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    Ok(durable_file::sync_folder_of(path)?)
 }
 
 fn write(

@@ -96,6 +96,9 @@ impl Importing<'_> {
             }
         };
         let in_header = check(&header).map_err(|error| lines.wrong_by(&error))?;
+        if let Some(secret) = self.given.or(in_header) {
+            key_secret::ensure_no_other(self.data, &secret)?;
+        }
         let mut import = Import::begin(self.data, header.next_sequence)?;
         let (mut known, mut counted) = (None, Trailer::default());
         let trailer = loop {
@@ -132,10 +135,12 @@ impl Importing<'_> {
         let secret = self.secret(in_header, known.as_deref())?;
         self.progress.wait("indexing");
         let made = import.complete()?;
-        if let Some(secret) = &secret {
-            key_secret::write(self.data, secret)?;
-        }
-        made.finish().inspect_err(|_| key_secret::remove(self.data))?;
+        let is_new = secret.as_ref().map(|secret| key_secret::write(self.data, secret)).transpose()?;
+        made.finish().inspect_err(|_| {
+            if is_new == Some(true) {
+                key_secret::remove(self.data)
+            }
+        })?;
         Ok(Imported { trailer, has_secret: secret.is_some() })
     }
 
@@ -145,7 +150,10 @@ impl Importing<'_> {
         in_header: Option<[u8; SECRET_BYTES]>,
         known: Option<&str>,
     ) -> anyhow::Result<Option<[u8; SECRET_BYTES]>> {
-        let Some(secret) = self.given.or(in_header) else { return Ok(None) };
+        let Some(secret) = self.given.or(in_header) else {
+            // One that is in the folder already has to be the right one.
+            return key_secret::find(self.data, known);
+        };
         ensure!(
             known.is_some_and(|known| key_secret::fits(&secret, known)),
             "the secret belongs to another database: give the keys.secret of the server that the export is from"

@@ -1,16 +1,12 @@
 //! The first start on an empty folder: an account, its operator, and the key that opens everything.
 
-use std::{
-    fs::{OpenOptions, Permissions},
-    io::Write as _,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
-};
+use std::path::Path;
 
 use crate::{
     auth::keys,
     clock::Clock,
     config::Config,
+    durable_file,
     gateway::first_account,
     random,
     store::{ReadStore, WriteStore},
@@ -60,15 +56,7 @@ fn warn_about_other_key(config: &Config, read: &dyn ReadStore) -> anyhow::Result
 fn make_key(data: &Path) -> anyhow::Result<String> {
     let key = keys::generate(random::byte);
     let path = data.join(KEY_FILE);
-    let written =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).and_then(
-            |mut file| {
-                // The mode above counts for a new file only.
-                file.set_permissions(Permissions::from_mode(0o600))?;
-                writeln!(file, "{key}")?;
-                file.sync_all()
-            },
-        );
+    let written = durable_file::write(&path, format!("{key}\n").as_bytes(), 0o600);
     written.with_context(|| format!("cannot write the operator's key to {}", path.display()))?;
     tracing::info!(file = %path.display(), "the operator's API key was written");
     Ok(key)

@@ -3,23 +3,18 @@
 //! It is a file of its own, so that the database, or a backup of it, opens nothing by itself. The database remembers
 //! which secret it belongs to; with another one every such key would be shown wrong.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use anyhow::{Context as _, anyhow, ensure};
 
 use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
-    random,
-    store::{ReadStore, WriteStore},
+    durable_file, random,
+    store::{self, ReadStore, WriteStore},
 };
 
 /// Readable by its owner only.
-pub(crate) const FILE: &str = "keys.secret";
+pub(crate) const FILE: &str = store::SECRET_FILE;
 
 /// Under which name the database remembers the secret's fingerprint.
 pub(crate) const NOTE: &str = "key-secret";
@@ -60,30 +55,55 @@ pub(crate) fn read(data: &Path, known: &str) -> anyhow::Result<[u8; SECRET_BYTES
     Ok(secret)
 }
 
+/// The secret that a data folder has for a database which remembers this fingerprint; nothing where it has none.
+///
+/// # Errors
+/// A sentence that names the file, where it is of another database.
+pub(crate) fn find(data: &Path, known: Option<&str>) -> anyhow::Result<Option<[u8; SECRET_BYTES]>> {
+    match (data.join(FILE).exists(), known) {
+        (true, Some(known)) => read(data, known).map(Some),
+        (true, None) | (false, _) => Ok(None),
+    }
+}
+
 /// Whether a secret is the one of a database which remembers this fingerprint.
 pub(crate) fn fits(secret: &[u8; SECRET_BYTES], known: &str) -> bool {
     KeySecret::new(*secret).fingerprint() == known
 }
 
-/// Writes the secret into a data folder that has none.
+/// Writes the secret into a data folder, for good. Returns whether it was not there before.
+///
+/// # Errors
+/// A sentence that names the file, also where another secret is there.
+pub(crate) fn write(data: &Path, secret: &[u8; SECRET_BYTES]) -> anyhow::Result<bool> {
+    ensure_no_other(data, secret)?;
+    let path = data.join(FILE);
+    let is_new = !path.exists();
+    // Also where it is there: it may not be on the disk.
+    durable_file::write(&path, secret, 0o600).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(is_new)
+}
+
+/// Removes what [`write()`] wrote, where its database did not come about.
+pub(crate) fn remove(data: &Path) {
+    // What stays is the same secret, which the next restore or import overwrites.
+    let _ = fs::remove_file(data.join(FILE));
+}
+
+/// Looks whether a data folder has another secret than this one, which nothing may overwrite.
 ///
 /// # Errors
 /// A sentence that names the file.
-pub(crate) fn write(data: &Path, secret: &[u8; SECRET_BYTES]) -> anyhow::Result<()> {
+pub(crate) fn ensure_no_other(data: &Path, secret: &[u8; SECRET_BYTES]) -> anyhow::Result<()> {
     let path = data.join(FILE);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .and_then(|mut file| file.write_all(secret).and_then(|()| file.sync_all()));
-    written.with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Takes away what [`write()`] wrote, where its database did not come about.
-pub(crate) fn remove(data: &Path) {
-    // What stays is found by the next one, who says that the folder is not empty.
-    let _ = fs::remove_file(data.join(FILE));
+    match read_file(&path) {
+        Err(Unread::Missing) => Ok(()),
+        Err(Unread::Failed(error)) => Err(Unread::Failed(error).of(&path)),
+        Ok(found) if found == *secret => Ok(()),
+        Ok(_) | Err(Unread::Foreign) => {
+            Err(anyhow!("{} is there, and belongs to another database: move it away", path.display()))
+        }
+    }
 }
 
 fn ensure_fits(secret: &KeySecret, known: &str, path: &Path) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{Halves, StoreError};
 use directory::DataDirectory;
-use fault::{Fault, describe};
+use fault::Fault;
 use read::SqliteReaders;
 use write::{Bounds, SqliteWriter};
 
@@ -37,6 +37,7 @@ mod write;
 
 pub(crate) use backup::{Backup, BackupHead};
 pub(crate) use bystander::Bystander;
+pub(crate) use directory::SECRET_FILE;
 pub(crate) use examine::{Examination, KNOWN_LAYOUT, sizes};
 pub(crate) use import::Import;
 
@@ -72,9 +73,12 @@ impl SqliteStore {
         Ok((Arc::new(readers), Box::new(writer)))
     }
 
-    /// Whether there is a database in a directory.
-    pub(crate) fn is_in(directory: &Path) -> bool {
-        directory.join(directory::DATABASE_FILE).is_file()
+    /// Looks whether there is a database in a directory.
+    ///
+    /// # Errors
+    /// [`StoreError::Nothing`], [`StoreError::Unfinished`] or [`StoreError::Missing`].
+    pub(crate) fn ensure_in(directory: &Path) -> Result<(), StoreError> {
+        directory::ensure_database(directory).map_err(|fault| fault.at(&directory.display().to_string()))
     }
 }
 
@@ -85,8 +89,7 @@ fn open(
     bounds: Bounds,
 ) -> Result<(SqliteReaders, SqliteWriter), StoreError> {
     let place: Arc<str> = directory.display().to_string().into();
-    let claimed = DataDirectory::claim(directory)
-        .map_err(|error| StoreError::Unavailable { place: place.to_string(), reason: describe(&error) })?;
+    let claimed = DataDirectory::claim(directory).map_err(|fault| fault.at(&place))?;
     let directory = Arc::new(claimed);
     let halves = || -> Result<_, Fault> {
         let writer = SqliteWriter::open(Arc::clone(&directory), durability, bounds, Arc::clone(&place))?;

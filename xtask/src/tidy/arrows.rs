@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use super::{Finding, Source};
 
 /// Leaves that every part may use: they hold no rule of the product and use nothing of ours.
-const LEAVES: [&str; 7] = ["clock", "config", "defaults", "metrics", "random", "rate", "sparing"];
+const LEAVES: [&str; 8] =
+    ["clock", "config", "defaults", "durable_file", "metrics", "random", "rate", "sparing"];
 
 /// What a part may use besides itself and the leaves. A part that is not here is a new one: give it its place.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("main", &["admin", "app"]),
     ("lib", &[]),
     // Reads a whole database beside the server, and asks the rest of the server or of a core of its own.
@@ -31,6 +32,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     // Whether a given operator key has the form of a key is known in one place.
     ("config", &["auth"]),
     ("defaults", &[]),
+    ("durable_file", &[]),
     ("metrics", &[]),
     ("random", &[]),
     ("rate", &[]),

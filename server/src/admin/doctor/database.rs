@@ -24,6 +24,8 @@ pub(super) fn check(report: &mut Report, data: &Path, full: bool) {
         Err(error) => {
             let advice = match &error {
                 StoreError::Nothing { .. } => "start the server once, or restore a backup",
+                StoreError::Unfinished { .. } => "run the restore or the import again",
+                StoreError::Missing { .. } => "put the database back, or restore a backup",
                 StoreError::TooNew { .. } => "use the newer program",
                 StoreError::TooOld { .. } => "start with an empty folder",
                 StoreError::Unavailable { .. } => "run this as the user of the server; look at the disk",

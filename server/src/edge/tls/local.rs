@@ -4,9 +4,8 @@
 //! runs out, or when the machine has another name. Both keys are readable by their owner only.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,6 +18,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{certificates::facts, now};
+use crate::durable_file;
 
 /// The authority's certificate, which clients are given.
 pub(super) const AUTHORITY: &str = "authority.pem";
@@ -133,16 +133,8 @@ fn make_folder(folder: &Path) -> anyhow::Result<()> {
 
 /// Writes a file whole or not at all.
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
-    let part = path.with_extension("part");
-    // What a crash has left would keep its mode, and may be of a file that anybody may read.
-    let _ = fs::remove_file(&part);
-    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part);
-    let written = made.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&part, path)
-    });
-    written.with_context(|| format!("cannot write {}", path.display()))
+    durable_file::write(path, text.as_bytes(), mode)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -26,7 +26,10 @@ use super::{
     layout,
     read::{self, Snapshot},
 };
-use crate::store::{StoreError, TimestampMs};
+use crate::{
+    durable_file,
+    store::{StoreError, TimestampMs},
+};
 
 /// The number of the way in which a backup is written.
 const FORMAT: i64 = 1;
@@ -81,7 +84,7 @@ impl Bystander {
             if file.exists() {
                 return Err(Fault::File(io::ErrorKind::AlreadyExists.into()));
             }
-            directory::put(&part.path, file).map_err(Fault::File)
+            directory::put(&part.file, &part.path, file).map_err(Fault::File)
         };
         finish().map_err(at_file)
     }
@@ -111,21 +114,21 @@ impl Bystander {
 /// A file that is being written; taken away unless it got its name.
 struct Part {
     path: PathBuf,
+    /// Open from the beginning, so that a failure to put any of it on the disk is seen.
+    file: File,
 }
 
 impl Part {
     fn make(file: &Path) -> io::Result<Self> {
-        let mut name = file.as_os_str().to_owned();
-        name.push(".part");
-        let path = PathBuf::from(name);
-        directory::make(&path).map_err(|error| match error.kind() {
+        let path = durable_file::part(file);
+        let file = directory::make(&path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => io::Error::other(format!(
                 "{} is there: another backup is writing it, or one was killed; then delete it",
                 path.display()
             )),
             _ => error,
         })?;
-        Ok(Self { path })
+        Ok(Self { path, file })
     }
 }
 

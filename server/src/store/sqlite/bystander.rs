@@ -4,13 +4,16 @@
 //! next. As long as somebody reads, the write-ahead log grows by what is written meanwhile; whoever comes here reads
 //! without pauses.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rusqlite::{Connection, config::DbConfig};
 
 use super::{
     column, connection,
-    directory::DATABASE_FILE,
+    directory::{self, DATABASE_FILE},
     examine::sizes,
     fault::Fault,
     layout,
@@ -23,6 +26,7 @@ use crate::store::{KeyRecord, ResourceRecord, StoreError, TimestampMs};
 pub(crate) struct Bystander {
     pub(super) connection: Connection,
     pub(super) layout: i64,
+    directory: PathBuf,
     pub(super) place: Arc<str>,
 }
 
@@ -35,18 +39,13 @@ impl Bystander {
         let place: Arc<str> = directory.display().to_string().into();
         let open = || {
             let database = directory.join(DATABASE_FILE);
-            if !database.exists() {
-                return Err(Fault::Nothing);
-            }
-            // Where the server was killed, carrying its log over is for the next server, not for who only looks.
-            let has_log = sizes(directory).is_some_and(|sizes| sizes.log > 0);
+            directory::ensure_database(directory)?;
             let connection = connection::reader(&database)?;
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log)?;
             let layout = layout::of(&connection)?;
             Ok((connection, layout))
         };
         let (connection, layout) = open().map_err(|fault: Fault| fault.at(&place))?;
-        Ok(Self { connection, layout, place })
+        Ok(Self { connection, layout, directory: directory.into(), place })
     }
 
     /// The number of the database's layout.
@@ -89,6 +88,16 @@ impl Bystander {
     pub(crate) fn last_arrival_ms(&self) -> Result<Option<TimestampMs>, StoreError> {
         let last = read::one(&self.connection, LAST_ARRIVAL, [], |row| Ok(row.get(0)?));
         last.map_err(|fault| fault.at(&self.place))
+    }
+}
+
+impl Drop for Bystander {
+    /// The last connection to close carries the log over. Where a server was killed meanwhile that is for the next server,
+    /// which rewrites the log before ([`super::log_rewrite`]). An empty log is removed, which may belong to another user.
+    fn drop(&mut self) {
+        let has_log = sizes(&self.directory).is_some_and(|sizes| sizes.log > 0);
+        // It fails for a connection that is closed.
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log);
     }
 }
 

@@ -9,11 +9,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::fault::Fault;
+use crate::durable_file::{self, sync_folder};
+
 /// The database; SQLite keeps two more files with this name and a suffix beside it.
 pub(super) const DATABASE_FILE: &str = "thng-pubsub.db";
 
-/// Behind [`DATABASE_FILE`]: the write-ahead log.
-pub(super) const WRITE_AHEAD_SUFFIX: &str = "-wal";
+/// The write-ahead log: SQLite names it so.
+pub(super) const WRITE_AHEAD_FILE: &str = "thng-pubsub.db-wal";
+
+/// What goes with a database: the app writes and reads it.
+pub(crate) const SECRET_FILE: &str = "keys.secret";
 
 const LOCK_FILE: &str = "thng-pubsub.lock";
 
@@ -28,14 +34,16 @@ pub(super) struct DataDirectory {
 }
 
 impl DataDirectory {
-    /// Takes the directory; `WouldBlock` is another process that has it.
-    pub(super) fn claim(path: &Path) -> io::Result<Self> {
-        create(path)?;
-        let lock = lock(path)?;
+    /// Takes the directory; `WouldBlock` is another process that has it. Makes an empty database where nothing of another
+    /// one is.
+    pub(super) fn claim(path: &Path) -> Result<Self, Fault> {
+        create(path).map_err(Fault::File)?;
+        let lock = lock(path).map_err(Fault::File)?;
+        ensure_no_remains(path)?;
         let database = path.join(DATABASE_FILE);
         // SQLite gives its other files the permissions of this one.
-        owner_only().read(true).write(true).create(true).truncate(false).open(&database)?;
-        sync(path)?;
+        let made = owner_only().read(true).write(true).create(true).truncate(false).open(&database);
+        made.and_then(|_| sync_folder(path)).map_err(Fault::File)?;
         Ok(Self { database, _lock: lock })
     }
 
@@ -43,11 +51,14 @@ impl DataDirectory {
         &self.database
     }
 
+    /// Puts the names of its files on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        durable_file::sync_folder_of(&self.database)
+    }
+
     /// The write-ahead log: there while a connection to the database is open.
     pub(super) fn write_ahead_log(&self) -> PathBuf {
-        let mut name = self.database.clone().into_os_string();
-        name.push(WRITE_AHEAD_SUFFIX);
-        name.into()
+        self.database.with_file_name(WRITE_AHEAD_FILE)
     }
 }
 
@@ -55,25 +66,33 @@ impl DataDirectory {
 #[derive(Debug)]
 pub(crate) struct NewDirectory {
     path: PathBuf,
+    /// Open from the beginning, so that a failure to put any of it on the disk is seen.
+    part: File,
     is_finished: bool,
     _lock: File,
 }
 
 impl NewDirectory {
-    /// Takes a directory that is empty or missing.
+    /// Takes a directory that is empty or missing, or has what an earlier try has left that was killed.
     pub(super) fn claim(path: &Path) -> io::Result<Self> {
         create(path)?;
         let lock = lock(path)?;
+        let secret_part = durable_file::part(Path::new(SECRET_FILE));
         for entry in fs::read_dir(path)? {
             let name = entry?.file_name();
-            // The second is in every file system's own root.
-            if name != LOCK_FILE && name != "lost+found" {
+            // The second is in every file system's own root. Of the secret, the one who writes it sees whether it is ours.
+            let is_allowed = [LOCK_FILE, "lost+found", PART_FILE, SECRET_FILE].iter().any(|own| name == *own);
+            if !is_allowed && name != secret_part.as_os_str() {
                 return Err(io::ErrorKind::DirectoryNotEmpty.into());
             }
         }
-        let made = Self { path: path.into(), is_finished: false, _lock: lock };
-        make(&made.part())?;
-        Ok(made)
+        let part = path.join(PART_FILE);
+        match fs::remove_file(&part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let file = make(&part)?;
+        Ok(Self { path: path.into(), part: file, is_finished: false, _lock: lock })
     }
 
     /// The file that becomes the database; it is there, and empty.
@@ -83,7 +102,7 @@ impl NewDirectory {
 
     /// Makes a database of what was written into [`part`](Self::part).
     pub(super) fn finish(mut self) -> io::Result<()> {
-        put(&self.part(), &self.path.join(DATABASE_FILE))?;
+        put(&self.part, &self.part(), &self.path.join(DATABASE_FILE))?;
         self.is_finished = true;
         Ok(())
     }
@@ -93,7 +112,7 @@ impl Drop for NewDirectory {
     /// What was begun and not finished is taken away, so that it can be begun again.
     fn drop(&mut self) {
         if !self.is_finished {
-            // What cannot be removed is found by the next one, who says that the directory is not empty.
+            // What cannot be removed is replaced by the next try.
             let _ = fs::remove_file(self.part());
         }
     }
@@ -104,11 +123,41 @@ pub(super) fn make(path: &Path) -> io::Result<File> {
     owner_only().read(true).write(true).create_new(true).open(path)
 }
 
-/// Gives a file that is written its name, for good: after this it is there whatever happens.
-pub(super) fn put(part: &Path, path: &Path) -> io::Result<()> {
-    File::open(part)?.sync_all()?;
+/// Gives a file that is written its name, for good: after this it is there whatever happens. Else there is none.
+pub(super) fn put(file: &File, part: &Path, path: &Path) -> io::Result<()> {
+    file.sync_all()?;
     fs::rename(part, path)?;
-    path.parent().map_or(Ok(()), sync)
+    durable_file::sync_folder_of(path).inspect_err(|_| drop(fs::remove_file(path)))
+}
+
+/// Looks whether a directory has a database.
+pub(super) fn ensure_database(path: &Path) -> Result<(), Fault> {
+    if path.join(DATABASE_FILE).is_file() {
+        return Ok(());
+    }
+    ensure_no_remains(path)?;
+    Err(Fault::Nothing)
+}
+
+/// Refuses a directory that has no database, but something of one: an empty one must not take its place.
+fn ensure_no_remains(path: &Path) -> Result<(), Fault> {
+    let bytes = |name: &str| match fs::metadata(path.join(name)) {
+        Ok(file) => Ok(Some(file.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Fault::File(error)),
+    };
+    let database = bytes(DATABASE_FILE)?;
+    // SQLite deletes the log of a database that is empty.
+    if database.unwrap_or(0) == 0 && bytes(WRITE_AHEAD_FILE)?.is_some_and(|log| log > 0) {
+        return Err(Fault::Missing(WRITE_AHEAD_FILE));
+    }
+    if database.is_some() {
+        return Ok(());
+    }
+    if bytes(PART_FILE)?.is_some() {
+        return Err(Fault::Unfinished(PART_FILE));
+    }
+    if bytes(SECRET_FILE)?.is_some() { Err(Fault::Missing(SECRET_FILE)) } else { Ok(()) }
 }
 
 fn lock(path: &Path) -> io::Result<File> {
@@ -130,7 +179,7 @@ fn create(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)?;
-    missing.iter().filter_map(|made| made.parent()).try_for_each(sync)
+    missing.iter().filter_map(|made| made.parent()).try_for_each(sync_folder)
 }
 
 fn owner_only() -> OpenOptions {
@@ -138,10 +187,4 @@ fn owner_only() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
-}
-
-/// Puts the directory's entries on disk: a file whose name is lost is lost.
-fn sync(path: &Path) -> io::Result<()> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }

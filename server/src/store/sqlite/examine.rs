@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::{
     bystander::Bystander,
-    directory::{DATABASE_FILE, WRITE_AHEAD_SUFFIX},
+    directory::{DATABASE_FILE, WRITE_AHEAD_FILE},
     fault::Fault,
     layout,
 };
@@ -38,7 +38,7 @@ pub(crate) const KNOWN_LAYOUT: i64 = layout::KNOWN;
 /// How large the files of a database are; `None` where there is no database.
 pub(crate) fn sizes(directory: &Path) -> Option<Sizes> {
     let bytes = |name: &str| fs::metadata(directory.join(name)).ok().map(|file| file.len());
-    let log = bytes(&format!("{DATABASE_FILE}{WRITE_AHEAD_SUFFIX}")).unwrap_or(0);
+    let log = bytes(WRITE_AHEAD_FILE).unwrap_or(0);
     Some(Sizes { database: bytes(DATABASE_FILE)?, log })
 }
 

@@ -16,8 +16,14 @@ pub(super) enum Fault {
     Thread(io::Error),
     /// A file could not be opened, written or synced.
     File(io::Error),
+    /// The write-ahead log that a crash has left could not be put on the disk.
+    Log(io::Error),
     /// There is no database, or none that was ever used.
     Nothing,
+    /// There is no database, but this file of one that was being made.
+    Unfinished(&'static str),
+    /// There is no database, but this file that belongs to one.
+    Missing(&'static str),
     /// A row that does not read as what it was written from; says which column.
     Corrupt(&'static str),
     TooNew {
@@ -61,7 +67,13 @@ impl Fault {
                 StoreError::Unavailable { place: place.into(), reason: format!("no thread for it: {error}") }
             }
             Self::File(error) => StoreError::Unavailable { place: place.into(), reason: describe(&error) },
+            Self::Log(error) => StoreError::Unavailable {
+                place: place.into(),
+                reason: format!("its write-ahead log cannot be put on the disk: {}", describe(&error)),
+            },
             Self::Nothing => StoreError::Nothing { place: place.into() },
+            Self::Unfinished(file) => StoreError::Unfinished { place: place.into(), file: file.into() },
+            Self::Missing(file) => StoreError::Missing { place: place.into(), file: file.into() },
             Self::Corrupt(what) => StoreError::Corrupt(what.into()),
             Self::TooNew { found, known } => StoreError::TooNew { found, known },
             Self::TooOld { found } => StoreError::TooOld { found },
