@@ -2,7 +2,7 @@
 //!
 //! [`SqliteStore::open`] makes both halves: [`mod@write`] is the one connection that writes, [`read`] a pool of
 //! connections that read snapshots beside it (WAL), [`checkpoint`] empties the log of it and
-//! [`disk_sync`] puts it on the disk. [`layout`] brings the database to the layout that this program
+//! [`disk_sync`] puts it on the disk; [`log_rewrite`] comes before both, where a crash has left a log. [`layout`] brings the database to the layout that this program
 //! knows, [`directory`] keeps a second server out, [`mod@column`] says how domain types stand in columns.
 //! What commands do with a whole database: [`bystander`] reads beside a server, [`backup`] copies and restores,
 //! [`facts`] and [`import`] take it apart and put it together, [`examine`] looks it over.
@@ -30,6 +30,7 @@ mod find;
 mod import;
 mod kept;
 mod layout;
+mod log_rewrite;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -92,6 +93,7 @@ fn open(
     let claimed = DataDirectory::claim(directory).map_err(|fault| fault.at(&place))?;
     let directory = Arc::new(claimed);
     let halves = || -> Result<_, Fault> {
+        log_rewrite::run(&directory)?;
         let writer = SqliteWriter::open(Arc::clone(&directory), durability, bounds, Arc::clone(&place))?;
         let readers = SqliteReaders::open(Arc::clone(&directory), readers, Arc::clone(&place))?;
         Ok((readers, writer))

@@ -17,7 +17,7 @@ use std::{
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
-use super::{connection, directory::DataDirectory, fault::Fault};
+use super::{connection, directory::DataDirectory, disk_sync::SyncFailure, fault::Fault};
 
 /// Pages in the log that are not in the database yet, before they are carried over: 48 MiB. A page that many commits
 /// changed is carried over once, so more is less work: with 5,000 properties 16 MiB cost a tenth of the writes per second.
@@ -34,6 +34,7 @@ const TOO_LONG_PAGES: i64 = 2 * LONG_PAGES;
 pub(super) struct Checkpoints {
     /// Held while somebody carries over: SQLite lets one at a time, and refuses the second.
     carrying: Arc<Mutex<()>>,
+    failure: SyncFailure,
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -45,16 +46,19 @@ impl fmt::Debug for Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn start(directory: &DataDirectory) -> Result<Self, Fault> {
+    pub(super) fn start(directory: &DataDirectory, failure: SyncFailure) -> Result<Self, Fault> {
         let connection = connection::checkpointer(directory)?;
         let carrying = Arc::new(Mutex::new(()));
         let (wake, wakes) = mpsc::sync_channel(1);
         let own = Arc::clone(&carrying);
         let thread = thread::Builder::new()
             .name("checkpoints".into())
-            .spawn(move || run(&connection, &own, &wakes))
+            .spawn({
+                let failure = failure.clone();
+                move || run(&connection, &own, &failure, &wakes)
+            })
             .map_err(Fault::Thread)?;
-        Ok(Self { carrying, wake: Some(wake), thread: Some(thread) })
+        Ok(Self { carrying, failure, wake: Some(wake), thread: Some(thread) })
     }
 
     /// To be called after each commit, with the connection that it was made on.
@@ -76,7 +80,8 @@ impl Checkpoints {
             Ok(())
         });
         if let Err(error) = outcome {
-            // The commit stands: it is tried again after the next one.
+            // The commit is valid: it is tried again after the next one.
+            self.failure.note(&error);
             tracing::warn!(%error, "the write-ahead log could not be carried over into the database");
         }
     }
@@ -97,10 +102,11 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(connection: &Connection, carrying: &Mutex<()>, wakes: &Receiver<()>) {
+fn run(connection: &Connection, carrying: &Mutex<()>, failure: &SyncFailure, wakes: &Receiver<()>) {
     for () in wakes {
         let _carrying = carrying.lock();
         if let Err(error) = carry(connection) {
+            failure.note(&error);
             tracing::warn!(%error, "the write-ahead log could not be carried over into the database");
         }
     }

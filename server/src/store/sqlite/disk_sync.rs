@@ -5,16 +5,45 @@
 //! answered. What SQLite itself syncs under `NORMAL` keeps the database whole: the log before it is carried over, the
 //! database before the log starts anew.
 
-use std::{fs::File, io, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use rusqlite::ffi;
 
 use super::{Durability, directory::DataDirectory, fault::Fault};
 use crate::store::{DiskSync, StoreError};
+
+/// Whether a sync of SQLite's own has failed. Trying again would succeed and leave out what the first has lost, so nothing
+/// may be acknowledged any more; the next start rewrites the log.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SyncFailure(Arc<AtomicBool>);
+
+impl SyncFailure {
+    /// To be called with each error of a commit or a checkpoint.
+    pub(super) fn note(&self, error: &rusqlite::Error) {
+        let code = error.sqlite_error().map(|error| error.extended_code);
+        if matches!(code, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn is_noted(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
 
 /// The write-ahead log, to be synced.
 #[derive(Debug, Clone)]
 pub(super) struct LogSync {
     /// `None` where the operating system's word is enough.
     log: Option<Arc<File>>,
+    failure: SyncFailure,
     place: Arc<str>,
 }
 
@@ -23,6 +52,7 @@ impl LogSync {
     pub(super) fn open(
         directory: &DataDirectory,
         durability: Durability,
+        failure: SyncFailure,
         place: Arc<str>,
     ) -> Result<Self, Fault> {
         // SQLite's locks are on its other files, so it does not lose them when this handle is closed.
@@ -33,13 +63,19 @@ impl LogSync {
             Durability::Full => Some(open().map_err(Fault::File)?),
             Durability::Normal => None,
         };
-        Ok(Self { log, place })
+        directory.sync().map_err(Fault::File)?;
+        Ok(Self { log, failure, place })
     }
 }
 
 impl DiskSync for LogSync {
     fn sync(&self) -> Result<(), StoreError> {
         let synced = self.log.as_ref().map_or(Ok(()), |log| log.sync_data());
+        // After: what failed before this sync began is seen.
+        let synced = synced.and_then(|()| match self.failure.is_noted() {
+            true => Err(io::Error::other("the disk failed to sync, and what it has is not known")),
+            false => Ok(()),
+        });
         synced.map_err(|error| Fault::File(error).at(&self.place))
     }
 }

@@ -14,8 +14,13 @@ use thng_pubsub_protocol::{
 };
 
 use super::{
-    Durability, checkpoint::Checkpoints, column, connection, directory::DataDirectory, disk_sync::LogSync,
-    fault::Fault, layout, read,
+    Durability,
+    checkpoint::Checkpoints,
+    column, connection,
+    directory::DataDirectory,
+    disk_sync::{LogSync, SyncFailure},
+    fault::Fault,
+    layout, read,
 };
 use crate::store::{
     Actor, DiskSync, KeyHash, KeyRecord, Members, PropertiesExtent, PropertyOwner, ResourceHead,
@@ -68,6 +73,7 @@ pub(super) struct SqliteWriter {
     connection: Connection,
     checkpoints: Checkpoints,
     log_sync: LogSync,
+    sync_failure: SyncFailure,
     log: EventLog,
     resources: Resources,
     properties: Properties,
@@ -89,9 +95,10 @@ impl SqliteWriter {
         layout::check(&connection)?;
         connection::prepare_writer(&connection)?;
         layout::migrate(&mut connection)?;
-        let checkpoints = Checkpoints::start(&directory)?;
+        let sync_failure = SyncFailure::default();
+        let checkpoints = Checkpoints::start(&directory, sync_failure.clone())?;
         let log = EventLog::open(&connection)?;
-        let log_sync = LogSync::open(&directory, durability, Arc::clone(&place))?;
+        let log_sync = LogSync::open(&directory, durability, sync_failure.clone(), Arc::clone(&place))?;
         let sessions = Sessions::open(&connection)?;
         let resources = Resources::new(bounds.heads_cached);
         let properties = Properties::new(bounds.series_cached);
@@ -99,6 +106,7 @@ impl SqliteWriter {
             connection,
             checkpoints,
             log_sync,
+            sync_failure,
             log,
             resources,
             properties,
@@ -118,7 +126,8 @@ impl SqliteWriter {
         self.properties.flush(&self.connection)?;
         self.log.flush(&self.connection)?;
         self.sessions.flush(&self.connection)?;
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        let committed = self.connection.prepare_cached("COMMIT")?.execute([]);
+        committed.inspect_err(|error| self.sync_failure.note(error))?;
         self.sessions.committed();
         self.checkpoints.after_commit(&self.connection);
         Ok(())
