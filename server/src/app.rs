@@ -409,6 +409,7 @@ fn bind(name: &str, listen: Listen) -> anyhow::Result<Option<TcpListener>> {
 pub(crate) fn limits(config: &Config) -> Limits {
     Limits {
         connect_timeout: Duration::from_secs(config.connect_timeout_s),
+        http_idle_timeout: Duration::from_secs(config.http_idle_timeout_s),
         body_timeout: Duration::from_secs(config.body_timeout_s),
         websocket_ping: Duration::from_secs(config.websocket_ping_s),
         initial_state_delay: Duration::from_millis(config.initial_state_delay_ms),

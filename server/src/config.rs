@@ -4,9 +4,11 @@
 //! command line counts most, the file least. Nobody else reads the environment. Nothing secret is printed.
 //!
 //! - `file.rs`: the settings file
+//! - `origins.rs`: the origins of pages that may use the server
 //! - `print.rs`: all settings as such a file
 
 mod file;
+mod origins;
 mod print;
 
 use std::{
@@ -25,6 +27,8 @@ use crate::{
     rate::{FailedLogins, RateLimit},
 };
 use file::SettingsFile;
+pub use origins::AllowedOrigins;
+pub(crate) use origins::WebOrigin;
 
 pub mod administration;
 
@@ -222,52 +226,6 @@ pub enum RefusedPublish {
     Ack,
 }
 
-/// The origins of pages that may use the server from a browser.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AllowedOrigins {
-    /// Any: keys travel in what a page has to say itself, never in cookies.
-    Any,
-    /// These, such as `https://example.com`.
-    These(Vec<String>),
-}
-
-impl FromStr for AllowedOrigins {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "*" {
-            return Ok(Self::Any);
-        }
-        let origins: Vec<String> = text.split(',').map(|origin| origin.trim().to_ascii_lowercase()).collect();
-        let is_origin = |origin: &String| {
-            origin == "null"
-                || origin.split_once("://").is_some_and(|(scheme, host)| {
-                    !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '*', ' '])
-                })
-        };
-        match origins.iter().find(|origin| !is_origin(origin)) {
-            None => Ok(Self::These(origins)),
-            Some(origin) => Err(format!(
-                "{origin:?} is no origin: write `*`, or origins such as https://example.com or http://localhost:5173, \
-                 separated by commas, without a path"
-            )),
-        }
-    }
-}
-
-impl AllowedOrigins {
-    /// Whether a page of this origin may use the server. Its own pages may: `host` is what the request calls the server.
-    pub(crate) fn allow(&self, origin: &[u8], host: Option<&[u8]>) -> bool {
-        let Self::These(allowed) = self else { return true };
-        let is_own = || {
-            let (origin, host) = (std::str::from_utf8(origin).ok()?, std::str::from_utf8(host?).ok()?);
-            Some(origin.split_once("://")?.1.eq_ignore_ascii_case(host))
-        };
-        allowed.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin))
-            || is_own().unwrap_or(false)
-    }
-}
-
 /// The settings of `serve`.
 #[derive(Debug, Parser)]
 pub struct Config {
@@ -344,6 +302,12 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_CONNECT_TIMEOUT_S", value_name = "S", default_value_t = defaults::CONNECT_TIMEOUT_S,
           value_parser = clap::value_parser!(u64).range(1..=600))]
     pub connect_timeout_s: u64,
+
+    /// Seconds that an HTTP connection may wait for its next request. Proxies that keep connections in a pool need a
+    /// shorter time of their own.
+    #[arg(long, env = "THNG_PUBSUB_HTTP_IDLE_TIMEOUT_S", value_name = "S", default_value_t = defaults::HTTP_IDLE_TIMEOUT_S,
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub http_idle_timeout_s: u64,
 
     /// Seconds that the body of an HTTP request may take.
     #[arg(long, env = "THNG_PUBSUB_BODY_TIMEOUT_S", value_name = "S", default_value_t = defaults::BODY_TIMEOUT_S,

@@ -19,6 +19,10 @@ pub(crate) const INITIAL_STATE_DELAY_MS: u64 = 25;
 /// Seconds that a new connection has for its TLS handshake, then for its MQTT CONNECT or the head of an HTTP request.
 pub(crate) const CONNECT_TIMEOUT_S: u64 = 10;
 
+/// Seconds that an HTTP connection may wait for its next request: longer than the 60 s after which pools of common
+/// proxies close a connection themselves, so that no request meets a connection that is being closed.
+pub(crate) const HTTP_IDLE_TIMEOUT_S: u64 = 75;
+
 /// Seconds that the body of an HTTP request may take.
 pub(crate) const BODY_TIMEOUT_S: u64 = 30;
 

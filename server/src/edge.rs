@@ -6,6 +6,7 @@
 //! - [`http`]: one HTTP listener for REST, native WebSocket, `/mqtt`, the SDK, health and metrics
 //! - [`rest`], [`websocket`], [`mqtt`]: one protocol each; none knows another
 //! - [`answer`]: keys, answers and refusals over HTTP
+//! - [`public_url`]: the address by which a client calls this server
 //! - [`rates`]: how often each key and each address may come, ask and publish
 //! - [`rejected`]: what the log says of what a client was refused
 //! - [`tls`]: what is in front of an edge on the TLS listeners
@@ -20,6 +21,7 @@ mod answer;
 mod assets;
 pub(crate) mod http;
 pub(crate) mod mqtt;
+mod public_url;
 pub(crate) mod rates;
 mod rejected;
 mod rest;
@@ -57,6 +59,7 @@ pub(crate) struct Context {
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub(crate) connect_timeout: Duration,
+    pub(crate) http_idle_timeout: Duration,
     pub(crate) body_timeout: Duration,
     pub(crate) websocket_ping: Duration,
     pub(crate) initial_state_delay: Duration,

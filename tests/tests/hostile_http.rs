@@ -2,11 +2,14 @@
 //!
 //! Single frames and handshakes that break the rules are in `hostile_websocket.rs`.
 
+use std::time::Duration;
+
+use serde_json::{Value, json};
 use thng_pubsub_tests::canary::Canary;
 use thng_pubsub_tests::frames::{Frames, frame, handshake, status};
 use thng_pubsub_tests::link::{Arrival, Link, Raw};
-use thng_pubsub_tests::wait::random;
-use thng_pubsub_tests::{KEY, PATIENCE, Server};
+use thng_pubsub_tests::wait::{random, until};
+use thng_pubsub_tests::{KEY, Launch, PATIENCE, Server};
 
 #[test]
 fn a_malformed_request_is_answered_with_a_4xx_or_not_at_all() {
@@ -68,6 +71,122 @@ fn a_path_of_sixty_five_thousand_slashes_is_refused_also_as_a_websockets() {
     canary.sings();
 }
 
+/// The status and the document of the last answer on a connection, which has the headers that pages need.
+fn rejected(mut raw: Raw) -> (u16, Value) {
+    let answer = String::from_utf8(raw.until_closed()).expect("text");
+    let (head, body) = answer.rsplit_once("\r\n\r\n").unwrap_or_else(|| panic!("an answer: {answer:?}"));
+    let head = &head[head.rfind("HTTP/1.1 ").expect("a status line")..];
+    for header in ["access-control-allow-origin: *", "content-type: application/json", "connection: close"] {
+        assert!(head.contains(header), "{header}: {head}");
+    }
+    assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+    let document: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body:?}"));
+    let status = status(head.as_bytes()).expect("a status");
+    assert_eq!(document["status"], status);
+    (status, document)
+}
+
+#[test]
+fn what_the_http_library_refuses_gets_the_error_document() {
+    let server = Server::start();
+    let long = "x".repeat(100_000);
+    let post = |headers: &str| format!("POST /thngs HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n{{}}");
+    for (request, expected, sentence) in [
+        ("GET /thngs?filter=createdAt>17 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 400, "%3E"),
+        (format!("GET /thngs?x={long} HTTP/1.1\r\nHost: x\r\n\r\n"), 431, "32768"),
+        (format!("GET /thngs HTTP/1.1\r\nHost: x\r\nX: {long}\r\n\r\n"), 431, "32768"),
+        (post("Content-Length: -1"), 400, "content-length"),
+        (post("Content-Length: 2\r\nContent-Length: 3"), 400, "content-length"),
+        (post("Transfer-Encoding: gzip"), 400, "transfer-encoding"),
+        ("GET /thngs\r\n\r\n".to_owned(), 400, "head"),
+        ("GET /thngs HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n".to_owned(), 400, "head"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400, "HTTP/1.1"),
+    ] {
+        let counted = format!(r#"http_requests_total{{status="{expected}"}}"#);
+        let before = server.metric(&counted);
+        // Alone, and on a connection that was used.
+        let good = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+        for earlier in ["", good] {
+            let mut raw = Raw::connect(server.http()).with(earlier.as_bytes());
+            if !earlier.is_empty() {
+                assert!(matches!(raw.receive(PATIENCE), Arrival::Bytes(_)));
+            }
+            let (status, document) = rejected(raw.with(request.as_bytes()));
+            assert_eq!(status, expected, "{document}");
+            let errors = document["errors"][0].as_str().expect("a sentence");
+            assert!(errors.contains(sentence), "{errors}");
+        }
+        until("both are counted", || (server.metric(&counted) == before + 2).then_some(()));
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_read_comes_whole_before_a_rejection() {
+    let server = Server::shared();
+    let good = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(40);
+    let (status, document) =
+        rejected(Raw::connect(server.http()).with((good + "GET /> x\r\n\r\n").as_bytes()));
+    assert_eq!((status, &document["code"]), (400, &json!(50_331_648)));
+}
+
+#[test]
+fn a_host_is_needed_once_and_the_target_has_the_last_word() {
+    let server = Server::shared();
+    let ask = |target: &str, headers: &str| {
+        let request =
+            format!("GET {target} HTTP/1.1\r\n{headers}Authorization: {KEY}\r\nConnection: close\r\n\r\n");
+        String::from_utf8(Raw::connect(server.http()).with(request.as_bytes()).until_closed()).expect("text")
+    };
+    for headers in ["", "Host: a\r\nHost: a\r\n", "Host: a\r\nHost: b\r\n", "Host: a/b\r\n"] {
+        for target in ["/access", "http://a/access"] {
+            let answer = ask(target, headers);
+            assert!(answer.starts_with("HTTP/1.1 400"), "{headers:?}: {answer}");
+            assert!(
+                answer.contains("Host header") && answer.contains("access-control-allow-origin"),
+                "{answer}"
+            );
+        }
+    }
+    // What was refused names the host in `moreInfo`.
+    for (target, headers, url) in [
+        ("/nothing", "Host: own:1\r\n", "http://own:1/"),
+        ("http://target:2/nothing", "Host: own:1\r\n", "http://target:2/"),
+        (
+            "/nothing",
+            "Host: own\r\nX-Forwarded-Proto: https, http\r\nX-Forwarded-Host: a, b\r\n",
+            "https://a/",
+        ),
+        ("/nothing", "Host: own\r\nX-Forwarded-Proto:\r\nX-Forwarded-Host:\r\n", "http://own/"),
+    ] {
+        let answer = ask(target, headers);
+        assert!(answer.contains(&format!(r#""moreInfo":"{url}docs/errors#"#)), "{answer}");
+    }
+}
+
+#[test]
+fn an_idle_connection_outlives_slow_heads_and_has_its_own_end() {
+    let server = Launch::new().flag("--connect-timeout-s", "1").flag("--http-idle-timeout-s", "3").start();
+    let request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut raw = Raw::connect(server.http());
+    let mut slow = Raw::connect(server.http()).with(request);
+    for _ in 0..2 {
+        raw.send(request);
+        let Arrival::Bytes(answer) = raw.receive(PATIENCE) else { panic!("an answer") };
+        assert_eq!(status(&answer), Some(200));
+        // A head that is begun and not ended has its second, whatever an idle connection has.
+        assert_eq!(raw.receive(Duration::from_millis(1_500)), Arrival::Nothing);
+    }
+    assert_eq!(raw.receive(PATIENCE), Arrival::Closed);
+    assert!(matches!(slow.receive(PATIENCE), Arrival::Bytes(_)));
+    assert_eq!(slow.receive(PATIENCE), Arrival::Closed);
+
+    let (status, document) = rejected(Raw::connect(server.http()).with(b"GET /health HTTP/1.1\r\n"));
+    assert_eq!((status, &document["code"]), (408, &json!(50_331_654)));
+    let mut used = Raw::connect(server.http()).with(request);
+    assert!(matches!(used.receive(PATIENCE), Arrival::Bytes(_)));
+    assert_eq!(rejected(used.with(b"GET /health HTTP/1.1\r\n")).0, 408);
+}
+
 #[test]
 fn a_body_that_ends_before_its_announced_length_stores_nothing() {
     let server = Server::shared();
@@ -83,7 +202,7 @@ fn a_body_that_ends_before_its_announced_length_stores_nothing() {
         let answer = raw.until_closed();
         assert_ne!(status(&answer), Some(200));
     }
-    assert_eq!(rest.get(&topic).expect(200), serde_json::json!([]));
+    assert_eq!(rest.get(&topic).expect(200), json!([]));
     canary.sings();
 }
 

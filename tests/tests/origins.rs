@@ -69,8 +69,63 @@ fn answers_can_be_read_by_pages_of_allowed_origins_only_and_no_cache_mixes_them_
 }
 
 #[test]
+fn origins_are_compared_as_origins() {
+    let server = Launch::new().flag("--allowed-origins", "https://A.example:443").start();
+    let mut rest = Rest::new(server.http(), None);
+    let mut readable_by = |headers: &[(&str, &str)]| {
+        let answer = rest.send("GET", "/health", headers, None);
+        answer.header("access-control-allow-origin").map(str::to_owned)
+    };
+    for origin in ["https://a.example", "https://a.example:443", "HTTPS://A.EXAMPLE"] {
+        assert_eq!(readable_by(&[("Origin", origin)]).as_deref(), Some(origin));
+    }
+    for origin in ["http://a.example", "https://a.example:80", "https://a.example.", "a.example"] {
+        assert_eq!(readable_by(&[("Origin", origin)]), None, "{origin}");
+    }
+}
+
+#[test]
+fn own_pages_may_behind_a_proxy_that_rewrites_host() {
+    let server = server();
+    let mut rest = Rest::new(server.http(), None);
+    let own = "https://broker.example";
+    let mut readable_by = |more: &[(&str, &str)]| {
+        let answer = rest.send("GET", "/health", &[&[("Origin", own)], more].concat(), None);
+        answer.header("access-control-allow-origin").map(str::to_owned)
+    };
+    for headers in [
+        &[("Sec-Fetch-Site", "same-origin")][..],
+        &[("X-Forwarded-Host", "broker.example")],
+        &[("X-Forwarded-Host", "broker.example:443, inner:8080")],
+    ] {
+        assert_eq!(readable_by(headers).as_deref(), Some(own), "{headers:?}");
+    }
+    for headers in [&[("Sec-Fetch-Site", "cross-site")][..], &[("X-Forwarded-Host", "")], &[]] {
+        assert_eq!(readable_by(headers), None, "{headers:?}");
+    }
+}
+
+#[test]
+fn preflights_allow_the_headers_of_tracing_libraries() {
+    let mut rest = Rest::new(Server::shared().http(), None);
+    let answer = rest.send("OPTIONS", "/thngs", &[("Access-Control-Request-Headers", "traceparent")], None);
+    let allowed: Vec<_> =
+        answer.header("access-control-allow-headers").expect("a list").split(", ").collect();
+    for header in ["authorization", "content-type", "traceparent", "tracestate", "baggage"] {
+        assert!(allowed.contains(&header), "{header} in {allowed:?}");
+    }
+}
+
+#[test]
 fn what_is_no_origin_is_refused_at_the_start_with_an_example() {
-    for value in ["", "app.example", "https://app.example/", "https://*.example", "https://a.example,,"] {
+    for value in [
+        "",
+        "app.example",
+        "https://app.example/",
+        "https://*.example",
+        "https://a.example,,",
+        "https://u@a.example",
+    ] {
         let ended = Launch::new().flag("--allowed-origins", value).refused();
         assert!(
             ended.stderr.contains("--allowed-origins") && ended.stderr.contains("https://example.com"),
@@ -78,4 +133,6 @@ fn what_is_no_origin_is_refused_at_the_start_with_an_example() {
             ended.stderr
         );
     }
+    let ended = Launch::new().flag("--allowed-origins", "https://bücher.example").refused();
+    assert!(ended.stderr.contains("xn--"), "{}", ended.stderr);
 }

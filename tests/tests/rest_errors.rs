@@ -21,10 +21,12 @@ fn an_address_that_nobody_serves_is_404_with_the_document_of_every_error() {
 
 #[test]
 fn more_info_of_a_refusal_leads_to_a_page_that_explains_its_number() {
-    let mut rest = Server::shared().rest();
+    let server = Server::shared();
+    let mut rest = server.rest();
     for refusal in [rest.get("/nothing"), rest.post("/thngs", "{}")] {
         let document = refusal.json();
         let more_info = document["moreInfo"].as_str().expect("a link");
+        assert!(more_info.starts_with(&format!("http://{}/", server.http())), "{more_info}");
         let (path, number) = more_info.split_once('#').expect("a place on a page");
         assert_eq!(document["code"].to_string(), number);
         let page = rest.send("GET", &path[path.find("/docs").expect("a path of this server")..], &[], None);

@@ -97,6 +97,11 @@ impl Admitted {
     pub(super) fn address(&self) -> IpAddr {
         addresses::network(self.peer.ip())
     }
+
+    /// Whether it came by the HTTPS listener.
+    pub(super) fn is_https(&self) -> bool {
+        self.protocol == "https"
+    }
 }
 
 #[cfg(test)]

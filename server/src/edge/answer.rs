@@ -52,9 +52,18 @@ pub(super) fn retry_after_s(refusal: &Refusal) -> Option<u32> {
 pub(super) fn document(document: &ErrorDocument, retry_after_s: Option<u32>) -> Response {
     let status = StatusCode::from_u16(document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, document.to_json());
+    response.extensions_mut().insert(document.clone());
     let soon = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
     if let Some(seconds) = retry_after_s.or(soon) {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// Makes `moreInfo` of an answer that is an error document a whole address below `url`.
+pub(super) fn with_whole_links(mut response: Response, url: &str) -> Response {
+    if let Some(document) = response.extensions_mut().remove::<ErrorDocument>() {
+        *response.body_mut() = Body::from(document.with_base(url).to_json());
     }
     response
 }

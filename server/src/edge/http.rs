@@ -2,6 +2,14 @@
 //! pages, and what those ask who look after the server (`/health`, `/ready`, `/metrics`).
 //!
 //! Only the head of a request is looked at here; what it means is the business of the edge that it goes to.
+//!
+//! - [`stream`]: how long a connection may wait, and what the HTTP library would answer by itself
+//! - [`head`]: the host of a request, and the answer to a head that cannot be read
+//! - [`origin`]: which pages may use the server
+
+mod head;
+mod origin;
+mod stream;
 
 use std::{
     sync::{Arc, LazyLock},
@@ -18,27 +26,30 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
+use futures_util::TryFutureExt as _;
 use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use thng_pubsub_protocol::payload::{ERROR_CODES, ErrorCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use crate::{config::AllowedOrigins, gateway::Refusal};
+use crate::gateway::Refusal;
 
 use super::{
     Context,
     accept::Admitted,
     answer::{self, json, refuse},
     assets::{self, Asset},
-    mqtt, rest,
+    mqtt,
+    public_url::public_url,
+    rest,
     unfinished::{Counted, UnfinishedBytes},
     upgrade, websocket,
 };
-
-/// How long a browser may remember a preflight, in seconds: a day.
-const PREFLIGHT_S: HeaderValue = HeaderValue::from_static("86400");
+use head::RejectedHead;
+use origin::Origin;
+use stream::{Progress, RequestStream, RequestTimeouts};
 
 /// How long a request that is under way keeps a stopping server waiting. Whole ones need milliseconds.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -82,49 +93,63 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (peer, stop, is_reserved) = (admitted.peer, admitted.stop.clone(), admitted.is_reserved);
-    let head_timeout = admitted.timeout(context.limits.connect_timeout);
+    let timeouts = RequestTimeouts {
+        head: admitted.timeout(context.limits.connect_timeout),
+        idle: context.limits.http_idle_timeout,
+    };
+    let progress = Progress::new();
     let unfinished = UnfinishedBytes::new();
     let stream = Counted { stream, unfinished: Arc::clone(&unfinished) };
-    let answer = service_fn(move |request: hyper::Request<Incoming>| {
+    let stream = RequestStream::new(stream, progress.clone(), timeouts);
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let exchange = progress.begin();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(admitted.clone());
         request.extensions_mut().insert(Arc::clone(&unfinished));
-        router.clone().oneshot(request)
+        router.clone().oneshot(request).map_ok(|answer| exchange.last_with(answer))
     });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
+    let mut connection = hyper::server::conn::http1::Builder::new()
+        .header_read_timeout(None)
         .keep_alive(!is_reserved)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), answer)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
+        outcome = &mut connection => outcome,
         () = tokio::time::sleep(RESERVED_MAX), if is_reserved => {
             return tracing::debug!(%peer, "a reserved HTTP connection took too long");
         }
         () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            match tokio::time::timeout(STOP_GRACE, connection).await {
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            match tokio::time::timeout(STOP_GRACE, &mut connection).await {
                 Ok(outcome) => outcome,
                 Err(_) => return,
             }
         }
     };
-    if let Err(error) = outcome {
-        tracing::debug!(%peer, %error, "an HTTP connection ended early");
+    let Err(error) = outcome else { return };
+    tracing::debug!(%peer, %error, "an HTTP connection ended early");
+    let Some(parts) = connection.into_parts() else { return };
+    let (stream, bare, is_slow) = parts.io.into_inner().into_parts();
+    if let Some(rejected) = RejectedHead::new(&error, bare, is_slow) {
+        // Boxed, since few connections need the memory.
+        Box::pin(rejected.answer(&context, stream)).await;
     }
 }
 
 /// What happens to every request: preflights are answered, the others are held against the rate of their address,
 /// WebSockets on topics leave for their edge, every answer may be read by pages of other origins (keys travel in headers
 /// that no page sends by itself), every answer is counted.
-async fn front(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+async fn front(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
     let is_mqtt = request.uri().path() == "/mqtt";
-    let origin = Origin::of(&request, &context);
-    let mut response = if request.method() == Method::OPTIONS {
-        preflight()
+    let host = head::settle_host(&mut request);
+    let origin = Origin::of(&request, &context.limits.allowed_origins);
+    let is_tls = request.extensions().get::<Admitted>().is_some_and(Admitted::is_https);
+    let url = public_url(request.headers(), is_tls);
+    let response = if let Err(sentence) = host {
+        refuse(ErrorCode::INVALID, sentence)
+    } else if request.method() == Method::OPTIONS {
+        origin::preflight()
     } else if let Err(refusal) = count(&context, &request) {
         answer::render(&refusal)
     } else if origin == Origin::Foreign && is_websocket(&request) {
@@ -140,7 +165,8 @@ async fn front(State(context): State<Arc<Context>>, request: Request, next: Next
         let span = tracing::debug_span!("request", method = %request.method(), route);
         next.run(request).instrument(span).await
     };
-    origin.tell(response.headers_mut());
+    let mut response = answer::with_whole_links(response, &url);
+    origin.set_headers(response.headers_mut());
     context.metrics.requests.with_label_values(&[response.status().as_str()]).inc();
     response
 }
@@ -156,56 +182,6 @@ fn count(context: &Context, request: &Request) -> Result<(), Refusal> {
     counted.inspect_err(|refusal| {
         context.log_limited(admitted.protocol, "a request was refused", admitted.address(), refusal);
     })
-}
-
-/// Which page a request comes from.
-#[derive(Debug, PartialEq, Eq)]
-enum Origin {
-    /// Pages of every origin may use the server.
-    Any,
-    /// One that may, or no page at all.
-    Allowed(Option<HeaderValue>),
-    /// One that may not.
-    Foreign,
-}
-
-impl Origin {
-    fn of(request: &Request, context: &Context) -> Self {
-        let allowed = &context.limits.allowed_origins;
-        let headers = request.headers();
-        match headers.get(header::ORIGIN) {
-            _ if *allowed == AllowedOrigins::Any => Self::Any,
-            None => Self::Allowed(None),
-            Some(origin) => {
-                let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
-                match allowed.allow(origin.as_bytes(), host) {
-                    true => Self::Allowed(Some(origin.clone())),
-                    false => Self::Foreign,
-                }
-            }
-        }
-    }
-
-    /// Says who may read the answer. Never together with credentials: there are none that a browser sends by itself.
-    fn tell(self, headers: &mut HeaderMap) {
-        let readable_by = match self {
-            Self::Any => Some(HeaderValue::from_static("*")),
-            Self::Allowed(origin) => {
-                headers.append(header::VARY, HeaderValue::from_static("origin"));
-                origin
-            }
-            Self::Foreign => {
-                headers.append(header::VARY, HeaderValue::from_static("origin"));
-                None
-            }
-        };
-        let Some(readable_by) = readable_by else { return };
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, readable_by);
-        headers.insert(
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("link, location, retry-after, x-result-count"),
-        );
-    }
 }
 
 /// A WebSocket of a page that may not use the server. Browsers ask nobody before they open one, so the server has to look.
@@ -243,18 +219,6 @@ fn is_websocket(request: &Request) -> bool {
         .headers()
         .get(header::UPGRADE)
         .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-fn preflight() -> Response {
-    let headers = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS")),
-        (
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("authorization, content-type, accept, x-requested-with"),
-        ),
-        (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_S),
-    ];
-    (StatusCode::NO_CONTENT, headers).into_response()
 }
 
 async fn health(State(context): State<Arc<Context>>) -> Response {
@@ -437,7 +401,8 @@ mod tests {
     use crate::{app, config::Config, edge::rates::Rates, sparing::Sparing, testing::House};
 
     async fn status(router: &Router, method: &str, path: &str) -> u16 {
-        let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+        let request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
+        let request = request.body(Body::empty()).expect("a request");
         router.clone().oneshot(request).await.expect("a router never fails").status().as_u16()
     }
 

@@ -25,7 +25,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Context, accept::Admitted, answer, rejected::Rejected, upgrade};
+use super::{Context, accept::Admitted, answer, public_url::public_url, rejected::Rejected, upgrade};
 use crate::gateway::{
     Delivery, DeliveryQos, HeldKey, Outbox, OutboxState, Outcome, Principal, Refusal, Watch,
 };
@@ -42,6 +42,7 @@ pub(super) async fn open(context: Arc<Context>, request: Request) -> Response {
     };
     let key = answer::key_of(request.headers(), request.uri().query());
     let path = request.uri().path_and_query().map_or("", |path| path.as_str()).to_owned();
+    let url = public_url(request.headers(), admitted.is_https());
     let upgrade = match upgrade::handshake(request, context.limits.message_bytes_max).await {
         Ok(upgrade) => upgrade,
         Err(response) => return response,
@@ -50,7 +51,7 @@ pub(super) async fn open(context: Arc<Context>, request: Request) -> Response {
         Ok(socket) => socket,
         Err(refusal) => return refuse(&refusal),
     };
-    upgrade.on_upgrade(move |stream| socket.serve(stream))
+    upgrade.on_upgrade(move |stream| Socket { url, ..socket }.serve(stream))
 }
 
 /// A refusal before the upgrade: the one place where this edge renders it.
@@ -69,6 +70,8 @@ struct Socket {
     _watch: Watch,
     key: HeldKey,
     admitted: Admitted,
+    /// The address by which the client calls the server, for links.
+    url: String,
 }
 
 /// A message that waits for its turn, and when that comes.
@@ -123,7 +126,7 @@ impl Socket {
             .gateway
             .subscribe(&principal, &topic, &outbox, SLOT, DeliveryQos::AtLeastOnce, None)
             .await?;
-        Ok(Self { context, principal, topic, outbox, wake, _watch: watch, key, admitted })
+        Ok(Self { context, principal, topic, outbox, wake, _watch: watch, key, admitted, url: String::new() })
     }
 
     async fn serve(self, mut stream: WebSocket) {
@@ -320,7 +323,8 @@ impl Socket {
         let reason = refusal.reason();
         self.context.metrics.publishes_refused.with_label_values(&[PROTOCOL, reason]).inc();
         self.log_refusal("a publish was refused", refusal.clone());
-        self.send_document(stream, refusal.document().to_json().into()).await
+        let document = refusal.document().with_base(&self.url);
+        self.send_document(stream, document.to_json().into()).await
     }
 }
 

@@ -22,6 +22,7 @@ use super::{Context, Refused};
 use crate::edge::{
     accept::Admitted,
     answer::{key_of, parameter},
+    public_url::public_url,
 };
 use crate::gateway::{Caller, Gateway, Login, Outcome, Principal, Refusal, TimestampMs};
 
@@ -249,13 +250,8 @@ impl Call {
 
     /// The address that the client used for this server, such as `http://127.0.0.1:8080`.
     pub(super) fn origin(&self) -> String {
-        let header = |name| self.head.headers.get(name).and_then(|value| value.to_str().ok());
-        let is_tls =
-            self.head.extensions.get::<Admitted>().is_some_and(|admitted| admitted.protocol == "https");
-        let own = if is_tls { "https" } else { "http" };
-        let scheme = header("x-forwarded-proto").unwrap_or(own);
-        let host = header("x-forwarded-host").or(header("host")).unwrap_or("localhost");
-        format!("{scheme}://{host}")
+        let is_tls = self.head.extensions.get::<Admitted>().is_some_and(Admitted::is_https);
+        public_url(&self.head.headers, is_tls)
     }
 }
 

@@ -63,6 +63,7 @@ impl World {
         let request = Request::builder()
             .method(method)
             .uri(path)
+            .header("Host", "localhost")
             .header("authorization", key)
             .header("content-type", "application/json")
             .body(body)
