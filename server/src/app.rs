@@ -19,6 +19,7 @@ use crate::{
         accept::{Acceptor, Admitted},
         addresses::Addresses,
         admin::{Answer, Door, Request, SOCKET, Status},
+        least_rate::LeastRate,
         mqtt,
         rates::Rates,
         tls::{self, Certificates, Tls},
@@ -411,6 +412,10 @@ pub(crate) fn limits(config: &Config) -> Limits {
         connect_timeout: Duration::from_secs(config.connect_timeout_s),
         http_idle_timeout: Duration::from_secs(config.http_idle_timeout_s),
         body_timeout: Duration::from_secs(config.body_timeout_s),
+        answer_rate: LeastRate {
+            bytes_per_s: config.answer_rate_min,
+            window: Duration::from_secs(config.answer_rate_window_s),
+        },
         websocket_ping: Duration::from_secs(config.websocket_ping_s),
         initial_state_delay: Duration::from_millis(config.initial_state_delay_ms),
         message_bytes_max: config.message_bytes_max,

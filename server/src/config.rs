@@ -314,6 +314,16 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub body_timeout_s: u64,
 
+    /// Bytes a second that a client takes of HTTP answers at the least; slower clients are disconnected.
+    #[arg(long, env = "THNG_PUBSUB_ANSWER_RATE_MIN", value_name = "BYTES", default_value_t = defaults::ANSWER_RATE_MIN,
+          value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub answer_rate_min: u64,
+
+    /// Seconds over which --answer-rate-min is averaged.
+    #[arg(long, env = "THNG_PUBSUB_ANSWER_RATE_WINDOW_S", value_name = "S", default_value_t = defaults::ANSWER_RATE_WINDOW_S,
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub answer_rate_window_s: u64,
+
     /// Seconds of silence on a native WebSocket before it is pinged, and again before it is closed.
     #[arg(long, env = "THNG_PUBSUB_WEBSOCKET_PING_S", value_name = "S", default_value_t = defaults::WEBSOCKET_PING_S,
           value_parser = clap::value_parser!(u64).range(1..=3600))]

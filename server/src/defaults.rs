@@ -26,6 +26,13 @@ pub(crate) const HTTP_IDLE_TIMEOUT_S: u64 = 75;
 /// Seconds that the body of an HTTP request may take.
 pub(crate) const BODY_TIMEOUT_S: u64 = 30;
 
+/// Bytes a second that a client takes of HTTP answers at the least. The slowest mobile networks in use carry a few KiB.
+pub(crate) const ANSWER_RATE_MIN: u64 = 4 * 1024;
+
+/// Seconds over which the least rate of answers is averaged: as long as a body may take. A phone may lose its network for
+/// some of them.
+pub(crate) const ANSWER_RATE_WINDOW_S: u64 = 30;
+
 /// Seconds without a byte from a native WebSocket before it is pinged, and again before it is closed. Proxies close
 /// what is silent for a minute.
 pub(crate) const WEBSOCKET_PING_S: u64 = 30;

@@ -6,6 +6,7 @@
 //! - [`http`]: one HTTP listener for REST, native WebSocket, `/mqtt`, the SDK, health and metrics
 //! - [`rest`], [`websocket`], [`mqtt`]: one protocol each; none knows another
 //! - [`answer`]: keys, answers and refusals over HTTP
+//! - [`least_rate`]: how fast a client has to take its HTTP answers
 //! - [`public_url`]: the address by which a client calls this server
 //! - [`rates`]: how often each key and each address may come, ask and publish
 //! - [`rejected`]: what the log says of what a client was refused
@@ -20,6 +21,7 @@ pub(crate) mod admin;
 mod answer;
 mod assets;
 pub(crate) mod http;
+pub(crate) mod least_rate;
 pub(crate) mod mqtt;
 mod public_url;
 pub(crate) mod rates;
@@ -61,6 +63,8 @@ pub(crate) struct Limits {
     pub(crate) connect_timeout: Duration,
     pub(crate) http_idle_timeout: Duration,
     pub(crate) body_timeout: Duration,
+    /// How fast a client has to take HTTP answers.
+    pub(crate) answer_rate: least_rate::LeastRate,
     pub(crate) websocket_ping: Duration,
     pub(crate) initial_state_delay: Duration,
     pub(crate) message_bytes_max: usize,

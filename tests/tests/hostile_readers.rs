@@ -11,6 +11,7 @@ use thng_pubsub_protocol::mqtt::{Packet, PacketId, QoS, SubAckCode, Subscribe, U
 use thng_pubsub_tests::canary::Canary;
 use thng_pubsub_tests::link::{Arrival, Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Ended, Hello, Received, encoded};
+use thng_pubsub_tests::tls::Trust;
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::WebSocket;
 use thng_pubsub_tests::{KEY, Launch, PATIENCE, Server};
@@ -295,4 +296,71 @@ fn sigterm_ends_the_server_within_five_seconds_whoever_could_be_waited_for() {
         drop(arrived);
     }
     assert!(late.is_empty(), "the end waited for {late:?}");
+}
+
+/// Issue 14, item 5: without any key, pipelined requests held all places of `--connections-max`.
+#[test]
+fn requests_without_reading_hold_no_place_of_connections_max() {
+    const PLACES: usize = 8;
+    let server = Launch::new()
+        .with_tls()
+        .flag("--connections-max", &PLACES.to_string())
+        .flag("--answer-rate-window-s", "2")
+        .start();
+    let trust = Trust::in_the(&server);
+    let pipelined = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400);
+    let ended = |protocol| {
+        server_metric_of(
+            &server,
+            &format!(r#"disconnects_total{{protocol="{protocol}",reason="slow_consumer"}}"#),
+        )
+    };
+    let mut deaf = Vec::new();
+    for number in 0..PLACES {
+        let raw = match number % 2 {
+            0 => Raw::connect(server.http()),
+            _ => trust.try_connect(server.https()).expect("there is a place"),
+        };
+        deaf.push(raw.with(&pipelined));
+    }
+    until("each of them is ended, though none of them closed", || {
+        let ended = (ended("http")?, ended("https")?);
+        (ended == (PLACES as u64 / 2, PLACES as u64 / 2)).then_some(())
+    });
+    server.assert_serves();
+    drop(deaf);
+    let log = server.log();
+    assert!(log.contains("the client takes its answer below --answer-rate-min"), "{log}");
+}
+
+/// A sample, where there is a place to ask for it.
+fn server_metric_of(server: &Server, sample: &str) -> Option<u64> {
+    let raw = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let text = Raw::try_connect(server.http())?.with(raw).until_closed();
+    let text = String::from_utf8(text).ok()?;
+    if text.is_empty() {
+        return None;
+    }
+    let line = text.lines().find(|line| line.starts_with(&format!("thng_pubsub_{sample} ")));
+    Some(
+        line.map_or(0, |line| {
+            line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
+        }),
+    )
+}
+
+#[test]
+fn an_answer_that_is_read_as_it_comes_arrives_whole() {
+    let server = Launch::new().flag("--answer-rate-window-s", "1").flag("--answer-rate-min", "1000").start();
+    let mut rest = server.rest();
+    let large = serde_json::json!({"name": "n", "customFields": {"x": "x".repeat(100_000)}});
+    for _ in 0..40 {
+        rest.post("/thngs", large.clone()).assert_status(201);
+    }
+    let request = format!(
+        "GET /thngs?perPage=40 HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\nConnection: close\r\n\r\n"
+    );
+    let answer = Raw::connect(server.http()).with(request.as_bytes()).until_closed();
+    assert!(answer.len() > 4_000_000 && answer.ends_with(b"]"), "{} bytes", answer.len());
+    assert_eq!(server.metric(r#"disconnects_total{protocol="http",reason="slow_consumer"}"#), 0);
 }

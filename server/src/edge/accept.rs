@@ -21,6 +21,7 @@ use tokio_util::{
 
 use super::{
     addresses::{self, Addresses, Counted},
+    least_rate,
     rates::Rates,
 };
 use crate::{metrics::Metrics, sparing::Sparing};
@@ -190,6 +191,9 @@ impl Acceptor {
         // A socket that is gone already fails here; its task notices at the first read.
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&TCP_KEEP_ALIVE);
+        if matches!(protocol, "http" | "https") {
+            least_rate::observe(&stream);
+        }
         let place =
             Place { _room: room, _descriptor: descriptor, _counted: counted, _task: self.tasks.token() };
         let (stop, place) = (self.stop.clone(), Arc::new(place));

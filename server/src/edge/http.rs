@@ -12,6 +12,7 @@ mod origin;
 mod stream;
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, LazyLock},
     time::Duration,
 };
@@ -41,6 +42,7 @@ use super::{
     accept::Admitted,
     answer::{self, json, refuse},
     assets::{self, Asset},
+    least_rate::{RateState, Timed},
     mqtt,
     public_url::public_url,
     rest,
@@ -99,13 +101,17 @@ where
     };
     let progress = Progress::new();
     let unfinished = UnfinishedBytes::new();
+    let rate = Arc::<RateState>::default();
+    let stream = Timed::new(stream, context.limits.answer_rate, Arc::clone(&rate));
     let stream = Counted { stream, unfinished: Arc::clone(&unfinished) };
+    let (protocol, rate_of_requests) = (admitted.protocol, Arc::clone(&rate));
     let stream = RequestStream::new(stream, progress.clone(), timeouts);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let exchange = progress.begin();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(admitted.clone());
         request.extensions_mut().insert(Arc::clone(&unfinished));
+        request.extensions_mut().insert(Arc::clone(&rate_of_requests));
         router.clone().oneshot(request).map_ok(|answer| exchange.last_with(answer))
     });
     let mut connection = hyper::server::conn::http1::Builder::new()
@@ -127,6 +133,9 @@ where
             }
         }
     };
+    if rate.was_too_slow() {
+        return report_slow_consumer(&context, protocol, peer);
+    }
     let Err(error) = outcome else { return };
     tracing::debug!(%peer, %error, "an HTTP connection ended early");
     let Some(parts) = connection.into_parts() else { return };
@@ -137,11 +146,27 @@ where
     }
 }
 
+/// Counts and logs a connection that was ended because its client took an answer too slowly.
+fn report_slow_consumer(context: &Context, protocol: &'static str, peer: SocketAddr) {
+    let reason = "slow_consumer";
+    context.metrics.disconnects.with_label_values(&[protocol, reason]).inc();
+    if let Some(left_out) = context.refusal_log.admit() {
+        tracing::info!(
+            protocol,
+            %peer,
+            reason,
+            left_out,
+            "connection ended: the client takes its answer below --answer-rate-min"
+        );
+    }
+}
+
 /// What happens to every request: preflights are answered, the others are held against the rate of their address,
 /// WebSockets on topics leave for their edge, every answer may be read by pages of other origins (keys travel in headers
 /// that no page sends by itself), every answer is counted.
 async fn front(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
     let is_mqtt = request.uri().path() == "/mqtt";
+    let rate = request.extensions().get::<Arc<RateState>>().map(Arc::clone);
     let host = head::settle_host(&mut request);
     let origin = Origin::of(&request, &context.limits.allowed_origins);
     let is_tls = request.extensions().get::<Admitted>().is_some_and(Admitted::is_https);
@@ -165,6 +190,9 @@ async fn front(State(context): State<Arc<Context>>, mut request: Request, next: 
         let span = tracing::debug_span!("request", method = %request.method(), route);
         next.run(request).instrument(span).await
     };
+    if let Some(rate) = rate.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+        rate.lift();
+    }
     let mut response = answer::with_whole_links(response, &url);
     origin.set_headers(response.headers_mut());
     context.metrics.requests.with_label_values(&[response.status().as_str()]).inc();
