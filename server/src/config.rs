@@ -371,6 +371,10 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_FAILED_LOGINS_PER_ADDRESS", value_name = "RATE", default_value = defaults::FAILED_LOGINS_PER_ADDRESS)]
     pub failed_logins_per_address: FailedLogins,
 
+    /// Passwords of users that may wait to be checked, a quarter of them of one address. More are answered with 429.
+    #[arg(long, env = "THNG_PUBSUB_PASSWORD_QUEUE_MAX", value_name = "N", default_value_t = defaults::PASSWORD_QUEUE_MAX)]
+    pub password_queue_max: usize,
+
     /// Seconds that a publish by MQTT or WebSocket waits for room under its rate limits.
     #[arg(long, env = "THNG_PUBSUB_PUBLISH_WAIT_S", value_name = "S", default_value_t = defaults::PUBLISH_WAIT_S,
           value_parser = clap::value_parser!(u64).range(0..=3600))]
@@ -407,6 +411,19 @@ pub struct Config {
     /// Subscriptions of one MQTT session.
     #[arg(long, env = "THNG_PUBSUB_SUBSCRIPTIONS_MAX", value_name = "N", default_value_t = defaults::SUBSCRIPTIONS_MAX)]
     pub subscriptions_max: usize,
+
+    /// Bytes of memory that the subscriptions of one API key may take, those of durable sessions included; a subscription
+    /// counts 1,024 bytes and twice its filter.
+    #[arg(long, env = "THNG_PUBSUB_SUBSCRIPTION_BYTES_PER_KEY_MAX", value_name = "BYTES", default_value_t = defaults::SUBSCRIPTION_BYTES_PER_KEY_MAX)]
+    pub subscription_bytes_per_key_max: usize,
+
+    /// Bytes of memory that the subscriptions of one account may take.
+    #[arg(long, env = "THNG_PUBSUB_SUBSCRIPTION_BYTES_PER_ACCOUNT_MAX", value_name = "BYTES", default_value_t = defaults::SUBSCRIPTION_BYTES_PER_ACCOUNT_MAX)]
+    pub subscription_bytes_per_account_max: usize,
+
+    /// Bytes of memory that all subscriptions together may take.
+    #[arg(long, env = "THNG_PUBSUB_SUBSCRIPTION_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::SUBSCRIPTION_BYTES_MAX)]
+    pub subscription_bytes_max: usize,
 
     /// Publishes of one connection that may wait for their commit; reading stops beyond it.
     #[arg(long, env = "THNG_PUBSUB_PUBLISHES_IN_FLIGHT_MAX", value_name = "N", default_value_t = defaults::PUBLISHES_IN_FLIGHT_MAX)]
@@ -490,6 +507,7 @@ impl Config {
             ("connections-per-address-max", self.connections_per_address_max.unwrap_or(1), 1, usize::MAX),
             ("held-per-key-max", self.held_per_key_max.unwrap_or(1), 1, usize::MAX),
             ("rate-limit-entries-max", self.rate_limit_entries_max, 1_000, 10_000_000),
+            ("password-queue-max", self.password_queue_max, 4, 100_000),
             ("message-bytes-max", self.message_bytes_max, 128, defaults::BODY_BYTES_MAX),
             (
                 "mqtt-websocket-message-bytes-max",
@@ -502,6 +520,24 @@ impl Config {
             ("page-max", self.page_max, 1, defaults::PAGE_MAX),
             ("members-max", self.members_max, 1, defaults::MEMBERS_MAX),
             ("subscriptions-max", self.subscriptions_max, 1, 1_000_000),
+            (
+                "subscription-bytes-per-key-max",
+                self.subscription_bytes_per_key_max,
+                defaults::SUBSCRIPTION_BYTES_MIN,
+                usize::MAX,
+            ),
+            (
+                "subscription-bytes-per-account-max",
+                self.subscription_bytes_per_account_max,
+                defaults::SUBSCRIPTION_BYTES_MIN,
+                usize::MAX,
+            ),
+            (
+                "subscription-bytes-max",
+                self.subscription_bytes_max,
+                defaults::SUBSCRIPTION_BYTES_MIN,
+                usize::MAX,
+            ),
             ("publishes-in-flight-max", self.publishes_in_flight_max, 1, 60_000),
             ("deliveries-in-flight-max", self.deliveries_in_flight_max, 1, 60_000),
             ("outbox-messages-max", self.outbox_messages_max, 1, usize::MAX),

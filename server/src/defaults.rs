@@ -88,6 +88,19 @@ pub(crate) const SESSIONS_MAX: usize = 100_000;
 /// Subscriptions of all durable MQTT sessions together. One takes up to 400 bytes of memory while it is stored.
 pub(crate) const SESSION_SUBSCRIPTIONS_MAX: usize = 1_000_000;
 
+/// The least that the bounds of memory for subscriptions can be: one subscription fits.
+pub(crate) const SUBSCRIPTION_BYTES_MIN: usize = 8192;
+
+/// Bytes of memory of the subscriptions of one API key: 100,000 devices that share a key have one each. A subscription
+/// counts 1 KiB and twice its filter.
+pub(crate) const SUBSCRIPTION_BYTES_PER_KEY_MAX: usize = 128 << 20;
+
+/// The same for all keys of an account: half of what there is for all, so that no account takes it all.
+pub(crate) const SUBSCRIPTION_BYTES_PER_ACCOUNT_MAX: usize = 512 << 20;
+
+/// The same for all accounts.
+pub(crate) const SUBSCRIPTION_BYTES_MAX: usize = 1 << 30;
+
 /// Seconds that a durable MQTT session waits for its client: a week, so that a device survives a long weekend.
 pub(crate) const SESSION_EXPIRY_S: u64 = 604_800;
 
@@ -105,6 +118,10 @@ pub(crate) const WRITE_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// devices whose key was taken away may knock once each, and a hundred of them go on every five seconds for ever, before
 /// the others have to wait. Whoever tries passwords one after the other needs 14 hours for a million of them.
 pub(crate) const FAILED_LOGINS_PER_ADDRESS: &str = "public:20/s:1000";
+
+/// Passwords that may wait to be hashed, a quarter of them of one address. Two are hashed at a time, in about 30 ms, so the
+/// last of one address waits for a second, and of all for four.
+pub(crate) const PASSWORD_QUEUE_MAX: usize = 256;
 
 /// Seconds that a publish waits for room under its rate limits before its connection is ended. Clients wait about as
 /// long for an answer to a ping.

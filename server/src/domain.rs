@@ -37,7 +37,7 @@ pub(crate) use action::{ActionInput, BUILT_IN_TYPES, commission_state};
 pub(crate) use document::{ADDRESS_PATH, ContextShown, Extras, document, notification};
 pub(crate) use resource::Creation;
 pub(crate) use session::{DurableSubscription, EXPIRED_AT_ONCE};
-pub(crate) use task::{CHUNK_THNGS, check_input, input_of, is_open};
+pub(crate) use task::{CHUNK_THNGS, check_input, input_of, is_open, key_of_task, task_private};
 
 /// What the store notes a probe under.
 const PROBE: &str = "probe";
@@ -85,8 +85,8 @@ pub(crate) enum Operation {
     RevokeKey { hash: KeyHash },
     /// The end of an actor's keys.
     RevokeKeys { account: Id, actor: Actor },
-    /// The next part of a task's work.
-    WorkOn { task: Id, ids: Vec<Id> },
+    /// The next part of a task's work; its end where the key that it was made with is not in force any more.
+    WorkOn { task: Id, ids: Vec<Id>, key_in_force: bool },
     /// A client connects and wants its durable session, or a new one.
     OpenSession { key: KeyHash, client_id: Box<str>, limits: KeptLimits },
     /// The end of a durable session, if there is one.
@@ -141,13 +141,20 @@ pub(crate) enum Event {
     /// Thngs joined or left a collection.
     MembershipChanged { seq: Sequence, head: Arc<ResourceHead>, collection: Id, document: Arc<str> },
     /// A task has ended.
-    TaskCompleted { seq: Sequence, head: Arc<ResourceHead>, batch: Id, record: Arc<ResourceRecord> },
+    TaskCompleted {
+        seq: Sequence,
+        head: Arc<ResourceHead>,
+        batch: Arc<ResourceHead>,
+        record: Arc<ResourceRecord>,
+    },
     /// Keys were taken away.
     KeysRevoked { hashes: Vec<KeyHash> },
     /// These keys stand on something else now.
     KeysChanged { hashes: Vec<KeyHash> },
     /// What many keys may do has changed.
     RightsChanged,
+    /// A durable session was ended to make room for one of another key.
+    SessionEvicted { number: i64 },
 }
 
 /// What the one who asked for an operation gets to see.
@@ -261,7 +268,9 @@ impl Operation {
             Self::AddKey { key } => key::add(store, now_ms, key),
             Self::RevokeKey { hash } => key::revoke_one(store, hash),
             Self::RevokeKeys { account, actor } => key::revoke(store, *account, *actor),
-            Self::WorkOn { task, ids } => task::work_on(store, now_ms, *task, ids),
+            Self::WorkOn { task, ids, key_in_force } => {
+                task::work_on(store, now_ms, *task, ids, *key_in_force)
+            }
             Self::OpenSession { key, client_id, limits } => session::open(store, key, client_id, limits),
             Self::EndSession { key, client_id } => session::end(store, key, client_id),
             Self::ExpireSessions { after_ms } => session::expire(store, now_ms, *after_ms),

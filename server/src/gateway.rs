@@ -9,7 +9,8 @@
 //! - `watch.rs`: subscribe and the initial state
 //! - `resource.rs`, `list.rs`, `read.rs`: what REST creates, changes, lists and reads of every kind
 //! - `action.rs`, `application.rs`, `collection.rs`, `operator.rs`, `role.rs`, `user.rs`: what only they have
-//! - `session.rs`: durable MQTT sessions, and what is kept for them
+//! - `session.rs`: durable MQTT sessions, and what is kept for them; `session_lease.rs`: connections of ended sessions
+//! - `password_queue.rs`: whose password is hashed next
 //! - `administration.rs`: what those may do who own the server's files
 //! - `key.rs`: keys that are issued, shown again, held by connections, and taken away
 //! - `tasks.rs`: the background work of batch tasks
@@ -42,7 +43,10 @@ use crate::{
     },
     engine::{Engine, Note, RouteKey},
     metrics::Metrics,
-    store::{Change, ReadStore, ResourceHead, StoreError, WriteStore, session::KeptNote},
+    store::{
+        Change, ReadStore, ResourceHead, StoreError, WriteStore, session::KeptNote,
+        subscriptions::SubscriptionUsage,
+    },
     translate,
 };
 
@@ -55,11 +59,13 @@ mod heads;
 mod key;
 mod list;
 mod operator;
+mod password_queue;
 mod read;
 mod refusal;
 mod resource;
 mod role;
 mod session;
+mod session_lease;
 pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
@@ -73,9 +79,12 @@ pub(crate) use caller::Caller;
 use heads::Heads;
 pub(crate) use list::{LOOKED_AT_MAX, ListQuery, Near, check_filter};
 pub(crate) use operator::first_account;
-pub(crate) use refusal::Refusal;
+use password_queue::PasswordQueue;
+pub(crate) use refusal::{Refusal, SubscriptionsBound};
 pub(crate) use resource::{New, children_of};
 pub(crate) use session::leave_all_sessions;
+pub(crate) use session_lease::SessionLease;
+use session_lease::SessionLeases;
 pub(crate) use user::{Login, NewUser, named_users};
 pub(crate) use watch::{Granted, Watch};
 
@@ -91,6 +100,7 @@ pub(crate) use crate::{
             InFlight, KeptLimits, Progress, SessionNumber, SessionProgress, StoredSession,
             StoredSubscription, SubscriptionNumber, TopicNumber,
         },
+        subscriptions::{SubscriptionLease, SubscriptionLimits},
     },
 };
 
@@ -111,6 +121,10 @@ pub(crate) struct GatewaySettings {
     pub(crate) walks_max: usize,
     /// What is kept for durable sessions.
     pub(crate) kept: KeptLimits,
+    /// Memory that subscriptions take.
+    pub(crate) subscriptions: SubscriptionLimits,
+    /// Passwords that may wait to be hashed.
+    pub(crate) password_queue_max: usize,
     /// How long a durable session waits for its client, 1 ms or more.
     pub(crate) session_expiry_ms: TimestampMs,
 }
@@ -130,9 +144,13 @@ pub(crate) struct Gateway {
     /// How many pages of lists are read at a time, each on a thread of its own: as many as the store has readers. More
     /// would be threads that wait.
     pages: tokio::sync::Semaphore,
-    /// How many passwords are hashed at a time: each takes a processor and megabytes for a while.
-    hashing: tokio::sync::Semaphore,
+    passwords: Arc<PasswordQueue>,
+    metrics: Arc<Metrics>,
     heads: Arc<Heads>,
+    /// The memory that subscriptions take.
+    subscriptions: Arc<SubscriptionUsage>,
+    /// The connections of durable sessions.
+    session_leases: Arc<SessionLeases>,
     writer: Writer,
     clock: Clock,
     engine: Arc<Engine>,
@@ -162,8 +180,15 @@ impl Gateway {
         let heads = Arc::new(Heads::new());
         let keys = Arc::new(Keys::new(Arc::clone(&store), settings.held_per_key_max));
         let committed = Arc::new(AtomicU64::new(store.last_sequence().map_err(std::io::Error::other)?));
-        let sink =
-            announce(Arc::clone(&heads), Arc::clone(&keys), Arc::clone(&engine), Arc::clone(&committed));
+        let subscriptions = write_store.subscription_usage();
+        let session_leases = Arc::<SessionLeases>::default();
+        let sink = announce(Announcer {
+            heads: Arc::clone(&heads),
+            keys: Arc::clone(&keys),
+            engine: Arc::clone(&engine),
+            committed: Arc::clone(&committed),
+            session_leases: Arc::clone(&session_leases),
+        });
         let (writer, thread) = Writer::start(
             write_store,
             clock.clone(),
@@ -173,8 +198,10 @@ impl Gateway {
             sink,
         )?;
         metrics.show_write_queue(writer.waiting_bytes()).map_err(std::io::Error::other)?;
+        let usage = Arc::clone(&subscriptions);
+        metrics.show_subscription_bytes(move || usage.total()).map_err(std::io::Error::other)?;
         let tasks = Arc::default();
-        let hashing = tokio::sync::Semaphore::new(user::HASHED_AT_A_TIME);
+        let passwords = Arc::new(PasswordQueue::new(settings.password_queue_max));
         let walks = tokio::sync::Semaphore::new(settings.walks_max);
         let pages = tokio::sync::Semaphore::new(settings.walks_max + 1);
         let gateway = Self {
@@ -185,8 +212,11 @@ impl Gateway {
             tasks,
             walks,
             pages,
-            hashing,
+            passwords,
+            metrics,
             heads,
+            subscriptions,
+            session_leases,
             writer,
             clock,
             engine,
@@ -344,8 +374,18 @@ fn keep(limits: KeptLimits) -> Keeper {
     })
 }
 
+/// What learns of the events of a commit.
+struct Announcer {
+    heads: Arc<Heads>,
+    keys: Arc<Keys>,
+    engine: Arc<Engine>,
+    committed: Arc<AtomicU64>,
+    session_leases: Arc<SessionLeases>,
+}
+
 /// What the writer does with the events of a commit: forget what they made stale, then tell the bus.
-fn announce(heads: Arc<Heads>, keys: Arc<Keys>, engine: Arc<Engine>, committed: Arc<AtomicU64>) -> EventSink {
+fn announce(announcer: Announcer) -> EventSink {
+    let Announcer { heads, keys, engine, committed, session_leases } = announcer;
     Box::new(move |events| {
         let mut notes = Vec::with_capacity(events.len() * 2);
         for event in &events {
@@ -358,6 +398,7 @@ fn announce(heads: Arc<Heads>, keys: Arc<Keys>, engine: Arc<Engine>, committed: 
                 Event::KeysRevoked { hashes } => keys.revoke(hashes),
                 Event::KeysChanged { hashes } => keys.forget(hashes),
                 Event::RightsChanged => keys.forget_all(),
+                Event::SessionEvicted { number } => session_leases.end(*number),
                 Event::PropertiesUpdated { .. }
                 | Event::LocationsUpdated { .. }
                 | Event::ActionCreated { .. }

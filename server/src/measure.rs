@@ -26,7 +26,10 @@ use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
     engine::{Engine, EngineConfig},
-    gateway::{Caller, Gateway, GatewaySettings, KeptLimits, ListQuery, New, Principal, first_account},
+    gateway::{
+        Caller, Gateway, GatewaySettings, KeptLimits, ListQuery, New, Principal, SubscriptionLimits,
+        first_account,
+    },
     metrics::Metrics,
     store::{Cursor, Durability, PageRequest, SortOrder, Source, SqliteStore},
 };
@@ -73,6 +76,8 @@ async fn open(data: &Path) -> anyhow::Result<Opened> {
             messages_per_topic: 10_000,
             bytes: 1 << 26,
         },
+        subscriptions: SubscriptionLimits { per_key: usize::MAX, per_account: usize::MAX, total: usize::MAX },
+        password_queue_max: 100,
         session_expiry_ms: 60_000,
     };
     let (gateway, _writer) = Gateway::start(read, write, engine, Clock::System, metrics, secret, settings)?;

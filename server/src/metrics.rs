@@ -45,6 +45,8 @@ pub(crate) struct Metrics {
     pub(crate) rate_limited: IntCounterVec,
     /// Keys and addresses that rate limits remember, by the same.
     pub(crate) rate_limit_entries: IntGaugeVec,
+    /// Passwords that were not checked because too many waited, by `bound`: address or all.
+    pub(crate) passwords_refused: IntCounterVec,
     /// Publishes that had to wait for their turn under a rate limit, by `protocol`.
     pub(crate) publishes_slowed: IntCounterVec,
     /// Durable sessions that are stored, their clients connected or not.
@@ -54,6 +56,8 @@ pub(crate) struct Metrics {
     pub(crate) kept_bytes: IntGauge,
     /// Messages that were dropped though a durable session waited for them, by `bound`: count, bytes or age.
     pub(crate) kept_messages_lost: IntCounterVec,
+    /// Durable sessions that were ended to make room for one of another key.
+    pub(crate) sessions_evicted: IntCounter,
 }
 
 impl Metrics {
@@ -87,6 +91,11 @@ impl Metrics {
         let commit_failures =
             IntCounter::new("thng_pubsub_commit_failures_total", "Operations that could not be stored.")?;
         registry.register(Box::new(commit_failures.clone()))?;
+        let sessions_evicted = IntCounter::new(
+            "thng_pubsub_sessions_evicted_total",
+            "Durable sessions that were ended to make room for one of another key.",
+        )?;
+        registry.register(Box::new(sessions_evicted.clone()))?;
         let build = IntGaugeVec::new(
             Opts::new("thng_pubsub_build_info", "Always 1; the labels say what runs."),
             &["version", "arch"],
@@ -139,6 +148,11 @@ impl Metrics {
                 &["what", "by"],
             )?,
             rate_limit_entries,
+            passwords_refused: counters(
+                "passwords_refused_total",
+                "Passwords that were not checked because too many waited.",
+                &["bound"],
+            )?,
             publishes_slowed: counters(
                 "publishes_slowed_total",
                 "Publishes that had to wait for their turn under a rate limit.",
@@ -163,6 +177,7 @@ impl Metrics {
                 "Messages that were dropped though a durable session waited for them.",
                 &["bound"],
             )?,
+            sessions_evicted,
             registry,
         })
     }
@@ -175,12 +190,29 @@ impl Metrics {
         &self,
         read: impl Fn() -> usize + Send + Sync + 'static,
     ) -> Result<(), prometheus::Error> {
-        let name = "thng_pubsub_write_queue_bytes";
-        let gauge = PullingGauge::new(
-            name,
-            "Bytes of writes that wait for their commit.",
-            Box::new(move || read() as f64),
-        )?;
+        self.show("write_queue_bytes", "Bytes of writes that wait for their commit.", read)
+    }
+
+    /// Shows how much memory subscriptions take, which `read` knows.
+    ///
+    /// # Errors
+    /// It is shown already.
+    pub(crate) fn show_subscription_bytes(
+        &self,
+        read: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Result<(), prometheus::Error> {
+        let help = "Memory of subscriptions, those of durable sessions included, in bytes.";
+        self.show("subscription_bytes", help, read)
+    }
+
+    fn show(
+        &self,
+        name: &str,
+        help: &str,
+        read: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Result<(), prometheus::Error> {
+        let name = format!("thng_pubsub_{name}");
+        let gauge = PullingGauge::new(name, help, Box::new(move || read() as f64))?;
         self.registry.register(Box::new(gauge))
     }
 

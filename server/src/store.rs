@@ -24,6 +24,7 @@ use thng_pubsub_protocol::{
 pub(crate) mod facts;
 pub(crate) mod session;
 mod sqlite;
+pub(crate) mod subscriptions;
 
 use session::{ReadSessions, WriteSessions};
 pub(crate) use sqlite::{
@@ -579,6 +580,8 @@ pub(crate) trait WriteStore: WriteSessions + Send {
     fn add_key(&mut self, key: &KeyRecord) -> Result<(), StoreError>;
     /// The key of this actor, as the group sees it.
     fn key_of(&mut self, actor: Actor) -> Result<Option<KeyRecord>, StoreError>;
+    /// Whether there is such a key, as the group sees it.
+    fn has_key(&mut self, hash: &KeyHash) -> Result<bool, StoreError>;
     /// Takes one key away; `false` where there is none.
     fn remove_key(&mut self, hash: &KeyHash) -> Result<bool, StoreError>;
     /// Takes an actor's keys away; returns their hashes.

@@ -12,7 +12,9 @@ use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
     engine::{Engine, EngineConfig},
-    gateway::{Caller, Gateway, GatewaySettings, KeptLimits, New, Principal, first_account},
+    gateway::{
+        Caller, Gateway, GatewaySettings, KeptLimits, New, Principal, SubscriptionLimits, first_account,
+    },
     metrics::Metrics,
     store::{Durability, ResourceRecord, SqliteStore, WriteStore},
 };
@@ -58,6 +60,12 @@ impl House {
                 messages_per_topic: 10_000,
                 bytes: 1 << 26,
             },
+            subscriptions: SubscriptionLimits {
+                per_key: usize::MAX,
+                per_account: usize::MAX,
+                total: usize::MAX,
+            },
+            password_queue_max: 100,
             session_expiry_ms: 60_000,
         };
         let (gateway, _thread) =

@@ -76,7 +76,10 @@ pub(crate) fn about(event: &Event) -> Option<(u64, &ResourceHead)> {
         | Event::ActionCreated { seq, head, .. }
         | Event::MembershipChanged { seq, head, .. }
         | Event::TaskCompleted { seq, head, .. } => Some((*seq, head)),
-        Event::KeysRevoked { .. } | Event::KeysChanged { .. } | Event::RightsChanged => None,
+        Event::KeysRevoked { .. }
+        | Event::KeysChanged { .. }
+        | Event::RightsChanged
+        | Event::SessionEvicted { .. } => None,
     }
 }
 
@@ -122,14 +125,17 @@ pub(crate) fn notes<A>(
             }
         }
         Event::TaskCompleted { batch, record, .. } => {
-            let batch = *batch;
-            for topic in [Topic::BatchTasks { batch }, Topic::BatchTask { batch, task: record.id }] {
+            let id = batch.id;
+            for topic in [Topic::BatchTasks { batch: id }, Topic::BatchTask { batch: id, task: record.id }] {
                 if let Some(address) = address(&topic) {
-                    tell(address, notification(record, &[]).into(), None);
+                    tell(address, notification(record, &[]).into(), Some(batch));
                 }
             }
         }
-        Event::KeysRevoked { .. } | Event::KeysChanged { .. } | Event::RightsChanged => {}
+        Event::KeysRevoked { .. }
+        | Event::KeysChanged { .. }
+        | Event::RightsChanged
+        | Event::SessionEvicted { .. } => {}
     }
 }
 

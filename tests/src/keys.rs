@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::Rest;
+use crate::{Rest, Server};
 
 /// An application and its keys.
 #[derive(Debug, Clone)]
@@ -42,6 +42,17 @@ pub fn unique(what: &str) -> String {
 #[must_use]
 pub fn unique_email() -> String {
     format!("{}@example.com", unique("ada").replace(' ', "."))
+}
+
+impl Server {
+    /// A REST client of a new account's operator, and the operator's key.
+    #[must_use]
+    #[track_caller]
+    pub fn another_account(&self) -> (Rest, String) {
+        let made = self.administer(&["accounts", "create", "--json"]).printed();
+        let key = text(&serde_json::from_str(&made).expect("an object"), "key");
+        (self.rest_as(&key), key)
+    }
 }
 
 impl Rest {

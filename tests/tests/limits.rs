@@ -331,3 +331,170 @@ fn a_key_holds_so_many_connections_and_the_next_one_is_told_to_wait() {
         (code == ConnectCode::Accepted).then_some(())
     });
 }
+
+/// Topics of one thng, all of the same length.
+fn topics_of_a_thng(rest: &mut Rest, count: usize) -> Vec<String> {
+    let thng = rest.thng();
+    (0..count).map(|n| format!("/thngs/{thng}/properties/k{n:05}")).collect()
+}
+
+#[test]
+fn subscriptions_are_bounded_by_memory_per_key_account_and_all() {
+    // A subscription to one of these topics counts 1,024 bytes and twice its length: 7 fit into 8 KiB, 14 into 16 KiB.
+    const ONE_KEY: usize = 7;
+    for (flag, reason, sentence, own, same_account, other_account) in [
+        ("key", "subscription_memory_per_key", "this API key", false, true, true),
+        ("account", "subscription_memory_per_account", "this account", false, false, true),
+        ("all", "subscription_memory", "All subscriptions", false, false, false),
+    ] {
+        let setting = match flag {
+            "all" => "--subscription-bytes-max".to_owned(),
+            of => format!("--subscription-bytes-per-{of}-max"),
+        };
+        let server = Launch::new().flag(&setting, "8192").start();
+        let mut rest = server.rest();
+        let topics = topics_of_a_thng(&mut rest, ONE_KEY + 1);
+        let second_key = rest.operator(json!({"role": "admin"})).key;
+        let (mut other, other_key) = server.another_account();
+        let other_topic = &topics_of_a_thng(&mut other, 1)[0];
+        // Over several connections, durable or not.
+        let mut first = Client::connect(&server);
+        let mut second = Client::connect_as(&server, &Hello::with_key(KEY).durable("limits"));
+        topics[..3].iter().for_each(|topic| first.subscribed(topic, QoS::AtMostOnce));
+        topics[3..ONE_KEY].iter().for_each(|topic| second.subscribed(topic, QoS::AtLeastOnce));
+        let last = &topics[ONE_KEY];
+        assert_eq!(first.subscribe(last, QoS::AtMostOnce) != SubAckCode::Refused, own, "{flag}");
+        assert_eq!(second.subscribe(last, QoS::AtLeastOnce), SubAckCode::Refused);
+        let refused = format!(r#"subscriptions_refused_total{{protocol="mqtt",reason="{reason}"}}"#);
+        assert_eq!(server.metric(&refused), 2);
+        until("the log names the setting", || server.log().contains(&setting).then_some(()));
+        let answer = upgrade_refused(&server, last, KEY);
+        assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+        assert!(answer.contains(sentence), "{answer}");
+        // One that is there can be asked for again, at another quality of service too.
+        first.subscribed(&topics[0], QoS::AtLeastOnce);
+        second.subscribed(&topics[3], QoS::AtMostOnce);
+        let of_key =
+            Client::connect_as(&server, &Hello::with_key(&second_key)).subscribe(last, QoS::AtMostOnce);
+        assert_eq!(of_key != SubAckCode::Refused, same_account, "{flag}");
+        let mut client = Client::connect_as(&server, &Hello::with_key(&other_key));
+        let of_other = client.subscribe(other_topic, QoS::AtMostOnce);
+        assert_eq!(of_other != SubAckCode::Refused, other_account, "{flag}");
+        // A durable session's count while its client is away, and after a restart.
+        drop((first, client));
+        second.cut();
+        let server = server.restart();
+        let mut first = Client::connect(&server);
+        topics[..3].iter().for_each(|topic| first.subscribed(topic, QoS::AtMostOnce));
+        assert_eq!(first.subscribe(last, QoS::AtMostOnce), SubAckCode::Refused, "{flag}");
+        // It comes back with all of them, and one that ends makes room.
+        let mut second = Client::connect_as(&server, &Hello::with_key(KEY).durable("limits"));
+        assert!(second.session_present);
+        second.unsubscribe(&topics[3]);
+        first.subscribed(last, QoS::AtMostOnce);
+    }
+}
+
+/// The answer to an upgrade on this topic, as text.
+fn upgrade_refused(server: &Server, topic: &str, key: &str) -> String {
+    let request = format!(
+        "GET {topic} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: {key}\r\n\r\n"
+    );
+    let enough = |bytes: &[u8]| bytes.ends_with(b"}");
+    let answer = Raw::connect(server.http()).with(request.as_bytes()).read_until(enough);
+    String::from_utf8(answer).expect("text")
+}
+
+#[test]
+fn memory_of_subscriptions_is_released_however_they_end() {
+    let server = Launch::new()
+        .flag("--subscriptions-max", "20")
+        .flag("--outbox-messages-max", "20")
+        .flag("--deliveries-in-flight-max", "5")
+        .start();
+    let mut rest = server.rest();
+    let topics = topics_of_a_thng(&mut rest, 21);
+    let topic = topics[0].as_str();
+    let used = || server.metric("subscription_bytes");
+    let released = |what: &str| until(what, || (used() == 0).then_some(()));
+    let hello = |client_id: &str| Hello::with_key(KEY).durable(client_id);
+    for round in 0..3 {
+        // One by one, repeated, and refused in the middle of a SUBSCRIBE.
+        let mut client = Client::connect(&server);
+        let q1 = QoS::AtLeastOnce;
+        let codes =
+            client.subscribe_all(&[(topic, q1), ("/nothing", q1), (topic, QoS::AtMostOnce), ("#", q1)]);
+        assert_eq!(codes.iter().filter(|code| **code == SubAckCode::Refused).count(), 2);
+        let one = used();
+        assert!(one > 1_024, "{one}");
+        let codes: Vec<SubAckCode> = topics.iter().map(|topic| client.subscribe(topic, q1)).collect();
+        assert_eq!(codes.last(), Some(&SubAckCode::Refused));
+        assert_eq!(used(), 20 * one, "the bound of the session refused the last");
+        topics.iter().for_each(|topic| client.unsubscribe(topic));
+        assert_eq!(used(), 0);
+        client.subscribed(topic, q1);
+        match round {
+            0 => client.disconnect(),
+            1 => client.cut(),
+            _ => {
+                client.send_bytes(&[0xFF, 0xFF]);
+                client.assert_closed();
+            }
+        }
+        released("the connection has ended");
+
+        // A token of its own that is revoked, a key that is revoked, a native WebSocket.
+        let thng = rest.thng();
+        let device = rest.device(&thng);
+        let mut tokens = Client::connect_as(&server, &Hello::anonymous());
+        let own = format!("/thngs/{}/properties/k?access_token={}", device.id, device.key);
+        tokens.subscribed(&own, q1);
+        let mut held = Client::connect_as(&server, &Hello::with_key(&device.key));
+        held.subscribed(&format!("/thngs/{}/properties", device.id), q1);
+        assert!(used() > 2_048);
+        rest.delete(&format!("/auth/evrythng/thngs/{}", device.id)).assert_status(200);
+        held.assert_closed();
+        released("the subscriptions of a revoked key have ended");
+        let socket = WebSocket::open(&server, topic);
+        assert!(used() > 1_024);
+        socket.close();
+        released("the socket is closed");
+
+        // A client that is taken over, and one that reads too slowly.
+        let named = Hello::with_key(KEY).named("twice");
+        let mut first = Client::connect_as(&server, &named);
+        first.subscribed(topic, q1);
+        let second = Client::connect_as(&server, &named);
+        first.assert_closed();
+        released("the one that was taken over has ended");
+        second.disconnect();
+        let mut slow = Client::connect(&server);
+        slow.acknowledges = false;
+        slow.subscribed(topic, q1);
+        rest.put(topic, (0..100).map(|value| json!({"value": value})).collect::<Value>()).assert_status(200);
+        for value in 0..100 {
+            rest.put(topic, json!([{ "value": value }])).assert_status(200);
+        }
+        released("the slow one has ended");
+
+        // A durable session: stored, resumed, changed, refused, ended.
+        let mut durable = Client::connect_as(&server, &hello("churn"));
+        durable.subscribed(topic, q1);
+        durable.subscribed(&topics[1], QoS::AtMostOnce);
+        let stored = used();
+        durable.cut();
+        let mut durable = Client::connect_as(&server, &hello("churn"));
+        assert_eq!(used(), stored);
+        durable.subscribed(topic, QoS::AtMostOnce);
+        durable.subscribed(topic, q1);
+        assert_eq!(durable.subscribe("/nothing", q1), SubAckCode::Refused);
+        assert_eq!(used(), stored);
+        durable.unsubscribe(topic);
+        durable.unsubscribe(topic);
+        assert_eq!(used(), stored / 2);
+        durable.cut();
+        Client::connect_as(&server, &Hello::with_key(KEY).named("churn")).disconnect();
+        released("the session has ended");
+    }
+}

@@ -5,6 +5,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{ConnectCode, Packet, QoS, SubAckCode};
@@ -455,6 +456,46 @@ fn an_address_that_guesses_keys_is_not_listened_to_any_more_not_even_with_a_righ
         let mut elsewhere = house.rest_from_elsewhere();
         assert_eq!(elsewhere.get(&topic).expect(200)[0]["value"], 2);
     }
+}
+
+#[test]
+fn a_flood_of_wrong_logins_delays_no_other_address() {
+    const FLOOD: usize = 600;
+    let server = Server::start();
+    let mut rest = server.rest();
+    let project = rest.project();
+    let key = rest.application(&project).public_key;
+    let email = unique_email();
+    let _user = server.rest_as(&key).named_user(&email, "a right password");
+    let body = json!({"email": email, "password": "a wrong password"}).to_string();
+    let request = format!(
+        "POST /auth/evrythng HTTP/1.1\r\nHost: localhost\r\nAuthorization: {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let flood: Vec<Raw> =
+        (0..FLOOD).map(|_| Raw::connect_from(ELSEWHERE, server.http()).with(request.as_bytes())).collect();
+    let refused = || server.metric(r#"passwords_refused_total{bound="address"}"#);
+    // A quarter of the default may wait, and two are hashed.
+    until("the queue of the address is full", || (refused() >= 1).then_some(()));
+    let mut right = server.rest_as(&key);
+    let before = Instant::now();
+    right.post("/auth/evrythng", json!({"email": email, "password": "a right password"})).assert_status(201);
+    // Ten times of what it takes on a machine with something else to do.
+    assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
+    let mut answers = [0; 2];
+    for mut raw in flood {
+        let answer = raw.read_until(|bytes| bytes.ends_with(b"}"));
+        let answer = String::from_utf8(answer).expect("text");
+        let is_full = answer.starts_with("HTTP/1.1 429");
+        assert!(is_full || answer.starts_with("HTTP/1.1 401"), "{answer}");
+        assert!(!is_full || answer.contains("retry-after: 1"), "{answer}");
+        answers[usize::from(is_full)] += 1;
+    }
+    assert!(answers[0] >= 64 && answers[1] as u64 == refused() && answers[1] > FLOOD / 2, "{answers:?}");
+    until("the log names the bound", || server.log().contains("--password-queue-max").then_some(()));
+    let again = right.post("/auth/evrythng", json!({"email": email, "password": "a right password"}));
+    again.assert_status(201);
 }
 
 #[test]

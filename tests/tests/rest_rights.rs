@@ -1,6 +1,8 @@
 //! Nobody gets more than they have: limited operators, tokens and application keys try the ways round.
 
 use serde_json::{Value, json};
+use thng_pubsub_protocol::mqtt::{QoS, SubAckCode};
+use thng_pubsub_tests::mqtt::{Client, Hello};
 use thng_pubsub_tests::{Rest, Server};
 
 /// An operator with this access, by their key.
@@ -366,4 +368,98 @@ fn a_thng_does_not_say_who_sees_it() {
     let shown = rest.get(&format!("{path}?withScopes=true")).expect(200);
     assert_eq!(shown["scopes"], json!({"projects": [project], "users": []}));
     assert_eq!(shown["name"], "renamed");
+}
+
+#[test]
+fn a_task_is_there_on_topics_for_those_who_read_it_by_rest() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let Two { mine, theirs, .. } = two_projects(&mut rest);
+    let batch = |rest: &mut Rest, project: &str| {
+        let id = rest.id_of(&format!("/batches?project={project}"), json!({"name": "b"}));
+        let task = json!({"type": "POPULATING", "inputParameters":
+            {"type": "FIXED_AMOUNT", "quantity": 1, "thngTemplate": {"name": "n"}}});
+        let begun = rest.post(&format!("/batches/{id}/tasks?project={project}"), task);
+        let location = begun.header("location").expect("a task").to_owned();
+        (id, location[location.find("/batches/").expect("its path")..].to_owned())
+    };
+    let ((one, of_one), (two, of_two)) = (batch(&mut rest, &mine), batch(&mut rest, &theirs));
+    let condition = |kind: &str, id: &str| [format!("{kind}:{id}")];
+    let everything = ["batches:*"];
+    let of_project = rest.access_token(&everything, &condition("projects", &mine));
+    let of_batch = rest.access_token(&everything, &condition("batches", &one));
+    let reader = role(&mut rest, &["project_read"], &[&mine]);
+    let operator = operator(&mut rest, &json!({"role": reader}));
+    for key in [&of_project.key, &of_batch.key, &operator] {
+        let mut limited = server.rest_as(key);
+        let mut client = Client::connect_as(server, &Hello::with_key(key));
+        for (path, is_there) in [
+            (format!("/batches/{one}"), true),
+            (of_one.clone(), true),
+            (format!("/batches/{one}/tasks"), true),
+            (format!("/batches/{two}"), false),
+            (of_two.clone(), false),
+            (format!("/batches/{two}/tasks"), false),
+            // A task of theirs under a batch of mine.
+            (of_two.replace(&two, &one), false),
+        ] {
+            limited.get(&path).assert_status(if is_there { 200 } else { 404 });
+            if path.contains("/tasks") {
+                let code = client.subscribe(&path, QoS::AtLeastOnce);
+                assert_eq!(code != SubAckCode::Refused, is_there, "{path}");
+            }
+        }
+        let listed = limited.get("/batches?perPage=100").expect(200);
+        let listed: Vec<&str> =
+            listed.as_array().expect("a list").iter().filter_map(|batch| batch["id"].as_str()).collect();
+        assert!(listed.contains(&one.as_str()) && !listed.contains(&two.as_str()));
+    }
+}
+
+#[test]
+fn what_is_created_in_a_collection_needs_the_right_to_add_it() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let project = rest.project();
+    let collection = rest.id_of(
+        &format!("/collections?project={project}"),
+        json!({"name": "c", "scopes": {"users": ["all"]}}),
+    );
+    let application = rest.application(&project);
+    let in_collection = |name: &str| json!({"name": name, "collections": [collection]});
+
+    // A role of users with and without a right on collections.
+    for (permissions, status) in [
+        (json!([{"path": "/thngs", "access": "cru"}]), 403),
+        (json!([{"path": "/thngs", "access": "cru"}, {"path": "/collections", "access": "r"}]), 403),
+        (json!([{"path": "/thngs", "access": "cru"}, {"path": "/collections", "access": "ru"}]), 201),
+    ] {
+        let role = rest.id_of("/roles", json!({"name": "r", "type": "userInApp", "version": 2}));
+        rest.put(&format!("/roles/{role}/permissions"), permissions.clone()).assert_status(200);
+        let path = format!("/projects/{project}/applications/{}", application.id);
+        rest.put(&path, json!({"defaultRole": role})).assert_status(200);
+        let user = server.rest_as(&application.public_key).anonymous_user();
+        let mut user = server.rest_as(&user.key);
+        user.post("/thngs", in_collection("n")).assert_status(status);
+        user.post("/thngs", json!({"name": "outside"})).assert_status(201);
+        let made = user.create("/thngs", json!({"name": "added later"}));
+        let added = user.put(&format!("/collections/{collection}/thngs"), json!([made["id"]]));
+        assert_eq!(added.status == 200, status == 201, "{permissions}: as adding it afterwards");
+    }
+    // The same for tokens, for a collection in a collection, and for what a task makes.
+    for (permissions, is_allowed) in [
+        (&["thngs:*", "collections:create", "batches:*"][..], false),
+        (&["thngs:*", "collections:*", "batches:*"], true),
+    ] {
+        let token = rest.access_token(permissions, &[]);
+        let mut limited = server.rest_as(&token.key);
+        let status = if is_allowed { 201 } else { 403 };
+        limited.post("/thngs", in_collection("n")).assert_status(status);
+        limited.post("/collections", in_collection("n")).assert_status(status);
+        let batch = limited.id_of("/batches", json!({"name": "b"}));
+        let task = json!({"type": "POPULATING", "inputParameters":
+            {"type": "FIXED_AMOUNT", "quantity": 1, "thngTemplate": in_collection("n")}});
+        let status = if is_allowed { 202 } else { 403 };
+        limited.post(&format!("/batches/{batch}/tasks"), task).assert_status(status);
+    }
 }

@@ -479,3 +479,34 @@ fn more_than_ten_thousand_are_counted_where_nothing_is_filtered_and_ten_thousand
     assert_eq!(count(&mut rest, &batch), 10_000);
     assert_eq!(thngs(&mut rest, &batch).len() as u64, QUANTITY, "the pages hold all of them");
 }
+
+#[test]
+fn a_task_fails_when_its_key_is_revoked() {
+    const QUANTITY: u64 = 100_000;
+    const REASON: &str = "The API key that created this task was revoked.";
+    let server = Server::start();
+    let mut rest = server.rest();
+    let token = rest.access_token(&["batches:*", "thngs:*"], &[]);
+    let mut limited = server.rest_as(&token.key);
+    let batch = batch(&mut limited);
+    let mut client = Client::connect(&server);
+    client.subscribed(&format!("{batch}/tasks"), QoS::AtLeastOnce);
+    let task = start(&mut limited, &batch, populating(QUANTITY, json!({"name": "n"})));
+    until("it has begun", || (rest.get(&task).expect(200)["status"] == "EXECUTING").then_some(()));
+    rest.delete(&format!("/accessTokens/{}", token.id)).assert_status(204);
+    let failed = ended(&mut rest, &task);
+    assert_eq!((&failed["status"], &failed["result"]["error"]), (&json!("FAILED"), &json!(REASON)));
+    let made = failed["result"]["totalThngsCreated"].as_u64().expect("a number");
+    assert!((1..QUANTITY).contains(&made), "{made} were made before");
+    assert_eq!(rest.get(&batch).expect(200)["status"], "COMPLETE");
+    assert_eq!(client.message().json()["status"], "FAILED");
+    // Another operator's key is none of its business.
+    let other = rest.operator(json!({"role": "admin"}));
+    let task = start(&mut rest, &batch, populating(1_000, json!({"name": "n"})));
+    rest.delete(&format!("/accounts/{}/accesses/{}", account(&server), other.id)).assert_status(204);
+    assert_eq!(ended(&mut rest, &task)["status"], "EXECUTED");
+}
+
+fn account(server: &Server) -> String {
+    server.rest().account()
+}

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{ConnectCode, Packet, PacketId, Publish, QoS, SubAckCode};
+use thng_pubsub_tests::keys::Keyed;
 use thng_pubsub_tests::link::Raw;
 use thng_pubsub_tests::mqtt::{Client, Hello, Message, Received};
 use thng_pubsub_tests::wait::until;
@@ -200,7 +201,70 @@ fn a_filter_with_options_comes_back_as_it_was_sent_and_only_within_its_project()
     let mut client = resume(server, "options");
     let message = client.message();
     assert_eq!((&message.topic, message.value()), (&filter, json!(2)));
+    let state = client.message();
+    assert_eq!((&state.topic, state.value()), (&filter, json!(2)), "the initial state");
     client.assert_nothing_else();
+}
+
+#[test]
+fn a_resumed_session_gets_the_initial_state_again() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topics = ["q0", "q1", "plain"].map(|key| format!("/thngs/{}/properties/{key}", rest.thng()));
+    for topic in &topics {
+        put(&mut rest, topic, [0]);
+    }
+    let [q0, q1, plain] = topics;
+    let state_of = |topic: &str| format!("{topic}?pubStates=1");
+    let mut client = connect(server, "states");
+    for (filter, qos) in [
+        (state_of(&q0), QoS::AtMostOnce),
+        (state_of(&q1), QoS::AtLeastOnce),
+        (plain.clone(), QoS::AtLeastOnce),
+    ] {
+        client.subscribed(&filter, qos);
+    }
+    let initial = [client.message(), client.message()].map(|message| message.topic);
+    assert_eq!(initial, [state_of(&q0), state_of(&q1)]);
+    for round in 1..4 {
+        client.cut();
+        // What was missed comes first, so that the state is never older than what came before it.
+        put(&mut rest, &q1, round * 100..round * 100 + 30);
+        client = resume(server, "states");
+        let messages: Vec<Message> = (0..32).map(|_| client.message()).collect();
+        let of = |filter: String| {
+            let of_filter = messages.iter().filter(move |message| message.topic == filter);
+            of_filter.map(|message| message.value().as_i64().expect("a number")).collect::<Vec<_>>()
+        };
+        assert_eq!(of(state_of(&q0)), [0]);
+        let last = round * 100 + 29;
+        assert_eq!(of(state_of(&q1)), (round * 100..=last).chain([last]).collect::<Vec<_>>());
+        assert!(messages.iter().all(|message| !message.retain));
+        client.assert_nothing_else();
+    }
+    // Without anything missed, and not for one that ends before.
+    client.unsubscribe(&state_of(&q0));
+    client.cut();
+    client = resume(server, "states");
+    assert_eq!(client.message().topic, state_of(&q1));
+    put(&mut rest, &plain, [1]);
+    assert_eq!(client.message().topic, plain);
+    client.assert_nothing_else();
+}
+
+#[test]
+fn sessions_end_with_the_application_of_their_user() {
+    let server = Launch::new().start();
+    let mut rest = server.rest();
+    let project = rest.project();
+    let application = rest.application(&project);
+    let user = server.rest_as(&application.public_key).anonymous_user();
+    Client::connect_as(&server, &Hello::with_key(&user.key).durable("orphan")).cut();
+    let mut connected = Client::connect_as(&server, &Hello::with_key(&user.key).durable("connected"));
+    connect(&server, "operator").cut();
+    rest.delete(&format!("/projects/{project}/applications/{}", application.id)).assert_status(200);
+    connected.assert_closed();
+    until("the sessions of the user have ended", || (server.metric("sessions") == 1).then_some(()));
 }
 
 #[test]
@@ -343,10 +407,7 @@ fn a_qos_2_publish_is_stored_once_though_the_server_is_killed_between_any_two_of
 
 #[test]
 fn sessions_are_bounded_in_all_and_for_each_key() {
-    for (flag, others) in [
-        ("--sessions-max", ConnectCode::ServerUnavailable),
-        ("--sessions-per-key-max", ConnectCode::Accepted),
-    ] {
+    for flag in ["--sessions-max", "--sessions-per-key-max"] {
         let server = Launch::new().flag(flag, "2").start();
         let mut rest = server.rest();
         let project = rest.project();
@@ -358,11 +419,15 @@ fn sessions_are_bounded_in_all_and_for_each_key() {
             assert_eq!(answer(KEY, client_id), ConnectCode::Accepted);
         }
         assert_eq!(answer(KEY, "c"), ConnectCode::ServerUnavailable);
-        assert_eq!(answer(&other_key, "c"), others, "{flag}");
+        // Of two in all, each of two keys can have one.
+        assert_eq!(answer(&other_key, "c"), ConnectCode::Accepted, "{flag}");
+        assert_eq!(answer(KEY, "c"), ConnectCode::ServerUnavailable);
         let refused = r#"connections_refused_total{protocol="mqtt",reason="too_many_sessions"}"#;
         assert!(server.metric(refused) >= 1);
         // One that ends makes room.
-        Client::connect_as(&server, &Hello::with_key(KEY).named("b")).disconnect();
+        for client_id in ["a", "b"] {
+            Client::connect_as(&server, &Hello::with_key(KEY).named(client_id)).disconnect();
+        }
         assert_eq!(answer(KEY, "c"), ConnectCode::Accepted);
     }
 }
@@ -412,6 +477,82 @@ fn of_too_many_bytes_the_oldest_of_all_topics_are_dropped_and_counted() {
     assert!(server.metric("kept_bytes") <= 2_097_152);
     let first = resume(&server, "bytes").message().value();
     assert!(first.as_str().expect("a text").starts_with(&format!("{lost} x")), "the oldest that is left");
+}
+
+/// An anonymous user, and the paths of so many thngs' properties that they see.
+fn user_and_topics(rest: &mut Rest, server: &Server, count: usize) -> (Keyed, Vec<String>) {
+    let project = rest.project();
+    let application = rest.application(&project);
+    let user = server.rest_as(&application.public_key).anonymous_user();
+    let mut trusted = server.rest_as(&application.secret_key);
+    let topics = (0..count).map(|_| format!("/thngs/{}/properties/k", trusted.thng())).collect();
+    (user, topics)
+}
+
+#[test]
+fn a_users_session_takes_no_messages_of_another_account() {
+    let server = Launch::new().flag("--kept-bytes-max", "2097152").start();
+    let (mut rest, topic) = left_behind(&server, "victim");
+    put(&mut rest, &topic, [1, 2, 3]);
+    let (mut other, key) = server.another_account();
+    let (user, topics) = user_and_topics(&mut other, &server, 40);
+    let mut greedy = Client::connect_as(&server, &Hello::with_key(&user.key).durable("greedy"));
+    topics.iter().for_each(|topic| greedy.subscribed(topic, QoS::AtLeastOnce));
+    greedy.cut();
+    let long = "x".repeat(100_000);
+    for topic in &topics {
+        other.put(topic, json!([{ "value": long }])).assert_status(200);
+    }
+    let lost = server.metric(r#"kept_messages_lost_total{bound="bytes"}"#);
+    assert!((15..40).contains(&lost), "{lost} of 40 were dropped");
+    let whose = format!("account={}", other.account());
+    until("the log says whose", || server.log().contains(&whose).then_some(()));
+    // What each holds is counted anew at the start.
+    let server = server.restart();
+    let mut other = server.rest_as(&key);
+    for topic in &topics {
+        other.put(topic, json!([{ "value": long }])).assert_status(200);
+    }
+    assert!(server.metric("kept_bytes") <= 2_097_152);
+    let mut client = resume(&server, "victim");
+    assert_eq!(values(&mut client, 3), [1, 2, 3]);
+    client.assert_nothing_else();
+}
+
+#[test]
+fn sessions_of_one_user_keep_no_other_account_out() {
+    let server = Launch::new().flag("--sessions-max", "4").start();
+    let (mut other, _) = server.another_account();
+    let (user, topics) = user_and_topics(&mut other, &server, 1);
+    let hello = |client_id: &str| Hello::with_key(&user.key).durable(client_id);
+    Client::connect_as(&server, &hello("away")).cut();
+    until("it is saved that it is away", || {
+        (server.metric(r#"connections{protocol="mqtt"}"#) == 0).then_some(())
+    });
+    let mut connected: Vec<Client> = ["a", "b", "c"]
+        .iter()
+        .map(|client_id| {
+            let mut client = Client::connect_as(&server, &hello(client_id));
+            client.subscribed(&topics[0], QoS::AtLeastOnce);
+            client
+        })
+        .collect();
+    // The one that is away gives way first, then one that is connected, which is told so.
+    let _first = connect(&server, "first");
+    assert_eq!(server.metric("sessions_evicted_total"), 1);
+    connected.iter_mut().for_each(Client::ping);
+    let _second = connect(&server, "second");
+    until("one was disconnected", || {
+        let ended = r#"disconnects_total{protocol="mqtt",reason="session_evicted"}"#;
+        (server.metric(ended) == 1).then_some(())
+    });
+    // Two of four are its share.
+    let third = Hello::with_key(server.key()).durable("third");
+    let (_, code) = Client::greeted(Raw::connect(server.mqtt()), &third);
+    assert_eq!(code, ConnectCode::ServerUnavailable);
+    assert!(connect(&server, "first").session_present, "its own sessions stay");
+    assert_eq!((server.metric("sessions"), server.metric("sessions_evicted_total")), (4, 2));
+    until("the log names the bound", || server.log().contains("--sessions-max").then_some(()));
 }
 
 #[test]

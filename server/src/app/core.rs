@@ -16,7 +16,7 @@ use crate::{
     config::{Config, Durability},
     defaults,
     engine::{Engine, EngineConfig},
-    gateway::{Gateway, GatewaySettings, KeptLimits},
+    gateway::{Gateway, GatewaySettings, KeptLimits, SubscriptionLimits},
     metrics::Metrics,
     store::{self, ReadStore, SqliteStore, WriteStore},
 };
@@ -56,6 +56,12 @@ impl CoreSettings {
                     messages_per_topic: config.kept_messages_max,
                     bytes: config.kept_bytes_max,
                 },
+                password_queue_max: config.password_queue_max,
+                subscriptions: SubscriptionLimits {
+                    per_key: config.subscription_bytes_per_key_max,
+                    per_account: config.subscription_bytes_per_account_max,
+                    total: config.subscription_bytes_max,
+                },
                 session_expiry_ms: i64::try_from(config.session_expiry_s).unwrap_or(i64::MAX / 1000) * 1000,
             },
         }
@@ -82,6 +88,12 @@ impl CoreSettings {
                     subscriptions: usize::MAX,
                     messages_per_topic: usize::MAX,
                     bytes: usize::MAX,
+                },
+                password_queue_max: defaults::PASSWORD_QUEUE_MAX,
+                subscriptions: SubscriptionLimits {
+                    per_key: usize::MAX,
+                    per_account: usize::MAX,
+                    total: usize::MAX,
                 },
                 session_expiry_ms: i64::MAX,
             },

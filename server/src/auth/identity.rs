@@ -50,7 +50,7 @@ pub(crate) fn of(store: &dyn ReadStore, key: &KeyRecord) -> Result<Option<Princi
             principal(Some(project), Some(app), rights)
         }
         Actor::Device(id) => get(id, ResourceKind::Thng)?.and_then(|thng| {
-            let projects = thng.scopes.projects.clone();
+            let projects = thng.scopes.projects.as_slice().into();
             let view = View::Device { thng: id, product: thng.head().product, projects };
             let rights = vec![Right { grants: Grants::of(DEVICE.iter().copied()), view }];
             principal(thng.scopes.projects.first().copied(), None, rights)
@@ -68,7 +68,7 @@ pub(crate) fn of(store: &dyn ReadStore, key: &KeyRecord) -> Result<Option<Princi
 }
 
 fn in_project(table: &[(&'static str, &'static str)], project: Id) -> Vec<Right> {
-    vec![Right { grants: Grants::of(table.iter().copied()), view: View::Projects(vec![project]) }]
+    vec![Right { grants: Grants::of(table.iter().copied()), view: View::Projects([project].into()) }]
 }
 
 /// What the role of an application's users grants.
@@ -161,8 +161,8 @@ fn policy_rights(
     // A condition that cannot be read shows nothing rather than everything.
     let view = match roles::conditions(conditions) {
         Ok(conditions) if conditions.is_empty() => View::Account,
-        Ok(conditions) => View::Only(conditions),
-        Err(_) => View::Projects(Vec::new()),
+        Ok(conditions) => View::Only(conditions.into()),
+        Err(_) => View::Projects([].into()),
     };
     Ok(vec![Right { grants, view }])
 }

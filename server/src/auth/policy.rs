@@ -120,7 +120,7 @@ mod tests {
     fn each_right_reaches_only_what_its_own_view_shows() {
         let rights = vec![
             Right { grants: Grants::of([("/", "r")]), view: View::Account },
-            Right { grants: Grants::of([("/thngs", "u")]), view: View::Projects(vec![id("p")]) },
+            Right { grants: Grants::of([("/thngs", "u")]), view: View::Projects([id("p")].into()) },
         ];
         let operator = principal(rights);
         assert_eq!(on_resource(&operator, Access::Read, "/thngs/t", &thng("a")), Ok(()));

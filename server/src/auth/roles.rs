@@ -395,7 +395,7 @@ mod tests {
         let reads: Vec<_> =
             rights.iter().filter(|right| right.grants.on("/thngs/x", "").has(Access::Read)).collect();
         assert_eq!(reads.len(), 1);
-        assert_eq!(reads[0].view, View::Projects(vec![Id::parse(&project).expect("an id")]));
+        assert_eq!(reads[0].view, View::Projects([Id::parse(&project).expect("an id")].into()));
         assert!(!rights.iter().any(|right| right.grants.on("/thngs/x", "").has(Access::Update)));
     }
 

@@ -4,6 +4,8 @@
 //! travels through the engine as bytes that only this module reads ([`EncodedHead`]), so that fan-out needs no
 //! look-up. The account is decided before: it is part of the engine's route, and of every look-up.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use thng_pubsub_protocol::{
     id::Id,
@@ -13,19 +15,20 @@ use thng_pubsub_protocol::{
 
 use crate::store::ResourceHead;
 
-/// What a right reaches within its account.
+/// What a right reaches within its account. Its lists are shared by everything that it is cloned for, such as the
+/// subscriptions of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum View {
     /// Everything.
     Account,
     /// What is scoped to one of these projects.
-    Projects(Vec<Id>),
+    Projects(Arc<[Id]>),
     /// What a user of a project sees.
     User { project: Id, user: Id },
     /// What a thng sees: itself, its product, and the actions on it.
-    Device { thng: Id, product: Option<Id>, projects: Vec<Id> },
+    Device { thng: Id, product: Option<Id>, projects: Arc<[Id]> },
     /// Everything, but of each kind that is named only those.
-    Only(Vec<(ResourceKind, Id)>),
+    Only(Arc<[(ResourceKind, Id)]>),
     /// One resource: oneself.
     Itself(Id),
 }
@@ -71,7 +74,12 @@ impl View {
                 _ => false,
             },
             Self::Only(conditions) => {
-                let is_of_a_project = head.kind().is_scoped() || head.kind() == ResourceKind::Application;
+                let is_of_a_project = match head.kind() {
+                    ResourceKind::Application => true,
+                    // One that was made in no project is for all of the account.
+                    ResourceKind::Batch | ResourceKind::Task => !head.is_in_no_project(),
+                    kind => kind.is_scoped(),
+                };
                 let of_project = |kind| kind == ResourceKind::Project && is_of_a_project;
                 let holds = |kind: ResourceKind| {
                     let mut ids = conditions.iter().filter(|(named, _)| *named == kind).map(|(_, id)| *id);
@@ -262,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_project_sees_what_is_scoped_to_it_and_nothing_else() {
-        let view = View::Projects(vec![id("p")]);
+        let view = View::Projects([id("p")].into());
         for (projects, expected) in [(&[][..], false), (&["q"], false), (&["q", "p"], true)] {
             let thng = head(ResourceKind::Thng, projects, UserScope::Only(vec![id("p")]));
             assert_eq!(sees(&view, &thng), expected, "{projects:?}");
@@ -290,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_device_sees_itself_its_product_and_actions_on_it() {
-        let view = View::Device { thng: id("t"), product: Some(id("p")), projects: Vec::new() };
+        let view = View::Device { thng: id("t"), product: Some(id("p")), projects: Arc::default() };
         let of = |kind, own, thng: Option<&str>, product: Option<&str>| ResourceHead {
             id: id(own),
             thng: thng.map(id),
@@ -315,15 +323,15 @@ mod tests {
 
     #[test]
     fn conditions_narrow_the_kinds_that_they_name() {
-        let view = View::Only(vec![(ResourceKind::Place, id("r")), (ResourceKind::Project, id("p"))]);
+        let view = View::Only([(ResourceKind::Place, id("r")), (ResourceKind::Project, id("p"))].into());
         assert!(sees(&view, &head(ResourceKind::Place, &["p"], UserScope::All)));
         assert!(!sees(&view, &head(ResourceKind::Place, &["q"], UserScope::All)));
         assert!(!sees(
-            &View::Only(vec![(ResourceKind::Place, id("x"))]),
+            &View::Only([(ResourceKind::Place, id("x"))].into()),
             &head(ResourceKind::Place, &["p"], UserScope::All)
         ));
         assert!(sees(
-            &View::Only(vec![(ResourceKind::Place, id("x"))]),
+            &View::Only([(ResourceKind::Place, id("x"))].into()),
             &head(ResourceKind::Thng, &[], UserScope::All)
         ));
     }

@@ -1,10 +1,10 @@
 //! Durable MQTT sessions: opened, subscribed, saved and ended. What may be subscribed to was decided before; a session
 //! belongs to the key that opened it, whose hash is part of its name.
 
-use super::{Applied, Operation, OperationError, Outcome};
+use super::{Applied, Event, Operation, OperationError, Outcome};
 use crate::store::{
     KeyHash, TimestampMs, WriteStore,
-    session::{KeptLimits, SessionNumber, SessionProgress},
+    session::{KeptLimits, OpenedSession, SessionNumber, SessionProgress},
 };
 
 /// Sessions that are ended, and notifications that are dropped, by one [`Operation::ExpireSessions`].
@@ -28,7 +28,15 @@ pub(super) fn open(
     client_id: &str,
     limits: &KeptLimits,
 ) -> Result<Applied, OperationError> {
-    Ok(done(Outcome::Session(store.open_session(key, client_id, limits)?)))
+    let opened = store.open_session(key, client_id, limits)?;
+    let events = match opened {
+        OpenedSession::StartedInstead { ended, .. } => vec![Event::SessionEvicted { number: ended }],
+        OpenedSession::Resumed(_)
+        | OpenedSession::Started(_)
+        | OpenedSession::TooMany
+        | OpenedSession::UnknownKey => Vec::new(),
+    };
+    Ok(Applied { outcome: Outcome::Session(opened), events })
 }
 
 pub(super) fn end(

@@ -15,7 +15,7 @@ use thng_pubsub_protocol::{
 };
 
 use super::{Applied, Event, OperationError, Outcome, resource};
-use crate::store::{ResourceRecord, TimestampMs, WriteStore};
+use crate::store::{KeyHash, ResourceRecord, TimestampMs, WriteStore};
 
 /// Thngs that one part creates: few enough that whoever else writes hardly waits.
 pub(crate) const CHUNK_THNGS: usize = 100;
@@ -146,6 +146,32 @@ fn made(fields: &Fields) -> usize {
     made.unwrap_or_default() as usize
 }
 
+/// Why a task ends whose key is gone.
+const KEY_REVOKED: &str = "The API key that created this task was revoked.";
+
+/// The field of what a task keeps to itself that names the key it was made with, by its hash.
+const KEY: &str = "key";
+
+/// What a task keeps to itself: the key that it was made with.
+pub(crate) fn task_private(key: &KeyHash) -> Json {
+    let hex: String = key.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    Json::parse(format!("{{\"{KEY}\":\"{hex}\"}}")).expect("hexadecimal digits make JSON")
+}
+
+/// The key that a task was made with; `None` for one of an earlier version, which did not write it down.
+pub(crate) fn key_of_task(task: &ResourceRecord) -> Option<KeyHash> {
+    let hex = task.private_text(KEY)?;
+    let mut key = KeyHash([0; 32]);
+    let digits = hex.as_bytes().as_chunks::<2>().0;
+    if digits.len() != key.0.len() {
+        return None;
+    }
+    for (byte, digits) in key.0.iter_mut().zip(digits) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(key)
+}
+
 /// Does the next part of a task: creates thngs with these ids, as many as there are and are missing, and says how far
 /// it has come. A task that is finished, or gone, is left alone.
 pub(super) fn work_on(
@@ -153,6 +179,7 @@ pub(super) fn work_on(
     now_ms: TimestampMs,
     task: Id,
     ids: &[Id],
+    key_in_force: bool,
 ) -> Result<Applied, OperationError> {
     let Some(before) = store.resource(task)?.filter(|task| task.kind == ResourceKind::Task && is_open(task))
     else {
@@ -162,6 +189,13 @@ pub(super) fn work_on(
     // A batch that is gone takes its tasks with it, if not at once.
     let batch = before.parent.ok_or(OperationError::NotFound)?;
     let batch = resource::own(store, account, ResourceKind::Batch, batch)?;
+    let has_key = match key_of_task(&before) {
+        Some(key) => key_in_force && store.has_key(&key)?,
+        None => true,
+    };
+    if !has_key {
+        return finish(store, now_ms, before, batch, Ending::KeyRevoked);
+    }
     let fields = before.fields();
     let input = match fields.get("inputParameters") {
         Some(input) => Some(input.to_owned()),
@@ -264,6 +298,8 @@ enum Ending {
     Made(usize, Json),
     Broken(usize, Json, String),
     Failed(String),
+    /// Whatever it has made by then.
+    KeyRevoked,
 }
 
 /// Ends a task: its status, its result, its batch's status, and everybody who waits for it.
@@ -274,7 +310,6 @@ fn finish(
     batch: ResourceRecord,
     ending: Ending,
 ) -> Result<Applied, OperationError> {
-    let batch_id = batch.id;
     let done = made(&before.fields());
     let (status, made, progress, error) = match ending {
         Ending::Made(made, progress) => ("EXECUTED", made, Some(progress), None),
@@ -283,6 +318,7 @@ fn finish(
         }
         Ending::Failed(fault) if done > 0 => ("EXECUTED_WITH_FAILURES", done, None, Some(fault)),
         Ending::Failed(fault) => ("FAILED", 0, None, Some(fault)),
+        Ending::KeyRevoked => ("FAILED", done, None, Some(KEY_REVOKED.to_owned())),
     };
     let error = error.map(|fault| format!(",\"error\":{}", Value::from(fault))).unwrap_or_default();
     let failed = usize::from(!error.is_empty());
@@ -300,7 +336,7 @@ fn finish(
         }
         Ok(())
     })?;
-    let (_, changed) = resource::change(store, now_ms, batch, None, None, |fields| {
+    let (batch, changed) = resource::change(store, now_ms, batch, None, None, |fields| {
         fields.set_text("status", "COMPLETE");
         Ok(())
     })?;
@@ -313,6 +349,7 @@ fn finish(
         })
         .unwrap_or_default();
     let head = Arc::new(record.head());
-    events.push(Event::TaskCompleted { seq, head, batch: batch_id, record: Arc::clone(&record) });
+    let batch = Arc::new(batch.head());
+    events.push(Event::TaskCompleted { seq, head, batch, record: Arc::clone(&record) });
     Ok(Applied { outcome: Outcome::Resource(record), events })
 }

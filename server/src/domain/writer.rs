@@ -267,13 +267,28 @@ impl WriterThread {
         let count = lost("count", |kept| kept.lost_to_count);
         let bytes = lost("bytes", |kept| kept.lost_to_bytes);
         let age = lost("age", |kept| kept.lost_to_age);
+        let evicted = now.evicted - before.evicted;
+        self.metrics.sessions_evicted.inc_by(evicted);
+        if evicted > 0
+            && let Some(left_out) = self.losses.admit()
+        {
+            let account = now.evicted_of.map(tracing::field::display);
+            tracing::warn!(
+                evicted,
+                account,
+                left_out,
+                "durable session ended for one of another key: --sessions-max is reached, and its key holds most"
+            );
+        }
         if count + bytes + age > 0
             && let Some(left_out) = self.losses.admit()
         {
+            let account = now.lost_of.filter(|_| bytes > 0).map(tracing::field::display);
             tracing::warn!(
                 count,
                 bytes,
                 age,
+                account,
                 left_out,
                 "messages for durable sessions were dropped unsent: --kept-messages-max, --kept-bytes-max or \
                  --session-expiry-s was reached"

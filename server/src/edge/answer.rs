@@ -45,7 +45,11 @@ pub(super) fn render(refusal: &Refusal) -> Response {
 
 /// When it is worth trying again, in seconds, where the refusal knows.
 pub(super) fn retry_after_s(refusal: &Refusal) -> Option<u32> {
-    if let Refusal::TooOften(exceeded) = refusal { Some(exceeded.retry_after_s) } else { None }
+    match refusal {
+        Refusal::TooOften(exceeded) => Some(exceeded.retry_after_s),
+        Refusal::PasswordQueueFull => Some(1),
+        _ => None,
+    }
 }
 
 /// A refusal's document as a response.

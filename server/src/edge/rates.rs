@@ -306,7 +306,7 @@ impl Context {
         address: IpAddr,
         refusal: &Refusal,
     ) {
-        if !matches!(refusal, Refusal::TooOften(_)) {
+        if !matches!(refusal, Refusal::TooOften(_) | Refusal::PasswordQueueFull) {
             return;
         }
         if let Some(left_out) = self.refusal_log.admit() {

@@ -116,7 +116,9 @@ impl<'a> Caller<'a> {
         for view in self.views() {
             match view {
                 View::Account => return None,
-                View::Projects(own) | View::Device { projects: own, .. } => projects.extend(own),
+                View::Projects(own) | View::Device { projects: own, .. } => {
+                    projects.extend(own.iter());
+                }
                 View::Only(conditions) => {
                     let named = conditions.iter().filter(|(kind, _)| *kind == ResourceKind::Project);
                     let before = projects.len();
@@ -153,7 +155,7 @@ fn source_of(view: &View, account: Id, kind: ResourceKind) -> Source {
         // The roles of an account are few, and no secret.
         (View::Account, _) | (View::Projects(_) | View::User { .. }, ResourceKind::Role) => Source::All,
         (View::Itself(own), _) => Source::Ids(vec![*own]),
-        (View::Projects(projects), ResourceKind::Project) => Source::Ids(projects.clone()),
+        (View::Projects(projects), ResourceKind::Project) => Source::Ids(projects.to_vec()),
         (View::Projects(projects), _) => in_projects(projects),
         (View::User { user, .. }, ResourceKind::User) => Source::Ids(vec![*user]),
         (View::User { project, user }, _) => {

@@ -9,7 +9,76 @@ use thng_pubsub_protocol::{
 use crate::{
     domain::{OperationError, writer::Stopping},
     rate::Exceeded,
+    store::subscriptions::SubscriptionBound,
 };
+
+/// A bound of subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SubscriptionsBound {
+    /// Of one session.
+    Session,
+    /// Of all durable sessions.
+    Durable,
+    /// Memory of one key.
+    KeyMemory,
+    /// Memory of one account.
+    AccountMemory,
+    /// Memory of all.
+    Memory,
+}
+
+impl SubscriptionsBound {
+    /// The setting that says how much it is.
+    pub(crate) fn setting(self) -> &'static str {
+        match self {
+            Self::Session => "--subscriptions-max",
+            Self::Durable => "--session-subscriptions-max",
+            Self::KeyMemory => "--subscription-bytes-per-key-max",
+            Self::AccountMemory => "--subscription-bytes-per-account-max",
+            Self::Memory => "--subscription-bytes-max",
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Session | Self::Durable => "too_many_subscriptions",
+            Self::KeyMemory => "subscription_memory_per_key",
+            Self::AccountMemory => "subscription_memory_per_account",
+            Self::Memory => "subscription_memory",
+        }
+    }
+
+    /// For the client.
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Session => {
+                "This session has as many subscriptions as it may have. End some, or open another connection."
+            }
+            Self::Durable => {
+                "Durable sessions have as many subscriptions as they may have. Connect with clean session 1."
+            }
+            Self::KeyMemory => {
+                "The subscriptions of this API key take as much memory as they may. End some, or use another key."
+            }
+            Self::AccountMemory => {
+                "The subscriptions of this account take as much memory as they may. End some of them."
+            }
+            Self::Memory => {
+                "All subscriptions of this server take as much memory as they may. Try again later."
+            }
+        }
+    }
+}
+
+impl From<SubscriptionBound> for Refusal {
+    fn from(bound: SubscriptionBound) -> Self {
+        Self::TooManySubscriptions(match bound {
+            SubscriptionBound::Key => SubscriptionsBound::KeyMemory,
+            SubscriptionBound::Account => SubscriptionsBound::AccountMemory,
+            SubscriptionBound::Total => SubscriptionsBound::Memory,
+        })
+    }
+}
 
 /// A refusal: what kind it is, and what to tell whoever caused it. It never repeats keys, topics or payloads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,12 +113,15 @@ pub(crate) enum Refusal {
     /// As much stands on the key as may.
     #[error("too many connections and subscriptions of this API key: --held-per-key-max is reached")]
     TooManyOfKey,
-    /// The session, or all durable ones together, have as many subscriptions as they may.
-    #[error("too many subscriptions: --subscriptions-max or --session-subscriptions-max is reached")]
-    TooManySubscriptions,
-    /// There are as many durable sessions as there may be.
+    /// There are as many subscriptions as a bound allows.
+    #[error("too many subscriptions: {} is reached", .0.setting())]
+    TooManySubscriptions(SubscriptionsBound),
+    /// There are as many durable sessions as there may be, and none of a key that holds more.
     #[error("too many durable sessions: --sessions-max or --sessions-per-key-max is reached")]
     TooManySessions,
+    /// As many passwords wait to be checked as may.
+    #[error("too many passwords wait to be checked: --password-queue-max is reached")]
+    PasswordQueueFull,
     /// It comes more often than it may.
     #[error("{0}")]
     TooOften(Exceeded),
@@ -77,8 +149,9 @@ impl Refusal {
             Self::WatchOnly => "watch_only",
             Self::Invalid(_) => "invalid",
             Self::TooManyOfKey => "too_many_of_key",
-            Self::TooManySubscriptions => "too_many_subscriptions",
+            Self::TooManySubscriptions(bound) => bound.reason(),
             Self::TooManySessions => "too_many_sessions",
+            Self::PasswordQueueFull => "password_queue_full",
             Self::TooOften(_) => "rate_limited",
             Self::Unavailable => "unavailable",
         }
@@ -112,13 +185,14 @@ impl Refusal {
                 ErrorCode::TOO_MANY,
                 "This API key has as many connections as it may have at a time. Close some, or use another key.",
             ),
-            Self::TooManySubscriptions => one(
-                ErrorCode::TOO_MANY,
-                "This session has as many subscriptions as it may have. End some, or open another connection.",
-            ),
+            Self::TooManySubscriptions(bound) => one(ErrorCode::TOO_MANY, bound.sentence()),
             Self::TooManySessions => one(
                 ErrorCode::TOO_MANY,
                 "There are as many durable sessions as there may be. Connect with clean session 1.",
+            ),
+            Self::PasswordQueueFull => one(
+                ErrorCode::TOO_MANY,
+                "Too many passwords are being checked right now. Try again in a second.",
             ),
             Self::TooOften(exceeded) => one(ErrorCode::TOO_MANY, &exceeded.sentence()),
             Self::Unavailable => one(
@@ -147,7 +221,7 @@ impl From<OperationError> for Refusal {
             OperationError::NotFound => Self::NotFound,
             OperationError::Invalid(sentences) => Self::Invalid(sentences),
             OperationError::Conflict(sentence) => Self::Conflict(sentence),
-            OperationError::TooManySubscriptions => Self::TooManySubscriptions,
+            OperationError::TooManySubscriptions => Self::TooManySubscriptions(SubscriptionsBound::Durable),
             // The writer has logged it.
             OperationError::Store(_) => Self::Unavailable,
         }

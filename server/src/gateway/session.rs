@@ -4,13 +4,18 @@
 //! at every CONNECT, like that of any other connection. How messages get to the client is the edge's
 //! (`edge/mqtt/durable.rs`), what is remembered the store's (`store/session.rs`).
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Gateway, Granted, Outcome, Principal, Refusal, SessionNumber, SessionProgress, StoredSession, TopicNumber,
+    Gateway, Granted, Outcome, Principal, Refusal, SessionLease, SessionNumber, SessionProgress,
+    StoredSession, TopicNumber,
 };
 use crate::{
     domain::{DurableSubscription, EXPIRED_AT_ONCE, Operation},
@@ -54,7 +59,7 @@ impl Gateway {
     /// Opens the durable session of a key and client id. With what it holds, where there was one.
     ///
     /// # Errors
-    /// [`Refusal::TooManySessions`], [`Refusal::Unavailable`].
+    /// [`Refusal::TooManySessions`], [`Refusal::UnknownKey`] where the key was revoked meanwhile, [`Refusal::Unavailable`].
     pub(crate) async fn open_session(
         &self,
         principal: &Principal,
@@ -62,12 +67,34 @@ impl Gateway {
     ) -> Result<(SessionNumber, Option<StoredSession>), Refusal> {
         let (key, client_id, limits) = (principal.key, client_id.into(), self.settings.kept);
         match self.execute(Operation::OpenSession { key, client_id, limits }, 0).await? {
-            Outcome::Session(OpenedSession::Started(session)) => Ok((session, None)),
+            Outcome::Session(
+                OpenedSession::Started(session) | OpenedSession::StartedInstead { session, .. },
+            ) => Ok((session, None)),
             Outcome::Session(OpenedSession::Resumed(session)) => {
                 Ok((session, Some(self.store.session(session)?)))
             }
             Outcome::Session(OpenedSession::TooMany) => Err(Refusal::TooManySessions),
+            Outcome::Session(OpenedSession::UnknownKey) => Err(Refusal::UnknownKey),
             _ => Err(Refusal::Unavailable),
+        }
+    }
+
+    /// Registers the connection of a session: `wake` is notified when the session is ended for one of another key.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManySessions`] if it has ended already, [`Refusal::Unavailable`].
+    pub(crate) fn lease_session(
+        &self,
+        principal: &Principal,
+        client_id: &str,
+        session: SessionNumber,
+        wake: &Arc<Notify>,
+    ) -> Result<SessionLease, Refusal> {
+        let lease = self.session_leases.lease(session.number, Arc::clone(wake));
+        // In this order, an end in between is noticed either here or by the connection.
+        match self.store.has_session(&principal.key, client_id)? {
+            true => Ok(lease),
+            false => Err(Refusal::TooManySessions),
         }
     }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Gateway, New, Refusal};
 use crate::{
-    domain::{CHUNK_THNGS, Operation, Outcome, check_input, input_of, is_open},
+    domain::{CHUNK_THNGS, Operation, Outcome, check_input, input_of, is_open, key_of_task, task_private},
     random,
     store::ResourceRecord,
 };
@@ -44,6 +44,8 @@ impl Gateway {
         new.set.push(("status", "\"PENDING\"".into()));
         // What it makes is seen by those who see what the caller makes.
         new.scopes = Some(caller.default_scopes());
+        // It ends with the key that it was made with.
+        new.private = Some(task_private(&caller.principal.key));
         let task = self.create(caller, new, payload_bytes).await?;
         self.tasks.notify_one();
         Ok(task)
@@ -59,9 +61,16 @@ impl Gateway {
         batch: Id,
         id: Id,
     ) -> Result<ResourceRecord, Refusal> {
+        self.authorise_task(caller, batch, id)?;
+        self.read(caller, ResourceKind::Task, id).await
+    }
+
+    /// Checks that a task is there for the caller, in this batch, which has to be there as well: by REST and on topics.
+    pub(super) fn authorise_task(&self, caller: &Caller<'_>, batch: Id, task: Id) -> Result<(), Refusal> {
         self.authorise(caller, ResourceKind::Batch, batch)?;
-        let task = self.read(caller, ResourceKind::Task, id).await?;
-        if task.parent == Some(batch) { Ok(task) } else { Err(Refusal::NotFound) }
+        self.authorise(caller, ResourceKind::Task, task)?;
+        let is_in_batch = self.store.resource(task)?.is_some_and(|task| task.parent == Some(batch));
+        if is_in_batch { Ok(()) } else { Err(Refusal::NotFound) }
     }
 
     /// Works on open tasks until told to stop.
@@ -101,7 +110,11 @@ impl Gateway {
     /// Does the next part of a task. `false` where nothing could be done right now.
     async fn work_on(&self, task: Id) -> bool {
         let ids = (0..CHUNK_THNGS).map(|_| Id::generate(random::byte)).collect();
-        match self.execute(Operation::WorkOn { task, ids }, 0).await {
+        let worked = match self.is_key_in_force(task) {
+            Ok(key_in_force) => self.execute(Operation::WorkOn { task, ids, key_in_force }, 0).await,
+            Err(refusal) => Err(refusal),
+        };
+        match worked {
             Ok(Outcome::Resource(record)) if is_open(&record) => true,
             Ok(_) => {
                 tracing::info!(task.id = %task, "a batch task has ended");
@@ -117,6 +130,14 @@ impl Gateway {
                 false
             }
         }
+    }
+
+    /// Whether the key that a task was made with is there, and what it stands on.
+    fn is_key_in_force(&self, task: Id) -> Result<bool, Refusal> {
+        let Some(key) = self.store.resource(task)?.and_then(|task| key_of_task(&task)) else {
+            return Ok(true);
+        };
+        Ok(self.keys.is_in_force(&key)?)
     }
 
     /// What a task is to make, where its document does not say it any more.

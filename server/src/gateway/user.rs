@@ -1,6 +1,6 @@
 //! Application users: how they come, prove who they are, get in and out.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _, password_hash::phc::PasswordHash};
 use serde::Deserialize;
@@ -10,17 +10,16 @@ use thng_pubsub_protocol::{
     payload::{Json, Object, Patch, ResourceKind, Scopes, UserScope},
 };
 
-use super::{Caller, Gateway, New, Refusal};
+use super::{
+    Caller, Gateway, New, Refusal,
+    password_queue::{QueueFull, Turn},
+};
 use crate::{
     auth::{keys, roles},
     domain::Operation,
     random,
     store::{Actor, ResourceRecord, Source, term, terms},
 };
-
-/// Passwords that are hashed at the same time. Each takes about 20 MiB and 30 ms of a processor; the rest wait, so that
-/// a flood of logins takes neither the memory nor all processors.
-pub(super) const HASHED_AT_A_TIME: usize = 2;
 
 /// A user who was just created, and what lets them in.
 #[derive(Debug)]
@@ -75,6 +74,7 @@ impl Gateway {
     pub(crate) async fn create_user(
         &self,
         caller: &Caller<'_>,
+        address: IpAddr,
         body: &[u8],
         anonymous: bool,
     ) -> Result<NewUser, Refusal> {
@@ -107,7 +107,7 @@ impl Gateway {
             faults.push(format!("password is a string of {least} to {most} characters."));
         }
         let (None, Some(password)) = (faults.first(), password) else { return Err(Refusal::Invalid(faults)) };
-        let hash = self.hash(password).await?;
+        let hash = self.hash(address, password).await?;
         let code = keys::generate(random::byte)[..24].to_owned();
         new.private = Some(private(&[("status", "inactive"), ("password", &hash), ("activation", &code)]));
         let user = self.create(caller, new, bytes).await?;
@@ -160,8 +160,14 @@ impl Gateway {
     /// Lets a user in who knows their password.
     ///
     /// # Errors
-    /// [`Refusal::BadLogin`] where email and password do not fit, or the user was not validated.
-    pub(crate) async fn log_in(&self, caller: &Caller<'_>, body: &[u8]) -> Result<Login, Refusal> {
+    /// [`Refusal::BadLogin`] where email and password do not fit, or the user was not validated,
+    /// [`Refusal::PasswordQueueFull`].
+    pub(crate) async fn log_in(
+        &self,
+        caller: &Caller<'_>,
+        address: IpAddr,
+        body: &[u8],
+    ) -> Result<Login, Refusal> {
         self.permit(caller)?;
         let (app, _) = self.own_app(caller)?;
         let Credentials { email: Some(email), password: Some(password) } = credentials(body)? else {
@@ -176,7 +182,7 @@ impl Gateway {
         let user = id.map(|id| self.store.resource(id)).transpose()?.flatten();
         let hash = user.as_ref().and_then(|user| user.private_text("password"));
         // An address that nobody has takes as long as a wrong password.
-        let fits = self.verify(password, hash.unwrap_or_else(|| NOBODY.to_owned())).await?;
+        let fits = self.verify(address, password, hash.unwrap_or_else(|| NOBODY.to_owned())).await?;
         let user = user.filter(|user| fits && user.user_status() == "active").ok_or(Refusal::BadLogin)?;
         let key = self.issue(account, Actor::User(user.id), None).await?;
         let application = self.store.resource(app)?;
@@ -197,10 +203,11 @@ impl Gateway {
         self.execute(Operation::RevokeKeys { account, actor }, 0).await.map(drop)
     }
 
-    async fn hash(&self, password: String) -> Result<String, Refusal> {
-        let _turn = self.hashing.acquire().await.map_err(|_| Refusal::Unavailable)?;
+    async fn hash(&self, address: IpAddr, password: String) -> Result<String, Refusal> {
+        let turn = self.password_turn(address).await?;
         let salt: [u8; 16] = std::array::from_fn(|_| random::byte());
         tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let hash = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
             hash.map(|hash| hash.to_string()).map_err(|_| Refusal::Unavailable)
         })
@@ -208,14 +215,27 @@ impl Gateway {
         .map_err(|_| Refusal::Unavailable)?
     }
 
-    async fn verify(&self, password: String, hash: String) -> Result<bool, Refusal> {
-        let _turn = self.hashing.acquire().await.map_err(|_| Refusal::Unavailable)?;
+    async fn verify(&self, address: IpAddr, password: String, hash: String) -> Result<bool, Refusal> {
+        let turn = self.password_turn(address).await?;
         tokio::task::spawn_blocking(move || {
+            // A client that goes away does not end the hashing, so its turn lasts until the hashing has ended.
+            let _turn = turn;
             PasswordHash::new(&hash)
                 .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
         })
         .await
         .map_err(|_| Refusal::Unavailable)
+    }
+
+    async fn password_turn(&self, address: IpAddr) -> Result<Turn, Refusal> {
+        self.passwords.turn(address).await.map_err(|full| {
+            let bound = match full {
+                QueueFull::Address => "address",
+                QueueFull::Total => "all",
+            };
+            self.metrics.passwords_refused.with_label_values(&[bound]).inc();
+            Refusal::PasswordQueueFull
+        })
     }
 }
 

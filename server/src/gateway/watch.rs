@@ -23,7 +23,11 @@ use crate::{
     },
     domain,
     engine::{DeliveryQos, Outbox, Predicate, Route, RouteKey, Subscriber},
-    store::{PropertyOwner, Sequence, Source, term},
+    store::{
+        PropertyOwner, Sequence, Source,
+        subscriptions::{SubscriptionLease, subscription_bytes},
+        term,
+    },
     translate,
 };
 
@@ -58,12 +62,21 @@ impl Granted {
     }
 }
 
-/// A subscription that stands. Dropping it ends it.
+/// A subscription in the bus's table. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Watch {
     /// What was committed up to here is older than the subscription.
     after: Sequence,
     _route: Route,
+    /// The memory that it counts; `None` for a durable session, whose subscriptions the store counts.
+    lease: Option<SubscriptionLease>,
+}
+
+impl Watch {
+    /// Gives the memory that it counts to the subscription that takes its place.
+    pub(crate) fn take_lease(&mut self) -> Option<SubscriptionLease> {
+        self.lease.take()
+    }
 }
 
 impl Gateway {
@@ -71,11 +84,10 @@ impl Gateway {
     fn authorise_watch(&self, caller: &Caller<'_>, topic: &Topic) -> Result<(), Refusal> {
         match translate::resource(topic) {
             Some((kind, id)) => {
-                self.authorise(caller, kind, id)?;
-                if let Topic::BatchTask { batch, .. } = topic
-                    && self.store.resource(id)?.is_none_or(|task| task.parent != Some(*batch))
-                {
-                    return Err(Refusal::NotFound);
+                if let Topic::BatchTask { batch, .. } = topic {
+                    self.authorise_task(caller, *batch, id)?;
+                } else {
+                    self.authorise(caller, kind, id)?;
                 }
             }
             None => self.permit(caller)?,
@@ -104,7 +116,22 @@ impl Gateway {
     ) -> Result<Watch, Refusal> {
         let after = self.begin(earlier);
         let granted = self.grant(principal, topic)?;
-        Ok(self.watch(&granted, outbox, slot, qos, after, None))
+        let lease = self.lease_subscription(principal, granted.route().len())?;
+        Ok(self.watch(&granted, outbox, slot, qos, (after, None), Some(lease)))
+    }
+
+    /// Counts the memory of a subscription with a filter of so many bytes for a principal's key and account.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManySubscriptions`].
+    pub(crate) fn lease_subscription(
+        &self,
+        principal: &Principal,
+        filter_bytes: usize,
+    ) -> Result<SubscriptionLease, Refusal> {
+        let bytes = subscription_bytes(1, filter_bytes);
+        let limits = &self.settings.subscriptions;
+        Ok(self.subscriptions.lease(principal.account, principal.key, bytes, limits)?)
     }
 
     /// Where a subscription begins that takes the place of `earlier`, if there is one.
@@ -145,7 +172,7 @@ impl Gateway {
         Ok(Granted { key: RouteKey::new(principal.account.as_str(), &canonical), predicate })
     }
 
-    /// Puts a session into the bus's table: events behind `after` reach `outbox` under `slot` from now on. `offered` is told
+    /// Puts a session into the bus's table: events behind `after` reach `outbox` under `slot` from now on. `offered` says
     /// how far the bus has come with it.
     pub(crate) fn watch(
         &self,
@@ -153,12 +180,12 @@ impl Gateway {
         outbox: &Arc<Outbox>,
         slot: u32,
         qos: DeliveryQos,
-        after: Sequence,
-        offered: Option<Arc<AtomicU64>>,
+        (after, offered): (Sequence, Option<Arc<AtomicU64>>),
+        lease: Option<SubscriptionLease>,
     ) -> Watch {
         let (outbox, predicate) = (Arc::clone(outbox), granted.predicate.clone());
         let subscriber = Subscriber { outbox, slot, qos, predicate, after: Some(after), offered };
-        Watch { after, _route: self.engine.subscribe(&granted.key, subscriber) }
+        Watch { after, _route: self.engine.subscribe(&granted.key, subscriber), lease }
     }
 
     /// What the topic says right now: the document that an update with the stored values would bring.

@@ -3,7 +3,7 @@
 use thng_pubsub_protocol::{
     id::Id,
     payload::{MembershipChange, Patch, ResourceKind, Scopes, UserScope, Whereabouts},
-    topic::{Topic, TopicString},
+    topic::{Topic, TopicString, table::Access},
     wanted::{self, Wanted},
 };
 use tokio::sync::oneshot;
@@ -209,6 +209,9 @@ impl Gateway {
         }
         for collection in &patch.collections {
             self.may_name(caller, ResourceKind::Collection, *collection, "collections")?;
+            if before.is_none() {
+                self.may_join(caller, patch.kind(), *collection)?;
+            }
         }
         if let Some(Whereabouts::Place(place)) = patch.location.as_ref().map(|location| &location.whereabouts)
         {
@@ -250,6 +253,20 @@ impl Gateway {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the caller may add a member of this kind to a collection. What is created in a collection needs the
+    /// right that adding it afterwards needs.
+    fn may_join(&self, caller: &Caller<'_>, kind: ResourceKind, collection: Id) -> Result<(), Refusal> {
+        let path = match kind {
+            ResourceKind::Collection => {
+                format!("{}/collections", Topic::Collection { collection }.canonical())
+            }
+            _ => Topic::CollectionThngs { collection }.canonical(),
+        };
+        let member = Caller::new(caller.principal, Access::Update, &path);
+        self.permit(&member)?;
+        self.may_name(&member, ResourceKind::Collection, collection, "collections")
     }
 
     /// Forgets property values: of one key or all, those before a time or all.

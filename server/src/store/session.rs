@@ -5,7 +5,11 @@
 //! tells of, and goes when the last of them has acknowledged it. Each subscription has a cursor of its own: the
 //! notifications of one topic come in the order of their sequence, those of different topics in any.
 
-use super::{KeyHash, Sequence, StoreError, TimestampMs};
+use std::sync::Arc;
+
+use thng_pubsub_protocol::id::Id;
+
+use super::{KeyHash, Sequence, StoreError, TimestampMs, subscriptions::SubscriptionUsage};
 
 /// A session, as one connection has it: another that takes over has the next epoch, and what the earlier one still asks for
 /// changes nothing any more.
@@ -44,8 +48,20 @@ pub(crate) enum OpenedSession {
     Resumed(SessionNumber),
     /// It has a new one.
     Started(SessionNumber),
+    /// It has a new one, for which the session with the number `ended` of another key was ended.
+    StartedInstead { session: SessionNumber, ended: i64 },
     /// There are as many as there may be.
     TooMany,
+    /// The key is not there any more.
+    UnknownKey,
+}
+
+#[cfg(test)]
+impl OpenedSession {
+    /// The number of the session that was ended for it.
+    pub(crate) fn ended(self) -> Option<i64> {
+        if let Self::StartedInstead { ended, .. } = self { Some(ended) } else { None }
+    }
 }
 
 /// How far a subscription at QoS 1 has come.
@@ -129,6 +145,12 @@ pub(crate) struct KeptExtent {
     pub(crate) lost_to_bytes: u64,
     /// Notifications that were dropped because they were too old.
     pub(crate) lost_to_age: u64,
+    /// The account that lost the last one of [`lost_to_bytes`](Self::lost_to_bytes).
+    pub(crate) lost_of: Option<Id>,
+    /// Sessions that were ended to make room for one of another key.
+    pub(crate) evicted: u64,
+    /// The account that lost the last one of these.
+    pub(crate) evicted_of: Option<Id>,
 }
 
 /// The reading side.
@@ -153,7 +175,8 @@ pub(crate) trait ReadSessions {
 
 /// The writing side; each call is part of a group.
 pub(crate) trait WriteSessions {
-    /// Opens the session of a key and client id: the one that is there, or a new one.
+    /// Opens the session of a key and client id: the one that is there, or a new one. Where there are as many as there may
+    /// be, one of the key that holds most of the account that holds most gives way.
     fn open_session(
         &mut self,
         key: &KeyHash,
@@ -166,7 +189,8 @@ pub(crate) trait WriteSessions {
     /// Ends sessions whose connection ended before `left_before_ms`, at most so many, and drops as many notifications
     /// that are older. Returns how many sessions it were.
     fn expire_sessions(&mut self, left_before_ms: TimestampMs, most: usize) -> Result<usize, StoreError>;
-    /// Says of all sessions that seem to be connected that they are not: for the start of the server.
+    /// Says of all sessions that seem to be connected that they are not, and ends those whose key is gone: for the start of
+    /// the server.
     fn leave_all_sessions(&mut self, at_ms: TimestampMs) -> Result<(), StoreError>;
     /// Adds a subscription, or changes the one with this filter. `route`: of its topic, at QoS 1. What is written from here
     /// on is kept for it; one that was there at QoS 1 goes on where it was. `None` if the session has ended or was taken
@@ -204,4 +228,6 @@ pub(crate) trait WriteSessions {
     ) -> Result<(), StoreError>;
     /// How much is kept.
     fn kept_extent(&self) -> KeptExtent;
+    /// The memory that subscriptions take, those of durable sessions as of the last commit.
+    fn subscription_usage(&self) -> Arc<SubscriptionUsage>;
 }

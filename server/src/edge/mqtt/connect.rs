@@ -65,7 +65,7 @@ pub(super) fn code(refusal: &Refusal) -> ConnectCode {
         Refusal::Unavailable
         | Refusal::TooManyOfKey
         | Refusal::TooManySessions
-        | Refusal::TooManySubscriptions
+        | Refusal::TooManySubscriptions(_)
         | Refusal::TooOften(_) => ConnectCode::ServerUnavailable,
         _ => ConnectCode::NotAuthorised,
     }

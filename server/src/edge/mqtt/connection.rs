@@ -80,6 +80,7 @@ pub(crate) async fn serve(
         End::Protocol(_)
         | End::RefusedPublish(_)
         | End::Revoked
+        | End::SessionEvicted
         | End::Unavailable
         | End::RateLimited(_)
         | End::Slow
@@ -226,7 +227,7 @@ impl<W: Wire> Connection<W> {
         let is_present = durable.as_ref().is_some_and(|(_, stored)| stored.is_some());
         let mut session = Session::new(Arc::clone(&self.context), from, principal, Arc::clone(&self.wake));
         if let Some((number, stored)) = durable
-            && let Err(refusal) = session.resume(number, stored).await
+            && let Err(refusal) = session.resume(number, connect.client_id, stored).await
         {
             self.context.gateway.leave_session(number).await;
             return Err(self.turn_away(place.as_ref(), &refusal));

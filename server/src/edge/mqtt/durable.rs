@@ -24,8 +24,8 @@ use tokio::time::Instant;
 
 use super::outgoing::Deliveries;
 use crate::gateway::{
-    Delivery, DeliveryQos, Gateway, Granted, InFlight, Progress, Refusal, Sequence, SessionNumber,
-    SessionProgress, SubscriptionNumber, TopicNumber, Watch,
+    Delivery, DeliveryQos, Gateway, Granted, InFlight, Progress, Refusal, Sequence, SessionLease,
+    SessionNumber, SessionProgress, SubscriptionNumber, TopicNumber, Watch,
 };
 
 /// How long after an acknowledgement it is saved: what a crash repeats, against writes to the disk.
@@ -58,6 +58,7 @@ struct Place {
 #[derive(Debug)]
 pub(super) struct Durable {
     number: SessionNumber,
+    lease: SessionLease,
     /// By slot.
     places: HashMap<u32, Place>,
     /// The slots of those that are behind; the first is read next.
@@ -70,9 +71,10 @@ pub(super) struct Durable {
 }
 
 impl Durable {
-    pub(super) fn new(number: SessionNumber) -> Self {
+    pub(super) fn new(number: SessionNumber, lease: SessionLease) -> Self {
         Self {
             number,
+            lease,
             places: HashMap::new(),
             behind: VecDeque::new(),
             again: VecDeque::new(),
@@ -83,6 +85,11 @@ impl Durable {
 
     pub(super) fn number(&self) -> SessionNumber {
         self.number
+    }
+
+    /// Whether the session was ended to make room for one of another key.
+    pub(super) fn is_evicted(&self) -> bool {
+        self.lease.is_ended()
     }
 
     /// When [`progress`](Self::progress) is to be saved next.
@@ -153,11 +160,16 @@ impl Durable {
         self.places.get(&slot).map_or((0, false), |place| (place.reached, place.is_behind))
     }
 
-    /// Reads the next part of what was kept. Nothing that was read before may wait in `deliveries`.
+    /// Reads the next part of what was kept. Nothing that was read before may wait in `deliveries`. Returns the slot of a
+    /// subscription that has caught up with it.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
-    pub(super) fn catch_up(&mut self, gateway: &Gateway, deliveries: &mut Deliveries) -> Result<(), Refusal> {
+    pub(super) fn catch_up(
+        &mut self,
+        gateway: &Gateway,
+        deliveries: &mut Deliveries,
+    ) -> Result<Option<u32>, Refusal> {
         let mut bytes = 0;
         while bytes < AGAIN_BYTES
             && let Some((id, slot, seq)) = self.again.pop_front()
@@ -177,18 +189,18 @@ impl Durable {
             }
         }
         if bytes > 0 {
-            return Ok(());
+            return Ok(None);
         }
-        let Some(slot) = self.behind.pop_front() else { return Ok(()) };
-        let Some(place) = self.places.get_mut(&slot) else { return Ok(()) };
+        let Some(slot) = self.behind.pop_front() else { return Ok(None) };
+        let Some(place) = self.places.get_mut(&slot) else { return Ok(None) };
         place.read(slot, gateway, deliveries)?;
         match (place.is_behind, &place.watch) {
             // What the bus brings for it holds up what it brings for the others.
             (true, Some(_)) => self.behind.push_front(slot),
             (true, None) => self.behind.push_back(slot),
-            (false, _) => {}
+            (false, _) => return Ok(Some(slot)),
         }
-        Ok(())
+        Ok(None)
     }
 
     /// What is to be saved, if anything has moved. What it returns counts as saved.
@@ -236,7 +248,7 @@ impl Place {
         if page.is_last && self.watch.is_none() {
             let (qos, offered) = (DeliveryQos::AtLeastOnce, Some(Arc::clone(&self.offered)));
             let outbox = deliveries.outbox();
-            self.watch = Some(gateway.watch(&self.granted, outbox, slot, qos, page.up_to, offered));
+            self.watch = Some(gateway.watch(&self.granted, outbox, slot, qos, (page.up_to, offered), None));
             // What was committed before the bus knew of it, and after the page was read.
             let rest = gateway.kept_notes(self.topic, &self.granted, page.up_to)?;
             page.notes.extend(rest.notes);

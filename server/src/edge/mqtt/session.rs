@@ -47,6 +47,8 @@ pub(super) enum End {
     KeepAlive,
     #[error("its API key was taken away")]
     Revoked,
+    #[error("its durable session was ended for one of another key: --sessions-max is reached")]
+    SessionEvicted,
     #[error("the server cannot store or read what belongs to its session right now")]
     Unavailable,
     #[error("another connection with the same key and client id took over")]
@@ -70,6 +72,7 @@ impl End {
             Self::Slow => "slow",
             Self::KeepAlive => "keep_alive",
             Self::Revoked => "revoked",
+            Self::SessionEvicted => "session_evicted",
             Self::Unavailable => "unavailable",
             Self::TakenOver => "taken_over",
             Self::Stopping => "stopping",
@@ -413,7 +416,10 @@ impl Session {
         self.encode(out, bytes_max)?;
         while out.len() < bytes_max && !self.deliveries.holds_kept() {
             let Some(durable) = self.durable.as_mut().filter(|durable| durable.is_behind()) else { break };
-            durable.catch_up(&self.context.gateway, &mut self.deliveries).map_err(|_| End::Unavailable)?;
+            let caught_up = durable.catch_up(&self.context.gateway, &mut self.deliveries);
+            if let Some(slot) = caught_up.map_err(|_| End::Unavailable)? {
+                self.caught_up(slot);
+            }
             self.encode(out, bytes_max)?;
         }
         Ok(())

@@ -20,7 +20,7 @@ use crate::{
     edge::rejected::Rejected,
     gateway::{
         DeliveryQos, Granted, HeldKey, Principal, Refusal, SessionNumber, StoredSession, StoredSubscription,
-        Watch,
+        SubscriptionLease, SubscriptionsBound, Watch,
     },
 };
 
@@ -47,6 +47,17 @@ struct Wanted {
     /// Of its own `access_token`.
     key: Option<HeldKey>,
     granted: Granted,
+    /// The memory that it counts; `None` where it is counted already.
+    lease: Option<SubscriptionLease>,
+}
+
+/// When a subscription was asked for.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    /// In the SUBSCRIBE that is being handled, together with so many others that are granted and not made yet.
+    Now { others: usize },
+    /// On an earlier connection of the durable session.
+    Before,
 }
 
 impl Session {
@@ -54,6 +65,9 @@ impl Session {
     pub(super) async fn check_keys(&mut self) -> Result<(), End> {
         if self.key.as_ref().is_some_and(HeldKey::is_revoked) {
             return Err(End::Revoked);
+        }
+        if self.durable.as_ref().is_some_and(|durable| durable.is_evicted()) {
+            return Err(End::SessionEvicted);
         }
         let gone: Vec<u32> =
             self.keys.iter().filter(|(_, key)| key.is_revoked()).map(|(slot, _)| *slot).collect();
@@ -80,7 +94,7 @@ impl Session {
                 pending.clear();
                 self.grant(std::mem::take(&mut asked), &mut codes).await;
             }
-            match self.want(filter, qos.min(QoS::AtLeastOnce), asked.len()).await {
+            match self.want(filter, qos.min(QoS::AtLeastOnce), Asked::Now { others: asked.len() }).await {
                 Ok(wanted) => {
                     codes.push(SubAckCode::Granted(wanted.qos).byte());
                     pending.insert(filter);
@@ -101,10 +115,10 @@ impl Session {
         SubAckCode::Refused
     }
 
-    /// Looks whether a subscription may be made; `others` that may are made before it.
-    async fn want(&self, filter: &str, qos: QoS, others: usize) -> Result<Wanted, Rejected> {
+    /// Looks whether a subscription may be made.
+    async fn want(&self, filter: &str, qos: QoS, asked: Asked) -> Result<Wanted, Rejected> {
         let mut principal = self.principal.clone();
-        let wanted = self.examine(filter, qos, others, &mut principal).await;
+        let wanted = self.examine(filter, qos, asked, &mut principal).await;
         wanted.map_err(|refusal| Rejected::on_text(refusal, principal.as_deref(), filter))
     }
 
@@ -113,12 +127,13 @@ impl Session {
         &self,
         filter: &str,
         qos: QoS,
-        others: usize,
+        asked: Asked,
         whose: &mut Option<Arc<Principal>>,
     ) -> Result<Wanted, Refusal> {
         let slot = self.slots.get(filter).copied();
+        let others = if let Asked::Now { others } = asked { others } else { 0 };
         if slot.is_none() && self.subscriptions.len() + others >= self.context.limits.subscriptions_max {
-            return Err(Refusal::TooManySubscriptions);
+            return Err(Refusal::TooManySubscriptions(SubscriptionsBound::Session));
         }
         // Also within a level, or in an option, where they would be ordinary characters elsewhere [MQTT-4.7.1-2]: what comes
         // on such a subscription could not be sent, since a topic name has neither [MQTT-3.3.2-2].
@@ -134,7 +149,13 @@ impl Session {
             None => None,
         };
         let granted = gateway.grant(&principal, &topic)?;
-        Ok(Wanted { filter: filter.into(), topic, qos, principal, key, granted })
+        let lease = match asked {
+            Asked::Now { .. } if slot.is_none() => {
+                Some(gateway.lease_subscription(&principal, filter.len())?)
+            }
+            Asked::Now { .. } | Asked::Before => None,
+        };
+        Ok(Wanted { filter: filter.into(), topic, qos, principal, key, granted, lease })
     }
 
     /// Makes subscriptions, whose codes are the last ones.
@@ -159,6 +180,24 @@ impl Session {
                 self.states_due.push_back((Instant::now() + self.context.limits.initial_state_delay, slot));
             }
             subscription.state_due = asks_for_state;
+        }
+    }
+
+    /// Has the initial state of a subscription sent that came back with its session: once it has caught up, since the state
+    /// is newer than everything that was kept.
+    fn ask_for_state(&mut self, slot: u32) {
+        let Some(subscription) = self.subscriptions.get_mut(&slot) else { return };
+        subscription.state_due = true;
+        if self.durable.as_ref().is_none_or(|durable| !durable.reading(slot).1) {
+            self.states_due.push_back((Instant::now() + self.context.limits.initial_state_delay, slot));
+        }
+    }
+
+    /// A subscription has caught up: its initial state is due, if it was asked for when the session came back.
+    pub(super) fn caught_up(&mut self, slot: u32) {
+        let is_due = self.subscriptions.get(&slot).is_some_and(|subscription| subscription.state_due);
+        if is_due && !self.states_due.iter().any(|(_, due)| *due == slot) {
+            self.states_due.push_back((Instant::now() + self.context.limits.initial_state_delay, slot));
         }
     }
 
@@ -190,7 +229,7 @@ impl Session {
 
     /// Puts a subscription in place; returns its slot.
     fn put_subscription(&mut self, wanted: Wanted, stored: Option<&StoredSubscription>) -> u32 {
-        let Wanted { filter, topic, qos, principal, key, granted } = wanted;
+        let Wanted { filter, topic, qos, principal, key, granted, lease } = wanted;
         // A repeated filter keeps its slot: the new route is in place before the old one goes, nothing falls between. In a
         // durable session that holds at one quality of service; with another it is another subscription.
         let known = match self.durable {
@@ -208,7 +247,7 @@ impl Session {
         if let Some(key) = key {
             self.keys.insert(slot, key);
         }
-        let earlier = self.subscriptions.remove(&slot);
+        let mut earlier = self.subscriptions.remove(&slot);
         let state_due = earlier.as_ref().is_some_and(|earlier| earlier.state_due);
         let kept = stored.and_then(|stored| stored.kept.map(|kept| (stored.number, kept)));
         let watch = match (&mut self.durable, kept) {
@@ -220,13 +259,16 @@ impl Session {
             (Some(_), None) if qos != QoS::AtMostOnce => None,
             _ => {
                 let gateway = &self.context.gateway;
-                let earlier = earlier.as_ref().and_then(|earlier| earlier.watch.as_ref());
-                let after = gateway.begin(earlier);
+                let mut earlier = earlier.as_mut().and_then(|earlier| earlier.watch.as_mut());
+                let after = gateway.begin(earlier.as_deref());
+                // The store counts the subscriptions of a durable session.
+                let lease = lease.filter(|_| self.durable.is_none());
+                let lease = lease.or_else(|| earlier.as_mut().and_then(|earlier| earlier.take_lease()));
                 let qos = match qos {
                     QoS::AtMostOnce => DeliveryQos::AtMostOnce,
                     QoS::AtLeastOnce | QoS::ExactlyOnce => DeliveryQos::AtLeastOnce,
                 };
-                Some(gateway.watch(&granted, self.deliveries.outbox(), slot, qos, after, None))
+                Some(gateway.watch(&granted, self.deliveries.outbox(), slot, qos, (after, None), lease))
             }
         };
         drop(earlier);
@@ -238,25 +280,32 @@ impl Session {
     pub(super) async fn resume(
         &mut self,
         number: SessionNumber,
+        client_id: &str,
         stored: Option<StoredSession>,
     ) -> Result<(), Refusal> {
-        self.durable = Some(Box::new(Durable::new(number)));
+        let principal = self.principal.as_ref().ok_or(Refusal::NoKey)?;
+        let lease = self.context.gateway.lease_session(principal, client_id, number, &self.wake)?;
+        self.durable = Some(Box::new(Durable::new(number, lease)));
         let Some(StoredSession { subscriptions, in_flight, received }) = stored else { return Ok(()) };
         self.received = received.into_iter().filter_map(PacketId::new).collect();
         let mut gone = Vec::new();
         for stored in subscriptions {
             let Some(filter) = self.context.gateway.stored_filter(&stored) else { continue };
             let qos = if stored.kept.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-            match self.want(&filter, qos, 0).await {
+            match self.want(&filter, qos, Asked::Before).await {
                 Ok(wanted) => {
-                    self.put_subscription(wanted, Some(&stored));
+                    let asks_for_state = wanted.topic.options.initial_state;
+                    let slot = self.put_subscription(wanted, Some(&stored));
+                    if asks_for_state {
+                        self.ask_for_state(slot);
+                    }
                 }
                 // What passes must not cost the client its subscription: it comes back later.
                 Err(Rejected {
                     refusal:
                         refusal @ (Refusal::Unavailable
                         | Refusal::TooManyOfKey
-                        | Refusal::TooManySubscriptions
+                        | Refusal::TooManySubscriptions(_)
                         | Refusal::TooOften(_)),
                     ..
                 }) => return Err(refusal),

@@ -192,11 +192,14 @@ impl Call {
         let tried = self.context.rates.try_password(self.address());
         let tried =
             tried.inspect_err(|refusal| self.context.log_limited(PROTOCOL, WHAT, self.address(), refusal))?;
-        let login = self.gateway().log_in(&self.caller(), &self.body).await;
+        let login = self.gateway().log_in(&self.caller(), self.address(), &self.body).await;
         if !matches!(login, Err(Refusal::BadLogin)) {
             tried.forgive();
         }
-        Ok(login?)
+        login.map_err(|refusal| {
+            self.context.log_limited(PROTOCOL, WHAT, self.address(), &refusal);
+            refusal.into()
+        })
     }
 
     /// A parameter of the path, decoded; empty where the path has none of this name.

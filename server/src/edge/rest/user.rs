@@ -22,7 +22,7 @@ fn email(user: &ResourceRecord) -> serde_json::Value {
 pub(super) async fn create(call: Call) -> Result<Response, Refused> {
     let anonymous = call.says("anonymous");
     let NewUser { user, activation_code, key } =
-        call.gateway().create_user(&call.caller(), &call.body, anonymous).await?;
+        call.gateway().create_user(&call.caller(), call.address(), &call.body, anonymous).await?;
     let document = match (activation_code, key) {
         (Some(code), _) => format!(
             r#"{{"evrythngUser":"{}","activationCode":{},"status":"inactive","email":{}}}"#,

@@ -13,6 +13,7 @@ const FIRST: i64 = 2;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_accounts_resources_events.sql"),
     include_str!("migrations/0003_durable_sessions.sql"),
+    include_str!("migrations/0004_sessions_by_key.sql"),
 ];
 
 /// The layout of this program.

@@ -29,6 +29,7 @@ use crate::store::{
         KeptExtent, KeptLimits, KeptNote, OpenedSession, SessionNumber, SessionProgress, StoredSubscription,
         TopicNumber, WriteSessions,
     },
+    subscriptions::SubscriptionUsage,
 };
 use events::{Entry, EventLog};
 use properties::{Properties, SeriesKey};
@@ -206,7 +207,8 @@ impl WriteSessions for SqliteWriter {
     }
 
     fn leave_all_sessions(&mut self, at_ms: TimestampMs) -> Result<(), StoreError> {
-        self.at_place(sessions::leave_all(&self.connection, at_ms))
+        let outcome = self.sessions.leave_all(&self.connection, at_ms);
+        self.at_place(outcome)
     }
 
     fn put_subscription(
@@ -268,6 +270,10 @@ impl WriteSessions for SqliteWriter {
     fn kept_extent(&self) -> KeptExtent {
         self.sessions.extent()
     }
+
+    fn subscription_usage(&self) -> Arc<SubscriptionUsage> {
+        self.sessions.usage()
+    }
 }
 
 impl WriteStore for SqliteWriter {
@@ -300,6 +306,10 @@ impl WriteStore for SqliteWriter {
 
     fn key_of(&mut self, actor: Actor) -> Result<Option<KeyRecord>, StoreError> {
         self.at_place(read::key_of(&self.connection, actor))
+    }
+
+    fn has_key(&mut self, hash: &KeyHash) -> Result<bool, StoreError> {
+        self.at_place(keys::is_there(&self.connection, hash))
     }
 
     fn remove_key(&mut self, hash: &KeyHash) -> Result<bool, StoreError> {
@@ -455,7 +465,10 @@ impl WriteStore for SqliteWriter {
             return Ok(false);
         }
         let group = self.start_group().and_then(|()| {
-            let orphans = self.resources.free_orphans(&self.connection, self.bounds.step)?;
+            let (orphans, keys) = self.resources.free_orphans(&self.connection, self.bounds.step)?;
+            for key in &keys {
+                self.sessions.end_sessions_of(&self.connection, key)?;
+            }
             if orphans == 0 {
                 removal::free_some(&self.connection, &mut self.log, self.bounds)?;
             }
@@ -511,13 +524,17 @@ pub(super) fn statements() -> impl Iterator<Item = &'static str> {
         properties::STATEMENTS,
         resources::STATEMENTS,
         removal::STATEMENTS,
-        sessions::STATEMENTS,
     ];
-    parts.into_iter().flatten().copied()
+    parts.into_iter().chain(sessions::STATEMENTS).flatten().copied()
 }
 
 #[cfg(test)]
 impl SqliteWriter {
+    /// Of each key, its sessions and the bytes that are kept for it.
+    pub(super) fn held_of_sessions(&self) -> std::collections::BTreeMap<[u8; 32], (usize, usize)> {
+        self.sessions.held()
+    }
+
     /// The connection, for tests that make the disk full or look at plans and rows.
     pub(super) fn connection(&self) -> &Connection {
         &self.connection

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::{Durability, Fixture, KeyHash, ReadStore as _, StoreError};
 use crate::store::{
-    SqliteStore,
+    Actor, KNOWN_LAYOUT, KeyRecord, SqliteStore, WriteStore as _,
     session::{KeptLimits, OpenedSession, WriteSessions as _},
 };
 
@@ -60,11 +60,14 @@ fn a_database_of_a_later_program_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("thng-pubsub.db");
     let later = Connection::open(&path).expect("a database");
-    later.execute_batch("CREATE TABLE later (x); PRAGMA user_version = 7").expect("a later layout");
+    later.execute_batch("CREATE TABLE later (x); PRAGMA user_version = 1000").expect("a later layout");
     later.close().expect("closed");
     let before = fs::read(&path).expect("the file");
     let refused = refusal(directory.path());
-    assert!(matches!(refused, StoreError::TooNew { found: 7, known: 3 }), "{refused}");
+    assert!(
+        matches!(refused, StoreError::TooNew { found: 1_000, known } if known == KNOWN_LAYOUT),
+        "{refused}"
+    );
     assert_eq!(fs::read(&path).expect("the file"), before);
 }
 
@@ -81,7 +84,11 @@ fn a_database_of_layout_2_is_brought_to_the_present_one_with_what_it_holds() {
     assert_eq!(store.read.note("n").expect("a look").as_deref(), Some("kept"));
     let limits =
         KeptLimits { sessions: 1, sessions_per_key: 1, subscriptions: 1, messages_per_topic: 1, bytes: 1 };
-    let opened = store.commit(|write| write.open_session(&KeyHash([1; 32]), "c", &limits));
+    let (hash, account) = (KeyHash([1; 32]), super::id(1));
+    let actor = Actor::Operator(account);
+    let key = KeyRecord { hash, account, actor, nonce: None, created_at_ms: 1 };
+    store.commit(|write| write.add_key(&key));
+    let opened = store.commit(|write| write.open_session(&hash, "c", &limits));
     assert!(matches!(opened, OpenedSession::Started(_)), "{opened:?}");
 }
 

@@ -3,18 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{collection::vec, prelude::*};
+use thng_pubsub_protocol::id::Id;
 
 use super::{Fixture, id};
 use crate::store::{
-    KeyHash, Sequence, WriteStore,
+    Actor, KeyHash, KeyRecord, Sequence, WriteStore,
     session::{
         InFlight, KeptExtent, KeptLimits, KeptNote, OpenedSession, Progress, ReadSessions, SessionNumber,
         SessionProgress, StoredSubscription, SubscriptionNumber, WriteSessions,
     },
+    sqlite::write::SqliteWriter,
+    subscriptions::subscription_bytes,
 };
 
 const KEY: KeyHash = KeyHash([1; 32]);
-const CLIENTS: usize = 3;
+/// Two keys of one account, and one of another.
+const KEYS: [KeyHash; 3] = [KEY, KeyHash([2; 32]), KeyHash([3; 32])];
+const CLIENTS: usize = 4;
 const TOPICS: usize = 3;
 
 /// More than the steps reach.
@@ -96,6 +101,25 @@ impl Model {
         subscribed.filter_map(|subscribed| subscribed.cursor)
     }
 
+    /// What each key holds: its sessions, and the bytes of the topics on which it is furthest behind.
+    fn held(&self, write: &SqliteWriter) -> BTreeMap<[u8; 32], (usize, usize)> {
+        let mut held = BTreeMap::<_, (usize, usize)>::new();
+        for client in self.sessions.keys() {
+            held.entry(key(*client).0).or_default().0 += 1;
+        }
+        for topic in (0..TOPICS).filter(|topic| write.kept_topic(&route(*topic)).is_some()) {
+            let subscribed = self.sessions.iter().filter_map(|(client, (_, subscribed))| {
+                let subscribed = subscribed.get(&topic)?;
+                Some((subscribed.cursor?, subscribed.number, key(*client)))
+            });
+            if let Some((_, _, key)) = subscribed.min_by_key(|(cursor, number, _)| (*cursor, *number)) {
+                let bytes = self.needed(topic).iter().map(|(_, bytes)| 48 + 1 + bytes).sum::<usize>();
+                held.entry(key.0).or_default().1 += bytes;
+            }
+        }
+        held
+    }
+
     /// What somebody still needs of a topic.
     fn needed(&self, topic: usize) -> Vec<(Sequence, usize)> {
         let Some(least) = self.cursors(topic).min() else { return Vec::new() };
@@ -116,6 +140,28 @@ fn client_id(client: usize) -> String {
     format!("client {client}")
 }
 
+/// The key of a client.
+fn key(client: usize) -> KeyHash {
+    KEYS[client % KEYS.len()]
+}
+
+/// The account of a key: keys 0 and 1 are of the same.
+fn account(key: &KeyHash) -> Id {
+    id(if *key == KEYS[2] { 2 } else { 1 })
+}
+
+fn key_record(hash: KeyHash) -> KeyRecord {
+    let account = account(&hash);
+    KeyRecord { hash, account, actor: Actor::Operator(account), nonce: None, created_at_ms: 1 }
+}
+
+/// A store that has the keys.
+fn store_with_keys() -> Fixture {
+    let mut store = Fixture::new();
+    store.commit(|write| KEYS.iter().try_for_each(|key| write.add_key(&key_record(*key))));
+    store
+}
+
 struct Run {
     fixture: Fixture,
     model: Model,
@@ -127,7 +173,7 @@ impl Run {
         let write = &mut self.fixture.write;
         match step {
             Step::Open { client } => {
-                let opened = write.open_session(&KEY, &client_id(client), &AMPLE).expect("it opens");
+                let opened = write.open_session(&key(client), &client_id(client), &AMPLE).expect("it opens");
                 let known = self.model.sessions.get(&client).map(|(number, _)| *number);
                 match (opened, known) {
                     (OpenedSession::Resumed(number), Some(known)) => {
@@ -141,7 +187,7 @@ impl Run {
                 }
             }
             Step::End { client } => {
-                write.end_session(&KEY, &client_id(client)).expect("it ends");
+                write.end_session(&key(client), &client_id(client)).expect("it ends");
                 self.model.sessions.remove(&client);
             }
             Step::Subscribe { client, topic, kept } => {
@@ -251,9 +297,11 @@ impl Run {
             extent.bytes += kept.iter().map(|(_, bytes)| 48 + 1 + bytes).sum::<usize>();
         }
         assert_eq!(write.kept_extent(), extent);
+        assert_eq!(write.held_of_sessions(), self.model.held(write));
+        self.check_usage();
         for client in 0..CLIENTS {
             let known = self.model.sessions.get(&client);
-            assert_eq!(read.has_session(&KEY, &client_id(client)).expect("a look"), known.is_some());
+            assert_eq!(read.has_session(&key(client), &client_id(client)).expect("a look"), known.is_some());
             let Some((session, subscribed)) = known else { continue };
             let stored = read.session(*session).expect("a look").subscriptions;
             let expected: BTreeSet<_> =
@@ -267,12 +315,32 @@ impl Run {
     }
 }
 
+impl Run {
+    /// The memory of subscriptions that is shown is that of those that are committed.
+    fn check_usage(&self) {
+        let usage = self.fixture.write.subscription_usage();
+        let of = |wanted: &dyn Fn(usize) -> bool| -> usize {
+            let sessions = self.model.sessions.iter().filter(|(client, _)| wanted(**client));
+            let filters = sessions.flat_map(|(_, (_, subscribed))| subscribed.keys());
+            filters.map(|topic| subscription_bytes(1, filter(*topic).len())).sum()
+        };
+        assert_eq!(usage.total(), of(&|_| true));
+        for hash in KEYS {
+            let account_of = account(&hash);
+            let expected =
+                (of(&|client| key(client) == hash), of(&|client| account(&key(client)) == account_of));
+            assert_eq!(usage.of(account_of, &hash), expected);
+        }
+        assert_eq!(usage.is_empty(), of(&|_| true) == 0);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_sessions_do_what_is_kept_is_what_somebody_needs(steps in vec(step(), 1..120)) {
-        let mut fixture = Fixture::new();
+        let mut fixture = store_with_keys();
         fixture.write.begin().expect("a group");
         let model = Model::default();
         let mut run = Run { fixture, committed: model.clone(), model };
@@ -287,7 +355,7 @@ proptest! {
 
 #[test]
 fn in_flight_and_received_come_back_as_they_were_saved() {
-    let mut store = Fixture::new();
+    let mut store = store_with_keys();
     let (session, subscription) = store.commit(|write| {
         let OpenedSession::Started(session) = write.open_session(&KEY, "c", &AMPLE)? else { panic!("new") };
         let stored = write.put_subscription(session, b"f", Some(b"r"))?.expect("the session is there");
@@ -341,7 +409,7 @@ fn in_flight_and_received_come_back_as_they_were_saved() {
 
 #[test]
 fn sequences_of_events_and_cursors_are_of_one_count() {
-    let mut store = Fixture::new();
+    let mut store = store_with_keys();
     let last = store.read.last_sequence().expect("a look");
     let thng = id(1);
     let after = store.commit(|write| {
@@ -352,4 +420,143 @@ fn sequences_of_events_and_cursors_are_of_one_count() {
         Ok(seq)
     });
     assert_eq!((last + 1, store.read.last_sequence().expect("a look")), (after, after));
+}
+
+/// Bounds that a handful reaches.
+fn bounds(sessions: usize, bytes: usize) -> KeptLimits {
+    KeptLimits { sessions, bytes, ..AMPLE }
+}
+
+/// Opens a session, subscribed to a topic of its own at QoS 1.
+fn subscribed(store: &mut Fixture, key: &KeyHash, name: &str) -> (SessionNumber, Vec<u8>) {
+    let route = format!("{name}\u{ff}/topic").into_bytes();
+    let session = store.commit(|write| {
+        let OpenedSession::Started(session) = write.open_session(key, name, &AMPLE)? else { panic!("new") };
+        write.put_subscription(session, name.as_bytes(), Some(&route))?.expect("the session is there");
+        Ok(session)
+    });
+    (session, route)
+}
+
+/// Keeps a notification of so many bytes on a topic.
+fn keep(store: &mut Fixture, route: &[u8], bytes: usize, limits: &KeptLimits) {
+    store.commit(|write| {
+        let seq = write.log_membership(id(1), id(1), 1, "{}")?;
+        let topic = write.kept_topic(route).expect("a durable session subscribes to it");
+        write.keep_note(topic, 0, &KeptNote { seq, scopes: Vec::new(), body: vec![b'x'; bytes] }, limits)
+    });
+}
+
+fn kept(store: &Fixture, route: &[u8]) -> usize {
+    let topic = store.write.kept_topic(route).expect("a durable session subscribes to it");
+    let notes = store.read.kept_notes(topic, 0, Sequence::MAX >> 1, 1_000_000, usize::MAX).expect("a look");
+    notes.notes.len()
+}
+
+#[test]
+fn an_account_within_its_share_of_bytes_loses_nothing() {
+    let mut store = store_with_keys();
+    // Each notification counts 1,000 bytes; a topic may have a sixteenth of all.
+    let limits = bounds(100, 64_000);
+    let (_, modest) = subscribed(&mut store, &KEYS[2], "modest");
+    // The oldest of all, and not more than a half of all.
+    (0..4).for_each(|_| keep(&mut store, &modest, 952, &limits));
+    let greedy: Vec<_> =
+        (0..40).map(|n| subscribed(&mut store, &KEYS[n % 2], &format!("greedy {n}")).1).collect();
+    for _ in 0..4 {
+        greedy.iter().for_each(|route| keep(&mut store, route, 952, &limits));
+    }
+    assert_eq!(kept(&store, &modest), 4);
+    let extent = store.write.kept_extent();
+    assert_eq!((extent.bytes, extent.lost_to_bytes, extent.lost_of), (64_000, 100, Some(id(1))));
+    // The same after a restart, which reads what each holds.
+    let mut store = store.restart();
+    (0..8).for_each(|_| keep(&mut store, &greedy[0], 952, &limits));
+    assert_eq!((kept(&store, &modest), store.write.kept_extent().bytes), (4, 64_000));
+}
+
+#[test]
+fn of_an_account_the_key_that_holds_most_bytes_gives_way() {
+    let mut store = store_with_keys();
+    let limits = bounds(100, 64_000);
+    let (_, modest) = subscribed(&mut store, &KEYS[1], "modest");
+    (0..3).for_each(|_| keep(&mut store, &modest, 952, &limits));
+    for n in 0..20 {
+        let (_, route) = subscribed(&mut store, &KEYS[0], &format!("greedy {n}"));
+        (0..4).for_each(|_| keep(&mut store, &route, 952, &limits));
+    }
+    assert_eq!((kept(&store, &modest), store.write.kept_extent().bytes), (3, 64_000));
+}
+
+#[test]
+fn what_has_no_subscription_any_more_is_dropped_first_and_not_lost() {
+    let mut store = store_with_keys();
+    let limits = bounds(100, 64_000);
+    let (session, left) = subscribed(&mut store, &KEYS[0], "left");
+    (0..4).for_each(|_| keep(&mut store, &left, 952, &limits));
+    store.commit(|write| write.remove_subscription(session, b"left"));
+    let store = &mut store.restart();
+    for n in 0..16 {
+        let (_, route) = subscribed(store, &KEYS[0], &format!("{n}"));
+        (0..4).for_each(|_| keep(store, &route, 952, &limits));
+    }
+    let extent = store.write.kept_extent();
+    assert_eq!((extent.bytes, extent.lost_to_bytes), (64_000, 0));
+}
+
+#[test]
+fn an_account_below_its_share_of_sessions_gets_one_of_another() {
+    let mut store = store_with_keys();
+    let limits = bounds(4, 64_000);
+    let open = |store: &mut Fixture, key: &KeyHash, name: &str| {
+        store.commit(|write| write.open_session(key, name, &limits))
+    };
+    let leave = |store: &mut Fixture, session, at_ms| {
+        let subscriptions = Vec::new();
+        let progress = SessionProgress { session, subscriptions, in_flight: None, has_left: true };
+        store.commit(|write| write.save_progress(&progress, at_ms));
+    };
+    let mut first = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        let OpenedSession::Started(session) = open(&mut store, &KEYS[0], name) else { panic!("{name}") };
+        first.push(session);
+    }
+    assert_eq!(open(&mut store, &KEYS[0], "e"), OpenedSession::TooMany, "it would be its own");
+    // The one whose client has been away longest goes first, and connected ones last.
+    leave(&mut store, first[2], 10);
+    leave(&mut store, first[1], 20);
+    for expected in [first[2], first[1]] {
+        let opened = open(&mut store, &KEYS[2], &format!("for {}", expected.number));
+        let OpenedSession::StartedInstead { ended, .. } = opened else { panic!("{opened:?}") };
+        assert_eq!(ended, expected.number);
+    }
+    assert_eq!(open(&mut store, &KEYS[2], "third"), OpenedSession::TooMany, "two of four are its share");
+    // Within the account it is the key that holds most.
+    assert_eq!(open(&mut store, &KEYS[1], "x").ended(), Some(first[0].number));
+    assert_eq!(open(&mut store, &KEYS[1], "y"), OpenedSession::TooMany);
+    let extent = store.write.kept_extent();
+    assert_eq!((extent.sessions, extent.evicted, extent.evicted_of), (4, 3, Some(id(1))));
+    let mut store = store.restart();
+    assert_eq!(open(&mut store, &KEYS[1], "y"), OpenedSession::TooMany, "a restart counts the same");
+}
+
+#[test]
+fn a_key_that_was_revoked_gets_no_session_and_leaves_none() {
+    let mut store = store_with_keys();
+    subscribed(&mut store, &KEYS[0], "a");
+    // As it was left by a version that did not look.
+    store.commit(|write| {
+        let session =
+            "INSERT INTO session (key, client_id, epoch, in_flight) VALUES (zeroblob(32), 'x', 1, x'')";
+        write.connection().execute_batch(session).expect("a row");
+        Ok(())
+    });
+    let mut store = store.restart();
+    store.commit(|write| write.leave_all_sessions(5));
+    assert_eq!((store.rows("session"), store.write.kept_extent().sessions), (1, 1));
+    store.commit(|write| write.remove_key(&KEYS[0]));
+    assert_eq!((store.rows("session"), store.write.kept_extent().sessions), (0, 0));
+    let opened = store.commit(|write| write.open_session(&KEYS[0], "a", &AMPLE));
+    assert_eq!((opened, store.rows("session")), (OpenedSession::UnknownKey, 0));
+    assert!(store.write.subscription_usage().is_empty());
 }

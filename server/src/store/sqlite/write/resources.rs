@@ -16,7 +16,9 @@ use super::{
     properties::add_series,
     read,
 };
-use crate::store::{Change, ResourceHead, ResourceRecord, Sequence, TimestampMs, term, terms, terms_of};
+use crate::store::{
+    Change, KeyHash, ResourceHead, ResourceRecord, Sequence, TimestampMs, term, terms, terms_of,
+};
 
 /// What the writer knows of the resources that it writes to.
 pub(super) struct Resources {
@@ -125,9 +127,14 @@ impl Resources {
         Ok(())
     }
 
-    /// Frees members and children of resources that are gone, `most` of them at the most. Returns how many there were.
-    pub(super) fn free_orphans(&mut self, connection: &Connection, most: usize) -> Result<usize, Fault> {
-        let mut freed = 0;
+    /// Frees members and children of resources that are gone, `most` of them at the most. Returns how many there were, and
+    /// the keys that went with them.
+    pub(super) fn free_orphans(
+        &mut self,
+        connection: &Connection,
+        most: usize,
+    ) -> Result<(usize, Vec<KeyHash>), Fault> {
+        let (mut freed, mut hashes) = (0, Vec::new());
         while freed < most {
             let Some((place, id, kind)) = read::one(connection, NEXT_ORPHANED, [], |row| {
                 Ok((row.get::<_, i64>(0)?, column::id(row, 1)?, column::kind(row.get(2)?)?))
@@ -137,14 +144,14 @@ impl Resources {
             };
             let step = match kind {
                 ResourceKind::Collection => members::free(connection, place, most - freed)?,
-                kind => self.free_children(connection, id, kind, most - freed)?,
+                kind => self.free_children(connection, id, kind, most - freed, &mut hashes)?,
             };
             if step == 0 {
                 connection.prepare_cached(ADOPT)?.execute([place])?;
             }
             freed += step.max(1);
         }
-        Ok(freed)
+        Ok((freed, hashes))
     }
 
     fn free_children(
@@ -153,6 +160,7 @@ impl Resources {
         parent: Id,
         kind: ResourceKind,
         most: usize,
+        hashes: &mut Vec<KeyHash>,
     ) -> Result<usize, Fault> {
         let Some(child) = child_kind(kind) else { return Ok(0) };
         let mut freed = 0;
@@ -163,7 +171,7 @@ impl Resources {
             {
                 let Some(resource) = read::resource(connection, id)? else { break };
                 let account = account(connection, account_id, resource.created_at_ms)?;
-                keys::remove_of(connection, id)?;
+                hashes.extend(keys::remove_of(connection, id)?);
                 self.remove(connection, account, &resource)?;
                 if has_followers(child) {
                     let number = column::kind_number(child);

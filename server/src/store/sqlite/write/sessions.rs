@@ -1,37 +1,44 @@
-//! Durable sessions, and the notifications that are kept for them.
+//! Durable sessions: opened, subscribed, saved and ended, and what each account and key holds of their bounds.
 //!
 //! Which topics are kept, and how much of each, is in memory as well: every event of the server asks for it. The
 //! database has it as of the last commit, and a group that is rolled back leaves no trace in either.
+//!
+//! - `queue.rs`: the notifications that are kept
+//! - `shares.rs`: who holds most of a bound
+
+use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use rusqlite::{Connection, Row, params};
+use thng_pubsub_protocol::id::Id;
 
-use super::{Fault, read};
+use super::{Fault, column, read};
 use crate::store::{
     KeyHash, Sequence, TimestampMs,
     session::{
-        InFlight, KeptExtent, KeptLimits, KeptNote, OpenedSession, Progress, SessionNumber, SessionProgress,
+        InFlight, KeptExtent, KeptLimits, OpenedSession, Progress, SessionNumber, SessionProgress,
         StoredSubscription, SubscriptionNumber, TopicNumber,
     },
+    subscriptions::{SubscriptionUsage, subscription_bytes},
 };
+use queue::Extent;
+use shares::{AccountNumber, KeyBytes, NO_ACCOUNT, Owner, Ranking, Shares};
 
-/// Notifications that are dropped at a time where there are too many, at the most.
-const DROPPED_AT_ONCE: usize = 64;
-
-/// One topic may take this part of the bytes that all may take.
-const TOPIC_SHARE: usize = 16;
-
-/// Notifications that are freed at a time.
-const FREED_AT_ONCE: usize = 500;
+mod queue;
+mod shares;
 
 /// Bytes of one entry of `session.in_flight`.
 const IN_FLIGHT_BYTES: usize = 18;
 
-/// A topic for which notifications are kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Extent {
-    notes: usize,
-    bytes: usize,
+/// What a key has of durable sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct KeyUse {
+    account: AccountNumber,
+    /// `None` for a key that is not there any more.
+    account_id: Option<Id>,
+    sessions: usize,
+    subscriptions: usize,
+    filter_bytes: usize,
 }
 
 /// See the module's text.
@@ -41,7 +48,15 @@ pub(super) struct Sessions {
     loose: HashSet<TopicNumber>,
     topics: HashMap<Box<[u8]>, TopicNumber>,
     extents: HashMap<TopicNumber, Extent>,
+    keys: HashMap<KeyHash, KeyUse>,
     extent: KeptExtent,
+    session_shares: Shares,
+    byte_shares: Shares,
+    /// Topics by whom their notifications count for; `None`: they wait to be freed.
+    topic_shares: Ranking<Option<Owner>, TopicNumber>,
+    /// Topics whose extent has changed since they were ranked.
+    unranked: HashSet<TopicNumber>,
+    usage: Arc<SubscriptionUsage>,
     before: Before,
 }
 
@@ -50,31 +65,53 @@ pub(super) struct Sessions {
 struct Before {
     extents: HashMap<TopicNumber, Option<Extent>>,
     topics: HashMap<Box<[u8]>, Option<TopicNumber>>,
+    keys: HashMap<KeyHash, Option<KeyUse>>,
     extent: Option<KeptExtent>,
 }
 
 impl Sessions {
     pub(super) fn open(connection: &Connection) -> Result<Self, Fault> {
-        let mut extent = KeptExtent {
-            sessions: connection.query_row(COUNT_SESSIONS, [], |row| Ok(size(row, 0)))??,
-            subscriptions: connection.query_row(COUNT_SUBSCRIPTIONS, [], |row| Ok(size(row, 0)))??,
-            ..KeptExtent::default()
+        let mut sessions = Self {
+            loose: HashSet::new(),
+            topics: HashMap::new(),
+            extents: HashMap::new(),
+            keys: HashMap::new(),
+            extent: KeptExtent::default(),
+            session_shares: Shares::default(),
+            byte_shares: Shares::default(),
+            topic_shares: Ranking::default(),
+            unranked: HashSet::new(),
+            usage: Arc::default(),
+            before: Before::default(),
         };
-        let (mut topics, mut extents, mut loose) = (HashMap::new(), HashMap::new(), HashSet::new());
-        let mut statement = connection.prepare(TOPICS)?;
+        sessions.read_keys(connection)?;
+        sessions.read_topics(connection)?;
+        sessions.rank();
+        sessions.committed();
+        Ok(sessions)
+    }
+
+    fn read_keys(&mut self, connection: &Connection) -> Result<(), Fault> {
+        let mut statement = connection.prepare(KEYS)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (number, route): (TopicNumber, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
-            let of_topic = Extent { notes: size(row, 2)?, bytes: size(row, 3)? };
-            extent.notes += of_topic.notes;
-            extent.bytes += of_topic.bytes;
-            match route {
-                Some(route) => drop(topics.insert(route.into(), number)),
-                None => drop(loose.insert(number)),
-            }
-            extents.insert(number, of_topic);
+            let (key, count) = (key_hash(row, 0)?, size(row, 1)?);
+            let owner = owner_of_key(connection, &key)?;
+            self.change_key(&key, owner, |of_key| of_key.sessions = count);
         }
-        Ok(Self { loose, topics, extents, extent, before: Before::default() })
+        let mut statement = connection.prepare(KEYS_SUBSCRIPTIONS)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (key, count, bytes) = (key_hash(row, 0)?, size(row, 1)?, size(row, 2)?);
+            self.change_key(&key, None, |of_key| {
+                (of_key.subscriptions, of_key.filter_bytes) = (count, bytes)
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn usage(&self) -> Arc<SubscriptionUsage> {
+        Arc::clone(&self.usage)
     }
 
     pub(super) fn keeps(&self) -> bool {
@@ -85,42 +122,39 @@ impl Sessions {
         self.extent
     }
 
-    pub(super) fn topic(&self, route: &[u8]) -> Option<TopicNumber> {
-        self.topics.get(route).copied()
-    }
-
-    /// Writes down how much of each topic is kept, at the end of a group.
-    pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), Fault> {
-        for topic in self.before.extents.keys() {
-            if let Some(Extent { notes, bytes }) = self.extents.get(topic) {
-                connection.prepare_cached(SET_EXTENT)?.execute(params![
-                    topic,
-                    *notes as i64,
-                    *bytes as i64
-                ])?;
-            }
-        }
-        Ok(())
-    }
-
     /// The group is in the database.
     pub(super) fn committed(&mut self) {
-        if self.before.extent.is_some() {
-            self.before = Before::default();
+        if self.before.extent.is_none() {
+            return;
         }
+        for (key, before) in &self.before.keys {
+            let now = self.keys.get(key);
+            if let Some(account) = now.or(before.as_ref()).and_then(|of_key| of_key.account_id) {
+                let bytes =
+                    now.map_or(0, |of_key| subscription_bytes(of_key.subscriptions, of_key.filter_bytes));
+                self.usage.set_stored(account, *key, bytes);
+            }
+        }
+        self.before = Before::default();
     }
 
     /// The group is rolled back.
     pub(super) fn forget(&mut self) {
-        let Before { extents, topics, extent } = std::mem::take(&mut self.before);
+        let Before { extents, topics, keys, extent } = std::mem::take(&mut self.before);
         // What was freed is there again.
         self.loose.extend(extents.keys());
+        self.unranked.extend(extents.keys());
         for (topic, before) in extents {
             restore(&mut self.extents, topic, before);
         }
         for (route, before) in topics {
             restore(&mut self.topics, route, before);
         }
+        for (key, before) in keys {
+            self.rank_key(&key, before);
+            restore(&mut self.keys, key, before);
+        }
+        self.rank();
         self.extent = extent.unwrap_or(self.extent);
     }
 
@@ -131,20 +165,53 @@ impl Sessions {
         client_id: &str,
         limits: &KeptLimits,
     ) -> Result<OpenedSession, Fault> {
+        // The key may have been revoked since its client connected: nothing would ever end a session of it.
+        let Some(of_account) = owner_of_key(connection, key)? else { return Ok(OpenedSession::UnknownKey) };
         if let Some(number) = number(connection, key, client_id)? {
             let epoch = connection.prepare_cached(ENTER)?.query_row([number], |row| row.get(0))?;
             return Ok(OpenedSession::Resumed(SessionNumber { number, epoch }));
         }
-        let most = i64::try_from(limits.sessions_per_key).unwrap_or(i64::MAX);
-        let of_key = connection
-            .prepare_cached(COUNT_OF_KEY)?
-            .query_row(params![&key.0[..], most], |row| Ok(size(row, 0)))??;
-        if self.extent.sessions >= limits.sessions || of_key >= limits.sessions_per_key {
+        if self.keys.get(key).is_some_and(|of_key| of_key.sessions >= limits.sessions_per_key) {
             return Ok(OpenedSession::TooMany);
         }
+        let mut ended = None;
+        if self.extent.sessions >= limits.sessions {
+            let newcomer = Owner { account: of_account.0, key: key.0 };
+            let Some(owner) = self.session_shares.gives_way_to(newcomer) else {
+                return Ok(OpenedSession::TooMany);
+            };
+            ended = self.evict(connection, owner)?;
+            if ended.is_none() {
+                return Ok(OpenedSession::TooMany);
+            }
+        }
         connection.prepare_cached(ADD_SESSION)?.execute(params![&key.0[..], client_id])?;
-        self.change_extent(|extent| extent.sessions += 1);
-        Ok(OpenedSession::Started(SessionNumber { number: connection.last_insert_rowid(), epoch: 1 }))
+        let session = SessionNumber { number: connection.last_insert_rowid(), epoch: 1 };
+        self.change_key(key, Some(of_account), |of_key| of_key.sessions += 1);
+        Ok(match ended {
+            Some(ended) => OpenedSession::StartedInstead { session, ended },
+            None => OpenedSession::Started(session),
+        })
+    }
+
+    /// Ends the session of a key whose client has been away longest, else one whose client is connected.
+    fn evict(&mut self, connection: &Connection, owner: Owner) -> Result<Option<i64>, Fault> {
+        let key = &owner.key[..];
+        let away = read::one(connection, AWAY_OF_KEY, [key], |row| Ok(row.get(0)?))?;
+        let session = match away {
+            Some(session) => Some(session),
+            None => read::one(connection, ANY_OF_KEY, [key], |row| Ok(row.get(0)?))?,
+        };
+        if let Some(session) = session {
+            let key = KeyHash(owner.key);
+            let account = self.keys.get(&key).and_then(|of_key| of_key.account_id);
+            self.end(connection, &key, session)?;
+            self.change_extent(|extent| {
+                extent.evicted += 1;
+                extent.evicted_of = account;
+            });
+        }
+        Ok(session)
     }
 
     pub(super) fn end_session(
@@ -154,7 +221,7 @@ impl Sessions {
         client_id: &str,
     ) -> Result<(), Fault> {
         match number(connection, key, client_id)? {
-            Some(session) => self.end(connection, session),
+            Some(session) => self.end(connection, key, session),
             None => Ok(()),
         }
     }
@@ -162,26 +229,28 @@ impl Sessions {
     /// Ends all sessions of a key that is taken away.
     pub(super) fn end_sessions_of(&mut self, connection: &Connection, key: &KeyHash) -> Result<(), Fault> {
         while let Some(session) = read::one(connection, ANY_OF_KEY, [&key.0[..]], |row| Ok(row.get(0)?))? {
-            self.end(connection, session)?;
+            self.end(connection, key, session)?;
         }
         Ok(())
     }
 
-    fn end(&mut self, connection: &Connection, session: i64) -> Result<(), Fault> {
-        let (mut topics, mut subscriptions) = (Vec::new(), 0);
+    fn end(&mut self, connection: &Connection, key: &KeyHash, session: i64) -> Result<(), Fault> {
+        let (mut topics, mut subscriptions, mut filter_bytes) = (Vec::new(), 0, 0);
         {
             let mut statement = connection.prepare_cached(REMOVE_SUBSCRIPTIONS)?;
             let mut rows = statement.query([session])?;
             while let Some(row) = rows.next()? {
                 topics.extend(row.get::<_, Option<TopicNumber>>(0)?);
                 subscriptions += 1;
+                filter_bytes += size(row, 1)?;
             }
         }
         connection.prepare_cached(RELEASE_ALL)?.execute([session])?;
         connection.prepare_cached(REMOVE_SESSION)?.execute([session])?;
-        self.change_extent(|extent| {
-            extent.sessions -= 1;
-            extent.subscriptions -= subscriptions;
+        self.change_key(key, None, |of_key| {
+            of_key.sessions -= 1;
+            of_key.subscriptions -= subscriptions;
+            of_key.filter_bytes -= filter_bytes;
         });
         topics.into_iter().try_for_each(|topic| self.loosen(connection, topic))
     }
@@ -194,12 +263,14 @@ impl Sessions {
     ) -> Result<usize, Fault> {
         let mut expired = 0;
         while expired < most
-            && let Some(session) = read::one(connection, LONG_GONE, [left_before_ms], |row| Ok(row.get(0)?))?
+            && let Some((session, key)) = read::one(connection, LONG_GONE, [left_before_ms], |row| {
+                Ok((row.get(0)?, key_hash(row, 1)?))
+            })?
         {
-            self.end(connection, session)?;
+            self.end(connection, &key, session)?;
             expired += 1;
         }
-        let dropped = self.drop_oldest(connection, most, Some(left_before_ms))?;
+        let dropped = self.drop_old(connection, most, left_before_ms)?;
         self.change_extent(|extent| extent.lost_to_age += dropped as u64);
         Ok(expired)
     }
@@ -212,9 +283,7 @@ impl Sessions {
         route: Option<&[u8]>,
         last: Sequence,
     ) -> Result<Option<StoredSubscription>, Fault> {
-        if !is_current(connection, session)? {
-            return Ok(None);
-        }
+        let Some(key) = key_of(connection, session)? else { return Ok(None) };
         let session = session.number;
         let topic = route.map(|route| self.retain(connection, route)).transpose()?;
         let before = read::one(connection, SUBSCRIPTION, params![session, filter], subscription)?;
@@ -224,7 +293,11 @@ impl Sessions {
             let kept =
                 topic.map(|topic| (topic, Progress { cursor: last as Sequence, sent: last as Sequence }));
             let number = connection.last_insert_rowid();
-            self.change_extent(|extent| extent.subscriptions += 1);
+            self.change_key(&key, None, |of_key| {
+                of_key.subscriptions += 1;
+                of_key.filter_bytes += filter.len();
+            });
+            topic.map_or(Ok(()), |topic| self.find_holder(connection, topic).map(drop))?;
             return Ok(Some(StoredSubscription { number, filter: filter.to_vec(), kept }));
         };
         let kept = match (before.kept, topic) {
@@ -239,6 +312,7 @@ impl Sessions {
             cursor as i64,
             sent as i64
         ])?;
+        topic.map_or(Ok(()), |topic| self.find_holder(connection, topic).map(drop))?;
         if let Some((old, _)) = before.kept
             && topic != Some(old)
         {
@@ -253,14 +327,15 @@ impl Sessions {
         session: SessionNumber,
         filter: &[u8],
     ) -> Result<(), Fault> {
-        if !is_current(connection, session)? {
-            return Ok(());
-        }
+        let Some(key) = key_of(connection, session)? else { return Ok(()) };
         let topic = read::one(connection, REMOVE_SUBSCRIPTION, params![session.number, filter], |row| {
             Ok(row.get::<_, Option<TopicNumber>>(0)?)
         })?;
         let Some(topic) = topic else { return Ok(()) };
-        self.change_extent(|extent| extent.subscriptions -= 1);
+        self.change_key(&key, None, |of_key| {
+            of_key.subscriptions -= 1;
+            of_key.filter_bytes -= filter.len();
+        });
         topic.map_or(Ok(()), |topic| self.loosen(connection, topic))
     }
 
@@ -296,133 +371,12 @@ impl Sessions {
         Ok(())
     }
 
-    pub(super) fn keep(
-        &mut self,
-        connection: &Connection,
-        topic: TopicNumber,
-        at_ms: TimestampMs,
-        note: &KeptNote,
-        limits: &KeptLimits,
-    ) -> Result<(), Fault> {
-        let KeptNote { seq, scopes, body } = note;
-        connection.prepare_cached(KEEP)?.execute(params![*seq as i64, topic, at_ms, scopes, body])?;
-        self.change_notes(topic, |extent| {
-            extent.notes += 1;
-            extent.bytes += bytes_of(scopes.len(), body.len());
-        });
-        if self.extents.get(&topic).is_some_and(|extent| extent.notes > limits.messages_per_topic) {
-            let most = (limits.messages_per_topic / 16 + 1).min(DROPPED_AT_ONCE) as i64;
-            let dropped = self.drop_notes(connection, DROP_FIRST, params![topic, most])?;
-            self.change_extent(|extent| extent.lost_to_count += dropped as u64);
-        }
-        // One topic alone never takes what others need.
-        let bytes_max = (limits.bytes / TOPIC_SHARE).max(bytes_of(scopes.len(), body.len()));
-        while self.extents.get(&topic).is_some_and(|extent| extent.bytes > bytes_max) {
-            let dropped = self.drop_notes(connection, DROP_FIRST, params![topic, 1])?;
-            self.change_extent(|extent| extent.lost_to_bytes += dropped as u64);
-            if dropped == 0 {
-                break;
-            }
-        }
-        while self.extent.bytes > limits.bytes {
-            let dropped = self.drop_oldest(connection, DROPPED_AT_ONCE, None)?;
-            self.change_extent(|extent| extent.lost_to_bytes += dropped as u64);
-            if dropped == 0 {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Drops the oldest notifications of all topics; where a time is given, those that are older.
-    fn drop_oldest(
-        &mut self,
-        connection: &Connection,
-        most: usize,
-        before_ms: Option<TimestampMs>,
-    ) -> Result<usize, Fault> {
-        self.drop_notes(connection, DROP_OLDEST, params![most as i64, before_ms.unwrap_or(TimestampMs::MAX)])
-    }
-
-    /// A topic has a subscription less: what it needs no more is freed later, in parts.
-    fn loosen(&mut self, connection: &Connection, topic: TopicNumber) -> Result<(), Fault> {
-        self.loose.insert(topic);
-        if least_cursor(connection, topic)?.is_some() {
-            return Ok(());
-        }
-        let route: Option<Vec<u8>> = read::one(connection, ROUTE, [topic], |row| Ok(row.get(0)?))?.flatten();
-        if let Some(route) = route {
-            connection.prepare_cached(UNNAME_TOPIC)?.execute([topic])?;
-            self.change_topic(&route, None);
-        }
-        Ok(())
-    }
-
-    /// Frees some of what nobody needs any more of a topic, and the topic itself when nobody subscribes to it and nothing of
-    /// it is left. Returns whether there may be more.
-    fn trim(&mut self, connection: &Connection, topic: TopicNumber) -> Result<bool, Fault> {
-        let cursor = least_cursor(connection, topic)?;
-        let up_to = cursor.unwrap_or(i64::MAX);
-        let most = FREED_AT_ONCE as i64;
-        let dropped = self.drop_notes(connection, DROP_ACKNOWLEDGED, params![topic, up_to, most])?;
-        if dropped >= FREED_AT_ONCE {
-            self.loose.insert(topic);
-            return Ok(true);
-        }
-        if cursor.is_none() && connection.prepare_cached(REMOVE_TOPIC)?.execute([topic])? == 1 {
-            self.change_notes(topic, |_| {});
-            self.extents.remove(&topic);
-        }
-        Ok(false)
-    }
-
-    /// Whether there may be something to free.
-    pub(super) fn is_loose(&self) -> bool {
-        !self.loose.is_empty()
-    }
-
-    /// Frees a part of what nobody needs any more.
-    pub(super) fn free(&mut self, connection: &Connection) -> Result<(), Fault> {
-        for _ in 0..FREED_AT_ONCE {
-            let Some(topic) = self.loose.iter().next().copied() else { break };
-            self.loose.remove(&topic);
-            if self.trim(connection, topic)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs a deletion that returns the topic and the bytes of each row.
-    fn drop_notes(
-        &mut self,
-        connection: &Connection,
-        deletion: &str,
-        parameters: impl rusqlite::Params,
-    ) -> Result<usize, Fault> {
-        let mut statement = connection.prepare_cached(deletion)?;
-        let mut rows = statement.query(parameters)?;
-        let mut dropped = 0;
-        while let Some(row) = rows.next()? {
-            let (topic, scopes, body) = (row.get(0)?, size(row, 1)?, size(row, 2)?);
-            self.change_notes(topic, |extent| {
-                extent.notes = extent.notes.saturating_sub(1);
-                extent.bytes = extent.bytes.saturating_sub(bytes_of(scopes, body));
-            });
-            dropped += 1;
-        }
-        Ok(dropped)
-    }
-
-    fn retain(&mut self, connection: &Connection, route: &[u8]) -> Result<TopicNumber, Fault> {
-        if let Some(topic) = self.topic(route) {
-            return Ok(topic);
-        }
-        connection.prepare_cached(ADD_TOPIC)?.execute([route])?;
-        let topic = connection.last_insert_rowid();
-        self.change_topic(route, Some(topic));
-        self.change_notes(topic, |_| {});
-        Ok(topic)
+    /// Says of all sessions that nobody is connected to them, and ends those whose key is gone.
+    pub(super) fn leave_all(&mut self, connection: &Connection, at_ms: TimestampMs) -> Result<(), Fault> {
+        connection.prepare_cached(LEAVE_ALL)?.execute([at_ms])?;
+        let gone = |(key, of_key): (&KeyHash, &KeyUse)| (of_key.account == NO_ACCOUNT).then_some(*key);
+        let gone: Vec<KeyHash> = self.keys.iter().filter_map(gone).collect();
+        gone.iter().try_for_each(|key| self.end_sessions_of(connection, key))
     }
 
     fn change_extent(&mut self, change: impl FnOnce(&mut KeptExtent)) {
@@ -430,24 +384,51 @@ impl Sessions {
         change(&mut self.extent);
     }
 
-    fn change_topic(&mut self, route: &[u8], topic: Option<TopicNumber>) {
-        let before = self.topic(route);
-        self.before.topics.entry(route.into()).or_insert(before);
-        restore(&mut self.topics, route.into(), topic);
-        self.change_extent(|_| {});
+    /// Changes what a key has of durable sessions. `of_account` says whose key it is where that is not known yet.
+    fn change_key(
+        &mut self,
+        key: &KeyHash,
+        of_account: Option<(AccountNumber, Id)>,
+        change: impl FnOnce(&mut KeyUse),
+    ) {
+        let before = self.keys.get(key).copied();
+        self.before.keys.entry(*key).or_insert(before);
+        let old = before.unwrap_or_else(|| KeyUse {
+            account: of_account.map_or(NO_ACCOUNT, |(number, _)| number),
+            account_id: of_account.map(|(_, id)| id),
+            sessions: 0,
+            subscriptions: 0,
+            filter_bytes: 0,
+        });
+        let mut new = old;
+        change(&mut new);
+        let new = (new.sessions > 0).then_some(new);
+        self.rank_key(key, new);
+        restore(&mut self.keys, *key, new);
+        let count = |of_key: &KeyUse| (of_key.sessions, of_key.subscriptions);
+        let (old, new) = (before.as_ref().map_or((0, 0), count), new.as_ref().map_or((0, 0), count));
+        self.change_extent(|extent| {
+            extent.sessions = extent.sessions + new.0 - old.0;
+            extent.subscriptions = extent.subscriptions + new.1 - old.1;
+        });
     }
 
-    fn change_notes(&mut self, topic: TopicNumber, change: impl FnOnce(&mut Extent)) {
-        let before = self.extents.get(&topic).copied();
-        self.before.extents.entry(topic).or_insert(before);
-        let of_topic = self.extents.entry(topic).or_default();
-        let old = *of_topic;
-        change(of_topic);
-        let new = *of_topic;
-        self.change_extent(|extent| {
-            extent.notes = extent.notes + new.notes - old.notes;
-            extent.bytes = extent.bytes + new.bytes - old.bytes;
-        });
+    /// Of each key, its sessions and the bytes that are kept for it, as they are ranked.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> std::collections::BTreeMap<KeyBytes, (usize, usize)> {
+        assert!(self.unranked.is_empty(), "a group has ended");
+        let mut held = std::collections::BTreeMap::<_, (usize, usize)>::new();
+        self.session_shares.keys().for_each(|(key, sessions)| held.entry(key).or_default().0 = sessions);
+        self.byte_shares.keys().for_each(|(key, bytes)| held.entry(key).or_default().1 = bytes);
+        held
+    }
+
+    fn rank_key(&mut self, key: &KeyHash, new: Option<KeyUse>) {
+        let old = self.keys.get(key).copied();
+        if let Some(KeyUse { account, .. }) = old.or(new) {
+            let sessions = |of_key: Option<KeyUse>| of_key.map_or(0, |of_key| of_key.sessions);
+            self.session_shares.change(Owner { account, key: key.0 }, sessions(old), sessions(new));
+        }
     }
 }
 
@@ -462,19 +443,25 @@ fn restore<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, before: 
     };
 }
 
-/// What a notification counts, in bytes: about what its row and the index take.
-fn bytes_of(scopes: usize, body: usize) -> usize {
-    const ROW_BYTES: usize = 48;
-    ROW_BYTES + scopes + body
-}
-
-fn least_cursor(connection: &Connection, topic: TopicNumber) -> Result<Option<i64>, Fault> {
-    Ok(read::one(connection, LEAST_CURSOR, [topic], |row| Ok(row.get::<_, Option<i64>>(0)?))?.flatten())
-}
-
 pub(super) fn is_current(connection: &Connection, session: SessionNumber) -> Result<bool, Fault> {
     let SessionNumber { number, epoch } = session;
     Ok(read::one(connection, IS_CURRENT, [number, epoch], |_| Ok(()))?.is_some())
+}
+
+/// The key of a session, if it is there and was not taken over.
+fn key_of(connection: &Connection, session: SessionNumber) -> Result<Option<KeyHash>, Fault> {
+    let SessionNumber { number, epoch } = session;
+    read::one(connection, KEY_OF, [number, epoch], |row| key_hash(row, 0))
+}
+
+/// The account of a key that is there.
+fn owner_of_key(connection: &Connection, key: &KeyHash) -> Result<Option<(AccountNumber, Id)>, Fault> {
+    read::one(connection, OWNER_OF_KEY, [&key.0[..]], |row| Ok((row.get(0)?, column::id(row, 1)?)))
+}
+
+fn key_hash(row: &Row<'_>, column: usize) -> Result<KeyHash, Fault> {
+    let key: Vec<u8> = row.get(column)?;
+    Ok(KeyHash(KeyBytes::try_from(key).map_err(|_| Fault::Corrupt("session.key"))?))
 }
 
 fn number(connection: &Connection, key: &KeyHash, client_id: &str) -> Result<Option<i64>, Fault> {
@@ -496,11 +483,6 @@ pub(super) fn receive(connection: &Connection, session: SessionNumber, packet_id
 
 pub(super) fn release(connection: &Connection, session: SessionNumber, packet_id: u16) -> Result<(), Fault> {
     connection.prepare_cached(RELEASE)?.execute(params![session.number, packet_id])?;
-    Ok(())
-}
-
-pub(super) fn leave_all(connection: &Connection, at_ms: TimestampMs) -> Result<(), Fault> {
-    connection.prepare_cached(LEAVE_ALL)?.execute([at_ms])?;
     Ok(())
 }
 
@@ -541,20 +523,24 @@ pub(in crate::store::sqlite) fn read_in_flight(column: &[u8]) -> Result<Vec<InFl
     Ok(entries.iter().map(read).collect())
 }
 
-const COUNT_SESSIONS: &str = "SELECT count(*) FROM session";
+const KEYS: &str = "SELECT key, count(*) FROM session GROUP BY key";
 
-const COUNT_SUBSCRIPTIONS: &str = "SELECT count(*) FROM session_subscription";
-
-const TOPICS: &str = "SELECT num, route, notes, bytes FROM session_topic";
+const KEYS_SUBSCRIPTIONS: &str = "SELECT session.key, count(*), sum(length(filter))
+    FROM session_subscription JOIN session ON session.num = session_subscription.session GROUP BY session.key";
 
 const SESSION: &str = "SELECT num FROM session WHERE key = ?1 AND client_id = ?2";
 
 const IS_CURRENT: &str = "SELECT 1 FROM session WHERE num = ?1 AND epoch = ?2";
 
+const KEY_OF: &str = "SELECT key FROM session WHERE num = ?1 AND epoch = ?2";
+
+const OWNER_OF_KEY: &str = "SELECT api_key.account, account.id FROM api_key
+    JOIN account ON account.num = api_key.account WHERE api_key.hash = ?1";
+
 const ANY_OF_KEY: &str = "SELECT num FROM session WHERE key = ?1 LIMIT 1";
 
-/// Counts no further than it must.
-const COUNT_OF_KEY: &str = "SELECT count(*) FROM (SELECT 1 FROM session WHERE key = ?1 LIMIT ?2)";
+const AWAY_OF_KEY: &str = "SELECT num FROM session WHERE key = ?1 AND left_at_ms IS NOT NULL
+    ORDER BY left_at_ms LIMIT 1";
 
 const ADD_SESSION: &str = "INSERT INTO session (key, client_id, epoch, in_flight) VALUES (?1, ?2, 1, x'')";
 
@@ -562,23 +548,13 @@ const ENTER: &str = "UPDATE session SET left_at_ms = NULL, epoch = epoch + 1 WHE
 
 const LEAVE_ALL: &str = "UPDATE session SET left_at_ms = ?1 WHERE left_at_ms IS NULL";
 
-const LONG_GONE: &str = "SELECT num FROM session WHERE left_at_ms < ?1 ORDER BY left_at_ms LIMIT 1";
+const LONG_GONE: &str = "SELECT num, key FROM session WHERE left_at_ms < ?1 ORDER BY left_at_ms LIMIT 1";
 
 const REMOVE_SESSION: &str = "DELETE FROM session WHERE num = ?1";
 
 const SAVE_SESSION: &str =
     "UPDATE session SET left_at_ms = coalesce(?2, left_at_ms), in_flight = coalesce(?3, in_flight)
     WHERE num = ?1";
-
-const ADD_TOPIC: &str = "INSERT INTO session_topic (route, notes, bytes) VALUES (?1, 0, 0)";
-
-const SET_EXTENT: &str = "UPDATE session_topic SET notes = ?2, bytes = ?3 WHERE num = ?1";
-
-const ROUTE: &str = "SELECT route FROM session_topic WHERE num = ?1";
-
-const UNNAME_TOPIC: &str = "UPDATE session_topic SET route = NULL WHERE num = ?1";
-
-const REMOVE_TOPIC: &str = "DELETE FROM session_topic WHERE num = ?1";
 
 const SUBSCRIPTION: &str = "SELECT num, filter, topic, cursor, sent FROM session_subscription
     WHERE session = ?1 AND filter = ?2";
@@ -596,23 +572,8 @@ const SAVE_SUBSCRIPTION: &str =
 const REMOVE_SUBSCRIPTION: &str =
     "DELETE FROM session_subscription WHERE session = ?1 AND filter = ?2 RETURNING topic";
 
-const REMOVE_SUBSCRIPTIONS: &str = "DELETE FROM session_subscription WHERE session = ?1 RETURNING topic";
-
-const LEAST_CURSOR: &str = "SELECT min(cursor) FROM session_subscription WHERE topic = ?1";
-
-const KEEP: &str = "INSERT INTO session_note (seq, topic, at, scopes, body) VALUES (?1, ?2, ?3, ?4, ?5)";
-
-const DROP_ACKNOWLEDGED: &str = "DELETE FROM session_note WHERE (seq, topic) IN
-    (SELECT seq, topic FROM session_note WHERE topic = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)
-    RETURNING topic, length(scopes), length(body)";
-
-const DROP_FIRST: &str = "DELETE FROM session_note WHERE (seq, topic) IN
-    (SELECT seq, topic FROM session_note WHERE topic = ?1 ORDER BY seq LIMIT ?2)
-    RETURNING topic, length(scopes), length(body)";
-
-const DROP_OLDEST: &str = "DELETE FROM session_note WHERE (seq, topic) IN
-    (SELECT seq, topic FROM session_note ORDER BY seq, topic LIMIT ?1) AND at < ?2
-    RETURNING topic, length(scopes), length(body)";
+const REMOVE_SUBSCRIPTIONS: &str =
+    "DELETE FROM session_subscription WHERE session = ?1 RETURNING topic, length(filter)";
 
 const IS_RECEIVED: &str = "SELECT 1 FROM session_received WHERE session = ?1 AND packet_id = ?2";
 
@@ -625,34 +586,29 @@ const RELEASE_ALL: &str = "DELETE FROM session_received WHERE session = ?1";
 
 /// Every statement of this file but those of the server's start, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[
+const OWN_STATEMENTS: &[&str] = &[
     SESSION,
     IS_CURRENT,
+    KEY_OF,
+    OWNER_OF_KEY,
     ANY_OF_KEY,
-    COUNT_OF_KEY,
+    AWAY_OF_KEY,
     ADD_SESSION,
     ENTER,
     LONG_GONE,
     REMOVE_SESSION,
     SAVE_SESSION,
-    ADD_TOPIC,
-    SET_EXTENT,
-    ROUTE,
-    UNNAME_TOPIC,
-    REMOVE_TOPIC,
     SUBSCRIPTION,
     ADD_SUBSCRIPTION,
     SET_SUBSCRIPTION,
     SAVE_SUBSCRIPTION,
     REMOVE_SUBSCRIPTION,
     REMOVE_SUBSCRIPTIONS,
-    LEAST_CURSOR,
-    KEEP,
-    DROP_ACKNOWLEDGED,
-    DROP_FIRST,
-    DROP_OLDEST,
     IS_RECEIVED,
     RECEIVE,
     RELEASE,
     RELEASE_ALL,
 ];
+
+#[cfg(test)]
+pub(super) const STATEMENTS: [&[&str]; 2] = [OWN_STATEMENTS, queue::STATEMENTS];
