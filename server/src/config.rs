@@ -408,6 +408,10 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_MEMBERS_MAX", value_name = "N", default_value_t = defaults::MEMBERS_MAX)]
     pub members_max: usize,
 
+    /// Notifications that one command may cause, such as many actions on a thng in many collections.
+    #[arg(long, env = "THNG_PUBSUB_COMMAND_NOTIFICATIONS_MAX", value_name = "N", default_value_t = defaults::COMMAND_NOTIFICATIONS_MAX)]
+    pub command_notifications_max: usize,
+
     /// Subscriptions of one MQTT session.
     #[arg(long, env = "THNG_PUBSUB_SUBSCRIPTIONS_MAX", value_name = "N", default_value_t = defaults::SUBSCRIPTIONS_MAX)]
     pub subscriptions_max: usize,
@@ -519,6 +523,7 @@ impl Config {
             ("bulk-max", self.bulk_max, 1, 10_000),
             ("page-max", self.page_max, 1, defaults::PAGE_MAX),
             ("members-max", self.members_max, 1, defaults::MEMBERS_MAX),
+            ("command-notifications-max", self.command_notifications_max, 1_000, 1_000_000),
             ("subscriptions-max", self.subscriptions_max, 1, 1_000_000),
             (
                 "subscription-bytes-per-key-max",

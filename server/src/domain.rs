@@ -34,10 +34,11 @@ pub(crate) mod writer;
 
 pub(crate) use account::NewAccount;
 pub(crate) use action::{ActionInput, BUILT_IN_TYPES, commission_state};
+pub(crate) use collection::LEFT_AT_ONCE;
 pub(crate) use document::{ADDRESS_PATH, ContextShown, Extras, document, notification};
 pub(crate) use resource::Creation;
 pub(crate) use session::{DurableSubscription, EXPIRED_AT_ONCE};
-pub(crate) use task::{CHUNK_THNGS, check_input, input_of, is_open, key_of_task, task_private};
+pub(crate) use task::{PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private};
 
 /// What the store notes a probe under.
 const PROBE: &str = "probe";
@@ -55,8 +56,8 @@ pub(crate) enum Operation {
     UpdateMany { account: Id, kind: ResourceKind, ids: Vec<Id>, patch: Box<Patch> },
     /// The end of a resource and all that hangs on it.
     Delete { account: Id, kind: ResourceKind, id: Id },
-    /// The same for many; those that are gone are passed over.
-    DeleteMany { account: Id, kind: ResourceKind, ids: Vec<Id> },
+    /// The same for many; those that are gone are passed over. `notifications_max`: what all of it may cause.
+    DeleteMany { account: Id, kind: ResourceKind, ids: Vec<Id>, notifications_max: usize },
     /// New property values, which are one update: one notification on the owner's `/properties`.
     UpdateProperties { account: Id, owner: PropertyOwner, writes: Vec<PropertyWrite> },
     /// Values forgotten: of one key or all, those before a time or all.
@@ -70,10 +71,12 @@ pub(crate) enum Operation {
     UpdateLocation { account: Id, thng: Id, writes: Vec<LocationWrite> },
     /// Locations forgotten: those before a time or all.
     DeleteLocation { account: Id, thng: Id, before_ms: Option<TimestampMs> },
-    /// New actions, one event each.
-    CreateActions { account: Id, inputs: Vec<ActionInput> },
+    /// New actions, one event each. `notifications_max`: what all of them may cause.
+    CreateActions { account: Id, inputs: Vec<ActionInput>, notifications_max: usize },
     /// Thngs that join or leave a collection.
     ChangeThngs { account: Id, collection: Id, change: MembershipChange, thngs: Vec<Id> },
+    /// A thng leaves some of its collections, before it is deleted.
+    LeaveCollections { account: Id, thng: Id },
     /// Collections that join or leave another one; `None` for all.
     ChangeCollections { account: Id, collection: Id, joins: bool, children: Option<Vec<Id>> },
     /// A key for somebody who has none; who has one keeps it. `private` is what the actor's resource keeps to itself
@@ -85,8 +88,9 @@ pub(crate) enum Operation {
     RevokeKey { hash: KeyHash },
     /// The end of an actor's keys.
     RevokeKeys { account: Id, actor: Actor },
-    /// The next part of a task's work; its end where the key that it was made with is not in force any more.
-    WorkOn { task: Id, ids: Vec<Id>, key_in_force: bool },
+    /// The next part of a task's work, which may create these; its end where the key that it was made with is not in force
+    /// any more. `input`: what the task creates, or why it cannot.
+    WorkOn { task: Id, ids: Vec<Id>, input: Arc<Result<TaskInput, String>>, key_in_force: bool },
     /// A client connects and wants its durable session, or a new one.
     OpenSession { key: KeyHash, client_id: Box<str>, limits: KeptLimits },
     /// The end of a durable session, if there is one.
@@ -157,6 +161,27 @@ pub(crate) enum Event {
     SessionEvicted { number: i64 },
 }
 
+impl Event {
+    /// How many topics tell of it at the most.
+    fn topics(&self) -> usize {
+        match self {
+            Self::ActionCreated { head, collections, .. } => {
+                let subjects = [head.thng, head.product].into_iter().flatten().count();
+                2 * (1 + subjects + collections.len())
+            }
+            Self::PropertiesUpdated { updates, .. } => 1 + updates.len(),
+            Self::TaskCompleted { .. } => 2,
+            Self::ResourceChanged { .. } | Self::LocationsUpdated { .. } | Self::MembershipChanged { .. } => {
+                1
+            }
+            Self::KeysRevoked { .. }
+            | Self::KeysChanged { .. }
+            | Self::RightsChanged
+            | Self::SessionEvicted { .. } => 0,
+        }
+    }
+}
+
 /// What the one who asked for an operation gets to see.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
@@ -205,12 +230,44 @@ pub(crate) enum OperationError {
     /// It collides with something that is there.
     #[error("{0}")]
     Conflict(String),
+    /// It asks for more than one command may do, or than a resource may have; a sentence that names the bound.
+    #[error("{sentence}")]
+    BeyondBound { bound: Bound, sentence: String },
     /// Durable sessions have as many subscriptions as they may.
     #[error("too many subscriptions of durable sessions")]
     TooManySubscriptions,
     /// The store failed; nothing of it was kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// A bound that keeps the work of one command small, since all writers wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// Collections that a thng or a collection is in.
+    Collections,
+    /// Collections that one collection is below.
+    Ancestors,
+    /// Notifications that one command causes.
+    Notifications,
+    /// Bytes of documents that one command writes.
+    Bytes,
+}
+
+impl Bound {
+    /// What it is called in metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Collections => "collections",
+            Self::Ancestors => "ancestors",
+            Self::Notifications => "notifications",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+fn beyond(bound: Bound, sentence: impl Into<String>) -> OperationError {
+    OperationError::BeyondBound { bound, sentence: sentence.into() }
 }
 
 impl From<thng_pubsub_protocol::payload::PayloadError> for OperationError {
@@ -242,8 +299,8 @@ impl Operation {
                 resource::update_many(store, now_ms, *account, *kind, ids, patch)
             }
             Self::Delete { account, kind, id } => resource::delete(store, now_ms, *account, *kind, *id),
-            Self::DeleteMany { account, kind, ids } => {
-                resource::delete_many(store, now_ms, *account, *kind, ids)
+            Self::DeleteMany { account, kind, ids, notifications_max } => {
+                resource::delete_many(store, now_ms, *account, *kind, ids, *notifications_max)
             }
             Self::UpdateProperties { account, owner, writes } => {
                 property::update(store, now_ms, *account, *owner, writes)
@@ -257,9 +314,14 @@ impl Operation {
             Self::DeleteLocation { account, thng, before_ms } => {
                 location::delete(store, *account, *thng, *before_ms)
             }
-            Self::CreateActions { account, inputs } => action::create(store, now_ms, *account, inputs),
+            Self::CreateActions { account, inputs, notifications_max } => {
+                action::create(store, now_ms, *account, inputs, *notifications_max)
+            }
             Self::ChangeThngs { account, collection, change, thngs } => {
                 collection::change_thngs(store, now_ms, *account, *collection, *change, thngs)
+            }
+            Self::LeaveCollections { account, thng } => {
+                collection::leave_some(store, now_ms, *account, *thng)
             }
             Self::ChangeCollections { account, collection, joins, children } => {
                 collection::change_children(store, *account, *collection, *joins, children.as_deref())
@@ -268,8 +330,8 @@ impl Operation {
             Self::AddKey { key } => key::add(store, now_ms, key),
             Self::RevokeKey { hash } => key::revoke_one(store, hash),
             Self::RevokeKeys { account, actor } => key::revoke(store, *account, *actor),
-            Self::WorkOn { task, ids, key_in_force } => {
-                task::work_on(store, now_ms, *task, ids, *key_in_force)
+            Self::WorkOn { task, ids, input, key_in_force } => {
+                task::work_on(store, now_ms, *task, ids, input, *key_in_force)
             }
             Self::OpenSession { key, client_id, limits } => session::open(store, key, client_id, limits),
             Self::EndSession { key, client_id } => session::end(store, key, client_id),
@@ -304,6 +366,7 @@ impl Operation {
             Self::DeleteLocation { .. } => "delete_location",
             Self::CreateActions { .. } => "create_actions",
             Self::ChangeThngs { .. } => "change_thngs",
+            Self::LeaveCollections { .. } => "leave_collections",
             Self::ChangeCollections { .. } => "change_collections",
             Self::IssueKey { .. } => "issue_key",
             Self::CreateAccount(_) => "create_account",
@@ -320,6 +383,39 @@ impl Operation {
             Self::Once { operation, .. } => operation.name(),
             Self::Release { .. } => "release",
             Self::Probe => "probe",
+        }
+    }
+
+    /// The account that it belongs to, with which it waits for its turn. `None`: it shares the turns of the server's own.
+    pub(crate) fn account(&self) -> Option<Id> {
+        match self {
+            Self::Create(creation) => Some(creation.account),
+            Self::Update { account, .. }
+            | Self::UpdateMany { account, .. }
+            | Self::Delete { account, .. }
+            | Self::DeleteMany { account, .. }
+            | Self::UpdateProperties { account, .. }
+            | Self::DeleteProperties { account, .. }
+            | Self::UpdateLocation { account, .. }
+            | Self::DeleteLocation { account, .. }
+            | Self::CreateActions { account, .. }
+            | Self::ChangeThngs { account, .. }
+            | Self::LeaveCollections { account, .. }
+            | Self::ChangeCollections { account, .. }
+            | Self::RevokeKeys { account, .. } => Some(*account),
+            Self::IssueKey { key, .. } | Self::AddKey { key } => Some(key.account),
+            Self::Once { operation, .. } => operation.account(),
+            Self::CreateAccount(_)
+            | Self::RevokeKey { .. }
+            | Self::WorkOn { .. }
+            | Self::OpenSession { .. }
+            | Self::EndSession { .. }
+            | Self::ExpireSessions { .. }
+            | Self::Subscribe { .. }
+            | Self::Unsubscribe { .. }
+            | Self::SaveProgress(_)
+            | Self::Release { .. }
+            | Self::Probe => None,
         }
     }
 
@@ -346,6 +442,7 @@ impl Operation {
             | Self::UpdateLocation { .. }
             | Self::CreateActions { .. }
             | Self::ChangeThngs { .. }
+            | Self::LeaveCollections { .. }
             | Self::ChangeCollections { .. }
             | Self::IssueKey { .. }
             | Self::WorkOn { .. }

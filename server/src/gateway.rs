@@ -48,6 +48,7 @@ use crate::{
         subscriptions::SubscriptionUsage,
     },
     translate,
+    turns::Turns,
 };
 
 mod action;
@@ -115,6 +116,8 @@ pub(crate) struct GatewaySettings {
     pub(crate) page_max: usize,
     /// Members that one call adds to a collection, 1 to 10,000.
     pub(crate) members_max: usize,
+    /// Notifications that one command may cause.
+    pub(crate) notifications_max: usize,
     /// Connections and subscriptions that stand on one key.
     pub(crate) held_per_key_max: usize,
     /// Lists that are walked through at the same time, 1 or more.
@@ -136,6 +139,8 @@ pub(crate) struct Gateway {
     keys: Arc<Keys>,
     secret: KeySecret,
     settings: GatewaySettings,
+    /// How many long inputs are read at a time, each on a thread of its own.
+    reading: Turns,
     /// Wakes the background work of tasks.
     tasks: Arc<tokio::sync::Notify>,
     /// How many lists are walked through at a time: fewer than the store has readers, because one that is walked through
@@ -209,6 +214,7 @@ impl Gateway {
             keys,
             secret,
             settings,
+            reading: Turns::new(tasks::READ_AT_A_TIME),
             tasks,
             walks,
             pages,

@@ -68,6 +68,7 @@ async fn open(data: &Path) -> anyhow::Result<Opened> {
         page_max: 100,
         held_per_key_max: usize::MAX,
         members_max: 10_000,
+        notifications_max: 5_000,
         walks_max: 3,
         kept: KeptLimits {
             sessions: 1_000,

@@ -39,6 +39,10 @@ pub(crate) struct Metrics {
     pub(crate) commit_operations: Histogram,
     /// Seconds from taking a group to having answered it.
     pub(crate) commit_seconds: Histogram,
+    /// Seconds that one command held the writer.
+    pub(crate) command_seconds: Histogram,
+    /// Commands that were rejected because they asked for too much, by `bound`.
+    pub(crate) commands_rejected: IntCounterVec,
     /// Operations that could not be stored.
     pub(crate) commit_failures: IntCounter,
     /// What was too much for a rate limit, by `what` was counted and `by` what.
@@ -167,6 +171,16 @@ impl Metrics {
                 "commit_seconds",
                 "Seconds that a commit took, answers included.",
                 prometheus::exponential_buckets(0.000_1, 2.0, 14)?,
+            )?,
+            command_seconds: histogram(
+                "command_seconds",
+                "Seconds that one command held the writer, before its commit.",
+                prometheus::exponential_buckets(0.000_01, 2.0, 16)?,
+            )?,
+            commands_rejected: counters(
+                "commands_rejected_total",
+                "Commands that were rejected because they asked for more than one command may do.",
+                &["bound"],
             )?,
             commit_failures,
             sessions: gauge("sessions", "Durable sessions that are stored, connected or not.")?,

@@ -591,8 +591,6 @@ pub(crate) trait WriteStore: WriteSessions + Send {
     fn head(&mut self, id: Id) -> Result<Option<Arc<ResourceHead>>, StoreError>;
     /// A resource, as the group sees it.
     fn resource(&mut self, id: Id) -> Result<Option<ResourceRecord>, StoreError>;
-    /// The document that a resource was created with.
-    fn first_document(&mut self, place: Sequence) -> Result<Option<String>, StoreError>;
     /// The resource with this unique name, as the group sees it.
     fn named(&mut self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError>;
     /// Adds a resource, or replaces what it was `before`, and logs that. The account is added where it is new.
@@ -612,8 +610,20 @@ pub(crate) trait WriteStore: WriteSessions + Send {
         at_ms: TimestampMs,
     ) -> Result<Sequence, StoreError>;
 
-    /// The collections that something is in, as the group sees it, in the order of their creation.
-    fn collections_of(&mut self, id: Id) -> Result<Vec<Id>, StoreError>;
+    /// The collections that something is in, as the group sees it, in the order of their creation, at most so many.
+    fn collections_of(&mut self, id: Id, most: usize) -> Result<Vec<Id>, StoreError>;
+    /// How many collections something is in, as the group sees it; no further than `most` is counted.
+    fn count_collections(&mut self, id: Id, most: usize) -> Result<usize, StoreError>;
+    /// The first of these resources that is not in the collection, and is in so many others.
+    fn first_crowded(
+        &mut self,
+        collection: Id,
+        kind: ResourceKind,
+        members: &[Id],
+        most: usize,
+    ) -> Result<Option<Id>, StoreError>;
+    /// Takes a resource out of some of the collections that it is in.
+    fn leave_collections(&mut self, id: Id, collections: &[Id]) -> Result<(), StoreError>;
     /// Puts resources of one kind into a collection; returns those that were not in it.
     fn add_members(
         &mut self,

@@ -52,6 +52,7 @@ impl House {
             page_max: 100,
             held_per_key_max: usize::MAX,
             members_max: 10_000,
+            notifications_max: 5_000,
             walks_max: 1,
             kept: KeptLimits {
                 sessions: 1_000,

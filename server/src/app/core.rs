@@ -47,6 +47,7 @@ impl CoreSettings {
                 bulk_max: config.bulk_max,
                 page_max: config.page_max,
                 members_max: config.members_max,
+                notifications_max: config.command_notifications_max,
                 held_per_key_max: config.held_per_key_max.unwrap_or(usize::MAX),
                 walks_max: config.store_readers.saturating_sub(1).max(1),
                 kept: KeptLimits {
@@ -80,6 +81,7 @@ impl CoreSettings {
                 bulk_max: defaults::BULK_MAX,
                 page_max: defaults::PAGE_MAX,
                 members_max: defaults::MEMBERS_MAX,
+                notifications_max: defaults::COMMAND_NOTIFICATIONS_MAX,
                 held_per_key_max: usize::MAX,
                 walks_max: 1,
                 kept: KeptLimits {

@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
     wanted::Subject,
 };
 
-use super::{Applied, Event, OperationError, Outcome, invalid, location, resource};
+use super::{Applied, Bound, Event, OperationError, Outcome, beyond, invalid, location, resource};
 use crate::store::{ResourceRecord, TimestampMs, WriteStore};
 
 /// Action types that are there without having been created.
@@ -60,10 +60,12 @@ pub(super) fn create(
     now_ms: TimestampMs,
     account: Id,
     inputs: &[ActionInput],
+    notifications_max: usize,
 ) -> Result<Applied, OperationError> {
+    let mut notifications = Notifications { caused: 0, most: notifications_max };
     let mut ready: Vec<Ready> = Vec::with_capacity(inputs.len());
     for input in inputs {
-        let one = prepare(store, now_ms, account, input)?;
+        let one = prepare(store, now_ms, account, input, &mut notifications)?;
         // Each was looked at as things stood before the call.
         let changed = |ready: &Ready| ready.thng.as_ref().map(|(before, _)| before.id);
         if changed(&one).is_some() && ready.iter().any(|other| changed(other) == changed(&one)) {
@@ -96,11 +98,60 @@ pub(super) fn create(
     Ok(Applied { outcome: Outcome::Resources(records), events })
 }
 
+/// Counts what the actions of one command would cause: each is reported to every collection of its thng.
+struct Notifications {
+    caused: usize,
+    most: usize,
+}
+
+/// Topics of the root that an action is reported on.
+const ROOT_TOPICS: usize = 2;
+
+/// Bytes of a document that one notification may have; a longer one counts as several.
+const NOTIFICATION_BYTES: usize = 4096;
+
+impl Notifications {
+    /// What the actions of a command may still cause.
+    fn left(&self) -> usize {
+        self.most.saturating_sub(self.caused)
+    }
+
+    /// Counts an action before anything is read or written for it that grows with the number.
+    fn add(&mut self, fields: &Fields, collections: usize) -> Result<usize, OperationError> {
+        let subjects = ["thng", "product"].iter().filter(|name| fields.get(name).is_some()).count();
+        let topics = ROOT_TOPICS * (1 + subjects + collections);
+        self.count(topics)?;
+        Ok(topics)
+    }
+
+    /// Counts what a long document takes on each of its topics.
+    fn add_document(&mut self, topics: usize, bytes: usize) -> Result<(), OperationError> {
+        self.count(topics.saturating_mul(bytes / NOTIFICATION_BYTES))
+    }
+
+    fn count(&mut self, notifications: usize) -> Result<(), OperationError> {
+        self.caused = self.caused.saturating_add(notifications);
+        if self.caused <= self.most {
+            return Ok(());
+        }
+        Err(beyond(
+            Bound::Notifications,
+            format!(
+                "These actions would cause more than {} notifications, which is the most for one command \
+                 (--command-notifications-max). Each is reported to every collection of its thng: send fewer actions at \
+                 a time, or take the thng out of collections.",
+                self.most
+            ),
+        ))
+    }
+}
+
 fn prepare(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
     account: Id,
     input: &ActionInput,
+    notifications: &mut Notifications,
 ) -> Result<Ready, OperationError> {
     check_type(store, account, input)?;
     let mut fields = Fields::new(ResourceKind::Action);
@@ -129,7 +180,7 @@ fn prepare(
         fields.set_text("thng", device.as_str());
     }
     let mut scopes = input.scopes.clone();
-    let subject = read_subject(store, account, input, &mut fields, &mut scopes)?;
+    let subject = read_subject(store, account, input, &mut fields, &mut scopes, notifications)?;
     if let Some(patch) = input.patch.scopes.clone() {
         patch.apply(&mut scopes);
     }
@@ -138,12 +189,14 @@ fn prepare(
     let collections: Vec<&str> = subject.collections.iter().map(Id::as_str).collect();
     let collections = serde_json::to_string(&collections).expect("strings become JSON");
     let private = format!(r#"{{"context":{},"collections":{collections}}}"#, input.context.as_str());
+    let body: Arc<str> = fields.document(Some(&input.id), now_ms).into();
+    notifications.add_document(subject.topics, body.len())?;
     let record = ResourceRecord {
         id: input.id,
         account,
         kind: ResourceKind::Action,
         parent: None,
-        body: fields.document(Some(&input.id), now_ms).into(),
+        body,
         private: Some(Json::parse(private)?),
         scopes,
         created_at_ms: now_ms,
@@ -167,6 +220,8 @@ fn check_type(store: &mut dyn WriteStore, account: Id, input: &ActionInput) -> R
 /// What the store knows of what an action is about.
 #[derive(Default)]
 struct SubjectFacts {
+    /// How many topics it is reported on.
+    topics: usize,
     collections: Vec<Id>,
     thng: Option<(ResourceRecord, ResourceRecord)>,
 }
@@ -178,6 +233,7 @@ fn read_subject(
     input: &ActionInput,
     fields: &mut Fields,
     scopes: &mut Scopes,
+    notifications: &mut Notifications,
 ) -> Result<SubjectFacts, OperationError> {
     let in_path = input.subject;
     let missing =
@@ -190,12 +246,18 @@ fn read_subject(
         if let (None, Some(product)) = (fields.get("product"), &head.product) {
             fields.set_text("product", product.as_str());
         }
-        facts.collections = store.collections_of(id)?;
+        // One more than may be tells that there are too many.
+        let count = store.count_collections(id, notifications.left() + 1)?;
+        facts.topics = notifications.add(fields, count)?;
+        facts.collections = store.collections_of(id, count)?;
         facts.thng = commission(store, account, id, input, fields)?;
     } else if let Some(id) = fields.id("product") {
         let head = resource::existing(store, account, id, ResourceKind::Product, "product")
             .map_err(|error| missing(in_path == Subject::Product(id), error))?;
         join(scopes, &head.scopes, input.gained.as_deref());
+    }
+    if fields.get("thng").is_none() {
+        facts.topics = notifications.add(fields, usize::from(fields.get("collection").is_some()))?;
     }
     if let Some(id) = fields.id("collection") {
         let head = resource::existing(store, account, id, ResourceKind::Collection, "collection")

@@ -11,7 +11,7 @@ use thng_pubsub_protocol::{
     },
 };
 
-use super::{Applied, Event, OperationError, Outcome, invalid, location, property};
+use super::{Applied, Bound, Event, OperationError, Outcome, beyond, invalid, location, property};
 use crate::store::{
     Actor, Change, KeyRecord, PropertyOwner, ResourceHead, ResourceRecord, StoreError, TimestampMs,
     WriteStore,
@@ -84,7 +84,8 @@ pub(super) fn create(
             joined.push(*collection);
         }
     }
-    let collections = if joined.is_empty() { Vec::new() } else { store.collections_of(id)? };
+    let collections =
+        if joined.is_empty() { Vec::new() } else { store.collections_of(id, limits::COLLECTIONS_MAX)? };
     let record = Arc::new(record);
     let head = Arc::new(record.head());
     events.push(changed(&record, Change::Created, collections.into()));
@@ -225,7 +226,7 @@ impl Checked {
         let Self { before, after } = self;
         let seq = store.put_resource(Some(&before), &after)?;
         let collections = match after.kind.has_collections() {
-            true => store.collections_of(after.id)?,
+            true => store.collections_of(after.id, limits::COLLECTIONS_MAX)?,
             false => Vec::new(),
         };
         let record = Arc::new(after);
@@ -275,6 +276,9 @@ fn rights_of(
     })
 }
 
+/// Bytes of the documents that one command changes: all of them are written in one transaction.
+const UPDATED_BYTES_MAX: usize = 8 << 20;
+
 pub(super) fn update_many(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
@@ -283,13 +287,26 @@ pub(super) fn update_many(
     ids: &[Id],
     patch: &Patch,
 ) -> Result<Applied, OperationError> {
-    let mut checked = Vec::with_capacity(ids.len());
+    let (mut checked, mut bytes) = (Vec::with_capacity(ids.len()), 0);
     for id in ids {
         match own(store, account, kind, *id) {
-            Ok(before) => checked.push(check(store, now_ms, before, None, patch.scopes.clone(), |fields| {
-                fields.apply(patch, false)?;
-                complete(fields, patch)
-            })?),
+            Ok(before) => {
+                let one = check(store, now_ms, before, None, patch.scopes.clone(), |fields| {
+                    fields.apply(patch, false)?;
+                    complete(fields, patch)
+                })?;
+                bytes += one.after.body.len();
+                if bytes > UPDATED_BYTES_MAX {
+                    return Err(beyond(
+                        Bound::Bytes,
+                        format!(
+                            "The changed documents would be more than {UPDATED_BYTES_MAX} bytes, which is the most for \
+                             one call. Change fewer at a time; nothing was changed."
+                        ),
+                    ));
+                }
+                checked.push(one);
+            }
             Err(OperationError::NotFound) => {}
             Err(error) => return Err(error),
         }
@@ -310,7 +327,7 @@ pub(super) fn delete(
 ) -> Result<Applied, OperationError> {
     let record = own(store, account, kind, id)?;
     let collections = match kind.has_collections() {
-        true => store.collections_of(id)?,
+        true => store.collections_of(id, limits::COLLECTIONS_MAX)?,
         false => Vec::new(),
     };
     let mut hashes = Vec::new();
@@ -347,7 +364,9 @@ pub(super) fn delete_many(
     account: Id,
     kind: ResourceKind,
     ids: &[Id],
+    notifications_max: usize,
 ) -> Result<Applied, OperationError> {
+    check_notifications(store, kind, ids, notifications_max)?;
     let (mut count, mut events) = (0, Vec::new());
     for id in ids {
         match delete(store, now_ms, account, kind, *id) {
@@ -360,6 +379,33 @@ pub(super) fn delete_many(
         }
     }
     Ok(Applied { outcome: Outcome::Count(count), events })
+}
+
+/// Refuses a deletion that all collections of many thngs would have to be told of.
+fn check_notifications(
+    store: &mut dyn WriteStore,
+    kind: ResourceKind,
+    ids: &[Id],
+    most: usize,
+) -> Result<(), OperationError> {
+    if kind != ResourceKind::Thng {
+        return Ok(());
+    }
+    let mut caused = ids.len();
+    for id in ids {
+        caused += store.count_collections(*id, most.saturating_sub(caused) + 1)?;
+        if caused > most {
+            return Err(beyond(
+                Bound::Notifications,
+                format!(
+                    "This would cause more than {most} notifications, which is the most for one command \
+                     (--command-notifications-max): each collection is told which thng left. Delete fewer at a time; \
+                     nothing was deleted."
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Those whose keys go with a resource.

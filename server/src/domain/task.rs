@@ -4,135 +4,22 @@
 //! the same transaction. So a task that was interrupted goes on where it was, and creates nothing twice.
 //!
 //! What a task is to make stands in the document that it was created with, and in none of the later ones: it may be as
-//! large as a request, and every part writes the document anew.
+//! large as a request, and every part writes the document anew. It is read once, off the writer ([`input`]), and each
+//! part gets it.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use thng_pubsub_protocol::{
     id::Id,
-    payload::{Fields, Json, Patch, ResourceKind},
+    payload::{Fields, Json, ResourceKind},
 };
 
 use super::{Applied, Event, OperationError, Outcome, resource};
 use crate::store::{KeyHash, ResourceRecord, TimestampMs, WriteStore};
+pub(crate) use input::{PART_THNGS, TaskInput, input_of};
 
-/// Thngs that one part creates: few enough that whoever else writes hardly waits.
-pub(crate) const CHUNK_THNGS: usize = 100;
-
-/// Bytes of documents that one part creates, beyond the first.
-const CHUNK_BYTES: usize = 1 << 20;
-
-/// Thngs that one task may create.
-const THNGS_MAX: u64 = 1_000_000;
-
-/// Bytes of documents that one task may create.
-const BYTES_MAX: usize = 1 << 30;
-
-/// What a task is to make.
-struct Input {
-    template: Patch,
-    /// About what one thng takes on the disk.
-    thng_bytes: usize,
-    total: usize,
-    /// Of each thng, what the list says: identifiers.
-    list: Option<Vec<Value>>,
-}
-
-impl Input {
-    fn read(parameters: &str) -> Result<Self, String> {
-        let parameters: Map<String, Value> =
-            serde_json::from_str(parameters).map_err(|_| "inputParameters is an object.".to_owned())?;
-        if parameters.get("generateThngs") == Some(&Value::Bool(false)) {
-            return Err("inputParameters.generateThngs is false: there would be nothing to make.".into());
-        }
-        let template = parameters.get("thngTemplate").cloned().unwrap_or_else(|| Value::Object(Map::new()));
-        let template = template.to_string();
-        let thng_bytes = template.len() + 256;
-        let template = Patch::read(ResourceKind::Thng, &template)
-            .map_err(|error| format!("inputParameters.thngTemplate: {}", error.0.join(" ")))?;
-        if template.get("name").is_none() {
-            return Err("inputParameters.thngTemplate: name is required.".into());
-        }
-        let list = parameters.get("inputData").and_then(Value::as_array);
-        match parameters.get("type").and_then(Value::as_str) {
-            Some("FIXED_AMOUNT") => {
-                let quantity = parameters.get("quantity").and_then(Value::as_u64);
-                let quantity = quantity.filter(|count| (1..=THNGS_MAX).contains(count)).ok_or_else(|| {
-                    format!("inputParameters.quantity is a whole number from 1 to {THNGS_MAX}.")
-                })?;
-                Self { template, thng_bytes, total: quantity as usize, list: None }.within_bounds()
-            }
-            Some("LIST_BASED" | "IDENTIFIERS_LIST_BASED") => {
-                let list = list.filter(|list| !list.is_empty() && list.iter().all(|item| identifiers(item).is_some()));
-                let list = list.cloned().ok_or_else(|| {
-                    "inputParameters.inputData is an array of objects of identifiers, such as [{\"gs1:21\": \"7\"}]."
-                        .to_owned()
-                })?;
-                Self { template, thng_bytes, total: list.len(), list: Some(list) }.within_bounds()
-            }
-            _ => Err(
-                "inputParameters.type is FIXED_AMOUNT, LIST_BASED or IDENTIFIERS_LIST_BASED; files are not read here."
-                    .into(),
-            ),
-        }
-    }
-
-    fn within_bounds(self) -> Result<Self, String> {
-        match self.total.checked_mul(self.thng_bytes) {
-            Some(bytes) if bytes <= BYTES_MAX => Ok(self),
-            _ => Err(format!(
-                "inputParameters: these thngs would be more than {BYTES_MAX} bytes. Make several tasks."
-            )),
-        }
-    }
-
-    /// Thngs that the next part makes.
-    fn chunk(&self) -> usize {
-        (CHUNK_BYTES / self.thng_bytes).clamp(1, CHUNK_THNGS)
-    }
-
-    /// What the thng with this number is to be.
-    fn thng(&self, number: usize) -> Result<Patch, OperationError> {
-        let Some(item) = self.list.as_ref().and_then(|list| list.get(number)).and_then(identifiers) else {
-            return Ok(self.template.clone());
-        };
-        let mut identifiers: Map<String, Value> = self
-            .template
-            .get("identifiers")
-            .and_then(|json| serde_json::from_str(json).ok())
-            .unwrap_or_default();
-        identifiers.extend(item);
-        let patch = Patch::read(
-            ResourceKind::Thng,
-            &Value::Object(Map::from_iter([("identifiers".to_owned(), Value::Object(identifiers))]))
-                .to_string(),
-        )?;
-        let mut thng = self.template.clone();
-        thng.take("identifiers", &patch);
-        Ok(thng)
-    }
-}
-
-/// The identifiers that an entry of a list names: `{"identifiers": {…}}`, or the entry itself.
-fn identifiers(item: &Value) -> Option<Map<String, Value>> {
-    let object = item.get("identifiers").unwrap_or(item).as_object()?;
-    object.values().all(Value::is_string).then(|| object.clone())
-}
-
-/// Refuses a task that could never be done. Returns what each thng will be, for who may make it.
-pub(crate) fn check_input(parameters: Option<&str>) -> Result<Patch, Vec<String>> {
-    let parameters = parameters.ok_or_else(|| vec!["inputParameters is required.".to_owned()])?;
-    let input = Input::read(parameters).map_err(|fault| vec![fault])?;
-    if input.list.is_some() {
-        for number in 0..input.total {
-            input
-                .thng(number)
-                .map_err(|error| vec![format!("inputParameters.inputData[{number}]: {error}")])?;
-        }
-    }
-    Ok(input.template)
-}
+mod input;
 
 /// Whether a task has work left.
 pub(crate) fn is_open(task: &ResourceRecord) -> bool {
@@ -179,6 +66,7 @@ pub(super) fn work_on(
     now_ms: TimestampMs,
     task: Id,
     ids: &[Id],
+    input: &Result<TaskInput, String>,
     key_in_force: bool,
 ) -> Result<Applied, OperationError> {
     let Some(before) = store.resource(task)?.filter(|task| task.kind == ResourceKind::Task && is_open(task))
@@ -197,19 +85,15 @@ pub(super) fn work_on(
         return finish(store, now_ms, before, batch, Ending::KeyRevoked);
     }
     let fields = before.fields();
-    let input = match fields.get("inputParameters") {
-        Some(input) => Some(input.to_owned()),
-        None => input_of(store.first_document(before.place)?),
-    };
-    let input = match Input::read(&input.unwrap_or_default()) {
+    let input = match input {
         Ok(input) => input,
-        Err(fault) => return finish(store, now_ms, before, batch, Ending::Failed(fault)),
+        Err(fault) => return finish(store, now_ms, before, batch, Ending::Failed(fault.clone())),
     };
     let done = made(&fields);
     let mut events = Vec::new();
     let (mut count, mut failure) = (0, None);
     let mut product = None;
-    for (id, number) in ids.iter().zip(done..input.total).take(input.chunk()) {
+    for (id, number) in ids.iter().zip(done..input.total()).take(input.part()) {
         let applied = input.thng(number).and_then(|patch| {
             product = patch.text("product");
             let creation = resource::Creation {
@@ -238,7 +122,7 @@ pub(super) fn work_on(
         }
     }
     let made = done + count;
-    let progress = progress(task, made, input.total);
+    let progress = progress(task, made, input.total());
     let (batch, changed) = resource::change(store, now_ms, batch, None, None, |fields| {
         if fields.text("status").as_deref() == Some("EMPTY") {
             fields.set_text("status", "IN_PROGRESS");
@@ -250,7 +134,7 @@ pub(super) fn work_on(
     })?;
     events.extend(changed);
     let ending = match failure {
-        None if made < input.total => {
+        None if made < input.total() => {
             let (record, changed) = resource::change(store, now_ms, before, None, None, |fields| {
                 fields.set_text("status", "EXECUTING");
                 fields.set("progress", Some(progress));
@@ -267,12 +151,6 @@ pub(super) fn work_on(
     let mut applied = finish(store, now_ms, before, (*batch).clone(), ending)?;
     events.append(&mut applied.events);
     Ok(Applied { outcome: applied.outcome, events })
-}
-
-/// What a task is to make, out of the document that it was created with.
-pub(crate) fn input_of(first_document: Option<String>) -> Option<String> {
-    let fields = Fields::read(ResourceKind::Task, &first_document?).ok()?;
-    fields.get("inputParameters").map(ToOwned::to_owned)
 }
 
 fn progress(task: Id, made: usize, total: usize) -> Json {

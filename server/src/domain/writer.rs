@@ -3,6 +3,9 @@
 //! Nobody is answered before the commit that holds their operation is on the disk. What happened is handed on in commit
 //! order, before the answers go out, so that whoever got an answer reads what they wrote. [`answers`] does both.
 //!
+//! A group ends by the work that it has done, not by operations alone ([`GroupWork`]): who asks for little does not wait
+//! for those who ask for much. [`queue`] shares the writer's time between accounts.
+//!
 //! An operation that the store fails on takes nobody with it: the group is rolled back and its operations are
 //! repeated one by one, each in a commit of its own.
 
@@ -11,7 +14,7 @@ use std::{
     process,
     sync::Arc,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -24,8 +27,10 @@ use crate::{
     store::{StoreError, TimestampMs, WriteStore, session::KeptExtent},
 };
 use answers::{Answers, Done};
+use queue::Queue;
 
 mod answers;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +48,18 @@ pub(crate) type Keeper =
 
 /// Operations of one commit at the most. More would let the first wait for the last.
 const GROUP_OPERATIONS_MAX: usize = 512;
+
+/// The time that the operations of one commit take together, beyond which no further one joins them.
+const GROUP_TIME: Duration = Duration::from_millis(20);
+
+/// Bytes of payloads of one commit, beyond which no further operation joins it.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// Notifications of one commit, beyond which no further operation joins it.
+const GROUP_NOTIFICATIONS: usize = 5_000;
+
+/// Notifications of one commit from which on they are not written on the writer's thread.
+const MANY_NOTIFICATIONS: usize = 500;
 
 /// Operations that wait for the next commit, from which on this one is put on the disk beside it. With fewer, those that
 /// come meanwhile had better share a commit.
@@ -63,6 +80,7 @@ const BUDGET_UNIT_BYTES: usize = 64;
 struct Job {
     operation: Operation,
     reply: Reply,
+    payload_bytes: usize,
     _budget: OwnedSemaphorePermit,
 }
 
@@ -100,7 +118,7 @@ impl Writer {
             metrics,
             keeper,
             answers,
-            queue,
+            queue: Queue::new(queue),
             reclaim: true,
             groups_since_reclaim: 0,
             losses: Sparing::new(),
@@ -129,7 +147,7 @@ impl Writer {
         let units = ((payload_bytes + OPERATION_BYTES) / BUDGET_UNIT_BYTES).min(self.budget_units);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let budget = Arc::clone(&self.budget).acquire_many_owned(units).await.map_err(|_| Stopping)?;
-        self.jobs.send(Job { operation, reply, _budget: budget }).map_err(|_| Stopping)
+        self.jobs.send(Job { operation, reply, payload_bytes, _budget: budget }).map_err(|_| Stopping)
     }
 }
 
@@ -143,7 +161,7 @@ struct WriterThread {
     /// For lines about what was not kept.
     losses: Sparing,
     answers: Answers,
-    queue: mpsc::UnboundedReceiver<Job>,
+    queue: Queue,
     /// Something deleted may wait to be freed.
     reclaim: bool,
     groups_since_reclaim: u32,
@@ -155,47 +173,31 @@ impl WriterThread {
     }
 
     fn run(mut self) {
-        let mut group = Vec::with_capacity(GROUP_OPERATIONS_MAX);
-        while self.next_group(&mut group) {
+        while self.wait_for_work() {
             let started = Instant::now();
-            let _span = tracing::debug_span!("commit", operations = group.len()).entered();
-            self.metrics.commit_operations.observe(group.len() as f64);
-            self.commit(&mut group);
+            let _span = tracing::debug_span!("commit").entered();
+            let operations = self.commit_waiting();
+            self.metrics.commit_operations.observe(operations as f64);
             self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         }
         self.answers.finish();
         tracing::debug!("the writer has finished");
     }
 
-    /// Waits for work and takes all that is there. `false` when there will be no more.
-    fn next_group(&mut self, group: &mut Vec<Job>) -> bool {
+    /// Waits for work. `false` when there will be no more.
+    fn wait_for_work(&mut self) -> bool {
         self.groups_since_reclaim += 1;
         if self.reclaim && self.groups_since_reclaim >= GROUPS_BETWEEN_RECLAIMS {
             self.reclaim_some();
         }
         loop {
-            match self.queue.try_recv() {
-                Ok(job) => {
-                    group.push(job);
-                    break;
-                }
-                Err(mpsc::error::TryRecvError::Empty) if self.reclaim => self.reclaim_some(),
-                Err(_) => match self.queue.blocking_recv() {
-                    Some(job) => {
-                        group.push(job);
-                        break;
-                    }
-                    None => return false,
-                },
+            match self.queue.poll() {
+                Some(true) => return true,
+                Some(false) if self.reclaim => self.reclaim_some(),
+                Some(false) => return self.queue.wait(),
+                None => return false,
             }
         }
-        while group.len() < GROUP_OPERATIONS_MAX {
-            match self.queue.try_recv() {
-                Ok(job) => group.push(job),
-                Err(_) => break,
-            }
-        }
-        true
     }
 
     /// Frees a little of what was deleted.
@@ -208,47 +210,97 @@ impl WriterThread {
         self.show_kept();
     }
 
-    fn commit(&mut self, group: &mut Vec<Job>) {
-        match self.apply_all(group) {
-            Ok(applied) => {
-                self.finish(group, applied);
-            }
-            Err(error) if group.len() == 1 => {
+    /// Commits what waits, as much as one group may hold. Returns how many operations it held.
+    fn commit_waiting(&mut self) -> usize {
+        let mut group = Vec::with_capacity(GROUP_OPERATIONS_MAX.min(self.queue.len()));
+        let mut work = GroupWork::begin();
+        let applied = self.apply_waiting(&mut group, &mut work);
+        let operations = group.len();
+        match applied {
+            Ok(applied) => self.finish(&mut group, applied, &work),
+            Err(error) if operations == 1 => {
                 self.store.rollback();
                 let job = group.pop().expect("the group holds one");
                 self.refuse(job, error);
             }
             Err(error) => {
                 self.store.rollback();
-                tracing::warn!(%error, operations = group.len(), "a commit failed; its operations are repeated one by one");
-                for job in std::mem::take(group) {
-                    self.commit(&mut vec![job]);
-                }
+                tracing::warn!(%error, operations, "a commit failed; its operations are repeated one by one");
+                group.into_iter().for_each(|job| self.commit_alone(job));
+            }
+        }
+        operations
+    }
+
+    /// Repeats an operation in a commit of its own.
+    fn commit_alone(&mut self, job: Job) {
+        let (mut work, now_ms) = (GroupWork::begin(), self.clock.now_ms());
+        let applied =
+            self.store.begin().and_then(|()| self.apply(&job, now_ms, &mut work)).and_then(|applied| {
+                self.store.commit()?;
+                Ok(applied)
+            });
+        match applied {
+            Ok(applied) => {
+                self.show_kept();
+                self.finish(&mut vec![job], vec![applied], &work);
+            }
+            Err(error) => {
+                self.store.rollback();
+                self.refuse(job, error);
             }
         }
     }
 
-    /// Applies and commits. An `Err` is the store's and means that nothing of the group is kept.
-    fn apply_all(&mut self, group: &[Job]) -> Result<Vec<Result<Applied, OperationError>>, StoreError> {
+    /// Applies and commits what waits. An `Err` is the store's and means that nothing of the group is kept.
+    fn apply_waiting(
+        &mut self,
+        group: &mut Vec<Job>,
+        work: &mut GroupWork,
+    ) -> Result<Vec<Result<Applied, OperationError>>, StoreError> {
         let now_ms = self.clock.now_ms();
-        self.store.begin()?;
-        let mut applied = Vec::with_capacity(group.len());
-        for job in group {
-            match job.operation.apply(&mut *self.store, now_ms) {
-                Err(OperationError::Store(error)) => return Err(error),
-                Ok(done) => {
-                    for event in &done.events {
-                        (self.keeper)(event, now_ms, &mut *self.store)?;
-                    }
-                    applied.push(Ok(done));
-                }
-                Err(refused) => applied.push(Err(refused)),
-            }
-            self.reclaim |= job.operation.leaves_remains();
+        let mut applied = Vec::with_capacity(group.capacity());
+        let mut begun = self.store.begin();
+        while !work.is_full()
+            && let Some(job) = self.queue.pop(group.is_empty())
+        {
+            let outcome = begun.and_then(|()| self.apply(&job, now_ms, work));
+            group.push(job);
+            applied.push(outcome?);
+            begun = Ok(());
         }
         self.store.commit()?;
         self.show_kept();
         Ok(applied)
+    }
+
+    /// Applies one operation, and keeps what it tells.
+    fn apply(
+        &mut self,
+        job: &Job,
+        now_ms: TimestampMs,
+        work: &mut GroupWork,
+    ) -> Result<Result<Applied, OperationError>, StoreError> {
+        let started = Instant::now();
+        let applied = job.operation.apply(&mut *self.store, now_ms);
+        if let Ok(applied) = &applied {
+            for event in &applied.events {
+                (self.keeper)(event, now_ms, &mut *self.store)?;
+            }
+        }
+        self.reclaim |= job.operation.leaves_remains();
+        let used = started.elapsed();
+        self.metrics.command_seconds.observe(used.as_secs_f64());
+        self.queue.charge(job.operation.account(), used);
+        work.add(job, applied.as_ref().map(|applied| &applied.events[..]).unwrap_or_default());
+        match applied {
+            Err(OperationError::Store(error)) => Err(error),
+            Err(OperationError::BeyondBound { bound, sentence }) => {
+                self.metrics.commands_rejected.with_label_values(&[bound.name()]).inc();
+                Ok(Err(OperationError::BeyondBound { bound, sentence }))
+            }
+            applied => Ok(applied),
+        }
     }
 
     /// Tells how much is kept for durable sessions, and what their bounds have cost.
@@ -296,7 +348,7 @@ impl WriterThread {
         }
     }
 
-    fn finish(&self, group: &mut Vec<Job>, applied: Vec<Result<Applied, OperationError>>) {
+    fn finish(&self, group: &mut Vec<Job>, applied: Vec<Result<Applied, OperationError>>, work: &GroupWork) {
         let mut events = Vec::with_capacity(applied.len());
         let outcomes = group.drain(..).zip(applied).map(|(job, applied)| {
             let outcome = applied.map(|applied| {
@@ -306,7 +358,8 @@ impl WriterThread {
             (job, outcome)
         });
         let outcomes = outcomes.collect();
-        self.answers.give(Done { events, outcomes }, self.is_busy());
+        let is_busy = self.is_busy() || work.notifications >= MANY_NOTIFICATIONS;
+        self.answers.give(Done { events, outcomes }, is_busy);
     }
 
     fn is_busy(&self) -> bool {
@@ -318,6 +371,34 @@ impl WriterThread {
         tracing::error!(%error, "a write could not be stored");
         let outcomes = vec![(job, Err(OperationError::Store(error)))];
         self.answers.give(Done { events: Vec::new(), outcomes }, self.is_busy());
+    }
+}
+
+/// What the operations of a group have done so far.
+struct GroupWork {
+    started: Instant,
+    operations: usize,
+    bytes: usize,
+    notifications: usize,
+}
+
+impl GroupWork {
+    fn begin() -> Self {
+        Self { started: Instant::now(), operations: 0, bytes: 0, notifications: 0 }
+    }
+
+    fn add(&mut self, job: &Job, events: &[Event]) {
+        self.operations += 1;
+        self.bytes += job.payload_bytes;
+        self.notifications += events.iter().map(Event::topics).sum::<usize>();
+    }
+
+    /// Whether no further operation is to join.
+    fn is_full(&self) -> bool {
+        self.operations >= GROUP_OPERATIONS_MAX
+            || self.bytes >= GROUP_BYTES
+            || self.notifications >= GROUP_NOTIFICATIONS
+            || (self.operations > 0 && self.started.elapsed() >= GROUP_TIME)
     }
 }
 

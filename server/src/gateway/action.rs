@@ -150,7 +150,9 @@ impl Gateway {
         let (action_type, patch) = parse_actions(body.as_bytes(), Some(&action_type))?.remove(0);
         let input = self.action_input(caller, Subject::Thng(thng), action_type, true, patch)?;
         let account = caller.principal.account;
-        match self.execute(Operation::CreateActions { account, inputs: vec![input] }, body.len()).await? {
+        let notifications_max = self.settings.notifications_max;
+        let operation = Operation::CreateActions { account, inputs: vec![input], notifications_max };
+        match self.execute(operation, body.len()).await? {
             Outcome::Resources(mut records) if records.len() == 1 => Ok(records.remove(0)),
             Outcome::Resources(_)
             | Outcome::Resource(_)

@@ -220,6 +220,7 @@ impl From<OperationError> for Refusal {
         match error {
             OperationError::NotFound => Self::NotFound,
             OperationError::Invalid(sentences) => Self::Invalid(sentences),
+            OperationError::BeyondBound { sentence, .. } => Self::Invalid(vec![sentence]),
             OperationError::Conflict(sentence) => Self::Conflict(sentence),
             OperationError::TooManySubscriptions => Self::TooManySubscriptions(SubscriptionsBound::Durable),
             // The writer has logged it.

@@ -9,7 +9,7 @@ use thng_pubsub_protocol::{
 
 use super::{Caller, Gateway, ListQuery, Refusal};
 use crate::{
-    domain::{Creation, Operation, Outcome},
+    domain::{Creation, LEFT_AT_ONCE, Operation, Outcome},
     random,
     store::{KeyRecord, ResourceRecord, Source, term, terms},
 };
@@ -157,7 +157,20 @@ impl Gateway {
             Self::may_give_rights(caller)?;
         }
         let account = caller.principal.account;
+        if kind == ResourceKind::Thng {
+            self.leave_collections(account, id).await?;
+        }
         self.execute(Operation::Delete { account, kind, id }, 0).await.map(drop)
+    }
+
+    /// Takes a thng that is in more collections than it may be, from earlier versions or an import, out of them in steps:
+    /// its deletion tells each of them.
+    async fn leave_collections(&self, account: Id, thng: Id) -> Result<(), Refusal> {
+        if self.store.collections_of(thng)?.len() <= LEFT_AT_ONCE {
+            return Ok(());
+        }
+        while self.count_of(Operation::LeaveCollections { account, thng }, 0).await? == LEFT_AT_ONCE {}
+        Ok(())
     }
 
     /// Refuses a `?project=` that what is created could not be scoped to. Its own project is always there for a key.
@@ -211,7 +224,8 @@ impl Gateway {
         self.permit(caller)?;
         let ids = self.selected(caller, kind, query, self.settings.bulk_max).await?;
         let account = caller.principal.account;
-        self.count_of(Operation::DeleteMany { account, kind, ids }, 0).await
+        let notifications_max = self.settings.notifications_max;
+        self.count_of(Operation::DeleteMany { account, kind, ids, notifications_max }, 0).await
     }
 
     /// Executes an operation whose outcome is a number.

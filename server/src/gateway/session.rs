@@ -28,6 +28,9 @@ use crate::{
 /// How often it is looked for sessions that have waited long enough.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Subscriptions that one command stores or ends; further ones follow in others, so that no writer waits for all.
+const STORED_AT_ONCE: usize = 500;
+
 /// Notifications that are read at a time.
 const PAGE_MESSAGES: usize = 64;
 
@@ -125,13 +128,26 @@ impl Gateway {
             filter: self.secret.conceal_filter(filter),
             route: granted.map(|granted| granted.route().to_vec()),
         };
-        let most = self.settings.kept.subscriptions;
-        let bytes = subscriptions.iter().map(|(filter, _)| filter.len()).sum();
-        let subscriptions = subscriptions.iter().map(stored).collect();
-        match self.execute(Operation::Subscribe { session, subscriptions, most }, bytes).await? {
-            Outcome::Subscriptions(stored) => Ok(stored),
-            _ => Err(Refusal::Unavailable),
+        let mut done = Vec::with_capacity(subscriptions.len());
+        let mut left = subscriptions.len();
+        for part in subscriptions.chunks(STORED_AT_ONCE) {
+            left -= part.len();
+            // There is room for all of them, or none is stored.
+            let most = self.settings.kept.subscriptions.saturating_sub(left);
+            let bytes = part.iter().map(|(filter, _)| filter.len()).sum();
+            let operation =
+                Operation::Subscribe { session, subscriptions: part.iter().map(stored).collect(), most };
+            match self.execute(operation, bytes).await {
+                Ok(Outcome::Subscriptions(stored)) => done.extend(stored),
+                outcome => {
+                    let before = subscriptions[..done.len()].iter().map(|(filter, _)| *filter);
+                    // The client is told that it has none of them. Where this fails too, the session has ended.
+                    let _ = self.remove_subscriptions(session, before).await;
+                    return Err(outcome.err().unwrap_or(Refusal::Unavailable));
+                }
+            }
         }
+        Ok(done)
     }
 
     /// The string that a client subscribed with. `None` where it cannot be read with this server's secret.
@@ -149,8 +165,11 @@ impl Gateway {
         filters: impl Iterator<Item = &'f str>,
     ) -> Result<(), Refusal> {
         let filters: Vec<_> = filters.map(|filter| self.secret.conceal_filter(filter)).collect();
-        let bytes = filters.iter().map(Vec::len).sum();
-        self.execute(Operation::Unsubscribe { session, filters }, bytes).await.map(drop)
+        for part in filters.chunks(STORED_AT_ONCE) {
+            let (bytes, filters) = (part.iter().map(Vec::len).sum(), part.to_vec());
+            self.execute(Operation::Unsubscribe { session, filters }, bytes).await?;
+        }
+        Ok(())
     }
 
     /// Saves how far a session has come, and waits until that is on the disk.

@@ -150,7 +150,11 @@ impl Gateway {
                         self.action_input(caller, subject, action_type, type_in_path, patch)
                     })
                     .collect::<Result<_, _>>()?;
-                Operation::CreateActions { account, inputs }
+                Operation::CreateActions {
+                    account,
+                    inputs,
+                    notifications_max: self.settings.notifications_max,
+                }
             }
             Wanted::Update { kind, id, mut patch } => {
                 Self::keep_scopes(caller, &mut patch);

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use super::{Finding, Source};
 
 /// Leaves that every part may use: they hold no rule of the product and use nothing of ours.
-const LEAVES: [&str; 8] =
-    ["clock", "config", "defaults", "durable_file", "metrics", "random", "rate", "sparing"];
+const LEAVES: [&str; 9] =
+    ["clock", "config", "defaults", "durable_file", "metrics", "random", "rate", "sparing", "turns"];
 
 /// What a part may use besides itself and the leaves. A part that is not here is a new one: give it its place.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("main", &["admin", "app"]),
     ("lib", &[]),
     // Reads a whole database beside the server, and asks the rest of the server or of a core of its own.
@@ -37,6 +37,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("random", &[]),
     ("rate", &[]),
     ("sparing", &[]),
+    ("turns", &[]),
 ];
 
 /// The edges: one protocol each. They share what else is below `edge`, and none uses another.

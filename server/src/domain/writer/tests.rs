@@ -58,7 +58,7 @@ fn answers_come_in_the_order_of_their_commits_and_after_a_sync_that_began_behind
         let thng = Id::parse(&"U".repeat(24)).expect("an id");
         let operation = Operation::DeleteLocation { account: thng, thng, before_ms: None };
         let budget = Arc::clone(&budget).try_acquire_owned().expect("there is room for all");
-        let outcomes = vec![(Job { operation, reply, _budget: budget }, Ok(Outcome::Done))];
+        let outcomes = vec![(Job { operation, reply, payload_bytes: 0, _budget: budget }, Ok(Outcome::Done))];
         disk.committed.store(number + 1, Ordering::SeqCst);
         answers.give(Done { events: Vec::new(), outcomes }, number % 4 > 0);
         // The disk catches up before each that is not busy, so that both ways are gone.

@@ -171,7 +171,7 @@ fn look(connection: &Connection, find: &Find<'_>, place: i64) -> Result<Option<R
     }
     let fault = Cell::new(None);
     let collections = || {
-        read::collections_of(connection, record.id).unwrap_or_else(|error| {
+        read::collections_of(connection, record.id, usize::MAX).unwrap_or_else(|error| {
             fault.set(Some(error));
             Vec::new()
         })

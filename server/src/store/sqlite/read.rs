@@ -179,7 +179,7 @@ impl ReadStore for SqliteReaders {
     }
 
     fn collections_of(&self, id: Id) -> Result<Vec<Id>, StoreError> {
-        self.read(|connection| collections_of(connection, id))
+        self.read(|connection| collections_of(connection, id, usize::MAX))
     }
 
     fn resource_and_beside(&self, id: Id) -> Result<Option<(ResourceRecord, Beside)>, StoreError> {
@@ -191,7 +191,7 @@ impl ReadStore for SqliteReaders {
                 false => Beside::default(),
             };
             if record.kind.has_collections() {
-                beside.collections = collections_of(connection, id)?;
+                beside.collections = collections_of(connection, id, usize::MAX)?;
             }
             Ok(Some((record, beside)))
         })
@@ -203,7 +203,7 @@ impl ReadStore for SqliteReaders {
             let beside = latest_and_location(connection, owner.id())?;
             Ok(match owner {
                 PropertyOwner::Thng(thng) => {
-                    Beside { collections: collections_of(connection, thng)?, ..beside }
+                    Beside { collections: collections_of(connection, thng, usize::MAX)?, ..beside }
                 }
                 PropertyOwner::Product(_) => beside,
             })
@@ -389,9 +389,9 @@ pub(super) fn key_of(connection: &Connection, actor: Actor) -> Result<Option<Key
     one(connection, KEY_OF, params![id.as_str(), kind], column::key)
 }
 
-pub(super) fn collections_of(connection: &Connection, id: Id) -> Result<Vec<Id>, Fault> {
+pub(super) fn collections_of(connection: &Connection, id: Id, most: usize) -> Result<Vec<Id>, Fault> {
     let mut statement = connection.prepare_cached(COLLECTIONS_OF)?;
-    let mut rows = statement.query([id.as_str()])?;
+    let mut rows = statement.query(params![id.as_str(), i64::try_from(most).unwrap_or(i64::MAX)])?;
     let mut collections = Vec::new();
     while let Some(row) = rows.next()? {
         collections.push(column::id(row, 0)?);
@@ -483,7 +483,8 @@ const NAMED: &str = "SELECT unique_name.id FROM unique_name
     WHERE account = (SELECT num FROM account WHERE id = ?1) AND kind = ?2 AND name = ?3";
 
 const COLLECTIONS_OF: &str = "SELECT parent.id FROM resource JOIN member ON member.resource = resource.created
-    JOIN resource AS parent ON parent.created = member.collection WHERE resource.id = ?1 ORDER BY member.collection";
+    JOIN resource AS parent ON parent.created = member.collection WHERE resource.id = ?1 ORDER BY member.collection
+    LIMIT ?2";
 
 const LATEST: &str = "SELECT series.key, event.ts, event.at, event.body
     FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq

@@ -39,7 +39,7 @@ struct Fixture {
 }
 
 /// Such that a handful is many.
-const SMALL: Bounds = Bounds { at_once: 3, step: 2, series_cached: 3, heads_cached: 2 };
+const SMALL: Bounds = Bounds { at_once: 3, series_at_once: 3, step: 2, series_cached: 3, heads_cached: 2 };
 
 impl Fixture {
     fn new() -> Self {

@@ -46,11 +46,16 @@ mod removal;
 mod resources;
 mod sessions;
 
+/// Rows that go with a resource whose parent is gone, about: the steps of freeing such resources are that much shorter.
+const ORPHAN_ROWS: usize = 5;
+
 /// How much is done at a time, and how much is remembered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// Events that a deletion takes away at once; more are left to [`WriteStore::reclaim`].
     pub(super) at_once: usize,
+    /// Properties that go at once with their resource; those of one that has more are left to [`WriteStore::reclaim`].
+    pub(super) series_at_once: usize,
     /// Events that one call of [`WriteStore::reclaim`] looks at.
     pub(super) step: usize,
     /// Properties whose series is known without asking the database, about 150 bytes each. Writing one of the
@@ -64,7 +69,7 @@ impl Default for Bounds {
     /// Every event may lie on a page of its own, so the first two bound what a commit carries, and how long it holds
     /// up the writes behind it.
     fn default() -> Self {
-        Self { at_once: 500, step: 500, series_cached: 100_000, heads_cached: 50_000 }
+        Self { at_once: 500, series_at_once: 8, step: 500, series_cached: 100_000, heads_cached: 50_000 }
     }
 }
 
@@ -149,6 +154,21 @@ impl SqliteWriter {
             self.properties.forget_series(owner, key);
         }
         Ok(())
+    }
+
+    /// Takes the values of a resource away that is deleted. `true`: there are many, and they are to be freed in steps. Its
+    /// id is gone with the resource, so nothing finds them meanwhile.
+    fn delete_few_values(&mut self, resource: &ResourceRecord) -> Result<bool, Fault> {
+        if !resource.kind.has_properties() {
+            return Ok(false);
+        }
+        if removal::has_many_series(&self.connection, resource.id, self.bounds.series_at_once)? {
+            self.properties.forget_extent(resource.id);
+            return Ok(true);
+        }
+        self.delete_values(resource.id, Which::Properties, None)?;
+        self.delete_values(resource.id, Which::One(SeriesKey::Location), None)?;
+        Ok(false)
     }
 
     fn log_members(
@@ -339,10 +359,6 @@ impl WriteStore for SqliteWriter {
         self.at_place(read::resource(&self.connection, id))
     }
 
-    fn first_document(&mut self, place: Sequence) -> Result<Option<String>, StoreError> {
-        self.at_place(read::first_document(&self.connection, place))
-    }
-
     fn named(&mut self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError> {
         self.at_place(read::named(&self.connection, account, kind, name))
     }
@@ -365,19 +381,32 @@ impl WriteStore for SqliteWriter {
         resource: &ResourceRecord,
         at_ms: TimestampMs,
     ) -> Result<Sequence, StoreError> {
-        let values = match resource.kind.has_properties() {
-            true => self
-                .delete_values(resource.id, Which::Properties, None)
-                .and_then(|()| self.delete_values(resource.id, Which::One(SeriesKey::Location), None)),
-            false => Ok(()),
-        };
-        let outcome =
-            values.and_then(|()| self.resources.delete(&self.connection, &mut self.log, resource, at_ms));
+        let outcome = self.delete_few_values(resource).and_then(|leaves_values| {
+            self.resources.delete(&self.connection, &mut self.log, resource, at_ms, leaves_values)
+        });
         self.at_place(outcome)
     }
 
-    fn collections_of(&mut self, id: Id) -> Result<Vec<Id>, StoreError> {
-        self.at_place(read::collections_of(&self.connection, id))
+    fn collections_of(&mut self, id: Id, most: usize) -> Result<Vec<Id>, StoreError> {
+        self.at_place(read::collections_of(&self.connection, id, most))
+    }
+
+    fn count_collections(&mut self, id: Id, most: usize) -> Result<usize, StoreError> {
+        self.at_place(members::count_of(&self.connection, id, most))
+    }
+
+    fn first_crowded(
+        &mut self,
+        collection: Id,
+        kind: ResourceKind,
+        members: &[Id],
+        most: usize,
+    ) -> Result<Option<Id>, StoreError> {
+        self.at_place(members::first_crowded(&self.connection, collection, kind, members, most))
+    }
+
+    fn leave_collections(&mut self, id: Id, collections: &[Id]) -> Result<(), StoreError> {
+        self.at_place(members::leave(&self.connection, id, collections))
     }
 
     fn add_members(
@@ -465,7 +494,8 @@ impl WriteStore for SqliteWriter {
             return Ok(false);
         }
         let group = self.start_group().and_then(|()| {
-            let (orphans, keys) = self.resources.free_orphans(&self.connection, self.bounds.step)?;
+            let most = (self.bounds.step / ORPHAN_ROWS).max(1);
+            let (orphans, keys) = self.resources.free_orphans(&self.connection, most)?;
             for key in &keys {
                 self.sessions.end_sessions_of(&self.connection, key)?;
             }

@@ -69,6 +69,53 @@ pub(super) fn remove(
     Ok(removed)
 }
 
+/// How many collections a resource is in; no further than `most` is counted.
+pub(super) fn count_of(connection: &Connection, id: Id, most: usize) -> Result<usize, Fault> {
+    let Some(place) = place(connection, id)? else { return Ok(0) };
+    count_others(connection, place, NO_COLLECTION, most)
+}
+
+/// No collection has this place.
+const NO_COLLECTION: i64 = 0;
+
+fn count_others(connection: &Connection, place: i64, collection: i64, most: usize) -> Result<usize, Fault> {
+    let mut count = connection.prepare_cached(COUNT_OTHERS)?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    Ok(count.query_row([place, collection, most], |row| row.get::<_, i64>(0))? as usize)
+}
+
+/// The first of these resources that is not in the collection, and is in so many others.
+pub(super) fn first_crowded(
+    connection: &Connection,
+    collection: Id,
+    kind: ResourceKind,
+    members: &[Id],
+    most: usize,
+) -> Result<Option<Id>, Fault> {
+    let Some(collection) = place(connection, collection)? else { return Ok(None) };
+    for member in members {
+        let Some(place) = place(connection, *member)? else { continue };
+        if count_others(connection, place, collection, most)? >= most {
+            let parameters = params![collection, column::kind_number(kind), place];
+            if read::one(connection, IS_MEMBER, parameters, |_| Ok(()))?.is_none() {
+                return Ok(Some(*member));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Takes a resource out of some of the collections that it is in.
+pub(super) fn leave(connection: &Connection, id: Id, collections: &[Id]) -> Result<(), Fault> {
+    let Some(resource) = place(connection, id)? else { return Ok(()) };
+    for collection in collections {
+        if let Some(collection) = place(connection, *collection)? {
+            connection.prepare_cached(LEAVE)?.execute([resource, collection])?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether there are any.
 pub(super) fn are_there(connection: &Connection, collection: Id, kind: ResourceKind) -> Result<bool, Fault> {
     let kind = column::kind_number(kind);
@@ -100,6 +147,13 @@ const ARE_THERE: &str = "SELECT EXISTS (SELECT 1 FROM member
 
 const REMOVE: &str = "DELETE FROM member WHERE collection = ?1 AND kind = ?2 AND resource = ?3";
 
+const COUNT_OTHERS: &str = "SELECT count(*) FROM
+    (SELECT 1 FROM member WHERE resource = ?1 AND collection <> ?2 LIMIT ?3)";
+
+const IS_MEMBER: &str = "SELECT 1 FROM member WHERE collection = ?1 AND kind = ?2 AND resource = ?3";
+
+const LEAVE: &str = "DELETE FROM member WHERE resource = ?1 AND collection = ?2";
+
 const LEAVE_ALL: &str = "DELETE FROM member WHERE resource = ?1";
 
 const FREE: &str = "DELETE FROM member WHERE (collection, kind, resource) IN
@@ -107,4 +161,5 @@ const FREE: &str = "DELETE FROM member WHERE (collection, kind, resource) IN
 
 /// Every statement of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[PLACE, ADD, FIRST, ARE_THERE, REMOVE, LEAVE_ALL, FREE];
+pub(super) const STATEMENTS: &[&str] =
+    &[PLACE, ADD, FIRST, ARE_THERE, REMOVE, COUNT_OTHERS, IS_MEMBER, LEAVE, LEAVE_ALL, FREE];

@@ -73,6 +73,31 @@ fn series_of(connection: &Connection, owner: Id, which: Which<'_>) -> Result<Vec
     Ok(found)
 }
 
+/// Whether an owner has more properties than so many.
+pub(super) fn has_many_series(connection: &Connection, owner: Id, most: usize) -> Result<bool, Fault> {
+    let mut count = connection.prepare_cached(COUNT_SERIES)?;
+    let count: i64 =
+        count.query_row(params![owner.as_str(), column::PROPERTY, most as i64 + 1], |row| row.get(0))?;
+    Ok(count > most as i64)
+}
+
+/// Takes values of an owner that is gone away, so many series at the most. Returns how many there were.
+pub(super) fn drop_some_series(connection: &Connection, owner: Id, most: usize) -> Result<usize, Fault> {
+    let mut dropped = 0;
+    for kind in [column::PROPERTY, column::LOCATION] {
+        let left = (most - dropped) as i64;
+        let series = connection
+            .prepare_cached(SOME_SERIES)?
+            .query_map(params![owner.as_str(), kind, left], |row| row.get(0))?
+            .collect::<Result<Vec<i64>, _>>()?;
+        for series in &series {
+            drop_series(connection, *series)?;
+        }
+        dropped += series.len();
+    }
+    Ok(dropped)
+}
+
 fn drop_series(connection: &Connection, series: i64) -> Result<(), Fault> {
     connection.prepare_cached(DROP_LATEST)?.execute([series])?;
     connection.prepare_cached(DROP_SERIES)?.execute([series])?;
@@ -166,6 +191,11 @@ const SERIES: &str = "SELECT series.key, series.id, latest.ts
 const SERIES_OF_OWNER: &str = "SELECT series.key, series.id, latest.ts
     FROM series JOIN latest ON latest.series = series.id WHERE series.owner = ?1 AND series.kind = ?2";
 
+const COUNT_SERIES: &str = "SELECT count(*) FROM
+    (SELECT 1 FROM series WHERE owner = ?1 AND kind = ?2 LIMIT ?3)";
+
+const SOME_SERIES: &str = "SELECT id FROM series WHERE owner = ?1 AND kind = ?2 LIMIT ?3";
+
 const COUNT_BELOW: &str = "SELECT count(*) FROM (SELECT 1 FROM event WHERE series = ?1 AND ts < ?2 LIMIT ?3)";
 
 const DELETE_BELOW: &str = "DELETE FROM event WHERE series = ?1 AND ts < ?2";
@@ -198,6 +228,8 @@ const ALL_FREED: &str = "DELETE FROM doomed WHERE series = ?1 AND before_ts = ?2
 pub(super) const STATEMENTS: &[&str] = &[
     SERIES,
     SERIES_OF_OWNER,
+    COUNT_SERIES,
+    SOME_SERIES,
     DROP_LATEST,
     DROP_SERIES,
     COUNT_BELOW,

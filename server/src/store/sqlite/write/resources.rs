@@ -14,7 +14,7 @@ use super::{
     events::{Entry, EventLog},
     keys, members,
     properties::add_series,
-    read,
+    read, removal,
 };
 use crate::store::{
     Change, KeyHash, ResourceHead, ResourceRecord, Sequence, TimestampMs, term, terms, terms_of,
@@ -91,17 +91,18 @@ impl Resources {
     }
 
     /// Removes a resource from its table and from what it was found by, and logs that. Its values are for the caller to
-    /// remove; its members and children are freed later.
+    /// remove, or left to be freed with its members and children.
     pub(super) fn delete(
         &mut self,
         connection: &Connection,
         log: &mut EventLog,
         resource: &ResourceRecord,
         at_ms: TimestampMs,
+        leaves_values: bool,
     ) -> Result<Sequence, Fault> {
         let account = account(connection, resource.account, at_ms)?;
         self.remove(connection, account, resource)?;
-        if has_followers(resource.kind) {
+        if leaves_values || has_followers(resource.kind) {
             let kind = column::kind_number(resource.kind);
             connection.prepare_cached(ORPHAN)?.execute(params![
                 resource.place as i64,
@@ -144,6 +145,9 @@ impl Resources {
             };
             let step = match kind {
                 ResourceKind::Collection => members::free(connection, place, most - freed)?,
+                ResourceKind::Thng | ResourceKind::Product => {
+                    removal::drop_some_series(connection, id, most - freed)?
+                }
                 kind => self.free_children(connection, id, kind, most - freed, &mut hashes)?,
             };
             if step == 0 {

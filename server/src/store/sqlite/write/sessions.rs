@@ -27,6 +27,9 @@ use shares::{AccountNumber, KeyBytes, NO_ACCOUNT, Owner, Ranking, Shares};
 mod queue;
 mod shares;
 
+/// Topics that are trimmed at once when a session saves its progress; the others are freed later, in parts.
+const TRIMMED_AT_ONCE: usize = 32;
+
 /// Bytes of one entry of `session.in_flight`.
 const IN_FLIGHT_BYTES: usize = 18;
 
@@ -365,8 +368,11 @@ impl Sessions {
                 .flatten(),
             );
         }
-        for topic in moved {
-            self.trim(connection, topic)?;
+        for (at, topic) in moved.into_iter().enumerate() {
+            match at < TRIMMED_AT_ONCE {
+                true => drop(self.trim(connection, topic)?),
+                false => drop(self.loose.insert(topic)),
+            }
         }
         Ok(())
     }

@@ -22,6 +22,9 @@ const DROPPED_AT_ONCE: usize = 64;
 /// One topic may take this part of the bytes that all may take.
 const TOPIC_SHARE: usize = 16;
 
+/// What a look at a topic counts when rows are freed.
+const TOPIC_ROWS: usize = 4;
+
 /// Notifications that are freed at a time.
 const FREED_AT_ONCE: usize = 500;
 
@@ -198,21 +201,21 @@ impl Sessions {
     }
 
     /// Frees some of what is needed no more of a topic, and the topic itself when it has no subscription and nothing of it
-    /// is left. Returns whether there may be more.
-    pub(super) fn trim(&mut self, connection: &Connection, topic: TopicNumber) -> Result<bool, Fault> {
+    /// is left. Returns how many notifications it freed; where there may be more, the topic is looked at again.
+    pub(super) fn trim(&mut self, connection: &Connection, topic: TopicNumber) -> Result<usize, Fault> {
         let cursor = self.find_holder(connection, topic)?;
         let up_to = cursor.unwrap_or(i64::MAX);
         let most = FREED_AT_ONCE as i64;
         let dropped = self.drop_notes(connection, DROP_ACKNOWLEDGED, params![topic, up_to, most])?;
         if dropped >= FREED_AT_ONCE {
             self.loose.insert(topic);
-            return Ok(true);
+            return Ok(dropped);
         }
         if cursor.is_none() && connection.prepare_cached(REMOVE_TOPIC)?.execute([topic])? == 1 {
             self.change_notes(topic, |_| {});
             self.extents.remove(&topic);
         }
-        Ok(false)
+        Ok(dropped)
     }
 
     /// Finds the key that is furthest behind on a topic, for which what is kept counts from here on. Returns the cursor of
@@ -236,14 +239,14 @@ impl Sessions {
         !self.loose.is_empty()
     }
 
-    /// Frees a part of what is needed no more.
+    /// Frees a part of what is needed no more: a bounded number of rows.
     pub(in crate::store::sqlite::write) fn free(&mut self, connection: &Connection) -> Result<(), Fault> {
-        for _ in 0..FREED_AT_ONCE {
-            let Some(topic) = self.loose.iter().next().copied() else { break };
+        let mut left = FREED_AT_ONCE;
+        while left > 0
+            && let Some(topic) = self.loose.iter().next().copied()
+        {
             self.loose.remove(&topic);
-            if self.trim(connection, topic)? {
-                break;
-            }
+            left = left.saturating_sub(self.trim(connection, topic)? + TOPIC_ROWS);
         }
         Ok(())
     }
