@@ -2,11 +2,132 @@
 //!
 //! Each attack has a server of its own. `src/neighbors.rs` says what is attempted meanwhile, and what it may take.
 
-use thng_pubsub_tests::Server;
+use serde_json::{Value, json};
+use thng_pubsub_protocol::mqtt::QoS;
+use thng_pubsub_tests::mqtt::{Client, Hello};
 use thng_pubsub_tests::neighbors::Neighbors;
+use thng_pubsub_tests::{Keyed, Rest, Server};
+
+/// One POST creates so many actions at the most.
+const ACTIONS: usize = 500;
+
+/// Attackers that go on at the same time.
+const ATTACKERS: usize = 8;
+
+/// A thng, the collections that it is in, and an anonymous user who may act on it.
+struct Crowded {
+    thng: String,
+    collections: Vec<String>,
+    user: Keyed,
+}
+
+/// Puts a thng into this many collections, or into as many as the server lets it.
+fn crowded(server: &Server, most: usize) -> Crowded {
+    let mut rest = server.rest();
+    let project = rest.project();
+    let application = rest.application(&project);
+    let scopes = json!({"projects": [project], "users": ["all"]});
+    let thng = rest.id_of("/thngs", json!({"name": "n", "scopes": scopes}));
+    let mut collections = Vec::new();
+    for number in 0..most {
+        let collection = rest.id_of("/collections", json!({"name": format!("c{number}"), "scopes": scopes}));
+        if rest.put(&format!("/collections/{collection}/thngs"), json!([thng])).status == 400 {
+            break;
+        }
+        collections.push(collection);
+    }
+    let user = server.rest_as(&application.public_key).anonymous_user();
+    Crowded { thng, collections, user }
+}
+
+/// Creates actions in as large calls as the server takes.
+fn act(rest: &mut Rest, path: &str) {
+    for count in [ACTIONS, 100, 24, 1] {
+        let answer = rest.post(path, json!(vec![json!({"type": "scans"}); count]));
+        if answer.status == 201 {
+            return;
+        }
+        answer.assert_status(400);
+    }
+}
 
 #[test]
 fn a_quiet_server_disturbs_no_neighbor() {
     let server = Server::start();
     Neighbors::of(&server).during(0, |_, _| {}).assert_undisturbed();
+}
+
+/// Item 3 of what was found: the thng was in 8,000 collections, and one call held every writer for 23 s.
+#[test]
+fn actions_on_a_thng_in_many_collections_disturb_no_neighbor() {
+    let server = Server::start();
+    let neighbors = Neighbors::of(&server);
+    let crowded = crowded(&server, 8_000);
+    let path = format!("/thngs/{}/actions/scans", crowded.thng);
+    let report = neighbors.during(ATTACKERS, |_, attack| {
+        let mut rest = server.rest_as(&crowded.user.key);
+        while attack.goes_on() {
+            act(&mut rest, &path);
+        }
+    });
+    report.assert_undisturbed();
+}
+
+/// The same with a durable session on 1,000 of the collections and a subscriber at QoS 0 on 3,000.
+#[test]
+fn actions_that_many_topics_tell_of_disturb_no_neighbor() {
+    let server = Server::start();
+    let neighbors = Neighbors::of(&server);
+    let crowded = crowded(&server, 3_000);
+    let topics: Vec<String> = crowded
+        .collections
+        .iter()
+        .map(|collection| format!("/collections/{collection}/actions/all"))
+        .collect();
+    let hello = Hello::with_key(server.key());
+    let mut durable = Client::connect_as(&server, &hello.clone().durable("greedy"));
+    for topic in topics.iter().take(1_000) {
+        durable.subscribed(topic, QoS::AtLeastOnce);
+    }
+    durable.disconnect();
+    let mut live = Client::connect_as(&server, &hello);
+    for topic in &topics {
+        live.subscribed(topic, QoS::AtMostOnce);
+    }
+    let path = format!("/thngs/{}/actions/scans", crowded.thng);
+    let report = neighbors.during(ATTACKERS, |_, attack| {
+        let mut rest = server.rest_as(&crowded.user.key);
+        while attack.goes_on() {
+            act(&mut rest, &path);
+        }
+    });
+    report.assert_undisturbed();
+}
+
+/// Item 4 of what was found: two such calls silenced `/health` for seconds, and their answer may be 400.
+#[test]
+fn tasks_with_long_lists_and_large_templates_disturb_no_neighbor() {
+    const ENTRIES: usize = 10_500;
+    let server = Server::start();
+    let neighbors = Neighbors::of(&server);
+    let token = server.rest().access_token(&["batches:*", "batches.tasks:*", "thngs:create"], &[]);
+    let batch = server.rest().id_of("/batches", json!({"name": "b"}));
+    // The template has as many identifiers as one can have, so that each entry makes one too many.
+    let identifiers: Value = (0..100).map(|n| (format!("k{n}"), Value::from("x".repeat(1_000)))).collect();
+    let template = json!({"name": "n", "identifiers": identifiers});
+    let entries = |last: Value| -> Value {
+        (0..ENTRIES).map(|n| json!({"k1": format!("{n}")})).chain([last]).collect()
+    };
+    let task = |kind: &str, list: &Value| {
+        let input = json!({"type": kind, "inputData": list, "thngTemplate": template});
+        json!({"type": "POPULATING", "inputParameters": input}).to_string()
+    };
+    let wrong = task("LIST_BASED", &entries(json!({"one too many": "x"})));
+    let report = neighbors.during(ATTACKERS, |_, attack| {
+        let mut rest = server.rest_as(&token.key);
+        while attack.goes_on() {
+            rest.post(&format!("/batches/{batch}/tasks"), wrong.clone()).assert_status(400);
+        }
+    });
+    report.assert_undisturbed();
 }
