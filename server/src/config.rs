@@ -217,13 +217,13 @@ pub enum Durability {
     Normal,
 }
 
-/// What happens to a QoS 1 publish that is refused.
+/// What happens to a QoS 1 or 2 publish that is refused for good, such as one with an invalid payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RefusedPublish {
-    /// The connection is closed without PUBACK: the client learns that it was not stored.
-    Close,
-    /// It is acknowledged and forgotten: for clients that would send it again for ever.
+    /// It is acknowledged, logged and counted: clients send again for ever what is not acknowledged.
     Ack,
+    /// The connection is closed without PUBACK or PUBREC: the client learns that it was not stored.
+    Close,
 }
 
 /// The settings of `serve`.
@@ -284,8 +284,9 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_DURABILITY", value_enum, default_value = "full")]
     pub durability: Durability,
 
-    /// What happens to a QoS 1 publish that is refused.
-    #[arg(long, env = "THNG_PUBSUB_REFUSED_PUBLISH", value_enum, default_value = "close")]
+    /// What happens to a QoS 1 or 2 publish that is refused for good, such as one with an invalid payload. One that may
+    /// succeed later always closes the connection.
+    #[arg(long, env = "THNG_PUBSUB_REFUSED_PUBLISH", value_enum, default_value = "ack")]
     pub refused_publish: RefusedPublish,
 
     /// Origins of pages that may use the server from a browser, separated by commas, or `*` for any. A WebSocket of

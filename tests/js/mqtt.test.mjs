@@ -141,6 +141,41 @@ for (const [version, mqtt] of Object.entries(VERSIONS)) {
         assert.equal(error.code, 5, `${error}`)
       })
 
+      test('a publish that is refused for good costs no connection', async () => {
+        const thng = await createThng()
+        const [good, bad] = [`/thngs/${thng}/properties/k`, `/thngs/${thng}/properties/not%20a%20key`]
+        const client = await connect({ reconnectPeriod: 20 })
+        const events = []
+        for (const type of ['connect', 'reconnect', 'close', 'offline', 'disconnect', 'error']) {
+          client.on(type, () => events.push(type))
+        }
+        const messages = new Events(client, 'message')
+        await call(client, 'subscribe', good, { qos: 1 })
+        const value = n => JSON.stringify([{ value: n }])
+        await Promise.all([
+          call(client, 'publish', good, value(1), { qos: 1 }),
+          call(client, 'publish', bad, value(2), { qos: 1 }),
+          call(client, 'publish', good, '[{', { qos: 1 }),
+          call(client, 'publish', `/thngs/U00000000000000000000000/properties/k`, value(3), { qos: 2 }),
+          call(client, 'publish', good, value(4), { qos: 1 })
+        ])
+        const heard = [await messages.take(), await messages.take()]
+        assert.deepEqual(heard.map(([, payload]) => JSON.parse(payload)[0].value), [1, 4])
+        assert.deepEqual(events, [])
+        assert.equal(client.connected, true)
+      })
+
+      test('a client that asks is answered with the reason of a refused publish', async () => {
+        const client = await connect()
+        const messages = new Events(client, 'message')
+        await call(client, 'subscribe', '$thng-pubsub/rejections')
+        await call(client, 'publish', '/thngs/U00000000000000000000000/properties/k', '1', { qos: 1 })
+        const [topic, payload] = await messages.take()
+        const { status, reason, errors } = JSON.parse(payload)
+        assert.equal(topic, '$thng-pubsub/rejections')
+        assert.deepEqual([status, reason, errors], [404, 'not_found', ['The requested resource was not found.']])
+      })
+
       for (const protocol of PROTOCOLS) {
         describe(`with protocol ${protocol.protocolVersion}`, () => {
           const { host, protocol: scheme, pathname } = new URL(url)

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 
 use thng_pubsub_protocol::mqtt::{QoS, SubAckCode};
+use thng_pubsub_protocol::rejection;
 use thng_pubsub_protocol::topic::table::Access;
 
 use crate::link::{Link, Raw};
-use crate::mqtt::{Client, Ended, Hello, Received};
+use crate::mqtt::{Client, Hello, Received};
 use crate::rest::Rest;
 use crate::server::Server;
-use crate::wait::PATIENCE;
 use crate::websocket::{MqttFrames, WebSocket};
 
 /// A protocol that values are written and watched through.
@@ -94,8 +94,8 @@ impl Writer {
     /// WebSocket, with the notification that its own socket gets.
     ///
     /// # Errors
-    /// What the server refused, in the way of the protocol: an error document, or the end of an MQTT session without a
-    /// PUBACK.
+    /// What the server refused, in the way of the protocol: an error document, or the answer that an MQTT client asked
+    /// for.
     #[track_caller]
     pub fn write(&mut self, access: Access, payload: &str) -> Result<(), Refused> {
         match &mut self.by {
@@ -108,12 +108,18 @@ impl Writer {
                 if answer.status < 300 { Ok(()) } else { Err(Refused(Some(answer.status))) }
             }
             Writing::Mqtt(client) => {
+                client.subscribed(rejection::TOPIC, QoS::AtMostOnce);
                 let id = client.publish_unacknowledged(&self.topic, payload);
-                match client.next_within(PATIENCE) {
-                    Some(Ok(Received::PubAck(acknowledged))) if acknowledged == id => Ok(()),
-                    Some(Err(Ended)) => Err(Refused(None)),
-                    other => panic!("PUBACK or the end of the session, not {other:?}"),
-                }
+                let outcome = match client.packet() {
+                    Received::PubAck(acknowledged) if acknowledged == id => return Ok(()),
+                    Received::Message(answer) if answer.topic == rejection::TOPIC => {
+                        assert_eq!(answer.json()["packetId"], id.get(), "{}", answer.payload);
+                        Err(Refused(None))
+                    }
+                    other => panic!("PUBACK or an answer, not {other:?}"),
+                };
+                assert_eq!(client.packet(), Received::PubAck(id), "behind the answer");
+                outcome
             }
             Writing::WebSocket(socket) => {
                 socket.send(payload);

@@ -13,6 +13,7 @@ use thng_pubsub_protocol::mqtt::{
     self, Connect, ConnectCode, Decoder, Packet, PacketId, ProtocolLevel, Publish, QoS, Side, SubAckCode,
     Subscribe, Unsubscribe, Will,
 };
+use thng_pubsub_protocol::rejection;
 
 use crate::link::{Arrival, Link, Raw};
 use crate::server::Server;
@@ -297,6 +298,26 @@ impl<L: Link> Client<L> {
     pub fn publish_acknowledged(&mut self, topic: &str, payload: &str) {
         let id = self.publish_unacknowledged(topic, payload);
         self.wait("PUBACK", |packet| (*packet == Received::PubAck(id)).then_some(()));
+    }
+
+    /// Publishes at QoS 1 what the server refuses, and returns the answer that a client gets who asked for one.
+    ///
+    /// # Panics
+    /// When there is none before the acknowledgement, or it is about another publish.
+    #[track_caller]
+    pub fn publish_refused(&mut self, topic: &str, payload: &str) -> Value {
+        self.subscribed(rejection::TOPIC, QoS::AtMostOnce);
+        let id = self.publish_unacknowledged(topic, payload);
+        let answer = self.wait("an answer to the publish", |packet| match packet {
+            Received::Message(message) if message.topic == rejection::TOPIC => Some(Ok(message.json())),
+            Received::PubAck(acknowledged) if *acknowledged == id => Some(Err(())),
+            _ => None,
+        });
+        let document =
+            answer.unwrap_or_else(|()| panic!("{payload} on {topic} was acknowledged without an answer"));
+        assert_eq!(document["packetId"], id.get(), "{document}");
+        self.wait("PUBACK", |packet| (*packet == Received::PubAck(id)).then_some(()));
+        document
     }
 
     /// Asks for a PINGRESP, which comes after everything that the server has sent before.

@@ -58,8 +58,7 @@ fn a_client_id_and_a_user_name_say_nothing_about_what_a_client_may_do() {
                 SubAckCode::Refused,
                 "{id}"
             );
-            client.publish_unacknowledged(&other, &value("by its id"));
-            client.assert_closed_after(id);
+            assert_eq!(client.publish_refused(&other, &value("by its id"))["status"], 403, "{id}");
             for user_name in [id, &format!("authorization{id}"), &format!("{id}authorization")] {
                 let hello = Hello { user_name: Some(user_name.to_owned()), ..hello.clone() };
                 let (mut client, code) = Client::greeted(Raw::connect(server.mqtt()), &hello);

@@ -4,11 +4,15 @@
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{ConnectCode, QoS, SubAckCode};
+use thng_pubsub_protocol::rejection;
 use thng_pubsub_tests::link::{Arrival, Link as _, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
 use thng_pubsub_tests::{KEY, Launch, PATIENCE, Response, Rest, Server};
+
+/// What the 1,001st property is refused with.
+const SENTENCE: &str = "there would be 1001 properties; a resource can have 1000.";
 
 const VALUE_BYTES_MAX: usize = 128 * 1024;
 const CONNECT_BYTES_MAX: usize = 16 * 1024;
@@ -47,7 +51,6 @@ fn text(bytes: usize) -> String {
 
 #[test]
 fn the_1001st_property_of_a_thng_is_refused_through_every_door_and_those_it_has_take_values() {
-    const SENTENCE: &str = "there would be 1001 properties; a resource can have 1000.";
     let server = Server::start();
     let mut rest = server.rest();
     let all = full_thng(&mut rest);
@@ -61,11 +64,9 @@ fn the_1001st_property_of_a_thng_is_refused_through_every_door_and_those_it_has_
     assert_says(&socket.json(), SENTENCE);
     for (topic, payload) in [(&new, r#"[{"value":1}]"#), (&all, &mixed.to_string())] {
         let mut client = Client::connect(&server);
-        client.publish_unacknowledged(topic, payload);
-        client.assert_closed();
+        assert_says(&client.publish_refused(topic, payload), SENTENCE);
         let mut client = Client::connect_over_websocket(&server);
-        client.publish_unacknowledged(topic, payload);
-        client.assert_closed();
+        assert_says(&client.publish_refused(topic, payload), SENTENCE);
     }
     until("the log has the sentence that MQTT has no words for", || {
         let log = server.log();
@@ -132,12 +133,15 @@ fn properties_that_are_made_at_the_same_time_are_counted_too() {
     let mut rest = server.rest();
     let all = format!("/thngs/{}/properties", rest.thng());
     let mut client = Client::connect(server);
+    client.subscribed(rejection::TOPIC, QoS::AtMostOnce);
     let sent: Vec<_> =
         (0..1_010).map(|n| client.publish_unacknowledged(&format!("{all}/k{n}"), "0")).collect();
-    for id in &sent[..1_000] {
-        assert_eq!(client.packet(), Received::PubAck(*id));
+    for (n, id) in sent.into_iter().enumerate() {
+        if n >= 1_000 {
+            assert_says(&client.message().json(), SENTENCE);
+        }
+        assert_eq!(client.packet(), Received::PubAck(id));
     }
-    client.assert_closed();
     assert_eq!(count(&mut rest, &all), Some(1_000));
 }
 
@@ -174,8 +178,8 @@ fn a_value_of_128_kib_passes_every_reader_and_a_byte_more_is_refused_by_every_wa
     assert_says(&created.expect(400), "longer than 128 KiB");
     socket.send(format!(r#"[{{"value":{too_long}}}]"#));
     assert_says(&socket.json(), "longer than 131072 bytes");
-    watcher.publish_unacknowledged(&one, &format!(r#"[{{"value":{too_long}}}]"#));
-    watcher.assert_closed();
+    let refused = watcher.publish_refused(&one, &format!(r#"[{{"value":{too_long}}}]"#));
+    assert_says(&refused, "longer than 131072 bytes");
     assert_eq!(rest.get(&one).expect(200).as_array().map(Vec::len), Some(3), "nothing of it was stored");
 }
 

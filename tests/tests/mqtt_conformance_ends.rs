@@ -7,7 +7,7 @@ use thng_pubsub_tests::link::{Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received, USER_NAME, encoded, publish};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::MqttFrames;
-use thng_pubsub_tests::{KEY, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
 
 #[track_caller]
 fn property(rest: &mut Rest) -> String {
@@ -65,7 +65,7 @@ const ENDINGS: [(&str, bool, Ending); 14] = [
 
 #[test]
 fn a_will_is_published_once_however_the_connection_ends_but_by_disconnect() {
-    let server = Server::shared();
+    let server = &Launch::new().flag("--refused-publish", "close").start();
     let mut rest = server.rest();
     let topic = property(&mut rest);
     let mut watcher = Client::connect(server);

@@ -116,13 +116,69 @@ fn a_publisher_that_is_subscribed_receives_its_own_message() {
     }
 }
 
+/// A server on which a publish that is refused for good ends its connection.
+fn closing() -> Server {
+    Launch::new().flag("--refused-publish", "close").start()
+}
+
+/// Clients that send again for ever what is not acknowledged would never come back to their senses.
 #[test]
-fn a_refused_publish_at_qos_1_ends_the_connection_without_a_puback() {
+fn a_publish_refused_for_good_is_acknowledged_not_stored() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();
+    let topic = format!("/thngs/{thng}/properties/k");
+    let mut watcher = Client::connect(server);
+    watcher.subscribed(&topic, QoS::AtLeastOnce);
+    let mut client = Client::connect(server);
     for (topic, payload) in refused(&thng) {
-        let mut client = Client::connect(server);
+        client.publish_acknowledged(&topic, payload);
+    }
+    let id = client.packet_id();
+    client.send(&Packet::Publish(publish(&topic, "[{", QoS::ExactlyOnce, Some(id))));
+    assert_eq!(client.packet(), Received::PubRec(id));
+    client.send(&Packet::PubRel(id));
+    assert_eq!(client.packet(), Received::PubComp(id));
+    assert_eq!(rest.get(&format!("/thngs/{thng}/properties")).expect(200), json!([]), "nothing was stored");
+    client.publish_acknowledged(&topic, r#"[{"value":"a marker"}]"#);
+    assert_eq!(watcher.message().value(), "a marker", "the first that arrives");
+    client.assert_nothing_else();
+}
+
+#[test]
+fn refused_publishes_and_their_neighbors_keep_their_order() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let good = format!("/thngs/{thng}/properties/round");
+    for clean_session in [true, false] {
+        let hello = Hello { clean_session, ..Hello::with_key(KEY).named(&format!("order {clean_session}")) };
+        let mut client = Client::connect_as(server, &hello);
+        for (topic, payload) in refused(&thng) {
+            let segment = [(&*good, "1"), (&*topic, payload), (&*good, "2")];
+            let ids = segment.map(|_| client.packet_id());
+            let packets = segment.into_iter().zip(ids).flat_map(|((topic, payload), id)| {
+                encoded(&Packet::Publish(publish(topic, payload, QoS::AtLeastOnce, Some(id))))
+            });
+            client.send_bytes(&packets.collect::<Vec<_>>());
+            for id in ids {
+                assert_eq!(client.packet(), Received::PubAck(id), "{topic} {payload}");
+            }
+            let history = rest.get(&good).expect(200);
+            let latest: Vec<_> =
+                history.as_array().expect("an array").iter().take(2).map(|entry| &entry["value"]).collect();
+            assert_eq!(latest, [2, 1], "{topic} {payload}");
+        }
+    }
+}
+
+#[test]
+fn with_close_a_refused_publish_ends_its_connection() {
+    let server = closing();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    for (topic, payload) in refused(&thng) {
+        let mut client = Client::connect(&server);
         client.publish_unacknowledged(&topic, payload);
         client.assert_closed();
     }
@@ -147,11 +203,11 @@ fn a_refused_publish_at_qos_0_is_dropped_and_the_connection_lives() {
 }
 
 #[test]
-fn what_was_acknowledged_before_a_refused_publish_is_stored_and_what_follows_is_not_acknowledged() {
-    let server = Server::shared();
+fn with_close_only_what_came_before_is_acknowledged() {
+    let server = closing();
     let mut rest = server.rest();
     let topic = property(&mut rest);
-    let mut client = Client::connect(server);
+    let mut client = Client::connect(&server);
     let before = client.publish_unacknowledged(&topic, r#"[{"value":"before"}]"#);
     client.publish_unacknowledged(&topic, "[{");
     client.publish_unacknowledged(&topic, r#"[{"value":"after"}]"#);
@@ -163,15 +219,15 @@ fn what_was_acknowledged_before_a_refused_publish_is_stored_and_what_follows_is_
 }
 
 #[test]
-fn what_was_sent_in_one_segment_with_a_refused_publish_and_behind_it_is_not_stored() {
-    let server = Server::shared();
+fn with_close_what_came_behind_in_its_segment_is_not_stored() {
+    let server = closing();
     let mut rest = server.rest();
     let thng = rest.thng();
     for (n, (topic, payload)) in refused(&thng).into_iter().enumerate() {
         let good = format!("/thngs/{thng}/properties/round{n}");
         let segment =
             [(&*good, r#"[{"value":"before"}]"#), (&*topic, payload), (&*good, r#"[{"value":"behind"}]"#)];
-        let mut client = Client::connect(server);
+        let mut client = Client::connect(&server);
         let ids = [(); 3].map(|()| client.packet_id());
         let packets = segment.into_iter().zip(ids).flat_map(|((topic, payload), id)| {
             encoded(&Packet::Publish(publish(topic, payload, QoS::AtLeastOnce, Some(id))))
@@ -267,8 +323,7 @@ fn without_a_key_of_its_own_a_connection_writes_by_the_token_of_each_topic() {
     let mut nobody = Client::connect_as(server, &Hello::anonymous());
     nobody.publish_acknowledged(&format!("{topic}?access_token={KEY}"), r#"[{"value":1}]"#);
     assert_eq!(rest.get(&topic).expect(200)[0]["value"], 1);
-    nobody.publish_unacknowledged(&topic, r#"[{"value":2}]"#);
-    nobody.assert_closed();
+    assert_eq!(nobody.publish_refused(&topic, r#"[{"value":2}]"#)["status"], 401);
 }
 
 #[test]
@@ -295,8 +350,7 @@ fn a_deleted_thng_takes_no_more_values_from_a_client_that_wrote_to_it_before() {
     let mut client = Client::connect(server);
     client.publish_acknowledged(&topic, r#"[{"value":1}]"#);
     rest.delete(topic.split("/properties").next().expect("a path")).assert_status(200);
-    client.publish_unacknowledged(&topic, r#"[{"value":2}]"#);
-    client.assert_closed();
+    assert_eq!(client.publish_refused(&topic, r#"[{"value":2}]"#)["status"], 404);
 }
 
 #[test]
@@ -331,23 +385,11 @@ fn a_publish_at_qos_2_is_completed_and_stored_once_however_often_it_is_sent() {
 }
 
 #[test]
-fn a_refused_publish_at_qos_2_ends_the_connection_without_a_pubrec() {
-    let server = Server::shared();
+fn with_close_a_refusal_at_qos_2_has_no_pubrec() {
+    let server = closing();
     let topic = property(&mut server.rest());
-    let mut client = Client::connect(server);
+    let mut client = Client::connect(&server);
     let id = client.packet_id();
     client.send(&Packet::Publish(publish(&topic, "[{", QoS::ExactlyOnce, Some(id))));
     client.assert_closed();
-}
-
-#[test]
-fn where_the_operator_wants_it_refused_publishes_are_acknowledged_and_forgotten() {
-    let server = Launch::new().flag("--refused-publish", "ack").start();
-    let mut rest = server.rest();
-    let thng = rest.thng();
-    let mut client = Client::connect(&server);
-    for (topic, payload) in refused(&thng) {
-        client.publish_acknowledged(&topic, payload);
-    }
-    assert_eq!(rest.get(&format!("/thngs/{thng}/properties")).expect(200), json!([]));
 }

@@ -20,7 +20,7 @@ pub(super) struct Rejected {
     pub(super) refusal: Refusal,
     /// Whom the key belongs to, if it is known.
     key: Option<Id>,
-    topic: Option<Box<str>>,
+    pub(super) topic: Option<Box<str>>,
 }
 
 impl Rejected {

@@ -130,6 +130,15 @@ pub(crate) enum Refusal {
     Unavailable,
 }
 
+/// How long a refusal lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lasting {
+    /// The same request is refused again.
+    Final,
+    /// The same request can succeed later.
+    Temporary,
+}
+
 impl Refusal {
     /// One thing that is wrong with what was sent.
     pub(crate) fn invalid(sentence: impl Into<String>) -> Self {
@@ -138,22 +147,35 @@ impl Refusal {
 
     /// A name for metrics and logs; a closed set.
     pub(crate) fn reason(&self) -> &'static str {
+        self.row().0
+    }
+
+    /// Whether the same request can succeed later, without a change to it or to the rights of its key.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self.row().1 {
+            Lasting::Final => false,
+            Lasting::Temporary => true,
+        }
+    }
+
+    /// The reason table: the name of each reason, and how long it lasts.
+    fn row(&self) -> (&'static str, Lasting) {
         match self {
-            Self::NoKey => "no_key",
-            Self::UnknownKey => "unknown_key",
-            Self::NotFound => "not_found",
-            Self::NotATopic(_) => "not_a_topic",
-            Self::BadLogin => "bad_login",
-            Self::Forbidden => "forbidden",
-            Self::Conflict(_) => "conflict",
-            Self::WatchOnly => "watch_only",
-            Self::Invalid(_) => "invalid",
-            Self::TooManyOfKey => "too_many_of_key",
-            Self::TooManySubscriptions(bound) => bound.reason(),
-            Self::TooManySessions => "too_many_sessions",
-            Self::PasswordQueueFull => "password_queue_full",
-            Self::TooOften(_) => "rate_limited",
-            Self::Unavailable => "unavailable",
+            Self::NoKey => ("no_key", Lasting::Final),
+            Self::UnknownKey => ("unknown_key", Lasting::Final),
+            Self::NotFound => ("not_found", Lasting::Final),
+            Self::NotATopic(_) => ("not_a_topic", Lasting::Final),
+            Self::BadLogin => ("bad_login", Lasting::Final),
+            Self::Forbidden => ("forbidden", Lasting::Final),
+            Self::Conflict(_) => ("conflict", Lasting::Final),
+            Self::WatchOnly => ("watch_only", Lasting::Final),
+            Self::Invalid(_) => ("invalid", Lasting::Final),
+            Self::TooManyOfKey => ("too_many_of_key", Lasting::Temporary),
+            Self::TooManySubscriptions(bound) => (bound.reason(), Lasting::Temporary),
+            Self::TooManySessions => ("too_many_sessions", Lasting::Temporary),
+            Self::PasswordQueueFull => ("password_queue_full", Lasting::Temporary),
+            Self::TooOften(_) => ("rate_limited", Lasting::Temporary),
+            Self::Unavailable => ("unavailable", Lasting::Temporary),
         }
     }
 
@@ -232,5 +254,46 @@ impl From<OperationError> for Refusal {
 impl From<Stopping> for Refusal {
     fn from(_: Stopping) -> Self {
         Self::Unavailable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rate;
+
+    /// Operators read the table in the documentation.
+    #[test]
+    fn the_documented_reason_table_says_what_is_temporary() {
+        let documented = include_str!("../../../docs/operations.md");
+        const NAME: rate::Name = rate::Name { setting: "x", what: "x", by: "x", said: "x" };
+        let limit: rate::RateLimit = "1/s".parse().expect("a rate");
+        let exceeded = Exceeded::new(&NAME, limit.rate().expect("it is on"), Duration::ZERO);
+        for refusal in [
+            Refusal::NoKey,
+            Refusal::UnknownKey,
+            Refusal::NotFound,
+            Refusal::NotATopic(TopicError::Wildcard),
+            Refusal::BadLogin,
+            Refusal::Forbidden,
+            Refusal::Conflict("it exists".into()),
+            Refusal::WatchOnly,
+            Refusal::invalid("it is none"),
+            Refusal::TooManyOfKey,
+            Refusal::TooManySubscriptions(SubscriptionsBound::Session),
+            Refusal::TooManySubscriptions(SubscriptionsBound::KeyMemory),
+            Refusal::TooManySubscriptions(SubscriptionsBound::AccountMemory),
+            Refusal::TooManySubscriptions(SubscriptionsBound::Memory),
+            Refusal::TooManySessions,
+            Refusal::PasswordQueueFull,
+            Refusal::TooOften(exceeded),
+            Refusal::Unavailable,
+        ] {
+            let lasts = if refusal.is_temporary() { "temporary" } else { "final" };
+            let row = format!("| `{}` | {lasts} |", refusal.reason());
+            assert!(documented.contains(&row), "docs/operations.md has no row that begins with {row}");
+        }
     }
 }

@@ -61,14 +61,7 @@ pub(super) async fn examine(
 
 /// The CONNACK code of a refusal: 3 for what may be better later.
 pub(super) fn code(refusal: &Refusal) -> ConnectCode {
-    match refusal {
-        Refusal::Unavailable
-        | Refusal::TooManyOfKey
-        | Refusal::TooManySessions
-        | Refusal::TooManySubscriptions(_)
-        | Refusal::TooOften(_) => ConnectCode::ServerUnavailable,
-        _ => ConnectCode::NotAuthorised,
-    }
+    if refusal.is_temporary() { ConnectCode::ServerUnavailable } else { ConnectCode::NotAuthorised }
 }
 
 /// The product description: user name `authorization`, the API key as password. A client that sends neither is let

@@ -11,6 +11,7 @@ use thng_pubsub_protocol::{
         ConnAck, ConnectCode, Packet, PacketId, Publish, QoS, encode_pingresp, encode_puback, encode_pubcomp,
         encode_pubrec,
     },
+    rejection::{self, Rejection},
     topic::TopicString,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -121,6 +122,8 @@ pub(super) struct Session {
     pub(super) states_due: std::collections::VecDeque<(Instant, u32)>,
     /// A refused publish will end the connection when its turn comes: what was sent behind it is not read any more.
     pub(super) is_ending: bool,
+    /// The client asked for an answer to each refused publish, so none ends the connection.
+    pub(super) sends_rejections: bool,
     pace: Pace,
 }
 
@@ -151,6 +154,7 @@ impl Session {
             next_slot: 0,
             states_due: Default::default(),
             is_ending: false,
+            sends_rejections: false,
             pace: Pace::Unasked,
             context,
         }
@@ -346,6 +350,9 @@ impl Session {
                     refusal => End::RefusedPublish(refusal),
                 });
             }
+            if self.sends_rejections {
+                encode_rejection(owed, &rejected, out);
+            }
         }
         match owed {
             Owed::Nothing => {}
@@ -363,14 +370,18 @@ impl Session {
         self.context.log_refusal(self.protocol, what, rejected);
     }
 
-    /// Whether a refused publish ends the connection, or is acknowledged all the same. What could not be stored now may be
-    /// stored later, so that never is; and whoever comes too often is slowed by that, whatever they are owed.
+    /// Whether a refused publish ends the connection. MQTT 3.1.1 has no other negative answer, and a client that sends a
+    /// publish again for ever is of no use to anybody: what is refused for good is acknowledged, unless the operator wants
+    /// it otherwise. What is refused for now never is, since it may still be stored. A client that asked for an answer
+    /// gets that instead of either.
     fn is_the_end(&self, owed: Owed, refusal: &Refusal) -> bool {
-        let is_owed = owed != Owed::Nothing;
-        match refusal {
-            Refusal::TooOften(_) => true,
-            Refusal::Unavailable => is_owed,
-            _ => is_owed && self.context.limits.refused_publish == RefusedPublish::Close,
+        let ends = || refusal.is_temporary() || self.context.limits.refused_publish == RefusedPublish::Close;
+        match owed {
+            // Nothing is owed, so nothing is withheld; but a client that publishes too often is slowed by it.
+            Owed::Nothing => !self.sends_rejections && matches!(refusal, Refusal::TooOften(_)),
+            Owed::PubAck(_) | Owed::PubRec(_) => !self.sends_rejections && ends(),
+            // No publish: there is no answer to it but PUBCOMP.
+            Owed::PubComp(_) => ends(),
         }
     }
 
@@ -451,6 +462,27 @@ impl Drop for Session {
         }
         self.deliveries.outbox().close();
     }
+}
+
+/// The answer to a refused publish, for a client that asked for it.
+fn encode_rejection(owed: Owed, rejected: &Rejected, out: &mut Vec<u8>) {
+    let packet_id = match owed {
+        Owed::Nothing => None,
+        Owed::PubAck(id) | Owed::PubRec(id) => Some(id),
+        Owed::PubComp(_) => return,
+    };
+    let refusal = &rejected.refusal;
+    let reason = (refusal.reason(), refusal.is_temporary());
+    let document = Rejection::new(packet_id, rejected.topic.as_deref(), reason, refusal.document()).to_json();
+    let publish = Publish {
+        dup: false,
+        qos: QoS::AtMostOnce,
+        retain: false,
+        packet_id: None,
+        topic: rejection::TOPIC,
+        payload: document.as_bytes(),
+    };
+    publish.encode(out).expect("a refusal is shorter than a packet may be");
 }
 
 /// CONNACK with this code.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 use thng_pubsub_protocol::{
     mqtt::{PacketId, QoS, SubAck, SubAckCode, Subscribe, Unsubscribe, encode_unsuback},
+    rejection,
     topic::{TopicError, TopicString},
 };
 use tokio::time::Instant;
@@ -89,6 +90,14 @@ impl Session {
         let mut asked = Vec::new();
         let mut pending = HashSet::new();
         for (filter, qos) in subscribe.filters() {
+            if filter == rejection::TOPIC {
+                // No resource: nothing of it reaches the bus or the store. It holds for this connection.
+                self.sends_rejections = true;
+                pending.clear();
+                self.grant(std::mem::take(&mut asked), &mut codes).await;
+                codes.push(SubAckCode::Granted(QoS::AtMostOnce).byte());
+                continue;
+            }
             // What a durable session is to remember is stored for many filters at once, but for each filter in its turn.
             if pending.contains(filter) {
                 pending.clear();
@@ -301,14 +310,7 @@ impl Session {
                     }
                 }
                 // What passes must not cost the client its subscription: it comes back later.
-                Err(Rejected {
-                    refusal:
-                        refusal @ (Refusal::Unavailable
-                        | Refusal::TooManyOfKey
-                        | Refusal::TooManySubscriptions(_)
-                        | Refusal::TooOften(_)),
-                    ..
-                }) => return Err(refusal),
+                Err(rejected) if rejected.refusal.is_temporary() => return Err(rejected.refusal),
                 Err(rejected) => {
                     self.refuse_subscription(&rejected);
                     gone.push(filter);
@@ -330,6 +332,9 @@ impl Session {
         unsubscribe: &Unsubscribe<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), End> {
+        if unsubscribe.filters().any(|filter| filter == rejection::TOPIC) {
+            self.sends_rejections = false;
+        }
         self.end_subscriptions(unsubscribe.filters()).await?;
         encode_unsuback(unsubscribe.packet_id, out);
         Ok(())
