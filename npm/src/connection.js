@@ -1,4 +1,5 @@
 import { Link } from './link.js'
+import { explain } from './rejection.js'
 
 /**
  * One MQTT connection to the broker, which all subscriptions and publishes of a scope and a key share.
@@ -20,7 +21,8 @@ export class Connection {
       settings,
       url,
       openSocket: () => openSocket(url),
-      emit
+      emit,
+      explain
     })
   }
 

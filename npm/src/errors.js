@@ -33,11 +33,11 @@ const SENTENCES = {
     `The server refused the subscription to ${about.topic}. ` +
     'Either the resource does not exist or is no topic, or the API key may not read it.',
   PUBLISH_REFUSED: (about) =>
-    (about.answer
-      ? `The server refused a publish to ${about.topic}: ${about.answer} `
+    about.answer
+      ? `The server refused a publish to ${about.topic}: ${about.answer}`
       : `The server closes the connection instead of acknowledging the publish to ${about.topic}` +
-        `${about.detail && ` (${about.detail})`}. `) +
-    'Either the resource does not exist, the payload is not valid for it, or the API key may not write it.',
+        `${about.detail && ` (${about.detail})`}. ` +
+        'Either the resource does not exist, the payload is not valid for it, or the API key may not write it.',
   NO_ACKNOWLEDGEMENT: (about) =>
     `A publish to ${about.topic} over a native WebSocket is not acknowledged. Leave qos out, or use the transport 'mqtt'.`,
   QUEUE_FULL: (about) =>

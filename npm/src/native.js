@@ -1,5 +1,6 @@
 import { Link } from './link.js'
 import { PubSubError } from './errors.js'
+import { explain } from './rejection.js'
 
 /**
  * What a scope and a key do over native WebSockets: one socket for each topic, opened on the topic's own path.
@@ -96,15 +97,5 @@ export class NativeConnection {
       isText: true
     })
     return link
-  }
-}
-
-/** Of a refused publish the server has sent an error document; it belongs to no call. */
-function explain(code, about) {
-  if (code !== 'PUBLISH_REFUSED') return about
-  try {
-    return { ...about, answer: JSON.parse(about.detail).errors.join(' ') }
-  } catch {
-    return about
   }
 }

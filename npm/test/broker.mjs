@@ -7,6 +7,9 @@ import { createServer } from 'node:http'
 import mqtt from 'mqtt-packet'
 import { WebSocketServer } from 'ws'
 
+/** The topic on which our server says why it refuses a publish. */
+export const REJECTIONS = '$thng-pubsub/rejections'
+
 /** What a broker that works answers; `this` is the broker. */
 const POLITE = {
   connect: (client) => client.send({ cmd: 'connack', returnCode: 0, sessionPresent: false }),
@@ -38,7 +41,8 @@ export class Broker {
 
   /**
    * @param {object} answers - Functions by packet type that replace those of a broker that works. `upgrade` may
-   * return an HTTP status to refuse a WebSocket with.
+   * return an HTTP status to refuse a WebSocket with, and `rejections` whether it leaves the question for the topic of
+   * rejections without an answer.
    */
   static async start(answers = {}) {
     const broker = new Broker()
@@ -69,6 +73,11 @@ export class Broker {
     this.clients.push(client)
     const parser = mqtt.parser({ protocolVersion: 4 })
     parser.on('packet', (packet) => {
+      // Every connection asks for it first. One that does not know it refuses it, and the tests are about the others.
+      if (packet.cmd === 'subscribe' && packet.subscriptions[0].topic === REJECTIONS) {
+        if (!this.#answers.rejections?.(client)) client.send({ cmd: 'suback', messageId: packet.messageId, granted: [128] })
+        return
+      }
       client.packets.push(packet)
       this.#answers[packet.cmd].call(this, client, packet)
       this.#look()

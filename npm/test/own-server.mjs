@@ -17,7 +17,7 @@ const key = 'OwnServerOperatorKey'.padEnd(80, 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg
 export async function ownServer(...flags) {
   if (!binary) throw new Error('These tests start a server: set THNG_PUBSUB_SERVER to its binary.')
   const data = await mkdtemp(join(tmpdir(), 'thng-pubsub-own-'))
-  const server = { key, url: '', start, stop, rest }
+  const server = { key, url: '', pid: 0, start, stop, rest }
   let running
   let http = '127.0.0.1:0'
 
@@ -28,6 +28,7 @@ export async function ownServer(...flags) {
     const [line] = await once(createInterface(running.stdout), 'line')
     ;[, http] = /^ready http=(\S+)/.exec(line)
     server.url = `http://${http}`
+    server.pid = running.pid
   }
 
   async function stop() {

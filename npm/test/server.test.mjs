@@ -145,18 +145,17 @@ test('a subscription to what does not exist, or is no topic, is refused with its
   await assert.rejects(operator.thng().subscribe(() => {}), { code: 'SUBSCRIBE_REFUSED', topic: '/thngs' })
 })
 
-test('a publish to what does not exist is refused at QoS 1', async () => {
-  const settings = { ...PubSub.settings }
-  PubSub.setup({ reconnectPeriod: 10 })
-  try {
-    // On a connection of its own, which the server closes.
-    const nobody = new evrythng.Operator(key)
-    await nobody.init()
-    const property = nobody.thng('UAbcdefghkmnpqrstwxyABCD').property('a')
-    await assert.rejects(property.publish(1, { qos: 1 }), { code: 'PUBLISH_REFUSED', topic: property.path })
-  } finally {
-    PubSub.setup(settings)
-  }
+test('a publish to what does not exist is refused at QoS 1, and the connection stays', async () => {
+  const property = operator.thng('UAbcdefghkmnpqrstwxyABCD').property('a')
+  const lost = []
+  const onLost = (event) => lost.push(event)
+  PubSub.on('disconnected', onLost)
+  const expected = { code: 'PUBLISH_REFUSED', topic: property.path, status: 404 }
+  await assert.rejects(property.publish(1, { qos: 1 }), expected)
+  const { id } = await createThng()
+  await operator.thng(id).property('a').publish(1, { qos: 1 })
+  PubSub.off('disconnected', onLost)
+  assert.deepEqual(lost, [])
 })
 
 test('a wrong key is refused', async () => {

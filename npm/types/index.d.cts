@@ -82,7 +82,7 @@ declare namespace PubSub {
     transport?: Transport
     /**
      * 0: sent once (the default). 1: until the server has acknowledged it; the promise waits for that, and rejects
-     * if it is refused. A message may then arrive more than once. Only with the transport `mqtt`.
+     * with `PUBLISH_REFUSED` and the sentences of the server if it is refused. A message may then arrive more than once. Only with the transport `mqtt`.
      */
     qos?: 0 | 1
     /**
@@ -668,9 +668,9 @@ declare namespace PubSub {
     readonly code: ErrorCode
     /** The topic or the path that it is about, if it is about one. */
     readonly topic?: string
-    /** With `REQUEST_REFUSED`: the HTTP status. */
+    /** With `REQUEST_REFUSED` and `PUBLISH_REFUSED`: the HTTP status, also of a publish over MQTT. */
     readonly status?: number
-    /** With `REQUEST_REFUSED`: the sentences of the server's error document. */
+    /** With `REQUEST_REFUSED` and `PUBLISH_REFUSED`: the sentences of the server's error document. */
     readonly errors?: readonly string[]
     /** The error that it came from, or the reason of the signal, if there is one. */
     readonly cause?: unknown

@@ -28,6 +28,11 @@ impl Backoff {
         }
     }
 
+    /// The server does what it is there for: the next failure counts as the first one again.
+    pub(crate) fn connection_served(&mut self) {
+        self.attempt = 0;
+    }
+
     /// A connection has ended after this many milliseconds in use.
     pub(crate) fn connection_lasted(&mut self, ms: u64) {
         if ms >= STABLE_MS {

@@ -71,6 +71,8 @@ pub struct Session {
     subscriptions: Subscriptions,
     requests: Requests,
     publishes: Publishes,
+    /// The SUBSCRIBE that asks for an answer to each refused publish, while it is not answered itself.
+    rejections: Option<PacketId>,
     /// Since when the server owes an answer and has given none.
     unanswered_since: Option<u64>,
     /// The bytes of a packet that has not arrived completely.
@@ -91,6 +93,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             requests: Requests::default(),
             publishes: Publishes::default(),
+            rejections: None,
             unanswered_since: None,
             received: Vec::new(),
             effects: VecDeque::new(),
@@ -332,7 +335,7 @@ impl Session {
     fn take_back_unanswered(&mut self, loss: &Failure) {
         self.unanswered_since = None;
         let (ids, unsubscribed, claims) = self.requests.connection_lost();
-        for id in ids {
+        for id in ids.into_iter().chain(self.rejections.take()).chain(self.publishes.take_rejected()) {
             self.ids.release(id);
         }
         for token in unsubscribed {
@@ -350,6 +353,10 @@ impl Session {
         }
         if let Some(publish) = self.publishes.connection_lost(LOSSES_MAX) {
             self.ids.release(publish.id);
+            if loss.code != Code::Timeout {
+                // The connections were lost because of it, and it is gone.
+                self.backoff.connection_served();
+            }
             let failure = given_up(Code::PublishRefused, loss).of_topic(&publish.message.topic);
             self.settle(publish.message.token, Err(failure));
         }

@@ -1,8 +1,11 @@
 //! What each packet from the server does to the session.
 
-use thng_pubsub_protocol::mqtt::{
-    ConnAck, ConnectCode, Decoder, PACKET_BYTES_MAX, Packet, PacketId, ProtocolLevel, Publish, QoS, Side,
-    SubAck, encode_puback,
+use thng_pubsub_protocol::{
+    mqtt::{
+        ConnAck, ConnectCode, Decoder, PACKET_BYTES_MAX, Packet, PacketId, ProtocolLevel, Publish, QoS, Side,
+        SubAck, encode_puback,
+    },
+    rejection,
 };
 
 use super::requests::Answer;
@@ -91,12 +94,17 @@ impl Session {
         self.link =
             Link::Up { socket, since: now, keep_alive: KeepAlive::new(self.options.keep_alive_s, now) };
         self.effects.push_back(Effect::Report(Notice::Connected));
+        self.ask_for_rejections(now);
         // With a clean session the server knows nothing of earlier subscriptions, whatever it says of a session.
         self.resubscribe(now);
         self.send_publishes(now);
     }
 
     fn handle_publish(&mut self, publish: Publish<'_>, now: u64) -> Result<(), &'static str> {
+        if publish.topic == rejection::TOPIC {
+            self.handle_rejection(publish.payload);
+            return Ok(());
+        }
         let handlers = self.subscriptions.handlers(publish.topic);
         if !handlers.is_empty() {
             self.effects.push_back(Effect::Deliver(handlers, publish.payload.to_vec()));
@@ -113,17 +121,40 @@ impl Session {
         }
     }
 
+    /// The server says why it has refused a publish. Its acknowledgement follows.
+    fn handle_rejection(&mut self, document: &[u8]) {
+        let failure = Failure::with_detail(Code::PublishRefused, String::from_utf8_lossy(document));
+        match rejection::packet_id(document) {
+            Some(id) => {
+                if let Some((token, topic)) = self.publishes.rejected(id) {
+                    let failure = failure.of_topic(topic);
+                    self.settle(token, Err(failure));
+                }
+            }
+            // A publish at QoS 0, whose call was settled when it was sent.
+            None => self.effects.push_back(Effect::Report(Notice::Error(failure))),
+        }
+    }
+
     /// An acknowledgement of nothing is ignored: it may be the second one of a publish that was sent twice.
     fn handle_puback(&mut self, id: PacketId, now: u64) {
         if let Some(token) = self.publishes.acknowledged(id) {
             self.ids.release(id);
-            self.settle(token, Ok(()));
+            if let Some(token) = token {
+                self.settle(token, Ok(()));
+            }
             self.answered(now);
             self.send_publishes(now);
         }
     }
 
     fn handle_suback(&mut self, suback: SubAck<'_>, now: u64) -> Result<(), &'static str> {
+        if self.rejections == Some(suback.packet_id) {
+            // Whatever it says: a server that refuses sends nothing on the topic.
+            self.rejections = None;
+            self.ids.release(suback.packet_id);
+            return Ok(());
+        }
         let Some(answers) = self.requests.subscribe_answered(&suback) else {
             return Err("a SUBACK that fits no SUBSCRIBE");
         };
@@ -161,8 +192,10 @@ impl Session {
         }
     }
 
-    /// The server has answered something; what else it owes, it owes from now on.
+    /// The server has answered something; what else it owes, it owes from now on. And it does what it is there for, so
+    /// the way back from the next loss begins anew.
     fn answered(&mut self, now: u64) {
+        self.backoff.connection_served();
         self.unanswered_since = None;
         self.expect_answer(now);
     }

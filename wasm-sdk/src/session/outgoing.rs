@@ -1,7 +1,8 @@
 //! What the session sends, in the order that MQTT wants: subscriptions, what is sent again, the queue.
 
-use thng_pubsub_protocol::mqtt::{
-    PacketError, PacketId, Publish, QoS, Subscribe, Unsubscribe, encode_pingreq,
+use thng_pubsub_protocol::{
+    mqtt::{PacketError, PacketId, Publish, QoS, Subscribe, Unsubscribe, encode_pingreq},
+    rejection,
 };
 
 use super::publishes::Outgoing;
@@ -21,6 +22,16 @@ const RESUBSCRIBE_BYTES_MAX: usize = 16 * 1024;
 pub(super) const SEND_BYTES_MAX: usize = 64 * 1024;
 
 impl Session {
+    /// Asks for an answer to each publish that is refused. Nothing waits for what the server says to that: one that does
+    /// not know the topic refuses it, or is silent.
+    pub(super) fn ask_for_rejections(&mut self, now: u64) {
+        let Some(id) = self.ids.take() else { return };
+        let mut packet = Vec::new();
+        checked_before(Subscribe::new(id, &[(rejection::TOPIC, QoS::AtMostOnce)]).encode(&mut packet));
+        self.rejections = Some(id);
+        self.send(packet, now);
+    }
+
     pub(super) fn send_subscribe(&mut self, claim: Claim, now: u64) {
         let Some(id) = self.ids.take() else {
             self.subscriptions.remove_handler(&claim.topic, claim.handler);

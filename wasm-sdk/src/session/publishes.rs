@@ -25,6 +25,9 @@ pub(super) struct InFlight {
     pub(super) message: Outgoing,
     /// How many connections were lost while this was the oldest publish without an acknowledgement.
     losses: u8,
+    /// The server has refused it and said why: its call is settled, and it is not sent again. It waits for its
+    /// acknowledgement, which frees the identifier.
+    is_rejected: bool,
 }
 
 /// After how many lost connections a publish is sent alone, so that it is seen whether it is the one at fault.
@@ -86,14 +89,41 @@ impl Publishes {
     /// Keeps a message that is being sent for the first time, until it is acknowledged.
     pub(super) fn sent(&mut self, id: PacketId, message: Outgoing) {
         debug_assert_eq!(self.unsent, 0, "a new publish overtook a redelivery");
-        self.in_flight.push_back(InFlight { id, message, losses: 0 });
+        self.in_flight.push_back(InFlight { id, message, losses: 0, is_rejected: false });
     }
 
-    /// The call that a PUBACK answers; `None` when no such PUBLISH waits for one.
-    pub(super) fn acknowledged(&mut self, id: PacketId) -> Option<Token> {
+    /// The publish that a PUBACK answers, and its call unless that is settled; `None` when no such PUBLISH waits for one.
+    pub(super) fn acknowledged(&mut self, id: PacketId) -> Option<Option<Token>> {
+        let at = self.sent_at(id)?;
+        self.in_flight.remove(at).map(|it| (!it.is_rejected).then_some(it.message.token))
+    }
+
+    /// The call and the topic of a publish that the server has refused; `None` when no such PUBLISH waits, or it was
+    /// refused before.
+    pub(super) fn rejected(&mut self, id: PacketId) -> Option<(Token, &str)> {
+        let at = self.sent_at(id)?;
+        let publish = self.in_flight.get_mut(at).filter(|it| !it.is_rejected)?;
+        publish.is_rejected = true;
+        // It is not sent again, so it need not be kept.
+        publish.message.payload = Vec::new();
+        Some((publish.message.token, &publish.message.topic))
+    }
+
+    /// Takes out what was refused and will not be acknowledged any more. Returns the identifiers that are free again.
+    pub(super) fn take_rejected(&mut self) -> Vec<PacketId> {
+        let mut ids = Vec::new();
+        self.in_flight.retain(|it| {
+            if it.is_rejected {
+                ids.push(it.id);
+            }
+            !it.is_rejected
+        });
+        ids
+    }
+
+    fn sent_at(&self, id: PacketId) -> Option<usize> {
         let sent = self.in_flight.len() - self.unsent;
-        let at = self.in_flight.iter().take(sent).position(|it| it.id == id)?;
-        self.in_flight.remove(at).map(|it| it.message.token)
+        self.in_flight.iter().take(sent).position(|it| it.id == id)
     }
 
     /// Everything in flight is to be sent again on the next connection. Returns the oldest, and takes it away, when
@@ -114,7 +144,7 @@ impl Publishes {
     pub(super) fn take_tokens(&mut self) -> Vec<(Token, Option<String>)> {
         self.unsent = 0;
         let mut tokens = Vec::new();
-        for publish in std::mem::take(&mut self.in_flight) {
+        for publish in std::mem::take(&mut self.in_flight).into_iter().filter(|it| !it.is_rejected) {
             tokens.push((publish.message.token, Some(publish.message.topic)));
         }
         for message in std::mem::take(&mut self.queue) {

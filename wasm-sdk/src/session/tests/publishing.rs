@@ -3,7 +3,7 @@
 use thng_pubsub_protocol::mqtt::QoS;
 
 use super::{Sent, World};
-use crate::{failure::Code, options::Options};
+use crate::{effect::Notice, failure::Code, options::Options};
 
 fn payloads(sent: &[Sent]) -> Vec<&str> {
     sent.iter()
@@ -295,4 +295,79 @@ fn a_topic_that_cannot_be_published_to_is_rejected_without_a_connection() {
         assert_eq!(world.code(call), Some(Code::InvalidTopic), "{topic:?}");
         assert_eq!(world.sockets_opened, 0);
     }
+}
+
+#[test]
+fn a_rejection_settles_its_publish_and_no_other() {
+    let mut world = World::new();
+    world.connect();
+    let calls = [1, 2, 3].map(|n| world.publish("/a", &n.to_string(), QoS::AtLeastOnce));
+    let ids: Vec<u16> = world.take_sent().iter().map(Sent::id).collect();
+    world.puback(ids[0]);
+    world.reject(Some(ids[1]));
+    assert_eq!(world.outcome(calls[1]), Some(&Err((Code::PublishRefused, Some("/a".into())))));
+    assert!(world.failures[0].detail.contains("\"Gone.\""), "what the server said");
+    world.puback(ids[1]);
+    world.puback(ids[2]);
+    assert_eq!(world.outcome(calls[0]), Some(&Ok(())));
+    assert_eq!(world.outcome(calls[2]), Some(&Ok(())));
+    assert_eq!((world.sockets_opened, world.notices.len()), (1, 0), "no connection is touched");
+    assert!(world.delivered.is_empty());
+    assert!(world.session.ids.are_all_free());
+}
+
+#[test]
+fn a_rejected_publish_keeps_its_identifier_until_its_puback() {
+    let mut world = World::new();
+    world.connect();
+    world.publish("/a", "1", QoS::AtLeastOnce);
+    let id = world.take_one_sent().id();
+    world.reject(Some(id));
+    world.reject(Some(id));
+    world.reject(Some(id + 1));
+    assert!(!world.session.ids.are_all_free());
+    world.puback(id);
+    assert!(world.session.ids.are_all_free());
+}
+
+#[test]
+fn a_rejected_publish_is_not_sent_again() {
+    let mut world = World::new();
+    world.connect();
+    let bad = world.publish("/a", "bad", QoS::AtLeastOnce);
+    let good = world.publish("/a", "good", QoS::AtLeastOnce);
+    let id = world.take_sent()[0].id();
+    world.reject(Some(id));
+    world.lose();
+    assert_eq!(world.code(bad), Some(Code::PublishRefused));
+    world.wait_for_reconnect();
+    world.accept();
+    let sent = world.take_sent();
+    assert_eq!(payloads(&sent), ["good"]);
+    world.puback(sent[0].id());
+    assert_eq!(world.outcome(good), Some(&Ok(())));
+    assert!(world.session.ids.are_all_free());
+}
+
+#[test]
+fn a_rejected_publish_is_settled_once_when_the_session_ends() {
+    let mut world = World::new();
+    world.connect();
+    let call = world.publish("/a", "1", QoS::AtLeastOnce);
+    let id = world.take_one_sent().id();
+    world.reject(Some(id));
+    world.close();
+    assert_eq!(world.code(call), Some(Code::PublishRefused));
+}
+
+#[test]
+fn a_rejection_at_qos_0_is_an_error_event() {
+    let mut world = World::new();
+    world.connect();
+    let call = world.publish("/a", "1", QoS::AtMostOnce);
+    world.reject(None);
+    assert_eq!(world.outcome(call), Some(&Ok(())));
+    let [Notice::Error(failure)] = world.notices.as_slice() else { panic!("{:?}", world.notices) };
+    assert_eq!(failure.code, Code::PublishRefused);
+    assert!(failure.detail.contains("\"Gone.\""));
 }

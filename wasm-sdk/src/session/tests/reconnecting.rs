@@ -267,3 +267,59 @@ fn answer(world: &mut World, packet: &Sent, acknowledged: &mut usize) {
         _ => {}
     }
 }
+
+/// The delays before so many attempts, each of which ends right after `during` has had its connection.
+fn delays(world: &mut World, attempts: usize, mut during: impl FnMut(&mut World)) -> Vec<u64> {
+    let mut delays = Vec::new();
+    for _ in 0..attempts {
+        during(world);
+        world.lose();
+        let Some(Notice::Disconnected { retry_in_ms: Some(delay), .. }) = world.notices.last() else {
+            panic!("{:?}", world.notices)
+        };
+        delays.push(*delay);
+        world.wait_for_reconnect();
+        world.accept();
+    }
+    delays
+}
+
+/// Issue: subscriptions were gone for up to 87 s because short connections that served never reset the back-off.
+#[test]
+fn a_short_connection_that_served_starts_the_count_again() {
+    for qos in [None, Some(QoS::AtLeastOnce)] {
+        let mut world = World::new();
+        world.subscribe("/a");
+        world.accept();
+        let delays = delays(&mut world, 40, |world| {
+            let sent = world.take_sent();
+            match qos {
+                None => world.suback(sent[0].id(), &[0]),
+                Some(qos) => {
+                    world.publish("/a", "1", qos);
+                    let id = world.take_sent().last().expect("a publish").id();
+                    world.puback(id);
+                }
+            }
+        });
+        assert!(delays.iter().all(|delay| *delay <= 1_000), "{delays:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_only_accepts_is_asked_for_less_and_less() {
+    let mut world = World::new();
+    world.connect();
+    let delays = delays(&mut world, 40, |_| ());
+    assert!(delays.iter().any(|delay| *delay > 15_000), "{delays:?}");
+}
+
+#[test]
+fn a_publish_that_is_given_up_starts_the_count_again() {
+    let mut world = World::new();
+    world.connect();
+    let calls: Vec<u32> = (0..10).map(|_| world.publish("/bad", "1", QoS::AtLeastOnce)).collect();
+    let delays = delays(&mut world, 30, |_| ());
+    assert!(calls.iter().all(|&call| world.code(call) == Some(Code::PublishRefused)));
+    assert!(delays.iter().all(|delay| *delay <= 4_000), "{delays:?}");
+}

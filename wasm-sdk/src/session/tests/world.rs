@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use thng_pubsub_protocol::mqtt::{
-    ConnAck, ConnectCode, Decoder, PACKET_BYTES_MAX, Packet, PacketId, Publish, QoS, Side, SubAck,
+use thng_pubsub_protocol::{
+    mqtt::{ConnAck, ConnectCode, Decoder, PACKET_BYTES_MAX, Packet, PacketId, Publish, QoS, Side, SubAck},
+    rejection,
 };
 
 use crate::{
@@ -46,6 +47,8 @@ pub(super) struct World {
     pub(super) notices: Vec<Notice>,
     /// The beginning of a packet whose rest is not sent yet.
     unfinished: Vec<u8>,
+    /// The identifier of a SUBSCRIBE to the topic of rejections that was not answered.
+    rejections_asked: Option<u16>,
     last_number: u32,
 }
 
@@ -69,6 +72,7 @@ impl World {
             delivered: Vec::new(),
             notices: Vec::new(),
             unfinished: Vec::new(),
+            rejections_asked: None,
             last_number: 0,
         }
     }
@@ -139,6 +143,10 @@ impl World {
 
     pub(super) fn connack(&mut self, code: ConnectCode) {
         self.reply(&Packet::ConnAck(ConnAck { session_present: false, code }));
+        // As a server does that knows the topic, or one that does not.
+        if let Some(id) = self.rejections_asked.take() {
+            self.suback(id, if id % 2 == 0 { &[0] } else { &[0x80] });
+        }
     }
 
     pub(super) fn suback(&mut self, id: u16, codes: &[u8]) {
@@ -147,6 +155,12 @@ impl World {
 
     pub(super) fn puback(&mut self, id: u16) {
         self.reply(&Packet::PubAck(packet_id(id)));
+    }
+
+    /// The server says why it refuses a publish.
+    pub(super) fn reject(&mut self, id: Option<u16>) {
+        let about = id.map_or(String::new(), |id| format!("\"packetId\":{id},"));
+        self.message(rejection::TOPIC, &format!("{{{about}\"status\":404,\"errors\":[\"Gone.\"]}}"));
     }
 
     /// The server sends a message at QoS 0.
@@ -222,7 +236,17 @@ impl World {
                     assert!(bytes.len() <= SEND_BYTES_MAX, "{} bytes in one send", bytes.len());
                     self.sends += 1;
                     self.unfinished.extend(bytes);
-                    self.sent.extend(decode(&mut self.unfinished));
+                    for packet in decode(&mut self.unfinished) {
+                        match packet {
+                            Sent::Subscribe { id, filters } if filters[0].0 == rejection::TOPIC => {
+                                let is_first = self.sent.iter().all(|it| matches!(it, Sent::Connect { .. }));
+                                assert!(is_first, "it is asked for before anything else");
+                                assert_eq!(filters[0].1, QoS::AtMostOnce);
+                                self.rejections_asked = Some(id);
+                            }
+                            packet => self.sent.push_back(packet),
+                        }
+                    }
                 }
                 Effect::Settle(Token(token), outcome) => {
                     let before = self.settled.iter().filter(|(it, _)| *it == token).count();
