@@ -22,6 +22,28 @@ const leaveNativeOut = {
   }
 }
 
+/** What the server serves at `/sdk/`; see `server/build.rs`. */
+const SERVED = [
+  'pubsub.js',
+  'served.mjs',
+  'served.slim.mjs',
+  'pubsub.wasm',
+  'evrythng.js',
+  'evrythng.LICENSE.txt',
+  'mqttws31.js',
+  'mqttws31.LICENSE.txt'
+]
+
+/** What evrythng.js says of its servers, and what the served copy says instead. */
+const SERVERS = [
+  [/(?=const t=Object\.assign\(\{\},\{apiUrl:)/, `const servedBy=(${servedBy})();`],
+  ['"https://api.evrythng.io/v2"', 'servedBy'],
+  ['2:{us:"https://api.evrythng.io/v2",eu:"https://api.eu.evrythng.io/v2"}', '2:{us:servedBy,eu:servedBy}'],
+  ['1:{us:"https://api.evrythng.com",eu:"https://api-eu.evrythng.com"}', '1:{us:servedBy,eu:servedBy}'],
+  ['defaultShortDomain:"tn.gg"', 'defaultShortDomain:servedBy'],
+  ['"https://".concat(e)', '(e===servedBy?e:"https://".concat(e))']
+]
+
 await rm('dist', { recursive: true, force: true })
 await mkdir('dist')
 for (const name of ['core', 'mqtt', 'check']) {
@@ -31,19 +53,33 @@ for (const name of ['core', 'mqtt', 'check']) {
 await bundle()
 await copyTypes()
 await copyEvrythng()
+await copyPaho()
 await compressServed()
 await hashScript()
 await reportSizes()
 
 /**
  * wasm-bindgen's script sets a variable and has one instance. Inside a function, every call makes another, with the
- * timer functions that it is given in place of the global ones. `document` is given too, as nothing: the script would
- * only derive an address from it that nobody asks for, which fails in a frame that has none of its own.
+ * timer functions and the coders of UTF-8 that it is given in place of the global ones. `document` is given as nothing:
+ * the script would only derive an address from it that is of no use, which fails in a frame that has none of its own.
  */
 async function makeFactory(name) {
-  const script = await readFile(`pkg/${name}.js`, 'utf8')
-  const factory = `export default function createCore(setTimeout, clearTimeout, document) {\n${script}\nreturn core\n}\n`
+  const script = await withShortNames(await readFile(`pkg/${name}.js`, 'utf8'), name)
+  const factory = `export default function createCore(setTimeout, clearTimeout, document, TextEncoder, TextDecoder) {\n${script}\nreturn core\n}\n`
   await writeFile(`pkg/${name}-factory.js`, factory)
+}
+
+/** wasm-bindgen's script with the names that Binaryen has given to what the module imports and exports. */
+async function withShortNames(script, name) {
+  const { imports, exports } = JSON.parse(await readFile(`pkg/${name}-names.json`, 'utf8'))
+  const rename = (pattern, short) => {
+    if (!pattern.test(script)) throw new Error(`wasm-bindgen's script has nothing like ${pattern}`)
+    script = script.replace(pattern, () => short)
+  }
+  for (const [, long, short] of imports) rename(new RegExp(`(?<=\\s)${long}(?=: function)`), `'${short}'`)
+  if (imports.length) rename(/"\.\/\w+\.js"(?=: import0)/, 'a')
+  const byName = new Map(exports)
+  return script.replace(/\bwasm\.(\w+)/g, (_, long) => `wasm.${byName.get(long) ?? long}`)
 }
 
 /** The module as a string that can be bundled. */
@@ -68,6 +104,8 @@ async function bundle() {
   await Promise.all([
     build({ ...browser, entryPoints: ['src/entry-script.js'], format: 'iife', outfile: 'dist/pubsub.js' }),
     build({ ...browser, entryPoints: ['src/entry-esm.js'], format: 'esm', outfile: 'dist/browser.mjs' }),
+    build({ ...browser, entryPoints: ['src/entry-served.js'], format: 'esm', outfile: 'dist/served.mjs' }),
+    build({ ...browser, entryPoints: ['src/entry-served-slim.js'], format: 'esm', outfile: 'dist/served.slim.mjs' }),
     build({ ...browser, entryPoints: ['src/entry-cjs.cjs'], format: 'cjs', outfile: 'dist/browser.cjs' }),
     build({ ...mqttOnly, entryPoints: ['src/entry-plugin.js'], format: 'esm', outfile: 'dist/plugin.mjs' }),
     build({ ...mqttOnly, entryPoints: ['src/entry-plugin-cjs.cjs'], format: 'cjs', outfile: 'dist/plugin.cjs' }),
@@ -102,19 +140,55 @@ async function copyTypes() {
 
 /**
  * The browser bundle of evrythng.js, for the example pages, which load nothing from elsewhere. It is not packed.
- * Its licence wants to be passed on with it.
+ * Its own default is the platform's public address. This copy must not send keys there, so its default is the server
+ * that serves it. Its license wants to be passed on with it, and says that changes are to be named.
  */
 async function copyEvrythng() {
   const folder = 'node_modules/evrythng'
   const { version } = JSON.parse(await readFile(`${folder}/package.json`, 'utf8'))
-  const notice = `/*! evrythng.js ${version}, Apache-2.0, see evrythng.LICENSE.txt; unchanged but for this line */\n`
-  await writeFile('dist/evrythng.js', notice + (await readFile(`${folder}/dist/evrythng.browser.js`, 'utf8')))
+  const notice =
+    `/*! evrythng.js ${version}, Apache-2.0, see evrythng.LICENSE.txt; changed: this line, and requests go to the ` +
+    'server that the script was loaded from, unless setup() names another */\n'
+  const script = await readFile(`${folder}/dist/evrythng.browser.js`, 'utf8')
+  await writeFile('dist/evrythng.js', notice + withOwnServer(script))
   await copyFile(`${folder}/LICENSE.txt`, 'dist/evrythng.LICENSE.txt')
+}
+
+/** Goes into the script: the server at whose `/sdk/` it was loaded from, else that of the page. */
+function servedBy() {
+  const address = typeof document === 'object' && document.currentScript ? document.currentScript.src : ''
+  const served = /^(https?:.+)\/sdk\/(?:[^/]+\/)?evrythng\.js(?:[?#]|$)/.exec(address)
+  return served ? served[1] : location.protocol.startsWith('http') ? location.origin : ''
+}
+
+function withOwnServer(script) {
+  for (const [theirs, ours] of SERVERS) {
+    if (script.split(theirs).length < 2) throw new Error(`evrythng.js has changed: it does not have ${theirs}`)
+    script = script.replace(theirs, () => ours)
+  }
+  const foreign = script.match(/https?:\/\/[^"' ]+|tn\.gg/g)
+  if (foreign) throw new Error(`evrythng.js still names ${foreign.join(', ')}`)
+  return script
+}
+
+/**
+ * Paho's client for browsers under the name that the platform's documents give it, with their global variable, Messaging,
+ * beside its own. It is not packed.
+ */
+async function copyPaho() {
+  const folder = 'node_modules/paho-mqtt'
+  const { version } = JSON.parse(await readFile(`${folder}/package.json`, 'utf8'))
+  const notice = `/*! paho-mqtt ${version}, EPL-1.0 or EDL-1.0, see mqttws31.LICENSE.txt; changed: this line and the last */\n`
+  const names = 'if (globalThis.Paho) globalThis.Messaging = Paho.MQTT = Paho\n'
+  const script = await readFile(`${folder}/paho-mqtt.js`, 'utf8')
+  await writeFile('dist/mqttws31.js', `${notice}${script}\n${names}`)
+  const licenses = await Promise.all(['edl-v10', 'epl-v10'].map((name) => readFile(`${folder}/${name}`, 'utf8')))
+  await writeFile('dist/mqttws31.LICENSE.txt', licenses.join('\n\n'))
 }
 
 /** What the server sends to whoever takes gzip, which is every browser. It is not packed. */
 async function compressServed() {
-  for (const name of ['pubsub.js', 'browser.mjs', 'slim.mjs', 'pubsub.wasm', 'evrythng.js', 'evrythng.LICENSE.txt']) {
+  for (const name of SERVED) {
     await writeFile(`dist/${name}.gz`, gzipSync(await readFile(`dist/${name}`), { level: 9 }))
   }
 }

@@ -21,13 +21,15 @@ const EXAMPLES: [&str; 11] = [
 ];
 
 /// What of `npm/dist/` is served, and as what. Each has a companion `.gz`, which is sent to whoever takes it.
-const SDK: [(&str, &str); 6] = [
+const SDK: [(&str, &str); 8] = [
     ("thng-pubsub.js", "pubsub.js"),
-    ("thng-pubsub.mjs", "browser.mjs"),
-    ("thng-pubsub.slim.mjs", "slim.mjs"),
+    ("thng-pubsub.mjs", "served.mjs"),
+    ("thng-pubsub.slim.mjs", "served.slim.mjs"),
     ("thng-pubsub.wasm", "pubsub.wasm"),
     ("evrythng.js", "evrythng.js"),
     ("evrythng.LICENSE.txt", "evrythng.LICENSE.txt"),
+    ("mqttws31.js", "mqttws31.js"),
+    ("mqttws31.LICENSE.txt", "mqttws31.LICENSE.txt"),
 ];
 
 fn main() {

@@ -7,15 +7,16 @@ import packed from '../pkg/check-packed.js'
 import { PubSubError } from './errors.js'
 import { unpack } from './packed.js'
 import { messageFor } from './payload.js'
+import { Utf8Decoder, Utf8Encoder } from './text.js'
 
-const encoder = new TextEncoder()
+const encoder = new Utf8Encoder()
 let core
 
 /** The instance, compiled at the first call. A trap would leave it broken, so the next call makes another. */
 function call(name, ...args) {
   if (!core) {
     try {
-      core = createCore()
+      core = createCore(undefined, undefined, undefined, Utf8Encoder, Utf8Decoder)
       core.initSync({ module: new WebAssembly.Module(unpack(packed)) })
     } catch (error) {
       core = undefined
@@ -52,7 +53,7 @@ export function describeTopic(topic) {
  * @param {string} topic
  * @param {unknown} payload - What `publish()` would be given.
  * @returns {string[]} One sentence a fault; empty where the server would try to store it.
- * @throws {PubSubError} NO_PAYLOAD
+ * @throws {PubSubError} NO_PAYLOAD or INVALID_PAYLOAD
  */
 export function checkPublish(topic, payload) {
   if (payload === undefined || payload === null) throw new PubSubError('NO_PAYLOAD', { detail: 'checkPublish' })

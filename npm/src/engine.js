@@ -7,6 +7,7 @@
  */
 import createCore from '../pkg/core-factory.js'
 import { PubSubError } from './errors.js'
+import { Utf8Decoder, Utf8Encoder } from './text.js'
 
 /** What every module begins with. */
 const MAGIC = [0x00, 0x61, 0x73, 0x6d]
@@ -123,7 +124,10 @@ function makeCore() {
     (timer) => {
       own.delete(timer)
       clearTimeout(timer)
-    }
+    },
+    undefined,
+    Utf8Encoder,
+    Utf8Decoder
   )
   return [fresh, own]
 }

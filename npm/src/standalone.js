@@ -2,6 +2,7 @@
  * The standalone API: scopes, which have an API key, and their resources, which are what the paths of REST name.
  */
 import { PubSubError } from './errors.js'
+import { findHome } from './home.js'
 import { documentFor } from './payload.js'
 import { request } from './rest.js'
 import { change } from './settings.js'
@@ -124,7 +125,7 @@ class Resource {
   async request(method, path, options, document) {
     const { connections, key, own } = this.#context
     const settings = { ...connections.settings, ...own }
-    const base = restUrl(settings.restUrl || settings.apiUrl || pageOrigin())
+    const base = restUrl(settings.restUrl || settings.apiUrl || findHome())
     const body = isGiven(document) ? documentFor(path, document) : undefined
     const { params, signal } = options ?? {}
     const authorization = checkedKey('authorization', options?.authorization ?? key)
@@ -144,7 +145,7 @@ class Resource {
       key,
       own,
       // The broker is beside the REST API.
-      findServer: () => own.restUrl || connections.settings.restUrl || pageOrigin(),
+      findServer: () => own.restUrl || connections.settings.restUrl || findHome(),
       read: documentOf,
       write: (payload) => payload
     }
@@ -202,12 +203,6 @@ class ActionType extends Resource {
 }
 
 const isGiven = (value) => value !== undefined && value !== null
-
-/** Where a page came from, if it came from a server: that is where its API is, unless somebody says otherwise. */
-function pageOrigin() {
-  const origin = globalThis.location?.origin
-  return origin?.startsWith('http') ? origin : ''
-}
 
 /** An id, a key or a name as a part of a path; nothing for none. */
 function segment(name) {

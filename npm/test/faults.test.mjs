@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -312,16 +313,20 @@ test('a thousand publishes of QoS 1 come back in order', async () => {
   assert.deepEqual(values, [...Array(1000).keys()])
 })
 
+/** The names of the module's exports, by those in Rust. */
+const EXPORTS = new Map(JSON.parse(readFileSync(new URL('../pkg/core-names.json', import.meta.url), 'utf8')).exports)
+
 /** Makes an export of the next instances fail as a trap does, whenever `isBroken` says so. */
 function sabotage(name, isBroken) {
   const { Instance } = WebAssembly
+  const short = EXPORTS.get(name)
   WebAssembly.Instance = function (module, imports) {
     const { exports } = new Instance(module, imports)
     const sabotaged = (...args) => {
       if (isBroken()) throw new WebAssembly.RuntimeError('unreachable')
-      return exports[name](...args)
+      return exports[short](...args)
     }
-    return { exports: { ...exports, [name]: sabotaged } }
+    return { exports: { ...exports, [short]: sabotaged } }
   }
   return () => (WebAssembly.Instance = Instance)
 }
