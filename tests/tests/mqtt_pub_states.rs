@@ -55,6 +55,22 @@ fn with_pub_states_the_current_value_arrives_after_the_suback_in_the_shape_of_an
 }
 
 #[test]
+fn a_state_has_retain_where_marking_is_asked_for() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    set(&mut rest, &topic, 1);
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        let mut client = Client::connect_as(server, &Hello::with_key(KEY));
+        client.subscribed(&format!("{topic}?pubStates=1&markStates=1"), qos);
+        let state = client.message();
+        assert!(state.retain && state.qos == qos, "{state:?}");
+        set(&mut rest, &topic, 2);
+        assert!(!client.message().retain, "an update is none");
+    }
+}
+
+#[test]
 fn the_initial_state_does_not_come_in_one_segment_with_the_suback() {
     let server = Server::shared();
     let mut rest = server.rest();

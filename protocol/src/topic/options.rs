@@ -34,6 +34,8 @@ pub struct TopicOptions {
     pub project: Option<Id>,
     /// `pubStates=1`: the current value is sent right after the subscription.
     pub initial_state: bool,
+    /// `markStates=1`: that value is marked, so that a client can tell it from an update.
+    pub marks_state: bool,
     /// The key that this topic is used with, where it is not the connection's own.
     pub access_token: Option<AccessToken>,
 }
@@ -58,6 +60,7 @@ impl TopicOptions {
                     once(&mut states)?;
                     options.initial_state = read_states(value)?;
                 }
+                "markStates" => options.marks_state = percent::decode(value)? == "1",
                 "access_token" => {
                     let token = percent::decode(value)?;
                     if options.access_token.replace(AccessToken(token.as_ref().into())).is_some() {
@@ -88,6 +91,13 @@ fn read_states(value: &str) -> Result<bool, TopicError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn states_are_marked_where_that_is_asked_for() {
+        assert!(TopicOptions::parse("pubStates=1&markStates=1").unwrap().marks_state);
+        assert!(!TopicOptions::parse("pubStates=1").unwrap().marks_state);
+        assert!(!TopicOptions::parse("pubStates=1&markStates=0").unwrap().marks_state);
+    }
 
     #[test]
     fn options_come_in_any_order_and_unknown_ones_are_passed_over() {

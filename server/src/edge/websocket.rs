@@ -304,6 +304,9 @@ impl Socket {
 
     async fn send_state(&self, stream: &mut WebSocket) -> Result<(), End> {
         match self.context.gateway.initial_state(&self.principal, &self.topic).await {
+            Ok(Some(body)) if self.topic.options.marks_state => {
+                self.send(stream, Message::Binary(body)).await
+            }
             Ok(Some(body)) => self.send_document(stream, body).await,
             Ok(None) => Ok(()),
             Err(refusal) => {

@@ -23,6 +23,8 @@ pub(super) struct Addressed<'a> {
     /// The exact string that the client subscribed with: its topic name towards this client.
     pub(super) filter: &'a str,
     pub(super) qos: QoS,
+    /// Whether its initial states have RETAIN set.
+    pub(super) marks_state: bool,
     /// Up to here messages come from the store, and those of the bus are passed over.
     pub(super) kept_up_to: Sequence,
     /// Those of the bus have to wait for those from the store.
@@ -217,7 +219,7 @@ impl Deliveries {
             let publish = Publish {
                 dup: again.is_some(),
                 qos: to.qos,
-                retain: false,
+                retain: source == Source::State && to.marks_state,
                 packet_id,
                 topic: to.filter,
                 payload: &delivery.body,

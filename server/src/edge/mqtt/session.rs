@@ -442,7 +442,13 @@ impl Session {
             let subscription = subscriptions.get(&slot)?;
             let (kept_up_to, is_behind) =
                 durable.as_ref().map_or((0, false), |durable| durable.reading(slot));
-            Some(Addressed { filter: &subscription.filter, qos: subscription.qos, kept_up_to, is_behind })
+            Some(Addressed {
+                filter: &subscription.filter,
+                qos: subscription.qos,
+                marks_state: subscription.topic.options.marks_state,
+                kept_up_to,
+                is_behind,
+            })
         };
         match self.deliveries.encode(out, bytes_max, address) {
             Ok(0) => Ok(()),
