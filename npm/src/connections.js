@@ -1,10 +1,10 @@
-import { abortable, aborted } from './abort.js'
+import { abortable, aborted, quietly } from './abort.js'
 import { PubSubError, withTopic } from './errors.js'
 import { makeConnection } from './make-connection.js'
-import { Messages } from './messages.js'
+import { createMessages } from './messages.js'
 import { messageFor } from './payload.js'
 import { change, check, defaults } from './settings.js'
-import { Subscription, openSubscription } from './subscription.js'
+import { createSubscription, openSubscription } from './subscription.js'
 
 /** What a connection can tell of itself. */
 const EVENTS = ['connecting', 'connected', 'disconnected', 'error']
@@ -45,12 +45,12 @@ export function createConnections(platform) {
   function subscribe(target, onMessage, options) {
     if (typeof onMessage !== 'function') throw new PubSubError('NO_CALLBACK')
     const { topic, confirmed, close } = open(target, options, onMessage, { onMessage })
-    return confirmed.then(() => new Subscription(topic, close))
+    return quietly(confirmed.then(() => createSubscription(topic, close)))
   }
 
   /** @throws {PubSubError} BAD_SETTING */
   function messages(target, options) {
-    return new Messages((onMessage, hooks) => open(target, options, onMessage, hooks), options?.limit)
+    return createMessages((onMessage, hooks) => open(target, options, onMessage, hooks), options?.limit)
   }
 
   /** See `openSubscription()`, which has the same parameters and result. */
@@ -66,7 +66,7 @@ export function createConnections(platform) {
   /** Ends the subscriptions of a resource, or those that were made with `onMessage`. */
   function unsubscribe({ scope, path }, onMessage) {
     const made = byScope.get(scope)
-    if (!made?.size) return Promise.reject(new PubSubError('NOT_SUBSCRIBED', { topic: path }))
+    if (!made?.size) return quietly(Promise.reject(new PubSubError('NOT_SUBSCRIBED', { topic: path })))
     const isMeant = (subscription) => subscription.path === path && (!onMessage || subscription.onMessage === onMessage)
     const entries = [...made.values()]
     for (const { connection, subscriptions } of entries) {
@@ -74,7 +74,7 @@ export function createConnections(platform) {
       for (const subscription of subscriptions) if (isMeant(subscription)) subscription.end()
     }
     const all = entries.map(({ ready }) => ready.then((connection) => connection.unsubscribe(path, isMeant)))
-    return ofTopic(path, Promise.all(all)).then(() => {})
+    return quietly(ofTopic(path, Promise.all(all)).then(() => {}))
   }
 
   /** @throws {PubSubError} NO_PAYLOAD */
@@ -82,13 +82,18 @@ export function createConnections(platform) {
     if (payload === undefined || payload === null) throw new PubSubError('NO_PAYLOAD')
     const signal = options?.signal
     const { path } = target
-    const message = messageFor(path, target.write(payload))
+    let text
+    try {
+      text = messageFor(path, target.write(payload))
+    } catch (error) {
+      return Promise.reject(error)
+    }
     const start = async () => {
       const connection = await entryOf(target, options).ready
       if (signal?.aborted) throw aborted(signal, path)
-      return connection.publish(path, message, qosOf(options))
+      return connection.publish(path, text, qosOf(options))
     }
-    return abortable(signal, path, () => ofTopic(path, start()))
+    return quietly(abortable(signal, path, () => ofTopic(path, start())))
   }
 
   /** The connection for a call, made if there is none yet. */

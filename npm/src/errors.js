@@ -60,6 +60,9 @@ const SENTENCES = {
   // The program.
   NO_CALLBACK: () => 'subscribe() needs a function that receives the messages as its first argument.',
   NO_PAYLOAD: (about) => `${about.detail || 'publish'}() needs what is to be written as its first argument.`,
+  INVALID_PAYLOAD: (about) =>
+    `What was to be written to ${about.topic} cannot be sent: ${about.detail}.`,
+  NO_FETCH: () => 'There is no fetch() here, which REST needs. Make it a global before the call, or use another version of Node.js.',
   NO_URL: (about) =>
     about.detail || "It is not known where the server is. Say it with PubSub.setup({ apiUrl: 'wss://example.com/mqtt' }).",
   BAD_URL: (about) =>

@@ -1,5 +1,7 @@
 import { discardEngine, engine } from './engine.js'
 import { PubSubError } from './errors.js'
+import { reasonOf } from './reason.js'
+import { Utf8Decoder, Utf8Encoder } from './text.js'
 
 /** A link whose engine fails more often than this within a minute is given up. */
 const RESTARTS_MAX = 3
@@ -26,8 +28,8 @@ export class Link {
   #core
   #host
   #socket
-  #decoder = new TextDecoder()
-  #encoder = new TextEncoder()
+  #decoder = new Utf8Decoder()
+  #encoder = new Utf8Encoder()
   #lastNumber = 0
   #calls = new Map()
   #subscriptions = new Map()
@@ -233,7 +235,7 @@ export class Link {
     try {
       socket = this.#openSocket()
     } catch (error) {
-      on((core) => core.failed(number, String(error?.message ?? error)))
+      on((core) => core.failed(number, reasonOf(error) || String(error)))
       return
     }
     this.#socket = socket
@@ -244,7 +246,7 @@ export class Link {
       on((core) => core.received(number, bytes))
     }
     socket.on?.('pong', () => on((core) => core.ponged?.(number)))
-    socket.onerror = (event) => on((core) => core.failed(number, event?.message ?? ''))
+    socket.onerror = (event) => on((core) => core.failed(number, reasonOf(event)))
     socket.onclose = ({ code, reason }) => on((core) => core.closed(number, closeDetail(code, reason)))
   }
 

@@ -6,88 +6,82 @@ const LIMIT = 1000
  * The messages of a resource as an asynchronous iterator, which subscribes at its first `next()` and unsubscribes when
  * it is left.
  *
- * What comes while nobody asks waits in a buffer. When that is full it ends with an error, so that nothing is missing
+ * Messages that nothing asks for wait in a buffer. When that is full it ends with an error, so that nothing is missing
  * without notice.
+ *
+ * It is a plain object: frameworks such as Vue put proxies before objects, and a proxy has no private fields.
+ *
+ * @param {(onMessage: Function, hooks: object) => object} open - Subscribes; see `openSubscription()`.
+ * @param {number} [limit] - How many messages may wait.
+ * @throws {PubSubError} BAD_SETTING
  */
-export class Messages {
-  #open
-  #limit
-  #subscription
-  #buffer = []
-  #waiting = []
-  #isOver = false
-  /** Why it is over, until somebody has been told. */
-  #error
+export function createMessages(open, limit = LIMIT) {
+  if (!Number.isInteger(limit) || limit < 1) {
+    throw new PubSubError('BAD_SETTING', { detail: 'limit must be a whole number from 1' })
+  }
+  let subscription
+  let buffer = []
+  const waiting = []
+  let isOver = false
+  /** Why it is over, until a call has rejected with it. */
+  let failure
 
-  /**
-   * @param {(onMessage: Function, hooks: object) => object} open - Subscribes; see `openSubscription()`.
-   * @param {number} [limit] - How many messages may wait.
-   * @throws {PubSubError} BAD_SETTING
-   */
-  constructor(open, limit = LIMIT) {
-    if (!Number.isInteger(limit) || limit < 1) {
-      throw new PubSubError('BAD_SETTING', { detail: 'limit must be a whole number from 1' })
-    }
-    this.#open = open
-    this.#limit = limit
+  function start() {
+    if (subscription || isOver) return
+    subscription = open(push, { onEnd: end, onLoss: leave })
+    subscription.confirmed.catch(end)
   }
 
-  [Symbol.asyncIterator]() {
-    return this
+  function push(value) {
+    const resolve = waiting.shift()
+    if (resolve) resolve({ value, done: false })
+    else if (buffer.length < limit) buffer.push(value)
+    else leave(new PubSubError('TOO_SLOW', { topic: subscription.topic, detail: `limit ${limit}` }))
   }
 
-  async next() {
-    this.#start()
-    if (this.#buffer.length) return { value: this.#buffer.shift(), done: false }
-    if (this.#isOver) {
-      const error = this.#error
-      this.#error = undefined
+  function leave(error) {
+    end(error)
+    subscription.close()
+  }
+
+  function end(error) {
+    if (isOver) return
+    isOver = true
+    failure = error
+    // Of what was unsubscribed or aborted nothing more arrives; of what failed, what came before is still good.
+    if (!error || error.code === 'ABORTED') buffer = []
+    for (const resolve of waiting.splice(0)) resolve(next())
+  }
+
+  async function next() {
+    start()
+    if (buffer.length) return { value: buffer.shift(), done: false }
+    if (isOver) {
+      const error = failure
+      failure = undefined
       if (error) throw error
       return { value: undefined, done: true }
     }
-    return new Promise((resolve) => this.#waiting.push(resolve))
+    return new Promise((resolve) => waiting.push(resolve))
   }
 
-  /** Unsubscribes, and resolves when the server has been told. */
-  async return(value) {
-    this.#end()
-    await this.#subscription?.close()
-    return { value, done: true }
-  }
+  const messages = {
+    next,
 
-  #start() {
-    if (this.#subscription || this.#isOver) return
-    const onEnd = (error) => this.#end(error)
-    this.#subscription = this.#open((message) => this.#push(message), { onEnd, onLoss: (error) => this.#leave(error) })
-    this.#subscription.confirmed.catch(onEnd)
-  }
+    /** Unsubscribes, and resolves when the server has confirmed it. */
+    async return(value) {
+      end()
+      await subscription?.close()
+      return { value, done: true }
+    },
 
-  #push(value) {
-    const resolve = this.#waiting.shift()
-    if (resolve) resolve({ value, done: false })
-    else if (this.#buffer.length < this.#limit) this.#buffer.push(value)
-    else this.#leave(new PubSubError('TOO_SLOW', { topic: this.#subscription.topic, detail: `limit ${this.#limit}` }))
+    [Symbol.asyncIterator]: () => messages
   }
-
-  #leave(error) {
-    this.#end(error)
-    this.#subscription.close()
-  }
-
-  #end(error) {
-    if (this.#isOver) return
-    this.#isOver = true
-    this.#error = error
-    // What was unsubscribed or aborted is not heard of any more; of what failed, what came before is still good.
-    if (!error || error.code === 'ABORTED') this.#buffer = []
-    for (const resolve of this.#waiting.splice(0)) resolve(this.next())
-  }
+  return disposable(messages, messages.return)
 }
 
-if (Symbol.asyncDispose) {
-  Object.defineProperty(Messages.prototype, Symbol.asyncDispose, {
-    async value() {
-      await this.return()
-    }
-  })
+/** The object with what `await using` calls, where the platform has that. */
+export function disposable(object, dispose) {
+  if (!Symbol.asyncDispose) return object
+  return Object.defineProperty(object, Symbol.asyncDispose, { value: async () => void (await dispose()) })
 }

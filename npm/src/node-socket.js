@@ -1,6 +1,8 @@
 import net from 'node:net'
 import tls from 'node:tls'
 
+import { reasonOf } from './reason.js'
+
 /** A TCP connection, with TLS or without, with what is used of a WebSocket. */
 export class TcpSocket {
   onopen
@@ -27,8 +29,7 @@ export class TcpSocket {
       .on(isSecure ? 'secureConnect' : 'connect', () => this.onopen?.())
       .on('data', (data) => this.onmessage?.({ data }))
       .on('error', (error) => {
-        // With several addresses there are several errors inside, and no message.
-        this.#reason = error.message || String(error.errors?.[0]?.message ?? error.code)
+        this.#reason = reasonOf(error)
         this.onerror?.({ message: this.#reason })
       })
       .on('close', () => this.onclose?.({ reason: this.#reason }))

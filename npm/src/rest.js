@@ -1,5 +1,7 @@
-import { aborted } from './abort.js'
+import { aborted, onAbort } from './abort.js'
 import { PubSubError } from './errors.js'
+import { isWellFormed } from './text.js'
+import { reasonOf } from './reason.js'
 
 /**
  * Makes one request to the REST API, and resolves with the document of the answer.
@@ -9,42 +11,45 @@ import { PubSubError } from './errors.js'
  * @param {string} method
  * @param {string} path
  * @param {object} about
- * @param {unknown} [about.body] - The document to send.
+ * @param {string} [about.body] - The JSON to send.
  * @param {object} [about.params] - What stands behind the `?`; a list is joined with commas.
  * @param {AbortSignal} [about.signal]
  * @param {number} about.timeoutMs - How long the whole answer may take.
- * @throws {PubSubError} REQUEST_REFUSED, HANDSHAKE, PROTOCOL, TIMEOUT or ABORTED
+ * @throws {PubSubError} NO_FETCH, INVALID_PAYLOAD, REQUEST_REFUSED, HANDSHAKE, PROTOCOL, TIMEOUT or ABORTED
  */
 export async function request(base, key, method, path, { body, params, signal, timeoutMs }) {
   if (signal?.aborted) throw aborted(signal, path)
+  if (typeof fetch !== 'function') throw new PubSubError('NO_FETCH', { topic: path })
+  const address = base + path + queryOf(params, path)
   const headers = { accept: 'application/json', authorization: key }
   if (body !== undefined) headers['content-type'] = 'application/json'
   const controller = new AbortController()
   const stop = () => controller.abort()
   const timer = setTimeout(stop, timeoutMs)
-  signal?.addEventListener('abort', stop)
+  const off = onAbort(signal, stop)
   try {
-    const options = { method, headers, body: JSON.stringify(body), signal: controller.signal }
-    const response = await fetch(base + path + queryOf(params), options)
+    const options = { method, headers, body, signal: controller.signal }
+    const response = await fetch(address, options)
     return documentOf(response, await response.text(), method, path)
   } catch (cause) {
     if (cause instanceof PubSubError) throw cause
     if (signal?.aborted) throw aborted(signal, path)
     const about = { url: base, topic: path }
     if (controller.signal.aborted) throw new PubSubError('TIMEOUT', { ...about, detail: `${method} ${path}` })
-    // Node.js has the reason in a cause of its own, with several addresses one deeper.
-    const reason = cause.cause?.errors?.[0] ?? cause.cause ?? cause
-    throw new PubSubError('HANDSHAKE', { ...about, detail: reason.message || String(reason.code), cause })
+    // Node.js has the reason in a cause of its own.
+    throw new PubSubError('HANDSHAKE', { ...about, detail: reasonOf(cause.cause ?? cause), cause })
   } finally {
     clearTimeout(timer)
-    signal?.removeEventListener('abort', stop)
+    off()
   }
 }
 
-function queryOf(params = {}) {
-  const pairs = Object.entries(params)
-    .filter(([, value]) => value !== undefined && value !== null)
-    .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+function queryOf(params = {}, path) {
+  const given = Object.entries(params).filter(([, value]) => value !== undefined && value !== null)
+  if (!given.flat().every((part) => isWellFormed(String(part)))) {
+    throw new PubSubError('INVALID_PAYLOAD', { topic: path, detail: 'a parameter has half of a surrogate pair' })
+  }
+  const pairs = given.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
   return pairs.length ? `?${pairs.join('&')}` : ''
 }
 

@@ -1,9 +1,10 @@
 /**
  * The standalone API: scopes, which have an API key, and their resources, which are what the paths of REST name.
  */
+import { quietly } from './abort.js'
 import { PubSubError } from './errors.js'
 import { findHome } from './home.js'
-import { documentFor } from './payload.js'
+import { bodyFor } from './payload.js'
 import { request } from './rest.js'
 import { change } from './settings.js'
 import { restUrl } from './url.js'
@@ -30,10 +31,16 @@ export function createScopes(connections) {
   return Object.fromEntries(classes)
 }
 
-/** Whoever has an API key. The key is where nothing that prints or copies an object finds it. */
-class Scope {
-  #context
+/**
+ * Where scopes and resources have what they need: a function, so that nothing that prints or copies an object finds the
+ * key. It is no private field, because frameworks such as Vue put proxies before objects, and a proxy has none.
+ */
+const CONTEXT = Symbol('context')
 
+const hide = (object, context) => Object.defineProperty(object, CONTEXT, { value: () => context })
+
+/** What an API key gives access to. */
+class Scope {
   /**
    * @param {object} connections
    * @param {string} apiKey
@@ -43,65 +50,63 @@ class Scope {
   constructor(connections, apiKey, options = {}) {
     const given = Object.entries(options).filter(([, value]) => value !== undefined && value !== null)
     const own = change({}, Object.fromEntries(given))
-    this.#context = { connections, scope: this, key: checkedKey('apiKey', apiKey), own }
+    hide(this, { connections, scope: this, key: checkedKey('apiKey', apiKey), own })
   }
 
   get apiKey() {
-    return this.#context.key
+    return this[CONTEXT]().key
   }
 
   thng(id) {
-    return this.#resource(Thng, '/thngs', id)
+    return resourceOf(this, Thng, '/thngs', id)
   }
 
   product(id) {
-    return this.#resource(Product, '/products', id)
+    return resourceOf(this, Product, '/products', id)
   }
 
   collection(id) {
-    return this.#resource(Collection, '/collections', id)
+    return resourceOf(this, Collection, '/collections', id)
   }
 
   batch(id) {
-    return this.#resource(Batch, '/batches', id)
+    return resourceOf(this, Batch, '/batches', id)
   }
 
   action(type = 'all', id) {
-    return new Resource(this.#context, `/actions${segment(type)}${segment(id)}`)
+    return new Resource(this[CONTEXT](), `/actions${segment(type)}${segment(id)}`)
   }
 
   actionType(name) {
-    return new ActionType(this.#context, '/actions', name)
-  }
-
-  /** A resource, or the list of all of its kind, in which nothing is nested. */
-  #resource(Kind, path, id) {
-    return new (isGiven(id) ? Kind : Resource)(this.#context, path + segment(id))
+    return new ActionType(this[CONTEXT](), '/actions', name)
   }
 }
 
-class Resource {
-  #context
+/** A resource of a scope, or the list of all of its kind, in which nothing is nested. */
+function resourceOf(scope, Kind, path, id) {
+  return new (isGiven(id) ? Kind : Resource)(scope[CONTEXT](), path + segment(id))
+}
 
+class Resource {
   constructor(context, path) {
-    this.#context = context
+    hide(this, context)
     this.path = path
   }
 
   subscribe(onMessage, options) {
-    return this.#context.connections.subscribe(this.#target(), onMessage, options)
+    return this[CONTEXT]().connections.subscribe(targetOf(this), onMessage, options)
   }
 
   messages(options) {
-    return this.#context.connections.messages(this.#target(), options)
+    return this[CONTEXT]().connections.messages(targetOf(this), options)
   }
 
   unsubscribe(onMessage) {
-    return this.#context.connections.unsubscribe(this.#target(), onMessage)
+    return this[CONTEXT]().connections.unsubscribe(targetOf(this), onMessage)
   }
 
   publish(payload, options) {
-    return this.#context.connections.publish(this.#target(), payload, options)
+    return this[CONTEXT]().connections.publish(targetOf(this), payload, options)
   }
 
   create(document, options) {
@@ -122,33 +127,37 @@ class Resource {
   }
 
   /** A request to the REST API, as the methods before make them. */
-  async request(method, path, options, document) {
-    const { connections, key, own } = this.#context
-    const settings = { ...connections.settings, ...own }
-    const base = restUrl(settings.restUrl || settings.apiUrl || findHome())
-    const body = isGiven(document) ? documentFor(path, document) : undefined
-    const { params, signal } = options ?? {}
-    const authorization = checkedKey('authorization', options?.authorization ?? key)
-    return request(base, authorization, method, path, { body, params, signal, timeoutMs: settings.answerTimeout })
+  request(method, path, options, document) {
+    return quietly(requestOf(this[CONTEXT](), method, path, options, document))
   }
 
   /** A resource below this one. */
   nested(Kind, path) {
-    return new Kind(this.#context, this.path + path)
+    return new Kind(this[CONTEXT](), this.path + path)
   }
+}
 
-  #target() {
-    const { scope, key, own, connections } = this.#context
-    return {
-      path: this.path,
-      scope,
-      key,
-      own,
-      // The broker is beside the REST API.
-      findServer: () => own.restUrl || connections.settings.restUrl || findHome(),
-      read: documentOf,
-      write: (payload) => payload
-    }
+async function requestOf({ connections, key, own }, method, path, options, document) {
+  const settings = { ...connections.settings, ...own }
+  const base = restUrl(settings.restUrl || settings.apiUrl || findHome())
+  const body = isGiven(document) ? bodyFor(path, document) : undefined
+  const { params, signal } = options ?? {}
+  const authorization = checkedKey('authorization', options?.authorization ?? key)
+  return request(base, authorization, method, path, { body, params, signal, timeoutMs: settings.answerTimeout })
+}
+
+/** What a call is about; see `connections.js`. */
+function targetOf(resource) {
+  const { scope, key, own, connections } = resource[CONTEXT]()
+  return {
+    path: resource.path,
+    scope,
+    key,
+    own,
+    // The broker is beside the REST API.
+    findServer: () => own.restUrl || connections.settings.restUrl || findHome(),
+    read: documentOf,
+    write: (payload) => payload
   }
 }
 
@@ -185,20 +194,17 @@ class Batch extends Resource {
 
 /** Action types, or one of them. On its path are its actions, so it is read and made elsewhere. */
 class ActionType extends Resource {
-  #name
-
   constructor(context, path, name) {
-    super(context, path + segment(name))
-    this.#name = name
+    super({ ...context, name }, path + segment(name))
   }
 
   create(document, options) {
-    const named = isGiven(this.#name) ? { name: this.#name, ...document } : document
-    return this.request('POST', '/actions', options, named)
+    const { name } = this[CONTEXT]()
+    return this.request('POST', '/actions', options, isGiven(name) ? { name, ...document } : document)
   }
 
   read(options) {
-    return this.request('GET', `/actionTypes${segment(this.#name)}`, options)
+    return this.request('GET', `/actionTypes${segment(this[CONTEXT]().name)}`, options)
   }
 }
 

@@ -1,28 +1,17 @@
-import { aborted } from './abort.js'
+import { aborted, onAbort } from './abort.js'
 import { withTopic } from './errors.js'
+import { disposable } from './messages.js'
 
-/** A subscription, as the program that has made it holds it. */
-export class Subscription {
-  #close
-  #closed
-
-  constructor(topic, close) {
-    this.topic = topic
-    this.#close = close
-  }
-
-  /** Ends it. Nothing is heard from here on; resolves when the server has been told. */
-  close() {
-    return (this.#closed ??= this.#close())
-  }
-}
-
-if (Symbol.asyncDispose) {
-  Object.defineProperty(Subscription.prototype, Symbol.asyncDispose, {
-    value() {
-      return this.close()
-    }
-  })
+/**
+ * A subscription, as the program that has made it holds it.
+ *
+ * @param {string} topic
+ * @param {() => Promise<void>} close - Ends it: no message arrives from here on.
+ */
+export function createSubscription(topic, close) {
+  let closed
+  const methods = { close: () => (closed ??= close()) }
+  return Object.assign(Object.create(disposable(methods, methods.close)), { topic })
 }
 
 /**
@@ -45,7 +34,7 @@ export function openSubscription(entry, { path, topic, qos, signal }, onText, { 
   function end(error) {
     if (isOver) return
     isOver = true
-    signal?.removeEventListener('abort', abort)
+    off()
     entry.subscriptions.delete(subscription)
     onEnd?.(error && withTopic(error, topic))
   }
@@ -81,7 +70,7 @@ export function openSubscription(entry, { path, topic, qos, signal }, onText, { 
   }
 
   entry.subscriptions.add(subscription)
-  signal?.addEventListener('abort', abort)
+  const off = onAbort(signal, abort)
   subscription.confirmed = new Promise((resolve, rejectIt) => {
     reject = rejectIt
     ask().then(resolve, (error) => {

@@ -30,7 +30,8 @@ const { id } = await createThng()
 /** That the programs are there, and the very ones of the lock file. */
 async function assertInstalled() {
   const [wanted, installed] = await Promise.all(['package-lock.json', 'node_modules/.package-lock.json'].map(packages))
-  const missing = Object.keys(wanted).filter((path) => path && installed[path]?.version !== wanted[path].version)
+  const programs = Object.keys(wanted[''].optionalDependencies).map((name) => `node_modules/${name}`)
+  const missing = programs.filter((path) => installed[path]?.version !== wanted[path].version)
   if (missing.length === 0) return
   throw new Error(
     `These programs are missing, or of another version than npm/test/runtimes/package-lock.json says: ${missing}. ` +

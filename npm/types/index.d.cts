@@ -21,12 +21,13 @@ declare namespace PubSub {
      * Where the server is: `ws://` or `wss://` with the broker's path, `mqtt://` or `mqtts://` (Node.js only), or the
      * `http://` or `https://` address of the REST API, beside which the broker is at `/mqtt`. Empty, which is the
      * default, it is where the REST API is: with the plugin, the address that evrythng.js sends its requests to; else
-     * {@link restUrl}, or where the page came from.
+     * {@link restUrl}, the server whose `/sdk/` the script was loaded from, or where the page came from.
      */
     apiUrl: string
     /**
      * Where the REST API is, with or without its version; for standalone scopes. Empty, which is the default, it is
-     * beside the broker of {@link apiUrl}, or where the page came from.
+     * beside the broker of {@link apiUrl}, at the server whose `/sdk/` the script was loaded from, or where the page came
+     * from.
      */
     restUrl: string
     /** How messages travel. Default `mqtt`. */
@@ -235,9 +236,9 @@ declare namespace PubSub {
     key: Key
   }
 
-  /** What arrives of properties whose values have these types. */
+  /** What arrives of properties whose values have these types. Their names arrive in lower case. */
   type PropertyUpdateOf<Values> = {
-    [Key in keyof Values & string]: PropertyUpdate<Values[Key], Key>
+    [Key in keyof Values & string]: PropertyUpdate<Values[Key], Lowercase<Key>>
   }[keyof Values & string]
 
   /** A value that is to be stored. */
@@ -404,6 +405,9 @@ declare namespace PubSub {
     /**
      * Updates the resource. On properties the payload is what `update()` takes: `5`, `{ value: 5 }`, a list of
      * values, or an object with an entry for each property.
+     *
+     * Bytes stand for their text in UTF-8, and a `Date` for its JSON. What JSON cannot say rejects with
+     * `INVALID_PAYLOAD`.
      *
      * At QoS 0 the promise resolves when the message has been sent, whatever becomes of it; use `{ qos: 1 }` to know.
      *
@@ -651,6 +655,8 @@ declare namespace PubSub {
     | 'INVALID_TOPIC'
     | 'NO_CALLBACK'
     | 'NO_PAYLOAD'
+    | 'INVALID_PAYLOAD'
+    | 'NO_FETCH'
     | 'NO_URL'
     | 'BAD_URL'
     | 'BAD_SETTING'
