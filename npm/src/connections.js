@@ -4,6 +4,7 @@ import { makeConnection } from './make-connection.js'
 import { createMessages } from './messages.js'
 import { messageFor } from './payload.js'
 import { change, check, defaults } from './settings.js'
+import { createNewsFilter } from './states.js'
 import { createSubscription, openSubscription } from './subscription.js'
 
 /** What a connection can tell of itself. */
@@ -60,7 +61,13 @@ export function createConnections(platform) {
     const topic = topicOf(path, options)
     if (signal?.aborted) return { topic, confirmed: Promise.reject(aborted(signal, topic)), close: async () => {} }
     const what = { path, topic, qos: qosOf(options), signal }
-    return openSubscription(entryOf(target, options), what, (text) => onMessage(target.read(text)), hooks)
+    const newsOf = options?.pubStates && createNewsFilter()
+    const onText = (text, isState, connection) => {
+      if (!newsOf) return onMessage(target.read(text))
+      const news = newsOf(text, isState, connection)
+      if (news !== undefined) onMessage(target.read(news), { isState })
+    }
+    return openSubscription(entryOf(target, options), what, onText, hooks)
   }
 
   /** Ends the subscriptions of a resource, or those that were made with `onMessage`. */
@@ -186,7 +193,7 @@ export function createConnections(platform) {
 /** The topic of a resource with its options. */
 function topicOf(path, options) {
   const query = []
-  if (options?.pubStates) query.push('pubStates=1')
+  if (options?.pubStates) query.push('pubStates=1', 'markStates=1')
   if (options?.project) query.push(`project=${encodeURIComponent(options.project)}`)
   return path + (query.length ? `?${query.join('&')}` : '')
 }

@@ -34,6 +34,8 @@ export class Link {
   #calls = new Map()
   #subscriptions = new Map()
   #restarts = []
+  /** How many connections there have been. */
+  #connections = 0
   /** Why it is over, once it is. */
   #end
 
@@ -63,10 +65,13 @@ export class Link {
     links.add(this)
   }
 
-  /** Resolves when the server has confirmed the subscription. `onText` receives the text of each message. */
+  /**
+   * Resolves when the server has confirmed the subscription. `onText` receives the text of each message, whether it is a
+   * state, and the number of the connection.
+   */
   subscribe(topic, qos, about, onText) {
     const handler = this.#number()
-    const subscription = { topic, qos, about, onText, isConfirmed: false }
+    const subscription = { topic, qos, about, onText, isConfirmed: false, awaitsState: true }
     this.#subscriptions.set(handler, subscription)
     return this.#subscribe(handler, subscription)
   }
@@ -215,7 +220,7 @@ export class Link {
       close: () => this.#disconnect(),
       resolve: (token) => this.#take(token)?.resolve(),
       reject: (token, code, topic, detail) => this.#take(token)?.reject(this.#error(code, { topic, detail })),
-      deliver: (handlers, payload) => this.#deliver([...handlers], this.#decoder.decode(payload)),
+      deliver: (handlers, payload, isState) => this.#deliver([...handlers], this.#decoder.decode(payload), isState),
       report: (type, code, topic, detail, retryInMs) => this.#report(type, code, { topic, detail }, retryInMs),
       tick: () => this.#enter((core) => core.tick()),
       wake: () => this.#enter((core) => core.wake())
@@ -243,7 +248,7 @@ export class Link {
     socket.onopen = () => on((core) => core.opened(number))
     socket.onmessage = ({ data }) => {
       const bytes = typeof data === 'string' ? this.#encoder.encode(data) : new Uint8Array(data)
-      on((core) => core.received(number, bytes))
+      on((core) => core.received(number, bytes, typeof data !== 'string'))
     }
     socket.on?.('pong', () => on((core) => core.ponged?.(number)))
     socket.onerror = (event) => on((core) => core.failed(number, reasonOf(event)))
@@ -264,12 +269,15 @@ export class Link {
     return call
   }
 
-  #deliver(handlers, text) {
+  #deliver(handlers, text, isState) {
     for (const handler of handlers) {
       // One callback may have unsubscribed the next.
       const subscription = this.#subscriptions.get(handler)
+      // A state belongs to the subscriptions that have asked for it since the last one.
+      if (isState && !subscription?.awaitsState) continue
+      if (isState) subscription.awaitsState = false
       try {
-        subscription?.onText(text)
+        subscription?.onText(text, isState, this.#connections)
       } catch (cause) {
         const { topic } = subscription
         this.#emit('error', { error: this.#error('CALLBACK', { topic, detail: String(cause?.message ?? cause), cause }) })
@@ -277,9 +285,16 @@ export class Link {
     }
   }
 
+  /** Every subscription is about to be made again, and brings its state with it. */
+  #expectStates() {
+    this.#connections++
+    for (const subscription of this.#subscriptions.values()) subscription.awaitsState = true
+  }
+
   #report(type, code, about, retryInMs) {
     const event = {}
     if (code) event.error = this.#error(code, about)
+    if (type === 'connected') this.#expectStates()
     if (type === 'disconnected') event.retryInMs = retryInMs
     if (type === 'disconnected' && retryInMs === undefined) this.#finish(event.error)
     this.#emit(type, event)

@@ -28,14 +28,14 @@ export function createMessages(open, limit = LIMIT) {
 
   function start() {
     if (subscription || isOver) return
-    subscription = open(push, { onEnd: end, onLoss: leave })
+    subscription = open((value, about) => push({ value, isState: about?.isState === true }), { onEnd: end, onLoss: leave })
     subscription.confirmed.catch(end)
   }
 
-  function push(value) {
+  function push(message) {
     const resolve = waiting.shift()
-    if (resolve) resolve({ value, done: false })
-    else if (buffer.length < limit) buffer.push(value)
+    if (resolve) resolve(take(message))
+    else if (buffer.length < limit) buffer.push(message)
     else leave(new PubSubError('TOO_SLOW', { topic: subscription.topic, detail: `limit ${limit}` }))
   }
 
@@ -53,9 +53,14 @@ export function createMessages(open, limit = LIMIT) {
     for (const resolve of waiting.splice(0)) resolve(next())
   }
 
+  function take({ value, isState }) {
+    messages.isState = isState
+    return { value, done: false }
+  }
+
   async function next() {
     start()
-    if (buffer.length) return { value: buffer.shift(), done: false }
+    if (buffer.length) return take(buffer.shift())
     if (isOver) {
       const error = failure
       failure = undefined
@@ -66,6 +71,9 @@ export function createMessages(open, limit = LIMIT) {
   }
 
   const messages = {
+    /** Whether the message that was taken last is a state. */
+    isState: false,
+
     next,
 
     /** Unsubscribes, and resolves when the server has confirmed it. */

@@ -13,7 +13,9 @@ export class NativeConnection {
   #address
   #openSocket
   #emit
+  /** By topic. Behind a # is a number, where a topic has several. */
   #links = new Map()
+  #lastNumber = 0
   #isClosed = false
 
   /**
@@ -32,7 +34,9 @@ export class NativeConnection {
 
   /** Resolves when the socket is open, which is the subscription. `onText` receives the text of each message. */
   async subscribe(topic, qos, about, onText) {
-    await this.#link(topic).subscribe(topic, qos, about, onText)
+    // A socket brings its state once, so that each subscription with a state has a socket of its own.
+    const name = /[?&]pubStates=/.test(topic) ? `${topic}#${++this.#lastNumber}` : topic
+    await this.#link(topic, name).subscribe(topic, qos, about, onText)
   }
 
   /** From now on, calls none of the callbacks of which `isMeant` is true; it is asked with what `subscribe` was told. */
@@ -73,13 +77,13 @@ export class NativeConnection {
     return name === undefined ? undefined : this.#links.get(name)
   }
 
-  #link(topic) {
+  #link(topic, name = topic) {
     if (this.#isClosed) throw new PubSubError('CLOSED', { topic })
-    if (!this.#links.has(topic)) this.#links.set(topic, this.#open(topic))
-    return this.#links.get(topic)
+    if (!this.#links.has(name)) this.#links.set(name, this.#open(topic, name))
+    return this.#links.get(name)
   }
 
-  #open(topic) {
+  #open(topic, name) {
     const url = this.#address + topic
     const link = new Link({
       create: (module, host, settings) => new module.Channel(host, settings, topic),
@@ -89,7 +93,7 @@ export class NativeConnection {
       openSocket: () => this.#openSocket(url),
       emit: (type, event) => {
         const isOver = type === 'disconnected' && event.retryInMs === undefined
-        if (isOver && this.#links.get(topic) === link) this.#links.delete(topic)
+        if (isOver && this.#links.get(name) === link) this.#links.delete(name)
         // A socket that is closed because nobody needs it is no loss, and that of the whole is told once.
         if (!isOver || event.error.code !== 'CLOSED') this.#emit({ ...event, type, url, topic })
       },

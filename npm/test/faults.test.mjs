@@ -203,8 +203,8 @@ test('a lost connection is made again with its subscriptions, and publishes wait
   await broker.until('second connection', () => broker.clients.length === 2)
   await waiting
   const [subscription] = broker.client.packets.filter(({ cmd }) => cmd === 'subscribe')
-  assert.equal(subscription.subscriptions[0].topic, `${TOPIC}?pubStates=1`)
-  broker.deliver(`${TOPIC}?pubStates=1`, '[{"value":2}]')
+  assert.equal(subscription.subscriptions[0].topic, `${TOPIC}?pubStates=1&markStates=1`)
+  broker.deliver(`${TOPIC}?pubStates=1&markStates=1`, '[{"value":2}]')
   await resource.publish(3, { qos: 1 })
   assert.deepEqual(values, [2])
   assert.deepEqual(events.map(({ type }) => type), ['connecting', 'connected', 'disconnected', 'connecting', 'connected'])

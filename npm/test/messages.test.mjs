@@ -151,7 +151,7 @@ test('with the plugin the messages of an iterator are entities', async () => {
 test('the handle has the topic with its options, and disposes of itself', async () => {
   const resource = await atBroker()
   const subscription = await resource.subscribe(() => {}, { pubStates: true, project: 'U2' })
-  assert.equal(subscription.topic, `${TOPIC}?pubStates=1&project=U2`)
+  assert.equal(subscription.topic, `${TOPIC}?pubStates=1&markStates=1&project=U2`)
   assert.deepEqual(Object.keys(subscription), ['topic'])
   if (Symbol.asyncDispose) await subscription[Symbol.asyncDispose]()
   else await subscription.close()

@@ -165,7 +165,7 @@ test('a connection that is lost comes back by itself, with its subscriptions and
   const { error, retryInMs, topic } = await lost
   assert.equal(error.code, 'CONNECTION_LOST')
   assert.ok(retryInMs >= 0)
-  assert.equal(topic, `${resource.path}/properties/k?pubStates=1`)
+  assert.equal(topic, `${resource.path}/properties/k?pubStates=1&markStates=1`)
   await rest('PUT', `${resource.path}/properties/k`, [{ value: 2 }])
   const queued = resource.property('k').publish(3)
   line.mend()

@@ -250,6 +250,11 @@ export async function useScopes(operator: PubSub.Operator): Promise<void> {
   for await (const updates of all.messages()) {
     for (const update of updates) if (update.key === 'temperature') update.value.toFixed()
   }
+  for await (const updates of thng.property<{ Temp: number }>().messages()) {
+    // A key arrives in lower case.
+    for (const update of updates) if (update.key === 'temp') update.value.toFixed()
+  }
+  await temperature.subscribe(([{ value }], { isState }) => console.log(value.toFixed(), isState === true), { pubStates: true })
   await all.publish({ isOn: true })
   await all.update([{ key: 'isOn', value: true }])
   await thng.property('any').update({ nested: [1] })
@@ -287,6 +292,8 @@ export async function useScopes(operator: PubSub.Operator): Promise<void> {
   temperature.update('5')
   // @ts-expect-error: there is no such property
   all.publish({ humidity: 5 })
+  // @ts-expect-error: there is no state unless it is asked for
+  temperature.subscribe((message, { isState }) => console.log(message, isState))
   // @ts-expect-error: it cannot be published on
   operator.batch('U').task().publish({})
   // @ts-expect-error: only the package makes errors

@@ -186,7 +186,7 @@ test('options of a subscription travel in its topic, and unsubscribe() ends it a
   const heard = []
   await resource.subscribe(() => heard.push(1), { pubStates: true, project: 'U 1', qos: 1 })
   const [{ topic, qos }] = broker.packets('subscribe')[0].subscriptions
-  assert.deepEqual([topic, qos], [`${TOPIC}?pubStates=1&project=U%201`, 1])
+  assert.deepEqual([topic, qos], [`${TOPIC}?pubStates=1&markStates=1&project=U%201`, 1])
   broker.deliver(topic, '[{"value":1}]', 1)
   await broker.until('PUBACK', () => broker.packets('puback').length === 1)
   await resource.unsubscribe()

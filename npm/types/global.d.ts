@@ -43,6 +43,7 @@ declare global {
     type NewBatch = Plugin.NewBatch
     type Task = Plugin.Task
     type NewTask = Plugin.NewTask
+    type MessageInfo = Plugin.MessageInfo
     type Subscription = Plugin.Subscription
     type Messages<Message> = Plugin.Messages<Message>
     type Watchable<Message> = Plugin.Watchable<Message>

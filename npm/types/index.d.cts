@@ -94,7 +94,10 @@ declare namespace PubSub {
   }
 
   interface SubscribeOptions extends ConnectionOptions {
-    /** Whether the current value is sent first, now and after every reconnection. */
+    /**
+     * Whether the current value is sent first, now and after every reconnection. It is marked as a state; of several
+     * properties those are left out of which a newer value has arrived.
+     */
     pubStates?: boolean
     /** The id of the project to which the subscription is confined. */
     project?: string
@@ -362,12 +365,20 @@ declare namespace PubSub {
     [Symbol.asyncDispose](): Promise<void>
   }
 
+  /** What a callback is told of a message, with the option `pubStates`. */
+  interface MessageInfo {
+    /** Whether it is the current value, which was asked for, and not an update. */
+    readonly isState: boolean
+  }
+
   /**
    * The messages of a resource, one after the other. It subscribes when it is first asked, and unsubscribes when the
    * loop is left. It throws `TOO_SLOW` when more wait than its limit, `ABORTED` when its signal aborts, and otherwise
    * what ended its connection.
    */
   interface Messages<Message> extends AsyncIterableIterator<Message> {
+    /** Whether the message that was taken last is the current value that was asked for; see {@link MessageInfo}. */
+    readonly isState: boolean
     next(): Promise<IteratorResult<Message, undefined>>
     return(value?: any): Promise<IteratorResult<Message, any>>
     [Symbol.asyncIterator](): Messages<Message>
@@ -386,6 +397,10 @@ declare namespace PubSub {
      *
      * @throws {PubSubError} `NO_CALLBACK`
      */
+    subscribe(
+      onMessage: (message: Message, about: MessageInfo) => void,
+      options: SubscribeOptions & { pubStates: true }
+    ): Promise<Subscription>
     subscribe(onMessage: (message: Message) => void, options?: SubscribeOptions): Promise<Subscription>
     /**
      * The same messages for `for await`.
@@ -397,7 +412,7 @@ declare namespace PubSub {
      * Ends the subscriptions of the resource, or those of this callback. None is called any more from here on; the
      * promise resolves when the server has confirmed it.
      */
-    unsubscribe(onMessage?: (message: Message) => void): Promise<void>
+    unsubscribe(onMessage?: (message: Message, about: MessageInfo) => void): Promise<void>
   }
 
   /** What can be published on. */

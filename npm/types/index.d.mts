@@ -54,6 +54,7 @@ export import BatchUpdate = PubSub.BatchUpdate
 export import NewBatch = PubSub.NewBatch
 export import Task = PubSub.Task
 export import NewTask = PubSub.NewTask
+export import MessageInfo = PubSub.MessageInfo
 export import Subscription = PubSub.Subscription
 export import Messages = PubSub.Messages
 export import Watchable = PubSub.Watchable

@@ -28,6 +28,7 @@ declare namespace PubSub {
   export import MessagesOptions = All.MessagesOptions
   export import PropertyValue = All.PropertyValue
   export import PropertyUpdate = All.PropertyUpdate
+  export import MessageInfo = All.MessageInfo
   export import Subscription = All.Subscription
   export import Messages = All.Messages
   export import Watchable = All.Watchable

@@ -19,6 +19,7 @@ export import SubscribeOptions = PubSub.SubscribeOptions
 export import MessagesOptions = PubSub.MessagesOptions
 export import PropertyValue = PubSub.PropertyValue
 export import PropertyUpdate = PubSub.PropertyUpdate
+export import MessageInfo = PubSub.MessageInfo
 export import Subscription = PubSub.Subscription
 export import Messages = PubSub.Messages
 export import Watchable = PubSub.Watchable

@@ -181,8 +181,9 @@ impl Channel {
         self.send_queue(now);
     }
 
-    /// A message has come: a notification, or the error document of a publish that was refused.
-    pub fn socket_received(&mut self, socket: SocketId, message: &[u8], now: u64) {
+    /// A message has come: a notification, which is binary if it is a state, or the error document of a publish that was
+    /// refused.
+    pub fn socket_received(&mut self, socket: SocketId, message: &[u8], is_binary: bool, now: u64) {
         if !self.is_alive(socket, now) {
             return;
         }
@@ -191,7 +192,7 @@ impl Channel {
             let failure = self.about(Failure::with_detail(Code::PublishRefused, detail));
             self.effects.push_back(Effect::Report(Notice::Error(failure)));
         } else if !self.handlers.is_empty() {
-            self.effects.push_back(Effect::Deliver(self.handlers.clone(), message.to_vec()));
+            self.effects.push_back(Effect::Deliver(self.handlers.clone(), message.to_vec(), is_binary));
         }
     }
 

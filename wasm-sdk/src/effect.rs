@@ -34,8 +34,8 @@ pub enum Effect {
     Close(SocketId),
     /// The call has come to its end.
     Settle(Token, Result<(), Failure>),
-    /// A message for these callbacks, in the order in which they subscribed.
-    Deliver(Vec<HandlerId>, Vec<u8>),
+    /// A message for these callbacks, in the order in which they subscribed, and whether it is marked as a state.
+    Deliver(Vec<HandlerId>, Vec<u8>, bool),
     /// Something that whoever watches the connection wants to know.
     Report(Notice),
 }

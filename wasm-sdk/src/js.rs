@@ -44,7 +44,7 @@ extern "C" {
     fn reject(this: &Host, token: u32, code: &str, topic: Option<String>, detail: &str);
     /// `payload` is a view of this module's memory: it is to be read before anything else is called.
     #[wasm_bindgen(method)]
-    fn deliver(this: &Host, handlers: &[u32], payload: &[u8]);
+    fn deliver(this: &Host, handlers: &[u32], payload: &[u8], is_state: bool);
     #[wasm_bindgen(method)]
     fn report(
         this: &Host,
@@ -245,8 +245,8 @@ impl Channel {
     }
 
     /// See [`channel::Channel::socket_received`].
-    pub fn received(&self, socket: u32, message: &[u8]) {
-        self.0.run(|channel, now| channel.socket_received(SocketId(socket), message, now));
+    pub fn received(&self, socket: u32, message: &[u8], is_binary: bool) {
+        self.0.run(|channel, now| channel.socket_received(SocketId(socket), message, is_binary, now));
     }
 
     /// See [`channel::Channel::socket_ponged`].
@@ -368,9 +368,9 @@ fn perform(host: &Host, effect: Effect) {
             let Failure { code, topic, detail } = failure;
             host.reject(token.0, code.as_str(), topic, &detail);
         }
-        Effect::Deliver(handlers, payload) => {
+        Effect::Deliver(handlers, payload, is_state) => {
             let handlers: Vec<u32> = handlers.into_iter().map(|handler| handler.0).collect();
-            host.deliver(&handlers, &payload);
+            host.deliver(&handlers, &payload, is_state);
         }
         Effect::Report(notice) => report(host, notice),
     }

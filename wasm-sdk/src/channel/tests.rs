@@ -99,7 +99,7 @@ impl World {
     }
 
     fn message(&mut self, bytes: &[u8]) {
-        self.channel.socket_received(self.socket(), bytes, self.now);
+        self.channel.socket_received(self.socket(), bytes, false, self.now);
         self.run();
     }
 
@@ -144,7 +144,7 @@ impl World {
                     assert!(self.settled.iter().all(|(it, _)| *it != token), "call {token} is settled twice");
                     self.settled.push((token, outcome));
                 }
-                Effect::Deliver(handlers, payload) => {
+                Effect::Deliver(handlers, payload, _) => {
                     let handlers = handlers.into_iter().map(|handler| handler.0).collect();
                     self.delivered.push((handlers, String::from_utf8(payload).unwrap()));
                 }
@@ -409,7 +409,7 @@ fn closing_rejects_whoever_waits_and_nobody_hears_of_old_sockets() {
     world.run();
     assert_eq!(world.outcome(call), Some(Err(Code::Closed)));
     world.channel.socket_opened(socket, world.now);
-    world.channel.socket_received(socket, b"1", world.now);
+    world.channel.socket_received(socket, b"1", false, world.now);
     world.channel.socket_closed(socket, "", world.now);
     world.run();
     assert!(world.delivered.is_empty() && world.channel.is_ended() && world.open.is_empty());

@@ -107,7 +107,7 @@ impl Session {
         }
         let handlers = self.subscriptions.handlers(publish.topic);
         if !handlers.is_empty() {
-            self.effects.push_back(Effect::Deliver(handlers, publish.payload.to_vec()));
+            self.effects.push_back(Effect::Deliver(handlers, publish.payload.to_vec(), publish.retain));
         }
         match (publish.qos, publish.packet_id) {
             (QoS::AtMostOnce, _) => Ok(()),

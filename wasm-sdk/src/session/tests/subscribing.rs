@@ -1,6 +1,6 @@
 //! Subscriptions: what is asked of the server, who receives what, and how they end.
 
-use thng_pubsub_protocol::mqtt::{Packet, QoS};
+use thng_pubsub_protocol::mqtt::{Packet, Publish, QoS};
 
 use super::world::{packet_id, publish};
 use super::{Sent, World};
@@ -52,6 +52,18 @@ fn a_message_that_comes_before_the_suback_is_delivered() {
     let call = world.subscribe("/a?pubStates=1");
     world.message("/a?pubStates=1", "state");
     assert_eq!(world.delivered, [(vec![call], "state".into())]);
+}
+
+#[test]
+fn a_retained_message_is_delivered_as_a_state() {
+    let mut world = World::new();
+    world.connect();
+    world.subscribe("/a");
+    world.message("/a", "update");
+    assert_eq!(world.states, 0);
+    world.reply(&Packet::Publish(Publish { retain: true, ..publish("/a", "state", None) }));
+    assert_eq!(world.delivered.len(), 2);
+    assert_eq!(world.states, 1);
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub(super) struct World {
     pub(super) settled: Vec<(u32, Outcome)>,
     pub(super) failures: Vec<Failure>,
     pub(super) delivered: Vec<(Vec<u32>, String)>,
+    /// How many of the delivered messages were marked as a state.
+    pub(super) states: usize,
     pub(super) notices: Vec<Notice>,
     /// The beginning of a packet whose rest is not sent yet.
     unfinished: Vec<u8>,
@@ -70,6 +72,7 @@ impl World {
             settled: Vec::new(),
             failures: Vec::new(),
             delivered: Vec::new(),
+            states: 0,
             notices: Vec::new(),
             unfinished: Vec::new(),
             rejections_asked: None,
@@ -257,9 +260,10 @@ impl World {
                     let outcome = outcome.map_err(|failure| (failure.code, failure.topic));
                     self.settled.push((token, outcome));
                 }
-                Effect::Deliver(handlers, payload) => {
+                Effect::Deliver(handlers, payload, is_state) => {
                     let handlers = handlers.into_iter().map(|handler| handler.0).collect();
                     self.delivered.push((handlers, String::from_utf8(payload).unwrap()));
+                    self.states += usize::from(is_state);
                 }
                 Effect::Report(notice) => self.notices.push(notice),
             }
