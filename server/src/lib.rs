@@ -27,6 +27,7 @@ mod gateway;
 #[cfg(feature = "measure")]
 pub mod measure;
 mod metrics;
+mod polls;
 mod random;
 pub mod rate;
 mod sparing;

@@ -39,6 +39,8 @@ pub(crate) struct Metrics {
     pub(crate) commit_operations: Histogram,
     /// Seconds from taking a group to having answered it.
     pub(crate) commit_seconds: Histogram,
+    /// Seconds of one poll of a connection's task, without the time in which another thread took over the other tasks.
+    pub(crate) poll_seconds: Histogram,
     /// Seconds that one command held the writer.
     pub(crate) command_seconds: Histogram,
     /// Commands that were rejected because they asked for too much, by `bound`.
@@ -172,10 +174,15 @@ impl Metrics {
                 "Seconds that a commit took, answers included.",
                 prometheus::exponential_buckets(0.000_1, 2.0, 14)?,
             )?,
+            poll_seconds: histogram(
+                "poll_seconds",
+                "Seconds that a connection kept a thread of the runtime at a time.",
+                prometheus::exponential_buckets(0.000_1, 2.0, 15)?,
+            )?,
             command_seconds: histogram(
                 "command_seconds",
                 "Seconds that one command held the writer, before its commit.",
-                prometheus::exponential_buckets(0.000_01, 2.0, 16)?,
+                prometheus::exponential_buckets(0.000_01, 2.0, 18)?,
             )?,
             commands_rejected: counters(
                 "commands_rejected_total",

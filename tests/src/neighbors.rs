@@ -40,6 +40,9 @@ const SLOWEST_MAX: Duration = Duration::from_secs(1);
 /// What the server's memory may grow by at the most while an attack goes on.
 const GROWTH_MAX: u64 = 64 << 20;
 
+/// No command and no poll takes longer: about ten times what the longest are to take.
+const STALL_MAX: Duration = Duration::from_millis(700);
+
 /// What the machine delays an echo, the server may be delayed so many times: a request crosses several threads.
 const CROSSINGS: u32 = 4;
 
@@ -73,6 +76,9 @@ pub struct Report {
     times: Vec<(&'static str, Vec<Duration>)>,
     machine: Vec<Duration>,
     growth: u64,
+    /// The longest that one command held the writer, and that one connection kept a thread of the runtime.
+    command: Duration,
+    poll: Duration,
 }
 
 /// When attempts of one kind are due.
@@ -130,6 +136,8 @@ impl<'a> Neighbors<'a> {
             self.measure(schedule)
         });
         report.growth = self.server.resident_bytes_at_the_most().saturating_sub(before);
+        report.command = self.server.longest("command_seconds");
+        report.poll = self.server.longest("poll_seconds");
         eprintln!("{report:?}");
         report
     }
@@ -155,7 +163,7 @@ impl<'a> Neighbors<'a> {
             ("list", lists.into_inner()),
             ("ready", ready.into_inner()),
         ];
-        Report { times, machine, growth: 0 }
+        Report { times, machine, growth: 0, command: Duration::ZERO, poll: Duration::ZERO }
     }
 
     /// Each request has a connection and a thread of its own, so that none waits for another.
@@ -300,6 +308,9 @@ impl Report {
             let slowest = SLOWEST_MAX + percentile(&self.machine, 100) * CROSSINGS;
             assert!(percentile(times, 100) <= slowest, "each {kind} within {slowest:?}: {self:?}");
         }
+        let stall = STALL_MAX + percentile(&self.machine, 100) * CROSSINGS;
+        assert!(self.command <= stall, "no command holds the writer for {stall:?}: {self:?}");
+        assert!(self.poll <= stall, "no connection keeps the runtime for {stall:?}: {self:?}");
         assert!(self.growth < GROWTH_MAX, "memory grew by less than {GROWTH_MAX} bytes: {self:?}");
     }
 }
@@ -311,11 +322,29 @@ impl fmt::Debug for Report {
             let [p50, p95, most] = [50, 95, 100].map(|part| percentile(times, part));
             write!(out, "{kind}: p50 {p50:.1?}, p95 {p95:.1?}, slowest {most:.1?} of {}; ", times.len())?;
         }
+        write!(out, "longest command below {:?}, longest poll below {:?}; ", self.command, self.poll)?;
         write!(out, "memory grew by {} KiB", self.growth >> 10)
     }
 }
 
 impl Server {
+    /// An upper bound of the longest time that a histogram of `/metrics` has counted since the start.
+    ///
+    /// # Panics
+    /// When there is no such histogram.
+    #[must_use]
+    #[track_caller]
+    pub fn longest(&self, histogram: &str) -> Duration {
+        let metrics = Rest::new(self.http(), None).send("GET", "/metrics", &[], None);
+        let start = format!("thng_pubsub_{histogram}_bucket{{le=\"");
+        let buckets = metrics.text().lines().filter_map(|line| line.strip_prefix(&start)?.split_once("\"} "));
+        let buckets: Vec<(&str, &str)> = buckets.collect();
+        let (_, all) = buckets.last().expect("there is such a histogram");
+        let (bound, _) = buckets.iter().find(|(_, count)| count == all).expect("the last holds all");
+        let bound: f64 = bound.parse().expect("a bound is a number");
+        Duration::try_from_secs_f64(bound).unwrap_or(Duration::MAX)
+    }
+
     /// Forgets the most memory that the process had resident, so that it is measured from here on.
     ///
     /// # Panics

@@ -24,7 +24,7 @@ use super::{
     least_rate,
     rates::Rates,
 };
-use crate::{metrics::Metrics, sparing::Sparing};
+use crate::{metrics::Metrics, polls::Measured, sparing::Sparing};
 
 /// What all listeners share.
 #[derive(Debug, Clone)]
@@ -201,7 +201,8 @@ impl Acceptor {
         let gauge = self.metrics.connections.with_label_values(&[protocol]);
         gauge.inc();
         // Not an async block: that would have room for the connection twice.
-        tokio::spawn(connection.map(move |()| gauge.dec()));
+        let polls = self.metrics.poll_seconds.clone();
+        tokio::spawn(Measured::new(connection.map(move |()| gauge.dec()), polls));
     }
 
     fn turn_away(&self, protocol: &'static str, peer: SocketAddr, reason: &str, setting: &str) {

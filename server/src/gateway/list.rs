@@ -7,8 +7,8 @@ use thng_pubsub_protocol::{
 };
 
 use super::{Caller, Gateway, Refusal};
-use crate::domain;
 use crate::store::{Find, Keep, Page, PageRequest, ResourceRecord, Source, term};
+use crate::{domain, polls};
 
 /// Items that one call looks at: some tenths of a second's work. A page that would need more ends there, with the place
 /// to go on from.
@@ -170,7 +170,7 @@ impl Gateway {
             return Err(too_far());
         }
         let _turn = self.turn(query).await?;
-        let page = tokio::task::block_in_place(|| {
+        let page = polls::blocking(|| {
             let page = self.find(caller, kind, within.clone(), query)?;
             match decoded_again(query, page.items.is_empty() && page.next.is_none()) {
                 Some(again) => self.find(caller, kind, within, &again),
@@ -240,7 +240,7 @@ impl Gateway {
         query: &ListQuery,
     ) -> Result<usize, Refusal> {
         let _turn = self.walks.acquire().await.map_err(|_| Refusal::Unavailable)?;
-        tokio::task::block_in_place(|| {
+        polls::blocking(|| {
             let count = self.count_once(caller, kind, within.clone(), query)?;
             match decoded_again(query, count == 0) {
                 Some(again) => self.count_once(caller, kind, within, &again),

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use super::{Finding, Source};
 
 /// Leaves that every part may use: they hold no rule of the product and use nothing of ours.
-const LEAVES: [&str; 9] =
-    ["clock", "config", "defaults", "durable_file", "metrics", "random", "rate", "sparing", "turns"];
+const LEAVES: [&str; 10] =
+    ["clock", "config", "defaults", "durable_file", "metrics", "polls", "random", "rate", "sparing", "turns"];
 
 /// What a part may use besides itself and the leaves. A part that is not here is a new one: give it its place.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("main", &["admin", "app"]),
     ("lib", &[]),
     // Reads a whole database beside the server, and asks the rest of the server or of a core of its own.
@@ -34,6 +34,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("defaults", &[]),
     ("durable_file", &[]),
     ("metrics", &[]),
+    ("polls", &[]),
     ("random", &[]),
     ("rate", &[]),
     ("sparing", &[]),

@@ -103,6 +103,8 @@ impl Session {
                 pending.clear();
                 self.grant(std::mem::take(&mut asked), &mut codes).await;
             }
+            // There may be ten thousand: other tasks have their turn in between.
+            tokio::task::coop::consume_budget().await;
             match self.want(filter, qos.min(QoS::AtLeastOnce), Asked::Now { others: asked.len() }).await {
                 Ok(wanted) => {
                     codes.push(SubAckCode::Granted(wanted.qos).byte());
@@ -301,6 +303,8 @@ impl Session {
         for stored in subscriptions {
             let Some(filter) = self.context.gateway.stored_filter(&stored) else { continue };
             let qos = if stored.kept.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+            // There may be ten thousand: other tasks have their turn in between.
+            tokio::task::coop::consume_budget().await;
             match self.want(&filter, qos, Asked::Before).await {
                 Ok(wanted) => {
                     let asks_for_state = wanted.topic.options.initial_state;
