@@ -95,8 +95,8 @@ pub(crate) enum Operation {
     OpenSession { key: KeyHash, client_id: Box<str>, limits: KeptLimits },
     /// The end of a durable session, if there is one.
     EndSession { key: KeyHash, client_id: Box<str> },
-    /// The end of some of the durable sessions whose clients have been away for so long.
-    ExpireSessions { after_ms: TimestampMs },
+    /// The end of some of the durable sessions whose clients went away before this time.
+    ExpireSessions { left_before_ms: TimestampMs },
     /// Subscriptions that a durable session makes or changes.
     /// Refused if there were more than `most` of all sessions together.
     Subscribe { session: SessionNumber, subscriptions: Vec<DurableSubscription>, most: usize },
@@ -335,7 +335,7 @@ impl Operation {
             }
             Self::OpenSession { key, client_id, limits } => session::open(store, key, client_id, limits),
             Self::EndSession { key, client_id } => session::end(store, key, client_id),
-            Self::ExpireSessions { after_ms } => session::expire(store, now_ms, *after_ms),
+            Self::ExpireSessions { left_before_ms } => session::expire(store, *left_before_ms),
             Self::Subscribe { session, subscriptions, most } => {
                 session::subscribe(store, *session, subscriptions, *most)
             }

@@ -51,6 +51,8 @@ pub(crate) struct Metrics {
     pub(crate) rate_limited: IntCounterVec,
     /// Keys and addresses that rate limits remember, by the same.
     pub(crate) rate_limit_entries: IntGaugeVec,
+    /// Times that the clock was set by more than five minutes, by `direction`: back or ahead.
+    pub(crate) clock_steps: IntCounterVec,
     /// Passwords that were not checked because too many waited, by `bound`: address or all.
     pub(crate) passwords_refused: IntCounterVec,
     /// Publishes that had to wait for their turn under a rate limit, by `protocol`.
@@ -154,6 +156,11 @@ impl Metrics {
                 &["what", "by"],
             )?,
             rate_limit_entries,
+            clock_steps: counters(
+                "clock_steps_total",
+                "Times that the clock was set by more than five minutes.",
+                &["direction"],
+            )?,
             passwords_refused: counters(
                 "passwords_refused_total",
                 "Passwords that were not checked because too many waited.",

@@ -39,6 +39,9 @@ pub(crate) type TimestampMs = i64;
 /// The place of an entry in the event log: grows in commit order, is never used twice.
 pub(crate) type Sequence = u64;
 
+/// The note under which the last time is kept that was made before the clock was set back: milliseconds.
+pub(crate) const CLOCK_SET_BACK: &str = "clock set back from";
+
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
@@ -574,6 +577,8 @@ pub(crate) trait WriteStore: WriteSessions + Send {
     /// What puts committed groups on the disk.
     fn disk_sync(&self) -> Box<dyn DiskSync>;
 
+    /// The time of the last event, which the server made.
+    fn last_made_ms(&mut self) -> Result<Option<TimestampMs>, StoreError>;
     /// Keeps a text under a name.
     fn put_note(&mut self, name: &str, text: &str) -> Result<(), StoreError>;
     /// Adds a key.

@@ -27,6 +27,8 @@ pub(crate) struct House {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) owner: Arc<Principal>,
     pub(crate) stranger: Arc<Principal>,
+    /// What the clock says, in milliseconds.
+    pub(crate) clock: Arc<AtomicI64>,
     pub(crate) data: tempfile::TempDir,
 }
 
@@ -44,7 +46,8 @@ impl House {
         let keys = [add_account(&mut *write, "a"), add_account(&mut *write, "b")];
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let engine = Engine::start(EngineConfig::default(), &metrics.registry).expect("an engine");
-        let clock = Clock::Held(Arc::new(AtomicI64::new(1_000)));
+        let held = Arc::new(AtomicI64::new(1_000));
+        let clock = Clock::Held(Arc::clone(&held));
         let secret = KeySecret::new([7; SECRET_BYTES]);
         let settings = GatewaySettings {
             write_queue_bytes_max: 1 << 24,
@@ -74,7 +77,7 @@ impl House {
                 .expect("a gateway");
         let owner = gateway.authenticate(&keys[0]).await.expect("a known key");
         let stranger = gateway.authenticate(&keys[1]).await.expect("a known key");
-        Self { gateway, engine, metrics, owner, stranger, data }
+        Self { gateway, engine, metrics, owner, stranger, clock: held, data }
     }
 
     /// Something new of the owner's.

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use thng_pubsub_tests::server::{Ended, run};
+use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{Launch, Server};
 
 /// Every command of the binary, as its help lists them.
@@ -157,20 +159,52 @@ fn a_port_that_another_program_has_and_certificates_that_cannot_be_used_are_prob
     assert!(that_are(&findings, "warning").contains(&"open files".to_owned()), "{findings:?}");
 }
 
-#[test]
-fn a_time_before_the_newest_event_is_a_problem() {
+/// A data folder whose last event comes in at a time that is made of the present one.
+fn with_last_event_at(at: impl Fn(i64) -> i64) -> TempDir {
     let server = Launch::new().start();
     let mut lines: Vec<String> =
         server.administer(&["export", "--with-secret"]).printed().lines().map(str::to_owned).collect();
     let last = lines.iter().rposition(|line| line.starts_with("{\"event\":")).expect("an event");
     let mut event: Value = serde_json::from_str(&lines[last]).expect("a line");
-    event["event"]["arrivedAt"] = json!(4_000_000_000_000_i64);
+    let now = event["event"]["arrivedAt"].as_i64().expect("a time");
+    event["event"]["arrivedAt"] = json!(at(now));
     lines[last] = event.to_string();
-    let folder = tempfile::tempdir().expect("a folder");
-    let (file, data) = (folder.path().join("export"), folder.path().join("data"));
+    let (folder, data) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let file = folder.path().join("export");
     fs::write(&file, lines.join("\n") + "\n").expect("a file");
-    run(["import".as_ref(), file.as_os_str(), "--data".as_ref(), data.as_os_str()]).printed();
-    assert_problem(&data, "clock", "before the newest event");
+    run(["import".as_ref(), file.as_os_str(), "--data".as_ref(), data.path().as_os_str()]).printed();
+    data
+}
+
+#[test]
+fn a_time_before_the_newest_event_is_a_problem() {
+    let data = with_last_event_at(|_| 4_000_000_000_000);
+    assert_problem(data.path(), "clock", "before the newest event");
+}
+
+#[test]
+fn a_clock_that_was_set_back_is_followed_and_named() {
+    const HOUR_MS: i64 = 3_600_000;
+    let mut server = Launch::new().start_in(with_last_event_at(|now| now + HOUR_MS));
+    let mut rest = server.rest();
+    let topic = format!("/thngs/{}/properties/k", rest.thng());
+    rest.put(&topic, json!([{ "value": 1 }])).assert_status(200);
+    assert_eq!(server.metric(r#"clock_steps_total{direction="back"}"#), 1);
+    until("the log says so", || server.log().contains("clock set back").then_some(()));
+    server.terminate();
+    let (code, findings) = examined(server.data(), &[]);
+    assert_eq!(code, Some(0), "{findings:?}");
+    assert!(that_are(&findings, "warning").contains(&"clock".to_owned()), "{findings:?}");
+}
+
+#[test]
+fn time_goes_on_over_a_restart_with_a_clock_behind() {
+    let server = Launch::new().start_in(with_last_event_at(|now| now + 60_000));
+    let mut rest = server.rest();
+    let made = [rest.thng(), rest.thng()]
+        .map(|id| rest.get(&format!("/thngs/{id}")).expect(200)["createdAt"].clone());
+    assert_eq!(made[0], made[1], "a minute ahead of the clock");
+    assert_eq!(server.metric(r#"clock_steps_total{direction="back"}"#), 0);
 }
 
 #[test]

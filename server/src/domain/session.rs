@@ -50,10 +50,9 @@ pub(super) fn end(
 
 pub(super) fn expire(
     store: &mut dyn WriteStore,
-    now_ms: TimestampMs,
-    after_ms: TimestampMs,
+    left_before_ms: TimestampMs,
 ) -> Result<Applied, OperationError> {
-    let expired = store.expire_sessions(now_ms.saturating_sub(after_ms), EXPIRED_AT_ONCE)?;
+    let expired = store.expire_sessions(left_before_ms, EXPIRED_AT_ONCE)?;
     Ok(done(Outcome::Count(expired)))
 }
 

@@ -21,10 +21,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{Applied, Event, Operation, OperationError, Outcome};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Made, ServerTime},
     metrics::Metrics,
     sparing::Sparing,
-    store::{StoreError, TimestampMs, WriteStore, session::KeptExtent},
+    store::{CLOCK_SET_BACK, StoreError, TimestampMs, WriteStore, session::KeptExtent},
 };
 use answers::{Answers, Done};
 use queue::Queue;
@@ -101,7 +101,7 @@ pub(crate) struct Stopping;
 impl Writer {
     /// Starts the writer's thread.
     pub(crate) fn start(
-        store: Box<dyn WriteStore>,
+        mut store: Box<dyn WriteStore>,
         clock: Clock,
         metrics: Arc<Metrics>,
         queue_bytes_max: usize,
@@ -111,10 +111,11 @@ impl Writer {
         let (jobs, queue) = mpsc::unbounded_channel();
         let budget_units = (queue_bytes_max / BUDGET_UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
         let answers = Answers::start(store.disk_sync(), sink)?;
+        let last_ms = store.last_made_ms().map_err(std::io::Error::other)?;
         let run = WriterThread {
             kept: store.kept_extent(),
             store,
-            clock,
+            time: ServerTime::new(clock, last_ms),
             metrics,
             keeper,
             answers,
@@ -153,7 +154,7 @@ impl Writer {
 
 struct WriterThread {
     store: Box<dyn WriteStore>,
-    clock: Clock,
+    time: ServerTime,
     metrics: Arc<Metrics>,
     keeper: Keeper,
     /// How much is kept, as it was last shown.
@@ -234,9 +235,9 @@ impl WriterThread {
 
     /// Repeats an operation in a commit of its own.
     fn commit_alone(&mut self, job: Job) {
-        let (mut work, now_ms) = (GroupWork::begin(), self.clock.now_ms());
+        let mut work = GroupWork::begin();
         let applied =
-            self.store.begin().and_then(|()| self.apply(&job, now_ms, &mut work)).and_then(|applied| {
+            self.begin().and_then(|now_ms| self.apply(&job, now_ms, &mut work)).and_then(|applied| {
                 self.store.commit()?;
                 Ok(applied)
             });
@@ -252,22 +253,33 @@ impl WriterThread {
         }
     }
 
+    /// Begins a group; returns its time.
+    fn begin(&mut self) -> Result<TimestampMs, StoreError> {
+        let Made { now_ms, set_back_ms } = self.time.make();
+        self.store.begin()?;
+        if let Some(by_ms) = set_back_ms {
+            self.clock_was_set_back(now_ms, by_ms)?;
+        }
+        Ok(now_ms)
+    }
+
     /// Applies and commits what waits. An `Err` is the store's and means that nothing of the group is kept.
     fn apply_waiting(
         &mut self,
         group: &mut Vec<Job>,
         work: &mut GroupWork,
     ) -> Result<Vec<Result<Applied, OperationError>>, StoreError> {
-        let now_ms = self.clock.now_ms();
         let mut applied = Vec::with_capacity(group.capacity());
-        let mut begun = self.store.begin();
+        let (now_ms, mut failed) = match self.begin() {
+            Ok(now_ms) => (now_ms, None),
+            Err(error) => (0, Some(error)),
+        };
         while !work.is_full()
             && let Some(job) = self.queue.pop(group.is_empty())
         {
-            let outcome = begun.and_then(|()| self.apply(&job, now_ms, work));
+            let outcome = failed.take().map_or_else(|| self.apply(&job, now_ms, work), Err);
             group.push(job);
             applied.push(outcome?);
-            begun = Ok(());
         }
         self.store.commit()?;
         self.show_kept();
@@ -301,6 +313,17 @@ impl WriterThread {
             }
             applied => Ok(applied),
         }
+    }
+
+    /// The clock is far behind the last time that was made: it is followed, and `doctor` will say so until it has caught up.
+    fn clock_was_set_back(&mut self, now_ms: TimestampMs, by_ms: TimestampMs) -> Result<(), StoreError> {
+        self.metrics.clock_steps.with_label_values(&["back"]).inc();
+        tracing::warn!(
+            seconds = by_ms / 1_000,
+            "clock set back: times of new events are before those of earlier ones; the last written value of a property \
+             counts as its latest all the same"
+        );
+        self.store.put_note(CLOCK_SET_BACK, &now_ms.saturating_add(by_ms).to_string())
     }
 
     /// Tells how much is kept for durable sessions, and what their bounds have cost.

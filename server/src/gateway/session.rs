@@ -6,7 +6,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use super::{
     StoredSession, TopicNumber,
 };
 use crate::{
+    clock::{EvenClock, Run},
     domain::{DurableSubscription, EXPIRED_AT_ONCE, Operation},
     store::{
         Sequence, StoreError, TimestampMs, WriteStore,
@@ -247,19 +248,43 @@ impl Gateway {
         Ok(kept.notes.into_iter().find(|note| granted.sees(&note.scopes)).map(|note| note.body.into()))
     }
 
-    /// Ends sessions whose clients stay away, until told to stop.
+    /// Ends some of the sessions whose clients went away before this time. Returns whether there may be more.
+    async fn expire_sessions(&self, left_before_ms: TimestampMs) -> bool {
+        // What fails is logged by the writer, and tried again.
+        let Ok(Outcome::Count(expired)) = self.execute(Operation::ExpireSessions { left_before_ms }, 0).await
+        else {
+            return false;
+        };
+        if expired > 0 {
+            tracing::info!(expired, "durable sessions ended: their clients stayed away too long");
+        }
+        expired == EXPIRED_AT_ONCE
+    }
+
+    /// Ends sessions whose clients stay away, until told to stop. Only by a clock that runs evenly: one that is days ahead
+    /// for a minute ends nothing.
     pub(crate) async fn look_after_sessions(&self, stop: CancellationToken) {
         let after_ms = self.settings.session_expiry_ms;
-        let pause = EXPIRY_INTERVAL.min(Duration::from_millis(after_ms.unsigned_abs()));
+        let after = Duration::from_millis(after_ms.unsigned_abs());
+        let pause = EXPIRY_INTERVAL.min(after);
+        let mut clock = EvenClock::new(self.clock.clone(), after, Instant::now());
         loop {
-            // What fails is logged by the writer, and tried again.
-            if let Ok(Outcome::Count(expired)) = self.execute(Operation::ExpireSessions { after_ms }, 0).await
-            {
-                if expired > 0 {
-                    tracing::info!(expired, "durable sessions ended: their clients stayed away too long");
+            match clock.look(Instant::now()) {
+                Run::Even { now_ms } => {
+                    if self.expire_sessions(now_ms.saturating_sub(after_ms)).await && !stop.is_cancelled() {
+                        continue;
+                    }
                 }
-                if expired == EXPIRED_AT_ONCE && !stop.is_cancelled() {
-                    continue;
+                Run::Waiting => {}
+                Run::Set { by_ms } => {
+                    tracing::warn!(
+                        seconds = by_ms / 1_000,
+                        "clock was set: no session expires until it has run evenly"
+                    );
+                    // The writer counts what is behind the last event.
+                    if by_ms > 0 {
+                        self.metrics.clock_steps.with_label_values(&["ahead"]).inc();
+                    }
                 }
             }
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {

@@ -221,3 +221,50 @@ async fn a_subscription_begins_with_what_is_written_after_it_and_a_repeated_one_
         assert_eq!(values, [round * 10 + 1, round * 10 + 2]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
+    const HOUR_MS: i64 = 3_600_000;
+    const NOON_MS: i64 = 1_000_000_000_000;
+    let house = House::open().await;
+    let thng = house.thng().await;
+    let watched = topic(thng, "/properties/n");
+    let Topic::ThngProperty { key, .. } = &watched.topic else { unreachable!("a property") };
+    let owner = PropertyOwner::Thng(thng);
+    let write = async |at_ms: i64, payload: &str| {
+        house.clock.store(at_ms, Ordering::Relaxed);
+        let published = house.gateway.publish_and_wait(&house.owner, &watched, payload.as_bytes()).await;
+        published.expect("stored");
+        let latest = house.gateway.properties(&reader(&house.owner), owner).await.expect("readable");
+        let latest = latest.into_iter().find(|update| update.key == *key).expect("a value");
+        (latest.value.as_str().to_owned(), latest.timestamp_ms)
+    };
+    let value = |value: &str, at_ms: i64| (value.to_owned(), at_ms);
+    assert_eq!(write(NOON_MS, "1").await, value("1", NOON_MS));
+    // A small step: time stands still.
+    assert_eq!(write(NOON_MS - 5 * 60_000, "2").await, value("2", NOON_MS));
+    assert_eq!(house.metrics.clock_steps.with_label_values(&["back"]).get(), 0);
+    // An hour: the clock is followed, and the last value is the latest all the same.
+    assert_eq!(write(NOON_MS - HOUR_MS, "3").await, value("3", NOON_MS - HOUR_MS));
+    assert_eq!(write(NOON_MS - HOUR_MS + 1, "4").await, value("4", NOON_MS - HOUR_MS + 1));
+    assert_eq!(house.metrics.clock_steps.with_label_values(&["back"]).get(), 1);
+    // A client that speaks of the past brings no latest value, and one that speaks of the future moves no time.
+    let past = format!("[{{\"value\":5,\"timestamp\":{}}}]", NOON_MS - 2 * HOUR_MS);
+    assert_eq!(write(NOON_MS - HOUR_MS + 2, &past).await.0, "4");
+    let ahead_ms = NOON_MS + 240 * HOUR_MS;
+    let future = format!("[{{\"value\":6,\"timestamp\":{ahead_ms}}}]");
+    assert_eq!(write(NOON_MS - HOUR_MS + 3, &future).await, value("6", ahead_ms));
+    assert_eq!(write(NOON_MS - HOUR_MS + 4, "7").await.0, "6", "its time is still to come");
+    let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
+    let caller = reader(&house.owner);
+    let history = house.gateway.history(&caller, owner, key, TimeRange::default(), page).await;
+    let history: Vec<_> = history
+        .expect("readable")
+        .items
+        .iter()
+        .map(|update| (update.value.as_str().to_owned(), update.created_at_ms))
+        .collect();
+    let by_time: Vec<_> = history.iter().map(|(value, _)| value.as_str()).collect();
+    assert_eq!(by_time, ["5", "3", "4", "7", "1", "2", "6"]);
+    assert!(history.contains(&value("7", NOON_MS - HOUR_MS + 4)));
+}

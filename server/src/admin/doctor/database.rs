@@ -6,19 +6,16 @@ use super::Report;
 use crate::{
     admin::output::bytes,
     app::key_secret,
-    clock::Clock,
+    clock::{Clock, STEP_MS},
     defaults,
-    store::{self, Bystander, Examination, KNOWN_LAYOUT, StoreError},
+    store::{self, Bystander, CLOCK_SET_BACK, Examination, KNOWN_LAYOUT, StoreError},
 };
 
 /// A log that is longer is not carried over as it should be.
 const LOG_LONG: u64 = 512 << 20;
 
-/// How far the clock may be behind the newest event: clocks are set.
-const BEHIND_MAX_MS: i64 = 5 * 60 * 1_000;
-
 pub(super) fn check(report: &mut Report, data: &Path, full: bool) {
-    clock(report, None);
+    clock(report, None, None);
     let bystander = match Bystander::open(data) {
         Ok(bystander) => bystander,
         Err(error) => {
@@ -74,7 +71,8 @@ pub(super) fn check(report: &mut Report, data: &Path, full: bool) {
         }
     }
     if let Ok(Some(last)) = bystander.last_arrival_ms() {
-        clock(report, Some(last));
+        let set_back_from = bystander.note(CLOCK_SET_BACK).ok().flatten();
+        clock(report, Some(last), set_back_from.and_then(|text| text.parse().ok()));
     }
 }
 
@@ -93,8 +91,9 @@ fn secret(report: &mut Report, data: &Path, bystander: &Bystander) {
     }
 }
 
-/// Whether the clock stands where it can stand: `last` is when the newest event came in.
-fn clock(report: &mut Report, last: Option<i64>) {
+/// Whether the clock can be right: `last` is when the newest event came in, `set_back_from` what the clock said before it
+/// was last set back.
+fn clock(report: &mut Report, last: Option<i64>, set_back_from: Option<i64>) {
     let now = Clock::System.now_ms();
     match last {
         None if now < defaults::EARLIEST_MS => report.problem(
@@ -102,10 +101,15 @@ fn clock(report: &mut Report, last: Option<i64>) {
             "it stands before this program was written",
             "set the clock: times of events and the ends of sessions come from it",
         ),
-        Some(last) if last > now + BEHIND_MAX_MS => report.problem(
+        Some(last) if last > now + STEP_MS => report.problem(
             "clock",
             format!("it stands {} s before the newest event", (last - now) / 1_000),
             "set the clock, or find out who set it forward: what is written now is older than what is there",
+        ),
+        Some(_) if set_back_from.is_some_and(|from| from > now) => report.warning(
+            "clock",
+            format!("it was set back, and is {} s behind earlier events", (set_back_from.unwrap_or(now) - now) / 1_000),
+            "nothing is lost: the last written value of a property counts as its latest; histories are sorted by time",
         ),
         None => report.ok("clock", "it stands after this program was written"),
         Some(_) => report.ok("clock", "it stands after the newest event"),

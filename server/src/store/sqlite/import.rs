@@ -17,11 +17,15 @@ use super::{
     facts::{event_kind_number, series_kind_number},
     fault::{Fault, describe},
     layout, read,
+    write::{is_later, is_made},
 };
-use crate::store::{
-    KeyRecord, ResourceRecord, Sequence, StoreError,
-    facts::{EventFact, EventKind, Fact, FactError, ResourceFact, SeriesFact, SeriesKind},
-    terms_of,
+use crate::{
+    clock::STEP_MS,
+    store::{
+        KeyRecord, ResourceRecord, Sequence, StoreError, TimestampMs,
+        facts::{EventFact, EventKind, Fact, FactError, ResourceFact, SeriesFact, SeriesKind},
+        terms_of,
+    },
 };
 
 /// KiB of pages that are kept: what the facts name was written a while ago.
@@ -38,6 +42,10 @@ pub(crate) struct Import {
     /// Of each series, the number of its account and its kind.
     series: HashMap<i64, (i64, SeriesKind)>,
     last_event: Sequence,
+    /// The latest arrival so far.
+    last_arrival_ms: TimestampMs,
+    /// The first event that came in after the clock was set back.
+    set_back: Option<i64>,
     next_sequence: Sequence,
     /// The statement that makes the index of events by time.
     index: String,
@@ -66,7 +74,19 @@ impl Import {
         };
         let (directory, connection, index) = begin().map_err(|fault: Fault| fault.at(&place))?;
         let (accounts, series) = (HashMap::new(), HashMap::new());
-        Ok(Self { connection, directory, place, accounts, series, last_event: 0, next_sequence, index })
+        let (last_arrival_ms, set_back) = (TimestampMs::MIN, None);
+        Ok(Self {
+            connection,
+            directory,
+            place,
+            accounts,
+            series,
+            last_event: 0,
+            last_arrival_ms,
+            set_back,
+            next_sequence,
+            index,
+        })
     }
 
     /// Takes a fact in.
@@ -164,6 +184,10 @@ impl Import {
             ],
         )?;
         self.last_event = *seq;
+        if self.last_arrival_ms.saturating_sub(*arrived_at_ms) > STEP_MS {
+            self.set_back.get_or_insert(place);
+        }
+        self.last_arrival_ms = self.last_arrival_ms.max(*arrived_at_ms);
         Ok(())
     }
 
@@ -234,6 +258,9 @@ impl Import {
                 SET_LATEST,
                 params![series_kind_number(SeriesKind::Property), series_kind_number(SeriesKind::Location)],
             )?;
+            if let Some(seq) = self.set_back {
+                set_latest_by_arrival(&self.connection, seq)?;
+            }
             self.connection.execute_batch("COMMIT")?;
             Ok(())
         };
@@ -327,6 +354,35 @@ const ADD_MEMBER: &str = "INSERT INTO member (collection, kind, resource) VALUES
 const ADD_ORPHAN: &str = "INSERT INTO orphaned (place, id, kind) VALUES (?1, ?2, ?3)";
 
 const DOCUMENT: &str = "SELECT body, kind FROM event WHERE seq = ?1";
+
+/// Where the clock was set back, the greatest timestamp need not be the latest value: the series with events from there on
+/// are gone through as they were written.
+fn set_latest_by_arrival(connection: &Connection, seq: i64) -> Result<(), Fault> {
+    let mut statement = connection.prepare(SERIES_FROM)?;
+    let series = statement.query_map(params![seq, event_kind_number(EventKind::Value)], |row| row.get(0))?;
+    for series in series.collect::<Result<Vec<i64>, _>>()? {
+        let mut statement = connection.prepare_cached(BY_ARRIVAL)?;
+        let mut rows = statement.query([series])?;
+        let mut latest = None;
+        while let Some(row) = rows.next()? {
+            let (seq, ts, at): (i64, TimestampMs, TimestampMs) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let time = (ts, is_made(ts, at));
+            if latest.is_none_or(|(_, latest)| is_later(time, latest)) {
+                latest = Some((seq, time));
+            }
+        }
+        if let Some((seq, (ts, _))) = latest {
+            connection.prepare_cached(REPLACE_LATEST)?.execute([series, seq, ts])?;
+        }
+    }
+    Ok(())
+}
+
+const SERIES_FROM: &str = "SELECT DISTINCT series FROM event WHERE seq >= ?1 AND kind = ?2";
+
+const BY_ARRIVAL: &str = "SELECT seq, ts, at FROM event WHERE series = ?1 ORDER BY seq";
+
+const REPLACE_LATEST: &str = "REPLACE INTO latest (series, seq, ts) VALUES (?1, ?2, ?3)";
 
 /// The greatest (ts, seq) of each series of values.
 const SET_LATEST: &str = "INSERT INTO latest (series, seq, ts)

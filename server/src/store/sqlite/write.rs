@@ -33,6 +33,7 @@ use crate::store::{
 };
 use events::{Entry, EventLog};
 use properties::{Properties, SeriesKey};
+pub(super) use properties::{is_later, is_made};
 use removal::Which;
 use resources::Resources;
 use sessions::Sessions;
@@ -313,6 +314,10 @@ impl WriteStore for SqliteWriter {
 
     fn disk_sync(&self) -> Box<dyn DiskSync> {
         Box::new(self.log_sync.clone())
+    }
+
+    fn last_made_ms(&mut self) -> Result<Option<TimestampMs>, StoreError> {
+        self.at_place(events::last_arrival(&self.connection))
     }
 
     fn put_note(&mut self, name: &str, text: &str) -> Result<(), StoreError> {

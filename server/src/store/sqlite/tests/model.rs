@@ -1,6 +1,6 @@
 //! Any sequence of writes, deletions, rollbacks, steps of freeing and restarts reads like a list in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{collection::vec, option, prelude::*};
 
@@ -22,10 +22,23 @@ const TIMES: i64 = 12;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Append { thng: u64, values: Vec<(u64, i64)> },
-    Delete { thng: u64, key: Option<u64>, before_ms: Option<i64> },
-    PutThng { thng: u64, projects: Vec<u64> },
-    DeleteThng { thng: u64 },
+    /// Of each value the key, the timestamp, and whether the server makes that.
+    Append {
+        thng: u64,
+        values: Vec<(u64, i64, bool)>,
+    },
+    Delete {
+        thng: u64,
+        key: Option<u64>,
+        before_ms: Option<i64>,
+    },
+    PutThng {
+        thng: u64,
+        projects: Vec<u64>,
+    },
+    DeleteThng {
+        thng: u64,
+    },
     Commit,
     Rollback,
     Reclaim,
@@ -35,7 +48,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let before = option::weighted(0.8, 0..TIMES + 2);
     prop_oneof![
-        10 => (0..THNGS, vec((0..KEYS, 0..TIMES), 1..8)).prop_map(|(thng, values)| Step::Append { thng, values }),
+        10 => (0..THNGS, vec((0..KEYS, 0..TIMES, any::<bool>()), 1..8)).prop_map(|(thng, values)| Step::Append { thng, values }),
         4 => (0..THNGS, option::weighted(0.8, 0..KEYS), before)
             .prop_map(|(thng, key, before_ms)| Step::Delete { thng, key, before_ms }),
         3 => (0..THNGS, vec(0..PROJECTS, 0..3)).prop_map(|(thng, projects)| Step::PutThng { thng, projects }),
@@ -58,7 +71,14 @@ struct Value {
 #[derive(Debug, Clone, Default)]
 struct Model {
     values: Vec<Value>,
+    /// By thng and key.
+    latest: BTreeMap<(u64, u64), PropertyUpdate>,
     thngs: Vec<ResourceRecord>,
+}
+
+/// Whether the server made the timestamp.
+fn is_made(update: &PropertyUpdate) -> bool {
+    update.timestamp_ms == update.created_at_ms
 }
 
 impl Model {
@@ -73,12 +93,23 @@ impl Model {
     fn extent(&self, thng: u64) -> PropertiesExtent {
         let keys = self.keys(thng);
         let latest =
-            |key: &u64| self.history(thng, *key).last().map_or(0, |update| update.value.as_str().len());
+            |key: &u64| self.latest.get(&(thng, *key)).map_or(0, |update| update.value.as_str().len());
         PropertiesExtent { count: keys.len(), bytes: keys.iter().map(latest).sum() }
     }
 
     fn keys(&self, thng: u64) -> BTreeSet<u64> {
         self.values.iter().filter(|value| value.thng == thng).map(|value| value.key).collect()
+    }
+
+    /// What the server made is the latest by arrival, whatever the clock said; else the greatest timestamp is.
+    fn append(&mut self, thng: u64, key: u64, update: PropertyUpdate) {
+        self.values.push(Value { thng, key, update: update.clone() });
+        let is_later = |latest: &PropertyUpdate| {
+            update.timestamp_ms >= latest.timestamp_ms || (is_made(&update) && is_made(latest))
+        };
+        if self.latest.get(&(thng, key)).is_none_or(is_later) {
+            self.latest.insert((thng, key), update);
+        }
     }
 
     fn delete(&mut self, thng: u64, key: Option<u64>, before_ms: Option<i64>) {
@@ -87,6 +118,16 @@ impl Model {
                 || key.is_some_and(|key| value.key != key)
                 || before_ms.is_some_and(|before_ms| value.update.timestamp_ms >= before_ms)
         });
+        for key in 0..KEYS {
+            let history = self.history(thng, key);
+            match self.latest.get(&(thng, key)) {
+                Some(latest) if history.contains(latest) => {}
+                _ => match history.into_iter().last() {
+                    Some(greatest) => drop(self.latest.insert((thng, key), greatest)),
+                    None => drop(self.latest.remove(&(thng, key))),
+                },
+            }
+        }
     }
 }
 
@@ -165,12 +206,13 @@ impl Run {
         self.group_seq = Some(seq);
     }
 
-    fn append(&mut self, thng: u64, values: &[(u64, i64)]) {
+    fn append(&mut self, thng: u64, values: &[(u64, i64, bool)]) {
         let mut updates = Vec::new();
-        for (name, timestamp_ms) in values {
-            let created_at_ms = self.next_count() as i64;
-            let padding = "x".repeat(created_at_ms as usize % 13);
-            let value = json(&format!("{{\"n\":{created_at_ms},\"p\":\"{padding}\"}}"));
+        for (name, timestamp_ms, is_made) in values {
+            let count = self.next_count() as i64;
+            let padding = "x".repeat(count as usize % 13);
+            let value = json(&format!("{{\"n\":{count},\"p\":\"{padding}\"}}"));
+            let created_at_ms = if *is_made { *timestamp_ms } else { TIMES + count };
             updates.push(PropertyUpdate {
                 key: key_of(*name),
                 value,
@@ -180,12 +222,9 @@ impl Run {
         }
         let (store, group) = self.group();
         let after = store.write.properties_after(owner(thng), &updates).expect("an extent");
-        let named = values.iter().zip(&updates);
-        group.values.extend(named.map(|((key, _), update)| Value {
-            thng,
-            key: *key,
-            update: update.clone(),
-        }));
+        for ((key, ..), update) in values.iter().zip(&updates) {
+            group.append(thng, *key, update.clone());
+        }
         assert_eq!(after, group.extent(thng));
         let seq = store.write.append_properties(id(1), owner(thng), &updates).expect("appended");
         self.note(seq, updates.len());
@@ -235,7 +274,7 @@ impl Run {
     fn check_thng(&self, number: u64) {
         let store = &self.store.read;
         let latest: Vec<_> =
-            (0..KEYS).filter_map(|name| self.committed.history(number, name).pop()).collect();
+            (0..KEYS).filter_map(|name| self.committed.latest.get(&(number, name)).cloned()).collect();
         assert_eq!(store.latest(owner(number)).expect("read"), latest);
         for name in 0..KEYS {
             let one = latest.iter().find(|update| update.key == key_of(name));

@@ -130,3 +130,27 @@ fn an_import_that_is_not_completed_leaves_nothing_and_keeps_others_out_meanwhile
     let again = import.put(&Fact::Account { id: id(1), created_at_ms: 0 });
     assert!(again.expect_err("twice").to_string().contains("already"));
 }
+
+#[test]
+fn an_import_finds_the_latest_where_the_clock_was_set_back() {
+    const HOUR_MS: i64 = 3_600_000;
+    let mut store = Fixture::new();
+    let made = |at_ms: i64, value: &str| {
+        let mut update = update("k", at_ms, &format!("\"{value}\""));
+        update.created_at_ms = at_ms;
+        update
+    };
+    for (at_ms, value) in [(9 * HOUR_MS, "first"), (8 * HOUR_MS, "set back"), (8 * HOUR_MS + 1, "last")] {
+        store.commit(|write| write.append_properties(id(1), super::owner(), &[made(at_ms, value)]));
+    }
+    assert_eq!(store.latest().as_deref(), Some("last"));
+    let (next, facts) = facts(store.directory.path());
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let mut import = Import::begin(&data, next).expect("an empty folder");
+    facts.iter().for_each(|fact| import.put(fact).expect("it fits"));
+    import.complete().and_then(|made| Ok(made.finish()?)).expect("it is made");
+    let (read, _write) = SqliteStore::open(&data, Durability::Full, 1).expect("a store");
+    let latest = read.latest_of(super::owner(), &super::key("k")).expect("read").expect("a value");
+    assert_eq!(latest.value.as_str(), "\"last\"");
+}

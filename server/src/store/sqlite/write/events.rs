@@ -2,7 +2,7 @@
 
 use rusqlite::{CachedStatement, Connection, params};
 
-use super::Fault;
+use super::{Fault, read};
 use crate::store::{Sequence, TimestampMs};
 
 /// Where the log ends.
@@ -75,6 +75,13 @@ impl EventLog {
     }
 }
 
+/// When the last event came in.
+pub(super) fn last_arrival(connection: &Connection) -> Result<Option<TimestampMs>, Fault> {
+    read::one(connection, LAST_ARRIVAL, [], |row| Ok(row.get(0)?))
+}
+
+const LAST_ARRIVAL: &str = "SELECT at FROM event WHERE seq = (SELECT max(seq) FROM event)";
+
 const NEXT_SEQ: &str = "SELECT max(next_seq, coalesce((SELECT max(seq) FROM event), 0) + 1) FROM log_end";
 
 const APPEND: &str = "INSERT INTO event (seq, account, series, kind, part, ts, at, body)
@@ -84,4 +91,4 @@ const SET_END: &str = "UPDATE log_end SET next_seq = ?1";
 
 /// Every statement of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[NEXT_SEQ, APPEND, SET_END];
+pub(super) const STATEMENTS: &[&str] = &[NEXT_SEQ, LAST_ARRIVAL, APPEND, SET_END];

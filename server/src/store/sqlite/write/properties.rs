@@ -131,6 +131,8 @@ struct Series {
     account: i64,
     /// The timestamp of the latest value; below every other where there is none yet.
     latest_ts: TimestampMs,
+    /// Whether the server made that timestamp.
+    latest_is_made: bool,
     /// How long the latest value is.
     latest_bytes: usize,
     /// Values below this may be deleted and not freed yet; at or above it all count.
@@ -141,7 +143,22 @@ struct Series {
 struct Latest {
     seq: Sequence,
     ts: TimestampMs,
+    is_made: bool,
     bytes: usize,
+}
+
+/// Whether the server made the timestamp of a value: then it is that of its arrival.
+pub(in crate::store::sqlite) fn is_made(ts: TimestampMs, at: TimestampMs) -> bool {
+    ts == at
+}
+
+/// Whether a value becomes the latest: it has the later timestamp, of equal ones it came last. Between two timestamps that
+/// the server made the order of their arrival counts, whatever the clock said.
+pub(in crate::store::sqlite) fn is_later(
+    (ts, is_made): (TimestampMs, bool),
+    (latest_ts, latest_is_made): (TimestampMs, bool),
+) -> bool {
+    ts >= latest_ts || (is_made && latest_is_made)
 }
 
 impl fmt::Debug for Properties {
@@ -185,7 +202,8 @@ impl Properties {
             };
             last = log.append(&mut statement, entry)?;
             if is_latest {
-                self.latest.insert(series.id, Latest { seq: last, ts, bytes: entry.body.len() });
+                let is_made = is_made(ts, entry.at);
+                self.latest.insert(series.id, Latest { seq: last, ts, is_made, bytes: entry.body.len() });
             }
         }
         Ok(last)
@@ -201,20 +219,22 @@ impl Properties {
     ) -> Result<PropertiesExtent, Fault> {
         let mut extent = self.extent(connection, owner)?;
         // By key, timestamp and length of what is the latest: one update may bring several values for it.
-        let mut latest: HashMap<&PropertyKey, (TimestampMs, usize), RandomState> = HashMap::default();
-        for PropertyUpdate { key, value, timestamp_ms, .. } in updates {
+        let mut latest: HashMap<&PropertyKey, ((TimestampMs, bool), usize), RandomState> = HashMap::default();
+        for PropertyUpdate { key, value, timestamp_ms, created_at_ms } in updates {
             if !latest.contains_key(key) {
                 let known = self.known(connection, owner.id(), SeriesKey::Property(key))?;
                 extent.count += usize::from(known.is_none());
-                let before =
-                    known.map_or((TimestampMs::MIN, 0), |series| (series.latest_ts, series.latest_bytes));
+                let before = known.map_or(((TimestampMs::MIN, false), 0), |series| {
+                    ((series.latest_ts, series.latest_is_made), series.latest_bytes)
+                });
                 latest.insert(key, before);
             }
             let entry = latest.entry(key).or_default();
-            if *timestamp_ms >= entry.0 {
+            let time = (*timestamp_ms, is_made(*timestamp_ms, *created_at_ms));
+            if is_later(time, entry.0) {
                 let bytes = value.as_str().len();
                 extent.bytes = (extent.bytes + bytes).saturating_sub(entry.1);
-                *entry = (*timestamp_ms, bytes);
+                *entry = (time, bytes);
             }
         }
         Ok(extent)
@@ -272,7 +292,8 @@ impl Properties {
             }
         };
         let (before, after) = (series.latest_bytes, update.value().as_str().len());
-        let is_latest = series.admit(update.timestamp_ms(), after);
+        let time = (update.timestamp_ms(), is_made(update.timestamp_ms(), update.created_at_ms()));
+        let is_latest = series.admit(time, after);
         if is_latest
             && is_property
             && let Some(mut extent) = self.extents.get_mut(&owner.0)
@@ -298,7 +319,9 @@ impl Properties {
     /// The database does not know yet what this group made the latest.
     fn as_of_group(&self, series: Series) -> Series {
         match self.latest.get(&series.id) {
-            Some(latest) => Series { latest_ts: latest.ts, latest_bytes: latest.bytes, ..series },
+            Some(Latest { ts, is_made, bytes, .. }) => {
+                Series { latest_ts: *ts, latest_is_made: *is_made, latest_bytes: *bytes, ..series }
+            }
             None => series,
         }
     }
@@ -336,11 +359,11 @@ impl Properties {
 }
 
 impl Series {
-    /// Takes a value in; `true` when it is the latest now. Of equal timestamps it is the one that came last.
-    fn admit(&mut self, ts: TimestampMs, bytes: usize) -> bool {
-        let is_latest = ts >= self.latest_ts;
+    /// Takes a value in; `true` when it is the latest now.
+    fn admit(&mut self, time: (TimestampMs, bool), bytes: usize) -> bool {
+        let is_latest = is_later(time, (self.latest_ts, self.latest_is_made));
         if is_latest {
-            (self.latest_ts, self.latest_bytes) = (ts, bytes);
+            ((self.latest_ts, self.latest_is_made), self.latest_bytes) = (time, bytes);
         }
         is_latest
     }
@@ -355,6 +378,7 @@ fn find(connection: &Connection, owner: Id, key: SeriesKey<'_>) -> Result<Option
             latest_ts: row.get::<_, Option<_>>(2)?.unwrap_or(TimestampMs::MIN),
             floor: row.get::<_, Option<_>>(3)?.unwrap_or(TimestampMs::MIN),
             latest_bytes: row.get::<_, Option<i64>>(4)?.unwrap_or_default() as usize,
+            latest_is_made: row.get::<_, Option<bool>>(5)?.unwrap_or_default(),
         })
     })
 }
@@ -369,7 +393,14 @@ fn add(
     let key = update.series();
     let (kind, key) = key.columns();
     let id = add_series(connection, account, column::kind_number(owner_kind), owner, kind, key)?;
-    Ok(Series { id, account, latest_ts: TimestampMs::MIN, latest_bytes: 0, floor: TimestampMs::MIN })
+    Ok(Series {
+        id,
+        account,
+        latest_ts: TimestampMs::MIN,
+        latest_is_made: false,
+        latest_bytes: 0,
+        floor: TimestampMs::MIN,
+    })
 }
 
 /// A new series, empty.
@@ -385,10 +416,10 @@ pub(super) fn add_series(
     Ok(connection.last_insert_rowid())
 }
 
-const FIND: &str = "SELECT id, account, (SELECT ts FROM latest WHERE series = series.id),
-    (SELECT max(before_ts) FROM doomed WHERE series = series.id),
-    (SELECT octet_length(body) FROM latest JOIN event USING (seq) WHERE latest.series = series.id)
-    FROM series WHERE owner = ?1 AND kind = ?2 AND key = ?3";
+const FIND: &str = "SELECT series.id, series.account, latest.ts,
+    (SELECT max(before_ts) FROM doomed WHERE series = series.id), octet_length(event.body), event.at = event.ts
+    FROM series LEFT JOIN latest ON latest.series = series.id LEFT JOIN event ON event.seq = latest.seq
+    WHERE series.owner = ?1 AND series.kind = ?2 AND series.key = ?3";
 
 const EXTENT: &str = "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM series
     LEFT JOIN latest ON latest.series = series.id LEFT JOIN event ON event.seq = latest.seq

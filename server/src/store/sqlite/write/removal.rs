@@ -37,8 +37,15 @@ pub(super) fn delete_values(
             Some(before_ms) if before_ms <= latest_ts => {
                 delete_before(connection, log, bounds, series, before_ms)?;
             }
-            // The latest has the greatest timestamp: where it goes, all go.
-            Some(_) | None => drop_series(connection, series)?,
+            Some(before_ms) => match greatest(connection, series)? {
+                // The clock was set back, so others have greater timestamps than the latest, which goes.
+                Some((seq, ts)) if before_ms <= ts => {
+                    connection.prepare_cached(SET_LATEST)?.execute([series, seq, ts])?;
+                    delete_before(connection, log, bounds, series, before_ms)?;
+                }
+                _ => drop_series(connection, series)?,
+            },
+            None => drop_series(connection, series)?,
         }
         changed.push(key);
     }
@@ -96,6 +103,11 @@ pub(super) fn drop_some_series(connection: &Connection, owner: Id, most: usize) 
         dropped += series.len();
     }
     Ok(dropped)
+}
+
+/// Sequence and timestamp of the value of a series with the greatest timestamp, of equal ones the last.
+fn greatest(connection: &Connection, series: i64) -> Result<Option<(i64, TimestampMs)>, Fault> {
+    read::one(connection, GREATEST, [series], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 fn drop_series(connection: &Connection, series: i64) -> Result<(), Fault> {
@@ -196,6 +208,10 @@ const COUNT_SERIES: &str = "SELECT count(*) FROM
 
 const SOME_SERIES: &str = "SELECT id FROM series WHERE owner = ?1 AND kind = ?2 LIMIT ?3";
 
+const GREATEST: &str = "SELECT seq, ts FROM event WHERE series = ?1 ORDER BY ts DESC, seq DESC LIMIT 1";
+
+const SET_LATEST: &str = "REPLACE INTO latest (series, seq, ts) VALUES (?1, ?2, ?3)";
+
 const COUNT_BELOW: &str = "SELECT count(*) FROM (SELECT 1 FROM event WHERE series = ?1 AND ts < ?2 LIMIT ?3)";
 
 const DELETE_BELOW: &str = "DELETE FROM event WHERE series = ?1 AND ts < ?2";
@@ -232,6 +248,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     SOME_SERIES,
     DROP_LATEST,
     DROP_SERIES,
+    GREATEST,
+    SET_LATEST,
     COUNT_BELOW,
     DELETE_BELOW,
     DROP_OVERTAKEN,
