@@ -37,6 +37,8 @@ pub(super) struct Subscription {
     watch: Option<Watch>,
     /// Its initial state was asked for and not read yet.
     pub(super) state_due: bool,
+    /// It came back with its session and is behind: its initial state is due once it has caught up.
+    state_when_current: bool,
 }
 
 /// A subscription that may be made.
@@ -191,23 +193,27 @@ impl Session {
                 self.states_due.push_back((Instant::now() + self.context.limits.initial_state_delay, slot));
             }
             subscription.state_due = asks_for_state;
+            subscription.state_when_current = false;
         }
     }
 
     /// Has the initial state of a subscription sent that came back with its session: once it has caught up, since the state
     /// is newer than everything that was kept.
     fn ask_for_state(&mut self, slot: u32) {
-        let Some(subscription) = self.subscriptions.get_mut(&slot) else { return };
-        subscription.state_due = true;
-        if self.durable.as_ref().is_none_or(|durable| !durable.reading(slot).1) {
-            self.states_due.push_back((Instant::now() + self.context.limits.initial_state_delay, slot));
+        let is_behind = self.durable.as_ref().is_some_and(|durable| durable.reading(slot).1);
+        if let Some(subscription) = self.subscriptions.get_mut(&slot) {
+            subscription.state_when_current = true;
+        }
+        if !is_behind {
+            self.caught_up(slot);
         }
     }
 
     /// A subscription has caught up: its initial state is due, if it was asked for when the session came back.
     pub(super) fn caught_up(&mut self, slot: u32) {
-        let is_due = self.subscriptions.get(&slot).is_some_and(|subscription| subscription.state_due);
-        if is_due && !self.states_due.iter().any(|(_, due)| *due == slot) {
+        let Some(subscription) = self.subscriptions.get_mut(&slot) else { return };
+        if std::mem::take(&mut subscription.state_when_current) && !subscription.state_due {
+            subscription.state_due = true;
             self.states_due.push_back((Instant::now() + self.context.limits.initial_state_delay, slot));
         }
     }
@@ -260,6 +266,7 @@ impl Session {
         }
         let mut earlier = self.subscriptions.remove(&slot);
         let state_due = earlier.as_ref().is_some_and(|earlier| earlier.state_due);
+        let state_when_current = earlier.as_ref().is_some_and(|earlier| earlier.state_when_current);
         let kept = stored.and_then(|stored| stored.kept.map(|kept| (stored.number, kept)));
         let watch = match (&mut self.durable, kept) {
             (Some(durable), Some((number, kept))) => {
@@ -283,7 +290,9 @@ impl Session {
             }
         };
         drop(earlier);
-        self.subscriptions.insert(slot, Subscription { filter, topic, qos, principal, watch, state_due });
+        let subscription =
+            Subscription { filter, topic, qos, principal, watch, state_due, state_when_current };
+        self.subscriptions.insert(slot, subscription);
         slot
     }
 

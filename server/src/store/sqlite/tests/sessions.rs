@@ -560,3 +560,32 @@ fn a_key_that_was_revoked_gets_no_session_and_leaves_none() {
     assert_eq!((opened, store.rows("session")), (OpenedSession::UnknownKey, 0));
     assert!(store.write.subscription_usage().is_empty());
 }
+
+#[test]
+fn of_too_many_messages_of_a_topic_the_furthest_behind_loses() {
+    let mut store = store_with_keys();
+    let limits = KeptLimits { messages_per_topic: 10, ..AMPLE };
+    let (_, route) = subscribed(&mut store, &KEYS[0], "behind");
+    let session = store.commit(|write| {
+        let OpenedSession::Started(session) = write.open_session(&KEYS[1], "current", &AMPLE)? else {
+            panic!("new")
+        };
+        Ok(session)
+    });
+    let stored = store.commit(|write| write.put_subscription(session, b"current", Some(&route)));
+    let (topic, _) = stored.as_ref().and_then(|stored| stored.kept).expect("it is kept");
+    (0..8).for_each(|_| keep(&mut store, &route, 100, &limits));
+    let cursor = store.read.last_sequence().expect("a look");
+    let progress = SessionProgress {
+        session,
+        subscriptions: vec![(stored.expect("stored").number, Progress { cursor, sent: cursor })],
+        in_flight: None,
+        has_left: true,
+    };
+    store.commit(|write| write.save_progress(&progress, 1));
+    (0..10).for_each(|_| keep(&mut store, &route, 100, &limits));
+    // All ten that the other still needs are there, and nothing else.
+    let left = store.read.kept_notes(topic, 0, Sequence::MAX >> 1, 100, usize::MAX).expect("a look");
+    assert_eq!(left.notes.iter().filter(|note| note.seq > cursor).count(), 10);
+    assert!(store.write.kept_extent().lost_to_count >= 8);
+}
