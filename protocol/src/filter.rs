@@ -27,6 +27,7 @@
 
 use alloc::{borrow::Cow, string::String, vec, vec::Vec};
 use core::{
+    cell::OnceCell,
     cmp::Ordering,
     fmt::{self, Write as _},
 };
@@ -254,7 +255,41 @@ impl FieldValue<'_> {
     }
 }
 
+/// The values of one field of one resource, prepared once for all terms that ask about it.
+#[derive(Debug, Default)]
+pub struct FieldValues {
+    values: Vec<FieldValue<'static>>,
+    /// Their texts without case, once a term asks for them.
+    folded: OnceCell<Vec<String>>,
+}
+
+impl FieldValues {
+    fn folded(&self) -> &[String] {
+        self.folded.get_or_init(|| self.values.iter().map(|value| folded(value.as_str())).collect())
+    }
+}
+
+impl From<Vec<FieldValue<'static>>> for FieldValues {
+    fn from(values: Vec<FieldValue<'static>>) -> Self {
+        Self { values, folded: OnceCell::new() }
+    }
+}
+
 impl Term {
+    /// The same as [`admits`](Self::admits), for a field that several terms may ask about.
+    #[must_use]
+    pub fn admits_field(&self, field: &FieldValues) -> bool {
+        match self.op {
+            Op::Contains => {
+                let mut asked = self.values.iter().map(|value| folded(value));
+                asked.any(|part| field.folded().iter().any(|text| text.contains(part.as_str())))
+            }
+            Op::Equal | Op::NotEqual | Op::Greater | Op::GreaterOrEqual | Op::Less | Op::LessOrEqual => {
+                self.admits(field.values.iter())
+            }
+        }
+    }
+
     /// Whether the field that holds these values satisfies the term. An absent field holds none, a list several.
     ///
     /// All operators but one ask for one value of the field and one of the term that fit; [`Op::NotEqual`] asks that none

@@ -35,7 +35,7 @@ pub use property::{
 };
 pub use schema::{Field, Form, ResourceKind, SetBy};
 pub use scopes::{Scopes, ScopesPatch, UserScope};
-pub use values::{texts_at, values_at};
+pub use values::{Members, texts_at, values_at};
 
 /// Why a document is not what the resource takes: one sentence a fault, fit to be shown to whoever sent it.
 ///

@@ -405,6 +405,20 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_PAGE_MAX", value_name = "N", default_value_t = defaults::PAGE_MAX)]
     pub page_max: usize,
 
+    /// Bytes of documents that one list or bulk change goes through, each once and once for each value of its filter.
+    #[arg(long, env = "THNG_PUBSUB_SCAN_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::SCAN_BYTES_MAX,
+          value_parser = clap::value_parser!(u64).range(1_048_576..=1_099_511_627_776))]
+    pub scan_bytes_max: u64,
+
+    /// Milliseconds of work of one list or bulk change.
+    #[arg(long, env = "THNG_PUBSUB_SCAN_TIME_MAX_MS", value_name = "MS", default_value_t = defaults::SCAN_TIME_MAX_MS,
+          value_parser = clap::value_parser!(u64).range(10..=600_000))]
+    pub scan_time_max_ms: u64,
+
+    /// Lists that wait for a connection to the database, of all API keys together.
+    #[arg(long, env = "THNG_PUBSUB_SCAN_QUEUE_MAX", value_name = "N", default_value_t = defaults::SCAN_QUEUE_MAX)]
+    pub scan_queue_max: usize,
+
     /// Members that one call adds to a collection.
     #[arg(long, env = "THNG_PUBSUB_MEMBERS_MAX", value_name = "N", default_value_t = defaults::MEMBERS_MAX)]
     pub members_max: usize,
@@ -523,6 +537,7 @@ impl Config {
             ("body-bytes-max", self.body_bytes_max, 128, defaults::BODY_BYTES_MAX),
             ("bulk-max", self.bulk_max, 1, 10_000),
             ("page-max", self.page_max, 1, defaults::PAGE_MAX),
+            ("scan-queue-max", self.scan_queue_max, 1, 1_000_000),
             ("members-max", self.members_max, 1, defaults::MEMBERS_MAX),
             ("command-notifications-max", self.command_notifications_max, 1_000, 1_000_000),
             ("subscriptions-max", self.subscriptions_max, 1, 1_000_000),

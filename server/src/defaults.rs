@@ -63,6 +63,16 @@ pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Items of a page that a list may be asked for.
 pub(crate) const PAGE_MAX: usize = 100;
 
+/// Bytes of documents that one list goes through, each once and once for each value of its filter: a large part of a second's
+/// work.
+pub(crate) const SCAN_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Milliseconds of work of one list.
+pub(crate) const SCAN_TIME_MAX_MS: u64 = 2_000;
+
+/// Lists that wait for a connection to the database. One takes about 1 KiB, and each has some milliseconds at a time.
+pub(crate) const SCAN_QUEUE_MAX: usize = 1_000;
+
 /// Members that one call adds to a collection. More fit into no notification.
 pub(crate) const MEMBERS_MAX: usize = 10_000;
 

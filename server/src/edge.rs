@@ -43,6 +43,9 @@ use crate::{
     sparing::Sparing,
 };
 
+/// How long an initial state waits that the database had no time for.
+const STATE_RETRY: Duration = Duration::from_secs(1);
+
 /// What every connection needs.
 #[derive(Debug)]
 pub(crate) struct Context {

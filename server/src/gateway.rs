@@ -14,6 +14,7 @@
 //! - `administration.rs`: what those may do who own the server's files
 //! - `key.rs`: keys that are issued, shown again, held by connections, and taken away
 //! - `tasks.rs`: the background work of batch tasks
+//! - `scan.rs`, `scan_queue.rs`: scans of lists in slices, and whose slice is next
 //! - `heads.rs`: the cache of what every call needs to know of a resource
 
 use std::{
@@ -65,11 +66,14 @@ mod read;
 mod refusal;
 mod resource;
 mod role;
+mod scan;
+mod scan_queue;
 mod session;
 mod session_lease;
 pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
+
 mod user;
 mod watch;
 mod write;
@@ -83,6 +87,8 @@ pub(crate) use operator::first_account;
 use password_queue::PasswordQueue;
 pub(crate) use refusal::{Refusal, SubscriptionsBound};
 pub(crate) use resource::{New, children_of};
+pub(crate) use scan::ScanLimits;
+use scan::Scans;
 pub(crate) use session::leave_all_sessions;
 pub(crate) use session_lease::SessionLease;
 use session_lease::SessionLeases;
@@ -120,8 +126,8 @@ pub(crate) struct GatewaySettings {
     pub(crate) notifications_max: usize,
     /// Connections and subscriptions that stand on one key.
     pub(crate) held_per_key_max: usize,
-    /// Lists that are walked through at the same time, 1 or more.
-    pub(crate) walks_max: usize,
+    /// What lists may cost.
+    pub(crate) scans: ScanLimits,
     /// What is kept for durable sessions.
     pub(crate) kept: KeptLimits,
     /// Memory that subscriptions take.
@@ -143,12 +149,9 @@ pub(crate) struct Gateway {
     reading: Turns,
     /// Wakes the background work of tasks.
     tasks: Arc<tokio::sync::Notify>,
-    /// How many lists are walked through at a time: fewer than the store has readers, because one that is walked through
-    /// may have to look up who sees a collection, with another reader.
-    walks: tokio::sync::Semaphore,
-    /// How many pages of lists are read at a time, each on a thread of its own: as many as the store has readers. More
-    /// would be threads that wait.
-    pages: tokio::sync::Semaphore,
+    /// Lists: fewer at a time than the store has readers, because a scan may have to look up who sees a collection, with
+    /// another reader.
+    scans: Scans,
     passwords: Arc<PasswordQueue>,
     metrics: Arc<Metrics>,
     heads: Arc<Heads>,
@@ -207,8 +210,7 @@ impl Gateway {
         metrics.show_subscription_bytes(move || usage.total()).map_err(std::io::Error::other)?;
         let tasks = Arc::default();
         let passwords = Arc::new(PasswordQueue::new(settings.password_queue_max));
-        let walks = tokio::sync::Semaphore::new(settings.walks_max);
-        let pages = tokio::sync::Semaphore::new(settings.walks_max + 1);
+        let scans = Scans::new(settings.scans, Arc::clone(&metrics)).map_err(std::io::Error::other)?;
         let gateway = Self {
             store,
             keys,
@@ -216,8 +218,7 @@ impl Gateway {
             settings,
             reading: Turns::new(tasks::READ_AT_A_TIME),
             tasks,
-            walks,
-            pages,
+            scans,
             passwords,
             metrics,
             heads,

@@ -27,8 +27,8 @@ use crate::{
     clock::Clock,
     engine::{Engine, EngineConfig},
     gateway::{
-        Caller, Gateway, GatewaySettings, KeptLimits, ListQuery, New, Principal, SubscriptionLimits,
-        first_account,
+        Caller, Gateway, GatewaySettings, KeptLimits, ListQuery, New, Principal, ScanLimits,
+        SubscriptionLimits, first_account,
     },
     metrics::Metrics,
     store::{Cursor, Durability, PageRequest, SortOrder, Source, SqliteStore},
@@ -69,7 +69,12 @@ async fn open(data: &Path) -> anyhow::Result<Opened> {
         held_per_key_max: usize::MAX,
         members_max: 10_000,
         notifications_max: 5_000,
-        walks_max: 3,
+        scans: ScanLimits {
+            at_a_time: 3,
+            queue_max: 1_000,
+            bytes_max: 256 << 20,
+            time_max: std::time::Duration::from_secs(1),
+        },
         kept: KeptLimits {
             sessions: 1_000,
             sessions_per_key: usize::MAX,

@@ -57,6 +57,10 @@ pub(crate) struct Metrics {
     pub(crate) passwords_refused: IntCounterVec,
     /// Publishes that had to wait for their turn under a rate limit, by `protocol`.
     pub(crate) publishes_slowed: IntCounterVec,
+    /// Lists that were refused, by the `bound`: queue, items, bytes or time.
+    pub(crate) scans_refused: IntCounterVec,
+    /// Scans that reached a `bound`: items, bytes or time.
+    pub(crate) scans_ended_early: IntCounterVec,
     /// Durable sessions that are stored, their clients connected or not.
     pub(crate) sessions: IntGauge,
     /// Messages that are kept for durable sessions, and their bytes.
@@ -197,6 +201,16 @@ impl Metrics {
                 &["bound"],
             )?,
             commit_failures,
+            scans_refused: counters(
+                "scans_refused_total",
+                "Lists, totals and bulk changes that were refused for the cost of their scan.",
+                &["bound"],
+            )?,
+            scans_ended_early: counters(
+                "scans_ended_early_total",
+                "Scans that ended at a bound before their list did.",
+                &["bound"],
+            )?,
             sessions: gauge("sessions", "Durable sessions that are stored, connected or not.")?,
             kept_messages: gauge("kept_messages", "Messages that are kept for durable sessions.")?,
             kept_bytes: gauge("kept_bytes", "Bytes of the messages that are kept for durable sessions.")?,
@@ -208,6 +222,23 @@ impl Metrics {
             sessions_evicted,
             registry,
         })
+    }
+
+    /// Shows how many scans wait for a turn, which `read` knows.
+    ///
+    /// # Errors
+    /// It is shown already.
+    pub(crate) fn show_scans_waiting(
+        &self,
+        read: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Result<(), prometheus::Error> {
+        let name = "thng_pubsub_scans_waiting";
+        let gauge = PullingGauge::new(
+            name,
+            "Scans of lists that wait for a connection to the database.",
+            Box::new(move || read() as f64),
+        )?;
+        self.registry.register(Box::new(gauge))
     }
 
     /// Shows how many bytes wait to be written, which `read` knows.

@@ -9,8 +9,10 @@
 //! MQTT clients that are away, [`facts`] how everything leaves for another server.
 
 use std::{
+    cell::LazyCell,
     hash::{Hash, Hasher},
     sync::Arc,
+    time::Instant,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -199,12 +201,14 @@ impl ResourceRecord {
     }
 
     pub(crate) fn head(&self) -> ResourceHead {
+        self.head_with(&LazyCell::new(|| self.fields()))
+    }
+
+    /// The same, for those who read the fields anyway.
+    pub(crate) fn head_with<F: FnOnce() -> Fields>(&self, fields: &LazyCell<Fields, F>) -> ResourceHead {
         let (thng, product) = match self.kind {
-            ResourceKind::Thng => (None, self.fields().id("product")),
-            ResourceKind::Action => {
-                let fields = self.fields();
-                (fields.id("thng"), fields.id("product"))
-            }
+            ResourceKind::Thng => (None, fields.id("product")),
+            ResourceKind::Action => (fields.id("thng"), fields.id("product")),
             _ => (None, None),
         };
         let (id, kind, account, scopes) = (self.id, self.kind, self.account, self.scopes.clone());
@@ -393,6 +397,49 @@ pub(crate) struct Find<'a> {
     pub(crate) skip: usize,
     /// Items of the source that are looked at; a page that would need more ends there, with the place to go on from.
     pub(crate) looked_at_max: usize,
+    /// What the scan may cost besides.
+    pub(crate) bounds: ScanBounds,
+}
+
+/// What a scan may cost. It ends at the first item that reaches a bound, with the place to go on from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScanBounds {
+    /// Bytes that are looked at, each as often as `passes` says.
+    pub(crate) work_bytes: u64,
+    /// How often the bytes of an item are gone through: once, and once for each value that they are compared with.
+    pub(crate) passes: u64,
+    /// When it ends.
+    pub(crate) until: Option<Instant>,
+    /// Bytes of the page.
+    pub(crate) page_bytes: usize,
+}
+
+impl ScanBounds {
+    /// For lookups that are short by their source.
+    pub(crate) const NONE: Self =
+        Self { work_bytes: u64::MAX, passes: 1, until: None, page_bytes: usize::MAX };
+}
+
+/// What of a scan is done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Scanned {
+    /// Items that were looked at.
+    pub(crate) items: usize,
+    /// As [`ScanBounds::work_bytes`] counts them.
+    pub(crate) work_bytes: u64,
+    /// Items that were passed over before the page.
+    pub(crate) skipped: usize,
+    /// Where the scan goes on; nothing at its end.
+    pub(crate) next: Option<Cursor>,
+}
+
+/// A part of a page of a list.
+#[derive(Debug)]
+pub(crate) struct FoundPart {
+    pub(crate) items: Vec<ResourceRecord>,
+    /// Whether the page has as many items, or bytes, as it may.
+    pub(crate) is_full: bool,
+    pub(crate) scanned: Scanned,
 }
 
 impl std::fmt::Debug for Find<'_> {
@@ -515,10 +562,10 @@ pub(crate) trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
     fn first_document(&self, place: Sequence) -> Result<Option<String>, StoreError>;
     /// The resource with this unique name.
     fn named(&self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError>;
-    /// A part of a list, by creation.
-    fn find(&self, find: &Find<'_>) -> Result<Page<ResourceRecord>, StoreError>;
-    /// How long a list is; of what lies beyond `looked_at_max` nothing is said.
-    fn count(&self, find: &Find<'_>) -> Result<usize, StoreError>;
+    /// A part of a page, by creation.
+    fn find(&self, find: &Find<'_>) -> Result<FoundPart, StoreError>;
+    /// How many items a part of a list has, and how far the part goes.
+    fn count(&self, find: &Find<'_>) -> Result<(usize, Scanned), StoreError>;
     /// The tasks of all accounts that are not finished, oldest first, at most so many.
     fn open_tasks(&self, most: usize) -> Result<Vec<Id>, StoreError>;
     /// The collections that something is in, in the order of their creation.

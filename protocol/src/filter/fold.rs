@@ -8,6 +8,9 @@ use alloc::string::String;
 /// Lower case alone does not do: it has two forms of a sigma. A letter is folded by the way over its upper case, which
 /// Unicode's own table of foldings follows but for the dotless `ı`, which stays apart from `i`.
 pub(super) fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

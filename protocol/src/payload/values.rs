@@ -1,6 +1,6 @@
 //! The values at a path of a JSON document, as filters compare them: found in one pass, with every digit of a number.
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::{borrow::Cow, collections::BTreeMap, string::String, vec::Vec};
 use core::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -26,6 +26,28 @@ pub fn values_at(json: &str, key: Option<&str>) -> Vec<FieldValue<'static>> {
 #[must_use]
 pub fn texts_at(json: &str, key: Option<&str>) -> Vec<String> {
     values_at(json, key).iter().map(|value| value.as_str().into()).collect()
+}
+
+/// The members of a JSON object, found once for all paths below it.
+#[derive(Debug)]
+pub struct Members<'j>(BTreeMap<Cow<'j, str>, &'j RawValue>);
+
+impl<'j> Members<'j> {
+    /// Nothing where the text is no object.
+    #[must_use]
+    pub fn of(json: &'j str) -> Option<Self> {
+        serde_json::from_str(json).ok().map(Self)
+    }
+
+    /// The same as [`values_at`] of the object.
+    #[must_use]
+    pub fn values_at(&self, key: &str) -> Vec<FieldValue<'static>> {
+        if let Some(raw) = self.0.get(key) {
+            return values_of(raw.get());
+        }
+        let Some((first, rest)) = key.split_once('.') else { return Vec::new() };
+        self.0.get(first).map(|raw| values_at(raw.get(), Some(rest))).unwrap_or_default()
+    }
 }
 
 fn values_of(json: &str) -> Vec<FieldValue<'static>> {
@@ -131,6 +153,8 @@ mod tests {
             ("", &[]),
         ] {
             assert_eq!(texts_at(json, Some(key)), expected, "{key}");
+            let members = Members::of(json).expect("an object");
+            assert_eq!(members.values_at(key), values_at(json, Some(key)), "{key}");
         }
         assert_eq!(texts_at(r#"{"a":{"b":[1.50,"x",null,{"c":1},[2]]}}"#, Some("a.b")), ["1.50", "x"]);
         assert_eq!(values_at("5.0", None), [FieldValue::Number("5.0".into())]);

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -16,7 +17,7 @@ use crate::{
     config::{Config, Durability},
     defaults,
     engine::{Engine, EngineConfig},
-    gateway::{Gateway, GatewaySettings, KeptLimits, SubscriptionLimits},
+    gateway::{Gateway, GatewaySettings, KeptLimits, ScanLimits, SubscriptionLimits},
     metrics::Metrics,
     store::{self, ReadStore, SqliteStore, WriteStore},
 };
@@ -49,7 +50,12 @@ impl CoreSettings {
                 members_max: config.members_max,
                 notifications_max: config.command_notifications_max,
                 held_per_key_max: config.held_per_key_max.unwrap_or(usize::MAX),
-                walks_max: config.store_readers.saturating_sub(1).max(1),
+                scans: ScanLimits {
+                    at_a_time: config.store_readers.saturating_sub(1).max(1),
+                    queue_max: config.scan_queue_max,
+                    bytes_max: config.scan_bytes_max,
+                    time_max: Duration::from_millis(config.scan_time_max_ms),
+                },
                 kept: KeptLimits {
                     sessions: config.sessions_max,
                     sessions_per_key: config.sessions_per_key_max.unwrap_or(usize::MAX),
@@ -83,7 +89,12 @@ impl CoreSettings {
                 members_max: defaults::MEMBERS_MAX,
                 notifications_max: defaults::COMMAND_NOTIFICATIONS_MAX,
                 held_per_key_max: usize::MAX,
-                walks_max: 1,
+                scans: ScanLimits {
+                    at_a_time: 1,
+                    queue_max: 1,
+                    bytes_max: u64::MAX,
+                    time_max: Duration::MAX,
+                },
                 kept: KeptLimits {
                     sessions: usize::MAX,
                     sessions_per_key: usize::MAX,

@@ -105,6 +105,7 @@ pub(crate) fn access_of(
         page: PageRequest { items: 1, order: SortOrder::NewestFirst, after: None },
         skip: 0,
         looked_at_max: 100,
+        bounds: crate::store::ScanBounds::NONE,
     })?;
     Ok(found.items.into_iter().next())
 }

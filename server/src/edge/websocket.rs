@@ -226,10 +226,10 @@ impl Socket {
                 }
                 () = self.wake.notified() => {}
                 () = until(state_at) => {
-                    state_at = None;
-                    if let Err(end) = self.send_state(stream).await {
-                        return end;
-                    }
+                    state_at = match self.send_state(stream).await {
+                        Ok(is_sent) => (!is_sent).then(|| Instant::now() + super::STATE_RETRY),
+                        Err(end) => return end,
+                    };
                 }
                 () = tokio::time::sleep_until(silence_ends), if held.is_none() => {
                     if pinged {
@@ -302,16 +302,18 @@ impl Socket {
         self.send(stream, Message::Text(text)).await
     }
 
-    async fn send_state(&self, stream: &mut WebSocket) -> Result<(), End> {
+    /// Says whether the state is done with; if not, the database has no time for it now.
+    async fn send_state(&self, stream: &mut WebSocket) -> Result<bool, End> {
         match self.context.gateway.initial_state(&self.principal, &self.topic).await {
             Ok(Some(body)) if self.topic.options.marks_state => {
-                self.send(stream, Message::Binary(body)).await
+                self.send(stream, Message::Binary(body)).await.map(|()| true)
             }
-            Ok(Some(body)) => self.send_document(stream, body).await,
-            Ok(None) => Ok(()),
+            Ok(Some(body)) => self.send_document(stream, body).await.map(|()| true),
+            Ok(None) => Ok(true),
+            Err(Refusal::TooManyScans) => Ok(false),
             Err(refusal) => {
                 self.log_refusal("an initial state was refused", refusal);
-                Ok(())
+                Ok(true)
             }
         }
     }

@@ -1,18 +1,24 @@
 //! Lists: what the caller sees, of what is asked for, a page at a time, from an index.
 
+use std::cell::LazyCell;
+
+use hashbrown::HashMap;
 use thng_pubsub_protocol::{
-    filter::{FieldValue, Filter, Op, Term},
+    filter::{FieldValue, FieldValues, Filter, Op, Term},
     id::Id,
-    payload::{Form, ResourceKind, point},
+    payload::{Fields, Form, Members, ResourceKind, point},
 };
 
-use super::{Caller, Gateway, Refusal};
-use crate::store::{Find, Keep, Page, PageRequest, ResourceRecord, Source, term};
-use crate::{domain, polls};
+use super::{Caller, Gateway, Refusal, scan::ScanTurn};
+use crate::domain;
+use crate::store::{Find, Keep, Page, PageRequest, ResourceRecord, ScanBounds, Source, term};
 
 /// Items that one call looks at: some tenths of a second's work. A page that would need more ends there, with the place
 /// to go on from.
 pub(crate) const LOOKED_AT_MAX: usize = 10_000;
+
+/// Bytes of records that are in memory at a time while what a bulk change means is found.
+const SELECTED_BYTES_MAX: usize = 1 << 20;
 
 /// What a list is asked for.
 #[derive(Debug, Clone)]
@@ -23,6 +29,8 @@ pub(crate) struct ListQuery {
     pub(crate) ids: Option<Vec<Id>>,
     pub(crate) filter: Option<Filter>,
     pub(crate) near: Option<Near>,
+    /// Bytes of the page as it is stored.
+    pub(crate) page_bytes: usize,
     /// Whether documents show their scopes.
     pub(crate) with_scopes: bool,
     /// Whether the length of the whole list is asked for.
@@ -33,7 +41,16 @@ impl ListQuery {
     /// The newest one.
     pub(crate) fn one() -> Self {
         let page = PageRequest { items: 1, order: Default::default(), after: None };
-        Self { page, skip: 0, ids: None, filter: None, near: None, with_scopes: false, counted: false }
+        Self {
+            page,
+            skip: 0,
+            page_bytes: usize::MAX,
+            ids: None,
+            filter: None,
+            near: None,
+            with_scopes: false,
+            counted: false,
+        }
     }
 }
 
@@ -46,8 +63,8 @@ pub(crate) struct Near {
 }
 
 impl Near {
-    fn admits(&self, record: &ResourceRecord) -> bool {
-        let Some(at) = record.fields().get("position").and_then(point) else { return false };
+    fn admits(&self, fields: &Fields) -> bool {
+        let Some(at) = fields.get("position").and_then(point) else { return false };
         let (longitude, latitude) = at.degrees();
         let (a, b) = (self.latitude.to_radians(), latitude.to_radians());
         let (high, wide) = ((b - a) / 2.0, (longitude - self.longitude).to_radians() / 2.0);
@@ -134,15 +151,31 @@ fn source_of_term(asked: &Term, account: Id, kind: ResourceKind) -> Source {
     }
 }
 
-/// Whether a filter admits a resource.
-fn admits(filter: &Filter, record: &ResourceRecord, collections: &dyn Fn() -> Vec<Id>) -> bool {
-    let fields = record.fields();
+/// Whether a filter admits a resource. Each field is read once, however many terms ask about it.
+fn admits(
+    filter: &Filter,
+    record: &ResourceRecord,
+    fields: &Fields,
+    collections: &dyn Fn() -> Vec<Id>,
+) -> bool {
+    let mut known: HashMap<String, FieldValues> = HashMap::new();
+    let mut members: HashMap<String, Option<Members<'_>>> = HashMap::new();
     filter.holds(&mut |term| {
-        let values = match &*term.field {
-            "collections" => collections().iter().map(|id| FieldValue::Text(id.to_string().into())).collect(),
-            path => record.values_at(&fields, path),
-        };
-        term.admits(values.iter())
+        let values = known.entry_ref(&*term.field).or_insert_with(|| {
+            match term.field.split_once('.') {
+                _ if term.field == "collections" => {
+                    collections().iter().map(|id| FieldValue::Text(id.to_string().into())).collect()
+                }
+                Some((name, key)) if name != "context" => {
+                    let members =
+                        members.entry_ref(name).or_insert_with(|| fields.get(name).and_then(Members::of));
+                    members.as_ref().map(|members| members.values_at(key)).unwrap_or_default()
+                }
+                _ => record.values_at(fields, &term.field),
+            }
+            .into()
+        });
+        term.admits_field(values)
     })
 }
 
@@ -161,22 +194,29 @@ impl Gateway {
         if let Some(filter) = &query.filter {
             check_filter(caller, kind, filter)?;
         }
-        let too_far = || {
-            Refusal::invalid(format!(
-                "page leads beyond the {LOOKED_AT_MAX} items that one call looks at; use the link of each page to go on."
-            ))
-        };
         if query.skip > 0 && query.skip.saturating_add(query.page.items) > LOOKED_AT_MAX {
             return Err(too_far());
         }
-        let _turn = self.turn(query).await?;
-        let page = polls::blocking(|| {
-            let page = self.find(caller, kind, within.clone(), query)?;
-            match decoded_again(query, page.items.is_empty() && page.next.is_none()) {
-                Some(again) => self.find(caller, kind, within, &again),
-                None => Ok(page),
-            }
-        })?;
+        let mut turn = self.scans.turn(caller).await?;
+        self.list_in_turn(caller, kind, within, query, &mut turn).await
+    }
+
+    /// The same, with a turn that was waited for.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn list_in_turn(
+        &self,
+        caller: &Caller<'_>,
+        kind: ResourceKind,
+        within: Source,
+        query: &ListQuery,
+        turn: &mut ScanTurn,
+    ) -> Result<Page<ResourceRecord>, Refusal> {
+        let mut page = self.page(caller, kind, within.clone(), query, turn).await?;
+        if let Some(again) = decoded_again(query, page.items.is_empty() && page.next.is_none()) {
+            page = self.page(caller, kind, within, &again, turn).await?;
+        }
         // It ended before the items in front of the page were counted off: from its place on would be another page.
         match query.skip > 0 && page.items.is_empty() && page.next.is_some() {
             true => Err(too_far()),
@@ -184,12 +224,37 @@ impl Gateway {
         }
     }
 
-    /// Waits for a turn. Those who walk through many resources have fewer, so that those who look up one never wait for
-    /// all who walk.
-    async fn turn(&self, query: &ListQuery) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
-        let walks = query.filter.is_some() || query.near.is_some();
-        let turns = if walks { &self.walks } else { &self.pages };
-        turns.acquire().await.map_err(|_| Refusal::Unavailable)
+    /// A page, scanned slice by slice. It may end anywhere, with the place to go on from.
+    async fn page(
+        &self,
+        caller: &Caller<'_>,
+        kind: ResourceKind,
+        within: Source,
+        query: &ListQuery,
+        turn: &mut ScanTurn,
+    ) -> Result<Page<ResourceRecord>, Refusal> {
+        let keep = self.keep(caller, query);
+        let mut request = request(caller, kind, within, query, &keep);
+        let mut scan = self.scans.begin(passes(query), LOOKED_AT_MAX);
+        let mut items = Vec::new();
+        loop {
+            let part = scan.slice(&mut request, |request| self.store.find(request))?;
+            request.skip -= part.scanned.skipped.min(request.skip);
+            request.page.items -= part.items.len().min(request.page.items);
+            items.extend(part.items);
+            let next = part.scanned.next;
+            if part.is_full || next.is_none() {
+                return Ok(Page { items, next });
+            }
+            if scan.is_used_up(&part.scanned).is_some() {
+                // Items in front of the page that were not counted off make another page of it.
+                return if request.skip > 0 { Err(too_far()) } else { Ok(Page { items, next }) };
+            }
+            request.page.after = next;
+            let used: usize = items.iter().map(|item| item.body.len()).sum();
+            request.bounds.page_bytes = query.page_bytes.saturating_sub(used);
+            self.scans.pass_on(turn, caller).await?;
+        }
     }
 
     /// Whether a resource belongs to the list.
@@ -207,9 +272,10 @@ impl Gateway {
                     collections().into_iter().filter(sees).collect()
                 }
             };
-            caller.sees(&record.head())
-                && query.filter.as_ref().is_none_or(|filter| admits(filter, record, &seen))
-                && query.near.is_none_or(|near| near.admits(record))
+            let fields = LazyCell::new(|| record.fields());
+            caller.sees(&record.head_with(&fields))
+                && query.filter.as_ref().is_none_or(|filter| admits(filter, record, &fields, &seen))
+                && query.near.is_none_or(|near| near.admits(&fields))
         }
     }
 
@@ -217,21 +283,10 @@ impl Gateway {
         Ok(self.head(id)?.is_some_and(|head| caller.may_name(&head)))
     }
 
-    fn find(
-        &self,
-        caller: &Caller<'_>,
-        kind: ResourceKind,
-        within: Source,
-        query: &ListQuery,
-    ) -> Result<Page<ResourceRecord>, Refusal> {
-        let keep = self.keep(caller, query);
-        Ok(self.store.find(&request(caller, kind, within, query, &keep))?)
-    }
-
-    /// How many there are on all pages; of a list that is longer than one call looks at, as many as it saw.
+    /// How many there are on all pages.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`Refusal`], also where counting them all would cost more than one call may.
     pub(crate) async fn count(
         &self,
         caller: &Caller<'_>,
@@ -239,30 +294,47 @@ impl Gateway {
         within: Source,
         query: &ListQuery,
     ) -> Result<usize, Refusal> {
-        let _turn = self.walks.acquire().await.map_err(|_| Refusal::Unavailable)?;
-        polls::blocking(|| {
-            let count = self.count_once(caller, kind, within.clone(), query)?;
-            match decoded_again(query, count == 0) {
-                Some(again) => self.count_once(caller, kind, within, &again),
-                None => Ok(count),
-            }
-        })
+        let mut turn = self.scans.turn(caller).await?;
+        let count = self.count_once(caller, kind, within.clone(), query, &mut turn).await?;
+        match decoded_again(query, count == 0) {
+            Some(again) => self.count_once(caller, kind, within, &again, &mut turn).await,
+            None => Ok(count),
+        }
     }
 
-    fn count_once(
+    async fn count_once(
         &self,
         caller: &Caller<'_>,
         kind: ResourceKind,
         within: Source,
         query: &ListQuery,
+        turn: &mut ScanTurn,
     ) -> Result<usize, Refusal> {
         let keep = self.keep(caller, query);
         let mut request = request(caller, kind, within, query, &keep);
+        (request.page.after, request.skip) = (None, 0);
         // Where the index says it all, they are counted without a look at each.
         if caller.is_found_by_source(kind) && query.filter.is_none() && query.near.is_none() {
             request.keep = None;
         }
-        Ok(self.store.count(&request)?)
+        let mut scan = self.scans.begin(passes(query), usize::MAX);
+        let mut count = 0;
+        loop {
+            let (part, scanned) = scan.slice(&mut request, |request| self.store.count(request))?;
+            count += part;
+            if scanned.next.is_none() {
+                return Ok(count);
+            }
+            if let Some(bound) = scan.is_used_up(&scanned) {
+                return Err(self.scans.refused(
+                    bound,
+                    "The total was not counted, since too much would have to be read for it. Leave withTotalCount and \
+                     page out, or narrow the list.",
+                ));
+            }
+            request.page.after = scanned.next;
+            self.scans.pass_on(turn, caller).await?;
+        }
     }
 
     /// The ids of everything that the caller sees and that `ids` or `filter` name, for a change of many at once.
@@ -281,23 +353,69 @@ impl Gateway {
                 "Say which with ids or filter: a change of everything is not made by leaving both out.",
             ));
         }
-        let mut query = query.clone();
-        query.page = PageRequest { items: most + 1, after: None, ..query.page };
-        query.skip = 0;
-        let page = self.list(caller, kind, Source::All, &query).await?;
-        if page.items.len() > most {
-            return Err(Refusal::invalid(format!(
-                "More than {most} are meant, which is what one call changes at the most. Nothing was changed."
-            )));
+        if let Some(filter) = &query.filter {
+            check_filter(caller, kind, filter)?;
         }
-        if page.next.is_some() {
-            return Err(Refusal::invalid(format!(
-                "To find what is meant, more than {LOOKED_AT_MAX} would have to be looked at: name them with ids, or with \
-                 a filter that an index answers. Nothing was changed."
-            )));
+        let mut turn = self.scans.turn(caller).await?;
+        let ids = self.selected_once(caller, kind, query, most, &mut turn).await?;
+        match decoded_again(query, ids.is_empty()) {
+            Some(again) => self.selected_once(caller, kind, &again, most, &mut turn).await,
+            None => Ok(ids),
         }
-        Ok(page.items.iter().map(|record| record.id).collect())
     }
+
+    /// Finds all that is meant, or none of it.
+    async fn selected_once(
+        &self,
+        caller: &Caller<'_>,
+        kind: ResourceKind,
+        query: &ListQuery,
+        most: usize,
+        turn: &mut ScanTurn,
+    ) -> Result<Vec<Id>, Refusal> {
+        let keep = self.keep(caller, query);
+        let mut request = request(caller, kind, Source::All, query, &keep);
+        (request.page.after, request.skip) = (None, 0);
+        let mut scan = self.scans.begin(passes(query), LOOKED_AT_MAX);
+        let mut ids = Vec::new();
+        loop {
+            request.page.items = most + 1 - ids.len();
+            request.bounds.page_bytes = SELECTED_BYTES_MAX;
+            let part = scan.slice(&mut request, |request| self.store.find(request))?;
+            ids.extend(part.items.iter().map(|record| record.id));
+            if ids.len() > most {
+                return Err(Refusal::invalid(format!(
+                    "More than {most} are meant, which is what one call changes at the most. Nothing was changed."
+                )));
+            }
+            if part.scanned.next.is_none() {
+                return Ok(ids);
+            }
+            if let Some(bound) = scan.is_used_up(&part.scanned) {
+                return Err(self.scans.refused(
+                    bound,
+                    &format!(
+                        "To find what is meant, more than {LOOKED_AT_MAX} items, or too many bytes, would have to be \
+                         looked at: name them with ids, or with a filter that an index answers. Nothing was changed."
+                    ),
+                ));
+            }
+            request.page.after = part.scanned.next;
+            self.scans.pass_on(turn, caller).await?;
+        }
+    }
+}
+
+fn too_far() -> Refusal {
+    Refusal::invalid(format!(
+        "page leads beyond the {LOOKED_AT_MAX} items that one call looks at; use the link of each page to go on."
+    ))
+}
+
+/// How often each item is gone through: once to read it, and once for each value of the filter.
+fn passes(query: &ListQuery) -> u64 {
+    let values = query.filter.iter().flat_map(Filter::terms).map(|term| term.values.len()).sum::<usize>();
+    1 + u64::try_from(values).unwrap_or(u64::MAX - 1)
 }
 
 /// The query with its filter decoded once more, where nothing was found as it came: some clients encode it twice.
@@ -326,5 +444,6 @@ fn request<'q>(
         page: query.page,
         skip: query.skip,
         looked_at_max: LOOKED_AT_MAX,
+        bounds: ScanBounds { page_bytes: query.page_bytes, ..ScanBounds::NONE },
     }
 }

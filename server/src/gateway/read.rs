@@ -11,8 +11,11 @@ use thng_pubsub_protocol::{
 use super::{Caller, Gateway, Refusal};
 use crate::{
     domain::Extras,
-    store::{Beside, Page, PageRequest, PropertyOwner, ResourceRecord, Source, TimeRange, term},
+    store::{Beside, Page, PageRequest, PropertyOwner, ResourceRecord, ScanBounds, Source, TimeRange, term},
 };
+
+/// Bytes of resources that are looked at to find the one that an identifier names: some milliseconds' work.
+pub(super) const IDENTIFIED_BYTES_MAX: u64 = 8 << 20;
 
 /// Places at which `key:value` in a path is taken apart: each is a look into an index.
 const SPLITS_MAX: usize = 64;
@@ -109,23 +112,25 @@ impl Gateway {
         }
         // A key may hold colons, and so may a value: the longest key that leads anywhere counts.
         let splits = text.rmatch_indices(':').map(|(at, _)| (&text[..at], &text[at + 1..]));
+        let mut work_bytes = IDENTIFIED_BYTES_MAX;
         for (key, value) in
             splits.filter(|(key, value)| !key.is_empty() && !value.is_empty()).take(SPLITS_MAX)
         {
-            if let Some(id) = self.identified(caller, kind, key, value)? {
+            if let Some(id) = self.identified(caller, kind, key, value, &mut work_bytes)? {
                 return Ok(id);
             }
         }
         Err(Refusal::NotFound)
     }
 
-    /// The newest resource with this identifier that the caller may name.
+    /// The newest resource with this identifier that the caller may name. Looking for it takes from `work_bytes`.
     pub(super) fn identified(
         &self,
         caller: &Caller<'_>,
         kind: ResourceKind,
         key: &str,
         value: &str,
+        work_bytes: &mut u64,
     ) -> Result<Option<Id>, Refusal> {
         let (account, path) = (caller.principal.account, format!("identifiers.{key}"));
         let keep = |record: &ResourceRecord, _: &dyn Fn() -> Vec<Id>| {
@@ -140,8 +145,15 @@ impl Gateway {
             page: PageRequest { items: 1, order: Default::default(), after: None },
             skip: 0,
             looked_at_max: 1_000,
+            bounds: ScanBounds { work_bytes: *work_bytes, ..ScanBounds::NONE },
         };
         let found = self.store.find(&find)?;
+        *work_bytes = work_bytes.saturating_sub(found.scanned.work_bytes);
+        if *work_bytes == 0 && found.items.is_empty() {
+            return Err(Refusal::invalid(
+                "Too many resources have this identifier: name the resource by its id.",
+            ));
+        }
         Ok(found.items.first().map(|record| record.id))
     }
 

@@ -122,6 +122,9 @@ pub(crate) enum Refusal {
     /// As many passwords wait to be checked as may.
     #[error("too many passwords wait to be checked: --password-queue-max is reached")]
     PasswordQueueFull,
+    /// More lists wait for the database than may, and this key has the most of them.
+    #[error("too many lists wait for the database: --scan-queue-max is reached")]
+    TooManyScans,
     /// It comes more often than it may.
     #[error("{0}")]
     TooOften(Exceeded),
@@ -174,6 +177,7 @@ impl Refusal {
             Self::TooManySubscriptions(bound) => (bound.reason(), Lasting::Temporary),
             Self::TooManySessions => ("too_many_sessions", Lasting::Temporary),
             Self::PasswordQueueFull => ("password_queue_full", Lasting::Temporary),
+            Self::TooManyScans => ("scan_queue_full", Lasting::Temporary),
             Self::TooOften(_) => ("rate_limited", Lasting::Temporary),
             Self::Unavailable => ("unavailable", Lasting::Temporary),
         }
@@ -215,6 +219,11 @@ impl Refusal {
             Self::PasswordQueueFull => one(
                 ErrorCode::TOO_MANY,
                 "Too many passwords are being checked right now. Try again in a second.",
+            ),
+            Self::TooManyScans => one(
+                ErrorCode::UNAVAILABLE,
+                "Too many lists wait for the database, many of them of this API key or account (--scan-queue-max). Try \
+                 again shortly, and fewer at a time.",
             ),
             Self::TooOften(exceeded) => one(ErrorCode::TOO_MANY, &exceeded.sentence()),
             Self::Unavailable => one(

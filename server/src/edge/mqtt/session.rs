@@ -410,6 +410,11 @@ impl Session {
             match state {
                 Ok(Some(body)) => self.deliveries.state(Delivery { slot, seq: 0, body }),
                 Ok(None) => {}
+                // The state is read late anyway, so it can wait until the database has time.
+                Err(Refusal::TooManyScans) => {
+                    subscription.state_due = true;
+                    self.states_due.push_back((now + crate::edge::STATE_RETRY, slot));
+                }
                 Err(refusal) => {
                     let topic = &subscription.topic.topic;
                     let rejected = Rejected::on_topic(refusal, subscription.principal.actor.id(), topic);

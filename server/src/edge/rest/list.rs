@@ -105,7 +105,7 @@ pub(super) fn query(call: &Call) -> Result<ListQuery, Refused> {
     };
     let with_scopes = call.says("withScopes");
     let counted = call.parameter("page").is_some() || call.says("withTotalCount");
-    Ok(ListQuery { page, skip, ids, filter, near: None, with_scopes, counted })
+    Ok(ListQuery { page, skip, page_bytes: usize::MAX, ids, filter, near: None, with_scopes, counted })
 }
 
 /// Reads `lat`, `lon` and `maxDist`.

@@ -4,13 +4,22 @@
 //! by letting them overtake one another, what is in any of them by taking the nearest. So a page costs a few seeks for
 //! each item that it shows, wherever in the list it lies and however long the list is.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Instant};
 
 use rusqlite::{Connection, params};
 use thng_pubsub_protocol::payload::ResourceKind;
 
 use super::{column, fault::Fault, read};
-use crate::store::{Cursor, Find, Page, ResourceRecord, Sequence, SortOrder, Source};
+use crate::store::{Cursor, Find, FoundPart, ResourceRecord, Scanned, Sequence, SortOrder, Source};
+
+/// What looking at an item costs besides its bytes, in bytes.
+const ITEM_BYTES: usize = 512;
+
+/// How often sources overtake one another in one call: some milliseconds' work.
+const ROUNDS_AT_ONCE: usize = 500;
+
+/// Entries of an index that one query counts: some milliseconds' work.
+const COUNTED_AT_ONCE: i64 = 50_000;
 
 /// A source with what it takes to ask it.
 struct Finder<'c> {
@@ -148,7 +157,11 @@ impl Finder<'_> {
         }
     }
 
-    fn start(&self) -> i64 {
+    /// Where a scan begins.
+    fn first(&self, find: &Find<'_>) -> i64 {
+        if let Some(after) = find.page.after {
+            return self.beyond(i64::try_from(after.seq).unwrap_or(i64::MAX));
+        }
         match self.order {
             SortOrder::NewestFirst => i64::MAX,
             SortOrder::OldestFirst => 0,
@@ -159,15 +172,21 @@ impl Finder<'_> {
 fn finder<'c>(connection: &'c Connection, find: &'c Find<'_>) -> Result<Finder<'c>, Fault> {
     let node = Node::of(connection, &find.source)?;
     let kind = column::kind_number(find.kind);
-    let rounds_left = Cell::new(find.looked_at_max);
+    let rounds_left = Cell::new(find.looked_at_max.min(ROUNDS_AT_ONCE));
     Ok(Finder { connection, account: find.account.as_str(), kind, order: find.page.order, node, rounds_left })
 }
 
 /// Reads the resource at a place and asks whether it belongs to the list.
-fn look(connection: &Connection, find: &Find<'_>, place: i64) -> Result<Option<ResourceRecord>, Fault> {
-    let Some(record) = read::one(connection, AT, [place], column::resource)? else { return Ok(None) };
+/// Also says how large it is.
+fn look(
+    connection: &Connection,
+    find: &Find<'_>,
+    place: i64,
+) -> Result<(usize, Option<ResourceRecord>), Fault> {
+    let Some(record) = read::one(connection, AT, [place], column::resource)? else { return Ok((0, None)) };
+    let size = record.body.len() + record.private.as_ref().map_or(0, |private| private.as_str().len());
     if record.kind != find.kind || record.account != find.account {
-        return Ok(None);
+        return Ok((size, None));
     }
     let fault = Cell::new(None);
     let collections = || {
@@ -179,39 +198,74 @@ fn look(connection: &Connection, find: &Find<'_>, place: i64) -> Result<Option<R
     let belongs = find.keep.is_none_or(|keep| keep(&record, &collections));
     match fault.take() {
         Some(fault) => Err(fault),
-        None => Ok(belongs.then_some(record)),
+        None => Ok((size, belongs.then_some(record))),
     }
 }
 
-/// A page of a list.
-pub(super) fn page(connection: &Connection, find: &Find<'_>) -> Result<Page<ResourceRecord>, Fault> {
+/// What a scan has done, held against its bounds.
+struct Progress<'f> {
+    find: &'f Find<'f>,
+    scanned: Scanned,
+}
+
+impl<'f> Progress<'f> {
+    fn new(find: &'f Find<'f>) -> Self {
+        Self { find, scanned: Scanned { next: find.page.after, ..Scanned::default() } }
+    }
+
+    /// Whether the scan ends before the next item. It always comes further by one, so that it comes to its end.
+    fn is_over(&self) -> bool {
+        let bounds = &self.find.bounds;
+        self.scanned.items > 0
+            && (self.scanned.items >= self.find.looked_at_max
+                || self.scanned.work_bytes >= bounds.work_bytes
+                || bounds.until.is_some_and(|until| Instant::now() >= until))
+    }
+
+    fn looked_at(&mut self, bytes: usize) {
+        self.scanned.items += 1;
+        let bytes = u64::try_from(bytes + ITEM_BYTES).unwrap_or(u64::MAX);
+        self.scanned.work_bytes += bytes.saturating_mul(self.find.bounds.passes);
+    }
+
+    fn ended(self, next: Option<Cursor>) -> Scanned {
+        Scanned { next, ..self.scanned }
+    }
+}
+
+/// A part of a page of a list.
+pub(super) fn page(connection: &Connection, find: &Find<'_>) -> Result<FoundPart, Fault> {
     let finder = finder(connection, find)?;
-    let after = find.page.after.map(|cursor| i64::try_from(cursor.seq).unwrap_or(i64::MAX));
-    let mut from = after.map_or(finder.start(), |place| finder.beyond(place));
-    let (mut items, mut skip, mut looked_at) = (Vec::new(), find.skip, 0);
-    let mut last = None;
+    let mut from = finder.first(find);
+    let mut progress = Progress::new(find);
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    let mut skip = find.skip;
     while let Some(Sought { place, found }) = finder.seek(&finder.node, from)? {
-        if !found {
-            return Ok(Page { items, next: Some(cursor(finder.before(place))) });
+        if !found || progress.is_over() {
+            let next = if found { progress.scanned.next } else { Some(cursor(finder.before(place))) };
+            return Ok(FoundPart { items, is_full: false, scanned: progress.ended(next) });
         }
-        if looked_at == find.looked_at_max {
-            return Ok(Page { items, next: last });
-        }
-        looked_at += 1;
-        if let Some(record) = look(connection, find, place)? {
-            if items.len() == find.page.items {
-                return Ok(Page { items, next: last });
+        let (size, record) = look(connection, find, place)?;
+        progress.looked_at(size);
+        if let Some(record) = record {
+            bytes += size;
+            let is_full = items.len() == find.page.items || bytes > find.bounds.page_bytes;
+            if is_full && (!items.is_empty() || find.page.items == 0) {
+                let next = progress.scanned.next;
+                return Ok(FoundPart { items, is_full, scanned: progress.ended(next) });
             }
             if skip > 0 {
                 skip -= 1;
+                bytes = 0;
+                progress.scanned.skipped += 1;
             } else {
                 items.push(record);
             }
         }
-        last = Some(cursor(place));
+        progress.scanned.next = Some(cursor(place));
         from = finder.beyond(place);
     }
-    Ok(Page { items, next: None })
+    Ok(FoundPart { items, is_full: false, scanned: progress.ended(None) })
 }
 
 /// Lists are by creation only, so a place says it all.
@@ -219,32 +273,41 @@ fn cursor(place: i64) -> Cursor {
     Cursor { at_ms: 0, seq: place as Sequence }
 }
 
-/// How long a list is.
-pub(super) fn count(connection: &Connection, find: &Find<'_>) -> Result<usize, Fault> {
-    let finder = finder(connection, find)?;
-    let counted = match finder.node {
+/// How many items a part of a list has.
+pub(super) fn count(connection: &Connection, find: &Find<'_>) -> Result<(usize, Scanned), Fault> {
+    let mut finder = finder(connection, find)?;
+    finder.order = SortOrder::OldestFirst;
+    let from = finder.first(find);
+    let counted = |query: &str, parameters: &[&dyn rusqlite::ToSql]| {
+        read::one(connection, query, parameters, |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+        })
+    };
+    let indexed = match &finder.node {
         Node::All if find.keep.is_none() => {
-            read::one(connection, COUNT, params![finder.account, finder.kind], |row| {
-                Ok(row.get::<_, i64>(0)?)
-            })?
+            counted(COUNT, params![finder.account, finder.kind, from, COUNTED_AT_ONCE])?
         }
-        Node::Term(term) if find.keep.is_none() => {
-            read::one(connection, COUNT_TERM, [term], |row| Ok(row.get::<_, i64>(0)?))?
-        }
+        Node::Term(term) if find.keep.is_none() => counted(COUNT_TERM, params![term, from, COUNTED_AT_ONCE])?,
         _ => None,
     };
-    if let Some(count) = counted {
-        return Ok(usize::try_from(count).unwrap_or_default());
+    if let Some((count, last)) = indexed {
+        let next = last.filter(|_| count == COUNTED_AT_ONCE).map(cursor);
+        let scanned = Scanned { work_bytes: count.unsigned_abs(), next, ..Scanned::default() };
+        return Ok((usize::try_from(count).unwrap_or_default(), scanned));
     }
-    let (mut count, mut looked_at, mut from) = (0, 0, finder.start());
-    while looked_at < find.looked_at_max
-        && let Some(Sought { place, found: true }) = finder.seek(&finder.node, from)?
-    {
-        looked_at += 1;
-        count += usize::from(look(connection, find, place)?.is_some());
+    let (mut count, mut from, mut progress) = (0, from, Progress::new(find));
+    while let Some(Sought { place, found }) = finder.seek(&finder.node, from)? {
+        if !found || progress.is_over() {
+            let next = if found { progress.scanned.next } else { Some(cursor(finder.before(place))) };
+            return Ok((count, progress.ended(next)));
+        }
+        let (size, record) = look(connection, find, place)?;
+        progress.looked_at(size);
+        count += usize::from(record.is_some());
+        progress.scanned.next = Some(cursor(place));
         from = finder.beyond(place);
     }
-    Ok(count)
+    Ok((count, progress.ended(None)))
 }
 
 /// The places of tasks that are not finished, of all accounts. There are few: each is found by its account's term.
@@ -298,10 +361,12 @@ const MEMBERS_NEWEST: &str = "SELECT resource FROM member
 const MEMBERS_OLDEST: &str = "SELECT resource FROM member
     WHERE collection = ?1 AND kind = ?2 AND resource >= ?3 ORDER BY resource LIMIT 1";
 
-const COUNT: &str = "SELECT count(*) FROM resource
-    WHERE account = (SELECT num FROM account WHERE id = ?1) AND kind = ?2";
+const COUNT: &str = "SELECT count(*), max(created) FROM (SELECT created FROM resource
+    WHERE account = (SELECT num FROM account WHERE id = ?1) AND kind = ?2 AND created >= ?3
+    ORDER BY created LIMIT ?4)";
 
-const COUNT_TERM: &str = "SELECT count(*) FROM term WHERE term = ?1";
+const COUNT_TERM: &str = "SELECT count(*), max(resource) FROM (SELECT resource FROM term
+    WHERE term = ?1 AND resource >= ?2 ORDER BY resource LIMIT ?3)";
 
 const ACCOUNTS: &str = "SELECT id FROM account";
 

@@ -12,8 +12,8 @@ use thng_pubsub_protocol::{
 
 use super::{column, connection, directory::DataDirectory, fault::Fault, find, kept};
 use crate::store::{
-    Actor, Beside, Cursor, Find, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ReadStore,
-    ResourceHead, ResourceRecord, Sequence, SortOrder, StoreError, TimeRange,
+    Actor, Beside, Cursor, Find, FoundPart, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ReadStore,
+    ResourceHead, ResourceRecord, Scanned, Sequence, SortOrder, StoreError, TimeRange,
     session::{KeptNotes, ReadSessions, SessionNumber, StoredSession, TopicNumber},
 };
 
@@ -160,14 +160,14 @@ impl ReadStore for SqliteReaders {
         self.read(|connection| named(connection, account, kind, name))
     }
 
-    fn find(&self, find: &Find<'_>) -> Result<Page<ResourceRecord>, StoreError> {
+    fn find(&self, find: &Find<'_>) -> Result<FoundPart, StoreError> {
         self.read(|connection| {
             let _snapshot = Snapshot::of(connection)?;
             find::page(connection, find)
         })
     }
 
-    fn count(&self, find: &Find<'_>) -> Result<usize, StoreError> {
+    fn count(&self, find: &Find<'_>) -> Result<(usize, Scanned), StoreError> {
         self.read(|connection| {
             let _snapshot = Snapshot::of(connection)?;
             find::count(connection, find)

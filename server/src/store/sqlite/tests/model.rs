@@ -6,8 +6,8 @@ use proptest::{collection::vec, option, prelude::*};
 
 use super::{Fixture, id, json, key, thng_of};
 use crate::store::{
-    Cursor, Find, Page, PageRequest, PropertiesExtent, PropertyOwner, ReadStore, ResourceRecord, Sequence,
-    SortOrder, Source, StoreError, TimeRange, WriteStore, term, terms,
+    Cursor, Find, Page, PageRequest, PropertiesExtent, PropertyOwner, ReadStore, ResourceRecord, ScanBounds,
+    Sequence, SortOrder, Source, StoreError, TimeRange, WriteStore, term, terms,
 };
 use thng_pubsub_protocol::{
     id::Id,
@@ -306,7 +306,10 @@ impl Run {
         expected.retain(|thng| project.is_none_or(|project| thng.scopes.projects.contains(&id(project))));
         expected.sort_by_key(|thng| thng.place);
         for order in [SortOrder::OldestFirst, SortOrder::NewestFirst] {
-            let read = pages(items, order, |page| self.store.read.find(&list(id(1), project, page)));
+            let read = pages(items, order, |page| {
+                let found = self.store.read.find(&list(id(1), project, page))?;
+                Ok(Page { items: found.items, next: found.scanned.next })
+            });
             assert_eq!(read, expected, "{order:?}");
             let foreign =
                 self.store.read.find(&list(id(2), project, page(items, order, None))).expect("read");
@@ -320,7 +323,7 @@ fn list(account: Id, project: Option<u64>, page: PageRequest) -> Find<'static> {
     let kind = ResourceKind::Thng;
     let by_project = |project| Source::Term(term(account, kind, terms::PROJECT, id(project).as_str()));
     let source = project.map_or(Source::All, by_project);
-    Find { account, kind, source, keep: None, page, skip: 0, looked_at_max: 1_000 }
+    Find { account, kind, source, keep: None, page, skip: 0, looked_at_max: 1_000, bounds: ScanBounds::NONE }
 }
 
 fn page(items: usize, order: SortOrder, after: Option<Cursor>) -> PageRequest {

@@ -32,7 +32,7 @@ fn no_statement_reads_a_table_from_end_to_end_or_sorts() {
             let sorts = step.contains("TEMP B-TREE");
             let scans = step.starts_with("SCAN") && !SHORT.iter().any(|short| step.starts_with(short));
             // The rows of a sub-query that is limited itself.
-            assert!(!sorts && (!scans || step == "SCAN (subquery-1)"), "{statement}\n  {step}");
+            assert!(!sorts && (!scans || step.starts_with("SCAN (subquery-")), "{statement}\n  {step}");
         }
     }
 }
