@@ -79,7 +79,7 @@ fn write_file(
         }
         Err(error) => return Err(error).with_context(|| format!("cannot write {}", path.display())),
     };
-    let mut out = BufWriter::new(file);
+    let mut out = BufWriter::new(SyncedInParts { file, unsynced: 0 });
     let written = write(bystander, secret, &mut out, progress)
         .and_then(|trailer| sync(out, path).map(|()| trailer))
         .with_context(|| format!("cannot write {}", path.display()));
@@ -90,8 +90,34 @@ fn write_file(
     written
 }
 
-fn sync(out: BufWriter<File>, path: &Path) -> anyhow::Result<()> {
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+/// Bytes of an export between two syncs.
+const SYNCED_AFTER: usize = 8 << 20;
+
+/// A file that is synced as it grows: else all of it is written at the end at once, and the server's own syncs wait
+/// behind it.
+struct SyncedInParts {
+    file: File,
+    unsynced: usize,
+}
+
+impl Write for SyncedInParts {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.unsynced += written;
+        if self.unsynced >= SYNCED_AFTER {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn sync(out: BufWriter<SyncedInParts>, path: &Path) -> anyhow::Result<()> {
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.file.sync_all()?;
     Ok(durable_file::sync_folder_of(path)?)
 }
 

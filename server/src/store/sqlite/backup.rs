@@ -34,7 +34,7 @@ use crate::{
 /// The number of the way in which a backup is written.
 const FORMAT: i64 = 1;
 
-/// Pages that are copied between two looks at how far it is: 8 MiB.
+/// Pages that are copied between two syncs, and two looks at how far it is: 8 MiB.
 const PAGES_AT_ONCE: i32 = 1_024;
 
 /// Bytes that are copied at a time.
@@ -66,12 +66,14 @@ impl Bystander {
         }
         let part = Part::make(file).map_err(|error| at_file(Fault::File(error)))?;
         let mut copy = super::connection::unshared(&part.path).map_err(at_file)?;
-        let _snapshot = Snapshot::of(&self.connection).map_err(|fault| fault.at(&self.place))?;
+        let snapshot = Snapshot::of(&self.connection).map_err(|fault| fault.at(&self.place))?;
         // The snapshot begins with what is read first.
         let pages = self.connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0));
         pages.map_err(|error| Fault::from(error).at(&self.place))?;
-        self.copy_into(&mut copy, told).map_err(|fault| fault.at(&self.place))?;
+        self.copy_into(&mut copy, &part, told).map_err(|fault| fault.at(&self.place))?;
         drop(copy);
+        // What follows reads the copy, and the server's log need not wait for it.
+        drop(snapshot);
         let finish = || {
             let copy = super::connection::unshared(&part.path)?;
             // One file instead of three.
@@ -89,11 +91,13 @@ impl Bystander {
         finish().map_err(at_file)
     }
 
-    fn copy_into(&self, copy: &mut Connection, told: Told<'_>) -> Result<(), Fault> {
+    fn copy_into(&self, copy: &mut Connection, part: &Part, told: Told<'_>) -> Result<(), Fault> {
         let page_bytes: u32 = self.connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let backup = backup::Backup::new(&self.connection, copy)?;
         loop {
             let step = backup.step(PAGES_AT_ONCE)?;
+            // Else all of it is written at the end at once, and the server's own syncs wait behind it.
+            part.file.sync_data().map_err(Fault::File)?;
             let backup::Progress { remaining, pagecount } = backup.progress();
             let bytes = |pages: i32| u64::from(pages.unsigned_abs()) * u64::from(page_bytes);
             told(bytes(pagecount - remaining), bytes(pagecount));

@@ -1,17 +1,23 @@
-//! Carrying the write-ahead log over into the database, beside the writer: it writes scattered pages and waits for the
-//! disk twice, which took a quarter of a busy writer's time (docs/performance.md).
+//! Carries the write-ahead log over into the database, on a thread beside the writer.
 //!
-//! SQLite starts the log anew once all of it is carried over and nobody reads from it. With pauses between the commits
-//! that happens by itself. Without them the log only grows, so that the writer carries the rest over where it has become
-//! long; by then there is not much of it.
+//! SQLite starts the log anew once all of it is carried over and nothing reads from it. With pauses between the commits
+//! that happens by itself. Without them the thread comes close, and the writer carries over the last few pages.
+//!
+//! A checkpoint that does not reach the end of the log is not synced by SQLite: all of it would be by the one that does, on
+//! the writer. So the thread syncs the database after each of its own. While a backup or an export reads, the log
+//! cannot be carried over beyond the state that they see, and grows; afterwards the thread catches up, and no write waits
+//! for it.
 
 use std::{
     fmt,
+    fs::File,
     sync::{
         Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
         mpsc::{self, Receiver, SyncSender},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -30,13 +36,50 @@ const LONG_PAGES: i64 = 7_168;
 /// Pages in the log from which on the writer waits until they are carried over: the disk does not keep up.
 const TOO_LONG_PAGES: i64 = 2 * LONG_PAGES;
 
+/// Pages that the writer carries over itself, so that the log starts anew: 2 MiB, a few milliseconds.
+const LAST_PAGES: i64 = 256;
+
+/// The same once the log has grown by half of [`LONG_PAGES`] beyond them: so many come while the thread does its part.
+const LAST_PAGES_UNDER_LOAD: i64 = 2_048;
+
+/// Pages behind the end of the log where a reader holds it back. One that reads a list holds it for a moment.
+const HELD_BACK_PAGES: i64 = CARRIED_AT_PAGES / 2;
+
+/// How long to leave a log alone that a reader holds back: each look sorts all of its pages.
+const HELD_BACK_PAUSE: Duration = Duration::from_millis(250);
+
+/// Pause between two syncs of the database while a long log is carried over, so that no sync is of much.
+const SYNC_PAUSE: Duration = Duration::from_millis(20);
+
+/// Bytes that the log keeps on disk when a long one starts anew: more than it usually has. A sync of a file that is
+/// overwritten in place costs half of one that grows.
+const LOG_BYTES_KEPT: u64 = 128 << 20;
+
+/// Bytes that a log which was long is shortened by at a time, and how often: the writer waits for it.
+const SHORTENED_BYTES: u64 = 16 << 20;
+const SHORTENED_EVERY: Duration = Duration::from_millis(100);
+
+/// What [`Shared::grown_from`] says while the thread catches up with a log that was held back.
+const CATCHING_UP: i64 = i64::MAX;
+
 /// The thread that carries over.
 pub(super) struct Checkpoints {
-    /// Held while somebody carries over: SQLite lets one at a time, and refuses the second.
-    carrying: Arc<Mutex<()>>,
-    failure: SyncFailure,
+    shared: Arc<Shared>,
+    log: File,
+    frame_bytes: i64,
+    shortened: Instant,
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the writer and the thread share.
+struct Shared {
+    /// Locked during a checkpoint: SQLite lets one run at a time, and refuses the second.
+    carrying: Mutex<()>,
+    failure: SyncFailure,
+    /// Pages that the log had when a reader was last seen to hold it back; from there it may grow as always.
+    grown_from: AtomicI64,
+    is_stopping: AtomicBool,
 }
 
 impl fmt::Debug for Checkpoints {
@@ -46,73 +89,201 @@ impl fmt::Debug for Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn start(directory: &DataDirectory, failure: SyncFailure) -> Result<Self, Fault> {
+    /// To be called when the writer's connection has made the log.
+    pub(super) fn start(directory: &Arc<DataDirectory>, failure: SyncFailure) -> Result<Self, Fault> {
         let connection = connection::checkpointer(directory)?;
-        let carrying = Arc::new(Mutex::new(()));
+        let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let log = File::options().write(true).open(directory.write_ahead_log()).map_err(Fault::File)?;
+        let shared = Arc::new(Shared {
+            carrying: Mutex::new(()),
+            failure,
+            grown_from: AtomicI64::new(0),
+            is_stopping: AtomicBool::new(false),
+        });
         let (wake, wakes) = mpsc::sync_channel(1);
-        let own = Arc::clone(&carrying);
+        let beside = Beside { connection, directory: Arc::clone(directory), shared: Arc::clone(&shared) };
         let thread = thread::Builder::new()
             .name("checkpoints".into())
-            .spawn({
-                let failure = failure.clone();
-                move || run(&connection, &own, &failure, &wakes)
-            })
+            .spawn(move || beside.run(&wakes))
             .map_err(Fault::Thread)?;
-        Ok(Self { carrying, failure, wake: Some(wake), thread: Some(thread) })
+        let frame_bytes = page_bytes + FRAME_HEADER_BYTES;
+        let shortened = Instant::now();
+        Ok(Self { shared, log, frame_bytes, shortened, wake: Some(wake), thread: Some(thread) })
     }
 
     /// To be called after each commit, with the connection that it was made on.
-    pub(super) fn after_commit(&self, connection: &Connection) {
-        let outcome = Self::lengths(connection).and_then(|(long, carried)| {
-            if long >= TOO_LONG_PAGES {
-                let _carrying = self.carrying.lock();
-                return carry(connection);
-            }
-            if long - carried >= CARRIED_AT_PAGES {
-                if let Some(wake) = &self.wake {
-                    let _already_awake = wake.try_send(());
-                }
-            } else if long >= LONG_PAGES
-                && let Some(_carrying) = self.carrying.try_lock()
-            {
-                return carry(connection);
-            }
-            Ok(())
-        });
+    pub(super) fn after_commit(&mut self, connection: &Connection) {
+        let outcome = Lengths::of(connection).and_then(|lengths| self.carry_or_wake(connection, lengths));
         if let Err(error) = outcome {
             // The commit is valid: it is tried again after the next one.
-            self.failure.note(&error);
-            tracing::warn!(%error, "the write-ahead log could not be carried over into the database");
+            self.shared.failed(&error);
         }
     }
 
-    /// Pages in the log, and how many of them are in the database.
-    fn lengths(connection: &Connection) -> Result<(i64, i64), rusqlite::Error> {
-        connection
-            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")?
-            .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+    fn carry_or_wake(&mut self, connection: &Connection, lengths: Lengths) -> Result<(), rusqlite::Error> {
+        let Lengths { long, carried } = lengths;
+        let pending = long - carried;
+        let grown = long.saturating_sub(self.shared.grown_from(long));
+        if grown >= TOO_LONG_PAGES {
+            let _carrying = self.shared.carrying.lock();
+            return carry(connection).map(drop);
+        }
+        let last = if grown >= LONG_PAGES + LONG_PAGES / 2 { LAST_PAGES_UNDER_LOAD } else { LAST_PAGES };
+        if long >= LONG_PAGES && pending <= last {
+            if let Some(_carrying) = self.shared.carrying.try_lock() {
+                return carry(connection).map(drop);
+            }
+        } else if long >= LONG_PAGES || pending >= CARRIED_AT_PAGES {
+            if let Some(wake) = &self.wake {
+                let _already_awake = wake.try_send(());
+            }
+        } else {
+            self.shorten(long);
+        }
+        Ok(())
+    }
+
+    /// Gives back what a log that was long has on the disk. SQLite would do it at once, and the writer wait for all of it.
+    fn shorten(&mut self, long: i64) {
+        let used = u64::try_from((long + LONG_PAGES) * self.frame_bytes).unwrap_or(u64::MAX);
+        if used > LOG_BYTES_KEPT || self.shortened.elapsed() < SHORTENED_EVERY {
+            return;
+        }
+        self.shortened = Instant::now();
+        let shortened = self.log.metadata().and_then(|log| match log.len() {
+            ..=LOG_BYTES_KEPT => Ok(()),
+            bytes => self.log.set_len((bytes - SHORTENED_BYTES).max(LOG_BYTES_KEPT)),
+        });
+        if let Err(error) = shortened {
+            tracing::warn!(%error, "the write-ahead log could not be shortened");
+        }
     }
 }
+
+/// Of a frame in the log, before its page.
+const FRAME_HEADER_BYTES: i64 = 24;
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
+        self.shared.is_stopping.store(true, Ordering::Relaxed);
         self.wake = None;
-        // It has told of its failure itself.
-        self.thread.take().map(JoinHandle::join);
-    }
-}
-
-fn run(connection: &Connection, carrying: &Mutex<()>, failure: &SyncFailure, wakes: &Receiver<()>) {
-    for () in wakes {
-        let _carrying = carrying.lock();
-        if let Err(error) = carry(connection) {
-            failure.note(&error);
-            tracing::warn!(%error, "the write-ahead log could not be carried over into the database");
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It has logged its failure itself.
+            let _ = thread.join();
         }
     }
 }
 
-/// As much as can be without waiting for those who read.
-fn carry(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))
+impl Shared {
+    /// From how many pages on the growth of the log counts, which has so many now.
+    fn grown_from(&self, long: i64) -> i64 {
+        let from = self.grown_from.load(Ordering::Relaxed);
+        if from == CATCHING_UP || from <= long {
+            return from;
+        }
+        // The log has started anew.
+        self.grown_from.store(0, Ordering::Relaxed);
+        0
+    }
+
+    fn sync(&self, directory: &DataDirectory) {
+        if let Err(error) = directory.sync_database() {
+            self.failure.set();
+            tracing::error!(%error, "the database could not be put on the disk");
+        }
+    }
+
+    fn failed(&self, error: &rusqlite::Error) {
+        self.failure.note(error);
+        tracing::warn!(%error, "the write-ahead log could not be carried over into the database");
+    }
+}
+
+/// What the thread has.
+struct Beside {
+    connection: Connection,
+    directory: Arc<DataDirectory>,
+    shared: Arc<Shared>,
+}
+
+impl Beside {
+    fn run(self, wakes: &Receiver<()>) {
+        let mut was_held_back = false;
+        for () in wakes {
+            match self.carry(was_held_back) {
+                Ok(is_held_back) => was_held_back = is_held_back,
+                Err(error) => self.shared.failed(&error),
+            }
+            // One of the commits meanwhile; the next one wakes it again where that is needed.
+            let _done_already = wakes.try_recv();
+            if was_held_back && !self.shared.is_stopping.load(Ordering::Relaxed) {
+                thread::park_timeout(HELD_BACK_PAUSE);
+            }
+        }
+    }
+
+    /// Carries over what can be, and syncs it. Returns whether a reader holds the rest back.
+    fn carry(&self, was_held_back: bool) -> Result<bool, rusqlite::Error> {
+        let _carrying = self.shared.carrying.lock();
+        let before = Lengths::of(&self.connection)?;
+        if was_held_back {
+            self.shared.grown_from.store(CATCHING_UP, Ordering::Relaxed);
+        }
+        let carried = self.carry_in_parts(before.long - before.carried);
+        let is_held_back =
+            carried.as_ref().is_ok_and(|lengths| lengths.long - lengths.carried >= HELD_BACK_PAGES);
+        if was_held_back || is_held_back {
+            let long = Lengths::of(&self.connection).map_or(0, |lengths| lengths.long);
+            self.shared.grown_from.store(long, Ordering::Relaxed);
+        }
+        carried.map(|_| is_held_back)
+    }
+
+    /// SQLite writes the pages without a pause; where they are many, they are synced meanwhile.
+    fn carry_in_parts(&self, pages: i64) -> Result<Lengths, rusqlite::Error> {
+        // The connection is this thread's alone.
+        let Self { connection, directory, shared } = self;
+        let is_done = AtomicBool::new(false);
+        let carried = thread::scope(|scope| {
+            let syncs = (pages >= TOO_LONG_PAGES).then(|| {
+                scope.spawn(|| {
+                    while !is_done.load(Ordering::Relaxed) {
+                        thread::park_timeout(SYNC_PAUSE);
+                        shared.sync(directory);
+                    }
+                })
+            });
+            let carried = carry(connection);
+            is_done.store(true, Ordering::Relaxed);
+            if let Some(syncs) = syncs {
+                syncs.thread().unpark();
+            }
+            carried
+        });
+        shared.sync(directory);
+        carried
+    }
+}
+
+/// Pages in the log, and how many of them are in the database.
+#[derive(Debug, Clone, Copy)]
+struct Lengths {
+    long: i64,
+    carried: i64,
+}
+
+impl Lengths {
+    fn of(connection: &Connection) -> Result<Self, rusqlite::Error> {
+        connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?.query_row([], Self::read)
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> Result<Self, rusqlite::Error> {
+        Ok(Self { long: row.get(1)?, carried: row.get(2)? })
+    }
+}
+
+/// As much as can be without waiting for those who read. Returns where the log ended when it began.
+fn carry(connection: &Connection) -> Result<Lengths, rusqlite::Error> {
+    connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], Lengths::read)
 }

@@ -11,10 +11,6 @@ use super::{directory::DataDirectory, fault::Fault};
 /// bytes, 48,000 at 4,096, 56,000 at 8,192, and no more than that at 16,384.
 const PAGE_BYTES: i64 = 8_192;
 
-/// Bytes that the write-ahead log keeps on disk when one large group has made it grow: more than it usually has. A sync
-/// of a file that is overwritten in place costs half of one that grows.
-const WAL_KEPT_BYTES: i64 = 128 << 20;
-
 /// KiB of pages that a connection keeps. The operating system keeps the rest: reading a page from it costs little more,
 /// while SQLite walks through all that it keeps itself when a commit has split a page of an index (at 64 MiB an eighth
 /// of the writer's time). No memory map instead: with one, a failing disk ends the process.
@@ -37,9 +33,8 @@ pub(super) fn prepare_writer(connection: &Connection) -> Result<(), Fault> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // super::disk_sync does what FULL would, beside the next commit.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    // super::checkpoint does it.
+    // super::checkpoint does it, and shortens the log.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
     Ok(())
 }
 

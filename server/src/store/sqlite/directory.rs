@@ -30,6 +30,8 @@ const PART_FILE: &str = "thng-pubsub.db.part";
 #[derive(Debug)]
 pub(super) struct DataDirectory {
     database: PathBuf,
+    /// Open for as long as any connection is: SQLite's locks on a file vanish when any handle on it is closed.
+    file: File,
     _lock: File,
 }
 
@@ -43,12 +45,17 @@ impl DataDirectory {
         let database = path.join(DATABASE_FILE);
         // SQLite gives its other files the permissions of this one.
         let made = owner_only().read(true).write(true).create(true).truncate(false).open(&database);
-        made.and_then(|_| sync_folder(path)).map_err(Fault::File)?;
-        Ok(Self { database, _lock: lock })
+        let file = made.and_then(|file| sync_folder(path).map(|()| file)).map_err(Fault::File)?;
+        Ok(Self { database, file, _lock: lock })
     }
 
     pub(super) fn database(&self) -> &Path {
         &self.database
+    }
+
+    /// Puts on the disk what was written to the database.
+    pub(super) fn sync_database(&self) -> io::Result<()> {
+        self.file.sync_data()
     }
 
     /// Puts the names of its files on the disk.

@@ -19,7 +19,7 @@ use rusqlite::ffi;
 use super::{Durability, directory::DataDirectory, fault::Fault};
 use crate::store::{DiskSync, StoreError};
 
-/// Whether a sync of SQLite's own has failed. Trying again would succeed and leave out what the first has lost, so nothing
+/// Whether a sync of a checkpoint or of SQLite's own has failed. Trying again would succeed and leave out what the first has lost, so nothing
 /// may be acknowledged any more; the next start rewrites the log.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SyncFailure(Arc<AtomicBool>);
@@ -29,8 +29,13 @@ impl SyncFailure {
     pub(super) fn note(&self, error: &rusqlite::Error) {
         let code = error.sqlite_error().map(|error| error.extended_code);
         if matches!(code, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)) {
-            self.0.store(true, Ordering::SeqCst);
+            self.set();
         }
+    }
+
+    /// To be called when a sync of one of the database's files has failed.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 
     fn is_noted(&self) -> bool {
