@@ -22,6 +22,9 @@ const ROUNDS: usize = 12;
 /// Publishes that are under way without an acknowledgement.
 const WINDOW: usize = 8;
 
+/// Bytes of the 128 frames that are rewritten at a time: each has a page of 8 KiB.
+const FRAMES_BYTES: u64 = 128 * (24 + 8192);
+
 /// Bytes of a page of the disk's.
 const PAGE_BYTES: u64 = 4096;
 
@@ -248,7 +251,9 @@ fn a_power_cut_while_a_log_is_rewritten_loses_nothing() {
         ended_by_itself(&server);
         server.kill9();
         for _ in 0..random.usize(1..3) {
-            let writes = random.usize(0..5);
+            // The first page of the database, the header of the log, and its frames in parts.
+            let log = fs::metadata(server.data().join("thng-pubsub.db-wal")).expect("the log").len();
+            let writes = random.u64(0..2 + log / FRAMES_BYTES);
             eprintln!("round {round}: the end comes with write {writes}");
             let launch =
                 machine.launch(server.data()).variable("FAILING_DISK_EXIT_AFTER", &writes.to_string());
