@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use serde_json::json;
 use thng_pubsub_protocol::mqtt::{ConnectCode, Packet, PacketId, QoS, SubAckCode, Subscribe};
-use thng_pubsub_tests::frames::{Frames, frame};
+use thng_pubsub_tests::frames::{Frames, frame, handshake};
 use thng_pubsub_tests::link::{Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received, encoded, publish};
 use thng_pubsub_tests::websocket::{End, MqttFrames, WebSocket};
@@ -370,6 +370,69 @@ fn mqtt_over_websocket_needs_no_key_for_the_upgrade_and_refuses_at_connect() {
     assert_eq!(nobody.subscribe(&with_token, QoS::AtMostOnce), SubAckCode::Granted(QoS::AtMostOnce));
 }
 
+/// Opens `/mqtt` with a key in the upgrade.
+#[track_caller]
+fn upgraded(server: &Server, query: &str, header: Option<&str>) -> MqttFrames {
+    let headers = [Some(("Sec-WebSocket-Protocol", "mqtt")), header.map(|key| ("Authorization", key))];
+    let headers: Vec<_> = headers.into_iter().flatten().collect();
+    let socket = WebSocket::request(server, &format!("/mqtt{query}"), &headers).expect("an upgrade");
+    MqttFrames { socket }
+}
+
+#[test]
+fn the_key_of_the_upgrade_counts_where_connect_has_none() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let bearer = format!("Bearer {KEY}");
+    let by_query = format!("?access_token={KEY}");
+    for (query, header) in [("", Some(KEY)), ("", Some(&*bearer)), (&*by_query, None)] {
+        let link = upgraded(server, query, header);
+        let mut client = Client::accepted(link, &Hello::anonymous());
+        client.subscribed(&topic, QoS::AtMostOnce);
+        client.publish_acknowledged(&topic, r#"[{"value":1}]"#);
+        assert_eq!(client.message().value(), 1);
+    }
+    // As with a key in CONNECT, a session can be kept under it.
+    let hello = Hello::anonymous().durable("by upgrade");
+    Client::accepted(upgraded(server, &by_query, None), &hello).cut();
+    let again = Client::accepted(upgraded(server, "", Some(KEY)), &hello);
+    assert!(again.session_present);
+}
+
+#[test]
+fn a_connect_that_brings_a_key_wins_over_the_upgrade() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let device = rest.device(&thng).key;
+    let (own, other) = (format!("/thngs/{thng}/properties/k"), property(&mut rest));
+    let by_query = format!("?access_token={KEY}");
+    let mut client = Client::accepted(upgraded(server, &by_query, None), &Hello::with_key(&device));
+    client.publish_acknowledged(&own, "1");
+    assert_eq!(client.subscribe(&other, QoS::AtMostOnce), SubAckCode::Refused, "the operator could");
+
+    let wrong = Hello::with_key(&KEY.to_lowercase());
+    let (_, code) = Client::greeted(upgraded(server, &by_query, None), &wrong);
+    assert_eq!(code, ConnectCode::NotAuthorised, "a wrong key is not replaced");
+    let user_only = Hello { user_name: Some("somebody".to_owned()), ..Hello::anonymous() };
+    let (_, code) = Client::greeted(upgraded(server, &by_query, None), &user_only);
+    assert_eq!(code, ConnectCode::NotAuthorised);
+}
+
+#[test]
+fn a_wrong_key_in_the_upgrade_is_refused_at_connect() {
+    let server = Server::start();
+    let wrong = KEY.to_lowercase();
+    let by_query = format!("?access_token={wrong}");
+    for (query, header) in [("", Some(&*wrong)), (&*by_query, None)] {
+        let (mut client, code) = Client::greeted(upgraded(&server, query, header), &Hello::anonymous());
+        assert_eq!(code, ConnectCode::NotAuthorised);
+        client.assert_closed();
+    }
+    assert!(!server.log().contains(&wrong), "no key is logged");
+}
+
 /// Bug class 2 of `docs/security.md` (CVE-2026-25627).
 #[test]
 fn packets_may_be_split_and_merged_over_frames_in_any_way() {
@@ -478,7 +541,8 @@ fn a_client_without_a_key_sends_smaller_messages() {
     unknown.send(&fragments(2, 10));
     assert_eq!(unknown.ended(), End::Code(1009), "before CONNECT");
 
-    let mut anonymous = Frames::open(server, "/mqtt");
+    let handshake = handshake("/mqtt", "").replace(&format!("Authorization: {KEY}\r\n"), "");
+    let mut anonymous = Frames::opened(Raw::connect(server.http()).with(handshake.as_bytes()));
     anonymous.send(&frame(0x82, &Hello::anonymous().bytes()));
     assert_eq!(anonymous.payload(2), b"\x20\x02\x00\x00");
     anonymous.send(&fragments(2, 10));

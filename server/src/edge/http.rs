@@ -391,13 +391,16 @@ async fn error_page() -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], page).into_response()
 }
 
-/// MQTT in WebSocket messages [MQTT-6.0.0-3]: `mqtt`, and `mqttv3.1` for clients of the older level.
+/// MQTT in WebSocket messages [MQTT-6.0.0-3]: `mqtt`, and `mqttv3.1` for clients of the older level. Whether a key that
+/// the upgrade brings counts, CONNECT says: one that brings its own wins.
 async fn mqtt_over_websocket(
     State(context): State<Arc<Context>>,
     Extension(admitted): Extension<Admitted>,
     Extension(unfinished): Extension<Arc<UnfinishedBytes>>,
     request: Request,
 ) -> Response {
+    let key = answer::key_of(request.headers(), request.uri().query());
+    let key = key.map(|key| mqtt::UpgradeKey(key.into()));
     let upgrade = match upgrade::handshake(request, context.limits.mqtt_websocket_message_bytes_max).await {
         Ok(upgrade) => upgrade.protocols(["mqtt", "mqttv3.1"]),
         Err(response) => return response,
@@ -411,7 +414,7 @@ async fn mqtt_over_websocket(
     upgrade.on_upgrade(move |socket| async move {
         let gauge = context.metrics.connections.with_label_values(&["mqtt_ws"]);
         gauge.inc();
-        let wire = mqtt::MessageStream::new(socket, unfinished, context.limits.message_bytes_max);
+        let wire = mqtt::MessageStream::new(socket, key, unfinished, context.limits.message_bytes_max);
         mqtt::serve(context, wire, "mqtt_ws", admitted).await;
         gauge.dec();
     })

@@ -24,4 +24,4 @@ mod wire;
 
 pub(crate) use connection::serve;
 pub(crate) use sessions::Sessions;
-pub(crate) use wire::{ByteStream, MessageStream};
+pub(crate) use wire::{ByteStream, MessageStream, UpgradeKey};

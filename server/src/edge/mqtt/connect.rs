@@ -7,6 +7,7 @@ use thng_pubsub_protocol::{
     topic::TopicString,
 };
 
+use super::wire::UpgradeKey;
 use crate::{
     edge::{Context, rejected::Rejected},
     gateway::{Principal, Refusal},
@@ -27,13 +28,14 @@ pub(super) async fn examine(
     context: &Context,
     (protocol, address): (&'static str, IpAddr),
     connect: &Connect<'_>,
+    upgrade_key: Option<UpgradeKey>,
 ) -> Result<Admitted, (ConnectCode, &'static str)> {
     // 3.1.1 lets a server name a client that has no id if it keeps no session [MQTT-3.1.3-7]; 3.1 does not.
     let nameless = connect.client_id.is_empty();
     if nameless && (connect.level == ProtocolLevel::V3_1 || !connect.clean_session) {
         return Err((ConnectCode::IdentifierRejected, "empty_client_id"));
     }
-    let principal = identify(context, address, connect).await.and_then(|principal| {
+    let principal = identify(context, address, connect, upgrade_key).await.and_then(|principal| {
         if let Some(principal) = &principal {
             context.rates.connect_of_key(&principal.key)?;
         }
@@ -64,15 +66,19 @@ pub(super) fn code(refusal: &Refusal) -> ConnectCode {
     if refusal.is_temporary() { ConnectCode::ServerUnavailable } else { ConnectCode::NotAuthorised }
 }
 
-/// The product description: user name `authorization`, the API key as password. A client that sends neither is let
-/// in; each of its topics then needs an `access_token`.
+/// The product description: user name `authorization`, the API key as password. A client that sends neither has the key
+/// of its upgrade to a WebSocket. Without that it is let in too; each of its topics then needs an `access_token`.
 async fn identify(
     context: &Context,
     address: IpAddr,
     connect: &Connect<'_>,
+    upgrade_key: Option<UpgradeKey>,
 ) -> Result<Option<Arc<Principal>>, Refusal> {
     match (connect.user_name, connect.password) {
-        (None, None) => Ok(None),
+        (None, None) => match upgrade_key {
+            None => Ok(None),
+            Some(key) => context.authenticate(address, &key.0).await.map(Some),
+        },
         (Some("authorization"), Some(password)) => {
             // What is no text is no key either, and counts as one that is none.
             let key = std::str::from_utf8(password).unwrap_or_default();

@@ -192,7 +192,8 @@ impl<W: Wire> Connection<W> {
         self.decoder.level = Some(connect.level);
         self.decoder.max_packet_bytes = self.context.limits.message_bytes_max;
         let from = (self.protocol, self.admitted.address());
-        let (principal, will) = match connect::examine(&self.context, from, connect).await {
+        let key = self.wire.take_key();
+        let (principal, will) = match connect::examine(&self.context, from, connect, key).await {
             Ok(admitted) => admitted,
             Err((code, why)) => {
                 connack(code, false, &mut self.out.bytes);

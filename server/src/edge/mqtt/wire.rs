@@ -4,7 +4,7 @@
 
 use std::{
     cell::RefCell,
-    io,
+    fmt, io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -53,12 +53,25 @@ impl Outgoing {
     }
 }
 
+/// The API key that the upgrade to a WebSocket brought. Never printed.
+pub(crate) struct UpgradeKey(pub(crate) Box<str>);
+
+impl fmt::Debug for UpgradeKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("<key>")
+    }
+}
+
 /// Bytes in, bytes out.
 pub(crate) trait Wire: Send {
     /// Appends what has arrived. `Ok(0)`: the peer has ended the stream.
     fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>>;
     /// Ready when all of `from` has left.
     fn poll_send(&mut self, cx: &mut Context<'_>, from: &mut Outgoing) -> Poll<io::Result<()>>;
+    /// The API key that came before MQTT did, for a CONNECT that brings none.
+    fn take_key(&mut self) -> Option<UpgradeKey> {
+        None
+    }
     /// The client has shown a key: from now on it may send whole messages of the configured size.
     fn authenticated(&mut self) {}
     /// The server stops: what can say so at the end says it. MQTT 3.1.1 has no word for it.
@@ -112,6 +125,7 @@ pub(super) struct BrokenRule(pub(super) &'static str);
 #[derive(Debug)]
 pub(crate) struct MessageStream {
     socket: WebSocket,
+    key: Option<UpgradeKey>,
     /// What the session has not taken yet of the last message. Nothing more is read from the socket until it has.
     message: Bytes,
     unfinished: Arc<UnfinishedBytes>,
@@ -123,11 +137,12 @@ impl MessageStream {
     /// A client that has not shown a key may send messages of `without_key_bytes_max`.
     pub(crate) fn new(
         socket: WebSocket,
+        key: Option<UpgradeKey>,
         unfinished: Arc<UnfinishedBytes>,
         without_key_bytes_max: usize,
     ) -> Self {
         unfinished.limit(without_key_bytes_max);
-        Self { socket, message: Bytes::new(), unfinished, farewell: None }
+        Self { socket, key, message: Bytes::new(), unfinished, farewell: None }
     }
 
     fn broken(&mut self, code: CloseCode, sentence: &'static str) -> io::Error {
@@ -170,6 +185,10 @@ impl Wire for MessageStream {
             self.message = Bytes::new();
         }
         Poll::Ready(Ok(piece.len()))
+    }
+
+    fn take_key(&mut self) -> Option<UpgradeKey> {
+        self.key.take()
     }
 
     fn authenticated(&mut self) {
