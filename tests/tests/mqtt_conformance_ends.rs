@@ -273,3 +273,20 @@ fn whoever_takes_over_with_a_clean_session_starts_with_nothing() {
     assert_eq!((heard.value(), heard.dup), (json!(4), false), "nothing is left over from the first");
     second.assert_nothing_else();
 }
+
+/// Issue: the second CONNECT of a bridge is refused for a will that says on `$SYS/` how the bridge is.
+#[test]
+fn a_will_on_the_topics_of_brokers_is_ignored() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let topic = property(&mut rest);
+    let mut watcher = Client::connect(server);
+    watcher.subscribed(&topic, QoS::AtLeastOnce);
+    for on in ["$SYS/broker/connection/a.bridge/state", "$SYS/broker/uptime"] {
+        for hello in [Hello::with_key(KEY), Hello::with_key(KEY).durable("a.bridge"), Hello::anonymous()] {
+            Client::connect_as(server, &Hello { will: will(on, "0"), ..hello }).cut();
+        }
+    }
+    rest.put(&topic, json!([{"value": "marker"}])).assert_status(200);
+    assert_eq!(watcher.message().value(), "marker");
+}

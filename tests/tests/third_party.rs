@@ -3,11 +3,15 @@
 //!
 //! Paho's clients are in `paho.rs`, that of Rust in `rumqttc.rs`, and those from npm in `js/`.
 
-use std::net::SocketAddr;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
 
 use serde_json::{Value, json};
+use thng_pubsub_protocol::mqtt::QoS;
 use thng_pubsub_tests::command::Program;
 use thng_pubsub_tests::keys::unique;
+use thng_pubsub_tests::link::Raw;
+use thng_pubsub_tests::mqtt::{Client, Hello};
 use thng_pubsub_tests::proxy::Proxy;
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{KEY, Rest, Server};
@@ -270,4 +274,60 @@ fn what_one_client_after_the_other_publishes_arrives_in_that_order() {
     for n in 0..20 {
         assert_eq!(message(&watching)[0]["value"], n);
     }
+}
+
+/// A broker of Mosquitto's with a bridge to the server, with its defaults but for the pause before it tries again.
+struct Bridge {
+    local: SocketAddr,
+    _program: Program,
+    _folder: tempfile::TempDir,
+}
+
+impl Bridge {
+    #[track_caller]
+    fn start(server: &Server, topics: &str) -> Bridge {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let local = free.local_addr().expect("an address");
+        drop(free);
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("mosquitto.conf");
+        let settings = format!(
+            "listener {} 127.0.0.1\nallow_anonymous true\nlog_dest stdout\nconnection thng-pubsub\naddress {}\n\
+             remote_username authorization\nremote_password {KEY}\nrestart_timeout 1\n{topics}\n",
+            local.port(),
+            server.mqtt()
+        );
+        fs::write(&file, settings).expect("a file");
+        let file = file.to_str().expect("a path of text");
+        let program = Program::start_line_by_line("mosquitto", "mosquitto", &["-v", "-c", file]);
+        while !program.line().contains("sending CONNECT") {}
+        Bridge { local, _program: program, _folder: folder }
+    }
+}
+
+#[test]
+fn mosquitto_is_a_bridge_with_its_defaults() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    let path = format!("/thngs/{}/properties", rest.thng());
+    let topics = format!("topic out out 1 local/ {path}/\ntopic in in 1 local/ {path}/");
+    let bridge = Bridge::start(&server, &topics);
+    let mut client = Client::accepted(Raw::connect(bridge.local), &Hello::anonymous());
+    client.subscribed("local/in", QoS::AtLeastOnce);
+    client.publish_acknowledged("local/out", "21.5");
+    until("the bridge has published", || {
+        let history = rest.get(&format!("{path}/out")).expect(200);
+        (history[0]["value"] == 21.5).then_some(())
+    });
+    rest.put(&format!("{path}/in"), json!([{"value": 7}])).assert_status(200);
+    let message = client.message();
+    assert_eq!((&*message.topic, &message.value()), ("local/in", &json!(7)));
+    until("the log says what became of the will", || {
+        server
+            .log()
+            .lines()
+            .any(|line| line.contains("a will was ignored") && line.contains("$SYS"))
+            .then_some(())
+    });
+    assert_eq!(server.metric(r#"disconnects_total{protocol="mqtt",reason="refused_publish"}"#), 0);
 }

@@ -34,7 +34,7 @@ enum Need {
     Server,
     /// The SDK, built and packed.
     Sdk,
-    /// Debian's `mosquitto_pub` and `mosquitto_sub`, and its C library of Paho.
+    /// Debian's Mosquitto with `mosquitto_pub` and `mosquitto_sub`, and its C library of Paho.
     DebianClients,
     /// A Python with the packages of `tests/python/requirements.txt`.
     PythonClients,
@@ -192,7 +192,9 @@ impl Suites {
                 self.tarball.is_some()
             }
             Need::DebianClients => {
-                let install = |log: &mut Log| setup::debian(&[setup::MOSQUITTO_CLIENTS, setup::PAHO_C], log);
+                let install = |log: &mut Log| {
+                    setup::debian(&[setup::MOSQUITTO, setup::MOSQUITTO_CLIENTS, setup::PAHO_C], log)
+                };
                 session.step(name, "Debian's Mosquitto clients and Paho's C library", install).is_some()
             }
             Need::PythonClients => {

@@ -13,6 +13,10 @@ use crate::{
     gateway::{Principal, Refusal},
 };
 
+/// Where a broker says how it is. Mosquitto leaves a will there for each of its bridges, whatever is at the other end. This
+/// server has no such topics, so such a will is nothing that its client relies on, and is no reason to refuse it.
+const BROKER_STATE: &str = "$SYS/";
+
 /// A will that was authorised at CONNECT, to be published when the connection breaks off.
 pub(super) struct LastWill {
     principal: Arc<Principal>,
@@ -46,6 +50,12 @@ pub(super) async fn examine(
         (code(&refusal), refusal.reason())
     })?;
     let Some(will) = &connect.will else { return Ok((principal, None)) };
+    if will.topic.starts_with(BROKER_STATE) {
+        let refusal = TopicString::parse(will.topic).err().map_or(Refusal::NotFound, Refusal::from);
+        let rejected = Rejected::on_text(refusal, principal.as_deref(), will.topic);
+        context.log_refusal(protocol, "a will was ignored", &rejected);
+        return Ok((principal, None));
+    }
     match examine_will(context, address, principal.as_ref(), will).await {
         Ok(will) => Ok((principal, Some(will))),
         Err(refusal) => {
