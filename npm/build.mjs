@@ -99,6 +99,8 @@ async function bundle() {
     logLevel: 'warning'
   }
   const browser = { ...common, platform: 'browser' }
+  // What require() gives is the default of the module.
+  const required = { format: 'cjs', footer: { js: 'module.exports=module.exports.default' } }
   const mqttOnly = { ...browser, plugins: [leaveNativeOut] }
   const node = { ...common, platform: 'node', target: 'node18', external: ['ws'], format: 'cjs' }
   await Promise.all([
@@ -106,9 +108,9 @@ async function bundle() {
     build({ ...browser, entryPoints: ['src/entry-esm.js'], format: 'esm', outfile: 'dist/browser.mjs' }),
     build({ ...browser, entryPoints: ['src/entry-served.js'], format: 'esm', outfile: 'dist/served.mjs' }),
     build({ ...browser, entryPoints: ['src/entry-served-slim.js'], format: 'esm', outfile: 'dist/served.slim.mjs' }),
-    build({ ...browser, entryPoints: ['src/entry-cjs.cjs'], format: 'cjs', outfile: 'dist/browser.cjs' }),
+    build({ ...browser, ...required, entryPoints: ['src/entry-required.js'], outfile: 'dist/browser.cjs' }),
     build({ ...mqttOnly, entryPoints: ['src/entry-plugin.js'], format: 'esm', outfile: 'dist/plugin.mjs' }),
-    build({ ...mqttOnly, entryPoints: ['src/entry-plugin-cjs.cjs'], format: 'cjs', outfile: 'dist/plugin.cjs' }),
+    build({ ...mqttOnly, ...required, entryPoints: ['src/entry-required-plugin.js'], outfile: 'dist/plugin.cjs' }),
     build({ ...browser, entryPoints: ['src/slim.js'], format: 'esm', outfile: 'dist/slim.mjs' }),
     build({ ...browser, entryPoints: ['src/slim-cjs.cjs'], format: 'cjs', outfile: 'dist/slim.cjs' }),
     build({ ...browser, entryPoints: ['src/check.js'], format: 'esm', outfile: 'dist/check.mjs' }),

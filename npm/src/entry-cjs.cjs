@@ -1,2 +1,0 @@
-require('./included.js')
-module.exports = require('./browser.js').PubSub

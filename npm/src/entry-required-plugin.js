@@ -1,0 +1,3 @@
+import './included.js'
+
+export { PubSub as default } from './browser-plugin.js'
