@@ -45,8 +45,11 @@ use core::{Core, CoreSettings};
 ///
 /// # Errors
 /// Whatever keeps it from starting, in a sentence that says what to do.
-pub fn serve(config: Config) -> anyhow::Result<()> {
+pub fn serve(config: Config, warnings: &[String]) -> anyhow::Result<()> {
     let _log = log::start(&config)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -76,7 +79,10 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// What is wrong, in a sentence that says what to do.
-pub fn check(config: &Config) -> anyhow::Result<()> {
+pub fn check(config: &Config, warnings: &[String]) -> anyhow::Result<()> {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
     log::filter(&config.log)?;
     if let Some(tls::Source::Files(files)) = tls_source(config) {
         tls::check(&files).context("TLS")?;

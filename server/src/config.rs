@@ -3,10 +3,12 @@
 //! One name, spelled `--http` on the command line, `THNG_PUBSUB_HTTP` in the environment and `http` in the file; the
 //! command line counts most, the file least. Nobody else reads the environment. Nothing secret is printed.
 //!
+//! - `environment.rs`: variables that are empty, or that no setting has
 //! - `file.rs`: the settings file
 //! - `origins.rs`: the origins of pages that may use the server
 //! - `print.rs`: all settings as such a file
 
+mod environment;
 mod file;
 mod origins;
 mod print;
@@ -19,13 +21,17 @@ use std::{
     str::FromStr,
 };
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, parser::ValueSource};
+use clap::{
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind,
+    parser::ValueSource,
+};
 
 use crate::{
     auth::keys,
     defaults,
     rate::{FailedLogins, RateLimit},
 };
+use environment::Environment;
 use file::SettingsFile;
 pub use origins::AllowedOrigins;
 pub(crate) use origins::WebOrigin;
@@ -83,6 +89,8 @@ pub struct Asked {
     pub command: Command,
     /// The settings as a file, where that is what to do.
     pub printed: String,
+    /// What is not as it was probably meant, and keeps nothing from starting.
+    pub warnings: Vec<String>,
 }
 
 /// Reads the command line, the environment and the settings file.
@@ -93,10 +101,17 @@ pub struct Asked {
 /// What is wrong with a setting or with the file, with the place that it comes from.
 pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Asked> {
     let arguments: Vec<_> = arguments.into_iter().collect();
+    let environment = Environment::read();
+    let shown: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let parse = |command: clap::Command| {
-        command.try_get_matches_from(&arguments).unwrap_or_else(|error| error.exit())
+        command.try_get_matches_from(&arguments).unwrap_or_else(|error| {
+            let fault = environment.fault(&error, &shown);
+            fault
+                .map_or(error, |fault| clap::Error::raw(ErrorKind::InvalidValue, format!("{fault}\n")))
+                .exit()
+        })
     };
-    let plain = Arguments::command();
+    let plain = environment.without_empty(Arguments::command());
     let first = parse(plain.clone());
     let path = innermost(&first).try_get_one::<PathBuf>(file::CONFIG).ok().flatten();
     let file = match path {
@@ -121,7 +136,8 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ask
         Command::Config(ConfigCommand::Print(_)) => print::print(&Config::command(), settings, &file),
         _ => String::new(),
     };
-    Ok(Asked { command, printed })
+    let warnings = environment.unknown(&Arguments::command());
+    Ok(Asked { command, printed, warnings })
 }
 
 /// The matches of the command that was named last.
@@ -272,7 +288,7 @@ pub struct Config {
     pub log: String,
 
     /// How the log is written: `text` for people, `json` for programs, one object a line.
-    #[arg(long, env = "THNG_PUBSUB_LOG_FORMAT", value_enum, default_value = "text")]
+    #[arg(long, env = "THNG_PUBSUB_LOG_FORMAT", value_enum, ignore_case = true, default_value = "text")]
     pub log_format: LogFormat,
 
     /// The OpenTelemetry collector that spans are sent to by OTLP over HTTP, such as http://localhost:4318. Only for
@@ -281,12 +297,12 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 
     /// When a write counts as stored.
-    #[arg(long, env = "THNG_PUBSUB_DURABILITY", value_enum, default_value = "full")]
+    #[arg(long, env = "THNG_PUBSUB_DURABILITY", value_enum, ignore_case = true, default_value = "full")]
     pub durability: Durability,
 
     /// What happens to a QoS 1 or 2 publish that is refused for good, such as one with an invalid payload. One that may
     /// succeed later always closes the connection.
-    #[arg(long, env = "THNG_PUBSUB_REFUSED_PUBLISH", value_enum, default_value = "ack")]
+    #[arg(long, env = "THNG_PUBSUB_REFUSED_PUBLISH", value_enum, ignore_case = true, default_value = "ack")]
     pub refused_publish: RefusedPublish,
 
     /// Origins of pages that may use the server from a browser, separated by commas, or `*` for any. A WebSocket of

@@ -17,10 +17,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(Asked { command, printed }: Asked) -> anyhow::Result<ExitCode> {
+fn run(Asked { command, printed, warnings }: Asked) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(config) => app::serve(*config),
-        Command::Config(ConfigCommand::Check(config)) => app::check(&config),
+        Command::Serve(config) => app::serve(*config, &warnings),
+        Command::Config(ConfigCommand::Check(config)) => app::check(&config, &warnings),
         Command::Config(ConfigCommand::Print(_)) => app::print(&printed),
         Command::Administer(command) => return admin::run(*command),
     }?;

@@ -115,7 +115,7 @@ fn every_number_of_every_flag_is_refused_by_name_or_works() {
 }
 
 fn try_numbers(flag: &str) {
-    for none in ["", "-1", "18446744073709551616"] {
+    for none in [" ", "-1", "18446744073709551616"] {
         let ended = tried(flag, none).expect_err(&format!("{flag} {none:?} is no number of it"));
         assert_refused(&ended, flag, &format!("{flag} {none:?}"));
     }
@@ -142,12 +142,16 @@ fn try_numbers(flag: &str) {
 /// Bug class 11: a file or a line that is empty and so opens everything (CVE-2018-12550, CVE-2018-12551).
 #[test]
 fn an_operator_key_that_is_empty_or_blank_is_refused_and_an_empty_key_opens_nothing() {
-    for empty in ["", " ", "\n", &" ".repeat(80)] {
+    // An empty variable says nothing, so a key is made.
+    let unset = Launch::new().without("--operator-key").variable("THNG_PUBSUB_OPERATOR_KEY", "").start();
+    assert_eq!(fs::read_to_string(unset.data().join("operator.key")).expect("a key").trim().len(), 80);
+    for empty in [" ", "\n", &" ".repeat(80)] {
         let by_flag = Launch::new().flag("--operator-key", empty).refused();
         assert_refused(&by_flag, "--operator-key", "by flag");
         let by_variable = Launch::new().without("--operator-key").variable("THNG_PUBSUB_OPERATOR_KEY", empty);
         assert_refused(&by_variable.refused(), "--operator-key", "by variable");
     }
+    assert_refused(&Launch::new().flag("--operator-key", "").refused(), "--operator-key", "by flag");
     let mut server = Launch::new().without("--operator-key").start();
     server.terminate();
     // The key that was written down is never read again, so nobody gets in by what stands there.

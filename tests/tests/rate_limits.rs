@@ -631,7 +631,7 @@ fn a_rate_that_is_none_stops_the_start_with_a_sentence_that_helps() {
     ] {
         for (value, sentence) in [
             ("100", "a rate is COUNT/UNIT or COUNT/UNIT:BURST"),
-            ("", "a rate is COUNT/UNIT or COUNT/UNIT:BURST"),
+            (" ", "a rate is COUNT/UNIT or COUNT/UNIT:BURST"),
             ("0/s", "0 is not a number from 1 to 1000000000"),
             ("1/d:1000", "within 366 days"),
         ] {

@@ -132,6 +132,52 @@ fn an_impossible_value_is_refused_with_the_place_that_it_comes_from() {
 }
 
 #[test]
+fn an_unknown_variable_is_named_with_the_likely_one() {
+    let variables = [("THNG_PUBSUB_ALOWED_ORIGINS", "https://a.example")];
+    let likely = "THNG_PUBSUB_ALOWED_ORIGINS is no setting; did you mean THNG_PUBSUB_ALLOWED_ORIGINS?";
+    let output = config(&["check"], &variables);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains(likely), "{said}");
+
+    let server = Launch::new().variable(variables[0].0, variables[0].1).start();
+    assert!(server.log().contains("WARN") && server.log().contains(likely), "{}", server.log());
+}
+
+#[test]
+fn an_empty_variable_says_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.toml");
+    fs::write(&file, "bulk-max = 7\n").expect("the file can be written");
+    let path = file.to_str().expect("text");
+    let names = ["BULK_MAX", "HTTP", "OPERATOR_KEY", "DURABILITY", "TLS_CERT", "ALLOWED_ORIGINS", "LOG"];
+    let names: Vec<_> = names.iter().map(|name| format!("THNG_PUBSUB_{name}")).collect();
+    let variables: Vec<_> = names.iter().map(|name| (&**name, "")).collect();
+    let output = config(&["check", "--config", path], &variables);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(printed(&["--config", path], &variables), printed(&["--config", path], &[]));
+}
+
+#[test]
+fn words_are_taken_in_any_case_or_refused_by_the_variable() {
+    let text = printed(&[], &[("THNG_PUBSUB_DURABILITY", "NORMAL"), ("THNG_PUBSUB_LOG_FORMAT", "Json")]);
+    assert!(text.contains("\ndurability = \"NORMAL\"") && text.contains("\nlog-format = \"Json\""), "{text}");
+    for (variable, value, naming) in [
+        ("THNG_PUBSUB_DURABILITY", "FULLY", "[possible values: full, normal]"),
+        ("THNG_PUBSUB_HTTP", "8080", "HOST:PORT"),
+        ("THNG_PUBSUB_CONNECT_TIMEOUT_S", "0", "1..=600"),
+        ("THNG_PUBSUB_ALLOWED_ORIGINS", "https://bücher.example", "xn--"),
+    ] {
+        let output = config(&["check"], &[(variable, value)]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{said}");
+        assert!(
+            said.contains(&format!("{variable} has an invalid value")) && said.contains(naming),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_is_refused_by_its_name() {
     let output = config(&["check", "--config", "no/such.toml"], &[]);
     assert!(!output.status.success());

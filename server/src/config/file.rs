@@ -28,7 +28,7 @@ pub(super) struct SettingsFile {
 }
 
 /// How alike two names have to be for one to be meant by the other, from 0 to 1.
-const ALIKE: f64 = 0.75;
+pub(super) const ALIKE: f64 = 0.75;
 
 impl SettingsFile {
     /// Reads a file, and checks each value against the setting of its name among `settings`.
@@ -118,7 +118,7 @@ fn read_setting(
 }
 
 /// What clap says of a value, without what only helps at a command line.
-fn reason(error: &clap::Error) -> String {
+pub(super) fn reason(error: &clap::Error) -> String {
     let text = error.to_string();
     let mut said = String::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("For more")) {

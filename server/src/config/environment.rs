@@ -1,0 +1,128 @@
+//! Variables of the environment: empty ones say nothing, and names that no setting has are reported.
+
+use std::collections::BTreeSet;
+
+use clap::{
+    Command,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+use super::file::{ALIKE, id, reason};
+
+/// What the names of all variables begin with.
+const PREFIX: &str = "THNG_PUBSUB_";
+
+/// The variables that the process was started with, by name, where the value is not empty.
+#[derive(Debug)]
+pub(super) struct Environment {
+    names: BTreeSet<String>,
+    empty: BTreeSet<String>,
+}
+
+impl Environment {
+    /// That of the process.
+    pub(super) fn read() -> Self {
+        Self::of(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.is_empty()))),
+        )
+    }
+
+    fn of(variables: impl Iterator<Item = (String, bool)>) -> Self {
+        let ours = variables.filter(|(name, _)| name.starts_with(PREFIX));
+        let (empty, names): (Vec<_>, Vec<_>) = ours.partition(|(_, is_empty)| *is_empty);
+        let names_of = |variables: Vec<(String, bool)>| variables.into_iter().map(|(name, _)| name).collect();
+        Self { names: names_of(names), empty: names_of(empty) }
+    }
+
+    /// The command without the variables that are empty.
+    pub(super) fn without_empty(&self, command: Command) -> Command {
+        if self.empty.is_empty() {
+            return command;
+        }
+        let command = command.mut_args(|arg| match arg.get_env().and_then(|name| name.to_str()) {
+            Some(name) if self.empty.contains(name) => arg.env(None::<&str>),
+            _ => arg,
+        });
+        command.mut_subcommands(|inner| self.without_empty(inner))
+    }
+
+    /// A sentence for each variable that looks like a setting and is none.
+    pub(super) fn unknown(&self, command: &Command) -> Vec<String> {
+        let mut known = BTreeSet::new();
+        collect(command, &mut known);
+        let unknown = self.names.iter().filter(|name| !known.contains(*name) && !is_of_an_orchestrator(name));
+        unknown.map(|name| sentence(name, &known)).collect()
+    }
+
+    /// What clap says of a value that came from a variable, with the name of the variable.
+    pub(super) fn fault(&self, error: &clap::Error, arguments: &[String]) -> Option<String> {
+        if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
+            return None;
+        }
+        let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
+        let flag = flag.split([' ', '=']).next().unwrap_or_default();
+        let is_given = arguments.iter().any(|given| given.split('=').next() == Some(flag));
+        let variable = format!("{PREFIX}{}", id(flag.strip_prefix("--")?).to_uppercase());
+        (!is_given && self.names.contains(&variable)).then(|| format!("{variable} {}", reason(error)))
+    }
+}
+
+fn collect(command: &Command, known: &mut BTreeSet<String>) {
+    known.extend(command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned)));
+    command.get_subcommands().for_each(|inner| collect(inner, known));
+}
+
+/// Kubernetes gives each container the addresses of the services in its namespace, one of which may have our name.
+fn is_of_an_orchestrator(name: &str) -> bool {
+    let rest = name.strip_prefix(PREFIX).unwrap_or(name);
+    rest == "PORT"
+        || rest.starts_with("PORT_")
+        || rest.contains("SERVICE_HOST")
+        || rest.contains("SERVICE_PORT")
+}
+
+fn sentence(name: &str, known: &BTreeSet<String>) -> String {
+    // Without what all of them begin with, which makes any two alike.
+    let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or_default().to_owned();
+    let alike = known.iter().map(|known| (strsim::jaro_winkler(&bare(name), &bare(known)), known));
+    match alike
+        .max_by(|(left, _), (right, _)| left.total_cmp(right))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+    {
+        Some((_, nearest)) => format!("the variable {name} is no setting; did you mean {nearest}?"),
+        None => {
+            format!("the variable {name} is no setting; `thng-pubsub-server config print` lists all of them")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::config::Arguments;
+
+    #[test]
+    fn unknown_variables_are_named_with_the_likely_one() {
+        let variables = [
+            ("THNG_PUBSUB_ALOWED_ORIGINS", false),
+            ("THNG_PUBSUB_HTTP", false),
+            ("THNG_PUBSUB_QQQ", false),
+            ("THNG_PUBSUB_EMTPY", true),
+            ("THNG_PUBSUB_SERVICE_HOST", false),
+            ("THNG_PUBSUB_PORT_8080_TCP_ADDR", false),
+            ("PATH", false),
+        ];
+        let environment =
+            Environment::of(variables.into_iter().map(|(name, is_empty)| (name.to_owned(), is_empty)));
+        let said = environment.unknown(&Arguments::command());
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert_eq!(
+            said[0],
+            "the variable THNG_PUBSUB_ALOWED_ORIGINS is no setting; did you mean THNG_PUBSUB_ALLOWED_ORIGINS?"
+        );
+        assert!(said[1].contains("THNG_PUBSUB_QQQ") && said[1].contains("config print"), "{}", said[1]);
+    }
+}
