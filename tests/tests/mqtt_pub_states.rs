@@ -33,6 +33,8 @@ fn with_pub_states_the_current_value_arrives_after_the_suback_in_the_shape_of_an
     for hello in [Hello::with_key(KEY), Hello::with_key(KEY).in_3_1()] {
         for (filter, expected) in [
             (format!("{topic}?pubStates=1"), json!([temperature])),
+            (format!("{topic}?pubStates"), json!([temperature])),
+            (format!("{topic}?pubStates=true"), json!([temperature])),
             (format!("{}/?pubStates=1", &topic[1..]), json!([temperature])),
             (format!("{topic}?access_token={KEY}&pubStates=1"), json!([temperature])),
             (format!("{all}?pubStates=1"), listed.clone()),

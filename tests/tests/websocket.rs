@@ -236,8 +236,10 @@ fn with_pub_states_a_native_socket_begins_with_the_current_value() {
     set(&mut rest, &topic, "first");
     assert_eq!(empty.json()[0]["value"], "first", "where nothing was stored, the first update is the first");
 
-    for path in [&topic, &all] {
-        let mut socket = WebSocket::open(server, &format!("{path}?pubStates=1"));
+    for (path, option) in
+        [(&topic, "pubStates"), (&topic, "pubStates=true"), (&topic, "pubStates=1"), (&all, "pubStates=1")]
+    {
+        let mut socket = WebSocket::open(server, &format!("{path}?{option}"));
         assert_eq!(socket.text(), rest.get(&all).text());
     }
     let mut without = WebSocket::open(server, &topic);

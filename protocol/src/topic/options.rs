@@ -32,7 +32,7 @@ impl fmt::Debug for AccessToken {
 pub struct TopicOptions {
     /// Only what is scoped to this project.
     pub project: Option<Id>,
-    /// `pubStates=1`: the current value is sent right after the subscription.
+    /// `pubStates=1`, also as `pubStates` or `pubStates=true`: the current value is sent right after the subscription.
     pub initial_state: bool,
     /// `markStates=1`: that value is marked, so that a client can tell it from an update.
     pub marks_state: bool,
@@ -50,7 +50,9 @@ impl TopicOptions {
         let mut options = Self::default();
         let (mut project, mut states) = (false, false);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, given) =
+                pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
+            let value = given.unwrap_or_default();
             match percent::decode(name)?.as_ref() {
                 "project" => {
                     once(&mut project)?;
@@ -58,7 +60,7 @@ impl TopicOptions {
                 }
                 "pubStates" => {
                     once(&mut states)?;
-                    options.initial_state = read_states(value)?;
+                    options.initial_state = given.map_or(Ok(true), read_states)?;
                 }
                 "markStates" => options.marks_state = percent::decode(value)? == "1",
                 "access_token" => {
@@ -84,8 +86,13 @@ fn read_project(value: &str) -> Result<Id, TopicError> {
 
 fn read_states(value: &str) -> Result<bool, TopicError> {
     let value: Cow<'_, str> = percent::decode(value)?;
-    let number: i64 = value.parse().map_err(|_| TopicError::Option("pubStates"))?;
-    Ok(number == 1)
+    match value.as_ref() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        number => {
+            number.parse::<i64>().map(|number| number == 1).map_err(|_| TopicError::Option("pubStates"))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +117,21 @@ mod tests {
     }
 
     #[test]
+    fn states_are_asked_for_by_name_alone_too() {
+        for (query, expected) in [
+            ("pubStates", true),
+            ("pubStates=true", true),
+            ("pubStates=1", true),
+            ("x=1&pubStates&project=UeECn9a8PBpar8x4FEGdMsDd", true),
+            ("pubStates=0", false),
+            ("pubStates=false", false),
+        ] {
+            let options = TopicOptions::parse(query).expect(query);
+            assert_eq!(options.initial_state, expected, "{query}");
+        }
+    }
+
+    #[test]
     fn a_token_is_never_printed() {
         let options = TopicOptions::parse("access_token=verysecret").expect("well formed");
         assert!(!std::format!("{options:?}").contains("verysecret"));
@@ -118,6 +140,7 @@ mod tests {
     #[test]
     fn what_an_option_cannot_mean_is_refused() {
         assert_eq!(TopicOptions::parse("pubStates=yes"), Err(TopicError::Option("pubStates")));
+        assert_eq!(TopicOptions::parse("pubStates="), Err(TopicError::Option("pubStates")));
         assert_eq!(TopicOptions::parse("project=a/b"), Err(TopicError::Option("project")));
         assert_eq!(TopicOptions::parse("access_token=a&access_token=b"), Err(TopicError::RepeatedOption));
         assert_eq!(TopicOptions::parse("pubStates=%zz"), Err(TopicError::Escape));

@@ -16,7 +16,7 @@ const ABOUT: &str = "\
 Every resource that can be watched has a topic, and the topic is its REST path. Publishing on it is the REST write on \
 that path; subscribing to it delivers the outcome of every such write, by whatever protocol it came.
 
-Topics take options behind a `?`, in any order: `pubStates=1` has the current value sent right after the subscription, \
+Topics take options behind a `?`, in any order: `pubStates=1` (or `pubStates` alone) has the current value sent right after the subscription, \
 `project=<id>` narrows a subscription to a project, and `access_token=<API key>` brings a key of the topic's own. What a \
 client hears comes on exactly the string that it subscribed with.
 
