@@ -311,6 +311,27 @@ fn a_backup_that_is_damaged_cut_off_or_none_is_refused_and_leaves_nothing() {
 }
 
 #[test]
+fn backup_refuses_a_target_in_the_words_of_export() {
+    let server = Launch::new().start();
+    let folder = folder();
+    let file = folder.path().join("a file");
+    fs::write(&file, "mine").expect("the file is the test's");
+    for (target, sentence) in [
+        (file.clone(), "is there already: give another name, or delete it"),
+        (folder.path().to_owned(), "is there already: give another name, or delete it"),
+        (folder.path().join("no/such"), "cannot write "),
+        (file.join("below"), "cannot write "),
+    ] {
+        let target = target.to_str().expect("text");
+        let refusal = server.administer(&["backup", target]).refusal();
+        assert!(refusal.contains(sentence) && refusal.contains(target), "{refusal}");
+        assert_eq!(refusal, server.administer(&["export", target]).refusal());
+    }
+    assert_eq!(fs::read(&file).expect("a file"), b"mine");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing else is left");
+}
+
+#[test]
 fn a_backup_overwrites_nothing_and_needs_the_secret_that_goes_with_it() {
     let mut server = Launch::new().start();
     let (_folder, file) = backed_up(&server);

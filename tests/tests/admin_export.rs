@@ -74,7 +74,11 @@ fn answers(all: &mut Population) -> Vec<(String, Value)> {
     }
     let mut read = |path: String| {
         let answer = rest.get(&path);
-        let document = if answer.body.is_empty() { Value::Null } else { answer.json() };
+        let mut document = if answer.body.is_empty() { Value::Null } else { answer.json() };
+        if answer.status >= 400 {
+            // It names the server that answered.
+            document["moreInfo"].take();
+        }
         (path, json!([answer.status, document]))
     };
     paths.into_iter().map(&mut read).collect()

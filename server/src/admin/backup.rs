@@ -1,11 +1,11 @@
 //! `backup` and `restore`: the whole database and `keys.secret` in one file, and a data folder made of it.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, anyhow, ensure};
 
 use super::{
-    output::{bytes, say, time},
+    output::{bytes, cannot_write, is_there_already, say, time},
     progress::Progress,
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
 pub(super) fn back_up(arguments: &BackupArguments) -> anyhow::Result<()> {
     let (data, file) = (&arguments.data.path, &arguments.file);
     let bystander = Bystander::open(data)?;
+    check_target(file)?;
     let known = bystander.note(key_secret::NOTE)?;
     let known =
         known.context("the server was never started on this database: there is nothing to back up")?;
@@ -42,6 +43,13 @@ pub(super) fn back_up(arguments: &BackupArguments) -> anyhow::Result<()> {
     let size = fs::metadata(file).map_or(0, |file| file.len());
     say(&format!("{}: {} in {}, checked", file.display(), bytes(size), progress.end()));
     Ok(())
+}
+
+/// Refuses a file that is there, and one whose folder is not, in the words of `export`.
+fn check_target(file: &Path) -> anyhow::Result<()> {
+    ensure!(fs::symlink_metadata(file).is_err(), is_there_already(file));
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::metadata(folder.join(".")).map(drop).with_context(|| cannot_write(file))
 }
 
 /// Makes a data folder of a backup.

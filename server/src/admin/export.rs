@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail};
 
 use super::{
     lines::{FORMAT, Header, Line, Trailer, VERSION, hex},
-    output::say,
+    output::{cannot_write, is_there_already, say},
     progress::Progress,
 };
 use crate::{
@@ -75,14 +75,14 @@ fn write_file(
     let file = match file {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            bail!("{} is there already: give another name, or delete it", path.display())
+            bail!(is_there_already(path))
         }
-        Err(error) => return Err(error).with_context(|| format!("cannot write {}", path.display())),
+        Err(error) => return Err(error).with_context(|| cannot_write(path)),
     };
     let mut out = BufWriter::new(SyncedInParts { file, unsynced: 0 });
     let written = write(bystander, secret, &mut out, progress)
         .and_then(|trailer| sync(out, path).map(|()| trailer))
-        .with_context(|| format!("cannot write {}", path.display()));
+        .with_context(|| cannot_write(path));
     if written.is_err() {
         // Half an export is of no use to anybody.
         let _ = fs::remove_file(path);

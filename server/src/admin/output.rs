@@ -1,6 +1,9 @@
 //! What commands print: lines to standard output, words to standard error, and nothing that a terminal takes for a command.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
 
 use anyhow::Context as _;
 
@@ -11,6 +14,16 @@ use anyhow::Context as _;
 pub(super) fn print(lines: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{lines}").and_then(|()| stdout.flush()).context("standard output cannot be written to")
+}
+
+/// Why a file is not written where there is one.
+pub(super) fn is_there_already(path: &Path) -> String {
+    format!("{} is there already: give another name, or delete it", path.display())
+}
+
+/// Why a file is not written, before what the system says.
+pub(super) fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
 }
 
 /// Says something to the person, beside what the command prints.
