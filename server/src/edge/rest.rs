@@ -20,6 +20,7 @@ pub(super) mod asyncapi;
 mod call;
 mod collection;
 mod device;
+mod examples;
 mod list;
 mod location;
 pub(super) mod openapi;

@@ -28,6 +28,7 @@
   let topics = []
   let operations = []
   let documents = []
+  let lastAnswer
   const entries = () => [...topics, ...operations, ...documents]
 
   /** `make('p.hint', { id: 'a' }, 'text', node)`; a child that is `undefined`, `null` or `false` is left out. */
@@ -410,7 +411,9 @@
 
   const pathParts = (path) => path.split(/(\{[^}]+\})/)
   const shapeOf = (path) => path.replace(/\{[^}]+\}/g, '{}')
-  const shellName = (name) => `$${name.replace(/([a-z\d])([A-Z])/g, '$1_$2').replace(/\W/g, '_').toUpperCase()}`
+  // The property's key is no API key, which commands have in a variable of that name.
+  const plainName = (name) => (name === 'key' ? 'propertyKey' : name)
+  const shellName = (name) => `$${plainName(name).replace(/([a-z\d])([A-Z])/g, '$1_$2').replace(/\W/g, '_').toUpperCase()}`
   const shellText = (text) => `'${text.replaceAll("'", "'\\''")}'`
   const encode = (text) => encodeURIComponent(text).replaceAll('!', '%21')
 
@@ -601,6 +604,7 @@
     const form = make('form.fields', { 'aria-label': `Try ${operation.summary ?? operation.path}` }, labels,
       area && make('label.wide', {}, make('span', {}, 'Body ', code(mediaType)), area),
       make('div.row.wide', {}, button, state), result)
+    fillExample(operation, area)
     const names = fields.map((one) => `${one.in} ${one.name}`)
     const values = () => Object.fromEntries(names.map((name) => [name, form.elements.namedItem(name).value.trim()]))
     form.addEventListener('input', () => { line.textContent = curl(operation, values(), area?.value) })
@@ -610,10 +614,31 @@
       state.dataset.kind = ''
       state.textContent = 'Waiting for the answer …'
       result.replaceChildren()
+      await fillExample(operation, area)
       await send(operation, values(), area?.value, state, result, form)
       button.disabled = false
     })
     return form
+  }
+
+  /** Puts what is there into an example that names something: the newest of a list, or a field of the last answer. */
+  async function fillExample(operation, area) {
+    const { text, list, field } = operation['x-example-from'] ?? {}
+    if (!area || !text || !area.value.includes(`"${text}"`)) return
+    const found = list ? await newestOf(list) : lastAnswer?.[field]
+    if (!found) return
+    area.value = area.value.replace(`"${text}"`, JSON.stringify(found))
+    area.dispatchEvent(new Event('input', { bubbles: true }))
+  }
+
+  async function newestOf(list) {
+    if (!readKey()) return undefined
+    try {
+      const answer = await fetch(`/${list}?perPage=1`, { headers: { authorization: readKey() }, credentials: 'omit' })
+      return answer.ok ? (await answer.json())[0]?.id : undefined
+    } catch {
+      return undefined
+    }
   }
 
   async function send(operation, values, bodyText, state, result, form) {
@@ -635,10 +660,19 @@
       state.dataset.kind = String(answer.status)[0]
       state.textContent = `${answer.status} ${answer.statusText} · ${duration} ms · ${number(text.length)} characters`
       if (answer.status === 401 && !key) state.textContent += ' · no API key is entered at the top of this page'
+      if (answer.ok) rememberAnswer(text)
       showAnswer(answer.headers, text, result, form)
     } catch (error) {
       state.dataset.kind = '5'
       state.textContent = `No answer: ${error.message}. See whether the server is running.`
+    }
+  }
+
+  function rememberAnswer(text) {
+    try {
+      lastAnswer = JSON.parse(text)
+    } catch {
+      // An answer without a document brings nothing that an example could name.
     }
   }
 
@@ -738,7 +772,7 @@
     const port = mqtt?.variables?.port?.default ?? '1883'
     const host = location.hostname.replace(/^\[|\]$/g, '')
     const login = `-h ${host} -p ${port} \\\n  -u authorization -P "$API_KEY" \\\n  -t`
-    const scriptName = (name) => `\${${name.replace(/\W/g, '_')}}`
+    const scriptName = (name) => `\${${plainName(name).replace(/\W/g, '_')}}`
     const snippet = (values) => topicString(topic, values, scriptName, ['access_token=${apiKey}'])
     const bare = (values) => ({ ...values, state: false })
     return [

@@ -10,6 +10,7 @@ use thng_pubsub_protocol::{
 use utoipa::openapi::OpenApi;
 
 use super::{
+    examples::{ID, example, source},
     parameters::{Parameter, query_parameters},
     router::{Handler, Query, Route, Shape, Verb, table},
 };
@@ -128,7 +129,12 @@ fn operation(route: &Route) -> Value {
         operation["description"] = route.about.into();
     }
     if route.body != Shape::Nothing {
-        let content = json!({ "application/json": { "schema": taken(route) } });
+        let schema = taken(route);
+        let name = schema["$ref"].as_str().and_then(|target| target.rsplit('/').next()).unwrap_or_default();
+        if let Some(source) = source(route, name) {
+            operation["x-example-from"] = source;
+        }
+        let content = json!({ "application/json": { "example": example(route, name), "schema": schema } });
         operation["requestBody"] = json!({ "required": needs_body(route), "content": content });
     }
     match route.handler {
@@ -460,7 +466,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     };
     let many = |of: &str| json!({ "type": "array", "items": reference(of), "maxItems": limits::PROPERTY_VALUES_MAX });
     let mut add = |name: &str, schema: Value| drop(schemas.insert(name.into(), schema));
-    add("Id", json!({ "type": "string", "pattern": "^[A-Za-z0-9]{24}$", "example": "UeECn9a8PBpar8x4FEGdMsDd", "description": "24 letters and digits." }));
+    add("Id", json!({ "type": "string", "pattern": "^[A-Za-z0-9]{24}$", "example": ID, "description": "24 letters and digits." }));
     add("Ids", json!({ "type": "array", "items": reference("Id"), "maxItems": THNGS_MAX }));
     add("Error", json!({ "type": "object", "required": ["status", "errors", "code", "moreInfo"], "properties": {
         "status": { "type": "integer", "description": "The HTTP status again." },
@@ -562,6 +568,16 @@ mod tests {
         assert_eq!(ids.len(), routes.len());
         for route in &routes {
             assert!(document["paths"][route.path][verb(route)]["operationId"].is_string(), "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn every_body_has_an_example() {
+        let document = written();
+        for route in table().iter().filter(|route| route.body != Shape::Nothing) {
+            let body = &document["paths"][route.path][verb(route)]["requestBody"];
+            let example = &body["content"]["application/json"]["example"];
+            assert!(example.is_object() || example.is_array(), "{} {}", verb(route), route.path);
         }
     }
 
