@@ -1,6 +1,7 @@
 /**
  * Passes the key and the thng on to the pages, behind `#`, where no server sees them; and shows the programs'
- * settings with the address of this server. Both can be given here in the same way: `#key=…&thng=…`.
+ * settings with the address of this server. Both can be given here in the same way: `#key=…&thng=…`; the key leaves the
+ * address at once, and stays in this tab until it is closed.
  */
 const { key, thng } = document.getElementById('settings').elements
 const asked = new URLSearchParams(location.hash.slice(1))
@@ -12,9 +13,16 @@ function showLinks() {
   for (const link of document.querySelectorAll('a[data-page]')) link.hash = given
 }
 
+key.value = asked.get('key') ?? sessionStorage.getItem('api-key') ?? ''
+thng.value = asked.get('thng') ?? ''
+key.addEventListener('input', () => sessionStorage.setItem('api-key', key.value))
 for (const field of [key, thng]) {
-  field.value = asked.get(field.name) ?? ''
   field.addEventListener('input', showLinks)
+}
+if (asked.has('key')) {
+  sessionStorage.setItem('api-key', key.value)
+  asked.delete('key')
+  history.replaceState(null, '', `${location.pathname}${location.search}${asked.size ? `#${asked}` : ''}`)
 }
 // A browser may fill them in again when one comes back to this page.
 addEventListener('pageshow', showLinks)

@@ -4,19 +4,33 @@
  *
  * The form can be filled from the address, behind `?` or `#`: `key`, `thng`, `property`, `interval` (milliseconds) and
  * `server` (where this page was loaded from, if it is not said). With a key the example starts by itself.
+ *
+ * The key leaves the address at once, and stays in this tab until it is closed; the thng takes its place there, so that
+ * a reload goes on with both.
  */
 const page = (() => {
   const LOG_ROWS_MAX = 200
   const find = (id) => document.getElementById(id)
   const [startForm, publishForm, stopButton, status, log] = ['start', 'publish', 'stop', 'status', 'log'].map(find)
   const startButton = startForm.querySelector('[type=submit]')
+  const KEY_NAME = 'api-key'
   const asked = new URLSearchParams(`${location.search.slice(1)}&${location.hash.slice(1)}`)
   const server = asked.get('server') ?? location.origin
   const intervalMs = Number(asked.get('interval') ?? 2000)
   let run
 
+  if (asked.has('key')) sessionStorage.setItem(KEY_NAME, asked.get('key'))
+  else if (sessionStorage.getItem(KEY_NAME)) asked.set('key', sessionStorage.getItem(KEY_NAME))
   for (const name of ['key', 'thng', 'property']) {
     if (asked.has(name)) startForm.elements[name].value = asked.get(name)
+  }
+  showInAddress()
+
+  /** Puts what was asked for into the address, without the key. */
+  function showInAddress() {
+    const shown = new URLSearchParams(asked)
+    shown.delete('key')
+    history.replaceState(null, '', `${location.pathname}${shown.size ? `#${shown}` : ''}`)
   }
 
   /** @param {'idle' | 'busy' | 'connected' | 'error'} state */
@@ -114,6 +128,9 @@ const page = (() => {
           intervalMs
         })
         thng.value = run.thngId
+        asked.set('thng', run.thngId)
+        sessionStorage.setItem(KEY_NAME, key.value.trim())
+        showInAddress()
         setPhase('running')
         showStatus('connected', 'Connected')
       } catch (error) {

@@ -404,6 +404,30 @@ describe('in a browser', () => {
     }
   })
 
+  for (const name of PAGES.filter(Boolean)) {
+    test(`/examples/${name} keeps its thng over a reload, and no key in its address`, async () => {
+      const thngs = async () => (await rest('GET', '/thngs?perPage=100')).length
+      const before = await thngs()
+      await open(name, { key })
+      for (const round of [1, 2, 3]) {
+        if (round > 1) await page.reload()
+        await status('connected').waitFor()
+        assert.ok(!page.url().includes(key), page.url())
+        const [{ id }] = await rest('GET', '/thngs?perPage=1')
+        assert.ok(page.url().endsWith(`#thng=${id}`), page.url())
+      }
+      assert.equal(await thngs(), before + 1)
+    })
+  }
+
+  test('/examples/ takes the key out of its address and passes it on', async () => {
+    await open('', { key })
+    assert.ok(!page.url().includes(key), page.url())
+    await page.getByRole('link', { name: 'Native WebSocket' }).click()
+    await status('connected').waitFor()
+    assert.ok(!page.url().includes(key), page.url())
+  })
+
   for (const name of PAGES) {
     const isReady = () => name === '' || page.locator('#value').getByText(/\d/).waitFor()
 

@@ -2,6 +2,8 @@
  * A live dashboard of one thng.
  *
  * The form can be filled from the address, behind `#`: `key`, `thng` and `transport`. With a key the app starts by itself.
+ * The key leaves the address at once, and stays in this tab until it is closed; the thng takes its place there, so that a
+ * reload goes on with both.
  */
 import '../../style.css'
 import 'uplot/dist/uPlot.min.css'
@@ -40,6 +42,10 @@ const transportField = startForm.elements.namedItem('transport') as RadioNodeLis
 const chart = new Chart(find('chart'))
 const map = new WorldMap(find('map'), publishPlace)
 const actions = new ActionList(find('actions'), find('no-actions'))
+
+/** Where this tab has the key. */
+const KEY_NAME = 'api-key'
+const asked = new URLSearchParams(location.hash.slice(1))
 
 let thng: LiveThng | undefined
 /** The thng whose values are drawn, also when it has been stopped. */
@@ -80,6 +86,14 @@ function setPhase(phase: Phase): void {
   find('key-hint').hidden = phase === 'running'
 }
 
+/** Keeps the key in this tab, and shows what else was asked for in the address. */
+function keepKey(key: string): void {
+  sessionStorage.setItem(KEY_NAME, key)
+  const shown = new URLSearchParams(asked)
+  shown.delete('key')
+  history.replaceState(null, '', `${location.pathname}${location.search}${shown.size > 0 ? `#${shown}` : ''}`)
+}
+
 const transport = (): Transport => transportField.value as Transport
 
 /** Starts with what the form says. A new thng is measured, since nobody else does; another one only if it is asked for. */
@@ -109,6 +123,8 @@ async function open(key: string, id: string, isSensor: boolean): Promise<void> {
   thng = opened
   shown = opened.id
   thngField.value = opened.id
+  asked.set('thng', opened.id)
+  keepKey(key)
   setPhase('running')
   showStatus('connected', 'Connected')
   if (isNew || isSensor) simulate.click()
@@ -222,8 +238,8 @@ PubSub.on('disconnected', (event) => {
 })
 PubSub.on('error', ({ error }) => showError(error))
 
-const asked = new URLSearchParams(location.hash.slice(1))
-keyField.value = asked.get('key') ?? ''
+keyField.value = asked.get('key') ?? sessionStorage.getItem(KEY_NAME) ?? ''
 thngField.value = asked.get('thng') ?? ''
 if (asked.has('transport')) transportField.value = asked.get('transport')!
+if (asked.has('key')) keepKey(keyField.value)
 if (keyField.value) startForm.requestSubmit()
