@@ -176,6 +176,29 @@ mod tests {
     }
 
     #[test]
+    fn the_service_is_bounded_in_memory_and_threads() {
+        let unit = template("thng-pubsub.service");
+        let page = read(&crate::setup::root().join("docs/operations.md")).unwrap();
+        for setting in ["MemoryMax=", "TasksMax="] {
+            let line = unit.lines().find(|line| line.starts_with(setting)).unwrap();
+            assert!(page.contains(&format!("`{line}`")), "docs/operations.md has {line}");
+        }
+    }
+
+    #[test]
+    fn every_image_of_the_dockerfile_is_pinned_by_its_digest() {
+        let file = template("Dockerfile");
+        let images = file.lines().filter_map(|line| line.strip_prefix("FROM ${")?.split_once('}'));
+        let names: Vec<_> = images.map(|(name, _)| format!("ARG {name}=")).collect();
+        assert_eq!(names.len(), file.lines().filter(|line| line.starts_with("FROM ")).count());
+        for name in names {
+            let image = file.lines().find_map(|line| line.strip_prefix(&name)).unwrap();
+            let (_, digest) = image.split_once("@sha256:").unwrap();
+            assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{image}");
+        }
+    }
+
+    #[test]
     fn the_service_is_given_longer_to_stop_than_the_server_takes() {
         let unit = template("thng-pubsub.service");
         let seconds = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
