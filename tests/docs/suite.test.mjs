@@ -40,7 +40,7 @@ async function check(...expected) {
 
 const CREATE = `curl -H "Authorization: $KEY" -H 'Content-Type: application/json' "http://$HTTP/thngs" -d`
 
-const REFUSED = '{"status":400,"errors":["name is required."],"code":50331648,"moreInfo":"http://localhost:8080/docs/errors#50331648"}'
+const REFUSED = '{"status":400,"errors":["name is required."],"code":50331648,"moreInfo":"http://127.0.0.1:8080/docs/errors#50331648"}'
 const WRITE = `${CREATE.replace('thngs"', 'thngs/$THNG/properties"')} '[{"key":"a","value":1}]' -X PUT`
 const WATCH =
   'mosquitto_sub -h "${MQTT%:*}" -p "${MQTT#*:}" -u authorization -P "$KEY" -v -C 1 -W 20 -t "/thngs/$THNG/properties"'
