@@ -85,7 +85,9 @@ fn attributes(file: &str, name: &str) -> Result<String, String> {
     let above: Vec<&str> =
         lines[..at].iter().rev().take_while(|line| line.starts_with("#[")).copied().collect();
     let above = above.join("\n");
-    if above.contains("test]") { Ok(above) } else { Err(format!("{name} in {path} is no test")) }
+    // `#[test]`, `#[tokio::test]` and `#[tokio::test(flavor = …)]`.
+    let is_test = above.contains("test]") || above.contains("::test(");
+    if is_test { Ok(above) } else { Err(format!("{name} in {path} is no test")) }
 }
 
 /// The rows of the tables whose last column is called *test*, as cells.
