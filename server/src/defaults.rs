@@ -78,7 +78,7 @@ pub(crate) const MEMBERS_MAX: usize = 10_000;
 
 /// Notifications that one command may cause: all writers wait meanwhile, for about ten microseconds each. 500 actions on
 /// a thng of a product need 3,000, one action on a thng in 100 collections 204.
-pub(crate) const COMMAND_NOTIFICATIONS_MAX: usize = 5_000;
+pub(crate) const COMMAND_NOTIFICATIONS_MAX: usize = 3_000;
 
 /// Subscriptions of one MQTT session.
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 10_000;

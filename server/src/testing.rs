@@ -56,7 +56,7 @@ impl House {
             page_max: 100,
             held_per_key_max: usize::MAX,
             members_max: 10_000,
-            notifications_max: 5_000,
+            notifications_max: 3_000,
             scans: ScanLimits {
                 at_a_time: 1,
                 queue_max: 1_000,

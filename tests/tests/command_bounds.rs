@@ -111,14 +111,14 @@ fn actions_beyond_the_notifications_of_one_command_are_refused_whole() {
     let (thng, _) = crowded(&mut rest);
     let path = format!("/thngs/{thng}/actions/scans");
     let actions = |count: usize, fields: &str| json!(vec![json!({"customFields": {"x": fields}}); count]);
-    // Two topics of each collection, of the thng and of the root: 204 an action, and one command may cause 5,000.
-    rest.post(&path, actions(24, "")).assert_status(201);
-    let answer = rest.post(&path, actions(25, ""));
-    assert_names_bound(&answer, "more than 5000 notifications, which is the most for one command");
+    // Two topics of each collection, of the thng and of the root: 204 an action, and one command may cause 3,000.
+    rest.post(&path, actions(14, "")).assert_status(201);
+    let answer = rest.post(&path, actions(15, ""));
+    assert_names_bound(&answer, "more than 3000 notifications, which is the most for one command");
     assert_names_bound(&answer, "--command-notifications-max");
     // A longer document counts as several on each topic.
-    assert_names_bound(&rest.post(&path, actions(13, &"x".repeat(5_000))), "more than 5000 notifications");
-    assert_eq!(count(&mut rest, &format!("{path}?perPage=100")), 24);
+    assert_names_bound(&rest.post(&path, actions(13, &"x".repeat(5_000))), "more than 3000 notifications");
+    assert_eq!(count(&mut rest, &format!("{path}?perPage=100")), 14);
     assert_eq!(server.metric("commands_rejected_total{bound=\"notifications\"}"), 2);
 
     let server = Launch::new().flag("--command-notifications-max", "1000").start();
@@ -202,10 +202,10 @@ fn a_thng_that_was_in_more_collections_is_still_of_use() {
     assert_eq!(server.administer(&["export"]).printed().matches("{\"member\":").count(), 250);
     rest.put(&path, json!({"name": "renamed"})).assert_status(200);
     rest.put(&format!("{path}/properties/k"), json!([{"value": 1}])).assert_status(200);
-    rest.post(&format!("{path}/actions/scans"), json!(vec![json!({}); 9])).assert_status(201);
+    rest.post(&format!("{path}/actions/scans"), json!(vec![json!({}); 5])).assert_status(201);
     assert_names_bound(
-        &rest.post(&format!("{path}/actions/scans"), json!(vec![json!({}); 10])),
-        "5000 notifications",
+        &rest.post(&format!("{path}/actions/scans"), json!(vec![json!({}); 6])),
+        "3000 notifications",
     );
     let own = rest.get(&path).expect(200)["collections"][0].as_str().expect("an id").to_owned();
     rest.delete(&format!("/collections/{own}/thngs/{thng}")).assert_status(200);

@@ -42,7 +42,7 @@ fn crowded(server: &Server, most: usize) -> Crowded {
 
 /// Creates actions in as large calls as the server takes.
 fn act(rest: &mut Rest, path: &str) {
-    for count in [ACTIONS, 100, 24, 1] {
+    for count in [ACTIONS, 100, 14, 1] {
         let answer = rest.post(path, json!(vec![json!({"type": "scans"}); count]));
         if answer.status == 201 {
             return;

@@ -56,7 +56,7 @@ const GROUP_TIME: Duration = Duration::from_millis(20);
 const GROUP_BYTES: usize = 4 << 20;
 
 /// Notifications of one commit, beyond which no further operation joins it.
-const GROUP_NOTIFICATIONS: usize = 5_000;
+const GROUP_NOTIFICATIONS: usize = 3_000;
 
 /// Notifications of one commit from which on they are not written on the writer's thread.
 const MANY_NOTIFICATIONS: usize = 500;
