@@ -206,6 +206,13 @@ fn fits(form: Form, value: &Value) -> bool {
         Form::Name(most) => chars(value, most) && value != "",
         Form::Text(most) => chars(value, most),
         Form::Label => chars(value, limits::NAME_CHARS_MAX) && value != "",
+        Form::Email => value.as_str().is_some_and(|text| {
+            chars(value, limits::EMAIL_CHARS_MAX)
+                && text.matches('@').count() == 1
+                && !text.starts_with('@')
+                && !text.ends_with('@')
+                && !text.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+        }),
         Form::OneOf(names) => value.as_str().is_some_and(|text| names.contains(&text)),
         Form::Tags => texts(limits::TAGS_MAX, limits::TAG_CHARS_MAX),
         Form::Texts(items, most) => texts(items, most),
@@ -245,7 +252,7 @@ fn check_extras(patch: &Patch) {
     patch.location.iter().for_each(check_location);
     if let Some(change) = &patch.scopes {
         let mut scopes = Scopes::default();
-        change.clone().apply(&mut scopes);
+        change.clone().apply(&mut scopes).expect("no list is longer than the bound");
         assert!(scopes.projects.len() <= limits::SCOPES_MAX);
         if let UserScope::Only(users) = &scopes.users {
             assert!(users.len() <= limits::SCOPES_MAX);
@@ -253,7 +260,8 @@ fn check_extras(patch: &Patch) {
         let again = Patch::read(patch.kind(), &format!("{{\"scopes\":{}}}", scopes.to_json()))
             .expect("our own scopes");
         let mut read_again = Scopes::default();
-        again.scopes.expect("scopes were written").apply(&mut read_again);
+        let again = again.scopes.expect("scopes were written");
+        again.apply(&mut read_again).expect("no list is longer than the bound");
         assert_eq!(read_again, scopes);
     }
 }

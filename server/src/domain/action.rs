@@ -182,7 +182,7 @@ fn prepare(
     let mut scopes = input.scopes.clone();
     let subject = read_subject(store, account, input, &mut fields, &mut scopes, notifications)?;
     if let Some(patch) = input.patch.scopes.clone() {
-        patch.apply(&mut scopes);
+        patch.apply(&mut scopes)?;
     }
     place(store, account, &mut fields)?;
 

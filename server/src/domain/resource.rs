@@ -53,7 +53,7 @@ pub(super) fn create(
     complete(&mut fields, patch)?;
     let mut scopes = creation.scopes.clone();
     if let Some(patch) = patch.scopes.clone() {
-        patch.apply(&mut scopes);
+        patch.apply(&mut scopes)?;
     }
     let mut record = ResourceRecord {
         id,
@@ -202,7 +202,7 @@ fn check(
     // Clients compare the two to see that something changed, also within one millisecond.
     after.updated_at_ms = now_ms.max(before.created_at_ms + 1);
     if let Some(scopes) = scopes {
-        scopes.apply(&mut after.scopes);
+        scopes.apply(&mut after.scopes)?;
     }
     if let Some(private) = private {
         after.private = Some(private.clone());

@@ -2,7 +2,7 @@
 
 use thng_pubsub_protocol::{
     id::Id,
-    payload::{MembershipChange, Patch, ResourceKind, Scopes, UserScope, Whereabouts},
+    payload::{MembershipChange, Patch, ResourceKind, Scopes, ScopesPatch, UserScope, Whereabouts},
     topic::{Topic, TopicString, table::Access},
     wanted::{self, Wanted},
 };
@@ -238,19 +238,35 @@ impl Gateway {
             ResourceKind::Role => Self::may_give_rights(caller)?,
             _ => {}
         }
-        let Some(scopes) = &patch.scopes else { return Ok(()) };
-        let none = Scopes::default();
-        let known = before.map_or(&none, |before| &before.scopes);
-        if let (Some(own), Some(projects)) = (caller.own_projects(), &scopes.projects) {
-            let added = projects.iter().filter(|project| !known.projects.contains(project));
-            let removed = known.projects.iter().filter(|project| !projects.contains(project));
+        match &patch.scopes {
+            Some(scopes) => self.check_scopes(caller, scopes, before.map(|before| &before.scopes)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses scopes that the caller may not give. `before` is what they change.
+    fn check_scopes(
+        &self,
+        caller: &Caller<'_>,
+        patch: &ScopesPatch,
+        before: Option<&Scopes>,
+    ) -> Result<(), Refusal> {
+        let known = before.cloned().unwrap_or_default();
+        let mut after = known.clone();
+        patch.clone().apply(&mut after)?;
+        if let Some(own) = caller.own_projects().filter(|_| patch.changes_projects()) {
+            let added = after.projects.iter().filter(|project| !known.projects.contains(project));
+            let removed = known.projects.iter().filter(|project| !after.projects.contains(project));
             if added.chain(removed).any(|project| !own.contains(project)) {
                 return Err(Refusal::invalid(
                     "scopes: this API key changes the scopes of its own project only.",
                 ));
             }
         }
-        if let (false, Some(UserScope::Only(users))) = (caller.is_unlimited(), &scopes.users) {
+        if let UserScope::Only(users) = &after.users
+            && patch.changes_users()
+            && !caller.is_unlimited()
+        {
             let is_known = |user: &Id| matches!(&known.users, UserScope::Only(known) if known.contains(user));
             for user in users.iter().filter(|user| **user != caller.principal.actor.id() && !is_known(user)) {
                 self.may_name(caller, ResourceKind::User, *user, "scopes")?;
