@@ -14,6 +14,7 @@ mod action;
 mod error;
 mod fields;
 mod location;
+mod members;
 mod membership;
 mod property;
 mod readable;
@@ -24,11 +25,12 @@ mod values;
 pub use access::{AccessDocument, Actor};
 pub use action::parse_actions;
 pub use error::{ERROR_CODES, ErrorCode, ErrorDocument};
-pub use fields::{Fields, Patch, with_members};
+pub use fields::{Fields, Patch, is_email, with_members};
 pub use location::{
     LocationUpdate, LocationWrite, Point, Whereabouts, location_value, locations_document, parse_locations,
     point,
 };
+pub use members::has_duplicate_members;
 pub use membership::{MembershipChange, THNGS_MAX, ids_document, membership_document, parse_ids};
 pub use property::{
     PropertyUpdate, PropertyWrite, history_document, latest_document, parse_writes, update_document,

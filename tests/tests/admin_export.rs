@@ -331,3 +331,43 @@ fn an_import_goes_into_an_empty_folder_only() {
     assert!(refusal.contains("not empty"), "{refusal}");
     assert_eq!(fs::read_dir(other.path()).expect("a folder").count(), 2, "the lock and what was there");
 }
+
+/// What was stored before such documents were refused.
+#[test]
+fn stored_names_that_come_twice_stay_readable_and_removable() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    let marker = r#"{"marker":1}"#;
+    let body = format!(r#"{{"name":"n","customFields":{marker},"identifiers":{{"k":"1"}}}}"#);
+    let created = rest.post("/thngs", body.as_str()).expect(201);
+    let thng = format!("/thngs/{}", created["id"].as_str().expect("an id"));
+    let value = format!(r#"[{{"value":{marker}}}]"#);
+    rest.put(&format!("{thng}/properties/t"), value.as_str()).assert_status(200);
+    let twice = |line: &String| {
+        line.replace(r#"{\"marker\":1}"#, r#"{\"a\":1,\"a\":2}"#)
+            .replace(r#"{\"k\":\"1\"}"#, r#"{\"k\":\"1\",\"k\":\"2\"}"#)
+    };
+    let lines: Vec<String> = exported(&server, &["--with-secret"]).iter().map(twice).collect();
+    let data = folder();
+    assert!(import(&lines, data.path()).status.success());
+    let again =
+        run(["export".as_ref(), "--with-secret".as_ref(), "--data".as_ref(), data.path().as_os_str()])
+            .printed();
+    let again: Vec<String> = again.lines().map(str::to_owned).collect();
+    assert_eq!(facts(&again), facts(&lines));
+    let other = Launch::new().start_in(data);
+    let mut rest = other.rest();
+    let shown = rest.get(&thng);
+    shown.assert_status(200);
+    assert!(shown.text().contains(r#""customFields":{"a":1,"a":2}"#), "{}", shown.text());
+    assert!(shown.text().contains(r#""properties":{"t":{"a":1,"a":2}}"#), "{}", shown.text());
+    for filter in ["customFields.a%3D2", "identifiers.k%3D2"] {
+        let found = rest.get(&format!("/thngs?filter={filter}"));
+        assert_eq!(found.expect(200).as_array().map(Vec::len), Some(1), "{filter}");
+    }
+    rest.put(&thng, json!({"name": "m"})).assert_status(200);
+    rest.put(&thng, shown.text()).assert_status(400);
+    rest.delete(&format!("{thng}/properties/t")).assert_status(200);
+    rest.delete(&thng).assert_status(200);
+    rest.get(&thng).assert_status(404);
+}

@@ -182,6 +182,10 @@ fn another_account_is_a_world_of_its_own_and_from_then_on_it_has_to_be_said_whic
     assert_eq!(server.rest_as(text(&again, "key")).account(), account);
     let plain = server.administer(&["accounts", "create"]).printed();
     assert_eq!(plain.lines().count(), 3, "{plain}");
+    for email in ["op@example.com ", "op@@example.com", "op", "op@example.com\n"] {
+        let wrong = server.administer(&["accounts", "create", "--email", email]).refusal();
+        assert!(wrong.contains("email"), "{email:?}: {wrong}");
+    }
     let wrong = server.administer(&["accounts", "create", "--name", &"x".repeat(31)]).refusal();
     assert!(wrong.contains("name"), "{wrong}");
 }

@@ -337,3 +337,23 @@ fn the_accesses_of_others_show_no_keys_to_those_who_cannot_make_operators() {
         }
     }
 }
+
+#[test]
+fn two_operators_never_have_one_address() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let path = accesses(&mut rest);
+    let email = thng_pubsub_tests::keys::unique_email();
+    rest.post(&path, json!({"email": email, "role": "none"})).assert_status(201);
+    for (same, status) in [
+        (format!("{email} "), 400),
+        (format!("{email}\n"), 400),
+        (format!("{email}\0"), 400),
+        (email.replace('@', "@@"), 400),
+        (String::new(), 400),
+        (email.to_uppercase(), 409),
+    ] {
+        let answer = rest.post(&path, json!({"email": same, "role": "none"}));
+        assert_eq!(answer.status, status, "{same:?}: {}", answer.text());
+    }
+}

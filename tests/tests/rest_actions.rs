@@ -255,7 +255,7 @@ fn what_is_not_there_is_404_in_the_path_and_400_in_the_body() {
         (json!({"location": {"place": nowhere}}), "place"),
         (json!({"tags": "one"}), "tags"),
         (json!({"customFields": 5}), "customFields"),
-        (json!({"identifiers": {"a": 1}}), "identifiers"),
+        (json!({"identifiers": {"a": [1]}}), "identifiers"),
     ] {
         let refusal = rest.post("/actions/scans", wrong.clone()).expect(400);
         assert!(

@@ -214,7 +214,7 @@ fn a_patch_that_is_wrong_changes_none_of_them() {
             json!({"name": null}),
             json!({"description": "changed", "tags": "one"}),
             json!({"description": "changed", "customFields": []}),
-            json!({"description": "changed", "identifiers": {"a": 1}}),
+            json!({"description": "changed", "identifiers": {"a": [1]}}),
             json!({"description": "changed", "scopes": {"projects": [UNKNOWN]}}),
             json!([{"description": "changed"}]),
             json!("changed"),

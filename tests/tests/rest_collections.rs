@@ -119,7 +119,7 @@ fn a_collection_needs_a_name_and_fields_of_the_right_type() {
         (json!({"name": ""}), "name"),
         (json!({"name": "n", "tags": "one"}), "tags"),
         (json!({"name": "n", "customFields": 1}), "customFields"),
-        (json!({"name": "n", "identifiers": {"a": 1}}), "identifiers"),
+        (json!({"name": "n", "identifiers": {"a": [1]}}), "identifiers"),
     ] {
         let refusal = rest.post("/collections", wrong.clone()).expect(400);
         assert!(

@@ -211,7 +211,7 @@ fn a_field_that_is_missing_or_wrong_is_refused_by_its_name_and_nothing_is_change
         ("tags", json!([1])),
         ("tags", Value::from(vec!["t"; 61])),
         ("customFields", json!([])),
-        ("identifiers", json!({"gs1": 5})),
+        ("identifiers", json!({"gs1": [5]})),
     ] {
         let mut document = json!({"name": "a name", "description": "changed"});
         document[field] = value;

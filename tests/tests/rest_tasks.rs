@@ -267,7 +267,7 @@ fn a_task_that_could_never_be_done_is_refused_with_a_sentence_that_names_what_is
         (list(json!({})), "inputData"),
         (list(json!(null)), "inputData"),
         (list(json!(["a"])), "inputData"),
-        (list(json!([{"gs1:21": 7}])), "inputData"),
+        (list(json!([{"gs1:21": [7]}])), "inputData"),
         (list(json!([{"gs1:21": "7"}, 8])), "inputData"),
         (template(json!({})), "thngTemplate"),
         (template(json!({"name": ""})), "thngTemplate"),

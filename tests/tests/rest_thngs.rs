@@ -211,7 +211,7 @@ fn a_field_of_the_wrong_type_is_refused_by_its_name_and_nothing_is_changed() {
         ("tags", json!([1])),
         ("customFields", json!([])),
         ("customFields", json!("x")),
-        ("identifiers", json!({"gs1": 5})),
+        ("identifiers", json!({"gs1": [5]})),
         ("identifiers", json!(["x"])),
     ] {
         let mut document = json!({"name": "a name", "description": "changed"});

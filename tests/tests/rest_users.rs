@@ -245,6 +245,33 @@ fn addresses_and_passwords_have_bounds_and_each_fault_has_its_sentence() {
 }
 
 #[test]
+fn two_users_never_have_one_address() {
+    let server = Server::shared();
+    let mut app = App::new(server);
+    let email = unique_email();
+    let _named = app.public.named_user(&email, PASSWORD);
+    let mut register = |email: &str| {
+        app.public.post("/auth/evrythng/users", json!({"email": email, "password": PASSWORD})).status
+    };
+    for same in [
+        format!("{email} "),
+        format!(" {email}"),
+        format!("{email}\n"),
+        format!("{email}\0"),
+        format!("{email}\u{200b}"),
+        format!("\u{feff}{email}"),
+        format!("{email}\u{a0}"),
+        email.replace('@', "@@"),
+        email.replace('@', " @"),
+        format!("{email}@example.com"),
+    ] {
+        assert_eq!(register(&same), 400, "{same:?}");
+    }
+    assert_eq!(register(&email.to_uppercase()), 409);
+    assert_eq!(app.listed(&mut server.rest()).len(), 1);
+}
+
+#[test]
 fn users_belong_to_an_application_and_operators_cannot_make_them() {
     let server = Server::shared();
     let mut rest = server.rest();

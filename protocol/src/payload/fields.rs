@@ -5,7 +5,7 @@
 
 use alloc::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     format,
     string::{String, ToString},
     vec,
@@ -16,12 +16,13 @@ use core::fmt::Write as _;
 use serde_json::value::RawValue;
 
 use super::{
-    Json, LocationWrite, Object, PayloadError, PropertyWrite, ScopesPatch,
+    Json, LocationWrite, PayloadError, PropertyWrite, ScopesPatch,
+    members::Members,
     schema::{Field, Form, ResourceKind, SetBy},
     values::values_at,
 };
 use crate::{
-    filter::FieldValue,
+    filter::{FieldValue, integer},
     id::{Id, PropertyKey},
     limits,
 };
@@ -48,7 +49,7 @@ impl Fields {
     /// # Errors
     /// [`PayloadError`] where the text is no JSON object.
     pub fn read(kind: ResourceKind, document: &str) -> Result<Self, PayloadError> {
-        let mut given = object(document)?;
+        let mut given = by_name(object(document)?);
         let values = kind.fields().iter().map(|field| given.remove(field.name).map(Json::from)).collect();
         Ok(Self { kind, values })
     }
@@ -291,7 +292,11 @@ impl Patch {
     }
 
     fn read_for(kind: ResourceKind, text: &str, is_new: bool) -> Result<Self, PayloadError> {
-        let mut given = object(text)?;
+        let members = object(text)?;
+        if members.has_duplicates() {
+            return Err(PayloadError::one("The body has two members of one name."));
+        }
+        let mut given = by_name(members);
         let mut patch = Self::empty(kind);
         let mut faults = Vec::new();
         let mut keep = |outcome: Result<Change, String>| outcome.map_err(|fault| faults.push(fault)).ok();
@@ -400,16 +405,20 @@ fn utf8(body: &[u8]) -> Result<&str, PayloadError> {
     core::str::from_utf8(body).map_err(|_| PayloadError::one("The body is not UTF-8 text."))
 }
 
-/// The members of a JSON object. Of a key that stands there twice the last counts.
-pub(super) fn object(text: &str) -> Result<BTreeMap<Cow<'_, str>, &RawValue>, PayloadError> {
-    let members: Result<Object<BTreeMap<Cow<'_, str>, &RawValue>>, _> = serde_json::from_str(text);
-    members.map(|Object(members)| members).map_err(|error| {
+/// The members of a JSON object.
+fn object(text: &str) -> Result<Members<'_>, PayloadError> {
+    serde_json::from_str(text).map_err(|error| {
         if error.is_data() {
             PayloadError::one("The body is an object such as {\"name\": \"Lamp 7\"}.")
         } else {
             PayloadError::syntax(&error)
         }
     })
+}
+
+/// Of members of one name the last counts.
+fn by_name(Members(members): Members<'_>) -> BTreeMap<Cow<'_, str>, &RawValue> {
+    members.into_iter().collect()
 }
 
 fn read_field(field: &Field, raw: &RawValue) -> Result<Change, String> {
@@ -451,10 +460,10 @@ fn read_field(field: &Field, raw: &RawValue) -> Result<Change, String> {
             true => set(),
             false => wrong(&format!("an array of at most {items} strings of at most {max} characters each")),
         },
-        Form::Identifiers => match identifiers_fit(json) {
-            true => set(),
-            false => wrong(&format!(
-                "an object of at most {} strings of {} characters, with keys of {}",
+        Form::Identifiers => match identifiers(json) {
+            Some(identifiers) => Ok(Change::Set(identifiers)),
+            None => wrong(&format!(
+                "an object of at most {} strings of {} characters, with keys of {}, each key once",
                 limits::IDENTIFIERS_MAX,
                 limits::IDENTIFIER_CHARS_MAX,
                 limits::IDENTIFIER_KEY_CHARS_MAX
@@ -483,9 +492,14 @@ fn read_field(field: &Field, raw: &RawValue) -> Result<Change, String> {
             Ok(number) if number.is_finite() => set(),
             _ => wrong("a number"),
         },
-        Form::Integer => match json.parse::<i64>() {
-            Ok(_) => set(),
-            Err(_) => wrong("a whole number"),
+        Form::Integer => match integer(json) {
+            Some(number) => Ok(Change::Set(Json::parse(number.to_string()).expect("a number is JSON"))),
+            None => wrong("a whole number"),
+        },
+        Form::Email => match serde_json::from_str::<Cow<'_, str>>(json) {
+            Ok(text) if text.is_empty() => Ok(Change::Unset),
+            Ok(text) if is_email(&text) => set(),
+            _ => wrong(EMAIL),
         },
         Form::Point => match super::location::point(json) {
             // Members that are none of GeoJSON's are kept.
@@ -503,6 +517,28 @@ fn readable(name: &str, json: Json) -> Result<Change, String> {
     }
 }
 
+/// What an address is, for sentences.
+const EMAIL: &str = "an address such as ada@example.com, of at most 254 characters";
+
+/// Whether a text is the address of one mailbox, in one spelling: two users of one address could not be told apart.
+///
+/// There are no spaces, no control characters and no marks that are not seen, and one `@`. Letters beyond ASCII are
+/// taken where they are whole: `é` is one, and not `e` with an accent behind it.
+#[must_use]
+pub fn is_email(text: &str) -> bool {
+    const { assert!(limits::EMAIL_CHARS_MAX == 254, "the sentence says so") };
+    let is_seen = |letter: char| match letter.is_ascii() {
+        true => letter.is_ascii_graphic(),
+        false => letter.is_alphanumeric(),
+    };
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    !local.is_empty()
+        && !domain.is_empty()
+        && !domain.contains('@')
+        && text.chars().count() <= limits::EMAIL_CHARS_MAX
+        && text.chars().all(is_seen)
+}
+
 /// The characters of a JSON string.
 fn chars(json: &str) -> Option<usize> {
     serde_json::from_str::<Cow<'_, str>>(json).ok().map(|text| text.chars().count())
@@ -513,14 +549,39 @@ fn texts_fit(json: &str, items: usize, chars: usize) -> bool {
         .is_ok_and(|texts| texts.len() <= items && texts.iter().all(|text| text.chars().count() <= chars))
 }
 
-fn identifiers_fit(json: &str) -> bool {
-    serde_json::from_str::<BTreeMap<Cow<'_, str>, Cow<'_, str>>>(json).is_ok_and(|map| {
-        map.len() <= limits::IDENTIFIERS_MAX
-            && map.iter().all(|(key, value)| {
-                key.chars().count() <= limits::IDENTIFIER_KEY_CHARS_MAX
-                    && value.chars().count() <= limits::IDENTIFIER_CHARS_MAX
-            })
-    })
+/// Reads identifiers. Loaders that take numbers and truth values for what they look like send them so: each is the text
+/// that was sent.
+fn identifiers(json: &str) -> Option<Json> {
+    let members: Members<'_> = serde_json::from_str(json).ok()?;
+    if members.has_duplicates() || members.0.len() > limits::IDENTIFIERS_MAX {
+        return None;
+    }
+    let mut texts = Vec::with_capacity(members.0.len());
+    let mut are_strings = true;
+    for (key, raw) in &members.0 {
+        let text: Cow<'_, str> = match raw.get().as_bytes().first()? {
+            b'"' => serde_json::from_str(raw.get()).ok()?,
+            b'-' | b'0'..=b'9' | b't' | b'f' => {
+                are_strings = false;
+                raw.get().into()
+            }
+            _ => return None,
+        };
+        if key.chars().count() > limits::IDENTIFIER_KEY_CHARS_MAX
+            || text.chars().count() > limits::IDENTIFIER_CHARS_MAX
+        {
+            return None;
+        }
+        texts.push((key, text));
+    }
+    if are_strings {
+        return Json::parse(json.into()).ok();
+    }
+    let member = |(key, text): &(&Cow<'_, str>, Cow<'_, str>)| {
+        format!("{}:{}", super::to_json(key), super::to_json(text))
+    };
+    let members: Vec<String> = texts.iter().map(member).collect();
+    Json::parse(format!("{{{}}}", members.join(","))).ok()
 }
 
 fn properties(raw: &RawValue) -> Result<Vec<PropertyWrite>, String> {
@@ -529,23 +590,28 @@ fn properties(raw: &RawValue) -> Result<Vec<PropertyWrite>, String> {
             "properties is an object of property keys and their values, none of them null or longer than 128 KiB.",
         )
     };
-    let map: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
-    if map.len() > limits::PROPERTY_VALUES_MAX {
+    let Members(members): Members<'_> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+    if members.len() > limits::PROPERTY_VALUES_MAX {
         return Err(format!("properties holds at most {} values.", limits::PROPERTY_VALUES_MAX));
     }
-    map.iter()
-        .map(|(key, value)| {
-            let key = PropertyKey::parse(key).map_err(|error| format!("properties: {error}."))?;
-            let value = Json::from(*value);
-            if value.as_str() == "null" || value.as_str().len() > limits::PROPERTY_VALUE_BYTES_MAX {
-                return Err(wrong());
-            }
-            match value.fault() {
-                None => Ok(PropertyWrite { key, value, timestamp_ms: None }),
-                Some(fault) => Err(format!("properties: a value {fault}.")),
-            }
-        })
-        .collect()
+    let mut keys = BTreeSet::new();
+    let mut writes = Vec::with_capacity(members.len());
+    for (key, value) in members {
+        let key = PropertyKey::parse(&key).map_err(|error| format!("properties: {error}."))?;
+        let value = Json::from(value);
+        if value.as_str() == "null" || value.as_str().len() > limits::PROPERTY_VALUE_BYTES_MAX {
+            return Err(wrong());
+        }
+        if let Some(fault) = value.fault() {
+            return Err(format!("properties: a value {fault}."));
+        }
+        // Keys that differ in case only are one property.
+        if !keys.insert(key.clone()) {
+            return Err("properties: two of the keys are one property, in upper or lower case.".into());
+        }
+        writes.push(PropertyWrite { key, value, timestamp_ms: None });
+    }
+    Ok(writes)
 }
 
 fn collections(raw: &RawValue) -> Result<Vec<Id>, String> {
@@ -573,7 +639,7 @@ mod tests {
 
     #[test]
     fn every_field_that_is_wrong_is_named_at_once() {
-        let body = r#"{"name":"","tags":[1],"customFields":[],"identifiers":{"a":1},"product":"x","scopes":{"users":["y"]},
+        let body = r#"{"name":"","tags":[1],"customFields":[],"identifiers":{"a":[]},"product":"x","scopes":{"users":["y"]},
             "properties":[],"location":5,"collections":["z"]}"#;
         let error = thng(body).expect_err("nothing in it is right").to_string();
         for field in [
@@ -696,6 +762,106 @@ mod tests {
         assert!(Patch::parse(ResourceKind::Action, br#"{"location":1e999}"#).is_err());
         let place = br#"{"name":"n","position":{"type":"Point","coordinates":[8.5,47],"x":{"\udc00":1}}}"#;
         assert!(Patch::parse(ResourceKind::Place, place).is_err());
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_is_refused_wherever_it_stands() {
+        for body in [
+            r#"{"name":"n","properties":{"Temp":1,"temp":2}}"#,
+            r#"{"name":"n","properties":{"temp":1,"\u0074emp":2}}"#,
+            r#"{"name":"n","properties":{"t":{"a":1,"a":2}}}"#,
+            r#"{"name":"n","customFields":{"a":1,"a":2}}"#,
+            r#"{"name":"n","customFields":{"a":1,"\u0061":2}}"#,
+            r#"{"name":"n","customFields":{"x":[{"a":{"b":1,"b":1}}]}}"#,
+            r#"{"name":"n","identifiers":{"a":"1","a":"1"}}"#,
+            r#"{"name":"n","identifiers":{"a":"1","\u0061":"2"}}"#,
+            r#"{"name":"n","name":"n"}"#,
+            r#"{"name":"n","\u006eame":"m"}"#,
+            r#"{"name":"n","scopes":{"projects":[],"projects":[]}}"#,
+        ] {
+            assert!(thng(body).is_err(), "{body}");
+        }
+        for (kind, body) in [
+            (ResourceKind::Place, r#"{"address":{"city":"a","city":"b"}}"#),
+            (ResourceKind::Place, r#"{"position":{"type":"Point","coordinates":[8,47],"x":{"a":1,"a":2}}}"#),
+            (
+                ResourceKind::Action,
+                r#"{"location":{"position":{"type":"Point","coordinates":[8,47],"a":1,"a":2}}}"#,
+            ),
+            (ResourceKind::Action, r#"{"customFields":{"a":1,"a":2}}"#),
+            (ResourceKind::User, r#"{"birthday":{"day":1,"day":2}}"#),
+            (ResourceKind::Task, r#"{"inputParameters":{"thngTemplate":{"name":"a","name":"b"}}}"#),
+        ] {
+            assert!(Patch::parse(kind, body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn stored_documents_with_a_name_twice_stay_readable() {
+        let document =
+            r#"{"name":"n","customFields":{"a":1,"a":2},"identifiers":{"k":"1","k":"2"},"createdAt":1}"#;
+        let mut fields = Fields::read(ResourceKind::Thng, document).expect("it was taken once");
+        assert_eq!(fields.get("customFields"), Some(r#"{"a":1,"a":2}"#));
+        assert_eq!(fields.texts_at("customFields.a"), ["2"]);
+        let patch = Patch::parse_update(ResourceKind::Thng, br#"{"name":"m"}"#).expect("well formed");
+        fields.apply(&patch, false).expect("what is not named stays");
+        let mut terms = Vec::new();
+        fields.terms(|field, value| terms.push(format!("{field}={value}")));
+        assert_eq!(terms, ["name=m", "identifiers.k=2"]);
+    }
+
+    #[test]
+    fn identifiers_that_are_numbers_are_the_text_that_was_sent() {
+        let body = r#"{"name":"n","identifiers":{"gs1:21":4837289,"a":"x","b":true,"c":1.50,"d":89445012345678901234}}"#;
+        let fields = created(ResourceKind::Thng, body).expect("complete");
+        assert_eq!(
+            fields.get("identifiers"),
+            Some(r#"{"gs1:21":"4837289","a":"x","b":"true","c":"1.50","d":"89445012345678901234"}"#)
+        );
+        for value in ["null", "{}", "[]", r#"["1"]"#] {
+            assert!(thng(&format!(r#"{{"identifiers":{{"a":{value}}}}}"#)).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_one_spelling() {
+        for text in ["ada@example.com", "a@b", "Ada.L+x@EXAMPLE.com", "operator@localhost", "jürg@bücher.ch"]
+        {
+            assert!(is_email(text), "{text}");
+        }
+        let long = format!("{}@b", "a".repeat(252));
+        assert!(is_email(&long) && !is_email(&format!("a{long}")));
+        for text in [
+            "",
+            "@",
+            "a@",
+            "@b",
+            "ada",
+            "ada@example.com ",
+            " ada@example.com",
+            "ada@example.com\n",
+            "ada\0@example.com",
+            "a@b@c",
+            "ada@@example.com",
+            "a b@c",
+            "ada@exam\u{200b}ple.com",
+            "ada\u{a0}@b",
+            "ade\u{301}@b",
+            "ada\u{7f}@b",
+        ] {
+            assert!(!is_email(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_is_one_by_value() {
+        let role =
+            |number: &str| created(ResourceKind::Role, &format!(r#"{{"name":"n","version":{number}}}"#));
+        assert_eq!(role("2.0").expect("whole").integer("version"), Some(2));
+        assert_eq!(role("20e-1").expect("whole").get("version"), Some("2"));
+        for number in ["2.5", "\"2\"", "1e19", "true"] {
+            assert!(role(number).is_err(), "{number}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Json, Object, PayloadError};
-use crate::{id::PropertyKey, limits};
+use crate::{filter::integer, id::PropertyKey, limits};
 
 /// One value that somebody wants stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,13 +112,17 @@ impl Entry<'_> {
     }
 }
 
-/// Reads a timestamp; clients in the field also send it as a string of digits.
+/// Reads a timestamp: a number that is whole by its value, such as `1.7e12`. Clients in the field also send it as a
+/// string of digits.
 pub(super) fn timestamp(raw: &str) -> Result<Option<i64>, ()> {
     if raw == "null" {
         return Ok(None);
     }
     let text: Option<Cow<'_, str>> = serde_json::from_str(raw).ok();
-    let number: i64 = text.as_deref().unwrap_or(raw).parse().map_err(|_| ())?;
+    let number = match text {
+        Some(text) => text.parse().map_err(|_| ())?,
+        None => integer(raw).ok_or(())?,
+    };
     if (0..=limits::TIMESTAMP_MS_MAX).contains(&number) { Ok(Some(number)) } else { Err(()) }
 }
 
@@ -270,6 +274,30 @@ mod tests {
             Ok(Some(17))
         );
         assert!(read(r#"{"value":1,"timestamp":"\"17\""}"#, Some("t")).is_err());
+    }
+
+    #[test]
+    fn a_timestamp_is_whole_by_its_value() {
+        let at = |number: &str| {
+            read(&format!(r#"{{"value":1,"timestamp":{number}}}"#), Some("t")).map(|writes| writes[0].2)
+        };
+        for number in ["1.7e12", "1700000000000.0", "17E11", "1700000000000", r#""1700000000000""#] {
+            assert_eq!(at(number), Ok(Some(1_700_000_000_000)), "{number}");
+        }
+        assert_eq!(at("-0.0"), Ok(Some(0)));
+        assert_eq!(at("9007199254740991"), Ok(Some(limits::TIMESTAMP_MS_MAX)));
+        for number in [
+            "1.5",
+            "9007199254740992",
+            "9007199254740991.5",
+            "1e16",
+            "1e999999999",
+            "-1e0",
+            r#""1.7e12""#,
+            "true",
+        ] {
+            assert!(at(number).is_err(), "{number}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Values that belong to the user are kept as the text that was sent. A text that some readers refuse would spoil the
 //! whole document for them, so it is refused where it comes in.
 
+use super::members::has_duplicate_members;
 use crate::limits;
 
 /// What keeps some readers from parsing a text that is JSON, as the end of a sentence about it.
@@ -10,6 +11,7 @@ use crate::limits;
 /// - Parsers give up on values that nest deeply.
 /// - Half of a surrogate pair (`"\ud800"`) stands for no character, so that no string of UTF-8 can hold it (RFC 8259,
 ///   section 8.2).
+/// - Of two members of one name each reader takes another one, or none (RFC 8259, section 4).
 /// - A number that no `f64` holds is an infinity to some and an error to others (RFC 8259, section 6).
 pub(super) fn fault(json: &str) -> Option<&'static str> {
     const { assert!(limits::JSON_DEPTH_MAX == 100, "the sentence says so") };
@@ -43,7 +45,7 @@ pub(super) fn fault(json: &str) -> Option<&'static str> {
             _ => {}
         }
     }
-    None
+    has_duplicate_members(json).then_some("holds an object that has two members of one name")
 }
 
 /// The largest `f64` has 309 digits: a shorter number without exponent is finite.
@@ -126,6 +128,14 @@ mod tests {
             r#""\\\ud800""#,
         ] {
             assert!(fault(json).is_some_and(|fault| fault.contains("half of a character")), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_name_comes_once_in_an_object() {
+        assert_eq!(fault(r#"{"a":1,"b":{"a":2}}"#), None);
+        for json in [r#"{"a":1,"a":2}"#, r#"[{"b":{"a":1,"\u0061":1}}]"#] {
+            assert!(fault(json).is_some_and(|fault| fault.contains("two members")), "{json}");
         }
     }
 

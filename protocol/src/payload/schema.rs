@@ -41,6 +41,8 @@ pub enum Form {
     Text(usize),
     /// A short string; an empty one takes the field away.
     Label,
+    /// An email address; an empty string says none.
+    Email,
     /// One of these strings.
     OneOf(&'static [&'static str]),
     /// At most 60 strings of at most 256 characters.
@@ -143,7 +145,7 @@ const ACCOUNT: &[Field] = &[
 ];
 
 const OPERATOR: &[Field] = &[
-    field("email", Form::Name(limits::EMAIL_CHARS_MAX), "The address that the operator is known by.")
+    field("email", Form::Email, "The address that the operator is known by.")
         .required()
         .by_creator()
         .indexed(),
@@ -155,10 +157,7 @@ const OPERATOR: &[Field] = &[
 const ACCESS: &[Field] = &[
     field("account", Form::Id, "The account that is accessed.").by_server(),
     field("operator", Form::Id, "Who has this access.").by_server().indexed(),
-    field("email", Form::Name(limits::EMAIL_CHARS_MAX), "The operator's address.")
-        .required()
-        .by_creator()
-        .indexed(),
+    field("email", Form::Email, "The operator's address.").required().by_creator().indexed(),
     field("role", Form::Text(64), "The operator's role: `admin`, `none`, or the id of a role.").indexed(),
     TAGS,
     CUSTOM_FIELDS,
@@ -204,7 +203,7 @@ const APPLICATION: &[Field] = &[
 ];
 
 const USER: &[Field] = &[
-    field("email", Form::Text(limits::EMAIL_CHARS_MAX), "The address to log in with.").by_creator().indexed(),
+    field("email", Form::Email, "The address to log in with.").by_creator().indexed(),
     field("firstName", Form::Text(limits::NAME_CHARS_MAX), "Given name.").indexed(),
     field("lastName", Form::Text(limits::NAME_CHARS_MAX), "Family name.").indexed(),
     field("birthday", Form::Any, "As the application likes it."),
@@ -544,6 +543,7 @@ mod tests {
                 Form::Name(_)
                 | Form::Text(_)
                 | Form::Label
+                | Form::Email
                 | Form::OneOf(_)
                 | Form::Tags
                 | Form::Identifiers

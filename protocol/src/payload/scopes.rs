@@ -147,6 +147,23 @@ impl ScopesPatch {
         Ok(())
     }
 
+    /// How many projects and users it names.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        let of = |edit: &Edit| edit.added.len() + edit.removed.len();
+        let projects = match &self.projects {
+            None => 0,
+            Some(ProjectsChange::Replace(projects)) => projects.len(),
+            Some(ProjectsChange::Edit(edit)) => of(edit),
+        };
+        let users = match &self.users {
+            None | Some(UsersChange::Replace(UserScope::All)) => 0,
+            Some(UsersChange::Replace(UserScope::Only(users))) => users.len(),
+            Some(UsersChange::Edit { users, .. }) => of(users),
+        };
+        (projects, users)
+    }
+
     /// Whether it says something of projects.
     #[must_use]
     pub fn changes_projects(&self) -> bool {

@@ -6,7 +6,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use thng_pubsub_protocol::{
     filter::{FieldValue, Filter},
     id::{ActionTypeName, Id},
-    payload::{Json, Patch, ResourceKind, Whereabouts, parse_actions, parse_locations, texts_at, values_at},
+    payload::{
+        Json, Patch, ResourceKind, Whereabouts, has_duplicate_members, parse_actions, parse_locations,
+        texts_at, values_at,
+    },
     topic::Topic,
     wanted::{self, Subject},
 };
@@ -130,6 +133,9 @@ impl Gateway {
         body: &[u8],
     ) -> Result<std::sync::Arc<ResourceRecord>, Refusal> {
         self.authorise(caller, ResourceKind::Thng, thng)?;
+        if std::str::from_utf8(body).is_ok_and(has_duplicate_members) {
+            return Err(Refusal::invalid("The body holds an object that has two members of one name."));
+        }
         // Each member stays as it was sent, to the letter.
         let mut members: BTreeMap<String, Box<RawValue>> = match body.is_empty() {
             true => BTreeMap::new(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thng_pubsub_protocol::{
     id::Id,
-    payload::{Json, Patch, ResourceKind},
+    payload::{Json, Patch, ResourceKind, has_duplicate_members},
 };
 
 use super::{Caller, Gateway, New, Refusal};
@@ -115,6 +115,7 @@ impl Gateway {
         let rules: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(body).map_err(|_| rules_wrong())?;
         if !rules.get("rules").is_some_and(serde_json::Value::is_array)
+            || std::str::from_utf8(body).is_ok_and(has_duplicate_members)
             || ["errors", "body"].iter().any(|name| rules.contains_key(*name))
         {
             return Err(rules_wrong());

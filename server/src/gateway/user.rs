@@ -97,9 +97,8 @@ impl Gateway {
             return Ok(NewUser { user, activation_code: None, key: text });
         }
         let mut faults = Vec::new();
-        let email = credentials.email.filter(|email| email.contains('@') && email.len() > 2);
-        if email.is_none() {
-            faults.push("email is an address such as ada@example.com.".to_owned());
+        if new.patch.get("email").is_none() {
+            faults.push("email is required: an address such as ada@example.com.".to_owned());
         }
         let (least, most) = limits::PASSWORD_CHARS;
         let password = credentials.password.filter(|text| (least..=most).contains(&text.chars().count()));

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, value::RawValue};
 use thng_pubsub_protocol::{
+    filter::integer,
     limits,
-    payload::{Fields, Patch, PayloadError, ResourceKind, UserScope},
+    payload::{Fields, Patch, PayloadError, ResourceKind, ScopesPatch},
 };
 
 use crate::domain::OperationError;
@@ -144,7 +145,8 @@ impl TaskInput {
 }
 
 fn quantity(raw: Option<&str>) -> Result<usize, String> {
-    let quantity: Option<u64> = raw.and_then(|raw| serde_json::from_str(raw).ok());
+    // Whole by its value: `1.0` is one, too.
+    let quantity = raw.and_then(integer).and_then(|quantity| u64::try_from(quantity).ok());
     let quantity = quantity.filter(|count| (1..=THNGS_MAX).contains(count));
     let fault = || format!("inputParameters.quantity is a whole number from 1 to {THNGS_MAX}.");
     quantity.map(|count| count as usize).ok_or_else(fault)
@@ -161,15 +163,22 @@ fn entries(raw: Option<&str>) -> Result<Vec<Box<RawValue>>, String> {
     })
 }
 
-/// The identifiers that an entry of a list names: `{"identifiers": {…}}`, or the entry itself.
+/// The identifiers that an entry of a list names: `{"identifiers": {…}}`, or the entry itself. As in a document, numbers
+/// and truth values are the text that was sent.
 fn identifiers(entry: &str) -> Option<Map<String, Value>> {
-    let mut entry: Map<String, Value> = serde_json::from_str(entry).ok()?;
-    let own = match entry.remove("identifiers") {
-        Some(Value::Object(own)) => own,
-        Some(_) => return None,
-        None => entry,
+    let mut own: BTreeMap<String, &RawValue> = serde_json::from_str(entry).ok()?;
+    if let Some(inner) = own.remove("identifiers") {
+        own = serde_json::from_str(inner.get()).ok()?;
+    }
+    let text = |(key, raw): (String, &RawValue)| {
+        let text = match raw.get().as_bytes().first()? {
+            b'"' => serde_json::from_str(raw.get()).ok()?,
+            b'-' | b'0'..=b'9' | b't' | b'f' => raw.get().to_owned(),
+            _ => return None,
+        };
+        Some((key, Value::String(text)))
     };
-    own.values().all(Value::is_string).then_some(own)
+    own.into_iter().map(text).collect()
 }
 
 /// A patch that says only what the identifiers are.
@@ -182,13 +191,8 @@ fn named(identifiers: Map<String, Value>) -> Result<Patch, PayloadError> {
 fn rows(template: &Patch) -> usize {
     let found_by =
         template.texts("tags").len() + template.get("identifiers").map_or(0, |json| json.len() / 32);
-    let scopes = template.scopes.as_ref().map_or(0, |scopes| {
-        let users = match &scopes.users {
-            Some(UserScope::Only(users)) => users.len(),
-            Some(UserScope::All) | None => 0,
-        };
-        scopes.projects.as_ref().map_or(0, Vec::len) * 2 + users
-    });
+    let (projects, users) = template.scopes.as_ref().map_or((0, 0), ScopesPatch::counts);
+    let scopes = projects * 2 + users;
     let entries = template.properties.len() + template.collections.len();
     THNG_ROWS + found_by + scopes + ENTRY_ROWS * entries
 }

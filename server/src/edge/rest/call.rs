@@ -13,6 +13,7 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use thng_pubsub_protocol::{
+    filter::integer,
     id::Id,
     payload::{ErrorCode, Json},
     topic::{Topic, table::Access},
@@ -231,7 +232,7 @@ impl Call {
     pub(super) fn time(&self, name: &str) -> Result<Option<TimestampMs>, Refused> {
         let Some(text) = self.parameter(name) else { return Ok(None) };
         let wrong = || invalid(&format!("{name} is a time in milliseconds since 1970."));
-        text.parse().map(Some).map_err(|_| wrong())
+        integer(&text).map(Some).ok_or_else(wrong)
     }
 
     fn id_parameter(&self, name: &str) -> Result<Option<Id>, Refused> {

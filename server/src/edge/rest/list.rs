@@ -7,7 +7,7 @@ use axum::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use thng_pubsub_protocol::{
-    filter::{Filter, FilterError},
+    filter::{Filter, FilterError, integer},
     id::Id,
 };
 
@@ -33,9 +33,7 @@ pub(super) fn page(call: &Call) -> Result<PageRequest, Refused> {
     let usual = ITEMS.0.min(most);
     let items = match call.parameter("perPage") {
         None => usual,
-        Some(text) => text
-            .parse()
-            .ok()
+        Some(text) => count(&text)
             .filter(|items| (1..=most).contains(items))
             .ok_or_else(|| invalid(&format!("perPage is a number from 1 to {most}.")))?,
     };
@@ -52,6 +50,11 @@ pub(super) fn page(call: &Call) -> Result<PageRequest, Refused> {
         ),
     };
     Ok(PageRequest { items, order, after })
+}
+
+/// A number of items or pages, which is whole by its value.
+fn count(text: &str) -> Option<usize> {
+    integer(text).and_then(|number| usize::try_from(number).ok())
 }
 
 /// Items that can be counted off in front of a page of a history: they are read, and each may be large. Beyond them,
@@ -82,7 +85,7 @@ pub(super) fn counted_off<T>(mut page: Page<T>, in_front: usize) -> Page<T> {
 fn in_front(call: &Call, request: PageRequest) -> Result<usize, Refused> {
     match call.parameter("page") {
         Some(number) if request.after.is_none() => {
-            let number = number.parse::<usize>().ok().filter(|number| *number > 0);
+            let number = count(&number).filter(|number| *number > 0);
             let number = number.ok_or_else(|| invalid("page is a number from 1 on."))?;
             Ok((number - 1).saturating_mul(request.items))
         }

@@ -297,6 +297,7 @@ fn form(field: &Field) -> Value {
         Form::Name(max) => json!({ "type": "string", "minLength": 1, "maxLength": max }),
         Form::Text(max) => json!({ "type": "string", "maxLength": max }),
         Form::Label => json!({ "type": "string", "maxLength": limits::NAME_CHARS_MAX }),
+        Form::Email => json!({ "type": "string", "maxLength": limits::EMAIL_CHARS_MAX }),
         Form::OneOf(names) => json!({ "type": "string", "enum": names }),
         Form::Tags => texts(limits::TAGS_MAX, limits::TAG_CHARS_MAX),
         Form::Texts(items, chars) => texts(items, chars),
@@ -309,9 +310,7 @@ fn form(field: &Field) -> Value {
         Form::Object => json!({ "type": "object", "additionalProperties": true }),
         Form::Id => reference("Id"),
         Form::Bool => json!({ "type": "boolean" }),
-        Form::Time => {
-            json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": limits::TIMESTAMP_MS_MAX })
-        }
+        Form::Time => time(),
         Form::Number => json!({ "type": "number" }),
         Form::Integer => {
             json!({ "type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX })
@@ -323,6 +322,51 @@ fn form(field: &Field) -> Value {
         schema["description"] = field.about.into();
     }
     schema
+}
+
+/// The schema of what a field may be sent as, which is more than it is shown as.
+fn sent(field: &Field) -> Value {
+    let schema = match field.form {
+        Form::Time => sent_time(),
+        Form::Email => email(),
+        Form::Identifiers => {
+            let mut schema = form(field);
+            // Numbers and truth values become the text that was sent.
+            schema["additionalProperties"]["type"] = json!(["string", "number", "boolean"]);
+            schema
+        }
+        Form::Name(_)
+        | Form::Text(_)
+        | Form::Label
+        | Form::OneOf(_)
+        | Form::Tags
+        | Form::Texts(..)
+        | Form::Object
+        | Form::Id
+        | Form::Bool
+        | Form::Number
+        | Form::Integer
+        | Form::Point
+        | Form::Any => return form(field),
+    };
+    let mut schema = schema;
+    schema["description"] = field.about.into();
+    schema
+}
+
+fn time() -> Value {
+    json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": limits::TIMESTAMP_MS_MAX })
+}
+
+/// A time as clients send it.
+fn sent_time() -> Value {
+    let digits =
+        json!({ "type": "string", "pattern": "^[0-9]{1,15}$", "description": "The same in digits." });
+    json!({ "oneOf": [time(), digits] })
+}
+
+fn email() -> Value {
+    json!({ "type": "string", "maxLength": limits::EMAIL_CHARS_MAX, "pattern": "^[!-?A-~]+@[!-?A-~]+$", "example": "ada@example.com" })
 }
 
 fn property_key() -> Value {
@@ -399,11 +443,11 @@ fn input(kind: ResourceKind, is_new: bool) -> Value {
             SetBy::Server => false,
         };
         if is_open {
-            properties.insert(field.name.into(), form(field));
+            properties.insert(field.name.into(), sent(field));
         }
     }
     if kind.is_scoped() {
-        properties.insert("scopes".into(), reference("Scopes"));
+        properties.insert("scopes".into(), reference("ScopesWrite"));
     }
     if kind == ResourceKind::Place {
         properties.insert("latitude".into(), degrees(90));
@@ -457,7 +501,6 @@ pub(super) fn schemas() -> Map<String, Value> {
         schemas.insert(format!("{}Update", kind.noun()), input(kind, false));
     }
     let codes: Vec<u32> = ERROR_CODES.iter().map(|code| code.code).collect();
-    let time = || json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": limits::TIMESTAMP_MS_MAX });
     let key = || json!({ "type": "string", "minLength": 80, "maxLength": 80 });
     let value = || {
         let mut value = anything();
@@ -478,7 +521,15 @@ pub(super) fn schemas() -> Map<String, Value> {
         "users": { "description": "Ids of users, or `all`.", "anyOf": [
             { "type": "array", "items": reference("Id"), "maxItems": limits::SCOPES_MAX },
             { "type": "array", "items": { "type": "string", "enum": ["all"] }, "minItems": 1, "maxItems": 1 }] } } }));
-    add("PropertyWrite", json!({ "type": "object", "required": ["value"], "properties": { "key": property_key(), "value": value(), "timestamp": time() } }));
+    let signed = |pattern: &str| json!({ "type": "array", "minItems": 1, "items": { "type": "string", "pattern": pattern }, "maxItems": limits::SCOPES_MAX, "description": "A `+` in front of each adds it, a `-` takes it away; the others stay." });
+    add("ScopesWrite", json!({ "type": "object", "properties": {
+        "projects": { "anyOf": [
+            { "type": "array", "items": reference("Id"), "maxItems": limits::SCOPES_MAX }, signed("^[+-][A-Za-z0-9]{24}$")] },
+        "users": { "description": "Ids of users, or `all`.", "anyOf": [
+            { "type": "array", "items": reference("Id"), "maxItems": limits::SCOPES_MAX },
+            { "type": "array", "items": { "type": "string", "enum": ["all"] }, "minItems": 1, "maxItems": 1 },
+            signed("^[+-](all|[A-Za-z0-9]{24})$")] } } }));
+    add("PropertyWrite", json!({ "type": "object", "required": ["value"], "properties": { "key": property_key(), "value": value(), "timestamp": sent_time() } }));
     let some = |of: &str| json!({ "type": "array", "items": reference(of), "minItems": 1, "maxItems": limits::PROPERTY_VALUES_MAX });
     add("PropertyWrites", json!({ "oneOf": [some("PropertyWrite"), reference("PropertyWrite")] }));
     add("PropertyValueWrites", json!({ "description": "Entries, or a lone value.", "oneOf": [some("PropertyWrite"), reference("PropertyWrite"), { "type": ["string", "number", "boolean"] }] }));
@@ -489,7 +540,7 @@ pub(super) fn schemas() -> Map<String, Value> {
         "type": { "type": "string", "enum": ["Point"] },
         "coordinates": { "type": "array", "minItems": 2, "maxItems": 3, "items": { "type": "number" }, "description": "Longitude, then latitude, in degrees; a height behind them is passed over.", "example": [8.5, 47.4] } } }));
     add("LocationWrite", json!({ "type": "object", "description": "By `position`, by `latitude` and `longitude`, or by the id of a `place`.", "properties": {
-        "position": reference("Point"), "latitude": degrees(90), "longitude": degrees(180), "place": reference("Id"), "timestamp": time() } }));
+        "position": reference("Point"), "latitude": degrees(90), "longitude": degrees(180), "place": reference("Id"), "timestamp": sent_time() } }));
     add("LocationWrites", json!({ "oneOf": [many("LocationWrite"), reference("LocationWrite")] }));
     add("Location", json!({ "type": "object", "required": ["latitude", "longitude", "position"], "properties": {
         "latitude": degrees(90), "longitude": degrees(180), "position": reference("Point"), "place": reference("Id"), "timestamp": time(), "createdAt": time() } }));
@@ -504,7 +555,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     add("Credentials", json!({ "type": "object", "required": ["email", "password"], "properties": { "email": { "type": "string" }, "password": { "type": "string" } } }));
     let (least, most) = limits::PASSWORD_CHARS;
     add("NewUser", json!({ "type": "object", "properties": {
-        "email": { "type": "string", "maxLength": limits::EMAIL_CHARS_MAX }, "password": { "type": "string", "minLength": least, "maxLength": most },
+        "email": email(), "password": { "type": "string", "minLength": least, "maxLength": most },
         "firstName": { "type": "string", "maxLength": limits::NAME_CHARS_MAX }, "lastName": { "type": "string", "maxLength": limits::NAME_CHARS_MAX } } }));
     add("Activation", json!({ "type": "object", "required": ["activationCode"], "properties": { "activationCode": { "type": "string" } } }));
     add("UserAccess", json!({ "type": "object", "required": ["evrythngUser", "status"], "properties": {

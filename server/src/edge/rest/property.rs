@@ -69,7 +69,7 @@ pub(super) async fn latest(call: Call, kind: ResourceKind) -> Result<Response, R
 
 /// The part of a history that is asked for: `from` and `to`, or a filter of timestamps.
 pub(super) fn range(call: &Call) -> Result<TimeRange, Refused> {
-    use thng_pubsub_protocol::filter::{Filter, Op};
+    use thng_pubsub_protocol::filter::{Filter, Op, integer};
     let mut range = TimeRange { from_ms: call.time("from")?, to_ms: call.time("to")? };
     let Some(text) = call.parameter("filter").filter(|text| !text.is_empty()) else { return Ok(range) };
     let filter = Filter::parse(&text).map_err(|error| invalid(&format!("filter: {error}.")))?;
@@ -80,7 +80,7 @@ pub(super) fn range(call: &Call) -> Result<TimeRange, Refused> {
     }
     for term in filter.terms() {
         let [value] = &term.values[..] else { return Err(wrong()) };
-        let time: i64 = value.parse().map_err(|_| wrong())?;
+        let time = integer(value).ok_or_else(wrong)?;
         if term.field != "timestamp" {
             return Err(wrong());
         }
