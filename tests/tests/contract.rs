@@ -102,6 +102,25 @@ fn the_sdk_of_the_platform_is_served_together_with_its_licence() {
 }
 
 #[test]
+fn the_platforms_sdk_as_served_names_no_foreign_host() {
+    let script = Rest::new(Server::shared().http(), None).send("GET", "/sdk/evrythng.js", &[], None);
+    script.assert_status(200);
+    let text = script.text();
+    for foreign in ["evrythng.com", "evrythng.io", "tn.gg"] {
+        assert!(!text.contains(foreign), "a key would go to {foreign}");
+    }
+}
+
+#[test]
+fn mqttws31_has_the_platforms_global_and_its_license() {
+    let mut client = Rest::new(Server::shared().http(), None);
+    let script = client.send("GET", "/sdk/mqttws31.js", &[], None);
+    script.assert_status(200);
+    assert!(script.text().contains("globalThis.Messaging"));
+    assert!(client.send("GET", "/sdk/mqttws31.LICENSE.txt", &[], None).text().contains("Eclipse"));
+}
+
+#[test]
 fn the_same_tree_is_served_at_the_root_and_under_v2() {
     let mut rest = Server::shared().rest();
     assert_eq!(rest.get("/v2/access").expect(200), rest.get("/access").expect(200));
