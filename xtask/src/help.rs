@@ -42,8 +42,8 @@ Examples:
 const TEST: &str = "\
 Run everything that must be green. Set-up that is missing is done first: the wasm32 target, npm packages,
 Python packages, cargo-nextest, and Debian's chromium, mosquitto, mosquitto-clients and libpaho-mqtt-dev (by
-apt-get as root; otherwise a message says what to install). Every step is shown with its duration; the summary at the end repeats the
-first failure.
+apt-get as root; otherwise a message says what to install). Every step is shown with its duration; the summary at the
+end repeats the first failure.
 
 Usage: cargo xtask test [SUITE...] [-- NAME...]
 
