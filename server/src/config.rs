@@ -341,6 +341,10 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub answer_rate_window_s: u64,
 
+    /// Bytes of HTTP answers of more than 16 KiB in memory; one account may have half of them.
+    #[arg(long, env = "THNG_PUBSUB_ANSWER_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::ANSWER_BYTES_MAX)]
+    pub answer_bytes_max: usize,
+
     /// Seconds of silence on a native WebSocket before it is pinged, and again before it is closed.
     #[arg(long, env = "THNG_PUBSUB_WEBSOCKET_PING_S", value_name = "S", default_value_t = defaults::WEBSOCKET_PING_S,
           value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -551,6 +555,7 @@ impl Config {
                 defaults::MQTT_WEBSOCKET_MESSAGE_BYTES_MOST,
             ),
             ("body-bytes-max", self.body_bytes_max, 128, defaults::BODY_BYTES_MAX),
+            ("answer-bytes-max", self.answer_bytes_max, defaults::ANSWER_BYTES_LEAST, usize::MAX),
             ("bulk-max", self.bulk_max, 1, 10_000),
             ("page-max", self.page_max, 1, defaults::PAGE_MAX),
             ("scan-queue-max", self.scan_queue_max, 1, 1_000_000),

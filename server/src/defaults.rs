@@ -33,6 +33,12 @@ pub(crate) const ANSWER_RATE_MIN: u64 = 4 * 1024;
 /// some of them.
 pub(crate) const ANSWER_RATE_WINDOW_S: u64 = 30;
 
+/// The least of `--answer-bytes-max`: half of it holds the largest document, several times.
+pub(crate) const ANSWER_BYTES_LEAST: usize = 16 << 20;
+
+/// Bytes of HTTP answers in memory: six of the largest pages. One account has half of them.
+pub(crate) const ANSWER_BYTES_MAX: usize = 24 << 20;
+
 /// Seconds without a byte from a native WebSocket before it is pinged, and again before it is closed. Proxies close
 /// what is silent for a minute.
 pub(crate) const WEBSOCKET_PING_S: u64 = 30;

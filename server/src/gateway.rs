@@ -15,6 +15,7 @@
 //! - `key.rs`: keys that are issued, shown again, held by connections, and taken away
 //! - `tasks.rs`: the background work of batch tasks
 //! - `scan.rs`, `scan_queue.rs`: scans of lists in slices, and whose slice is next
+//! - `answer_budget.rs`: bytes of HTTP answers that wait for their clients
 //! - `heads.rs`: the cache of what every call needs to know of a resource
 
 use std::{
@@ -54,6 +55,7 @@ use crate::{
 
 mod action;
 mod administration;
+mod answer_budget;
 mod application;
 mod caller;
 mod collection;
@@ -80,6 +82,8 @@ mod write;
 
 pub(crate) use action::commissioned_type;
 pub(crate) use administration::{IssuedKey, Rights};
+use answer_budget::AnswerBudget;
+pub(crate) use answer_budget::{AnswerShare, PAGE_BYTES_MAX};
 pub(crate) use caller::Caller;
 use heads::Heads;
 pub(crate) use list::{LOOKED_AT_MAX, ListQuery, Near, check_filter};
@@ -101,8 +105,8 @@ pub(crate) use crate::{
     domain::{ContextShown, Extras, Outcome, document},
     engine::{Delivery, DeliveryQos, Outbox, OutboxLimits, OutboxState},
     store::{
-        Actor, Cursor, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ResourceRecord, Sequence,
-        SortOrder, Source, TimeRange, TimestampMs,
+        Actor, Cursor, HistoryPage, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ResourceRecord,
+        Sequence, SortOrder, Source, TimeRange, TimestampMs,
         session::{
             InFlight, KeptLimits, Progress, SessionNumber, SessionProgress, StoredSession,
             StoredSubscription, SubscriptionNumber, TopicNumber,
@@ -128,6 +132,8 @@ pub(crate) struct GatewaySettings {
     pub(crate) held_per_key_max: usize,
     /// What lists may cost.
     pub(crate) scans: ScanLimits,
+    /// Bytes of HTTP answers in memory.
+    pub(crate) answer_bytes_max: usize,
     /// What is kept for durable sessions.
     pub(crate) kept: KeptLimits,
     /// Memory that subscriptions take.
@@ -152,6 +158,7 @@ pub(crate) struct Gateway {
     /// Lists: fewer at a time than the store has readers, because a scan may have to look up who sees a collection, with
     /// another reader.
     scans: Scans,
+    answers: Arc<AnswerBudget>,
     passwords: Arc<PasswordQueue>,
     metrics: Arc<Metrics>,
     heads: Arc<Heads>,
@@ -210,6 +217,8 @@ impl Gateway {
         metrics.show_subscription_bytes(move || usage.total()).map_err(std::io::Error::other)?;
         let tasks = Arc::default();
         let passwords = Arc::new(PasswordQueue::new(settings.password_queue_max));
+        let answers = AnswerBudget::new(settings.answer_bytes_max, Arc::clone(&metrics))
+            .map_err(std::io::Error::other)?;
         let scans = Scans::new(settings.scans, Arc::clone(&metrics)).map_err(std::io::Error::other)?;
         let gateway = Self {
             store,
@@ -219,6 +228,7 @@ impl Gateway {
             reading: Turns::new(tasks::READ_AT_A_TIME),
             tasks,
             scans,
+            answers,
             passwords,
             metrics,
             heads,
@@ -270,6 +280,11 @@ impl Gateway {
     /// Items of a page that a list may be asked for.
     pub(crate) fn page_max(&self) -> usize {
         self.settings.page_max
+    }
+
+    /// What an HTTP answer to an account occupies; without bytes yet.
+    pub(crate) fn answer_share(&self, account: Option<Id>) -> Arc<AnswerShare> {
+        self.answers.share(account)
     }
 
     /// Refuses to add more members to a collection than one call may.

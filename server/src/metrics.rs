@@ -59,6 +59,8 @@ pub(crate) struct Metrics {
     pub(crate) publishes_slowed: IntCounterVec,
     /// Lists that were refused, by the `bound`: queue, items, bytes or time.
     pub(crate) scans_refused: IntCounterVec,
+    /// HTTP answers for which too few bytes were free, by `outcome`: refused, page_shortened or body_omitted.
+    pub(crate) answers_limited: IntCounterVec,
     /// Scans that reached a `bound`: items, bytes or time.
     pub(crate) scans_ended_early: IntCounterVec,
     /// Durable sessions that are stored, their clients connected or not.
@@ -206,6 +208,11 @@ impl Metrics {
                 "Lists, totals and bulk changes that were refused for the cost of their scan.",
                 &["bound"],
             )?,
+            answers_limited: counters(
+                "answers_limited_total",
+                "HTTP answers for which too few of --answer-bytes-max were free.",
+                &["outcome"],
+            )?,
             scans_ended_early: counters(
                 "scans_ended_early_total",
                 "Scans that ended at a bound before their list did.",
@@ -228,6 +235,16 @@ impl Metrics {
     ///
     /// # Errors
     /// It is shown already.
+    pub(crate) fn show_answer_bytes(
+        &self,
+        read: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Result<(), prometheus::Error> {
+        let help = "Bytes of HTTP answers of more than 16 KiB that are in memory.";
+        let gauge = PullingGauge::new("thng_pubsub_answer_bytes", help, Box::new(move || read() as f64))?;
+        self.registry.register(Box::new(gauge))
+    }
+
+    /// Shows how many scans wait for a turn.
     pub(crate) fn show_scans_waiting(
         &self,
         read: impl Fn() -> usize + Send + Sync + 'static,

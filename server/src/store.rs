@@ -385,6 +385,22 @@ impl Source {
 /// Says whether a resource belongs to a list; it may ask for the collections that the resource is in.
 pub(crate) type Keep<'a> = &'a (dyn Fn(&ResourceRecord, &dyn Fn() -> Vec<Id>) -> bool + Sync);
 
+/// A page of a history. It ends before the bytes of its values do, but has at least one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HistoryPage {
+    pub(crate) page: PageRequest,
+    /// Values to pass over before the page.
+    pub(crate) skip: usize,
+    /// Bytes of the page.
+    pub(crate) bytes: usize,
+}
+
+impl From<PageRequest> for HistoryPage {
+    fn from(page: PageRequest) -> Self {
+        Self { page, skip: 0, bytes: usize::MAX }
+    }
+}
+
 /// What a list asks for.
 pub(crate) struct Find<'a> {
     pub(crate) account: Id,
@@ -588,7 +604,7 @@ pub(crate) trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
         owner: PropertyOwner,
         key: &PropertyKey,
         range: TimeRange,
-        page: PageRequest,
+        page: HistoryPage,
     ) -> Result<Page<PropertyUpdate>, StoreError>;
     /// The latest location of a thng.
     fn latest_location(&self, thng: Id) -> Result<Option<LocationUpdate>, StoreError>;
@@ -597,7 +613,7 @@ pub(crate) trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
         &self,
         thng: Id,
         range: TimeRange,
-        page: PageRequest,
+        page: HistoryPage,
     ) -> Result<Page<LocationUpdate>, StoreError>;
 }
 

@@ -57,6 +57,7 @@ impl House {
             held_per_key_max: usize::MAX,
             members_max: 10_000,
             notifications_max: 3_000,
+            answer_bytes_max: 64 << 20,
             scans: ScanLimits {
                 at_a_time: 1,
                 queue_max: 1_000,

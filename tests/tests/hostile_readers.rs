@@ -364,3 +364,51 @@ fn an_answer_that_is_read_as_it_comes_arrives_whole() {
     assert!(answer.len() > 4_000_000 && answer.ends_with(b"]"), "{} bytes", answer.len());
     assert_eq!(server.metric(r#"disconnects_total{protocol="http",reason="slow_consumer"}"#), 0);
 }
+
+/// Issue 14, item 5: answers that were not read took memory without a bound.
+#[test]
+fn an_account_that_reads_no_answers_limits_only_its_own() {
+    let server = Launch::new().with_tls().flag("--answer-bytes-max", "16777216").start();
+    let trust = Trust::in_the(&server);
+    let mut rest = server.rest();
+    let large = serde_json::json!({"name": "n", "customFields": {"x": "x".repeat(100_000)}});
+    let own = (0..45).map(|_| rest.id_of("/thngs", large.clone())).last().expect("there are some");
+    let own = format!("/thngs/{own}");
+    let made = server.administer(&["accounts", "create", "--json"]).printed();
+    let made: serde_json::Value = serde_json::from_str(&made).expect("an object");
+    let mut other = server.rest_as(made["key"].as_str().expect("a key"));
+    let others = other.id_of("/thngs", large.clone());
+
+    let request = format!("GET /thngs?perPage=100 HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\n\r\n");
+    let request = request.repeat(20);
+    let mut deaf = Vec::new();
+    let refused = until("the account has as much as it may", || {
+        let raw = match deaf.len() % 2 {
+            0 => Raw::connect(server.http()),
+            _ => trust.connect(server.https()),
+        };
+        deaf.push(raw.with(request.as_bytes()));
+        Some(rest.get(&own)).filter(|answer| answer.status == 503)
+    });
+    let bytes = server.metric("answer_bytes");
+    assert!((7 * MIB..=8 * MIB).contains(&bytes), "half of what may be taken, and not {bytes}");
+    assert!(refused.text().contains("--answer-bytes-max"), "{}", refused.text());
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(server.metric(r#"answers_limited_total{outcome="refused"}"#) > 0);
+    assert!(server.metric(r#"answers_limited_total{outcome="page_shortened"}"#) > 0);
+
+    rest.get("/access").assert_status(200);
+    other.get(&format!("/thngs/{others}")).assert_status(200);
+    let written = rest.put(&own, serde_json::json!({"name": "written"}));
+    assert_eq!((written.status, written.text()), (200, ""));
+    assert_eq!(written.header("preference-applied"), Some("return=minimal"));
+    let created = rest.post("/thngs", large);
+    assert_eq!((created.status, created.text()), (201, ""));
+    let created = created.header("location").expect("it says where").to_owned();
+
+    drop(deaf);
+    until("the bytes are free again", || (server.metric("answer_bytes") == 0).then_some(()));
+    assert_eq!(rest.get(&own).expect(200)["name"], "written");
+    rest.get(&created).assert_status(200);
+    assert!(rest.get("/thngs?perPage=100").text().len() > 1_500_000);
+}

@@ -463,3 +463,20 @@ fn a_history_is_filtered_by_timestamp() {
         assert_eq!(shown, expected, "{filter}");
     }
 }
+
+#[test]
+fn a_page_of_a_history_ends_at_4_mib_with_a_link() {
+    let mut rest = Server::shared().rest();
+    let path = format!("/thngs/{}/properties/k", rest.thng());
+    for part in 0..10 {
+        let values: Vec<_> =
+            (1..=6).map(|n| json!({"value": "x".repeat(120_000), "timestamp": part * 10 + n})).collect();
+        rest.put(&path, json!(values)).assert_status(200);
+    }
+    for (path, values) in [(format!("{path}?perPage=100"), 60), (format!("{path}?perPage=50&page=2"), 10)] {
+        let parts = rest.parts(&path);
+        assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), values);
+        assert!(parts.iter().all(|part| part.len() <= 34), "at most 4 MiB a page");
+    }
+    assert_eq!(rest.parts(&format!("{path}?perPage=100")).len(), 2);
+}

@@ -50,6 +50,7 @@ impl CoreSettings {
                 members_max: config.members_max,
                 notifications_max: config.command_notifications_max,
                 held_per_key_max: config.held_per_key_max.unwrap_or(usize::MAX),
+                answer_bytes_max: config.answer_bytes_max,
                 scans: ScanLimits {
                     at_a_time: config.store_readers.saturating_sub(1).max(1),
                     queue_max: config.scan_queue_max,
@@ -89,6 +90,7 @@ impl CoreSettings {
                 members_max: defaults::MEMBERS_MAX,
                 notifications_max: defaults::COMMAND_NOTIFICATIONS_MAX,
                 held_per_key_max: usize::MAX,
+                answer_bytes_max: usize::MAX,
                 scans: ScanLimits {
                     at_a_time: 1,
                     queue_max: 1,

@@ -1,6 +1,6 @@
 //! What everything that is spoken over HTTP has in common: where a key is found, and how an answer or a refusal looks.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     body::Body,
@@ -9,7 +9,7 @@ use axum::{
 };
 use thng_pubsub_protocol::payload::{ErrorCode, ErrorDocument};
 
-use crate::gateway::Refusal;
+use crate::gateway::{AnswerShare, Refusal};
 
 /// The API key of a request: the Authorization header, with or without a scheme in front, or `?access_token=`.
 pub(super) fn key_of(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
@@ -27,8 +27,15 @@ pub(super) fn parameter<'q>(query: Option<&'q str>, name: &str) -> Option<Cow<'q
     form_urlencoded::parse(query?.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
+/// Unused bytes that the buffer of an answer may have.
+const SPARE_BYTES_MAX: usize = 4 * 1024;
+
 /// A JSON answer.
-pub(super) fn json(status: StatusCode, body: String) -> Response {
+pub(super) fn json(status: StatusCode, mut body: String) -> Response {
+    // What is counted is what is in use.
+    if body.capacity() - body.len() > SPARE_BYTES_MAX {
+        body.shrink_to_fit();
+    }
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     (status, headers, Body::from(body)).into_response()
 }
@@ -62,6 +69,17 @@ pub(super) fn document(document: &ErrorDocument, retry_after_s: Option<u32>) -> 
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
+}
+
+/// Makes the body of an answer count until it is written.
+///
+/// # Errors
+/// [`Refusal`] where too few bytes are free for it.
+pub(super) async fn counted(share: &Arc<AnswerShare>, response: Response) -> Result<Response, Refusal> {
+    let (head, body) = response.into_parts();
+    // All bodies are in memory already, so nothing is waited for, and nothing fails.
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|_| Refusal::Unavailable)?;
+    Ok(Response::from_parts(head, Body::from(share.body(bytes)?)))
 }
 
 /// Makes `moreInfo` of an answer that is an error document a whole address below `url`.

@@ -267,7 +267,13 @@ async fn ready(State(context): State<Arc<Context>>) -> Response {
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
     let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, media_type)], context.metrics.render()).into_response()
+    let response = ([(header::CONTENT_TYPE, media_type)], context.metrics.render()).into_response();
+    let share = context.gateway.answer_share(None);
+    let counted = answer::counted(&share, response).await;
+    counted.unwrap_or_else(|refusal| {
+        share.limited("refused");
+        answer::render(&refusal)
+    })
 }
 
 /// The certificate that TLS clients need to trust a server in development.

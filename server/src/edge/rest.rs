@@ -15,6 +15,7 @@ use super::{
 use crate::gateway::Refusal;
 
 mod action;
+mod answered;
 mod application;
 pub(super) mod asyncapi;
 mod call;

@@ -1,6 +1,6 @@
 //! Lists: what the caller sees, of what is asked for, a page at a time, from an index.
 
-use std::cell::LazyCell;
+use std::{cell::LazyCell, sync::Arc};
 
 use hashbrown::HashMap;
 use thng_pubsub_protocol::{
@@ -9,7 +9,7 @@ use thng_pubsub_protocol::{
     payload::{Fields, Form, Members, ResourceKind, point},
 };
 
-use super::{Caller, Gateway, Refusal, scan::ScanTurn};
+use super::{AnswerShare, Caller, Gateway, Refusal, scan::ScanTurn};
 use crate::domain;
 use crate::store::{Find, Keep, Page, PageRequest, ResourceRecord, ScanBounds, Source, term};
 
@@ -29,8 +29,8 @@ pub(crate) struct ListQuery {
     pub(crate) ids: Option<Vec<Id>>,
     pub(crate) filter: Option<Filter>,
     pub(crate) near: Option<Near>,
-    /// Bytes of the page as it is stored.
-    pub(crate) page_bytes: usize,
+    /// What bounds the bytes of the page, as it is stored and as it is sent; nothing where it is not sent.
+    pub(crate) share: Option<Arc<AnswerShare>>,
     /// Whether documents show their scopes.
     pub(crate) with_scopes: bool,
     /// Whether the length of the whole list is asked for.
@@ -44,13 +44,18 @@ impl ListQuery {
         Self {
             page,
             skip: 0,
-            page_bytes: usize::MAX,
+            share: None,
             ids: None,
             filter: None,
             near: None,
             with_scopes: false,
             counted: false,
         }
+    }
+
+    /// Bytes that the page may have.
+    fn page_bytes(&self) -> usize {
+        self.share.as_ref().map_or(usize::MAX, |share| share.page_bytes())
     }
 }
 
@@ -198,14 +203,13 @@ impl Gateway {
             return Err(too_far());
         }
         let mut turn = self.scans.turn(caller).await?;
+        // Only now: what waits for a turn needs no memory yet.
+        query.share.iter().for_each(|share| share.reserve_page());
         self.list_in_turn(caller, kind, within, query, &mut turn).await
     }
 
     /// The same, with a turn that was waited for.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn list_in_turn(
+    async fn list_in_turn(
         &self,
         caller: &Caller<'_>,
         kind: ResourceKind,
@@ -252,7 +256,11 @@ impl Gateway {
             }
             request.page.after = next;
             let used: usize = items.iter().map(|item| item.body.len()).sum();
-            request.bounds.page_bytes = query.page_bytes.saturating_sub(used);
+            request.bounds.page_bytes = query.page_bytes().saturating_sub(used);
+            // No scan waits with more bytes than are reserved for it.
+            if request.bounds.page_bytes == 0 && !items.is_empty() {
+                return Ok(Page { items, next });
+            }
             self.scans.pass_on(turn, caller).await?;
         }
     }
@@ -444,6 +452,6 @@ fn request<'q>(
         page: query.page,
         skip: query.skip,
         looked_at_max: LOOKED_AT_MAX,
-        bounds: ScanBounds { page_bytes: query.page_bytes, ..ScanBounds::NONE },
+        bounds: ScanBounds { page_bytes: query.page_bytes(), ..ScanBounds::NONE },
     }
 }

@@ -11,7 +11,10 @@ use thng_pubsub_protocol::{
 use super::{Caller, Gateway, Refusal};
 use crate::{
     domain::Extras,
-    store::{Beside, Page, PageRequest, PropertyOwner, ResourceRecord, ScanBounds, Source, TimeRange, term},
+    store::{
+        Beside, HistoryPage, Page, PageRequest, PropertyOwner, ResourceRecord, ScanBounds, Source, TimeRange,
+        term,
+    },
 };
 
 /// Bytes of resources that are looked at to find the one that an identifier names: some milliseconds' work.
@@ -180,7 +183,7 @@ impl Gateway {
         owner: PropertyOwner,
         key: &PropertyKey,
         range: TimeRange,
-        page: PageRequest,
+        page: HistoryPage,
     ) -> Result<Page<PropertyUpdate>, Refusal> {
         self.authorise(caller, owner.kind(), owner.id())?;
         Ok(self.store.history(owner, key, range, page)?)
@@ -195,7 +198,7 @@ impl Gateway {
         caller: &Caller<'_>,
         thng: Id,
         range: TimeRange,
-        page: PageRequest,
+        page: HistoryPage,
     ) -> Result<Page<LocationUpdate>, Refusal> {
         self.authorise(caller, ResourceKind::Thng, thng)?;
         Ok(self.store.locations(thng, range, page)?)

@@ -125,6 +125,9 @@ pub(crate) enum Refusal {
     /// More lists wait for the database than may, and this key has the most of them.
     #[error("too many lists wait for the database: --scan-queue-max is reached")]
     TooManyScans,
+    /// The answers of the account, or all answers, occupy as much memory as they may.
+    #[error("too many answers wait for their clients: --answer-bytes-max is reached")]
+    TooManyAnswerBytes,
     /// It comes more often than it may.
     #[error("{0}")]
     TooOften(Exceeded),
@@ -178,6 +181,7 @@ impl Refusal {
             Self::TooManySessions => ("too_many_sessions", Lasting::Temporary),
             Self::PasswordQueueFull => ("password_queue_full", Lasting::Temporary),
             Self::TooManyScans => ("scan_queue_full", Lasting::Temporary),
+            Self::TooManyAnswerBytes => ("answer_memory", Lasting::Temporary),
             Self::TooOften(_) => ("rate_limited", Lasting::Temporary),
             Self::Unavailable => ("unavailable", Lasting::Temporary),
         }
@@ -224,6 +228,11 @@ impl Refusal {
                 ErrorCode::UNAVAILABLE,
                 "Too many lists wait for the database, many of them of this API key or account (--scan-queue-max). Try \
                  again shortly, and fewer at a time.",
+            ),
+            Self::TooManyAnswerBytes => one(
+                ErrorCode::UNAVAILABLE,
+                "Too many bytes of answers wait for their clients, many of them of this account (--answer-bytes-max). Read \
+                 answers faster, ask for smaller pages, or try again shortly.",
             ),
             Self::TooOften(exceeded) => one(ErrorCode::TOO_MANY, &exceeded.sentence()),
             Self::Unavailable => one(
@@ -297,6 +306,7 @@ mod tests {
             Refusal::TooManySubscriptions(SubscriptionsBound::Memory),
             Refusal::TooManySessions,
             Refusal::PasswordQueueFull,
+            Refusal::TooManyAnswerBytes,
             Refusal::TooOften(exceeded),
             Refusal::Unavailable,
         ] {

@@ -120,7 +120,7 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
     let Topic::ThngProperty { key, .. } = &watched.topic else { unreachable!("a property") };
     let owner = PropertyOwner::Thng(thng);
     let caller = reader(&house.owner);
-    let history = house.gateway.history(&caller, owner, key, TimeRange::default(), page).await;
+    let history = house.gateway.history(&caller, owner, key, TimeRange::default(), page.into()).await;
     let values: Vec<String> =
         history.expect("readable").items.iter().map(|update| update.value.as_str().to_owned()).collect();
     assert_eq!(values, ["1", "2"]);
@@ -257,7 +257,7 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     assert_eq!(write(NOON_MS - HOUR_MS + 4, "7").await.0, "6", "its time is still to come");
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
     let caller = reader(&house.owner);
-    let history = house.gateway.history(&caller, owner, key, TimeRange::default(), page).await;
+    let history = house.gateway.history(&caller, owner, key, TimeRange::default(), page.into()).await;
     let history: Vec<_> = history
         .expect("readable")
         .items

@@ -92,8 +92,9 @@ pub(super) async fn delete(call: Call, below: Below) -> Result<Response, Refused
 }
 
 pub(super) async fn types(call: Call) -> Result<Response, Refused> {
-    let (page, count) = call.gateway().action_types(&call.caller(), &query(&call)?).await?;
-    Ok(answer(&call, page, count))
+    let query = query(&call)?;
+    let (page, count) = call.gateway().action_types(&call.caller(), &query).await?;
+    Ok(answer(&call, &query, page, count))
 }
 
 pub(super) async fn create_type(call: Call) -> Result<Response, Refused> {

@@ -25,7 +25,7 @@ use crate::edge::{
     answer::{key_of, parameter},
     public_url::public_url,
 };
-use crate::gateway::{Caller, Gateway, Login, Outcome, Principal, Refusal, TimestampMs};
+use crate::gateway::{AnswerShare, Caller, Gateway, Login, Outcome, Principal, Refusal, TimestampMs};
 
 const PROTOCOL: &str = "rest";
 
@@ -159,6 +159,16 @@ impl Call {
         }
         let context = Json::parse(serde_json::Value::Object(members).to_string());
         Caller { context: context.ok(), ..self.caller() }
+    }
+
+    /// Whether the call changes nothing.
+    pub(super) fn reads(&self) -> bool {
+        self.access == Access::Read
+    }
+
+    /// What the answer occupies.
+    pub(super) fn answer_share(&self) -> Arc<AnswerShare> {
+        self.gateway().answer_share(Some(self.principal.account))
     }
 
     /// Who asks.

@@ -1,5 +1,7 @@
 //! Lists: which part is asked for, and where the next part is.
 
+use std::sync::Arc;
+
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode},
     response::Response,
@@ -16,7 +18,7 @@ use super::{
     call::{Call, invalid},
     json,
 };
-use crate::gateway::{Cursor, ListQuery, Near, Page, PageRequest, SortOrder};
+use crate::gateway::{AnswerShare, Cursor, HistoryPage, ListQuery, Near, Page, PageRequest, SortOrder};
 
 /// Items of a page when nothing is asked for, and at the most where the server is not set to less.
 pub(super) const ITEMS: (usize, usize) = (30, 100);
@@ -61,24 +63,34 @@ fn count(text: &str) -> Option<usize> {
 /// `nextPageToken` leads on.
 pub(super) const COUNTED_OFF_MAX: usize = 100;
 
-/// Reads which page of a history is asked for: the request includes what lies in front of the page, which `counted_off`
-/// takes away.
-pub(super) fn history_page(call: &Call) -> Result<(PageRequest, usize), Refused> {
-    let mut page = page(call)?;
-    let in_front = in_front(call, page)?;
-    if in_front > COUNTED_OFF_MAX {
+/// Reads which page of a history is asked for, and reserves what its answer occupies.
+pub(super) fn history_page(call: &Call) -> Result<(HistoryPage, Arc<AnswerShare>), Refused> {
+    let page = page(call)?;
+    let skip = in_front(call, page)?;
+    if skip > COUNTED_OFF_MAX {
         return Err(invalid(&format!(
             "page leads beyond the first {COUNTED_OFF_MAX} values; use the link of each page to go on."
         )));
     }
-    page.items += in_front;
-    Ok((page, in_front))
+    let share = call.answer_share();
+    share.reserve_page();
+    Ok((HistoryPage { page, skip, bytes: share.page_bytes() }, share))
 }
 
-/// Takes away what lies in front of the page.
-pub(super) fn counted_off<T>(mut page: Page<T>, in_front: usize) -> Page<T> {
-    page.items.drain(..in_front.min(page.items.len()));
-    page
+/// A page of a history as a response.
+pub(super) fn history_answer<T>(
+    call: &Call,
+    page: &Page<T>,
+    wanted: HistoryPage,
+    share: Arc<AnswerShare>,
+    document: String,
+) -> Response {
+    if page.next.is_some() && page.items.len() < wanted.page.items {
+        share.page_ended_early();
+    }
+    let mut response = json(StatusCode::OK, document);
+    response.extensions_mut().insert(share);
+    link(call, page.next, response)
 }
 
 /// Items in front of the page that `page` names.
@@ -108,7 +120,16 @@ pub(super) fn query(call: &Call) -> Result<ListQuery, Refused> {
     };
     let with_scopes = call.says("withScopes");
     let counted = call.parameter("page").is_some() || call.says("withTotalCount");
-    Ok(ListQuery { page, skip, page_bytes: usize::MAX, ids, filter, near: None, with_scopes, counted })
+    Ok(ListQuery {
+        page,
+        skip,
+        share: Some(call.answer_share()),
+        ids,
+        filter,
+        near: None,
+        with_scopes,
+        counted,
+    })
 }
 
 /// Reads `lat`, `lon` and `maxDist`.
@@ -143,9 +164,62 @@ pub(super) fn named_ids(call: &Call) -> Result<Option<Vec<Id>>, Refused> {
 }
 
 /// A page as a response: a bare array, the length of the whole list if it was counted, and the next page.
-pub(super) fn answer(call: &Call, page: Page<String>, count: Option<usize>) -> Response {
-    let response = json(StatusCode::OK, format!("[{}]", page.items.join(",")));
-    link(call, page.next, with_count(response, count))
+pub(super) fn answer(call: &Call, query: &ListQuery, page: Page<String>, count: Option<usize>) -> Response {
+    let mut documents = DocumentArray::new(page.items.iter().map(String::len).sum(), page.items.len());
+    page.items.iter().for_each(|document| documents.push(document));
+    answer_with(call, query, documents, page.next, count)
+}
+
+/// The same with documents that are an array already.
+pub(super) fn answer_with(
+    call: &Call,
+    query: &ListQuery,
+    documents: DocumentArray,
+    next: Option<Cursor>,
+    count: Option<usize>,
+) -> Response {
+    let is_short = next.is_some() && documents.count < query.page.items;
+    let mut response = json(StatusCode::OK, documents.finish());
+    if let Some(share) = &query.share {
+        if is_short {
+            share.page_ended_early();
+        }
+        response.extensions_mut().insert(Arc::clone(share));
+    }
+    link(call, next, with_count(response, count))
+}
+
+/// An array of documents in one buffer, so that a page is in memory once.
+pub(super) struct DocumentArray {
+    text: String,
+    count: usize,
+}
+
+impl DocumentArray {
+    /// For about so many documents of about so many bytes together.
+    pub(super) fn new(bytes: usize, count: usize) -> Self {
+        let mut text = String::with_capacity(bytes + count + 2);
+        text.push('[');
+        Self { text, count: 0 }
+    }
+
+    pub(super) fn push(&mut self, document: &str) {
+        if self.count > 0 {
+            self.text.push(',');
+        }
+        self.text.push_str(document);
+        self.count += 1;
+    }
+
+    /// Bytes of the array with one more document.
+    pub(super) fn bytes_with(&self, document: &str) -> usize {
+        self.text.len() + document.len() + 2
+    }
+
+    fn finish(mut self) -> String {
+        self.text.push(']');
+        self.text
+    }
 }
 
 /// Says how many there are.

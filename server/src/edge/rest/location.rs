@@ -10,7 +10,7 @@ use super::{
     Refused,
     call::Call,
     json,
-    list::{counted_off, history_page, link},
+    list::{history_answer, history_page},
     property::range,
     resource::{done, named},
 };
@@ -25,11 +25,10 @@ pub(super) async fn update(call: Call) -> Result<Response, Refused> {
 }
 
 pub(super) async fn history(call: Call) -> Result<Response, Refused> {
-    let (range, (page, in_front)) = (range(&call)?, history_page(&call)?);
+    let (range, (page, share)) = (range(&call)?, history_page(&call)?);
     let thng = named(&call, ResourceKind::Thng, "id").await?;
     let history = call.gateway().locations(&call.caller(), thng, range, page).await?;
-    let history = counted_off(history, in_front);
-    Ok(link(&call, history.next, json(StatusCode::OK, locations_document(&history.items))))
+    Ok(history_answer(&call, &history, page, share, locations_document(&history.items)))
 }
 
 pub(super) async fn delete(call: Call) -> Result<Response, Refused> {

@@ -286,7 +286,10 @@ fn responses(route: &Route) -> Value {
             429,
             "It comes more often than the server's settings allow; `Retry-After` says when to try again.",
         );
-        refuse(503, "It cannot be stored or read right now.");
+        refuse(
+            503,
+            "It cannot be stored or read right now, or too many answers are not read by their clients.",
+        );
     }
     Value::Object(responses)
 }

@@ -90,13 +90,13 @@ fn show_access(call: &Call, access: &ResourceRecord) -> Result<String, Refused> 
 pub(super) async fn accesses(call: Call) -> Result<Response, Refused> {
     account(&call).await?;
     let (caller, kind, query) = (call.caller(), ResourceKind::Access, query(&call)?);
-    let page = call.gateway().list(&caller, kind, Source::All, &query).await?;
     let count = match query.counted {
         true => Some(call.gateway().count(&caller, kind, Source::All, &query).await?),
         false => None,
     };
+    let page = call.gateway().list(&caller, kind, Source::All, &query).await?;
     let items = page.items.iter().map(|access| show_access(&call, access)).collect::<Result<_, _>>()?;
-    Ok(answer(&call, Page { items, next: page.next }, count))
+    Ok(answer(&call, &query, Page { items, next: page.next }, count))
 }
 
 async fn one_access(call: &Call) -> Result<ResourceRecord, Refused> {

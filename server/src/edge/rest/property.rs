@@ -11,7 +11,7 @@ use super::{
     Refused,
     call::{Call, invalid},
     json,
-    list::{counted_off, history_page, link},
+    list::{history_answer, history_page},
     resource::{done, named},
 };
 use crate::gateway::{Outcome, PropertyOwner, Refusal, TimeRange};
@@ -100,11 +100,10 @@ pub(super) fn range(call: &Call) -> Result<TimeRange, Refused> {
 
 pub(super) async fn history(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
     refuse(&call, &["ids"])?;
-    let (range, key, (page, in_front)) = (range(&call)?, key(&call)?, history_page(&call)?);
+    let (range, key, (page, share)) = (range(&call)?, key(&call)?, history_page(&call)?);
     let owner = owner(&call, kind).await?;
     let history = call.gateway().history(&call.caller(), owner, &key, range, page).await?;
-    let history = counted_off(history, in_front);
-    Ok(link(&call, history.next, json(StatusCode::OK, history_document(&history.items))))
+    Ok(history_answer(&call, &history, page, share, history_document(&history.items)))
 }
 
 pub(super) async fn delete(call: Call, kind: ResourceKind) -> Result<Response, Refused> {

@@ -13,12 +13,14 @@ use super::{
     Refused,
     call::Call,
     json,
-    list::{answer, near, query, with_count},
+    list::{DocumentArray, answer_with, near, query, with_count},
 };
-use crate::gateway::{ContextShown, Extras, New, Outcome, Page, Refusal, ResourceRecord, Source, document};
+use crate::gateway::{
+    ContextShown, Extras, New, Outcome, PAGE_BYTES_MAX, Refusal, ResourceRecord, Source, document,
+};
 
-/// Bytes of a page. One that would be larger ends earlier, with a link to the rest.
-const PAGE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a document besides its stored part, where it is small: its id and times.
+const DOCUMENT_BYTES: usize = 128;
 
 /// A document, with its scopes and context where they are asked for.
 pub(super) fn show(call: &Call, record: &ResourceRecord) -> Result<String, Refused> {
@@ -66,22 +68,26 @@ pub(super) async fn list_within(
         query.near = near(call)?;
     }
     let caller = call.caller();
-    let page = call.gateway().list(&caller, kind, within.clone(), &query).await?;
+    // First, so that no page waits for it in memory.
     let count = match query.counted {
-        true => Some(call.gateway().count(&caller, kind, within, &query).await?),
+        true => Some(call.gateway().count(&caller, kind, within.clone(), &query).await?),
         false => None,
     };
-    let (mut items, mut next, mut bytes) = (Vec::with_capacity(page.items.len()), page.next, 0);
-    for (at, record) in page.items.iter().enumerate() {
-        let item = show(call, record)?;
-        bytes += item.len();
-        if bytes > PAGE_BYTES_MAX && at > 0 {
-            next = Some(page.items[at - 1].cursor());
+    let page = call.gateway().list(&caller, kind, within, &query).await?;
+    let bytes_max = query.share.as_ref().map_or(PAGE_BYTES_MAX, |share| share.page_bytes());
+    let stored_bytes = page.items.iter().map(|record| record.body.len() + DOCUMENT_BYTES).sum::<usize>();
+    let mut documents = DocumentArray::new(stored_bytes.min(bytes_max), page.items.len());
+    let (mut next, mut last) = (page.next, None);
+    for record in page.items {
+        let document = show(call, &record)?;
+        if last.is_some() && documents.bytes_with(&document) > bytes_max {
+            next = last;
             break;
         }
-        items.push(item);
+        last = Some(record.cursor());
+        documents.push(&document);
     }
-    Ok(answer(call, Page { items, next }, count))
+    Ok(answer_with(call, &query, documents, next, count))
 }
 
 pub(super) async fn list(call: Call, kind: ResourceKind) -> Result<Response, Refused> {

@@ -16,8 +16,9 @@ use super::{
 use crate::gateway::{New, Refusal};
 
 pub(super) async fn list(call: Call) -> Result<Response, Refused> {
-    let (page, count) = call.gateway().roles(&call.caller(), &query(&call)?).await?;
-    Ok(answer(&call, page, count))
+    let query = query(&call)?;
+    let (page, count) = call.gateway().roles(&call.caller(), &query).await?;
+    Ok(answer(&call, &query, page, count))
 }
 
 pub(super) async fn create(call: Call) -> Result<Response, Refused> {
@@ -64,8 +65,9 @@ pub(super) async fn set_permission(call: Call) -> Result<Response, Refused> {
 }
 
 pub(super) async fn policies(call: Call) -> Result<Response, Refused> {
-    let (page, count) = call.gateway().policies(&call.caller(), &query(&call)?).await?;
-    Ok(answer(&call, page, count))
+    let query = query(&call)?;
+    let (page, count) = call.gateway().policies(&call.caller(), &query).await?;
+    Ok(answer(&call, &query, page, count))
 }
 
 pub(super) async fn policy(call: Call) -> Result<Response, Refused> {

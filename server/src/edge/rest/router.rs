@@ -9,8 +9,8 @@ use axum::{Router, response::Response, routing::MethodRouter};
 use thng_pubsub_protocol::payload::ResourceKind as Kind;
 
 use super::{
-    Context, Refused, action, application, call::Call, collection, device, location, operator,
-    parameters::guard, property, resource, role, task, time, user,
+    Context, Refused, action, answered::Answered, application, call::Call, collection, device, location,
+    operator, parameters::guard, property, resource, role, task, time, user,
 };
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Refused>> + Send>>;
@@ -404,7 +404,8 @@ pub(in crate::edge) fn routes() -> Router<Arc<Context>> {
             Handler::Keyed(handler) => {
                 let answer = move |call: Call| async move {
                     guard.map_or(Ok(()), |guard| guard.check(&call))?;
-                    handler(call).await
+                    let answered = Answered::by(&call);
+                    answered.counted(handler(call).await?).await
                 };
                 router.route(path, on(verb, answer))
             }

@@ -12,7 +12,7 @@ use thng_pubsub_protocol::{
 
 use super::{column, connection, directory::DataDirectory, fault::Fault, find, kept};
 use crate::store::{
-    Actor, Beside, Cursor, Find, FoundPart, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ReadStore,
+    Actor, Beside, Cursor, Find, FoundPart, HistoryPage, KeyHash, KeyRecord, Page, PropertyOwner, ReadStore,
     ResourceHead, ResourceRecord, Scanned, Sequence, SortOrder, StoreError, TimeRange,
     session::{KeptNotes, ReadSessions, SessionNumber, StoredSession, TopicNumber},
 };
@@ -231,7 +231,7 @@ impl ReadStore for SqliteReaders {
         owner: PropertyOwner,
         key: &PropertyKey,
         range: TimeRange,
-        page: PageRequest,
+        page: HistoryPage,
     ) -> Result<Page<PropertyUpdate>, StoreError> {
         self.read(|connection| {
             let name = (owner.id(), column::PROPERTY, key.as_str());
@@ -250,7 +250,7 @@ impl ReadStore for SqliteReaders {
         &self,
         thng: Id,
         range: TimeRange,
-        page: PageRequest,
+        page: HistoryPage,
     ) -> Result<Page<LocationUpdate>, StoreError> {
         self.read(|connection| {
             history(connection, (thng, column::LOCATION, ""), range, page, |row| {
@@ -321,7 +321,7 @@ fn history<T>(
     connection: &Connection,
     (owner, kind, key): (Id, i64, &str),
     range: TimeRange,
-    page: PageRequest,
+    page: HistoryPage,
     read: impl Fn(&Row<'_>) -> Result<(i64, T), Fault>,
 ) -> Result<Page<T>, Fault> {
     let _snapshot = Snapshot::of(connection)?;
@@ -332,13 +332,13 @@ fn history<T>(
     // Below the floor everything is deleted, if perhaps not freed: there is nothing to look at.
     let from = range.from_ms.max(floor).unwrap_or(i64::MIN);
     let to = range.to_ms.unwrap_or(i64::MAX);
-    let after = page.after.map(|cursor| (cursor.at_ms, signed(cursor.seq)));
+    let after = page.page.after.map(|cursor| (cursor.at_ms, signed(cursor.seq)));
     let item = |row: &Row<'_>| {
         let (at_ms, value) = read(row)?;
         let seq = row.get::<_, i64>(0)? as Sequence;
         Ok((Cursor { at_ms, seq }, value))
     };
-    match (page.order, after) {
+    match (page.page.order, after) {
         (SortOrder::NewestFirst, None) => {
             paged(connection, NEWEST, params![series, to, from, limit(page)], page, item)
         }
@@ -409,19 +409,31 @@ pub(super) fn one<T>(
     connection.prepare_cached(query)?.query_row(parameters, |row| Ok(read(row))).optional()?.transpose()
 }
 
+/// Bytes of a value in a document besides those that the client sent: its times and its key.
+const VALUE_BYTES: usize = 256;
+
+/// Where `history!` has the value.
+const VALUE_COLUMN: usize = 3;
+
 /// The rows of a query that was told to return one more than the page holds, which shows whether there is a next one.
 fn paged<T>(
     connection: &Connection,
     query: &str,
     parameters: impl rusqlite::Params,
-    page: PageRequest,
+    page: HistoryPage,
     read: impl Fn(&Row<'_>) -> Result<(Cursor, T), Fault>,
 ) -> Result<Page<T>, Fault> {
     let mut statement = connection.prepare_cached(query)?;
     let mut rows = statement.query(parameters)?;
-    let (mut items, mut last) = (Vec::new(), None);
+    let (mut items, mut last, mut bytes, mut skip) = (Vec::new(), None, 0_usize, page.skip);
     while let Some(row) = rows.next()? {
-        if items.len() == page.items {
+        if skip > 0 {
+            skip -= 1;
+            continue;
+        }
+        let value = row.get_ref(VALUE_COLUMN)?.as_bytes().map_err(|_| Fault::Corrupt("event.body"))?;
+        bytes = bytes.saturating_add(VALUE_BYTES + value.len());
+        if items.len() == page.page.items || bytes > page.bytes && !items.is_empty() {
             return Ok(Page { items, next: last });
         }
         let (cursor, item) = read(row)?;
@@ -431,8 +443,8 @@ fn paged<T>(
     Ok(Page { items, next: None })
 }
 
-fn limit(page: PageRequest) -> i64 {
-    i64::try_from(page.items).unwrap_or(i64::MAX).saturating_add(1)
+fn limit(page: HistoryPage) -> i64 {
+    i64::try_from(page.page.items.saturating_add(page.skip)).unwrap_or(i64::MAX).saturating_add(1)
 }
 
 /// A sequence as SQLite compares it; one beyond its range, which only a made-up cursor can hold, is behind them all.

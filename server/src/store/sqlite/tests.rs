@@ -90,7 +90,8 @@ impl Fixture {
     /// The values of `k`, oldest first.
     fn history(&self) -> Vec<String> {
         let page = PageRequest { items: usize::MAX, order: SortOrder::OldestFirst, after: None };
-        let history = self.read.history(owner(), &key("k"), TimeRange::default(), page).expect("a history");
+        let history =
+            self.read.history(owner(), &key("k"), TimeRange::default(), page.into()).expect("a history");
         assert_eq!(history.next, None);
         history.items.iter().map(|update| update.value.as_str().trim_matches('"').to_owned()).collect()
     }
@@ -278,7 +279,7 @@ fn locations_are_a_history_of_their_own_beside_the_properties() {
     store.commit(|write| write.append_locations(id(1), id(7), &[at(3), at(1), at(2)]));
     let page = PageRequest { items: 9, order: SortOrder::OldestFirst, after: None };
     let times = |store: &Fixture| -> Vec<i64> {
-        let locations = store.read.locations(id(7), TimeRange::default(), page).expect("read");
+        let locations = store.read.locations(id(7), TimeRange::default(), page.into()).expect("read");
         locations.items.iter().map(|location| location.timestamp_ms).collect()
     };
     assert_eq!(times(&store), [1, 2, 3]);
@@ -393,7 +394,7 @@ fn a_page_behind_a_cursor_shows_nothing_that_was_deleted_meanwhile() {
         store.append([0, 1, 2, 3, 3, 3, 3, 3, 3, 8, 9], "a");
         let page = |store: &Fixture, after| {
             let request = PageRequest { items: 4, order, after };
-            store.read.history(owner(), &key("k"), TimeRange::default(), request).expect("a page")
+            store.read.history(owner(), &key("k"), TimeRange::default(), request.into()).expect("a page")
         };
         // Four of the newest or oldest: the cursor stands among the threes, or before them.
         let cursor = page(&store, None).next;

@@ -30,7 +30,8 @@ fn every_committed_group_is_whole_after_the_process_was_killed() {
     }
     let store = Fixture::at(directory);
     let page = PageRequest { items: usize::MAX, order: SortOrder::OldestFirst, after: None };
-    let history = store.read.history(owner(), &key("k"), TimeRange::default(), page).expect("a history");
+    let history =
+        store.read.history(owner(), &key("k"), TimeRange::default(), page.into()).expect("a history");
     let values: Vec<String> = history.items.iter().map(|update| update.value.as_str().to_owned()).collect();
     let stored = values.len() as i64;
     assert!(stored >= committed && stored % GROUP == 0, "{stored} stored, {committed} committed");

@@ -294,7 +294,7 @@ impl Run {
         });
         for order in [SortOrder::OldestFirst, SortOrder::NewestFirst] {
             let read = pages(items, order, |page| {
-                self.store.read.history(owner(number), &key_of(name), range, page)
+                self.store.read.history(owner(number), &key_of(name), range, page.into())
             });
             assert_eq!(read, expected, "{order:?} {range:?}");
             expected.reverse();
