@@ -13,14 +13,14 @@ function showLinks() {
   for (const link of document.querySelectorAll('a[data-page]')) link.hash = given
 }
 
-key.value = asked.get('key') ?? sessionStorage.getItem('api-key') ?? ''
+key.value = asked.get('key') ?? sessionStorage.getItem('examples-api-key') ?? ''
 thng.value = asked.get('thng') ?? ''
-key.addEventListener('input', () => sessionStorage.setItem('api-key', key.value))
+key.addEventListener('input', () => sessionStorage.setItem('examples-api-key', key.value))
 for (const field of [key, thng]) {
   field.addEventListener('input', showLinks)
 }
 if (asked.has('key')) {
-  sessionStorage.setItem('api-key', key.value)
+  sessionStorage.setItem('examples-api-key', key.value)
   asked.delete('key')
   history.replaceState(null, '', `${location.pathname}${location.search}${asked.size ? `#${asked}` : ''}`)
 }

@@ -3,28 +3,38 @@
  * Pub/Sub; that is `script.js` of each page.
  *
  * The form can be filled from the address, behind `?` or `#`: `key`, `thng`, `property`, `interval` (milliseconds) and
- * `server` (where this page was loaded from, if it is not said). With a key the example starts by itself.
+ * `server` (where this page was loaded from, if it is not said). With a key there the example starts by itself.
  *
  * The key leaves the address at once, and stays in this tab until it is closed; the thng takes its place there, so that
- * a reload goes on with both.
+ * a reload goes on with both. That key is only for the server of this page: another one has to be given its own.
  */
 const page = (() => {
   const LOG_ROWS_MAX = 200
   const find = (id) => document.getElementById(id)
   const [startForm, publishForm, stopButton, status, log] = ['start', 'publish', 'stop', 'status', 'log'].map(find)
   const startButton = startForm.querySelector('[type=submit]')
-  const KEY_NAME = 'api-key'
+  /** Not the name that `/docs` has: these pages also connect to other servers. */
+  const KEY_NAME = 'examples-api-key'
   const asked = new URLSearchParams(`${location.search.slice(1)}&${location.hash.slice(1)}`)
-  const server = asked.get('server') ?? location.origin
+  // The origin alone: WebSocket and fetch() may resolve what is no complete address to different hosts.
+  const server = new URL(asked.get('server') ?? '', location.origin).origin
+  const isOwnServer = server === location.origin
   const intervalMs = Number(asked.get('interval') ?? 2000)
+  const storedKey = isOwnServer && sessionStorage.getItem(KEY_NAME)
+  /** Only as it was asked for: with a key in the address, or at a reload, which has the thng there. */
+  const startsAlone = asked.has('key') || (asked.has('thng') && storedKey)
   let run
 
-  if (asked.has('key')) sessionStorage.setItem(KEY_NAME, asked.get('key'))
-  else if (sessionStorage.getItem(KEY_NAME)) asked.set('key', sessionStorage.getItem(KEY_NAME))
+  if (asked.has('key')) storeKey(asked.get('key'))
+  else if (storedKey) asked.set('key', storedKey)
   for (const name of ['key', 'thng', 'property']) {
     if (asked.has(name)) startForm.elements[name].value = asked.get(name)
   }
   showInAddress()
+
+  function storeKey(key) {
+    if (isOwnServer) sessionStorage.setItem(KEY_NAME, key)
+  }
 
   /** Puts what was asked for into the address, without the key. */
   function showInAddress() {
@@ -129,7 +139,7 @@ const page = (() => {
         })
         thng.value = run.thngId
         asked.set('thng', run.thngId)
-        sessionStorage.setItem(KEY_NAME, key.value.trim())
+        storeKey(key.value.trim())
         showInAddress()
         setPhase('running')
         showStatus('connected', 'Connected')
@@ -138,7 +148,7 @@ const page = (() => {
         showError(error)
       }
     })
-    if (asked.has('key') && !startButton.disabled) startForm.requestSubmit()
+    if (startsAlone && !startButton.disabled) startForm.requestSubmit()
   }
 
   stopButton.addEventListener('click', async () => {

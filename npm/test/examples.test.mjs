@@ -420,6 +420,61 @@ describe('in a browser', () => {
     })
   }
 
+  describe('with a key that the tab has stored', () => {
+    /** Opens a page in the tab that has the key, and notes the hosts that it connects to from then on. */
+    async function openAgain(name, query) {
+      const hosts = new Set()
+      page.on('request', (request) => hosts.add(new URL(request.url()).host))
+      page.on('websocket', (socket) => hosts.add(new URL(socket.url()).host))
+      await page.goto('about:blank')
+      await page.goto(`${url}/examples/${name}?${new URLSearchParams(query)}`, { waitUntil: 'load' })
+      hosts.delete('')
+      return hosts
+    }
+
+    for (const name of ['sdk/', 'websocket/', 'paho/']) {
+      test(`/examples/${name} gives it to no server of another origin`, async () => {
+        const { id } = await createThng()
+        await open(name, { key, thng: id })
+        await status('connected').waitFor()
+        for (const query of [{}, { thng: id }, { property: 'temperature' }]) {
+          const hosts = await openAgain(name, { server: line.address, ...query })
+          assert.equal(await page.getByLabel('Operator API key').inputValue(), '')
+          await status('idle').waitFor()
+          assert.deepEqual([...hosts], [new URL(url).host])
+        }
+      })
+
+      test(`/examples/${name} takes a server without // for a path of its own`, async () => {
+        const { id } = await createThng()
+        await open(name, { key, thng: id })
+        await status('connected').waitFor()
+        const hosts = await openAgain(name, { server: line.address.replace('//', ''), thng: id })
+        await status('connected').waitFor()
+        assert.deepEqual([...hosts], [new URL(url).host])
+      })
+    }
+
+    for (const name of PAGES.filter(Boolean)) {
+      test(`/examples/${name} starts with it at a click only`, async () => {
+        await open(name, { key })
+        await status('connected').waitFor()
+        await openAgain(name, {})
+        await status('idle').waitFor()
+        await button('Start').click()
+        await status('connected').waitFor()
+      })
+    }
+
+    test('the pages of examples and /docs do not share it', async () => {
+      await open('sdk/', { key })
+      await status('connected').waitFor()
+      await page.goto(`${url}/docs`)
+      await page.locator('#page-key-status').getByText('Try it').waitFor()
+      assert.equal(await page.locator('#page-key-input').inputValue(), '')
+    })
+  })
+
   test('/examples/ takes the key out of its address and passes it on', async () => {
     await open('', { key })
     assert.ok(!page.url().includes(key), page.url())

@@ -43,8 +43,8 @@ const chart = new Chart(find('chart'))
 const map = new WorldMap(find('map'), publishPlace)
 const actions = new ActionList(find('actions'), find('no-actions'))
 
-/** Where this tab has the key. */
-const KEY_NAME = 'api-key'
+/** Where this tab has the key of the examples. */
+const KEY_NAME = 'examples-api-key'
 const asked = new URLSearchParams(location.hash.slice(1))
 
 let thng: LiveThng | undefined
@@ -241,5 +241,7 @@ PubSub.on('error', ({ error }) => showError(error))
 keyField.value = asked.get('key') ?? sessionStorage.getItem(KEY_NAME) ?? ''
 thngField.value = asked.get('thng') ?? ''
 if (asked.has('transport')) transportField.value = asked.get('transport')!
+// By itself only as it was asked: with a key in the address, or at a reload, which has the thng there.
+const startsAlone = asked.has('key') || (asked.has('thng') && keyField.value !== '')
 if (asked.has('key')) keepKey(keyField.value)
-if (keyField.value) startForm.requestSubmit()
+if (startsAlone) startForm.requestSubmit()
