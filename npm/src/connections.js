@@ -121,13 +121,13 @@ export function createConnections(platform) {
     }
     made.set(name, entry)
     scopes.add(made)
-    entry.ready = connect(target, { address, key, transport, settings: effective }, (event) => {
+    entry.ready = connect(target, { address, key, transport, settings: effective }, (event, link) => {
       if (event.type === 'disconnected' && event.retryInMs === undefined) {
-        // A topic with a socket of its own is lost with it, and no other.
-        if (event.topic) endTopic(entry, event)
+        // What had a socket of its own is lost with it, and nothing else.
+        if (link) endLink(entry, event.error, link)
         else forget(event.error)
       }
-      if (event.type === 'error') tellOfLoss(entry, event)
+      if (event.type === 'error') tellOfLoss(entry, event.error, link)
       emit(event)
     })
     entry.ready.then((connection) => (entry.connection = connection), forget)
@@ -143,15 +143,15 @@ export function createConnections(platform) {
    * Whoever waits for the messages of a subscription has no other way to hear that it was lost. It is asked for again
    * with the next connection.
    */
-  function tellOfLoss({ subscriptions }, { error }) {
+  function tellOfLoss({ subscriptions }, error, link) {
     if (HARMLESS.includes(error.code)) return
     for (const subscription of [...subscriptions]) {
-      if (subscription.topic === error.topic) subscription.onLoss?.(error)
+      if (subscription.link === link && subscription.topic === error.topic) subscription.onLoss?.(error)
     }
   }
 
-  function endTopic({ subscriptions }, { error, topic }) {
-    for (const subscription of [...subscriptions]) if (subscription.topic === topic) subscription.end(error)
+  function endLink({ subscriptions }, error, link) {
+    for (const subscription of [...subscriptions]) if (subscription.link === link) subscription.end(error)
   }
 
   function emit(event) {

@@ -22,8 +22,8 @@ export class NativeConnection {
    * @param {object} settings - What a channel is to know; see `Settings` in `wasm-sdk/src/js.rs`.
    * @param {string} address - Where the topics are: a ws: or wss: address that their paths are appended to.
    * @param {(url: string) => WebSocket} openSocket
-   * @param {(event: {type: string, url: string}) => void} emit - Hears what happens to each of the sockets, with its
-   *   topic, and that the whole is closed.
+   * @param {(event: {type: string, url: string}, link?: Link) => void} emit - Hears what happens to each of the sockets,
+   *   with its topic, and that the whole is closed.
    */
   constructor(settings, address, openSocket, emit) {
     this.#settings = settings
@@ -32,11 +32,15 @@ export class NativeConnection {
     this.#emit = emit
   }
 
-  /** Resolves when the socket is open, which is the subscription. `onText` receives the text of each message. */
+  /**
+   * Resolves when the socket is open, which is the subscription, and is noted in `about.link`. `onText` receives the text
+   * of each message.
+   */
   async subscribe(topic, qos, about, onText) {
     // A socket brings its state once, so that each subscription with a state has a socket of its own.
     const name = /[?&]pubStates=/.test(topic) ? `${topic}#${++this.#lastNumber}` : topic
-    await this.#link(topic, name).subscribe(topic, qos, about, onText)
+    about.link = this.#link(topic, name)
+    await about.link.subscribe(topic, qos, about, onText)
   }
 
   /** From now on, calls none of the callbacks of which `isMeant` is true; it is asked with what `subscribe` was told. */
@@ -95,7 +99,7 @@ export class NativeConnection {
         const isOver = type === 'disconnected' && event.retryInMs === undefined
         if (isOver && this.#links.get(name) === link) this.#links.delete(name)
         // A socket that is closed because nobody needs it is no loss, and that of the whole is told once.
-        if (!isOver || event.error.code !== 'CLOSED') this.#emit({ ...event, type, url, topic })
+        if (!isOver || event.error.code !== 'CLOSED') this.#emit({ ...event, type, url, topic }, link)
       },
       explain,
       isText: true

@@ -7,6 +7,8 @@ import { createServer } from 'node:http'
 import { afterEach, test } from 'node:test'
 import { inspect } from 'node:util'
 
+import { WebSocketServer } from 'ws'
+
 import { lineTo } from './line.mjs'
 import { project } from './project.mjs'
 import { createThng, key, rest, url } from './server.mjs'
@@ -192,6 +194,34 @@ test('what was taken away while the connection was lost ends its messages, and i
   assert.equal(error.topic, resource.path)
   assert.equal((await told).error.code, 'SUBSCRIBE_REFUSED')
   assert.deepEqual(await messages.next(), { value: undefined, done: true })
+})
+
+test('a socket that is lost for good ends no other subscription of its topic', async () => {
+  const upgrades = new WebSocketServer({ noServer: true })
+  const accepted = []
+  const server = createServer().on('upgrade', (request, socket, head) => {
+    if (accepted.length === 2) return socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n')
+    upgrades.handleUpgrade(request, socket, head, (it) => {
+      accepted.push(it)
+      server.emit('accepted')
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const apiUrl = `http://127.0.0.1:${server.address().port}`
+  const property = operator({ apiUrl, reconnectPeriod: 1 }).thng('U1').property('k')
+  const next = async () => {
+    const message = property.messages({ pubStates: true }).next()
+    await once(server, 'accepted')
+    return { message }
+  }
+  const [ended, other] = [await next(), await next()]
+  accepted[0].terminate()
+  await rejection(ended.message, 'SUBSCRIBE_REFUSED')
+  accepted[1].send('[{"key":"k","value":1}]')
+  assert.equal((await other.message).value[0].value, 1)
+  await PubSub.close()
+  server.close()
 })
 
 test('a publish that the server refuses is an error of its topic, and the socket stays', async () => {
