@@ -5,8 +5,8 @@
  * of a resource and not for others.
  *
  * @returns {(text: string, isState: boolean, connection: number) => string | undefined} gives what of a message is news;
- *   nothing, if none of it is. `connection` counts the connections: with another one, the state that was known comes
- *   again.
+ *   nothing, if none of it is. `connection` counts the connections: a state is never late on the first message of
+ *   another one, since what was known may have been deleted, or its clock set back.
  */
 export function createNewsFilter() {
   /** For each property, or the whole resource, when its latest value was valid, and on which connection it came. */
@@ -16,9 +16,8 @@ export function createNewsFilter() {
     const time = entry?.updatedAt ?? entry?.timestamp ?? entry?.createdAt
     if (time === undefined) return true
     const known = latest.get(entry.key)
-    const isLate = known && (time < known.time || (time === known.time && connection === known.connection))
-    if (isState && isLate) return false
-    if (!known || time >= known.time) latest.set(entry.key, { time, connection })
+    if (connection === known?.connection && time <= known.time) return !isState
+    latest.set(entry.key, { time, connection })
     return true
   }
 

@@ -119,3 +119,38 @@ test('of a state only what is newer than the updates arrives', async () => {
     await broker.stop()
   }
 })
+
+test('a state of a later connection arrives although it is older', async () => {
+  const broker = await Broker.start()
+  try {
+    const all = new PubSub.Operator(key, { apiUrl: broker.url, reconnectPeriod: 1, reconnectPeriodMax: 1 }).thng('U1').property()
+    const { receive, until } = inbox()
+    const { topic } = await all.subscribe(receive, { pubStates: true })
+    const send = (value, timestamp, retain) => {
+      const payload = JSON.stringify([{ key: 'a', value, timestamp, createdAt: timestamp }])
+      broker.client.send({ cmd: 'publish', topic, payload, qos: 0, retain })
+    }
+    send('state', 20, true)
+    send('update', 30, false)
+    await until(2)
+    broker.client.drop()
+    await broker.until('resubscription', () => broker.clients.length === 2 && broker.client.filters.has(topic))
+    send('older state', 10, true)
+    send('update', 15, false)
+    assert.deepEqual(await until(4), [
+      ['a', 'state', true],
+      ['a', 'update', false],
+      ['a', 'older state', true],
+      ['a', 'update', false]
+    ])
+    broker.client.drop()
+    await broker.until('resubscription', () => broker.clients.length === 3 && broker.client.filters.has(topic))
+    send('update', 12, false)
+    send('state before the update', 11, true)
+    send('end', 13, false)
+    assert.deepEqual((await until(6)).slice(4), [['a', 'update', false], ['a', 'end', false]])
+  } finally {
+    await PubSub.close()
+    await broker.stop()
+  }
+})
