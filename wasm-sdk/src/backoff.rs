@@ -28,7 +28,8 @@ impl Backoff {
         }
     }
 
-    /// The server does what it is there for: the next failure counts as the first one again.
+    /// The server has answered a call: the next failure counts as the first one again. What each connection asks by
+    /// itself is no call, or a server that answers it and closes would be asked again and again without a pause.
     pub(crate) fn connection_served(&mut self) {
         self.attempt = 0;
     }

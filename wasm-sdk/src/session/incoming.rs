@@ -143,6 +143,7 @@ impl Session {
             if let Some(token) = token {
                 self.settle(token, Ok(()));
             }
+            self.backoff.connection_served();
             self.answered(now);
             self.send_publishes(now);
         }
@@ -175,6 +176,7 @@ impl Session {
             return;
         }
         for claim in item.claims {
+            self.backoff.connection_served();
             if is_granted {
                 self.settle_claim(claim, Ok(()));
             } else {
@@ -188,14 +190,13 @@ impl Session {
         if let Some(token) = self.requests.unsubscribe_answered(id) {
             self.ids.release(id);
             self.settle(token, Ok(()));
+            self.backoff.connection_served();
             self.answered(now);
         }
     }
 
-    /// The server has answered something; what else it owes, it owes from now on. And it does what it is there for, so
-    /// the way back from the next loss begins anew.
+    /// The server has answered something; what else it owes, it owes from now on.
     fn answered(&mut self, now: u64) {
-        self.backoff.connection_served();
         self.unanswered_since = None;
         self.expect_answer(now);
     }
