@@ -12,14 +12,15 @@ const BYTES_MAX = 1024 * 1024
  *
  * On properties it is what evrythng.js makes of the argument of `update()`: `5` becomes `[{"value":5}]`, and
  * `{a: 1, b: 2}` an entry for each key. Elsewhere it is the JSON of the payload. Bytes stand for the text that they are
- * in UTF-8.
+ * in UTF-8. With `isText` the result is the text that the payload is, and not its JSON.
  *
  * @throws {PubSubError} INVALID_PAYLOAD for what JSON would lose or change, or what no server takes
  */
-export function bodyFor(path, payload) {
+export function bodyFor(path, payload, isText) {
   try {
     const document = PROPERTIES.test(path) ? propertyUpdates(payload) : payload
-    return withinLimit(JSON.stringify(document, faithful))
+    const body = JSON.stringify(document, faithful)
+    return withinLimit(isText ? JSON.parse(body) : body)
   } catch (cause) {
     // With the first line only: that of a circular structure goes on with its parts.
     const [detail] = String(cause.message).split('\n')
@@ -29,9 +30,7 @@ export function bodyFor(path, payload) {
 
 /** The text of a message. A string is sent as it is, unless it is the value of a property. */
 export function messageFor(path, payload) {
-  const body = bodyFor(path, payload)
-  const isText = (typeof payload === 'string' || isBytes(payload)) && !PROPERTIES.test(path)
-  return isText ? JSON.parse(body) : body
+  return bodyFor(path, payload, (typeof payload === 'string' || isBytes(payload)) && !PROPERTIES.test(path))
 }
 
 function withinLimit(text) {

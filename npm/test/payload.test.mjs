@@ -87,6 +87,18 @@ test('elsewhere than on properties bytes and text are the message', async () => 
   }
 })
 
+test('a text message is measured as it is sent, and not as JSON', async () => {
+  const bytesMax = 1024 * 1024
+  for (const make of [(text) => text, Buffer.from]) {
+    const text = '"'.repeat(bytesMax)
+    await thng.publish(make(text), { qos: 1 })
+    assert.equal(String(broker.packets('publish').at(-1).payload), text)
+    const error = await thng.publish(make(`${text}.`), { qos: 1 }).then(() => assert.fail('it was sent'), (reason) => reason)
+    assert.equal(error.code, 'INVALID_PAYLOAD')
+    assert.match(error.message, /it has 1048577 bytes/)
+  }
+})
+
 test('a parameter with half of a surrogate pair is refused', async () => {
   await assert.rejects(thng.read({ params: { filter: 'name=\ud800' } }), { code: 'INVALID_PAYLOAD' })
 })
