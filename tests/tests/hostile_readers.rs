@@ -12,7 +12,7 @@ use thng_pubsub_tests::canary::Canary;
 use thng_pubsub_tests::link::{Arrival, Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Ended, Hello, Received, encoded};
 use thng_pubsub_tests::tls::Trust;
-use thng_pubsub_tests::wait::until;
+use thng_pubsub_tests::wait::{park_until, until};
 use thng_pubsub_tests::websocket::WebSocket;
 use thng_pubsub_tests::{KEY, Launch, PATIENCE, Server};
 
@@ -411,4 +411,38 @@ fn an_account_that_reads_no_answers_limits_only_its_own() {
     assert_eq!(rest.get(&own).expect(200)["name"], "written");
     rest.get(&created).assert_status(200);
     assert!(rest.get("/thngs?perPage=100").text().len() > 1_500_000);
+}
+
+/// The wait for the next request ran while megabytes of the answer were still to be sent.
+#[test]
+fn a_slow_reader_of_a_large_answer_gets_it_whole() {
+    const BYTES_A_TURN: usize = 32 * 1024;
+    let server = Launch::new().with_tls().flag("--http-idle-timeout-s", "1").start();
+    let mut rest = server.rest();
+    let large = serde_json::json!({"name": "n", "customFields": {"x": "x".repeat(100_000)}});
+    for _ in 0..40 {
+        rest.post("/thngs", large.clone()).assert_status(201);
+    }
+    let request = format!("GET /thngs?perPage=40 HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\n\r\n");
+    let trust = Trust::in_the(&server);
+    for (protocol, reader) in
+        [("http", Raw::connect(server.http())), ("https", trust.connect(server.https()))]
+    {
+        let mut reader = reader.with(request.as_bytes());
+        let begin = Instant::now();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}]") {
+            // 640 KiB a second at the most.
+            let due = begin + Duration::from_secs(answer.len() as u64 / BYTES_A_TURN as u64) / 20;
+            park_until(due);
+            let Arrival::Bytes(bytes) = reader.receive(PATIENCE) else {
+                panic!("{protocol}: the answer ends after {} bytes, {:?}", answer.len(), begin.elapsed());
+            };
+            answer.extend(bytes);
+        }
+        assert!(answer.len() > 4_000_000, "{protocol}: {} bytes", answer.len());
+        assert!(begin.elapsed() > Duration::from_secs(3), "it was no slow reader");
+        // Idle only now.
+        assert_eq!(reader.receive(PATIENCE), Arrival::Closed, "{protocol}");
+    }
 }

@@ -34,7 +34,7 @@ const BARE_ANSWER_BYTES_MAX: usize = 256;
 pub(super) struct RequestTimeouts {
     /// From the start of a connection, or from the first byte of a later request, to the end of its head.
     pub(super) head: Duration,
-    /// From the end of an answer to the first byte of the next request.
+    /// From the end of an answer, when its last byte was taken, to the first byte of the next request.
     pub(super) idle: Duration,
 }
 
@@ -164,6 +164,8 @@ pub(super) struct RequestStream<S> {
     deadline: Instant,
     /// Never later than the deadline; where it is earlier, it is set again when it fires. That spares a timer a request.
     timer: Pin<Box<Sleep>>,
+    /// Output waits for the client. The service may long have ended the answer that it is of.
+    is_writing: bool,
     withheld: Option<Vec<u8>>,
     has_slow_head: bool,
 }
@@ -178,6 +180,7 @@ impl<S> RequestStream<S> {
             waiting: Waiting::Head,
             deadline,
             timer: Box::pin(tokio::time::sleep_until(deadline)),
+            is_writing: false,
             withheld: None,
             has_slow_head: false,
         }
@@ -196,6 +199,20 @@ impl<S> RequestStream<S> {
         (self.waiting, self.deadline) = (waiting, since + timeout);
     }
 
+    /// Notes what became of a write or a flush: while one is pending, and until it has ended, no request is expected. A
+    /// client that takes an answer slowly is `least_rate`'s matter.
+    fn note_output<T>(&mut self, outcome: &Poll<io::Result<T>>, is_progress: bool) {
+        self.is_writing = outcome.is_pending();
+        if !is_progress || !matches!(outcome, Poll::Ready(Ok(_))) {
+            return;
+        }
+        let (stage, answered) = self.progress.advance();
+        if stage == READING {
+            let waiting = answered.map_or(self.waiting, |_| Waiting::Request);
+            self.wait_for(waiting, Instant::now());
+        }
+    }
+
     /// Pending until the deadline.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.timer.deadline() > self.deadline {
@@ -210,7 +227,7 @@ impl<S> RequestStream<S> {
         }
     }
 
-    /// Wakes the connection now and then while a request is answered: the library does not read again by itself when
+    /// Wakes the connection now and then while an answer is made or written: the library does not read again by itself when
     /// the answer has ended, and so the wait for the next request would never begin.
     fn poll_answering(&mut self, context: &mut Context<'_>) {
         while self.timer.as_mut().poll(context).is_ready() {
@@ -232,22 +249,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for RequestStream<S> {
         }
         let filled = buffer.filled().len();
         let outcome = Pin::new(&mut this.inner).poll_read(context, buffer);
-        match stage {
-            UPGRADED => return outcome,
-            ANSWERING => {
-                if outcome.is_pending() {
-                    this.poll_answering(context);
-                }
-                return outcome;
-            }
-            _ => {}
+        if stage == UPGRADED {
+            return outcome;
         }
         if outcome.is_pending() {
+            if stage == ANSWERING || this.is_writing {
+                this.poll_answering(context);
+                return Poll::Pending;
+            }
             ready!(this.poll_deadline(context));
             this.has_slow_head = this.waiting == Waiting::Head;
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        if buffer.filled().len() > filled && this.waiting == Waiting::Request {
+        if stage == READING && buffer.filled().len() > filled && this.waiting == Waiting::Request {
             this.wait_for(Waiting::Head, Instant::now());
         }
         outcome
@@ -266,8 +280,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for RequestStream<S> {
                 this.withheld = Some(bytes.to_vec());
                 Poll::Ready(Ok(bytes.len()))
             }
-            Some(before) => Pin::new(&mut this.inner).poll_write(context, &bytes[..before]),
-            None => Pin::new(&mut this.inner).poll_write(context, bytes),
+            before => {
+                let bytes = before.map_or(bytes, |before| &bytes[..before]);
+                let outcome = Pin::new(&mut this.inner).poll_write(context, bytes);
+                this.note_output(&outcome, true);
+                outcome
+            }
         }
     }
 
@@ -281,7 +299,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for RequestStream<S> {
             Some(first) if bare_answer(first).is_some() && !self.progress.is_upgraded() => {
                 self.poll_write(context, first)
             }
-            _ => Pin::new(&mut self.inner).poll_write_vectored(context, parts),
+            _ => {
+                let outcome = Pin::new(&mut self.inner).poll_write_vectored(context, parts);
+                self.note_output(&outcome, true);
+                outcome
+            }
         }
     }
 
@@ -290,7 +312,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for RequestStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        let had_output = self.is_writing;
+        let outcome = Pin::new(&mut self.inner).poll_flush(context);
+        // The library also flushes where nothing is to be written.
+        self.note_output(&outcome, had_output);
+        outcome
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -357,5 +383,42 @@ mod tests {
         let begin = Instant::now();
         assert!(stream.read(&mut byte).await.is_err());
         assert!(begin.elapsed() >= timeouts.head && stream.has_slow_head);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_request_is_waited_for_while_output_is_pending() {
+        use tokio::io::AsyncReadExt as _;
+        let (mut client, server) = tokio::io::duplex(64);
+        let progress = Progress::new();
+        let timeouts = RequestTimeouts { head: Duration::from_millis(50), idle: Duration::from_millis(200) };
+        let mut stream = RequestStream::new(server, progress.clone(), timeouts);
+        drop(progress.begin());
+        let begin = Instant::now();
+        let answer = [7; 640];
+        let mut written = 0;
+        let reader = tokio::spawn(async move {
+            for _ in 0..10 {
+                tokio::time::sleep(timeouts.idle * 2).await;
+                client.read_exact(&mut [0; 64]).await.expect("a part of the answer");
+            }
+            client
+        });
+        let mut byte = [0];
+        // As the library does: each poll reads and then writes.
+        std::future::poll_fn(|context| {
+            let read = Pin::new(&mut stream).poll_read(context, &mut ReadBuf::new(&mut byte));
+            assert!(read.is_pending(), "{read:?} after {written} bytes");
+            while written < answer.len() {
+                let outcome = Pin::new(&mut stream).poll_write(context, &answer[written..]);
+                written += ready!(outcome).expect("the client is there");
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert!(begin.elapsed() > timeouts.idle * 10);
+        let begin = Instant::now();
+        assert!(stream.read(&mut byte).await.is_err());
+        assert!(begin.elapsed() >= timeouts.idle && !stream.has_slow_head);
+        drop(reader.await.expect("the reader ends"));
     }
 }
