@@ -403,6 +403,23 @@ fn the_key_of_the_upgrade_counts_where_connect_has_none() {
 }
 
 #[test]
+fn credentials_of_other_schemes_in_the_upgrade_are_no_key() {
+    let server = Server::shared();
+    let topic = property(&mut server.rest());
+    let by_query = format!("?access_token={KEY}");
+    for header in ["Basic dXNlcjpwYXNz", "Digest username=\"a\", realm=\"b\""] {
+        // As without the header: each topic needs a key, and CONNECT may bring one.
+        let mut client = Client::accepted(upgraded(server, "", Some(header)), &Hello::anonymous());
+        assert_eq!(client.subscribe(&topic, QoS::AtMostOnce), SubAckCode::Refused, "{header}");
+        client.subscribed(&format!("{topic}?access_token={KEY}"), QoS::AtMostOnce);
+        let mut client = Client::accepted(upgraded(server, "", Some(header)), &Hello::with_key(KEY));
+        client.subscribed(&topic, QoS::AtMostOnce);
+        let mut client = Client::accepted(upgraded(server, &by_query, Some(header)), &Hello::anonymous());
+        client.subscribed(&topic, QoS::AtMostOnce);
+    }
+}
+
+#[test]
 fn a_connect_that_brings_a_key_wins_over_the_upgrade() {
     let server = Server::shared();
     let mut rest = server.rest();

@@ -13,13 +13,26 @@ use crate::gateway::{AnswerShare, Refusal};
 
 /// The API key of a request: the Authorization header, with or without a scheme in front, or `?access_token=`.
 pub(super) fn key_of(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(|value| {
-        let (scheme, key) = value.split_once(' ').unwrap_or(("", value));
-        let known =
-            scheme.is_empty() || ["token", "bearer"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
-        if known { key.trim() } else { value }.to_owned()
-    });
+    let header = authorization(headers).map(|value| without_scheme(value).unwrap_or(value).to_owned());
     header.or_else(|| parameter(query, "access_token").map(Cow::into_owned))
+}
+
+/// The API key of an upgrade that needs none. A header of another scheme is not for the service: a browser sends what it
+/// knows for the host, and a proxy what it asked for itself.
+pub(super) fn optional_key_of(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let header = authorization(headers).and_then(without_scheme).filter(|key| !key.is_empty());
+    header.map(str::to_owned).or_else(|| parameter(query, "access_token").map(Cow::into_owned))
+}
+
+fn authorization(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())
+}
+
+/// The key in an Authorization header that has no scheme, or one that comes before API keys.
+fn without_scheme(value: &str) -> Option<&str> {
+    let (scheme, key) = value.split_once(' ').unwrap_or(("", value));
+    let is_known = ["", "token", "bearer"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
+    is_known.then(|| key.trim())
 }
 
 /// A parameter of a query, decoded.
@@ -94,15 +107,28 @@ pub(super) fn with_whole_links(mut response: Response, url: &str) -> Response {
 mod tests {
     use super::*;
 
+    fn with(value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))])
+    }
+
     #[test]
     fn a_key_is_found_with_and_without_a_scheme_and_in_the_query() {
-        let with = |value: &'static str| {
-            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))])
-        };
         for value in ["abc", "Token abc", "bearer abc"] {
             assert_eq!(key_of(&with(value), None).as_deref(), Some("abc"), "{value}");
         }
         assert_eq!(key_of(&HeaderMap::new(), Some("x=1&access_token=a%2Bc")).as_deref(), Some("a+c"));
         assert_eq!(key_of(&HeaderMap::new(), None), None);
+        assert_eq!(key_of(&with("Basic abc"), None).as_deref(), Some("Basic abc"), "it is refused");
+    }
+
+    #[test]
+    fn where_no_key_is_needed_other_schemes_bring_none() {
+        for value in ["abc", "Token abc", "bearer abc"] {
+            assert_eq!(optional_key_of(&with(value), Some("access_token=x")).as_deref(), Some("abc"));
+        }
+        for value in ["Basic dXNlcjpwYXNz", "Digest username=\"a\", realm=\"b\"", "", "Bearer "] {
+            assert_eq!(optional_key_of(&with(value), None), None, "{value}");
+            assert_eq!(optional_key_of(&with(value), Some("access_token=x")).as_deref(), Some("x"));
+        }
     }
 }

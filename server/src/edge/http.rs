@@ -405,7 +405,7 @@ async fn mqtt_over_websocket(
     Extension(unfinished): Extension<Arc<UnfinishedBytes>>,
     request: Request,
 ) -> Response {
-    let key = answer::key_of(request.headers(), request.uri().query());
+    let key = answer::optional_key_of(request.headers(), request.uri().query());
     let key = key.map(|key| mqtt::UpgradeKey(key.into()));
     let upgrade = match upgrade::handshake(request, context.limits.mqtt_websocket_message_bytes_max).await {
         Ok(upgrade) => upgrade.protocols(["mqtt", "mqttv3.1"]),
