@@ -3,7 +3,7 @@
 //! Packets come in through [`Session::handle`], bytes go out into a buffer; the connection decides when to read and
 //! when to write. Rights are the gateway's to decide, and order and durability of publishes [`incoming`](super::incoming)'s.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
 use thng_pubsub_protocol::{
@@ -119,7 +119,7 @@ pub(super) struct Session {
     pub(super) slots: HashMap<Arc<str>, u32>,
     pub(super) next_slot: u32,
     /// Initial states that were asked for: when to read them, and for which slot. In order of time.
-    pub(super) states_due: std::collections::VecDeque<(Instant, u32)>,
+    pub(super) states_due: VecDeque<(Instant, u32)>,
     /// A refused publish will end the connection when its turn comes: what was sent behind it is not read any more.
     pub(super) is_ending: bool,
     /// The client asked for an answer to each refused publish, so none ends the connection.
@@ -413,7 +413,7 @@ impl Session {
                 // The state is read late anyway, so it can wait until the database has time.
                 Err(Refusal::TooManyScans) => {
                     subscription.state_due = true;
-                    self.states_due.push_back((now + crate::edge::STATE_RETRY, slot));
+                    insert_by_time(&mut self.states_due, now + crate::edge::STATE_RETRY, slot);
                 }
                 Err(refusal) => {
                     let topic = &subscription.topic.topic;
@@ -496,6 +496,12 @@ fn encode_rejection(owed: Owed, rejected: &Rejected, out: &mut Vec<u8>) {
     publish.encode(out).expect("a refusal is shorter than a packet may be");
 }
 
+/// Queues an initial state behind those that are due earlier or at the same time. Mostly that is at the end.
+pub(super) fn insert_by_time(states: &mut VecDeque<(Instant, u32)>, due: Instant, slot: u32) {
+    let place = states.partition_point(|(other, _)| *other <= due);
+    states.insert(place, (due, slot));
+}
+
 /// CONNACK with this code.
 pub(super) fn connack(code: ConnectCode, session_present: bool, out: &mut Vec<u8>) {
     ConnAck { session_present, code }.encode(out).expect("a CONNACK has four bytes");
@@ -511,6 +517,18 @@ pub(super) fn patience(keep_alive_s: u16) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_that_is_tried_again_later_keeps_no_other_waiting() {
+        let now = Instant::now();
+        let (delay, retry) = (Duration::from_millis(25), crate::edge::STATE_RETRY);
+        let mut states = VecDeque::new();
+        for (due, slot) in [(now + retry, 0), (now + delay, 1), (now + delay, 2), (now, 3)] {
+            insert_by_time(&mut states, due, slot);
+        }
+        assert_eq!(states.iter().map(|(_, slot)| *slot).collect::<Vec<_>>(), [3, 1, 2, 0]);
+        assert!(states.iter().is_sorted_by_key(|(due, _)| *due));
+    }
 
     #[test]
     fn a_keep_alive_counts_one_and_a_half_times_up_to_120_seconds_and_zero_is_none() {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     durable::Durable,
-    session::{End, Session},
+    session::{End, Session, insert_by_time},
 };
 use crate::{
     edge::rejected::Rejected,
@@ -190,7 +190,8 @@ impl Session {
             let slot = self.put_subscription(wanted, stored.as_ref());
             let Some(subscription) = self.subscriptions.get_mut(&slot) else { continue };
             if asks_for_state && !subscription.state_due {
-                self.states_due.push_back((Instant::now() + self.context.limits.initial_state_delay, slot));
+                let due = Instant::now() + self.context.limits.initial_state_delay;
+                insert_by_time(&mut self.states_due, due, slot);
             }
             subscription.state_due = asks_for_state;
             subscription.state_when_current = false;
@@ -214,7 +215,8 @@ impl Session {
         let Some(subscription) = self.subscriptions.get_mut(&slot) else { return };
         if std::mem::take(&mut subscription.state_when_current) && !subscription.state_due {
             subscription.state_due = true;
-            self.states_due.push_back((Instant::now() + self.context.limits.initial_state_delay, slot));
+            let due = Instant::now() + self.context.limits.initial_state_delay;
+            insert_by_time(&mut self.states_due, due, slot);
         }
     }
 
