@@ -253,6 +253,43 @@ fn a_resumed_session_gets_the_initial_state_again() {
 }
 
 #[test]
+fn a_repeated_subscribe_gets_the_state_after_what_was_kept() {
+    const WINDOW: usize = 5;
+    let server = Launch::new().flag("--deliveries-in-flight-max", &WINDOW.to_string()).start();
+    let mut rest = server.rest();
+    let topic = format!("/thngs/{}/properties/k", rest.thng());
+    let filter = format!("{topic}?pubStates=1");
+    let mut client = connect(&server, "repeats");
+    client.subscribed(&filter, QoS::AtLeastOnce);
+    client.cut();
+    put(&mut rest, &topic, 0..60);
+
+    let mut client = resume_silently(&server, "repeats");
+    let open: Vec<Message> = (0..WINDOW).map(|_| client.message()).collect();
+    client.subscribed(&filter, QoS::AtLeastOnce);
+    // When this one's state has come, that of the other one could have been read too.
+    let mut later = Client::connect(&server);
+    later.subscribed(&filter, QoS::AtMostOnce);
+    assert_eq!(later.message().value(), 59);
+    client.acknowledges = true;
+    for message in &open {
+        client.send(&Packet::PubAck(message.packet_id.expect("QoS 1")));
+    }
+    let mut got: Vec<Value> = open.iter().map(Message::value).collect();
+    got.extend((0..61 - WINDOW).map(|_| client.message().value()));
+    assert_eq!(
+        got,
+        (0..60).chain([59]).map(Value::from).collect::<Vec<_>>(),
+        "all that was kept, then the state"
+    );
+    client.assert_nothing_else();
+    // One that is not behind gets it at once, and once.
+    client.subscribed(&filter, QoS::AtLeastOnce);
+    assert_eq!(client.message().value(), 59);
+    client.assert_nothing_else();
+}
+
+#[test]
 fn sessions_end_with_the_application_of_their_user() {
     let server = Launch::new().start();
     let mut rest = server.rest();

@@ -63,6 +63,8 @@ pub(super) struct Durable {
     places: HashMap<u32, Place>,
     /// The slots of those that are behind; the first is read next.
     behind: VecDeque<u32>,
+    /// The slot whose last page was read: it has caught up when that was sent.
+    last_page: Option<u32>,
     /// What is to be sent again, oldest first.
     again: VecDeque<(PacketId, u32, Sequence)>,
     save_due: Option<Instant>,
@@ -77,6 +79,7 @@ impl Durable {
             lease,
             places: HashMap::new(),
             behind: VecDeque::new(),
+            last_page: None,
             again: VecDeque::new(),
             save_due: None,
             is_dirty: false,
@@ -136,6 +139,7 @@ impl Durable {
         if self.places.remove(&slot).is_some_and(|place| place.is_behind) {
             self.behind.retain(|behind| *behind != slot);
         }
+        self.last_page = self.last_page.filter(|last| *last != slot);
     }
 
     /// Has what an earlier connection left unacknowledged sent again. The subscriptions are there already.
@@ -150,9 +154,14 @@ impl Durable {
         }
     }
 
-    /// Whether there is something to read from the store.
+    /// Whether there is something to read from the store, or a subscription that has caught up.
     pub(super) fn is_behind(&self) -> bool {
-        !self.again.is_empty() || !self.behind.is_empty()
+        self.last_page.is_some() || !self.again.is_empty() || !self.behind.is_empty()
+    }
+
+    /// Whether something that was kept for a subscription may not have been sent yet.
+    pub(super) fn has_unsent(&self, slot: u32) -> bool {
+        self.last_page == Some(slot) || self.reading(slot).1
     }
 
     /// Of a subscription: up to where its messages come from the store, and whether the bus has to wait for that.
@@ -161,7 +170,7 @@ impl Durable {
     }
 
     /// Reads the next part of what was kept. Nothing that was read before may wait in `deliveries`. Returns the slot of a
-    /// subscription that has caught up with it.
+    /// subscription that has caught up with what was read before.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
@@ -170,6 +179,9 @@ impl Durable {
         gateway: &Gateway,
         deliveries: &mut Deliveries,
     ) -> Result<Option<u32>, Refusal> {
+        if let Some(slot) = self.last_page.take() {
+            return Ok(Some(slot));
+        }
         let mut bytes = 0;
         while bytes < AGAIN_BYTES
             && let Some((id, slot, seq)) = self.again.pop_front()
@@ -198,7 +210,7 @@ impl Durable {
             // What the bus brings for it holds up what it brings for the others.
             (true, Some(_)) => self.behind.push_front(slot),
             (true, None) => self.behind.push_back(slot),
-            (false, _) => return Ok(Some(slot)),
+            (false, _) => self.last_page = Some(slot),
         }
         Ok(None)
     }

@@ -37,7 +37,7 @@ pub(super) struct Subscription {
     watch: Option<Watch>,
     /// Its initial state was asked for and not read yet.
     pub(super) state_due: bool,
-    /// It came back with its session and is behind: its initial state is due once it has caught up.
+    /// It is behind in its durable session: its initial state is due once it has caught up.
     state_when_current: bool,
 }
 
@@ -188,20 +188,16 @@ impl Session {
         for (wanted, stored) in wanted.into_iter().zip(stored) {
             let asks_for_state = wanted.topic.options.initial_state;
             let slot = self.put_subscription(wanted, stored.as_ref());
-            let Some(subscription) = self.subscriptions.get_mut(&slot) else { continue };
-            if asks_for_state && !subscription.state_due {
-                let due = Instant::now() + self.context.limits.initial_state_delay;
-                insert_by_time(&mut self.states_due, due, slot);
+            if asks_for_state {
+                self.ask_for_state(slot);
             }
-            subscription.state_due = asks_for_state;
-            subscription.state_when_current = false;
         }
     }
 
-    /// Has the initial state of a subscription sent that came back with its session: once it has caught up, since the state
-    /// is newer than everything that was kept.
+    /// Has the initial state of a subscription sent: in a durable session once it has caught up, since the state is newer
+    /// than everything that was kept.
     fn ask_for_state(&mut self, slot: u32) {
-        let is_behind = self.durable.as_ref().is_some_and(|durable| durable.reading(slot).1);
+        let is_behind = self.durable.as_ref().is_some_and(|durable| durable.has_unsent(slot));
         if let Some(subscription) = self.subscriptions.get_mut(&slot) {
             subscription.state_when_current = true;
         }
@@ -210,7 +206,7 @@ impl Session {
         }
     }
 
-    /// A subscription has caught up: its initial state is due, if it was asked for when the session came back.
+    /// A subscription has caught up: its initial state is due, if it was asked for.
     pub(super) fn caught_up(&mut self, slot: u32) {
         let Some(subscription) = self.subscriptions.get_mut(&slot) else { return };
         if std::mem::take(&mut subscription.state_when_current) && !subscription.state_due {
