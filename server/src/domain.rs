@@ -85,29 +85,29 @@ pub(crate) enum Operation {
     /// One more key for somebody.
     AddKey { key: KeyRecord },
     /// The end of one key.
-    RevokeKey { hash: KeyHash },
+    RevokeKey { account: Id, hash: KeyHash },
     /// The end of an actor's keys.
     RevokeKeys { account: Id, actor: Actor },
     /// The next part of a task's work, which may create these; its end where the key that it was made with is not in force
     /// any more. `input`: what the task creates, or why it cannot.
-    WorkOn { task: Id, ids: Vec<Id>, input: Arc<Result<TaskInput, String>>, key_in_force: bool },
+    WorkOn { account: Id, task: Id, ids: Vec<Id>, input: Arc<Result<TaskInput, String>>, key_in_force: bool },
     /// A client connects and wants its durable session, or a new one.
-    OpenSession { key: KeyHash, client_id: Box<str>, limits: KeptLimits },
+    OpenSession { account: Id, key: KeyHash, client_id: Box<str>, limits: KeptLimits },
     /// The end of a durable session, if there is one.
-    EndSession { key: KeyHash, client_id: Box<str> },
+    EndSession { account: Id, key: KeyHash, client_id: Box<str> },
     /// The end of some of the durable sessions whose clients went away before this time.
     ExpireSessions { left_before_ms: TimestampMs },
     /// Subscriptions that a durable session makes or changes.
     /// Refused if there were more than `most` of all sessions together.
-    Subscribe { session: SessionNumber, subscriptions: Vec<DurableSubscription>, most: usize },
+    Subscribe { account: Id, session: SessionNumber, subscriptions: Vec<DurableSubscription>, most: usize },
     /// Subscriptions that a durable session ends, by their filters.
-    Unsubscribe { session: SessionNumber, filters: Vec<Vec<u8>> },
+    Unsubscribe { account: Id, session: SessionNumber, filters: Vec<Vec<u8>> },
     /// How far a durable session has come.
-    SaveProgress(Box<SessionProgress>),
+    SaveProgress { account: Id, progress: Box<SessionProgress> },
     /// An operation that a QoS 2 publish of a durable session asks for.
     Once { session: SessionNumber, packet_id: u16, operation: Box<Operation> },
     /// The client knows that its QoS 2 publish was received: its packet id is free.
-    Release { session: SessionNumber, packet_id: u16 },
+    Release { account: Id, session: SessionNumber, packet_id: u16 },
     /// A write that nobody reads: whether the store can be written at all.
     Probe,
 }
@@ -328,23 +328,23 @@ impl Operation {
             }
             Self::IssueKey { key, private } => key::issue(store, now_ms, key, private.as_ref()),
             Self::AddKey { key } => key::add(store, now_ms, key),
-            Self::RevokeKey { hash } => key::revoke_one(store, hash),
+            Self::RevokeKey { hash, .. } => key::revoke_one(store, hash),
             Self::RevokeKeys { account, actor } => key::revoke(store, *account, *actor),
-            Self::WorkOn { task, ids, input, key_in_force } => {
+            Self::WorkOn { task, ids, input, key_in_force, .. } => {
                 task::work_on(store, now_ms, *task, ids, input, *key_in_force)
             }
-            Self::OpenSession { key, client_id, limits } => session::open(store, key, client_id, limits),
-            Self::EndSession { key, client_id } => session::end(store, key, client_id),
+            Self::OpenSession { key, client_id, limits, .. } => session::open(store, key, client_id, limits),
+            Self::EndSession { key, client_id, .. } => session::end(store, key, client_id),
             Self::ExpireSessions { left_before_ms } => session::expire(store, *left_before_ms),
-            Self::Subscribe { session, subscriptions, most } => {
+            Self::Subscribe { session, subscriptions, most, .. } => {
                 session::subscribe(store, *session, subscriptions, *most)
             }
-            Self::Unsubscribe { session, filters } => session::unsubscribe(store, *session, filters),
-            Self::SaveProgress(progress) => session::save(store, now_ms, progress),
+            Self::Unsubscribe { session, filters, .. } => session::unsubscribe(store, *session, filters),
+            Self::SaveProgress { progress, .. } => session::save(store, now_ms, progress),
             Self::Once { session, packet_id, operation } => {
                 session::once(store, now_ms, (*session, *packet_id), operation)
             }
-            Self::Release { session, packet_id } => session::release(store, *session, *packet_id),
+            Self::Release { session, packet_id, .. } => session::release(store, *session, *packet_id),
             Self::Probe => {
                 store.put_note(PROBE, &now_ms.to_string())?;
                 Ok(Applied { outcome: Outcome::Done, events: Vec::new() })
@@ -379,17 +379,18 @@ impl Operation {
             Self::ExpireSessions { .. } => "expire_sessions",
             Self::Subscribe { .. } => "subscribe",
             Self::Unsubscribe { .. } => "unsubscribe",
-            Self::SaveProgress(_) => "save_progress",
+            Self::SaveProgress { .. } => "save_progress",
             Self::Once { operation, .. } => operation.name(),
             Self::Release { .. } => "release",
             Self::Probe => "probe",
         }
     }
 
-    /// The account that it belongs to, with which it waits for its turn. `None`: it shares the turns of the server's own.
+    /// The account that it belongs to, with which it waits for its turn. `None`: it is the server's own.
     pub(crate) fn account(&self) -> Option<Id> {
         match self {
             Self::Create(creation) => Some(creation.account),
+            Self::CreateAccount(new) => Some(new.account),
             Self::Update { account, .. }
             | Self::UpdateMany { account, .. }
             | Self::Delete { account, .. }
@@ -402,20 +403,18 @@ impl Operation {
             | Self::ChangeThngs { account, .. }
             | Self::LeaveCollections { account, .. }
             | Self::ChangeCollections { account, .. }
-            | Self::RevokeKeys { account, .. } => Some(*account),
+            | Self::RevokeKey { account, .. }
+            | Self::RevokeKeys { account, .. }
+            | Self::WorkOn { account, .. }
+            | Self::OpenSession { account, .. }
+            | Self::EndSession { account, .. }
+            | Self::Subscribe { account, .. }
+            | Self::Unsubscribe { account, .. }
+            | Self::SaveProgress { account, .. }
+            | Self::Release { account, .. } => Some(*account),
             Self::IssueKey { key, .. } | Self::AddKey { key } => Some(key.account),
             Self::Once { operation, .. } => operation.account(),
-            Self::CreateAccount(_)
-            | Self::RevokeKey { .. }
-            | Self::WorkOn { .. }
-            | Self::OpenSession { .. }
-            | Self::EndSession { .. }
-            | Self::ExpireSessions { .. }
-            | Self::Subscribe { .. }
-            | Self::Unsubscribe { .. }
-            | Self::SaveProgress(_)
-            | Self::Release { .. }
-            | Self::Probe => None,
+            Self::ExpireSessions { .. } | Self::Probe => None,
         }
     }
 
@@ -432,7 +431,7 @@ impl Operation {
             | Self::ExpireSessions { .. }
             | Self::Subscribe { .. }
             | Self::Unsubscribe { .. }
-            | Self::SaveProgress(_) => true,
+            | Self::SaveProgress { .. } => true,
             Self::Create(_)
             | Self::CreateAccount(_)
             | Self::AddKey { .. }

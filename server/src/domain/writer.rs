@@ -303,7 +303,7 @@ impl WriterThread {
         self.reclaim |= job.operation.leaves_remains();
         let used = started.elapsed();
         self.metrics.command_seconds.observe(used.as_secs_f64());
-        self.queue.charge(job.operation.account(), used);
+        self.queue.charge(&job.operation, used);
         work.add(job, applied.as_ref().map(|applied| &applied.events[..]).unwrap_or_default());
         match applied {
             Err(OperationError::Store(error)) => Err(error),

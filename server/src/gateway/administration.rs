@@ -142,7 +142,7 @@ impl Gateway {
         let mut found = self.store.keys_between(&least, &greatest, 2)?;
         match (found.pop(), found.is_empty()) {
             (Some(key), true) => {
-                self.execute(Operation::RevokeKey { hash: key.hash }, 0).await?;
+                self.execute(Operation::RevokeKey { account: key.account, hash: key.hash }, 0).await?;
                 Ok(key)
             }
             (Some(_), false) => Err(Refusal::invalid(format!(

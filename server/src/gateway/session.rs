@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use thng_pubsub_protocol::id::Id;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -69,8 +70,9 @@ impl Gateway {
         principal: &Principal,
         client_id: &str,
     ) -> Result<(SessionNumber, Option<StoredSession>), Refusal> {
-        let (key, client_id, limits) = (principal.key, client_id.into(), self.settings.kept);
-        match self.execute(Operation::OpenSession { key, client_id, limits }, 0).await? {
+        let Principal { account, key, .. } = *principal;
+        let (client_id, limits) = (client_id.into(), self.settings.kept);
+        match self.execute(Operation::OpenSession { account, key, client_id, limits }, 0).await? {
             Outcome::Session(
                 OpenedSession::Started(session) | OpenedSession::StartedInstead { session, .. },
             ) => Ok((session, None)),
@@ -110,8 +112,9 @@ impl Gateway {
         if !self.store.has_session(&principal.key, client_id)? {
             return Ok(());
         }
-        let (key, client_id) = (principal.key, client_id.into());
-        self.execute(Operation::EndSession { key, client_id }, 0).await.map(drop)
+        let Principal { account, key, .. } = *principal;
+        let client_id = client_id.into();
+        self.execute(Operation::EndSession { account, key, client_id }, 0).await.map(drop)
     }
 
     /// Stores subscriptions: the strings that the client sent, and at QoS 1 what is granted. What is written after this
@@ -122,6 +125,7 @@ impl Gateway {
     /// [`Refusal::Unavailable`].
     pub(crate) async fn store_subscriptions(
         &self,
+        account: Id,
         session: SessionNumber,
         subscriptions: &[(&str, Option<&Granted>)],
     ) -> Result<Vec<StoredSubscription>, Refusal> {
@@ -136,14 +140,14 @@ impl Gateway {
             // There is room for all of them, or none is stored.
             let most = self.settings.kept.subscriptions.saturating_sub(left);
             let bytes = part.iter().map(|(filter, _)| filter.len()).sum();
-            let operation =
-                Operation::Subscribe { session, subscriptions: part.iter().map(stored).collect(), most };
+            let part = part.iter().map(stored).collect();
+            let operation = Operation::Subscribe { account, session, subscriptions: part, most };
             match self.execute(operation, bytes).await {
                 Ok(Outcome::Subscriptions(stored)) => done.extend(stored),
                 outcome => {
                     let before = subscriptions[..done.len()].iter().map(|(filter, _)| *filter);
                     // The client is told that it has none of them. Where this fails too, the session has ended.
-                    let _ = self.remove_subscriptions(session, before).await;
+                    let _ = self.remove_subscriptions(account, session, before).await;
                     return Err(outcome.err().unwrap_or(Refusal::Unavailable));
                 }
             }
@@ -162,13 +166,14 @@ impl Gateway {
     /// [`Refusal::Unavailable`].
     pub(crate) async fn remove_subscriptions<'f>(
         &self,
+        account: Id,
         session: SessionNumber,
         filters: impl Iterator<Item = &'f str>,
     ) -> Result<(), Refusal> {
         let filters: Vec<_> = filters.map(|filter| self.secret.conceal_filter(filter)).collect();
         for part in filters.chunks(STORED_AT_ONCE) {
             let (bytes, filters) = (part.iter().map(Vec::len).sum(), part.to_vec());
-            self.execute(Operation::Unsubscribe { session, filters }, bytes).await?;
+            self.execute(Operation::Unsubscribe { account, session, filters }, bytes).await?;
         }
         Ok(())
     }
@@ -177,24 +182,30 @@ impl Gateway {
     ///
     /// # Errors
     /// [`Refusal::Unavailable`]: some of what was acknowledged is sent again then.
-    pub(crate) async fn save_progress(&self, progress: SessionProgress) -> Result<(), Refusal> {
-        self.execute(Operation::SaveProgress(Box::new(progress)), 0).await.map(drop)
+    pub(crate) async fn save_progress(&self, account: Id, progress: SessionProgress) -> Result<(), Refusal> {
+        let progress = Box::new(progress);
+        self.execute(Operation::SaveProgress { account, progress }, 0).await.map(drop)
     }
 
     /// Saves how far a session has come, and does not wait.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`] if the server is stopping.
-    pub(crate) async fn save_progress_later(&self, progress: SessionProgress) -> Result<(), Refusal> {
-        self.submit(Operation::SaveProgress(Box::new(progress)), 0, Box::new(drop)).await
+    pub(crate) async fn save_progress_later(
+        &self,
+        account: Id,
+        progress: SessionProgress,
+    ) -> Result<(), Refusal> {
+        let progress = Box::new(progress);
+        self.submit(Operation::SaveProgress { account, progress }, 0, Box::new(drop)).await
     }
 
     /// The connection of a session has ended before it did anything.
-    pub(crate) async fn leave_session(&self, session: SessionNumber) {
+    pub(crate) async fn leave_session(&self, account: Id, session: SessionNumber) {
         let (subscriptions, in_flight) = (Vec::new(), None);
         // If it cannot be saved, the session ends with the next start of the server at the earliest.
-        let _ =
-            self.save_progress(SessionProgress { session, subscriptions, in_flight, has_left: true }).await;
+        let progress = SessionProgress { session, subscriptions, in_flight, has_left: true };
+        let _ = self.save_progress(account, progress).await;
     }
 
     /// Forgets a QoS 2 publish of a session. `when_stored` is called as after a publish, in the same order.
@@ -203,11 +214,11 @@ impl Gateway {
     /// [`Refusal::Unavailable`].
     pub(crate) async fn release(
         &self,
-        session: SessionNumber,
-        packet_id: u16,
+        account: Id,
+        (session, packet_id): (SessionNumber, u16),
         when_stored: super::write::WhenStored,
     ) -> Result<(), Refusal> {
-        self.submit(Operation::Release { session, packet_id }, 0, when_stored).await
+        self.submit(Operation::Release { account, session, packet_id }, 0, when_stored).await
     }
 
     /// The next notifications behind `after` that were kept and that the subscriber sees.

@@ -1,11 +1,16 @@
 //! Batch tasks: created by REST, worked on in the background.
 //!
-//! One worker takes the open tasks of all accounts, oldest first, and does them part by part through the writer, so
-//! that nobody else waits for more than one part. How far a task has come is in the store: after a restart the worker
-//! goes on where it was.
+//! One worker takes the open tasks of all accounts, oldest first, and does them part by part through the writer, each
+//! part in a turn of the task's account. How far a task has come is in the store: after a restart the worker goes on
+//! where it was.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use thng_pubsub_protocol::{
     id::Id,
     payload::{Patch, ResourceKind},
@@ -20,7 +25,7 @@ use crate::{
     store::{ReadStore, ResourceRecord, StoreError},
 };
 
-/// Tasks that are looked at before the worker looks again.
+/// Tasks that are worked on at the same time.
 const TASKS_AT_A_TIME: usize = 16;
 
 /// Inputs of tasks that are read at the same time: each takes a processor for a while.
@@ -96,80 +101,78 @@ impl Gateway {
     /// Works on open tasks until told to stop.
     pub(crate) async fn work(&self, stop: CancellationToken) {
         let mut inputs: HashMap<Id, Input> = HashMap::new();
-        loop {
-            let open = tokio::task::block_in_place(|| self.store.open_tasks(TASKS_AT_A_TIME));
-            match open {
-                Ok(open) if open.is_empty() => {
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = self.tasks.notified() => {}
-                    }
-                }
+        let mut working = HashSet::new();
+        let mut parts = FuturesUnordered::new();
+        while !stop.is_cancelled() {
+            match tokio::task::block_in_place(|| self.store.open_tasks(TASKS_AT_A_TIME)) {
                 Ok(open) => {
-                    // Each gets a part done in turn: a small task does not wait for a large one.
-                    let mut moved = false;
                     inputs.retain(|task, _| open.contains(task));
-                    for task in open {
-                        if stop.is_cancelled() {
-                            return;
-                        }
-                        moved |= self.work_on(task, &mut inputs).await;
-                    }
-                    if !moved && !pause(&stop).await {
-                        return;
-                    }
+                    // Each waits for the turns of its own account, so none waits for the part of another.
+                    let idle = open.into_iter().filter(|task| working.insert(*task));
+                    parts.extend(idle.map(|task| self.work_on(task, inputs.get(&task).map(Arc::clone))));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "open tasks could not be read; trying again");
                     if !pause(&stop).await {
                         return;
                     }
+                    continue;
                 }
+            }
+            let mut done = tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.tasks.notified() => continue,
+                Some(done) = parts.next() => Some(done),
+            };
+            while let Some((task, input)) = done {
+                working.remove(&task);
+                inputs.extend(input.map(|input| (task, input)));
+                done = parts.next().now_or_never().flatten();
             }
         }
     }
 
-    /// Does the next part of a task. `false` where nothing could be done right now.
-    async fn work_on(&self, task: Id, inputs: &mut HashMap<Id, Input>) -> bool {
-        let input = match inputs.get(&task) {
-            Some(input) => Arc::clone(input),
+    /// Does the next part of a task. Where nothing can be done right now, it takes a while, so that the next try comes
+    /// later. Returns what the task creates, where that is known.
+    async fn work_on(&self, task: Id, input: Option<Input>) -> (Id, Option<Input>) {
+        let input = match input {
+            Some(input) => input,
             None => match self.read_input(task).await {
-                Ok(input) => Arc::clone(inputs.entry(task).or_insert(input)),
+                Ok(input) => input,
                 Err(error) => {
                     tracing::warn!(task.id = %task, %error, "the input of a batch task could not be read");
-                    return false;
+                    tokio::time::sleep(RETRY).await;
+                    return (task, None);
                 }
             },
         };
-        let ids = (0..PART_THNGS).map(|_| Id::generate(random::byte)).collect();
-        let worked = match self.is_key_in_force(task) {
-            Ok(key_in_force) => self.execute(Operation::WorkOn { task, ids, input, key_in_force }, 0).await,
-            Err(refusal) => Err(refusal),
-        };
-        match worked {
-            Ok(Outcome::Resource(record)) if is_open(&record) => true,
-            Ok(_) => {
-                tracing::info!(task.id = %task, "a batch task has ended");
-                true
-            }
-            // It was deleted, with its batch or before somebody else ended it.
-            Err(Refusal::NotFound) => {
-                self.forget_orphan(task).await;
-                true
-            }
+        match self.make_part(task, Arc::clone(&input)).await {
+            Ok(Outcome::Resource(record)) if is_open(&record) => {}
+            Ok(_) => tracing::info!(task.id = %task, "a batch task has ended"),
+            // It was deleted, or something else ended it before.
+            Err(Refusal::NotFound) => self.forget_orphan(task).await,
             Err(refusal) => {
                 tracing::warn!(task.id = %task, reason = refusal.reason(), "a batch task waits for the store");
-                false
+                tokio::time::sleep(RETRY).await;
             }
         }
+        (task, Some(input))
+    }
+
+    /// Makes the next part of what a task creates, in the turn of its account.
+    async fn make_part(&self, task: Id, input: Input) -> Result<Outcome, Refusal> {
+        let record = self.store.resource(task)?.ok_or(Refusal::NotFound)?;
+        let key_in_force = self.is_key_in_force(&record)?;
+        let ids = (0..PART_THNGS).map(|_| Id::generate(random::byte)).collect();
+        self.execute(Operation::WorkOn { account: record.account, task, ids, input, key_in_force }, 0).await
     }
 
     /// Whether the key that a task was made with is there, and what it stands on.
-    fn is_key_in_force(&self, task: Id) -> Result<bool, Refusal> {
-        let Some(key) = self.store.resource(task)?.and_then(|task| key_of_task(&task)) else {
-            return Ok(true);
-        };
-        Ok(self.keys.is_in_force(&key)?)
+    fn is_key_in_force(&self, task: &ResourceRecord) -> Result<bool, Refusal> {
+        Ok(match key_of_task(task) {
+            Some(key) => self.keys.is_in_force(&key)?,
+            None => true,
+        })
     }
 
     /// What a task is to create, out of the document that it was created with: that never changes.

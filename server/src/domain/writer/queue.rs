@@ -2,7 +2,8 @@
 //!
 //! A deficit round robin: in its turn a queue may use [`QUANTUM`] of the writer's time, and what it used beyond that is
 //! taken from its next turns. So an account whose commands are expensive, or many, delays another one by one command and
-//! not by all that it has sent. The order within an account is that of arrival.
+//! not by all that it has sent. The order within an account is that of arrival. What is done for its
+//! sessions and tasks counts as its own. Probes ([`Operation::Probe`]) are outside of the turns.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -10,7 +11,7 @@ use hashbrown::{HashMap, HashSet};
 use thng_pubsub_protocol::id::Id;
 use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError};
 
-use super::Job;
+use super::{Job, Operation};
 
 /// The writer's time that a queue may use in a turn: some property updates, so that turns are not changed for each.
 const QUANTUM: Duration = Duration::from_millis(1);
@@ -19,12 +20,14 @@ const QUANTUM: Duration = Duration::from_millis(1);
 /// that were taken before do not wait for it.
 const HEAVY: Duration = Duration::from_millis(5);
 
-/// The account of a queue; `None` for what the server does by itself, and for sessions.
+/// The account of a queue; `None` for what the server does by itself.
 type Owner = Option<Id>;
 
 /// See the module's text.
 pub(super) struct Queue {
     incoming: UnboundedReceiver<Job>,
+    /// They come first: whether the store can be written does not depend on what else waits for it.
+    probes: VecDeque<Job>,
     lanes: HashMap<Owner, Lane>,
     /// Owners of queues that are not empty; the first has the turn.
     rotation: VecDeque<Owner>,
@@ -41,7 +44,14 @@ struct Lane {
 
 impl Queue {
     pub(super) fn new(incoming: UnboundedReceiver<Job>) -> Self {
-        Self { incoming, lanes: HashMap::new(), rotation: VecDeque::new(), heavy: HashSet::new(), waiting: 0 }
+        Self {
+            incoming,
+            probes: VecDeque::new(),
+            lanes: HashMap::new(),
+            rotation: VecDeque::new(),
+            heavy: HashSet::new(),
+            waiting: 0,
+        }
     }
 
     /// Whether a job is there. `None`: there is none, and there will be none any more.
@@ -71,6 +81,10 @@ impl Queue {
     /// account whose commands are light.
     pub(super) fn pop(&mut self, is_first: bool) -> Option<Job> {
         let _ = self.receive();
+        if let Some(probe) = self.probes.pop_front() {
+            self.waiting -= 1;
+            return Some(probe);
+        }
         loop {
             let owner = *self.rotation.front()?;
             let is_heavy = self.heavy.contains(&owner);
@@ -93,8 +107,12 @@ impl Queue {
         }
     }
 
-    /// Counts the writer's time that a job of this owner took. An owner without further jobs begins anew.
-    pub(super) fn charge(&mut self, owner: Owner, used: Duration) {
+    /// Counts the writer's time that an operation took. An owner without further jobs begins anew.
+    pub(super) fn charge(&mut self, operation: &Operation, used: Duration) {
+        if is_probe(operation) {
+            return;
+        }
+        let owner = operation.account();
         match used >= HEAVY {
             true => drop(self.heavy.insert(owner)),
             false => drop(self.heavy.remove(&owner)),
@@ -117,6 +135,11 @@ impl Queue {
     }
 
     fn push(&mut self, job: Job) {
+        self.waiting += 1;
+        if is_probe(&job.operation) {
+            self.probes.push_back(job);
+            return;
+        }
         let owner = job.operation.account();
         let rotation = &mut self.rotation;
         let lane = self.lanes.entry(owner).or_insert_with(|| {
@@ -124,8 +147,11 @@ impl Queue {
             Lane { jobs: VecDeque::new(), balance: nanoseconds(QUANTUM) }
         });
         lane.jobs.push_back(job);
-        self.waiting += 1;
     }
+}
+
+fn is_probe(operation: &Operation) -> bool {
+    matches!(operation, Operation::Probe)
 }
 
 fn nanoseconds(duration: Duration) -> i64 {
@@ -139,7 +165,7 @@ mod tests {
     use tokio::sync::{Semaphore, mpsc};
 
     use super::*;
-    use crate::domain::Operation;
+    use crate::store::{KeyHash, session::SessionNumber};
 
     fn account(letter: &str) -> Id {
         Id::parse(&letter.repeat(24)).expect("an id")
@@ -147,7 +173,10 @@ mod tests {
 
     /// A job that can be told from others by its bytes.
     fn job(account: Id, payload_bytes: usize) -> Job {
-        let operation = Operation::DeleteLocation { account, thng: account, before_ms: None };
+        of(Operation::DeleteLocation { account, thng: account, before_ms: None }, payload_bytes)
+    }
+
+    fn of(operation: Operation, payload_bytes: usize) -> Job {
         let budget = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is one");
         Job { operation, reply: Box::new(|_| {}), payload_bytes, _budget: budget }
     }
@@ -155,7 +184,7 @@ mod tests {
     /// What is taken next, and then charged.
     fn taken(queue: &mut Queue, used: Duration) -> Option<(Option<Id>, usize)> {
         let job = queue.pop(true)?;
-        queue.charge(job.operation.account(), used);
+        queue.charge(&job.operation, used);
         Some((job.operation.account(), job.payload_bytes))
     }
 
@@ -192,15 +221,61 @@ mod tests {
             assert!(jobs.send(job(owner, 0)).is_ok());
         }
         let next = |queue: &mut Queue, is_first, used| {
-            let owner = queue.pop(is_first)?.operation.account();
-            queue.charge(owner, used);
-            owner
+            let operation = queue.pop(is_first)?.operation;
+            queue.charge(&operation, used);
+            operation.account()
         };
         assert_eq!(next(&mut queue, true, HEAVY), Some(heavy));
         assert_eq!(next(&mut queue, false, QUANTUM), Some(light));
         assert_eq!(next(&mut queue, false, QUANTUM), None);
         assert_eq!(next(&mut queue, true, QUANTUM), Some(heavy));
         assert_eq!(next(&mut queue, false, QUANTUM), Some(heavy));
+    }
+
+    #[test]
+    fn work_for_sessions_and_tasks_takes_turns_of_its_account() {
+        let (greedy, modest) = (account("a"), account("b"));
+        let session = SessionNumber { number: 1, epoch: 1 };
+        let operations = |account| {
+            let (key, client_id) = (KeyHash([0; 32]), Box::from("c"));
+            let input = std::sync::Arc::new(Err(String::new()));
+            [
+                Operation::WorkOn { account, task: account, ids: Vec::new(), input, key_in_force: true },
+                Operation::EndSession { account, key, client_id },
+                Operation::Subscribe { account, session, subscriptions: Vec::new(), most: 1 },
+                Operation::Unsubscribe { account, session, filters: Vec::new() },
+                Operation::Release { account, session, packet_id: 1 },
+                Operation::RevokeKey { account, hash: key },
+            ]
+        };
+        let (jobs, incoming) = mpsc::unbounded_channel();
+        let mut queue = Queue::new(incoming);
+        for operation in operations(greedy).into_iter().chain(operations(modest)) {
+            assert!(jobs.send(of(operation, 0)).is_ok());
+        }
+        let order: Vec<_> = std::iter::from_fn(|| taken(&mut queue, QUANTUM)).collect();
+        assert_eq!(order, [(Some(greedy), 0), (Some(modest), 0)].repeat(6));
+    }
+
+    #[test]
+    fn a_probe_waits_for_no_work_and_pays_for_none() {
+        let (jobs, incoming) = mpsc::unbounded_channel();
+        let mut queue = Queue::new(incoming);
+        for number in 0..100 {
+            assert!(jobs.send(job(account("a"), number)).is_ok());
+            assert!(jobs.send(of(Operation::ExpireSessions { left_before_ms: 0 }, number)).is_ok());
+        }
+        assert_eq!(taken(&mut queue, QUANTUM * 50), Some((Some(account("a")), 0)));
+        assert_eq!(taken(&mut queue, QUANTUM * 50), Some((None, 0)));
+        for number in [1_000, 1_001] {
+            assert!(jobs.send(of(Operation::Probe, number)).is_ok());
+            let probe = queue.pop(false).expect("it also joins others in their commit");
+            assert!(is_probe(&probe.operation));
+            queue.charge(&probe.operation, HEAVY * 100);
+        }
+        // What the probes took is taken from no other's turns.
+        assert_eq!(taken(&mut queue, QUANTUM), Some((Some(account("a")), 1)));
+        assert_eq!(queue.len(), 197);
     }
 
     #[test]

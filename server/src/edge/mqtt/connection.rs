@@ -230,7 +230,9 @@ impl<W: Wire> Connection<W> {
         if let Some((number, stored)) = durable
             && let Err(refusal) = session.resume(number, connect.client_id, stored).await
         {
-            self.context.gateway.leave_session(number).await;
+            if let Some(principal) = &session.principal {
+                self.context.gateway.leave_session(principal.account, number).await;
+            }
             return Err(self.turn_away(place.as_ref(), &refusal));
         }
         if session.principal.is_some() {

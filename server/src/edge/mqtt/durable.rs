@@ -19,7 +19,7 @@ use std::{
 };
 
 use hashbrown::HashMap;
-use thng_pubsub_protocol::mqtt::PacketId;
+use thng_pubsub_protocol::{id::Id, mqtt::PacketId};
 use tokio::time::Instant;
 
 use super::outgoing::Deliveries;
@@ -57,6 +57,7 @@ struct Place {
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Durable {
+    account: Id,
     number: SessionNumber,
     lease: SessionLease,
     /// By slot.
@@ -73,8 +74,9 @@ pub(super) struct Durable {
 }
 
 impl Durable {
-    pub(super) fn new(number: SessionNumber, lease: SessionLease) -> Self {
+    pub(super) fn new(account: Id, number: SessionNumber, lease: SessionLease) -> Self {
         Self {
+            account,
             number,
             lease,
             places: HashMap::new(),
@@ -84,6 +86,11 @@ impl Durable {
             save_due: None,
             is_dirty: false,
         }
+    }
+
+    /// The account of the key that opened the session.
+    pub(super) fn account(&self) -> Id {
+        self.account
     }
 
     pub(super) fn number(&self) -> SessionNumber {

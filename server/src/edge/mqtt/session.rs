@@ -195,7 +195,7 @@ impl Session {
             && let Some(progress) = durable.progress(&self.deliveries, false)
         {
             // The server is stopping: it is saved when the connection ends.
-            let _ = self.context.gateway.save_progress_later(progress).await;
+            let _ = self.context.gateway.save_progress_later(durable.account(), progress).await;
         }
         self.read_state(now).await;
     }
@@ -313,7 +313,8 @@ impl Session {
         let when_stored = Box::new(move |outcome: Result<Outcome, Refusal>| {
             answers.put(outcome.map(drop).map_err(rejected));
         });
-        match self.context.gateway.release(durable.number(), id.get(), when_stored).await {
+        let publish = (durable.number(), id.get());
+        match self.context.gateway.release(durable.account(), publish, when_stored).await {
             Ok(()) => self.incoming.submitted(Owed::PubComp(id)),
             Err(refusal) => self.incoming.answered(Owed::PubComp(id), Err(rejected(refusal))),
         }
@@ -387,9 +388,9 @@ impl Session {
 
     /// The connection has ended: what a durable session needs when its client comes back is saved.
     pub(super) async fn leave(&mut self) {
-        let progress = self.durable.as_mut().and_then(|durable| durable.progress(&self.deliveries, true));
-        if let Some(progress) = progress
-            && let Err(refusal) = self.context.gateway.save_progress(progress).await
+        if let Some(durable) = &mut self.durable
+            && let Some(progress) = durable.progress(&self.deliveries, true)
+            && let Err(refusal) = self.context.gateway.save_progress(durable.account(), progress).await
         {
             let rejected = Rejected::new(refusal, self.principal.as_deref());
             self.log_refusal("a session was not saved", &rejected);

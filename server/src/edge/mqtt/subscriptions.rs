@@ -231,7 +231,8 @@ impl Session {
         if new.is_empty() {
             return Ok(wanted.iter().map(|_| None).collect());
         }
-        let stored = self.context.gateway.store_subscriptions(durable.number(), &new).await?;
+        let stored =
+            self.context.gateway.store_subscriptions(durable.account(), durable.number(), &new).await?;
         let mut stored = stored.into_iter();
         Ok(wanted.iter().map(|wanted| if is_new(wanted) { stored.next() } else { None }).collect())
     }
@@ -302,8 +303,9 @@ impl Session {
         stored: Option<StoredSession>,
     ) -> Result<(), Refusal> {
         let principal = self.principal.as_ref().ok_or(Refusal::NoKey)?;
+        let account = principal.account;
         let lease = self.context.gateway.lease_session(principal, client_id, number, &self.wake)?;
-        self.durable = Some(Box::new(Durable::new(number, lease)));
+        self.durable = Some(Box::new(Durable::new(account, number, lease)));
         let Some(StoredSession { subscriptions, in_flight, received }) = stored else { return Ok(()) };
         self.received = received.into_iter().filter_map(PacketId::new).collect();
         let mut gone = Vec::new();
@@ -330,7 +332,7 @@ impl Session {
         }
         if !gone.is_empty() {
             let filters = gone.iter().map(String::as_str);
-            self.context.gateway.remove_subscriptions(number, filters).await?;
+            self.context.gateway.remove_subscriptions(account, number, filters).await?;
         }
         if let Some(durable) = &mut self.durable {
             durable.send_again(&in_flight, &mut self.deliveries);
@@ -354,8 +356,9 @@ impl Session {
     async fn end_subscriptions<'f>(&mut self, filters: impl Iterator<Item = &'f str>) -> Result<(), End> {
         let filters = filters.filter(|filter| self.slots.contains_key(*filter)).collect::<Vec<_>>();
         if let Some(durable) = self.durable.as_ref().filter(|_| !filters.is_empty()) {
-            let removed =
-                self.context.gateway.remove_subscriptions(durable.number(), filters.iter().copied()).await;
+            let (account, number) = (durable.account(), durable.number());
+            let filters = filters.iter().copied();
+            let removed = self.context.gateway.remove_subscriptions(account, number, filters).await;
             // It must not come back with the session.
             removed.map_err(|_| End::Unavailable)?;
         }
