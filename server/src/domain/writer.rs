@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use super::{Applied, Event, Operation, OperationError, Outcome};
 use crate::{
@@ -27,9 +27,11 @@ use crate::{
     store::{CLOCK_SET_BACK, StoreError, TimestampMs, WriteStore, session::KeptExtent},
 };
 use answers::{Answers, Done};
+use budget::{Budget, Permit};
 use queue::Queue;
 
 mod answers;
+mod budget;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -74,14 +76,14 @@ const EXIT_WRITER_FAILED: i32 = 70;
 /// What an operation counts in the queue beside its payload, in bytes: about what it takes in memory.
 const OPERATION_BYTES: usize = 512;
 
-/// The unit of the queue's budget, in bytes: a semaphore counts to 2^32 at the most.
+/// The unit of the queue's budget, in bytes.
 const BUDGET_UNIT_BYTES: usize = 64;
 
 struct Job {
     operation: Operation,
     reply: Reply,
     payload_bytes: usize,
-    _budget: OwnedSemaphorePermit,
+    _budget: Permit,
 }
 
 /// The way to the writer; cheap to clone. When the last one is dropped, the writer finishes what waits and ends.
@@ -89,8 +91,9 @@ struct Job {
 pub(crate) struct Writer {
     jobs: mpsc::UnboundedSender<Job>,
     /// The queue's bound, in bytes: an unbounded channel behind a budget that is taken before and given back after.
-    budget: Arc<Semaphore>,
-    budget_units: usize,
+    budget: Arc<Budget>,
+    /// For one probe at a time, which does not wait for what others have in the queue.
+    probes: Arc<Budget>,
 }
 
 /// The queue is closed: the server is stopping.
@@ -109,7 +112,7 @@ impl Writer {
         sink: EventSink,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (jobs, queue) = mpsc::unbounded_channel();
-        let budget_units = (queue_bytes_max / BUDGET_UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
+        let budget = Budget::new((queue_bytes_max / BUDGET_UNIT_BYTES).max(1));
         let answers = Answers::start(store.disk_sync(), sink)?;
         let last_ms = store.last_made_ms().map_err(std::io::Error::other)?;
         let run = WriterThread {
@@ -126,16 +129,16 @@ impl Writer {
         };
         show_kept(&run.metrics, run.kept);
         let thread = thread::Builder::new().name("writer".into()).spawn(move || run.run_or_die())?;
-        Ok((Self { jobs, budget: Arc::new(Semaphore::new(budget_units)), budget_units }, thread))
+        Ok((Self { jobs, budget, probes: Budget::new(1) }, thread))
     }
 
     /// Says how many bytes wait for their commit. It holds no way to the writer, which would never end.
     pub(crate) fn waiting_bytes(&self) -> impl Fn() -> usize + Send + Sync + use<> {
-        let (budget, units) = (Arc::clone(&self.budget), self.budget_units);
-        move || units.saturating_sub(budget.available_permits()) * BUDGET_UNIT_BYTES
+        let budget = Arc::clone(&self.budget);
+        move || budget.used() * BUDGET_UNIT_BYTES
     }
 
-    /// Puts an operation into the queue, waiting for room in it. `payload_bytes` is what it holds in memory.
+    /// Puts an operation into the queue, waiting for space in it; the accounts share that ([`budget`]). `payload_bytes` is what it holds in memory.
     ///
     /// Operations of one caller are applied in the order of these calls. `reply` is called exactly once if this
     /// returns `Ok`, and never otherwise.
@@ -145,9 +148,9 @@ impl Writer {
         payload_bytes: usize,
         reply: Reply,
     ) -> Result<(), Stopping> {
-        let units = ((payload_bytes + OPERATION_BYTES) / BUDGET_UNIT_BYTES).min(self.budget_units);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let budget = Arc::clone(&self.budget).acquire_many_owned(units).await.map_err(|_| Stopping)?;
+        let units = (payload_bytes + OPERATION_BYTES) / BUDGET_UNIT_BYTES;
+        let budget = if matches!(operation, Operation::Probe) { &self.probes } else { &self.budget };
+        let budget = budget.take(operation.account(), units).await;
         self.jobs.send(Job { operation, reply, payload_bytes, _budget: budget }).map_err(|_| Stopping)
     }
 }

@@ -160,11 +160,10 @@ fn nanoseconds(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use futures_util::FutureExt as _;
+    use tokio::sync::mpsc;
 
-    use tokio::sync::{Semaphore, mpsc};
-
-    use super::*;
+    use super::{super::budget::Budget, *};
     use crate::store::{KeyHash, session::SessionNumber};
 
     fn account(letter: &str) -> Id {
@@ -177,7 +176,7 @@ mod tests {
     }
 
     fn of(operation: Operation, payload_bytes: usize) -> Job {
-        let budget = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is one");
+        let budget = Budget::new(1).take(None, 1).now_or_never().expect("it is free");
         Job { operation, reply: Box::new(|_| {}), payload_bytes, _budget: budget }
     }
 

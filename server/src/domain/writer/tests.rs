@@ -8,13 +8,14 @@ use std::{
     thread,
 };
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use thng_pubsub_protocol::id::Id;
-use tokio::sync::Semaphore;
 
 use super::{
     Job,
     answers::{Answers, Done},
+    budget::Budget,
 };
 use crate::{
     domain::{Operation, Outcome},
@@ -48,7 +49,7 @@ fn answers_come_in_the_order_of_their_commits_and_after_a_sync_that_began_behind
     let answers =
         Answers::start(Box::new(SlowDisk(Arc::clone(&disk))), Box::new(|_| {})).expect("a second thread");
     let told_so_far = Arc::new(Mutex::new(Vec::new()));
-    let budget = Arc::new(Semaphore::new(GROUPS));
+    let budget = Budget::new(2 * GROUPS);
     for number in 0..GROUPS {
         let (told, disk_then) = (Arc::clone(&told_so_far), Arc::clone(&disk));
         let reply = Box::new(move |_| {
@@ -57,7 +58,7 @@ fn answers_come_in_the_order_of_their_commits_and_after_a_sync_that_began_behind
         });
         let thng = Id::parse(&"U".repeat(24)).expect("an id");
         let operation = Operation::DeleteLocation { account: thng, thng, before_ms: None };
-        let budget = Arc::clone(&budget).try_acquire_owned().expect("there is room for all");
+        let budget = budget.take(None, 1).now_or_never().expect("there are units for all");
         let outcomes = vec![(Job { operation, reply, payload_bytes: 0, _budget: budget }, Ok(Outcome::Done))];
         disk.committed.store(number + 1, Ordering::SeqCst);
         answers.give(Done { events: Vec::new(), outcomes }, number % 4 > 0);
