@@ -14,7 +14,7 @@
 //! - `administration.rs`: what those may do who own the server's files
 //! - `key.rs`: keys that are issued, shown again, held by connections, and taken away
 //! - `tasks.rs`: the background work of batch tasks
-//! - `scan.rs`, `scan_queue.rs`: scans of lists in slices, and whose slice is next
+//! - `scan.rs`, `scan_queue.rs`: scans of lists in slices, and whose slice is next; long inputs take turns alike
 //! - `answer_budget.rs`: bytes of HTTP answers that wait for their clients
 //! - `heads.rs`: the cache of what every call needs to know of a resource
 
@@ -50,7 +50,6 @@ use crate::{
         subscriptions::SubscriptionUsage,
     },
     translate,
-    turns::Turns,
 };
 
 mod action;
@@ -93,6 +92,7 @@ pub(crate) use refusal::{Refusal, SubscriptionsBound};
 pub(crate) use resource::{New, children_of};
 pub(crate) use scan::ScanLimits;
 use scan::Scans;
+use scan_queue::ScanQueue;
 pub(crate) use session::leave_all_sessions;
 pub(crate) use session_lease::SessionLease;
 use session_lease::SessionLeases;
@@ -151,8 +151,8 @@ pub(crate) struct Gateway {
     keys: Arc<Keys>,
     secret: KeySecret,
     settings: GatewaySettings,
-    /// How many long inputs are read at a time, each on a thread of its own.
-    reading: Turns,
+    /// The turns of reading long inputs, each on a thread of its own.
+    reading: Arc<ScanQueue>,
     /// Wakes the background work of tasks.
     tasks: Arc<tokio::sync::Notify>,
     /// Lists: fewer at a time than the store has readers, because a scan may have to look up who sees a collection, with
@@ -225,7 +225,7 @@ impl Gateway {
             keys,
             secret,
             settings,
-            reading: Turns::new(tasks::READ_AT_A_TIME),
+            reading: ScanQueue::new(tasks::READ_AT_A_TIME, tasks::READ_QUEUE_MAX),
             tasks,
             scans,
             answers,

@@ -35,7 +35,6 @@ mod store;
 #[cfg(test)]
 mod testing;
 mod translate;
-mod turns;
 
 /// What one thread allocates here another often frees: a payload comes in on an edge's thread and is dropped by the
 /// writer's. The C library's allocator makes the two wait for each other's lock (docs/performance.md).

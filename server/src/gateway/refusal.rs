@@ -128,6 +128,9 @@ pub(crate) enum Refusal {
     /// The answers of the account, or all answers, occupy as much memory as they may.
     #[error("too many answers wait for their clients: --answer-bytes-max is reached")]
     TooManyAnswerBytes,
+    /// More inputs of batch tasks wait to be read than may, and this key has the most of them.
+    #[error("too many batch tasks wait to be checked")]
+    TooManyTasks,
     /// It comes more often than it may.
     #[error("{0}")]
     TooOften(Exceeded),
@@ -182,6 +185,7 @@ impl Refusal {
             Self::PasswordQueueFull => ("password_queue_full", Lasting::Temporary),
             Self::TooManyScans => ("scan_queue_full", Lasting::Temporary),
             Self::TooManyAnswerBytes => ("answer_memory", Lasting::Temporary),
+            Self::TooManyTasks => ("task_queue_full", Lasting::Temporary),
             Self::TooOften(_) => ("rate_limited", Lasting::Temporary),
             Self::Unavailable => ("unavailable", Lasting::Temporary),
         }
@@ -233,6 +237,11 @@ impl Refusal {
                 ErrorCode::UNAVAILABLE,
                 "Too many bytes of answers wait for their clients, many of them of this account (--answer-bytes-max). Read \
                  answers faster, ask for smaller pages, or try again shortly.",
+            ),
+            Self::TooManyTasks => one(
+                ErrorCode::UNAVAILABLE,
+                "Too many batch tasks wait to be checked, many of them of this API key or account. Try again shortly, and \
+                 fewer at a time.",
             ),
             Self::TooOften(exceeded) => one(ErrorCode::TOO_MANY, &exceeded.sentence()),
             Self::Unavailable => one(
@@ -307,6 +316,7 @@ mod tests {
             Refusal::TooManySessions,
             Refusal::PasswordQueueFull,
             Refusal::TooManyAnswerBytes,
+            Refusal::TooManyTasks,
             Refusal::TooOften(exceeded),
             Refusal::Unavailable,
         ] {

@@ -1,8 +1,8 @@
-//! Shares the database connections that scan lists between accounts and keys.
+//! Shares long work between accounts and keys: the database connections that scan lists, and the reading of long inputs.
 //!
 //! A scan takes a turn, works for a slice of time, and takes its next turn behind all others that wait: round robin over
 //! the accounts, and within an account over its keys. So one key, with however many requests, delays another account by a
-//! slice. What waits is bounded; when the queue is full, the last of the key that waits with most gives way.
+//! slice. The reading of an input is one slice. What waits is bounded; when the queue is full, the last of the key that waits with most gives way.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::store::KeyHash;
 pub(super) struct ScanQueue {
     state: Mutex<State>,
     waiting_max: usize,
-    /// ScanQueue that one key may have at a time: where there are several, one is left for others.
+    /// Turns that one key may have at a time: where there are several, one is left for others.
     per_key_max: usize,
 }
 
@@ -48,7 +48,7 @@ struct Waiter {
     sender: oneshot::Sender<Turn>,
 }
 
-/// More scans wait than may.
+/// More wait than may.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct QueueFull;
 

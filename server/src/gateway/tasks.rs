@@ -18,7 +18,7 @@ use thng_pubsub_protocol::{
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Gateway, New, Refusal};
+use super::{Caller, Gateway, New, Principal, Refusal, scan_queue::QueueFull};
 use crate::{
     domain::{Operation, Outcome, PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private},
     random,
@@ -30,6 +30,9 @@ const TASKS_AT_A_TIME: usize = 16;
 
 /// Inputs of tasks that are read at the same time: each takes a processor for a while.
 pub(super) const READ_AT_A_TIME: usize = 1;
+
+/// Inputs of tasks that wait to be read. Each may be as large as a request.
+pub(super) const READ_QUEUE_MAX: usize = 64;
 
 /// What a task creates, or why it cannot.
 type Input = Arc<Result<TaskInput, String>>;
@@ -50,7 +53,7 @@ impl Gateway {
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, Refusal> {
         self.authorise(caller, ResourceKind::Batch, batch)?;
-        let (patch, input) = self.checked_input(caller.principal.account, patch).await?;
+        let (patch, input) = self.checked_input(caller.principal, patch).await?;
         self.check_patch(caller, input.template(), None)?;
         let mut new = New::of(patch).under("batch", batch);
         new.set.push(("status", "\"PENDING\"".into()));
@@ -65,9 +68,19 @@ impl Gateway {
 
     /// Reads what a task is to create, and refuses what could never be done. A list may have ten thousand entries: the
     /// threads of the runtime have others to serve meanwhile.
-    async fn checked_input(&self, account: Id, patch: Patch) -> Result<(Patch, TaskInput), Refusal> {
-        let _turn = self.reading.take(account).await;
+    async fn checked_input(
+        &self,
+        principal: &Principal,
+        patch: Patch,
+    ) -> Result<(Patch, TaskInput), Refusal> {
+        let turn = self.reading.take(principal.account, principal.key).await;
+        let turn = turn.map_err(|QueueFull| {
+            self.metrics.commands_rejected.with_label_values(&["task_queue"]).inc();
+            Refusal::TooManyTasks
+        })?;
         let read = spawn_blocking(move || {
+            // The work goes on when its client has left, and the next one waits for it.
+            let _turn = turn;
             let parameters = patch.get("inputParameters").ok_or("inputParameters is required.")?;
             let input = TaskInput::read(parameters)?;
             input.check_list()?;
@@ -220,5 +233,61 @@ async fn pause(stop: &CancellationToken) -> bool {
     tokio::select! {
         () = stop.cancelled() => false,
         () = tokio::time::sleep(RETRY) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::Pin, sync::mpsc};
+
+    use super::*;
+    use crate::testing::House;
+
+    const TASK: &[u8] = br#"{"type":"POPULATING","inputParameters":{"type":"FIXED_AMOUNT","quantity":1,"thngTemplate":{"name":"n"}}}"#;
+
+    type Reading<'h> = Pin<Box<dyn Future<Output = Result<(Patch, TaskInput), Refusal>> + 'h>>;
+
+    fn read<'h>(house: &'h House, principal: &'h Principal) -> Reading<'h> {
+        let patch = Patch::parse(ResourceKind::Task, TASK).expect("a document");
+        Box::pin(house.gateway.checked_input(principal, patch))
+    }
+
+    #[test]
+    fn input_is_read_in_its_turn_though_its_client_has_left() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().max_blocking_threads(1).enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let house = House::open().await;
+            let (go_on, blocked) = mpsc::channel::<()>();
+            let blocker = spawn_blocking(move || blocked.recv());
+            let mut left = read(&house, &house.owner);
+            assert!((&mut left).now_or_never().is_none());
+            drop(left);
+            let mut next = read(&house, &house.stranger);
+            assert!((&mut next).now_or_never().is_none());
+            assert_eq!(house.gateway.reading.waiting(), 1, "the first is not read yet, and has its turn");
+            drop(go_on);
+            next.await.expect("its turn comes");
+            drop(blocker.await);
+        });
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn inputs_that_wait_to_be_read_are_bounded_for_all_accounts() {
+        let house = House::open().await;
+        let (owner, stranger) = (&house.owner, &house.stranger);
+        let turn = house.gateway.reading.take(owner.account, owner.key).await.expect("it is free");
+        let mut waiting: Vec<_> = (0..READ_QUEUE_MAX).map(|_| read(&house, owner)).collect();
+        assert!(waiting.iter_mut().all(|reading| reading.now_or_never().is_none()));
+        let refused = read(&house, owner).await.map(drop);
+        assert_eq!(refused, Err(Refusal::TooManyTasks));
+        // The account that has most makes way for another one.
+        let mut other = read(&house, stranger);
+        assert!((&mut other).now_or_never().is_none());
+        let last = waiting.pop().expect("there are some").await.map(drop);
+        assert_eq!(last, Err(Refusal::TooManyTasks));
+        assert_eq!(house.metrics.commands_rejected.with_label_values(&["task_queue"]).get(), 2);
+        drop((turn, waiting));
+        other.await.expect("its turn comes");
     }
 }
