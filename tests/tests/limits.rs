@@ -399,6 +399,38 @@ fn subscriptions_are_bounded_by_memory_per_key_account_and_all() {
     }
 }
 
+#[test]
+fn topics_with_a_token_count_for_the_durable_session_s_key() {
+    let server = Launch::new().flag("--subscription-bytes-per-key-max", "8192").start();
+    let mut rest = server.rest();
+    let topics = topics_of_a_thng(&mut rest, 14);
+    let second_key = rest.operator(json!({"role": "admin"})).key;
+    let with_token = |topic: &str| format!("{topic}?access_token={second_key}");
+    // The token's own key is full, which does not concern the session.
+    let mut full = Client::connect_as(&server, &Hello::with_key(&second_key));
+    topics[..7].iter().for_each(|topic| full.subscribed(topic, QoS::AtMostOnce));
+    assert_eq!(full.subscribe(&topics[7], QoS::AtMostOnce), SubAckCode::Refused);
+    let of_second = server.metric("subscription_bytes");
+    let mut session = Client::connect_as(&server, &Hello::with_key(KEY).durable("limits"));
+    session.subscribed(&with_token(&topics[0]), QoS::AtLeastOnce);
+    let one = server.metric("subscription_bytes") - of_second;
+    assert!(one > 1_024, "{one}");
+    let fit = 8_192 / one;
+    for qos in [QoS::AtLeastOnce, QoS::AtMostOnce] {
+        for topic in &topics[1..] {
+            session.subscribe(&with_token(topic), qos);
+            assert!(server.metric("subscription_bytes") - of_second <= 8_192, "its key has no more");
+        }
+    }
+    let used = server.metric("subscription_bytes") - of_second;
+    assert!((fit - 1) * one <= used, "{used} of {fit} times {one}");
+    let refused = r#"subscriptions_refused_total{protocol="mqtt",reason="subscription_memory_per_key"}"#;
+    assert!(server.metric(refused) > 1);
+    // Without durability the token's key pays, which has nothing left.
+    let mut connection = Client::connect_as(&server, &Hello::with_key(KEY).named("connection"));
+    assert_eq!(connection.subscribe(&with_token(&topics[7]), QoS::AtMostOnce), SubAckCode::Refused);
+}
+
 /// The answer to an upgrade on this topic, as text.
 fn upgrade_refused(server: &Server, topic: &str, key: &str) -> String {
     let request = format!(

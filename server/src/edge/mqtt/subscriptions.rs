@@ -164,7 +164,9 @@ impl Session {
         let granted = gateway.grant(&principal, &topic)?;
         let lease = match asked {
             Asked::Now { .. } if slot.is_none() => {
-                Some(gateway.lease_subscription(&principal, filter.len())?)
+                // A durable session's subscriptions count for its own key, whichever key a topic names.
+                let payer = self.principal.as_ref().filter(|_| self.durable.is_some()).unwrap_or(&principal);
+                Some(gateway.lease_subscription(payer, filter.len())?)
             }
             Asked::Now { .. } | Asked::Before => None,
         };
