@@ -242,3 +242,33 @@ fn an_identifier_is_a_string_under_a_key_and_is_kept_as_it_is() {
         }
     }
 }
+
+#[test]
+fn what_a_key_may_not_see_does_not_show_by_its_identifier() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    let project = rest.project();
+    let application = rest.application(&project);
+    let user = server.rest_as(&application.public_key).anonymous_user();
+    let mut user = server.rest_as(&user.key);
+    let seen_by_user = |rest: &mut Rest, list: &str| {
+        let path = format!("{list}?project={project}");
+        rest.id_of(&path, json!({"name": "n", "identifiers": {"gs1:21": "shared"}}))
+    };
+    for list in LISTS {
+        let seen = seen_by_user(&mut rest, list);
+        // More than is looked at for one path, all of it newer, and none of it in the project.
+        let large = "x".repeat(125_000);
+        for _ in 0..70 {
+            let identifiers = json!({"gs1:21": "shared", "gs1:22": "hidden"});
+            let document = json!({"name": "n", "identifiers": identifiers, "customFields": {"x": large}});
+            rest.create(list, document);
+        }
+        assert_finds(&mut user, &format!("{list}/gs1:21:shared"), &seen);
+        let hidden = user.get(&format!("{list}/gs1:22:hidden"));
+        let absent = user.get(&format!("{list}/gs1:22:absent"));
+        hidden.assert_status(404);
+        assert_eq!(hidden.json()["errors"], absent.json()["errors"], "{list}");
+        rest.get(&format!("{list}/gs1:22:hidden")).assert_status(200);
+    }
+}

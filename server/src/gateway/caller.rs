@@ -70,15 +70,21 @@ impl<'a> Caller<'a> {
         })
     }
 
-    /// Where the resources that the caller sees are found.
-    pub(super) fn source(&self, kind: ResourceKind) -> Source {
+    /// Where the resources that the caller [may name](Self::may_name) are found.
+    pub(super) fn reach(&self, kind: ResourceKind) -> Source {
         let account = self.principal.account;
         let mut sources: Vec<Source> = self.views().map(|view| source_of(view, account, kind)).collect();
-        let seen = match sources.len() {
+        match sources.len() {
             _ if sources.contains(&Source::All) => Source::All,
             1 => sources.remove(0),
             _ => Source::Any(sources),
-        };
+        }
+    }
+
+    /// Where the resources that the caller sees are found.
+    pub(super) fn source(&self, kind: ResourceKind) -> Source {
+        let account = self.principal.account;
+        let seen = self.reach(kind);
         let project = self.project.filter(|_| kind.is_scoped());
         let by_project = project.map(|id| Source::Term(term(account, kind, terms::PROJECT, id.as_str())));
         let by_app = self.app.and_then(|app| {

@@ -20,6 +20,9 @@ use crate::{
 /// Bytes of resources that are looked at to find the one that an identifier names: some milliseconds' work.
 pub(super) const IDENTIFIED_BYTES_MAX: u64 = 8 << 20;
 
+/// What each further part of a scan for an identifier costs, in bytes: its sources may have little in common.
+const CONTINUED_BYTES: u64 = 256 << 10;
+
 /// Places at which `key:value` in a path is taken apart: each is a look into an index.
 const SPLITS_MAX: usize = 64;
 
@@ -122,6 +125,9 @@ impl Gateway {
             if let Some(id) = self.identified(caller, kind, key, value, &mut work_bytes)? {
                 return Ok(id);
             }
+            if work_bytes == 0 {
+                break;
+            }
         }
         Err(Refusal::NotFound)
     }
@@ -140,24 +146,32 @@ impl Gateway {
             caller.may_name(&record.head())
                 && record.values_at(&record.fields(), &path).iter().any(|found| found.as_str() == value)
         };
-        let find = crate::store::Find {
+        let by_identifier = Source::Term(term(account, kind, &path, value));
+        let mut find = crate::store::Find {
             account,
             kind,
-            source: Source::Term(term(account, kind, &path, value)),
+            // What the caller may not name must not use up the bound: its answer would tell that it is there.
+            source: caller.reach(kind).and(by_identifier),
             keep: Some(&keep),
             page: PageRequest { items: 1, order: Default::default(), after: None },
             skip: 0,
             looked_at_max: 1_000,
-            bounds: ScanBounds { work_bytes: *work_bytes, ..ScanBounds::NONE },
+            bounds: ScanBounds::NONE,
         };
-        let found = self.store.find(&find)?;
-        *work_bytes = work_bytes.saturating_sub(found.scanned.work_bytes);
-        if *work_bytes == 0 && found.items.is_empty() {
-            return Err(Refusal::invalid(
-                "Too many resources have this identifier: name the resource by its id.",
-            ));
+        while *work_bytes > 0 {
+            find.bounds.work_bytes = *work_bytes;
+            let found = self.store.find(&find)?;
+            *work_bytes = work_bytes.saturating_sub(found.scanned.work_bytes);
+            if let Some(record) = found.items.first() {
+                return Ok(Some(record.id));
+            }
+            find.page.after = found.scanned.next;
+            if find.page.after.is_none() {
+                break;
+            }
+            *work_bytes = work_bytes.saturating_sub(CONTINUED_BYTES);
         }
-        Ok(found.items.first().map(|record| record.id))
+        Ok(None)
     }
 
     /// The latest value of each property.
