@@ -2,6 +2,8 @@
 //!
 //! All writers of all accounts wait for one command. What that costs them is measured in `hostile_neighbors.rs`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thng_pubsub_protocol::mqtt::{Packet, QoS};
@@ -217,6 +219,48 @@ fn a_thng_that_was_in_more_collections_is_still_of_use() {
     assert!(watcher.message().payload.contains(&thng), "each collection is told");
     rest.get(&path).assert_status(404);
     assert_eq!(rest.get(&format!("/collections/{last}/thngs")).expect(200), json!([]));
+}
+
+#[test]
+fn a_bulk_deletion_tells_all_of_more_than_100_collections() {
+    // One more than the notifications of a command.
+    let server = Server::start();
+    let text = exported_with_more(&server, 901);
+    let data = TempDir::new().expect("a folder");
+    run_with(["import".as_ref(), "--data".as_ref(), data.path().as_os_str()], text.into_bytes()).printed();
+    let server = Launch::new().flag("--command-notifications-max", "1000").start_in(data);
+    let mut rest = server.rest();
+    let thng = rest.get("/thngs").expect(200)[0]["id"].as_str().expect("an id").to_owned();
+    let path = format!("/thngs/{thng}");
+    let of = |rest: &mut Rest| -> Vec<String> {
+        let own = rest.get(&path).expect(200)["collections"].clone();
+        serde_json::from_value(own).expect("ids")
+    };
+    let own = of(&mut rest);
+    assert_eq!(own.len(), 1_001);
+
+    // What is refused for the others leaves it where it is.
+    let others: Vec<String> =
+        (0..10).map(|_| rest.id_of("/thngs", json!({"name": "n", "collections": own[..100]}))).collect();
+    let all = format!("/thngs?ids={thng},{}", others.join(","));
+    assert_names_bound(&rest.delete(&all), "more than 1000 notifications");
+    assert_eq!(of(&mut rest).len(), 1_001);
+
+    let mut watcher = Client::connect(&server);
+    for collection in &own {
+        watcher.subscribed(&format!("/collections/{collection}/thngs"), QoS::AtLeastOnce);
+    }
+    rest.delete(&format!("/thngs?ids={thng},{}", others[0])).assert_status(200);
+    let mut told = BTreeSet::new();
+    while told.len() < own.len() {
+        let message = watcher.message();
+        assert_eq!(message.json()["operation"], "thngsRemoved");
+        if message.payload.contains(&thng) {
+            assert!(told.insert(message.topic.clone()), "each once");
+        }
+    }
+    rest.get(&path).assert_status(404);
+    assert_eq!(count(&mut rest, "/thngs"), 9);
 }
 
 #[test]

@@ -173,6 +173,29 @@ impl Gateway {
         Ok(())
     }
 
+    /// The same for thngs that are deleted together. A deletion that is refused for the others' notifications changes nothing.
+    async fn leave_collections_of_many(&self, account: Id, thngs: &[Id]) -> Result<(), Refusal> {
+        let (mut crowded, mut caused) = (Vec::new(), thngs.len());
+        for thng in thngs {
+            tokio::task::coop::consume_budget().await;
+            match self.store.collections_of(*thng)?.len() {
+                count if count > LEFT_AT_ONCE => crowded.push(*thng),
+                count => caused += count,
+            }
+        }
+        if caused > self.settings.notifications_max {
+            return Ok(());
+        }
+        for thng in crowded {
+            match self.leave_collections(account, thng).await {
+                // It was deleted meanwhile.
+                Ok(()) | Err(Refusal::NotFound) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a `?project=` that what is created could not be scoped to. Its own project is always there for a key.
     pub(super) fn check_project(&self, caller: &Caller<'_>) -> Result<(), Refusal> {
         match caller.project {
@@ -225,6 +248,9 @@ impl Gateway {
         let ids = self.selected(caller, kind, query, self.settings.bulk_max).await?;
         let account = caller.principal.account;
         let notifications_max = self.settings.notifications_max;
+        if kind == ResourceKind::Thng {
+            self.leave_collections_of_many(account, &ids).await?;
+        }
         self.count_of(Operation::DeleteMany { account, kind, ids, notifications_max }, 0).await
     }
 
