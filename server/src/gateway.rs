@@ -93,7 +93,7 @@ pub(crate) use resource::{New, children_of};
 pub(crate) use scan::ScanLimits;
 use scan::Scans;
 use scan_queue::ScanQueue;
-pub(crate) use session::leave_all_sessions;
+pub(crate) use session::{STORED_AT_ONCE, leave_all_sessions};
 pub(crate) use session_lease::SessionLease;
 use session_lease::SessionLeases;
 pub(crate) use user::{Login, NewUser, named_users};

@@ -648,3 +648,28 @@ fn a_repeated_subscribe_of_several_filters_grants_and_refuses_each_in_its_place(
     assert_eq!(client.message().topic, one);
     client.assert_nothing_else();
 }
+
+#[test]
+fn a_refused_subscribe_leaves_what_the_session_has() {
+    let server = Launch::new().flag("--session-subscriptions-max", "600").start();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let topic = |number: usize| format!("/thngs/{thng}/properties/k{number}");
+    let topics: Vec<String> = (0..=600).map(topic).collect();
+    let (q0, q1) = (QoS::AtMostOnce, QoS::AtLeastOnce);
+    let mut client = connect(&server, "several");
+    client.subscribed(&topics[0], q0);
+    client.subscribed(&topics[1], q1);
+    // One to change, one to repeat, and more new ones than there may be.
+    let mut filters = vec![(&*topics[0], q1), (&*topics[1], q1)];
+    filters.extend(topics[2..].iter().map(|topic| (&**topic, q1)));
+    let codes = client.subscribe_all(&filters);
+    assert_eq!(codes[0], SubAckCode::Granted(q1), "it is not one of those that are too many");
+    assert!(codes[2..].iter().all(|code| *code == SubAckCode::Refused));
+    client.cut();
+    put(&mut rest, &topics[0], [1]);
+    put(&mut rest, &topics[1], [2]);
+    let mut client = resume(&server, "several");
+    assert_eq!(values(&mut client, 2), [1, 2]);
+    client.assert_nothing_else();
+}

@@ -31,7 +31,7 @@ use crate::{
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Subscriptions that one command stores or ends; further ones follow in others, so that no writer waits for all.
-const STORED_AT_ONCE: usize = 500;
+pub(crate) const STORED_AT_ONCE: usize = 500;
 
 /// Notifications that are read at a time.
 const PAGE_MESSAGES: usize = 64;
@@ -119,6 +119,9 @@ impl Gateway {
 
     /// Stores subscriptions: the strings that the client sent, and at QoS 1 what is granted. What is written after this
     /// returned, and some of what was written shortly before, is kept for the latter.
+    ///
+    /// All are stored or none. Of more than [`STORED_AT_ONCE`], the first may be stored and ended again: none of those may
+    /// take the place of another one.
     ///
     /// # Errors
     /// [`Refusal::NotFound`] if the session has ended or was taken over, [`Refusal::TooManySubscriptions`],

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     edge::rejected::Rejected,
     gateway::{
-        DeliveryQos, Granted, HeldKey, Principal, Refusal, SessionNumber, StoredSession, StoredSubscription,
-        SubscriptionLease, SubscriptionsBound, Watch,
+        DeliveryQos, Granted, HeldKey, Principal, Refusal, STORED_AT_ONCE, SessionNumber, StoredSession,
+        StoredSubscription, SubscriptionLease, SubscriptionsBound, Watch,
     },
 };
 
@@ -173,13 +173,45 @@ impl Session {
         Ok(Wanted { filter: filter.into(), topic, qos, principal, key, granted, lease })
     }
 
-    /// Makes subscriptions, whose codes are the last ones.
+    /// Makes subscriptions, whose codes are the last ones that were granted.
     async fn grant(&mut self, wanted: Vec<Wanted>, codes: &mut [u8]) {
+        let granted = codes.iter_mut().rev().filter(|code| **code != SubAckCode::Refused.byte());
+        let mut codes: Vec<&mut u8> = granted.take(wanted.len()).collect();
+        codes.reverse();
+        // Subscriptions that are new are made or undone together. Undoing one in place of another would end both, so these
+        // are stored in parts, each of them by one command.
+        let (mut replacing, mut new) = (Vec::new(), Vec::new());
+        for (wanted, code) in wanted.into_iter().zip(codes) {
+            match self.replaces(&wanted) {
+                true => replacing.push((wanted, code)),
+                false => new.push((wanted, code)),
+            }
+        }
+        self.grant_together(new).await;
+        let mut replacing = replacing.into_iter();
+        loop {
+            let part: Vec<_> = replacing.by_ref().take(STORED_AT_ONCE).collect();
+            if part.is_empty() {
+                return;
+            }
+            self.grant_together(part).await;
+        }
+    }
+
+    /// Whether a durable session has a subscription with this filter, at another quality of service.
+    fn replaces(&self, wanted: &Wanted) -> bool {
+        self.durable.is_some()
+            && self.slots.contains_key(&wanted.filter)
+            && self.slot_at(&wanted.filter, wanted.qos).is_none()
+    }
+
+    /// Makes all of these subscriptions, or none of them.
+    async fn grant_together(&mut self, wanted: Vec<(Wanted, &mut u8)>) {
+        let (wanted, codes): (Vec<Wanted>, Vec<&mut u8>) = wanted.into_iter().unzip();
         let stored = match self.store_subscriptions(&wanted).await {
             Ok(stored) => stored,
             Err(refusal) => {
-                let granted = codes.iter_mut().rev().filter(|code| **code != SubAckCode::Refused.byte());
-                for (code, wanted) in granted.zip(&wanted) {
+                for (code, wanted) in codes.into_iter().zip(&wanted) {
                     let rejected =
                         Rejected::on_text(refusal.clone(), Some(&wanted.principal), &wanted.filter);
                     *code = self.refuse_subscription(&rejected).byte();
