@@ -94,7 +94,8 @@ impl Gateway {
         }
     }
 
-    /// Removes the members that the caller's list of them shows, page by page.
+    /// Removes the members that the caller's list of them shows. All are found before the first is removed, so that a scan
+    /// that is refused changes nothing.
     async fn remove_listed(
         &self,
         caller: &Caller<'_>,
@@ -104,16 +105,20 @@ impl Gateway {
         self.authorise(caller, ResourceKind::Collection, collection)?;
         let page = PageRequest { items: PAGE, ..ListQuery::one().page };
         let mut query = ListQuery { page, ..ListQuery::one() };
-        let mut removed = 0;
+        let mut ids = Vec::new();
         loop {
             let page = self.list(caller, kind, Source::Members(collection), &query).await?;
-            let ids = page.items.iter().map(|member| member.id).collect();
-            removed += self.remove(caller, collection, kind, Some(ids)).await?;
+            ids.extend(page.items.iter().map(|member| member.id));
             if page.next.is_none() {
-                return Ok(removed);
+                break;
             }
             query.page.after = page.next;
         }
+        let mut removed = 0;
+        for part in ids.chunks(PAGE) {
+            removed += self.remove(caller, collection, kind, Some(part.to_vec())).await?;
+        }
+        Ok(removed)
     }
 
     /// Removes these members, or without ids as many as one notification can name.

@@ -1,10 +1,12 @@
 //! The gateway with the real store and the real bus behind it: what is stored is told, whatever happens to the router.
 
 use std::{
+    future::{Future as _, poll_fn},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -267,4 +269,37 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     let by_time: Vec<_> = history.iter().map(|(value, _)| value.as_str()).collect();
     assert_eq!(by_time, ["5", "3", "4", "7", "1", "2", "6"]);
     assert!(history.contains(&value("7", NOON_MS - HOUR_MS + 4)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
+    let house = House::open().await;
+    let project = house.create(ResourceKind::Project, "/projects", r#"{"name":"p"}"#).await.id;
+    let mut caller = Caller::new(&house.owner, Access::Create, "/collections");
+    caller.project = Some(project);
+    let create = async |kind: ResourceKind, document: &str| {
+        let patch = Patch::parse(kind, document.as_bytes()).expect("a document");
+        house.gateway.create(&caller, New::of(patch), 0).await.expect("it is created").id
+    };
+    let collection = create(ResourceKind::Collection, r#"{"name":"c"}"#).await;
+    let document = format!(r#"{{"name":"n","collections":["{collection}"]}}"#);
+    // More than one page of what is found.
+    let count = 501;
+    for _ in 0..count {
+        create(ResourceKind::Thng, &document).await;
+    }
+    caller.access = Access::Delete;
+    let mut removal = Box::pin(house.gateway.remove_members(&caller, collection, ResourceKind::Thng, None));
+    // From the first change on, no scan gets a turn any more.
+    let reading = reader(&house.owner);
+    let turn = loop {
+        let polled = poll_fn(|context| Poll::Ready(removal.as_mut().poll(context))).await;
+        assert!(polled.is_pending(), "it waits for its first change: {polled:?}");
+        if let Ok(turn) = timeout(Duration::from_millis(20), house.gateway.scans.turn(&reading)).await {
+            break turn.expect("the queue is empty");
+        }
+    };
+    let removed = timeout(PATIENCE, removal).await.expect("it scans no more").expect("it is removed");
+    assert_eq!(removed, count);
+    drop(turn);
 }
