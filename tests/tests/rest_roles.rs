@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use thng_pubsub_tests::keys::{text, unique};
-use thng_pubsub_tests::{Rest, Server};
+use thng_pubsub_tests::{Launch, Rest, Server};
 
 const UNKNOWN: &str = "Uabcdefghkmnpqrstwxy0123";
 const BUILT_IN: [&str; 3] = ["admin", "none", "base_app_user"];
@@ -88,6 +88,21 @@ fn the_list_of_roles_begins_with_those_that_are_built_in() {
     for id in BUILT_IN {
         assert_eq!(rest.get(&format!("/roles/{id}")).expect(200)["name"], id);
     }
+}
+
+#[test]
+fn a_list_behind_built_in_roles_goes_on_where_its_scan_ended() {
+    let server = Launch::new().flag("--scan-bytes-max", "1048576").start();
+    let mut rest = server.rest();
+    let oldest = rest.id_of("/roles", json!({"name": "oldest"}));
+    for _ in 0..12 {
+        rest.create("/roles", json!({"name": "large", "customFields": {"x": "x".repeat(120_000)}}));
+    }
+    let parts = rest.parts("/roles?perPage=3&filter=name!=large");
+    let mut expected = BUILT_IN.to_vec();
+    expected.push(&oldest);
+    let walked: Vec<String> = parts.iter().flatten().map(|role| text(role, "id")).collect();
+    assert_eq!(walked, expected);
 }
 
 #[test]

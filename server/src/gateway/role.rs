@@ -106,7 +106,9 @@ impl Gateway {
             query.page.items = 1;
             let rest = self.list(caller, kind, Source::All, &query).await?;
             let next = Cursor { at_ms: count as i64, seq: BUILT_IN };
-            return Ok((Page { items, next: (!rest.items.is_empty()).then_some(next) }, whole));
+            // The scan may have ended before it came to one.
+            let has_more = !rest.items.is_empty() || rest.next.is_some();
+            return Ok((Page { items, next: has_more.then_some(next) }, whole));
         }
         let rest = self.list(caller, kind, Source::All, &query).await?;
         items.extend(rest.items.iter().map(show));
