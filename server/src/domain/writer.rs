@@ -125,6 +125,7 @@ impl Writer {
             queue: Queue::new(queue),
             reclaim: true,
             groups_since_reclaim: 0,
+            caught_up_ms: None,
             losses: Sparing::new(),
         };
         show_kept(&run.metrics, run.kept);
@@ -169,6 +170,8 @@ struct WriterThread {
     /// Something deleted may wait to be freed.
     reclaim: bool,
     groups_since_reclaim: u32,
+    /// When a clock that was set back has caught up: for the next commit that succeeds.
+    caught_up_ms: Option<TimestampMs>,
 }
 
 impl WriterThread {
@@ -241,7 +244,7 @@ impl WriterThread {
         let mut work = GroupWork::begin();
         let applied =
             self.begin().and_then(|now_ms| self.apply(&job, now_ms, &mut work)).and_then(|applied| {
-                self.store.commit()?;
+                self.commit()?;
                 Ok(applied)
             });
         match applied {
@@ -259,11 +262,21 @@ impl WriterThread {
     /// Begins a group; returns its time.
     fn begin(&mut self) -> Result<TimestampMs, StoreError> {
         let Made { now_ms, set_back_ms } = self.time.make();
-        self.store.begin()?;
         if let Some(by_ms) = set_back_ms {
-            self.clock_was_set_back(now_ms, by_ms)?;
+            self.clock_was_set_back(now_ms, by_ms);
+        }
+        self.store.begin()?;
+        if let Some(caught_up_ms) = self.caught_up_ms {
+            self.store.put_note(CLOCK_SET_BACK, &caught_up_ms.to_string())?;
         }
         Ok(now_ms)
+    }
+
+    /// Commits a group, with what its begin has stored.
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.store.commit()?;
+        self.caught_up_ms = None;
+        Ok(())
     }
 
     /// Applies and commits what waits. An `Err` is the store's and means that nothing of the group is kept.
@@ -284,7 +297,7 @@ impl WriterThread {
             group.push(job);
             applied.push(outcome?);
         }
-        self.store.commit()?;
+        self.commit()?;
         self.show_kept();
         Ok(applied)
     }
@@ -319,14 +332,15 @@ impl WriterThread {
     }
 
     /// The clock is far behind the last time that was made: it is followed, and `doctor` will say so until it has caught up.
-    fn clock_was_set_back(&mut self, now_ms: TimestampMs, by_ms: TimestampMs) -> Result<(), StoreError> {
+    fn clock_was_set_back(&mut self, now_ms: TimestampMs, by_ms: TimestampMs) {
         self.metrics.clock_steps.with_label_values(&["back"]).inc();
         tracing::warn!(
             seconds = by_ms / 1_000,
             "clock set back: times of new events are before those of earlier ones; the last written value of a property \
              counts as its latest all the same"
         );
-        self.store.put_note(CLOCK_SET_BACK, &now_ms.saturating_add(by_ms).to_string())
+        // Not lost with a group that is rolled back.
+        self.caught_up_ms = self.caught_up_ms.max(Some(now_ms.saturating_add(by_ms)));
     }
 
     /// Tells how much is kept for durable sessions, and what their bounds have cost.

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    store::{SortOrder, TimeRange},
+    store::{CLOCK_SET_BACK, SortOrder, TimeRange},
     testing::House,
 };
 
@@ -302,4 +302,34 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     let removed = timeout(PATIENCE, removal).await.expect("it scans no more").expect("it is removed");
     assert_eq!(removed, count);
     drop(turn);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_set_back_is_noted_though_its_first_commit_fails() {
+    const HOUR_MS: i64 = 3_600_000;
+    let house = House::open().await;
+    let write = async |at_ms: i64| {
+        house.clock.store(at_ms, Ordering::Relaxed);
+        let patch = Patch::parse(ResourceKind::Thng, br#"{"name":"n"}"#).expect("a document");
+        let caller = Caller::new(&house.owner, Access::Create, "/thngs");
+        house.gateway.create(&caller, New::of(patch), 0).await.map(drop)
+    };
+    write(9 * HOUR_MS).await.expect("stored");
+    let database =
+        rusqlite::Connection::open(house.data.path().join("thng-pubsub.db")).expect("the database");
+    let fault = "CREATE TRIGGER fault BEFORE INSERT ON resource BEGIN SELECT RAISE(ABORT, 'fault'); END";
+    database.execute_batch(fault).expect("a trigger");
+    assert!(write(HOUR_MS).await.is_err());
+    let note = || {
+        let query = "SELECT body FROM note WHERE name = ?1";
+        database.query_row(query, [CLOCK_SET_BACK], |row| row.get::<_, String>(0)).ok()
+    };
+    assert_eq!(note(), None, "its commit was rolled back");
+    database.execute_batch("DROP TRIGGER fault").expect("no trigger");
+    write(HOUR_MS + 1).await.expect("stored");
+    assert_eq!(note(), Some((9 * HOUR_MS).to_string()));
+    assert_eq!(house.metrics.clock_steps.with_label_values(&["back"]).get(), 1);
+    database.execute("DELETE FROM note WHERE name = ?1", [CLOCK_SET_BACK]).expect("no note");
+    write(HOUR_MS + 2).await.expect("stored");
+    assert_eq!(note(), None, "it is noted once");
 }
