@@ -418,8 +418,8 @@ impl Operation {
         }
     }
 
-    /// Whether it leaves something behind that is freed later.
-    pub(crate) fn leaves_remains(&self) -> bool {
+    /// Whether it leaves something behind that is freed later, with this outcome.
+    pub(crate) fn leaves_remains(&self, outcome: &Outcome) -> bool {
         match self {
             Self::Delete { .. }
             | Self::DeleteMany { .. }
@@ -445,10 +445,13 @@ impl Operation {
             | Self::ChangeCollections { .. }
             | Self::IssueKey { .. }
             | Self::WorkOn { .. }
-            | Self::OpenSession { .. }
             | Self::Release { .. }
             | Self::Probe => false,
-            Self::Once { operation, .. } => operation.leaves_remains(),
+            // The session of another key that was ended for it.
+            Self::OpenSession { .. } => {
+                matches!(outcome, Outcome::Session(OpenedSession::StartedInstead { .. }))
+            }
+            Self::Once { operation, .. } => operation.leaves_remains(outcome),
         }
     }
 }

@@ -123,3 +123,33 @@ pub(super) fn release(
     }
     Ok(Applied::done())
 }
+
+#[cfg(test)]
+mod tests {
+    use thng_pubsub_protocol::id::Id;
+
+    use super::*;
+
+    #[test]
+    fn a_session_opened_in_place_of_another_leaves_remains() {
+        let limits = KeptLimits {
+            sessions: 1,
+            sessions_per_key: 1,
+            subscriptions: 1,
+            messages_per_topic: 1,
+            bytes: 1,
+        };
+        let account = Id::parse(&"a".repeat(24)).expect("an id");
+        let open = Operation::OpenSession { account, key: KeyHash([1; 32]), client_id: "c".into(), limits };
+        let session = SessionNumber { number: 2, epoch: 1 };
+        for (opened, expected) in [
+            (OpenedSession::StartedInstead { session, ended: 1 }, true),
+            (OpenedSession::Started(session), false),
+            (OpenedSession::Resumed(session), false),
+            (OpenedSession::TooMany, false),
+            (OpenedSession::UnknownKey, false),
+        ] {
+            assert_eq!(open.leaves_remains(&Outcome::Session(opened)), expected, "{opened:?}");
+        }
+    }
+}

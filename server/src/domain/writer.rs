@@ -316,7 +316,8 @@ impl WriterThread {
                 (self.keeper)(event, now_ms, &mut *self.store)?;
             }
         }
-        self.reclaim |= job.operation.leaves_remains();
+        self.reclaim |=
+            job.operation.leaves_remains(applied.as_ref().map_or(&Outcome::Done, |applied| &applied.outcome));
         let used = started.elapsed();
         self.metrics.command_seconds.observe(used.as_secs_f64());
         self.queue.charge(&job.operation, used);
