@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
+    domain::Operation,
     store::{CLOCK_SET_BACK, SortOrder, TimeRange},
     testing::House,
 };
@@ -289,6 +290,12 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
         create(ResourceKind::Thng, &document).await;
     }
     caller.access = Access::Delete;
+    // No change is answered before the turn is taken.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let hold = Box::new(move |_| {
+        let _ = held.recv();
+    });
+    house.gateway.submit(Operation::Probe, 0, hold).await.expect("the writer takes it");
     let mut removal = Box::pin(house.gateway.remove_members(&caller, collection, ResourceKind::Thng, None));
     // From the first change on, no scan gets a turn any more.
     let reading = reader(&house.owner);
@@ -299,6 +306,7 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
             break turn.expect("the queue is empty");
         }
     };
+    drop(release);
     let removed = timeout(PATIENCE, removal).await.expect("it scans no more").expect("it is removed");
     assert_eq!(removed, count);
     drop(turn);
