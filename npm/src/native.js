@@ -98,7 +98,7 @@ export class NativeConnection {
       emit: (type, event) => {
         const isOver = type === 'disconnected' && event.retryInMs === undefined
         if (isOver && this.#links.get(name) === link) this.#links.delete(name)
-        // A socket that is closed because nobody needs it is no loss, and that of the whole is told once.
+        // A socket that is closed for lack of use is no loss, and the end of the whole is one event.
         if (!isOver || event.error.code !== 'CLOSED') this.#emit({ ...event, type, url, topic }, link)
       },
       explain,

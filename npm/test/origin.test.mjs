@@ -1,6 +1,6 @@
 /**
  * The scripts and pages that the server serves send nothing to another host, and what the product description shows runs
- * with these scripts as it stands there.
+ * with these scripts, verbatim.
  */
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'

@@ -94,7 +94,7 @@ impl Writer {
     /// WebSocket, with the notification that its own socket gets.
     ///
     /// # Errors
-    /// What the server refused, in the way of the protocol: an error document, or the answer that an MQTT client asked
+    /// What the server refused, in the form of the protocol: an error document, or the answer that an MQTT client asked
     /// for.
     #[track_caller]
     pub fn write(&mut self, access: Access, payload: &str) -> Result<(), Refused> {

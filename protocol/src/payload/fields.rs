@@ -520,7 +520,7 @@ fn readable(name: &str, json: Json) -> Result<Change, String> {
 /// What an address is, for sentences.
 const EMAIL: &str = "an address such as ada@example.com, of at most 254 characters";
 
-/// Whether a text is the address of one mailbox, in one spelling: two users of one address could not be told apart.
+/// Whether a text is the address of one mailbox, in one spelling: one address must not have two users.
 ///
 /// There are no spaces, no control characters and no marks that are not seen, and one `@`. Letters beyond ASCII are
 /// taken where they are whole: `é` is one, and not `e` with an accent behind it.

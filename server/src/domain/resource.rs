@@ -381,7 +381,7 @@ pub(super) fn delete_many(
     Ok(Applied { outcome: Outcome::Count(count), events })
 }
 
-/// Refuses a deletion that all collections of many thngs would have to be told of.
+/// Refuses a deletion whose notifications to the collections of the thngs exceed the bound.
 fn check_notifications(
     store: &mut dyn WriteStore,
     kind: ResourceKind,
@@ -399,8 +399,8 @@ fn check_notifications(
                 Bound::Notifications,
                 format!(
                     "This would cause more than {most} notifications, which is the most for one command \
-                     (--command-notifications-max): each collection is told which thng left. Delete fewer at a time; \
-                     nothing was deleted."
+                     (--command-notifications-max): each collection gets a notification of each thng that leaves. \
+                     Delete fewer at a time; nothing was deleted."
                 ),
             ));
         }

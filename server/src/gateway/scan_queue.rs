@@ -104,7 +104,7 @@ impl ScanQueue {
         self.state.lock().waiting
     }
 
-    /// Waits for a turn. Whoever drops the future gives the place in the queue up.
+    /// Waits for a turn. Dropping the future gives up the place in the queue.
     pub(super) async fn take(self: &Arc<Self>, account: Id, key: KeyHash) -> Result<Turn, QueueFull> {
         let (place, turn) = {
             let mut state = self.state.lock();
@@ -126,7 +126,7 @@ impl ScanQueue {
 }
 
 impl State {
-    /// Where a turn is free, nobody waits who may have it.
+    /// While a turn is free, no waiter that may have it waits.
     fn may_begin(&self, key: &KeyHash, per_key_max: usize) -> bool {
         self.free > 0 && self.taken.get(key).is_none_or(|taken| *taken < per_key_max)
     }

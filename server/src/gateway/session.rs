@@ -149,7 +149,7 @@ impl Gateway {
                 Ok(Outcome::Subscriptions(stored)) => done.extend(stored),
                 outcome => {
                     let before = subscriptions[..done.len()].iter().map(|(filter, _)| *filter);
-                    // The client is told that it has none of them. Where this fails too, the session has ended.
+                    // The answer to the client says that it has none of them. Where this fails too, the session has ended.
                     let _ = self.remove_subscriptions(account, session, before).await;
                     return Err(outcome.err().unwrap_or(Refusal::Unavailable));
                 }

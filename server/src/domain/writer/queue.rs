@@ -170,7 +170,7 @@ mod tests {
         Id::parse(&letter.repeat(24)).expect("an id")
     }
 
-    /// A job that can be told from others by its bytes.
+    /// A job that its bytes identify.
     fn job(account: Id, payload_bytes: usize) -> Job {
         of(Operation::DeleteLocation { account, thng: account, before_ms: None }, payload_bytes)
     }

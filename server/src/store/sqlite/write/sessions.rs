@@ -377,7 +377,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Says of all sessions that nobody is connected to them, and ends those whose key is gone.
+    /// Marks all sessions as not connected, and ends those whose key is gone.
     pub(super) fn leave_all(&mut self, connection: &Connection, at_ms: TimestampMs) -> Result<(), Fault> {
         connection.prepare_cached(LEAVE_ALL)?.execute([at_ms])?;
         let gone = |(key, of_key): (&KeyHash, &KeyUse)| (of_key.account == NO_ACCOUNT).then_some(*key);
