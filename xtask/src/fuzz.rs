@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: gives the fuzz targets of `protocol/fuzz` inputs of the fuzzer's making, for a while.
+//! `cargo xtask fuzz`: gives the fuzz targets of `crates/protocol/fuzz` inputs of the fuzzer's making, for a while.
 //!
 //! `test` runs each target for [`SECONDS`] where a nightly toolchain is installed, which the instrumentation needs; the
 //! committed corpora are replayed by a test of the protocol crate, on the stable one. What the fuzzer has found to be
@@ -37,8 +37,9 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
         bail!("fuzzing needs a nightly toolchain: `rustup toolchain install nightly --profile minimal`");
     };
     let mut session = Session::new();
-    session
-        .step("fuzz", "the fuzz targets of protocol/", |log| fuzz(&root, &toolchain, &chosen, seconds, log));
+    session.step("fuzz", "the fuzz targets of crates/protocol/", |log| {
+        fuzz(&root, &toolchain, &chosen, seconds, log)
+    });
     session.finish()
 }
 
@@ -75,7 +76,7 @@ fn parse(words: &[String], known: &[String]) -> anyhow::Result<(Vec<String>, u32
 
 /// The names of all targets.
 fn targets(root: &Path) -> anyhow::Result<Vec<String>> {
-    let folder = root.join("protocol/fuzz/fuzz_targets");
+    let folder = root.join("crates/protocol/fuzz/fuzz_targets");
     let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut names = Vec::new();
     for entry in entries {
@@ -131,7 +132,11 @@ fn build(root: &Path, toolchain: &str, log: &mut Log) -> anyhow::Result<PathBuf>
     let folder = setup::target_dir(root).join("fuzz");
     // With a target named, the flags are not for build scripts and macros, which could not be linked with them.
     let mut cargo = with(toolchain, &["cargo", "build", "--release", "--locked", "--target", host]);
-    cargo.current_dir(root.join("protocol/fuzz")).arg("--target-dir").arg(&folder).env("RUSTFLAGS", FLAGS);
+    cargo
+        .current_dir(root.join("crates/protocol/fuzz"))
+        .arg("--target-dir")
+        .arg(&folder)
+        .env("RUSTFLAGS", FLAGS);
     stream(&mut cargo, log)?;
     Ok(folder.join(host).join("release"))
 }
@@ -145,8 +150,9 @@ fn with(toolchain: &str, words: &[&str]) -> Command {
 fn run_target(root: &Path, programs: &Path, target: &str, seconds: u32) -> anyhow::Result<()> {
     let started = Instant::now();
     eprintln!("    {target}: runs for {}", human(Duration::from_secs(seconds.into())));
-    let corpus = root.join("protocol/fuzz/corpus").join(target);
-    let (kept, artifacts) = (programs.join("corpus").join(target), root.join("protocol/fuzz/artifacts"));
+    let corpus = root.join("crates/protocol/fuzz/corpus").join(target);
+    let (kept, artifacts) =
+        (programs.join("corpus").join(target), root.join("crates/protocol/fuzz/artifacts"));
     for folder in [&kept, &artifacts] {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
@@ -208,7 +214,7 @@ mod tests {
         let targets = targets(&root).unwrap();
         assert!(targets.iter().any(|target| target == "mqtt_decode"));
         for target in targets {
-            assert!(root.join("protocol/fuzz/corpus").join(&target).is_dir(), "{target}");
+            assert!(root.join("crates/protocol/fuzz/corpus").join(&target).is_dir(), "{target}");
         }
     }
 

@@ -12,7 +12,7 @@ Usage: cargo xtask COMMAND [...]
   run     build everything, start the server, print where it is and what to try
   test    everything that must be green (all suites, or those that are named)
   lint    format, clippy, rustdoc, house rules (all checks, or those that are named)
-  fuzz    give the fuzz targets of protocol/ inputs for as long as you like
+  fuzz    give the fuzz targets of crates/protocol/ inputs for as long as you like
   soak    ten minutes of clients that come and go
   bench   measure the server beside Debian's Mosquitto
   npm     build the SDK and pack it as an npm tarball
@@ -75,17 +75,17 @@ Examples:
 ";
 
 const FUZZ: &str = "\
-Give the fuzz targets of protocol/fuzz/ inputs of the fuzzer's making, as many targets at once as there are cores. Needs
-a nightly toolchain (`rustup toolchain install nightly --profile minimal`) and a C++ compiler. `cargo xtask test` runs
-each for 20 seconds where there is one.
+Give the fuzz targets of crates/protocol/fuzz/ inputs of the fuzzer's making, as many targets at once as there are
+cores. Needs a nightly toolchain (`rustup toolchain install nightly --profile minimal`) and a C++ compiler.
+`cargo xtask test` runs each for 20 seconds where there is one.
 
 Usage: cargo xtask fuzz [--seconds N] [TARGET...]
 
   --seconds N   how long each target runs (default 20)
-  TARGET        the name of a file in protocol/fuzz/fuzz_targets/; all where none is given
+  TARGET        the name of a file in crates/protocol/fuzz/fuzz_targets/; all where none is given
 
-An input that breaks a promise is kept in protocol/fuzz/artifacts/. When it is mended, it goes into the target's corpus
-under a name that says what it is: the test `fuzz_corpus` of the protocol crate replays it from then on.
+An input that breaks a promise is kept in crates/protocol/fuzz/artifacts/. When it is mended, it goes into the
+target's corpus under a name that says what it is: the test `fuzz_corpus` of the protocol crate replays it from then on.
 
 Examples:
   cargo xtask fuzz

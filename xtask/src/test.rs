@@ -57,7 +57,7 @@ const SUITES: [Suite; 8] = [
     },
     Suite {
         name: "fuzz",
-        about: "each fuzz target of protocol/ for 20 s, where a nightly toolchain is installed",
+        about: "each fuzz target of crates/protocol/ for 20 s, where a nightly toolchain is installed",
         needs: &[],
         run: |suites, log| fuzz::suite(&suites.root, &suites.filters, log),
     },

@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn tests_are_known_by_folder_or_name() {
-        for path in ["tests/src/matrix.rs", "protocol/src/topic/tests.rs", "npm/test/a.test.js"] {
+        for path in ["tests/src/matrix.rs", "crates/protocol/src/topic/tests.rs", "npm/test/a.test.js"] {
             assert!(source(path, "").is_test(), "{path}");
         }
         assert!(!source("server/src/edge/rest.rs", "").is_test());

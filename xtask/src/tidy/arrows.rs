@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn other_crates_and_tests_are_not_asked() {
-        assert!(findings("protocol/src/topic.rs", "use crate::store::Store;").is_empty());
+        assert!(findings("crates/protocol/src/topic.rs", "use crate::store::Store;").is_empty());
         assert!(findings("server/src/edge/rest/tests.rs", "use crate::store::Store;").is_empty());
         let text = "#[cfg(test)]\nmod tests {\n    use crate::store::Store;\n}\n";
         assert!(findings("server/src/edge/rest.rs", text).is_empty());

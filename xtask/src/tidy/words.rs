@@ -28,15 +28,15 @@ const RULES: [Rule; 8] = [
     Rule {
         words: &["\"/thngs", "\"/products", "\"/actions", "\"/collections", "\"/batches"],
         look: Look::Code,
-        within: &["protocol", "server", "wasm-sdk", "npm"],
+        within: &["crates", "server", "wasm-sdk", "npm"],
         // The router is checked against the table by a test of its own; grants are about paths, topics or not.
-        except: &["protocol/src/topic/table.rs", "server/src/edge/rest/router.rs", "server/src/auth"],
-        why: "topics are written in protocol/src/topic/table.rs only; elsewhere a topic is a `Topic`",
+        except: &["crates/protocol/src/topic/table.rs", "server/src/edge/rest/router.rs", "server/src/auth"],
+        why: "topics are written in crates/protocol/src/topic/table.rs only; elsewhere a topic is a `Topic`",
     },
     Rule {
         words: &["rumqttd::", "use rumqttd", "extern crate rumqttd"],
         look: Look::Code,
-        within: &["protocol/src", "server/src"],
+        within: &["crates/protocol/src", "server/src"],
         // `engine.rs` says `rumqttd::` of its own module of that name.
         except: &["server/src/engine/rumqttd.rs", "server/src/engine.rs"],
         why: "only server/src/engine/rumqttd.rs names rumqttd",
@@ -51,14 +51,14 @@ const RULES: [Rule; 8] = [
     Rule {
         words: &["env::var", "env::vars", "env::set_var"],
         look: Look::Code,
-        within: &["protocol/src", "server/src", "wasm-sdk/src"],
+        within: &["crates/protocol/src", "server/src", "wasm-sdk/src"],
         except: &["server/src/config.rs", "server/src/config"],
         why: "only server/src/config.rs reads the environment",
     },
     Rule {
         words: &["SystemTime::now", "OffsetDateTime::now", "Utc::now"],
         look: Look::Code,
-        within: &["protocol/src", "server/src", "wasm-sdk/src"],
+        within: &["crates/protocol/src", "server/src", "wasm-sdk/src"],
         except: &["server/src/clock.rs"],
         why: "only server/src/clock.rs reads the time of day, so that tests can hold it",
     },
@@ -137,9 +137,9 @@ mod tests {
         assert_eq!(lines("server/src/edge/mqtt/session.rs", text), [2]);
         assert_eq!(lines("npm/index.js", text), [2]);
         for path in [
-            "protocol/src/topic/table.rs",
+            "crates/protocol/src/topic/table.rs",
             "server/src/edge/rest/router.rs",
-            "protocol/src/topic/tests.rs",
+            "crates/protocol/src/topic/tests.rs",
             "tests/src/matrix.rs",
             "docs/topics.md",
         ] {
