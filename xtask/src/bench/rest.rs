@@ -47,7 +47,7 @@ pub(super) fn document(root: &Path, log: &mut Log) -> anyhow::Result<String> {
     for Case { what, cells } in over_http(&binary, pocketbase.as_deref())? {
         text += &format!("| {what} | {} |\n", cells.join(" | "));
     }
-    text += "\nIn process, through the gateway, synced to disk:\n\n| case | figure |\n|---|---|\n";
+    text += "\nIn process, through the broker, synced to disk:\n\n| case | figure |\n|---|---|\n";
     for line in in_process(root)? {
         text += &format!("| {} | {} |\n", line["figure"].as_str().unwrap_or_default(), figure(&line));
     }

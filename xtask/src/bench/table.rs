@@ -57,7 +57,7 @@ pub(super) fn document(
         "200-byte payloads; {seconds} s after 1 s of warm-up, each on a freshly started broker; the median of {rounds} \
          round(s), in which the brokers took turns.\n"
     );
-    text += "thng-pubsub authorises and validates each message and has it on disk before it answers; \
+    text += "thng-pubsub authorizes and validates each message and has it on disk before it answers; \
              Mosquitto does none of it and runs without limits on its queues.\n\n";
     text += &format!("| case | {} |\n|---|{}\n", titles.join(" | "), "---|".repeat(titles.len()));
     for row in rows {
