@@ -1,5 +1,5 @@
 /*
- * A disk that fails, and what it holds: put before a server by LD_PRELOAD, `tests/power_loss.rs` is its user.
+ * A disk that fails, and what it holds: put before a server by LD_PRELOAD, `durability/power_loss.rs` is its user.
  *
  * The real files are what the operating system shows (its page cache). Of each file in FAILING_DISK_DATA this library
  * remembers in FAILING_DISK_IMAGE which pages were written and not synced, and a sync copies them to the image:

@@ -1,5 +1,5 @@
 /*
- * Debian's libpaho-mqtt, by its MQTTClient.h, at the other end of two pipes: `tests/paho.rs` says on standard input what
+ * Debian's libpaho-mqtt, by its MQTTClient.h, at the other end of two pipes: `clients/paho.rs` says on standard input what
  * is to be done and reads on standard output what came of it. `python/paho_mqtt.py` speaks the same way.
  *
  *   paho HOST:PORT KEY VERSION CLIENT_ID SESSION     VERSION is 3.1 or 3.1.1, SESSION clean or durable

@@ -1,6 +1,6 @@
 """The client of PyPI's paho-mqtt, at the other end of two pipes.
 
-`tests/paho.rs` says on standard input what is to be done and reads on standard output what came of it. The lines are
+`clients/paho.rs` says on standard input what is to be done and reads on standard output what came of it. The lines are
 those of `c/paho.c`, where they are listed.
 
     paho_mqtt.py HOST:PORT KEY VERSION CLIENT_ID SESSION

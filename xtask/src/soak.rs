@@ -1,5 +1,5 @@
 //! `cargo xtask soak`: ten minutes of clients that come and go, on the release build. The test itself is
-//! `tests/tests/soak.rs`, and says every ten seconds how far it is.
+//! `tests/it/soak.rs`, and says every ten seconds how far it is.
 
 use anyhow::{Context, bail};
 
@@ -23,8 +23,8 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
             session.step("soak", "clients that come and go, and what is left of them", |log| {
                 let mut cargo = setup::cargo(&root);
                 cargo.env("THNG_PUBSUB_SERVER", &binary).env("THNG_PUBSUB_SOAK_S", seconds.to_string());
-                cargo.args(["test", "--locked", "--package", "thng-pubsub-tests", "--test", "soak"]);
-                stream(cargo.args(["--", "--ignored", "--nocapture"]), log)
+                cargo.args(["test", "--locked", "--package", "thng-pubsub-tests", "--test", "it"]);
+                stream(cargo.args(["--", "soak::", "--ignored", "--nocapture"]), log)
             });
         }
     }

@@ -236,10 +236,11 @@ impl Suites {
             TestRunner::Nextest => {
                 cargo.args(["nextest", "run", "--locked"]).args(packages).args(&self.filters)
             }
+            // In one process, tests that put load on a server would disturb all others.
             TestRunner::CargoTest => cargo
                 .args(["test", "--locked", "--no-fail-fast"])
                 .args(packages)
-                .arg("--")
+                .args(["--", "--test-threads=1"])
                 .args(&self.filters),
         };
         if runner == TestRunner::Nextest {

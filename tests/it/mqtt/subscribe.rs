@@ -70,7 +70,7 @@ fn what_cannot_be_watched_is_refused_with_0x80_and_the_connection_lives() {
     }
 }
 
-/// Bug class 7 of `docs/security.md` (CVE-2026-49186); with keys of little scope in `hostile_rights.rs`.
+/// Bug class 7 of `docs/security.md` (CVE-2026-49186); with keys of little scope in `hostile/rights.rs`.
 #[test]
 fn wildcards_are_refused() {
     let server = Server::shared();

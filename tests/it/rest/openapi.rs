@@ -1,6 +1,6 @@
 //! `/openapi.json` and `/docs`: that the description is whole and true, and that its page needs nothing from elsewhere.
 //!
-//! Which keys it says may call what is held against the server in `rest_permissions.rs`.
+//! Which keys it says may call what is held against the server in `rest/permissions.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

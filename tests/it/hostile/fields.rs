@@ -1,6 +1,6 @@
 //! Fields that a document may have and its sender may not set: nothing comes of them, whoever sends them.
 //!
-//! Bug class 23 of `docs/security.md`, mass assignment. Scopes are in `rest_scopes.rs`.
+//! Bug class 23 of `docs/security.md`, mass assignment. Scopes are in `rest/scopes.rs`.
 
 use serde_json::{Value, json};
 use thng_pubsub_tests::Server;

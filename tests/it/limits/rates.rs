@@ -1,7 +1,7 @@
 //! How often one key and one address may ask, publish, connect and fail to log in, and what becomes of what is too much.
 //!
 //! The rates are by the day, so that within a test only the burst counts. How many may be there at a time is in
-//! `limits.rs`; how many keys and addresses the server remembers is a unit test beside the buckets.
+//! `limits/clients.rs`; how many keys and addresses the server remembers is a unit test beside the buckets.
 
 use std::net::Ipv4Addr;
 use std::sync::Mutex;

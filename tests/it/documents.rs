@@ -1,11 +1,11 @@
 //! The documents that say which test shows what: the tests that they name are there and run, and nothing is left out.
 //!
-//! A document names a test as `file.rs::name`: a plain file name is one in `tests/tests/`, else the path starts at the
-//! root. The rows of a table whose last column is called *test* name one each, or begin with `Not ours: ` and say why.
+//! A document names a test as `file.rs::name`: the path starts in `tests/it/`, or at the root of the repository. The rows
+//! of a table whose last column is called *test* name one each, or begin with `Not ours: ` and say why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The documents that are held.
 const DOCUMENTS: [&str; 2] = [CONFORMANCE, SECURITY];
@@ -57,10 +57,15 @@ const STATEMENTS: [(&str, usize); 39] = [
     ("7.1.2", 1),
 ];
 
+/// The root of the repository.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 /// A file of the repository.
 #[track_caller]
 fn read(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    let path = repository().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -76,7 +81,8 @@ fn named(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The attributes above a test, or what is wrong with the name.
 fn attributes(file: &str, name: &str) -> Result<String, String> {
-    let path = if file.contains('/') { file.to_owned() } else { format!("tests/tests/{file}") };
+    let inside = format!("tests/it/{file}");
+    let path = if repository().join(&inside).is_file() { inside } else { file.to_owned() };
     let text = read(&path);
     let head = format!("fn {name}(");
     let lines: Vec<&str> = text.lines().map(str::trim).collect();

@@ -1,7 +1,7 @@
 //! Those who keep a connection by saying a little now and then: nobody is given more time for it.
 //!
 //! Bug class 14 of `docs/security.md` (CVE-2020-13849), and of class 23 the slow body. Those who do not read are in
-//! `hostile_readers.rs`, those who say nothing at all in `hostile_load.rs` and `mqtt_connect.rs`.
+//! `hostile/readers.rs`, those who say nothing at all in `hostile/load.rs` and `mqtt/connect.rs`.
 
 use std::time::Duration;
 

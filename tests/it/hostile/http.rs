@@ -1,6 +1,6 @@
 //! What the HTTP port does with requests that no client should send, and with floods and noise inside its WebSockets.
 //!
-//! Single frames and handshakes that break the rules are in `hostile_websocket.rs`.
+//! Single frames and handshakes that break the rules are in `hostile/websocket.rs`.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Clients that we did not write: Mosquitto's, with the product description's own example lines, without their TLS, which
-//! is in `tls.rs`.
+//! is in `tls/listeners.rs`.
 //!
-//! Paho's clients are in `paho.rs`, that of Rust in `rumqttc.rs`, and those from npm in `js/`.
+//! Paho's clients are in `clients/paho.rs`, that of Rust in `clients/rumqttc.rs`, and those from npm in `js/`.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};

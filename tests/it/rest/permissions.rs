@@ -1,5 +1,5 @@
 //! Which kind of key may call which route: every operation of the OpenAPI document with every kind of key, held
-//! against `rest_permissions.txt`, where people can read and review it.
+//! against `rest/permissions.txt`, where people can read and review it.
 //!
 //! A request names only what does not exist, so that nothing is changed and nothing but the key decides. Where that is
 //! forbidden, it is made once more with the actor's own id in the path: what only that allows is a mark of its own.
@@ -15,7 +15,7 @@ use thng_pubsub_tests::{Application, Keyed, Rest, Server};
 const UNKNOWN: &str = "Uabcdefghkmnpqrstwxy0123";
 
 /// The file that people review.
-const TABLE: &str = include_str!("rest_permissions.txt");
+const TABLE: &str = include_str!("permissions.txt");
 
 /// A kind of key: a column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The ways round their rights that MQTT clients have found in other brokers: client ids, wildcards, wills, initial
 //! states and take-overs.
 //!
-//! The ways round by REST are in `rest_rights.rs`; `docs/security.md` numbers the bug classes.
+//! The ways round by REST are in `rest/rights.rs`; `docs/security.md` numbers the bug classes.
 
 use serde_json::json;
 use thng_pubsub_protocol::mqtt::{ConnectCode, Packet, QoS, SubAckCode};

@@ -1,7 +1,7 @@
 //! What one crafted message, and what is begun and never finished, costs the server in memory.
 //!
-//! `docs/security.md` numbers the bug classes. Announced lengths are in `hostile_load.rs`, clients that do not read in
-//! `hostile_readers.rs`.
+//! `docs/security.md` numbers the bug classes. Announced lengths are in `hostile/load.rs`, clients that do not read in
+//! `hostile/readers.rs`.
 
 use serde_json::json;
 use thng_pubsub_protocol::mqtt::{Packet, PacketId, QoS, Subscribe, Unsubscribe};

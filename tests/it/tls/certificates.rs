@@ -1,7 +1,7 @@
 //! The certificates of the TLS listeners: which one a client is shown, how others take their place while connections go
 //! on, what is refused at the start, and the one for development.
 //!
-//! What is said over TLS is in `tls.rs`.
+//! What is said over TLS is in `tls/listeners.rs`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,10 +16,10 @@ use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{KEY, Launch, Rest, Server};
 
 /// Keys that nobody uses for anything else; see `keys/README.md`.
-const RSA_PKCS8: &str = include_str!("../keys/rsa-pkcs8.pem");
-const RSA_PKCS1: &str = include_str!("../keys/rsa-pkcs1.pem");
-const EC_PKCS8: &str = include_str!("../keys/ec-pkcs8.pem");
-const EC_SEC1: &str = include_str!("../keys/ec-sec1.pem");
+const RSA_PKCS8: &str = include_str!("../../keys/rsa-pkcs8.pem");
+const RSA_PKCS1: &str = include_str!("../../keys/rsa-pkcs1.pem");
+const EC_PKCS8: &str = include_str!("../../keys/ec-pkcs8.pem");
+const EC_SEC1: &str = include_str!("../../keys/ec-sec1.pem");
 
 #[track_caller]
 fn reloads(server: &Server, outcome: &str) -> u64 {
@@ -361,13 +361,13 @@ const SPOILT: [Spoilt; 11] = [
     ("the files the wrong way round", swap, Files::chain, "has no certificate"),
     (
         "a key behind a passphrase",
-        |files, _| write(&files.key(), include_str!("../keys/encrypted-pkcs8.pem")),
+        |files, _| write(&files.key(), include_str!("../../keys/encrypted-pkcs8.pem")),
         Files::key,
         "it should be an unencrypted PEM file",
     ),
     (
         "a key behind a passphrase in the old form",
-        |files, _| write(&files.key(), include_str!("../keys/encrypted-sec1.pem")),
+        |files, _| write(&files.key(), include_str!("../../keys/encrypted-sec1.pem")),
         Files::key,
         "it should be an unencrypted PEM file",
     ),

@@ -1,6 +1,6 @@
 //! The bounds of what one command may ask of the writer, each from both sides, and that data beyond them is not stuck.
 //!
-//! All writers of all accounts wait for one command. What that costs them is measured in `hostile_neighbors.rs`.
+//! All writers of all accounts wait for one command. What that costs them is measured in `hostile/neighbors.rs`.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! The bounds of what a client may have, each from both sides: the last that passes, and the first that does not.
 //!
-//! The bounds of a server as a whole (connections, subscriptions, memory) are in `hostile_load.rs`.
+//! The bounds of a server as a whole (connections, subscriptions, memory) are in `hostile/load.rs`.
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{ConnectCode, QoS, SubAckCode};

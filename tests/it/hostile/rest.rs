@@ -1,8 +1,8 @@
 //! What REST is known to be attacked with: places in lists that nobody was given, endless parameters, numbers beyond all
 //! bounds, and pages of other origins.
 //!
-//! Bug classes 19, 21 and 23 of `docs/security.md`. Fields that nobody may set are in `hostile_fields.rs`, who may do what
-//! in `rest_rights.rs` and `rest_permissions.rs`.
+//! Bug classes 19, 21 and 23 of `docs/security.md`. Fields that nobody may set are in `hostile/fields.rs`, who may do what
+//! in `rest/rights.rs` and `rest/permissions.rs`.
 
 use std::collections::BTreeSet;
 
@@ -241,7 +241,7 @@ fn no_answer_allows_credentials_or_sets_a_cookie_whatever_was_asked_for() {
     rest.get(&thng).assert_status(200);
 }
 
-/// Bug class 19: a key in a URL that comes back in an answer (CWE-598). That no log shows one is in `log.rs`.
+/// Bug class 19: a key in a URL that comes back in an answer (CWE-598). That no log shows one is in `server/log.rs`.
 #[test]
 fn no_refusal_link_or_metric_repeats_the_key_that_came_in_the_url() {
     let server = Server::shared();

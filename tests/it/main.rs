@@ -1,0 +1,127 @@
+//! Tests of the server's binary over its sockets, with one module for each transport or subject.
+
+/// The commands of the binary other than `serve`.
+mod admin {
+    mod backup;
+    mod doctor;
+    mod export;
+    mod keys;
+}
+
+/// MQTT clients of other projects.
+mod clients {
+    mod mosquitto;
+    mod paho;
+    mod rumqttc;
+}
+
+mod documents;
+
+/// Acknowledged writes after a stop, a kill, a full disk and a loss of power.
+mod durability {
+    mod disk;
+    mod kills;
+    mod power_loss;
+    mod sessions;
+    mod stop;
+}
+
+/// Malformed, endless and unfinished input, and known attacks.
+mod hostile {
+    mod fields;
+    mod http;
+    mod load;
+    mod memory;
+    mod mqtt;
+    mod neighbors;
+    mod readers;
+    mod rest;
+    mod rights;
+    mod settings;
+    mod slow;
+    mod tls;
+    mod websocket;
+}
+
+/// The bounds of a client, a command and a rate, from both sides.
+mod limits {
+    mod clients;
+    mod commands;
+    mod rates;
+}
+
+/// MQTT 3.1 and 3.1.1 over TCP.
+mod mqtt {
+    /// MQTT 3.1.1 statement by statement.
+    mod conformance {
+        mod connect;
+        mod ends;
+        mod packets;
+        mod subscribe;
+    }
+    mod connect;
+    mod pub_states;
+    mod publish;
+    mod rejections;
+    mod sessions;
+    mod subscribe;
+}
+
+/// The REST API, with one module for each resource.
+mod rest {
+    mod access;
+    mod accounts;
+    mod action_types;
+    mod actions;
+    mod applications;
+    mod bulk;
+    mod collections;
+    mod destructive;
+    mod devices;
+    mod documents;
+    mod errors;
+    mod filters;
+    mod identifiers;
+    mod lists;
+    mod locations;
+    mod openapi;
+    mod permissions;
+    mod places;
+    mod policies;
+    mod products;
+    mod properties;
+    mod rights;
+    mod roles;
+    mod scopes;
+    mod tasks;
+    mod thngs;
+    mod users;
+}
+
+/// How the server is started, configured and observed.
+mod server {
+    mod contract;
+    mod log;
+    mod observation;
+    mod origins;
+    mod settings;
+}
+
+mod soak;
+
+/// Every transport over TLS.
+mod tls {
+    mod certificates;
+    mod listeners;
+}
+
+/// What holds for a topic on every transport.
+mod topics {
+    mod matrix;
+    mod options;
+    mod revoked_keys;
+    mod scopes;
+    mod scopes_random;
+}
+
+mod websocket;
