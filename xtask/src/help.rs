@@ -66,12 +66,14 @@ const LINT: &str = "\
 Check everything about the code that can be said without running it. Nothing is changed, not even Cargo.lock.
 
 Usage: cargo xtask lint [CHECK...]
+       cargo xtask lint prose [PATH...]
 
 Checks:
 {checks}
 Examples:
   cargo xtask lint
   cargo xtask lint tidy fmt
+  cargo xtask lint prose README.md docs
 ";
 
 const FUZZ: &str = "\

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use crate::step::{Log, Session, stream};
-use crate::{dependencies, setup, tidy, wasm};
+use crate::{dependencies, prose, setup, tidy, wasm};
 
 /// The crates that are compiled to wasm32.
 const WASM_CRATES: [&str; 2] = ["thng-pubsub-protocol", "thng-pubsub-wasm"];
@@ -21,8 +21,13 @@ struct Check {
 }
 
 /// In the order in which they run: the quick ones first.
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 8] = [
     Check { name: "tidy", about: "the house rules (xtask/src/tidy.rs)", run: |root, _| tidy::check(root) },
+    Check {
+        name: "prose",
+        about: "words and length of sentences (xtask/src/prose/words.rs); paths may follow",
+        run: |root, _| prose::check(root, false),
+    },
     Check { name: "fmt", about: "cargo fmt", run: fmt },
     Check {
         name: "dependencies",
@@ -46,6 +51,13 @@ pub(crate) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// Runs the command with the words behind `cargo xtask lint`.
 pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
+    if let [name, paths @ ..] = words
+        && name == "prose"
+        && !paths.iter().any(|word| CHECKS.iter().any(|check| check.name == word))
+    {
+        let root = setup::root();
+        return if paths.is_empty() { prose::check(&root, true) } else { prose::check_paths(&root, paths) };
+    }
     if let Some(unknown) = words.iter().find(|word| CHECKS.iter().all(|check| check.name != *word)) {
         let known: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
         bail!("there is no check `{unknown}`; there are {}", known.join(", "));

@@ -10,6 +10,7 @@ mod fuzz;
 mod help;
 mod lint;
 mod npm;
+mod prose;
 mod run;
 mod server;
 mod setup;

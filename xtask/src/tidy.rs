@@ -1,4 +1,4 @@
-//! The house rules that no compiler knows: which file may name what, and what every file looks like.
+//! Checks the project's own rules: which file may name what, and the shape of every file.
 //!
 //! Called by `lint`, on every file that git tracks or would track. The rules are tables at the top of `tidy/`'s two
 //! parts: `arrows` (which part of the server may use which) and `words` (which words stay in which files). A rule
@@ -45,7 +45,7 @@ impl Source {
     }
 
     /// Whether the whole file is a test: by its declaration, its folder or its name.
-    fn is_test(&self) -> bool {
+    pub(crate) fn is_test(&self) -> bool {
         if self.is_test_module {
             return true;
         }
@@ -55,11 +55,17 @@ impl Source {
         parts.any(is_tests) || stem == "tests" || stem.ends_with("_tests") || stem.ends_with(".test")
     }
 
-    /// The lines that are code, numbered from 1: without comments, and without the unit tests, which come last.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+    /// The number of lines before the unit tests, which come last.
+    pub(crate) fn code_lines(&self) -> usize {
         let lines: Vec<&str> = self.text.lines().collect();
         let opens_tests = |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].ends_with('{');
-        let end = lines.windows(2).position(opens_tests).unwrap_or(lines.len());
+        lines.windows(2).position(opens_tests).unwrap_or(lines.len())
+    }
+
+    /// The lines that are code, numbered from 1: without comments, and without the unit tests.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let end = self.code_lines();
         let is_comment =
             |line: &str| ["//", "/*", "*", "#!"].iter().any(|mark| line.trim_start().starts_with(mark));
         let numbered = lines.into_iter().take(end).enumerate().map(|(at, line)| (at + 1, line));
@@ -147,10 +153,10 @@ fn shape(source: &Source) -> Vec<Finding> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub(super) fn source(path: &str, text: &str) -> Source {
+    pub(crate) fn source(path: &str, text: &str) -> Source {
         Source { path: PathBuf::from(path), text: text.to_owned(), is_test_module: false }
     }
 
