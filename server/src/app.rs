@@ -1,4 +1,4 @@
-//! The putting together: opens the store, starts the engine, the gateway and the listeners, and takes them down again in
+//! The putting together: opens the store, starts the bus, the gateway and the listeners, and takes them down again in
 //! the order in which nothing is lost.
 
 use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
@@ -24,12 +24,12 @@ use crate::{
         rates::Rates,
         tls::{self, Certificates, Tls},
     },
-    engine::{Engine, OutboxLimits},
     gateway::leave_all_sessions,
     metrics::Metrics,
     sparing::Sparing,
     store::SqliteStore,
 };
+use thng_pubsub_bus::{Bus, OutboxLimits};
 
 mod core;
 mod first_start;
@@ -152,7 +152,7 @@ impl Signals {
 struct Running {
     addresses: Vec<(&'static str, SocketAddr)>,
     context: Arc<Context>,
-    engine: Arc<Engine>,
+    bus: Arc<Bus>,
     writer: JoinHandle<()>,
     acceptor: Acceptor,
     /// What the TLS listeners show, where there are any.
@@ -168,7 +168,7 @@ impl Running {
         })?;
         // Behind the core, which made sure that the folder is ours alone.
         let certificates = open_certificates(config, &metrics)?;
-        let Core { gateway, engine, writer } = core;
+        let Core { gateway, bus, writer } = core;
         let rates = Arc::new(Rates::new(config, &metrics));
         let listeners = Listeners::bind(config)?;
         // When all that is open from the start is open.
@@ -193,7 +193,7 @@ impl Running {
             refusal_log: Sparing::new(),
             authority: certificates.as_ref().and_then(|own| own.authority()).map(Into::into),
         });
-        let mut running = Self { addresses: Vec::new(), context, engine, writer, acceptor, certificates };
+        let mut running = Self { addresses: Vec::new(), context, bus, writer, acceptor, certificates };
         running.listen(listeners)?;
         running.open_door(config);
         if let Some(certificates) = &running.certificates {
@@ -312,8 +312,8 @@ impl Running {
         }
         // With the last reference to the gateway the writer's queue closes; it finishes what is in it.
         drop(self.context);
-        let (writer, engine) = (self.writer, self.engine);
-        let finished = tokio::task::spawn_blocking(move || core::finish(writer, &engine));
+        let (writer, bus) = (self.writer, self.bus);
+        let finished = tokio::task::spawn_blocking(move || core::finish(writer, &bus));
         if tokio::time::timeout(Duration::from_millis(500), finished).await.is_err() {
             tracing::warn!("the writer did not finish in time; what was answered is on disk");
         }

@@ -2,7 +2,7 @@
 //!
 //! It authenticates keys, authorises every call ([`crate::auth`]), turns topics into operations and events into
 //! notifications ([`crate::translate`]), hands operations to the writer ([`crate::domain::writer`]) and notifications
-//! to the bus ([`crate::engine`]). It knows no wire: what it refuses is a [`Refusal`], which each edge renders.
+//! to the bus ([`thng_pubsub_bus`]). It knows no wire: what it refuses is a [`Refusal`], which each edge renders.
 //!
 //! - `caller.rs`: who asks, for what verb on which path; every call begins with one
 //! - `write.rs`: publish, and hand operations to the writer
@@ -43,7 +43,6 @@ use crate::{
         Event,
         writer::{EventSink, Keeper, Writer},
     },
-    engine::{Engine, Note, RouteKey},
     metrics::Metrics,
     store::{
         Change, ReadStore, ResourceHead, StoreError, WriteStore, session::KeptNote,
@@ -51,6 +50,7 @@ use crate::{
     },
     translate,
 };
+use thng_pubsub_bus::{Bus, Note, RouteKey};
 
 mod action;
 mod administration;
@@ -103,7 +103,6 @@ pub(crate) use watch::{Granted, Watch};
 pub(crate) use crate::{
     auth::{Principal, held::HeldKey},
     domain::{ContextShown, Extras, Outcome, document},
-    engine::{Delivery, DeliveryQos, Outbox, OutboxLimits, OutboxState},
     store::{
         Actor, Cursor, HistoryPage, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ResourceRecord,
         Sequence, SortOrder, Source, TimeRange, TimestampMs,
@@ -114,6 +113,8 @@ pub(crate) use crate::{
         subscriptions::{SubscriptionLease, SubscriptionLimits},
     },
 };
+/// What edges see of the bus: they hold the outbound queue of each connection and write its deliveries.
+pub(crate) use thng_pubsub_bus::{Delivery, DeliveryQos, Outbox, OutboxLimits, OutboxState};
 
 /// What the gateway is told at the start.
 #[derive(Debug, Clone)]
@@ -168,7 +169,7 @@ pub(crate) struct Gateway {
     session_leases: Arc<SessionLeases>,
     writer: Writer,
     clock: Clock,
-    engine: Arc<Engine>,
+    bus: Arc<Bus>,
     /// The last sequence that is on disk: a subscription begins behind it.
     committed: Arc<AtomicU64>,
     /// What the last probe of the store said, and when.
@@ -186,7 +187,7 @@ impl Gateway {
     pub(crate) fn start(
         store: Arc<dyn ReadStore>,
         write_store: Box<dyn WriteStore>,
-        engine: Arc<Engine>,
+        bus: Arc<Bus>,
         clock: Clock,
         metrics: Arc<Metrics>,
         secret: KeySecret,
@@ -200,7 +201,7 @@ impl Gateway {
         let sink = announce(Announcer {
             heads: Arc::clone(&heads),
             keys: Arc::clone(&keys),
-            engine: Arc::clone(&engine),
+            bus: Arc::clone(&bus),
             committed: Arc::clone(&committed),
             session_leases: Arc::clone(&session_leases),
         });
@@ -236,7 +237,7 @@ impl Gateway {
             session_leases,
             writer,
             clock,
-            engine,
+            bus,
             committed,
             probe: tokio::sync::Mutex::default(),
         };
@@ -274,7 +275,7 @@ impl Gateway {
     /// Whether notifications get through right now. A bus that died is rebuilt within seconds; until then writes are
     /// stored and wait to be told.
     pub(crate) fn delivers(&self) -> bool {
-        self.engine.health().alive
+        self.bus.health().alive
     }
 
     /// Items of a page that a list may be asked for.
@@ -400,14 +401,14 @@ fn keep(limits: KeptLimits) -> Keeper {
 struct Announcer {
     heads: Arc<Heads>,
     keys: Arc<Keys>,
-    engine: Arc<Engine>,
+    bus: Arc<Bus>,
     committed: Arc<AtomicU64>,
     session_leases: Arc<SessionLeases>,
 }
 
 /// What the writer does with the events of a commit: forget what they made stale, then tell the bus.
 fn announce(announcer: Announcer) -> EventSink {
-    let Announcer { heads, keys, engine, committed, session_leases } = announcer;
+    let Announcer { heads, keys, bus, committed, session_leases } = announcer;
     Box::new(move |events| {
         let mut notes = Vec::with_capacity(events.len() * 2);
         for event in &events {
@@ -433,7 +434,7 @@ fn announce(announcer: Announcer) -> EventSink {
             // Whoever subscribes from here on subscribes after this commit, so the unwatched need no note.
             let address = |topic: &Topic| {
                 let key = RouteKey::new(head.account.as_str(), &topic.canonical());
-                engine.is_watched(&key).then_some(key)
+                bus.is_watched(&key).then_some(key)
             };
             let note = |key, body, below: Option<&ResourceHead>| {
                 let scopes = match below {
@@ -445,7 +446,7 @@ fn announce(announcer: Announcer) -> EventSink {
             translate::notes(event, address, note);
         }
         if !notes.is_empty() {
-            engine.publish(notes);
+            bus.publish(notes);
         }
     })
 }

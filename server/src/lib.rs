@@ -8,7 +8,6 @@
 //! - `gateway`: the one door for every protocol
 //! - `auth`: who is this key, may it do this; `translate`: topics to operations, events to notifications
 //! - `domain`: what can be done and what happens then, and the single writer that commits it in groups
-//! - `engine`: the notification bus and the subscription tables
 //! - `store`: what is on disk
 //!
 //! `ARCHITECTURE.md` at the root of the repository walks through a write.
@@ -22,7 +21,6 @@ mod defaults;
 mod domain;
 mod durable_file;
 mod edge;
-mod engine;
 mod gateway;
 #[cfg(feature = "measure")]
 pub mod measure;

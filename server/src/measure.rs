@@ -25,7 +25,6 @@ use tokio::sync::Semaphore;
 use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
-    engine::{Engine, EngineConfig},
     gateway::{
         Caller, Gateway, GatewaySettings, KeptLimits, ListQuery, New, Principal, ScanLimits,
         SubscriptionLimits, first_account,
@@ -33,6 +32,7 @@ use crate::{
     metrics::Metrics,
     store::{Cursor, Durability, PageRequest, SortOrder, Source, SqliteStore},
 };
+use thng_pubsub_bus::{Bus, BusSettings};
 
 /// Properties that are written to: each of so many thngs has so many.
 const THNGS: usize = 50;
@@ -60,7 +60,7 @@ async fn open(data: &Path) -> anyhow::Result<Opened> {
     let key = "M".repeat(80);
     first_account(&mut *write, &key, 0)?;
     let metrics = Arc::new(Metrics::new()?);
-    let engine = Engine::start(EngineConfig::default(), &metrics.registry)?;
+    let bus = Bus::start(BusSettings::default(), &metrics.registry)?;
     let secret = KeySecret::new([0; SECRET_BYTES]);
     let settings = GatewaySettings {
         write_queue_bytes_max: 64 << 20,
@@ -86,7 +86,7 @@ async fn open(data: &Path) -> anyhow::Result<Opened> {
         password_queue_max: 100,
         session_expiry_ms: 60_000,
     };
-    let (gateway, _writer) = Gateway::start(read, write, engine, Clock::System, metrics, secret, settings)?;
+    let (gateway, _writer) = Gateway::start(read, write, bus, Clock::System, metrics, secret, settings)?;
     let principal = gateway.authenticate(&key).await.ok().context("the key was just made")?;
     Ok(Opened { gateway: Arc::new(gateway), principal })
 }

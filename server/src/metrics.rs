@@ -1,4 +1,4 @@
-//! What the server counts. One registry, Prometheus text at `/metrics`; the engine registers its own beside these.
+//! What the server counts. One registry, Prometheus text at `/metrics`; the bus registers its own beside these.
 //!
 //! Every name starts with `thng_pubsub_`, but for those of the process (`process_`), which all programs share. Nothing that a client chooses becomes a label.
 

@@ -11,7 +11,6 @@ use thng_pubsub_protocol::{
 use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
-    engine::{Engine, EngineConfig},
     gateway::{
         Caller, Gateway, GatewaySettings, KeptLimits, New, Principal, ScanLimits, SubscriptionLimits,
         first_account,
@@ -19,12 +18,13 @@ use crate::{
     metrics::Metrics,
     store::{Durability, ResourceRecord, SqliteStore, WriteStore},
 };
+use thng_pubsub_bus::{Bus, BusSettings};
 
 /// A gateway with two accounts behind it.
 #[derive(Debug)]
 pub(crate) struct House {
     pub(crate) gateway: Gateway,
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) bus: Arc<Bus>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) owner: Arc<Principal>,
     pub(crate) stranger: Arc<Principal>,
@@ -46,7 +46,7 @@ impl House {
         let (read, mut write) = SqliteStore::open(data.path(), Durability::Normal, 2).expect("a new store");
         let keys = [add_account(&mut *write, "a"), add_account(&mut *write, "b")];
         let metrics = Arc::new(Metrics::new().expect("metrics"));
-        let engine = Engine::start(EngineConfig::default(), &metrics.registry).expect("an engine");
+        let bus = Bus::start(BusSettings::default(), &metrics.registry).expect("a bus");
         let held = Arc::new(AtomicI64::new(1_000));
         let clock = Clock::Held(Arc::clone(&held));
         let secret = KeySecret::new([7; SECRET_BYTES]);
@@ -80,11 +80,11 @@ impl House {
             session_expiry_ms: 60_000,
         };
         let (gateway, _thread) =
-            Gateway::start(read, write, Arc::clone(&engine), clock, Arc::clone(&metrics), secret, settings)
+            Gateway::start(read, write, Arc::clone(&bus), clock, Arc::clone(&metrics), secret, settings)
                 .expect("a gateway");
         let owner = gateway.authenticate(&keys[0]).await.expect("a known key");
         let stranger = gateway.authenticate(&keys[1]).await.expect("a known key");
-        Self { gateway, engine, metrics, owner, stranger, clock: held, data }
+        Self { gateway, bus, metrics, owner, stranger, clock: held, data }
     }
 
     /// Something new of the owner's.

@@ -193,9 +193,8 @@ pub(crate) mod tests {
     fn a_module_that_is_declared_for_tests_only_is_a_test() {
         let text = "#[cfg(test)]\nmod contract;\nmod bus;\n#[cfg(test)]\npub(crate) mod fixtures;\n";
         let paths = |path| test_modules(&source(path, text));
-        let below_engine =
-            ["server/src/engine/contract.rs", "server/src/engine/fixtures.rs"].map(PathBuf::from);
-        assert_eq!(paths("server/src/engine.rs"), below_engine);
+        let below_edge = ["server/src/edge/contract.rs", "server/src/edge/fixtures.rs"].map(PathBuf::from);
+        assert_eq!(paths("server/src/edge.rs"), below_edge);
         assert_eq!(paths("server/src/lib.rs")[0], PathBuf::from("server/src/contract.rs"));
     }
 

@@ -16,11 +16,11 @@ use crate::{
     clock::Clock,
     config::{Config, Durability},
     defaults,
-    engine::{Engine, EngineConfig},
     gateway::{Gateway, GatewaySettings, KeptLimits, ScanLimits, SubscriptionLimits},
     metrics::Metrics,
     store::{self, ReadStore, SqliteStore, WriteStore},
 };
+use thng_pubsub_bus::{Bus, BusSettings};
 
 /// What the core is told at its start.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ pub(super) struct Before<'s> {
 /// The core, running.
 pub(super) struct Core {
     pub(super) gateway: Gateway,
-    pub(super) engine: Arc<Engine>,
+    pub(super) bus: Arc<Bus>,
     pub(super) writer: JoinHandle<()>,
 }
 
@@ -146,26 +146,25 @@ impl Core {
         let clock = Clock::System;
         let secret = key_secret::open(&data, &*read, &mut *write)?;
         before(Before { read: &*read, write: &mut *write, clock: &clock })?;
-        let engine_config = EngineConfig { dispatchers, ..EngineConfig::default() };
-        let engine =
-            Engine::start(engine_config, &metrics.registry).context("the notification bus did not start")?;
+        let settings = BusSettings { dispatchers, ..BusSettings::default() };
+        let bus = Bus::start(settings, &metrics.registry).context("the notification bus did not start")?;
         let (gateway, writer) =
-            Gateway::start(read, write, Arc::clone(&engine), clock, Arc::clone(metrics), secret, gateway)
+            Gateway::start(read, write, Arc::clone(&bus), clock, Arc::clone(metrics), secret, gateway)
                 .context("the writer could not be started")?;
-        Ok(Self { gateway, engine, writer })
+        Ok(Self { gateway, bus, writer })
     }
 
     /// Ends it when everything that was asked for is done.
     pub(super) fn stop(self) {
-        let Self { gateway, engine, writer } = self;
+        let Self { gateway, bus, writer } = self;
         drop(gateway);
-        finish(writer, &engine);
+        finish(writer, &bus);
     }
 }
 
 /// Waits for the end of the writer, whose queue is closed, and stops the bus.
-pub(super) fn finish(writer: JoinHandle<()>, engine: &Engine) {
+pub(super) fn finish(writer: JoinHandle<()>, bus: &Bus) {
     // It has told of its failure itself.
     let _ = writer.join();
-    engine.stop();
+    bus.stop();
 }

@@ -69,8 +69,8 @@ pub(crate) fn start_plain(level: &str) -> anyhow::Result<()> {
 /// It is no filter.
 pub(super) fn filter(text: &str) -> anyhow::Result<EnvFilter> {
     let parsed = EnvFilter::try_new(text).with_context(|| {
-        format!("--log {text}: not a filter such as `info` or `info,thng_pubsub_server=debug`")
+        format!("--log {text}: not a filter such as `info` or `info,thng_pubsub_bus=debug`")
     })?;
-    // The router's own spans cost more than its messages; the engine logs what matters.
+    // The router's own spans cost more than its messages; the bus logs what matters.
     Ok(parsed.add_directive("rumqttd=off".parse().expect("a valid directive")))
 }

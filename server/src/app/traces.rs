@@ -39,7 +39,7 @@ where
         .with_resource(Resource::builder().with_service_name("thng-pubsub").build())
         .build();
     let tracer = provider.tracer("thng-pubsub-server");
-    let own = filter_fn(|span| span.is_span() && span.target().starts_with("thng_pubsub_server"));
+    let own = filter_fn(|span| span.is_span() && span.target().starts_with("thng_pubsub_"));
     Ok((Exporter(provider), tracing_opentelemetry::layer().with_tracer(tracer).with_filter(own)))
 }
 

@@ -1,8 +1,8 @@
 //! Which resources a right reaches, by their scopes and by what they are about.
 //!
 //! The same rule is asked of a resource ([`ResourceHead`]) and of an event on its way to a subscriber, whose head
-//! travels through the engine as bytes that only this module reads ([`EncodedHead`]), so that fan-out needs no
-//! look-up. The account is decided before: it is part of the engine's route, and of every look-up.
+//! travels through the bus as bytes that only this module reads ([`EncodedHead`]), so that fan-out needs no
+//! look-up. The account is decided before: it is part of the bus's route, and of every look-up.
 
 use std::sync::Arc;
 
@@ -134,7 +134,7 @@ impl Head for ResourceHead {
 /// Ids of `thng` and `product` are written as this where there are none.
 const NO_ID: [u8; ID_CHARS] = [0; ID_CHARS];
 
-/// Writes a head for the engine's envelope: kind, id, thng, product, the number of projects as two bytes, big-endian,
+/// Writes a head for the bus's envelope: kind, id, thng, product, the number of projects as two bytes, big-endian,
 /// their ids, then either a single `*` (all users) or the users' ids.
 pub(crate) fn encode(head: &ResourceHead) -> Bytes {
     // A resource that is scoped to more projects than fit is seen by those that fit.

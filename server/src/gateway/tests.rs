@@ -82,7 +82,7 @@ async fn killing_the_router_under_load_loses_no_note_and_repeats_none() {
         if number % (WRITES / 5) == WRITES / 10 {
             // The one before may still be being replaced.
             let killed = timeout(PATIENCE, async {
-                while !house.engine.kill_router_for_test() {
+                while !house.bus.kill_router_for_test() {
                     tokio::task::yield_now().await;
                 }
             });
@@ -99,8 +99,8 @@ async fn killing_the_router_under_load_loses_no_note_and_repeats_none() {
     let values: Vec<usize> = received(&outbox, &wake, WRITES).await.iter().map(|one| value(one)).collect();
     assert_eq!(values, (0..WRITES).collect::<Vec<_>>());
     assert_eq!(stored.load(Ordering::SeqCst), WRITES as i64);
-    assert!(house.engine.health().rebuilds >= 1);
-    assert_eq!(house.engine.health().gaps, 0);
+    assert!(house.bus.health().rebuilds >= 1);
+    assert_eq!(house.bus.health().gaps, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +115,7 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
     house.gateway.publish_and_wait(&house.owner, &watched, b"1").await.expect("stored");
     assert_eq!(received(&outbox, &wake, 1).await.len(), 1);
 
-    house.engine.stop();
+    house.bus.stop();
     house.gateway.publish_and_wait(&house.owner, &watched, b"2").await.expect("stored");
     let late = timeout(Duration::from_millis(500), received(&outbox, &wake, 1)).await;
     assert!(late.is_err(), "{late:?} was delivered");
@@ -188,7 +188,7 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
         let topic = topic(thng, "/properties/n");
         house.gateway.publish_and_wait(&house.owner, &topic, number.as_bytes()).await.expect("stored");
     }
-    assert!(house.engine.flush(PATIENCE));
+    assert!(house.bus.flush(PATIENCE));
     assert_eq!(received(&outbox, &wake, 1).await.iter().map(|one| value(one)).collect::<Vec<_>>(), [2]);
 }
 
@@ -217,7 +217,7 @@ async fn a_subscription_begins_with_what_is_written_after_it_and_a_repeated_one_
         let _second = subscribe(Some(&first)).await;
         drop(first);
         write(round * 10 + 2).await;
-        assert!(house.engine.flush(PATIENCE));
+        assert!(house.bus.flush(PATIENCE));
         let mut values: Vec<usize> = received(&outbox, &wake, 2).await.iter().map(|one| value(one)).collect();
         // While one takes the place of the other, a value may come twice, but none is missing and none is older.
         values.dedup();

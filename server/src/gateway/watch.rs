@@ -22,7 +22,6 @@ use crate::{
         visibility::{EncodedScopes, Head as _, View},
     },
     domain,
-    engine::{DeliveryQos, Outbox, Predicate, Route, RouteKey, Subscriber},
     store::{
         PropertyOwner, Sequence, Source,
         subscriptions::{SubscriptionLease, subscription_bytes},
@@ -30,6 +29,7 @@ use crate::{
     },
     translate,
 };
+use thng_pubsub_bus::{DeliveryQos, Outbox, Predicate, Route, RouteKey, Subscriber};
 
 /// The right to watch a topic, as of when it was asked for.
 #[derive(Clone)]
@@ -185,7 +185,7 @@ impl Gateway {
     ) -> Watch {
         let (outbox, predicate) = (Arc::clone(outbox), granted.predicate.clone());
         let subscriber = Subscriber { outbox, slot, qos, predicate, after: Some(after), offered };
-        Watch { after, _route: self.engine.subscribe(&granted.key, subscriber), lease }
+        Watch { after, _route: self.bus.subscribe(&granted.key, subscriber), lease }
     }
 
     /// What the topic says right now: the document that an update with the stored values would bring.

@@ -1,4 +1,4 @@
-//! `rumqttd::protocol`: the codec of the broker that is our engine.
+//! `rumqttd::protocol`: the codec of the broker that our bus embeds.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rumqttd::protocol as theirs;

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tracing::error;
 
 use super::Shared;
-use super::bus::{BusReceiver, Parcel};
+use super::carrier::{CarrierReceiver, Parcel};
 use super::envelope::{self, Envelope, NoteEnvelope};
 use super::routes::{Run, Tally};
 
@@ -60,10 +60,10 @@ impl Activity {
 /// Why a dispatcher ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Another bus has taken over, or the engine was stopped.
+    /// Another bus has taken over, or the bus was stopped.
     Superseded,
     /// The bus died.
-    BusDied,
+    CarrierDied,
     /// The bus lost notes that are still in the window.
     Gap,
     /// It panicked; what it was fanning out may not have reached everybody, and is not repeated.
@@ -96,7 +96,7 @@ impl Dispatcher {
     }
 
     /// Works until there is a reason to end.
-    pub(super) fn run(mut self, mut receiver: Box<dyn BusReceiver>) {
+    pub(super) fn run(mut self, mut receiver: Box<dyn CarrierReceiver>) {
         let work = panic::catch_unwind(AssertUnwindSafe(|| self.work(&mut *receiver)));
         let ended = work.unwrap_or(Ended::Panicked);
         self.shared.activity[self.index].set_busy(false);
@@ -105,12 +105,12 @@ impl Dispatcher {
         }
     }
 
-    fn work(&mut self, receiver: &mut dyn BusReceiver) -> Ended {
+    fn work(&mut self, receiver: &mut dyn CarrierReceiver) -> Ended {
         let mut arrived = VecDeque::new();
         loop {
             self.shared.activity[self.index].set_busy(false);
             if receiver.receive(&mut arrived, RECEIVE_WAIT).is_err() {
-                return Ended::BusDied;
+                return Ended::CarrierDied;
             }
             self.shared.activity[self.index].set_busy(true);
             // Also when nothing arrived, since then the wait was over.

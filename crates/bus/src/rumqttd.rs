@@ -1,4 +1,4 @@
-//! The bus of the product: rumqttd's router with its commit log, driven through in-process links.
+//! The carrier of the product: rumqttd's router with its commit log, driven through in-process links.
 //!
 //! The only file that names the crate. None of its listeners is started, and no client's text reaches it:
 //! topics are `ev/<partition>/n`, filters `ev/<partition>/#` from the start, payloads opaque bytes.
@@ -20,8 +20,10 @@ use ::rumqttd::protocol::{Packet, Publish};
 use ::rumqttd::{Broker, Config, Notification, RouterConfig};
 use bytes::Bytes;
 
-use super::bus::{Bus, BusDied, BusError, BusReceiver, BusSender, Carrier, PARCEL_OVERHEAD, Parcel};
-use super::{EngineConfig, PARTITIONS};
+use super::carrier::{
+    Carrier, CarrierDied, CarrierError, CarrierLink, CarrierReceiver, CarrierSender, PARCEL_OVERHEAD, Parcel,
+};
+use super::{BusSettings, PARTITIONS};
 
 /// Client id of the publishing link. Ids are constant: the router remembers every id that it ever saw.
 const PUBLISHER: &str = "publisher";
@@ -34,40 +36,40 @@ const READ_BATCH: u64 = 1000;
 const MESSAGE_OVERHEAD: usize = 4;
 
 /// Begins with a character of two bytes, on which the router's topic matching panics.
-#[cfg(test)]
+#[cfg(any(test, feature = "fault-injection"))]
 const DEADLY_TOPIC: &str = "\u{e9}";
 
-/// Builds rumqttd buses.
+/// Opens links through a rumqttd router of their own.
 #[derive(Debug)]
 pub(super) struct Rumqttd;
 
 impl Carrier for Rumqttd {
-    fn open(&mut self, config: &EngineConfig) -> Result<Bus, BusError> {
+    fn open(&mut self, config: &BusSettings) -> Result<CarrierLink, CarrierError> {
         // The crate unwraps where it starts the router's thread; out of threads is no reason to die.
         panic::catch_unwind(AssertUnwindSafe(|| open(config)))
-            .unwrap_or_else(|_| Err(BusError("rumqttd panicked while it was set up".to_owned())))
+            .unwrap_or_else(|_| Err(CarrierError("rumqttd panicked while it was set up".to_owned())))
     }
 }
 
-fn open(config: &EngineConfig) -> Result<Bus, BusError> {
+fn open(config: &BusSettings) -> Result<CarrierLink, CarrierError> {
     let broker = Broker::new(Config { id: 0, router: router_config(config), ..Config::default() });
-    let link = |id: &str| broker.link(id).map_err(|error| BusError(format!("link {id}: {error}")));
-    let mut receivers: Vec<Box<dyn BusReceiver>> = Vec::with_capacity(config.dispatchers);
+    let link = |id: &str| broker.link(id).map_err(|error| CarrierError(format!("link {id}: {error}")));
+    let mut receivers: Vec<Box<dyn CarrierReceiver>> = Vec::with_capacity(config.dispatchers);
     for index in 0..config.dispatchers {
         let (mut tx, rx) = link(&format!("dispatcher-{index}"))?;
         for partition in (index..PARTITIONS).step_by(config.dispatchers) {
             tx.subscribe(filter(partition))
-                .map_err(|error| BusError(format!("subscribe {partition}: {error}")))?;
+                .map_err(|error| CarrierError(format!("subscribe {partition}: {error}")))?;
         }
         receivers.push(Box::new(Receiver { rx, _tx: tx }));
     }
     // Events are handled in the order of their sending, so the subscriptions stand before the first parcel.
     let (tx, rx) = link(PUBLISHER)?;
     let topics = (0..PARTITIONS).map(topic).map(Bytes::from).collect();
-    Ok(Bus { sender: Box::new(Sender { tx, _rx: rx, topics }), receivers })
+    Ok(CarrierLink { sender: Box::new(Sender { tx, _rx: rx, topics }), receivers })
 }
 
-fn router_config(config: &EngineConfig) -> RouterConfig {
+fn router_config(config: &BusSettings) -> RouterConfig {
     RouterConfig {
         max_connections: config.dispatchers + 1,
         max_outgoing_packet_count: READ_BATCH,
@@ -102,7 +104,7 @@ struct Sender {
     topics: Vec<Bytes>,
 }
 
-impl BusSender for Sender {
+impl CarrierSender for Sender {
     fn send(&mut self, batch: &mut Vec<Parcel>) {
         let Some(last) = batch.pop() else { return };
         let topics = &self.topics;
@@ -123,7 +125,7 @@ impl BusSender for Sender {
         let _ = self.tx.publish(topic, last.payload);
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fault-injection"))]
     fn kill(&mut self) {
         // An error means that the router is dead already.
         let _ = self.tx.publish(DEADLY_TOPIC, "x");
@@ -136,13 +138,13 @@ struct Receiver {
     _tx: LinkTx,
 }
 
-impl BusReceiver for Receiver {
-    fn receive(&mut self, into: &mut VecDeque<Parcel>, wait: Duration) -> Result<(), BusDied> {
+impl CarrierReceiver for Receiver {
+    fn receive(&mut self, into: &mut VecDeque<Parcel>, wait: Duration) -> Result<(), CarrierDied> {
         let deadline = Instant::now() + wait;
         match self.rx.recv_deadline(deadline) {
             Ok(notification) => self.accept(notification, into)?,
             // The error is either a timeout, which cannot come early, or a router that has gone.
-            Err(_) if Instant::now() < deadline => return Err(BusDied),
+            Err(_) if Instant::now() < deadline => return Err(CarrierDied),
             Err(_) => return Ok(()),
         }
         // Whatever else is there, without waiting for more. A dead router is met by the next call.
@@ -155,7 +157,11 @@ impl BusReceiver for Receiver {
 }
 
 impl Receiver {
-    fn accept(&self, notification: Option<Notification>, into: &mut VecDeque<Parcel>) -> Result<(), BusDied> {
+    fn accept(
+        &self,
+        notification: Option<Notification>,
+        into: &mut VecDeque<Parcel>,
+    ) -> Result<(), CarrierDied> {
         match notification {
             Some(Notification::Forward(forward)) => {
                 let partition = partition(&forward.publish.topic);
@@ -163,7 +169,7 @@ impl Receiver {
                     partition.map(|partition| Parcel { partition, payload: forward.publish.payload });
                 into.extend(parcel);
             }
-            Some(Notification::Unschedule) => self.rx.ready().map_err(|_| BusDied)?,
+            Some(Notification::Unschedule) => self.rx.ready().map_err(|_| CarrierDied)?,
             // Acknowledgements of the subscriptions, and wake-ups for what was taken already.
             _ => {}
         }

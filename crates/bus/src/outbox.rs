@@ -51,27 +51,27 @@ impl Waiting {
 
 /// A note on its way to one session.
 #[derive(Debug, Clone)]
-pub(crate) struct Delivery {
+pub struct Delivery {
     /// The session's name for the subscription, as given in [`super::Subscriber::slot`].
-    pub(crate) slot: u32,
+    pub slot: u32,
     /// The store's event sequence.
-    pub(crate) seq: u64,
+    pub seq: u64,
     /// The body of the note, shared with all its receivers.
-    pub(crate) body: Bytes,
+    pub body: Bytes,
 }
 
 /// How much an outbox holds. One note always fits an empty outbox, however large it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct OutboxLimits {
+pub struct OutboxLimits {
     /// Most deliveries.
-    pub(crate) messages: usize,
+    pub messages: usize,
     /// Most bytes, counting the bodies.
-    pub(crate) bytes: usize,
+    pub bytes: usize,
 }
 
 /// What has become of an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OutboxState {
+pub enum OutboxState {
     /// Deliveries are accepted.
     Open,
     /// A delivery at QoS 1 did not fit. Nothing was accepted since; the session must end.
@@ -85,7 +85,7 @@ pub(crate) enum OutboxState {
 /// The session waits on its `Notify`, which is notified when the queue stops being empty and when the state
 /// changes, and then calls [`Outbox::take`] until it comes back empty. Whoever leaves notes in the queue is
 /// not woken for more.
-pub(crate) struct Outbox {
+pub struct Outbox {
     queue: Mutex<Queue>,
     limits: OutboxLimits,
     dropped: AtomicU64,
@@ -111,7 +111,7 @@ impl Outbox {
     const CAPACITY_IDLE: usize = 16;
 
     /// An empty outbox; it allocates nothing for its queue until something comes.
-    pub(crate) fn new(limits: OutboxLimits, wake: Arc<Notify>) -> Arc<Self> {
+    pub fn new(limits: OutboxLimits, wake: Arc<Notify>) -> Arc<Self> {
         let queue = Queue { deliveries: Vec::new(), bytes: 0, state: OutboxState::Open };
         Arc::new(Self { queue: Mutex::new(queue), limits, dropped: AtomicU64::new(0), wake })
     }
@@ -120,7 +120,7 @@ impl Outbox {
     ///
     /// `into` lends its capacity to the queue. A call that finds nothing takes back what is too much of it
     /// from both, so a session that calls until nothing comes stays thin when it is idle.
-    pub(crate) fn take(&self, into: &mut Vec<Delivery>) -> OutboxState {
+    pub fn take(&self, into: &mut Vec<Delivery>) -> OutboxState {
         into.clear();
         let mut queue = self.queue.lock();
         std::mem::swap(&mut queue.deliveries, into);
@@ -140,17 +140,17 @@ impl Outbox {
     }
 
     /// Whether nothing waits in it.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.queue.lock().deliveries.is_empty()
     }
 
     /// What has become of it.
-    pub(crate) fn state(&self) -> OutboxState {
+    pub fn state(&self) -> OutboxState {
         self.queue.lock().state
     }
 
     /// Ends it: what is queued is dropped, nothing more is accepted, and dispatchers forget it.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         let mut queue = self.queue.lock();
         queue.state = OutboxState::Closed;
         let rest = std::mem::take(&mut queue.deliveries);
@@ -161,8 +161,7 @@ impl Outbox {
     }
 
     /// Notes for QoS 0 subscriptions that did not fit, since the beginning.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the server reads the metric of all sessions"))]
-    pub(crate) fn dropped(&self) -> u64 {
+    pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
@@ -242,8 +241,8 @@ impl fmt::Debug for Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::envelope::{self, Envelope};
-    use crate::engine::{Note, RouteKey};
+    use crate::envelope::{self, Envelope};
+    use crate::{Note, RouteKey};
 
     fn notes(bodies: &[usize]) -> Vec<NoteEnvelope> {
         let key = RouteKey::new("account", "/thngs");

@@ -1,6 +1,6 @@
-//! A bus in memory, for tests: what the engine does when the carrier is as simple as can be.
+//! A carrier in memory, for tests: the simplest that keeps the contract.
 //!
-//! It keeps the seam honest (the contract tests run against both buses) and is what rumqttd's cost is
+//! The contract tests run against it and against the product's carrier; it is also what rumqttd's cost is
 //! measured against. Bounded only by the credits.
 
 use std::collections::VecDeque;
@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::EngineConfig;
-use super::bus::{Bus, BusDied, BusError, BusReceiver, BusSender, Carrier, Parcel};
+use super::BusSettings;
+use super::carrier::{
+    Carrier, CarrierDied, CarrierError, CarrierLink, CarrierReceiver, CarrierSender, Parcel,
+};
 
 #[derive(Debug)]
 pub(super) struct Memory;
@@ -28,17 +30,18 @@ struct Queue {
 }
 
 impl Carrier for Memory {
-    fn open(&mut self, config: &EngineConfig) -> Result<Bus, BusError> {
+    fn open(&mut self, config: &BusSettings) -> Result<CarrierLink, CarrierError> {
         let channels: Vec<Arc<Channel>> = (0..config.dispatchers).map(|_| Arc::default()).collect();
-        let receivers =
-            channels.iter().map(|channel| Box::new(Receiver(Arc::clone(channel))) as Box<dyn BusReceiver>);
-        Ok(Bus { receivers: receivers.collect(), sender: Box::new(Sender(channels)) })
+        let receivers = channels
+            .iter()
+            .map(|channel| Box::new(Receiver(Arc::clone(channel))) as Box<dyn CarrierReceiver>);
+        Ok(CarrierLink { receivers: receivers.collect(), sender: Box::new(Sender(channels)) })
     }
 }
 
 struct Sender(Vec<Arc<Channel>>);
 
-impl BusSender for Sender {
+impl CarrierSender for Sender {
     fn send(&mut self, batch: &mut Vec<Parcel>) {
         for (index, channel) in self.0.iter().enumerate() {
             let mut queue = channel.queue.lock();
@@ -65,12 +68,12 @@ impl BusSender for Sender {
 
 struct Receiver(Arc<Channel>);
 
-impl BusReceiver for Receiver {
-    fn receive(&mut self, into: &mut VecDeque<Parcel>, wait: Duration) -> Result<(), BusDied> {
+impl CarrierReceiver for Receiver {
+    fn receive(&mut self, into: &mut VecDeque<Parcel>, wait: Duration) -> Result<(), CarrierDied> {
         let mut queue = self.0.queue.lock();
         let nothing = |queue: &mut Queue| queue.parcels.is_empty() && !queue.dead;
         self.0.arrived.wait_while_for(&mut queue, nothing, wait);
         into.append(&mut queue.parcels);
-        if queue.dead { Err(BusDied) } else { Ok(()) }
+        if queue.dead { Err(CarrierDied) } else { Ok(()) }
     }
 }

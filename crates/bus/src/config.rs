@@ -1,10 +1,10 @@
-//! The settings of the engine, and the rules that hold between them.
+//! The settings of the bus, and the rules that hold between them.
 
 use std::time::Duration;
 
-use super::bus::PARCEL_OVERHEAD;
+use super::carrier::PARCEL_OVERHEAD;
 use super::envelope::PROBE_BYTES;
-use super::{EngineError, PARTITIONS};
+use super::{BusError, PARTITIONS};
 
 /// The fewest bytes that the commit log accepts for a segment (it panics below).
 const SEGMENT_BYTES_MIN: usize = 1024;
@@ -23,27 +23,27 @@ const PROBE_TIME_MAX: Duration = Duration::from_secs(3600);
 /// Larger credits made nothing faster: 256 KiB are 900 notes of 200 bytes, many times what is on the way
 /// during one turn of the router.
 #[derive(Debug, Clone)]
-pub(crate) struct EngineConfig {
+pub struct BusSettings {
     /// Threads that fan notes out, 1 to 16. More than the machine has cores is no use.
-    pub(crate) dispatchers: usize,
+    pub dispatchers: usize,
     /// Size of a commit log segment in bytes, at least 1024.
-    pub(crate) segment_bytes: usize,
+    pub segment_bytes: usize,
     /// Segments that the commit log of a partition keeps, at least 2.
-    pub(crate) segment_count: usize,
+    pub segment_count: usize,
     /// How many bytes of notes may be on the way between publisher and dispatchers, summed over all
     /// partitions. Not above `segment_bytes * (segment_count - 1)`: all of it may fall on one partition, and
     /// what is unread there must not be overwritten. A note larger than this travels alone.
-    pub(crate) credit_bytes: usize,
-    /// How many bytes of notes may wait for credit before [`super::Engine::publish`] blocks. It may be
+    pub credit_bytes: usize,
+    /// How many bytes of notes may wait for credit before [`super::Bus::publish`] blocks. It may be
     /// exceeded by 64 notes.
-    pub(crate) pending_bytes: usize,
+    pub pending_bytes: usize,
     /// Time between two probe rounds.
-    pub(crate) probe_interval: Duration,
+    pub probe_interval: Duration,
     /// How long an idle dispatcher may wait for a probe before the bus counts as dead.
-    pub(crate) probe_deadline: Duration,
+    pub probe_deadline: Duration,
 }
 
-impl Default for EngineConfig {
+impl Default for BusSettings {
     fn default() -> Self {
         Self {
             dispatchers: 2,
@@ -57,15 +57,15 @@ impl Default for EngineConfig {
     }
 }
 
-impl EngineConfig {
+impl BusSettings {
     /// What one round of probes may occupy in a partition on top of the notes; taken off the credits.
     pub(super) const PROBE_RESERVE: usize = PROBE_BYTES + PARCEL_OVERHEAD;
 
     /// # Errors
-    /// [`EngineError::Config`] with the first setting that is out of range.
-    pub(super) fn validate(&self) -> Result<(), EngineError> {
+    /// [`BusError::Config`] with the first setting that is out of range.
+    pub(super) fn validate(&self) -> Result<(), BusError> {
         let check = |holds: bool, setting: &'static str, reason: &str| {
-            if holds { Ok(()) } else { Err(EngineError::Config { setting, reason: reason.to_owned() }) }
+            if holds { Ok(()) } else { Err(BusError::Config { setting, reason: reason.to_owned() }) }
         };
         check((1..=PARTITIONS).contains(&self.dispatchers), "dispatchers", "must be 1 to 16")?;
         check(self.segment_bytes >= SEGMENT_BYTES_MIN, "segment_bytes", "must be at least 1024")?;
@@ -88,23 +88,23 @@ impl EngineConfig {
 mod tests {
     use super::*;
 
-    fn refused(change: impl FnOnce(&mut EngineConfig)) -> &'static str {
-        let mut config = EngineConfig::default();
+    fn refused(change: impl FnOnce(&mut BusSettings)) -> &'static str {
+        let mut config = BusSettings::default();
         change(&mut config);
         match config.validate() {
-            Err(EngineError::Config { setting, .. }) => setting,
+            Err(BusError::Config { setting, .. }) => setting,
             other => panic!("expected a refusal, got {other:?}"),
         }
     }
 
     #[test]
     fn the_defaults_are_valid() {
-        EngineConfig::default().validate().unwrap();
+        BusSettings::default().validate().unwrap();
     }
 
     #[test]
     fn credits_that_could_overrun_an_unread_position_are_refused() {
-        let too_many = |config: &mut EngineConfig| {
+        let too_many = |config: &mut BusSettings| {
             (config.segment_bytes, config.segment_count, config.credit_bytes) = (65_536, 4, 3 * 65_536 + 1);
         };
         assert_eq!(refused(too_many), "credit_bytes");

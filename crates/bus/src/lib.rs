@@ -1,11 +1,11 @@
 //! The notification bus: who must hear of what was just written?
 //!
-//! The store's writer hands every committed [`Note`] to [`Engine::publish`]; a session that watches a topic
-//! puts a [`Subscriber`] into the table with [`Engine::subscribe`] and empties its [`Outbox`].
+//! The store's writer hands every committed [`Note`] to [`Bus::publish`]; a session that watches a topic
+//! puts a [`Subscriber`] into the table with [`Bus::subscribe`] and empties its [`Outbox`].
 //! Between the two every note travels through the rumqttd router and its commit log, and there is no second
 //! way round it: when the bus stands still, nothing is delivered.
 //!
-//! The way of a note: `flow` (sequence, credits, the in-flight window) → `bus` (the seam) → `rumqttd` (the
+//! The way of a note: `flow` (sequence, credits, the in-flight window) → `carrier` (its contract) → `rumqttd` (the
 //! only file that names that crate) → `dispatch` (grouping) → `routes` (the subscription tables) → `outbox`.
 //! `watchdog` notices a bus that died, builds a new one and replays the window, so that a note is delivered
 //! once and in order whatever happens to the router.
@@ -13,9 +13,9 @@
 //! Left to others: who may subscribe, what a topic means, the wire, and durable sessions.
 //!
 //! Whoever sets up `tracing` switches rumqttd's own target off with the directive `rumqttd=off`: it opens an
-//! error-level span per message, which costs more than the message. The engine logs what matters itself.
+//! error-level span per message, which costs more than the message. The bus logs what matters itself.
 
-mod bus;
+mod carrier;
 mod config;
 mod dispatch;
 mod envelope;
@@ -41,69 +41,69 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use self::bus::{BusError, Carrier};
+use self::carrier::{Carrier, CarrierError};
 use self::dispatch::Activity;
 use self::flow::Flow;
 use self::metrics::Metrics;
 use self::routes::Table;
 use self::watchdog::{Board, Watchdog};
 
-pub(crate) use self::config::EngineConfig;
-pub(crate) use self::note::{Note, RouteKey};
-pub(crate) use self::outbox::{Delivery, Outbox, OutboxLimits, OutboxState};
-pub(crate) use self::routes::{DeliveryQos, Predicate, Route, Subscriber};
+pub use self::config::BusSettings;
+pub use self::note::{Note, RouteKey};
+pub use self::outbox::{Delivery, Outbox, OutboxLimits, OutboxState};
+pub use self::routes::{DeliveryQos, Predicate, Route, Subscriber};
 
 /// Partitions of the bus. A key lives in one of them for good, and order is kept within a partition.
 ///
 /// As many as there may be dispatchers: each keeps a log of its own, so more of them only cost memory.
 /// A power of two not above 64, since a probe round is tracked in the bits of one `u64`.
-pub(crate) const PARTITIONS: usize = 16;
+pub const PARTITIONS: usize = 16;
 
-/// Why the engine did not start.
+/// Why the bus did not start.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum EngineError {
+pub enum BusError {
     /// A setting is out of its range, or two of them contradict each other.
-    #[error("engine setting {setting}: {reason}")]
+    #[error("bus setting {setting}: {reason}")]
     Config {
-        /// The field of [`EngineConfig`].
+        /// The field of [`BusSettings`].
         setting: &'static str,
         /// What is expected of it.
         reason: String,
     },
-    /// The metrics could not be registered, for example because the registry serves another engine already.
-    #[error("engine metrics")]
+    /// The metrics could not be registered, for example because the registry serves another bus already.
+    #[error("bus metrics")]
     Metrics(#[from] prometheus::Error),
     /// The bus could not be built.
     #[error("the notification bus could not be built")]
-    Bus(#[from] BusError),
+    Bus(#[from] CarrierError),
     /// The bus was built, but the first probe did not come back through every partition in time.
     #[error("the notification bus does not answer")]
     Unresponsive,
     /// A thread could not be started.
-    #[error("engine thread")]
+    #[error("bus thread")]
     Thread(#[from] std::io::Error),
 }
 
 /// The state of the bus, for the health endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EngineHealth {
-    /// Whether the bus stands. False while it is being rebuilt and after [`Engine::stop`].
-    pub(crate) alive: bool,
+pub struct BusHealth {
+    /// Whether the bus stands. False while it is being rebuilt and after [`Bus::stop`].
+    pub alive: bool,
     /// How long the last complete probe round, one probe through every partition, was under way.
-    pub(crate) probe_round_trip: Option<Duration>,
+    pub probe_round_trip: Option<Duration>,
     /// How long ago that round was completed. Far above the probe interval while dispatchers work off a
     /// large fan-out: probes queue behind notes.
-    pub(crate) probe_age: Option<Duration>,
+    pub probe_age: Option<Duration>,
     /// How often the bus was rebuilt since the start.
-    pub(crate) rebuilds: u64,
+    pub rebuilds: u64,
     /// Sequence numbers that were missing when a later one arrived. Zero, unless there is a defect.
-    pub(crate) gaps: u64,
+    pub gaps: u64,
 }
 
-/// What the engine's threads share.
+/// What the bus's threads share.
 #[derive(Debug)]
 struct Shared {
-    config: EngineConfig,
+    config: BusSettings,
     flow: Flow,
     table: Arc<Table>,
     board: Board,
@@ -118,32 +118,29 @@ struct Shared {
 
 /// The notification bus. One per process; ends its threads when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Engine {
+pub struct Bus {
     shared: Arc<Shared>,
     watchdog: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Engine {
+impl Bus {
     /// Builds the bus, sends a probe through every partition, and returns when all came back.
     ///
-    /// Every engine that is started leaves one idle router thread behind when it is stopped, because rumqttd
+    /// Every bus that is started leaves one idle router thread behind when it is stopped, because rumqttd
     /// has no way to end a router that lives: start one and share it.
     ///
     /// # Errors
-    /// [`EngineError::Config`] for settings out of range, [`EngineError::Metrics`] if `registry` has metrics
+    /// [`BusError::Config`] for settings out of range, [`BusError::Metrics`] if `registry` has metrics
     /// of these names already, the other variants if the bus does not come up.
-    pub(crate) fn start(
-        config: EngineConfig,
-        registry: &prometheus::Registry,
-    ) -> Result<Arc<Engine>, EngineError> {
+    pub fn start(config: BusSettings, registry: &prometheus::Registry) -> Result<Arc<Bus>, BusError> {
         Self::start_on(Box::new(rumqttd::Rumqttd), config, registry)
     }
 
     fn start_on(
         carrier: Box<dyn Carrier>,
-        config: EngineConfig,
+        config: BusSettings,
         registry: &prometheus::Registry,
-    ) -> Result<Arc<Engine>, EngineError> {
+    ) -> Result<Arc<Bus>, BusError> {
         config.validate()?;
         let metrics = Metrics::register(registry)?;
         let shared = Arc::new(Shared {
@@ -159,45 +156,44 @@ impl Engine {
         let mut watchdog = Watchdog::new(Arc::clone(&shared), carrier);
         watchdog.open()?;
         if !shared.board.wait_for_probe(shared.config.probe_deadline) {
-            return Err(EngineError::Unresponsive);
+            return Err(BusError::Unresponsive);
         }
         let thread = thread::Builder::new().name("bus-watchdog".into()).spawn(move || watchdog.run())?;
-        Ok(Arc::new(Engine { shared, watchdog: Mutex::new(Some(thread)) }))
+        Ok(Arc::new(Bus { shared, watchdog: Mutex::new(Some(thread)) }))
     }
 
     /// Puts `subscriber` into the table of `key`. When this returns it gets every note that is published
     /// from then on, and perhaps some that were published shortly before. Dropping the [`Route`] removes it.
     ///
     /// Waits for nothing but a short slice of a fan-out on this very key.
-    pub(crate) fn subscribe(&self, key: &RouteKey, subscriber: Subscriber) -> Route {
+    pub fn subscribe(&self, key: &RouteKey, subscriber: Subscriber) -> Route {
         self.shared.table.insert(key, subscriber)
     }
 
     /// Whether anybody subscribes to this key right now. A note of a key that nobody does need not be published:
     /// whoever subscribes after this was asked subscribes after the note.
-    pub(crate) fn is_watched(&self, key: &RouteKey) -> bool {
+    pub fn is_watched(&self, key: &RouteKey) -> bool {
         self.shared.table.is_watched(key)
     }
 
     /// Publishes notes in the order given. Notes of one key are delivered in the order of the calls.
     ///
     /// For the store's writer thread, after its commit: it blocks while more than
-    /// [`EngineConfig::pending_bytes`] wait for the dispatchers, so it has no place on a tokio worker.
-    /// After [`Engine::stop`] notes are counted and forgotten.
-    pub(crate) fn publish(&self, notes: Vec<Note>) {
+    /// [`BusSettings::pending_bytes`] wait for the dispatchers, so it has no place on a tokio worker.
+    /// After [`Bus::stop`] notes are counted and forgotten.
+    pub fn publish(&self, notes: Vec<Note>) {
         self.shared.flow.publish(&notes);
     }
 
     /// Waits until everything that was published before this call has been offered to its outboxes, for at
     /// most `deadline`. Returns whether it has.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the server ends its sessions before the bus"))]
-    pub(crate) fn flush(&self, deadline: Duration) -> bool {
+    pub fn flush(&self, deadline: Duration) -> bool {
         self.shared.flow.flush(deadline)
     }
 
-    /// Stops the bus for good: when this returns, nothing is delivered any more. Call [`Engine::flush`]
+    /// Stops the bus for good: when this returns, nothing is delivered any more. Call [`Bus::flush`]
     /// first to get out what was published. The second call does nothing.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.shared.generation.fetch_add(1, Ordering::SeqCst);
         self.shared.flow.stop();
         self.shared.board.stop();
@@ -209,9 +205,9 @@ impl Engine {
     }
 
     /// How the bus is.
-    pub(crate) fn health(&self) -> EngineHealth {
+    pub fn health(&self) -> BusHealth {
         let probe = self.shared.board.last_probe();
-        EngineHealth {
+        BusHealth {
             alive: self.shared.flow.is_attached(),
             probe_round_trip: probe.map(|(round_trip, _)| round_trip),
             probe_age: probe.map(|(_, returned)| returned.elapsed()),
@@ -222,13 +218,13 @@ impl Engine {
 
     /// Fault injection: really kills the router thread, with the one packet that does it. Returns false if
     /// there is no router at the moment. For tests, which show that the watchdog loses nothing.
-    #[cfg(test)]
-    pub(crate) fn kill_router_for_test(&self) -> bool {
+    #[cfg(any(test, feature = "fault-injection"))]
+    pub fn kill_router_for_test(&self) -> bool {
         self.shared.flow.kill_router()
     }
 }
 
-impl Drop for Engine {
+impl Drop for Bus {
     fn drop(&mut self) {
         self.stop();
     }

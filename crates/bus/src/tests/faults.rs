@@ -8,26 +8,24 @@ use super::*;
 
 const QOS1: DeliveryQos = DeliveryQos::AtLeastOnce;
 
-fn start_on(carrier: impl Carrier + 'static, config: EngineConfig) -> Arc<Engine> {
-    Engine::start_on(Box::new(carrier), config, &Registry::new()).unwrap()
+fn start_on(carrier: impl Carrier + 'static, config: BusSettings) -> Arc<Bus> {
+    Bus::start_on(Box::new(carrier), config, &Registry::new()).unwrap()
 }
 
 /// Publishes `notes` over `keys` keys while `meddle` is called after every `step`, and checks that each
 /// arrived once and in order.
-fn all_arrive_once(engine: &Engine, keys: usize, notes: u64, step: u64, mut meddle: impl FnMut(u64)) {
+fn all_arrive_once(bus: &Bus, keys: usize, notes: u64, step: u64, mut meddle: impl FnMut(u64)) {
     let mut session = Session::new(UNLIMITED);
     let keys: Vec<RouteKey> = (0..keys).map(key).collect();
-    let _routes: Vec<Route> = (0_u32..)
-        .zip(&keys)
-        .map(|(slot, key)| engine.subscribe(key, session.subscriber(slot, QOS1)))
-        .collect();
+    let _routes: Vec<Route> =
+        (0_u32..).zip(&keys).map(|(slot, key)| bus.subscribe(key, session.subscriber(slot, QOS1))).collect();
     for seqs in (0..notes).collect::<Vec<_>>().chunks(10) {
-        engine.publish(seqs.iter().map(|seq| note(&keys[*seq as usize % keys.len()], *seq)).collect());
+        bus.publish(seqs.iter().map(|seq| note(&keys[*seq as usize % keys.len()], *seq)).collect());
         if seqs[0] % step == 0 {
             meddle(seqs[0] / step);
         }
     }
-    assert!(engine.flush(DEADLINE), "{engine:?}");
+    assert!(bus.flush(DEADLINE), "{bus:?}");
     session.take();
     let slots = session.by_slot();
     for slot in 0..keys.len() {
@@ -38,64 +36,64 @@ fn all_arrive_once(engine: &Engine, keys: usize, notes: u64, step: u64, mut medd
 
 #[test]
 fn killing_the_router_five_times_under_load_loses_repeats_and_reorders_nothing() {
-    let engine = start(EngineConfig { dispatchers: 3, ..tight() });
-    let threads = Arc::strong_count(&engine.shared);
-    all_arrive_once(&engine, 100, 60_000, 10_000, |nth| {
+    let bus = start(BusSettings { dispatchers: 3, ..tight() });
+    let threads = Arc::strong_count(&bus.shared);
+    all_arrive_once(&bus, 100, 60_000, 10_000, |nth| {
         if nth > 0 {
-            wait_until("there is a router to kill", || engine.kill_router_for_test());
-            wait_until("the bus is rebuilt", || engine.health().rebuilds == nth && engine.health().alive);
+            wait_until("there is a router to kill", || bus.kill_router_for_test());
+            wait_until("the bus is rebuilt", || bus.health().rebuilds == nth && bus.health().alive);
         }
     });
-    let health = engine.health();
+    let health = bus.health();
     assert_eq!((health.rebuilds, health.gaps, health.alive), (5, 0, true));
-    assert_eq!(engine.shared.metrics.duplicates.get(), 0);
-    wait_until("old dispatchers have ended", || Arc::strong_count(&engine.shared) == threads);
+    assert_eq!(bus.shared.metrics.duplicates.get(), 0);
+    wait_until("old dispatchers have ended", || Arc::strong_count(&bus.shared) == threads);
 }
 
 #[test]
 fn a_router_that_dies_again_while_its_successor_is_filled_is_replaced_too() {
-    let engine = start(tight());
-    all_arrive_once(&engine, 20, 6000, 100, |_| {
-        engine.kill_router_for_test();
+    let bus = start(tight());
+    all_arrive_once(&bus, 20, 6000, 100, |_| {
+        bus.kill_router_for_test();
     });
-    assert!(engine.health().rebuilds > 0);
-    assert_eq!(engine.health().gaps, 0);
+    assert!(bus.health().rebuilds > 0);
+    assert_eq!(bus.health().gaps, 0);
 }
 
 #[test]
 fn stopping_the_bus_stops_all_delivery() {
-    let engine = start(tight());
+    let bus = start(tight());
     let mut session = Session::new(UNLIMITED);
-    let _route = engine.subscribe(&key(1), session.subscriber(0, QOS1));
-    engine.publish(vec![note(&key(1), 1)]);
-    assert!(engine.flush(DEADLINE));
-    engine.stop();
-    engine.publish((2..1000).map(|seq| note(&key(1), seq)).collect());
+    let _route = bus.subscribe(&key(1), session.subscriber(0, QOS1));
+    bus.publish(vec![note(&key(1), 1)]);
+    assert!(bus.flush(DEADLINE));
+    bus.stop();
+    bus.publish((2..1000).map(|seq| note(&key(1), seq)).collect());
     session.take();
     assert_eq!(session.by_slot(), HashMap::from([(0, vec![1])]));
-    assert_eq!(engine.shared.metrics.delivered.get(), 1);
-    assert_eq!(engine.shared.metrics.dropped_stopped.get(), 998);
-    assert!(!engine.health().alive && !engine.kill_router_for_test());
-    assert_eq!(Arc::strong_count(&engine.shared), 1, "no thread is left");
-    engine.stop();
+    assert_eq!(bus.shared.metrics.delivered.get(), 1);
+    assert_eq!(bus.shared.metrics.dropped_stopped.get(), 998);
+    assert!(!bus.health().alive && !bus.kill_router_for_test());
+    assert_eq!(Arc::strong_count(&bus.shared), 1, "no thread is left");
+    bus.stop();
 }
 
 #[test]
 fn while_there_is_no_bus_nothing_is_delivered_and_later_everything() {
     let faulty = Faulty::tampering(Box::new(Rumqttd), |_| {});
     let closed = Arc::clone(&faulty.closed);
-    let engine = start_on(faulty, tight());
+    let bus = start_on(faulty, tight());
     let mut session = Session::new(UNLIMITED);
-    let _route = engine.subscribe(&key(1), session.subscriber(0, QOS1));
+    let _route = bus.subscribe(&key(1), session.subscriber(0, QOS1));
     closed.store(true, Ordering::SeqCst);
-    engine.kill_router_for_test();
-    wait_until("the death is noticed", || !engine.health().alive);
-    engine.publish((0..100).map(|seq| note(&key(1), seq)).collect());
-    assert!(!engine.flush(Duration::from_millis(300)));
+    bus.kill_router_for_test();
+    wait_until("the death is noticed", || !bus.health().alive);
+    bus.publish((0..100).map(|seq| note(&key(1), seq)).collect());
+    assert!(!bus.flush(Duration::from_millis(300)));
     session.take();
     assert!(session.received.is_empty(), "there is a way round the bus");
     closed.store(false, Ordering::SeqCst);
-    assert!(engine.flush(DEADLINE));
+    assert!(bus.flush(DEADLINE));
     session.take();
     assert_eq!(session.by_slot()[&0], (0..100).collect::<Vec<_>>());
 }
@@ -110,12 +108,12 @@ fn a_bus_that_swallows_everything_without_a_word_is_noticed_by_its_probes() {
         }
     });
     let probe = Duration::from_millis(50);
-    let engine = start_on(faulty, EngineConfig { probe_interval: probe, probe_deadline: probe, ..tight() });
-    all_arrive_once(&engine, 10, 1000, 500, |nth| {
+    let bus = start_on(faulty, BusSettings { probe_interval: probe, probe_deadline: probe, ..tight() });
+    all_arrive_once(&bus, 10, 1000, 500, |nth| {
         if nth == 1 {
             deaf.store(true, Ordering::SeqCst);
-            engine.publish(vec![note(&key(99), 0)]);
-            wait_until("the silence is noticed", || engine.health().rebuilds > 0);
+            bus.publish(vec![note(&key(99), 0)]);
+            wait_until("the silence is noticed", || bus.health().rebuilds > 0);
             deaf.store(false, Ordering::SeqCst);
         }
     });
@@ -131,9 +129,9 @@ fn a_note_that_the_bus_lost_is_an_alarm_and_is_replayed() {
             !(is_note && parcels == 500)
         });
     });
-    let engine = start_on(faulty, tight());
-    all_arrive_once(&engine, 5, 2000, 2000, |_| {});
-    let health = engine.health();
+    let bus = start_on(faulty, tight());
+    all_arrive_once(&bus, 5, 2000, 2000, |_| {});
+    let health = bus.health();
     assert!(health.gaps >= 1 && health.rebuilds == 1, "{health:?}");
 }
 
@@ -143,10 +141,10 @@ fn notes_that_the_bus_repeats_are_delivered_once() {
         let twice = batch.clone();
         batch.extend(twice);
     });
-    let engine = start_on(faulty, tight());
-    all_arrive_once(&engine, 5, 2000, 2000, |_| {});
-    assert_eq!((engine.health().gaps, engine.health().rebuilds), (0, 0));
-    wait_until("the last repetition is skipped", || engine.shared.metrics.duplicates.get() == 2000);
+    let bus = start_on(faulty, tight());
+    all_arrive_once(&bus, 5, 2000, 2000, |_| {});
+    assert_eq!((bus.health().gaps, bus.health().rebuilds), (0, 0));
+    wait_until("the last repetition is skipped", || bus.shared.metrics.duplicates.get() == 2000);
 }
 
 #[test]
@@ -161,39 +159,37 @@ fn a_garbled_envelope_is_counted_and_its_credit_comes_back() {
             }
         }
     });
-    let engine = start_on(faulty, tight());
+    let bus = start_on(faulty, tight());
     let mut session = Session::new(UNLIMITED);
-    let _route = engine.subscribe(&key(1), session.subscriber(0, QOS1));
+    let _route = bus.subscribe(&key(1), session.subscriber(0, QOS1));
     for seq in 1..=NOTES {
-        engine.publish(vec![note(&key(1), seq)]);
+        bus.publish(vec![note(&key(1), seq)]);
     }
-    assert!(engine.flush(DEADLINE));
+    assert!(bus.flush(DEADLINE));
     session.take();
     assert_eq!(session.by_slot()[&0], (1..=NOTES).filter(|seq| seq % 10 != 0).collect::<Vec<_>>());
-    assert_eq!(engine.shared.metrics.malformed.get(), NOTES / 10);
-    assert_eq!(engine.shared.metrics.credit_bytes_in_use.get(), 0);
-    assert_eq!(engine.health().rebuilds, 0);
+    assert_eq!(bus.shared.metrics.malformed.get(), NOTES / 10);
+    assert_eq!(bus.shared.metrics.credit_bytes_in_use.get(), 0);
+    assert_eq!(bus.health().rebuilds, 0);
 }
 
 #[test]
 fn a_publisher_that_waits_for_room_goes_on_when_the_engine_is_stopped() {
     let faulty = Faulty::tampering(Box::new(Memory), |_| {});
     let closed = Arc::clone(&faulty.closed);
-    let engine = start_on(faulty, tight());
+    let bus = start_on(faulty, tight());
     closed.store(true, Ordering::SeqCst);
-    engine.kill_router_for_test();
+    bus.kill_router_for_test();
     thread::scope(|scope| {
         let publisher = scope.spawn(|| {
             for seq in 0..10_000 {
-                engine.publish(vec![note(&key(1), seq)]);
+                bus.publish(vec![note(&key(1), seq)]);
             }
         });
-        let full = engine.shared.config.pending_bytes as i64;
-        wait_until("the pending notes fill their bound", || {
-            engine.shared.metrics.pending_bytes.get() >= full
-        });
+        let full = bus.shared.config.pending_bytes as i64;
+        wait_until("the pending notes fill their bound", || bus.shared.metrics.pending_bytes.get() >= full);
         assert!(!publisher.is_finished());
-        engine.stop();
+        bus.stop();
         publisher.join().unwrap();
     });
 }
@@ -206,7 +202,7 @@ fn a_dispatcher_that_panics_is_replaced() {
             panic!("staged: a subscriber that cannot be dropped in peace");
         }
     }
-    let engine = start(tight());
+    let bus = start(tight());
     let (mut session, closed) = (Session::new(UNLIMITED), Session::new(UNLIMITED));
     let bomb = Bomb;
     let predicate: Predicate = Arc::new(move |_| {
@@ -214,23 +210,23 @@ fn a_dispatcher_that_panics_is_replaced() {
         true
     });
     let armed =
-        engine.subscribe(&key(1), Subscriber { predicate: Some(predicate), ..closed.subscriber(0, QOS1) });
-    let _route = engine.subscribe(&key(2), session.subscriber(0, QOS1));
+        bus.subscribe(&key(1), Subscriber { predicate: Some(predicate), ..closed.subscriber(0, QOS1) });
+    let _route = bus.subscribe(&key(2), session.subscriber(0, QOS1));
     closed.outbox.close();
-    engine.publish(vec![note(&key(1), 1)]);
-    assert!(engine.flush(DEADLINE), "the note that it died of is not repeated");
+    bus.publish(vec![note(&key(1), 1)]);
+    assert!(bus.flush(DEADLINE), "the note that it died of is not repeated");
     drop(armed);
-    engine.publish((0..1000).map(|seq| note(&key(2), seq)).collect());
-    assert!(engine.flush(DEADLINE));
+    bus.publish((0..1000).map(|seq| note(&key(2), seq)).collect());
+    assert!(bus.flush(DEADLINE));
     session.take();
     assert_eq!(session.by_slot()[&0], (0..1000).collect::<Vec<_>>());
-    assert_eq!((engine.health().rebuilds, engine.health().gaps), (1, 0));
+    assert_eq!((bus.health().rebuilds, bus.health().gaps), (1, 0));
 }
 
 #[test]
 fn an_engine_does_not_start_on_a_bus_that_does_not_answer() {
     let deaf = Faulty::tampering(Box::new(Memory), Vec::clear);
-    let config = EngineConfig { probe_deadline: Duration::from_millis(30), ..tight() };
-    let started = Engine::start_on(Box::new(deaf), config, &Registry::new());
-    assert!(matches!(started, Err(EngineError::Unresponsive)), "{started:?}");
+    let config = BusSettings { probe_deadline: Duration::from_millis(30), ..tight() };
+    let started = Bus::start_on(Box::new(deaf), config, &Registry::new());
+    assert!(matches!(started, Err(BusError::Unresponsive)), "{started:?}");
 }

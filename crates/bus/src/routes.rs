@@ -27,12 +27,12 @@ use super::outbox::{Offered, Outbox};
 const SLICE_DELIVERIES: usize = 2048;
 
 /// Decides from the scopes of a note whether a subscription may see it. It runs in a dispatcher, for every
-/// note of the key, and must be short. A predicate that panics refuses. It must not own the engine.
-pub(crate) type Predicate = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+/// note of the key, and must be short. A predicate that panics refuses. It must not own the bus.
+pub type Predicate = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 /// What a full outbox means for a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DeliveryQos {
+pub enum DeliveryQos {
     /// QoS 0: the note is dropped and counted.
     AtMostOnce,
     /// QoS 1: the outbox overflows, and the session must end.
@@ -40,20 +40,20 @@ pub(crate) enum DeliveryQos {
 }
 
 /// One subscription of one session.
-pub(crate) struct Subscriber {
+pub struct Subscriber {
     /// Where the notes go.
-    pub(crate) outbox: Arc<Outbox>,
+    pub outbox: Arc<Outbox>,
     /// The session's own name for the subscription, handed on in every delivery.
-    pub(crate) slot: u32,
+    pub slot: u32,
     /// What happens when the outbox is full.
-    pub(crate) qos: DeliveryQos,
+    pub qos: DeliveryQos,
     /// Which notes of the key it may see; all if there is none.
-    pub(crate) predicate: Option<Predicate>,
+    pub predicate: Option<Predicate>,
     /// Notes up to this store sequence are older than the subscription and not for it; `None`: all are for it.
-    pub(crate) after: Option<u64>,
+    pub after: Option<u64>,
     /// Where somebody wants to know how far it is: the store sequence up to which every note of the key has been offered
     /// to the outbox, or was not for it.
-    pub(crate) offered: Option<Arc<AtomicU64>>,
+    pub offered: Option<Arc<AtomicU64>>,
 }
 
 impl fmt::Debug for Subscriber {
@@ -68,7 +68,7 @@ impl fmt::Debug for Subscriber {
 
 /// Keeps a subscription in the table; dropping it removes the subscription.
 #[must_use = "dropping the route removes the subscription"]
-pub(crate) struct Route {
+pub struct Route {
     table: Arc<Table>,
     topic: Arc<Topic>,
     id: u64,
@@ -334,8 +334,8 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::engine::envelope::{self, Envelope};
-    use crate::engine::{Note, OutboxLimits};
+    use crate::envelope::{self, Envelope};
+    use crate::{Note, OutboxLimits};
 
     fn table() -> Arc<Table> {
         Arc::new(Table::new(IntGauge::new("subscriptions", "for the test").unwrap()))

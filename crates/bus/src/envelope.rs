@@ -134,7 +134,7 @@ fn u32_at(payload: &[u8], offset: usize) -> Result<u32, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::RouteKey;
+    use crate::RouteKey;
 
     fn note(scopes: &'static [u8], body: &'static [u8]) -> Note {
         Note {

@@ -1,4 +1,4 @@
-//! What every bus promises, checked on each: on the seam itself, and through an engine on top of it.
+//! Checks the contract of each carrier: on the link itself, and through a bus on top of it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use prometheus::Registry;
 
-use super::bus::{Bus, BusDied, Carrier, PARCEL_OVERHEAD, Parcel};
+use super::carrier::{Carrier, CarrierDied, CarrierLink, PARCEL_OVERHEAD, Parcel};
 use super::memory::Memory;
 use super::rumqttd::Rumqttd;
 use super::tests::{DEADLINE, Session, UNLIMITED, key, note, tight, wait_until};
-use super::{DeliveryQos, Engine, EngineConfig, OutboxState, PARTITIONS, Route};
+use super::{Bus, BusSettings, DeliveryQos, OutboxState, PARTITIONS, Route};
 
 macro_rules! on_each_bus {
     ($($name:ident),* $(,)?) => {
@@ -40,7 +40,7 @@ fn number(parcel: &Parcel) -> u64 {
 }
 
 /// Receives `count` parcels at receiver `index`.
-fn receive(bus: &mut Bus, index: usize, count: usize) -> Vec<Parcel> {
+fn receive(bus: &mut CarrierLink, index: usize, count: usize) -> Vec<Parcel> {
     let mut into = VecDeque::new();
     while into.len() < count {
         let before = into.len();
@@ -53,7 +53,7 @@ fn receive(bus: &mut Bus, index: usize, count: usize) -> Vec<Parcel> {
 }
 
 fn parcels_of_a_partition_arrive_once_in_order_at_the_receiver_it_belongs_to(mut carrier: Box<dyn Carrier>) {
-    let config = EngineConfig { dispatchers: 3, ..tight() };
+    let config = BusSettings { dispatchers: 3, ..tight() };
     let mut bus = carrier.open(&config).unwrap();
     for round in 0..50 {
         let numbers = round * 8..(round + 1) * 8;
@@ -75,7 +75,7 @@ fn parcels_of_a_partition_arrive_once_in_order_at_the_receiver_it_belongs_to(mut
 
 fn all_credits_in_one_partition_are_not_too_many(mut carrier: Box<dyn Carrier>) {
     // More than the 200 messages that rumqttd hands over before it waits to be asked for more.
-    let config = EngineConfig { segment_bytes: 64 << 10, credit_bytes: 64 << 10, ..tight() };
+    let config = BusSettings { segment_bytes: 64 << 10, credit_bytes: 64 << 10, ..tight() };
     let mut bus = carrier.open(&config).unwrap();
     let payload_bytes = 100;
     let fits = (config.credit_bytes / (payload_bytes + PARCEL_OVERHEAD)) as u64;
@@ -102,14 +102,14 @@ fn a_receiver_without_parcels_returns_after_its_wait(mut carrier: Box<dyn Carrie
 }
 
 fn every_receiver_reports_the_death_and_the_next_bus_is_empty(mut carrier: Box<dyn Carrier>) {
-    let config = EngineConfig { dispatchers: 3, ..tight() };
+    let config = BusSettings { dispatchers: 3, ..tight() };
     let mut bus = carrier.open(&config).unwrap();
     bus.sender.send(&mut (0..PARTITIONS).map(|partition| parcel(partition, 0)).collect());
     bus.sender.kill();
     for receiver in &mut bus.receivers {
         let mut into = VecDeque::new();
         wait_until("the death is reported", || {
-            receiver.receive(&mut into, Duration::from_millis(100)) == Err(BusDied)
+            receiver.receive(&mut into, Duration::from_millis(100)) == Err(CarrierDied)
         });
     }
     bus.sender.send(&mut vec![parcel(0, 1)]);
@@ -121,61 +121,61 @@ fn every_receiver_reports_the_death_and_the_next_bus_is_empty(mut carrier: Box<d
     }
 }
 
-fn start(carrier: Box<dyn Carrier>, config: EngineConfig) -> Arc<Engine> {
-    Engine::start_on(carrier, config, &Registry::new()).unwrap()
+fn start(carrier: Box<dyn Carrier>, config: BusSettings) -> Arc<Bus> {
+    Bus::start_on(carrier, config, &Registry::new()).unwrap()
 }
 
 fn an_engine_keeps_order_and_loses_nothing_under_flow_control(carrier: Box<dyn Carrier>) {
     const NOTES: u64 = 20_000;
-    let engine = start(carrier, tight());
+    let bus = start(carrier, tight());
     let mut session = Session::new(UNLIMITED);
     let subscribe =
-        |slot: usize| engine.subscribe(&key(slot), session.subscriber(slot as u32, DeliveryQos::AtLeastOnce));
+        |slot: usize| bus.subscribe(&key(slot), session.subscriber(slot as u32, DeliveryQos::AtLeastOnce));
     let _routes: Vec<Route> = (0..7).map(subscribe).collect();
     // One publish that is far larger than all bounds together.
-    engine.publish((0..NOTES).map(|seq| note(&key(seq as usize % 7), seq)).collect());
-    assert!(engine.flush(DEADLINE));
+    bus.publish((0..NOTES).map(|seq| note(&key(seq as usize % 7), seq)).collect());
+    assert!(bus.flush(DEADLINE));
     session.take();
     for (slot, seqs) in session.by_slot() {
         assert!(seqs.into_iter().eq((0..NOTES).filter(|seq| seq % 7 == u64::from(slot))), "key {slot}");
     }
-    assert_eq!((session.received.len() as u64, engine.health().gaps), (NOTES, 0));
+    assert_eq!((session.received.len() as u64, bus.health().gaps), (NOTES, 0));
 }
 
 fn probes_return(carrier: Box<dyn Carrier>) {
-    let engine = start(carrier, EngineConfig { probe_interval: Duration::from_millis(5), ..tight() });
+    let bus = start(carrier, BusSettings { probe_interval: Duration::from_millis(5), ..tight() });
     for _ in 0..5 {
-        let seen = engine.shared.board.last_probe();
+        let seen = bus.shared.board.last_probe();
         assert!(seen.is_some());
-        wait_until("another round returns", || engine.shared.board.last_probe() != seen);
+        wait_until("another round returns", || bus.shared.board.last_probe() != seen);
     }
-    let health = engine.health();
+    let health = bus.health();
     assert!(health.alive && health.rebuilds == 0 && health.probe_round_trip.is_some(), "{health:?}");
 }
 
 fn a_dead_bus_is_rebuilt_and_what_it_owed_is_replayed(carrier: Box<dyn Carrier>) {
-    let engine = start(carrier, tight());
+    let bus = start(carrier, tight());
     let mut session = Session::new(UNLIMITED);
-    let _route = engine.subscribe(&key(1), session.subscriber(0, DeliveryQos::AtLeastOnce));
+    let _route = bus.subscribe(&key(1), session.subscriber(0, DeliveryQos::AtLeastOnce));
     for seq in 0..3000 {
-        engine.publish(vec![note(&key(1), seq)]);
+        bus.publish(vec![note(&key(1), seq)]);
         if seq % 1000 == 500 {
-            engine.kill_router_for_test();
+            bus.kill_router_for_test();
         }
     }
-    assert!(engine.flush(DEADLINE));
+    assert!(bus.flush(DEADLINE));
     session.take();
     assert_eq!(session.by_slot()[&0], (0..3000).collect::<Vec<_>>());
-    assert!(engine.health().rebuilds > 0 && engine.health().gaps == 0);
+    assert!(bus.health().rebuilds > 0 && bus.health().gaps == 0);
 }
 
 fn a_stopped_engine_delivers_nothing(carrier: Box<dyn Carrier>) {
-    let engine = start(carrier, tight());
+    let bus = start(carrier, tight());
     let mut session = Session::new(UNLIMITED);
-    let _route = engine.subscribe(&key(1), session.subscriber(0, DeliveryQos::AtLeastOnce));
-    engine.stop();
-    engine.publish(vec![note(&key(1), 1)]);
+    let _route = bus.subscribe(&key(1), session.subscriber(0, DeliveryQos::AtLeastOnce));
+    bus.stop();
+    bus.publish(vec![note(&key(1), 1)]);
     assert_eq!(session.take(), OutboxState::Open);
     assert!(session.received.is_empty());
-    assert!(!engine.health().alive);
+    assert!(!bus.health().alive);
 }

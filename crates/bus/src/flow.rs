@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
-use super::bus::{BusSender, PARCEL_OVERHEAD, Parcel};
+use super::carrier::{CarrierSender, PARCEL_OVERHEAD, Parcel};
 use super::envelope::{encode_note, encode_probe};
 use super::metrics::Metrics;
 use super::note::Note;
-use super::{EngineConfig, PARTITIONS};
+use super::{BusSettings, PARTITIONS};
 
 /// Notes that are encoded and handed over together. The router starts on one chunk while the next is made.
 const CHUNK_NOTES: usize = 64;
@@ -34,9 +34,9 @@ pub(super) struct Flow {
     /// The last sequence given out, per partition. Held for a whole `publish`, so that calls do not mix.
     sequences: Mutex<[u64; PARTITIONS]>,
     state: Mutex<State>,
-    /// Pending bytes went down to where `publish` may go on, or the engine was stopped.
+    /// Pending bytes went down to where `publish` may go on, or the bus was stopped.
     room: Condvar,
-    /// Something was dispatched while somebody flushes, or the engine was stopped.
+    /// Something was dispatched while somebody flushes, or the bus was stopped.
     dispatched: Condvar,
     attached: AtomicBool,
     pending_bytes_max: usize,
@@ -44,7 +44,7 @@ pub(super) struct Flow {
 }
 
 struct State {
-    sender: Option<Box<dyn BusSender>>,
+    sender: Option<Box<dyn CarrierSender>>,
     lanes: Vec<Lane>,
     /// Credits in all, and those not in use.
     credits: usize,
@@ -67,8 +67,8 @@ struct Lane {
 }
 
 impl Flow {
-    pub(super) fn new(config: &EngineConfig, metrics: Metrics) -> Self {
-        let credits = config.credit_bytes - EngineConfig::PROBE_RESERVE;
+    pub(super) fn new(config: &BusSettings, metrics: Metrics) -> Self {
+        let credits = config.credit_bytes - BusSettings::PROBE_RESERVE;
         let state = State {
             sender: None,
             lanes: (0..PARTITIONS).map(|_| Lane::default()).collect(),
@@ -181,7 +181,7 @@ impl Flow {
     }
 
     /// Gives it a bus, which first gets everything that is still owed, partition by partition in order.
-    pub(super) fn attach(&self, mut sender: Box<dyn BusSender>) {
+    pub(super) fn attach(&self, mut sender: Box<dyn CarrierSender>) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         if state.stopped {
@@ -255,7 +255,7 @@ impl Flow {
         self.detach();
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fault-injection"))]
     pub(super) fn kill_router(&self) -> bool {
         let mut state = self.state.lock();
         let Some(sender) = &mut state.sender else { return false };

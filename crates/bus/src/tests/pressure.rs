@@ -10,19 +10,19 @@ const QOS1: DeliveryQos = DeliveryQos::AtLeastOnce;
 #[test]
 fn an_outbox_that_nobody_drains_drops_at_qos_0_and_overflows_at_qos_1_and_holds_up_nobody() {
     const NOTES: u64 = 2000;
-    let engine = start(tight());
+    let bus = start(tight());
     let small = OutboxLimits { messages: 10, bytes: 1 << 20 };
     let (mut lazy0, mut lazy1, mut brisk) =
         (Session::new(small), Session::new(small), Session::new(UNLIMITED));
     let _routes = [
-        engine.subscribe(&key(1), lazy0.subscriber(0, QOS0)),
-        engine.subscribe(&key(1), lazy1.subscriber(0, QOS1)),
-        engine.subscribe(&key(1), brisk.subscriber(0, QOS1)),
+        bus.subscribe(&key(1), lazy0.subscriber(0, QOS0)),
+        bus.subscribe(&key(1), lazy1.subscriber(0, QOS1)),
+        bus.subscribe(&key(1), brisk.subscriber(0, QOS1)),
     ];
     for seq in 0..NOTES {
-        engine.publish(vec![note(&key(1), seq)]);
+        bus.publish(vec![note(&key(1), seq)]);
     }
-    assert!(engine.flush(DEADLINE));
+    assert!(bus.flush(DEADLINE));
 
     assert_eq!(lazy0.take(), OutboxState::Open);
     assert_eq!(lazy0.by_slot()[&0], (0..10).collect::<Vec<_>>());
@@ -31,11 +31,11 @@ fn an_outbox_that_nobody_drains_drops_at_qos_0_and_overflows_at_qos_1_and_holds_
     assert_eq!(lazy1.by_slot()[&0], (0..10).collect::<Vec<_>>());
     assert_eq!(brisk.take(), OutboxState::Open);
     assert_eq!(brisk.by_slot()[&0], (0..NOTES).collect::<Vec<_>>());
-    let metrics = &engine.shared.metrics;
+    let metrics = &bus.shared.metrics;
     assert_eq!((metrics.dropped_outbox_full.get(), metrics.overflowed.get()), (NOTES - 10, 1));
 
-    engine.publish(vec![note(&key(1), NOTES)]);
-    assert!(engine.flush(DEADLINE));
+    bus.publish(vec![note(&key(1), NOTES)]);
+    assert!(bus.flush(DEADLINE));
     lazy0.take();
     lazy1.take();
     assert_eq!(lazy0.received.last().map(|delivery| delivery.seq), Some(NOTES), "room again, notes again");
@@ -44,12 +44,12 @@ fn an_outbox_that_nobody_drains_drops_at_qos_0_and_overflows_at_qos_1_and_holds_
 
 #[test]
 fn a_closed_outbox_gets_nothing_and_is_forgotten() {
-    let engine = start(tight());
+    let bus = start(tight());
     let mut session = Session::new(UNLIMITED);
-    let _route = engine.subscribe(&key(1), session.subscriber(0, QOS1));
+    let _route = bus.subscribe(&key(1), session.subscriber(0, QOS1));
     session.outbox.close();
-    engine.publish(vec![note(&key(1), 1)]);
-    assert!(engine.flush(DEADLINE));
+    bus.publish(vec![note(&key(1), 1)]);
+    assert!(bus.flush(DEADLINE));
     assert_eq!(session.take(), OutboxState::Closed);
     assert!(session.received.is_empty());
     assert_eq!(Arc::strong_count(&session.outbox), 1, "the dispatcher let go of the outbox");
@@ -69,20 +69,20 @@ fn gated(session: &Session, gate: &Arc<Mutex<()>>, entered: &Arc<AtomicUsize>) -
 #[test]
 fn publish_blocks_when_the_pending_bound_is_met_and_goes_on_in_order_when_there_is_room() {
     const NOTES: u64 = 5000;
-    let engine = start(tight());
+    let bus = start(tight());
     let (gate, entered) = (Arc::default(), Arc::default());
     let mut session = Session::new(UNLIMITED);
-    let _route = engine.subscribe(&key(1), gated(&session, &gate, &entered));
+    let _route = bus.subscribe(&key(1), gated(&session, &gate, &entered));
     let closed = gate.lock();
-    let bounds = engine.shared.config.pending_bytes + engine.shared.config.credit_bytes;
+    let bounds = bus.shared.config.pending_bytes + bus.shared.config.credit_bytes;
     thread::scope(|scope| {
         let publisher = scope.spawn(|| {
             for seq in 0..NOTES {
-                engine.publish(vec![note(&key(1), seq)]);
+                bus.publish(vec![note(&key(1), seq)]);
             }
         });
-        let metrics = &engine.shared.metrics;
-        let full = engine.shared.config.pending_bytes as i64;
+        let metrics = &bus.shared.metrics;
+        let full = bus.shared.config.pending_bytes as i64;
         wait_until("the pending notes fill their bound", || metrics.pending_bytes.get() >= full);
         let held = metrics.pending_bytes.get() + metrics.credit_bytes_in_use.get();
         assert!(held as usize <= bounds + 200, "{held} bytes are held, the bounds are {bounds}");
@@ -91,45 +91,44 @@ fn publish_blocks_when_the_pending_bound_is_met_and_goes_on_in_order_when_there_
         drop(closed);
         publisher.join().unwrap();
     });
-    assert!(engine.flush(DEADLINE));
+    assert!(bus.flush(DEADLINE));
     session.take();
     assert_eq!(session.by_slot()[&0], (0..NOTES).collect::<Vec<_>>());
-    assert_eq!(engine.health().rebuilds, 0);
+    assert_eq!(bus.health().rebuilds, 0);
 }
 
 #[test]
 fn a_busy_dispatcher_is_not_taken_for_a_dead_bus() {
     let probe_deadline = Duration::from_millis(250);
     let probe_interval = Duration::from_millis(5);
-    let engine = start(EngineConfig { probe_interval, probe_deadline, ..tight() });
+    let bus = start(BusSettings { probe_interval, probe_deadline, ..tight() });
     let (gate, entered) = (Arc::default(), Arc::<AtomicUsize>::default());
     let mut session = Session::new(UNLIMITED);
-    let _route = engine.subscribe(&key(1), gated(&session, &gate, &entered));
+    let _route = bus.subscribe(&key(1), gated(&session, &gate, &entered));
     let closed = gate.lock();
-    engine.publish(vec![note(&key(1), 1)]);
+    bus.publish(vec![note(&key(1), 1)]);
     wait_until("the dispatcher is at work", || entered.load(Ordering::SeqCst) == 1);
-    wait_until("probes are late", || engine.health().probe_age.unwrap() > 3 * probe_deadline);
-    assert_eq!((engine.health().rebuilds, engine.health().alive), (0, true));
+    wait_until("probes are late", || bus.health().probe_age.unwrap() > 3 * probe_deadline);
+    assert_eq!((bus.health().rebuilds, bus.health().alive), (0, true));
     drop(closed);
-    wait_until("probes return", || engine.health().probe_age.unwrap() < probe_deadline);
-    assert!(engine.flush(DEADLINE));
+    wait_until("probes return", || bus.health().probe_age.unwrap() < probe_deadline);
+    assert!(bus.flush(DEADLINE));
     session.take();
-    assert_eq!((session.received.len(), engine.health().rebuilds), (1, 0));
+    assert_eq!((session.received.len(), bus.health().rebuilds), (1, 0));
 }
 
 #[test]
 fn a_subscribe_on_another_key_does_not_wait_for_a_fan_out() {
-    let engine = start(tight());
+    let bus = start(tight());
     let (gate, entered) = (Arc::default(), Arc::<AtomicUsize>::default());
     let session = Session::new(UNLIMITED);
-    let _route = engine.subscribe(&key(1), gated(&session, &gate, &entered));
+    let _route = bus.subscribe(&key(1), gated(&session, &gate, &entered));
     let closed = gate.lock();
-    engine.publish(vec![note(&key(1), 1)]);
+    bus.publish(vec![note(&key(1), 1)]);
     wait_until("the dispatcher is at work", || entered.load(Ordering::SeqCst) == 1);
     // Two hundred keys, so that some lie in the very shard that is being served.
-    let routes: Vec<Route> =
-        (2..200).map(|n| engine.subscribe(&key(n), session.subscriber(0, QOS0))).collect();
+    let routes: Vec<Route> = (2..200).map(|n| bus.subscribe(&key(n), session.subscriber(0, QOS0))).collect();
     drop(routes);
     drop(closed);
-    assert!(engine.flush(DEADLINE));
+    assert!(bus.flush(DEADLINE));
 }

@@ -1,6 +1,6 @@
 //! What is published, and where it belongs: the note and the key of its route.
 //!
-//! Built by the gateway from a committed event. The engine looks into neither scopes nor body.
+//! Built by the gateway from a committed event. The bus looks into neither scopes nor body.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -15,24 +15,24 @@ const SEPARATOR: u8 = 0xFF;
 
 /// One notification: the outcome of a write, addressed to one external topic of one account.
 #[derive(Debug, Clone)]
-pub(crate) struct Note {
+pub struct Note {
     /// Whom it is for.
-    pub(crate) key: RouteKey,
-    /// What predicates look at; opaque to the engine.
-    pub(crate) scopes: Bytes,
+    pub key: RouteKey,
+    /// What predicates look at; opaque to the bus.
+    pub scopes: Bytes,
     /// The store's event sequence, handed on to [`super::Delivery::seq`].
-    pub(crate) seq: u64,
+    pub seq: u64,
     /// What subscribers get.
-    pub(crate) body: Bytes,
+    pub body: Bytes,
 }
 
 /// An external topic, in canonical form, of one account.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct RouteKey(Bytes);
+pub struct RouteKey(Bytes);
 
 impl RouteKey {
     /// The key of `topic` in `account`. Different pairs give different keys.
-    pub(crate) fn new(account: &str, topic: &str) -> Self {
+    pub fn new(account: &str, topic: &str) -> Self {
         let mut key = Vec::with_capacity(account.len() + 1 + topic.len());
         key.extend_from_slice(account.as_bytes());
         key.push(SEPARATOR);
@@ -41,7 +41,7 @@ impl RouteKey {
     }
 
     /// The bytes that tell it from every other key, also in a later run of the server.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 

@@ -1,4 +1,4 @@
-//! Tests of the whole engine, on the real rumqttd unless a fault is easier to stage otherwise.
+//! Tests of the whole bus, on the real rumqttd unless a fault is easier to stage otherwise.
 //!
 //! Here is the rig; what is shown lies in `delivery`, `pressure` and `faults`.
 
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use prometheus::Registry;
 use tokio::sync::Notify;
 
-use super::bus::{Bus, BusError, BusSender, Carrier, Parcel};
+use super::carrier::{Carrier, CarrierError, CarrierLink, CarrierSender, Parcel};
 use super::*;
 
 /// Long enough for a debug build on a busy machine; a test that meets it has failed.
@@ -23,18 +23,18 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 pub(super) const UNLIMITED: OutboxLimits = OutboxLimits { messages: usize::MAX, bytes: usize::MAX };
 
 /// Little of everything, so that credits, segments and pending bounds are met all the time.
-pub(super) fn tight() -> EngineConfig {
-    EngineConfig {
+pub(super) fn tight() -> BusSettings {
+    BusSettings {
         segment_bytes: 16 << 10,
         segment_count: 2,
         credit_bytes: 16 << 10,
         pending_bytes: 64 << 10,
-        ..EngineConfig::default()
+        ..BusSettings::default()
     }
 }
 
-pub(super) fn start(config: EngineConfig) -> Arc<Engine> {
-    Engine::start(config, &Registry::new()).unwrap()
+pub(super) fn start(config: BusSettings) -> Arc<Bus> {
+    Bus::start(config, &Registry::new()).unwrap()
 }
 
 pub(super) fn key(number: usize) -> RouteKey {
@@ -117,21 +117,24 @@ impl Faulty {
 }
 
 impl Carrier for Faulty {
-    fn open(&mut self, config: &EngineConfig) -> Result<Bus, BusError> {
+    fn open(&mut self, config: &BusSettings) -> Result<CarrierLink, CarrierError> {
         if self.closed.load(Ordering::SeqCst) {
-            return Err(BusError("closed by the test".into()));
+            return Err(CarrierError("closed by the test".into()));
         }
-        let Bus { sender, receivers } = self.carrier.open(config)?;
-        Ok(Bus { sender: Box::new(FaultySender { sender, tamper: Arc::clone(&self.tamper) }), receivers })
+        let CarrierLink { sender, receivers } = self.carrier.open(config)?;
+        Ok(CarrierLink {
+            sender: Box::new(FaultySender { sender, tamper: Arc::clone(&self.tamper) }),
+            receivers,
+        })
     }
 }
 
 struct FaultySender {
-    sender: Box<dyn BusSender>,
+    sender: Box<dyn CarrierSender>,
     tamper: Tamper,
 }
 
-impl BusSender for FaultySender {
+impl CarrierSender for FaultySender {
     fn send(&mut self, batch: &mut Vec<Parcel>) {
         (self.tamper.lock())(batch);
         self.sender.send(batch);

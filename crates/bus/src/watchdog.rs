@@ -20,9 +20,9 @@ use parking_lot::{Condvar, Mutex};
 use prometheus::Gauge;
 use tracing::{error, info, warn};
 
-use super::bus::Carrier;
+use super::carrier::Carrier;
 use super::dispatch::{Dispatcher, Ended};
-use super::{EngineError, PARTITIONS, Shared};
+use super::{BusError, PARTITIONS, Shared};
 
 /// The least time between two attempts to build a bus, so that one that dies at once makes no busy loop.
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(100);
@@ -127,8 +127,8 @@ impl Watchdog {
     /// Builds a bus, starts its dispatchers, replays what is owed, and sends a first round of probes.
     ///
     /// # Errors
-    /// [`EngineError::Bus`] or [`EngineError::Thread`]; nothing is left running then.
-    pub(super) fn open(&mut self) -> Result<(), EngineError> {
+    /// [`BusError::Bus`] or [`BusError::Thread`]; nothing is left running then.
+    pub(super) fn open(&mut self) -> Result<(), BusError> {
         self.last_attempt = Instant::now();
         let bus = self.carrier.open(&self.shared.config)?;
         let generation = self.shared.generation.load(Ordering::SeqCst);
@@ -161,7 +161,7 @@ impl Watchdog {
         notices.ended = None;
     }
 
-    /// Watches until the engine is stopped.
+    /// Watches until the bus is stopped.
     pub(super) fn run(mut self) {
         loop {
             match self.look() {
@@ -189,7 +189,7 @@ impl Watchdog {
         match notices.ended {
             Some(Ended::Gap) => return Finding::Died("it lost notes"),
             Some(Ended::Panicked) => return Finding::Died("a dispatcher panicked"),
-            Some(Ended::BusDied | Ended::Superseded) => return Finding::Died("the router has gone"),
+            Some(Ended::CarrierDied | Ended::Superseded) => return Finding::Died("the router has gone"),
             None => {}
         }
         match notices.probe.as_mut().map(|probe| self.is_overdue(probe)) {
@@ -235,7 +235,7 @@ impl Watchdog {
         }
     }
 
-    /// Waits until it is time for another attempt to build a bus. False if the engine was stopped.
+    /// Waits until it is time for another attempt to build a bus. False if the bus was stopped.
     fn wait_for_attempt(&self) -> bool {
         let mut notices = self.shared.board.notices.lock();
         let next = self.last_attempt + ATTEMPT_INTERVAL;

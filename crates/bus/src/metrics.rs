@@ -1,4 +1,4 @@
-//! What the engine counts. Every name begins with `thng_pubsub_engine_`.
+//! What the bus counts. Every name begins with `thng_pubsub_engine_`.
 //!
 //! | name | kind | what |
 //! |---|---|---|
@@ -24,7 +24,7 @@ use prometheus::{
 
 use super::outbox::WAITING;
 
-/// The engine's metrics; cheap to clone. They are counted per batch, never per delivery.
+/// The bus's metrics; cheap to clone. They are counted per batch, never per delivery.
 #[derive(Debug, Clone)]
 pub(super) struct Metrics {
     pub(super) published: IntCounter,
