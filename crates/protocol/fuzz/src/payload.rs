@@ -173,16 +173,25 @@ fn check_patch(text: &str, patch: &Patch, is_new: bool) {
     let given: BTreeMap<String, &RawValue> = serde_json::from_str(text).expect("an object");
     for field in patch.kind().fields() {
         let is_open = field.set_by == SetBy::Owner || (is_new && field.set_by == SetBy::Creator);
-        let given = given.get(field.name).filter(|_| is_open).map(|raw| value_of(raw.get()));
+        let given = given.get(field.name).filter(|_| is_open).copied();
+        if field.form == Form::Identifiers {
+            check_identifiers(patch.get(field.name), given);
+            continue;
+        }
+        let given = given.map(|raw| value_of(raw.get()));
         match (patch.get(field.name), given) {
             (Some(taken), Some(given)) => {
                 assert!(fits(field.form, &given), "{} takes {given}", field.name);
-                if field.form != Form::Time {
+                if field.form == Form::Integer {
+                    let taken = value_of(taken);
+                    assert!(taken.is_i64() && taken.as_f64() == given.as_f64(), "{taken} of {given}");
+                } else if field.form != Form::Time {
                     assert_eq!(value_of(taken), given, "{}", field.name);
                 }
             }
             (None, Some(given)) => assert!(
-                given.is_null() || (given == "" && matches!(field.form, Form::Label | Form::Id)),
+                given.is_null()
+                    || (given == "" && matches!(field.form, Form::Label | Form::Id | Form::Email)),
                 "{} passes over {given}",
                 field.name
             ),
@@ -192,6 +201,29 @@ fn check_patch(text: &str, patch: &Patch, is_new: bool) {
     if is_new {
         let update = Patch::parse_update(patch.kind(), text.as_bytes()).expect("less of it is read");
         assert_eq!(update.scopes, patch.scopes);
+    }
+}
+
+/// Every identifier is stored as text: a string as it was sent, a number or a Boolean in its own spelling, which no
+/// floating-point number has to hold.
+fn check_identifiers(taken: Option<&str>, given: Option<&RawValue>) {
+    let Some(taken) = taken else {
+        return assert!(given.is_none_or(|given| given.get() == "null"), "identifiers passes over {given:?}");
+    };
+    let given = given.expect("identifiers come from what is given").get();
+    let texts: BTreeMap<String, String> = serde_json::from_str(taken).expect("an object of texts");
+    let given: BTreeMap<String, &RawValue> = serde_json::from_str(given).expect("an object");
+    assert!(given.keys().eq(texts.keys()), "{given:?} became {taken}");
+    assert!(texts.len() <= limits::IDENTIFIERS_MAX);
+    for (key, text) in &texts {
+        assert!(key.chars().count() <= limits::IDENTIFIER_KEY_CHARS_MAX, "{key}");
+        assert!(text.chars().count() <= limits::IDENTIFIER_CHARS_MAX, "{text}");
+        let given = given[key].get();
+        if given.starts_with('"') {
+            assert_eq!(value_of(given), *text, "{key}");
+        } else {
+            assert_eq!(given, text, "{key}");
+        }
     }
 }
 
@@ -216,13 +248,7 @@ fn fits(form: Form, value: &Value) -> bool {
         Form::OneOf(names) => value.as_str().is_some_and(|text| names.contains(&text)),
         Form::Tags => texts(limits::TAGS_MAX, limits::TAG_CHARS_MAX),
         Form::Texts(items, most) => texts(items, most),
-        Form::Identifiers => value.as_object().is_some_and(|members| {
-            members.len() <= limits::IDENTIFIERS_MAX
-                && members.iter().all(|(key, value)| {
-                    key.chars().count() <= limits::IDENTIFIER_KEY_CHARS_MAX
-                        && chars(value, limits::IDENTIFIER_CHARS_MAX)
-                })
-        }),
+        Form::Identifiers => unreachable!("checked apart"),
         Form::Object => value.is_object() && depth(value) <= limits::JSON_DEPTH_MAX,
         Form::Any => depth(value) <= limits::JSON_DEPTH_MAX,
         Form::Id => value.as_str().is_some_and(|text| Id::parse(text).is_ok()),
@@ -233,7 +259,8 @@ fn fits(form: Form, value: &Value) -> bool {
             time.is_some_and(|time| (0..=limits::TIMESTAMP_MS_MAX).contains(&time)) || *value == -0.0
         }
         Form::Number => value.is_number(),
-        Form::Integer => value.is_i64() || *value == -0.0,
+        // Whole by value, in any spelling, such as `7.6e7`.
+        Form::Integer => value.is_i64() || value.as_f64().is_some_and(|number| number.fract() == 0.0),
         Form::Point => {
             let degrees = |at: usize| value["coordinates"][at].as_f64();
             degrees(0).is_some_and(|longitude| longitude.abs() <= 180.0)
