@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 
-import { launch } from './chromium.mjs'
+import { launch, resizeToFit } from './chromium.mjs'
 import { assertServesSdk, createThng, key, rest, url } from './server.mjs'
 
 await assertServesSdk()
@@ -86,11 +86,7 @@ test('the example page fits a phone and a desktop, light and dark', async () => 
   const { id } = await createThng()
   await page.goto(example({ key, thng: id }))
   await rows('received').nth(2).waitFor()
-  for (const [width, height] of [[360, 740], [1280, 800]]) {
-    await page.setViewportSize({ width, height })
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth)
-    assert.ok(wide <= width, `it is ${wide} pixels wide on a screen of ${width}`)
-  }
+  for (const [width, height] of [[360, 740], [1280, 800]]) await resizeToFit(page, { width, height })
   const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor)
   await page.emulateMedia({ colorScheme: 'light' })
   const light = await ground()

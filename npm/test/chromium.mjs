@@ -1,6 +1,7 @@
 /**
  * The browser of the tests: Debian's Chromium, or the one that the environment names, with a profile of its own.
  */
+import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
@@ -65,6 +66,19 @@ export async function launchWithTabs() {
     await rm(profile, { recursive: true, force: true })
   })
   return browser
+}
+
+/**
+ * Gives a page another size and waits until it fits: a page that observes its size draws again in a later frame.
+ * A page that does not fit after 5 s fails the test.
+ */
+export async function resizeToFit(page, { width, height }) {
+  await page.setViewportSize({ width, height })
+  const fits = (width) => window.innerWidth === width && document.documentElement.scrollWidth <= width
+  await page.waitForFunction(fits, width, { timeout: 5_000 }).catch(async () => {
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth)
+    assert.fail(`the page is ${wide} pixels wide on a screen of ${width}`)
+  })
 }
 
 function makeProfile() {

@@ -7,7 +7,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { afterEach, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
-import { launch } from './chromium.mjs'
+import { launch, resizeToFit } from './chromium.mjs'
 import { lineTo } from './line.mjs'
 import { assertServesSdk, createThng, key, rest, url } from './server.mjs'
 
@@ -490,9 +490,7 @@ describe('in a browser', () => {
       await open(name, { key })
       await isReady()
       for (const size of [PHONE, DESKTOP]) {
-        await page.setViewportSize(size)
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth)
-        assert.ok(wide <= size.width, `it is ${wide} pixels wide on a screen of ${size.width}`)
+        await resizeToFit(page, size)
         assert.deepEqual(await page.evaluate(cutOff), [], `cut off on a screen of ${size.width}`)
       }
       assert.deepEqual(complaints, [])
