@@ -231,8 +231,8 @@ fn times_are_compared_as_numbers() {
     let server = Server::start();
     let mut rest = server.rest();
     for n in 0..4 {
-        let before = thng_pubsub_tests::wait::now_ms();
         rest.create("/thngs", json!({"name": n.to_string()}));
+        let before = thng_pubsub_tests::wait::now_ms();
         thng_pubsub_tests::wait::until("the clock goes on", || {
             (thng_pubsub_tests::wait::now_ms() > before).then_some(())
         });
