@@ -12,7 +12,7 @@ use std::{
 };
 
 /// A step of the clock that is not followed back, and not taken for the passing of time: milliseconds.
-pub(crate) const STEP_MS: i64 = 5 * 60 * 1_000;
+pub(crate) use crate::store::CLOCK_STEP_MS as STEP_MS;
 
 /// How long the clock has to run evenly before sessions expire by it.
 const EVEN_FOR: Duration = Duration::from_secs(3_600);

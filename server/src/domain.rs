@@ -17,7 +17,7 @@ use thng_pubsub_protocol::{
 use crate::store::{
     Actor, Change, KeyHash, KeyRecord, PropertyOwner, ResourceHead, ResourceRecord, Sequence, StoreError,
     TimestampMs, WriteStore,
-    session::{KeptLimits, OpenedSession, SessionNumber, SessionProgress, StoredSubscription},
+    session_queue::{KeptLimits, OpenedSession, SessionNumber, SessionProgress, StoredSubscription},
 };
 
 mod account;

@@ -45,7 +45,7 @@ use crate::{
     },
     metrics::Metrics,
     store::{
-        Change, ReadStore, ResourceHead, StoreError, WriteStore, session::KeptNote,
+        Change, ReadStore, ResourceHead, StoreError, WriteStore, session_queue::KeptNote,
         subscriptions::SubscriptionUsage,
     },
     translate,
@@ -106,7 +106,7 @@ pub(crate) use crate::{
     store::{
         Actor, Cursor, HistoryPage, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ResourceRecord,
         Sequence, SortOrder, Source, TimeRange, TimestampMs,
-        session::{
+        session_queue::{
             InFlight, KeptLimits, Progress, SessionNumber, SessionProgress, StoredSession,
             StoredSubscription, SubscriptionNumber, TopicNumber,
         },

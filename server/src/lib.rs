@@ -8,9 +8,10 @@
 //! - `gateway`: the one door for every protocol
 //! - `auth`: who is this key, may it do this; `translate`: topics to operations, events to notifications
 //! - `domain`: what can be done and what happens then, and the single writer that commits it in groups
-//! - `store`: what is on disk
 //!
 //! `ARCHITECTURE.md` at the root of the repository walks through a write.
+
+use thng_pubsub_store::{self as store, durable_file};
 
 pub mod admin;
 pub mod app;
@@ -19,7 +20,6 @@ mod clock;
 pub mod config;
 mod defaults;
 mod domain;
-mod durable_file;
 mod edge;
 mod gateway;
 #[cfg(feature = "measure")]
@@ -29,7 +29,6 @@ mod polls;
 mod random;
 pub mod rate;
 mod sparing;
-mod store;
 #[cfg(test)]
 mod testing;
 mod translate;

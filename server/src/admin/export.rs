@@ -24,7 +24,7 @@ use crate::{
     durable_file,
     store::{
         Bystander,
-        facts::{EventFact, Fact},
+        export::{EventFact, Fact},
     },
 };
 

@@ -19,7 +19,7 @@ use crate::{
     config::administration::Import as Arguments,
     store::{
         Import,
-        facts::{Fact, FactError},
+        export::{Fact, FactError},
     },
 };
 

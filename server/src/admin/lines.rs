@@ -1,7 +1,7 @@
 //! The lines of an export: one JSON object each, with one member that names what it is.
 //!
 //! The first is `header`, the last `trailer` with counts, so that one that was cut off is known; between them stands a
-//! line for each fact (`store/facts.rs`), in the order of its kinds. Documents and values are strings that hold their
+//! line for each fact (`crates/store/src/export.rs`), in the order of its kinds. Documents and values are strings that hold their
 //! JSON: they come back letter by letter. docs/operations.md describes the form for those who read it elsewhere.
 
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use crate::{
     edge::admin::kind_of,
     store::{
         Actor, KeyHash, KeyRecord,
-        facts::{EventFact, EventKind, Fact, ResourceFact, SeriesFact, SeriesKind},
+        export::{EventFact, EventKind, Fact, ResourceFact, SeriesFact, SeriesKind},
     },
 };
 

@@ -4,7 +4,7 @@
 use super::{Applied, Event, Operation, OperationError, Outcome};
 use crate::store::{
     KeyHash, TimestampMs, WriteStore,
-    session::{KeptLimits, OpenedSession, SessionNumber, SessionProgress},
+    session_queue::{KeptLimits, OpenedSession, SessionNumber, SessionProgress},
 };
 
 /// Sessions that are ended, and notifications that are dropped, by one [`Operation::ExpireSessions`].

@@ -24,7 +24,7 @@ use crate::{
     clock::{Clock, Made, ServerTime},
     metrics::Metrics,
     sparing::Sparing,
-    store::{CLOCK_SET_BACK, StoreError, TimestampMs, WriteStore, session::KeptExtent},
+    store::{CLOCK_SET_BACK, StoreError, TimestampMs, WriteStore, session_queue::KeptExtent},
 };
 use answers::{Answers, Done};
 use budget::{Budget, Permit};

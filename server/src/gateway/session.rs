@@ -2,7 +2,7 @@
 //!
 //! A session belongs to the API key that opened it, under its client id. What its subscriptions may see is asked for anew
 //! at every CONNECT, like that of any other connection. How messages get to the client is the edge's
-//! (`edge/mqtt/durable.rs`), what is remembered the store's (`store/session.rs`).
+//! (`edge/mqtt/durable.rs`), what is remembered the store's (`crates/store/src/session_queue.rs`).
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -23,7 +23,7 @@ use crate::{
     domain::{DurableSubscription, EXPIRED_AT_ONCE, Operation},
     store::{
         Sequence, StoreError, TimestampMs, WriteStore,
-        session::{KeptNotes, OpenedSession, StoredSubscription},
+        session_queue::{KeptNotes, OpenedSession, StoredSubscription},
     },
 };
 

@@ -12,7 +12,7 @@ use super::{Caller, Gateway, Refusal};
 use crate::{
     auth::{Principal, roles},
     domain::{Operation, Outcome},
-    store::{Actor, PropertyOwner, ResourceHead, session::SessionNumber},
+    store::{Actor, PropertyOwner, ResourceHead, session_queue::SessionNumber},
     translate,
 };
 

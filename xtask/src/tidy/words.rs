@@ -44,9 +44,9 @@ const RULES: [Rule; 8] = [
     Rule {
         words: &["rusqlite"],
         look: Look::Code,
-        within: &["server/src"],
-        except: &["server/src/store"],
-        why: "only server/src/store names the database",
+        within: &["crates", "server/src"],
+        except: &["crates/store"],
+        why: "only crates/store names the database",
     },
     Rule {
         words: &["env::var", "env::vars", "env::set_var"],
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(lines("server/src/gateway.rs", "use rumqttd::Broker;\n"), [1]);
         assert_eq!(lines("crates/bus/src/rumqttd.rs", "use rumqttd::Broker;\n"), [0; 0]);
         assert_eq!(lines("server/src/domain.rs", "use rusqlite::Connection;\n"), [1]);
-        assert_eq!(lines("server/src/store/sqlite.rs", "use rusqlite::Connection;\n"), [0; 0]);
+        assert_eq!(lines("crates/store/src/sqlite.rs", "use rusqlite::Connection;\n"), [0; 0]);
     }
 
     #[test]

@@ -164,7 +164,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::{super::budget::Budget, *};
-    use crate::store::{KeyHash, session::SessionNumber};
+    use crate::store::{KeyHash, session_queue::SessionNumber};
 
     fn account(letter: &str) -> Id {
         Id::parse(&letter.repeat(24)).expect("an id")

@@ -1,0 +1,163 @@
+//! What a list or a history asks for, what it may cost, and the page that it gets.
+
+use std::time::Instant;
+
+use thng_pubsub_protocol::{id::Id, payload::ResourceKind};
+
+use super::{ResourceRecord, Sequence, TimestampMs};
+
+/// Which end of a list comes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SortOrder {
+    #[default]
+    NewestFirst,
+    OldestFirst,
+}
+
+/// Where a page starts: behind the item with this time and sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    pub at_ms: TimestampMs,
+    pub seq: Sequence,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRequest {
+    /// 1 or more.
+    pub items: usize,
+    pub order: SortOrder,
+    pub after: Option<Cursor>,
+}
+
+/// A part of a list, and where the next part starts if there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<Cursor>,
+}
+
+/// Which part of a history; both ends are included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimeRange {
+    pub from_ms: Option<TimestampMs>,
+    pub to_ms: Option<TimestampMs>,
+}
+
+/// Where the items of a list come from. Every source is answered by an index, one item at a time, so that a page costs
+/// what it shows and not what lies around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// All of the kind.
+    All,
+    /// Those that have this value in this field, or one that is told apart from it only by looking.
+    Term(i64),
+    /// The members of a collection.
+    Members(Id),
+    /// These.
+    Ids(Vec<Id>),
+    /// Those that are in each of these.
+    Each(Vec<Source>),
+    /// Those that are in any of these.
+    Any(Vec<Source>),
+}
+
+impl Source {
+    /// What is in both; no narrower than it must be.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All, other) | (other, Self::All) => other,
+            (Self::Each(mut sources), other) => {
+                sources.push(other);
+                Self::Each(sources)
+            }
+            (source, other) => Self::Each(vec![source, other]),
+        }
+    }
+}
+
+/// Says whether a resource belongs to a list; it may ask for the collections that the resource is in.
+pub type Keep<'a> = &'a (dyn Fn(&ResourceRecord, &dyn Fn() -> Vec<Id>) -> bool + Sync);
+
+/// A page of a history. It ends before the bytes of its values do, but has at least one.
+#[derive(Debug, Clone, Copy)]
+pub struct HistoryPage {
+    pub page: PageRequest,
+    /// Values to pass over before the page.
+    pub skip: usize,
+    /// Bytes of the page.
+    pub bytes: usize,
+}
+
+impl From<PageRequest> for HistoryPage {
+    fn from(page: PageRequest) -> Self {
+        Self { page, skip: 0, bytes: usize::MAX }
+    }
+}
+
+/// What a list asks for.
+pub struct Find<'a> {
+    pub account: Id,
+    pub kind: ResourceKind,
+    pub source: Source,
+    /// Who of the source belongs to the list; `None` for all.
+    pub keep: Option<Keep<'a>>,
+    pub page: PageRequest,
+    /// Items to pass over before the page.
+    pub skip: usize,
+    /// Items of the source that are looked at; a page that would need more ends there, with the place to go on from.
+    pub looked_at_max: usize,
+    /// What the scan may cost besides.
+    pub bounds: ScanBounds,
+}
+
+/// What a scan may cost. It ends at the first item that reaches a bound, with the place to go on from.
+#[derive(Debug, Clone, Copy)]
+pub struct ScanBounds {
+    /// Bytes that are looked at, each as often as `passes` says.
+    pub work_bytes: u64,
+    /// How often the bytes of an item are gone through: once, and once for each value that they are compared with.
+    pub passes: u64,
+    /// When it ends.
+    pub until: Option<Instant>,
+    /// Bytes of the page.
+    pub page_bytes: usize,
+}
+
+impl ScanBounds {
+    /// For lookups that are short by their source.
+    pub const NONE: Self = Self { work_bytes: u64::MAX, passes: 1, until: None, page_bytes: usize::MAX };
+}
+
+/// What of a scan is done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Items that were looked at.
+    pub items: usize,
+    /// As [`ScanBounds::work_bytes`] counts them.
+    pub work_bytes: u64,
+    /// Items that were passed over before the page.
+    pub skipped: usize,
+    /// Where the scan goes on; nothing at its end.
+    pub next: Option<Cursor>,
+}
+
+/// A part of a page of a list.
+#[derive(Debug)]
+pub struct FoundPart {
+    pub items: Vec<ResourceRecord>,
+    /// Whether the page has as many items, or bytes, as it may.
+    pub is_full: bool,
+    pub scanned: Scanned,
+}
+
+impl std::fmt::Debug for Find<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Find")
+            .field("account", &self.account)
+            .field("kind", &self.kind)
+            .field("source", &self.source)
+            .field("page", &self.page)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,98 @@
+//! The default store: one SQLite database in a directory of this server's own.
+//!
+//! [`SqliteStore::open`] makes both halves: [`mod@write`] is the one connection that writes, [`read`] a pool of
+//! connections that read snapshots beside it (WAL), [`checkpoint`] empties the log of it and
+//! [`disk_sync`] puts it on the disk; [`log_rewrite`] comes before both, where a crash has left a log. [`layout`] brings the database to the layout that this program
+//! knows, [`directory`] keeps a second server out, [`mod@column`] says how domain types stand in columns.
+//! What commands do with a whole database: [`bystander`] reads beside a server, [`backup`] copies and restores,
+//! [`export`] and [`import`] take it apart and put it together, [`examine`] looks it over.
+//! Nothing outside this folder names SQLite.
+
+use std::{path::Path, sync::Arc};
+
+use super::{Halves, StoreError};
+use directory::DataDirectory;
+use fault::Fault;
+use read::SqliteReaders;
+use write::{Bounds, SqliteWriter};
+
+mod backup;
+mod bystander;
+mod checkpoint;
+mod column;
+mod connection;
+mod directory;
+mod disk_sync;
+mod examine;
+mod export;
+mod fault;
+mod find;
+mod import;
+mod layout;
+mod log_rewrite;
+mod read;
+mod session_queue;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use backup::{Backup, BackupHead};
+pub use bystander::Bystander;
+pub use directory::SECRET_FILE;
+pub use examine::{Examination, KNOWN_LAYOUT, sizes};
+pub use import::Import;
+
+/// How much a commit promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// What is synced is on the disk: it survives a loss of power.
+    #[default]
+    Full,
+    /// What is synced is with the operating system: it survives the end of this process, but the last of it may be missing
+    /// after a loss of power. The database stays whole either way.
+    Normal,
+}
+
+/// Opens the two halves of the store.
+#[derive(Debug)]
+pub enum SqliteStore {}
+
+impl SqliteStore {
+    /// Opens `directory`/thng-pubsub.db; makes both, for their owner only, where they are missing.
+    ///
+    /// `readers` (1 or more) is how many reads run at the same time; further ones wait.
+    ///
+    /// # Errors
+    /// [`StoreError::TooNew`], [`StoreError::Corrupt`] for a file that is no database, else
+    /// [`StoreError::Unavailable`], also when another process has the directory open.
+    pub fn open(directory: &Path, durability: Durability, readers: usize) -> Result<Halves, StoreError> {
+        let (readers, writer) = open(directory, durability, readers, Bounds::default())?;
+        Ok((Arc::new(readers), Box::new(writer)))
+    }
+
+    /// Looks whether there is a database in a directory.
+    ///
+    /// # Errors
+    /// [`StoreError::Nothing`], [`StoreError::Unfinished`] or [`StoreError::Missing`].
+    pub fn ensure_in(directory: &Path) -> Result<(), StoreError> {
+        directory::ensure_database(directory).map_err(|fault| fault.at(&directory.display().to_string()))
+    }
+}
+
+fn open(
+    directory: &Path,
+    durability: Durability,
+    readers: usize,
+    bounds: Bounds,
+) -> Result<(SqliteReaders, SqliteWriter), StoreError> {
+    let place: Arc<str> = directory.display().to_string().into();
+    let claimed = DataDirectory::claim(directory).map_err(|fault| fault.at(&place))?;
+    let directory = Arc::new(claimed);
+    let halves = || -> Result<_, Fault> {
+        log_rewrite::run(&directory)?;
+        let writer = SqliteWriter::open(Arc::clone(&directory), durability, bounds, Arc::clone(&place))?;
+        let readers = SqliteReaders::open(Arc::clone(&directory), readers, Arc::clone(&place))?;
+        Ok((readers, writer))
+    };
+    halves().map_err(|fault| fault.at(&place))
+}

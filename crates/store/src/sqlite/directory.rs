@@ -1,0 +1,197 @@
+//! The data directory: made where it is missing, readable by its owner only, and used by one server at a time.
+//!
+//! The lock is on a file of its own, because SQLite's locks on the database vanish when any other handle on that file
+//! is closed. The operating system lets go of it when the process ends, however it ends.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::fault::Fault;
+use crate::durable_file::{self, sync_folder};
+
+/// The database; SQLite keeps two more files with this name and a suffix beside it.
+pub(super) const DATABASE_FILE: &str = "thng-pubsub.db";
+
+/// The write-ahead log: SQLite names it so.
+pub(super) const WRITE_AHEAD_FILE: &str = "thng-pubsub.db-wal";
+
+/// What goes with a database: the app writes and reads it.
+pub const SECRET_FILE: &str = "keys.secret";
+
+const LOCK_FILE: &str = "thng-pubsub.lock";
+
+/// What becomes the database once it is whole.
+const PART_FILE: &str = "thng-pubsub.db.part";
+
+/// A directory that this process alone may use, for as long as the value lives.
+#[derive(Debug)]
+pub(super) struct DataDirectory {
+    database: PathBuf,
+    /// Open for as long as any connection is: SQLite's locks on a file vanish when any handle on it is closed.
+    file: File,
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Takes the directory; `WouldBlock` is another process that has it. Makes an empty database where nothing of another
+    /// one is.
+    pub(super) fn claim(path: &Path) -> Result<Self, Fault> {
+        create(path).map_err(Fault::File)?;
+        let lock = lock(path).map_err(Fault::File)?;
+        ensure_no_remains(path)?;
+        let database = path.join(DATABASE_FILE);
+        // SQLite gives its other files the permissions of this one.
+        let made = owner_only().read(true).write(true).create(true).truncate(false).open(&database);
+        let file = made.and_then(|file| sync_folder(path).map(|()| file)).map_err(Fault::File)?;
+        Ok(Self { database, file, _lock: lock })
+    }
+
+    pub(super) fn database(&self) -> &Path {
+        &self.database
+    }
+
+    /// Puts on the disk what was written to the database.
+    pub(super) fn sync_database(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Puts the names of its files on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        durable_file::sync_folder_of(&self.database)
+    }
+
+    /// The write-ahead log: there while a connection to the database is open.
+    pub(super) fn write_ahead_log(&self) -> PathBuf {
+        self.database.with_file_name(WRITE_AHEAD_FILE)
+    }
+}
+
+/// A directory of ours in which there is nothing yet, and into which a database comes whole or not at all.
+#[derive(Debug)]
+pub(crate) struct NewDirectory {
+    path: PathBuf,
+    /// Open from the beginning, so that a failure to put any of it on the disk is seen.
+    part: File,
+    is_finished: bool,
+    _lock: File,
+}
+
+impl NewDirectory {
+    /// Takes a directory that is empty or missing, or has what an earlier try has left that was killed.
+    pub(super) fn claim(path: &Path) -> io::Result<Self> {
+        create(path)?;
+        let lock = lock(path)?;
+        let secret_part = durable_file::part(Path::new(SECRET_FILE));
+        for entry in fs::read_dir(path)? {
+            let name = entry?.file_name();
+            // The second is in every file system's own root. Of the secret, the one who writes it sees whether it is ours.
+            let is_allowed = [LOCK_FILE, "lost+found", PART_FILE, SECRET_FILE].iter().any(|own| name == *own);
+            if !is_allowed && name != secret_part.as_os_str() {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            }
+        }
+        let part = path.join(PART_FILE);
+        match fs::remove_file(&part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let file = make(&part)?;
+        Ok(Self { path: path.into(), part: file, is_finished: false, _lock: lock })
+    }
+
+    /// The file that becomes the database; it is there, and empty.
+    pub(super) fn part(&self) -> PathBuf {
+        self.path.join(PART_FILE)
+    }
+
+    /// Makes a database of what was written into [`part`](Self::part).
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        put(&self.part, &self.part(), &self.path.join(DATABASE_FILE))?;
+        self.is_finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for NewDirectory {
+    /// What was begun and not finished is taken away, so that it can be begun again.
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // What cannot be removed is replaced by the next try.
+            let _ = fs::remove_file(self.part());
+        }
+    }
+}
+
+/// Makes a file for its owner only, which must not be there yet.
+pub(super) fn make(path: &Path) -> io::Result<File> {
+    owner_only().read(true).write(true).create_new(true).open(path)
+}
+
+/// Gives a file that is written its name, for good: after this it is there whatever happens. Else there is none.
+pub(super) fn put(file: &File, part: &Path, path: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    fs::rename(part, path)?;
+    durable_file::sync_folder_of(path).inspect_err(|_| drop(fs::remove_file(path)))
+}
+
+/// Looks whether a directory has a database.
+pub(super) fn ensure_database(path: &Path) -> Result<(), Fault> {
+    if path.join(DATABASE_FILE).is_file() {
+        return Ok(());
+    }
+    ensure_no_remains(path)?;
+    Err(Fault::Nothing)
+}
+
+/// Refuses a directory that has no database, but something of one: an empty one must not take its place.
+fn ensure_no_remains(path: &Path) -> Result<(), Fault> {
+    let bytes = |name: &str| match fs::metadata(path.join(name)) {
+        Ok(file) => Ok(Some(file.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Fault::File(error)),
+    };
+    let database = bytes(DATABASE_FILE)?;
+    // SQLite deletes the log of a database that is empty.
+    if database.unwrap_or(0) == 0 && bytes(WRITE_AHEAD_FILE)?.is_some_and(|log| log > 0) {
+        return Err(Fault::Missing(WRITE_AHEAD_FILE));
+    }
+    if database.is_some() {
+        return Ok(());
+    }
+    if bytes(PART_FILE)?.is_some() {
+        return Err(Fault::Unfinished(PART_FILE));
+    }
+    if bytes(SECRET_FILE)?.is_some() { Err(Fault::Missing(SECRET_FILE)) } else { Ok(()) }
+}
+
+fn lock(path: &Path) -> io::Result<File> {
+    let lock = owner_only().read(true).write(true).create(true).truncate(false).open(path.join(LOCK_FILE))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
+        TryLockError::Error(error) => error,
+    })?;
+    Ok(lock)
+}
+
+fn create(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let missing: Vec<_> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)?;
+    missing.iter().filter_map(|made| made.parent()).try_for_each(sync_folder)
+}
+
+fn owner_only() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}

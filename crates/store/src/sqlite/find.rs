@@ -1,0 +1,391 @@
+//! Lists: the places of a [`Source`] one after the other, each found by a seek in an index.
+//!
+//! Every source can say which of its places comes next from a given one. What is in each of several sources is found
+//! by letting them overtake one another, what is in any of them by taking the nearest. So a page costs a few seeks for
+//! each item that it shows, wherever in the list it lies and however long the list is.
+
+use std::{cell::Cell, time::Instant};
+
+use rusqlite::{Connection, params};
+use thng_pubsub_protocol::payload::ResourceKind;
+
+use super::{column, fault::Fault, read};
+use crate::{Cursor, Find, FoundPart, ResourceRecord, Scanned, Sequence, SortOrder, Source};
+
+/// What looking at an item costs besides its bytes, in bytes.
+const ITEM_BYTES: usize = 512;
+
+/// How often sources overtake one another in one call: some milliseconds' work.
+const ROUNDS_AT_ONCE: usize = 500;
+
+/// Entries of an index that one query counts: some milliseconds' work.
+const COUNTED_AT_ONCE: i64 = 50_000;
+
+/// A source with what it takes to ask it.
+struct Finder<'c> {
+    connection: &'c Connection,
+    account: &'c str,
+    kind: i64,
+    order: SortOrder,
+    node: Node,
+    /// How often sources may still overtake one another. Those that have little in common could do so for long.
+    rounds_left: Cell<usize>,
+}
+
+/// [`Source`], with ids turned into places.
+enum Node {
+    All,
+    Term(i64),
+    Members(i64),
+    /// In the order of their creation.
+    Places(Vec<i64>),
+    Each(Vec<Node>),
+    Any(Vec<Node>),
+}
+
+impl Node {
+    fn of(connection: &Connection, source: &Source) -> Result<Self, Fault> {
+        let nodes = |sources: &[Source]| {
+            sources.iter().map(|source| Self::of(connection, source)).collect::<Result<Vec<_>, Fault>>()
+        };
+        let place = |id: &thng_pubsub_protocol::id::Id| {
+            read::one(connection, PLACE, [id.as_str()], |row| Ok(row.get::<_, i64>(0)?))
+        };
+        Ok(match source {
+            Source::All => Self::All,
+            Source::Term(term) => Self::Term(*term),
+            Source::Members(collection) => match place(collection)? {
+                Some(place) => Self::Members(place),
+                None => Self::Places(Vec::new()),
+            },
+            Source::Ids(ids) => {
+                let mut places: Vec<i64> =
+                    ids.iter().filter_map(|id| place(id).transpose()).collect::<Result<_, _>>()?;
+                places.sort_unstable();
+                places.dedup();
+                Self::Places(places)
+            }
+            Source::Each(sources) => Self::Each(nodes(sources)?),
+            Source::Any(sources) => Self::Any(nodes(sources)?),
+        })
+    }
+}
+
+/// Where a search has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sought {
+    place: i64,
+    /// Whether the place is in the source. If not, nothing before it is, and it is where to go on.
+    found: bool,
+}
+
+impl Finder<'_> {
+    /// The nearest place at `from` or beyond.
+    fn seek(&self, node: &Node, from: i64) -> Result<Option<Sought>, Fault> {
+        let newest_first = self.order == SortOrder::NewestFirst;
+        let ask = |newest: &str, oldest: &str, parameters: &[&dyn rusqlite::ToSql]| {
+            let query = if newest_first { newest } else { oldest };
+            read::one(self.connection, query, parameters, |row| Ok(row.get(0)?))
+        };
+        let place = match node {
+            Node::All => ask(ALL_NEWEST, ALL_OLDEST, params![self.account, self.kind, from])?,
+            Node::Term(term) => ask(TERM_NEWEST, TERM_OLDEST, params![term, from])?,
+            Node::Members(place) => ask(MEMBERS_NEWEST, MEMBERS_OLDEST, params![place, self.kind, from])?,
+            Node::Places(places) => {
+                if newest_first {
+                    places[..places.partition_point(|place| *place <= from)].last().copied()
+                } else {
+                    places[places.partition_point(|place| *place < from)..].first().copied()
+                }
+            }
+            Node::Each(nodes) => return self.seek_each(nodes, from),
+            Node::Any(nodes) => return self.seek_any(nodes, from),
+        };
+        Ok(place.map(|place| Sought { place, found: true }))
+    }
+
+    /// Lets the sources overtake one another until all of them are at the same place, or as often as is left.
+    fn seek_each(&self, nodes: &[Node], from: i64) -> Result<Option<Sought>, Fault> {
+        let mut at = from;
+        loop {
+            let before = at;
+            let mut found = !nodes.is_empty();
+            for node in nodes {
+                let Some(sought) = self.seek(node, at)? else { return Ok(None) };
+                at = sought.place;
+                found &= sought.found;
+            }
+            // Where nobody moved, all of them are there. Every round but the last has moved, so a search that is cut
+            // short has come further all the same.
+            if at == before {
+                return Ok(Some(Sought { place: at, found }));
+            }
+            match self.rounds_left.get().checked_sub(1) {
+                Some(left) => self.rounds_left.set(left),
+                None => return Ok(Some(Sought { place: at, found: false })),
+            }
+        }
+    }
+
+    fn seek_any(&self, nodes: &[Node], from: i64) -> Result<Option<Sought>, Fault> {
+        let mut nearest: Option<Sought> = None;
+        for node in nodes {
+            let Some(sought) = self.seek(node, from)? else { continue };
+            nearest = Some(match nearest {
+                None => sought,
+                Some(one) if one.place == sought.place => Sought { found: one.found || sought.found, ..one },
+                Some(one) if (one.place > sought.place) == (self.order == SortOrder::NewestFirst) => one,
+                Some(_) => sought,
+            });
+        }
+        Ok(nearest)
+    }
+
+    /// The place behind this one, where the search goes on.
+    fn beyond(&self, place: i64) -> i64 {
+        match self.order {
+            SortOrder::NewestFirst => place.saturating_sub(1),
+            SortOrder::OldestFirst => place.saturating_add(1),
+        }
+    }
+
+    /// The place in front of this one.
+    fn before(&self, place: i64) -> i64 {
+        match self.order {
+            SortOrder::NewestFirst => place.saturating_add(1),
+            SortOrder::OldestFirst => place.saturating_sub(1),
+        }
+    }
+
+    /// Where a scan begins.
+    fn first(&self, find: &Find<'_>) -> i64 {
+        if let Some(after) = find.page.after {
+            return self.beyond(i64::try_from(after.seq).unwrap_or(i64::MAX));
+        }
+        match self.order {
+            SortOrder::NewestFirst => i64::MAX,
+            SortOrder::OldestFirst => 0,
+        }
+    }
+}
+
+fn finder<'c>(connection: &'c Connection, find: &'c Find<'_>) -> Result<Finder<'c>, Fault> {
+    let node = Node::of(connection, &find.source)?;
+    let kind = column::kind_number(find.kind);
+    let rounds_left = Cell::new(find.looked_at_max.min(ROUNDS_AT_ONCE));
+    Ok(Finder { connection, account: find.account.as_str(), kind, order: find.page.order, node, rounds_left })
+}
+
+/// Reads the resource at a place and asks whether it belongs to the list.
+/// Also says how large it is.
+fn look(
+    connection: &Connection,
+    find: &Find<'_>,
+    place: i64,
+) -> Result<(usize, Option<ResourceRecord>), Fault> {
+    let Some(record) = read::one(connection, AT, [place], column::resource)? else { return Ok((0, None)) };
+    let size = record.body.len() + record.private.as_ref().map_or(0, |private| private.as_str().len());
+    if record.kind != find.kind || record.account != find.account {
+        return Ok((size, None));
+    }
+    let fault = Cell::new(None);
+    let collections = || {
+        read::collections_of(connection, record.id, usize::MAX).unwrap_or_else(|error| {
+            fault.set(Some(error));
+            Vec::new()
+        })
+    };
+    let belongs = find.keep.is_none_or(|keep| keep(&record, &collections));
+    match fault.take() {
+        Some(fault) => Err(fault),
+        None => Ok((size, belongs.then_some(record))),
+    }
+}
+
+/// What a scan has done, held against its bounds.
+struct Progress<'f> {
+    find: &'f Find<'f>,
+    scanned: Scanned,
+}
+
+impl<'f> Progress<'f> {
+    fn new(find: &'f Find<'f>) -> Self {
+        Self { find, scanned: Scanned { next: find.page.after, ..Scanned::default() } }
+    }
+
+    /// Whether the scan ends before the next item. It always comes further by one, so that it comes to its end.
+    fn is_over(&self) -> bool {
+        let bounds = &self.find.bounds;
+        self.scanned.items > 0
+            && (self.scanned.items >= self.find.looked_at_max
+                || self.scanned.work_bytes >= bounds.work_bytes
+                || bounds.until.is_some_and(|until| Instant::now() >= until))
+    }
+
+    fn looked_at(&mut self, bytes: usize) {
+        self.scanned.items += 1;
+        let bytes = u64::try_from(bytes + ITEM_BYTES).unwrap_or(u64::MAX);
+        self.scanned.work_bytes += bytes.saturating_mul(self.find.bounds.passes);
+    }
+
+    fn ended(self, next: Option<Cursor>) -> Scanned {
+        Scanned { next, ..self.scanned }
+    }
+}
+
+/// A part of a page of a list.
+pub(super) fn page(connection: &Connection, find: &Find<'_>) -> Result<FoundPart, Fault> {
+    let finder = finder(connection, find)?;
+    let mut from = finder.first(find);
+    let mut progress = Progress::new(find);
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    let mut skip = find.skip;
+    while let Some(Sought { place, found }) = finder.seek(&finder.node, from)? {
+        if !found || progress.is_over() {
+            let next = if found { progress.scanned.next } else { Some(cursor(finder.before(place))) };
+            return Ok(FoundPart { items, is_full: false, scanned: progress.ended(next) });
+        }
+        let (size, record) = look(connection, find, place)?;
+        progress.looked_at(size);
+        if let Some(record) = record {
+            bytes += size;
+            let is_full = items.len() == find.page.items || bytes > find.bounds.page_bytes;
+            if is_full && (!items.is_empty() || find.page.items == 0) {
+                let next = progress.scanned.next;
+                return Ok(FoundPart { items, is_full, scanned: progress.ended(next) });
+            }
+            if skip > 0 {
+                skip -= 1;
+                bytes = 0;
+                progress.scanned.skipped += 1;
+            } else {
+                items.push(record);
+            }
+        }
+        progress.scanned.next = Some(cursor(place));
+        from = finder.beyond(place);
+    }
+    Ok(FoundPart { items, is_full: false, scanned: progress.ended(None) })
+}
+
+/// Lists are by creation only, so a place says it all.
+fn cursor(place: i64) -> Cursor {
+    Cursor { at_ms: 0, seq: place as Sequence }
+}
+
+/// How many items a part of a list has.
+pub(super) fn count(connection: &Connection, find: &Find<'_>) -> Result<(usize, Scanned), Fault> {
+    let mut finder = finder(connection, find)?;
+    finder.order = SortOrder::OldestFirst;
+    let from = finder.first(find);
+    let counted = |query: &str, parameters: &[&dyn rusqlite::ToSql]| {
+        read::one(connection, query, parameters, |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+        })
+    };
+    let indexed = match &finder.node {
+        Node::All if find.keep.is_none() => {
+            counted(COUNT, params![finder.account, finder.kind, from, COUNTED_AT_ONCE])?
+        }
+        Node::Term(term) if find.keep.is_none() => counted(COUNT_TERM, params![term, from, COUNTED_AT_ONCE])?,
+        _ => None,
+    };
+    if let Some((count, last)) = indexed {
+        let next = last.filter(|_| count == COUNTED_AT_ONCE).map(cursor);
+        let scanned = Scanned { work_bytes: count.unsigned_abs(), next, ..Scanned::default() };
+        return Ok((usize::try_from(count).unwrap_or_default(), scanned));
+    }
+    let (mut count, mut from, mut progress) = (0, from, Progress::new(find));
+    while let Some(Sought { place, found }) = finder.seek(&finder.node, from)? {
+        if !found || progress.is_over() {
+            let next = if found { progress.scanned.next } else { Some(cursor(finder.before(place))) };
+            return Ok((count, progress.ended(next)));
+        }
+        let (size, record) = look(connection, find, place)?;
+        progress.looked_at(size);
+        count += usize::from(record.is_some());
+        progress.scanned.next = Some(cursor(place));
+        from = finder.beyond(place);
+    }
+    Ok((count, progress.ended(None)))
+}
+
+/// The places of tasks that are not finished, of all accounts. There are few: each is found by its account's term.
+pub(super) fn open_tasks(
+    connection: &Connection,
+    most: usize,
+) -> Result<Vec<thng_pubsub_protocol::id::Id>, Fault> {
+    let mut statement = connection.prepare_cached(ACCOUNTS)?;
+    let mut rows = statement.query([])?;
+    let mut found: Vec<(i64, thng_pubsub_protocol::id::Id)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let account = column::id(row, 0)?;
+        let term = crate::term(account, ResourceKind::Task, crate::terms::OPEN, "");
+        let mut tasks = connection.prepare_cached(OPEN)?;
+        let mut tasks = tasks.query(params![term, most as i64])?;
+        while let Some(row) = tasks.next()? {
+            found.push((row.get(0)?, column::id(row, 1)?));
+        }
+    }
+    found.sort_unstable_by_key(|(place, _)| *place);
+    found.truncate(most);
+    Ok(found.into_iter().map(|(_, id)| id).collect())
+}
+
+const PLACE: &str = "SELECT created FROM resource WHERE id = ?1";
+
+const AT: &str = concat!(
+    "SELECT ",
+    column::resource_columns!(),
+    " FROM resource JOIN account ON account.num = resource.account JOIN event ON event.seq = resource.doc
+     WHERE resource.created = ?1"
+);
+
+const ALL_NEWEST: &str = "SELECT created FROM resource
+    WHERE account = (SELECT num FROM account WHERE id = ?1) AND kind = ?2 AND created <= ?3
+    ORDER BY created DESC LIMIT 1";
+
+const ALL_OLDEST: &str = "SELECT created FROM resource
+    WHERE account = (SELECT num FROM account WHERE id = ?1) AND kind = ?2 AND created >= ?3
+    ORDER BY created LIMIT 1";
+
+const TERM_NEWEST: &str =
+    "SELECT resource FROM term WHERE term = ?1 AND resource <= ?2 ORDER BY resource DESC LIMIT 1";
+
+const TERM_OLDEST: &str =
+    "SELECT resource FROM term WHERE term = ?1 AND resource >= ?2 ORDER BY resource LIMIT 1";
+
+const MEMBERS_NEWEST: &str = "SELECT resource FROM member
+    WHERE collection = ?1 AND kind = ?2 AND resource <= ?3 ORDER BY resource DESC LIMIT 1";
+
+const MEMBERS_OLDEST: &str = "SELECT resource FROM member
+    WHERE collection = ?1 AND kind = ?2 AND resource >= ?3 ORDER BY resource LIMIT 1";
+
+const COUNT: &str = "SELECT count(*), max(created) FROM (SELECT created FROM resource
+    WHERE account = (SELECT num FROM account WHERE id = ?1) AND kind = ?2 AND created >= ?3
+    ORDER BY created LIMIT ?4)";
+
+const COUNT_TERM: &str = "SELECT count(*), max(resource) FROM (SELECT resource FROM term
+    WHERE term = ?1 AND resource >= ?2 ORDER BY resource LIMIT ?3)";
+
+const ACCOUNTS: &str = "SELECT id FROM account";
+
+const OPEN: &str =
+    "SELECT term.resource, resource.id FROM term JOIN resource ON resource.created = term.resource
+    WHERE term = ?1 ORDER BY term.resource LIMIT ?2";
+
+/// Every query of this file, for the test that looks at how SQLite goes about them.
+#[cfg(test)]
+pub(super) const QUERIES: &[&str] = &[
+    PLACE,
+    AT,
+    ALL_NEWEST,
+    ALL_OLDEST,
+    TERM_NEWEST,
+    TERM_OLDEST,
+    MEMBERS_NEWEST,
+    MEMBERS_OLDEST,
+    COUNT,
+    COUNT_TERM,
+    OPEN,
+];

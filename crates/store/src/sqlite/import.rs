@@ -1,0 +1,388 @@
+//! Making a database of facts: checks each, and works out what follows from them all.
+//!
+//! It is written beside its place and gets its name when all of it is there, so that an import that fails leaves nothing.
+
+use std::{path::Path, sync::Arc};
+
+use hashbrown::HashMap;
+use rusqlite::{Connection, ErrorCode, params};
+use thng_pubsub_protocol::{
+    id::{Id, PropertyKey},
+    payload::{Fields, Json},
+};
+
+use super::{
+    column, connection,
+    directory::NewDirectory,
+    export::{event_kind_number, series_kind_number},
+    fault::{Fault, describe},
+    layout, read,
+    write::{is_later, is_made},
+};
+use crate::{
+    CLOCK_STEP_MS, KeyRecord, ResourceRecord, Sequence, StoreError, TimestampMs,
+    export::{EventFact, EventKind, Fact, FactError, ResourceFact, SeriesFact, SeriesKind},
+    terms_of,
+};
+
+/// KiB of pages that are kept: what the facts name was written a while ago.
+const CACHE_KIB: i64 = 65_536;
+
+/// A database that is being made.
+#[derive(Debug)]
+pub struct Import {
+    connection: Connection,
+    directory: NewDirectory,
+    place: Arc<str>,
+    /// The numbers of accounts.
+    accounts: HashMap<Id, i64>,
+    /// Of each series, the number of its account and its kind.
+    series: HashMap<i64, (i64, SeriesKind)>,
+    last_event: Sequence,
+    /// The latest arrival so far.
+    last_arrival_ms: TimestampMs,
+    /// The first event that came in after the clock was set back.
+    set_back: Option<i64>,
+    next_sequence: Sequence,
+    /// The statement that makes the index of events by time.
+    index: String,
+}
+
+impl Import {
+    /// Begins in a directory that is empty or missing. The facts say nothing of a later event than before
+    /// `next_sequence`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], also for a directory that is not empty.
+    pub fn begin(directory: &Path, next_sequence: Sequence) -> Result<Self, StoreError> {
+        let place: Arc<str> = directory.display().to_string().into();
+        let begin = || {
+            let directory = NewDirectory::claim(directory).map_err(Fault::File)?;
+            let mut connection = connection::unshared(&directory.part())?;
+            connection::shape(&connection)?;
+            connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+            layout::migrate(&mut connection)?;
+            // One whole transaction: what fails is thrown away with the file.
+            connection.execute_batch("BEGIN EXCLUSIVE")?;
+            // Made at the end, sorted, instead of page by page wherever an event belongs.
+            let index = connection.query_row(INDEX, [], |row| row.get(0))?;
+            connection.execute_batch("DROP INDEX event_by_time")?;
+            Ok((directory, connection, index))
+        };
+        let (directory, connection, index) = begin().map_err(|fault: Fault| fault.at(&place))?;
+        let (accounts, series) = (HashMap::new(), HashMap::new());
+        let (last_arrival_ms, set_back) = (TimestampMs::MIN, None);
+        Ok(Self {
+            connection,
+            directory,
+            place,
+            accounts,
+            series,
+            last_event: 0,
+            last_arrival_ms,
+            set_back,
+            next_sequence,
+            index,
+        })
+    }
+
+    /// Takes a fact in.
+    ///
+    /// # Errors
+    /// [`FactError::Invalid`] for one that does not go with those before.
+    pub fn put(&mut self, fact: &Fact) -> Result<(), FactError> {
+        match fact {
+            Fact::Note { name, text } => self.execute(ADD_NOTE, params![name, text]),
+            Fact::Account { id, created_at_ms } => {
+                self.execute(ADD_ACCOUNT, params![id.as_str(), created_at_ms])?;
+                self.accounts.insert(*id, self.connection.last_insert_rowid());
+                Ok(())
+            }
+            Fact::Key(key) => self.put_key(key),
+            Fact::Series(series) => self.put_series(series),
+            Fact::Event(event) => self.put_event(event),
+            Fact::Resource(resource) => self.put_resource(resource),
+            Fact::Member { collection, kind, member } => {
+                let (collection, kind) = (self.place(*collection)?, column::kind_number(*kind));
+                self.execute(ADD_MEMBER, params![collection, kind, self.place(*member)?])
+            }
+            Fact::Orphan { place, id, kind } => {
+                let kind = column::kind_number(*kind);
+                self.execute(ADD_ORPHAN, params![self.place(*place)?, id.as_str(), kind])
+            }
+        }
+    }
+
+    fn put_key(&self, key: &KeyRecord) -> Result<(), FactError> {
+        let (kind, actor) = column::actor_columns(key.actor);
+        self.execute(
+            ADD_KEY,
+            params![
+                &key.hash.0[..],
+                self.account(key.account)?,
+                kind,
+                actor.as_str(),
+                key.nonce.as_ref().map(|nonce| &nonce[..]),
+                key.created_at_ms
+            ],
+        )
+    }
+
+    fn put_series(&mut self, series: &SeriesFact) -> Result<(), FactError> {
+        let SeriesFact { number, account, owner_kind, owner, kind, key } = series;
+        if *number < 1 {
+            return Err(invalid("its number is 1 or more"));
+        }
+        if *kind == SeriesKind::Property && PropertyKey::parse(key).is_err() {
+            return Err(invalid("its key is no property key"));
+        }
+        let account = self.account(*account)?;
+        self.execute(
+            ADD_SERIES,
+            params![
+                number,
+                account,
+                column::kind_number(*owner_kind),
+                owner.as_str(),
+                series_kind_number(*kind),
+                key
+            ],
+        )?;
+        self.series.insert(*number, (account, *kind));
+        Ok(())
+    }
+
+    fn put_event(&mut self, event: &EventFact) -> Result<(), FactError> {
+        let EventFact { seq, series, kind, part, timestamp_ms, arrived_at_ms, body } = event;
+        let Some((account, series_kind)) = self.series.get(series) else {
+            return Err(invalid(format!("there is no series {series}")));
+        };
+        if *seq <= self.last_event {
+            return Err(invalid("events come in the order of their sequences, each once"));
+        }
+        if !kind.fits(*series_kind) {
+            return Err(invalid(format!("series {series} has no such events")));
+        }
+        if serde_json::from_str::<&serde_json::value::RawValue>(body).is_err() {
+            return Err(invalid("its body is no JSON"));
+        }
+        let place = self.place(*seq)?;
+        self.execute(
+            ADD_EVENT,
+            params![
+                place,
+                account,
+                series,
+                event_kind_number(*kind),
+                part,
+                timestamp_ms,
+                arrived_at_ms,
+                body
+            ],
+        )?;
+        self.last_event = *seq;
+        if self.last_arrival_ms.saturating_sub(*arrived_at_ms) > CLOCK_STEP_MS {
+            self.set_back.get_or_insert(place);
+        }
+        self.last_arrival_ms = self.last_arrival_ms.max(*arrived_at_ms);
+        Ok(())
+    }
+
+    fn put_resource(&self, resource: &ResourceFact) -> Result<(), FactError> {
+        let account = self.account(resource.account)?;
+        let place = self.place(resource.place)?;
+        let (document, kind) = (self.place(resource.document)?, resource.kind);
+        let body = read::one(&self.connection, DOCUMENT, [document], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        });
+        let body = body.map_err(|fault| self.fault(fault))?;
+        let Some((body, _)) = body.filter(|(_, kind)| *kind != event_kind_number(EventKind::Value)) else {
+            return Err(invalid(format!("event {document} holds no document of it")));
+        };
+        if Fields::read(kind, &body).is_err() {
+            return Err(invalid(format!("the document in event {document} cannot be read")));
+        }
+        let record = ResourceRecord {
+            id: resource.id,
+            account: resource.account,
+            kind,
+            parent: resource.parent,
+            body: body.into(),
+            private: resource.private.clone(),
+            scopes: resource.scopes.clone(),
+            created_at_ms: resource.created_at_ms,
+            updated_at_ms: resource.updated_at_ms,
+            place: resource.place,
+        };
+        let head = record.head();
+        self.execute(
+            ADD_RESOURCE,
+            params![
+                place,
+                record.id.as_str(),
+                account,
+                column::kind_number(kind),
+                record.parent.as_ref().map(Id::as_str),
+                head.thng.as_ref().map(Id::as_str),
+                head.product.as_ref().map(Id::as_str),
+                document,
+                record.private.as_ref().map(Json::as_str),
+                column::projects_column(&record.scopes),
+                column::users_column(&record.scopes),
+                record.created_at_ms,
+                record.updated_at_ms,
+            ],
+        )?;
+        for term in terms_of(&record) {
+            self.execute(ADD_TERM, [term, place])?;
+        }
+        if let Some(name) = record.unique_name() {
+            self.execute(ADD_NAME, params![account, column::kind_number(kind), name, record.id.as_str()])?;
+        }
+        Ok(())
+    }
+
+    /// Works out what follows from the facts. What has been made gets its name with [`Made::finish`].
+    ///
+    /// # Errors
+    /// [`FactError::Invalid`] where something that the facts name has not come.
+    pub fn complete(self) -> Result<Made, FactError> {
+        let complete = || {
+            let next = i64::try_from(self.next_sequence).unwrap_or(i64::MAX);
+            self.connection.execute("UPDATE log_end SET next_seq = ?1", [next])?;
+            self.connection.execute_batch(&self.index)?;
+            self.connection.execute(
+                SET_LATEST,
+                params![series_kind_number(SeriesKind::Property), series_kind_number(SeriesKind::Location)],
+            )?;
+            if let Some(seq) = self.set_back {
+                set_latest_by_arrival(&self.connection, seq)?;
+            }
+            self.connection.execute_batch("COMMIT")?;
+            Ok(())
+        };
+        complete().map_err(|fault| self.fault(fault))?;
+        let Self { connection, directory, place, .. } = self;
+        drop(connection);
+        Ok(Made { directory, place })
+    }
+
+    fn account(&self, id: Id) -> Result<i64, FactError> {
+        self.accounts.get(&id).copied().ok_or_else(|| invalid(format!("there is no account {id}")))
+    }
+
+    /// A sequence, as it stands in a column.
+    fn place(&self, seq: Sequence) -> Result<i64, FactError> {
+        match i64::try_from(seq) {
+            Ok(place) if seq > 0 && seq < self.next_sequence => Ok(place),
+            _ => Err(invalid(format!(
+                "{seq} is no sequence of this log, which ends before {}",
+                self.next_sequence
+            ))),
+        }
+    }
+
+    fn execute(&self, statement: &str, parameters: impl rusqlite::Params) -> Result<(), FactError> {
+        let executed = self.connection.prepare_cached(statement).and_then(|mut it| it.execute(parameters));
+        match executed {
+            Ok(_) => Ok(()),
+            Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::ConstraintViolation => {
+                Err(invalid("the same is there already"))
+            }
+            Err(error) => Err(self.fault(error.into())),
+        }
+    }
+
+    fn fault(&self, fault: Fault) -> FactError {
+        fault.at(&self.place).into()
+    }
+}
+
+/// A database that is whole and has no name yet: what goes with it can be put beside it.
+#[derive(Debug)]
+pub struct Made {
+    pub(super) directory: NewDirectory,
+    pub(super) place: Arc<str>,
+}
+
+impl Made {
+    /// Makes it the database of its directory.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub fn finish(self) -> Result<(), StoreError> {
+        let Self { directory, place } = self;
+        directory
+            .finish()
+            .map_err(|error| StoreError::Unavailable { place: place.to_string(), reason: describe(&error) })
+    }
+}
+
+fn invalid(sentence: impl Into<String>) -> FactError {
+    FactError::Invalid(sentence.into())
+}
+
+const INDEX: &str = "SELECT sql FROM sqlite_schema WHERE name = 'event_by_time'";
+
+const ADD_NOTE: &str = "INSERT INTO note (name, body) VALUES (?1, ?2)";
+
+const ADD_ACCOUNT: &str = "INSERT INTO account (id, created_at_ms) VALUES (?1, ?2)";
+
+const ADD_KEY: &str = "INSERT INTO api_key (hash, account, actor_kind, actor, nonce, created_at_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+const ADD_SERIES: &str = "INSERT INTO series (id, account, owner_kind, owner, kind, key)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+const ADD_EVENT: &str = "INSERT INTO event (seq, account, series, kind, part, ts, at, body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+const ADD_RESOURCE: &str =
+    "INSERT INTO resource (created, id, account, kind, parent, thng, product, doc, private, projects,
+    users, created_at_ms, updated_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+
+const ADD_TERM: &str = "INSERT INTO term (term, resource) VALUES (?1, ?2)";
+
+const ADD_NAME: &str = "INSERT INTO unique_name (account, kind, name, id) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (account, kind, name) DO UPDATE SET id = excluded.id";
+
+const ADD_MEMBER: &str = "INSERT INTO member (collection, kind, resource) VALUES (?1, ?2, ?3)";
+
+const ADD_ORPHAN: &str = "INSERT INTO orphaned (place, id, kind) VALUES (?1, ?2, ?3)";
+
+const DOCUMENT: &str = "SELECT body, kind FROM event WHERE seq = ?1";
+
+/// Where the clock was set back, the greatest timestamp need not be the latest value: the series with events from there on
+/// are gone through as they were written.
+fn set_latest_by_arrival(connection: &Connection, seq: i64) -> Result<(), Fault> {
+    let mut statement = connection.prepare(SERIES_FROM)?;
+    let series = statement.query_map(params![seq, event_kind_number(EventKind::Value)], |row| row.get(0))?;
+    for series in series.collect::<Result<Vec<i64>, _>>()? {
+        let mut statement = connection.prepare_cached(BY_ARRIVAL)?;
+        let mut rows = statement.query([series])?;
+        let mut latest = None;
+        while let Some(row) = rows.next()? {
+            let (seq, ts, at): (i64, TimestampMs, TimestampMs) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let time = (ts, is_made(ts, at));
+            if latest.is_none_or(|(_, latest)| is_later(time, latest)) {
+                latest = Some((seq, time));
+            }
+        }
+        if let Some((seq, (ts, _))) = latest {
+            connection.prepare_cached(REPLACE_LATEST)?.execute([series, seq, ts])?;
+        }
+    }
+    Ok(())
+}
+
+const SERIES_FROM: &str = "SELECT DISTINCT series FROM event WHERE seq >= ?1 AND kind = ?2";
+
+const BY_ARRIVAL: &str = "SELECT seq, ts, at FROM event WHERE series = ?1 ORDER BY seq";
+
+const REPLACE_LATEST: &str = "REPLACE INTO latest (series, seq, ts) VALUES (?1, ?2, ?3)";
+
+/// The greatest (ts, seq) of each series of values.
+const SET_LATEST: &str = "INSERT INTO latest (series, seq, ts)
+    SELECT series.id, last.seq, last.ts FROM series JOIN event AS last ON last.seq =
+        (SELECT seq FROM event WHERE event.series = series.id ORDER BY ts DESC, seq DESC LIMIT 1)
+    WHERE series.kind IN (?1, ?2)";

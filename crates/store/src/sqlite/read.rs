@@ -1,0 +1,571 @@
+//! The reading half: a bounded pool of read-only connections. Each call sees one committed state of the database,
+//! beside a writer that goes on writing.
+
+use std::{fmt, sync::Arc};
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use thng_pubsub_protocol::{
+    id::{Id, PropertyKey},
+    payload::{LocationUpdate, PropertyUpdate, ResourceKind},
+};
+
+use super::{column, connection, directory::DataDirectory, fault::Fault, find, session_queue};
+use crate::{
+    Actor, Beside, Cursor, Find, FoundPart, HistoryPage, KeyHash, KeyRecord, Page, PropertyOwner, ReadStore,
+    ResourceHead, ResourceRecord, Scanned, Sequence, SortOrder, StoreError, TimeRange,
+    session_queue::{KeptNotes, ReadSessions, SessionNumber, StoredSession, TopicNumber},
+};
+
+/// Read-only connections; who finds none idle waits for one.
+pub(super) struct SqliteReaders {
+    idle: Mutex<Vec<Connection>>,
+    returned: Condvar,
+    place: Arc<str>,
+    _directory: Arc<DataDirectory>,
+}
+
+impl fmt::Debug for SqliteReaders {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("SqliteReaders").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// A connection on loan: it goes back also when the reading panics.
+struct Loan<'p> {
+    readers: &'p SqliteReaders,
+    connection: Option<Connection>,
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        self.readers.idle.lock().extend(self.connection.take());
+        self.readers.returned.notify_one();
+    }
+}
+
+impl SqliteReaders {
+    /// Opens `count` connections (at least one) to a database that the writer has prepared.
+    pub(super) fn open(directory: Arc<DataDirectory>, count: usize, place: Arc<str>) -> Result<Self, Fault> {
+        let idle =
+            (0..count.max(1)).map(|_| connection::reader(directory.database())).collect::<Result<_, _>>()?;
+        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), place, _directory: directory })
+    }
+
+    /// Runs `read` with a connection. One statement sees one state; who needs several opens a transaction.
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
+        let loan = self.borrow();
+        let connection = loan.connection.as_ref().expect("a loan holds its connection until it is dropped");
+        read(connection).map_err(|fault| fault.at(&self.place))
+    }
+
+    fn borrow(&self) -> Loan<'_> {
+        let mut idle = self.idle.lock();
+        loop {
+            if let Some(connection) = idle.pop() {
+                return Loan { readers: self, connection: Some(connection) };
+            }
+            self.returned.wait(&mut idle);
+        }
+    }
+}
+
+impl ReadSessions for SqliteReaders {
+    fn has_session(&self, key: &KeyHash, client_id: &str) -> Result<bool, StoreError> {
+        self.read(|connection| session_queue::has_session(connection, key, client_id))
+    }
+
+    fn session(&self, session: SessionNumber) -> Result<StoredSession, StoreError> {
+        self.read(|connection| {
+            let _snapshot = Snapshot::of(connection)?;
+            session_queue::session(connection, session)
+        })
+    }
+
+    fn kept_notes(
+        &self,
+        topic: TopicNumber,
+        after: Sequence,
+        up_to: Sequence,
+        most: usize,
+        bytes_max: usize,
+    ) -> Result<KeptNotes, StoreError> {
+        self.read(|connection| session_queue::notes(connection, topic, (after, up_to), most, bytes_max))
+    }
+
+    fn last_sequence(&self) -> Result<Sequence, StoreError> {
+        self.read(session_queue::last_sequence)
+    }
+}
+
+impl ReadStore for SqliteReaders {
+    fn key(&self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError> {
+        self.read(|connection| one(connection, KEY, [&hash.0[..]], column::key))
+    }
+
+    fn key_of(&self, actor: Actor) -> Result<Option<KeyRecord>, StoreError> {
+        self.read(|connection| key_of(connection, actor))
+    }
+
+    fn keys_between(
+        &self,
+        least: &KeyHash,
+        greatest: &KeyHash,
+        most: usize,
+    ) -> Result<Vec<KeyRecord>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(KEYS_BETWEEN)?;
+            let mut rows = statement.query(params![&least.0[..], &greatest.0[..], most as i64])?;
+            let mut keys = Vec::new();
+            while let Some(row) = rows.next()? {
+                keys.push(column::key(row)?);
+            }
+            Ok(keys)
+        })
+    }
+
+    fn accounts(&self, most: usize) -> Result<Vec<Id>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(ACCOUNTS)?;
+            let mut rows = statement.query([most as i64])?;
+            let mut accounts = Vec::new();
+            while let Some(row) = rows.next()? {
+                accounts.push(column::id(row, 0)?);
+            }
+            Ok(accounts)
+        })
+    }
+
+    fn has_keys(&self) -> Result<bool, StoreError> {
+        self.read(|connection| Ok(connection.prepare_cached(HAS_KEYS)?.query_row([], |row| row.get(0))?))
+    }
+
+    fn note(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.read(|connection| note(connection, name))
+    }
+
+    fn head(&self, id: Id) -> Result<Option<ResourceHead>, StoreError> {
+        self.read(|connection| head(connection, id))
+    }
+
+    fn resource(&self, id: Id) -> Result<Option<ResourceRecord>, StoreError> {
+        self.read(|connection| resource(connection, id))
+    }
+
+    fn first_document(&self, place: Sequence) -> Result<Option<String>, StoreError> {
+        self.read(|connection| first_document(connection, place))
+    }
+
+    fn named(&self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError> {
+        self.read(|connection| named(connection, account, kind, name))
+    }
+
+    fn find(&self, find: &Find<'_>) -> Result<FoundPart, StoreError> {
+        self.read(|connection| {
+            let _snapshot = Snapshot::of(connection)?;
+            find::page(connection, find)
+        })
+    }
+
+    fn count(&self, find: &Find<'_>) -> Result<(usize, Scanned), StoreError> {
+        self.read(|connection| {
+            let _snapshot = Snapshot::of(connection)?;
+            find::count(connection, find)
+        })
+    }
+
+    fn open_tasks(&self, most: usize) -> Result<Vec<Id>, StoreError> {
+        self.read(|connection| find::open_tasks(connection, most))
+    }
+
+    fn collections_of(&self, id: Id) -> Result<Vec<Id>, StoreError> {
+        self.read(|connection| collections_of(connection, id, usize::MAX))
+    }
+
+    fn resource_and_beside(&self, id: Id) -> Result<Option<(ResourceRecord, Beside)>, StoreError> {
+        self.read(|connection| {
+            let _snapshot = Snapshot::of(connection)?;
+            let Some(record) = resource(connection, id)? else { return Ok(None) };
+            let mut beside = match record.kind.has_properties() {
+                true => latest_and_location(connection, id)?,
+                false => Beside::default(),
+            };
+            if record.kind.has_collections() {
+                beside.collections = collections_of(connection, id, usize::MAX)?;
+            }
+            Ok(Some((record, beside)))
+        })
+    }
+
+    fn beside(&self, owner: PropertyOwner) -> Result<Beside, StoreError> {
+        self.read(|connection| {
+            let _snapshot = Snapshot::of(connection)?;
+            let beside = latest_and_location(connection, owner.id())?;
+            Ok(match owner {
+                PropertyOwner::Thng(thng) => {
+                    Beside { collections: collections_of(connection, thng, usize::MAX)?, ..beside }
+                }
+                PropertyOwner::Product(_) => beside,
+            })
+        })
+    }
+
+    fn latest(&self, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, StoreError> {
+        self.read(|connection| latest(connection, owner))
+    }
+
+    fn latest_of(
+        &self,
+        owner: PropertyOwner,
+        key: &PropertyKey,
+    ) -> Result<Option<PropertyUpdate>, StoreError> {
+        self.read(|connection| {
+            let owner = owner.id();
+            let parameters = params![owner.as_str(), column::PROPERTY, key.as_str()];
+            one(connection, LATEST_OF, parameters, |row| column::update(row, 0, key.clone()))
+        })
+    }
+
+    fn history(
+        &self,
+        owner: PropertyOwner,
+        key: &PropertyKey,
+        range: TimeRange,
+        page: HistoryPage,
+    ) -> Result<Page<PropertyUpdate>, StoreError> {
+        self.read(|connection| {
+            let name = (owner.id(), column::PROPERTY, key.as_str());
+            history(connection, name, range, page, |row| {
+                let update = column::update(row, 1, key.clone())?;
+                Ok((update.timestamp_ms, update))
+            })
+        })
+    }
+
+    fn latest_location(&self, thng: Id) -> Result<Option<LocationUpdate>, StoreError> {
+        self.read(|connection| latest_location(connection, thng))
+    }
+
+    fn locations(
+        &self,
+        thng: Id,
+        range: TimeRange,
+        page: HistoryPage,
+    ) -> Result<Page<LocationUpdate>, StoreError> {
+        self.read(|connection| {
+            history(connection, (thng, column::LOCATION, ""), range, page, |row| {
+                let location = column::location(row, 1)?;
+                Ok((location.timestamp_ms, location))
+            })
+        })
+    }
+}
+
+/// Until it is dropped, the statements of this connection see what the first of them saw.
+pub(super) struct Snapshot<'c> {
+    connection: &'c Connection,
+}
+
+impl<'c> Snapshot<'c> {
+    pub(super) fn of(connection: &'c Connection) -> Result<Self, Fault> {
+        // Kept statements: rusqlite's own transactions compile theirs each time, a tenth of what a small read takes.
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Self { connection })
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        let ended = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        // Nothing was written, so there is nothing to lose; some failures have ended it already.
+        if let Err(error) = ended
+            && !self.connection.is_autocommit()
+            && let Err(rollback) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, %rollback, "a snapshot could not be ended");
+        }
+    }
+}
+
+/// Both are series of the owner, so one query finds them.
+fn latest_and_location(connection: &Connection, owner: Id) -> Result<Beside, Fault> {
+    let mut statement = connection.prepare_cached(LATEST_AND_LOCATION)?;
+    let mut rows = statement.query(params![owner.as_str(), column::PROPERTY, column::LOCATION])?;
+    let mut beside = Beside::default();
+    while let Some(row) = rows.next()? {
+        match row.get::<_, i64>(4)? {
+            column::LOCATION => beside.location = Some(column::location(row, 1)?),
+            _ => beside.latest.push(column::update(row, 1, column::property_key(row, 0)?)?),
+        }
+    }
+    Ok(beside)
+}
+
+fn latest(connection: &Connection, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, Fault> {
+    let mut statement = connection.prepare_cached(LATEST)?;
+    let mut rows = statement.query(params![owner.id().as_str(), column::PROPERTY])?;
+    let mut updates = Vec::new();
+    while let Some(row) = rows.next()? {
+        updates.push(column::update(row, 1, column::property_key(row, 0)?)?);
+    }
+    Ok(updates)
+}
+
+fn latest_location(connection: &Connection, thng: Id) -> Result<Option<LocationUpdate>, Fault> {
+    let parameters = params![thng.as_str(), column::LOCATION, ""];
+    one(connection, LATEST_OF, parameters, |row| column::location(row, 0))
+}
+
+/// A part of the series with this owner, kind and key.
+fn history<T>(
+    connection: &Connection,
+    (owner, kind, key): (Id, i64, &str),
+    range: TimeRange,
+    page: HistoryPage,
+    read: impl Fn(&Row<'_>) -> Result<(i64, T), Fault>,
+) -> Result<Page<T>, Fault> {
+    let _snapshot = Snapshot::of(connection)?;
+    let series = one(connection, SERIES, params![owner.as_str(), kind, key], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+    })?;
+    let Some((series, floor)) = series else { return Ok(Page { items: Vec::new(), next: None }) };
+    // Below the floor everything is deleted, if perhaps not freed: there is nothing to look at.
+    let from = range.from_ms.max(floor).unwrap_or(i64::MIN);
+    let to = range.to_ms.unwrap_or(i64::MAX);
+    let after = page.page.after.map(|cursor| (cursor.at_ms, signed(cursor.seq)));
+    let item = |row: &Row<'_>| {
+        let (at_ms, value) = read(row)?;
+        let seq = row.get::<_, i64>(0)? as Sequence;
+        Ok((Cursor { at_ms, seq }, value))
+    };
+    match (page.page.order, after) {
+        (SortOrder::NewestFirst, None) => {
+            paged(connection, NEWEST, params![series, to, from, limit(page)], page, item)
+        }
+        (SortOrder::OldestFirst, None) => {
+            paged(connection, OLDEST, params![series, to, from, limit(page)], page, item)
+        }
+        (SortOrder::NewestFirst, Some(after)) => {
+            let (ts, seq) = after.min((to, i64::MAX));
+            paged(connection, NEWEST_AFTER, params![series, ts, seq, from, limit(page)], page, item)
+        }
+        (SortOrder::OldestFirst, Some(after)) => {
+            let (ts, seq) = after.max((from, 0));
+            paged(connection, OLDEST_AFTER, params![series, ts, seq, to, limit(page)], page, item)
+        }
+    }
+}
+
+/// The head of a resource; the writer asks the same of its own connection, and so below.
+pub(super) fn head(connection: &Connection, id: Id) -> Result<Option<ResourceHead>, Fault> {
+    one(connection, HEAD, [id.as_str()], column::head)
+}
+
+pub(super) fn resource(connection: &Connection, id: Id) -> Result<Option<ResourceRecord>, Fault> {
+    one(connection, RESOURCE, [id.as_str()], column::resource)
+}
+
+pub(super) fn named(
+    connection: &Connection,
+    account: Id,
+    kind: ResourceKind,
+    name: &str,
+) -> Result<Option<Id>, Fault> {
+    one(connection, NAMED, params![account.as_str(), column::kind_number(kind), name], |row| {
+        column::id(row, 0)
+    })
+}
+
+pub(super) fn note(connection: &Connection, name: &str) -> Result<Option<String>, Fault> {
+    one(connection, NOTE, [name], |row| Ok(row.get(0)?))
+}
+
+pub(super) fn first_document(connection: &Connection, place: Sequence) -> Result<Option<String>, Fault> {
+    one(connection, DOCUMENT, [signed(place)], |row| Ok(row.get(0)?))
+}
+
+pub(super) fn key_of(connection: &Connection, actor: Actor) -> Result<Option<KeyRecord>, Fault> {
+    let (kind, id) = column::actor_columns(actor);
+    one(connection, KEY_OF, params![id.as_str(), kind], column::key)
+}
+
+pub(super) fn collections_of(connection: &Connection, id: Id, most: usize) -> Result<Vec<Id>, Fault> {
+    let mut statement = connection.prepare_cached(COLLECTIONS_OF)?;
+    let mut rows = statement.query(params![id.as_str(), i64::try_from(most).unwrap_or(i64::MAX)])?;
+    let mut collections = Vec::new();
+    while let Some(row) = rows.next()? {
+        collections.push(column::id(row, 0)?);
+    }
+    Ok(collections)
+}
+
+/// The row that a query for at most one finds.
+pub(super) fn one<T>(
+    connection: &Connection,
+    query: &str,
+    parameters: impl rusqlite::Params,
+    read: impl FnOnce(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    connection.prepare_cached(query)?.query_row(parameters, |row| Ok(read(row))).optional()?.transpose()
+}
+
+/// Bytes of a value in a document besides those that the client sent: its times and its key.
+const VALUE_BYTES: usize = 256;
+
+/// Where `history!` has the value.
+const VALUE_COLUMN: usize = 3;
+
+/// The rows of a query that was told to return one more than the page holds, which shows whether there is a next one.
+fn paged<T>(
+    connection: &Connection,
+    query: &str,
+    parameters: impl rusqlite::Params,
+    page: HistoryPage,
+    read: impl Fn(&Row<'_>) -> Result<(Cursor, T), Fault>,
+) -> Result<Page<T>, Fault> {
+    let mut statement = connection.prepare_cached(query)?;
+    let mut rows = statement.query(parameters)?;
+    let (mut items, mut last, mut bytes, mut skip) = (Vec::new(), None, 0_usize, page.skip);
+    while let Some(row) = rows.next()? {
+        if skip > 0 {
+            skip -= 1;
+            continue;
+        }
+        let value = row.get_ref(VALUE_COLUMN)?.as_bytes().map_err(|_| Fault::Corrupt("event.body"))?;
+        bytes = bytes.saturating_add(VALUE_BYTES + value.len());
+        if items.len() == page.page.items || bytes > page.bytes && !items.is_empty() {
+            return Ok(Page { items, next: last });
+        }
+        let (cursor, item) = read(row)?;
+        last = Some(cursor);
+        items.push(item);
+    }
+    Ok(Page { items, next: None })
+}
+
+fn limit(page: HistoryPage) -> i64 {
+    i64::try_from(page.page.items.saturating_add(page.skip)).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// A sequence as SQLite compares it; one beyond its range, which only a made-up cursor can hold, is behind them all.
+fn signed(seq: Sequence) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+const KEY: &str = concat!(
+    "SELECT ",
+    column::key_columns!(),
+    " FROM api_key JOIN account ON account.num = api_key.account WHERE hash = ?1"
+);
+
+const KEY_OF: &str = concat!(
+    "SELECT ",
+    column::key_columns!(),
+    " FROM api_key JOIN account ON account.num = api_key.account WHERE actor = ?1 AND actor_kind = ?2 LIMIT 1"
+);
+
+const KEYS_BETWEEN: &str = concat!(
+    "SELECT ",
+    column::key_columns!(),
+    " FROM api_key JOIN account ON account.num = api_key.account WHERE hash BETWEEN ?1 AND ?2 LIMIT ?3"
+);
+
+const ACCOUNTS: &str = "SELECT id FROM account ORDER BY num LIMIT ?1";
+
+const HAS_KEYS: &str = "SELECT EXISTS (SELECT 1 FROM api_key)";
+
+const NOTE: &str = "SELECT body FROM note WHERE name = ?1";
+
+const HEAD: &str = concat!(
+    "SELECT ",
+    column::head_columns!(),
+    " FROM resource JOIN account ON account.num = resource.account WHERE resource.id = ?1"
+);
+
+const RESOURCE: &str = concat!(
+    "SELECT ",
+    column::resource_columns!(),
+    " FROM resource JOIN account ON account.num = resource.account JOIN event ON event.seq = resource.doc
+     WHERE resource.id = ?1"
+);
+
+const DOCUMENT: &str = "SELECT body FROM event WHERE seq = ?1";
+
+const NAMED: &str = "SELECT unique_name.id FROM unique_name
+    WHERE account = (SELECT num FROM account WHERE id = ?1) AND kind = ?2 AND name = ?3";
+
+const COLLECTIONS_OF: &str = "SELECT parent.id FROM resource JOIN member ON member.resource = resource.created
+    JOIN resource AS parent ON parent.created = member.collection WHERE resource.id = ?1 ORDER BY member.collection
+    LIMIT ?2";
+
+const LATEST: &str = "SELECT series.key, event.ts, event.at, event.body
+    FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq
+    WHERE series.owner = ?1 AND series.kind = ?2 ORDER BY series.key";
+
+/// The kinds from that of properties to that of locations; the one in between has no latest value. As a list of two they
+/// would be sorted in a table made for it.
+const LATEST_AND_LOCATION: &str = "SELECT series.key, event.ts, event.at, event.body, series.kind
+    FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq
+    WHERE series.owner = ?1 AND series.kind BETWEEN ?2 AND ?3 ORDER BY series.kind, series.key";
+
+const LATEST_OF: &str = "SELECT event.ts, event.at, event.body
+    FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq
+    WHERE series.owner = ?1 AND series.kind = ?2 AND series.key = ?3";
+
+/// A series, and below which timestamp none of its events counts: that of its furthest pending deletion, unless
+/// values below it have come since. Those must be found one by one, which the queries of the history do.
+const SERIES: &str = "SELECT id,
+    (SELECT iif(late, NULL, before_ts) FROM doomed WHERE series = series.id ORDER BY before_ts DESC LIMIT 1)
+    FROM series WHERE owner = ?1 AND kind = ?2 AND key = ?3";
+
+/// A page of a series. Behind a cursor: what shares its timestamp with it, then what lies beyond, up to the other end of
+/// the range. As one comparison of pairs SQLite would walk through all that share a timestamp, on every page.
+macro_rules! history {
+    ($ties:literal, $beyond:literal, $order:literal) => {
+        concat!(history!($ties), " UNION ALL ", history!($beyond), " ORDER BY ", $order, " LIMIT ?5")
+    };
+    ($range:literal, $order:literal) => {
+        concat!(history!($range), " ORDER BY ", $order, " LIMIT ?4")
+    };
+    ($part:literal) => {
+        concat!(
+            "SELECT seq, ts, at, body FROM event WHERE series = ?1 AND ",
+            $part,
+            " AND NOT EXISTS (SELECT 1 FROM doomed WHERE doomed.series = event.series
+                AND doomed.before_ts > event.ts AND doomed.up_to >= event.seq)"
+        )
+    };
+}
+
+const NEWEST: &str = history!("ts <= ?2 AND ts >= ?3", "ts DESC, seq DESC");
+
+const OLDEST: &str = history!("ts <= ?2 AND ts >= ?3", "ts, seq");
+
+const NEWEST_AFTER: &str =
+    history!("ts = ?2 AND seq < ?3 AND ?2 >= ?4", "ts < ?2 AND ts >= ?4", "ts DESC, seq DESC");
+
+const OLDEST_AFTER: &str = history!("ts = ?2 AND seq > ?3 AND ?2 <= ?4", "ts > ?2 AND ts <= ?4", "ts, seq");
+
+/// Every query of this file, for the test that looks at how SQLite goes about them.
+#[cfg(test)]
+pub(super) const QUERIES: &[&str] = &[
+    KEY,
+    KEY_OF,
+    KEYS_BETWEEN,
+    ACCOUNTS,
+    HAS_KEYS,
+    NOTE,
+    HEAD,
+    RESOURCE,
+    DOCUMENT,
+    NAMED,
+    COLLECTIONS_OF,
+    LATEST,
+    LATEST_AND_LOCATION,
+    LATEST_OF,
+    SERIES,
+    NEWEST,
+    OLDEST,
+    NEWEST_AFTER,
+    OLDEST_AFTER,
+];

@@ -1,0 +1,139 @@
+//! Directories as they are found: empty, taken, from the future, damaged, forbidden.
+
+use std::{fs, path::Path};
+
+use rusqlite::Connection;
+
+use super::{Durability, Fixture, KeyHash, ReadStore as _, StoreError};
+use crate::{
+    Actor, KNOWN_LAYOUT, KeyRecord, SqliteStore, WriteStore as _,
+    session_queue::{KeptLimits, OpenedSession, WriteSessions as _},
+};
+
+fn refusal(directory: &Path) -> StoreError {
+    SqliteStore::open(directory, Durability::Full, 1).map(drop).expect_err("the directory is refused")
+}
+
+#[test]
+fn a_directory_is_made_for_its_owner_only_with_parents() {
+    let parent = tempfile::tempdir().expect("a temporary directory");
+    let directory = parent.path().join("some/where");
+    let store = SqliteStore::open(&directory, Durability::Full, 1).expect("a new store");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(mode(&directory), 0o700);
+        for file in fs::read_dir(&directory).expect("files") {
+            let path = file.expect("a file").path();
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+    }
+    drop(store);
+}
+
+#[test]
+fn an_empty_file_becomes_a_database() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::write(directory.path().join("thng-pubsub.db"), "").expect("an empty file");
+    let mut store = Fixture::at(directory);
+    store.append([1], "a");
+    assert_eq!(store.restart().history(), ["1a"]);
+}
+
+#[test]
+fn a_second_server_on_the_same_directory_is_refused_and_let_in_when_the_first_is_gone() {
+    let first = Fixture::new();
+    let sentence = refusal(first.directory.path()).to_string();
+    let place = first.directory.path().display();
+    assert_eq!(sentence, format!("the database at {place} cannot be used: another server has it open"));
+    // The readers alone keep the directory taken: what they read must not change under a second writer's layout.
+    let Fixture { read, write, directory } = first;
+    drop(write);
+    assert!(matches!(refusal(directory.path()), StoreError::Unavailable { .. }));
+    drop(read);
+    SqliteStore::open(directory.path(), Durability::Full, 1).expect("it is free now");
+}
+
+#[test]
+fn a_database_of_a_later_program_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("thng-pubsub.db");
+    let later = Connection::open(&path).expect("a database");
+    later.execute_batch("CREATE TABLE later (x); PRAGMA user_version = 1000").expect("a later layout");
+    later.close().expect("closed");
+    let before = fs::read(&path).expect("the file");
+    let refused = refusal(directory.path());
+    assert!(
+        matches!(refused, StoreError::TooNew { found: 1_000, known } if known == KNOWN_LAYOUT),
+        "{refused}"
+    );
+    assert_eq!(fs::read(&path).expect("the file"), before);
+}
+
+#[test]
+fn a_database_of_layout_2_is_brought_to_the_present_one_with_what_it_holds() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let early = Connection::open(directory.path().join("thng-pubsub.db")).expect("a database");
+    early
+        .execute_batch(include_str!("../migrations/0002_accounts_resources_events.sql"))
+        .and_then(|()| early.execute_batch("INSERT INTO note VALUES ('n', 'kept'); PRAGMA user_version = 2"))
+        .expect("the layout before");
+    early.close().expect("closed");
+    let mut store = Fixture::at(directory);
+    assert_eq!(store.read.note("n").expect("a look").as_deref(), Some("kept"));
+    let limits =
+        KeptLimits { sessions: 1, sessions_per_key: 1, subscriptions: 1, messages_per_topic: 1, bytes: 1 };
+    let (hash, account) = (KeyHash([1; 32]), super::id(1));
+    let actor = Actor::Operator(account);
+    let key = KeyRecord { hash, account, actor, nonce: None, created_at_ms: 1 };
+    store.commit(|write| write.add_key(&key));
+    let opened = store.commit(|write| write.open_session(&hash, "c", &limits));
+    assert!(matches!(opened, OpenedSession::Started(_)), "{opened:?}");
+}
+
+#[test]
+fn a_database_of_a_version_that_was_never_released_is_refused() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let early = Connection::open(directory.path().join("thng-pubsub.db")).expect("a database");
+    early.execute_batch("CREATE TABLE early (x); PRAGMA user_version = 1").expect("an early layout");
+    early.close().expect("closed");
+    assert!(matches!(refusal(directory.path()), StoreError::TooOld { found: 1 }));
+}
+
+#[test]
+fn a_file_that_is_no_database_is_called_damaged_and_left_as_it_is() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("thng-pubsub.db");
+    let text = "something else ".repeat(1_000);
+    fs::write(&path, &text).expect("a file");
+    let refused = refusal(directory.path());
+    assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
+    assert_eq!(fs::read_to_string(&path).expect("the file"), text);
+}
+
+#[test]
+fn a_file_in_the_place_of_the_directory_is_named() {
+    let parent = tempfile::tempdir().expect("a temporary directory");
+    let path = parent.path().join("data");
+    fs::write(&path, "").expect("a file");
+    for path in [path.clone(), path.join("below")] {
+        let sentence = refusal(&path).to_string();
+        let expected = format!("the database at {} cannot be used: it is not a directory", path.display());
+        assert_eq!(sentence, expected);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_may_not_be_written_to_is_refused_in_plain_words() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o555)).expect("read-only");
+    // Permissions do not hold for root; what the kernel shows of itself is read-only for everybody.
+    let is_root = fs::write(directory.path().join("probe"), "").is_ok();
+    let path = if is_root { Path::new("/sys/kernel") } else { directory.path() };
+    let expected =
+        format!("the database at {} cannot be used: this process may not write there", path.display());
+    assert_eq!(refusal(path).to_string(), expected);
+}

@@ -1,0 +1,152 @@
+//! Lists: what is found by seeking and merging is what a walk over everything would find, page by page.
+
+use std::collections::BTreeSet;
+
+use proptest::{collection::vec, prelude::*};
+
+use super::{
+    Find, Fixture, Id, PageRequest, ReadStore, ResourceKind, ResourceRecord, SortOrder, Source, WriteStore,
+    id, term, thng_of,
+};
+use crate::ScanBounds;
+
+const TAGS: u64 = 4;
+
+fn tagged(number: u64, tags: &BTreeSet<u64>) -> ResourceRecord {
+    let tags: Vec<String> = tags.iter().map(|tag| format!("\"t{tag}\"")).collect();
+    thng_of(number, &[], &format!("{{\"tags\":[{}]}}", tags.join(",")))
+}
+
+fn by_tag(tag: u64) -> Source {
+    Source::Term(term(id(1), ResourceKind::Thng, "tags", &format!("t{tag}")))
+}
+
+/// A source, and whether a thng with this number and these tags is in it.
+fn source() -> impl Strategy<Value = Source> {
+    let leaf = prop_oneof![
+        1 => Just(Source::All),
+        4 => (0..TAGS).prop_map(by_tag),
+        2 => vec(0_u64..14, 0..6).prop_map(|numbers| Source::Ids(numbers.into_iter().map(id).collect())),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![vec(inner.clone(), 1..4).prop_map(Source::Each), vec(inner, 1..4).prop_map(Source::Any),]
+    })
+}
+
+fn holds(source: &Source, number: u64, tags: &BTreeSet<u64>) -> bool {
+    match source {
+        Source::All => true,
+        Source::Term(_) => (0..TAGS).any(|tag| *source == by_tag(tag) && tags.contains(&tag)),
+        Source::Members(_) => unreachable!("none is made here"),
+        Source::Ids(ids) => ids.contains(&id(number)),
+        Source::Each(sources) => sources.iter().all(|source| holds(source, number, tags)),
+        Source::Any(sources) => sources.iter().any(|source| holds(source, number, tags)),
+    }
+}
+
+fn find(source: &Source, page: PageRequest, skip: usize, looked_at_max: usize) -> Find<'static> {
+    let (account, kind) = (id(1), ResourceKind::Thng);
+    Find {
+        account,
+        kind,
+        source: source.clone(),
+        keep: None,
+        page,
+        skip,
+        looked_at_max,
+        bounds: ScanBounds::NONE,
+    }
+}
+
+fn ids(store: &Fixture, source: &Source, items: usize, order: SortOrder, looked_at_max: usize) -> Vec<Id> {
+    let (mut all, mut after) = (Vec::new(), None);
+    for _ in 0..10_000 {
+        let page = PageRequest { items, order, after };
+        let found = store.read.find(&find(source, page, 0, looked_at_max)).expect("a page");
+        assert!(found.items.len() <= items);
+        all.extend(found.items.iter().map(|record| record.id));
+        after = found.scanned.next;
+        if after.is_none() {
+            return all;
+        }
+    }
+    panic!("it comes to an end");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_source_finds_what_a_walk_would_find_in_both_orders(
+        all in vec(prop::collection::btree_set(0..TAGS, 0..4), 0..14),
+        changed in vec((0_usize..14, prop::collection::btree_set(0..TAGS, 0..4)), 0..4),
+        sources in vec(source(), 1..6),
+        items in 1_usize..4,
+        looked_at_max in prop_oneof![Just(1_usize), Just(2), Just(1_000)],
+    ) {
+        let mut store = Fixture::new();
+        let mut all = all;
+        for (number, tags) in all.iter().enumerate() {
+            store.put(tagged(number as u64, tags));
+        }
+        for (number, tags) in changed {
+            if let Some(known) = all.get_mut(number) {
+                known.clone_from(&tags);
+                store.put(tagged(number as u64, &tags));
+            }
+        }
+        // One of another account and one of another kind, which no list shows.
+        store.put(ResourceRecord { account: id(2), ..tagged(50, &(0..TAGS).collect()) });
+        store.put(ResourceRecord { kind: ResourceKind::Product, ..tagged(51, &(0..TAGS).collect()) });
+        for source in sources {
+            let mut expected: Vec<Id> = (0..all.len() as u64)
+                .filter(|number| holds(&source, *number, &all[*number as usize]))
+                .map(id)
+                .collect();
+            for order in [SortOrder::OldestFirst, SortOrder::NewestFirst] {
+                prop_assert_eq!(&ids(&store, &source, items, order, looked_at_max), &expected, "{:?}", source);
+                let page = PageRequest { items: 100, order, after: None };
+                let rest = store.read.find(&find(&source, page, 2, 1_000)).expect("a page");
+                let rest: Vec<Id> = rest.items.iter().map(|record| record.id).collect();
+                prop_assert_eq!(&rest[..], expected.get(2..).unwrap_or_default(), "behind two");
+                prop_assert_eq!(store.read.count(&find(&source, page, 0, 1_000)).expect("a count").0, expected.len());
+                expected.reverse();
+            }
+        }
+    }
+}
+
+#[test]
+fn sources_that_overtake_one_another_for_long_stop_at_the_bound_and_go_on_from_there() {
+    let mut store = Fixture::new();
+    for number in 0..200 {
+        store.put(tagged(number, &[number % 2].into()));
+    }
+    store.put(tagged(200, &[0, 1].into()));
+    for number in 201..400 {
+        store.put(tagged(number, &[number % 2].into()));
+    }
+    let both = Source::Each(vec![by_tag(0), by_tag(1)]);
+    let page = PageRequest { items: 10, order: SortOrder::NewestFirst, after: None };
+    let first = store.read.find(&find(&both, page, 0, 5)).expect("a page");
+    assert!(first.items.is_empty() && first.scanned.next.is_some());
+    assert_eq!(ids(&store, &both, 10, SortOrder::NewestFirst, 5), [id(200)]);
+}
+
+#[test]
+fn who_belongs_to_a_list_may_ask_for_collections_while_it_is_read() {
+    let mut store = Fixture::new();
+    store.put(ResourceRecord { kind: ResourceKind::Collection, ..tagged(1000, &BTreeSet::new()) });
+    for number in 0..5 {
+        store.put(tagged(number, &BTreeSet::new()));
+    }
+    store.commit(|write| write.add_members(id(1000), ResourceKind::Thng, &[id(1), id(3)]));
+    let keep = |_: &ResourceRecord, collections: &dyn Fn() -> Vec<Id>| collections() == [id(1000)];
+    let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
+    let request = Find { keep: Some(&keep), ..find(&Source::All, page, 0, 1_000) };
+    let kept: Vec<Id> =
+        store.read.find(&request).expect("a page").items.iter().map(|record| record.id).collect();
+    assert_eq!(kept, [id(1), id(3)]);
+    assert_eq!(ids(&store, &Source::Members(id(1000)), 1, SortOrder::OldestFirst, 1_000), kept);
+    assert_eq!(ids(&store, &Source::Members(id(999)), 1, SortOrder::OldestFirst, 1_000), []);
+}

@@ -1,0 +1,156 @@
+//! What commands do with a whole database: backups beside a writer, and facts out of one database into another.
+
+use std::{fs, path::Path};
+
+use rusqlite::Connection;
+
+use super::{Durability, Fixture, ReadStore as _, Sequence, StoreError, WriteStore as _, id, thng, update};
+use crate::{
+    Backup, BackupHead, Bystander, Import, SqliteStore,
+    export::{EventFact, Fact},
+};
+
+fn head() -> BackupHead {
+    BackupHead { created_at_ms: 1, version: "test".into(), secret: vec![7; 32] }
+}
+
+fn facts(directory: &Path) -> (Sequence, Vec<Fact>) {
+    let bystander = Bystander::open(directory).expect("a database");
+    let all = bystander.facts().expect("a snapshot");
+    let mut found = Vec::new();
+    all.each(|fact| {
+        found.push(fact);
+        Ok::<_, StoreError>(())
+    })
+    .expect("all are read");
+    (all.head().expect("a head").next_sequence, found)
+}
+
+#[test]
+fn a_backup_is_of_one_moment_and_does_not_begin_anew_when_the_server_commits_meanwhile() {
+    let mut store = Fixture::new();
+    for number in 0..200 {
+        store.append([number], &"x".repeat(100_000));
+    }
+    let before = store.history().len();
+    let bystander = Bystander::open(store.directory.path()).expect("a database");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("backup");
+    let (mut steps, mut last) = (0, 0);
+    bystander
+        .back_up(&file, &head(), &mut |done, _| {
+            assert!(done > last, "it goes on where it was");
+            (steps, last) = (steps + 1, done);
+            store.append([1_000 + steps], "later");
+        })
+        .expect("a backup");
+    assert!(steps > 2, "it was written to in between");
+    assert_eq!(store.history().len(), before + steps as usize);
+
+    let backup = Backup::open(&file).expect("it is one");
+    backup.check().expect("it is whole");
+    assert_eq!(backup.head(), &head());
+    let data = folder.path().join("data");
+    backup.restore(&data, &mut |_, _| {}).and_then(|made| made.finish()).expect("it is restored");
+    let restored = fs::read(data.join("thng-pubsub.db")).expect("a file");
+    assert!(!restored.windows(32).any(|bytes| bytes == [7; 32]), "the secret is in no page of it");
+    let (read, _write) = SqliteStore::open(&data, Durability::Full, 1).expect("a store");
+    assert_eq!(read.last_sequence().expect("read"), before as Sequence);
+}
+
+#[test]
+fn a_backup_of_an_earlier_layout_is_restored_and_brought_to_the_present_one() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let early = Connection::open(directory.path().join("thng-pubsub.db")).expect("a database");
+    early
+        .execute_batch(include_str!("../migrations/0002_accounts_resources_events.sql"))
+        .and_then(|()| early.execute_batch("INSERT INTO note VALUES ('n', 'kept'); PRAGMA user_version = 2"))
+        .expect("the layout before");
+    early.close().expect("closed");
+    let (file, data) = (directory.path().join("backup"), directory.path().join("data"));
+    let bystander = Bystander::open(directory.path()).expect("a database");
+    bystander.back_up(&file, &head(), &mut |_, _| {}).expect("a backup");
+    assert_eq!(facts(directory.path()).1.len(), 1, "an export can be made of it too");
+    let backup = Backup::open(&file).expect("it is one");
+    assert_eq!((backup.layout(), backup.note("n").expect("read").as_deref()), (2, Some("kept")));
+    backup.restore(&data, &mut |_, _| {}).and_then(|made| made.finish()).expect("it is restored");
+    let (read, _write) = SqliteStore::open(&data, Durability::Full, 1).expect("a store");
+    assert_eq!(read.note("n").expect("read").as_deref(), Some("kept"));
+}
+
+#[test]
+fn facts_make_the_same_database_also_where_deleted_values_are_not_freed_yet() {
+    let mut store = Fixture::new();
+    let record = store.put(thng(7, &[3]));
+    store.append(0..20, "a");
+    store.append([19, 5], "b");
+    // More than are deleted at once: they stay until they are freed.
+    store.delete_below(15);
+    store.append([3], "late");
+    let other = [update("gone", 1, "1")];
+    store.commit(|write| write.append_properties(id(1), super::owner(), &other));
+    store.commit(|write| write.delete_properties(super::owner(), Some(&super::key("gone")), None));
+    let (next, exported) = facts(store.directory.path());
+    let values =
+        exported.iter().filter(|fact| matches!(fact, Fact::Event(EventFact { series, .. }) if *series == 2));
+    assert_eq!(values.count(), store.history().len(), "what is deleted is none");
+    assert!(store.rows("doomed") > 0);
+
+    let data = tempfile::tempdir().expect("a folder");
+    let mut import = Import::begin(data.path(), next).expect("an empty folder");
+    exported.iter().for_each(|fact| import.put(fact).expect("it fits"));
+    import.complete().map(|made| made.finish().expect("it gets its name")).expect("it is whole");
+    assert_eq!(facts(data.path()), (next, exported));
+    let mut imported = Fixture::at(data);
+    assert_eq!(imported.history(), store.history());
+    assert_eq!(imported.latest(), store.latest());
+    assert_eq!(imported.read.resource(record.id).expect("read"), Some(record));
+    assert_eq!(imported.append([30], "c"), next, "no sequence is used twice");
+    let terms = "SELECT term, resource FROM term ORDER BY 1, 2";
+    let rows = |store: &Fixture, query: &str| -> Vec<(i64, i64)> {
+        let mut statement = store.write.connection().prepare(query).expect("a query");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+        rows.collect::<Result<_, _>>().expect("rows")
+    };
+    assert_eq!(rows(&imported, terms), rows(&store, terms));
+}
+
+#[test]
+fn an_import_that_is_not_completed_leaves_nothing_and_keeps_others_out_meanwhile() {
+    let data = tempfile::tempdir().expect("a folder");
+    let import = Import::begin(data.path(), 5).expect("an empty folder");
+    assert!(Import::begin(data.path(), 5).is_err(), "another one is at it");
+    assert!(SqliteStore::open(data.path(), Durability::Full, 1).is_err(), "and no server starts");
+    drop(import);
+    let left: Vec<_> =
+        fs::read_dir(data.path()).expect("a folder").map(|it| it.expect("a file").file_name()).collect();
+    assert_eq!(left, ["thng-pubsub.lock"]);
+    let mut import = Import::begin(data.path(), 5).expect("it is empty again");
+    import.put(&Fact::Account { id: id(1), created_at_ms: 0 }).expect("it fits");
+    let again = import.put(&Fact::Account { id: id(1), created_at_ms: 0 });
+    assert!(again.expect_err("twice").to_string().contains("already"));
+}
+
+#[test]
+fn an_import_finds_the_latest_where_the_clock_was_set_back() {
+    const HOUR_MS: i64 = 3_600_000;
+    let mut store = Fixture::new();
+    let made = |at_ms: i64, value: &str| {
+        let mut update = update("k", at_ms, &format!("\"{value}\""));
+        update.created_at_ms = at_ms;
+        update
+    };
+    for (at_ms, value) in [(9 * HOUR_MS, "first"), (8 * HOUR_MS, "set back"), (8 * HOUR_MS + 1, "last")] {
+        store.commit(|write| write.append_properties(id(1), super::owner(), &[made(at_ms, value)]));
+    }
+    assert_eq!(store.latest().as_deref(), Some("last"));
+    let (next, facts) = facts(store.directory.path());
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let mut import = Import::begin(&data, next).expect("an empty folder");
+    facts.iter().for_each(|fact| import.put(fact).expect("it fits"));
+    import.complete().and_then(|made| Ok(made.finish()?)).expect("it is made");
+    let (read, _write) = SqliteStore::open(&data, Durability::Full, 1).expect("a store");
+    let latest = read.latest_of(super::owner(), &super::key("k")).expect("read").expect("a value");
+    assert_eq!(latest.value.as_str(), "\"last\"");
+}

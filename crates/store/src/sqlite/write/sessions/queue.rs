@@ -1,0 +1,392 @@
+//! The notifications that are kept for durable sessions: added, dropped above a bound, and freed once they are not needed.
+//!
+//! A notification is kept once for its topic, and counts for the key that is furthest behind on that topic: that key is
+//! why it is still there. What a topic without subscriptions still holds counts for no key, and is dropped first.
+
+use rusqlite::{Connection, params};
+
+use super::{Owner, Sessions, key_hash, restore, size};
+use crate::{
+    KeyHash, TimestampMs,
+    session_queue::{KeptExtent, KeptLimits, KeptNote, TopicNumber},
+    sqlite::{
+        fault::Fault,
+        read,
+        write::sessions::shares::{AccountNumber, NO_ACCOUNT},
+    },
+};
+
+/// Notifications that are dropped at a time where there are too many, at the most.
+const DROPPED_AT_ONCE: usize = 64;
+
+/// One topic may take this part of the bytes that all may take.
+const TOPIC_SHARE: usize = 16;
+
+/// What a look at a topic counts when rows are freed.
+const TOPIC_ROWS: usize = 4;
+
+/// Notifications that are freed at a time.
+const FREED_AT_ONCE: usize = 500;
+
+/// How much is kept for a topic, and for whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    notes: usize,
+    bytes: usize,
+    /// The key that is furthest behind; `None` for a topic without subscriptions.
+    holder: Option<Owner>,
+}
+
+impl Sessions {
+    pub(super) fn read_topics(&mut self, connection: &Connection) -> Result<(), Fault> {
+        let mut statement = connection.prepare(TOPICS)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (number, route): (TopicNumber, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
+            let (notes, bytes) = (size(row, 2)?, size(row, 3)?);
+            self.change_notes(number, |extent| (extent.notes, extent.bytes) = (notes, bytes));
+            match route {
+                Some(route) => drop(self.topics.insert(route.into(), number)),
+                None => drop(self.loose.insert(number)),
+            }
+        }
+        let mut statement = connection.prepare(HOLDERS)?;
+        let mut rows = statement.query([])?;
+        let mut last = None;
+        while let Some(row) = rows.next()? {
+            let topic: TopicNumber = row.get(0)?;
+            if last.replace(topic) != Some(topic) {
+                let owner = self.owner(&key_hash(row, 1)?);
+                self.change_notes(topic, |extent| extent.holder = Some(owner));
+            }
+        }
+        Ok(())
+    }
+
+    pub(in crate::sqlite::write) fn topic(&self, route: &[u8]) -> Option<TopicNumber> {
+        self.topics.get(route).copied()
+    }
+
+    /// Writes down how much of each topic is kept, at the end of a group.
+    pub(in crate::sqlite::write) fn flush(&mut self, connection: &Connection) -> Result<(), Fault> {
+        for topic in self.before.extents.keys() {
+            if let Some(Extent { notes, bytes, .. }) = self.extents.get(topic) {
+                connection.prepare_cached(SET_EXTENT)?.execute(params![
+                    topic,
+                    *notes as i64,
+                    *bytes as i64
+                ])?;
+            }
+        }
+        self.rank();
+        Ok(())
+    }
+
+    pub(in crate::sqlite::write) fn keep(
+        &mut self,
+        connection: &Connection,
+        topic: TopicNumber,
+        at_ms: TimestampMs,
+        note: &KeptNote,
+        limits: &KeptLimits,
+    ) -> Result<(), Fault> {
+        let KeptNote { seq, scopes, body } = note;
+        connection.prepare_cached(KEEP)?.execute(params![*seq as i64, topic, at_ms, scopes, body])?;
+        self.change_notes(topic, |extent| {
+            extent.notes += 1;
+            extent.bytes += bytes_of(scopes.len(), body.len());
+        });
+        if self.extents.get(&topic).is_some_and(|extent| extent.notes > limits.messages_per_topic) {
+            let most = (limits.messages_per_topic / 16 + 1).min(DROPPED_AT_ONCE) as i64;
+            let dropped = self.drop_notes(connection, DROP_FIRST, params![topic, most])?;
+            self.change_extent(|extent| extent.lost_to_count += dropped as u64);
+        }
+        // One topic alone never takes what others need.
+        let bytes_max = (limits.bytes / TOPIC_SHARE).max(bytes_of(scopes.len(), body.len()));
+        while let Some(over) = self.extents.get(&topic).and_then(|extent| over(extent.bytes, bytes_max)) {
+            if !self.drop_lost(connection, topic, over)? {
+                break;
+            }
+        }
+        while let Some(over) = over(self.extent.bytes, limits.bytes) {
+            if !self.give_way(connection, over, limits)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops some of what is `over` the bytes that all topics may hold: what is not needed any more, else the oldest
+    /// notifications of a topic of the key that holds most of the account that holds most. Returns whether there was
+    /// something.
+    fn give_way(&mut self, connection: &Connection, over: usize, limits: &KeptLimits) -> Result<bool, Fault> {
+        self.rank();
+        if let Some((topic, _)) = self.topic_shares.largest(None) {
+            return Ok(self.drop_first_bytes(connection, topic, over)? > 0);
+        }
+        let Some((account, most)) = self.byte_shares.largest_account() else { return Ok(false) };
+        let share = limits.bytes / self.byte_shares.accounts().max(1);
+        let topic = self
+            .byte_shares
+            .largest_key(account)
+            .and_then(|(owner, _)| self.topic_shares.largest(Some(owner)));
+        let Some((topic, _)) = topic else { return Ok(false) };
+        self.drop_lost(connection, topic, over.min(most.saturating_sub(share)))
+    }
+
+    /// Drops the first notifications of a topic though they are needed, until it has `bytes` less. Returns whether there
+    /// were any.
+    fn drop_lost(
+        &mut self,
+        connection: &Connection,
+        topic: TopicNumber,
+        bytes: usize,
+    ) -> Result<bool, Fault> {
+        let holder = self.extents.get(&topic).and_then(|extent| extent.holder);
+        let dropped = self.drop_first_bytes(connection, topic, bytes)?;
+        let account =
+            holder.and_then(|owner| self.keys.get(&KeyHash(owner.key))).and_then(|of_key| of_key.account_id);
+        self.change_extent(|extent| {
+            extent.lost_to_bytes += dropped as u64;
+            extent.lost_of = account.or(extent.lost_of);
+        });
+        Ok(dropped > 0)
+    }
+
+    /// Drops the first notifications of a topic: the fewest that have so many bytes, but at least one and not more than
+    /// [`DROPPED_AT_ONCE`].
+    fn drop_first_bytes(
+        &mut self,
+        connection: &Connection,
+        topic: TopicNumber,
+        bytes: usize,
+    ) -> Result<usize, Fault> {
+        let (mut up_to, mut found) = (None, 0);
+        {
+            let mut statement = connection.prepare_cached(FIRST_SIZES)?;
+            let mut rows = statement.query(params![topic, DROPPED_AT_ONCE as i64])?;
+            while (up_to.is_none() || found < bytes)
+                && let Some(row) = rows.next()?
+            {
+                up_to = Some(row.get::<_, i64>(0)?);
+                found += bytes_of(size(row, 1)?, size(row, 2)?);
+            }
+        }
+        let Some(up_to) = up_to else { return Ok(0) };
+        self.drop_notes(connection, DROP_ACKNOWLEDGED, params![topic, up_to, DROPPED_AT_ONCE as i64])
+    }
+
+    /// Drops the oldest notifications of all topics that are older than this.
+    pub(super) fn drop_old(
+        &mut self,
+        connection: &Connection,
+        most: usize,
+        before_ms: TimestampMs,
+    ) -> Result<usize, Fault> {
+        self.drop_notes(connection, DROP_OLDEST, params![most as i64, before_ms])
+    }
+
+    /// A topic has a subscription less: what it needs no more is freed later, in parts.
+    pub(super) fn loosen(&mut self, connection: &Connection, topic: TopicNumber) -> Result<(), Fault> {
+        self.loose.insert(topic);
+        if self.find_holder(connection, topic)?.is_some() {
+            return Ok(());
+        }
+        let route: Option<Vec<u8>> = read::one(connection, ROUTE, [topic], |row| Ok(row.get(0)?))?.flatten();
+        if let Some(route) = route {
+            connection.prepare_cached(UNNAME_TOPIC)?.execute([topic])?;
+            self.change_topic(&route, None);
+        }
+        Ok(())
+    }
+
+    /// Frees some of what is needed no more of a topic, and the topic itself when it has no subscription and nothing of it
+    /// is left. Returns how many notifications it freed; where there may be more, the topic is looked at again.
+    pub(super) fn trim(&mut self, connection: &Connection, topic: TopicNumber) -> Result<usize, Fault> {
+        let cursor = self.find_holder(connection, topic)?;
+        let up_to = cursor.unwrap_or(i64::MAX);
+        let most = FREED_AT_ONCE as i64;
+        let dropped = self.drop_notes(connection, DROP_ACKNOWLEDGED, params![topic, up_to, most])?;
+        if dropped >= FREED_AT_ONCE {
+            self.loose.insert(topic);
+            return Ok(dropped);
+        }
+        if cursor.is_none() && connection.prepare_cached(REMOVE_TOPIC)?.execute([topic])? == 1 {
+            self.change_notes(topic, |_| {});
+            self.extents.remove(&topic);
+        }
+        Ok(dropped)
+    }
+
+    /// Finds the key that is furthest behind on a topic, for which what is kept counts from here on. Returns the cursor of
+    /// its subscription; `None` where there is no subscription.
+    pub(super) fn find_holder(
+        &mut self,
+        connection: &Connection,
+        topic: TopicNumber,
+    ) -> Result<Option<i64>, Fault> {
+        let found =
+            read::one(connection, FURTHEST_BEHIND, [topic], |row| Ok((row.get(0)?, key_hash(row, 1)?)))?;
+        let holder = found.as_ref().map(|(_, key)| self.owner(key));
+        if self.extents.get(&topic).is_some_and(|extent| extent.holder != holder) {
+            self.change_notes(topic, |extent| extent.holder = holder);
+        }
+        Ok(found.map(|(cursor, _)| cursor))
+    }
+
+    /// Whether there may be something to free.
+    pub(in crate::sqlite::write) fn is_loose(&self) -> bool {
+        !self.loose.is_empty()
+    }
+
+    /// Frees a part of what is needed no more: a bounded number of rows.
+    pub(in crate::sqlite::write) fn free(&mut self, connection: &Connection) -> Result<(), Fault> {
+        let mut left = FREED_AT_ONCE;
+        while left > 0
+            && let Some(topic) = self.loose.iter().next().copied()
+        {
+            self.loose.remove(&topic);
+            left = left.saturating_sub(self.trim(connection, topic)? + TOPIC_ROWS);
+        }
+        Ok(())
+    }
+
+    /// Runs a deletion that returns the topic and the bytes of each row.
+    fn drop_notes(
+        &mut self,
+        connection: &Connection,
+        deletion: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<usize, Fault> {
+        let mut statement = connection.prepare_cached(deletion)?;
+        let mut rows = statement.query(parameters)?;
+        let mut dropped = 0;
+        while let Some(row) = rows.next()? {
+            let (topic, scopes, body) = (row.get(0)?, size(row, 1)?, size(row, 2)?);
+            self.change_notes(topic, |extent| {
+                extent.notes = extent.notes.saturating_sub(1);
+                extent.bytes = extent.bytes.saturating_sub(bytes_of(scopes, body));
+            });
+            dropped += 1;
+        }
+        Ok(dropped)
+    }
+
+    pub(super) fn retain(&mut self, connection: &Connection, route: &[u8]) -> Result<TopicNumber, Fault> {
+        if let Some(topic) = self.topic(route) {
+            return Ok(topic);
+        }
+        connection.prepare_cached(ADD_TOPIC)?.execute([route])?;
+        let topic = connection.last_insert_rowid();
+        self.change_topic(route, Some(topic));
+        self.change_notes(topic, |_| {});
+        Ok(topic)
+    }
+
+    fn change_topic(&mut self, route: &[u8], topic: Option<TopicNumber>) {
+        let before = self.topic(route);
+        self.before.topics.entry(route.into()).or_insert(before);
+        restore(&mut self.topics, route.into(), topic);
+        self.change_extent(|_| {});
+    }
+
+    fn change_notes(&mut self, topic: TopicNumber, change: impl FnOnce(&mut Extent)) {
+        let before = self.extents.get(&topic).copied();
+        self.before.extents.entry(topic).or_insert(before);
+        self.unranked.insert(topic);
+        let of_topic = self.extents.entry(topic).or_default();
+        let old = *of_topic;
+        change(of_topic);
+        let new = *of_topic;
+        self.change_extent(|extent: &mut KeptExtent| {
+            extent.notes = extent.notes + new.notes - old.notes;
+            extent.bytes = extent.bytes + new.bytes - old.bytes;
+        });
+    }
+
+    /// Brings up to date what accounts, keys and topics hold: once a group, and before it is asked for.
+    pub(super) fn rank(&mut self) {
+        for topic in self.unranked.drain() {
+            let Extent { bytes, holder, .. } = self.extents.get(&topic).copied().unwrap_or_default();
+            let before = self.topic_shares.set(topic, holder, bytes);
+            if let Some((Some(owner), bytes)) = before {
+                self.byte_shares.change(owner, bytes, 0);
+            }
+            if let Some(owner) = holder {
+                self.byte_shares.change(owner, 0, bytes);
+            }
+        }
+    }
+
+    fn owner(&self, key: &KeyHash) -> Owner {
+        let account: AccountNumber = self.keys.get(key).map_or(NO_ACCOUNT, |of_key| of_key.account);
+        Owner { account, key: key.0 }
+    }
+}
+
+/// How much more it is than there may be.
+fn over(amount: usize, most: usize) -> Option<usize> {
+    amount.checked_sub(most).filter(|over| *over > 0)
+}
+
+/// What a notification counts, in bytes: about what its row and the index take.
+fn bytes_of(scopes: usize, body: usize) -> usize {
+    const ROW_BYTES: usize = 48;
+    ROW_BYTES + scopes + body
+}
+
+const TOPICS: &str = "SELECT num, route, notes, bytes FROM session_topic";
+
+/// The first of each topic is the one that is furthest behind.
+const HOLDERS: &str = "SELECT session_subscription.topic, session.key FROM session_subscription
+    JOIN session ON session.num = session_subscription.session
+    WHERE session_subscription.topic IS NOT NULL
+    ORDER BY session_subscription.topic, session_subscription.cursor, session_subscription.num";
+
+const FURTHEST_BEHIND: &str = "SELECT session_subscription.cursor, session.key FROM session_subscription
+    CROSS JOIN session ON session.num = session_subscription.session
+    WHERE session_subscription.topic = ?1
+    ORDER BY session_subscription.cursor, session_subscription.num LIMIT 1";
+
+const ADD_TOPIC: &str = "INSERT INTO session_topic (route, notes, bytes) VALUES (?1, 0, 0)";
+
+const SET_EXTENT: &str = "UPDATE session_topic SET notes = ?2, bytes = ?3 WHERE num = ?1";
+
+const ROUTE: &str = "SELECT route FROM session_topic WHERE num = ?1";
+
+const UNNAME_TOPIC: &str = "UPDATE session_topic SET route = NULL WHERE num = ?1";
+
+const REMOVE_TOPIC: &str = "DELETE FROM session_topic WHERE num = ?1";
+
+const KEEP: &str = "INSERT INTO session_note (seq, topic, at, scopes, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+const FIRST_SIZES: &str = "SELECT seq, length(scopes), length(body) FROM session_note
+    WHERE topic = ?1 ORDER BY seq LIMIT ?2";
+
+const DROP_ACKNOWLEDGED: &str = "DELETE FROM session_note WHERE (seq, topic) IN
+    (SELECT seq, topic FROM session_note WHERE topic = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)
+    RETURNING topic, length(scopes), length(body)";
+
+const DROP_FIRST: &str = "DELETE FROM session_note WHERE (seq, topic) IN
+    (SELECT seq, topic FROM session_note WHERE topic = ?1 ORDER BY seq LIMIT ?2)
+    RETURNING topic, length(scopes), length(body)";
+
+const DROP_OLDEST: &str = "DELETE FROM session_note WHERE (seq, topic) IN
+    (SELECT seq, topic FROM session_note ORDER BY seq, topic LIMIT ?1) AND at < ?2
+    RETURNING topic, length(scopes), length(body)";
+
+/// Every statement of this file but those of the server's start, for the test that looks at how SQLite goes about them.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[
+    FURTHEST_BEHIND,
+    ADD_TOPIC,
+    SET_EXTENT,
+    ROUTE,
+    UNNAME_TOPIC,
+    REMOVE_TOPIC,
+    KEEP,
+    FIRST_SIZES,
+    DROP_ACKNOWLEDGED,
+    DROP_FIRST,
+    DROP_OLDEST,
+];
