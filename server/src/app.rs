@@ -25,8 +25,8 @@ use crate::{
         tls::{self, Certificates, Tls},
     },
     gateway::leave_all_sessions,
+    log_throttle::LogThrottle,
     metrics::Metrics,
-    sparing::Sparing,
     store::SqliteStore,
 };
 use thng_pubsub_bus::{Bus, OutboxLimits};
@@ -182,7 +182,7 @@ impl Running {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             metrics: Arc::clone(&metrics),
-            log: Arc::new(Sparing::new()),
+            log: Arc::new(LogThrottle::new()),
         };
         let context = Arc::new(Context {
             gateway,
@@ -190,7 +190,7 @@ impl Running {
             limits: limits(config),
             mqtt_sessions: mqtt::Sessions::default(),
             rates: Arc::clone(&rates),
-            refusal_log: Sparing::new(),
+            refusal_log: LogThrottle::new(),
             authority: certificates.as_ref().and_then(|own| own.authority()).map(Into::into),
         });
         let mut running = Self { addresses: Vec::new(), context, bus, writer, acceptor, certificates };

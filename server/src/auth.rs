@@ -12,10 +12,10 @@ use thng_pubsub_protocol::id::Id;
 
 use crate::store::{Actor, KeyHash};
 
-mod conceal;
+mod filter_encryption;
 pub(crate) mod grants;
-pub(crate) mod held;
 pub(crate) mod identity;
+pub(crate) mod key_leases;
 pub(crate) mod keys;
 pub(crate) mod policy;
 pub(crate) mod roles;

@@ -15,7 +15,7 @@ use thng_pubsub_protocol::{
 };
 
 use crate::store::{
-    Actor, Change, KeyHash, KeyRecord, PropertyOwner, ResourceHead, ResourceRecord, Sequence, StoreError,
+    Actor, Change, KeyHash, KeyRecord, PropertyOwner, ResourceMeta, ResourceRecord, Sequence, StoreError,
     TimestampMs, WriteStore,
     session_queue::{KeptLimits, OpenedSession, SessionNumber, SessionProgress, StoredSubscription},
 };
@@ -118,7 +118,7 @@ pub(crate) enum Event {
     /// A resource was created, updated or deleted.
     ResourceChanged {
         seq: Sequence,
-        head: Arc<ResourceHead>,
+        head: Arc<ResourceMeta>,
         change: Change,
         record: Arc<ResourceRecord>,
         collections: Arc<[Id]>,
@@ -126,29 +126,29 @@ pub(crate) enum Event {
     /// Property values were stored, all by one request.
     PropertiesUpdated {
         seq: Sequence,
-        head: Arc<ResourceHead>,
+        head: Arc<ResourceMeta>,
         owner: PropertyOwner,
         updates: Arc<[PropertyUpdate]>,
     },
     /// Locations were stored, all by one request.
-    LocationsUpdated { seq: Sequence, head: Arc<ResourceHead>, thng: Id, updates: Arc<[LocationUpdate]> },
+    LocationsUpdated { seq: Sequence, head: Arc<ResourceMeta>, thng: Id, updates: Arc<[LocationUpdate]> },
     /// An action happened. `collections` are those of its own and of its thng; `about` are its thng, its product and these
     /// collections, as they were then.
     ActionCreated {
-        about: Arc<[Arc<ResourceHead>]>,
+        about: Arc<[Arc<ResourceMeta>]>,
         seq: Sequence,
-        head: Arc<ResourceHead>,
+        head: Arc<ResourceMeta>,
         action_type: String,
         collections: Arc<[Id]>,
         record: Arc<ResourceRecord>,
     },
     /// Thngs joined or left a collection.
-    MembershipChanged { seq: Sequence, head: Arc<ResourceHead>, collection: Id, document: Arc<str> },
+    MembershipChanged { seq: Sequence, head: Arc<ResourceMeta>, collection: Id, document: Arc<str> },
     /// A task has ended.
     TaskCompleted {
         seq: Sequence,
-        head: Arc<ResourceHead>,
-        batch: Arc<ResourceHead>,
+        head: Arc<ResourceMeta>,
+        batch: Arc<ResourceMeta>,
         record: Arc<ResourceRecord>,
     },
     /// Keys were taken away.

@@ -39,8 +39,8 @@ use bytes::Bytes;
 use crate::{
     config::{AllowedOrigins, RefusedPublish},
     gateway::{Gateway, OutboxLimits},
+    log_throttle::LogThrottle,
     metrics::Metrics,
-    sparing::Sparing,
 };
 
 /// How long an initial state waits that the database had no time for.
@@ -55,7 +55,7 @@ pub(crate) struct Context {
     pub(crate) mqtt_sessions: mqtt::Sessions,
     pub(crate) rates: Arc<rates::Rates>,
     /// For lines about what clients were refused.
-    pub(crate) refusal_log: Sparing,
+    pub(crate) refusal_log: LogThrottle,
     /// What `/client.pem` is: the certificate of the authority that signed ours, where that is our own.
     pub(crate) authority: Option<Bytes>,
 }

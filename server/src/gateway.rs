@@ -16,7 +16,7 @@
 //! - `tasks.rs`: the background work of batch tasks
 //! - `scan.rs`, `scan_queue.rs`: scans of lists in slices, and whose slice is next; long inputs take turns alike
 //! - `answer_budget.rs`: bytes of HTTP answers that wait for their clients
-//! - `heads.rs`: the cache of what every call needs to know of a resource
+//! - `resource_cache.rs`: the cache of what every call needs to know of a resource
 
 use std::{
     sync::{
@@ -44,13 +44,13 @@ use crate::{
         writer::{EventSink, Keeper, Writer},
     },
     metrics::Metrics,
+    notifications,
     store::{
-        Change, ReadStore, ResourceHead, StoreError, WriteStore, session_queue::KeptNote,
+        Change, ReadStore, ResourceMeta, StoreError, WriteStore, session_queue::KeptNote,
         subscriptions::SubscriptionUsage,
     },
-    translate,
 };
-use thng_pubsub_bus::{Bus, Note, RouteKey};
+use thng_pubsub_bus::{Bus, Notification, RouteKey};
 
 mod action;
 mod administration;
@@ -58,7 +58,6 @@ mod answer_budget;
 mod application;
 mod caller;
 mod collection;
-mod heads;
 mod key;
 mod list;
 mod operator;
@@ -66,6 +65,7 @@ mod password_queue;
 mod read;
 mod refusal;
 mod resource;
+mod resource_cache;
 mod role;
 mod scan;
 mod scan_queue;
@@ -75,8 +75,8 @@ pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
 
+mod subscribe;
 mod user;
-mod watch;
 mod write;
 
 pub(crate) use action::commissioned_type;
@@ -84,24 +84,24 @@ pub(crate) use administration::{IssuedKey, Rights};
 use answer_budget::AnswerBudget;
 pub(crate) use answer_budget::{AnswerShare, PAGE_BYTES_MAX};
 pub(crate) use caller::Caller;
-use heads::Heads;
 pub(crate) use list::{LOOKED_AT_MAX, ListQuery, Near, check_filter};
 pub(crate) use operator::first_account;
 use password_queue::PasswordQueue;
 pub(crate) use refusal::{Refusal, SubscriptionsBound};
 pub(crate) use resource::{New, children_of};
+use resource_cache::ResourceCache;
 pub(crate) use scan::ScanLimits;
 use scan::Scans;
 use scan_queue::ScanQueue;
 pub(crate) use session::{STORED_AT_ONCE, leave_all_sessions};
 pub(crate) use session_lease::SessionLease;
 use session_lease::SessionLeases;
+pub(crate) use subscribe::{SubscribeGrant, SubscriptionHandle};
 pub(crate) use user::{Login, NewUser, named_users};
-pub(crate) use watch::{Granted, Watch};
 
 /// What edges see of the rooms behind: who calls, what they get, what they ask for.
 pub(crate) use crate::{
-    auth::{Principal, held::HeldKey},
+    auth::{Principal, key_leases::KeyLease},
     domain::{ContextShown, Extras, Outcome, document},
     store::{
         Actor, Cursor, HistoryPage, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ResourceRecord,
@@ -162,7 +162,7 @@ pub(crate) struct Gateway {
     answers: Arc<AnswerBudget>,
     passwords: Arc<PasswordQueue>,
     metrics: Arc<Metrics>,
-    heads: Arc<Heads>,
+    resource_cache: Arc<ResourceCache>,
     /// The memory that subscriptions take.
     subscriptions: Arc<SubscriptionUsage>,
     /// The connections of durable sessions.
@@ -193,13 +193,13 @@ impl Gateway {
         secret: KeySecret,
         settings: GatewaySettings,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let heads = Arc::new(Heads::new());
+        let resource_cache = Arc::new(ResourceCache::new());
         let keys = Arc::new(Keys::new(Arc::clone(&store), settings.held_per_key_max));
         let committed = Arc::new(AtomicU64::new(store.last_sequence().map_err(std::io::Error::other)?));
         let subscriptions = write_store.subscription_usage();
         let session_leases = Arc::<SessionLeases>::default();
-        let sink = announce(Announcer {
-            heads: Arc::clone(&heads),
+        let sink = publish_committed(CommittedPublisher {
+            resource_cache: Arc::clone(&resource_cache),
             keys: Arc::clone(&keys),
             bus: Arc::clone(&bus),
             committed: Arc::clone(&committed),
@@ -210,7 +210,7 @@ impl Gateway {
             clock.clone(),
             Arc::clone(&metrics),
             settings.write_queue_bytes_max,
-            keep(settings.kept),
+            enqueue_for_sessions(settings.kept),
             sink,
         )?;
         metrics.show_write_queue(writer.waiting_bytes()).map_err(std::io::Error::other)?;
@@ -232,7 +232,7 @@ impl Gateway {
             answers,
             passwords,
             metrics,
-            heads,
+            resource_cache,
             subscriptions,
             session_leases,
             writer,
@@ -318,10 +318,10 @@ impl Gateway {
     }
 
     /// What every use of a resource needs to know of it; `None` where it does not exist.
-    fn head(&self, id: Id) -> Result<Option<Arc<ResourceHead>>, StoreError> {
-        match self.heads.get(id) {
+    fn head(&self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
+        match self.resource_cache.get(id) {
             Some(head) => Ok(Some(head)),
-            None => self.heads.look_up(&*self.store, id),
+            None => self.resource_cache.look_up(&*self.store, id),
         }
     }
 
@@ -331,7 +331,7 @@ impl Gateway {
         caller: &Caller<'_>,
         kind: ResourceKind,
         id: Id,
-    ) -> Result<Arc<ResourceHead>, Refusal> {
+    ) -> Result<Arc<ResourceMeta>, Refusal> {
         self.permit(caller)?;
         let head = self.head(id)?.filter(|head| head.kind == kind).ok_or(Refusal::NotFound)?;
         policy::on_resource(caller.principal, caller.access, &caller.path, &head)?;
@@ -369,7 +369,7 @@ pub(crate) fn who_may(access: Access, path: &str) -> Vec<&'static str> {
 }
 
 /// Who sees what an event tells on a topic: of the resource that it is about, and of the one that the topic is below.
-fn scopes(head: &ResourceHead, below: Option<&ResourceHead>) -> bytes::Bytes {
+fn scopes(head: &ResourceMeta, below: Option<&ResourceMeta>) -> bytes::Bytes {
     match below {
         Some(below) => visibility::encode_below(head, below),
         None => visibility::encode(head),
@@ -377,19 +377,21 @@ fn scopes(head: &ResourceHead, below: Option<&ResourceHead>) -> bytes::Bytes {
 }
 
 /// What the writer does with an event before its commit: keep what it tells for the durable sessions that subscribe to it.
-fn keep(limits: KeptLimits) -> Keeper {
+fn enqueue_for_sessions(limits: KeptLimits) -> Keeper {
     Box::new(move |event, now_ms, store| {
         if !store.keeps() {
             return Ok(());
         }
-        let Some((seq, head)) = translate::about(event) else { return Ok(()) };
-        let mut notes = Vec::new();
+        let Some((seq, head)) = notifications::about(event) else { return Ok(()) };
+        let mut notifications = Vec::new();
         let address = |topic: &Topic| {
             let route = RouteKey::new(head.account.as_str(), &topic.canonical());
             store.kept_topic(route.as_bytes())
         };
-        translate::notes(event, address, |topic, body, below| notes.push((topic, body, scopes(head, below))));
-        for (topic, body, scopes) in notes {
+        notifications::notifications_of(event, address, |topic, body, below| {
+            notifications.push((topic, body, scopes(head, below)))
+        });
+        for (topic, body, scopes) in notifications {
             let note = KeptNote { seq, scopes: scopes.into(), body: body.into() };
             store.keep_note(topic, now_ms, &note, &limits)?;
         }
@@ -398,8 +400,8 @@ fn keep(limits: KeptLimits) -> Keeper {
 }
 
 /// What learns of the events of a commit.
-struct Announcer {
-    heads: Arc<Heads>,
+struct CommittedPublisher {
+    resource_cache: Arc<ResourceCache>,
     keys: Arc<Keys>,
     bus: Arc<Bus>,
     committed: Arc<AtomicU64>,
@@ -407,15 +409,15 @@ struct Announcer {
 }
 
 /// What the writer does with the events of a commit: forget what they made stale, then tell the bus.
-fn announce(announcer: Announcer) -> EventSink {
-    let Announcer { heads, keys, bus, committed, session_leases } = announcer;
+fn publish_committed(publisher: CommittedPublisher) -> EventSink {
+    let CommittedPublisher { resource_cache, keys, bus, committed, session_leases } = publisher;
     Box::new(move |events| {
-        let mut notes = Vec::with_capacity(events.len() * 2);
+        let mut notifications = Vec::with_capacity(events.len() * 2);
         for event in &events {
             match event {
                 Event::ResourceChanged { head, change, .. } => {
                     if *change != Change::Created {
-                        heads.forget(head.id);
+                        resource_cache.forget(head.id);
                     }
                 }
                 Event::KeysRevoked { hashes } => keys.revoke(hashes),
@@ -428,25 +430,25 @@ fn announce(announcer: Announcer) -> EventSink {
                 | Event::MembershipChanged { .. }
                 | Event::TaskCompleted { .. } => {}
             }
-            let Some((seq, head)) = translate::about(event) else { continue };
+            let Some((seq, head)) = notifications::about(event) else { continue };
             committed.fetch_max(seq, Ordering::SeqCst);
             let mut alone = None;
             // Whoever subscribes from here on subscribes after this commit, so the unwatched need no note.
             let address = |topic: &Topic| {
                 let key = RouteKey::new(head.account.as_str(), &topic.canonical());
-                bus.is_watched(&key).then_some(key)
+                bus.has_subscribers(&key).then_some(key)
             };
-            let note = |key, body, below: Option<&ResourceHead>| {
+            let note = |key, body, below: Option<&ResourceMeta>| {
                 let scopes = match below {
                     None => alone.get_or_insert_with(|| scopes(head, None)).clone(),
                     below => scopes(head, below),
                 };
-                notes.push(Note { key, scopes, seq, body });
+                notifications.push(Notification { key, scopes, seq, body });
             };
-            translate::notes(event, address, note);
+            notifications::notifications_of(event, address, note);
         }
-        if !notes.is_empty() {
-            bus.publish(notes);
+        if !notifications.is_empty() {
+            bus.publish(notifications);
         }
     })
 }

@@ -22,16 +22,16 @@ mod defaults;
 mod domain;
 mod edge;
 mod gateway;
+mod log_throttle;
 #[cfg(feature = "measure")]
 pub mod measure;
 mod metrics;
+mod notifications;
 mod polls;
 mod random;
 pub mod rate;
-mod sparing;
 #[cfg(test)]
 mod testing;
-mod translate;
 
 /// What one thread allocates here another often frees: a payload comes in on an edge's thread and is dropped by the
 /// writer's. The C library's allocator makes the two wait for each other's lock (docs/performance.md).

@@ -22,7 +22,7 @@ use thng_pubsub_bus::{Bus, BusSettings};
 
 /// A gateway with two accounts behind it.
 #[derive(Debug)]
-pub(crate) struct House {
+pub(crate) struct TestBroker {
     pub(crate) gateway: Gateway,
     pub(crate) bus: Arc<Bus>,
     pub(crate) metrics: Arc<Metrics>,
@@ -39,7 +39,7 @@ fn add_account(store: &mut dyn WriteStore, letter: &str) -> String {
     key
 }
 
-impl House {
+impl TestBroker {
     /// Opens it on a store of its own; the clock stands still at 1,000 ms.
     pub(crate) async fn open() -> Self {
         let data = tempfile::tempdir().expect("a folder");

@@ -5,11 +5,11 @@
 
 use serde::Serialize;
 use thng_pubsub_protocol::{
+    publish::{PublishRequest, SUBSCRIBE_ONLY, parse_publish},
     topic::{
         TopicError, TopicString,
         table::{Access, OperationKind},
     },
-    wanted::{WATCH_ONLY, Wanted, wanted},
 };
 use wasm_bindgen::prelude::*;
 
@@ -77,8 +77,8 @@ pub fn faults(topic: &str, payload: &[u8]) -> Vec<String> {
         Ok(topic) => topic.topic,
         Err(error) => return vec![format!("{error}.")],
     };
-    match wanted(&topic, payload) {
-        Ok(Wanted::Nothing) => vec![WATCH_ONLY.into()],
+    match parse_publish(&topic, payload) {
+        Ok(PublishRequest::Nothing) => vec![SUBSCRIBE_ONLY.into()],
         Ok(_) => Vec::new(),
         Err(error) => error.0,
     }
@@ -174,6 +174,6 @@ mod tests {
     #[test]
     fn each_fault_of_a_payload_is_a_sentence() {
         assert_eq!(faults(THNG, br#"{"name":5,"tags":"red"}"#).len(), 2);
-        assert_eq!(faults("/batches/UeECn9a8PBpar8x4FEGdMsDd/tasks", b"{}"), [WATCH_ONLY]);
+        assert_eq!(faults("/batches/UeECn9a8PBpar8x4FEGdMsDd/tasks", b"{}"), [SUBSCRIBE_ONLY]);
     }
 }

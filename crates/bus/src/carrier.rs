@@ -5,7 +5,7 @@
 //! the order of sending, each once, as long as no more than the credits are on the way; each arrives at the
 //! receiver that its partition belongs to; when the carrier dies, its receivers report it.
 //!
-//! A carrier knows nothing of notes, sequences, credits or replay.
+//! A carrier knows nothing of notifications, sequences, credits or replay.
 
 use std::collections::VecDeque;
 use std::fmt;

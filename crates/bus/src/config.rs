@@ -16,26 +16,26 @@ const PROBE_TIME_MAX: Duration = Duration::from_secs(3600);
 ///
 /// Memory: each of the [`PARTITIONS`] keeps its last `segment_count` segments for good, read or not, so the
 /// bus grows to `16 * segment_count * segment_bytes` of charged bytes (envelopes and a fixed overhead) and
-/// then stays there: 8 MiB by default. Notes of 200 bytes take about twice that in real memory, because each entry also costs 230 bytes of bookkeeping. A segment is closed by the note that
-/// fills it, so notes larger than a segment can take `16 * segment_count * (segment_bytes + note)`: 48 MiB
-/// if every partition is full of notes of 1.25 MiB.
+/// then stays there: 8 MiB by default. Notifications of 200 bytes take about twice that in real memory, because each entry also costs 230 bytes of bookkeeping. A segment is closed by the notification that
+/// fills it, so notifications larger than a segment can take `16 * segment_count * (segment_bytes + notification)`: 48 MiB
+/// if every partition is full of notifications of 1.25 MiB.
 ///
-/// Larger credits made nothing faster: 256 KiB are 900 notes of 200 bytes, many times what is on the way
+/// Larger credits made nothing faster: 256 KiB are 900 notifications of 200 bytes, many times what is on the way
 /// during one turn of the router.
 #[derive(Debug, Clone)]
 pub struct BusSettings {
-    /// Threads that fan notes out, 1 to 16. More than the machine has cores is no use.
+    /// Threads that fan notifications out, 1 to 16. More than the machine has cores is no use.
     pub dispatchers: usize,
     /// Size of a commit log segment in bytes, at least 1024.
     pub segment_bytes: usize,
     /// Segments that the commit log of a partition keeps, at least 2.
     pub segment_count: usize,
-    /// How many bytes of notes may be on the way between publisher and dispatchers, summed over all
+    /// How many bytes of notifications may be on the way between publisher and dispatchers, summed over all
     /// partitions. Not above `segment_bytes * (segment_count - 1)`: all of it may fall on one partition, and
-    /// what is unread there must not be overwritten. A note larger than this travels alone.
+    /// what is unread there must not be overwritten. A notification larger than this travels alone.
     pub credit_bytes: usize,
-    /// How many bytes of notes may wait for credit before [`super::Bus::publish`] blocks. It may be
-    /// exceeded by 64 notes.
+    /// How many bytes of notifications may wait for credit before [`super::Bus::publish`] blocks. It may be
+    /// exceeded by 64 notifications.
     pub pending_bytes: usize,
     /// Time between two probe rounds.
     pub probe_interval: Duration,
@@ -58,7 +58,7 @@ impl Default for BusSettings {
 }
 
 impl BusSettings {
-    /// What one round of probes may occupy in a partition on top of the notes; taken off the credits.
+    /// What one round of probes may occupy in a partition on top of the notifications; taken off the credits.
     pub(super) const PROBE_RESERVE: usize = PROBE_BYTES + PARCEL_OVERHEAD;
 
     /// # Errors

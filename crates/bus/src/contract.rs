@@ -10,7 +10,7 @@ use prometheus::Registry;
 use super::carrier::{Carrier, CarrierDied, CarrierLink, PARCEL_OVERHEAD, Parcel};
 use super::memory::Memory;
 use super::rumqttd::Rumqttd;
-use super::tests::{DEADLINE, Session, UNLIMITED, key, note, tight, wait_until};
+use super::tests::{DEADLINE, Session, UNLIMITED, key, notification, tight, wait_until};
 use super::{Bus, BusSettings, DeliveryQos, OutboxState, PARTITIONS, Route};
 
 macro_rules! on_each_bus {
@@ -126,20 +126,23 @@ fn start(carrier: Box<dyn Carrier>, config: BusSettings) -> Arc<Bus> {
 }
 
 fn an_engine_keeps_order_and_loses_nothing_under_flow_control(carrier: Box<dyn Carrier>) {
-    const NOTES: u64 = 20_000;
+    const NOTIFICATIONS: u64 = 20_000;
     let bus = start(carrier, tight());
     let mut session = Session::new(UNLIMITED);
     let subscribe =
         |slot: usize| bus.subscribe(&key(slot), session.subscriber(slot as u32, DeliveryQos::AtLeastOnce));
     let _routes: Vec<Route> = (0..7).map(subscribe).collect();
     // One publish that is far larger than all bounds together.
-    bus.publish((0..NOTES).map(|seq| note(&key(seq as usize % 7), seq)).collect());
+    bus.publish((0..NOTIFICATIONS).map(|seq| notification(&key(seq as usize % 7), seq)).collect());
     assert!(bus.flush(DEADLINE));
     session.take();
     for (slot, seqs) in session.by_slot() {
-        assert!(seqs.into_iter().eq((0..NOTES).filter(|seq| seq % 7 == u64::from(slot))), "key {slot}");
+        assert!(
+            seqs.into_iter().eq((0..NOTIFICATIONS).filter(|seq| seq % 7 == u64::from(slot))),
+            "key {slot}"
+        );
     }
-    assert_eq!((session.received.len() as u64, bus.health().gaps), (NOTES, 0));
+    assert_eq!((session.received.len() as u64, bus.health().gaps), (NOTIFICATIONS, 0));
 }
 
 fn probes_return(carrier: Box<dyn Carrier>) {
@@ -158,7 +161,7 @@ fn a_dead_bus_is_rebuilt_and_what_it_owed_is_replayed(carrier: Box<dyn Carrier>)
     let mut session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&key(1), session.subscriber(0, DeliveryQos::AtLeastOnce));
     for seq in 0..3000 {
-        bus.publish(vec![note(&key(1), seq)]);
+        bus.publish(vec![notification(&key(1), seq)]);
         if seq % 1000 == 500 {
             bus.kill_router_for_test();
         }
@@ -174,7 +177,7 @@ fn a_stopped_engine_delivers_nothing(carrier: Box<dyn Carrier>) {
     let mut session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&key(1), session.subscriber(0, DeliveryQos::AtLeastOnce));
     bus.stop();
-    bus.publish(vec![note(&key(1), 1)]);
+    bus.publish(vec![notification(&key(1), 1)]);
     assert_eq!(session.take(), OutboxState::Open);
     assert!(session.received.is_empty());
     assert!(!bus.health().alive);

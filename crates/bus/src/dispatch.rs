@@ -1,6 +1,6 @@
 //! A dispatcher: takes from the bus what has arrived and fans it out.
 //!
-//! Each dispatcher is a thread that owns some partitions. It works in chunks of at most 64 notes: checks their
+//! Each dispatcher is a thread that owns some partitions. It works in chunks of at most 64 notifications: checks their
 //! sequence, groups those of one key so that every session's lock and wake are taken once per group, offers
 //! them to the outboxes, and gives their credit back. It never waits for a session.
 //!
@@ -18,11 +18,11 @@ use tracing::error;
 
 use super::Shared;
 use super::carrier::{CarrierReceiver, Parcel};
-use super::envelope::{self, Envelope, NoteEnvelope};
+use super::envelope::{self, Envelope, NotificationEnvelope};
 use super::routes::{Run, Tally};
 
-/// Notes that are grouped and fanned out together. The members of a run are the bits of a `u64`.
-const CHUNK_NOTES: usize = 64;
+/// Notifications that are grouped and fanned out together. The members of a run are the bits of a `u64`.
+const CHUNK_NOTIFICATIONS: usize = 64;
 
 /// How long a dispatcher waits before it looks whether its bus is still the present one.
 /// Only a router that hangs without dying makes anybody wait for this.
@@ -64,7 +64,7 @@ pub(super) enum Ended {
     Superseded,
     /// The bus died.
     CarrierDied,
-    /// The bus lost notes that are still in the window.
+    /// The bus lost notifications that are still in the window.
     Gap,
     /// It panicked; what it was fanning out may not have reached everybody, and is not repeated.
     Panicked,
@@ -76,8 +76,8 @@ pub(super) struct Dispatcher {
     shared: Arc<Shared>,
     index: usize,
     generation: u64,
-    notes: Vec<NoteEnvelope>,
-    /// Hash of the key and position in `notes`; sorted, so that the notes of a key are side by side.
+    notifications: Vec<NotificationEnvelope>,
+    /// Hash of the key and position in `notifications`; sorted, so that the notifications of a key are side by side.
     order: Vec<(u64, u8)>,
     /// Partition and sequence of what this chunk has dealt with.
     done: Vec<(u8, u64)>,
@@ -89,9 +89,9 @@ impl Dispatcher {
             shared,
             index,
             generation,
-            notes: Vec::with_capacity(CHUNK_NOTES),
-            order: Vec::with_capacity(CHUNK_NOTES),
-            done: Vec::with_capacity(CHUNK_NOTES),
+            notifications: Vec::with_capacity(CHUNK_NOTIFICATIONS),
+            order: Vec::with_capacity(CHUNK_NOTIFICATIONS),
+            done: Vec::with_capacity(CHUNK_NOTIFICATIONS),
         }
     }
 
@@ -132,7 +132,7 @@ impl Dispatcher {
 
     /// Reads a chunk and checks its sequences. False if the bus lost something that a replay can bring.
     fn admit(&mut self, arrived: &mut VecDeque<Parcel>) -> bool {
-        while self.notes.len() < CHUNK_NOTES
+        while self.notifications.len() < CHUNK_NOTIFICATIONS
             && let Some(Parcel { partition, payload }) = arrived.pop_front()
         {
             if !self.admit_one(partition, payload) {
@@ -150,24 +150,26 @@ impl Dispatcher {
             Ok(Envelope::Probe { partition: inside, round }) if inside == partition => {
                 shared.board.probe_returned(partition, round);
             }
-            Ok(Envelope::Note(note)) if note.partition == partition => {
-                if note.sequence < expected {
+            Ok(Envelope::Notification(notification)) if notification.partition == partition => {
+                if notification.sequence < expected {
                     shared.metrics.duplicates.inc();
                     // If it was not credited the first time, it must not stay in the window.
-                    self.done.push((partition, note.sequence));
+                    self.done.push((partition, notification.sequence));
                     return true;
                 }
-                if note.sequence > expected && self.is_gap_repairable(partition, expected, note.sequence) {
+                if notification.sequence > expected
+                    && self.is_gap_repairable(partition, expected, notification.sequence)
+                {
                     return false;
                 }
-                seen.store(note.sequence, Ordering::Relaxed);
-                self.done.push((partition, note.sequence));
-                self.notes.push(note);
+                seen.store(notification.sequence, Ordering::Relaxed);
+                self.done.push((partition, notification.sequence));
+                self.notifications.push(notification);
             }
             Ok(_) | Err(_) => {
                 error!(partition, sequence = expected, "a note was lost: its envelope is malformed");
                 shared.metrics.malformed.inc();
-                // It stands for the note that is next, whose credit is returned with the chunk.
+                // It stands for the notification that is next, whose credit is returned with the chunk.
                 seen.store(expected, Ordering::Relaxed);
                 self.done.push((partition, expected));
             }
@@ -187,28 +189,29 @@ impl Dispatcher {
     /// Offers the chunk to the outboxes and returns its credit.
     fn fan_out(&mut self) {
         let shared = &self.shared;
-        let hashes = self.notes.iter().map(|note| shared.table.hash(note.key()));
+        let hashes = self.notifications.iter().map(|notification| shared.table.hash(notification.key()));
         self.order.extend(hashes.zip(0_u8..));
         self.order.sort_unstable();
         let same_key = |a: &(u64, u8), b: &(u64, u8)| {
-            a.0 == b.0 && self.notes[usize::from(a.1)].key() == self.notes[usize::from(b.1)].key()
+            a.0 == b.0
+                && self.notifications[usize::from(a.1)].key() == self.notifications[usize::from(b.1)].key()
         };
         let mut tally = Tally::default();
         for members in self.order.chunk_by(same_key) {
             let (hash, first) = members[0];
-            let first = &self.notes[usize::from(first)];
+            let first = &self.notifications[usize::from(first)];
             if let Some(topic) = shared.table.find(first.partition, hash, first.key()) {
-                topic.fan_out(&Run { notes: &self.notes, members }, &mut tally);
+                topic.fan_out(&Run { notifications: &self.notifications, members }, &mut tally);
             }
         }
-        if !self.notes.is_empty() {
-            shared.metrics.batch.observe(self.notes.len() as f64);
+        if !self.notifications.is_empty() {
+            shared.metrics.batch.observe(self.notifications.len() as f64);
             count(&tally, shared);
         }
         if !self.done.is_empty() {
             shared.flow.credit(&self.done);
         }
-        self.notes.clear();
+        self.notifications.clear();
         self.order.clear();
         self.done.clear();
     }

@@ -1,8 +1,8 @@
-//! What a note looks like on the bus: a binary envelope that is written once and sliced when it is read.
+//! What a notification looks like on the bus: a binary envelope that is written once and sliced when it is read.
 //!
 //! Layout, integers little-endian:
 //!
-//! | offset | bytes | note | probe |
+//! | offset | bytes | notification | probe |
 //! |---|---|---|---|
 //! | 0 | 1 | 1 | 2 |
 //! | 1 | 1 | partition | partition |
@@ -18,11 +18,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::note::Note;
+use super::notification::Notification;
 
-const NOTE: u8 = 1;
+const NOTIFICATION: u8 = 1;
 const PROBE: u8 = 2;
-const NOTE_HEADER_BYTES: usize = 26;
+const NOTIFICATION_HEADER_BYTES: usize = 26;
 
 /// Size of a probe's envelope.
 pub(super) const PROBE_BYTES: usize = 10;
@@ -35,14 +35,14 @@ pub(super) struct Malformed;
 /// What came off the bus.
 #[derive(Debug)]
 pub(super) enum Envelope {
-    Note(NoteEnvelope),
+    Notification(NotificationEnvelope),
     Probe { partition: u8, round: u64 },
 }
 
-/// A note as it came off the bus. Key and scopes lie in `payload`; `body` is a slice of it that is handed
+/// A notification as it came off the bus. Key and scopes lie in `payload`; `body` is a slice of it that is handed
 /// to the sessions.
 #[derive(Debug)]
-pub(super) struct NoteEnvelope {
+pub(super) struct NotificationEnvelope {
     pub(super) partition: u8,
     pub(super) sequence: u64,
     pub(super) seq: u64,
@@ -52,7 +52,7 @@ pub(super) struct NoteEnvelope {
     scopes: Range<usize>,
 }
 
-impl NoteEnvelope {
+impl NotificationEnvelope {
     pub(super) fn key(&self) -> &[u8] {
         &self.payload[self.key.clone()]
     }
@@ -62,20 +62,22 @@ impl NoteEnvelope {
     }
 }
 
-/// Writes the envelope of `note`, the `sequence`th of its `partition`.
-pub(super) fn encode_note(partition: u8, sequence: u64, note: &Note) -> Bytes {
-    let key = note.key.as_bytes();
+/// Writes the envelope of `notification`, the `sequence`th of its `partition`.
+pub(super) fn encode_notification(partition: u8, sequence: u64, notification: &Notification) -> Bytes {
+    let key = notification.key.as_bytes();
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("keys and scopes are far below 4 GiB");
-    let mut out = Vec::with_capacity(NOTE_HEADER_BYTES + key.len() + note.scopes.len() + note.body.len());
-    out.push(NOTE);
+    let mut out = Vec::with_capacity(
+        NOTIFICATION_HEADER_BYTES + key.len() + notification.scopes.len() + notification.body.len(),
+    );
+    out.push(NOTIFICATION);
     out.push(partition);
     out.extend_from_slice(&sequence.to_le_bytes());
-    out.extend_from_slice(&note.seq.to_le_bytes());
+    out.extend_from_slice(&notification.seq.to_le_bytes());
     out.extend_from_slice(&length(key).to_le_bytes());
-    out.extend_from_slice(&length(&note.scopes).to_le_bytes());
+    out.extend_from_slice(&length(&notification.scopes).to_le_bytes());
     out.extend_from_slice(key);
-    out.extend_from_slice(&note.scopes);
-    out.extend_from_slice(&note.body);
+    out.extend_from_slice(&notification.scopes);
+    out.extend_from_slice(&notification.body);
     out.into()
 }
 
@@ -94,7 +96,7 @@ pub(super) fn encode_probe(partition: u8, round: u64) -> Bytes {
 /// [`Malformed`] if `payload` is not what the functions above write.
 pub(super) fn decode(payload: Bytes) -> Result<Envelope, Malformed> {
     match *payload.first().ok_or(Malformed)? {
-        NOTE => decode_note(payload).map(Envelope::Note),
+        NOTIFICATION => decode_notification(payload).map(Envelope::Notification),
         PROBE if payload.len() == PROBE_BYTES => {
             Ok(Envelope::Probe { partition: payload[1], round: u64_at(&payload, 2)? })
         }
@@ -102,15 +104,15 @@ pub(super) fn decode(payload: Bytes) -> Result<Envelope, Malformed> {
     }
 }
 
-fn decode_note(payload: Bytes) -> Result<NoteEnvelope, Malformed> {
+fn decode_notification(payload: Bytes) -> Result<NotificationEnvelope, Malformed> {
     let key_bytes = u32_at(&payload, 18)? as usize;
     let scopes_bytes = u32_at(&payload, 22)? as usize;
-    let key = NOTE_HEADER_BYTES..NOTE_HEADER_BYTES.checked_add(key_bytes).ok_or(Malformed)?;
+    let key = NOTIFICATION_HEADER_BYTES..NOTIFICATION_HEADER_BYTES.checked_add(key_bytes).ok_or(Malformed)?;
     let scopes = key.end..key.end.checked_add(scopes_bytes).ok_or(Malformed)?;
     if scopes.end > payload.len() {
         return Err(Malformed);
     }
-    Ok(NoteEnvelope {
+    Ok(NotificationEnvelope {
         partition: payload[1],
         sequence: u64_at(&payload, 2)?,
         seq: u64_at(&payload, 10)?,
@@ -136,8 +138,8 @@ mod tests {
     use super::*;
     use crate::RouteKey;
 
-    fn note(scopes: &'static [u8], body: &'static [u8]) -> Note {
-        Note {
+    fn notification(scopes: &'static [u8], body: &'static [u8]) -> Notification {
+        Notification {
             key: RouteKey::new("account", "/thngs/1"),
             scopes: Bytes::from_static(scopes),
             seq: u64::MAX - 1,
@@ -148,8 +150,10 @@ mod tests {
     #[test]
     fn a_note_comes_out_as_it_went_in() {
         for (scopes, body) in [(&b"p1,p2"[..], &b"{\"value\":1}"[..]), (b"", b"x"), (b"p", b""), (b"", b"")] {
-            let sent = note(scopes, body);
-            let Ok(Envelope::Note(read)) = decode(encode_note(63, 7, &sent)) else { panic!("no note") };
+            let sent = notification(scopes, body);
+            let Ok(Envelope::Notification(read)) = decode(encode_notification(63, 7, &sent)) else {
+                panic!("no note")
+            };
             assert_eq!((read.partition, read.sequence, read.seq), (63, 7, u64::MAX - 1));
             assert_eq!((read.key(), read.scopes(), &read.body[..]), (sent.key.as_bytes(), scopes, body));
         }
@@ -157,9 +161,9 @@ mod tests {
 
     #[test]
     fn the_body_is_a_slice_of_the_envelope_and_no_copy() {
-        let payload = encode_note(0, 1, &note(b"scopes", b"body"));
+        let payload = encode_notification(0, 1, &notification(b"scopes", b"body"));
         let inside = payload.as_ptr_range();
-        let Ok(Envelope::Note(read)) = decode(payload) else { panic!("no note") };
+        let Ok(Envelope::Notification(read)) = decode(payload) else { panic!("no note") };
         assert!(inside.contains(&read.body.as_ptr()));
     }
 
@@ -172,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_truncation_within_header_key_and_scopes_is_malformed() {
-        let payload = encode_note(3, 1, &note(b"scopes", b""));
+        let payload = encode_notification(3, 1, &notification(b"scopes", b""));
         for length in 0..payload.len() {
             assert!(decode(payload.slice(..length)).is_err(), "{length} bytes were read as an envelope");
         }
@@ -182,7 +186,7 @@ mod tests {
 
     #[test]
     fn lengths_beyond_the_payload_are_malformed() {
-        let mut payload = encode_note(3, 1, &note(b"", b"body")).to_vec();
+        let mut payload = encode_notification(3, 1, &notification(b"", b"body")).to_vec();
         payload[18..26].fill(0xFF);
         assert_eq!(decode(payload.into()).err(), Some(Malformed));
     }

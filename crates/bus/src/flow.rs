@@ -1,13 +1,13 @@
 //! The publisher's side: sequence numbers, byte credits, and what is on the way.
 //!
-//! A note gets the next sequence number of its partition and is queued as pending. It moves from there into
+//! A notification gets the next sequence number of its partition and is queued as pending. It moves from there into
 //! the in-flight window and onto the bus as soon as the credits cover it, on whichever thread finds that they
 //! do: the publishing one at low rates, which saves a hop, or the dispatcher that gives credits back. The
 //! window keeps it until it has been dispatched, so that a new bus can be given everything that the old one
 //! still owed.
 //!
 //! Progress needs no timer: if something is pending while the bus is attached, something is in flight, since
-//! a note always gets credit when it is alone; and whatever is in flight comes back or is replayed.
+//! a notification always gets credit when it is alone; and whatever is in flight comes back or is replayed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,13 +18,13 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
 use super::carrier::{CarrierSender, PARCEL_OVERHEAD, Parcel};
-use super::envelope::{encode_note, encode_probe};
+use super::envelope::{encode_notification, encode_probe};
 use super::metrics::Metrics;
-use super::note::Note;
+use super::notification::Notification;
 use super::{BusSettings, PARTITIONS};
 
-/// Notes that are encoded and handed over together. The router starts on one chunk while the next is made.
-const CHUNK_NOTES: usize = 64;
+/// Notifications that are encoded and handed over together. The router starts on one chunk while the next is made.
+const CHUNK_NOTIFICATIONS: usize = 64;
 
 /// The longest deadline of a flush; beyond it an `Instant` could overflow.
 const FLUSH_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -92,15 +92,18 @@ impl Flow {
         }
     }
 
-    pub(super) fn publish(&self, notes: &[Note]) {
+    pub(super) fn publish(&self, notifications: &[Notification]) {
         let mut sequences = self.sequences.lock();
-        let mut parcels = Vec::with_capacity(notes.len().min(CHUNK_NOTES));
-        for chunk in notes.chunks(CHUNK_NOTES) {
-            for note in chunk {
-                let partition = note.key.partition();
+        let mut parcels = Vec::with_capacity(notifications.len().min(CHUNK_NOTIFICATIONS));
+        for chunk in notifications.chunks(CHUNK_NOTIFICATIONS) {
+            for notification in chunk {
+                let partition = notification.key.partition();
                 let sequence = &mut sequences[usize::from(partition)];
                 *sequence += 1;
-                parcels.push(Parcel { partition, payload: encode_note(partition, *sequence, note) });
+                parcels.push(Parcel {
+                    partition,
+                    payload: encode_notification(partition, *sequence, notification),
+                });
             }
             if !self.enqueue(&mut parcels) {
                 self.metrics.dropped_stopped.inc_by(chunk.len() as u64);
@@ -154,7 +157,7 @@ impl Flow {
         self.metrics.pending_bytes.set(state.pending_bytes as i64);
     }
 
-    /// Notes that the notes of each partition, up to the sequence beside it, have been dispatched.
+    /// Notes that the notifications of each partition, up to the sequence beside it, have been dispatched.
     pub(super) fn credit(&self, dispatched: &[(u8, u64)]) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -173,7 +176,7 @@ impl Flow {
         self.pump(&mut guard);
     }
 
-    /// Whether the note is in the window, so that a replay would bring it.
+    /// Whether the notification is in the window, so that a replay would bring it.
     pub(super) fn is_in_flight(&self, partition: u8, sequence: u64) -> bool {
         let state = self.state.lock();
         let lane = &state.lanes[usize::from(partition)];
@@ -208,7 +211,7 @@ impl Flow {
         self.attached.load(Ordering::Acquire)
     }
 
-    /// Sends one probe through every partition, past the pending notes and without credit: there is never
+    /// Sends one probe through every partition, past the pending notifications and without credit: there is never
     /// more than one round on the way, and room for that is set aside. False if there is no bus.
     pub(super) fn probe(&self, round: u64) -> bool {
         let mut guard = self.state.lock();

@@ -1,13 +1,13 @@
 //! The notification bus: who must hear of what was just written?
 //!
-//! The store's writer hands every committed [`Note`] to [`Bus::publish`]; a session that watches a topic
+//! The store's writer hands every committed [`Notification`] to [`Bus::publish`]; a session that watches a topic
 //! puts a [`Subscriber`] into the table with [`Bus::subscribe`] and empties its [`Outbox`].
-//! Between the two every note travels through the rumqttd router and its commit log, and there is no second
+//! Between the two every notification travels through the rumqttd router and its commit log, and there is no second
 //! way round it: when the bus stands still, nothing is delivered.
 //!
-//! The way of a note: `flow` (sequence, credits, the in-flight window) → `carrier` (its contract) → `rumqttd` (the
+//! The way of a notification: `flow` (sequence, credits, the in-flight window) → `carrier` (its contract) → `rumqttd` (the
 //! only file that names that crate) → `dispatch` (grouping) → `routes` (the subscription tables) → `outbox`.
-//! `watchdog` notices a bus that died, builds a new one and replays the window, so that a note is delivered
+//! `watchdog` notices a bus that died, builds a new one and replays the window, so that a notification is delivered
 //! once and in order whatever happens to the router.
 //!
 //! Left to others: who may subscribe, what a topic means, the wire, and durable sessions.
@@ -21,7 +21,7 @@ mod dispatch;
 mod envelope;
 mod flow;
 mod metrics;
-mod note;
+mod notification;
 mod outbox;
 mod routes;
 mod rumqttd;
@@ -49,7 +49,7 @@ use self::routes::Table;
 use self::watchdog::{Board, Watchdog};
 
 pub use self::config::BusSettings;
-pub use self::note::{Note, RouteKey};
+pub use self::notification::{Notification, RouteKey};
 pub use self::outbox::{Delivery, Outbox, OutboxLimits, OutboxState};
 pub use self::routes::{DeliveryQos, Predicate, Route, Subscriber};
 
@@ -92,7 +92,7 @@ pub struct BusHealth {
     /// How long the last complete probe round, one probe through every partition, was under way.
     pub probe_round_trip: Option<Duration>,
     /// How long ago that round was completed. Far above the probe interval while dispatchers work off a
-    /// large fan-out: probes queue behind notes.
+    /// large fan-out: probes queue behind notifications.
     pub probe_age: Option<Duration>,
     /// How often the bus was rebuilt since the start.
     pub rebuilds: u64,
@@ -162,7 +162,7 @@ impl Bus {
         Ok(Arc::new(Bus { shared, watchdog: Mutex::new(Some(thread)) }))
     }
 
-    /// Puts `subscriber` into the table of `key`. When this returns it gets every note that is published
+    /// Puts `subscriber` into the table of `key`. When this returns it gets every notification that is published
     /// from then on, and perhaps some that were published shortly before. Dropping the [`Route`] removes it.
     ///
     /// Waits for nothing but a short slice of a fan-out on this very key.
@@ -170,19 +170,19 @@ impl Bus {
         self.shared.table.insert(key, subscriber)
     }
 
-    /// Whether anybody subscribes to this key right now. A note of a key that nobody does need not be published:
-    /// whoever subscribes after this was asked subscribes after the note.
-    pub fn is_watched(&self, key: &RouteKey) -> bool {
-        self.shared.table.is_watched(key)
+    /// Whether anybody subscribes to this key right now. A notification of a key that nobody does need not be published:
+    /// whoever subscribes after this was asked subscribes after the notification.
+    pub fn has_subscribers(&self, key: &RouteKey) -> bool {
+        self.shared.table.has_subscribers(key)
     }
 
-    /// Publishes notes in the order given. Notes of one key are delivered in the order of the calls.
+    /// Publishes notifications in the order given. Notifications of one key are delivered in the order of the calls.
     ///
     /// For the store's writer thread, after its commit: it blocks while more than
     /// [`BusSettings::pending_bytes`] wait for the dispatchers, so it has no place on a tokio worker.
-    /// After [`Bus::stop`] notes are counted and forgotten.
-    pub fn publish(&self, notes: Vec<Note>) {
-        self.shared.flow.publish(&notes);
+    /// After [`Bus::stop`] notifications are counted and forgotten.
+    pub fn publish(&self, notifications: Vec<Notification>) {
+        self.shared.flow.publish(&notifications);
     }
 
     /// Waits until everything that was published before this call has been offered to its outboxes, for at

@@ -2,20 +2,20 @@
 //!
 //! | name | kind | what |
 //! |---|---|---|
-//! | `notes_published_total` | counter | notes accepted by `publish` |
-//! | `deliveries_total` | counter | notes put into outboxes |
-//! | `dropped_total{reason}` | counter | `outbox_full`: deliveries at QoS 0 that did not fit; `stopped`: notes published after the stop |
+//! | `notes_published_total` | counter | notifications accepted by `publish` |
+//! | `deliveries_total` | counter | notifications put into outboxes |
+//! | `dropped_total{reason}` | counter | `outbox_full`: deliveries at QoS 0 that did not fit; `stopped`: notifications published after the stop |
 //! | `outboxes_overflowed_total` | counter | sessions that must end, because a delivery at QoS 1 did not fit |
 //! | `subscriptions` | gauge | routes in the tables |
 //! | `credit_bytes_in_use` | gauge | bytes on the way between publisher and dispatchers |
 //! | `pending_bytes` | gauge | bytes waiting for credit |
 //! | `gaps_total` | counter | sequence numbers missing when a later one arrived: a defect, alarm on it |
-//! | `duplicates_total` | counter | notes that arrived again and were skipped |
+//! | `duplicates_total` | counter | notifications that arrived again and were skipped |
 //! | `malformed_total` | counter | parcels that were no envelope: a defect |
 //! | `rebuilds_total` | counter | buses that died and were replaced |
 //! | `probe_round_trip_seconds` | gauge | of the last complete probe round |
 //! | `outbox_messages`, `outbox_bytes` | gauge | what waits for clients, of all sessions together |
-//! | `dispatch_batch_notes` | histogram | notes that a dispatcher worked off at once |
+//! | `dispatch_batch_notes` | histogram | notifications that a dispatcher worked off at once |
 
 use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, PullingGauge, Registry,

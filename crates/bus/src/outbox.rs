@@ -1,6 +1,6 @@
 //! The bounded queue from the dispatchers to one session.
 //!
-//! A dispatcher offers a run of notes under one lock and wakes the session at most once; the session swaps
+//! A dispatcher offers a run of notifications under one lock and wakes the session at most once; the session swaps
 //! the whole queue for an empty one and writes everything at once. Neither ever waits for the other.
 //! What a full outbox means is decided per subscription by its quality of service.
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::envelope::NoteEnvelope;
+use super::envelope::NotificationEnvelope;
 use super::routes::{DeliveryQos, Run, Tally};
 
 /// What waits in all outboxes of the process together, for the metrics. It is counted once a batch, so for a moment it
@@ -49,18 +49,18 @@ impl Waiting {
     }
 }
 
-/// A note on its way to one session.
+/// A notification on its way to one session.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// The session's name for the subscription, as given in [`super::Subscriber::slot`].
     pub slot: u32,
     /// The store's event sequence.
     pub seq: u64,
-    /// The body of the note, shared with all its receivers.
+    /// The body of the notification, shared with all its receivers.
     pub body: Bytes,
 }
 
-/// How much an outbox holds. One note always fits an empty outbox, however large it is.
+/// How much an outbox holds. One notification always fits an empty outbox, however large it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutboxLimits {
     /// Most deliveries.
@@ -83,7 +83,7 @@ pub enum OutboxState {
 /// The queue of one session.
 ///
 /// The session waits on its `Notify`, which is notified when the queue stops being empty and when the state
-/// changes, and then calls [`Outbox::take`] until it comes back empty. Whoever leaves notes in the queue is
+/// changes, and then calls [`Outbox::take`] until it comes back empty. Whoever leaves notifications in the queue is
 /// not woken for more.
 pub struct Outbox {
     queue: Mutex<Queue>,
@@ -160,16 +160,16 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// Notes for QoS 0 subscriptions that did not fit, since the beginning.
+    /// Notifications for QoS 0 subscriptions that did not fit, since the beginning.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Offers those notes of `run` whose bit is set in `wanted`.
+    /// Offers those notifications of `run` whose bit is set in `selected`.
     pub(super) fn offer(
         &self,
         run: &Run<'_>,
-        wanted: u64,
+        selected: u64,
         slot: u32,
         qos: DeliveryQos,
         tally: &mut Tally,
@@ -180,8 +180,8 @@ impl Outbox {
         }
         let (queued_before, bytes_before) = (queue.deliveries.len(), queue.bytes);
         let mut dropped = 0;
-        for note in run.wanted(wanted) {
-            if queue.accept(note, slot, self.limits) {
+        for notification in run.selected(selected) {
+            if queue.accept(notification, slot, self.limits) {
                 continue;
             }
             if qos == DeliveryQos::AtLeastOnce {
@@ -208,14 +208,14 @@ impl Outbox {
 }
 
 impl Queue {
-    fn accept(&mut self, note: &NoteEnvelope, slot: u32, limits: OutboxLimits) -> bool {
-        let bytes = self.bytes + note.body.len();
+    fn accept(&mut self, notification: &NotificationEnvelope, slot: u32, limits: OutboxLimits) -> bool {
+        let bytes = self.bytes + notification.body.len();
         let fits = self.deliveries.len() < limits.messages && bytes <= limits.bytes;
         if !fits && !self.deliveries.is_empty() {
             return false;
         }
         self.bytes = bytes;
-        self.deliveries.push(Delivery { slot, seq: note.seq, body: note.body.clone() });
+        self.deliveries.push(Delivery { slot, seq: notification.seq, body: notification.body.clone() });
         true
     }
 }
@@ -242,26 +242,26 @@ impl fmt::Debug for Outbox {
 mod tests {
     use super::*;
     use crate::envelope::{self, Envelope};
-    use crate::{Note, RouteKey};
+    use crate::{Notification, RouteKey};
 
-    fn notes(bodies: &[usize]) -> Vec<NoteEnvelope> {
+    fn notifications(bodies: &[usize]) -> Vec<NotificationEnvelope> {
         let key = RouteKey::new("account", "/thngs");
         let envelope = |(seq, bytes): (u64, &usize)| {
             let body = Bytes::from(vec![b'x'; *bytes]);
-            let note = Note { key: key.clone(), scopes: Bytes::new(), seq, body };
-            match envelope::decode(envelope::encode_note(0, seq, &note)) {
-                Ok(Envelope::Note(note)) => note,
+            let notification = Notification { key: key.clone(), scopes: Bytes::new(), seq, body };
+            match envelope::decode(envelope::encode_notification(0, seq, &notification)) {
+                Ok(Envelope::Notification(notification)) => notification,
                 other => panic!("{other:?}"),
             }
         };
         (1..).zip(bodies).map(envelope).collect()
     }
 
-    /// Offers notes with bodies of these sizes, with sequences from 1.
+    /// Offers notifications with bodies of these sizes, with sequences from 1.
     fn offer(outbox: &Outbox, bodies: &[usize], qos: DeliveryQos) -> (Offered, Tally) {
-        let (notes, mut tally) = (notes(bodies), Tally::default());
-        let members: Vec<(u64, u8)> = (0..notes.len() as u8).map(|position| (0, position)).collect();
-        let run = Run { notes: &notes, members: &members };
+        let (notifications, mut tally) = (notifications(bodies), Tally::default());
+        let members: Vec<(u64, u8)> = (0..notifications.len() as u8).map(|position| (0, position)).collect();
+        let run = Run { notifications: &notifications, members: &members };
         (outbox.offer(&run, u64::MAX, 0, qos, &mut tally), tally)
     }
 

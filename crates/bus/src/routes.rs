@@ -1,4 +1,4 @@
-//! The subscription tables: who gets the notes of a key?
+//! The subscription tables: who gets the notifications of a key?
 //!
 //! One shard per partition, and in it one list per key behind a lock of its own, so that a large fan-out
 //! holds up nobody but those who subscribe to that very key, and those only for a slice of it.
@@ -19,21 +19,21 @@ use prometheus::IntGauge;
 use tracing::error;
 
 use super::PARTITIONS;
-use super::envelope::NoteEnvelope;
-use super::note::RouteKey;
+use super::envelope::NotificationEnvelope;
+use super::notification::RouteKey;
 use super::outbox::{Offered, Outbox};
 
 /// Deliveries after which a fan-out lets others have the lock of the list; well under a millisecond.
 const SLICE_DELIVERIES: usize = 2048;
 
-/// Decides from the scopes of a note whether a subscription may see it. It runs in a dispatcher, for every
-/// note of the key, and must be short. A predicate that panics refuses. It must not own the bus.
+/// Decides from the scopes of a notification whether a subscription may see it. It runs in a dispatcher, for every
+/// notification of the key, and must be short. A predicate that panics refuses. It must not own the bus.
 pub type Predicate = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 /// What a full outbox means for a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryQos {
-    /// QoS 0: the note is dropped and counted.
+    /// QoS 0: the notification is dropped and counted.
     AtMostOnce,
     /// QoS 1: the outbox overflows, and the session must end.
     AtLeastOnce,
@@ -41,17 +41,17 @@ pub enum DeliveryQos {
 
 /// One subscription of one session.
 pub struct Subscriber {
-    /// Where the notes go.
+    /// Where the notifications go.
     pub outbox: Arc<Outbox>,
     /// The session's own name for the subscription, handed on in every delivery.
     pub slot: u32,
     /// What happens when the outbox is full.
     pub qos: DeliveryQos,
-    /// Which notes of the key it may see; all if there is none.
+    /// Which notifications of the key it may see; all if there is none.
     pub predicate: Option<Predicate>,
-    /// Notes up to this store sequence are older than the subscription and not for it; `None`: all are for it.
+    /// Notifications up to this store sequence are older than the subscription and not for it; `None`: all are for it.
     pub after: Option<u64>,
-    /// Where somebody wants to know how far it is: the store sequence up to which every note of the key has been offered
+    /// Where somebody wants to know how far it is: the store sequence up to which every notification of the key has been offered
     /// to the outbox, or was not for it.
     pub offered: Option<Arc<AtomicU64>>,
 }
@@ -88,34 +88,39 @@ impl Drop for Route {
     }
 }
 
-/// Notes of one key that are fanned out together, at most 64.
+/// Notifications of one key that are fanned out together, at most 64.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run<'a> {
-    pub(super) notes: &'a [NoteEnvelope],
-    /// Hash of the key, and the position in `notes`, of each member.
+    pub(super) notifications: &'a [NotificationEnvelope],
+    /// Hash of the key, and the position in `notifications`, of each member.
     pub(super) members: &'a [(u64, u8)],
 }
 
 impl<'a> Run<'a> {
-    fn iter(&self) -> impl Iterator<Item = &'a NoteEnvelope> + use<'a> {
-        let notes = self.notes;
-        self.members.iter().map(move |(_, position)| &notes[usize::from(*position)])
+    fn iter(&self) -> impl Iterator<Item = &'a NotificationEnvelope> + use<'a> {
+        let notifications = self.notifications;
+        self.members.iter().map(move |(_, position)| &notifications[usize::from(*position)])
     }
 
     /// The store sequence of the last member.
     fn last_seq(&self) -> u64 {
-        self.members.last().map_or(0, |(_, position)| self.notes[usize::from(*position)].seq)
+        self.members.last().map_or(0, |(_, position)| self.notifications[usize::from(*position)].seq)
     }
 
-    /// The members whose bit is set in `wanted`, in order.
-    pub(super) fn wanted(&self, wanted: u64) -> impl Iterator<Item = &'a NoteEnvelope> + use<'a> {
-        self.iter().enumerate().filter(move |(bit, _)| wanted >> bit & 1 == 1).map(|(_, note)| note)
+    /// The members whose bit is set in `selected`, in order.
+    pub(super) fn selected(&self, selected: u64) -> impl Iterator<Item = &'a NotificationEnvelope> + use<'a> {
+        self.iter()
+            .enumerate()
+            .filter(move |(bit, _)| selected >> bit & 1 == 1)
+            .map(|(_, notification)| notification)
     }
 
     /// One bit for each member that is for this subscriber.
     fn passing(&self, subscriber: &Subscriber) -> u64 {
-        let is_new = |note: &NoteEnvelope| subscriber.after.is_none_or(|after| note.seq > after);
-        // The notes of a key come in the order of their sequence: if the first is new, all are.
+        let is_new = |notification: &NotificationEnvelope| {
+            subscriber.after.is_none_or(|after| notification.seq > after)
+        };
+        // The notifications of a key come in the order of their sequence: if the first is new, all are.
         let all_new = self.iter().next().is_some_and(is_new);
         let Some(predicate) = &subscriber.predicate else {
             if all_new {
@@ -124,16 +129,19 @@ impl<'a> Run<'a> {
             return self
                 .iter()
                 .enumerate()
-                .fold(0, |bits, (bit, note)| bits | u64::from(is_new(note)) << bit);
+                .fold(0, |bits, (bit, notification)| bits | u64::from(is_new(notification)) << bit);
         };
-        let passes = |note: &NoteEnvelope| {
-            panic::catch_unwind(AssertUnwindSafe(|| predicate(note.scopes()))).unwrap_or_else(|_| {
+        let passes = |notification: &NotificationEnvelope| {
+            panic::catch_unwind(AssertUnwindSafe(|| predicate(notification.scopes()))).unwrap_or_else(|_| {
                 error!("a predicate panicked; its subscription does not get the note");
                 false
             })
         };
-        let wanted = |note: &NoteEnvelope| (all_new || is_new(note)) && passes(note);
-        self.iter().enumerate().fold(0, |bits, (bit, note)| bits | u64::from(wanted(note)) << bit)
+        let selected =
+            |notification: &NotificationEnvelope| (all_new || is_new(notification)) && passes(notification);
+        self.iter()
+            .enumerate()
+            .fold(0, |bits, (bit, notification)| bits | u64::from(selected(notification)) << bit)
     }
 }
 
@@ -200,7 +208,7 @@ impl Table {
     }
 
     /// Whether anybody subscribes to this key right now.
-    pub(super) fn is_watched(&self, key: &RouteKey) -> bool {
+    pub(super) fn has_subscribers(&self, key: &RouteKey) -> bool {
         let hash = self.hash(key.as_bytes());
         let shard = self.shards[usize::from(key.partition())].lock();
         shard.find(hash, |topic| topic.key == *key).is_some()
@@ -307,9 +315,9 @@ impl List {
                 return None;
             }
             let Some(subscriber) = &entry.subscriber else { continue };
-            let wanted = run.passing(subscriber);
-            if wanted != 0
-                && subscriber.outbox.offer(run, wanted, subscriber.slot, subscriber.qos, tally)
+            let selected = run.passing(subscriber);
+            if selected != 0
+                && subscriber.outbox.offer(run, selected, subscriber.slot, subscriber.qos, tally)
                     == Offered::Forget
             {
                 gone.extend(entry.subscriber.take());
@@ -335,7 +343,7 @@ mod tests {
 
     use super::*;
     use crate::envelope::{self, Envelope};
-    use crate::{Note, OutboxLimits};
+    use crate::{Notification, OutboxLimits};
 
     fn table() -> Arc<Table> {
         Arc::new(Table::new(IntGauge::new("subscriptions", "for the test").unwrap()))
@@ -356,16 +364,22 @@ mod tests {
         }
     }
 
-    /// Fans one note out and returns the slots that got it, in order.
+    /// Fans one notification out and returns the slots that got it, in order.
     fn slots_served(table: &Table, key: &RouteKey, outbox: &Outbox) -> Vec<u32> {
-        let note = Note { key: key.clone(), scopes: Bytes::new(), seq: 1, body: Bytes::from_static(b"1") };
+        let notification =
+            Notification { key: key.clone(), scopes: Bytes::new(), seq: 1, body: Bytes::from_static(b"1") };
         let partition = key.partition();
-        let Ok(Envelope::Note(note)) = envelope::decode(envelope::encode_note(partition, 1, &note)) else {
+        let Ok(Envelope::Notification(notification)) =
+            envelope::decode(envelope::encode_notification(partition, 1, &notification))
+        else {
             panic!("no note")
         };
-        let hash = table.hash(note.key());
-        if let Some(topic) = table.find(partition, hash, note.key()) {
-            topic.fan_out(&Run { notes: &[note], members: &[(hash, 0)] }, &mut Tally::default());
+        let hash = table.hash(notification.key());
+        if let Some(topic) = table.find(partition, hash, notification.key()) {
+            topic.fan_out(
+                &Run { notifications: &[notification], members: &[(hash, 0)] },
+                &mut Tally::default(),
+            );
         }
         let mut batch = Vec::new();
         outbox.take(&mut batch);

@@ -41,8 +41,13 @@ pub(super) fn key(number: usize) -> RouteKey {
     RouteKey::new("account", &format!("/thngs/{number}/properties"))
 }
 
-pub(super) fn note(key: &RouteKey, seq: u64) -> Note {
-    Note { key: key.clone(), scopes: Bytes::new(), seq, body: Bytes::from(format!("{{\"value\":{seq}}}")) }
+pub(super) fn notification(key: &RouteKey, seq: u64) -> Notification {
+    Notification {
+        key: key.clone(),
+        scopes: Bytes::new(),
+        seq,
+        body: Bytes::from(format!("{{\"value\":{seq}}}")),
+    }
 }
 
 /// A session that is looked into when the test wants to.

@@ -4,10 +4,10 @@
 //! or lost something, or when a probe does not come back although its dispatcher is idle, it takes the bus
 //! away from the publisher, waits until the old dispatchers have ended, builds a new bus, and lets the flow
 //! replay what had not been dispatched.
-//! A dispatcher that is at work is no reason to rebuild: its probe waits behind notes, and a new bus would
+//! A dispatcher that is at work is no reason to rebuild: its probe waits behind notifications, and a new bus would
 //! only bring them again.
 //!
-//! Each note reaches each outbox once: a dispatcher returns the credit of all that it delivered before it
+//! Each notification reaches each outbox once: a dispatcher returns the credit of all that it delivered before it
 //! ends, the next one starts after that, and what arrives twice is known by its sequence.
 
 use std::fmt;

@@ -4,7 +4,7 @@
 //! - [`id`]: identifiers and property keys.
 //! - [`filter`]: the expressions that choose from a list.
 //! - `payload`: the JSON documents as REST shows them (the feature of that name).
-//! - `wanted`: what a publish of a document on a topic asks for (the same feature).
+//! - `publish`: what a publish of a document on a topic asks for (the same feature).
 //! - [`mqtt`]: the MQTT 3.1 and 3.1.1 wire format, for both ends.
 //! - [`rejection`]: the answer to a refused publish, for clients that ask for it.
 //! - [`limits`]: the numbers of the protocol.
@@ -24,7 +24,7 @@ pub mod limits;
 pub mod mqtt;
 #[cfg(feature = "payload")]
 pub mod payload;
+#[cfg(feature = "payload")]
+pub mod publish;
 pub mod rejection;
 pub mod topic;
-#[cfg(feature = "payload")]
-pub mod wanted;

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-pub use thng_pubsub_protocol::wanted::PropertyOwner;
+pub use thng_pubsub_protocol::publish::PropertyOwner;
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
     payload::{LocationUpdate, PropertyUpdate, ResourceKind},
@@ -35,7 +35,7 @@ pub use self::{
         Cursor, Find, FoundPart, HistoryPage, Keep, Page, PageRequest, ScanBounds, Scanned, SortOrder,
         Source, TimeRange,
     },
-    model::{Beside, Change, Members, PropertiesExtent, ResourceHead, ResourceRecord},
+    model::{Beside, Change, Members, PropertiesExtent, ResourceMeta, ResourceRecord},
     sqlite::{
         Backup, BackupHead, Bystander, Durability, Examination, Import, KNOWN_LAYOUT, SECRET_FILE,
         SqliteStore, sizes,
@@ -78,7 +78,7 @@ pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
     /// A text that is kept under this name, such as the fingerprint of the server's secret.
     fn note(&self, name: &str) -> Result<Option<String>, StoreError>;
     /// What every use of a resource needs to know of it.
-    fn head(&self, id: Id) -> Result<Option<ResourceHead>, StoreError>;
+    fn head(&self, id: Id) -> Result<Option<ResourceMeta>, StoreError>;
     /// A resource, whichever account it belongs to: that is for the caller to check.
     fn resource(&self, id: Id) -> Result<Option<ResourceRecord>, StoreError>;
     /// The document that a resource was created with.
@@ -163,7 +163,7 @@ pub trait WriteStore: WriteSessions + Send {
     fn remove_keys(&mut self, actor: Actor) -> Result<Vec<KeyHash>, StoreError>;
 
     /// What every write on a resource needs to know of it, as the group sees it.
-    fn head(&mut self, id: Id) -> Result<Option<Arc<ResourceHead>>, StoreError>;
+    fn head(&mut self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError>;
     /// A resource, as the group sees it.
     fn resource(&mut self, id: Id) -> Result<Option<ResourceRecord>, StoreError>;
     /// The resource with this unique name, as the group sees it.

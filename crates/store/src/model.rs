@@ -12,7 +12,7 @@ use super::{Cursor, Sequence, TimestampMs};
 
 /// What every write on a resource and every subscription to it needs to know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResourceHead {
+pub struct ResourceMeta {
     pub id: Id,
     pub kind: ResourceKind,
     pub account: Id,
@@ -53,19 +53,19 @@ impl ResourceRecord {
         Cursor { at_ms: 0, seq: self.place }
     }
 
-    pub fn head(&self) -> ResourceHead {
+    pub fn head(&self) -> ResourceMeta {
         self.head_with(&LazyCell::new(|| self.fields()))
     }
 
     /// The same, for those who read the fields anyway.
-    pub fn head_with<F: FnOnce() -> Fields>(&self, fields: &LazyCell<Fields, F>) -> ResourceHead {
+    pub fn head_with<F: FnOnce() -> Fields>(&self, fields: &LazyCell<Fields, F>) -> ResourceMeta {
         let (thng, product) = match self.kind {
             ResourceKind::Thng => (None, fields.id("product")),
             ResourceKind::Action => (fields.id("thng"), fields.id("product")),
             _ => (None, None),
         };
         let (id, kind, account, scopes) = (self.id, self.kind, self.account, self.scopes.clone());
-        ResourceHead { id, kind, account, scopes, thng, product }
+        ResourceMeta { id, kind, account, scopes, thng, product }
     }
 
     /// The name that only one of its kind can have in the account, if the kind has such a one.

@@ -19,9 +19,8 @@ use thng_pubsub_protocol::limits;
 use tokio::sync::Notify;
 
 use super::{
-    Principal,
-    held::{HeldKey, HeldKeys},
-    identity,
+    Principal, identity,
+    key_leases::{KeyLease, KeyLeases},
 };
 use crate::store::{Actor, KeyHash, KeyNonce, ReadStore, StoreError};
 
@@ -108,7 +107,7 @@ pub(crate) struct Keys {
     cached: Cache<KeyHash, Arc<Principal>>,
     /// Counts what was forgotten, so that a slow reader notices.
     changes: AtomicU64,
-    held: Arc<HeldKeys>,
+    leases: Arc<KeyLeases>,
     /// Something that keys stand on may be gone: those that are held are to be looked up again.
     shaken: Notify,
 }
@@ -119,7 +118,7 @@ impl Keys {
             store,
             cached: Cache::new(KEYS_CACHED_MAX),
             changes: AtomicU64::new(0),
-            held: Arc::new(HeldKeys::new(held_per_key_max)),
+            leases: Arc::new(KeyLeases::new(held_per_key_max)),
             shaken: Notify::new(),
         }
     }
@@ -127,7 +126,7 @@ impl Keys {
     /// Called after a commit that took keys away.
     pub(crate) fn revoke(&self, hashes: &[KeyHash]) {
         self.forget(hashes);
-        hashes.iter().for_each(|hash| self.held.revoke(hash));
+        hashes.iter().for_each(|hash| self.leases.revoke(hash));
     }
 
     /// Called after a commit that changed what keys may do.
@@ -148,8 +147,8 @@ impl Keys {
 
     /// Holds a key for longer than a call: `wake` is notified once it is taken away. Whether it is still there is to be
     /// asked afterwards. `None` if as many hold it as may.
-    pub(crate) fn hold(&self, hash: &KeyHash, wake: Arc<Notify>) -> Option<HeldKey> {
-        self.held.hold(*hash, wake)
+    pub(crate) fn lease(&self, hash: &KeyHash, wake: Arc<Notify>) -> Option<KeyLease> {
+        self.leases.lease(*hash, wake)
     }
 
     /// Whether there is such a key, and what it stands on. May block on the disk.
@@ -164,10 +163,10 @@ impl Keys {
 
     /// Looks every held key up, and tells the holders of those that are gone: with an application go the keys of its
     /// users. Blocks on the disk.
-    pub(crate) fn look_after_held(&self) -> Result<(), StoreError> {
-        for hash in self.held.hashes() {
+    pub(crate) fn end_revoked(&self) -> Result<(), StoreError> {
+        for hash in self.leases.hashes() {
             if !self.is_in_force(&hash)? {
-                self.held.revoke(&hash);
+                self.leases.revoke(&hash);
             }
         }
         Ok(())

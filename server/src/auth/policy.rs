@@ -8,9 +8,9 @@ use thng_pubsub_protocol::topic::table::Access;
 
 use super::{
     Principal, Right,
-    visibility::{Head, View},
+    visibility::{Scoped, View},
 };
-use crate::store::ResourceHead;
+use crate::store::ResourceMeta;
 
 /// Why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(crate) fn on_resource(
     principal: &Principal,
     access: Access,
     path: &str,
-    resource: &ResourceHead,
+    resource: &ResourceMeta,
 ) -> Result<(), Denial> {
     let mut views = views(principal, access, path).peekable();
     if views.peek().is_none() {
@@ -61,7 +61,7 @@ pub(crate) fn on_resource(
 }
 
 /// Decides about an event on its way to a subscriber who has these views.
-pub(crate) fn on_event(views: &[View], head: &impl Head) -> bool {
+pub(crate) fn on_event(views: &[View], head: &impl Scoped) -> bool {
     views.iter().any(|view| view.sees(head))
 }
 
@@ -87,9 +87,9 @@ mod tests {
         Principal { account, actor, key: KeyHash([0; 32]), project: None, app: None, rights }
     }
 
-    fn thng(account: &str) -> ResourceHead {
+    fn thng(account: &str) -> ResourceMeta {
         let (thng, product) = (None, None);
-        ResourceHead {
+        ResourceMeta {
             id: id("t"),
             kind: ResourceKind::Thng,
             account: id(account),

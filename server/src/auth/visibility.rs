@@ -1,7 +1,7 @@
 //! Which resources a right reaches, by their scopes and by what they are about.
 //!
-//! The same rule is asked of a resource ([`ResourceHead`]) and of an event on its way to a subscriber, whose head
-//! travels through the bus as bytes that only this module reads ([`EncodedHead`]), so that fan-out needs no
+//! The same rule is asked of a resource ([`ResourceMeta`]) and of an event on its way to a subscriber, whose head
+//! travels through the bus as bytes that only this module reads ([`EncodedMeta`]), so that fan-out needs no
 //! look-up. The account is decided before: it is part of the bus's route, and of every look-up.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use thng_pubsub_protocol::{
     payload::{ResourceKind, UserScope},
 };
 
-use crate::store::ResourceHead;
+use crate::store::ResourceMeta;
 
 /// What a right reaches within its account. Its lists are shared by everything that it is cloned for, such as the
 /// subscriptions of a connection.
@@ -34,7 +34,7 @@ pub(crate) enum View {
 }
 
 /// What is asked of a resource to know who sees it.
-pub(crate) trait Head {
+pub(crate) trait Scoped {
     fn kind(&self) -> ResourceKind;
     fn id(&self) -> Id;
     /// Whether it is scoped to a project, or is that project.
@@ -47,7 +47,7 @@ pub(crate) trait Head {
 
 impl View {
     /// Whether the resource is there for those who have this view.
-    pub(crate) fn sees(&self, head: &impl Head) -> bool {
+    pub(crate) fn sees(&self, head: &impl Scoped) -> bool {
         // The roles of an account are no secret among its operators; its users see those that are for users.
         let is_role = || head.kind() == ResourceKind::Role;
         match self {
@@ -98,7 +98,7 @@ impl View {
     }
 }
 
-impl Head for ResourceHead {
+impl Scoped for ResourceMeta {
     fn kind(&self) -> ResourceKind {
         self.kind
     }
@@ -136,7 +136,7 @@ const NO_ID: [u8; ID_CHARS] = [0; ID_CHARS];
 
 /// Writes a head for the bus's envelope: kind, id, thng, product, the number of projects as two bytes, big-endian,
 /// their ids, then either a single `*` (all users) or the users' ids.
-pub(crate) fn encode(head: &ResourceHead) -> Bytes {
+pub(crate) fn encode(head: &ResourceMeta) -> Bytes {
     // A resource that is scoped to more projects than fit is seen by those that fit.
     let count = u16::try_from(head.scopes.projects.len()).unwrap_or(u16::MAX);
     let mut out = Vec::with_capacity(4 + ID_CHARS * (4 + head.scopes.projects.len()));
@@ -161,7 +161,7 @@ pub(crate) fn encode(head: &ResourceHead) -> Bytes {
 const PAIR: u8 = 0xFF;
 
 /// Writes the head of what an event is about, and of the resource below whose path it is told, where that is another one.
-pub(crate) fn encode_below(head: &ResourceHead, below: &ResourceHead) -> Bytes {
+pub(crate) fn encode_below(head: &ResourceMeta, below: &ResourceMeta) -> Bytes {
     let (head, below) = (encode(head), encode(below));
     let length = u32::try_from(head.len()).expect("a head is far below 4 GiB");
     [&[PAIR][..], &length.to_be_bytes(), &head, &below].concat().into()
@@ -171,26 +171,26 @@ pub(crate) fn encode_below(head: &ResourceHead, below: &ResourceHead) -> Bytes {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EncodedScopes<'a> {
     /// Of what the event is about.
-    pub(crate) head: EncodedHead<'a>,
+    pub(crate) head: EncodedMeta<'a>,
     /// Of the resource below whose path it is told.
-    pub(crate) below: Option<EncodedHead<'a>>,
+    pub(crate) below: Option<EncodedMeta<'a>>,
 }
 
 impl<'a> EncodedScopes<'a> {
     /// `None` for bytes that were never encoded.
     pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
         let Some((&PAIR, rest)) = bytes.split_first() else {
-            return Some(Self { head: EncodedHead::read(bytes)?, below: None });
+            return Some(Self { head: EncodedMeta::read(bytes)?, below: None });
         };
         let (length, rest) = rest.split_first_chunk()?;
         let (head, below) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        Some(Self { head: EncodedHead::read(head)?, below: Some(EncodedHead::read(below)?) })
+        Some(Self { head: EncodedMeta::read(head)?, below: Some(EncodedMeta::read(below)?) })
     }
 }
 
 /// What [`encode`] wrote.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct EncodedHead<'a> {
+pub(crate) struct EncodedMeta<'a> {
     kind: ResourceKind,
     id: Id,
     thng: Option<Id>,
@@ -199,7 +199,7 @@ pub(crate) struct EncodedHead<'a> {
     users: &'a [u8],
 }
 
-impl<'a> EncodedHead<'a> {
+impl<'a> EncodedMeta<'a> {
     /// `None` for bytes that were never encoded.
     pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
         let id = |bytes: &[u8; ID_CHARS]| Id::parse(std::str::from_utf8(bytes).ok()?).ok();
@@ -214,7 +214,7 @@ impl<'a> EncodedHead<'a> {
     }
 }
 
-impl Head for EncodedHead<'_> {
+impl Scoped for EncodedMeta<'_> {
     fn kind(&self) -> ResourceKind {
         self.kind
     }
@@ -255,15 +255,15 @@ mod tests {
         Id::parse(&letter.repeat(24)).expect("24 letters")
     }
 
-    fn head(kind: ResourceKind, projects: &[&str], users: UserScope) -> ResourceHead {
+    fn head(kind: ResourceKind, projects: &[&str], users: UserScope) -> ResourceMeta {
         let scopes = Scopes { projects: projects.iter().map(|letter| id(letter)).collect(), users };
-        ResourceHead { id: id("r"), kind, account: id("a"), scopes, thng: None, product: None }
+        ResourceMeta { id: id("r"), kind, account: id("a"), scopes, thng: None, product: None }
     }
 
     /// Asks the head itself and what it becomes on its way.
-    fn sees(view: &View, head: &ResourceHead) -> bool {
+    fn sees(view: &View, head: &ResourceMeta) -> bool {
         let encoded = encode(head);
-        let on_its_way = view.sees(&EncodedHead::read(&encoded).expect("just written"));
+        let on_its_way = view.sees(&EncodedMeta::read(&encoded).expect("just written"));
         assert_eq!(view.sees(head), on_its_way, "{view:?} {head:?}");
         on_its_way
     }
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn a_device_sees_itself_its_product_and_actions_on_it() {
         let view = View::Device { thng: id("t"), product: Some(id("p")), projects: Arc::default() };
-        let of = |kind, own, thng: Option<&str>, product: Option<&str>| ResourceHead {
+        let of = |kind, own, thng: Option<&str>, product: Option<&str>| ResourceMeta {
             id: id(own),
             thng: thng.map(id),
             product: product.map(id),
@@ -340,7 +340,7 @@ mod tests {
     fn a_pair_of_heads_comes_out_as_it_went_in() {
         let action = head(ResourceKind::Action, &["p", "q"], UserScope::Only(vec![id("u")]));
         let collection =
-            ResourceHead { id: id("c"), ..head(ResourceKind::Collection, &["q"], UserScope::All) };
+            ResourceMeta { id: id("c"), ..head(ResourceKind::Collection, &["q"], UserScope::All) };
         let bytes = encode_below(&action, &collection);
         let EncodedScopes { head, below } = EncodedScopes::read(&bytes).expect("just written");
         let below = below.expect("there is one");
@@ -354,7 +354,7 @@ mod tests {
     fn bytes_that_were_never_encoded_are_no_head() {
         let whole = encode(&head(ResourceKind::Thng, &["p"], UserScope::All));
         for bytes in [&b""[..], b"\x01", &whole[..60], &[99; 200]] {
-            assert!(EncodedHead::read(bytes).is_none());
+            assert!(EncodedMeta::read(bytes).is_none());
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use thng_pubsub_protocol::{
     id::{ActionTypeName, Id},
     payload::{Fields, Json, Patch, ResourceKind, Scopes, UserScope, location_value, parse_locations},
-    wanted::Subject,
+    publish::Subject,
 };
 
 use super::{Applied, Bound, Event, OperationError, Outcome, beyond, invalid, location, resource};

@@ -9,14 +9,14 @@ use thng_pubsub_protocol::{
 };
 
 use super::{Applied, Event, OperationError, Outcome};
-use crate::store::{PropertiesExtent, PropertyOwner, ResourceHead, TimestampMs, WriteStore};
+use crate::store::{PropertiesExtent, PropertyOwner, ResourceMeta, TimestampMs, WriteStore};
 
 /// The owner's head, if it is there and of this account.
 fn owner_head(
     store: &mut dyn WriteStore,
     account: Id,
     owner: PropertyOwner,
-) -> Result<Arc<ResourceHead>, OperationError> {
+) -> Result<Arc<ResourceMeta>, OperationError> {
     store
         .head(owner.id())?
         .filter(|head| head.account == account && head.kind == owner.kind())

@@ -13,7 +13,7 @@ use thng_pubsub_protocol::{
 
 use super::{Applied, Bound, Event, OperationError, Outcome, beyond, invalid, location, property};
 use crate::store::{
-    Actor, Change, KeyRecord, PropertyOwner, ResourceHead, ResourceRecord, StoreError, TimestampMs,
+    Actor, Change, KeyRecord, PropertyOwner, ResourceMeta, ResourceRecord, StoreError, TimestampMs,
     WriteStore,
 };
 
@@ -131,7 +131,7 @@ impl Values {
         self,
         store: &mut dyn WriteStore,
         account: Id,
-        head: &Arc<ResourceHead>,
+        head: &Arc<ResourceMeta>,
         events: &mut Vec<Event>,
     ) -> Result<(), OperationError> {
         if let Some(owner) = self.owner.filter(|_| !self.properties.is_empty()) {
@@ -451,7 +451,7 @@ pub(super) fn existing(
     id: Id,
     kind: ResourceKind,
     field: &str,
-) -> Result<Arc<ResourceHead>, OperationError> {
+) -> Result<Arc<ResourceMeta>, OperationError> {
     let found = store.head(id)?.filter(|head| head.account == account && head.kind == kind);
     found.ok_or_else(|| invalid(format!("{field}: there is no such {}.", noun(kind))))
 }

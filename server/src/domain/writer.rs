@@ -22,8 +22,8 @@ use tokio::sync::mpsc;
 use super::{Applied, Event, Operation, OperationError, Outcome};
 use crate::{
     clock::{Clock, Made, ServerTime},
+    log_throttle::LogThrottle,
     metrics::Metrics,
-    sparing::Sparing,
     store::{CLOCK_SET_BACK, StoreError, TimestampMs, WriteStore, session_queue::KeptExtent},
 };
 use answers::{Answers, Done};
@@ -126,7 +126,7 @@ impl Writer {
             reclaim: true,
             groups_since_reclaim: 0,
             caught_up_ms: None,
-            losses: Sparing::new(),
+            losses: LogThrottle::new(),
         };
         show_kept(&run.metrics, run.kept);
         let thread = thread::Builder::new().name("writer".into()).spawn(move || run.run_or_die())?;
@@ -164,7 +164,7 @@ struct WriterThread {
     /// How much is kept, as it was last shown.
     kept: KeptExtent,
     /// For lines about what was not kept.
-    losses: Sparing,
+    losses: LogThrottle,
     answers: Answers,
     queue: Queue,
     /// Something deleted may wait to be freed.
@@ -363,18 +363,18 @@ impl WriterThread {
         let evicted = now.evicted - before.evicted;
         self.metrics.sessions_evicted.inc_by(evicted);
         if evicted > 0
-            && let Some(left_out) = self.losses.admit()
+            && let Some(suppressed) = self.losses.admit()
         {
             let account = now.evicted_of.map(tracing::field::display);
             tracing::warn!(
                 evicted,
                 account,
-                left_out,
+                suppressed,
                 "durable session ended for one of another key: --sessions-max is reached, and its key holds most"
             );
         }
         if count + bytes + age > 0
-            && let Some(left_out) = self.losses.admit()
+            && let Some(suppressed) = self.losses.admit()
         {
             let account = now.lost_of.filter(|_| bytes > 0).map(tracing::field::display);
             tracing::warn!(
@@ -382,7 +382,7 @@ impl WriterThread {
                 bytes,
                 age,
                 account,
-                left_out,
+                suppressed,
                 "messages for durable sessions were dropped unsent: --kept-messages-max, --kept-bytes-max or \
                  --session-expiry-s was reached"
             );

@@ -24,7 +24,7 @@ use super::{
     least_rate,
     rates::Rates,
 };
-use crate::{metrics::Metrics, polls::Measured, sparing::Sparing};
+use crate::{log_throttle::LogThrottle, metrics::Metrics, polls::Measured};
 
 /// What all listeners share.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ pub(crate) struct Acceptor {
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: Arc<Metrics>,
     /// For lines about connections that were turned away.
-    pub(crate) log: Arc<Sparing>,
+    pub(crate) log: Arc<LogThrottle>,
 }
 
 /// The descriptors that connections may take, of those that the system grants the process.
@@ -207,8 +207,8 @@ impl Acceptor {
 
     fn turn_away(&self, protocol: &'static str, peer: SocketAddr, reason: &str, setting: &str) {
         self.metrics.connections_refused.with_label_values(&[protocol, reason]).inc();
-        if let Some(left_out) = self.log.admit() {
-            tracing::warn!(protocol, %peer, reason, left_out, "a connection was turned away: {setting} is reached");
+        if let Some(suppressed) = self.log.admit() {
+            tracing::warn!(protocol, %peer, reason, suppressed, "a connection was turned away: {setting} is reached");
         }
     }
 }

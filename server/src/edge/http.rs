@@ -150,12 +150,12 @@ where
 fn report_slow_consumer(context: &Context, protocol: &'static str, peer: SocketAddr) {
     let reason = "slow_consumer";
     context.metrics.disconnects.with_label_values(&[protocol, reason]).inc();
-    if let Some(left_out) = context.refusal_log.admit() {
+    if let Some(suppressed) = context.refusal_log.admit() {
         tracing::info!(
             protocol,
             %peer,
             reason,
-            left_out,
+            suppressed,
             "connection ended: the client takes its answer below --answer-rate-min"
         );
     }
@@ -216,11 +216,11 @@ fn count(context: &Context, request: &Request) -> Result<(), Refusal> {
 fn refuse_origin(context: &Context, is_mqtt: bool) -> Response {
     let protocol = if is_mqtt { "mqtt_ws" } else { "websocket" };
     context.metrics.connections_refused.with_label_values(&[protocol, "origin"]).inc();
-    if let Some(left_out) = context.refusal_log.admit() {
+    if let Some(suppressed) = context.refusal_log.admit() {
         tracing::info!(
             protocol,
             reason = "origin",
-            left_out,
+            suppressed,
             "an upgrade was refused: its page is not in --allowed-origins"
         );
     }
@@ -435,7 +435,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{app, config::Config, edge::rates::Rates, sparing::Sparing, testing::House};
+    use crate::{app, config::Config, edge::rates::Rates, log_throttle::LogThrottle, testing::TestBroker};
 
     async fn status(router: &Router, method: &str, path: &str) -> u16 {
         let request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
@@ -445,7 +445,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn every_row_of_the_topic_table_has_a_rest_route() {
-        let House { gateway, metrics, data: _data, .. } = House::open().await;
+        let TestBroker { gateway, metrics, data: _data, .. } = TestBroker::open().await;
         let config = Config::parse_from(["serve"]);
         let (limits, rates) = (app::limits(&config), Arc::new(Rates::new(&config, &metrics)));
         let router = router(Arc::new(Context {
@@ -454,7 +454,7 @@ mod tests {
             limits,
             mqtt_sessions: mqtt::Sessions::default(),
             rates,
-            refusal_log: Sparing::new(),
+            refusal_log: LogThrottle::new(),
             authority: None,
         }));
         for row in &TABLE {

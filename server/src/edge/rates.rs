@@ -309,9 +309,9 @@ impl Context {
         if !matches!(refusal, Refusal::TooOften(_) | Refusal::PasswordQueueFull) {
             return;
         }
-        if let Some(left_out) = self.refusal_log.admit() {
+        if let Some(suppressed) = self.refusal_log.admit() {
             let reason = refusal.reason();
-            tracing::info!(protocol, reason, %address, left_out, "{what}: {refusal}");
+            tracing::info!(protocol, reason, %address, suppressed, "{what}: {refusal}");
         }
     }
 }

@@ -43,12 +43,12 @@ impl Rejected {
 impl Context {
     /// One line about what a client was refused, unless there were many of late: clients can cause them at will.
     pub(super) fn log_refusal(&self, protocol: &'static str, what: &'static str, rejected: &Rejected) {
-        let Some(left_out) = self.refusal_log.admit() else { return };
+        let Some(suppressed) = self.refusal_log.admit() else { return };
         let Rejected { refusal, key, topic } = rejected;
         let reason = refusal.reason();
         let key = key.map(tracing::field::display);
         let topic = topic.as_deref();
-        tracing::info!(protocol, reason, key, topic, left_out, "{what}: {refusal}");
+        tracing::info!(protocol, reason, key, topic, suppressed, "{what}: {refusal}");
     }
 }
 

@@ -21,7 +21,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 pub(crate) use certificates::{Certificates, Source, check, look_at};
 
 use super::accept::Admitted;
-use crate::{clock::Clock, metrics::Metrics, sparing::Sparing};
+use crate::{clock::Clock, log_throttle::LogThrottle, metrics::Metrics};
 
 /// Key exchanges, ciphers and signatures: ring's, since it builds with a C compiler and nothing else.
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -40,7 +40,7 @@ pub(crate) struct Tls {
     protocol: &'static str,
     limit: Duration,
     metrics: Arc<Metrics>,
-    log: Arc<Sparing>,
+    log: Arc<LogThrottle>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -77,7 +77,7 @@ impl Tls {
         (protocol, alpn): (&'static str, &[&str]),
         limit: Duration,
         metrics: Arc<Metrics>,
-        log: Arc<Sparing>,
+        log: Arc<LogThrottle>,
     ) -> anyhow::Result<Self> {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
@@ -112,8 +112,8 @@ impl Tls {
             Failure::Broken(error) => ("tls_handshake", explain(error)),
         };
         self.metrics.connections_refused.with_label_values(&[self.protocol, reason]).inc();
-        if let Some(left_out) = self.log.admit() {
-            tracing::info!(protocol = self.protocol, %peer, reason, left_out, "no TLS connection: {sentence}");
+        if let Some(suppressed) = self.log.admit() {
+            tracing::info!(protocol = self.protocol, %peer, reason, suppressed, "no TLS connection: {sentence}");
         }
         if let Failure::NotTls(stream) = failure
             && self.protocol == "https"

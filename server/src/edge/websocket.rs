@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{Context, accept::Admitted, answer, public_url::public_url, rejected::Rejected, upgrade};
 use crate::gateway::{
-    Delivery, DeliveryQos, HeldKey, Outbox, OutboxState, Outcome, Principal, Refusal, Watch,
+    Delivery, DeliveryQos, KeyLease, Outbox, OutboxState, Outcome, Principal, Refusal, SubscriptionHandle,
 };
 
 const PROTOCOL: &str = "websocket";
@@ -67,8 +67,8 @@ struct Socket {
     topic: TopicString,
     outbox: Arc<Outbox>,
     wake: Arc<Notify>,
-    _watch: Watch,
-    key: HeldKey,
+    _handle: SubscriptionHandle,
+    key: KeyLease,
     admitted: Admitted,
     /// The address by which the client calls the server, for links.
     url: String,
@@ -121,12 +121,22 @@ impl Socket {
         let topic = TopicString::parse(path)?;
         let wake = Arc::<Notify>::default();
         let outbox = Outbox::new(context.limits.outbox, Arc::clone(&wake));
-        let key = context.gateway.hold_key(&principal, &wake)?;
+        let key = context.gateway.lease_key(&principal, &wake)?;
         let watch = context
             .gateway
             .subscribe(&principal, &topic, &outbox, SLOT, DeliveryQos::AtLeastOnce, None)
             .await?;
-        Ok(Self { context, principal, topic, outbox, wake, _watch: watch, key, admitted, url: String::new() })
+        Ok(Self {
+            context,
+            principal,
+            topic,
+            outbox,
+            wake,
+            _handle: watch,
+            key,
+            admitted,
+            url: String::new(),
+        })
     }
 
     async fn serve(self, mut stream: WebSocket) {

@@ -10,17 +10,16 @@ use thng_pubsub_protocol::{
         Json, Patch, ResourceKind, Whereabouts, has_duplicate_members, parse_actions, parse_locations,
         texts_at, values_at,
     },
+    publish::{self, Subject},
     topic::Topic,
-    wanted::{self, Subject},
 };
 
-use super::{Caller, Gateway, ListQuery, Refusal, watch::actions_source};
+use super::{Caller, Gateway, ListQuery, Refusal, subscribe::actions_source};
 use crate::{
     auth::policy,
     domain::{ActionInput, BUILT_IN_TYPES, Operation, Outcome},
-    random,
+    notifications, random,
     store::{Actor, Page, ResourceRecord, Source},
-    translate,
 };
 
 impl Gateway {
@@ -177,13 +176,13 @@ impl Gateway {
     /// # Errors
     /// [`Refusal`].
     pub(crate) fn actions_at(&self, caller: &Caller<'_>, topic: &Topic) -> Result<Source, Refusal> {
-        match translate::resource(topic) {
+        match notifications::resource(topic) {
             Some((kind, id)) => drop(self.authorise(caller, kind, id)?),
             None => self.permit(caller)?,
         }
-        let (subject, action_type) = wanted::actions(topic).ok_or(Refusal::NotFound)?;
+        let (subject, action_type) = publish::actions(topic).ok_or(Refusal::NotFound)?;
         // The root's list of a type that does not exist is empty, as its topic is silent.
-        if let Some(name) = translate::needed_type(topic) {
+        if let Some(name) = notifications::needed_type(topic) {
             self.known_type(caller, name.as_str())?;
         }
         Ok(actions_source(caller, subject, action_type.map(ActionTypeName::as_str)))

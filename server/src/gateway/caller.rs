@@ -11,9 +11,9 @@ use thng_pubsub_protocol::{
 use crate::{
     auth::{
         Principal, policy,
-        visibility::{Head, View},
+        visibility::{Scoped, View},
     },
-    store::{Actor, ResourceHead, Source, term, terms},
+    store::{Actor, ResourceMeta, Source, term, terms},
 };
 
 /// Who asks, and for what.
@@ -45,14 +45,14 @@ impl<'a> Caller<'a> {
     }
 
     /// Whether a resource is there for the caller.
-    pub(super) fn sees(&self, head: &ResourceHead) -> bool {
+    pub(super) fn sees(&self, head: &ResourceMeta) -> bool {
         head.account == self.principal.account
             && self.views().any(|view| view.sees(head))
             && self.project.is_none_or(|project| !head.kind.is_scoped() || head.is_in(project))
     }
 
     /// Whether the caller can name this resource in what they do here: with the right that they do it with.
-    pub(super) fn may_name(&self, head: &ResourceHead) -> bool {
+    pub(super) fn may_name(&self, head: &ResourceMeta) -> bool {
         head.account == self.principal.account && self.views().any(|view| view.sees(head))
     }
 

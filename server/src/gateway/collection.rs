@@ -7,7 +7,7 @@ use thng_pubsub_protocol::{
 
 use super::{Caller, Gateway, ListQuery, Refusal};
 use crate::{
-    auth::visibility::Head as _,
+    auth::visibility::Scoped as _,
     domain::Operation,
     store::{PageRequest, Source},
 };

@@ -9,7 +9,7 @@ use thng_pubsub_protocol::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Gateway, HeldKey, Principal, Refusal};
+use super::{Caller, Gateway, KeyLease, Principal, Refusal};
 use crate::{
     auth::keys,
     domain::{Operation, Outcome},
@@ -26,11 +26,11 @@ impl Gateway {
     ///
     /// # Errors
     /// [`Refusal::UnknownKey`] if it is gone already, [`Refusal::TooManyOfKey`], [`Refusal::Unavailable`].
-    pub(crate) fn hold_key(&self, principal: &Principal, wake: &Arc<Notify>) -> Result<HeldKey, Refusal> {
-        let held = self.keys.hold(&principal.key, Arc::clone(wake)).ok_or(Refusal::TooManyOfKey)?;
+    pub(crate) fn lease_key(&self, principal: &Principal, wake: &Arc<Notify>) -> Result<KeyLease, Refusal> {
+        let lease = self.keys.lease(&principal.key, Arc::clone(wake)).ok_or(Refusal::TooManyOfKey)?;
         // In this order, whatever is taken away in between is noticed either here or by the one who holds.
         self.check_key(principal)?;
-        Ok(held)
+        Ok(lease)
     }
 
     /// Whether the key of a principal is still there.
@@ -44,7 +44,7 @@ impl Gateway {
     /// Ends the connections of keys whose application, project or thng is gone, until told to stop.
     pub(crate) async fn look_after_keys(&self, stop: CancellationToken) {
         while stop.run_until_cancelled(self.keys.shaken()).await.is_some() {
-            while let Err(error) = tokio::task::block_in_place(|| self.keys.look_after_held()) {
+            while let Err(error) = tokio::task::block_in_place(|| self.keys.end_revoked()) {
                 tracing::warn!(%error, "the keys of open connections could not be looked up; trying again");
                 if stop.run_until_cancelled(tokio::time::sleep(RETRY)).await.is_none() {
                     return;

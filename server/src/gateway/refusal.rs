@@ -2,8 +2,8 @@
 
 use thng_pubsub_protocol::{
     payload::{ErrorCode, ErrorDocument, PayloadError},
+    publish::SUBSCRIBE_ONLY,
     topic::TopicError,
-    wanted::WATCH_ONLY,
 };
 
 use crate::{
@@ -106,7 +106,7 @@ pub(crate) enum Refusal {
     NotATopic(TopicError),
     /// The topic can be watched, not written.
     #[error("this topic can be subscribed to, but not published on")]
-    WatchOnly,
+    SubscribeOnly,
     /// The request or its payload cannot be what it says; one sentence a fault.
     #[error("{}", .0.join(" "))]
     Invalid(Vec<String>),
@@ -177,7 +177,7 @@ impl Refusal {
             Self::BadLogin => ("bad_login", Lasting::Final),
             Self::Forbidden => ("forbidden", Lasting::Final),
             Self::Conflict(_) => ("conflict", Lasting::Final),
-            Self::WatchOnly => ("watch_only", Lasting::Final),
+            Self::SubscribeOnly => ("watch_only", Lasting::Final),
             Self::Invalid(_) => ("invalid", Lasting::Final),
             Self::TooManyOfKey => ("too_many_of_key", Lasting::Temporary),
             Self::TooManySubscriptions(bound) => (bound.reason(), Lasting::Temporary),
@@ -213,7 +213,7 @@ impl Refusal {
                 "The API key may not do this. Use one whose role or policies allow it.",
             ),
             Self::Conflict(sentence) => one(ErrorCode::CONFLICT, sentence),
-            Self::WatchOnly => one(ErrorCode::METHOD, WATCH_ONLY),
+            Self::SubscribeOnly => one(ErrorCode::METHOD, SUBSCRIBE_ONLY),
             Self::Invalid(sentences) => ErrorDocument::new(ErrorCode::INVALID, sentences.clone()),
             Self::TooManyOfKey => one(
                 ErrorCode::TOO_MANY,
@@ -306,7 +306,7 @@ mod tests {
             Refusal::BadLogin,
             Refusal::Forbidden,
             Refusal::Conflict("it exists".into()),
-            Refusal::WatchOnly,
+            Refusal::SubscribeOnly,
             Refusal::invalid("it is none"),
             Refusal::TooManyOfKey,
             Refusal::TooManySubscriptions(SubscriptionsBound::Session),

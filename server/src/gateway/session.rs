@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Gateway, Granted, Outcome, Principal, Refusal, SessionLease, SessionNumber, SessionProgress,
-    StoredSession, TopicNumber,
+    Gateway, Outcome, Principal, Refusal, SessionLease, SessionNumber, SessionProgress, StoredSession,
+    SubscribeGrant, TopicNumber,
 };
 use crate::{
     clock::{EvenClock, Run},
@@ -130,10 +130,10 @@ impl Gateway {
         &self,
         account: Id,
         session: SessionNumber,
-        subscriptions: &[(&str, Option<&Granted>)],
+        subscriptions: &[(&str, Option<&SubscribeGrant>)],
     ) -> Result<Vec<StoredSubscription>, Refusal> {
-        let stored = |(filter, granted): &(&str, Option<&Granted>)| DurableSubscription {
-            filter: self.secret.conceal_filter(filter),
+        let stored = |(filter, granted): &(&str, Option<&SubscribeGrant>)| DurableSubscription {
+            filter: self.secret.encrypt_filter(filter),
             route: granted.map(|granted| granted.route().to_vec()),
         };
         let mut done = Vec::with_capacity(subscriptions.len());
@@ -160,7 +160,7 @@ impl Gateway {
 
     /// The string that a client subscribed with. `None` where it cannot be read with this server's secret.
     pub(crate) fn stored_filter(&self, subscription: &StoredSubscription) -> Option<String> {
-        self.secret.reveal_filter(&subscription.filter)
+        self.secret.decrypt_filter(&subscription.filter)
     }
 
     /// Ends stored subscriptions; those that are not there are passed over.
@@ -173,7 +173,7 @@ impl Gateway {
         session: SessionNumber,
         filters: impl Iterator<Item = &'f str>,
     ) -> Result<(), Refusal> {
-        let filters: Vec<_> = filters.map(|filter| self.secret.conceal_filter(filter)).collect();
+        let filters: Vec<_> = filters.map(|filter| self.secret.encrypt_filter(filter)).collect();
         for part in filters.chunks(STORED_AT_ONCE) {
             let (bytes, filters) = (part.iter().map(Vec::len).sum(), part.to_vec());
             self.execute(Operation::Unsubscribe { account, session, filters }, bytes).await?;
@@ -231,7 +231,7 @@ impl Gateway {
     pub(crate) fn kept_notes(
         &self,
         topic: TopicNumber,
-        granted: &Granted,
+        granted: &SubscribeGrant,
         after: Sequence,
     ) -> Result<KeptPage, Refusal> {
         // What was committed later may not be on the disk yet, and comes by the bus.
@@ -255,7 +255,7 @@ impl Gateway {
     pub(crate) fn kept_note(
         &self,
         topic: TopicNumber,
-        granted: &Granted,
+        granted: &SubscribeGrant,
         seq: Sequence,
     ) -> Result<Option<Bytes>, Refusal> {
         let kept = self.store.kept_notes(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES)?;

@@ -241,15 +241,15 @@ mod tests {
     use std::{pin::Pin, sync::mpsc};
 
     use super::*;
-    use crate::testing::House;
+    use crate::testing::TestBroker;
 
     const TASK: &[u8] = br#"{"type":"POPULATING","inputParameters":{"type":"FIXED_AMOUNT","quantity":1,"thngTemplate":{"name":"n"}}}"#;
 
     type Reading<'h> = Pin<Box<dyn Future<Output = Result<(Patch, TaskInput), Refusal>> + 'h>>;
 
-    fn read<'h>(house: &'h House, principal: &'h Principal) -> Reading<'h> {
+    fn read<'h>(broker: &'h TestBroker, principal: &'h Principal) -> Reading<'h> {
         let patch = Patch::parse(ResourceKind::Task, TASK).expect("a document");
-        Box::pin(house.gateway.checked_input(principal, patch))
+        Box::pin(broker.gateway.checked_input(principal, patch))
     }
 
     #[test]
@@ -257,15 +257,15 @@ mod tests {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().max_blocking_threads(1).enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let house = House::open().await;
+            let broker = TestBroker::open().await;
             let (go_on, blocked) = mpsc::channel::<()>();
             let blocker = spawn_blocking(move || blocked.recv());
-            let mut left = read(&house, &house.owner);
+            let mut left = read(&broker, &broker.owner);
             assert!((&mut left).now_or_never().is_none());
             drop(left);
-            let mut next = read(&house, &house.stranger);
+            let mut next = read(&broker, &broker.stranger);
             assert!((&mut next).now_or_never().is_none());
-            assert_eq!(house.gateway.reading.waiting(), 1, "the first is not read yet, and has its turn");
+            assert_eq!(broker.gateway.reading.waiting(), 1, "the first is not read yet, and has its turn");
             drop(go_on);
             next.await.expect("its turn comes");
             drop(blocker.await);
@@ -274,19 +274,19 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn inputs_that_wait_to_be_read_are_bounded_for_all_accounts() {
-        let house = House::open().await;
-        let (owner, stranger) = (&house.owner, &house.stranger);
-        let turn = house.gateway.reading.take(owner.account, owner.key).await.expect("it is free");
-        let mut waiting: Vec<_> = (0..READ_QUEUE_MAX).map(|_| read(&house, owner)).collect();
+        let broker = TestBroker::open().await;
+        let (owner, stranger) = (&broker.owner, &broker.stranger);
+        let turn = broker.gateway.reading.take(owner.account, owner.key).await.expect("it is free");
+        let mut waiting: Vec<_> = (0..READ_QUEUE_MAX).map(|_| read(&broker, owner)).collect();
         assert!(waiting.iter_mut().all(|reading| reading.now_or_never().is_none()));
-        let refused = read(&house, owner).await.map(drop);
+        let refused = read(&broker, owner).await.map(drop);
         assert_eq!(refused, Err(Refusal::TooManyTasks));
         // The account that has most makes way for another one.
-        let mut other = read(&house, stranger);
+        let mut other = read(&broker, stranger);
         assert!((&mut other).now_or_never().is_none());
         let last = waiting.pop().expect("there are some").await.map(drop);
         assert_eq!(last, Err(Refusal::TooManyTasks));
-        assert_eq!(house.metrics.commands_rejected.with_label_values(&["task_queue"]).get(), 2);
+        assert_eq!(broker.metrics.commands_rejected.with_label_values(&["task_queue"]).get(), 2);
         drop((turn, waiting));
         other.await.expect("its turn comes");
     }

@@ -24,7 +24,7 @@ use crate::{
     auth::Principal,
     domain::Operation,
     store::{CLOCK_SET_BACK, SortOrder, TimeRange},
-    testing::House,
+    testing::TestBroker,
 };
 
 /// How long anything may take on a busy machine before a test calls it lost.
@@ -68,13 +68,13 @@ fn value(document: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn killing_the_router_under_load_loses_no_note_and_repeats_none() {
     const WRITES: usize = 20_000;
-    let house = House::open().await;
-    let thng = house.thng().await;
+    let broker = TestBroker::open().await;
+    let thng = broker.thng().await;
     let watched = topic(thng, "/properties/n");
     let (outbox, wake) = outbox();
-    let _watch = house
+    let _watch = broker
         .gateway
-        .subscribe(&house.owner, &watched, &outbox, 0, DeliveryQos::AtLeastOnce, None)
+        .subscribe(&broker.owner, &watched, &outbox, 0, DeliveryQos::AtLeastOnce, None)
         .await
         .expect("the owner watches");
     let stored = Arc::new(AtomicI64::new(0));
@@ -82,7 +82,7 @@ async fn killing_the_router_under_load_loses_no_note_and_repeats_none() {
         if number % (WRITES / 5) == WRITES / 10 {
             // The one before may still be being replaced.
             let killed = timeout(PATIENCE, async {
-                while !house.bus.kill_router_for_test() {
+                while !broker.bus.kill_router_for_test() {
                     tokio::task::yield_now().await;
                 }
             });
@@ -94,36 +94,36 @@ async fn killing_the_router_under_load_loses_no_note_and_repeats_none() {
             stored.fetch_add(1, Ordering::SeqCst);
         });
         let payload = format!("[{{\"value\":{number}}}]");
-        house.gateway.publish(&house.owner, &watched, payload.as_bytes(), count).await.expect("accepted");
+        broker.gateway.publish(&broker.owner, &watched, payload.as_bytes(), count).await.expect("accepted");
     }
     let values: Vec<usize> = received(&outbox, &wake, WRITES).await.iter().map(|one| value(one)).collect();
     assert_eq!(values, (0..WRITES).collect::<Vec<_>>());
     assert_eq!(stored.load(Ordering::SeqCst), WRITES as i64);
-    assert!(house.bus.health().rebuilds >= 1);
-    assert_eq!(house.bus.health().gaps, 0);
+    assert!(broker.bus.health().rebuilds >= 1);
+    assert_eq!(broker.bus.health().gaps, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
-    let house = House::open().await;
-    let thng = house.thng().await;
+    let broker = TestBroker::open().await;
+    let thng = broker.thng().await;
     let watched = topic(thng, "/properties/n");
     let (outbox, wake) = outbox();
     let subscribe =
-        house.gateway.subscribe(&house.owner, &watched, &outbox, 0, DeliveryQos::AtLeastOnce, None);
+        broker.gateway.subscribe(&broker.owner, &watched, &outbox, 0, DeliveryQos::AtLeastOnce, None);
     let _watch = subscribe.await.expect("the owner watches");
-    house.gateway.publish_and_wait(&house.owner, &watched, b"1").await.expect("stored");
+    broker.gateway.publish_and_wait(&broker.owner, &watched, b"1").await.expect("stored");
     assert_eq!(received(&outbox, &wake, 1).await.len(), 1);
 
-    house.bus.stop();
-    house.gateway.publish_and_wait(&house.owner, &watched, b"2").await.expect("stored");
+    broker.bus.stop();
+    broker.gateway.publish_and_wait(&broker.owner, &watched, b"2").await.expect("stored");
     let late = timeout(Duration::from_millis(500), received(&outbox, &wake, 1)).await;
     assert!(late.is_err(), "{late:?} was delivered");
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
     let Topic::ThngProperty { key, .. } = &watched.topic else { unreachable!("a property") };
     let owner = PropertyOwner::Thng(thng);
-    let caller = reader(&house.owner);
-    let history = house.gateway.history(&caller, owner, key, TimeRange::default(), page.into()).await;
+    let caller = reader(&broker.owner);
+    let history = broker.gateway.history(&caller, owner, key, TimeRange::default(), page.into()).await;
     let values: Vec<String> =
         history.expect("readable").items.iter().map(|update| update.value.as_str().to_owned()).collect();
     assert_eq!(values, ["1", "2"]);
@@ -131,9 +131,9 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_finds_nothing_of_another_account_through_any_call() {
-    let house = House::open().await;
-    let thng = house.thng().await;
-    let (gateway, stranger) = (&house.gateway, &house.stranger);
+    let broker = TestBroker::open().await;
+    let thng = broker.thng().await;
+    let (gateway, stranger) = (&broker.gateway, &broker.stranger);
     let (outbox, _wake) = outbox();
     let owner = PropertyOwner::Thng(thng);
     for rest in ["", "/properties", "/properties/n"] {
@@ -149,7 +149,7 @@ async fn a_stranger_finds_nothing_of_another_account_through_any_call() {
     assert_eq!(gateway.properties(&caller, owner).await.err(), Some(Refusal::NotFound));
     assert_eq!(gateway.delete(&caller, ResourceKind::Thng, thng).await.err(), Some(Refusal::NotFound));
     assert_eq!(gateway.delete_properties(&caller, owner, None, None).await.err(), Some(Refusal::NotFound));
-    for (principal, count) in [(stranger, 0), (&house.owner, 1)] {
+    for (principal, count) in [(stranger, 0), (&broker.owner, 1)] {
         let list = gateway.list(&reader(principal), ResourceKind::Thng, Source::All, &ListQuery::one()).await;
         assert_eq!(list.expect("a list").items.len(), count);
     }
@@ -157,57 +157,67 @@ async fn a_stranger_finds_nothing_of_another_account_through_any_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_thng_is_gone_for_the_next_call_whatever_is_cached() {
-    let house = House::open().await;
+    let broker = TestBroker::open().await;
     for _ in 0..50 {
-        let thng = house.thng().await;
+        let thng = broker.thng().await;
         let topic = topic(thng, "");
-        house.gateway.publish_and_wait(&house.owner, &topic, br#"{"name":"x"}"#).await.expect("it is there");
-        house.gateway.delete(&reader(&house.owner), ResourceKind::Thng, thng).await.expect("it is deleted");
-        let again = house.gateway.publish_and_wait(&house.owner, &topic, br#"{"name":"y"}"#).await;
+        broker
+            .gateway
+            .publish_and_wait(&broker.owner, &topic, br#"{"name":"x"}"#)
+            .await
+            .expect("it is there");
+        broker.gateway.delete(&reader(&broker.owner), ResourceKind::Thng, thng).await.expect("it is deleted");
+        let again = broker.gateway.publish_and_wait(&broker.owner, &topic, br#"{"name":"y"}"#).await;
         assert_eq!(again.err(), Some(Refusal::NotFound));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
-    let house = House::open().await;
-    let project = house.create(ResourceKind::Project, "/projects", r#"{"name":"p"}"#).await.id;
+    let broker = TestBroker::open().await;
+    let project = broker.create(ResourceKind::Project, "/projects", r#"{"name":"p"}"#).await.id;
     let patch = Patch::parse(ResourceKind::Thng, br#"{"name":"lamp"}"#).expect("a thng");
-    let caller = Caller { project: Some(project), ..Caller::new(&house.owner, Access::Create, "/") };
-    let inside = house.gateway.create(&caller, New::of(patch), 0).await.expect("created");
-    let outside = house.thng().await;
+    let caller = Caller { project: Some(project), ..Caller::new(&broker.owner, Access::Create, "/") };
+    let inside = broker.gateway.create(&caller, New::of(patch), 0).await.expect("created");
+    let outside = broker.thng().await;
     let (outbox, wake) = outbox();
     let mut watches = Vec::new();
     for (slot, thng) in [(0, inside.id), (1, outside)] {
         let topic = topic(thng, &format!("/properties/n?project={project}"));
-        let watch =
-            house.gateway.subscribe(&house.owner, &topic, &outbox, slot, DeliveryQos::AtMostOnce, None).await;
+        let watch = broker
+            .gateway
+            .subscribe(&broker.owner, &topic, &outbox, slot, DeliveryQos::AtMostOnce, None)
+            .await;
         watches.push(watch.expect("the owner watches"));
     }
     for (thng, number) in [(outside, "1"), (inside.id, "2")] {
         let topic = topic(thng, "/properties/n");
-        house.gateway.publish_and_wait(&house.owner, &topic, number.as_bytes()).await.expect("stored");
+        broker.gateway.publish_and_wait(&broker.owner, &topic, number.as_bytes()).await.expect("stored");
     }
-    assert!(house.bus.flush(PATIENCE));
+    assert!(broker.bus.flush(PATIENCE));
     assert_eq!(received(&outbox, &wake, 1).await.iter().map(|one| value(one)).collect::<Vec<_>>(), [2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_begins_with_what_is_written_after_it_and_a_repeated_one_goes_on() {
-    let house = House::open().await;
-    let thng = house.thng().await;
+    let broker = TestBroker::open().await;
+    let thng = broker.thng().await;
     let watched = topic(thng, "/properties/n");
     for round in 0..200 {
         let (outbox, wake) = outbox();
         let write = async |value: usize| {
             let payload = value.to_string();
-            house.gateway.publish_and_wait(&house.owner, &watched, payload.as_bytes()).await.expect("stored");
+            broker
+                .gateway
+                .publish_and_wait(&broker.owner, &watched, payload.as_bytes())
+                .await
+                .expect("stored");
         };
         let subscribe = async |earlier| {
             let qos = DeliveryQos::AtLeastOnce;
-            house
+            broker
                 .gateway
-                .subscribe(&house.owner, &watched, &outbox, 0, qos, earlier)
+                .subscribe(&broker.owner, &watched, &outbox, 0, qos, earlier)
                 .await
                 .expect("the owner watches")
         };
@@ -217,7 +227,7 @@ async fn a_subscription_begins_with_what_is_written_after_it_and_a_repeated_one_
         let _second = subscribe(Some(&first)).await;
         drop(first);
         write(round * 10 + 2).await;
-        assert!(house.bus.flush(PATIENCE));
+        assert!(broker.bus.flush(PATIENCE));
         let mut values: Vec<usize> = received(&outbox, &wake, 2).await.iter().map(|one| value(one)).collect();
         // While one takes the place of the other, a value may come twice, but none is missing and none is older.
         values.dedup();
@@ -229,16 +239,16 @@ async fn a_subscription_begins_with_what_is_written_after_it_and_a_repeated_one_
 async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     const HOUR_MS: i64 = 3_600_000;
     const NOON_MS: i64 = 1_000_000_000_000;
-    let house = House::open().await;
-    let thng = house.thng().await;
+    let broker = TestBroker::open().await;
+    let thng = broker.thng().await;
     let watched = topic(thng, "/properties/n");
     let Topic::ThngProperty { key, .. } = &watched.topic else { unreachable!("a property") };
     let owner = PropertyOwner::Thng(thng);
     let write = async |at_ms: i64, payload: &str| {
-        house.clock.store(at_ms, Ordering::Relaxed);
-        let published = house.gateway.publish_and_wait(&house.owner, &watched, payload.as_bytes()).await;
+        broker.clock.store(at_ms, Ordering::Relaxed);
+        let published = broker.gateway.publish_and_wait(&broker.owner, &watched, payload.as_bytes()).await;
         published.expect("stored");
-        let latest = house.gateway.properties(&reader(&house.owner), owner).await.expect("readable");
+        let latest = broker.gateway.properties(&reader(&broker.owner), owner).await.expect("readable");
         let latest = latest.into_iter().find(|update| update.key == *key).expect("a value");
         (latest.value.as_str().to_owned(), latest.timestamp_ms)
     };
@@ -246,11 +256,11 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     assert_eq!(write(NOON_MS, "1").await, value("1", NOON_MS));
     // A small step: time stands still.
     assert_eq!(write(NOON_MS - 5 * 60_000, "2").await, value("2", NOON_MS));
-    assert_eq!(house.metrics.clock_steps.with_label_values(&["back"]).get(), 0);
+    assert_eq!(broker.metrics.clock_steps.with_label_values(&["back"]).get(), 0);
     // An hour: the clock is followed, and the last value is the latest all the same.
     assert_eq!(write(NOON_MS - HOUR_MS, "3").await, value("3", NOON_MS - HOUR_MS));
     assert_eq!(write(NOON_MS - HOUR_MS + 1, "4").await, value("4", NOON_MS - HOUR_MS + 1));
-    assert_eq!(house.metrics.clock_steps.with_label_values(&["back"]).get(), 1);
+    assert_eq!(broker.metrics.clock_steps.with_label_values(&["back"]).get(), 1);
     // A client that speaks of the past brings no latest value, and one that speaks of the future moves no time.
     let past = format!("[{{\"value\":5,\"timestamp\":{}}}]", NOON_MS - 2 * HOUR_MS);
     assert_eq!(write(NOON_MS - HOUR_MS + 2, &past).await.0, "4");
@@ -259,8 +269,8 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     assert_eq!(write(NOON_MS - HOUR_MS + 3, &future).await, value("6", ahead_ms));
     assert_eq!(write(NOON_MS - HOUR_MS + 4, "7").await.0, "6", "its time is still to come");
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
-    let caller = reader(&house.owner);
-    let history = house.gateway.history(&caller, owner, key, TimeRange::default(), page.into()).await;
+    let caller = reader(&broker.owner);
+    let history = broker.gateway.history(&caller, owner, key, TimeRange::default(), page.into()).await;
     let history: Vec<_> = history
         .expect("readable")
         .items
@@ -274,13 +284,13 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
-    let house = House::open().await;
-    let project = house.create(ResourceKind::Project, "/projects", r#"{"name":"p"}"#).await.id;
-    let mut caller = Caller::new(&house.owner, Access::Create, "/collections");
+    let broker = TestBroker::open().await;
+    let project = broker.create(ResourceKind::Project, "/projects", r#"{"name":"p"}"#).await.id;
+    let mut caller = Caller::new(&broker.owner, Access::Create, "/collections");
     caller.project = Some(project);
     let create = async |kind: ResourceKind, document: &str| {
         let patch = Patch::parse(kind, document.as_bytes()).expect("a document");
-        house.gateway.create(&caller, New::of(patch), 0).await.expect("it is created").id
+        broker.gateway.create(&caller, New::of(patch), 0).await.expect("it is created").id
     };
     let collection = create(ResourceKind::Collection, r#"{"name":"c"}"#).await;
     let document = format!(r#"{{"name":"n","collections":["{collection}"]}}"#);
@@ -295,14 +305,14 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     let hold = Box::new(move |_| {
         let _ = held.recv();
     });
-    house.gateway.submit(Operation::Probe, 0, hold).await.expect("the writer takes it");
-    let mut removal = Box::pin(house.gateway.remove_members(&caller, collection, ResourceKind::Thng, None));
+    broker.gateway.submit(Operation::Probe, 0, hold).await.expect("the writer takes it");
+    let mut removal = Box::pin(broker.gateway.remove_members(&caller, collection, ResourceKind::Thng, None));
     // From the first change on, no scan gets a turn any more.
-    let reading = reader(&house.owner);
+    let reading = reader(&broker.owner);
     let turn = loop {
         let polled = poll_fn(|context| Poll::Ready(removal.as_mut().poll(context))).await;
         assert!(polled.is_pending(), "it waits for its first change: {polled:?}");
-        if let Ok(turn) = timeout(Duration::from_millis(20), house.gateway.scans.turn(&reading)).await {
+        if let Ok(turn) = timeout(Duration::from_millis(20), broker.gateway.scans.turn(&reading)).await {
             break turn.expect("the queue is empty");
         }
     };
@@ -315,16 +325,16 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_set_back_is_noted_though_its_first_commit_fails() {
     const HOUR_MS: i64 = 3_600_000;
-    let house = House::open().await;
+    let broker = TestBroker::open().await;
     let write = async |at_ms: i64| {
-        house.clock.store(at_ms, Ordering::Relaxed);
+        broker.clock.store(at_ms, Ordering::Relaxed);
         let patch = Patch::parse(ResourceKind::Thng, br#"{"name":"n"}"#).expect("a document");
-        let caller = Caller::new(&house.owner, Access::Create, "/thngs");
-        house.gateway.create(&caller, New::of(patch), 0).await.map(drop)
+        let caller = Caller::new(&broker.owner, Access::Create, "/thngs");
+        broker.gateway.create(&caller, New::of(patch), 0).await.map(drop)
     };
     write(9 * HOUR_MS).await.expect("stored");
     let database =
-        rusqlite::Connection::open(house.data.path().join("thng-pubsub.db")).expect("the database");
+        rusqlite::Connection::open(broker.data.path().join("thng-pubsub.db")).expect("the database");
     let fault = "CREATE TRIGGER fault BEFORE INSERT ON resource BEGIN SELECT RAISE(ABORT, 'fault'); END";
     database.execute_batch(fault).expect("a trigger");
     assert!(write(HOUR_MS).await.is_err());
@@ -336,7 +346,7 @@ async fn a_clock_set_back_is_noted_though_its_first_commit_fails() {
     database.execute_batch("DROP TRIGGER fault").expect("no trigger");
     write(HOUR_MS + 1).await.expect("stored");
     assert_eq!(note(), Some((9 * HOUR_MS).to_string()));
-    assert_eq!(house.metrics.clock_steps.with_label_values(&["back"]).get(), 1);
+    assert_eq!(broker.metrics.clock_steps.with_label_values(&["back"]).get(), 1);
     database.execute("DELETE FROM note WHERE name = ?1", [CLOCK_SET_BACK]).expect("no note");
     write(HOUR_MS + 2).await.expect("stored");
     assert_eq!(note(), None, "it is noted once");

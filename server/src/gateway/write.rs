@@ -3,8 +3,8 @@
 use thng_pubsub_protocol::{
     id::Id,
     payload::{MembershipChange, Patch, ResourceKind, Scopes, ScopesPatch, UserScope, Whereabouts},
+    publish::{self, PublishRequest},
     topic::{Topic, TopicString, table::Access},
-    wanted::{self, Wanted},
 };
 use tokio::sync::oneshot;
 
@@ -12,8 +12,8 @@ use super::{Caller, Gateway, Refusal};
 use crate::{
     auth::{Principal, roles},
     domain::{Operation, Outcome},
-    store::{Actor, PropertyOwner, ResourceHead, session_queue::SessionNumber},
-    translate,
+    notifications,
+    store::{Actor, PropertyOwner, ResourceMeta, session_queue::SessionNumber},
 };
 
 /// What is called once the outcome is known and on disk, on the writer's thread: quick, never blocking.
@@ -93,7 +93,7 @@ impl Gateway {
         payload: &[u8],
     ) -> Result<Operation, Refusal> {
         let row = topic.topic.kind().row();
-        let access = row.publish.ok_or(Refusal::WatchOnly)?.access;
+        let access = row.publish.ok_or(Refusal::SubscribeOnly)?.access;
         let canonical = topic.topic.canonical();
         let mut caller = Caller::new(principal, access, &canonical);
         caller.project = topic.options.project;
@@ -131,9 +131,9 @@ impl Gateway {
     /// The operation that a publish asks for, authorised.
     fn operation(&self, caller: &Caller<'_>, topic: &Topic, payload: &[u8]) -> Result<Operation, Refusal> {
         if topic.kind().row().publish.is_none() {
-            return Err(Refusal::WatchOnly);
+            return Err(Refusal::SubscribeOnly);
         }
-        let head = match translate::resource(topic) {
+        let head = match notifications::resource(topic) {
             Some((kind, id)) => Some(self.authorise(caller, kind, id)?),
             None => {
                 self.permit(caller)?;
@@ -141,9 +141,9 @@ impl Gateway {
             }
         };
         let account = caller.principal.account;
-        Ok(match wanted::wanted(topic, payload)? {
-            Wanted::ActionType(patch) => self.creation(caller, super::New::of(patch))?,
-            Wanted::Actions { subject, type_in_path, actions } => {
+        Ok(match publish::parse_publish(topic, payload)? {
+            PublishRequest::ActionType(patch) => self.creation(caller, super::New::of(patch))?,
+            PublishRequest::Actions { subject, type_in_path, actions } => {
                 let inputs = actions
                     .into_iter()
                     .map(|(action_type, patch)| {
@@ -156,20 +156,22 @@ impl Gateway {
                     notifications_max: self.settings.notifications_max,
                 }
             }
-            Wanted::Update { kind, id, mut patch } => {
+            PublishRequest::Update { kind, id, mut patch } => {
                 Self::keep_scopes(caller, &mut patch);
                 self.check_patch(caller, &patch, head.as_deref())?;
                 Operation::Update { account, kind, id, patch: Box::new(patch), private: None }
             }
-            Wanted::Thngs { collection, thngs } => {
+            PublishRequest::Thngs { collection, thngs } => {
                 self.check_members(thngs.len())?;
                 for thng in &thngs {
                     self.may_name(caller, ResourceKind::Thng, *thng, "The body")?;
                 }
                 Operation::ChangeThngs { account, collection, change: MembershipChange::ThngsAdded, thngs }
             }
-            Wanted::Properties { owner, writes } => Operation::UpdateProperties { account, owner, writes },
-            Wanted::Location { thng, writes } => {
+            PublishRequest::Properties { owner, writes } => {
+                Operation::UpdateProperties { account, owner, writes }
+            }
+            PublishRequest::Location { thng, writes } => {
                 for write in &writes {
                     if let Whereabouts::Place(place) = write.whereabouts {
                         self.may_name(caller, ResourceKind::Place, place, "place")?;
@@ -177,7 +179,7 @@ impl Gateway {
                 }
                 Operation::UpdateLocation { account, thng, writes }
             }
-            Wanted::Nothing => return Err(Refusal::WatchOnly),
+            PublishRequest::Nothing => return Err(Refusal::SubscribeOnly),
         })
     }
 
@@ -203,7 +205,7 @@ impl Gateway {
         &self,
         caller: &Caller<'_>,
         patch: &Patch,
-        before: Option<&ResourceHead>,
+        before: Option<&ResourceMeta>,
     ) -> Result<(), Refusal> {
         if patch.kind() == ResourceKind::Thng
             && let Some(product) = patch.id("product")

@@ -85,15 +85,15 @@ fn whatever_is_refused_is_in_the_log_with_whose_key_it_was_and_the_topic_without
     }
 }
 
-/// Has the server refuse something 5,000 times, and holds its log to a few lines a second, whose `left_out` makes up for
+/// Has the server refuse something 5,000 times, and holds its log to a few lines a second, whose `suppressed` makes up for
 /// the rest, and its metric to all of them.
 #[track_caller]
 fn assert_counted_and_seldom_logged(line: &str, metric: &str, mut five_hundred_times: impl FnMut(&Server)) {
     const REFUSALS: u64 = 5_000;
     let server = Server::start();
     let lines = |log: &str| log.lines().filter(|it| it.contains(line)).count() as u64;
-    let left_out = |log: &str| -> u64 {
-        let numbers = log.lines().filter_map(|line| line.split_once("left_out=")?.1.split(' ').next());
+    let suppressed = |log: &str| -> u64 {
+        let numbers = log.lines().filter_map(|line| line.split_once("suppressed=")?.1.split(' ').next());
         numbers.filter_map(|number| number.parse::<u64>().ok()).sum()
     };
     let started = Instant::now();
@@ -103,7 +103,7 @@ fn assert_counted_and_seldom_logged(line: &str, metric: &str, mut five_hundred_t
     let log = until("the log has a line for each of them, or tells how many it left out", || {
         five_hundred_times(&server);
         let log = server.log();
-        (left_out(&log) + lines(&log) >= REFUSALS).then_some(log)
+        (suppressed(&log) + lines(&log) >= REFUSALS).then_some(log)
     });
     // At most 20 lines in each second that has begun.
     let lines_max = 20 * (started.elapsed().as_secs() + 2);

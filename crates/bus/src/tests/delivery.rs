@@ -21,7 +21,7 @@ fn two_hundred_thousand_notes_reach_every_subscriber_in_the_order_of_their_key()
     }
     for round in 0..ROUNDS {
         for some in keys.chunks(300) {
-            bus.publish(some.iter().map(|key| note(key, round)).collect());
+            bus.publish(some.iter().map(|key| notification(key, round)).collect());
         }
         sessions.iter_mut().for_each(|session| assert_eq!(session.take(), OutboxState::Open));
     }
@@ -41,7 +41,7 @@ fn a_delivery_carries_slot_sequence_and_body() {
     let bus = start(tight());
     let mut session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&key(1), session.subscriber(77, QOS0));
-    bus.publish(vec![note(&key(1), 41), note(&key(2), 42)]);
+    bus.publish(vec![notification(&key(1), 41), notification(&key(2), 42)]);
     assert!(bus.flush(DEADLINE));
     session.take();
     let [delivery] = &session.received[..] else { panic!("{:?}", session.received) };
@@ -54,10 +54,10 @@ fn two_subscriptions_of_one_session_on_one_key_get_a_copy_each() {
     let mut session = Session::new(UNLIMITED);
     let _first = bus.subscribe(&key(1), session.subscriber(1, QOS0));
     let second = bus.subscribe(&key(1), session.subscriber(2, QOS1));
-    bus.publish(vec![note(&key(1), 1)]);
+    bus.publish(vec![notification(&key(1), 1)]);
     assert!(bus.flush(DEADLINE));
     drop(second);
-    bus.publish(vec![note(&key(1), 2)]);
+    bus.publish(vec![notification(&key(1), 2)]);
     assert!(bus.flush(DEADLINE));
     session.take();
     assert_eq!(session.by_slot(), HashMap::from([(1, vec![1, 2]), (2, vec![1])]));
@@ -68,7 +68,10 @@ fn the_same_topic_of_another_account_is_another_key() {
     let bus = start(tight());
     let mut session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&RouteKey::new("mine", "/thngs"), session.subscriber(0, QOS0));
-    bus.publish(vec![note(&RouteKey::new("theirs", "/thngs"), 1), note(&RouteKey::new("mine", "/thngs"), 2)]);
+    bus.publish(vec![
+        notification(&RouteKey::new("theirs", "/thngs"), 1),
+        notification(&RouteKey::new("mine", "/thngs"), 2),
+    ]);
     assert!(bus.flush(DEADLINE));
     session.take();
     assert_eq!(session.by_slot(), HashMap::from([(0, vec![2])]));
@@ -88,8 +91,10 @@ fn a_predicate_decides_by_the_scopes_and_refuses_when_it_panics() {
         bus.subscribe(&key(1), filtered(3, Arc::new(|scopes| panic!("staged, at {} bytes", scopes.len())))),
         bus.subscribe(&key(1), session.subscriber(4, QOS1)),
     ];
-    let scoped =
-        |seq, scopes: &'static [u8]| Note { scopes: Bytes::from_static(scopes), ..note(&key(1), seq) };
+    let scoped = |seq, scopes: &'static [u8]| Notification {
+        scopes: Bytes::from_static(scopes),
+        ..notification(&key(1), seq)
+    };
     bus.publish(vec![scoped(1, b"p1"), scoped(2, b"p2"), scoped(3, b""), scoped(4, b"p1")]);
     assert!(bus.flush(DEADLINE));
     session.take();
@@ -112,7 +117,9 @@ fn a_subscription_that_begins_after_a_sequence_gets_only_what_is_newer() {
         begins(3, 9, None),
     ];
     let scopes = |seq| Bytes::from_static(if seq % 2 == 0 { b"even" } else { b"odd" });
-    bus.publish((1..=6).map(|seq| Note { scopes: scopes(seq), ..note(&key(1), seq) }).collect());
+    bus.publish(
+        (1..=6).map(|seq| Notification { scopes: scopes(seq), ..notification(&key(1), seq) }).collect(),
+    );
     assert!(bus.flush(DEADLINE));
     session.take();
     let expected = HashMap::from([(0, (1..=6).collect()), (1, vec![4, 5, 6]), (2, vec![4, 6])]);
@@ -130,8 +137,9 @@ fn notes_of_a_mebibyte_travel_among_small_ones_through_credits_smaller_than_they
         _ => Bytes::from(vec![seq as u8; 100]),
     };
     for seq in 0..200 {
-        let note = Note { body: body(seq), ..note(&key(seq as usize % routes.len()), seq) };
-        bus.publish(vec![note]);
+        let notification =
+            Notification { body: body(seq), ..notification(&key(seq as usize % routes.len()), seq) };
+        bus.publish(vec![notification]);
     }
     assert!(bus.flush(DEADLINE));
     session.take();
@@ -143,7 +151,7 @@ fn notes_of_a_mebibyte_travel_among_small_ones_through_credits_smaller_than_they
 
 #[test]
 fn subscribing_and_leaving_while_notes_flow_disturbs_nobody_else() {
-    const NOTES: u64 = 20_000;
+    const NOTIFICATIONS: u64 = 20_000;
     let bus = start(BusSettings::default());
     let keys: Vec<RouteKey> = (0..4).map(key).collect();
     let mut steady = Session::new(UNLIMITED);
@@ -164,8 +172,8 @@ fn subscribing_and_leaving_while_notes_flow_disturbs_nobody_else() {
                 }
             });
         }
-        for seqs in (0..NOTES).collect::<Vec<_>>().chunks(20) {
-            bus.publish(seqs.iter().map(|seq| note(&keys[*seq as usize % 4], *seq)).collect());
+        for seqs in (0..NOTIFICATIONS).collect::<Vec<_>>().chunks(20) {
+            bus.publish(seqs.iter().map(|seq| notification(&keys[*seq as usize % 4], *seq)).collect());
         }
         let flushed = bus.flush(DEADLINE);
         done.store(true, Ordering::Relaxed);
@@ -173,7 +181,7 @@ fn subscribing_and_leaving_while_notes_flow_disturbs_nobody_else() {
     });
     steady.take();
     for (slot, seqs) in steady.by_slot() {
-        assert_eq!(seqs, (0..NOTES).filter(|seq| seq % 4 == u64::from(slot)).collect::<Vec<_>>());
+        assert_eq!(seqs, (0..NOTIFICATIONS).filter(|seq| seq % 4 == u64::from(slot)).collect::<Vec<_>>());
     }
     assert_eq!(bus.shared.metrics.subscriptions.get(), 4);
 }
@@ -184,10 +192,10 @@ fn a_subscription_hears_what_is_published_after_it_and_nothing_after_it_is_dropp
     for round in 0..200 {
         let mut session = Session::new(UNLIMITED);
         let route = bus.subscribe(&key(1), session.subscriber(0, QOS1));
-        bus.publish(vec![note(&key(1), round)]);
+        bus.publish(vec![notification(&key(1), round)]);
         assert!(bus.flush(DEADLINE));
         drop(route);
-        bus.publish(vec![note(&key(1), 1000 + round)]);
+        bus.publish(vec![notification(&key(1), 1000 + round)]);
         assert!(bus.flush(DEADLINE));
         session.take();
         assert_eq!(session.by_slot(), HashMap::from([(0, vec![round])]));
@@ -201,7 +209,7 @@ fn a_waiting_session_is_woken() {
     let _route = bus.subscribe(&key(1), session.subscriber(0, QOS0));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     for seq in 0..100 {
-        bus.publish(vec![note(&key(1), seq)]);
+        bus.publish(vec![notification(&key(1), seq)]);
         runtime
             .block_on(async { tokio::time::timeout(DEADLINE, session.wake.notified()).await })
             .expect("the note woke nobody");
@@ -224,7 +232,7 @@ fn flush_returns_when_all_is_dispatched_and_gives_up_at_its_deadline() {
     });
     let subscriber = Subscriber { predicate: Some(predicate), ..session.subscriber(0, QOS0) };
     let _route = bus.subscribe(&key(1), subscriber);
-    bus.publish(vec![note(&key(1), 1)]);
+    bus.publish(vec![notification(&key(1), 1)]);
     assert!(!bus.flush(Duration::from_millis(30)));
     drop(closed);
     assert!(bus.flush(DEADLINE));

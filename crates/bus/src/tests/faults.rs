@@ -12,15 +12,15 @@ fn start_on(carrier: impl Carrier + 'static, config: BusSettings) -> Arc<Bus> {
     Bus::start_on(Box::new(carrier), config, &Registry::new()).unwrap()
 }
 
-/// Publishes `notes` over `keys` keys while `meddle` is called after every `step`, and checks that each
+/// Publishes `notifications` over `keys` keys while `meddle` is called after every `step`, and checks that each
 /// arrived once and in order.
-fn all_arrive_once(bus: &Bus, keys: usize, notes: u64, step: u64, mut meddle: impl FnMut(u64)) {
+fn all_arrive_once(bus: &Bus, keys: usize, notifications: u64, step: u64, mut meddle: impl FnMut(u64)) {
     let mut session = Session::new(UNLIMITED);
     let keys: Vec<RouteKey> = (0..keys).map(key).collect();
     let _routes: Vec<Route> =
         (0_u32..).zip(&keys).map(|(slot, key)| bus.subscribe(key, session.subscriber(slot, QOS1))).collect();
-    for seqs in (0..notes).collect::<Vec<_>>().chunks(10) {
-        bus.publish(seqs.iter().map(|seq| note(&keys[*seq as usize % keys.len()], *seq)).collect());
+    for seqs in (0..notifications).collect::<Vec<_>>().chunks(10) {
+        bus.publish(seqs.iter().map(|seq| notification(&keys[*seq as usize % keys.len()], *seq)).collect());
         if seqs[0] % step == 0 {
             meddle(seqs[0] / step);
         }
@@ -29,7 +29,8 @@ fn all_arrive_once(bus: &Bus, keys: usize, notes: u64, step: u64, mut meddle: im
     session.take();
     let slots = session.by_slot();
     for slot in 0..keys.len() {
-        let expected: Vec<u64> = (0..notes).filter(|seq| *seq as usize % keys.len() == slot).collect();
+        let expected: Vec<u64> =
+            (0..notifications).filter(|seq| *seq as usize % keys.len() == slot).collect();
         assert_eq!(slots[&(slot as u32)], expected, "key {slot}");
     }
 }
@@ -65,10 +66,10 @@ fn stopping_the_bus_stops_all_delivery() {
     let bus = start(tight());
     let mut session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&key(1), session.subscriber(0, QOS1));
-    bus.publish(vec![note(&key(1), 1)]);
+    bus.publish(vec![notification(&key(1), 1)]);
     assert!(bus.flush(DEADLINE));
     bus.stop();
-    bus.publish((2..1000).map(|seq| note(&key(1), seq)).collect());
+    bus.publish((2..1000).map(|seq| notification(&key(1), seq)).collect());
     session.take();
     assert_eq!(session.by_slot(), HashMap::from([(0, vec![1])]));
     assert_eq!(bus.shared.metrics.delivered.get(), 1);
@@ -88,7 +89,7 @@ fn while_there_is_no_bus_nothing_is_delivered_and_later_everything() {
     closed.store(true, Ordering::SeqCst);
     bus.kill_router_for_test();
     wait_until("the death is noticed", || !bus.health().alive);
-    bus.publish((0..100).map(|seq| note(&key(1), seq)).collect());
+    bus.publish((0..100).map(|seq| notification(&key(1), seq)).collect());
     assert!(!bus.flush(Duration::from_millis(300)));
     session.take();
     assert!(session.received.is_empty(), "there is a way round the bus");
@@ -112,7 +113,7 @@ fn a_bus_that_swallows_everything_without_a_word_is_noticed_by_its_probes() {
     all_arrive_once(&bus, 10, 1000, 500, |nth| {
         if nth == 1 {
             deaf.store(true, Ordering::SeqCst);
-            bus.publish(vec![note(&key(99), 0)]);
+            bus.publish(vec![notification(&key(99), 0)]);
             wait_until("the silence is noticed", || bus.health().rebuilds > 0);
             deaf.store(false, Ordering::SeqCst);
         }
@@ -149,7 +150,7 @@ fn notes_that_the_bus_repeats_are_delivered_once() {
 
 #[test]
 fn a_garbled_envelope_is_counted_and_its_credit_comes_back() {
-    const NOTES: u64 = 5000;
+    const NOTIFICATIONS: u64 = 5000;
     let mut parcels = 0;
     let faulty = Faulty::tampering(Box::new(Rumqttd), move |batch| {
         for parcel in batch.iter_mut().filter(|parcel| parcel.payload[0] == 1) {
@@ -162,13 +163,13 @@ fn a_garbled_envelope_is_counted_and_its_credit_comes_back() {
     let bus = start_on(faulty, tight());
     let mut session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&key(1), session.subscriber(0, QOS1));
-    for seq in 1..=NOTES {
-        bus.publish(vec![note(&key(1), seq)]);
+    for seq in 1..=NOTIFICATIONS {
+        bus.publish(vec![notification(&key(1), seq)]);
     }
     assert!(bus.flush(DEADLINE));
     session.take();
-    assert_eq!(session.by_slot()[&0], (1..=NOTES).filter(|seq| seq % 10 != 0).collect::<Vec<_>>());
-    assert_eq!(bus.shared.metrics.malformed.get(), NOTES / 10);
+    assert_eq!(session.by_slot()[&0], (1..=NOTIFICATIONS).filter(|seq| seq % 10 != 0).collect::<Vec<_>>());
+    assert_eq!(bus.shared.metrics.malformed.get(), NOTIFICATIONS / 10);
     assert_eq!(bus.shared.metrics.credit_bytes_in_use.get(), 0);
     assert_eq!(bus.health().rebuilds, 0);
 }
@@ -183,7 +184,7 @@ fn a_publisher_that_waits_for_room_goes_on_when_the_engine_is_stopped() {
     thread::scope(|scope| {
         let publisher = scope.spawn(|| {
             for seq in 0..10_000 {
-                bus.publish(vec![note(&key(1), seq)]);
+                bus.publish(vec![notification(&key(1), seq)]);
             }
         });
         let full = bus.shared.config.pending_bytes as i64;
@@ -213,10 +214,10 @@ fn a_dispatcher_that_panics_is_replaced() {
         bus.subscribe(&key(1), Subscriber { predicate: Some(predicate), ..closed.subscriber(0, QOS1) });
     let _route = bus.subscribe(&key(2), session.subscriber(0, QOS1));
     closed.outbox.close();
-    bus.publish(vec![note(&key(1), 1)]);
+    bus.publish(vec![notification(&key(1), 1)]);
     assert!(bus.flush(DEADLINE), "the note that it died of is not repeated");
     drop(armed);
-    bus.publish((0..1000).map(|seq| note(&key(2), seq)).collect());
+    bus.publish((0..1000).map(|seq| notification(&key(2), seq)).collect());
     assert!(bus.flush(DEADLINE));
     session.take();
     assert_eq!(session.by_slot()[&0], (0..1000).collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Who is slow pays for it alone: full outboxes, busy dispatchers, more notes than there is room for.
+//! Who is slow pays for it alone: full outboxes, busy dispatchers, more notifications than there is room for.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -9,7 +9,7 @@ const QOS1: DeliveryQos = DeliveryQos::AtLeastOnce;
 
 #[test]
 fn an_outbox_that_nobody_drains_drops_at_qos_0_and_overflows_at_qos_1_and_holds_up_nobody() {
-    const NOTES: u64 = 2000;
+    const NOTIFICATIONS: u64 = 2000;
     let bus = start(tight());
     let small = OutboxLimits { messages: 10, bytes: 1 << 20 };
     let (mut lazy0, mut lazy1, mut brisk) =
@@ -19,26 +19,30 @@ fn an_outbox_that_nobody_drains_drops_at_qos_0_and_overflows_at_qos_1_and_holds_
         bus.subscribe(&key(1), lazy1.subscriber(0, QOS1)),
         bus.subscribe(&key(1), brisk.subscriber(0, QOS1)),
     ];
-    for seq in 0..NOTES {
-        bus.publish(vec![note(&key(1), seq)]);
+    for seq in 0..NOTIFICATIONS {
+        bus.publish(vec![notification(&key(1), seq)]);
     }
     assert!(bus.flush(DEADLINE));
 
     assert_eq!(lazy0.take(), OutboxState::Open);
     assert_eq!(lazy0.by_slot()[&0], (0..10).collect::<Vec<_>>());
-    assert_eq!(lazy0.outbox.dropped(), NOTES - 10);
+    assert_eq!(lazy0.outbox.dropped(), NOTIFICATIONS - 10);
     assert_eq!(lazy1.take(), OutboxState::Overflowed);
     assert_eq!(lazy1.by_slot()[&0], (0..10).collect::<Vec<_>>());
     assert_eq!(brisk.take(), OutboxState::Open);
-    assert_eq!(brisk.by_slot()[&0], (0..NOTES).collect::<Vec<_>>());
+    assert_eq!(brisk.by_slot()[&0], (0..NOTIFICATIONS).collect::<Vec<_>>());
     let metrics = &bus.shared.metrics;
-    assert_eq!((metrics.dropped_outbox_full.get(), metrics.overflowed.get()), (NOTES - 10, 1));
+    assert_eq!((metrics.dropped_outbox_full.get(), metrics.overflowed.get()), (NOTIFICATIONS - 10, 1));
 
-    bus.publish(vec![note(&key(1), NOTES)]);
+    bus.publish(vec![notification(&key(1), NOTIFICATIONS)]);
     assert!(bus.flush(DEADLINE));
     lazy0.take();
     lazy1.take();
-    assert_eq!(lazy0.received.last().map(|delivery| delivery.seq), Some(NOTES), "room again, notes again");
+    assert_eq!(
+        lazy0.received.last().map(|delivery| delivery.seq),
+        Some(NOTIFICATIONS),
+        "room again, notes again"
+    );
     assert_eq!(lazy1.received.len(), 10, "nothing more after the overflow");
 }
 
@@ -48,7 +52,7 @@ fn a_closed_outbox_gets_nothing_and_is_forgotten() {
     let mut session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&key(1), session.subscriber(0, QOS1));
     session.outbox.close();
-    bus.publish(vec![note(&key(1), 1)]);
+    bus.publish(vec![notification(&key(1), 1)]);
     assert!(bus.flush(DEADLINE));
     assert_eq!(session.take(), OutboxState::Closed);
     assert!(session.received.is_empty());
@@ -68,7 +72,7 @@ fn gated(session: &Session, gate: &Arc<Mutex<()>>, entered: &Arc<AtomicUsize>) -
 
 #[test]
 fn publish_blocks_when_the_pending_bound_is_met_and_goes_on_in_order_when_there_is_room() {
-    const NOTES: u64 = 5000;
+    const NOTIFICATIONS: u64 = 5000;
     let bus = start(tight());
     let (gate, entered) = (Arc::default(), Arc::default());
     let mut session = Session::new(UNLIMITED);
@@ -77,8 +81,8 @@ fn publish_blocks_when_the_pending_bound_is_met_and_goes_on_in_order_when_there_
     let bounds = bus.shared.config.pending_bytes + bus.shared.config.credit_bytes;
     thread::scope(|scope| {
         let publisher = scope.spawn(|| {
-            for seq in 0..NOTES {
-                bus.publish(vec![note(&key(1), seq)]);
+            for seq in 0..NOTIFICATIONS {
+                bus.publish(vec![notification(&key(1), seq)]);
             }
         });
         let metrics = &bus.shared.metrics;
@@ -87,13 +91,13 @@ fn publish_blocks_when_the_pending_bound_is_met_and_goes_on_in_order_when_there_
         let held = metrics.pending_bytes.get() + metrics.credit_bytes_in_use.get();
         assert!(held as usize <= bounds + 200, "{held} bytes are held, the bounds are {bounds}");
         assert!(!publisher.is_finished());
-        assert!(metrics.published.get() < NOTES / 2, "publish went on without bound");
+        assert!(metrics.published.get() < NOTIFICATIONS / 2, "publish went on without bound");
         drop(closed);
         publisher.join().unwrap();
     });
     assert!(bus.flush(DEADLINE));
     session.take();
-    assert_eq!(session.by_slot()[&0], (0..NOTES).collect::<Vec<_>>());
+    assert_eq!(session.by_slot()[&0], (0..NOTIFICATIONS).collect::<Vec<_>>());
     assert_eq!(bus.health().rebuilds, 0);
 }
 
@@ -106,7 +110,7 @@ fn a_busy_dispatcher_is_not_taken_for_a_dead_bus() {
     let mut session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&key(1), gated(&session, &gate, &entered));
     let closed = gate.lock();
-    bus.publish(vec![note(&key(1), 1)]);
+    bus.publish(vec![notification(&key(1), 1)]);
     wait_until("the dispatcher is at work", || entered.load(Ordering::SeqCst) == 1);
     wait_until("probes are late", || bus.health().probe_age.unwrap() > 3 * probe_deadline);
     assert_eq!((bus.health().rebuilds, bus.health().alive), (0, true));
@@ -124,7 +128,7 @@ fn a_subscribe_on_another_key_does_not_wait_for_a_fan_out() {
     let session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&key(1), gated(&session, &gate, &entered));
     let closed = gate.lock();
-    bus.publish(vec![note(&key(1), 1)]);
+    bus.publish(vec![notification(&key(1), 1)]);
     wait_until("the dispatcher is at work", || entered.load(Ordering::SeqCst) == 1);
     // Two hundred keys, so that some lie in the very shard that is being served.
     let routes: Vec<Route> = (2..200).map(|n| bus.subscribe(&key(n), session.subscriber(0, QOS0))).collect();

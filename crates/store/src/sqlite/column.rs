@@ -10,7 +10,7 @@ use thng_pubsub_protocol::{
 };
 
 use super::fault::Fault;
-use crate::{Actor, Change, KeyHash, KeyRecord, ResourceHead, ResourceRecord};
+use crate::{Actor, Change, KeyHash, KeyRecord, ResourceMeta, ResourceRecord};
 
 /// `series.kind`.
 pub(super) const PROPERTY: i64 = 1;
@@ -165,8 +165,8 @@ macro_rules! head_columns {
 }
 pub(super) use head_columns;
 
-pub(super) fn head(row: &Row<'_>) -> Result<ResourceHead, Fault> {
-    Ok(ResourceHead {
+pub(super) fn head(row: &Row<'_>) -> Result<ResourceMeta, Fault> {
+    Ok(ResourceMeta {
         account: id(row, 0)?,
         scopes: scopes(row, 1)?,
         id: id(row, 3)?,

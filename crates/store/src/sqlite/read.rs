@@ -13,7 +13,7 @@ use thng_pubsub_protocol::{
 use super::{column, connection, directory::DataDirectory, fault::Fault, find, session_queue};
 use crate::{
     Actor, Beside, Cursor, Find, FoundPart, HistoryPage, KeyHash, KeyRecord, Page, PropertyOwner, ReadStore,
-    ResourceHead, ResourceRecord, Scanned, Sequence, SortOrder, StoreError, TimeRange,
+    ResourceMeta, ResourceRecord, Scanned, Sequence, SortOrder, StoreError, TimeRange,
     session_queue::{KeptNotes, ReadSessions, SessionNumber, StoredSession, TopicNumber},
 };
 
@@ -144,7 +144,7 @@ impl ReadStore for SqliteReaders {
         self.read(|connection| note(connection, name))
     }
 
-    fn head(&self, id: Id) -> Result<Option<ResourceHead>, StoreError> {
+    fn head(&self, id: Id) -> Result<Option<ResourceMeta>, StoreError> {
         self.read(|connection| head(connection, id))
     }
 
@@ -357,7 +357,7 @@ fn history<T>(
 }
 
 /// The head of a resource; the writer asks the same of its own connection, and so below.
-pub(super) fn head(connection: &Connection, id: Id) -> Result<Option<ResourceHead>, Fault> {
+pub(super) fn head(connection: &Connection, id: Id) -> Result<Option<ResourceMeta>, Fault> {
     one(connection, HEAD, [id.as_str()], column::head)
 }
 

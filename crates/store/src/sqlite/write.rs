@@ -23,7 +23,7 @@ use super::{
     layout, read,
 };
 use crate::{
-    Actor, DiskSync, KeyHash, KeyRecord, Members, PropertiesExtent, PropertyOwner, ResourceHead,
+    Actor, DiskSync, KeyHash, KeyRecord, Members, PropertiesExtent, PropertyOwner, ResourceMeta,
     ResourceRecord, Sequence, StoreError, TimestampMs, WriteStore,
     session_queue::{
         KeptExtent, KeptLimits, KeptNote, OpenedSession, SessionNumber, SessionProgress, StoredSubscription,
@@ -355,7 +355,7 @@ impl WriteStore for SqliteWriter {
         self.at_place(outcome)
     }
 
-    fn head(&mut self, id: Id) -> Result<Option<Arc<ResourceHead>>, StoreError> {
+    fn head(&mut self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
         let outcome = self.resources.head(&self.connection, id);
         self.at_place(outcome)
     }

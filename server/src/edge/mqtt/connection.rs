@@ -87,8 +87,8 @@ pub(crate) async fn serve(
         | End::KeepAlive
         | End::ConnectTimeout
         | End::ConnectRefused(_) => {
-            if let Some(left_out) = context.refusal_log.admit() {
-                tracing::info!(protocol, connection = number, %peer, reason, left_out, "connection ended: {end}");
+            if let Some(suppressed) = context.refusal_log.admit() {
+                tracing::info!(protocol, connection = number, %peer, reason, suppressed, "connection ended: {end}");
             }
         }
     }
@@ -203,8 +203,8 @@ impl<W: Wire> Connection<W> {
         };
         let principal = match principal {
             None => None,
-            Some(principal) => match self.context.gateway.hold_key(&principal, &self.wake) {
-                Ok(held) => Some((principal, held)),
+            Some(principal) => match self.context.gateway.lease_key(&principal, &self.wake) {
+                Ok(lease) => Some((principal, lease)),
                 Err(refusal) => {
                     connack(connect::code(&refusal), false, &mut self.out.bytes);
                     self.refused(refusal.reason());
@@ -473,13 +473,13 @@ mod tests {
         app,
         config::Config,
         edge::{mqtt, rates::Rates},
-        sparing::Sparing,
-        testing::House,
+        log_throttle::LogThrottle,
+        testing::TestBroker,
     };
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_connection_that_waits_is_small() {
-        let House { gateway, metrics, data: _data, .. } = House::open().await;
+        let TestBroker { gateway, metrics, data: _data, .. } = TestBroker::open().await;
         let config = Config::parse_from(["serve"]);
         let (limits, rates) = (app::limits(&config), Arc::new(Rates::new(&config, &metrics)));
         let context = Arc::new(Context {
@@ -488,7 +488,7 @@ mod tests {
             limits,
             mqtt_sessions: mqtt::Sessions::default(),
             rates,
-            refusal_log: Sparing::new(),
+            refusal_log: LogThrottle::new(),
             authority: None,
         });
         let (stream, _) = tokio::io::duplex(1);

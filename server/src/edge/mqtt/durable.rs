@@ -24,8 +24,8 @@ use tokio::time::Instant;
 
 use super::outgoing::Deliveries;
 use crate::gateway::{
-    Delivery, DeliveryQos, Gateway, Granted, InFlight, Progress, Refusal, Sequence, SessionLease,
-    SessionNumber, SessionProgress, SubscriptionNumber, TopicNumber, Watch,
+    Delivery, DeliveryQos, Gateway, InFlight, Progress, Refusal, Sequence, SessionLease, SessionNumber,
+    SessionProgress, SubscribeGrant, SubscriptionHandle, SubscriptionNumber, TopicNumber,
 };
 
 /// How long after an acknowledgement it is saved: what a crash repeats, against writes to the disk.
@@ -43,13 +43,13 @@ const AGAIN_BYTES: usize = 128 * 1024;
 struct Place {
     subscription: SubscriptionNumber,
     topic: TopicNumber,
-    granted: Granted,
+    granted: SubscribeGrant,
     /// Up to here it was read from the store.
     reached: Sequence,
-    /// Up to here the bus has offered everything, once `watch` is there.
+    /// Up to here the bus has offered everything, once `handle` is there.
     offered: Arc<AtomicU64>,
     /// `None` until it has almost caught up.
-    watch: Option<Watch>,
+    handle: Option<SubscriptionHandle>,
     is_behind: bool,
     saved: Progress,
 }
@@ -120,7 +120,7 @@ impl Durable {
         slot: u32,
         subscription: SubscriptionNumber,
         (topic, progress): (TopicNumber, Progress),
-        granted: Granted,
+        granted: SubscribeGrant,
         deliveries: &mut Deliveries,
     ) {
         if granted.is_narrowed() && self.save_due.is_none() {
@@ -134,7 +134,7 @@ impl Durable {
             granted,
             reached,
             offered,
-            watch: None,
+            handle: None,
             is_behind: true,
             saved: progress,
         };
@@ -213,7 +213,7 @@ impl Durable {
         let Some(slot) = self.behind.pop_front() else { return Ok(None) };
         let Some(place) = self.places.get_mut(&slot) else { return Ok(None) };
         place.read(slot, gateway, deliveries)?;
-        match (place.is_behind, &place.watch) {
+        match (place.is_behind, &place.handle) {
             // What the bus brings for it holds up what it brings for the others.
             (true, Some(_)) => self.behind.push_front(slot),
             (true, None) => self.behind.push_back(slot),
@@ -264,10 +264,10 @@ impl Place {
         // All that was read before has been sent.
         deliveries.passed(slot, self.reached);
         let mut page = gateway.kept_notes(self.topic, &self.granted, self.reached)?;
-        if page.is_last && self.watch.is_none() {
+        if page.is_last && self.handle.is_none() {
             let (qos, offered) = (DeliveryQos::AtLeastOnce, Some(Arc::clone(&self.offered)));
             let outbox = deliveries.outbox();
-            self.watch = Some(gateway.watch(&self.granted, outbox, slot, qos, (page.up_to, offered), None));
+            self.handle = Some(gateway.attach(&self.granted, outbox, slot, qos, (page.up_to, offered), None));
             // What was committed before the bus knew of it, and after the page was read.
             let rest = gateway.kept_notes(self.topic, &self.granted, page.up_to)?;
             page.notes.extend(rest.notes);

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     config::RefusedPublish,
     edge::{Context, rejected::Rejected},
-    gateway::{Delivery, HeldKey, KeyHash, Outbox, Outcome, Principal, Refusal},
+    gateway::{Delivery, KeyHash, KeyLease, Outbox, Outcome, Principal, Refusal},
 };
 
 /// Why a connection ends. The text goes into the log, the name into the metrics.
@@ -104,9 +104,9 @@ pub(super) struct Session {
     /// `None` for a client that connected without a key; its topics bring their own.
     pub(super) principal: Option<Arc<Principal>>,
     /// The key of the principal.
-    pub(super) key: Option<HeldKey>,
+    pub(super) key: Option<KeyLease>,
     /// By slot, the keys of subscriptions that brought their own.
-    pub(super) keys: HashMap<u32, HeldKey>,
+    pub(super) keys: HashMap<u32, KeyLease>,
     pub(super) wake: Arc<Notify>,
     pub(super) incoming: Incoming,
     pub(super) answers: Arc<Answers>,
@@ -131,7 +131,7 @@ impl Session {
     pub(super) fn new(
         context: Arc<Context>,
         (protocol, address): (&'static str, IpAddr),
-        principal: Option<(Arc<Principal>, HeldKey)>,
+        principal: Option<(Arc<Principal>, KeyLease)>,
         wake: Arc<Notify>,
     ) -> Self {
         let (principal, key) = principal.unzip();

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     edge::rejected::Rejected,
     gateway::{
-        DeliveryQos, Granted, HeldKey, Principal, Refusal, STORED_AT_ONCE, SessionNumber, StoredSession,
-        StoredSubscription, SubscriptionLease, SubscriptionsBound, Watch,
+        DeliveryQos, KeyLease, Principal, Refusal, STORED_AT_ONCE, SessionNumber, StoredSession,
+        StoredSubscription, SubscribeGrant, SubscriptionHandle, SubscriptionLease, SubscriptionsBound,
     },
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Subscription {
     /// Whose rights it has: the connection's, or those of its own `access_token`.
     pub(super) principal: Arc<Principal>,
     /// `None` for one at QoS 1 of a durable session, which has its own.
-    watch: Option<Watch>,
+    handle: Option<SubscriptionHandle>,
     /// Its initial state was asked for and not read yet.
     pub(super) state_due: bool,
     /// It is behind in its durable session: its initial state is due once it has caught up.
@@ -48,8 +48,8 @@ struct Wanted {
     qos: QoS,
     principal: Arc<Principal>,
     /// Of its own `access_token`.
-    key: Option<HeldKey>,
-    granted: Granted,
+    key: Option<KeyLease>,
+    granted: SubscribeGrant,
     /// The memory that it counts; `None` where it is counted already.
     lease: Option<SubscriptionLease>,
 }
@@ -66,7 +66,7 @@ enum Asked {
 impl Session {
     /// Ends what stands on a key that was taken away: a subscription with a token of its own, or all of it.
     pub(super) async fn check_keys(&mut self) -> Result<(), End> {
-        if self.key.as_ref().is_some_and(HeldKey::is_revoked) {
+        if self.key.as_ref().is_some_and(KeyLease::is_revoked) {
             return Err(End::Revoked);
         }
         if self.durable.as_ref().is_some_and(|durable| durable.is_evicted()) {
@@ -158,7 +158,7 @@ impl Session {
         let principal = self.context.principal(self.address, self.principal.as_ref(), &topic.options).await?;
         *whose = Some(Arc::clone(&principal));
         let key = match topic.options.access_token {
-            Some(_) => Some(gateway.hold_key(&principal, &self.wake)?),
+            Some(_) => Some(gateway.lease_key(&principal, &self.wake)?),
             None => None,
         };
         let granted = gateway.grant(&principal, &topic)?;
@@ -257,7 +257,7 @@ impl Session {
     ) -> Result<Vec<Option<StoredSubscription>>, Refusal> {
         let Some(durable) = &self.durable else { return Ok(wanted.iter().map(|_| None).collect()) };
         let is_new = |wanted: &Wanted| self.slot_at(&wanted.filter, wanted.qos).is_none();
-        let new: Vec<(&str, Option<&Granted>)> = wanted
+        let new: Vec<(&str, Option<&SubscribeGrant>)> = wanted
             .iter()
             .filter(|wanted| is_new(wanted))
             .map(|wanted| (&*wanted.filter, (wanted.qos != QoS::AtMostOnce).then_some(&wanted.granted)))
@@ -301,7 +301,7 @@ impl Session {
         let state_due = earlier.as_ref().is_some_and(|earlier| earlier.state_due);
         let state_when_current = earlier.as_ref().is_some_and(|earlier| earlier.state_when_current);
         let kept = stored.and_then(|stored| stored.kept.map(|kept| (stored.number, kept)));
-        let watch = match (&mut self.durable, kept) {
+        let handle = match (&mut self.durable, kept) {
             (Some(durable), Some((number, kept))) => {
                 durable.add(slot, number, kept, granted, &mut self.deliveries);
                 None
@@ -310,7 +310,7 @@ impl Session {
             (Some(_), None) if qos != QoS::AtMostOnce => None,
             _ => {
                 let gateway = &self.context.gateway;
-                let mut earlier = earlier.as_mut().and_then(|earlier| earlier.watch.as_mut());
+                let mut earlier = earlier.as_mut().and_then(|earlier| earlier.handle.as_mut());
                 let after = gateway.begin(earlier.as_deref());
                 // The store counts the subscriptions of a durable session.
                 let lease = lease.filter(|_| self.durable.is_none());
@@ -319,12 +319,12 @@ impl Session {
                     QoS::AtMostOnce => DeliveryQos::AtMostOnce,
                     QoS::AtLeastOnce | QoS::ExactlyOnce => DeliveryQos::AtLeastOnce,
                 };
-                Some(gateway.watch(&granted, self.deliveries.outbox(), slot, qos, (after, None), lease))
+                Some(gateway.attach(&granted, self.deliveries.outbox(), slot, qos, (after, None), lease))
             }
         };
         drop(earlier);
         let subscription =
-            Subscription { filter, topic, qos, principal, watch, state_due, state_when_current };
+            Subscription { filter, topic, qos, principal, handle, state_due, state_when_current };
         self.subscriptions.insert(slot, subscription);
         slot
     }

@@ -232,17 +232,17 @@ mod tests {
 
     /// Takes every byte at once and keeps it until it is flushed a second time, as TLS does in front of a slow peer.
     #[derive(Debug, Default)]
-    struct Hesitant {
+    struct SlowFlush {
         flushes: usize,
     }
 
-    impl AsyncRead for Hesitant {
+    impl AsyncRead for SlowFlush {
         fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
             Poll::Pending
         }
     }
 
-    impl AsyncWrite for Hesitant {
+    impl AsyncWrite for SlowFlush {
         fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
             Poll::Ready(Ok(bytes.len()))
         }
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn bytes_that_the_carrier_has_taken_and_not_let_out_are_not_sent() {
-        let mut wire = ByteStream(Hesitant::default());
+        let mut wire = ByteStream(SlowFlush::default());
         let mut out = Outgoing { bytes: b"some".to_vec(), ..Outgoing::default() };
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(wire.poll_send(cx, &mut out).is_pending());

@@ -48,13 +48,13 @@ impl Answered {
 
     fn report(&self, share: &AnswerShare, outcome: &'static str) {
         share.limited(outcome);
-        if let Some(left_out) = self.context.refusal_log.admit() {
+        if let Some(suppressed) = self.context.refusal_log.admit() {
             let reason = Refusal::TooManyAnswerBytes.reason();
             tracing::info!(
                 protocol = "rest",
                 reason,
                 outcome,
-                left_out,
+                suppressed,
                 "answer limited: too few of --answer-bytes-max are free"
             );
         }

@@ -312,7 +312,7 @@ fn upper(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use thng_pubsub_protocol::{topic::TopicString, wanted};
+    use thng_pubsub_protocol::{publish, topic::TopicString};
 
     use super::*;
 
@@ -328,8 +328,8 @@ mod tests {
             let topic = TopicString::parse(&topic.collect::<Vec<_>>().join("/")).expect("a topic");
             let channel = channel(row);
             let example = channel["messages"]["write"]["examples"][0]["payload"].to_string();
-            let wanted = wanted::wanted(&topic.topic, example.as_bytes());
-            assert!(wanted.is_ok(), "{}: {example}: {:?}", row.template, wanted.err());
+            let request = publish::parse_publish(&topic.topic, example.as_bytes());
+            assert!(request.is_ok(), "{}: {example}: {:?}", row.template, request.err());
         }
     }
 

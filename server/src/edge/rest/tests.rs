@@ -20,8 +20,8 @@ use crate::{
     app,
     config::Config,
     edge::{http, mqtt, rates::Rates},
-    sparing::Sparing,
-    testing::House,
+    log_throttle::LogThrottle,
+    testing::TestBroker,
 };
 
 /// The REST edge of a house with two accounts.
@@ -49,10 +49,10 @@ impl Answer {
 
 impl World {
     async fn open() -> Self {
-        let House { gateway, metrics, data, .. } = House::open().await;
+        let TestBroker { gateway, metrics, data, .. } = TestBroker::open().await;
         let config = <Config as clap::Parser>::parse_from(["serve"]);
         let (limits, rates) = (app::limits(&config), Arc::new(Rates::new(&config, &metrics)));
-        let (mqtt_sessions, refusal_log) = (mqtt::Sessions::default(), Sparing::new());
+        let (mqtt_sessions, refusal_log) = (mqtt::Sessions::default(), LogThrottle::new());
         let context =
             Context { gateway, metrics, limits, mqtt_sessions, rates, refusal_log, authority: None };
         Self { router: http::router(Arc::new(context)), _data: data }

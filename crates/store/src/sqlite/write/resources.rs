@@ -16,11 +16,11 @@ use super::{
     properties::add_series,
     read, removal,
 };
-use crate::{Change, KeyHash, ResourceHead, ResourceRecord, Sequence, TimestampMs, term, terms, terms_of};
+use crate::{Change, KeyHash, ResourceMeta, ResourceRecord, Sequence, TimestampMs, term, terms, terms_of};
 
 /// What the writer knows of the resources that it writes to.
 pub(super) struct Resources {
-    heads: Cache<Id, Arc<ResourceHead>>,
+    heads: Cache<Id, Arc<ResourceMeta>>,
 }
 
 impl fmt::Debug for Resources {
@@ -39,7 +39,7 @@ impl Resources {
         &mut self,
         connection: &Connection,
         id: Id,
-    ) -> Result<Option<Arc<ResourceHead>>, Fault> {
+    ) -> Result<Option<Arc<ResourceMeta>>, Fault> {
         if let Some(head) = self.heads.get(&id) {
             return Ok(Some(Arc::clone(head)));
         }

@@ -12,16 +12,16 @@ const LINES_MAX: u64 = 20;
 
 /// A budget of lines, shared by those who log the same kind of thing.
 #[derive(Debug)]
-pub(crate) struct Sparing {
+pub(crate) struct LogThrottle {
     begun: Instant,
     /// The second that is being counted (upper half), and the lines that were asked for in it (lower half).
     window: AtomicU64,
-    left_out: AtomicU64,
+    suppressed: AtomicU64,
 }
 
-impl Sparing {
+impl LogThrottle {
     pub(crate) fn new() -> Self {
-        Self { begun: Instant::now(), window: AtomicU64::new(0), left_out: AtomicU64::new(0) }
+        Self { begun: Instant::now(), window: AtomicU64::new(0), suppressed: AtomicU64::new(0) }
     }
 
     /// Whether a line may be written now, and how many were not since the last one that was.
@@ -35,9 +35,9 @@ impl Sparing {
             self.window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |window| Some(count(window)));
         let lines = count(before.unwrap_or_default()) & u64::from(u32::MAX);
         if lines <= LINES_MAX {
-            Some(self.left_out.swap(0, Ordering::Relaxed))
+            Some(self.suppressed.swap(0, Ordering::Relaxed))
         } else {
-            self.left_out.fetch_add(1, Ordering::Relaxed);
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
             None
         }
     }
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_first_lines_of_a_second_are_written_and_the_rest_is_counted() {
-        let sparing = Sparing::new();
+        let sparing = LogThrottle::new();
         let written = (0..100).filter(|_| sparing.admit_at(5).is_some()).count();
         assert_eq!(written as u64, LINES_MAX);
         assert_eq!(sparing.admit_at(6), Some(100 - LINES_MAX));

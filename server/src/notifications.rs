@@ -1,6 +1,6 @@
 //! Between topics and the domain, in pure functions.
 //!
-//! [`resource`] and [`needed_type`]: what has to be there for a topic. [`notes`]: an event -> the topics that tell of it,
+//! [`resource`] and [`needed_type`]: what has to be there for a topic. [`notifications`]: an event -> the topics that tell of it,
 //! each with its payload. Nothing is looked up: a topic and an event carry every id that is needed. What a publish asks
 //! for is read by `thng_pubsub_protocol::wanted`, which the SDK shares.
 
@@ -13,7 +13,7 @@ use thng_pubsub_protocol::{
 
 use crate::{
     domain::{Event, notification},
-    store::{Change, PropertyOwner, ResourceHead, ResourceRecord},
+    store::{Change, PropertyOwner, ResourceMeta, ResourceRecord},
 };
 
 /// The resource in a topic that has to be there and to be visible, whatever is done on the topic.
@@ -68,7 +68,7 @@ pub(crate) fn needed_type(topic: &Topic) -> Option<&ActionTypeName> {
 }
 
 /// The resource that an event is about, and where it stands in the log; `None` for one that no topic tells of.
-pub(crate) fn about(event: &Event) -> Option<(u64, &ResourceHead)> {
+pub(crate) fn about(event: &Event) -> Option<(u64, &ResourceMeta)> {
     match event {
         Event::ResourceChanged { seq, head, .. }
         | Event::PropertiesUpdated { seq, head, .. }
@@ -87,10 +87,10 @@ pub(crate) fn about(event: &Event) -> Option<(u64, &ResourceHead)> {
 ///
 /// `address` says where a topic's notes go, or `None` where nobody hears them: those are not even written. `tell` gets with
 /// the payload the resource below whose path it is told, where that is not what the event is about.
-pub(crate) fn notes<A>(
+pub(crate) fn notifications_of<A>(
     event: &Event,
     mut address: impl FnMut(&Topic) -> Option<A>,
-    mut tell: impl FnMut(A, Bytes, Option<&ResourceHead>),
+    mut tell: impl FnMut(A, Bytes, Option<&ResourceMeta>),
 ) {
     match event {
         Event::ResourceChanged { change, record, collections, .. } => {
@@ -101,7 +101,7 @@ pub(crate) fn notes<A>(
             }
         }
         Event::PropertiesUpdated { owner, updates, .. } => {
-            property_notes(*owner, updates, address, |address, body| tell(address, body, None));
+            property_notifications(*owner, updates, address, |address, body| tell(address, body, None));
         }
         Event::LocationsUpdated { thng, updates, .. } => {
             if let Some(address) = address(&Topic::ThngLocation { thng: *thng }) {
@@ -177,7 +177,7 @@ fn changed_topic(change: Change, record: &ResourceRecord) -> Option<Topic> {
 }
 
 /// Every topic that tells of an action: the root's, and those of what it happened to, by its type and for all types.
-fn action_topics(head: &ResourceHead, action_type: &str, collections: &[Id]) -> Vec<Topic> {
+fn action_topics(head: &ResourceMeta, action_type: &str, collections: &[Id]) -> Vec<Topic> {
     let mut topics = vec![Topic::Actions];
     // A type that is no name was refused when it was created.
     let Ok(action_type) = ActionTypeName::parse(action_type) else { return topics };
@@ -198,7 +198,7 @@ fn action_topics(head: &ResourceHead, action_type: &str, collections: &[Id]) -> 
 }
 
 /// One note with everything on `/properties`, and one for each key with its own entries on `/properties/:key`.
-fn property_notes<A>(
+fn property_notifications<A>(
     owner: PropertyOwner,
     updates: &[PropertyUpdate],
     mut address: impl FnMut(&Topic) -> Option<A>,
@@ -259,7 +259,7 @@ mod tests {
     fn told(event: &Event) -> Vec<(String, String)> {
         let mut told = Vec::new();
         let everybody = |topic: &Topic| Some(topic.canonical());
-        notes(event, everybody, |topic, body, _| {
+        notifications_of(event, everybody, |topic, body, _| {
             told.push((topic, String::from_utf8(body.to_vec()).expect("JSON is UTF-8")));
         });
         told
@@ -298,7 +298,7 @@ mod tests {
         let event = updated(&[("a", "1"), ("b", "2")]);
         let mut told = Vec::new();
         let only_b = |topic: &Topic| topic.canonical().ends_with("/b").then_some(());
-        notes(&event, only_b, |(), body, _| told.push(body));
+        notifications_of(&event, only_b, |(), body, _| told.push(body));
         assert_eq!(told, [r#"[{"key":"b","value":2,"timestamp":1,"createdAt":2}]"#]);
     }
 

@@ -11,25 +11,25 @@ use std::sync::{
 use quick_cache::sync::Cache;
 use thng_pubsub_protocol::id::Id;
 
-use crate::store::{ReadStore, ResourceHead, StoreError};
+use crate::store::{ReadStore, ResourceMeta, StoreError};
 
 /// Resources whose heads are kept. An entry takes about 150 bytes.
-const HEADS_CACHED_MAX: usize = 200_000;
+const RESOURCES_CACHED_MAX: usize = 200_000;
 
 #[derive(Debug)]
-pub(super) struct Heads {
-    cached: Cache<Id, Arc<ResourceHead>>,
+pub(super) struct ResourceCache {
+    cached: Cache<Id, Arc<ResourceMeta>>,
     /// Counts what was forgotten, so that a slow reader notices.
     changes: AtomicU64,
 }
 
-impl Heads {
+impl ResourceCache {
     pub(super) fn new() -> Self {
-        Self { cached: Cache::new(HEADS_CACHED_MAX), changes: AtomicU64::new(0) }
+        Self { cached: Cache::new(RESOURCES_CACHED_MAX), changes: AtomicU64::new(0) }
     }
 
     /// The head, if it is in memory. What does not exist is not remembered: a client could fill the memory with it.
-    pub(super) fn get(&self, id: Id) -> Option<Arc<ResourceHead>> {
+    pub(super) fn get(&self, id: Id) -> Option<Arc<ResourceMeta>> {
         self.cached.get(&id)
     }
 
@@ -38,7 +38,7 @@ impl Heads {
         &self,
         store: &dyn ReadStore,
         id: Id,
-    ) -> Result<Option<Arc<ResourceHead>>, StoreError> {
+    ) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
         let before = self.changes.load(Ordering::SeqCst);
         let Some(head) = store.head(id)?.map(Arc::new) else { return Ok(None) };
         if self.changes.load(Ordering::SeqCst) == before {

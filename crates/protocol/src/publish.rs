@@ -14,8 +14,8 @@ use crate::{
     topic::Topic,
 };
 
-/// What is said to whoever publishes on a topic that asks for [`Wanted::Nothing`].
-pub const WATCH_ONLY: &str = "This topic can be subscribed to, but not published on.";
+/// What is said to whoever publishes on a topic that asks for [`PublishRequest::Nothing`].
+pub const SUBSCRIBE_ONLY: &str = "This topic can be subscribed to, but not published on.";
 
 /// What has properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,7 +91,7 @@ pub fn actions(topic: &Topic) -> Option<(Subject, Option<&ActionTypeName>)> {
 
 /// What a publish asks for.
 #[derive(Debug)]
-pub enum Wanted {
+pub enum PublishRequest {
     /// A new action type.
     ActionType(Patch),
     /// New actions.
@@ -141,31 +141,34 @@ pub enum Wanted {
 ///
 /// # Errors
 /// What is wrong with the payload.
-pub fn wanted(topic: &Topic, payload: &[u8]) -> Result<Wanted, PayloadError> {
+pub fn parse_publish(topic: &Topic, payload: &[u8]) -> Result<PublishRequest, PayloadError> {
     if let Some((subject, action_type)) = actions(topic) {
         let actions = parse_actions(payload, action_type)?;
-        return Ok(Wanted::Actions { subject, type_in_path: action_type.is_some(), actions });
+        return Ok(PublishRequest::Actions { subject, type_in_path: action_type.is_some(), actions });
     }
-    let update = |kind, id| Ok(Wanted::Update { kind, id, patch: Patch::parse_update(kind, payload)? });
+    let update =
+        |kind, id| Ok(PublishRequest::Update { kind, id, patch: Patch::parse_update(kind, payload)? });
     let properties = |owner, key: Option<&PropertyKey>| {
-        Ok(Wanted::Properties { owner, writes: parse_writes(payload, key)? })
+        Ok(PublishRequest::Properties { owner, writes: parse_writes(payload, key)? })
     };
     match topic {
-        Topic::ActionTypes => Ok(Wanted::ActionType(Patch::parse(ResourceKind::ActionType, payload)?)),
+        Topic::ActionTypes => {
+            Ok(PublishRequest::ActionType(Patch::parse(ResourceKind::ActionType, payload)?))
+        }
         Topic::Collection { collection } => update(ResourceKind::Collection, *collection),
         Topic::CollectionThngs { collection } => {
-            Ok(Wanted::Thngs { collection: *collection, thngs: parse_ids(payload, THNGS_MAX)? })
+            Ok(PublishRequest::Thngs { collection: *collection, thngs: parse_ids(payload, THNGS_MAX)? })
         }
         Topic::Product { product } => update(ResourceKind::Product, *product),
         Topic::ProductProperties { product } => properties(PropertyOwner::Product(*product), None),
         Topic::ProductProperty { product, key } => properties(PropertyOwner::Product(*product), Some(key)),
         Topic::Thng { thng } => update(ResourceKind::Thng, *thng),
         Topic::ThngLocation { thng } => {
-            Ok(Wanted::Location { thng: *thng, writes: parse_locations(payload)? })
+            Ok(PublishRequest::Location { thng: *thng, writes: parse_locations(payload)? })
         }
         Topic::ThngProperties { thng } => properties(PropertyOwner::Thng(*thng), None),
         Topic::ThngProperty { thng, key } => properties(PropertyOwner::Thng(*thng), Some(key)),
-        Topic::BatchTasks { .. } | Topic::BatchTask { .. } => Ok(Wanted::Nothing),
+        Topic::BatchTasks { .. } | Topic::BatchTask { .. } => Ok(PublishRequest::Nothing),
         Topic::Actions
         | Topic::ActionsOfType { .. }
         | Topic::CollectionActions { .. }

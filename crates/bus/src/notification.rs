@@ -1,4 +1,4 @@
-//! What is published, and where it belongs: the note and the key of its route.
+//! What is published, and where it belongs: the notification and the key of its route.
 //!
 //! Built by the gateway from a committed event. The bus looks into neither scopes nor body.
 
@@ -15,7 +15,7 @@ const SEPARATOR: u8 = 0xFF;
 
 /// One notification: the outcome of a write, addressed to one external topic of one account.
 #[derive(Debug, Clone)]
-pub struct Note {
+pub struct Notification {
     /// Whom it is for.
     pub key: RouteKey,
     /// What predicates look at; opaque to the bus.

@@ -11,41 +11,40 @@ use std::{
 use bytes::Bytes;
 use thng_pubsub_protocol::{
     payload::{ResourceKind, locations_document, update_document},
+    publish::{self, Subject},
     topic::{Topic, TopicString, table::Access},
-    wanted::{self, Subject},
 };
 
 use super::{Caller, Gateway, ListQuery, Refusal};
 use crate::{
     auth::{
         Principal, policy,
-        visibility::{EncodedScopes, Head as _, View},
+        visibility::{EncodedScopes, Scoped as _, View},
     },
-    domain,
+    domain, notifications,
     store::{
         PropertyOwner, Sequence, Source,
         subscriptions::{SubscriptionLease, subscription_bytes},
         term,
     },
-    translate,
 };
 use thng_pubsub_bus::{DeliveryQos, Outbox, Predicate, Route, RouteKey, Subscriber};
 
 /// The right to watch a topic, as of when it was asked for.
 #[derive(Clone)]
-pub(crate) struct Granted {
+pub(crate) struct SubscribeGrant {
     key: RouteKey,
     /// Which events it sees; all if there is none.
     predicate: Option<Predicate>,
 }
 
-impl fmt::Debug for Granted {
+impl fmt::Debug for SubscribeGrant {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Granted").field("key", &self.key).finish_non_exhaustive()
+        out.debug_struct("SubscribeGrant").field("key", &self.key).finish_non_exhaustive()
     }
 }
 
-impl Granted {
+impl SubscribeGrant {
     /// What tells its topic from every other, also in a later run of the server.
     pub(crate) fn route(&self) -> &[u8] {
         self.key.as_bytes()
@@ -64,7 +63,7 @@ impl Granted {
 
 /// A subscription in the bus's table. Dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct SubscriptionHandle {
     /// What was committed up to here is older than the subscription.
     after: Sequence,
     _route: Route,
@@ -72,7 +71,7 @@ pub(crate) struct Watch {
     lease: Option<SubscriptionLease>,
 }
 
-impl Watch {
+impl SubscriptionHandle {
     /// Gives the memory that it counts to the subscription that takes its place.
     pub(crate) fn take_lease(&mut self) -> Option<SubscriptionLease> {
         self.lease.take()
@@ -81,8 +80,8 @@ impl Watch {
 
 impl Gateway {
     /// Checks that a topic can be watched by this caller: what it names is there and visible.
-    fn authorise_watch(&self, caller: &Caller<'_>, topic: &Topic) -> Result<(), Refusal> {
-        match translate::resource(topic) {
+    fn authorise_subscribe(&self, caller: &Caller<'_>, topic: &Topic) -> Result<(), Refusal> {
+        match notifications::resource(topic) {
             Some((kind, id)) => {
                 if let Topic::BatchTask { batch, .. } = topic {
                     self.authorise_task(caller, *batch, id)?;
@@ -92,7 +91,7 @@ impl Gateway {
             }
             None => self.permit(caller)?,
         }
-        if let Some(name) = translate::needed_type(topic) {
+        if let Some(name) = notifications::needed_type(topic) {
             self.known_type(caller, name.as_str())?;
         }
         Ok(())
@@ -112,12 +111,12 @@ impl Gateway {
         outbox: &Arc<Outbox>,
         slot: u32,
         qos: DeliveryQos,
-        earlier: Option<&Watch>,
-    ) -> Result<Watch, Refusal> {
+        earlier: Option<&SubscriptionHandle>,
+    ) -> Result<SubscriptionHandle, Refusal> {
         let after = self.begin(earlier);
         let granted = self.grant(principal, topic)?;
         let lease = self.lease_subscription(principal, granted.route().len())?;
-        Ok(self.watch(&granted, outbox, slot, qos, (after, None), Some(lease)))
+        Ok(self.attach(&granted, outbox, slot, qos, (after, None), Some(lease)))
     }
 
     /// Counts the memory of a subscription with a filter of so many bytes for a principal's key and account.
@@ -135,7 +134,7 @@ impl Gateway {
     }
 
     /// Where a subscription begins that takes the place of `earlier`, if there is one.
-    pub(crate) fn begin(&self, earlier: Option<&Watch>) -> Sequence {
+    pub(crate) fn begin(&self, earlier: Option<&SubscriptionHandle>) -> Sequence {
         earlier.map_or_else(|| self.committed.load(Ordering::SeqCst), |earlier| earlier.after)
     }
 
@@ -143,14 +142,18 @@ impl Gateway {
     ///
     /// # Errors
     /// Any [`Refusal`].
-    pub(crate) fn grant(&self, principal: &Principal, topic: &TopicString) -> Result<Granted, Refusal> {
+    pub(crate) fn grant(
+        &self,
+        principal: &Principal,
+        topic: &TopicString,
+    ) -> Result<SubscribeGrant, Refusal> {
         let canonical = topic.topic.canonical();
         // Whether it is in the project is asked of each event: it may come into it later.
         let caller = Caller::new(principal, Access::Read, &canonical);
-        self.authorise_watch(&caller, &topic.topic)?;
+        self.authorise_subscribe(&caller, &topic.topic)?;
         let views: Vec<View> = policy::views(principal, Access::Read, &canonical).cloned().collect();
         // Who reads an action at the root as well need not see what it is told below.
-        let root: Vec<View> = match wanted::actions(&topic.topic) {
+        let root: Vec<View> = match publish::actions(&topic.topic) {
             Some(_) => policy::views(principal, Access::Read, &Topic::Actions.canonical()).cloned().collect(),
             None => Vec::new(),
         };
@@ -169,23 +172,23 @@ impl Gateway {
                 })
             })),
         };
-        Ok(Granted { key: RouteKey::new(principal.account.as_str(), &canonical), predicate })
+        Ok(SubscribeGrant { key: RouteKey::new(principal.account.as_str(), &canonical), predicate })
     }
 
     /// Puts a session into the bus's table: events behind `after` reach `outbox` under `slot` from now on. `offered` says
     /// how far the bus has come with it.
-    pub(crate) fn watch(
+    pub(crate) fn attach(
         &self,
-        granted: &Granted,
+        granted: &SubscribeGrant,
         outbox: &Arc<Outbox>,
         slot: u32,
         qos: DeliveryQos,
         (after, offered): (Sequence, Option<Arc<AtomicU64>>),
         lease: Option<SubscriptionLease>,
-    ) -> Watch {
+    ) -> SubscriptionHandle {
         let (outbox, predicate) = (Arc::clone(outbox), granted.predicate.clone());
         let subscriber = Subscriber { outbox, slot, qos, predicate, after: Some(after), offered };
-        Watch { after, _route: self.bus.subscribe(&granted.key, subscriber), lease }
+        SubscriptionHandle { after, _route: self.bus.subscribe(&granted.key, subscriber), lease }
     }
 
     /// What the topic says right now: the document that an update with the stored values would bring.
@@ -203,13 +206,13 @@ impl Gateway {
         let canonical = topic.topic.canonical();
         let mut caller = Caller::new(principal, Access::Read, &canonical);
         caller.project = topic.options.project;
-        match self.authorise_watch(&caller, &topic.topic) {
+        match self.authorise_subscribe(&caller, &topic.topic) {
             Ok(()) => {}
             // It is there, but not in the project that the topic asks for.
             Err(Refusal::NotFound) if caller.project.is_some() => return Ok(None),
             Err(refusal) => return Err(refusal),
         }
-        if let Some((subject, action_type)) = wanted::actions(&topic.topic) {
+        if let Some((subject, action_type)) = publish::actions(&topic.topic) {
             return self.latest_action(&caller, subject, action_type.map(|name| name.as_str())).await;
         }
         self.state(&topic.topic)

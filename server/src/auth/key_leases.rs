@@ -16,13 +16,13 @@ use crate::store::KeyHash;
 
 /// Who holds which key. Bounded by the connections and their subscriptions.
 #[derive(Debug)]
-pub(crate) struct HeldKeys {
-    held: Mutex<HashMap<KeyHash, Holders>>,
+pub(crate) struct KeyLeases {
+    leases: Mutex<HashMap<KeyHash, LeasesOfKey>>,
     most: usize,
 }
 
 #[derive(Debug, Default)]
-struct Holders {
+struct LeasesOfKey {
     revoked: Arc<AtomicBool>,
     next: u64,
     /// Whom to wake.
@@ -31,71 +31,71 @@ struct Holders {
 
 /// A key that is held; dropping it lets go.
 #[derive(Debug)]
-pub(crate) struct HeldKey {
-    keys: Arc<HeldKeys>,
+pub(crate) struct KeyLease {
+    keys: Arc<KeyLeases>,
     hash: KeyHash,
     number: u64,
     revoked: Arc<AtomicBool>,
 }
 
-impl HeldKeys {
+impl KeyLeases {
     /// For up to `most` holders of each key.
     pub(super) fn new(most: usize) -> Self {
-        Self { held: Mutex::default(), most }
+        Self { leases: Mutex::default(), most }
     }
 
     /// Holds a key: `wake` is notified once it is revoked. Whether it is still there has to be asked *afterwards*. `None`
     /// if as many hold it as may.
-    pub(super) fn hold(self: &Arc<Self>, hash: KeyHash, wake: Arc<Notify>) -> Option<HeldKey> {
-        let mut held = self.held.lock();
-        let holders = held.entry(hash).or_default();
-        if holders.wakes.len() >= self.most {
+    pub(super) fn lease(self: &Arc<Self>, hash: KeyHash, wake: Arc<Notify>) -> Option<KeyLease> {
+        let mut leases = self.leases.lock();
+        let leases_of_key = leases.entry(hash).or_default();
+        if leases_of_key.wakes.len() >= self.most {
             return None;
         }
-        let number = holders.next;
-        holders.next += 1;
-        holders.wakes.insert(number, wake);
-        let revoked = Arc::clone(&holders.revoked);
-        Some(HeldKey { keys: Arc::clone(self), hash, number, revoked })
+        let number = leases_of_key.next;
+        leases_of_key.next += 1;
+        leases_of_key.wakes.insert(number, wake);
+        let revoked = Arc::clone(&leases_of_key.revoked);
+        Some(KeyLease { keys: Arc::clone(self), hash, number, revoked })
     }
 
     /// Tells the holders of a key that it is gone.
     pub(super) fn revoke(&self, hash: &KeyHash) {
-        let Some(holders) = self.held.lock().remove(hash) else { return };
-        holders.revoked.store(true, Ordering::Release);
-        holders.wakes.values().for_each(|wake| wake.notify_one());
+        let Some(leases_of_key) = self.leases.lock().remove(hash) else { return };
+        leases_of_key.revoked.store(true, Ordering::Release);
+        leases_of_key.wakes.values().for_each(|wake| wake.notify_one());
     }
 
     /// Every key that somebody holds.
     pub(super) fn hashes(&self) -> Vec<KeyHash> {
-        self.held.lock().keys().copied().collect()
+        self.leases.lock().keys().copied().collect()
     }
 }
 
-impl HeldKey {
+impl KeyLease {
     /// Whether the key was taken away.
     pub(crate) fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::Acquire)
     }
 }
 
-impl Drop for HeldKey {
+impl Drop for KeyLease {
     fn drop(&mut self) {
-        let mut held = self.keys.held.lock();
-        let Some(holders) = held.get_mut(&self.hash) else { return };
+        let mut leases = self.keys.leases.lock();
+        let Some(leases_of_key) = leases.get_mut(&self.hash) else { return };
         // A key that was revoked may be held anew by somebody who is about to learn it.
-        if !Arc::ptr_eq(&holders.revoked, &self.revoked) {
+        if !Arc::ptr_eq(&leases_of_key.revoked, &self.revoked) {
             return;
         }
-        holders.wakes.remove(&self.number);
-        if holders.wakes.is_empty() {
-            held.remove(&self.hash);
-        } else if holders.wakes.len() * 4 < holders.wakes.capacity() {
+        leases_of_key.wakes.remove(&self.number);
+        if leases_of_key.wakes.is_empty() {
+            leases.remove(&self.hash);
+        } else if leases_of_key.wakes.len() * 4 < leases_of_key.wakes.capacity() {
             // A storm of clients must not leave its size behind.
-            holders.wakes.shrink_to_fit();
+            leases_of_key.wakes.shrink_to_fit();
         }
-        if held.len() * 4 < held.capacity() {
-            held.shrink_to_fit();
+        if leases.len() * 4 < leases.capacity() {
+            leases.shrink_to_fit();
         }
     }
 }
@@ -114,12 +114,12 @@ mod tests {
 
     #[test]
     fn whoever_holds_a_revoked_key_is_told_and_nobody_else() {
-        let keys = Arc::new(HeldKeys::new(2));
+        let keys = Arc::new(KeyLeases::new(2));
         let wakes: [Arc<Notify>; 3] = Default::default();
-        let first = keys.hold(KeyHash([1; 32]), Arc::clone(&wakes[0])).expect("room");
-        let second = keys.hold(KeyHash([1; 32]), Arc::clone(&wakes[1])).expect("room");
-        assert!(keys.hold(KeyHash([1; 32]), Arc::default()).is_none(), "two hold it");
-        let other = keys.hold(KeyHash([2; 32]), Arc::clone(&wakes[2])).expect("room");
+        let first = keys.lease(KeyHash([1; 32]), Arc::clone(&wakes[0])).expect("room");
+        let second = keys.lease(KeyHash([1; 32]), Arc::clone(&wakes[1])).expect("room");
+        assert!(keys.lease(KeyHash([1; 32]), Arc::default()).is_none(), "two hold it");
+        let other = keys.lease(KeyHash([2; 32]), Arc::clone(&wakes[2])).expect("room");
         keys.revoke(&KeyHash([1; 32]));
         assert!(first.is_revoked() && second.is_revoked() && !other.is_revoked());
         assert!(is_woken(&wakes[0]) && is_woken(&wakes[1]) && !is_woken(&wakes[2]));
@@ -127,10 +127,10 @@ mod tests {
 
     #[test]
     fn who_lets_go_leaves_nothing_behind_and_takes_nothing_from_those_who_came_later() {
-        let keys = Arc::new(HeldKeys::new(2));
-        let early = keys.hold(KeyHash([1; 32]), Arc::default()).expect("room");
+        let keys = Arc::new(KeyLeases::new(2));
+        let early = keys.lease(KeyHash([1; 32]), Arc::default()).expect("room");
         keys.revoke(&KeyHash([1; 32]));
-        let late = keys.hold(KeyHash([1; 32]), Arc::default()).expect("room");
+        let late = keys.lease(KeyHash([1; 32]), Arc::default()).expect("room");
         drop(early);
         assert_eq!(keys.hashes(), [KeyHash([1; 32])]);
         assert!(!late.is_revoked());

@@ -18,7 +18,7 @@ const NONCE_BYTES: usize = 24;
 
 impl KeySecret {
     /// A subscription's string as it is stored.
-    pub(crate) fn conceal_filter(&self, filter: &str) -> Vec<u8> {
+    pub(crate) fn encrypt_filter(&self, filter: &str) -> Vec<u8> {
         let has_token = TopicString::parse(filter).is_ok_and(|topic| topic.options.access_token.is_some());
         if !has_token {
             return filter.as_bytes().to_vec();
@@ -32,8 +32,8 @@ impl KeySecret {
         [&[CONCEALED], nonce, &encrypted].concat()
     }
 
-    /// The string that [`conceal_filter`](Self::conceal_filter) was given. `None` if it was another secret's.
-    pub(crate) fn reveal_filter(&self, stored: &[u8]) -> Option<String> {
+    /// The string that [`encrypt_filter`](Self::encrypt_filter) was given. `None` if it was another secret's.
+    pub(crate) fn decrypt_filter(&self, stored: &[u8]) -> Option<String> {
         let filter = match stored.split_first() {
             Some((&CONCEALED, rest)) => {
                 let (nonce, encrypted) = rest.split_at_checked(NONCE_BYTES)?;
@@ -69,21 +69,21 @@ mod tests {
         let secret = KeySecret::new([7; SECRET_BYTES]);
         let token = "T".repeat(80);
         let filter = format!("/thngs/UeECn9a8PBpar8x4FEGdMsDd?access_token={token}&pubStates=1");
-        let stored = secret.conceal_filter(&filter);
+        let stored = secret.encrypt_filter(&filter);
         assert!(!String::from_utf8_lossy(&stored).contains("TTTT"));
-        assert_eq!(stored, secret.conceal_filter(&filter), "it could not be looked up");
-        assert_eq!(secret.reveal_filter(&stored).as_deref(), Some(&*filter));
-        assert_eq!(KeySecret::new([8; SECRET_BYTES]).reveal_filter(&stored), None);
+        assert_eq!(stored, secret.encrypt_filter(&filter), "it could not be looked up");
+        assert_eq!(secret.decrypt_filter(&stored).as_deref(), Some(&*filter));
+        assert_eq!(KeySecret::new([8; SECRET_BYTES]).decrypt_filter(&stored), None);
         let mut changed = stored;
         *changed.last_mut().expect("it is not empty") ^= 1;
-        assert_eq!(secret.reveal_filter(&changed), None);
+        assert_eq!(secret.decrypt_filter(&changed), None);
     }
 
     #[test]
     fn a_filter_without_a_token_stays_readable() {
         let secret = KeySecret::new([7; SECRET_BYTES]);
         let filter = "/actions/all?pubStates=1";
-        assert_eq!(secret.conceal_filter(filter), filter.as_bytes());
-        assert_eq!(secret.reveal_filter(filter.as_bytes()).as_deref(), Some(filter));
+        assert_eq!(secret.encrypt_filter(filter), filter.as_bytes());
+        assert_eq!(secret.decrypt_filter(filter.as_bytes()).as_deref(), Some(filter));
     }
 }
