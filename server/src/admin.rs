@@ -14,14 +14,14 @@
 use std::process::ExitCode;
 
 use crate::{
-    app,
     config::administration::{Accounts, Administration, Keys},
+    startup,
 };
 
 mod accounts;
 mod backup;
+mod client;
 mod doctor;
-mod door;
 mod export;
 mod health;
 mod import;
@@ -37,7 +37,7 @@ mod shell;
 /// A sentence that says what happened and what to do.
 pub fn run(command: Administration) -> anyhow::Result<ExitCode> {
     // Only what is wrong: what a command has to say it prints itself.
-    app::log::start_plain("warn")?;
+    startup::log::start_plain("warn")?;
     match command {
         Administration::Keys(Keys::List(list)) => keys::list(&list),
         Administration::Keys(Keys::Create(create)) => keys::create(create),

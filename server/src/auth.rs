@@ -22,7 +22,7 @@ pub(crate) mod roles;
 pub(crate) mod visibility;
 
 use grants::Grants;
-use visibility::View;
+use visibility::Visibility;
 
 /// Somebody with a valid key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Principal {
     /// could give more than they have could do everything.
     pub(crate) fn is_admin(&self) -> bool {
         let everything = Grants::everything();
-        self.rights.iter().any(|right| right.view == View::Account && right.grants == everything)
+        self.rights.iter().any(|right| right.view == Visibility::Account && right.grants == everything)
     }
 }
 
@@ -54,5 +54,5 @@ impl Principal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Right {
     pub(crate) grants: Grants,
-    pub(crate) view: View,
+    pub(crate) view: Visibility,
 }

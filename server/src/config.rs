@@ -84,7 +84,7 @@ impl Command {
 
 /// What was asked for, and how to say where it came from.
 #[derive(Debug)]
-pub struct Asked {
+pub struct Cli {
     /// What to do.
     pub command: Command,
     /// The settings as a file, where that is what to do.
@@ -99,7 +99,7 @@ pub struct Asked {
 ///
 /// # Errors
 /// What is wrong with a setting or with the file, with the place that it comes from.
-pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Asked> {
+pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Cli> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let environment = Environment::read();
     let shown: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
@@ -121,7 +121,7 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ask
     let matches = parse(with_defaults(plain, &file));
     let command = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
     let settings = innermost(&matches);
-    if let Some(Err(Impossible { setting, sentence })) = command.config().map(Config::check) {
+    if let Some(Err(InvalidSetting { setting, sentence })) = command.config().map(Config::check) {
         let place = match settings.value_source(&file::id(setting)) {
             Some(ValueSource::EnvVariable) => {
                 Some(format!("THNG_PUBSUB_{}", file::id(setting).to_uppercase()))
@@ -137,7 +137,7 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ask
         _ => String::new(),
     };
     let warnings = environment.unknown(&Arguments::command());
-    Ok(Asked { command, printed, warnings })
+    Ok(Cli { command, printed, warnings })
 }
 
 /// The matches of the command that was named last.
@@ -163,7 +163,7 @@ fn with_defaults(mut command: clap::Command, file: &SettingsFile) -> clap::Comma
 
 /// A setting that cannot be, and why.
 #[derive(Debug)]
-struct Impossible {
+struct InvalidSetting {
     setting: &'static str,
     sentence: String,
 }
@@ -520,9 +520,9 @@ pub struct Config {
 
 impl Config {
     /// Checks what one flag alone cannot know.
-    fn check(&self) -> Result<(), Impossible> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         let ensure = |is_possible: bool, setting: &'static str, sentence: String| {
-            if is_possible { Ok(()) } else { Err(Impossible { setting, sentence }) }
+            if is_possible { Ok(()) } else { Err(InvalidSetting { setting, sentence }) }
         };
         ensure(
             self.tls_cert.len() == self.tls_key.len(),
@@ -534,7 +534,10 @@ impl Config {
             ),
         )?;
         if let Some(Err(error)) = self.operator_key.as_ref().map(|key| keys::hash(key.reveal())) {
-            return Err(Impossible { setting: "operator-key", sentence: format!("--operator-key: {error}") });
+            return Err(InvalidSetting {
+                setting: "operator-key",
+                sentence: format!("--operator-key: {error}"),
+            });
         }
         ensure(
             [self.http, self.mqtt, self.https, self.mqtts].iter().any(|listen| *listen != Listen::Off),

@@ -1,6 +1,6 @@
 //! What can be done, and what has happened: the closed set of operations and events.
 //!
-//! [`Operation::apply`] validates against what is stored and writes; one noun a file. Who may do it was decided
+//! [`Command::apply`] validates against what is stored and writes; one noun a file. Who may do it was decided
 //! before (`auth`), the JSON was read before (`protocol::payload`), and who hears of it is decided after
 //! (`translate`). The single writer that puts many operations into one commit is [`writer`].
 
@@ -45,7 +45,7 @@ const PROBE: &str = "probe";
 
 /// A write that somebody may do.
 #[derive(Debug)]
-pub(crate) enum Operation {
+pub(crate) enum Command {
     /// A new resource.
     Create(Box<Creation>),
     /// A new account with an operator who may do everything in it.
@@ -90,7 +90,13 @@ pub(crate) enum Operation {
     RevokeKeys { account: Id, actor: Actor },
     /// The next part of a task's work, which may create these; its end where the key that it was made with is not in force
     /// any more. `input`: what the task creates, or why it cannot.
-    WorkOn { account: Id, task: Id, ids: Vec<Id>, input: Arc<Result<TaskInput, String>>, key_in_force: bool },
+    AdvanceTask {
+        account: Id,
+        task: Id,
+        ids: Vec<Id>,
+        input: Arc<Result<TaskInput, String>>,
+        key_in_force: bool,
+    },
     /// A client connects and wants its durable session, or a new one.
     OpenSession { account: Id, key: KeyHash, client_id: Box<str>, limits: KeptLimits },
     /// The end of a durable session, if there is one.
@@ -105,9 +111,9 @@ pub(crate) enum Operation {
     /// How far a durable session has come.
     SaveProgress { account: Id, progress: Box<SessionProgress> },
     /// An operation that a QoS 2 publish of a durable session asks for.
-    Once { session: SessionNumber, packet_id: u16, operation: Box<Operation> },
+    PublishOnce { session: SessionNumber, packet_id: u16, command: Box<Command> },
     /// The client knows that its QoS 2 publish was received: its packet id is free.
-    Release { account: Id, session: SessionNumber, packet_id: u16 },
+    ReleaseQos2 { account: Id, session: SessionNumber, packet_id: u16 },
     /// A write that nobody reads: whether the store can be written at all.
     Probe,
 }
@@ -220,7 +226,7 @@ impl Applied {
 
 /// Why an operation was not applied.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum OperationError {
+pub(crate) enum CommandError {
     /// What it is about does not exist, or not in this account.
     #[error("there is no such resource")]
     NotFound,
@@ -266,21 +272,21 @@ impl Bound {
     }
 }
 
-fn beyond(bound: Bound, sentence: impl Into<String>) -> OperationError {
-    OperationError::BeyondBound { bound, sentence: sentence.into() }
+fn beyond(bound: Bound, sentence: impl Into<String>) -> CommandError {
+    CommandError::BeyondBound { bound, sentence: sentence.into() }
 }
 
-impl From<thng_pubsub_protocol::payload::PayloadError> for OperationError {
+impl From<thng_pubsub_protocol::payload::PayloadError> for CommandError {
     fn from(error: thng_pubsub_protocol::payload::PayloadError) -> Self {
         Self::Invalid(error.0)
     }
 }
 
-fn invalid(sentence: impl Into<String>) -> OperationError {
-    OperationError::Invalid(vec![sentence.into()])
+fn invalid(sentence: impl Into<String>) -> CommandError {
+    CommandError::Invalid(vec![sentence.into()])
 }
 
-impl Operation {
+impl Command {
     /// Checks the operation against the store and writes it, at the time `now_ms`.
     ///
     /// Every check comes before the first write.
@@ -288,7 +294,7 @@ impl Operation {
         &self,
         store: &mut dyn WriteStore,
         now_ms: TimestampMs,
-    ) -> Result<Applied, OperationError> {
+    ) -> Result<Applied, CommandError> {
         match self {
             Self::Create(creation) => resource::create(store, now_ms, creation),
             Self::CreateAccount(account) => account::create(store, now_ms, account),
@@ -330,8 +336,8 @@ impl Operation {
             Self::AddKey { key } => key::add(store, now_ms, key),
             Self::RevokeKey { hash, .. } => key::revoke_one(store, hash),
             Self::RevokeKeys { account, actor } => key::revoke(store, *account, *actor),
-            Self::WorkOn { task, ids, input, key_in_force, .. } => {
-                task::work_on(store, now_ms, *task, ids, input, *key_in_force)
+            Self::AdvanceTask { task, ids, input, key_in_force, .. } => {
+                task::advance(store, now_ms, *task, ids, input, *key_in_force)
             }
             Self::OpenSession { key, client_id, limits, .. } => session::open(store, key, client_id, limits),
             Self::EndSession { key, client_id, .. } => session::end(store, key, client_id),
@@ -341,10 +347,10 @@ impl Operation {
             }
             Self::Unsubscribe { session, filters, .. } => session::unsubscribe(store, *session, filters),
             Self::SaveProgress { progress, .. } => session::save(store, now_ms, progress),
-            Self::Once { session, packet_id, operation } => {
-                session::once(store, now_ms, (*session, *packet_id), operation)
+            Self::PublishOnce { session, packet_id, command } => {
+                session::once(store, now_ms, (*session, *packet_id), command)
             }
-            Self::Release { session, packet_id, .. } => session::release(store, *session, *packet_id),
+            Self::ReleaseQos2 { session, packet_id, .. } => session::release(store, *session, *packet_id),
             Self::Probe => {
                 store.put_note(PROBE, &now_ms.to_string())?;
                 Ok(Applied { outcome: Outcome::Done, events: Vec::new() })
@@ -373,15 +379,15 @@ impl Operation {
             Self::AddKey { .. } => "add_key",
             Self::RevokeKey { .. } => "revoke_key",
             Self::RevokeKeys { .. } => "revoke_keys",
-            Self::WorkOn { .. } => "work_on",
+            Self::AdvanceTask { .. } => "work_on",
             Self::OpenSession { .. } => "open_session",
             Self::EndSession { .. } => "end_session",
             Self::ExpireSessions { .. } => "expire_sessions",
             Self::Subscribe { .. } => "subscribe",
             Self::Unsubscribe { .. } => "unsubscribe",
             Self::SaveProgress { .. } => "save_progress",
-            Self::Once { operation, .. } => operation.name(),
-            Self::Release { .. } => "release",
+            Self::PublishOnce { command, .. } => command.name(),
+            Self::ReleaseQos2 { .. } => "release",
             Self::Probe => "probe",
         }
     }
@@ -405,21 +411,21 @@ impl Operation {
             | Self::ChangeCollections { account, .. }
             | Self::RevokeKey { account, .. }
             | Self::RevokeKeys { account, .. }
-            | Self::WorkOn { account, .. }
+            | Self::AdvanceTask { account, .. }
             | Self::OpenSession { account, .. }
             | Self::EndSession { account, .. }
             | Self::Subscribe { account, .. }
             | Self::Unsubscribe { account, .. }
             | Self::SaveProgress { account, .. }
-            | Self::Release { account, .. } => Some(*account),
+            | Self::ReleaseQos2 { account, .. } => Some(*account),
             Self::IssueKey { key, .. } | Self::AddKey { key } => Some(key.account),
-            Self::Once { operation, .. } => operation.account(),
+            Self::PublishOnce { command, .. } => command.account(),
             Self::ExpireSessions { .. } | Self::Probe => None,
         }
     }
 
     /// Whether it leaves something behind that is freed later, with this outcome.
-    pub(crate) fn leaves_remains(&self, outcome: &Outcome) -> bool {
+    pub(crate) fn needs_gc(&self, outcome: &Outcome) -> bool {
         match self {
             Self::Delete { .. }
             | Self::DeleteMany { .. }
@@ -444,14 +450,14 @@ impl Operation {
             | Self::LeaveCollections { .. }
             | Self::ChangeCollections { .. }
             | Self::IssueKey { .. }
-            | Self::WorkOn { .. }
-            | Self::Release { .. }
+            | Self::AdvanceTask { .. }
+            | Self::ReleaseQos2 { .. }
             | Self::Probe => false,
             // The session of another key that was ended for it.
             Self::OpenSession { .. } => {
                 matches!(outcome, Outcome::Session(OpenedSession::StartedInstead { .. }))
             }
-            Self::Once { operation, .. } => operation.leaves_remains(outcome),
+            Self::PublishOnce { command, .. } => command.needs_gc(outcome),
         }
     }
 }

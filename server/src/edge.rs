@@ -22,10 +22,10 @@ mod answer;
 mod assets;
 pub(crate) mod http;
 pub(crate) mod least_rate;
+mod logged_error;
 pub(crate) mod mqtt;
 mod public_url;
 pub(crate) mod rates;
-mod rejected;
 mod rest;
 pub(crate) mod tls;
 mod unfinished;
@@ -38,7 +38,7 @@ use bytes::Bytes;
 
 use crate::{
     config::{AllowedOrigins, RefusedPublish},
-    gateway::{Gateway, OutboxLimits},
+    gateway::{Gateway, OutboundQueueLimits},
     log_throttle::LogThrottle,
     metrics::Metrics,
 };
@@ -76,7 +76,7 @@ pub(crate) struct Limits {
     pub(crate) subscriptions_max: usize,
     pub(crate) publishes_in_flight_max: usize,
     pub(crate) deliveries_in_flight_max: usize,
-    pub(crate) outbox: OutboxLimits,
+    pub(crate) outbound_queue: OutboundQueueLimits,
     pub(crate) refused_publish: RefusedPublish,
     pub(crate) allowed_origins: AllowedOrigins,
 }

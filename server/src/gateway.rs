@@ -2,7 +2,7 @@
 //!
 //! It authenticates keys, authorises every call ([`crate::auth`]), turns topics into operations and events into
 //! notifications ([`crate::translate`]), hands operations to the writer ([`crate::domain::writer`]) and notifications
-//! to the bus ([`thng_pubsub_bus`]). It knows no wire: what it refuses is a [`Refusal`], which each edge renders.
+//! to the bus ([`thng_pubsub_bus`]). It knows no wire: what it refuses is a [`BrokerError`], which each edge renders.
 //!
 //! - `caller.rs`: who asks, for what verb on which path; every call begins with one
 //! - `write.rs`: publish, and hand operations to the writer
@@ -35,13 +35,13 @@ use thng_pubsub_protocol::{
 use crate::{
     auth::{
         keys::{self, KeySecret, Keys},
-        policy::{self, Denial},
+        policy::{self, AuthzError},
         visibility,
     },
     clock::Clock,
     domain::{
         Event,
-        writer::{EventSink, Keeper, Writer},
+        writer::{AfterCommit, BeforeCommit, Writer},
     },
     metrics::Metrics,
     notifications,
@@ -56,14 +56,14 @@ mod action;
 mod administration;
 mod answer_budget;
 mod application;
-mod caller;
 mod collection;
+mod error;
 mod key;
 mod list;
 mod operator;
 mod password_queue;
 mod read;
-mod refusal;
+mod request;
 mod resource;
 mod resource_cache;
 mod role;
@@ -83,12 +83,12 @@ pub(crate) use action::commissioned_type;
 pub(crate) use administration::{IssuedKey, Rights};
 use answer_budget::AnswerBudget;
 pub(crate) use answer_budget::{AnswerShare, PAGE_BYTES_MAX};
-pub(crate) use caller::Caller;
-pub(crate) use list::{LOOKED_AT_MAX, ListQuery, Near, check_filter};
+pub(crate) use error::{BrokerError, SubscriptionsBound};
+pub(crate) use list::{GeoFilter, LOOKED_AT_MAX, ListQuery, check_filter};
 pub(crate) use operator::first_account;
 use password_queue::PasswordQueue;
-pub(crate) use refusal::{Refusal, SubscriptionsBound};
-pub(crate) use resource::{New, children_of};
+pub(crate) use request::RequestContext;
+pub(crate) use resource::{NewResource, children_of};
 use resource_cache::ResourceCache;
 pub(crate) use scan::ScanLimits;
 use scan::Scans;
@@ -114,7 +114,9 @@ pub(crate) use crate::{
     },
 };
 /// What edges see of the bus: they hold the outbound queue of each connection and write its deliveries.
-pub(crate) use thng_pubsub_bus::{Delivery, DeliveryQos, Outbox, OutboxLimits, OutboxState};
+pub(crate) use thng_pubsub_bus::{
+    Delivery, DeliveryQos, OutboundQueue, OutboundQueueLimits, OutboundQueueState,
+};
 
 /// What the gateway is told at the start.
 #[derive(Debug, Clone)]
@@ -262,8 +264,7 @@ impl Gateway {
             return *outcome;
         }
         let outcome =
-            match tokio::time::timeout(PROBE_TIMEOUT, self.execute(crate::domain::Operation::Probe, 0)).await
-            {
+            match tokio::time::timeout(PROBE_TIMEOUT, self.execute(crate::domain::Command::Probe, 0)).await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(_)) => Err("The store cannot be written; the log of the server says why."),
                 Err(_) => Err("The store does not answer in time; its disk may be too slow."),
@@ -289,31 +290,33 @@ impl Gateway {
     }
 
     /// Refuses to add more members to a collection than one call may.
-    fn check_members(&self, count: usize) -> Result<(), Refusal> {
+    fn check_members(&self, count: usize) -> Result<(), BrokerError> {
         let most = self.settings.members_max;
         match count <= most {
             true => Ok(()),
-            false => Err(Refusal::invalid(format!("One call adds at most {most} members to a collection."))),
+            false => {
+                Err(BrokerError::invalid(format!("One call adds at most {most} members to a collection.")))
+            }
         }
     }
 
     /// Who a key is.
     ///
     /// # Errors
-    /// [`Refusal::UnknownKey`], [`Refusal::Unavailable`].
-    pub(crate) async fn authenticate(&self, key: &str) -> Result<Arc<Principal>, Refusal> {
-        let hash = keys::hash(key).map_err(|_| Refusal::UnknownKey)?;
+    /// [`BrokerError::UnknownKey`], [`BrokerError::Unavailable`].
+    pub(crate) async fn authenticate(&self, key: &str) -> Result<Arc<Principal>, BrokerError> {
+        let hash = keys::hash(key).map_err(|_| BrokerError::UnknownKey)?;
         if let Some(principal) = self.keys.cached(&hash) {
             return Ok(principal);
         }
-        self.keys.look_up(&hash)?.ok_or(Refusal::UnknownKey)
+        self.keys.look_up(&hash)?.ok_or(BrokerError::UnknownKey)
     }
 
     /// Whether a verb on a path is granted at all; what is there is not looked at.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`].
-    pub(crate) fn permit(&self, caller: &Caller<'_>) -> Result<(), Refusal> {
+    /// [`BrokerError::Forbidden`].
+    pub(crate) fn permit(&self, caller: &RequestContext<'_>) -> Result<(), BrokerError> {
         Ok(policy::on_path(caller.principal, caller.access, &caller.path)?)
     }
 
@@ -328,24 +331,31 @@ impl Gateway {
     /// Checks that a resource of this kind is there for the caller and may be used so.
     fn authorise(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         id: Id,
-    ) -> Result<Arc<ResourceMeta>, Refusal> {
+    ) -> Result<Arc<ResourceMeta>, BrokerError> {
         self.permit(caller)?;
-        let head = self.head(id)?.filter(|head| head.kind == kind).ok_or(Refusal::NotFound)?;
+        let head = self.head(id)?.filter(|head| head.kind == kind).ok_or(BrokerError::NotFound)?;
         policy::on_resource(caller.principal, caller.access, &caller.path, &head)?;
-        if caller.sees(&head) { Ok(head) } else { Err(Refusal::NotFound) }
+        if caller.can_see(&head) { Ok(head) } else { Err(BrokerError::NotFound) }
     }
 
     /// Checks that a document may name this resource.
-    fn may_name(&self, caller: &Caller<'_>, kind: ResourceKind, id: Id, field: &str) -> Result<(), Refusal> {
-        let is_there = self.head(id)?.is_some_and(|head| head.kind == kind && caller.may_name(&head));
+    fn can_reference(
+        &self,
+        caller: &RequestContext<'_>,
+        kind: ResourceKind,
+        id: Id,
+        field: &str,
+    ) -> Result<(), BrokerError> {
+        let is_there = self.head(id)?.is_some_and(|head| head.kind == kind && caller.can_reference(&head));
         match is_there {
             true => Ok(()),
-            false => {
-                Err(Refusal::invalid(format!("{field}: there is no such {}.", kind.noun().to_lowercase())))
-            }
+            false => Err(BrokerError::invalid(format!(
+                "{field}: there is no such {}.",
+                kind.noun().to_lowercase()
+            ))),
         }
     }
 }
@@ -377,7 +387,7 @@ fn scopes(head: &ResourceMeta, below: Option<&ResourceMeta>) -> bytes::Bytes {
 }
 
 /// What the writer does with an event before its commit: keep what it tells for the durable sessions that subscribe to it.
-fn enqueue_for_sessions(limits: KeptLimits) -> Keeper {
+fn enqueue_for_sessions(limits: KeptLimits) -> BeforeCommit {
     Box::new(move |event, now_ms, store| {
         if !store.keeps() {
             return Ok(());
@@ -409,7 +419,7 @@ struct CommittedPublisher {
 }
 
 /// What the writer does with the events of a commit: forget what they made stale, then tell the bus.
-fn publish_committed(publisher: CommittedPublisher) -> EventSink {
+fn publish_committed(publisher: CommittedPublisher) -> AfterCommit {
     let CommittedPublisher { resource_cache, keys, bus, committed, session_leases } = publisher;
     Box::new(move |events| {
         let mut notifications = Vec::with_capacity(events.len() * 2);
@@ -453,16 +463,16 @@ fn publish_committed(publisher: CommittedPublisher) -> EventSink {
     })
 }
 
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        match denial {
-            Denial::Forbidden => Self::Forbidden,
-            Denial::NotFound => Self::NotFound,
+impl From<AuthzError> for BrokerError {
+    fn from(error: AuthzError) -> Self {
+        match error {
+            AuthzError::Forbidden => Self::Forbidden,
+            AuthzError::NotFound => Self::NotFound,
         }
     }
 }
 
-impl From<StoreError> for Refusal {
+impl From<StoreError> for BrokerError {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store did not answer");
         Self::Unavailable

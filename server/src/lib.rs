@@ -14,7 +14,6 @@
 use thng_pubsub_store::{self as store, durable_file};
 
 pub mod admin;
-pub mod app;
 mod auth;
 mod clock;
 pub mod config;
@@ -30,6 +29,7 @@ mod notifications;
 mod polls;
 mod random;
 pub mod rate;
+pub mod startup;
 #[cfg(test)]
 mod testing;
 

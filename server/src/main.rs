@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use thng_pubsub_server::{
-    admin, app,
-    config::{self, Asked, Command, ConfigCommand},
+    admin,
+    config::{self, Cli, Command, ConfigCommand},
+    startup,
 };
 
 fn main() -> ExitCode {
@@ -17,11 +18,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(Asked { command, printed, warnings }: Asked) -> anyhow::Result<ExitCode> {
+fn run(Cli { command, printed, warnings }: Cli) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(config) => app::serve(*config, &warnings),
-        Command::Config(ConfigCommand::Check(config)) => app::check(&config, &warnings),
-        Command::Config(ConfigCommand::Print(_)) => app::print(&printed),
+        Command::Serve(config) => startup::serve(*config, &warnings),
+        Command::Config(ConfigCommand::Check(config)) => startup::check(&config, &warnings),
+        Command::Config(ConfigCommand::Print(_)) => startup::print(&printed),
         Command::Administer(command) => return admin::run(*command),
     }?;
     Ok(ExitCode::SUCCESS)

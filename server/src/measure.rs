@@ -26,7 +26,7 @@ use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
     gateway::{
-        Caller, Gateway, GatewaySettings, KeptLimits, ListQuery, New, Principal, ScanLimits,
+        Gateway, GatewaySettings, KeptLimits, ListQuery, New, Principal, RequestContext, ScanLimits,
         SubscriptionLimits, first_account,
     },
     metrics::Metrics,
@@ -97,7 +97,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 async fn create(opened: &Opened, body: String) -> anyhow::Result<Id> {
     let patch = Patch::parse(ResourceKind::Thng, body.as_bytes())?;
-    let caller = Caller::new(&opened.principal, Access::Create, "/");
+    let caller = RequestContext::new(&opened.principal, Access::Create, "/");
     let created = opened.gateway.create(&caller, New::of(patch), body.len()).await;
     Ok(created.map_err(|refusal| anyhow::anyhow!("{refusal}"))?.id)
 }
@@ -208,7 +208,7 @@ pub fn lists(data: &Path, count: usize) -> anyhow::Result<Vec<String>> {
 
 /// Reads a page as REST shows it: with latest values, locations and collections.
 async fn read(opened: &Opened, query: &ListQuery) -> anyhow::Result<usize> {
-    let caller = Caller::new(&opened.principal, Access::Read, "/");
+    let caller = RequestContext::new(&opened.principal, Access::Read, "/");
     let page = opened.gateway.list(&caller, ResourceKind::Thng, Source::All, query).await;
     let page = page.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     for record in &page.items {
@@ -221,7 +221,7 @@ async fn read(opened: &Opened, query: &ListQuery) -> anyhow::Result<usize> {
 
 /// The cursor behind so many of the newest.
 async fn place(opened: &Opened, count: usize) -> anyhow::Result<Cursor> {
-    let caller = Caller::new(&opened.principal, Access::Read, "/");
+    let caller = RequestContext::new(&opened.principal, Access::Read, "/");
     let page = PageRequest { items: 1, order: SortOrder::OldestFirst, after: None };
     let oldest = ListQuery { page, ..ListQuery::one() };
     let list = opened.gateway.list(&caller, ResourceKind::Thng, Source::All, &oldest).await;

@@ -12,8 +12,8 @@ use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
     gateway::{
-        Caller, Gateway, GatewaySettings, KeptLimits, New, Principal, ScanLimits, SubscriptionLimits,
-        first_account,
+        Gateway, GatewaySettings, KeptLimits, NewResource, Principal, RequestContext, ScanLimits,
+        SubscriptionLimits, first_account,
     },
     metrics::Metrics,
     store::{Durability, ResourceRecord, SqliteStore, WriteStore},
@@ -90,8 +90,8 @@ impl TestBroker {
     /// Something new of the owner's.
     pub(crate) async fn create(&self, kind: ResourceKind, path: &str, body: &str) -> Arc<ResourceRecord> {
         let patch = Patch::parse(kind, body.as_bytes()).expect("a document");
-        let caller = Caller::new(&self.owner, Access::Create, path);
-        self.gateway.create(&caller, New::of(patch), 0).await.expect("it is created")
+        let caller = RequestContext::new(&self.owner, Access::Create, path);
+        self.gateway.create(&caller, NewResource::of(patch), 0).await.expect("it is created")
     }
 
     /// A new thng of the owner's.

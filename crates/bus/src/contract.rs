@@ -11,7 +11,7 @@ use super::carrier::{Carrier, CarrierDied, CarrierLink, PARCEL_OVERHEAD, Parcel}
 use super::memory::Memory;
 use super::rumqttd::Rumqttd;
 use super::tests::{DEADLINE, Session, UNLIMITED, key, notification, tight, wait_until};
-use super::{Bus, BusSettings, DeliveryQos, OutboxState, PARTITIONS, Route};
+use super::{Bus, BusSettings, DeliveryQos, OutboundQueueState, PARTITIONS, Route};
 
 macro_rules! on_each_bus {
     ($($name:ident),* $(,)?) => {
@@ -178,7 +178,7 @@ fn a_stopped_engine_delivers_nothing(carrier: Box<dyn Carrier>) {
     let _route = bus.subscribe(&key(1), session.subscriber(0, DeliveryQos::AtLeastOnce));
     bus.stop();
     bus.publish(vec![notification(&key(1), 1)]);
-    assert_eq!(session.take(), OutboxState::Open);
+    assert_eq!(session.take(), OutboundQueueState::Open);
     assert!(session.received.is_empty());
     assert!(!bus.health().alive);
 }

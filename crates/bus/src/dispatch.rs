@@ -219,7 +219,7 @@ impl Dispatcher {
 
 fn count(tally: &Tally, shared: &Shared) {
     shared.metrics.delivered.inc_by(tally.delivered);
-    super::outbox::WAITING.add(tally.delivered, tally.delivered_bytes);
+    super::outbound_queue::WAITING.add(tally.delivered, tally.delivered_bytes);
     shared.metrics.dropped_outbox_full.inc_by(tally.dropped);
     shared.metrics.overflowed.inc_by(tally.overflowed);
 }

@@ -1,12 +1,12 @@
 //! The notification bus: who must hear of what was just written?
 //!
 //! The store's writer hands every committed [`Notification`] to [`Bus::publish`]; a session that watches a topic
-//! puts a [`Subscriber`] into the table with [`Bus::subscribe`] and empties its [`Outbox`].
+//! puts a [`Subscriber`] into the table with [`Bus::subscribe`] and empties its [`OutboundQueue`].
 //! Between the two every notification travels through the rumqttd router and its commit log, and there is no second
 //! way round it: when the bus stands still, nothing is delivered.
 //!
 //! The way of a notification: `flow` (sequence, credits, the in-flight window) → `carrier` (its contract) → `rumqttd` (the
-//! only file that names that crate) → `dispatch` (grouping) → `routes` (the subscription tables) → `outbox`.
+//! only file that names that crate) → `dispatch` (grouping) → `routes` (the subscription tables) → `outbound_queue`.
 //! `watchdog` notices a bus that died, builds a new one and replays the window, so that a notification is delivered
 //! once and in order whatever happens to the router.
 //!
@@ -22,7 +22,7 @@ mod envelope;
 mod flow;
 mod metrics;
 mod notification;
-mod outbox;
+mod outbound_queue;
 mod routes;
 mod rumqttd;
 mod watchdog;
@@ -50,7 +50,7 @@ use self::watchdog::{Board, Watchdog};
 
 pub use self::config::BusSettings;
 pub use self::notification::{Notification, RouteKey};
-pub use self::outbox::{Delivery, Outbox, OutboxLimits, OutboxState};
+pub use self::outbound_queue::{Delivery, OutboundQueue, OutboundQueueLimits, OutboundQueueState};
 pub use self::routes::{DeliveryQos, Predicate, Route, Subscriber};
 
 /// Partitions of the bus. A key lives in one of them for good, and order is kept within a partition.

@@ -22,7 +22,7 @@ use prometheus::{
     core::Collector,
 };
 
-use super::outbox::WAITING;
+use super::outbound_queue::WAITING;
 
 /// The bus's metrics; cheap to clone. They are counted per batch, never per delivery.
 #[derive(Debug, Clone)]

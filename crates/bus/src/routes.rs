@@ -21,7 +21,7 @@ use tracing::error;
 use super::PARTITIONS;
 use super::envelope::NotificationEnvelope;
 use super::notification::RouteKey;
-use super::outbox::{Offered, Outbox};
+use super::outbound_queue::{Offered, OutboundQueue};
 
 /// Deliveries after which a fan-out lets others have the lock of the list; well under a millisecond.
 const SLICE_DELIVERIES: usize = 2048;
@@ -42,7 +42,7 @@ pub enum DeliveryQos {
 /// One subscription of one session.
 pub struct Subscriber {
     /// Where the notifications go.
-    pub outbox: Arc<Outbox>,
+    pub outbound_queue: Arc<OutboundQueue>,
     /// The session's own name for the subscription, handed on in every delivery.
     pub slot: u32,
     /// What happens when the outbox is full.
@@ -317,7 +317,7 @@ impl List {
             let Some(subscriber) = &entry.subscriber else { continue };
             let selected = run.passing(subscriber);
             if selected != 0
-                && subscriber.outbox.offer(run, selected, subscriber.slot, subscriber.qos, tally)
+                && subscriber.outbound_queue.offer(run, selected, subscriber.slot, subscriber.qos, tally)
                     == Offered::Forget
             {
                 gone.extend(entry.subscriber.take());
@@ -343,19 +343,19 @@ mod tests {
 
     use super::*;
     use crate::envelope::{self, Envelope};
-    use crate::{Notification, OutboxLimits};
+    use crate::{Notification, OutboundQueueLimits};
 
     fn table() -> Arc<Table> {
         Arc::new(Table::new(IntGauge::new("subscriptions", "for the test").unwrap()))
     }
 
-    fn outbox() -> Arc<Outbox> {
-        Outbox::new(OutboxLimits { messages: 1 << 20, bytes: 1 << 30 }, Arc::new(Notify::new()))
+    fn outbound_queue() -> Arc<OutboundQueue> {
+        OutboundQueue::new(OutboundQueueLimits { messages: 1 << 20, bytes: 1 << 30 }, Arc::new(Notify::new()))
     }
 
-    fn subscriber(outbox: &Arc<Outbox>, slot: u32) -> Subscriber {
+    fn subscriber(outbound_queue: &Arc<OutboundQueue>, slot: u32) -> Subscriber {
         Subscriber {
-            outbox: Arc::clone(outbox),
+            outbound_queue: Arc::clone(outbound_queue),
             slot,
             qos: DeliveryQos::AtMostOnce,
             predicate: None,
@@ -365,7 +365,7 @@ mod tests {
     }
 
     /// Fans one notification out and returns the slots that got it, in order.
-    fn slots_served(table: &Table, key: &RouteKey, outbox: &Outbox) -> Vec<u32> {
+    fn slots_served(table: &Table, key: &RouteKey, outbound_queue: &OutboundQueue) -> Vec<u32> {
         let notification =
             Notification { key: key.clone(), scopes: Bytes::new(), seq: 1, body: Bytes::from_static(b"1") };
         let partition = key.partition();
@@ -382,32 +382,33 @@ mod tests {
             );
         }
         let mut batch = Vec::new();
-        outbox.take(&mut batch);
+        outbound_queue.take(&mut batch);
         batch.iter().map(|delivery| delivery.slot).collect()
     }
 
     #[test]
     fn a_key_without_subscribers_is_removed() {
-        let (table, outbox) = (table(), outbox());
+        let (table, outbound_queue) = (table(), outbound_queue());
         let keys: Vec<RouteKey> = (0..100).map(|n| RouteKey::new("a", &format!("/{n}"))).collect();
         let mut routes: Vec<Route> = Vec::new();
         for _ in 0..2 {
-            routes.extend(keys.iter().map(|key| table.insert(key, subscriber(&outbox, 0))));
+            routes.extend(keys.iter().map(|key| table.insert(key, subscriber(&outbound_queue, 0))));
         }
         assert_eq!((table.keys(), table.subscriptions.get()), (100, 200));
         routes.truncate(100);
         assert_eq!((table.keys(), table.subscriptions.get()), (100, 100));
         routes.clear();
         assert_eq!((table.keys(), table.subscriptions.get()), (0, 0));
-        assert_eq!(Arc::strong_count(&outbox), 1);
+        assert_eq!(Arc::strong_count(&outbound_queue), 1);
     }
 
     #[test]
     fn whoever_leaves_in_whatever_order_exactly_the_others_are_served() {
         const SUBSCRIBERS: u32 = 5000;
-        let (table, outbox, key) = (table(), outbox(), RouteKey::new("a", "/thngs"));
-        let mut routes: Vec<Option<Route>> =
-            (0..SUBSCRIBERS).map(|slot| Some(table.insert(&key, subscriber(&outbox, slot)))).collect();
+        let (table, outbound_queue, key) = (table(), outbound_queue(), RouteKey::new("a", "/thngs"));
+        let mut routes: Vec<Option<Route>> = (0..SUBSCRIBERS)
+            .map(|slot| Some(table.insert(&key, subscriber(&outbound_queue, slot))))
+            .collect();
         let mut alive: HashSet<u32> = (0..SUBSCRIBERS).collect();
         // A stride that is coprime to the count visits every slot once.
         for (nth, slot) in (0..SUBSCRIBERS).map(|n| n * 1777 % SUBSCRIBERS).enumerate() {
@@ -416,19 +417,19 @@ mod tests {
             if nth % 500 == 0 {
                 let mut expected: Vec<u32> = alive.iter().copied().collect();
                 expected.sort_unstable();
-                assert_eq!(slots_served(&table, &key, &outbox), expected);
+                assert_eq!(slots_served(&table, &key, &outbound_queue), expected);
                 let topic = table.find(key.partition(), table.hash(key.as_bytes()), key.as_bytes()).unwrap();
                 let list = topic.list.lock();
                 assert!(list.entries.len() <= 2 * alive.len() + 1, "tombstones pile up");
             }
         }
-        assert_eq!((slots_served(&table, &key, &outbox), table.keys()), (vec![], 0));
+        assert_eq!((slots_served(&table, &key, &outbound_queue), table.keys()), (vec![], 0));
     }
 
     #[test]
     fn a_predicate_may_own_a_route_of_the_same_key() {
         let (table, key) = (table(), RouteKey::new("a", "/thngs"));
-        let (closed, open) = (outbox(), outbox());
+        let (closed, open) = (outbound_queue(), outbound_queue());
         let inner = table.insert(&key, subscriber(&open, 7));
         let predicate: Predicate = Arc::new(move |_| {
             let _owned: &Route = &inner;

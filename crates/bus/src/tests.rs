@@ -20,7 +20,8 @@ use super::*;
 /// Long enough for a debug build on a busy machine; a test that meets it has failed.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
-pub(super) const UNLIMITED: OutboxLimits = OutboxLimits { messages: usize::MAX, bytes: usize::MAX };
+pub(super) const UNLIMITED: OutboundQueueLimits =
+    OutboundQueueLimits { messages: usize::MAX, bytes: usize::MAX };
 
 /// Little of everything, so that credits, segments and pending bounds are met all the time.
 pub(super) fn tight() -> BusSettings {
@@ -53,20 +54,20 @@ pub(super) fn notification(key: &RouteKey, seq: u64) -> Notification {
 /// A session that is looked into when the test wants to.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) outbox: Arc<Outbox>,
+    pub(super) outbound_queue: Arc<OutboundQueue>,
     pub(super) wake: Arc<Notify>,
     pub(super) received: Vec<Delivery>,
 }
 
 impl Session {
-    pub(super) fn new(limits: OutboxLimits) -> Self {
+    pub(super) fn new(limits: OutboundQueueLimits) -> Self {
         let wake = Arc::new(Notify::new());
-        Self { outbox: Outbox::new(limits, Arc::clone(&wake)), wake, received: Vec::new() }
+        Self { outbound_queue: OutboundQueue::new(limits, Arc::clone(&wake)), wake, received: Vec::new() }
     }
 
     pub(super) fn subscriber(&self, slot: u32, qos: DeliveryQos) -> Subscriber {
         Subscriber {
-            outbox: Arc::clone(&self.outbox),
+            outbound_queue: Arc::clone(&self.outbound_queue),
             slot,
             qos,
             predicate: None,
@@ -76,9 +77,9 @@ impl Session {
     }
 
     /// Moves what is in the outbox to `received`.
-    pub(super) fn take(&mut self) -> OutboxState {
+    pub(super) fn take(&mut self) -> OutboundQueueState {
         let mut batch = Vec::new();
-        let state = self.outbox.take(&mut batch);
+        let state = self.outbound_queue.take(&mut batch);
         self.received.append(&mut batch);
         state
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    door,
+    client,
     output::{print, say},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 pub(super) fn create(create: AccountsCreate) -> anyhow::Result<()> {
     let AccountsCreate { data, name, email, json } = create;
     let request = Request::CreateAccount { name, email };
-    let Created { whose: KeyShown { account, id, .. }, key } = door::ask_for_new(&data.path, &request)?;
+    let Created { whose: KeyShown { account, id, .. }, key } = client::ask_for_new(&data.path, &request)?;
     if json {
         return print(&json!({ "account": account, "operator": id, "key": key }).to_string());
     }

@@ -9,9 +9,9 @@ use super::{
     progress::Progress,
 };
 use crate::{
-    app::key_secret,
     clock::Clock,
     config::administration::{Backup as BackupArguments, Restore},
+    startup::key_secret,
     store::{Backup, BackupHead, Bystander},
 };
 

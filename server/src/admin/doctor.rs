@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::{
-    door,
+    client,
     output::{print, table},
 };
 use crate::config::administration::Doctor;
@@ -87,7 +87,7 @@ impl Report {
 /// Standard output cannot be written to. Problems are no errors, but another exit code.
 pub(super) fn examine(doctor: &Doctor) -> anyhow::Result<ExitCode> {
     let data = &doctor.settings.data;
-    let server = door::status(data);
+    let server = client::status(data);
     let mut report = Report::default();
     match &server {
         Some(server) => {

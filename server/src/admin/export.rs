@@ -18,10 +18,10 @@ use super::{
     progress::Progress,
 };
 use crate::{
-    app::key_secret,
     clock::Clock,
     config::administration::Export,
     durable_file,
+    startup::key_secret,
     store::{
         Bystander,
         export::{EventFact, Fact},

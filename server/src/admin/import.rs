@@ -14,9 +14,9 @@ use super::{
     progress::Progress,
 };
 use crate::{
-    app::key_secret,
     auth::keys::SECRET_BYTES,
     config::administration::Import as Arguments,
+    startup::key_secret,
     store::{
         Import,
         export::{Fact, FactError},

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    door,
+    client,
     output::{plain, print, say, table, time},
 };
 use crate::{
@@ -69,7 +69,7 @@ pub(super) fn create(create: KeysCreate) -> anyhow::Result<()> {
             Request::CreateToken { account, name: token.unwrap_or_default(), policies, conditions }
         }
     };
-    let Created { whose, key } = door::ask_for_new(&data.path, &request)?;
+    let Created { whose, key } = client::ask_for_new(&data.path, &request)?;
     let KeyShown { handle, account, actor, id } = &whose;
     if json {
         let shown = json!({ "key": key, "handle": handle, "account": account, "actor": actor, "id": id });
@@ -86,7 +86,7 @@ pub(super) fn create(create: KeysCreate) -> anyhow::Result<()> {
 /// A sentence.
 pub(super) fn revoke(revoke: KeysRevoke) -> anyhow::Result<()> {
     let KeysRevoke { data, handle } = revoke;
-    match door::ask(&data.path, &Request::RevokeKey { handle })? {
+    match client::ask(&data.path, &Request::RevokeKey { handle })? {
         Answer::Revoked(KeyShown { handle, account, actor, id }) => {
             say(&format!(
                 "The key {handle} opens nothing any more: {} {id} of account {account}.",
@@ -94,7 +94,7 @@ pub(super) fn revoke(revoke: KeysRevoke) -> anyhow::Result<()> {
             ));
             Ok(())
         }
-        Answer::Status(_) | Answer::Created(_) | Answer::Refused(_) => Err(door::misunderstood()),
+        Answer::Status(_) | Answer::Created(_) | Answer::Refused(_) => Err(client::misunderstood()),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     Principal, Right,
     grants::{APPLICATION, BASE_APP_USER, DEVICE, Grants, TRUSTED_APPLICATION},
     roles::{self, RolePermissions},
-    visibility::View,
+    visibility::Visibility,
 };
 use crate::store::{
     Actor, Find, KeyRecord, PageRequest, ReadStore, ResourceRecord, SortOrder, Source, StoreError, term,
@@ -46,12 +46,12 @@ pub(crate) fn of(store: &dyn ReadStore, key: &KeyRecord) -> Result<Option<Princi
             let Some(app) = user.parent else { return Ok(None) };
             let Some((application, project)) = application(app)? else { return Ok(None) };
             let grants = user_grants(&application, &get)?;
-            let rights = vec![Right { grants, view: View::User { project, user: id } }];
+            let rights = vec![Right { grants, view: Visibility::User { project, user: id } }];
             principal(Some(project), Some(app), rights)
         }
         Actor::Device(id) => get(id, ResourceKind::Thng)?.and_then(|thng| {
             let projects = thng.scopes.projects.as_slice().into();
-            let view = View::Device { thng: id, product: thng.head().product, projects };
+            let view = Visibility::Device { thng: id, product: thng.head().product, projects };
             let rights = vec![Right { grants: Grants::of(DEVICE.iter().copied()), view }];
             principal(thng.scopes.projects.first().copied(), None, rights)
         }),
@@ -68,7 +68,7 @@ pub(crate) fn of(store: &dyn ReadStore, key: &KeyRecord) -> Result<Option<Princi
 }
 
 fn in_project(table: &[(&'static str, &'static str)], project: Id) -> Vec<Right> {
-    vec![Right { grants: Grants::of(table.iter().copied()), view: View::Projects([project].into()) }]
+    vec![Right { grants: Grants::of(table.iter().copied()), view: Visibility::Projects([project].into()) }]
 }
 
 /// What the role of an application's users grants.
@@ -117,12 +117,12 @@ fn operator_rights(store: &dyn ReadStore, account: Id, operator: Id) -> Result<V
     if !policies.is_empty() {
         let mut rights = policy_rights(store, account, &policies, &fields.texts("conditions"))?;
         let own = Grants::of([("/operators/:self", "ru"), ("/me", "r")]);
-        rights.push(Right { grants: own, view: View::Itself(operator) });
+        rights.push(Right { grants: own, view: Visibility::Itself(operator) });
         return Ok(rights);
     }
     let role = fields.text("role").unwrap_or_default();
     if role == roles::ADMIN {
-        return Ok(vec![Right { grants: Grants::everything(), view: View::Account }]);
+        return Ok(vec![Right { grants: Grants::everything(), view: Visibility::Account }]);
     }
     let custom = match Id::parse(&role) {
         Ok(id) => {
@@ -161,9 +161,9 @@ fn policy_rights(
     }
     // A condition that cannot be read shows nothing rather than everything.
     let view = match roles::conditions(conditions) {
-        Ok(conditions) if conditions.is_empty() => View::Account,
-        Ok(conditions) => View::Only(conditions.into()),
-        Err(_) => View::Projects([].into()),
+        Ok(conditions) if conditions.is_empty() => Visibility::Account,
+        Ok(conditions) => Visibility::Only(conditions.into()),
+        Err(_) => Visibility::Projects([].into()),
     };
     Ok(vec![Right { grants, view }])
 }

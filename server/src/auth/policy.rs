@@ -1,20 +1,20 @@
 //! The policy: may this principal do this on that path, to that resource?
 //!
 //! Pure functions over what is known of the principal and the resource; REST, MQTT and WebSocket all come here. The
-//! verb on the path is decided first: without it the answer is [`Denial::Forbidden`], whatever there is. A resource
-//! outside of what a key can see does not exist for it: the answer is [`Denial::NotFound`], not a hint.
+//! verb on the path is decided first: without it the answer is [`AuthzError::Forbidden`], whatever there is. A resource
+//! outside of what a key can see does not exist for it: the answer is [`AuthzError::NotFound`], not a hint.
 
 use thng_pubsub_protocol::topic::table::Access;
 
 use super::{
     Principal, Right,
-    visibility::{Scoped, View},
+    visibility::{Scoped, Visibility},
 };
 use crate::store::ResourceMeta;
 
 /// Why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Denial {
+pub(crate) enum AuthzError {
     /// The key may not do this on this path.
     Forbidden,
     /// For this principal there is no such resource.
@@ -26,7 +26,7 @@ pub(crate) fn views<'p>(
     principal: &'p Principal,
     access: Access,
     path: &'p str,
-) -> impl Iterator<Item = &'p View> + Clone {
+) -> impl Iterator<Item = &'p Visibility> + Clone {
     let own = principal.actor.id();
     let grants = move |right: &&Right| right.grants.on(path, own.as_str()).has(access);
     principal.rights.iter().filter(grants).map(|right| &right.view)
@@ -35,34 +35,34 @@ pub(crate) fn views<'p>(
 /// Decides about a path as such: making something there, listing what is there.
 ///
 /// # Errors
-/// [`Denial::Forbidden`].
-pub(crate) fn on_path(principal: &Principal, access: Access, path: &str) -> Result<(), Denial> {
-    views(principal, access, path).next().map(drop).ok_or(Denial::Forbidden)
+/// [`AuthzError::Forbidden`].
+pub(crate) fn on_path(principal: &Principal, access: Access, path: &str) -> Result<(), AuthzError> {
+    views(principal, access, path).next().map(drop).ok_or(AuthzError::Forbidden)
 }
 
 /// Decides about one resource.
 ///
 /// # Errors
-/// [`Denial`].
+/// [`AuthzError`].
 pub(crate) fn on_resource(
     principal: &Principal,
     access: Access,
     path: &str,
     resource: &ResourceMeta,
-) -> Result<(), Denial> {
+) -> Result<(), AuthzError> {
     let mut views = views(principal, access, path).peekable();
     if views.peek().is_none() {
-        return Err(Denial::Forbidden);
+        return Err(AuthzError::Forbidden);
     }
-    if resource.account != principal.account || !views.any(|view| view.sees(resource)) {
-        return Err(Denial::NotFound);
+    if resource.account != principal.account || !views.any(|view| view.can_see(resource)) {
+        return Err(AuthzError::NotFound);
     }
     Ok(())
 }
 
 /// Decides about an event on its way to a subscriber who has these views.
-pub(crate) fn on_event(views: &[View], head: &impl Scoped) -> bool {
-    views.iter().any(|view| view.sees(head))
+pub(crate) fn on_event(views: &[Visibility], head: &impl Scoped) -> bool {
+    views.iter().any(|view| view.can_see(head))
 }
 
 #[cfg(test)]
@@ -101,30 +101,31 @@ mod tests {
 
     #[test]
     fn an_operator_does_everything_in_their_account_and_sees_nothing_of_another() {
-        let operator = principal(vec![Right { grants: Grants::everything(), view: View::Account }]);
+        let operator = principal(vec![Right { grants: Grants::everything(), view: Visibility::Account }]);
         for access in [Access::Create, Access::Read, Access::Update, Access::Delete] {
             assert_eq!(on_path(&operator, access, "/thngs"), Ok(()));
             assert_eq!(on_resource(&operator, access, "/thngs/t", &thng("a")), Ok(()));
-            assert_eq!(on_resource(&operator, access, "/thngs/t", &thng("b")), Err(Denial::NotFound));
+            assert_eq!(on_resource(&operator, access, "/thngs/t", &thng("b")), Err(AuthzError::NotFound));
         }
     }
 
     #[test]
     fn what_the_path_does_not_grant_is_forbidden_before_anything_is_looked_at() {
-        let reader = principal(vec![Right { grants: Grants::of([("/thngs", "r")]), view: View::Account }]);
-        assert_eq!(on_resource(&reader, Access::Update, "/thngs/t", &thng("b")), Err(Denial::Forbidden));
-        assert_eq!(on_resource(&reader, Access::Read, "/thngs/t", &thng("b")), Err(Denial::NotFound));
+        let reader =
+            principal(vec![Right { grants: Grants::of([("/thngs", "r")]), view: Visibility::Account }]);
+        assert_eq!(on_resource(&reader, Access::Update, "/thngs/t", &thng("b")), Err(AuthzError::Forbidden));
+        assert_eq!(on_resource(&reader, Access::Read, "/thngs/t", &thng("b")), Err(AuthzError::NotFound));
     }
 
     #[test]
     fn each_right_reaches_only_what_its_own_view_shows() {
         let rights = vec![
-            Right { grants: Grants::of([("/", "r")]), view: View::Account },
-            Right { grants: Grants::of([("/thngs", "u")]), view: View::Projects([id("p")].into()) },
+            Right { grants: Grants::of([("/", "r")]), view: Visibility::Account },
+            Right { grants: Grants::of([("/thngs", "u")]), view: Visibility::Projects([id("p")].into()) },
         ];
         let operator = principal(rights);
         assert_eq!(on_resource(&operator, Access::Read, "/thngs/t", &thng("a")), Ok(()));
-        assert_eq!(on_resource(&operator, Access::Update, "/thngs/t", &thng("a")), Err(Denial::NotFound));
+        assert_eq!(on_resource(&operator, Access::Update, "/thngs/t", &thng("a")), Err(AuthzError::NotFound));
         let mut scoped = thng("a");
         scoped.scopes.projects.push(id("p"));
         assert_eq!(on_resource(&operator, Access::Update, "/thngs/t", &scoped), Ok(()));

@@ -15,7 +15,7 @@ use thng_pubsub_protocol::{
 use super::{
     Right,
     grants::{BASE_APP_USER, EVERY_USER, Grants, Verbs},
-    visibility::View,
+    visibility::Visibility,
 };
 
 /// The built-in role of operators who may do everything.
@@ -201,7 +201,7 @@ impl RolePermissions {
         let is_on = |name: &str| self.switch(name).is_some_and(|switch| switch.enabled);
         let projects = |name: &str| {
             let ids = self.switch(name).filter(|switch| switch.enabled)?.projects.clone().unwrap_or_default();
-            Some(View::Projects(ids.iter().filter_map(|id| Id::parse(id).ok()).collect()))
+            Some(Visibility::Projects(ids.iter().filter_map(|id| Id::parse(id).ok()).collect()))
         };
         let own = [
             ("/access", "r"),
@@ -210,21 +210,21 @@ impl RolePermissions {
             ("/me", "r"),
             ("/operators/:self", "ru"),
         ];
-        let mut rights = vec![Right { grants: Grants::of(own), view: View::Itself(operator) }];
+        let mut rights = vec![Right { grants: Grants::of(own), view: Visibility::Itself(operator) }];
         if is_on("global_read") {
             let grants = Grants::of([("/", "r")].into_iter().chain(SECRETS));
-            rights.push(Right { grants, view: View::Account });
+            rights.push(Right { grants, view: Visibility::Account });
         }
         if is_on("gl_resource_update") {
             rights.push(Right {
                 grants: Grants::of(RESOURCES.iter().map(everywhere("cud"))),
-                view: View::Account,
+                view: Visibility::Account,
             });
         }
         if is_on("gl_project_update") {
             rights.push(Right {
                 grants: Grants::of([("/projects", "cud"), ("/applications", "cud")]),
-                view: View::Account,
+                view: Visibility::Account,
             });
         }
         if let Some(view) = projects("project_read") {
@@ -395,7 +395,7 @@ mod tests {
         let reads: Vec<_> =
             rights.iter().filter(|right| right.grants.on("/thngs/x", "").has(Access::Read)).collect();
         assert_eq!(reads.len(), 1);
-        assert_eq!(reads[0].view, View::Projects([Id::parse(&project).expect("an id")].into()));
+        assert_eq!(reads[0].view, Visibility::Projects([Id::parse(&project).expect("an id")].into()));
         assert!(!rights.iter().any(|right| right.grants.on("/thngs/x", "").has(Access::Update)));
     }
 

@@ -18,7 +18,7 @@ use crate::store::ResourceMeta;
 /// What a right reaches within its account. Its lists are shared by everything that it is cloned for, such as the
 /// subscriptions of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum View {
+pub(crate) enum Visibility {
     /// Everything.
     Account,
     /// What is scoped to one of these projects.
@@ -45,9 +45,9 @@ pub(crate) trait Scoped {
     fn product(&self) -> Option<Id>;
 }
 
-impl View {
+impl Visibility {
     /// Whether the resource is there for those who have this view.
-    pub(crate) fn sees(&self, head: &impl Scoped) -> bool {
+    pub(crate) fn can_see(&self, head: &impl Scoped) -> bool {
         // The roles of an account are no secret among its operators; its users see those that are for users.
         let is_role = || head.kind() == ResourceKind::Role;
         match self {
@@ -261,26 +261,26 @@ mod tests {
     }
 
     /// Asks the head itself and what it becomes on its way.
-    fn sees(view: &View, head: &ResourceMeta) -> bool {
+    fn can_see(view: &Visibility, head: &ResourceMeta) -> bool {
         let encoded = encode(head);
-        let on_its_way = view.sees(&EncodedMeta::read(&encoded).expect("just written"));
-        assert_eq!(view.sees(head), on_its_way, "{view:?} {head:?}");
+        let on_its_way = view.can_see(&EncodedMeta::read(&encoded).expect("just written"));
+        assert_eq!(view.can_see(head), on_its_way, "{view:?} {head:?}");
         on_its_way
     }
 
     #[test]
     fn a_project_sees_what_is_scoped_to_it_and_nothing_else() {
-        let view = View::Projects([id("p")].into());
+        let view = Visibility::Projects([id("p")].into());
         for (projects, expected) in [(&[][..], false), (&["q"], false), (&["q", "p"], true)] {
             let thng = head(ResourceKind::Thng, projects, UserScope::Only(vec![id("p")]));
-            assert_eq!(sees(&view, &thng), expected, "{projects:?}");
-            assert!(sees(&View::Account, &thng));
+            assert_eq!(can_see(&view, &thng), expected, "{projects:?}");
+            assert!(can_see(&Visibility::Account, &thng));
         }
     }
 
     #[test]
     fn a_user_sees_what_is_for_them_within_their_project() {
-        let view = View::User { project: id("p"), user: id("u") };
+        let view = Visibility::User { project: id("p"), user: id("u") };
         for (projects, users, expected) in [
             (&["p"][..], UserScope::All, true),
             (&["p"], UserScope::Only(vec![id("v"), id("u")]), true),
@@ -289,7 +289,7 @@ mod tests {
             (&[], UserScope::Only(vec![id("u")]), false),
         ] {
             assert_eq!(
-                sees(&view, &head(ResourceKind::Thng, projects, users.clone())),
+                can_see(&view, &head(ResourceKind::Thng, projects, users.clone())),
                 expected,
                 "{users:?}"
             );
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_device_sees_itself_its_product_and_actions_on_it() {
-        let view = View::Device { thng: id("t"), product: Some(id("p")), projects: Arc::default() };
+        let view = Visibility::Device { thng: id("t"), product: Some(id("p")), projects: Arc::default() };
         let of = |kind, own, thng: Option<&str>, product: Option<&str>| ResourceMeta {
             id: id(own),
             thng: thng.map(id),
@@ -317,21 +317,22 @@ mod tests {
             (of(ResourceKind::Collection, "x", None, None), false),
             (of(ResourceKind::ActionType, "x", None, None), true),
         ] {
-            assert_eq!(sees(&view, &resource), expected, "{resource:?}");
+            assert_eq!(can_see(&view, &resource), expected, "{resource:?}");
         }
     }
 
     #[test]
     fn conditions_narrow_the_kinds_that_they_name() {
-        let view = View::Only([(ResourceKind::Place, id("r")), (ResourceKind::Project, id("p"))].into());
-        assert!(sees(&view, &head(ResourceKind::Place, &["p"], UserScope::All)));
-        assert!(!sees(&view, &head(ResourceKind::Place, &["q"], UserScope::All)));
-        assert!(!sees(
-            &View::Only([(ResourceKind::Place, id("x"))].into()),
+        let view =
+            Visibility::Only([(ResourceKind::Place, id("r")), (ResourceKind::Project, id("p"))].into());
+        assert!(can_see(&view, &head(ResourceKind::Place, &["p"], UserScope::All)));
+        assert!(!can_see(&view, &head(ResourceKind::Place, &["q"], UserScope::All)));
+        assert!(!can_see(
+            &Visibility::Only([(ResourceKind::Place, id("x"))].into()),
             &head(ResourceKind::Place, &["p"], UserScope::All)
         ));
-        assert!(sees(
-            &View::Only([(ResourceKind::Place, id("x"))].into()),
+        assert!(can_see(
+            &Visibility::Only([(ResourceKind::Place, id("x"))].into()),
             &head(ResourceKind::Thng, &[], UserScope::All)
         ));
     }

@@ -5,7 +5,7 @@ use thng_pubsub_protocol::{
     payload::{Patch, ResourceKind},
 };
 
-use super::{Applied, Creation, OperationError, Outcome, resource};
+use super::{Applied, CommandError, Creation, Outcome, resource};
 use crate::store::{Actor, KeyHash, KeyRecord, TimestampMs, WriteStore};
 
 /// An account that is to be made.
@@ -26,7 +26,7 @@ pub(super) fn create(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
     new: &NewAccount,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let NewAccount { account, operator, access, name, email, key } = new;
     let (account, actor) = (*account, Actor::Operator(*operator));
     let key = KeyRecord { hash: *key, account, actor, nonce: None, created_at_ms: now_ms };

@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
     publish::Subject,
 };
 
-use super::{Applied, Bound, Event, OperationError, Outcome, beyond, invalid, location, resource};
+use super::{Applied, Bound, CommandError, Event, Outcome, beyond, invalid, location, resource};
 use crate::store::{ResourceRecord, TimestampMs, WriteStore};
 
 /// Action types that are there without having been created.
@@ -61,7 +61,7 @@ pub(super) fn create(
     account: Id,
     inputs: &[ActionInput],
     notifications_max: usize,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let mut notifications = Notifications { caused: 0, most: notifications_max };
     let mut ready: Vec<Ready> = Vec::with_capacity(inputs.len());
     for input in inputs {
@@ -117,7 +117,7 @@ impl Notifications {
     }
 
     /// Counts an action before anything is read or written for it that grows with the number.
-    fn add(&mut self, fields: &Fields, collections: usize) -> Result<usize, OperationError> {
+    fn add(&mut self, fields: &Fields, collections: usize) -> Result<usize, CommandError> {
         let subjects = ["thng", "product"].iter().filter(|name| fields.get(name).is_some()).count();
         let topics = ROOT_TOPICS * (1 + subjects + collections);
         self.count(topics)?;
@@ -125,11 +125,11 @@ impl Notifications {
     }
 
     /// Counts what a long document takes on each of its topics.
-    fn add_document(&mut self, topics: usize, bytes: usize) -> Result<(), OperationError> {
+    fn add_document(&mut self, topics: usize, bytes: usize) -> Result<(), CommandError> {
         self.count(topics.saturating_mul(bytes / NOTIFICATION_BYTES))
     }
 
-    fn count(&mut self, notifications: usize) -> Result<(), OperationError> {
+    fn count(&mut self, notifications: usize) -> Result<(), CommandError> {
         self.caused = self.caused.saturating_add(notifications);
         if self.caused <= self.most {
             return Ok(());
@@ -152,7 +152,7 @@ fn prepare(
     account: Id,
     input: &ActionInput,
     notifications: &mut Notifications,
-) -> Result<Ready, OperationError> {
+) -> Result<Ready, CommandError> {
     check_type(store, account, input)?;
     let mut fields = Fields::new(ResourceKind::Action);
     fields.apply(&input.patch, true)?;
@@ -206,13 +206,13 @@ fn prepare(
     Ok(Ready { record, collections: subject.collections, thng: subject.thng })
 }
 
-fn check_type(store: &mut dyn WriteStore, account: Id, input: &ActionInput) -> Result<(), OperationError> {
+fn check_type(store: &mut dyn WriteStore, account: Id, input: &ActionInput) -> Result<(), CommandError> {
     let name = input.action_type.as_str();
     if BUILT_IN_TYPES.contains(&name) || store.named(account, ResourceKind::ActionType, name)?.is_some() {
         return Ok(());
     }
     match input.type_in_path {
-        true => Err(OperationError::NotFound),
+        true => Err(CommandError::NotFound),
         false => Err(invalid("type: there is no such action type.")),
     }
 }
@@ -234,10 +234,10 @@ fn read_subject(
     fields: &mut Fields,
     scopes: &mut Scopes,
     notifications: &mut Notifications,
-) -> Result<SubjectFacts, OperationError> {
+) -> Result<SubjectFacts, CommandError> {
     let in_path = input.subject;
     let missing =
-        |is_in_path: bool, error: OperationError| if is_in_path { OperationError::NotFound } else { error };
+        |is_in_path: bool, error: CommandError| if is_in_path { CommandError::NotFound } else { error };
     let mut facts = SubjectFacts::default();
     if let Some(id) = fields.id("thng") {
         let head = resource::existing(store, account, id, ResourceKind::Thng, "thng")
@@ -296,7 +296,7 @@ fn commission(
     thng: Id,
     input: &ActionInput,
     fields: &Fields,
-) -> Result<Option<(ResourceRecord, ResourceRecord)>, OperationError> {
+) -> Result<Option<(ResourceRecord, ResourceRecord)>, CommandError> {
     let next = match input.action_type.as_str() {
         "commissions" => "commissioned",
         "decommissions" => "decommissioned",
@@ -309,7 +309,7 @@ fn commission(
         _ => state.0 == "commissioned",
     };
     if !fits {
-        return Err(OperationError::Conflict(format!("This thng cannot become {next}: it is {}.", state.0)));
+        return Err(CommandError::Conflict(format!("This thng cannot become {next}: it is {}.", state.0)));
     }
     let occurred_at = fields.integer("timestamp").unwrap_or_default();
     let private = format!(r#"{{"commission":{{"state":"{next}","occurredAt":{occurred_at}}}}}"#);
@@ -325,7 +325,7 @@ pub(crate) fn commission_state(thng: &ResourceRecord) -> (String, Option<String>
 }
 
 /// Puts the location of an action into the one form, and says where it comes from.
-fn place(store: &mut dyn WriteStore, account: Id, fields: &mut Fields) -> Result<(), OperationError> {
+fn place(store: &mut dyn WriteStore, account: Id, fields: &mut Fields) -> Result<(), CommandError> {
     let given = fields.get("location").filter(|json| *json != "{}").map(ToOwned::to_owned);
     let Some(given) = given else {
         fields.set("location", None);
@@ -333,7 +333,7 @@ fn place(store: &mut dyn WriteStore, account: Id, fields: &mut Fields) -> Result
         return Ok(());
     };
     let writes = parse_locations(given.as_bytes()).map_err(|error| {
-        OperationError::Invalid(error.0.iter().map(|fault| format!("location: {fault}")).collect())
+        CommandError::Invalid(error.0.iter().map(|fault| format!("location: {fault}")).collect())
     })?;
     let [write] = &writes[..] else {
         return Err(invalid("location: an action has one location."));

@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
     payload::{MembershipChange, ResourceKind, THNGS_MAX, membership_document},
 };
 
-use super::{Applied, Bound, OperationError, Outcome, beyond, invalid, resource};
+use super::{Applied, Bound, CommandError, Outcome, beyond, invalid, resource};
 use crate::store::{Members, TimestampMs, WriteStore};
 
 /// Collections above one another. Deeper trees would make every look for a circle slow.
@@ -31,7 +31,7 @@ pub(super) fn change_thngs(
     collection: Id,
     change: MembershipChange,
     thngs: &[Id],
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let record = resource::own(store, account, ResourceKind::Collection, collection)?;
     let changed = match change {
         MembershipChange::ThngsAdded => {
@@ -72,7 +72,7 @@ pub(super) fn change_children(
     collection: Id,
     joins: bool,
     children: Option<&[Id]>,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     resource::own(store, account, ResourceKind::Collection, collection)?;
     let kind = ResourceKind::Collection;
     let changed = match children {
@@ -99,7 +99,7 @@ fn check_places(
     collection: Id,
     kind: ResourceKind,
     members: &[Id],
-) -> Result<(), OperationError> {
+) -> Result<(), CommandError> {
     let Some(crowded) = store.first_crowded(collection, kind, members, COLLECTIONS_MAX)? else {
         return Ok(());
     };
@@ -119,7 +119,7 @@ pub(super) fn leave_some(
     now_ms: TimestampMs,
     account: Id,
     thng: Id,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     resource::own(store, account, ResourceKind::Thng, thng)?;
     let collections = store.collections_of(thng, LEFT_AT_ONCE)?;
     store.leave_collections(thng, &collections)?;
@@ -133,7 +133,7 @@ pub(super) fn leave_some(
 }
 
 /// Every collection that this one is in, also by way of others.
-fn ancestors(store: &mut dyn WriteStore, collection: Id) -> Result<HashSet<Id>, OperationError> {
+fn ancestors(store: &mut dyn WriteStore, collection: Id) -> Result<HashSet<Id>, CommandError> {
     let mut found: HashSet<Id> = HashSet::new();
     let mut level = vec![collection];
     for _ in 0..DEPTH_MAX {

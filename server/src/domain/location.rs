@@ -7,7 +7,7 @@ use thng_pubsub_protocol::{
     payload::{LocationUpdate, LocationWrite, Point, ResourceKind, Whereabouts, location_value, point},
 };
 
-use super::{Applied, Event, OperationError, Outcome, invalid};
+use super::{Applied, CommandError, Event, Outcome, invalid};
 use crate::store::{TimestampMs, WriteStore};
 
 pub(super) fn update(
@@ -16,11 +16,11 @@ pub(super) fn update(
     account: Id,
     thng: Id,
     writes: &[LocationWrite],
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let head = store
         .head(thng)?
         .filter(|head| head.account == account && head.kind == ResourceKind::Thng)
-        .ok_or(OperationError::NotFound)?;
+        .ok_or(CommandError::NotFound)?;
     let updates: Arc<[LocationUpdate]> = stamp(store, account, writes, now_ms)?.into();
     let mut events = Vec::new();
     if !updates.is_empty() {
@@ -36,7 +36,7 @@ pub(super) fn stamp(
     account: Id,
     writes: &[LocationWrite],
     now_ms: TimestampMs,
-) -> Result<Vec<LocationUpdate>, OperationError> {
+) -> Result<Vec<LocationUpdate>, CommandError> {
     let mut updates = Vec::with_capacity(writes.len());
     for write in writes {
         let (at, place) = resolve(store, account, &write.whereabouts)?;
@@ -54,7 +54,7 @@ pub(super) fn resolve(
     store: &mut dyn WriteStore,
     account: Id,
     whereabouts: &Whereabouts,
-) -> Result<(Point, Option<Id>), OperationError> {
+) -> Result<(Point, Option<Id>), CommandError> {
     match whereabouts {
         Whereabouts::At(point) => Ok((point.clone(), None)),
         Whereabouts::Place(id) => {
@@ -75,11 +75,11 @@ pub(super) fn delete(
     account: Id,
     thng: Id,
     before_ms: Option<TimestampMs>,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     store
         .head(thng)?
         .filter(|head| head.account == account && head.kind == ResourceKind::Thng)
-        .ok_or(OperationError::NotFound)?;
+        .ok_or(CommandError::NotFound)?;
     store.delete_locations(thng, before_ms)?;
     Ok(Applied::done())
 }

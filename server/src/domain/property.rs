@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
     payload::{PropertyUpdate, PropertyWrite},
 };
 
-use super::{Applied, Event, OperationError, Outcome};
+use super::{Applied, CommandError, Event, Outcome};
 use crate::store::{PropertiesExtent, PropertyOwner, ResourceMeta, TimestampMs, WriteStore};
 
 /// The owner's head, if it is there and of this account.
@@ -16,11 +16,11 @@ fn owner_head(
     store: &mut dyn WriteStore,
     account: Id,
     owner: PropertyOwner,
-) -> Result<Arc<ResourceMeta>, OperationError> {
+) -> Result<Arc<ResourceMeta>, CommandError> {
     store
         .head(owner.id())?
         .filter(|head| head.account == account && head.kind == owner.kind())
-        .ok_or(OperationError::NotFound)
+        .ok_or(CommandError::NotFound)
 }
 
 pub(super) fn update(
@@ -29,7 +29,7 @@ pub(super) fn update(
     account: Id,
     owner: PropertyOwner,
     writes: &[PropertyWrite],
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let head = owner_head(store, account, owner)?;
     let updates: Arc<[PropertyUpdate]> = stamp(writes, now_ms).collect();
     check_extent(store, owner, &updates)?;
@@ -43,7 +43,7 @@ pub(super) fn check_extent(
     store: &mut dyn WriteStore,
     owner: PropertyOwner,
     updates: &[PropertyUpdate],
-) -> Result<(), OperationError> {
+) -> Result<(), CommandError> {
     let PropertiesExtent { count, bytes } = store.properties_after(owner, updates)?;
     let mut faults = Vec::new();
     if count > limits::PROPERTIES_MAX {
@@ -56,7 +56,7 @@ pub(super) fn check_extent(
             "With these the latest values would be {bytes} bytes together; a resource can have {most}."
         ));
     }
-    if faults.is_empty() { Ok(()) } else { Err(OperationError::Invalid(faults)) }
+    if faults.is_empty() { Ok(()) } else { Err(CommandError::Invalid(faults)) }
 }
 
 /// Values without a timestamp of their own get the time of arrival, the same for the whole request.
@@ -76,7 +76,7 @@ pub(super) fn delete(
     owner: PropertyOwner,
     key: Option<&PropertyKey>,
     before_ms: Option<TimestampMs>,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     owner_head(store, account, owner)?;
     store.delete_properties(owner, key, before_ms)?;
     Ok(Applied::done())

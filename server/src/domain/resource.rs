@@ -11,7 +11,7 @@ use thng_pubsub_protocol::{
     },
 };
 
-use super::{Applied, Bound, Event, OperationError, Outcome, beyond, invalid, location, property};
+use super::{Applied, Bound, CommandError, Event, Outcome, beyond, invalid, location, property};
 use crate::store::{
     Actor, Change, KeyRecord, PropertyOwner, ResourceMeta, ResourceRecord, StoreError, TimestampMs,
     WriteStore,
@@ -36,13 +36,13 @@ pub(super) fn create(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
     creation: &Creation,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let Creation { account, id, patch, .. } = creation;
     let (account, id, kind) = (*account, *id, patch.kind());
     if let Some(parent) = creation.parent {
         let there = store.head(parent)?.is_some_and(|head| head.account == account);
         if !there {
-            return Err(OperationError::NotFound);
+            return Err(CommandError::NotFound);
         }
     }
     let mut fields = Fields::new(kind);
@@ -113,7 +113,7 @@ impl Values {
         id: Id,
         patch: &Patch,
         now_ms: TimestampMs,
-    ) -> Result<Self, OperationError> {
+    ) -> Result<Self, CommandError> {
         let owner = match patch.kind() {
             ResourceKind::Thng => Some(PropertyOwner::Thng(id)),
             ResourceKind::Product => Some(PropertyOwner::Product(id)),
@@ -133,7 +133,7 @@ impl Values {
         account: Id,
         head: &Arc<ResourceMeta>,
         events: &mut Vec<Event>,
-    ) -> Result<(), OperationError> {
+    ) -> Result<(), CommandError> {
         if let Some(owner) = self.owner.filter(|_| !self.properties.is_empty()) {
             let seq = store.append_properties(account, owner, &self.properties)?;
             events.push(Event::PropertiesUpdated {
@@ -160,7 +160,7 @@ pub(super) fn update(
     id: Id,
     patch: &Patch,
     private: Option<&Json>,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let before = own(store, account, kind, id)?;
     let (record, events) = change(store, now_ms, before, private, patch.scopes.clone(), |fields| {
         fields.apply(patch, false)?;
@@ -176,8 +176,8 @@ pub(super) fn change(
     before: ResourceRecord,
     private: Option<&Json>,
     scopes: Option<ScopesPatch>,
-    edit: impl FnOnce(&mut Fields) -> Result<(), OperationError>,
-) -> Result<(Arc<ResourceRecord>, Vec<Event>), OperationError> {
+    edit: impl FnOnce(&mut Fields) -> Result<(), CommandError>,
+) -> Result<(Arc<ResourceRecord>, Vec<Event>), CommandError> {
     Ok(check(store, now_ms, before, private, scopes, edit)?.write(store)?)
 }
 
@@ -193,8 +193,8 @@ fn check(
     before: ResourceRecord,
     private: Option<&Json>,
     scopes: Option<ScopesPatch>,
-    edit: impl FnOnce(&mut Fields) -> Result<(), OperationError>,
-) -> Result<Checked, OperationError> {
+    edit: impl FnOnce(&mut Fields) -> Result<(), CommandError>,
+) -> Result<Checked, CommandError> {
     let mut fields = before.fields();
     edit(&mut fields)?;
     let mut after = before.clone();
@@ -212,7 +212,7 @@ fn check(
 }
 
 /// The stored part of a document, if it is not too large. A task's input may be as large as a request.
-fn body(fields: &Fields, id: &Id, created_at_ms: TimestampMs) -> Result<Arc<str>, OperationError> {
+fn body(fields: &Fields, id: &Id, created_at_ms: TimestampMs) -> Result<Arc<str>, CommandError> {
     let document = fields.document(Some(id), created_at_ms);
     let most = limits::DOCUMENT_BYTES_MAX;
     if document.len() > most && fields.kind() != ResourceKind::Task {
@@ -286,7 +286,7 @@ pub(super) fn update_many(
     kind: ResourceKind,
     ids: &[Id],
     patch: &Patch,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let (mut checked, mut bytes) = (Vec::with_capacity(ids.len()), 0);
     for id in ids {
         match own(store, account, kind, *id) {
@@ -307,7 +307,7 @@ pub(super) fn update_many(
                 }
                 checked.push(one);
             }
-            Err(OperationError::NotFound) => {}
+            Err(CommandError::NotFound) => {}
             Err(error) => return Err(error),
         }
     }
@@ -324,7 +324,7 @@ pub(super) fn delete(
     account: Id,
     kind: ResourceKind,
     id: Id,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let record = own(store, account, kind, id)?;
     let collections = match kind.has_collections() {
         true => store.collections_of(id, limits::COLLECTIONS_MAX)?,
@@ -365,7 +365,7 @@ pub(super) fn delete_many(
     kind: ResourceKind,
     ids: &[Id],
     notifications_max: usize,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     check_notifications(store, kind, ids, notifications_max)?;
     let (mut count, mut events) = (0, Vec::new());
     for id in ids {
@@ -374,7 +374,7 @@ pub(super) fn delete_many(
                 count += 1;
                 events.extend(applied.events);
             }
-            Err(OperationError::NotFound) => {}
+            Err(CommandError::NotFound) => {}
             Err(error) => return Err(error),
         }
     }
@@ -387,7 +387,7 @@ fn check_notifications(
     kind: ResourceKind,
     ids: &[Id],
     most: usize,
-) -> Result<(), OperationError> {
+) -> Result<(), CommandError> {
     if kind != ResourceKind::Thng {
         return Ok(());
     }
@@ -437,11 +437,11 @@ pub(super) fn own(
     account: Id,
     kind: ResourceKind,
     id: Id,
-) -> Result<ResourceRecord, OperationError> {
+) -> Result<ResourceRecord, CommandError> {
     store
         .resource(id)?
         .filter(|found| found.account == account && found.kind == kind)
-        .ok_or(OperationError::NotFound)
+        .ok_or(CommandError::NotFound)
 }
 
 /// Refuses a reference to something that is not there.
@@ -451,7 +451,7 @@ pub(super) fn existing(
     id: Id,
     kind: ResourceKind,
     field: &str,
-) -> Result<Arc<ResourceMeta>, OperationError> {
+) -> Result<Arc<ResourceMeta>, CommandError> {
     let found = store.head(id)?.filter(|head| head.account == account && head.kind == kind);
     found.ok_or_else(|| invalid(format!("{field}: there is no such {}.", noun(kind))))
 }
@@ -487,7 +487,7 @@ pub(super) fn changed(record: &Arc<ResourceRecord>, change: Change, collections:
 }
 
 /// What follows from the fields that were set, and what no single field can tell is wrong.
-fn complete(fields: &mut Fields, patch: &Patch) -> Result<(), OperationError> {
+fn complete(fields: &mut Fields, patch: &Patch) -> Result<(), CommandError> {
     match fields.kind() {
         ResourceKind::Product => {
             let name = fields.text("name").unwrap_or_default();
@@ -521,7 +521,7 @@ fn complete(fields: &mut Fields, patch: &Patch) -> Result<(), OperationError> {
 }
 
 /// A place says where it is in two ways; what was said last counts, and a position before degrees.
-fn complete_place(fields: &mut Fields, patch: &Patch) -> Result<(), OperationError> {
+fn complete_place(fields: &mut Fields, patch: &Patch) -> Result<(), CommandError> {
     let json = |text: &str| Json::parse(text.into()).ok();
     let at = match patch.get("position") {
         Some(position) => point(position),
@@ -560,7 +560,7 @@ fn check_references(
     before: Option<&ResourceRecord>,
     after: &ResourceRecord,
     fields: &Fields,
-) -> Result<(), OperationError> {
+) -> Result<(), CommandError> {
     let account = after.account;
     if after.kind == ResourceKind::Thng
         && let Some(product) = fields.id("product")
@@ -591,7 +591,7 @@ fn check_references(
             ResourceKind::User | ResourceKind::Operator => "email",
             _ => "name",
         };
-        return Err(OperationError::Conflict(format!(
+        return Err(CommandError::Conflict(format!(
             "This {what} is taken: another {} has it.",
             noun(after.kind)
         )));
@@ -599,7 +599,7 @@ fn check_references(
     if after.kind == ResourceKind::ActionType
         && fields.text("name").is_some_and(|name| super::BUILT_IN_TYPES.contains(&name.as_str()))
     {
-        return Err(OperationError::Conflict("This action type is built in.".into()));
+        return Err(CommandError::Conflict("This action type is built in.".into()));
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! Durable MQTT sessions: opened, subscribed, saved and ended. What may be subscribed to was decided before; a session
 //! belongs to the key that opened it, whose hash is part of its name.
 
-use super::{Applied, Event, Operation, OperationError, Outcome};
+use super::{Applied, Command, CommandError, Event, Outcome};
 use crate::store::{
     KeyHash, TimestampMs, WriteStore,
     session_queue::{KeptLimits, OpenedSession, SessionNumber, SessionProgress},
 };
 
-/// Sessions that are ended, and notifications that are dropped, by one [`Operation::ExpireSessions`].
+/// Sessions that are ended, and notifications that are dropped, by one [`Command::ExpireSessions`].
 pub(crate) const EXPIRED_AT_ONCE: usize = 20;
 
 /// A subscription of a durable session, as it is to be stored.
@@ -27,7 +27,7 @@ pub(super) fn open(
     key: &KeyHash,
     client_id: &str,
     limits: &KeptLimits,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let opened = store.open_session(key, client_id, limits)?;
     let events = match opened {
         OpenedSession::StartedInstead { ended, .. } => vec![Event::SessionEvicted { number: ended }],
@@ -43,7 +43,7 @@ pub(super) fn end(
     store: &mut dyn WriteStore,
     key: &KeyHash,
     client_id: &str,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     store.end_session(key, client_id)?;
     Ok(Applied::done())
 }
@@ -51,7 +51,7 @@ pub(super) fn end(
 pub(super) fn expire(
     store: &mut dyn WriteStore,
     left_before_ms: TimestampMs,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let expired = store.expire_sessions(left_before_ms, EXPIRED_AT_ONCE)?;
     Ok(done(Outcome::Count(expired)))
 }
@@ -61,14 +61,14 @@ pub(super) fn subscribe(
     session: SessionNumber,
     subscriptions: &[DurableSubscription],
     most: usize,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     if store.kept_extent().subscriptions + subscriptions.len() > most {
-        return Err(OperationError::TooManySubscriptions);
+        return Err(CommandError::TooManySubscriptions);
     }
     let mut stored = Vec::with_capacity(subscriptions.len());
     for DurableSubscription { filter, route } in subscriptions {
         let subscription = store.put_subscription(session, filter, route.as_deref())?;
-        stored.push(subscription.ok_or(OperationError::NotFound)?);
+        stored.push(subscription.ok_or(CommandError::NotFound)?);
     }
     Ok(done(Outcome::Subscriptions(stored)))
 }
@@ -77,7 +77,7 @@ pub(super) fn unsubscribe(
     store: &mut dyn WriteStore,
     session: SessionNumber,
     filters: &[Vec<u8>],
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     for filter in filters {
         store.remove_subscription(session, filter)?;
     }
@@ -88,7 +88,7 @@ pub(super) fn save(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
     progress: &SessionProgress,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     store.save_progress(progress, now_ms)?;
     Ok(Applied::done())
 }
@@ -99,16 +99,16 @@ pub(super) fn once(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
     (session, packet_id): (SessionNumber, u16),
-    operation: &Operation,
-) -> Result<Applied, OperationError> {
+    command: &Command,
+) -> Result<Applied, CommandError> {
     // The client has another connection by now, and repeats there what this one was not acknowledged.
     if !store.is_current(session)? {
-        return Err(OperationError::NotFound);
+        return Err(CommandError::NotFound);
     }
     if store.is_received(session, packet_id)? {
         return Ok(Applied::done());
     }
-    let applied = operation.apply(store, now_ms)?;
+    let applied = command.apply(store, now_ms)?;
     store.receive(session, packet_id)?;
     Ok(applied)
 }
@@ -117,7 +117,7 @@ pub(super) fn release(
     store: &mut dyn WriteStore,
     session: SessionNumber,
     packet_id: u16,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     if store.is_current(session)? {
         store.release(session, packet_id)?;
     }
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_opened_in_place_of_another_leaves_remains() {
+    fn a_replaced_session_needs_gc() {
         let limits = KeptLimits {
             sessions: 1,
             sessions_per_key: 1,
@@ -140,7 +140,7 @@ mod tests {
             bytes: 1,
         };
         let account = Id::parse(&"a".repeat(24)).expect("an id");
-        let open = Operation::OpenSession { account, key: KeyHash([1; 32]), client_id: "c".into(), limits };
+        let open = Command::OpenSession { account, key: KeyHash([1; 32]), client_id: "c".into(), limits };
         let session = SessionNumber { number: 2, epoch: 1 };
         for (opened, expected) in [
             (OpenedSession::StartedInstead { session, ended: 1 }, true),
@@ -149,7 +149,7 @@ mod tests {
             (OpenedSession::TooMany, false),
             (OpenedSession::UnknownKey, false),
         ] {
-            assert_eq!(open.leaves_remains(&Outcome::Session(opened)), expected, "{opened:?}");
+            assert_eq!(open.needs_gc(&Outcome::Session(opened)), expected, "{opened:?}");
         }
     }
 }

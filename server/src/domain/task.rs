@@ -15,7 +15,7 @@ use thng_pubsub_protocol::{
     payload::{Fields, Json, ResourceKind},
 };
 
-use super::{Applied, Event, OperationError, Outcome, resource};
+use super::{Applied, CommandError, Event, Outcome, resource};
 use crate::store::{KeyHash, ResourceRecord, TimestampMs, WriteStore};
 pub(crate) use input::{PART_THNGS, TaskInput, input_of};
 
@@ -61,21 +61,21 @@ pub(crate) fn key_of_task(task: &ResourceRecord) -> Option<KeyHash> {
 
 /// Does the next part of a task: creates thngs with these ids, as many as there are and are missing, and says how far
 /// it has come. A task that is finished, or gone, is left alone.
-pub(super) fn work_on(
+pub(super) fn advance(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
     task: Id,
     ids: &[Id],
     input: &Result<TaskInput, String>,
     key_in_force: bool,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let Some(before) = store.resource(task)?.filter(|task| task.kind == ResourceKind::Task && is_open(task))
     else {
-        return Err(OperationError::NotFound);
+        return Err(CommandError::NotFound);
     };
     let account = before.account;
     // A batch that is gone takes its tasks with it, if not at once.
-    let batch = before.parent.ok_or(OperationError::NotFound)?;
+    let batch = before.parent.ok_or(CommandError::NotFound)?;
     let batch = resource::own(store, account, ResourceKind::Batch, batch)?;
     let has_key = match key_of_task(&before) {
         Some(key) => key_in_force && store.has_key(&key)?,
@@ -113,7 +113,7 @@ pub(super) fn work_on(
                 count += 1;
                 events.extend(applied.events);
             }
-            Err(OperationError::Store(error)) => return Err(OperationError::Store(error)),
+            Err(CommandError::Store(error)) => return Err(CommandError::Store(error)),
             // What was made before it is made, and told.
             Err(error) => {
                 failure = Some(error.to_string());
@@ -161,7 +161,7 @@ fn progress(task: Id, made: usize, total: usize) -> Json {
     .expect("numbers make JSON")
 }
 
-fn add_count(fields: &mut Fields, product: &str, count: usize) -> Result<(), OperationError> {
+fn add_count(fields: &mut Fields, product: &str, count: usize) -> Result<(), CommandError> {
     let mut counts: Map<String, Value> = fields
         .get("resourceCountsByProduct")
         .and_then(|json| serde_json::from_str(json).ok())
@@ -187,7 +187,7 @@ fn finish(
     before: ResourceRecord,
     batch: ResourceRecord,
     ending: Ending,
-) -> Result<Applied, OperationError> {
+) -> Result<Applied, CommandError> {
     let done = made(&before.fields());
     let (status, made, progress, error) = match ending {
         Ending::Made(made, progress) => ("EXECUTED", made, Some(progress), None),

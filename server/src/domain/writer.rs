@@ -1,7 +1,7 @@
 //! The single writer: takes whatever operations wait, applies them, and puts them on disk in one commit.
 //!
 //! Nobody is answered before the commit that holds their operation is on the disk. What happened is handed on in commit
-//! order, before the answers go out, so that whoever got an answer reads what they wrote. [`answers`] does both.
+//! order, before the answers go out, so that whoever got an answer reads what they wrote. [`commit_pipeline`] does both.
 //!
 //! A group ends by the work that it has done, not by operations alone ([`GroupWork`]): who asks for little does not wait
 //! for those who ask for much. [`queue`] shares the writer's time between accounts.
@@ -19,37 +19,37 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{Applied, Event, Operation, OperationError, Outcome};
+use super::{Applied, Command, CommandError, Event, Outcome};
 use crate::{
     clock::{Clock, Made, ServerTime},
     log_throttle::LogThrottle,
     metrics::Metrics,
     store::{CLOCK_SET_BACK, StoreError, TimestampMs, WriteStore, session_queue::KeptExtent},
 };
-use answers::{Answers, Done};
 use budget::{Budget, Permit};
+use commit_pipeline::{CommitPipeline, CommittedGroup};
 use queue::Queue;
 
-mod answers;
 mod budget;
+mod commit_pipeline;
 mod queue;
 #[cfg(test)]
 mod tests;
 
 /// What is called with the outcome, on a thread that many wait for: it must be quick and must not block.
-pub(crate) type Reply = Box<dyn FnOnce(Result<Outcome, OperationError>) + Send>;
+pub(crate) type Reply = Box<dyn FnOnce(Result<Outcome, CommandError>) + Send>;
 
 /// What is called with the events of a commit, in their order. It may block: that is how a full bus slows down those
 /// who write.
-pub(crate) type EventSink = Box<dyn FnMut(Vec<Event>) + Send>;
+pub(crate) type AfterCommit = Box<dyn FnMut(Vec<Event>) + Send>;
 
 /// What is called with each event before its commit, to keep what it tells for those who are away: it becomes part of the
 /// commit.
-pub(crate) type Keeper =
+pub(crate) type BeforeCommit =
     Box<dyn FnMut(&Event, TimestampMs, &mut dyn WriteStore) -> Result<(), StoreError> + Send>;
 
 /// Operations of one commit at the most. More would let the first wait for the last.
-const GROUP_OPERATIONS_MAX: usize = 512;
+const GROUP_COMMANDS_MAX: usize = 512;
 
 /// The time that the operations of one commit take together, beyond which no further one joins them.
 const GROUP_TIME: Duration = Duration::from_millis(20);
@@ -65,7 +65,7 @@ const MANY_NOTIFICATIONS: usize = 500;
 
 /// Operations that wait for the next commit, from which on this one is put on the disk beside it. With fewer, those that
 /// come meanwhile had better share a commit.
-const BUSY_OPERATIONS: usize = 256;
+const BUSY_COMMANDS: usize = 256;
 
 /// Commits after which something deleted is freed also while others wait, or a busy server would never free it.
 const GROUPS_BETWEEN_RECLAIMS: u32 = 100;
@@ -74,13 +74,13 @@ const GROUPS_BETWEEN_RECLAIMS: u32 = 100;
 const EXIT_WRITER_FAILED: i32 = 70;
 
 /// What an operation counts in the queue beside its payload, in bytes: about what it takes in memory.
-const OPERATION_BYTES: usize = 512;
+const COMMAND_BYTES: usize = 512;
 
 /// The unit of the queue's budget, in bytes.
 const BUDGET_UNIT_BYTES: usize = 64;
 
 struct Job {
-    operation: Operation,
+    command: Command,
     reply: Reply,
     payload_bytes: usize,
     _budget: Permit,
@@ -108,20 +108,20 @@ impl Writer {
         clock: Clock,
         metrics: Arc<Metrics>,
         queue_bytes_max: usize,
-        keeper: Keeper,
-        sink: EventSink,
+        before_commit: BeforeCommit,
+        after_commit: AfterCommit,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let budget = Budget::new((queue_bytes_max / BUDGET_UNIT_BYTES).max(1));
-        let answers = Answers::start(store.disk_sync(), sink)?;
+        let pipeline = CommitPipeline::start(store.disk_sync(), after_commit)?;
         let last_ms = store.last_made_ms().map_err(std::io::Error::other)?;
         let run = WriterThread {
             kept: store.kept_extent(),
             store,
             time: ServerTime::new(clock, last_ms),
             metrics,
-            keeper,
-            answers,
+            before_commit,
+            pipeline,
             queue: Queue::new(queue),
             reclaim: true,
             groups_since_reclaim: 0,
@@ -145,14 +145,14 @@ impl Writer {
     /// returns `Ok`, and never otherwise.
     pub(crate) async fn submit(
         &self,
-        operation: Operation,
+        command: Command,
         payload_bytes: usize,
         reply: Reply,
     ) -> Result<(), Stopping> {
-        let units = (payload_bytes + OPERATION_BYTES) / BUDGET_UNIT_BYTES;
-        let budget = if matches!(operation, Operation::Probe) { &self.probes } else { &self.budget };
-        let budget = budget.take(operation.account(), units).await;
-        self.jobs.send(Job { operation, reply, payload_bytes, _budget: budget }).map_err(|_| Stopping)
+        let units = (payload_bytes + COMMAND_BYTES) / BUDGET_UNIT_BYTES;
+        let budget = if matches!(command, Command::Probe) { &self.probes } else { &self.budget };
+        let budget = budget.take(command.account(), units).await;
+        self.jobs.send(Job { command, reply, payload_bytes, _budget: budget }).map_err(|_| Stopping)
     }
 }
 
@@ -160,12 +160,12 @@ struct WriterThread {
     store: Box<dyn WriteStore>,
     time: ServerTime,
     metrics: Arc<Metrics>,
-    keeper: Keeper,
+    before_commit: BeforeCommit,
     /// How much is kept, as it was last shown.
     kept: KeptExtent,
     /// For lines about what was not kept.
     losses: LogThrottle,
-    answers: Answers,
+    pipeline: CommitPipeline,
     queue: Queue,
     /// Something deleted may wait to be freed.
     reclaim: bool,
@@ -183,11 +183,11 @@ impl WriterThread {
         while self.wait_for_work() {
             let started = Instant::now();
             let _span = tracing::debug_span!("commit").entered();
-            let operations = self.commit_waiting();
-            self.metrics.commit_operations.observe(operations as f64);
+            let commands = self.commit_waiting();
+            self.metrics.commit_operations.observe(commands as f64);
             self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         }
-        self.answers.finish();
+        self.pipeline.finish();
         tracing::debug!("the writer has finished");
     }
 
@@ -219,24 +219,24 @@ impl WriterThread {
 
     /// Commits what waits, as much as one group may hold. Returns how many operations it held.
     fn commit_waiting(&mut self) -> usize {
-        let mut group = Vec::with_capacity(GROUP_OPERATIONS_MAX.min(self.queue.len()));
+        let mut group = Vec::with_capacity(GROUP_COMMANDS_MAX.min(self.queue.len()));
         let mut work = GroupWork::begin();
         let applied = self.apply_waiting(&mut group, &mut work);
-        let operations = group.len();
+        let commands = group.len();
         match applied {
             Ok(applied) => self.finish(&mut group, applied, &work),
-            Err(error) if operations == 1 => {
+            Err(error) if commands == 1 => {
                 self.store.rollback();
                 let job = group.pop().expect("the group holds one");
                 self.refuse(job, error);
             }
             Err(error) => {
                 self.store.rollback();
-                tracing::warn!(%error, operations, "a commit failed; its operations are repeated one by one");
+                tracing::warn!(%error, commands, "a commit failed; its operations are repeated one by one");
                 group.into_iter().for_each(|job| self.commit_alone(job));
             }
         }
-        operations
+        commands
     }
 
     /// Repeats an operation in a commit of its own.
@@ -284,7 +284,7 @@ impl WriterThread {
         &mut self,
         group: &mut Vec<Job>,
         work: &mut GroupWork,
-    ) -> Result<Vec<Result<Applied, OperationError>>, StoreError> {
+    ) -> Result<Vec<Result<Applied, CommandError>>, StoreError> {
         let mut applied = Vec::with_capacity(group.capacity());
         let (now_ms, mut failed) = match self.begin() {
             Ok(now_ms) => (now_ms, None),
@@ -308,25 +308,25 @@ impl WriterThread {
         job: &Job,
         now_ms: TimestampMs,
         work: &mut GroupWork,
-    ) -> Result<Result<Applied, OperationError>, StoreError> {
+    ) -> Result<Result<Applied, CommandError>, StoreError> {
         let started = Instant::now();
-        let applied = job.operation.apply(&mut *self.store, now_ms);
+        let applied = job.command.apply(&mut *self.store, now_ms);
         if let Ok(applied) = &applied {
             for event in &applied.events {
-                (self.keeper)(event, now_ms, &mut *self.store)?;
+                (self.before_commit)(event, now_ms, &mut *self.store)?;
             }
         }
         self.reclaim |=
-            job.operation.leaves_remains(applied.as_ref().map_or(&Outcome::Done, |applied| &applied.outcome));
+            job.command.needs_gc(applied.as_ref().map_or(&Outcome::Done, |applied| &applied.outcome));
         let used = started.elapsed();
         self.metrics.command_seconds.observe(used.as_secs_f64());
-        self.queue.charge(&job.operation, used);
+        self.queue.charge(&job.command, used);
         work.add(job, applied.as_ref().map(|applied| &applied.events[..]).unwrap_or_default());
         match applied {
-            Err(OperationError::Store(error)) => Err(error),
-            Err(OperationError::BeyondBound { bound, sentence }) => {
+            Err(CommandError::Store(error)) => Err(error),
+            Err(CommandError::BeyondBound { bound, sentence }) => {
                 self.metrics.commands_rejected.with_label_values(&[bound.name()]).inc();
-                Ok(Err(OperationError::BeyondBound { bound, sentence }))
+                Ok(Err(CommandError::BeyondBound { bound, sentence }))
             }
             applied => Ok(applied),
         }
@@ -389,7 +389,7 @@ impl WriterThread {
         }
     }
 
-    fn finish(&self, group: &mut Vec<Job>, applied: Vec<Result<Applied, OperationError>>, work: &GroupWork) {
+    fn finish(&self, group: &mut Vec<Job>, applied: Vec<Result<Applied, CommandError>>, work: &GroupWork) {
         let mut events = Vec::with_capacity(applied.len());
         let outcomes = group.drain(..).zip(applied).map(|(job, applied)| {
             let outcome = applied.map(|applied| {
@@ -400,46 +400,46 @@ impl WriterThread {
         });
         let outcomes = outcomes.collect();
         let is_busy = self.is_busy() || work.notifications >= MANY_NOTIFICATIONS;
-        self.answers.give(Done { events, outcomes }, is_busy);
+        self.pipeline.submit(CommittedGroup { events, outcomes }, is_busy);
     }
 
     fn is_busy(&self) -> bool {
-        self.queue.len() >= BUSY_OPERATIONS
+        self.queue.len() >= BUSY_COMMANDS
     }
 
     fn refuse(&self, job: Job, error: StoreError) {
         self.metrics.commit_failures.inc();
         tracing::error!(%error, "a write could not be stored");
-        let outcomes = vec![(job, Err(OperationError::Store(error)))];
-        self.answers.give(Done { events: Vec::new(), outcomes }, self.is_busy());
+        let outcomes = vec![(job, Err(CommandError::Store(error)))];
+        self.pipeline.submit(CommittedGroup { events: Vec::new(), outcomes }, self.is_busy());
     }
 }
 
 /// What the operations of a group have done so far.
 struct GroupWork {
     started: Instant,
-    operations: usize,
+    commands: usize,
     bytes: usize,
     notifications: usize,
 }
 
 impl GroupWork {
     fn begin() -> Self {
-        Self { started: Instant::now(), operations: 0, bytes: 0, notifications: 0 }
+        Self { started: Instant::now(), commands: 0, bytes: 0, notifications: 0 }
     }
 
     fn add(&mut self, job: &Job, events: &[Event]) {
-        self.operations += 1;
+        self.commands += 1;
         self.bytes += job.payload_bytes;
         self.notifications += events.iter().map(Event::topics).sum::<usize>();
     }
 
     /// Whether no further operation is to join.
     fn is_full(&self) -> bool {
-        self.operations >= GROUP_OPERATIONS_MAX
+        self.commands >= GROUP_COMMANDS_MAX
             || self.bytes >= GROUP_BYTES
             || self.notifications >= GROUP_NOTIFICATIONS
-            || (self.operations > 0 && self.started.elapsed() >= GROUP_TIME)
+            || (self.commands > 0 && self.started.elapsed() >= GROUP_TIME)
     }
 }
 

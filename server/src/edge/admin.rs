@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::Context;
-use crate::gateway::{Actor, Gateway, IssuedKey, KeyRecord, Refusal, Rights};
+use crate::gateway::{Actor, BrokerError, Gateway, IssuedKey, KeyRecord, Rights};
 
 /// The socket's name in the data folder.
 pub(crate) const SOCKET: &str = "admin.sock";
@@ -187,13 +187,13 @@ pub(crate) async fn answer(gateway: &Gateway, status: &Status, request: &Request
     }
 }
 
-fn refused(refusal: &Refusal) -> Answer {
+fn refused(refusal: &BrokerError) -> Answer {
     Answer::Refused(refusal.to_string())
 }
 
 /// The open door. Dropping it takes the socket away.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct AdminSocket {
     listener: UnixListener,
     _path: SocketFile,
 }
@@ -208,7 +208,7 @@ impl Drop for SocketFile {
     }
 }
 
-impl Door {
+impl AdminSocket {
     /// Opens the door of a data folder that this process has claimed: a socket that is there is one that was left behind.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use axum::{
 };
 use thng_pubsub_protocol::payload::{ErrorCode, ErrorDocument};
 
-use crate::gateway::{AnswerShare, Refusal};
+use crate::gateway::{AnswerShare, BrokerError};
 
 /// The API key of a request: the Authorization header, with or without a scheme in front, or `?access_token=`.
 pub(super) fn key_of(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
@@ -59,15 +59,15 @@ pub(super) fn refuse(code: ErrorCode, sentence: &str) -> Response {
 }
 
 /// The gateway's refusal as a response: the one place where it is rendered for HTTP.
-pub(super) fn render(refusal: &Refusal) -> Response {
+pub(super) fn render(refusal: &BrokerError) -> Response {
     document(&refusal.document(), retry_after_s(refusal))
 }
 
 /// When it is worth trying again, in seconds, where the refusal knows.
-pub(super) fn retry_after_s(refusal: &Refusal) -> Option<u32> {
+pub(super) fn retry_after_s(refusal: &BrokerError) -> Option<u32> {
     match refusal {
-        Refusal::TooOften(exceeded) => Some(exceeded.retry_after_s),
-        Refusal::PasswordQueueFull => Some(1),
+        BrokerError::TooOften(exceeded) => Some(exceeded.retry_after_s),
+        BrokerError::PasswordQueueFull => Some(1),
         _ => None,
     }
 }
@@ -87,11 +87,11 @@ pub(super) fn document(document: &ErrorDocument, retry_after_s: Option<u32>) -> 
 /// Makes the body of an answer count until it is written.
 ///
 /// # Errors
-/// [`Refusal`] where too few bytes are free for it.
-pub(super) async fn counted(share: &Arc<AnswerShare>, response: Response) -> Result<Response, Refusal> {
+/// [`BrokerError`] where too few bytes are free for it.
+pub(super) async fn counted(share: &Arc<AnswerShare>, response: Response) -> Result<Response, BrokerError> {
     let (head, body) = response.into_parts();
     // All bodies are in memory already, so nothing is waited for, and nothing fails.
-    let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|_| Refusal::Unavailable)?;
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|_| BrokerError::Unavailable)?;
     Ok(Response::from_parts(head, Body::from(share.body(bytes)?)))
 }
 

@@ -35,7 +35,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use crate::gateway::Refusal;
+use crate::gateway::BrokerError;
 
 use super::{
     Context,
@@ -201,7 +201,7 @@ async fn front(State(context): State<Arc<Context>>, mut request: Request, next: 
 
 /// Counts a request by its address. Those who look after the server often come by way of a proxy, and must not be told
 /// that it is ill when it is busy.
-fn count(context: &Context, request: &Request) -> Result<(), Refusal> {
+fn count(context: &Context, request: &Request) -> Result<(), BrokerError> {
     let Some(admitted) = request.extensions().get::<Admitted>() else { return Ok(()) };
     if matches!(request.uri().path(), "/health" | "/ready" | "/metrics") {
         return Ok(());
@@ -435,7 +435,9 @@ mod tests {
     };
 
     use super::*;
-    use crate::{app, config::Config, edge::rates::Rates, log_throttle::LogThrottle, testing::TestBroker};
+    use crate::{
+        config::Config, edge::rates::Rates, log_throttle::LogThrottle, startup, testing::TestBroker,
+    };
 
     async fn status(router: &Router, method: &str, path: &str) -> u16 {
         let request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
@@ -447,7 +449,7 @@ mod tests {
     async fn every_row_of_the_topic_table_has_a_rest_route() {
         let TestBroker { gateway, metrics, data: _data, .. } = TestBroker::open().await;
         let config = Config::parse_from(["serve"]);
-        let (limits, rates) = (app::limits(&config), Arc::new(Rates::new(&config, &metrics)));
+        let (limits, rates) = (startup::limits(&config), Arc::new(Rates::new(&config, &metrics)));
         let router = router(Arc::new(Context {
             gateway,
             metrics,

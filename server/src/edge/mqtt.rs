@@ -6,7 +6,7 @@
 //! - [`session`]: what each packet means
 //! - [`subscriptions`]: what a client is subscribed to
 //! - [`durable`]: what a session with clean session 0 remembers, and the way to catch up
-//! - [`incoming`]: publishes that wait for their commit, acknowledged in order
+//! - [`inflight_publishes`]: publishes that wait for their commit, acknowledged in order
 //! - [`received`]: QoS 2 publishes between PUBREC and PUBREL
 //! - [`outgoing`]: notifications on their way to the client
 //! - [`sessions`]: who is connected under which client id
@@ -14,7 +14,7 @@
 mod connect;
 mod connection;
 mod durable;
-mod incoming;
+mod inflight_publishes;
 mod outgoing;
 mod received;
 mod session;

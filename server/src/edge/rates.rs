@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use crate::{
     config::Config,
-    gateway::{KeyHash, Principal, Refusal},
+    gateway::{BrokerError, KeyHash, Principal},
     metrics::Metrics,
     rate::{
         Exceeded, FailedLogins, Name, Rate, RateLimit,
@@ -111,13 +111,13 @@ impl<K: Hash + Eq + Copy> Limit<K> {
         Some(Self { name, buckets: Buckets::new(rate, patience, most, kept), exceeded })
     }
 
-    fn take(&self, key: &K) -> Result<(), Refusal> {
+    fn take(&self, key: &K) -> Result<(), BrokerError> {
         self.buckets.take(key).map_err(|wait| self.refuse(wait))
     }
 
-    fn refuse(&self, wait: Duration) -> Refusal {
+    fn refuse(&self, wait: Duration) -> BrokerError {
         self.exceeded.inc();
-        Refusal::TooOften(Exceeded::new(self.name, self.buckets.rate(), wait))
+        BrokerError::TooOften(Exceeded::new(self.name, self.buckets.rate(), wait))
     }
 
     fn show(&self, key: &K) -> Shown {
@@ -125,12 +125,12 @@ impl<K: Hash + Eq + Copy> Limit<K> {
     }
 }
 
-fn take<K: Hash + Eq + Copy>(limit: &Option<Limit<K>>, key: &K) -> Result<(), Refusal> {
+fn take<K: Hash + Eq + Copy>(limit: &Option<Limit<K>>, key: &K) -> Result<(), BrokerError> {
     limit.as_ref().map_or(Ok(()), |limit| limit.take(key))
 }
 
 /// How long to wait, where there is a limit.
-fn take_a_turn<K: Hash + Eq + Copy>(limit: &Option<Limit<K>>, key: &K) -> Result<Duration, Refusal> {
+fn take_a_turn<K: Hash + Eq + Copy>(limit: &Option<Limit<K>>, key: &K) -> Result<Duration, BrokerError> {
     let Some(limit) = limit else { return Ok(Duration::ZERO) };
     limit.buckets.take_a_turn(key).map_err(|wait| limit.refuse(wait))
 }
@@ -171,34 +171,34 @@ impl Rates {
     /// A request has come, whoever it is of.
     ///
     /// # Errors
-    /// [`Refusal::TooOften`], here and below.
-    pub(super) fn request_of_address(&self, address: IpAddr) -> Result<(), Refusal> {
+    /// [`BrokerError::TooOften`], here and below.
+    pub(super) fn request_of_address(&self, address: IpAddr) -> Result<(), BrokerError> {
         take(&self.requests.address, &address)
     }
 
     /// A request has shown a key.
-    pub(super) fn request_of_key(&self, key: &KeyHash) -> Result<(), Refusal> {
+    pub(super) fn request_of_key(&self, key: &KeyHash) -> Result<(), BrokerError> {
         take(&self.requests.key, key)
     }
 
     /// A connection has come.
-    pub(super) fn connect_of_address(&self, address: IpAddr) -> Result<(), Refusal> {
+    pub(super) fn connect_of_address(&self, address: IpAddr) -> Result<(), BrokerError> {
         take(&self.connects.address, &address)
     }
 
     /// A connection has shown a key to stay for.
-    pub(super) fn connect_of_key(&self, key: &KeyHash) -> Result<(), Refusal> {
+    pub(super) fn connect_of_key(&self, key: &KeyHash) -> Result<(), BrokerError> {
         take(&self.connects.key, key)
     }
 
     /// A publish by somebody who is told to come again where there is no room.
-    pub(super) fn publish(&self, address: IpAddr, key: &KeyHash) -> Result<(), Refusal> {
+    pub(super) fn publish(&self, address: IpAddr, key: &KeyHash) -> Result<(), BrokerError> {
         take(&self.publishes.address, &address)?;
         take(&self.publishes.key, key).inspect_err(|_| give_back(&self.publishes.address, &address))
     }
 
     /// A publish by somebody who can be made to wait: for how long.
-    pub(super) fn publish_in_turn(&self, address: IpAddr, key: &KeyHash) -> Result<Duration, Refusal> {
+    pub(super) fn publish_in_turn(&self, address: IpAddr, key: &KeyHash) -> Result<Duration, BrokerError> {
         let of_address = take_a_turn(&self.publishes.address, &address)?;
         let of_key = take_a_turn(&self.publishes.key, key)
             .inspect_err(|_| give_back(&self.publishes.address, &address))?;
@@ -213,7 +213,7 @@ impl Rates {
 
     /// A password is about to be tried. It counts as failed until it turns out to be right: hashing takes its time, and
     /// many could be tried together before the first has failed.
-    pub(super) fn try_password(&self, address: IpAddr) -> Result<Tried<'_>, Refusal> {
+    pub(super) fn try_password(&self, address: IpAddr) -> Result<Tried<'_>, BrokerError> {
         let limit = self.failed_logins_of(address);
         limit.map_or(Ok(()), |limit| limit.take(&address))?;
         Ok(Tried { limit, address })
@@ -235,7 +235,7 @@ impl Rates {
     }
 
     /// Forgets now and then who has not been there for a while, until told to stop.
-    pub(crate) async fn look_after(&self, stop: CancellationToken) {
+    pub(crate) async fn run_eviction(&self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
             for Pair { key, address } in [&self.requests, &self.publishes, &self.connects] {
                 key.iter().for_each(|limit| limit.buckets.forget_full());
@@ -267,14 +267,18 @@ impl Context {
     /// Who a key is, unless too many of its address were none: then it is not even looked at, whether it is one or not.
     ///
     /// # Errors
-    /// [`Refusal::TooOften`], and those of the gateway.
-    pub(super) async fn authenticate(&self, address: IpAddr, key: &str) -> Result<Arc<Principal>, Refusal> {
+    /// [`BrokerError::TooOften`], and those of the gateway.
+    pub(super) async fn authenticate(
+        &self,
+        address: IpAddr,
+        key: &str,
+    ) -> Result<Arc<Principal>, BrokerError> {
         let limit = self.rates.failed_logins_of(address);
         if let Some(limit) = limit {
             limit.buckets.has_one(&address).map_err(|wait| limit.refuse(wait))?;
         }
         let known = self.gateway.authenticate(key).await;
-        if let (Some(limit), Err(Refusal::UnknownKey)) = (limit, &known) {
+        if let (Some(limit), Err(BrokerError::UnknownKey)) = (limit, &known) {
             // Somebody else of this address may have taken the last one meanwhile.
             let _ = limit.buckets.take(&address);
         }
@@ -284,17 +288,17 @@ impl Context {
     /// Who uses a topic: whoever the topic's own `access_token` belongs to, else the connection's principal.
     ///
     /// # Errors
-    /// As [`authenticate`](Self::authenticate), and [`Refusal::NoKey`] where there is neither.
+    /// As [`authenticate`](Self::authenticate), and [`BrokerError::NoKey`] where there is neither.
     pub(super) async fn principal(
         &self,
         address: IpAddr,
         connection: Option<&Arc<Principal>>,
         options: &TopicOptions,
-    ) -> Result<Arc<Principal>, Refusal> {
+    ) -> Result<Arc<Principal>, BrokerError> {
         match (&options.access_token, connection) {
             (Some(token), _) => self.authenticate(address, token.reveal()).await,
             (None, Some(principal)) => Ok(Arc::clone(principal)),
-            (None, None) => Err(Refusal::NoKey),
+            (None, None) => Err(BrokerError::NoKey),
         }
     }
 
@@ -304,9 +308,9 @@ impl Context {
         protocol: &'static str,
         what: &'static str,
         address: IpAddr,
-        refusal: &Refusal,
+        refusal: &BrokerError,
     ) {
-        if !matches!(refusal, Refusal::TooOften(_) | Refusal::PasswordQueueFull) {
+        if !matches!(refusal, BrokerError::TooOften(_) | BrokerError::PasswordQueueFull) {
             return;
         }
         if let Some(suppressed) = self.refusal_log.admit() {

@@ -12,7 +12,7 @@ use super::{
     Context,
     answer::{document, json, refuse, render, retry_after_s},
 };
-use crate::gateway::Refusal;
+use crate::gateway::BrokerError;
 
 mod action;
 mod answered;
@@ -41,24 +41,24 @@ pub(super) use router::routes;
 
 /// A refusal on its way to becoming a response: what handlers return.
 #[derive(Debug)]
-struct Refused {
+struct HttpError {
     document: Box<ErrorDocument>,
     retry_after_s: Option<u32>,
 }
 
-impl Refused {
+impl HttpError {
     fn new(code: ErrorCode, sentence: &str) -> Self {
         Self { document: Box::new(ErrorDocument::new(code, vec![sentence.into()])), retry_after_s: None }
     }
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
+impl From<BrokerError> for HttpError {
+    fn from(refusal: BrokerError) -> Self {
         Self { document: Box::new(refusal.document()), retry_after_s: retry_after_s(&refusal) }
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         document(&self.document, self.retry_after_s)
     }
@@ -66,7 +66,7 @@ impl IntoResponse for Refused {
 
 /// The answer where no resource has this path.
 pub(super) async fn not_found() -> Response {
-    render(&Refusal::NotFound)
+    render(&BrokerError::NotFound)
 }
 
 /// The answer where the path exists with other methods; axum adds them as `Allow`.

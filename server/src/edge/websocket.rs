@@ -25,9 +25,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Context, accept::Admitted, answer, public_url::public_url, rejected::Rejected, upgrade};
+use super::{Context, accept::Admitted, answer, logged_error::LoggedError, public_url::public_url, upgrade};
 use crate::gateway::{
-    Delivery, DeliveryQos, KeyLease, Outbox, OutboxState, Outcome, Principal, Refusal, SubscriptionHandle,
+    BrokerError, Delivery, DeliveryQos, KeyLease, OutboundQueue, OutboundQueueState, Outcome, Principal,
+    SubscriptionHandle,
 };
 
 const PROTOCOL: &str = "websocket";
@@ -55,9 +56,9 @@ pub(super) async fn open(context: Arc<Context>, request: Request) -> Response {
 }
 
 /// A refusal before the upgrade: the one place where this edge renders it.
-fn refuse(refusal: &Refusal) -> Response {
+fn refuse(refusal: &BrokerError) -> Response {
     let ErrorDocument { errors, .. } = refusal.document();
-    let wrong_id = matches!(refusal, Refusal::NotFound | Refusal::NotATopic(TopicError::Name(_)));
+    let wrong_id = matches!(refusal, BrokerError::NotFound | BrokerError::NotATopic(TopicError::Name(_)));
     if wrong_id { answer::refuse(ErrorCode::FORBIDDEN, &errors.join(" ")) } else { answer::render(refusal) }
 }
 
@@ -65,7 +66,7 @@ struct Socket {
     context: Arc<Context>,
     principal: Arc<Principal>,
     topic: TopicString,
-    outbox: Arc<Outbox>,
+    outbound_queue: Arc<OutboundQueue>,
     wake: Arc<Notify>,
     _handle: SubscriptionHandle,
     key: KeyLease,
@@ -78,10 +79,10 @@ struct Socket {
 type Held = (Instant, Bytes);
 
 /// Tells the socket what became of a publish.
-type Answered = mpsc::UnboundedSender<Result<(), Refusal>>;
+type Answered = mpsc::UnboundedSender<Result<(), BrokerError>>;
 
 /// Why a socket ends.
-enum End {
+enum CloseReason {
     /// The client closed it, or is gone.
     Left,
     /// We close it: the code, the reason for the client, and its name for log and metrics.
@@ -95,13 +96,13 @@ impl Socket {
         key: Option<&str>,
         path: &str,
         admitted: Admitted,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, BrokerError> {
         let log = Arc::clone(&context);
         let mut principal = None;
         let opened = Self::subscribe(context, key, path, admitted, &mut principal).await;
         opened.inspect_err(|refusal| {
             log.metrics.subscriptions_refused.with_label_values(&[PROTOCOL, refusal.reason()]).inc();
-            let rejected = Rejected::on_text(refusal.clone(), principal.as_deref(), path);
+            let rejected = LoggedError::on_text(refusal.clone(), principal.as_deref(), path);
             log.log_refusal(PROTOCOL, "an upgrade was refused", &rejected);
         })
     }
@@ -112,25 +113,25 @@ impl Socket {
         path: &str,
         admitted: Admitted,
         whose: &mut Option<Arc<Principal>>,
-    ) -> Result<Self, Refusal> {
-        let principal = context.authenticate(admitted.address(), key.ok_or(Refusal::NoKey)?).await?;
+    ) -> Result<Self, BrokerError> {
+        let principal = context.authenticate(admitted.address(), key.ok_or(BrokerError::NoKey)?).await?;
         *whose = Some(Arc::clone(&principal));
         context.rates.request_of_key(&principal.key)?;
         context.rates.connect_of_key(&principal.key)?;
         let path = path.strip_prefix("/v2").filter(|rest| rest.starts_with('/')).unwrap_or(path);
         let topic = TopicString::parse(path)?;
         let wake = Arc::<Notify>::default();
-        let outbox = Outbox::new(context.limits.outbox, Arc::clone(&wake));
+        let outbound_queue = OutboundQueue::new(context.limits.outbound_queue, Arc::clone(&wake));
         let key = context.gateway.lease_key(&principal, &wake)?;
         let watch = context
             .gateway
-            .subscribe(&principal, &topic, &outbox, SLOT, DeliveryQos::AtLeastOnce, None)
+            .subscribe(&principal, &topic, &outbound_queue, SLOT, DeliveryQos::AtLeastOnce, None)
             .await?;
         Ok(Self {
             context,
             principal,
             topic,
-            outbox,
+            outbound_queue,
             wake,
             _handle: watch,
             key,
@@ -152,20 +153,20 @@ impl Socket {
                 self.log_refusal("a publish was refused", refusal);
             }
         }
-        self.outbox.close();
+        self.outbound_queue.close();
         let name = match end {
-            End::Left => "left",
-            End::Close(_, _, name) => name,
+            CloseReason::Left => "left",
+            CloseReason::Close(_, _, name) => name,
         };
         self.context.metrics.disconnects.with_label_values(&[PROTOCOL, name]).inc();
         tracing::debug!(protocol = PROTOCOL, peer = %self.admitted.peer, reason = name, "socket ended");
         match end {
-            End::Left => upgrade::agree_to_close(stream).await,
-            End::Close(code, reason, _) => upgrade::close(stream, code, reason).await,
+            CloseReason::Left => upgrade::agree_to_close(stream).await,
+            CloseReason::Close(code, reason, _) => upgrade::close(stream, code, reason).await,
         }
     }
 
-    async fn converse(&self, stream: &mut WebSocket, held: &mut Option<Held>) -> End {
+    async fn converse(&self, stream: &mut WebSocket, held: &mut Option<Held>) -> CloseReason {
         let (answered, mut answers) = mpsc::unbounded_channel();
         let mut in_flight = 0_usize;
         let limits = &self.context.limits;
@@ -186,7 +187,7 @@ impl Socket {
                     let message = match message {
                         Some(Ok(message)) => message,
                         Some(Err(error)) => return broken(&error),
-                        None => return End::Left,
+                        None => return CloseReason::Left,
                     };
                     pinged = false;
                     silence_ends = Instant::now() + limits.websocket_ping;
@@ -194,7 +195,7 @@ impl Socket {
                         Message::Text(text) => Bytes::from(text),
                         Message::Binary(bytes) => bytes,
                         Message::Ping(_) | Message::Pong(_) => continue,
-                        Message::Close(_) => return End::Left,
+                        Message::Close(_) => return CloseReason::Left,
                     };
                     let turn =
                         self.context.rates.publish_in_turn(self.admitted.address(), &self.principal.key);
@@ -243,7 +244,7 @@ impl Socket {
                 }
                 () = tokio::time::sleep_until(silence_ends), if held.is_none() => {
                     if pinged {
-                        return End::Close(close_code::AWAY, "no answer to a ping", "ping");
+                        return CloseReason::Close(close_code::AWAY, "no answer to a ping", "ping");
                     }
                     if let Err(end) = self.send(stream, Message::Ping(Bytes::new())).await {
                         return end;
@@ -257,9 +258,9 @@ impl Socket {
     }
 
     /// Publishes a message; `answered` is told what became of it, unless it is refused at once.
-    async fn publish(&self, payload: &Bytes, answered: &Answered) -> Result<(), Refusal> {
+    async fn publish(&self, payload: &Bytes, answered: &Answered) -> Result<(), BrokerError> {
         let answered = answered.clone();
-        let when_stored = Box::new(move |outcome: Result<Outcome, Refusal>| {
+        let when_stored = Box::new(move |outcome: Result<Outcome, BrokerError>| {
             // The socket may be gone by now; then nobody wants to know.
             let _ = answered.send(outcome.map(drop));
         });
@@ -267,12 +268,16 @@ impl Socket {
     }
 
     /// Sends every notification that waits.
-    async fn send_waiting(&self, stream: &mut WebSocket, batch: &mut Vec<Delivery>) -> Result<(), End> {
+    async fn send_waiting(
+        &self,
+        stream: &mut WebSocket,
+        batch: &mut Vec<Delivery>,
+    ) -> Result<(), CloseReason> {
         loop {
-            let state = self.outbox.take(batch);
-            if state == OutboxState::Overflowed {
+            let state = self.outbound_queue.take(batch);
+            if state == OutboundQueueState::Overflowed {
                 let reason = "too slow: more notifications waited than the server keeps";
-                return Err(End::Close(close_code::POLICY, reason, "slow"));
+                return Err(CloseReason::Close(close_code::POLICY, reason, "slow"));
             }
             if batch.is_empty() {
                 return Ok(());
@@ -286,25 +291,25 @@ impl Socket {
     }
 
     /// Sends, but waits neither for ever nor past the server's stop.
-    async fn send(&self, stream: &mut WebSocket, message: Message) -> Result<(), End> {
+    async fn send(&self, stream: &mut WebSocket, message: Message) -> Result<(), CloseReason> {
         let mut sending = pin!(stream.send(message));
         let mut patience = pin!(tokio::time::sleep(self.context.limits.websocket_ping));
         loop {
             tokio::select! {
-                sent = &mut sending => return sent.map_err(|_| End::Left),
+                sent = &mut sending => return sent.map_err(|_| CloseReason::Left),
                 () = self.admitted.stop.cancelled() => return Err(stopping()),
                 // Whoever is woken here looks at everything when this is sent.
                 () = self.wake.notified() => if self.key.is_revoked() {
                     return Err(revoked());
                 },
                 () = &mut patience => {
-                    return Err(End::Close(close_code::POLICY, "too slow: nothing was taken for a while", "slow"));
+                    return Err(CloseReason::Close(close_code::POLICY, "too slow: nothing was taken for a while", "slow"));
                 }
             }
         }
     }
 
-    async fn send_document(&self, stream: &mut WebSocket, body: Bytes) -> Result<(), End> {
+    async fn send_document(&self, stream: &mut WebSocket, body: Bytes) -> Result<(), CloseReason> {
         let Ok(text) = Utf8Bytes::try_from(body) else {
             tracing::error!("a document that is not UTF-8 was about to be sent");
             return Ok(());
@@ -313,14 +318,14 @@ impl Socket {
     }
 
     /// Says whether the state is done with; if not, the database has no time for it now.
-    async fn send_state(&self, stream: &mut WebSocket) -> Result<bool, End> {
+    async fn send_state(&self, stream: &mut WebSocket) -> Result<bool, CloseReason> {
         match self.context.gateway.initial_state(&self.principal, &self.topic).await {
             Ok(Some(body)) if self.topic.options.marks_state => {
                 self.send(stream, Message::Binary(body)).await.map(|()| true)
             }
             Ok(Some(body)) => self.send_document(stream, body).await.map(|()| true),
             Ok(None) => Ok(true),
-            Err(Refusal::TooManyScans) => Ok(false),
+            Err(BrokerError::TooManyScans) => Ok(false),
             Err(refusal) => {
                 self.log_refusal("an initial state was refused", refusal);
                 Ok(true)
@@ -328,13 +333,13 @@ impl Socket {
         }
     }
 
-    fn log_refusal(&self, what: &'static str, refusal: Refusal) {
-        let rejected = Rejected::on_topic(refusal, self.principal.actor.id(), &self.topic.topic);
+    fn log_refusal(&self, what: &'static str, refusal: BrokerError) {
+        let rejected = LoggedError::on_topic(refusal, self.principal.actor.id(), &self.topic.topic);
         self.context.log_refusal(PROTOCOL, what, &rejected);
     }
 
     /// Tells the client why its message was not published.
-    async fn answer(&self, stream: &mut WebSocket, refusal: &Refusal) -> Result<(), End> {
+    async fn answer(&self, stream: &mut WebSocket, refusal: &BrokerError) -> Result<(), CloseReason> {
         let reason = refusal.reason();
         self.context.metrics.publishes_refused.with_label_values(&[PROTOCOL, reason]).inc();
         self.log_refusal("a publish was refused", refusal.clone());
@@ -343,18 +348,18 @@ impl Socket {
     }
 }
 
-fn revoked() -> End {
-    End::Close(close_code::POLICY, "the API key was taken away", "revoked")
+fn revoked() -> CloseReason {
+    CloseReason::Close(close_code::POLICY, "the API key was taken away", "revoked")
 }
 
-fn stopping() -> End {
-    End::Close(upgrade::RESTART.0, upgrade::RESTART.1, "stopping")
+fn stopping() -> CloseReason {
+    CloseReason::Close(upgrade::RESTART.0, upgrade::RESTART.1, "stopping")
 }
 
-fn broken(error: &axum::Error) -> End {
+fn broken(error: &axum::Error) -> CloseReason {
     match upgrade::broken_rule(error) {
-        Some((code, reason)) => End::Close(code, reason, "protocol"),
-        None => End::Left,
+        Some((code, reason)) => CloseReason::Close(code, reason, "protocol"),
+        None => CloseReason::Left,
     }
 }
 

@@ -14,10 +14,10 @@ use thng_pubsub_protocol::{
     topic::Topic,
 };
 
-use super::{Caller, Gateway, ListQuery, Refusal, subscribe::actions_source};
+use super::{BrokerError, Gateway, ListQuery, RequestContext, subscribe::actions_source};
 use crate::{
     auth::policy,
-    domain::{ActionInput, BUILT_IN_TYPES, Operation, Outcome},
+    domain::{ActionInput, BUILT_IN_TYPES, Command, Outcome},
     notifications, random,
     store::{Actor, Page, ResourceRecord, Source},
 };
@@ -26,12 +26,12 @@ impl Gateway {
     /// What an action will be, from what was sent and who sent it. What it names must be visible to them.
     pub(super) fn action_input(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         subject: Subject,
         action_type: ActionTypeName,
         type_in_path: bool,
         patch: Patch,
-    ) -> Result<ActionInput, Refusal> {
+    ) -> Result<ActionInput, BrokerError> {
         self.check_patch(caller, &patch, None)?;
         self.check_project(caller)?;
         // With `all` in the path the type is in the body: it is granted as if it were in the path.
@@ -40,8 +40,8 @@ impl Gateway {
             policy::on_path(caller.principal, caller.access, &path)?;
         }
         match self.known_type(caller, action_type.as_str()) {
-            Err(Refusal::NotFound) if !type_in_path => {
-                return Err(Refusal::invalid("type: there is no such action type."));
+            Err(BrokerError::NotFound) if !type_in_path => {
+                return Err(BrokerError::invalid("type: there is no such action type."));
             }
             outcome => outcome?,
         }
@@ -52,13 +52,13 @@ impl Gateway {
         ];
         for (field, kind) in named {
             if let Some(id) = patch.id(field) {
-                self.may_name(caller, kind, id, field)?;
+                self.can_reference(caller, kind, id, field)?;
             }
         }
         let locations = patch.get("location").map(|json| parse_locations(json.as_bytes()));
         for location in locations.into_iter().flatten().flatten() {
             if let Whereabouts::Place(place) = location.whereabouts {
-                self.may_name(caller, ResourceKind::Place, place, "location")?;
+                self.can_reference(caller, ResourceKind::Place, place, "location")?;
             }
         }
         let principal = caller.principal;
@@ -93,7 +93,7 @@ impl Gateway {
     }
 
     /// Checks that there is an action type of this name for the caller.
-    pub(super) fn known_type(&self, caller: &Caller<'_>, name: &str) -> Result<(), Refusal> {
+    pub(super) fn known_type(&self, caller: &RequestContext<'_>, name: &str) -> Result<(), BrokerError> {
         if BUILT_IN_TYPES.contains(&name) {
             return Ok(());
         }
@@ -101,21 +101,21 @@ impl Gateway {
     }
 
     /// The id of an action type that is not built in.
-    fn type_id(&self, caller: &Caller<'_>, name: &str) -> Result<Id, Refusal> {
+    fn type_id(&self, caller: &RequestContext<'_>, name: &str) -> Result<Id, BrokerError> {
         let (account, kind) = (caller.principal.account, ResourceKind::ActionType);
         let id = self.store.named(account, kind, name)?;
         let head = id.map(|id| self.head(id)).transpose()?.flatten();
-        head.filter(|head| caller.may_name(head)).map(|head| head.id).ok_or(Refusal::NotFound)
+        head.filter(|head| caller.can_reference(head)).map(|head| head.id).ok_or(BrokerError::NotFound)
     }
 
     /// The action type of a path, if it can be changed.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) fn own_type(&self, caller: &Caller<'_>, name: &str) -> Result<Id, Refusal> {
+    /// [`BrokerError`].
+    pub(crate) fn own_type(&self, caller: &RequestContext<'_>, name: &str) -> Result<Id, BrokerError> {
         self.permit(caller)?;
         match BUILT_IN_TYPES.contains(&name) {
-            true => Err(Refusal::invalid("This action type is built in: it cannot be changed.")),
+            true => Err(BrokerError::invalid("This action type is built in: it cannot be changed.")),
             false => self.type_id(caller, name),
         }
     }
@@ -123,41 +123,41 @@ impl Gateway {
     /// Commissions or decommissions a thng. The product may be named by an identifier, as `gs1:01:…`.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn commission(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         thng: Id,
         action_type: ActionTypeName,
         body: &[u8],
-    ) -> Result<std::sync::Arc<ResourceRecord>, Refusal> {
+    ) -> Result<std::sync::Arc<ResourceRecord>, BrokerError> {
         self.authorise(caller, ResourceKind::Thng, thng)?;
         if std::str::from_utf8(body).is_ok_and(has_duplicate_members) {
-            return Err(Refusal::invalid("The body holds an object that has two members of one name."));
+            return Err(BrokerError::invalid("The body holds an object that has two members of one name."));
         }
         // Each member stays as it was sent, to the letter.
         let mut members: BTreeMap<String, Box<RawValue>> = match body.is_empty() {
             true => BTreeMap::new(),
-            false => {
-                serde_json::from_slice(body).map_err(|_| Refusal::invalid("The body is a JSON object."))?
-            }
+            false => serde_json::from_slice(body)
+                .map_err(|_| BrokerError::invalid("The body is a JSON object."))?,
         };
         let product = members.get("product").and_then(|json| serde_json::from_str::<String>(json.get()).ok());
         if let Some(product) = product.filter(|product| Id::parse(product).is_err()) {
             let id = self.named_in_path(caller, ResourceKind::Product, &product).await;
-            let id = id.map_err(|_| Refusal::invalid("product: there is no such product."))?;
-            members.insert("product".into(), to_raw_value(id.as_str()).map_err(|_| Refusal::Unavailable)?);
+            let id = id.map_err(|_| BrokerError::invalid("product: there is no such product."))?;
+            members
+                .insert("product".into(), to_raw_value(id.as_str()).map_err(|_| BrokerError::Unavailable)?);
         }
         if let Some(occurred_at) = members.remove("occurredAt") {
             members.entry("timestamp".into()).or_insert(occurred_at);
         }
-        let body = serde_json::to_string(&members).map_err(|_| Refusal::Unavailable)?;
+        let body = serde_json::to_string(&members).map_err(|_| BrokerError::Unavailable)?;
         let (action_type, patch) = parse_actions(body.as_bytes(), Some(&action_type))?.remove(0);
         let input = self.action_input(caller, Subject::Thng(thng), action_type, true, patch)?;
         let account = caller.principal.account;
         let notifications_max = self.settings.notifications_max;
-        let operation = Operation::CreateActions { account, inputs: vec![input], notifications_max };
-        match self.execute(operation, body.len()).await? {
+        let command = Command::CreateActions { account, inputs: vec![input], notifications_max };
+        match self.execute(command, body.len()).await? {
             Outcome::Resources(mut records) if records.len() == 1 => Ok(records.remove(0)),
             Outcome::Resources(_)
             | Outcome::Resource(_)
@@ -167,20 +167,24 @@ impl Gateway {
             | Outcome::Session(_)
             | Outcome::Subscriptions(_)
             | Outcome::Key(_)
-            | Outcome::Done => Err(Refusal::Unavailable),
+            | Outcome::Done => Err(BrokerError::Unavailable),
         }
     }
 
     /// Where the actions of a path are found. What the path names must be there for the caller.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) fn actions_at(&self, caller: &Caller<'_>, topic: &Topic) -> Result<Source, Refusal> {
+    /// [`BrokerError`].
+    pub(crate) fn actions_at(
+        &self,
+        caller: &RequestContext<'_>,
+        topic: &Topic,
+    ) -> Result<Source, BrokerError> {
         match notifications::resource(topic) {
             Some((kind, id)) => drop(self.authorise(caller, kind, id)?),
             None => self.permit(caller)?,
         }
-        let (subject, action_type) = publish::actions(topic).ok_or(Refusal::NotFound)?;
+        let (subject, action_type) = publish::actions(topic).ok_or(BrokerError::NotFound)?;
         // The root's list of a type that does not exist is empty, as its topic is silent.
         if let Some(name) = notifications::needed_type(topic) {
             self.known_type(caller, name.as_str())?;
@@ -191,28 +195,28 @@ impl Gateway {
     /// One action, if it is among those of the path.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn action(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         topic: &Topic,
         id: Id,
-    ) -> Result<ResourceRecord, Refusal> {
+    ) -> Result<ResourceRecord, BrokerError> {
         let source = self.actions_at(caller, topic)?.and(Source::Ids(vec![id]));
         let query = ListQuery::one();
         let page = self.list(caller, ResourceKind::Action, source, &query).await?;
-        page.items.into_iter().next().ok_or(Refusal::NotFound)
+        page.items.into_iter().next().ok_or(BrokerError::NotFound)
     }
 
     /// Action types: those that are built in, then those of the account.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn action_types(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         query: &ListQuery,
-    ) -> Result<(Page<String>, Option<usize>), Refusal> {
+    ) -> Result<(Page<String>, Option<usize>), BrokerError> {
         let built_in = BUILT_IN_TYPES.iter().map(|name| (*name, format!(r#"{{"name":"{name}"}}"#)));
         let scopes = query.with_scopes;
         self.list_behind(caller, ResourceKind::ActionType, built_in, query, move |record| {
@@ -224,19 +228,19 @@ impl Gateway {
     /// One action type by its name.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn action_type(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         name: &str,
-    ) -> Result<Result<&'static str, ResourceRecord>, Refusal> {
+    ) -> Result<Result<&'static str, ResourceRecord>, BrokerError> {
         self.permit(caller)?;
         if let Some(name) = BUILT_IN_TYPES.iter().find(|known| **known == name) {
             return Ok(Ok(name));
         }
         let id = self.type_id(caller, name)?;
         let record = self.store.resource(id)?;
-        record.map(Err).ok_or(Refusal::NotFound)
+        record.map(Err).ok_or(BrokerError::NotFound)
     }
 }
 

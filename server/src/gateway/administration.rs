@@ -11,10 +11,10 @@ use thng_pubsub_protocol::{
     topic::table::Access,
 };
 
-use super::{Caller, Gateway, New, Refusal, operator::new_account};
+use super::{BrokerError, Gateway, NewResource, RequestContext, operator::new_account};
 use crate::{
-    auth::{Principal, Right, grants::Grants, keys, visibility::View},
-    domain::{NewAccount, Operation},
+    auth::{Principal, Right, grants::Grants, keys, visibility::Visibility},
+    domain::{Command, NewAccount},
     random,
     store::{Actor, KeyHash, KeyRecord},
 };
@@ -48,12 +48,12 @@ impl Gateway {
     /// Makes another account with an operator who may do everything in it.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for a name or an address that cannot be, [`Refusal::Unavailable`].
-    pub(crate) async fn make_account(&self, name: &str, email: &str) -> Result<IssuedKey, Refusal> {
+    /// [`BrokerError::Invalid`] for a name or an address that cannot be, [`BrokerError::Unavailable`].
+    pub(crate) async fn make_account(&self, name: &str, email: &str) -> Result<IssuedKey, BrokerError> {
         let text = keys::generate(random::byte);
         let new = new_account(&text, name, email);
         let NewAccount { account, operator, key: hash, .. } = new;
-        self.execute(Operation::CreateAccount(Box::new(new)), 0).await?;
+        self.execute(Command::CreateAccount(Box::new(new)), 0).await?;
         Ok(IssuedKey { account, actor: Actor::Operator(operator), hash, text })
     }
 
@@ -61,13 +61,13 @@ impl Gateway {
     /// only one.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`], also where it is not clear who is meant.
+    /// [`BrokerError::Invalid`], also where it is not clear who is meant.
     pub(crate) async fn make_operator_key(
         &self,
         account: Option<&str>,
         operator: &str,
         rights: &Rights,
-    ) -> Result<IssuedKey, Refusal> {
+    ) -> Result<IssuedKey, BrokerError> {
         let account = self.account_meant(account)?;
         let known = match Id::parse(operator) {
             Ok(id) => self.head(id)?.filter(|head| head.kind == ResourceKind::Operator).map(|head| head.id),
@@ -78,12 +78,12 @@ impl Gateway {
             None => None,
         };
         match known {
-            Some(_) if !rights.are_none() => Err(Refusal::Conflict(format!(
+            Some(_) if !rights.are_none() => Err(BrokerError::Conflict(format!(
                 "The operator {operator} is in account {account} already, with rights of their own. Leave the role and the \
                  policies out for one more key, or change the rights by REST."
             ))),
             Some(id) => self.add_key(account, Actor::Operator(id)).await,
-            None if rights.are_none() => Err(Refusal::invalid(format!(
+            None if rights.are_none() => Err(BrokerError::invalid(format!(
                 "There is no operator {operator} in account {account}; --role (such as admin) or --policy lets a new one in."
             ))),
             None => self.let_operator_in(account, operator, rights).await,
@@ -95,81 +95,81 @@ impl Gateway {
         account: Id,
         email: &str,
         Rights { role, policies, conditions }: &Rights,
-    ) -> Result<IssuedKey, Refusal> {
+    ) -> Result<IssuedKey, BrokerError> {
         let mut body = json!({ "email": email, "policies": policies, "conditions": conditions });
         if let Some(role) = role {
             body["role"] = json!(role);
         }
         let principal = administrator(account);
         let access = self
-            .create_access(&Caller::new(&principal, Access::Create, "/"), body.to_string().as_bytes())
+            .create_access(&RequestContext::new(&principal, Access::Create, "/"), body.to_string().as_bytes())
             .await?;
-        let operator = access.fields().id("operator").ok_or(Refusal::Unavailable)?;
+        let operator = access.fields().id("operator").ok_or(BrokerError::Unavailable)?;
         let actor = Actor::Operator(operator);
-        let key = self.store.key_of(actor)?.ok_or(Refusal::Unavailable)?;
-        let text = self.reveal(&key).ok_or(Refusal::Unavailable)?;
+        let key = self.store.key_of(actor)?.ok_or(BrokerError::Unavailable)?;
+        let text = self.reveal(&key).ok_or(BrokerError::Unavailable)?;
         Ok(IssuedKey { account, actor, hash: key.hash, text })
     }
 
     /// Makes an access token.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`], also where it is not clear which account is meant.
+    /// [`BrokerError::Invalid`], also where it is not clear which account is meant.
     pub(crate) async fn make_token(
         &self,
         account: Option<&str>,
         name: &str,
         policies: &[String],
         conditions: &[String],
-    ) -> Result<IssuedKey, Refusal> {
+    ) -> Result<IssuedKey, BrokerError> {
         let account = self.account_meant(account)?;
         let body = json!({ "name": name, "policies": policies, "conditions": conditions }).to_string();
-        let new = New::of(Patch::parse(ResourceKind::AccessToken, body.as_bytes())?);
+        let new = NewResource::of(Patch::parse(ResourceKind::AccessToken, body.as_bytes())?);
         let actor = Actor::AccessToken(new.id);
         let principal = administrator(account);
-        let caller = Caller::new(&principal, Access::Create, "/");
+        let caller = RequestContext::new(&principal, Access::Create, "/");
         let (_, text) = self.create_access_token(&caller, new, body.len()).await?;
-        let hash = keys::hash(&text).map_err(|_| Refusal::Unavailable)?;
+        let hash = keys::hash(&text).map_err(|_| BrokerError::Unavailable)?;
         Ok(IssuedKey { account, actor, hash, text })
     }
 
     /// Takes the key away whose hash begins so.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] where no key or several are meant.
-    pub(crate) async fn revoke_by_handle(&self, handle: &str) -> Result<KeyRecord, Refusal> {
+    /// [`BrokerError::Invalid`] where no key or several are meant.
+    pub(crate) async fn revoke_by_handle(&self, handle: &str) -> Result<KeyRecord, BrokerError> {
         let (least, greatest) = range_of(handle)?;
         let mut found = self.store.keys_between(&least, &greatest, 2)?;
         match (found.pop(), found.is_empty()) {
             (Some(key), true) => {
-                self.execute(Operation::RevokeKey { account: key.account, hash: key.hash }, 0).await?;
+                self.execute(Command::RevokeKey { account: key.account, hash: key.hash }, 0).await?;
                 Ok(key)
             }
-            (Some(_), false) => Err(Refusal::invalid(format!(
+            (Some(_), false) => Err(BrokerError::invalid(format!(
                 "{handle} is the beginning of several keys' hashes: give more digits, as `keys list --json` shows them."
             ))),
-            (None, _) => Err(Refusal::invalid(format!(
+            (None, _) => Err(BrokerError::invalid(format!(
                 "There is no key {handle}: `keys list` shows the handles of all."
             ))),
         }
     }
 
-    async fn add_key(&self, account: Id, actor: Actor) -> Result<IssuedKey, Refusal> {
+    async fn add_key(&self, account: Id, actor: Actor) -> Result<IssuedKey, BrokerError> {
         let key = self.new_key(account, actor);
-        let text = self.reveal(&key).ok_or(Refusal::Unavailable)?;
+        let text = self.reveal(&key).ok_or(BrokerError::Unavailable)?;
         let hash = key.hash;
-        self.execute(Operation::AddKey { key }, 0).await?;
+        self.execute(Command::AddKey { key }, 0).await?;
         Ok(IssuedKey { account, actor, hash, text })
     }
 
     /// The account that is named, or the only one.
-    fn account_meant(&self, account: Option<&str>) -> Result<Id, Refusal> {
+    fn account_meant(&self, account: Option<&str>) -> Result<Id, BrokerError> {
         let Some(account) = account else {
             let accounts = self.store.accounts(2)?;
             return match accounts.as_slice() {
                 [account] => Ok(*account),
-                [] => Err(Refusal::invalid("There is no account yet: `accounts create` makes one.")),
-                _ => Err(Refusal::invalid("There are several accounts: say which one with --account.")),
+                [] => Err(BrokerError::invalid("There is no account yet: `accounts create` makes one.")),
+                _ => Err(BrokerError::invalid("There are several accounts: say which one with --account.")),
             };
         };
         let id = Id::parse(account).ok();
@@ -177,7 +177,7 @@ impl Gateway {
         let is_account = |kind| kind == ResourceKind::Account;
         match head.filter(|head| is_account(head.kind)) {
             Some(head) => Ok(head.id),
-            None => Err(Refusal::invalid(format!("There is no account {account}."))),
+            None => Err(BrokerError::invalid(format!("There is no account {account}."))),
         }
     }
 }
@@ -191,17 +191,17 @@ fn administrator(account: Id) -> Principal {
         key: KeyHash([0; 32]),
         project: None,
         app: None,
-        rights: vec![Right { grants: Grants::everything(), view: View::Account }],
+        rights: vec![Right { grants: Grants::everything(), view: Visibility::Account }],
     }
 }
 
 /// The least and the greatest hash that begin so.
-fn range_of(handle: &str) -> Result<(KeyHash, KeyHash), Refusal> {
+fn range_of(handle: &str) -> Result<(KeyHash, KeyHash), BrokerError> {
     let most = 2 * size_of::<KeyHash>();
     let fits = (HANDLE_DIGITS_MIN..=most).contains(&handle.len())
         && handle.bytes().all(|digit| digit.is_ascii_hexdigit());
     if !fits {
-        return Err(Refusal::invalid(format!(
+        return Err(BrokerError::invalid(format!(
             "A key is named by the first {HANDLE_DIGITS_MIN} to {most} hexadecimal digits of its hash, as `keys list` shows \
              them, never by the key itself."
         )));

@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use thng_pubsub_protocol::id::Id;
 
-use super::Refusal;
+use super::BrokerError;
 use crate::metrics::Metrics;
 
 /// Bytes of a page. One that would be larger ends earlier, with a link to the rest.
@@ -119,13 +119,13 @@ impl AnswerShare {
     /// Makes the body of the answer occupy the share.
     ///
     /// # Errors
-    /// [`Refusal::TooManyAnswerBytes`] where the account may not take so many more bytes.
-    pub(crate) fn body(self: &Arc<Self>, bytes: Bytes) -> Result<Bytes, Refusal> {
+    /// [`BrokerError::TooManyAnswerBytes`] where the account may not take so many more bytes.
+    pub(crate) fn body(self: &Arc<Self>, bytes: Bytes) -> Result<Bytes, BrokerError> {
         let to = if bytes.len() > UNCOUNTED_BYTES { bytes.len() } else { 0 };
         let mut usage = self.budget.usage.lock();
         let from = self.bytes.load(Relaxed);
         if to.saturating_sub(from) > self.budget.available(&usage, self.account) {
-            return Err(Refusal::TooManyAnswerBytes);
+            return Err(BrokerError::TooManyAnswerBytes);
         }
         usage.change(self.account, from, to);
         self.bytes.store(to, Relaxed);
@@ -166,7 +166,7 @@ mod tests {
         Some(Id::parse(&name.to_string().repeat(24)).expect("an id"))
     }
 
-    fn answer(budget: &Arc<AnswerBudget>, account: Option<Id>, bytes: usize) -> Result<Bytes, Refusal> {
+    fn answer(budget: &Arc<AnswerBudget>, account: Option<Id>, bytes: usize) -> Result<Bytes, BrokerError> {
         budget.share(account).body(vec![0; bytes].into())
     }
 

@@ -7,24 +7,24 @@ use thng_pubsub_protocol::{
     payload::{Json, Patch, ResourceKind, has_duplicate_members},
 };
 
-use super::{Caller, Gateway, New, Refusal};
+use super::{BrokerError, Gateway, NewResource, RequestContext};
 use crate::store::{Actor, ResourceRecord};
 
 impl Gateway {
     /// Creates an application with both its keys.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn create_application(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         project: Id,
         patch: Patch,
         payload_bytes: usize,
-    ) -> Result<Arc<ResourceRecord>, Refusal> {
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
         self.authorise(caller, ResourceKind::Project, project)?;
         self.known_role(caller, &patch, "defaultRole")?;
-        let mut new = New::of(patch).under("project", project);
+        let mut new = NewResource::of(patch).under("project", project);
         let account = caller.principal.account;
         new.keys = [Actor::Application(new.id), Actor::TrustedApplication(new.id)]
             .map(|actor| self.new_key(account, actor))
@@ -36,40 +36,40 @@ impl Gateway {
     /// Checks that an application is there for the caller, and in this project where one is named.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn application(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         project: Option<Id>,
         id: Id,
-    ) -> Result<ResourceRecord, Refusal> {
+    ) -> Result<ResourceRecord, BrokerError> {
         let record = self.read(caller, ResourceKind::Application, id).await?;
         match project.is_none_or(|project| record.parent == Some(project)) {
             true => Ok(record),
-            false => Err(Refusal::NotFound),
+            false => Err(BrokerError::NotFound),
         }
     }
 
     /// The application that the caller's key belongs to.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for keys that belong to none.
-    pub(crate) fn own_application(&self, caller: &Caller<'_>) -> Result<Id, Refusal> {
+    /// [`BrokerError::NotFound`] for keys that belong to none.
+    pub(crate) fn own_application(&self, caller: &RequestContext<'_>) -> Result<Id, BrokerError> {
         self.permit(caller)?;
-        caller.principal.app.ok_or(Refusal::NotFound)
+        caller.principal.app.ok_or(BrokerError::NotFound)
     }
 
     /// Changes an application.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn update_application(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         id: Id,
         patch: Patch,
         payload_bytes: usize,
-    ) -> Result<Arc<ResourceRecord>, Refusal> {
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
         let mut patch = patch;
         if caller.is_unlimited() {
             self.known_role(caller, &patch, "defaultRole")?;
@@ -81,7 +81,7 @@ impl Gateway {
     }
 
     /// What an application's document shows besides its fields: its public key.
-    pub(super) fn public_key(&self, id: Id) -> Result<Option<(&'static str, String)>, Refusal> {
+    pub(super) fn public_key(&self, id: Id) -> Result<Option<(&'static str, String)>, BrokerError> {
         let key = self.key_of(Actor::Application(id))?;
         Ok(key.map(|key| ("appApiKey", format!("\"{key}\""))))
     }
@@ -89,9 +89,9 @@ impl Gateway {
     /// An application's secret key.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) fn secret_key(&self, id: Id) -> Result<String, Refusal> {
-        self.key_of(Actor::TrustedApplication(id))?.ok_or(Refusal::NotFound)
+    /// [`BrokerError`].
+    pub(crate) fn secret_key(&self, id: Id) -> Result<String, BrokerError> {
+        self.key_of(Actor::TrustedApplication(id))?.ok_or(BrokerError::NotFound)
     }
 
     /// The rules of a redirector, as they were given.
@@ -105,13 +105,13 @@ impl Gateway {
     /// Keeps the rules of a redirector; whoever redirects reads them here.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn set_redirector(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         record: &ResourceRecord,
         body: &[u8],
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, BrokerError> {
         let rules: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(body).map_err(|_| rules_wrong())?;
         if !rules.get("rules").is_some_and(serde_json::Value::is_array)
@@ -128,8 +128,8 @@ impl Gateway {
     }
 }
 
-fn rules_wrong() -> Refusal {
-    Refusal::invalid("A redirector is an object such as {\"rules\": [{\"match\": \"thng.name=test\"}]}.")
+fn rules_wrong() -> BrokerError {
+    BrokerError::invalid("A redirector is an object such as {\"rules\": [{\"match\": \"thng.name=test\"}]}.")
 }
 
 /// Visible within the project.

@@ -5,10 +5,10 @@ use thng_pubsub_protocol::{
     payload::{MembershipChange, ResourceKind, THNGS_MAX},
 };
 
-use super::{Caller, Gateway, ListQuery, Refusal};
+use super::{BrokerError, Gateway, ListQuery, RequestContext};
 use crate::{
     auth::visibility::Scoped as _,
-    domain::Operation,
+    domain::Command,
     store::{PageRequest, Source},
 };
 
@@ -19,38 +19,38 @@ impl Gateway {
     /// Removes one thng from a collection.
     ///
     /// # Errors
-    /// [`Refusal`], also where it was not in it.
+    /// [`BrokerError`], also where it was not in it.
     pub(crate) async fn remove_thng(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         collection: Id,
         thng: Id,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         self.remove_member(caller, collection, ResourceKind::Thng, thng).await
     }
 
     /// Removes one collection from another one.
     ///
     /// # Errors
-    /// [`Refusal`], also where it was not in it.
+    /// [`BrokerError`], also where it was not in it.
     pub(crate) async fn remove_collection(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         collection: Id,
         child: Id,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         self.remove_member(caller, collection, ResourceKind::Collection, child).await
     }
 
     async fn remove_member(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         collection: Id,
         kind: ResourceKind,
         member: Id,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         match self.remove_members(caller, collection, kind, Some(vec![member])).await? {
-            0 => Err(Refusal::NotFound),
+            0 => Err(BrokerError::NotFound),
             _ => Ok(()),
         }
     }
@@ -61,14 +61,14 @@ impl Gateway {
     /// All are removed in steps where there are more than one notification can name.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn remove_members(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         collection: Id,
         kind: ResourceKind,
         ids: Option<Vec<Id>>,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, BrokerError> {
         match (ids, caller.project) {
             (Some(ids), None) => self.remove(caller, collection, kind, Some(ids)).await,
             (Some(ids), Some(project)) => {
@@ -98,10 +98,10 @@ impl Gateway {
     /// that is refused changes nothing.
     async fn remove_listed(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         collection: Id,
         kind: ResourceKind,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, BrokerError> {
         self.authorise(caller, ResourceKind::Collection, collection)?;
         let page = PageRequest { items: PAGE, ..ListQuery::one().page };
         let mut query = ListQuery { page, ..ListQuery::one() };
@@ -124,11 +124,11 @@ impl Gateway {
     /// Removes these members, or without ids as many as one notification can name.
     async fn remove(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         collection: Id,
         kind: ResourceKind,
         ids: Option<Vec<Id>>,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, BrokerError> {
         match (kind, ids) {
             (ResourceKind::Collection, children) => {
                 self.change_collections(caller, collection, false, children).await
@@ -144,42 +144,42 @@ impl Gateway {
 
     async fn change_thngs(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         collection: Id,
         change: MembershipChange,
         thngs: Vec<Id>,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, BrokerError> {
         self.authorise(caller, ResourceKind::Collection, collection)?;
         let account = caller.principal.account;
-        self.count_of(Operation::ChangeThngs { account, collection, change, thngs }, 0).await
+        self.count_of(Command::ChangeThngs { account, collection, change, thngs }, 0).await
     }
 
     /// Puts collections into another one.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn add_collections(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         collection: Id,
         children: Vec<Id>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         self.check_members(children.len())?;
         for child in &children {
-            self.may_name(caller, ResourceKind::Collection, *child, "The body")?;
+            self.can_reference(caller, ResourceKind::Collection, *child, "The body")?;
         }
         self.change_collections(caller, collection, true, Some(children)).await.map(drop)
     }
 
     async fn change_collections(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         collection: Id,
         joins: bool,
         children: Option<Vec<Id>>,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, BrokerError> {
         self.authorise(caller, ResourceKind::Collection, collection)?;
         let account = caller.principal.account;
-        self.count_of(Operation::ChangeCollections { account, collection, joins, children }, 0).await
+        self.count_of(Command::ChangeCollections { account, collection, joins, children }, 0).await
     }
 }

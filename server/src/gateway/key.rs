@@ -9,10 +9,10 @@ use thng_pubsub_protocol::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Gateway, KeyLease, Principal, Refusal};
+use super::{BrokerError, Gateway, KeyLease, Principal, RequestContext};
 use crate::{
     auth::keys,
-    domain::{Operation, Outcome},
+    domain::{Command, Outcome},
     random,
     store::{Actor, KeyRecord},
 };
@@ -25,9 +25,13 @@ impl Gateway {
     /// is taken away.
     ///
     /// # Errors
-    /// [`Refusal::UnknownKey`] if it is gone already, [`Refusal::TooManyOfKey`], [`Refusal::Unavailable`].
-    pub(crate) fn lease_key(&self, principal: &Principal, wake: &Arc<Notify>) -> Result<KeyLease, Refusal> {
-        let lease = self.keys.lease(&principal.key, Arc::clone(wake)).ok_or(Refusal::TooManyOfKey)?;
+    /// [`BrokerError::UnknownKey`] if it is gone already, [`BrokerError::TooManyOfKey`], [`BrokerError::Unavailable`].
+    pub(crate) fn lease_key(
+        &self,
+        principal: &Principal,
+        wake: &Arc<Notify>,
+    ) -> Result<KeyLease, BrokerError> {
+        let lease = self.keys.lease(&principal.key, Arc::clone(wake)).ok_or(BrokerError::TooManyOfKey)?;
         // In this order, whatever is taken away in between is noticed either here or by the one who holds.
         self.check_key(principal)?;
         Ok(lease)
@@ -36,13 +40,13 @@ impl Gateway {
     /// Whether the key of a principal is still there.
     ///
     /// # Errors
-    /// [`Refusal::UnknownKey`], [`Refusal::Unavailable`].
-    pub(crate) fn check_key(&self, principal: &Principal) -> Result<(), Refusal> {
-        if self.keys.is_in_force(&principal.key)? { Ok(()) } else { Err(Refusal::UnknownKey) }
+    /// [`BrokerError::UnknownKey`], [`BrokerError::Unavailable`].
+    pub(crate) fn check_key(&self, principal: &Principal) -> Result<(), BrokerError> {
+        if self.keys.is_in_force(&principal.key)? { Ok(()) } else { Err(BrokerError::UnknownKey) }
     }
 
     /// Ends the connections of keys whose application, project or thng is gone, until told to stop.
-    pub(crate) async fn look_after_keys(&self, stop: CancellationToken) {
+    pub(crate) async fn run_key_watch(&self, stop: CancellationToken) {
         while stop.run_until_cancelled(self.keys.shaken()).await.is_some() {
             while let Err(error) = tokio::task::block_in_place(|| self.keys.end_revoked()) {
                 tracing::warn!(%error, "the keys of open connections could not be looked up; trying again");
@@ -66,7 +70,7 @@ impl Gateway {
     }
 
     /// The key of an actor, if there is one that can be shown.
-    pub(super) fn key_of(&self, actor: Actor) -> Result<Option<String>, Refusal> {
+    pub(super) fn key_of(&self, actor: Actor) -> Result<Option<String>, BrokerError> {
         let key = self.store.key_of(actor)?;
         Ok(key.and_then(|key| self.reveal(&key)))
     }
@@ -77,10 +81,10 @@ impl Gateway {
         account: Id,
         actor: Actor,
         private: Option<Json>,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, BrokerError> {
         let key = self.new_key(account, actor);
-        match self.execute(Operation::IssueKey { key, private }, 0).await? {
-            Outcome::Key(key) => self.reveal(&key).ok_or(Refusal::Unavailable),
+        match self.execute(Command::IssueKey { key, private }, 0).await? {
+            Outcome::Key(key) => self.reveal(&key).ok_or(BrokerError::Unavailable),
             Outcome::Resource(_)
             | Outcome::Resources(_)
             | Outcome::Properties(_)
@@ -88,15 +92,19 @@ impl Gateway {
             | Outcome::Count(_)
             | Outcome::Session(_)
             | Outcome::Subscriptions(_)
-            | Outcome::Done => Err(Refusal::Unavailable),
+            | Outcome::Done => Err(BrokerError::Unavailable),
         }
     }
 
     /// The key of a thng: made where it has none.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn issue_device_key(&self, caller: &Caller<'_>, thng: Id) -> Result<String, Refusal> {
+    /// [`BrokerError`].
+    pub(crate) async fn issue_device_key(
+        &self,
+        caller: &RequestContext<'_>,
+        thng: Id,
+    ) -> Result<String, BrokerError> {
         self.authorise(caller, ResourceKind::Thng, thng)?;
         self.issue(caller.principal.account, Actor::Device(thng), None).await
     }
@@ -104,32 +112,40 @@ impl Gateway {
     /// The key of a thng that has one.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn device_key(&self, caller: &Caller<'_>, thng: Id) -> Result<String, Refusal> {
+    /// [`BrokerError`].
+    pub(crate) async fn device_key(
+        &self,
+        caller: &RequestContext<'_>,
+        thng: Id,
+    ) -> Result<String, BrokerError> {
         self.authorise(caller, ResourceKind::Thng, thng)?;
-        self.key_of(Actor::Device(thng))?.ok_or(Refusal::NotFound)
+        self.key_of(Actor::Device(thng))?.ok_or(BrokerError::NotFound)
     }
 
     /// Takes the key of a thng away.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn revoke_device_key(&self, caller: &Caller<'_>, thng: Id) -> Result<(), Refusal> {
+    /// [`BrokerError`].
+    pub(crate) async fn revoke_device_key(
+        &self,
+        caller: &RequestContext<'_>,
+        thng: Id,
+    ) -> Result<(), BrokerError> {
         self.authorise(caller, ResourceKind::Thng, thng)?;
         let (account, actor) = (caller.principal.account, Actor::Device(thng));
-        self.execute(Operation::RevokeKeys { account, actor }, 0).await.map(drop)
+        self.execute(Command::RevokeKeys { account, actor }, 0).await.map(drop)
     }
 
     /// Creates an access token; returns its key, which is not shown again.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn create_access_token(
         &self,
-        caller: &Caller<'_>,
-        mut new: super::New,
+        caller: &RequestContext<'_>,
+        mut new: super::NewResource,
         payload_bytes: usize,
-    ) -> Result<(std::sync::Arc<crate::store::ResourceRecord>, String), Refusal> {
+    ) -> Result<(std::sync::Arc<crate::store::ResourceRecord>, String), BrokerError> {
         self.permit(caller)?;
         Self::may_give_rights(caller)?;
         for policy in new.patch.texts("policies") {

@@ -9,7 +9,7 @@ use thng_pubsub_protocol::{
     payload::{Fields, Form, Members, ResourceKind, point},
 };
 
-use super::{AnswerShare, Caller, Gateway, Refusal, scan::ScanTurn};
+use super::{AnswerShare, BrokerError, Gateway, RequestContext, scan::ScanTurn};
 use crate::domain;
 use crate::store::{Find, Keep, Page, PageRequest, ResourceRecord, ScanBounds, Source, term};
 
@@ -28,7 +28,7 @@ pub(crate) struct ListQuery {
     pub(crate) skip: usize,
     pub(crate) ids: Option<Vec<Id>>,
     pub(crate) filter: Option<Filter>,
-    pub(crate) near: Option<Near>,
+    pub(crate) near: Option<GeoFilter>,
     /// What bounds the bytes of the page, as it is stored and as it is sent; nothing where it is not sent.
     pub(crate) share: Option<Arc<AnswerShare>>,
     /// Whether documents show their scopes.
@@ -61,13 +61,13 @@ impl ListQuery {
 
 /// Places within a distance of a point.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Near {
+pub(crate) struct GeoFilter {
     pub(crate) latitude: f64,
     pub(crate) longitude: f64,
     pub(crate) kilometres_max: f64,
 }
 
-impl Near {
+impl GeoFilter {
     fn admits(&self, fields: &Fields) -> bool {
         let Some(at) = fields.get("position").and_then(point) else { return false };
         let (longitude, latitude) = at.degrees();
@@ -82,8 +82,12 @@ impl Near {
 /// Refuses a filter that asks for what no list can tell.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] with the fields that there are.
-pub(crate) fn check_filter(caller: &Caller<'_>, kind: ResourceKind, filter: &Filter) -> Result<(), Refusal> {
+/// [`BrokerError::Invalid`] with the fields that there are.
+pub(crate) fn check_filter(
+    caller: &RequestContext<'_>,
+    kind: ResourceKind,
+    filter: &Filter,
+) -> Result<(), BrokerError> {
     let shows_address = domain::ContextShown::to(caller.principal.actor) == domain::ContextShown::Whole;
     let is_known = |term: &Term| {
         let name = term.field.split_once('.').map_or(&*term.field, |(name, _)| name);
@@ -106,7 +110,7 @@ pub(crate) fn check_filter(caller: &Caller<'_>, kind: ResourceKind, filter: &Fil
         None => Ok(()),
         Some(_) => {
             let names: Vec<&str> = kind.filterable().collect();
-            Err(Refusal::Invalid(vec![format!(
+            Err(BrokerError::Invalid(vec![format!(
                 "filter: this list cannot be filtered by one of these fields. It can be by {}.",
                 names.join(", ")
             )]))
@@ -188,14 +192,14 @@ impl Gateway {
     /// A page of the resources of a kind that the caller sees, out of `within`.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn list(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         within: Source,
         query: &ListQuery,
-    ) -> Result<Page<ResourceRecord>, Refusal> {
+    ) -> Result<Page<ResourceRecord>, BrokerError> {
         if let Some(filter) = &query.filter {
             check_filter(caller, kind, filter)?;
         }
@@ -211,12 +215,12 @@ impl Gateway {
     /// The same, with a turn that was waited for.
     async fn list_in_turn(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         within: Source,
         query: &ListQuery,
         turn: &mut ScanTurn,
-    ) -> Result<Page<ResourceRecord>, Refusal> {
+    ) -> Result<Page<ResourceRecord>, BrokerError> {
         let mut page = self.page(caller, kind, within.clone(), query, turn).await?;
         if let Some(again) = decoded_again(query, page.items.is_empty() && page.next.is_none()) {
             page = self.page(caller, kind, within, &again, turn).await?;
@@ -231,12 +235,12 @@ impl Gateway {
     /// A page, scanned slice by slice. It may end anywhere, with the place to go on from.
     async fn page(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         within: Source,
         query: &ListQuery,
         turn: &mut ScanTurn,
-    ) -> Result<Page<ResourceRecord>, Refusal> {
+    ) -> Result<Page<ResourceRecord>, BrokerError> {
         let keep = self.keep(caller, query);
         let mut request = request(caller, kind, within, query, &keep);
         let mut scan = self.scans.begin(passes(query), LOOKED_AT_MAX);
@@ -268,7 +272,7 @@ impl Gateway {
     /// Whether a resource belongs to the list.
     fn keep<'q>(
         &'q self,
-        caller: &'q Caller<'_>,
+        caller: &'q RequestContext<'_>,
         query: &'q ListQuery,
     ) -> impl Fn(&ResourceRecord, &dyn Fn() -> Vec<Id>) -> bool + Sync {
         move |record, collections| {
@@ -281,27 +285,27 @@ impl Gateway {
                 }
             };
             let fields = LazyCell::new(|| record.fields());
-            caller.sees(&record.head_with(&fields))
+            caller.can_see(&record.head_with(&fields))
                 && query.filter.as_ref().is_none_or(|filter| admits(filter, record, &fields, &seen))
                 && query.near.is_none_or(|near| near.admits(&fields))
         }
     }
 
-    pub(super) fn sees_collection(&self, caller: &Caller<'_>, id: Id) -> Result<bool, Refusal> {
-        Ok(self.head(id)?.is_some_and(|head| caller.may_name(&head)))
+    pub(super) fn sees_collection(&self, caller: &RequestContext<'_>, id: Id) -> Result<bool, BrokerError> {
+        Ok(self.head(id)?.is_some_and(|head| caller.can_reference(&head)))
     }
 
     /// How many there are on all pages.
     ///
     /// # Errors
-    /// [`Refusal`], also where counting them all would cost more than one call may.
+    /// [`BrokerError`], also where counting them all would cost more than one call may.
     pub(crate) async fn count(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         within: Source,
         query: &ListQuery,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, BrokerError> {
         let mut turn = self.scans.turn(caller).await?;
         let count = self.count_once(caller, kind, within.clone(), query, &mut turn).await?;
         match decoded_again(query, count == 0) {
@@ -312,12 +316,12 @@ impl Gateway {
 
     async fn count_once(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         within: Source,
         query: &ListQuery,
         turn: &mut ScanTurn,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, BrokerError> {
         let keep = self.keep(caller, query);
         let mut request = request(caller, kind, within, query, &keep);
         (request.page.after, request.skip) = (None, 0);
@@ -348,16 +352,16 @@ impl Gateway {
     /// The ids of everything that the caller sees and that `ids` or `filter` name, for a change of many at once.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] where neither is given, or more than `most` are meant: then nothing is to be changed.
+    /// [`BrokerError::Invalid`] where neither is given, or more than `most` are meant: then nothing is to be changed.
     pub(crate) async fn selected(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         query: &ListQuery,
         most: usize,
-    ) -> Result<Vec<Id>, Refusal> {
+    ) -> Result<Vec<Id>, BrokerError> {
         if query.ids.is_none() && query.filter.is_none() {
-            return Err(Refusal::invalid(
+            return Err(BrokerError::invalid(
                 "Say which with ids or filter: a change of everything is not made by leaving both out.",
             ));
         }
@@ -375,12 +379,12 @@ impl Gateway {
     /// Finds all that is meant, or none of it.
     async fn selected_once(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         query: &ListQuery,
         most: usize,
         turn: &mut ScanTurn,
-    ) -> Result<Vec<Id>, Refusal> {
+    ) -> Result<Vec<Id>, BrokerError> {
         let keep = self.keep(caller, query);
         let mut request = request(caller, kind, Source::All, query, &keep);
         (request.page.after, request.skip) = (None, 0);
@@ -392,7 +396,7 @@ impl Gateway {
             let part = scan.slice(&mut request, |request| self.store.find(request))?;
             ids.extend(part.items.iter().map(|record| record.id));
             if ids.len() > most {
-                return Err(Refusal::invalid(format!(
+                return Err(BrokerError::invalid(format!(
                     "More than {most} are meant, which is what one call changes at the most. Nothing was changed."
                 )));
             }
@@ -414,8 +418,8 @@ impl Gateway {
     }
 }
 
-fn too_far() -> Refusal {
-    Refusal::invalid(format!(
+fn too_far() -> BrokerError {
+    BrokerError::invalid(format!(
         "page leads beyond the {LOOKED_AT_MAX} items that one call looks at; use the link of each page to go on."
     ))
 }
@@ -433,7 +437,7 @@ fn decoded_again(query: &ListQuery, found_nothing: bool) -> Option<ListQuery> {
 }
 
 fn request<'q>(
-    caller: &Caller<'_>,
+    caller: &RequestContext<'_>,
     kind: ResourceKind,
     within: Source,
     query: &ListQuery,

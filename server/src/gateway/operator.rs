@@ -7,10 +7,10 @@ use thng_pubsub_protocol::{
     payload::{Patch, ResourceKind},
 };
 
-use super::{Caller, Gateway, New, Refusal, role::hexadecimal_id};
+use super::{BrokerError, Gateway, NewResource, RequestContext, role::hexadecimal_id};
 use crate::{
     auth::{identity, keys, roles},
-    domain::{Extras, NewAccount, Operation},
+    domain::{Command, Extras, NewAccount},
     random,
     store::{Actor, ResourceRecord, StoreError, TimestampMs, WriteStore},
 };
@@ -22,8 +22,12 @@ impl Gateway {
     /// An operator by their id or address: oneself, or for those who reach everything any.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn operator(&self, caller: &Caller<'_>, id: &str) -> Result<ResourceRecord, Refusal> {
+    /// [`BrokerError`].
+    pub(crate) async fn operator(
+        &self,
+        caller: &RequestContext<'_>,
+        id: &str,
+    ) -> Result<ResourceRecord, BrokerError> {
         let (account, kind) = (caller.principal.account, ResourceKind::Operator);
         let id = match Id::parse(id) {
             Ok(id) => Some(id),
@@ -32,9 +36,9 @@ impl Gateway {
                 self.store.named(account, kind, &name)?
             }
         };
-        let id = id.ok_or(Refusal::NotFound)?;
+        let id = id.ok_or(BrokerError::NotFound)?;
         if caller.principal.actor != Actor::Operator(id) && !caller.is_unlimited() {
-            return Err(Refusal::NotFound);
+            return Err(BrokerError::NotFound);
         }
         self.read(caller, kind, id).await
     }
@@ -42,11 +46,15 @@ impl Gateway {
     /// The account of the caller, where the path names it.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn account(&self, caller: &Caller<'_>, id: Id) -> Result<ResourceRecord, Refusal> {
+    /// [`BrokerError`].
+    pub(crate) async fn account(
+        &self,
+        caller: &RequestContext<'_>,
+        id: Id,
+    ) -> Result<ResourceRecord, BrokerError> {
         if id != caller.principal.account {
             self.permit(caller)?;
-            return Err(Refusal::NotFound);
+            return Err(BrokerError::NotFound);
         }
         self.read(caller, ResourceKind::Account, id).await
     }
@@ -55,13 +63,13 @@ impl Gateway {
     /// others that can be shown: they can make such keys as well.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`].
+    /// [`BrokerError::Unavailable`].
     pub(crate) fn access_extras(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         access: &ResourceRecord,
         own_key: &str,
-    ) -> Result<Extras, Refusal> {
+    ) -> Result<Extras, BrokerError> {
         let operator = access.fields().id("operator").map(Actor::Operator);
         let key = match operator {
             Some(actor) if actor == caller.principal.actor => Some(own_key.to_owned()),
@@ -75,22 +83,22 @@ impl Gateway {
     /// Lets another operator into the account.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn create_access(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         body: &[u8],
-    ) -> Result<Arc<ResourceRecord>, Refusal> {
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
         let account = caller.principal.account;
         let access = Patch::parse(ResourceKind::Access, body)?;
         self.check_access(caller, &access)?;
-        let mut operator = New::of(Patch::parse(ResourceKind::Operator, body)?);
+        let mut operator = NewResource::of(Patch::parse(ResourceKind::Operator, body)?);
         operator.keys.push(self.new_key(account, Actor::Operator(operator.id)));
         let id = operator.id;
         // Both are checked before either is made.
         self.check_patch(caller, &access, None)?;
         self.create(caller, operator, body.len()).await?;
-        let mut new = New::of(access);
+        let mut new = NewResource::of(access);
         new.id = hexadecimal_id();
         new.set_id("account", account);
         new.set_id("operator", id);
@@ -103,15 +111,19 @@ impl Gateway {
 
     /// Only those who may do everything change what others may do: whoever could give more than they have could do
     /// everything.
-    pub(super) fn may_give_rights(caller: &Caller<'_>) -> Result<(), Refusal> {
-        if caller.principal.is_admin() { Ok(()) } else { Err(Refusal::Forbidden) }
+    pub(super) fn may_give_rights(caller: &RequestContext<'_>) -> Result<(), BrokerError> {
+        if caller.principal.is_admin() { Ok(()) } else { Err(BrokerError::Forbidden) }
     }
 
     /// Refuses an access that names what does not exist.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) fn check_access(&self, caller: &Caller<'_>, access: &Patch) -> Result<(), Refusal> {
+    /// [`BrokerError`].
+    pub(crate) fn check_access(
+        &self,
+        caller: &RequestContext<'_>,
+        access: &Patch,
+    ) -> Result<(), BrokerError> {
         Self::may_give_rights(caller)?;
         self.known_role(caller, access, "role")?;
         access.texts("policies").iter().try_for_each(|policy| self.known_policy(caller, policy).map(drop))
@@ -120,35 +132,37 @@ impl Gateway {
     /// Takes an operator's access away, and with it the operator.
     ///
     /// # Errors
-    /// [`Refusal`], also for one's own.
-    pub(crate) async fn delete_access(&self, caller: &Caller<'_>, id: Id) -> Result<(), Refusal> {
+    /// [`BrokerError`], also for one's own.
+    pub(crate) async fn delete_access(&self, caller: &RequestContext<'_>, id: Id) -> Result<(), BrokerError> {
         self.permit(caller)?;
         Self::may_give_rights(caller)?;
         let access = self.read(caller, ResourceKind::Access, id).await?;
         let account = caller.principal.account;
         if let Some(operator) = access.fields().id("operator") {
             if caller.principal.actor == Actor::Operator(operator) {
-                return Err(Refusal::invalid("This is your own access; another operator can take it away."));
+                return Err(BrokerError::invalid(
+                    "This is your own access; another operator can take it away.",
+                ));
             }
             let kind = ResourceKind::Operator;
-            match self.execute(Operation::Delete { account, kind, id: operator }, 0).await {
-                Ok(_) | Err(Refusal::NotFound) => {}
+            match self.execute(Command::Delete { account, kind, id: operator }, 0).await {
+                Ok(_) | Err(BrokerError::NotFound) => {}
                 Err(refusal) => return Err(refusal),
             }
         }
-        self.execute(Operation::Delete { account, kind: ResourceKind::Access, id }, 0).await.map(drop)
+        self.execute(Command::Delete { account, kind: ResourceKind::Access, id }, 0).await.map(drop)
     }
 
     /// The access of the caller, with the documents of its policies: `GET /me`.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`] for keys that are not an operator's.
-    pub(crate) async fn me(&self, caller: &Caller<'_>) -> Result<String, Refusal> {
+    /// [`BrokerError::Forbidden`] for keys that are not an operator's.
+    pub(crate) async fn me(&self, caller: &RequestContext<'_>) -> Result<String, BrokerError> {
         self.permit(caller)?;
-        let Actor::Operator(id) = caller.principal.actor else { return Err(Refusal::Forbidden) };
+        let Actor::Operator(id) = caller.principal.actor else { return Err(BrokerError::Forbidden) };
         let account = caller.principal.account;
-        let operator = self.store.resource(id)?.ok_or(Refusal::NotFound)?;
-        let access = identity::access_of(&*self.store, account, id)?.ok_or(Refusal::NotFound)?;
+        let operator = self.store.resource(id)?.ok_or(BrokerError::NotFound)?;
+        let access = identity::access_of(&*self.store, account, id)?.ok_or(BrokerError::NotFound)?;
         let fields = operator.fields();
         let text = |name: &str| fields.text(name).unwrap_or_default();
         let full_name = format!("{} {}", text("firstName"), text("lastName"));
@@ -194,9 +208,9 @@ pub(crate) fn first_account(
     let new = new_account(key, "Account", "operator@localhost");
     let ids = (new.account, new.operator);
     store.begin()?;
-    match Operation::CreateAccount(Box::new(new)).apply(store, now_ms) {
+    match Command::CreateAccount(Box::new(new)).apply(store, now_ms) {
         Ok(_) => {}
-        Err(crate::domain::OperationError::Store(error)) => return Err(error),
+        Err(crate::domain::CommandError::Store(error)) => return Err(error),
         Err(error) => unreachable!("the first account is like any other: {error}"),
     }
     store.commit()?;

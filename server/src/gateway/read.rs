@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
     payload::{LocationUpdate, PropertyUpdate, ResourceKind, latest_document},
 };
 
-use super::{Caller, Gateway, Refusal};
+use super::{BrokerError, Gateway, RequestContext};
 use crate::{
     domain::Extras,
     store::{
@@ -30,31 +30,31 @@ impl Gateway {
     /// A resource.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn read(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         id: Id,
-    ) -> Result<ResourceRecord, Refusal> {
+    ) -> Result<ResourceRecord, BrokerError> {
         self.authorise(caller, kind, id)?;
         let record = self.store.resource(id)?;
-        record.filter(|record| record.kind == kind).ok_or(Refusal::NotFound)
+        record.filter(|record| record.kind == kind).ok_or(BrokerError::NotFound)
     }
 
     /// A resource, and what its document shows besides its own fields, all of one moment.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) fn read_whole(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         id: Id,
-    ) -> Result<(ResourceRecord, Extras), Refusal> {
+    ) -> Result<(ResourceRecord, Extras), BrokerError> {
         self.authorise(caller, kind, id)?;
         let found = self.store.resource_and_beside(id)?.filter(|(record, _)| record.kind == kind);
-        let (record, beside) = found.ok_or(Refusal::NotFound)?;
+        let (record, beside) = found.ok_or(BrokerError::NotFound)?;
         let extras = self.extras_of(caller, &record, beside)?;
         Ok((record, extras))
     }
@@ -62,8 +62,12 @@ impl Gateway {
     /// What a resource's document shows besides its own fields: collections, latest values and location.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`].
-    pub(crate) fn extras(&self, caller: &Caller<'_>, record: &ResourceRecord) -> Result<Extras, Refusal> {
+    /// [`BrokerError::Unavailable`].
+    pub(crate) fn extras(
+        &self,
+        caller: &RequestContext<'_>,
+        record: &ResourceRecord,
+    ) -> Result<Extras, BrokerError> {
         let owner = match record.kind {
             ResourceKind::Thng => Some(PropertyOwner::Thng(record.id)),
             ResourceKind::Product => Some(PropertyOwner::Product(record.id)),
@@ -81,10 +85,10 @@ impl Gateway {
 
     fn extras_of(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         record: &ResourceRecord,
         beside: Beside,
-    ) -> Result<Extras, Refusal> {
+    ) -> Result<Extras, BrokerError> {
         let mut extras = Extras::default();
         if record.kind.has_properties() {
             extras.properties = Some(latest_document(&beside.latest));
@@ -106,13 +110,13 @@ impl Gateway {
     /// The resource that a path names: by its id, or as `key:value` by one of its identifiers; the newest of several.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`].
+    /// [`BrokerError::NotFound`].
     pub(crate) async fn named_in_path(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         text: &str,
-    ) -> Result<Id, Refusal> {
+    ) -> Result<Id, BrokerError> {
         if let Ok(id) = Id::parse(text) {
             return Ok(id);
         }
@@ -129,21 +133,21 @@ impl Gateway {
                 break;
             }
         }
-        Err(Refusal::NotFound)
+        Err(BrokerError::NotFound)
     }
 
     /// The newest resource with this identifier that the caller may name. Looking for it takes from `work_bytes`.
     pub(super) fn identified(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         key: &str,
         value: &str,
         work_bytes: &mut u64,
-    ) -> Result<Option<Id>, Refusal> {
+    ) -> Result<Option<Id>, BrokerError> {
         let (account, path) = (caller.principal.account, format!("identifiers.{key}"));
         let keep = |record: &ResourceRecord, _: &dyn Fn() -> Vec<Id>| {
-            caller.may_name(&record.head())
+            caller.can_reference(&record.head())
                 && record.values_at(&record.fields(), &path).iter().any(|found| found.as_str() == value)
         };
         let by_identifier = Source::Term(term(account, kind, &path, value));
@@ -177,12 +181,12 @@ impl Gateway {
     /// The latest value of each property.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn properties(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         owner: PropertyOwner,
-    ) -> Result<Vec<PropertyUpdate>, Refusal> {
+    ) -> Result<Vec<PropertyUpdate>, BrokerError> {
         self.authorise(caller, owner.kind(), owner.id())?;
         Ok(self.store.latest(owner)?)
     }
@@ -190,15 +194,15 @@ impl Gateway {
     /// A part of one property's history.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn history(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         owner: PropertyOwner,
         key: &PropertyKey,
         range: TimeRange,
         page: HistoryPage,
-    ) -> Result<Page<PropertyUpdate>, Refusal> {
+    ) -> Result<Page<PropertyUpdate>, BrokerError> {
         self.authorise(caller, owner.kind(), owner.id())?;
         Ok(self.store.history(owner, key, range, page)?)
     }
@@ -206,14 +210,14 @@ impl Gateway {
     /// A part of a thng's locations.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn locations(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         thng: Id,
         range: TimeRange,
         page: HistoryPage,
-    ) -> Result<Page<LocationUpdate>, Refusal> {
+    ) -> Result<Page<LocationUpdate>, BrokerError> {
         self.authorise(caller, ResourceKind::Thng, thng)?;
         Ok(self.store.locations(thng, range, page)?)
     }
@@ -221,12 +225,12 @@ impl Gateway {
     /// Whether a thng was commissioned, and when.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn commission_state(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         thng: Id,
-    ) -> Result<(String, Option<String>), Refusal> {
+    ) -> Result<(String, Option<String>), BrokerError> {
         Ok(crate::domain::commission_state(&self.read(caller, ResourceKind::Thng, thng).await?))
     }
 }

@@ -7,9 +7,9 @@ use thng_pubsub_protocol::{
     payload::{Json, Patch, ResourceKind, Scopes},
 };
 
-use super::{Caller, Gateway, ListQuery, Refusal};
+use super::{BrokerError, Gateway, ListQuery, RequestContext};
 use crate::{
-    domain::{Creation, LEFT_AT_ONCE, Operation, Outcome},
+    domain::{Command, Creation, LEFT_AT_ONCE, Outcome},
     random,
     store::{KeyRecord, ResourceRecord, Source, term, terms},
 };
@@ -19,7 +19,7 @@ const BULK_BYTES_MAX: usize = 8 << 20;
 
 /// What is to be created.
 #[derive(Debug)]
-pub(crate) struct New {
+pub(crate) struct NewResource {
     pub(crate) id: Id,
     pub(crate) patch: Patch,
     pub(crate) parent: Option<Id>,
@@ -31,7 +31,7 @@ pub(crate) struct New {
     pub(crate) scopes: Option<Scopes>,
 }
 
-impl New {
+impl NewResource {
     pub(crate) fn of(patch: Patch) -> Self {
         let (parent, private, scopes) = (None, None, None);
         Self {
@@ -58,43 +58,47 @@ impl New {
 }
 
 /// Where what belongs to a resource is found.
-pub(crate) fn children_of(caller: &Caller<'_>, kind: ResourceKind, parent: Id) -> Source {
+pub(crate) fn children_of(caller: &RequestContext<'_>, kind: ResourceKind, parent: Id) -> Source {
     Source::Term(term(caller.principal.account, kind, terms::PARENT, parent.as_str()))
 }
 
 impl Gateway {
     /// The operation that creates something, authorised.
-    pub(super) fn creation(&self, caller: &Caller<'_>, new: New) -> Result<Operation, Refusal> {
+    pub(super) fn creation(
+        &self,
+        caller: &RequestContext<'_>,
+        new: NewResource,
+    ) -> Result<Command, BrokerError> {
         self.permit(caller)?;
         self.check_patch(caller, &new.patch, None)?;
         self.check_project(caller)?;
         let scopes = new.scopes.unwrap_or_else(|| caller.default_scopes());
-        let New { id, patch, parent, set, private, keys, .. } = new;
+        let NewResource { id, patch, parent, set, private, keys, .. } = new;
         let account = caller.principal.account;
-        Ok(Operation::Create(Box::new(Creation { account, id, parent, patch, set, scopes, private, keys })))
+        Ok(Command::Create(Box::new(Creation { account, id, parent, patch, set, scopes, private, keys })))
     }
 
     /// Creates something. `payload_bytes` is what it holds in memory.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn create(
         &self,
-        caller: &Caller<'_>,
-        new: New,
+        caller: &RequestContext<'_>,
+        new: NewResource,
         payload_bytes: usize,
-    ) -> Result<Arc<ResourceRecord>, Refusal> {
-        let operation = self.creation(caller, new)?;
-        self.execute_on_one(operation, payload_bytes).await
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
+        let command = self.creation(caller, new)?;
+        self.execute_on_one(command, payload_bytes).await
     }
 
     /// Executes an operation whose outcome is one resource.
     pub(super) async fn execute_on_one(
         &self,
-        operation: Operation,
+        command: Command,
         payload_bytes: usize,
-    ) -> Result<Arc<ResourceRecord>, Refusal> {
-        match self.execute(operation, payload_bytes).await? {
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
+        match self.execute(command, payload_bytes).await? {
             Outcome::Resource(record) => Ok(record),
             Outcome::Resources(_)
             | Outcome::Properties(_)
@@ -103,55 +107,53 @@ impl Gateway {
             | Outcome::Session(_)
             | Outcome::Subscriptions(_)
             | Outcome::Key(_)
-            | Outcome::Done => Err(Refusal::Unavailable),
+            | Outcome::Done => Err(BrokerError::Unavailable),
         }
     }
 
     /// Changes a resource.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn update(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         id: Id,
         patch: Patch,
         payload_bytes: usize,
-    ) -> Result<Arc<ResourceRecord>, Refusal> {
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
         let kind = patch.kind();
         let head = self.authorise(caller, kind, id)?;
         let mut patch = patch;
         Self::keep_scopes(caller, &mut patch);
         self.check_patch(caller, &patch, Some(&head))?;
         let (account, patch) = (caller.principal.account, Box::new(patch));
-        self.execute_on_one(Operation::Update { account, kind, id, patch, private: None }, payload_bytes)
-            .await
+        self.execute_on_one(Command::Update { account, kind, id, patch, private: None }, payload_bytes).await
     }
 
     /// Changes what a resource keeps to itself.
     pub(super) async fn update_private(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         id: Id,
         private: Json,
-    ) -> Result<Arc<ResourceRecord>, Refusal> {
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
         let (account, bytes) = (caller.principal.account, private.as_str().len());
         let patch = Box::new(Patch::empty(kind));
-        self.execute_on_one(Operation::Update { account, kind, id, patch, private: Some(private) }, bytes)
-            .await
+        self.execute_on_one(Command::Update { account, kind, id, patch, private: Some(private) }, bytes).await
     }
 
     /// Deletes a resource and all that hangs on it.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn delete(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         id: Id,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         self.authorise(caller, kind, id)?;
         if matches!(kind, ResourceKind::Role | ResourceKind::AccessPolicy | ResourceKind::AccessToken) {
             Self::may_give_rights(caller)?;
@@ -160,21 +162,21 @@ impl Gateway {
         if kind == ResourceKind::Thng {
             self.leave_collections(account, id).await?;
         }
-        self.execute(Operation::Delete { account, kind, id }, 0).await.map(drop)
+        self.execute(Command::Delete { account, kind, id }, 0).await.map(drop)
     }
 
     /// Takes a thng that is in more collections than it may be, from earlier versions or an import, out of them in steps:
     /// its deletion tells each of them.
-    async fn leave_collections(&self, account: Id, thng: Id) -> Result<(), Refusal> {
+    async fn leave_collections(&self, account: Id, thng: Id) -> Result<(), BrokerError> {
         if self.store.collections_of(thng)?.len() <= LEFT_AT_ONCE {
             return Ok(());
         }
-        while self.count_of(Operation::LeaveCollections { account, thng }, 0).await? == LEFT_AT_ONCE {}
+        while self.count_of(Command::LeaveCollections { account, thng }, 0).await? == LEFT_AT_ONCE {}
         Ok(())
     }
 
     /// The same for thngs that are deleted together. A deletion that is refused for the others' notifications changes nothing.
-    async fn leave_collections_of_many(&self, account: Id, thngs: &[Id]) -> Result<(), Refusal> {
+    async fn leave_collections_of_many(&self, account: Id, thngs: &[Id]) -> Result<(), BrokerError> {
         let (mut crowded, mut caused) = (Vec::new(), thngs.len());
         for thng in thngs {
             tokio::task::coop::consume_budget().await;
@@ -189,7 +191,7 @@ impl Gateway {
         for thng in crowded {
             match self.leave_collections(account, thng).await {
                 // It was deleted meanwhile.
-                Ok(()) | Err(Refusal::NotFound) => {}
+                Ok(()) | Err(BrokerError::NotFound) => {}
                 Err(refusal) => return Err(refusal),
             }
         }
@@ -197,10 +199,10 @@ impl Gateway {
     }
 
     /// Refuses a `?project=` that what is created could not be scoped to. Its own project is always there for a key.
-    pub(super) fn check_project(&self, caller: &Caller<'_>) -> Result<(), Refusal> {
+    pub(super) fn check_project(&self, caller: &RequestContext<'_>) -> Result<(), BrokerError> {
         match caller.project {
             Some(project) if Some(project) != caller.principal.project => {
-                self.may_name(caller, ResourceKind::Project, project, "project")
+                self.can_reference(caller, ResourceKind::Project, project, "project")
             }
             _ => Ok(()),
         }
@@ -209,14 +211,14 @@ impl Gateway {
     /// Changes everything that `ids` or `filter` name, all or nothing. Returns how many there were.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn update_many(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         patch: Patch,
         query: &ListQuery,
         payload_bytes: usize,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, BrokerError> {
         let kind = patch.kind();
         self.permit(caller)?;
         let ids = self.selected(caller, kind, query, self.settings.bulk_max).await?;
@@ -226,24 +228,24 @@ impl Gateway {
         }
         // They are changed in one transaction, for which everybody else waits.
         if payload_bytes.saturating_mul(ids.len()) > BULK_BYTES_MAX {
-            return Err(Refusal::invalid(format!(
+            return Err(BrokerError::invalid(format!(
                 "Together these changes are more than {BULK_BYTES_MAX} bytes. Change fewer at a time; nothing was changed."
             )));
         }
         let (account, patch) = (caller.principal.account, Box::new(patch));
-        self.count_of(Operation::UpdateMany { account, kind, ids, patch }, payload_bytes).await
+        self.count_of(Command::UpdateMany { account, kind, ids, patch }, payload_bytes).await
     }
 
     /// Deletes everything that `ids` or `filter` name. Returns how many there were.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn delete_many(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         query: &ListQuery,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, BrokerError> {
         self.permit(caller)?;
         let ids = self.selected(caller, kind, query, self.settings.bulk_max).await?;
         let account = caller.principal.account;
@@ -251,16 +253,16 @@ impl Gateway {
         if kind == ResourceKind::Thng {
             self.leave_collections_of_many(account, &ids).await?;
         }
-        self.count_of(Operation::DeleteMany { account, kind, ids, notifications_max }, 0).await
+        self.count_of(Command::DeleteMany { account, kind, ids, notifications_max }, 0).await
     }
 
     /// Executes an operation whose outcome is a number.
     pub(super) async fn count_of(
         &self,
-        operation: Operation,
+        command: Command,
         payload_bytes: usize,
-    ) -> Result<usize, Refusal> {
-        match self.execute(operation, payload_bytes).await? {
+    ) -> Result<usize, BrokerError> {
+        match self.execute(command, payload_bytes).await? {
             Outcome::Count(count) => Ok(count),
             Outcome::Resource(_)
             | Outcome::Resources(_)
@@ -269,7 +271,7 @@ impl Gateway {
             | Outcome::Key(_)
             | Outcome::Session(_)
             | Outcome::Subscriptions(_)
-            | Outcome::Done => Err(Refusal::Unavailable),
+            | Outcome::Done => Err(BrokerError::Unavailable),
         }
     }
 }

@@ -5,7 +5,7 @@ use thng_pubsub_protocol::{
     payload::{Object, Patch, ResourceKind, Scopes, UserScope},
 };
 
-use super::{Caller, Gateway, ListQuery, New, Refusal, action::admits_built_in};
+use super::{BrokerError, Gateway, ListQuery, NewResource, RequestContext, action::admits_built_in};
 use crate::{
     auth::roles::{self, PathPermission, RolePermissions, Switch},
     domain::{Extras, document},
@@ -62,12 +62,12 @@ impl Gateway {
     /// has cursors of its own.
     pub(super) async fn list_behind<'b>(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         kind: ResourceKind,
         built_in: impl Iterator<Item = (&'b str, String)>,
         query: &ListQuery,
         show: impl Fn(&ResourceRecord) -> String,
-    ) -> Result<(Page<String>, Option<usize>), Refusal> {
+    ) -> Result<(Page<String>, Option<usize>), BrokerError> {
         self.permit(caller)?;
         if let Some(filter) = &query.filter {
             super::check_filter(caller, kind, filter)?;
@@ -118,12 +118,12 @@ impl Gateway {
     /// Roles: those that are built in, then those of the account. Application users see those of their kind.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn roles(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         query: &ListQuery,
-    ) -> Result<(Page<String>, Option<usize>), Refusal> {
+    ) -> Result<(Page<String>, Option<usize>), BrokerError> {
         let seen = BUILT_IN_ROLES.iter().filter(|(name, _)| sees_built_in(caller, name));
         let built_in = seen.map(|(name, document)| (*name, (*document).to_owned()));
         let show = |record: &ResourceRecord| document(record, &Extras::default());
@@ -133,26 +133,30 @@ impl Gateway {
     /// A role by its id.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn role(&self, caller: &Caller<'_>, id: &str) -> Result<Role, Refusal> {
+    /// [`BrokerError`].
+    pub(crate) async fn role(&self, caller: &RequestContext<'_>, id: &str) -> Result<Role, BrokerError> {
         self.permit(caller)?;
         let mut seen = BUILT_IN_ROLES.iter().filter(|(name, _)| sees_built_in(caller, name));
         if let Some((name, document)) = seen.find(|(name, _)| *name == id) {
             return Ok(Role::BuiltIn(name, document));
         }
-        let id = Id::parse(id).map_err(|_| Refusal::NotFound)?;
+        let id = Id::parse(id).map_err(|_| BrokerError::NotFound)?;
         Ok(Role::Own(Box::new(self.read(caller, ResourceKind::Role, id).await?)))
     }
 
     /// A role that can be changed.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn own_role(&self, caller: &Caller<'_>, id: &str) -> Result<ResourceRecord, Refusal> {
+    /// [`BrokerError`].
+    pub(crate) async fn own_role(
+        &self,
+        caller: &RequestContext<'_>,
+        id: &str,
+    ) -> Result<ResourceRecord, BrokerError> {
         self.permit(caller)?;
         Self::may_give_rights(caller)?;
         match self.role(caller, id).await? {
-            Role::BuiltIn(..) => Err(Refusal::invalid("This role is built in: it cannot be changed.")),
+            Role::BuiltIn(..) => Err(BrokerError::invalid("This role is built in: it cannot be changed.")),
             Role::Own(record) => Ok(*record),
         }
     }
@@ -160,15 +164,15 @@ impl Gateway {
     /// Creates a role.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn create_role(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         patch: Patch,
         payload_bytes: usize,
-    ) -> Result<std::sync::Arc<ResourceRecord>, Refusal> {
+    ) -> Result<std::sync::Arc<ResourceRecord>, BrokerError> {
         let for_users = patch.text("type").as_deref() == Some("userInApp");
-        let mut new = New::of(patch);
+        let mut new = NewResource::of(patch);
         // The platform's roles have ids of another form.
         new.id = hexadecimal_id();
         new.private = Some(RolePermissions::new(for_users).to_private());
@@ -181,8 +185,12 @@ impl Gateway {
     /// What a role grants, as its kind of role says it.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn permissions(&self, caller: &Caller<'_>, id: &str) -> Result<String, Refusal> {
+    /// [`BrokerError`].
+    pub(crate) async fn permissions(
+        &self,
+        caller: &RequestContext<'_>,
+        id: &str,
+    ) -> Result<String, BrokerError> {
         let role = self.role(caller, id).await?;
         Ok(match role {
             Role::BuiltIn(roles::BASE, _) => {
@@ -211,18 +219,18 @@ impl Gateway {
     /// Replaces what a role of application users grants beside the defaults.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn replace_permissions(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         id: &str,
         body: &[u8],
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, BrokerError> {
         let role = Role::Own(Box::new(self.own_role(caller, id).await?));
         let mut permissions = role.permissions();
-        let Role::Own(record) = &role else { return Err(Refusal::NotFound) };
+        let Role::Own(record) = &role else { return Err(BrokerError::NotFound) };
         if role.is_for_users() {
-            permissions.replace_paths(body).map_err(Refusal::Invalid)?;
+            permissions.replace_paths(body).map_err(BrokerError::Invalid)?;
             self.update_private(caller, ResourceKind::Role, record.id, permissions.to_private()).await?;
             return Ok(to_json(&permissions.shown_paths()));
         }
@@ -231,7 +239,7 @@ impl Gateway {
         {
             self.check_projects(caller, switch)?;
             if !permissions.set_switch(&switch.name, switch.enabled, switch.projects.clone()) {
-                return Err(Refusal::NotFound);
+                return Err(BrokerError::NotFound);
             }
         }
         self.update_private(caller, ResourceKind::Role, record.id, permissions.to_private()).await?;
@@ -241,19 +249,19 @@ impl Gateway {
     /// One switch of a role of operators.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn permission(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         id: &str,
         name: &str,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, BrokerError> {
         let role = self.role(caller, id).await?;
         let permissions = match &role {
             Role::BuiltIn(..) => RolePermissions::new(false),
             Role::Own(_) => role.permissions(),
         };
-        let mut switch = permissions.switch(name).cloned().ok_or(Refusal::NotFound)?;
+        let mut switch = permissions.switch(name).cloned().ok_or(BrokerError::NotFound)?;
         if let Role::BuiltIn(name, _) = role {
             switch.enabled = name == roles::ADMIN;
         }
@@ -263,14 +271,14 @@ impl Gateway {
     /// Sets one switch of a role of operators.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn set_permission(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         id: &str,
         name: &str,
         body: &[u8],
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, BrokerError> {
         #[derive(serde::Deserialize)]
         struct Setting {
             enabled: bool,
@@ -281,42 +289,47 @@ impl Gateway {
         let Object(Setting { enabled, projects }) =
             serde_json::from_slice(body).map_err(|_| switch_wrong())?;
         let mut permissions = RolePermissions::read(record.private.as_ref());
-        let mut switch = permissions.switch(name).cloned().ok_or(Refusal::NotFound)?;
+        let mut switch = permissions.switch(name).cloned().ok_or(BrokerError::NotFound)?;
         switch.projects.clone_from(&projects);
         self.check_projects(caller, &switch)?;
         permissions.set_switch(name, enabled, projects);
         self.update_private(caller, ResourceKind::Role, record.id, permissions.to_private()).await?;
-        permissions.switch(name).map(to_json).ok_or(Refusal::NotFound)
+        permissions.switch(name).map(to_json).ok_or(BrokerError::NotFound)
     }
 
-    fn check_projects(&self, caller: &Caller<'_>, switch: &Switch) -> Result<(), Refusal> {
+    fn check_projects(&self, caller: &RequestContext<'_>, switch: &Switch) -> Result<(), BrokerError> {
         for project in switch.projects.iter().flatten() {
-            let id = Id::parse(project).map_err(|_| Refusal::invalid("projects are ids of projects."))?;
-            self.may_name(caller, ResourceKind::Project, id, "projects")?;
+            let id = Id::parse(project).map_err(|_| BrokerError::invalid("projects are ids of projects."))?;
+            self.can_reference(caller, ResourceKind::Project, id, "projects")?;
         }
         Ok(())
     }
 
     /// Refuses a role that a document names and that does not exist.
-    pub(super) fn known_role(&self, caller: &Caller<'_>, patch: &Patch, field: &str) -> Result<(), Refusal> {
+    pub(super) fn known_role(
+        &self,
+        caller: &RequestContext<'_>,
+        patch: &Patch,
+        field: &str,
+    ) -> Result<(), BrokerError> {
         let Some(role) = patch.text(field) else { return Ok(()) };
         if BUILT_IN_ROLES.iter().any(|(name, _)| *name == role) {
             return Ok(());
         }
         let id =
-            Id::parse(&role).map_err(|_| Refusal::invalid(format!("{field}: there is no such role.")))?;
-        self.may_name(caller, ResourceKind::Role, id, field)
+            Id::parse(&role).map_err(|_| BrokerError::invalid(format!("{field}: there is no such role.")))?;
+        self.can_reference(caller, ResourceKind::Role, id, field)
     }
 
     /// Access policies: the one that is built in, then those of the account.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn policies(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         query: &ListQuery,
-    ) -> Result<(Page<String>, Option<usize>), Refusal> {
+    ) -> Result<(Page<String>, Option<usize>), BrokerError> {
         let built_in = BUILT_IN_POLICIES.iter().map(|(name, document)| (*name, (*document).to_owned()));
         let show = |record: &ResourceRecord| document(record, &Extras::default());
         self.list_behind(caller, ResourceKind::AccessPolicy, built_in, query, show).await
@@ -325,14 +338,18 @@ impl Gateway {
     /// The document of an access policy, by its id or its name.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(super) fn known_policy(&self, caller: &Caller<'_>, policy: &str) -> Result<String, Refusal> {
+    /// [`BrokerError`].
+    pub(super) fn known_policy(
+        &self,
+        caller: &RequestContext<'_>,
+        policy: &str,
+    ) -> Result<String, BrokerError> {
         if let Some((_, document)) =
             BUILT_IN_POLICIES.iter().find(|(name, _)| *name == policy || policy == roles::ACCOUNT_ADMIN_ID)
         {
             return Ok((*document).to_owned());
         }
-        let missing = || Refusal::invalid("policies: there is no such access policy.");
+        let missing = || BrokerError::invalid("policies: there is no such access policy.");
         let account = caller.principal.account;
         let id = match Id::parse(policy) {
             Ok(id) => Some(id),
@@ -348,20 +365,20 @@ impl Gateway {
     /// One access policy.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn policy(&self, caller: &Caller<'_>, id: &str) -> Result<String, Refusal> {
+    /// [`BrokerError`].
+    pub(crate) async fn policy(&self, caller: &RequestContext<'_>, id: &str) -> Result<String, BrokerError> {
         self.permit(caller)?;
         if id == roles::ACCOUNT_ADMIN_ID || id == roles::ACCOUNT_ADMIN {
             return Ok(BUILT_IN_POLICIES[0].1.to_owned());
         }
-        let id = Id::parse(id).map_err(|_| Refusal::NotFound)?;
+        let id = Id::parse(id).map_err(|_| BrokerError::NotFound)?;
         let record = self.read(caller, ResourceKind::AccessPolicy, id).await?;
         Ok(document(&record, &Extras::default()))
     }
 }
 
 /// Application users see the built-in role that is for them.
-fn sees_built_in(caller: &Caller<'_>, name: &str) -> bool {
+fn sees_built_in(caller: &RequestContext<'_>, name: &str) -> bool {
     name == roles::BASE || !matches!(caller.principal.actor, Actor::User(_))
 }
 
@@ -372,8 +389,8 @@ fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("permissions become JSON")
 }
 
-fn switch_wrong() -> Refusal {
-    Refusal::invalid("A permission is an object such as {\"name\": \"global_read\", \"enabled\": true}.")
+fn switch_wrong() -> BrokerError {
+    BrokerError::invalid("A permission is an object such as {\"name\": \"global_read\", \"enabled\": true}.")
 }
 
 /// 24 hexadecimal digits, as the ids of roles and accesses were.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Caller, Refusal,
+    BrokerError, RequestContext,
     scan_queue::{QueueFull, ScanQueue, Turn},
 };
 use crate::{
@@ -85,17 +85,21 @@ impl Scans {
     }
 
     /// Waits for a turn.
-    pub(super) async fn turn(&self, caller: &Caller<'_>) -> Result<ScanTurn, Refusal> {
+    pub(super) async fn turn(&self, caller: &RequestContext<'_>) -> Result<ScanTurn, BrokerError> {
         let principal = caller.principal;
         let turn = self.turns.take(principal.account, principal.key).await;
         turn.map(|turn| ScanTurn(Some(turn))).map_err(|QueueFull| {
             self.metrics.scans_refused.with_label_values(&["queue"]).inc();
-            Refusal::TooManyScans
+            BrokerError::TooManyScans
         })
     }
 
     /// Lets those go first that wait.
-    pub(super) async fn pass_on(&self, turn: &mut ScanTurn, caller: &Caller<'_>) -> Result<(), Refusal> {
+    pub(super) async fn pass_on(
+        &self,
+        turn: &mut ScanTurn,
+        caller: &RequestContext<'_>,
+    ) -> Result<(), BrokerError> {
         if self.turns.waiting() > 0 {
             turn.0 = None;
             *turn = self.turn(caller).await?;
@@ -110,14 +114,14 @@ impl Scans {
     }
 
     /// The refusal of what may not end early, and would.
-    pub(super) fn refused(&self, bound: Bound, sentence: &str) -> Refusal {
+    pub(super) fn refused(&self, bound: Bound, sentence: &str) -> BrokerError {
         self.metrics.scans_refused.with_label_values(&[bound.name()]).inc();
         let setting = match bound {
             Bound::Items => "",
             Bound::Bytes => " The bound is --scan-bytes-max.",
             Bound::Time => " The bound is --scan-time-max-ms.",
         };
-        Refusal::invalid(format!("{sentence}{setting}"))
+        BrokerError::invalid(format!("{sentence}{setting}"))
     }
 }
 
@@ -127,7 +131,7 @@ impl Scan<'_> {
         &mut self,
         request: &mut Find<'f>,
         scan: impl FnOnce(&Find<'f>) -> Result<T, StoreError>,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, BrokerError> {
         let begin = Instant::now();
         let limits = &self.scans.limits;
         request.looked_at_max = self.items_max.saturating_sub(self.items);

@@ -15,12 +15,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Gateway, Outcome, Principal, Refusal, SessionLease, SessionNumber, SessionProgress, StoredSession,
+    BrokerError, Gateway, Outcome, Principal, SessionLease, SessionNumber, SessionProgress, StoredSession,
     SubscribeGrant, TopicNumber,
 };
 use crate::{
     clock::{EvenClock, Run},
-    domain::{DurableSubscription, EXPIRED_AT_ONCE, Operation},
+    domain::{Command, DurableSubscription, EXPIRED_AT_ONCE},
     store::{
         Sequence, StoreError, TimestampMs, WriteStore,
         session_queue::{KeptNotes, OpenedSession, StoredSubscription},
@@ -64,57 +64,61 @@ impl Gateway {
     /// Opens the durable session of a key and client id. With what it holds, where there was one.
     ///
     /// # Errors
-    /// [`Refusal::TooManySessions`], [`Refusal::UnknownKey`] where the key was revoked meanwhile, [`Refusal::Unavailable`].
+    /// [`BrokerError::TooManySessions`], [`BrokerError::UnknownKey`] where the key was revoked meanwhile, [`BrokerError::Unavailable`].
     pub(crate) async fn open_session(
         &self,
         principal: &Principal,
         client_id: &str,
-    ) -> Result<(SessionNumber, Option<StoredSession>), Refusal> {
+    ) -> Result<(SessionNumber, Option<StoredSession>), BrokerError> {
         let Principal { account, key, .. } = *principal;
         let (client_id, limits) = (client_id.into(), self.settings.kept);
-        match self.execute(Operation::OpenSession { account, key, client_id, limits }, 0).await? {
+        match self.execute(Command::OpenSession { account, key, client_id, limits }, 0).await? {
             Outcome::Session(
                 OpenedSession::Started(session) | OpenedSession::StartedInstead { session, .. },
             ) => Ok((session, None)),
             Outcome::Session(OpenedSession::Resumed(session)) => {
                 Ok((session, Some(self.store.session(session)?)))
             }
-            Outcome::Session(OpenedSession::TooMany) => Err(Refusal::TooManySessions),
-            Outcome::Session(OpenedSession::UnknownKey) => Err(Refusal::UnknownKey),
-            _ => Err(Refusal::Unavailable),
+            Outcome::Session(OpenedSession::TooMany) => Err(BrokerError::TooManySessions),
+            Outcome::Session(OpenedSession::UnknownKey) => Err(BrokerError::UnknownKey),
+            _ => Err(BrokerError::Unavailable),
         }
     }
 
     /// Registers the connection of a session: `wake` is notified when the session is ended for one of another key.
     ///
     /// # Errors
-    /// [`Refusal::TooManySessions`] if it has ended already, [`Refusal::Unavailable`].
+    /// [`BrokerError::TooManySessions`] if it has ended already, [`BrokerError::Unavailable`].
     pub(crate) fn lease_session(
         &self,
         principal: &Principal,
         client_id: &str,
         session: SessionNumber,
         wake: &Arc<Notify>,
-    ) -> Result<SessionLease, Refusal> {
+    ) -> Result<SessionLease, BrokerError> {
         let lease = self.session_leases.lease(session.number, Arc::clone(wake));
         // In this order, an end in between is noticed either here or by the connection.
         match self.store.has_session(&principal.key, client_id)? {
             true => Ok(lease),
-            false => Err(Refusal::TooManySessions),
+            false => Err(BrokerError::TooManySessions),
         }
     }
 
     /// Ends the durable session of a key and client id, if there is one.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`].
-    pub(crate) async fn end_session(&self, principal: &Principal, client_id: &str) -> Result<(), Refusal> {
+    /// [`BrokerError::Unavailable`].
+    pub(crate) async fn end_session(
+        &self,
+        principal: &Principal,
+        client_id: &str,
+    ) -> Result<(), BrokerError> {
         if !self.store.has_session(&principal.key, client_id)? {
             return Ok(());
         }
         let Principal { account, key, .. } = *principal;
         let client_id = client_id.into();
-        self.execute(Operation::EndSession { account, key, client_id }, 0).await.map(drop)
+        self.execute(Command::EndSession { account, key, client_id }, 0).await.map(drop)
     }
 
     /// Stores subscriptions: the strings that the client sent, and at QoS 1 what is granted. What is written after this
@@ -124,14 +128,14 @@ impl Gateway {
     /// take the place of another one.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] if the session has ended or was taken over, [`Refusal::TooManySubscriptions`],
-    /// [`Refusal::Unavailable`].
+    /// [`BrokerError::NotFound`] if the session has ended or was taken over, [`BrokerError::TooManySubscriptions`],
+    /// [`BrokerError::Unavailable`].
     pub(crate) async fn store_subscriptions(
         &self,
         account: Id,
         session: SessionNumber,
         subscriptions: &[(&str, Option<&SubscribeGrant>)],
-    ) -> Result<Vec<StoredSubscription>, Refusal> {
+    ) -> Result<Vec<StoredSubscription>, BrokerError> {
         let stored = |(filter, granted): &(&str, Option<&SubscribeGrant>)| DurableSubscription {
             filter: self.secret.encrypt_filter(filter),
             route: granted.map(|granted| granted.route().to_vec()),
@@ -144,14 +148,14 @@ impl Gateway {
             let most = self.settings.kept.subscriptions.saturating_sub(left);
             let bytes = part.iter().map(|(filter, _)| filter.len()).sum();
             let part = part.iter().map(stored).collect();
-            let operation = Operation::Subscribe { account, session, subscriptions: part, most };
-            match self.execute(operation, bytes).await {
+            let command = Command::Subscribe { account, session, subscriptions: part, most };
+            match self.execute(command, bytes).await {
                 Ok(Outcome::Subscriptions(stored)) => done.extend(stored),
                 outcome => {
                     let before = subscriptions[..done.len()].iter().map(|(filter, _)| *filter);
                     // The answer to the client says that it has none of them. Where this fails too, the session has ended.
                     let _ = self.remove_subscriptions(account, session, before).await;
-                    return Err(outcome.err().unwrap_or(Refusal::Unavailable));
+                    return Err(outcome.err().unwrap_or(BrokerError::Unavailable));
                 }
             }
         }
@@ -166,17 +170,17 @@ impl Gateway {
     /// Ends stored subscriptions; those that are not there are passed over.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`].
+    /// [`BrokerError::Unavailable`].
     pub(crate) async fn remove_subscriptions<'f>(
         &self,
         account: Id,
         session: SessionNumber,
         filters: impl Iterator<Item = &'f str>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         let filters: Vec<_> = filters.map(|filter| self.secret.encrypt_filter(filter)).collect();
         for part in filters.chunks(STORED_AT_ONCE) {
             let (bytes, filters) = (part.iter().map(Vec::len).sum(), part.to_vec());
-            self.execute(Operation::Unsubscribe { account, session, filters }, bytes).await?;
+            self.execute(Command::Unsubscribe { account, session, filters }, bytes).await?;
         }
         Ok(())
     }
@@ -184,23 +188,27 @@ impl Gateway {
     /// Saves how far a session has come, and waits until that is on the disk.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`]: some of what was acknowledged is sent again then.
-    pub(crate) async fn save_progress(&self, account: Id, progress: SessionProgress) -> Result<(), Refusal> {
+    /// [`BrokerError::Unavailable`]: some of what was acknowledged is sent again then.
+    pub(crate) async fn save_progress(
+        &self,
+        account: Id,
+        progress: SessionProgress,
+    ) -> Result<(), BrokerError> {
         let progress = Box::new(progress);
-        self.execute(Operation::SaveProgress { account, progress }, 0).await.map(drop)
+        self.execute(Command::SaveProgress { account, progress }, 0).await.map(drop)
     }
 
     /// Saves how far a session has come, and does not wait.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] if the server is stopping.
+    /// [`BrokerError::Unavailable`] if the server is stopping.
     pub(crate) async fn save_progress_later(
         &self,
         account: Id,
         progress: SessionProgress,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         let progress = Box::new(progress);
-        self.submit(Operation::SaveProgress { account, progress }, 0, Box::new(drop)).await
+        self.submit(Command::SaveProgress { account, progress }, 0, Box::new(drop)).await
     }
 
     /// The connection of a session has ended before it did anything.
@@ -214,26 +222,26 @@ impl Gateway {
     /// Forgets a QoS 2 publish of a session. `when_stored` is called as after a publish, in the same order.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`].
+    /// [`BrokerError::Unavailable`].
     pub(crate) async fn release(
         &self,
         account: Id,
         (session, packet_id): (SessionNumber, u16),
         when_stored: super::write::WhenStored,
-    ) -> Result<(), Refusal> {
-        self.submit(Operation::Release { account, session, packet_id }, 0, when_stored).await
+    ) -> Result<(), BrokerError> {
+        self.submit(Command::ReleaseQos2 { account, session, packet_id }, 0, when_stored).await
     }
 
     /// The next notifications behind `after` that were kept and that the subscriber sees.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`].
+    /// [`BrokerError::Unavailable`].
     pub(crate) fn kept_notes(
         &self,
         topic: TopicNumber,
         granted: &SubscribeGrant,
         after: Sequence,
-    ) -> Result<KeptPage, Refusal> {
+    ) -> Result<KeptPage, BrokerError> {
         // What was committed later may not be on the disk yet, and comes by the bus.
         let committed = self.committed.load(Ordering::SeqCst);
         // A few rows side by side: handing them to another thread would cost more, and a thread for each client that
@@ -244,28 +252,28 @@ impl Gateway {
             Some(last) if !is_last => last.seq,
             _ => committed.max(after),
         };
-        let notes = notes.into_iter().filter(|note| granted.sees(&note.scopes));
+        let notes = notes.into_iter().filter(|note| granted.can_see(&note.scopes));
         Ok(KeptPage { notes: notes.map(|note| (note.seq, note.body.into())).collect(), up_to, is_last })
     }
 
     /// One notification that was kept, if it still is and the subscriber sees it.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`].
+    /// [`BrokerError::Unavailable`].
     pub(crate) fn kept_note(
         &self,
         topic: TopicNumber,
         granted: &SubscribeGrant,
         seq: Sequence,
-    ) -> Result<Option<Bytes>, Refusal> {
+    ) -> Result<Option<Bytes>, BrokerError> {
         let kept = self.store.kept_notes(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES)?;
-        Ok(kept.notes.into_iter().find(|note| granted.sees(&note.scopes)).map(|note| note.body.into()))
+        Ok(kept.notes.into_iter().find(|note| granted.can_see(&note.scopes)).map(|note| note.body.into()))
     }
 
     /// Ends some of the sessions whose clients went away before this time. Returns whether there may be more.
     async fn expire_sessions(&self, left_before_ms: TimestampMs) -> bool {
         // What fails is logged by the writer, and tried again.
-        let Ok(Outcome::Count(expired)) = self.execute(Operation::ExpireSessions { left_before_ms }, 0).await
+        let Ok(Outcome::Count(expired)) = self.execute(Command::ExpireSessions { left_before_ms }, 0).await
         else {
             return false;
         };
@@ -277,7 +285,7 @@ impl Gateway {
 
     /// Ends sessions whose clients stay away, until told to stop. Only by a clock that runs evenly: one that is days ahead
     /// for a minute ends nothing.
-    pub(crate) async fn look_after_sessions(&self, stop: CancellationToken) {
+    pub(crate) async fn run_session_expiry(&self, stop: CancellationToken) {
         let after_ms = self.settings.session_expiry_ms;
         let after = Duration::from_millis(after_ms.unsigned_abs());
         let pause = EXPIRY_INTERVAL.min(after);

@@ -15,11 +15,11 @@ use thng_pubsub_protocol::{
     topic::{Topic, TopicString, table::Access},
 };
 
-use super::{Caller, Gateway, ListQuery, Refusal};
+use super::{BrokerError, Gateway, ListQuery, RequestContext};
 use crate::{
     auth::{
         Principal, policy,
-        visibility::{EncodedScopes, Scoped as _, View},
+        visibility::{EncodedScopes, Scoped as _, Visibility},
     },
     domain, notifications,
     store::{
@@ -28,7 +28,7 @@ use crate::{
         term,
     },
 };
-use thng_pubsub_bus::{DeliveryQos, Outbox, Predicate, Route, RouteKey, Subscriber};
+use thng_pubsub_bus::{DeliveryQos, OutboundQueue, Predicate, Route, RouteKey, Subscriber};
 
 /// The right to watch a topic, as of when it was asked for.
 #[derive(Clone)]
@@ -56,8 +56,8 @@ impl SubscribeGrant {
     }
 
     /// Whether it sees an event with these scopes.
-    pub(super) fn sees(&self, scopes: &[u8]) -> bool {
-        self.predicate.as_ref().is_none_or(|sees| sees(scopes))
+    pub(super) fn can_see(&self, scopes: &[u8]) -> bool {
+        self.predicate.as_ref().is_none_or(|can_see| can_see(scopes))
     }
 }
 
@@ -80,7 +80,7 @@ impl SubscriptionHandle {
 
 impl Gateway {
     /// Checks that a topic can be watched by this caller: what it names is there and visible.
-    fn authorise_subscribe(&self, caller: &Caller<'_>, topic: &Topic) -> Result<(), Refusal> {
+    fn authorise_subscribe(&self, caller: &RequestContext<'_>, topic: &Topic) -> Result<(), BrokerError> {
         match notifications::resource(topic) {
             Some((kind, id)) => {
                 if let Topic::BatchTask { batch, .. } = topic {
@@ -98,36 +98,36 @@ impl Gateway {
     }
 
     /// Subscribes: authorises, and puts the session into the bus's table. Events that are committed after this
-    /// returned reach `outbox` under `slot`; events that were committed before it was called do not, also where they
+    /// returned reach `outbound_queue` under `slot`; events that were committed before it was called do not, also where they
     /// are still on their way through the bus. A subscription that takes the place of `earlier` goes on where that
     /// began, so that nothing falls between the two.
     ///
     /// # Errors
-    /// Any [`Refusal`]; nothing was subscribed then.
+    /// Any [`BrokerError`]; nothing was subscribed then.
     pub(crate) async fn subscribe(
         &self,
         principal: &Principal,
         topic: &TopicString,
-        outbox: &Arc<Outbox>,
+        outbound_queue: &Arc<OutboundQueue>,
         slot: u32,
         qos: DeliveryQos,
         earlier: Option<&SubscriptionHandle>,
-    ) -> Result<SubscriptionHandle, Refusal> {
+    ) -> Result<SubscriptionHandle, BrokerError> {
         let after = self.begin(earlier);
         let granted = self.grant(principal, topic)?;
         let lease = self.lease_subscription(principal, granted.route().len())?;
-        Ok(self.attach(&granted, outbox, slot, qos, (after, None), Some(lease)))
+        Ok(self.attach(&granted, outbound_queue, slot, qos, (after, None), Some(lease)))
     }
 
     /// Counts the memory of a subscription with a filter of so many bytes for a principal's key and account.
     ///
     /// # Errors
-    /// [`Refusal::TooManySubscriptions`].
+    /// [`BrokerError::TooManySubscriptions`].
     pub(crate) fn lease_subscription(
         &self,
         principal: &Principal,
         filter_bytes: usize,
-    ) -> Result<SubscriptionLease, Refusal> {
+    ) -> Result<SubscriptionLease, BrokerError> {
         let bytes = subscription_bytes(1, filter_bytes);
         let limits = &self.settings.subscriptions;
         Ok(self.subscriptions.lease(principal.account, principal.key, bytes, limits)?)
@@ -141,25 +141,25 @@ impl Gateway {
     /// Asks for the right to watch a topic.
     ///
     /// # Errors
-    /// Any [`Refusal`].
+    /// Any [`BrokerError`].
     pub(crate) fn grant(
         &self,
         principal: &Principal,
         topic: &TopicString,
-    ) -> Result<SubscribeGrant, Refusal> {
+    ) -> Result<SubscribeGrant, BrokerError> {
         let canonical = topic.topic.canonical();
         // Whether it is in the project is asked of each event: it may come into it later.
-        let caller = Caller::new(principal, Access::Read, &canonical);
+        let caller = RequestContext::new(principal, Access::Read, &canonical);
         self.authorise_subscribe(&caller, &topic.topic)?;
-        let views: Vec<View> = policy::views(principal, Access::Read, &canonical).cloned().collect();
+        let views: Vec<Visibility> = policy::views(principal, Access::Read, &canonical).cloned().collect();
         // Who reads an action at the root as well need not see what it is told below.
-        let root: Vec<View> = match publish::actions(&topic.topic) {
+        let root: Vec<Visibility> = match publish::actions(&topic.topic) {
             Some(_) => policy::views(principal, Access::Read, &Topic::Actions.canonical()).cloned().collect(),
             None => Vec::new(),
         };
         let project = topic.options.project;
         // What an operator sees of a resource that is there is everything: nothing is asked of each event.
-        let predicate: Option<Predicate> = match views.contains(&View::Account) && project.is_none() {
+        let predicate: Option<Predicate> = match views.contains(&Visibility::Account) && project.is_none() {
             true => None,
             false => Some(Arc::new(move |bytes| {
                 EncodedScopes::read(bytes).is_some_and(|EncodedScopes { head, below }| {
@@ -175,19 +175,19 @@ impl Gateway {
         Ok(SubscribeGrant { key: RouteKey::new(principal.account.as_str(), &canonical), predicate })
     }
 
-    /// Puts a session into the bus's table: events behind `after` reach `outbox` under `slot` from now on. `offered` says
+    /// Puts a session into the bus's table: events behind `after` reach `outbound_queue` under `slot` from now on. `offered` says
     /// how far the bus has come with it.
     pub(crate) fn attach(
         &self,
         granted: &SubscribeGrant,
-        outbox: &Arc<Outbox>,
+        outbound_queue: &Arc<OutboundQueue>,
         slot: u32,
         qos: DeliveryQos,
         (after, offered): (Sequence, Option<Arc<AtomicU64>>),
         lease: Option<SubscriptionLease>,
     ) -> SubscriptionHandle {
-        let (outbox, predicate) = (Arc::clone(outbox), granted.predicate.clone());
-        let subscriber = Subscriber { outbox, slot, qos, predicate, after: Some(after), offered };
+        let (outbound_queue, predicate) = (Arc::clone(outbound_queue), granted.predicate.clone());
+        let subscriber = Subscriber { outbound_queue, slot, qos, predicate, after: Some(after), offered };
         SubscriptionHandle { after, _route: self.bus.subscribe(&granted.key, subscriber), lease }
     }
 
@@ -197,19 +197,19 @@ impl Gateway {
     /// may have gone since the subscription.
     ///
     /// # Errors
-    /// Any [`Refusal`].
+    /// Any [`BrokerError`].
     pub(crate) async fn initial_state(
         &self,
         principal: &Principal,
         topic: &TopicString,
-    ) -> Result<Option<Bytes>, Refusal> {
+    ) -> Result<Option<Bytes>, BrokerError> {
         let canonical = topic.topic.canonical();
-        let mut caller = Caller::new(principal, Access::Read, &canonical);
+        let mut caller = RequestContext::new(principal, Access::Read, &canonical);
         caller.project = topic.options.project;
         match self.authorise_subscribe(&caller, &topic.topic) {
             Ok(()) => {}
             // It is there, but not in the project that the topic asks for.
-            Err(Refusal::NotFound) if caller.project.is_some() => return Ok(None),
+            Err(BrokerError::NotFound) if caller.project.is_some() => return Ok(None),
             Err(refusal) => return Err(refusal),
         }
         if let Some((subject, action_type)) = publish::actions(&topic.topic) {
@@ -218,10 +218,10 @@ impl Gateway {
         self.state(&topic.topic)
     }
 
-    fn state(&self, topic: &Topic) -> Result<Option<Bytes>, Refusal> {
+    fn state(&self, topic: &Topic) -> Result<Option<Bytes>, BrokerError> {
         let store = &*self.store;
         let resource = |id| {
-            let Some(record) = store.resource(id)? else { return Ok::<_, Refusal>(None) };
+            let Some(record) = store.resource(id)? else { return Ok::<_, BrokerError>(None) };
             let collections = match record.kind.has_collections() {
                 true => store.collections_of(id)?,
                 false => Vec::new(),
@@ -230,10 +230,10 @@ impl Gateway {
         };
         let properties = |owner| {
             let latest = store.latest(owner)?;
-            Ok::<_, Refusal>((!latest.is_empty()).then(|| update_document(&latest)))
+            Ok::<_, BrokerError>((!latest.is_empty()).then(|| update_document(&latest)))
         };
         let property = |owner, key| {
-            Ok::<_, Refusal>(store.latest_of(owner, key)?.map(|latest| update_document([&latest])))
+            Ok::<_, BrokerError>(store.latest_of(owner, key)?.map(|latest| update_document([&latest])))
         };
         let document = match topic {
             Topic::Thng { thng: id }
@@ -266,10 +266,10 @@ impl Gateway {
     /// The newest action on a topic that the caller sees.
     async fn latest_action(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         subject: Subject,
         action_type: Option<&str>,
-    ) -> Result<Option<Bytes>, Refusal> {
+    ) -> Result<Option<Bytes>, BrokerError> {
         let query = ListQuery::one();
         let within = actions_source(caller, subject, action_type);
         let page = self.list(caller, ResourceKind::Action, within, &query).await?;
@@ -278,7 +278,11 @@ impl Gateway {
 }
 
 /// Where the actions of a topic are found.
-pub(super) fn actions_source(caller: &Caller<'_>, subject: Subject, action_type: Option<&str>) -> Source {
+pub(super) fn actions_source(
+    caller: &RequestContext<'_>,
+    subject: Subject,
+    action_type: Option<&str>,
+) -> Source {
     let by = |field: &str, value: &str| {
         Source::Term(term(caller.principal.account, ResourceKind::Action, field, value))
     };

@@ -18,9 +18,9 @@ use thng_pubsub_protocol::{
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Gateway, New, Principal, Refusal, scan_queue::QueueFull};
+use super::{BrokerError, Gateway, NewResource, Principal, RequestContext, scan_queue::QueueFull};
 use crate::{
-    domain::{Operation, Outcome, PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private},
+    domain::{Command, Outcome, PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private},
     random,
     store::{ReadStore, ResourceRecord, StoreError},
 };
@@ -44,18 +44,18 @@ impl Gateway {
     /// Creates a task of a batch; the work begins at once, and the answer does not wait for it.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn create_task(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         batch: Id,
         patch: Patch,
         payload_bytes: usize,
-    ) -> Result<Arc<ResourceRecord>, Refusal> {
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
         self.authorise(caller, ResourceKind::Batch, batch)?;
         let (patch, input) = self.checked_input(caller.principal, patch).await?;
         self.check_patch(caller, input.template(), None)?;
-        let mut new = New::of(patch).under("batch", batch);
+        let mut new = NewResource::of(patch).under("batch", batch);
         new.set.push(("status", "\"PENDING\"".into()));
         // What it makes is seen by those who see what the caller makes.
         new.scopes = Some(caller.default_scopes());
@@ -72,11 +72,11 @@ impl Gateway {
         &self,
         principal: &Principal,
         patch: Patch,
-    ) -> Result<(Patch, TaskInput), Refusal> {
+    ) -> Result<(Patch, TaskInput), BrokerError> {
         let turn = self.reading.take(principal.account, principal.key).await;
         let turn = turn.map_err(|QueueFull| {
             self.metrics.commands_rejected.with_label_values(&["task_queue"]).inc();
-            Refusal::TooManyTasks
+            BrokerError::TooManyTasks
         })?;
         let read = spawn_blocking(move || {
             // The work goes on when its client has left, and the next one waits for it.
@@ -86,33 +86,38 @@ impl Gateway {
             input.check_list()?;
             Ok::<_, String>((patch, input))
         });
-        read.await.map_err(|_| Refusal::Unavailable)?.map_err(Refusal::invalid)
+        read.await.map_err(|_| BrokerError::Unavailable)?.map_err(BrokerError::invalid)
     }
 
     /// A task of a batch.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn task(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         batch: Id,
         id: Id,
-    ) -> Result<ResourceRecord, Refusal> {
+    ) -> Result<ResourceRecord, BrokerError> {
         self.authorise_task(caller, batch, id)?;
         self.read(caller, ResourceKind::Task, id).await
     }
 
     /// Checks that a task is there for the caller, in this batch, which has to be there as well: by REST and on topics.
-    pub(super) fn authorise_task(&self, caller: &Caller<'_>, batch: Id, task: Id) -> Result<(), Refusal> {
+    pub(super) fn authorise_task(
+        &self,
+        caller: &RequestContext<'_>,
+        batch: Id,
+        task: Id,
+    ) -> Result<(), BrokerError> {
         self.authorise(caller, ResourceKind::Batch, batch)?;
         self.authorise(caller, ResourceKind::Task, task)?;
         let is_in_batch = self.store.resource(task)?.is_some_and(|task| task.parent == Some(batch));
-        if is_in_batch { Ok(()) } else { Err(Refusal::NotFound) }
+        if is_in_batch { Ok(()) } else { Err(BrokerError::NotFound) }
     }
 
     /// Works on open tasks until told to stop.
-    pub(crate) async fn work(&self, stop: CancellationToken) {
+    pub(crate) async fn run_task_worker(&self, stop: CancellationToken) {
         let mut inputs: HashMap<Id, Input> = HashMap::new();
         let mut working = HashSet::new();
         let mut parts = FuturesUnordered::new();
@@ -122,7 +127,7 @@ impl Gateway {
                     inputs.retain(|task, _| open.contains(task));
                     // Each waits for the turns of its own account, so none waits for the part of another.
                     let idle = open.into_iter().filter(|task| working.insert(*task));
-                    parts.extend(idle.map(|task| self.work_on(task, inputs.get(&task).map(Arc::clone))));
+                    parts.extend(idle.map(|task| self.advance(task, inputs.get(&task).map(Arc::clone))));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "open tasks could not be read; trying again");
@@ -147,7 +152,7 @@ impl Gateway {
 
     /// Does the next part of a task. Where nothing can be done right now, it takes a while, so that the next try comes
     /// later. Returns what the task creates, where that is known.
-    async fn work_on(&self, task: Id, input: Option<Input>) -> (Id, Option<Input>) {
+    async fn advance(&self, task: Id, input: Option<Input>) -> (Id, Option<Input>) {
         let input = match input {
             Some(input) => input,
             None => match self.read_input(task).await {
@@ -163,7 +168,7 @@ impl Gateway {
             Ok(Outcome::Resource(record)) if is_open(&record) => {}
             Ok(_) => tracing::info!(task.id = %task, "a batch task has ended"),
             // It was deleted, or something else ended it before.
-            Err(Refusal::NotFound) => self.forget_orphan(task).await,
+            Err(BrokerError::NotFound) => self.forget_orphan(task).await,
             Err(refusal) => {
                 tracing::warn!(task.id = %task, reason = refusal.reason(), "a batch task waits for the store");
                 tokio::time::sleep(RETRY).await;
@@ -173,15 +178,16 @@ impl Gateway {
     }
 
     /// Makes the next part of what a task creates, in the turn of its account.
-    async fn make_part(&self, task: Id, input: Input) -> Result<Outcome, Refusal> {
-        let record = self.store.resource(task)?.ok_or(Refusal::NotFound)?;
+    async fn make_part(&self, task: Id, input: Input) -> Result<Outcome, BrokerError> {
+        let record = self.store.resource(task)?.ok_or(BrokerError::NotFound)?;
         let key_in_force = self.is_key_in_force(&record)?;
         let ids = (0..PART_THNGS).map(|_| Id::generate(random::byte)).collect();
-        self.execute(Operation::WorkOn { account: record.account, task, ids, input, key_in_force }, 0).await
+        self.execute(Command::AdvanceTask { account: record.account, task, ids, input, key_in_force }, 0)
+            .await
     }
 
     /// Whether the key that a task was made with is there, and what it stands on.
-    fn is_key_in_force(&self, task: &ResourceRecord) -> Result<bool, Refusal> {
+    fn is_key_in_force(&self, task: &ResourceRecord) -> Result<bool, BrokerError> {
         Ok(match key_of_task(task) {
             Some(key) => self.keys.is_in_force(&key)?,
             None => true,
@@ -202,7 +208,7 @@ impl Gateway {
     pub(super) fn task_input(
         &self,
         task: &ResourceRecord,
-    ) -> Result<Option<(&'static str, String)>, Refusal> {
+    ) -> Result<Option<(&'static str, String)>, BrokerError> {
         if task.fields().get("inputParameters").is_some() {
             return Ok(None);
         }
@@ -215,7 +221,7 @@ impl Gateway {
         let record = self.store.resource(task);
         if let Ok(Some(record)) = record {
             let (account, kind, id) = (record.account, record.kind, record.id);
-            let _ = self.execute(Operation::Delete { account, kind, id }, 0).await;
+            let _ = self.execute(Command::Delete { account, kind, id }, 0).await;
         }
     }
 }
@@ -245,7 +251,7 @@ mod tests {
 
     const TASK: &[u8] = br#"{"type":"POPULATING","inputParameters":{"type":"FIXED_AMOUNT","quantity":1,"thngTemplate":{"name":"n"}}}"#;
 
-    type Reading<'h> = Pin<Box<dyn Future<Output = Result<(Patch, TaskInput), Refusal>> + 'h>>;
+    type Reading<'h> = Pin<Box<dyn Future<Output = Result<(Patch, TaskInput), BrokerError>> + 'h>>;
 
     fn read<'h>(broker: &'h TestBroker, principal: &'h Principal) -> Reading<'h> {
         let patch = Patch::parse(ResourceKind::Task, TASK).expect("a document");
@@ -280,12 +286,12 @@ mod tests {
         let mut waiting: Vec<_> = (0..READ_QUEUE_MAX).map(|_| read(&broker, owner)).collect();
         assert!(waiting.iter_mut().all(|reading| reading.now_or_never().is_none()));
         let refused = read(&broker, owner).await.map(drop);
-        assert_eq!(refused, Err(Refusal::TooManyTasks));
+        assert_eq!(refused, Err(BrokerError::TooManyTasks));
         // The account that has most makes way for another one.
         let mut other = read(&broker, stranger);
         assert!((&mut other).now_or_never().is_none());
         let last = waiting.pop().expect("there are some").await.map(drop);
-        assert_eq!(last, Err(Refusal::TooManyTasks));
+        assert_eq!(last, Err(BrokerError::TooManyTasks));
         assert_eq!(broker.metrics.commands_rejected.with_label_values(&["task_queue"]).get(), 2);
         drop((turn, waiting));
         other.await.expect("its turn comes");

@@ -18,11 +18,12 @@ use thng_pubsub_protocol::{
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
-    Caller, DeliveryQos, ListQuery, New, Outbox, OutboxLimits, PageRequest, PropertyOwner, Refusal, Source,
+    BrokerError, DeliveryQos, ListQuery, NewResource, OutboundQueue, OutboundQueueLimits, PageRequest,
+    PropertyOwner, RequestContext, Source,
 };
 use crate::{
     auth::Principal,
-    domain::Operation,
+    domain::Command,
     store::{CLOCK_SET_BACK, SortOrder, TimeRange},
     testing::TestBroker,
 };
@@ -35,21 +36,21 @@ fn topic(thng: Id, rest: &str) -> TopicString {
 }
 
 /// A reading call that every operator may make.
-fn reader(principal: &Principal) -> Caller<'_> {
-    Caller::new(principal, Access::Read, "/")
+fn reader(principal: &Principal) -> RequestContext<'_> {
+    RequestContext::new(principal, Access::Read, "/")
 }
 
-fn outbox() -> (Arc<Outbox>, Arc<Notify>) {
+fn outbound_queue() -> (Arc<OutboundQueue>, Arc<Notify>) {
     let wake = Arc::<Notify>::default();
-    (Outbox::new(OutboxLimits { messages: 1_000_000, bytes: 1 << 30 }, Arc::clone(&wake)), wake)
+    (OutboundQueue::new(OutboundQueueLimits { messages: 1_000_000, bytes: 1 << 30 }, Arc::clone(&wake)), wake)
 }
 
 /// Everything that arrives until `count` messages are there.
-async fn received(outbox: &Outbox, wake: &Notify, count: usize) -> Vec<String> {
+async fn received(outbound_queue: &OutboundQueue, wake: &Notify, count: usize) -> Vec<String> {
     let mut all = Vec::new();
     let mut batch = Vec::new();
     while all.len() < count {
-        outbox.take(&mut batch);
+        outbound_queue.take(&mut batch);
         if batch.is_empty() {
             timeout(PATIENCE, wake.notified())
                 .await
@@ -71,10 +72,10 @@ async fn killing_the_router_under_load_loses_no_note_and_repeats_none() {
     let broker = TestBroker::open().await;
     let thng = broker.thng().await;
     let watched = topic(thng, "/properties/n");
-    let (outbox, wake) = outbox();
+    let (outbound_queue, wake) = outbound_queue();
     let _watch = broker
         .gateway
-        .subscribe(&broker.owner, &watched, &outbox, 0, DeliveryQos::AtLeastOnce, None)
+        .subscribe(&broker.owner, &watched, &outbound_queue, 0, DeliveryQos::AtLeastOnce, None)
         .await
         .expect("the owner watches");
     let stored = Arc::new(AtomicI64::new(0));
@@ -89,14 +90,15 @@ async fn killing_the_router_under_load_loses_no_note_and_repeats_none() {
             killed.await.expect("there is a router to kill");
         }
         let stored = Arc::clone(&stored);
-        let count = Box::new(move |outcome: Result<_, Refusal>| {
+        let count = Box::new(move |outcome: Result<_, BrokerError>| {
             outcome.expect("the store is well");
             stored.fetch_add(1, Ordering::SeqCst);
         });
         let payload = format!("[{{\"value\":{number}}}]");
         broker.gateway.publish(&broker.owner, &watched, payload.as_bytes(), count).await.expect("accepted");
     }
-    let values: Vec<usize> = received(&outbox, &wake, WRITES).await.iter().map(|one| value(one)).collect();
+    let values: Vec<usize> =
+        received(&outbound_queue, &wake, WRITES).await.iter().map(|one| value(one)).collect();
     assert_eq!(values, (0..WRITES).collect::<Vec<_>>());
     assert_eq!(stored.load(Ordering::SeqCst), WRITES as i64);
     assert!(broker.bus.health().rebuilds >= 1);
@@ -108,16 +110,16 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
     let broker = TestBroker::open().await;
     let thng = broker.thng().await;
     let watched = topic(thng, "/properties/n");
-    let (outbox, wake) = outbox();
+    let (outbound_queue, wake) = outbound_queue();
     let subscribe =
-        broker.gateway.subscribe(&broker.owner, &watched, &outbox, 0, DeliveryQos::AtLeastOnce, None);
+        broker.gateway.subscribe(&broker.owner, &watched, &outbound_queue, 0, DeliveryQos::AtLeastOnce, None);
     let _watch = subscribe.await.expect("the owner watches");
     broker.gateway.publish_and_wait(&broker.owner, &watched, b"1").await.expect("stored");
-    assert_eq!(received(&outbox, &wake, 1).await.len(), 1);
+    assert_eq!(received(&outbound_queue, &wake, 1).await.len(), 1);
 
     broker.bus.stop();
     broker.gateway.publish_and_wait(&broker.owner, &watched, b"2").await.expect("stored");
-    let late = timeout(Duration::from_millis(500), received(&outbox, &wake, 1)).await;
+    let late = timeout(Duration::from_millis(500), received(&outbound_queue, &wake, 1)).await;
     assert!(late.is_err(), "{late:?} was delivered");
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
     let Topic::ThngProperty { key, .. } = &watched.topic else { unreachable!("a property") };
@@ -134,21 +136,29 @@ async fn a_stranger_finds_nothing_of_another_account_through_any_call() {
     let broker = TestBroker::open().await;
     let thng = broker.thng().await;
     let (gateway, stranger) = (&broker.gateway, &broker.stranger);
-    let (outbox, _wake) = outbox();
+    let (outbound_queue, _wake) = outbound_queue();
     let owner = PropertyOwner::Thng(thng);
     for rest in ["", "/properties", "/properties/n"] {
         let topic = topic(thng, rest);
-        let watch = gateway.subscribe(stranger, &topic, &outbox, 0, DeliveryQos::AtMostOnce, None).await;
-        assert_eq!(watch.err(), Some(Refusal::NotFound), "{rest}");
+        let watch =
+            gateway.subscribe(stranger, &topic, &outbound_queue, 0, DeliveryQos::AtMostOnce, None).await;
+        assert_eq!(watch.err(), Some(BrokerError::NotFound), "{rest}");
         let published = gateway.publish_and_wait(stranger, &topic, br#"{"key":"n","value":1}"#).await;
-        assert_eq!(published.err(), Some(Refusal::NotFound), "{rest}");
-        assert_eq!(gateway.initial_state(stranger, &topic).await.err(), Some(Refusal::NotFound), "{rest}");
+        assert_eq!(published.err(), Some(BrokerError::NotFound), "{rest}");
+        assert_eq!(
+            gateway.initial_state(stranger, &topic).await.err(),
+            Some(BrokerError::NotFound),
+            "{rest}"
+        );
     }
     let caller = reader(stranger);
-    assert_eq!(gateway.read(&caller, ResourceKind::Thng, thng).await.err(), Some(Refusal::NotFound));
-    assert_eq!(gateway.properties(&caller, owner).await.err(), Some(Refusal::NotFound));
-    assert_eq!(gateway.delete(&caller, ResourceKind::Thng, thng).await.err(), Some(Refusal::NotFound));
-    assert_eq!(gateway.delete_properties(&caller, owner, None, None).await.err(), Some(Refusal::NotFound));
+    assert_eq!(gateway.read(&caller, ResourceKind::Thng, thng).await.err(), Some(BrokerError::NotFound));
+    assert_eq!(gateway.properties(&caller, owner).await.err(), Some(BrokerError::NotFound));
+    assert_eq!(gateway.delete(&caller, ResourceKind::Thng, thng).await.err(), Some(BrokerError::NotFound));
+    assert_eq!(
+        gateway.delete_properties(&caller, owner, None, None).await.err(),
+        Some(BrokerError::NotFound)
+    );
     for (principal, count) in [(stranger, 0), (&broker.owner, 1)] {
         let list = gateway.list(&reader(principal), ResourceKind::Thng, Source::All, &ListQuery::one()).await;
         assert_eq!(list.expect("a list").items.len(), count);
@@ -168,7 +178,7 @@ async fn a_deleted_thng_is_gone_for_the_next_call_whatever_is_cached() {
             .expect("it is there");
         broker.gateway.delete(&reader(&broker.owner), ResourceKind::Thng, thng).await.expect("it is deleted");
         let again = broker.gateway.publish_and_wait(&broker.owner, &topic, br#"{"name":"y"}"#).await;
-        assert_eq!(again.err(), Some(Refusal::NotFound));
+        assert_eq!(again.err(), Some(BrokerError::NotFound));
     }
 }
 
@@ -177,16 +187,17 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
     let broker = TestBroker::open().await;
     let project = broker.create(ResourceKind::Project, "/projects", r#"{"name":"p"}"#).await.id;
     let patch = Patch::parse(ResourceKind::Thng, br#"{"name":"lamp"}"#).expect("a thng");
-    let caller = Caller { project: Some(project), ..Caller::new(&broker.owner, Access::Create, "/") };
-    let inside = broker.gateway.create(&caller, New::of(patch), 0).await.expect("created");
+    let caller =
+        RequestContext { project: Some(project), ..RequestContext::new(&broker.owner, Access::Create, "/") };
+    let inside = broker.gateway.create(&caller, NewResource::of(patch), 0).await.expect("created");
     let outside = broker.thng().await;
-    let (outbox, wake) = outbox();
+    let (outbound_queue, wake) = outbound_queue();
     let mut watches = Vec::new();
     for (slot, thng) in [(0, inside.id), (1, outside)] {
         let topic = topic(thng, &format!("/properties/n?project={project}"));
         let watch = broker
             .gateway
-            .subscribe(&broker.owner, &topic, &outbox, slot, DeliveryQos::AtMostOnce, None)
+            .subscribe(&broker.owner, &topic, &outbound_queue, slot, DeliveryQos::AtMostOnce, None)
             .await;
         watches.push(watch.expect("the owner watches"));
     }
@@ -195,7 +206,10 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
         broker.gateway.publish_and_wait(&broker.owner, &topic, number.as_bytes()).await.expect("stored");
     }
     assert!(broker.bus.flush(PATIENCE));
-    assert_eq!(received(&outbox, &wake, 1).await.iter().map(|one| value(one)).collect::<Vec<_>>(), [2]);
+    assert_eq!(
+        received(&outbound_queue, &wake, 1).await.iter().map(|one| value(one)).collect::<Vec<_>>(),
+        [2]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,7 +218,7 @@ async fn a_subscription_begins_with_what_is_written_after_it_and_a_repeated_one_
     let thng = broker.thng().await;
     let watched = topic(thng, "/properties/n");
     for round in 0..200 {
-        let (outbox, wake) = outbox();
+        let (outbound_queue, wake) = outbound_queue();
         let write = async |value: usize| {
             let payload = value.to_string();
             broker
@@ -217,7 +231,7 @@ async fn a_subscription_begins_with_what_is_written_after_it_and_a_repeated_one_
             let qos = DeliveryQos::AtLeastOnce;
             broker
                 .gateway
-                .subscribe(&broker.owner, &watched, &outbox, 0, qos, earlier)
+                .subscribe(&broker.owner, &watched, &outbound_queue, 0, qos, earlier)
                 .await
                 .expect("the owner watches")
         };
@@ -228,7 +242,8 @@ async fn a_subscription_begins_with_what_is_written_after_it_and_a_repeated_one_
         drop(first);
         write(round * 10 + 2).await;
         assert!(broker.bus.flush(PATIENCE));
-        let mut values: Vec<usize> = received(&outbox, &wake, 2).await.iter().map(|one| value(one)).collect();
+        let mut values: Vec<usize> =
+            received(&outbound_queue, &wake, 2).await.iter().map(|one| value(one)).collect();
         // While one takes the place of the other, a value may come twice, but none is missing and none is older.
         values.dedup();
         assert_eq!(values, [round * 10 + 1, round * 10 + 2]);
@@ -286,11 +301,11 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
 async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     let broker = TestBroker::open().await;
     let project = broker.create(ResourceKind::Project, "/projects", r#"{"name":"p"}"#).await.id;
-    let mut caller = Caller::new(&broker.owner, Access::Create, "/collections");
+    let mut caller = RequestContext::new(&broker.owner, Access::Create, "/collections");
     caller.project = Some(project);
     let create = async |kind: ResourceKind, document: &str| {
         let patch = Patch::parse(kind, document.as_bytes()).expect("a document");
-        broker.gateway.create(&caller, New::of(patch), 0).await.expect("it is created").id
+        broker.gateway.create(&caller, NewResource::of(patch), 0).await.expect("it is created").id
     };
     let collection = create(ResourceKind::Collection, r#"{"name":"c"}"#).await;
     let document = format!(r#"{{"name":"n","collections":["{collection}"]}}"#);
@@ -305,7 +320,7 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     let hold = Box::new(move |_| {
         let _ = held.recv();
     });
-    broker.gateway.submit(Operation::Probe, 0, hold).await.expect("the writer takes it");
+    broker.gateway.submit(Command::Probe, 0, hold).await.expect("the writer takes it");
     let mut removal = Box::pin(broker.gateway.remove_members(&caller, collection, ResourceKind::Thng, None));
     // From the first change on, no scan gets a turn any more.
     let reading = reader(&broker.owner);
@@ -329,8 +344,8 @@ async fn a_clock_set_back_is_noted_though_its_first_commit_fails() {
     let write = async |at_ms: i64| {
         broker.clock.store(at_ms, Ordering::Relaxed);
         let patch = Patch::parse(ResourceKind::Thng, br#"{"name":"n"}"#).expect("a document");
-        let caller = Caller::new(&broker.owner, Access::Create, "/thngs");
-        broker.gateway.create(&caller, New::of(patch), 0).await.map(drop)
+        let caller = RequestContext::new(&broker.owner, Access::Create, "/thngs");
+        broker.gateway.create(&caller, NewResource::of(patch), 0).await.map(drop)
     };
     write(9 * HOUR_MS).await.expect("stored");
     let database =

@@ -11,12 +11,12 @@ use thng_pubsub_protocol::{
 };
 
 use super::{
-    Caller, Gateway, New, Refusal,
+    BrokerError, Gateway, NewResource, RequestContext,
     password_queue::{QueueFull, Turn},
 };
 use crate::{
     auth::{keys, roles},
-    domain::Operation,
+    domain::Command,
     random,
     store::{Actor, ResourceRecord, Source, term, terms},
 };
@@ -41,7 +41,7 @@ pub(crate) struct Login {
 }
 
 /// Where users are found who are not anonymous.
-pub(crate) fn named_users(caller: &Caller<'_>) -> Source {
+pub(crate) fn named_users(caller: &RequestContext<'_>) -> Source {
     Source::Term(term(caller.principal.account, ResourceKind::User, terms::NAMED, ""))
 }
 
@@ -70,20 +70,20 @@ impl Gateway {
     /// Creates a user of the caller's application.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn create_user(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         address: IpAddr,
         body: &[u8],
         anonymous: bool,
-    ) -> Result<NewUser, Refusal> {
+    ) -> Result<NewUser, BrokerError> {
         self.permit(caller)?;
         let (app, project) = self.own_app(caller)?;
         let body = if body.is_empty() { b"{}" } else { body };
         let patch = Patch::parse(ResourceKind::User, body)?;
         let credentials = credentials(body)?;
-        let mut new = New::of(patch).under("app", app);
+        let mut new = NewResource::of(patch).under("app", app);
         new.set_id("project", project);
         new.scopes = Some(Scopes { projects: vec![project], users: UserScope::Only(vec![new.id]) });
         let bytes = body.len();
@@ -105,7 +105,9 @@ impl Gateway {
         if password.is_none() {
             faults.push(format!("password is a string of {least} to {most} characters."));
         }
-        let (None, Some(password)) = (faults.first(), password) else { return Err(Refusal::Invalid(faults)) };
+        let (None, Some(password)) = (faults.first(), password) else {
+            return Err(BrokerError::Invalid(faults));
+        };
         let hash = self.hash(address, password).await?;
         let code = keys::generate(random::byte)[..24].to_owned();
         new.private = Some(private(&[("status", "inactive"), ("password", &hash), ("activation", &code)]));
@@ -113,40 +115,38 @@ impl Gateway {
         Ok(NewUser { user, activation_code: Some(code), key: None })
     }
 
-    fn own_app(&self, caller: &Caller<'_>) -> Result<(Id, Id), Refusal> {
-        caller
-            .principal
-            .app
-            .zip(caller.principal.project)
-            .ok_or_else(|| Refusal::invalid("Users belong to an application: call this with the key of one."))
+    fn own_app(&self, caller: &RequestContext<'_>) -> Result<(Id, Id), BrokerError> {
+        caller.principal.app.zip(caller.principal.project).ok_or_else(|| {
+            BrokerError::invalid("Users belong to an application: call this with the key of one.")
+        })
     }
 
     /// A user of the caller's application.
-    fn user_of(&self, caller: &Caller<'_>, id: Id) -> Result<ResourceRecord, Refusal> {
+    fn user_of(&self, caller: &RequestContext<'_>, id: Id) -> Result<ResourceRecord, BrokerError> {
         let (app, _) = self.own_app(caller)?;
         let found = self.store.resource(id)?;
         found
             .filter(|user| user.kind == ResourceKind::User && user.parent == Some(app))
-            .ok_or(Refusal::NotFound)
+            .ok_or(BrokerError::NotFound)
     }
 
     /// Lets a user in who shows the code that their creation gave out; returns their key.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn validate_user(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         id: Id,
         body: &[u8],
-    ) -> Result<(ResourceRecord, String), Refusal> {
+    ) -> Result<(ResourceRecord, String), BrokerError> {
         self.permit(caller)?;
         let user = self.user_of(caller, id)?;
         let Object(given): Object<Activation> =
-            serde_json::from_slice(body).map_err(|_| Refusal::invalid("activationCode is required."))?;
+            serde_json::from_slice(body).map_err(|_| BrokerError::invalid("activationCode is required."))?;
         let code = user.private_text("activation");
         if user.user_status() == "anonymous" || code.is_none() || given.activation_code != code {
-            return Err(Refusal::invalid("activationCode is not the one of this user."));
+            return Err(BrokerError::invalid("activationCode is not the one of this user."));
         }
         // The code opens once; from here on it is the password that does.
         let password = user.private_text("password").unwrap_or_default();
@@ -159,21 +159,21 @@ impl Gateway {
     /// Lets a user in who knows their password.
     ///
     /// # Errors
-    /// [`Refusal::BadLogin`] where email and password do not fit, or the user was not validated,
-    /// [`Refusal::PasswordQueueFull`].
+    /// [`BrokerError::BadLogin`] where email and password do not fit, or the user was not validated,
+    /// [`BrokerError::PasswordQueueFull`].
     pub(crate) async fn log_in(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         address: IpAddr,
         body: &[u8],
-    ) -> Result<Login, Refusal> {
+    ) -> Result<Login, BrokerError> {
         self.permit(caller)?;
         let (app, _) = self.own_app(caller)?;
         let Credentials { email: Some(email), password: Some(password) } = credentials(body)? else {
-            return Err(Refusal::invalid("email and password are required."));
+            return Err(BrokerError::invalid("email and password are required."));
         };
         if password.chars().count() > limits::PASSWORD_CHARS.1 {
-            return Err(Refusal::BadLogin);
+            return Err(BrokerError::BadLogin);
         }
         let name = format!("{app}/{}", email.to_lowercase());
         let account = caller.principal.account;
@@ -182,7 +182,7 @@ impl Gateway {
         let hash = user.as_ref().and_then(|user| user.private_text("password"));
         // An address that nobody has takes as long as a wrong password.
         let fits = self.verify(address, password, hash.unwrap_or_else(|| NOBODY.to_owned())).await?;
-        let user = user.filter(|user| fits && user.user_status() == "active").ok_or(Refusal::BadLogin)?;
+        let user = user.filter(|user| fits && user.user_status() == "active").ok_or(BrokerError::BadLogin)?;
         let key = self.issue(account, Actor::User(user.id), None).await?;
         let application = self.store.resource(app)?;
         let role = application.and_then(|application| application.fields().text("defaultRole"));
@@ -192,29 +192,29 @@ impl Gateway {
     /// Takes the caller's own key away.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub(crate) async fn log_out(&self, caller: &Caller<'_>) -> Result<(), Refusal> {
+    /// [`BrokerError`].
+    pub(crate) async fn log_out(&self, caller: &RequestContext<'_>) -> Result<(), BrokerError> {
         self.permit(caller)?;
         let Actor::User(_) = caller.principal.actor else {
-            return Err(Refusal::invalid("Only application users log out."));
+            return Err(BrokerError::invalid("Only application users log out."));
         };
         let (account, actor) = (caller.principal.account, caller.principal.actor);
-        self.execute(Operation::RevokeKeys { account, actor }, 0).await.map(drop)
+        self.execute(Command::RevokeKeys { account, actor }, 0).await.map(drop)
     }
 
-    async fn hash(&self, address: IpAddr, password: String) -> Result<String, Refusal> {
+    async fn hash(&self, address: IpAddr, password: String) -> Result<String, BrokerError> {
         let turn = self.password_turn(address).await?;
         let salt: [u8; 16] = std::array::from_fn(|_| random::byte());
         tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let hash = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
-            hash.map(|hash| hash.to_string()).map_err(|_| Refusal::Unavailable)
+            hash.map(|hash| hash.to_string()).map_err(|_| BrokerError::Unavailable)
         })
         .await
-        .map_err(|_| Refusal::Unavailable)?
+        .map_err(|_| BrokerError::Unavailable)?
     }
 
-    async fn verify(&self, address: IpAddr, password: String, hash: String) -> Result<bool, Refusal> {
+    async fn verify(&self, address: IpAddr, password: String, hash: String) -> Result<bool, BrokerError> {
         let turn = self.password_turn(address).await?;
         tokio::task::spawn_blocking(move || {
             // A client that goes away does not end the hashing, so its turn lasts until the hashing has ended.
@@ -223,17 +223,17 @@ impl Gateway {
                 .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
         })
         .await
-        .map_err(|_| Refusal::Unavailable)
+        .map_err(|_| BrokerError::Unavailable)
     }
 
-    async fn password_turn(&self, address: IpAddr) -> Result<Turn, Refusal> {
+    async fn password_turn(&self, address: IpAddr) -> Result<Turn, BrokerError> {
         self.passwords.turn(address).await.map_err(|full| {
             let bound = match full {
                 QueueFull::Address => "address",
                 QueueFull::Total => "all",
             };
             self.metrics.passwords_refused.with_label_values(&[bound]).inc();
-            Refusal::PasswordQueueFull
+            BrokerError::PasswordQueueFull
         })
     }
 }
@@ -242,7 +242,7 @@ impl Gateway {
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-fn credentials(body: &[u8]) -> Result<Credentials, Refusal> {
+fn credentials(body: &[u8]) -> Result<Credentials, BrokerError> {
     let read = serde_json::from_slice(body).map(|Object(credentials)| credentials);
-    read.map_err(|_| Refusal::invalid("email and password are strings of an object."))
+    read.map_err(|_| BrokerError::invalid("email and password are strings of an object."))
 }

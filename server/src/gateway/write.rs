@@ -8,16 +8,16 @@ use thng_pubsub_protocol::{
 };
 use tokio::sync::oneshot;
 
-use super::{Caller, Gateway, Refusal};
+use super::{BrokerError, Gateway, RequestContext};
 use crate::{
     auth::{Principal, roles},
-    domain::{Operation, Outcome},
+    domain::{Command, Outcome},
     notifications,
     store::{Actor, PropertyOwner, ResourceMeta, session_queue::SessionNumber},
 };
 
 /// What is called once the outcome is known and on disk, on the writer's thread: quick, never blocking.
-pub(crate) type WhenStored = Box<dyn FnOnce(Result<Outcome, Refusal>) + Send>;
+pub(crate) type WhenStored = Box<dyn FnOnce(Result<Outcome, BrokerError>) + Send>;
 
 impl Gateway {
     /// Publishes on a topic: authorises, reads the payload, and puts the write into the writer's queue.
@@ -26,23 +26,23 @@ impl Gateway {
     /// when it returns an error, never.
     ///
     /// # Errors
-    /// Any [`Refusal`] that is known before the write.
+    /// Any [`BrokerError`] that is known before the write.
     pub(crate) async fn publish(
         &self,
         principal: &Principal,
         topic: &TopicString,
         payload: &[u8],
         when_stored: WhenStored,
-    ) -> Result<(), Refusal> {
-        let operation = self.published(principal, topic, payload)?;
-        self.submit(operation, payload.len(), when_stored).await
+    ) -> Result<(), BrokerError> {
+        let command = self.published(principal, topic, payload)?;
+        self.submit(command, payload.len(), when_stored).await
     }
 
     /// The same for a QoS 2 publish of a durable session: what was stored under this packet id before, and not released
     /// since, is not stored again.
     ///
     /// # Errors
-    /// Any [`Refusal`] that is known before the write.
+    /// Any [`BrokerError`] that is known before the write.
     pub(crate) async fn publish_once(
         &self,
         principal: &Principal,
@@ -50,38 +50,38 @@ impl Gateway {
         payload: &[u8],
         (session, packet_id): (SessionNumber, u16),
         when_stored: WhenStored,
-    ) -> Result<(), Refusal> {
-        let operation = Box::new(self.published(principal, topic, payload)?);
-        let operation = Operation::Once { session, packet_id, operation };
-        self.submit(operation, payload.len(), when_stored).await
+    ) -> Result<(), BrokerError> {
+        let command = Box::new(self.published(principal, topic, payload)?);
+        let command = Command::PublishOnce { session, packet_id, command };
+        self.submit(command, payload.len(), when_stored).await
     }
 
     /// Puts an authorised operation into the writer's queue.
     pub(super) async fn submit(
         &self,
-        operation: Operation,
+        command: Command,
         payload_bytes: usize,
         when_stored: WhenStored,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         // For those who export traces: from here until the outcome is on disk.
-        let span = tracing::debug_span!("write", operation = operation.name());
+        let span = tracing::debug_span!("write", command = command.name());
         let reply = Box::new(move |outcome: Result<Outcome, _>| {
             drop(span);
-            when_stored(outcome.map_err(Refusal::from));
+            when_stored(outcome.map_err(BrokerError::from));
         });
-        Ok(self.writer.submit(operation, payload_bytes, reply).await?)
+        Ok(self.writer.submit(command, payload_bytes, reply).await?)
     }
 
     /// Whether a publish would be taken, without doing it.
     ///
     /// # Errors
-    /// Any [`Refusal`] that is known before the write.
+    /// Any [`BrokerError`] that is known before the write.
     pub(crate) fn check_publish(
         &self,
         principal: &Principal,
         topic: &TopicString,
         payload: &[u8],
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         self.published(principal, topic, payload).map(drop)
     }
 
@@ -91,13 +91,13 @@ impl Gateway {
         principal: &Principal,
         topic: &TopicString,
         payload: &[u8],
-    ) -> Result<Operation, Refusal> {
+    ) -> Result<Command, BrokerError> {
         let row = topic.topic.kind().row();
-        let access = row.publish.ok_or(Refusal::SubscribeOnly)?.access;
+        let access = row.publish.ok_or(BrokerError::SubscribeOnly)?.access;
         let canonical = topic.topic.canonical();
-        let mut caller = Caller::new(principal, access, &canonical);
+        let mut caller = RequestContext::new(principal, access, &canonical);
         caller.project = topic.options.project;
-        self.operation(&caller, &topic.topic, payload)
+        self.command(&caller, &topic.topic, payload)
     }
 
     /// Does by REST what a publish does, with REST's own verb, and waits for the outcome.
@@ -106,12 +106,12 @@ impl Gateway {
     /// As [`publish`](Self::publish), and whatever the domain refuses.
     pub(crate) async fn write(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         topic: &Topic,
         payload: &[u8],
-    ) -> Result<Outcome, Refusal> {
-        let operation = self.operation(caller, topic, payload)?;
-        self.execute(operation, payload.len()).await
+    ) -> Result<Outcome, BrokerError> {
+        let command = self.command(caller, topic, payload)?;
+        self.execute(command, payload.len()).await
     }
 
     /// Publishes and waits for the outcome.
@@ -123,15 +123,20 @@ impl Gateway {
         principal: &Principal,
         topic: &TopicString,
         payload: &[u8],
-    ) -> Result<Outcome, Refusal> {
-        let operation = self.published(principal, topic, payload)?;
-        self.execute(operation, payload.len()).await
+    ) -> Result<Outcome, BrokerError> {
+        let command = self.published(principal, topic, payload)?;
+        self.execute(command, payload.len()).await
     }
 
     /// The operation that a publish asks for, authorised.
-    fn operation(&self, caller: &Caller<'_>, topic: &Topic, payload: &[u8]) -> Result<Operation, Refusal> {
+    fn command(
+        &self,
+        caller: &RequestContext<'_>,
+        topic: &Topic,
+        payload: &[u8],
+    ) -> Result<Command, BrokerError> {
         if topic.kind().row().publish.is_none() {
-            return Err(Refusal::SubscribeOnly);
+            return Err(BrokerError::SubscribeOnly);
         }
         let head = match notifications::resource(topic) {
             Some((kind, id)) => Some(self.authorise(caller, kind, id)?),
@@ -142,7 +147,7 @@ impl Gateway {
         };
         let account = caller.principal.account;
         Ok(match publish::parse_publish(topic, payload)? {
-            PublishRequest::ActionType(patch) => self.creation(caller, super::New::of(patch))?,
+            PublishRequest::ActionType(patch) => self.creation(caller, super::NewResource::of(patch))?,
             PublishRequest::Actions { subject, type_in_path, actions } => {
                 let inputs = actions
                     .into_iter()
@@ -150,42 +155,38 @@ impl Gateway {
                         self.action_input(caller, subject, action_type, type_in_path, patch)
                     })
                     .collect::<Result<_, _>>()?;
-                Operation::CreateActions {
-                    account,
-                    inputs,
-                    notifications_max: self.settings.notifications_max,
-                }
+                Command::CreateActions { account, inputs, notifications_max: self.settings.notifications_max }
             }
             PublishRequest::Update { kind, id, mut patch } => {
                 Self::keep_scopes(caller, &mut patch);
                 self.check_patch(caller, &patch, head.as_deref())?;
-                Operation::Update { account, kind, id, patch: Box::new(patch), private: None }
+                Command::Update { account, kind, id, patch: Box::new(patch), private: None }
             }
             PublishRequest::Thngs { collection, thngs } => {
                 self.check_members(thngs.len())?;
                 for thng in &thngs {
-                    self.may_name(caller, ResourceKind::Thng, *thng, "The body")?;
+                    self.can_reference(caller, ResourceKind::Thng, *thng, "The body")?;
                 }
-                Operation::ChangeThngs { account, collection, change: MembershipChange::ThngsAdded, thngs }
+                Command::ChangeThngs { account, collection, change: MembershipChange::ThngsAdded, thngs }
             }
             PublishRequest::Properties { owner, writes } => {
-                Operation::UpdateProperties { account, owner, writes }
+                Command::UpdateProperties { account, owner, writes }
             }
             PublishRequest::Location { thng, writes } => {
                 for write in &writes {
                     if let Whereabouts::Place(place) = write.whereabouts {
-                        self.may_name(caller, ResourceKind::Place, place, "place")?;
+                        self.can_reference(caller, ResourceKind::Place, place, "place")?;
                     }
                 }
-                Operation::UpdateLocation { account, thng, writes }
+                Command::UpdateLocation { account, thng, writes }
             }
-            PublishRequest::Nothing => return Err(Refusal::SubscribeOnly),
+            PublishRequest::Nothing => return Err(BrokerError::SubscribeOnly),
         })
     }
 
     /// Those who are not there to manage what others see leave scopes as they are: a user their own document's, a thng
     /// its own. Clients send whole documents back.
-    pub(super) fn keep_scopes(caller: &Caller<'_>, patch: &mut Patch) {
+    pub(super) fn keep_scopes(caller: &RequestContext<'_>, patch: &mut Patch) {
         let own = match caller.principal.actor {
             Actor::User(_) => patch.kind() == ResourceKind::User,
             Actor::Device(_) => true,
@@ -203,39 +204,39 @@ impl Gateway {
     /// is what it changes: what stands in its scopes already may stay there.
     pub(super) fn check_patch(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         patch: &Patch,
         before: Option<&ResourceMeta>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         if patch.kind() == ResourceKind::Thng
             && let Some(product) = patch.id("product")
             && before.is_none_or(|before| before.product != Some(product))
         {
-            self.may_name(caller, ResourceKind::Product, product, "product")?;
+            self.can_reference(caller, ResourceKind::Product, product, "product")?;
         }
         for collection in &patch.collections {
-            self.may_name(caller, ResourceKind::Collection, *collection, "collections")?;
+            self.can_reference(caller, ResourceKind::Collection, *collection, "collections")?;
             if before.is_none() {
                 self.may_join(caller, patch.kind(), *collection)?;
             }
         }
         if let Some(Whereabouts::Place(place)) = patch.location.as_ref().map(|location| &location.whereabouts)
         {
-            self.may_name(caller, ResourceKind::Place, *place, "location")?;
+            self.can_reference(caller, ResourceKind::Place, *place, "location")?;
         }
         match patch.kind() {
             ResourceKind::AccessPolicy => {
                 Self::may_give_rights(caller)?;
                 if patch.text("name").as_deref() == Some(roles::ACCOUNT_ADMIN) {
-                    return Err(Refusal::Conflict(
+                    return Err(BrokerError::Conflict(
                         "This name is that of the policy that is built in.".into(),
                     ));
                 }
-                roles::check_permissions(&patch.texts("permissions")).map_err(Refusal::Invalid)?;
+                roles::check_permissions(&patch.texts("permissions")).map_err(BrokerError::Invalid)?;
             }
             ResourceKind::AccessToken | ResourceKind::Access => {
                 Self::may_give_rights(caller)?;
-                roles::conditions(&patch.texts("conditions")).map_err(Refusal::invalid)?;
+                roles::conditions(&patch.texts("conditions")).map_err(BrokerError::invalid)?;
             }
             ResourceKind::Role => Self::may_give_rights(caller)?,
             _ => {}
@@ -249,10 +250,10 @@ impl Gateway {
     /// Refuses scopes that the caller may not give. `before` is what they change.
     fn check_scopes(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         patch: &ScopesPatch,
         before: Option<&Scopes>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         let known = before.cloned().unwrap_or_default();
         let mut after = known.clone();
         patch.clone().apply(&mut after)?;
@@ -260,7 +261,7 @@ impl Gateway {
             let added = after.projects.iter().filter(|project| !known.projects.contains(project));
             let removed = known.projects.iter().filter(|project| !after.projects.contains(project));
             if added.chain(removed).any(|project| !own.contains(project)) {
-                return Err(Refusal::invalid(
+                return Err(BrokerError::invalid(
                     "scopes: this API key changes the scopes of its own project only.",
                 ));
             }
@@ -271,7 +272,7 @@ impl Gateway {
         {
             let is_known = |user: &Id| matches!(&known.users, UserScope::Only(known) if known.contains(user));
             for user in users.iter().filter(|user| **user != caller.principal.actor.id() && !is_known(user)) {
-                self.may_name(caller, ResourceKind::User, *user, "scopes")?;
+                self.can_reference(caller, ResourceKind::User, *user, "scopes")?;
             }
         }
         Ok(())
@@ -279,57 +280,62 @@ impl Gateway {
 
     /// Checks that the caller may add a member of this kind to a collection. What is created in a collection needs the
     /// right that adding it afterwards needs.
-    fn may_join(&self, caller: &Caller<'_>, kind: ResourceKind, collection: Id) -> Result<(), Refusal> {
+    fn may_join(
+        &self,
+        caller: &RequestContext<'_>,
+        kind: ResourceKind,
+        collection: Id,
+    ) -> Result<(), BrokerError> {
         let path = match kind {
             ResourceKind::Collection => {
                 format!("{}/collections", Topic::Collection { collection }.canonical())
             }
             _ => Topic::CollectionThngs { collection }.canonical(),
         };
-        let member = Caller::new(caller.principal, Access::Update, &path);
+        let member = RequestContext::new(caller.principal, Access::Update, &path);
         self.permit(&member)?;
-        self.may_name(&member, ResourceKind::Collection, collection, "collections")
+        self.can_reference(&member, ResourceKind::Collection, collection, "collections")
     }
 
     /// Forgets property values: of one key or all, those before a time or all.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn delete_properties(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         owner: PropertyOwner,
         key: Option<thng_pubsub_protocol::id::PropertyKey>,
         before_ms: Option<crate::store::TimestampMs>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         self.authorise(caller, owner.kind(), owner.id())?;
         let account = caller.principal.account;
-        self.execute(Operation::DeleteProperties { account, owner, key, before_ms }, 0).await.map(drop)
+        self.execute(Command::DeleteProperties { account, owner, key, before_ms }, 0).await.map(drop)
     }
 
     /// Forgets a thng's locations: those before a time or all.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`BrokerError`].
     pub(crate) async fn delete_locations(
         &self,
-        caller: &Caller<'_>,
+        caller: &RequestContext<'_>,
         thng: Id,
         before_ms: Option<crate::store::TimestampMs>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         self.authorise(caller, ResourceKind::Thng, thng)?;
         let account = caller.principal.account;
-        self.execute(Operation::DeleteLocation { account, thng, before_ms }, 0).await.map(drop)
+        self.execute(Command::DeleteLocation { account, thng, before_ms }, 0).await.map(drop)
     }
 
     /// Hands an authorised operation to the writer and waits until it is on disk.
     pub(super) async fn execute(
         &self,
-        operation: Operation,
+        command: Command,
         payload_bytes: usize,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Outcome, BrokerError> {
         let (tell, told) = oneshot::channel();
-        self.submit(operation, payload_bytes, Box::new(move |outcome| drop(tell.send(outcome)))).await?;
-        told.await.map_err(|_| Refusal::Unavailable)?
+        self.submit(command, payload_bytes, Box::new(move |outcome| drop(tell.send(outcome)))).await?;
+        told.await.map_err(|_| BrokerError::Unavailable)?
     }
 }

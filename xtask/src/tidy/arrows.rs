@@ -23,11 +23,11 @@ const LEAVES: [&str; 10] = [
 
 /// What a part may use besides itself and the leaves. A part that is not here is a new one: give it its place.
 const ARROWS: [(&str, &[&str]); 21] = [
-    ("main", &["admin", "app"]),
+    ("main", &["admin", "startup"]),
     ("lib", &[]),
     // Reads a whole database beside the server, and asks the rest of the server or of a core of its own.
-    ("admin", &["app", "auth", "edge", "store"]),
-    ("app", &["auth", "domain", "edge", "gateway", "store", "notifications"]),
+    ("admin", &["startup", "auth", "edge", "store"]),
+    ("startup", &["auth", "domain", "edge", "gateway", "store", "notifications"]),
     ("edge", &["gateway"]),
     // Reading needs no operation: the gateway reads the store itself, once it has authorised.
     ("gateway", &["auth", "domain", "store", "notifications"]),

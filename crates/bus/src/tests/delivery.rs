@@ -23,7 +23,7 @@ fn two_hundred_thousand_notes_reach_every_subscriber_in_the_order_of_their_key()
         for some in keys.chunks(300) {
             bus.publish(some.iter().map(|key| notification(key, round)).collect());
         }
-        sessions.iter_mut().for_each(|session| assert_eq!(session.take(), OutboxState::Open));
+        sessions.iter_mut().for_each(|session| assert_eq!(session.take(), OutboundQueueState::Open));
     }
     assert!(bus.flush(DEADLINE));
     let expected: Vec<u64> = (0..ROUNDS).collect();

@@ -213,7 +213,7 @@ fn a_dispatcher_that_panics_is_replaced() {
     let armed =
         bus.subscribe(&key(1), Subscriber { predicate: Some(predicate), ..closed.subscriber(0, QOS1) });
     let _route = bus.subscribe(&key(2), session.subscriber(0, QOS1));
-    closed.outbox.close();
+    closed.outbound_queue.close();
     bus.publish(vec![notification(&key(1), 1)]);
     assert!(bus.flush(DEADLINE), "the note that it died of is not repeated");
     drop(armed);

@@ -11,7 +11,7 @@ const QOS1: DeliveryQos = DeliveryQos::AtLeastOnce;
 fn an_outbox_that_nobody_drains_drops_at_qos_0_and_overflows_at_qos_1_and_holds_up_nobody() {
     const NOTIFICATIONS: u64 = 2000;
     let bus = start(tight());
-    let small = OutboxLimits { messages: 10, bytes: 1 << 20 };
+    let small = OutboundQueueLimits { messages: 10, bytes: 1 << 20 };
     let (mut lazy0, mut lazy1, mut brisk) =
         (Session::new(small), Session::new(small), Session::new(UNLIMITED));
     let _routes = [
@@ -24,12 +24,12 @@ fn an_outbox_that_nobody_drains_drops_at_qos_0_and_overflows_at_qos_1_and_holds_
     }
     assert!(bus.flush(DEADLINE));
 
-    assert_eq!(lazy0.take(), OutboxState::Open);
+    assert_eq!(lazy0.take(), OutboundQueueState::Open);
     assert_eq!(lazy0.by_slot()[&0], (0..10).collect::<Vec<_>>());
-    assert_eq!(lazy0.outbox.dropped(), NOTIFICATIONS - 10);
-    assert_eq!(lazy1.take(), OutboxState::Overflowed);
+    assert_eq!(lazy0.outbound_queue.dropped(), NOTIFICATIONS - 10);
+    assert_eq!(lazy1.take(), OutboundQueueState::Overflowed);
     assert_eq!(lazy1.by_slot()[&0], (0..10).collect::<Vec<_>>());
-    assert_eq!(brisk.take(), OutboxState::Open);
+    assert_eq!(brisk.take(), OutboundQueueState::Open);
     assert_eq!(brisk.by_slot()[&0], (0..NOTIFICATIONS).collect::<Vec<_>>());
     let metrics = &bus.shared.metrics;
     assert_eq!((metrics.dropped_outbox_full.get(), metrics.overflowed.get()), (NOTIFICATIONS - 10, 1));
@@ -51,12 +51,12 @@ fn a_closed_outbox_gets_nothing_and_is_forgotten() {
     let bus = start(tight());
     let mut session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&key(1), session.subscriber(0, QOS1));
-    session.outbox.close();
+    session.outbound_queue.close();
     bus.publish(vec![notification(&key(1), 1)]);
     assert!(bus.flush(DEADLINE));
-    assert_eq!(session.take(), OutboxState::Closed);
+    assert_eq!(session.take(), OutboundQueueState::Closed);
     assert!(session.received.is_empty());
-    assert_eq!(Arc::strong_count(&session.outbox), 1, "the dispatcher let go of the outbox");
+    assert_eq!(Arc::strong_count(&session.outbound_queue), 1, "the dispatcher let go of the outbox");
 }
 
 /// A gate that stops a dispatcher in the middle of its work.

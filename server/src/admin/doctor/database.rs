@@ -5,9 +5,9 @@ use std::path::Path;
 use super::Report;
 use crate::{
     admin::output::bytes,
-    app::key_secret,
     clock::{Clock, STEP_MS},
     defaults,
+    startup::key_secret,
     store::{self, Bystander, CLOCK_SET_BACK, Examination, KNOWN_LAYOUT, StoreError},
 };
 

@@ -3,7 +3,7 @@
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
 use super::Report;
-use crate::{admin::output::bytes, app::key_secret, store};
+use crate::{admin::output::bytes, startup::key_secret, store};
 
 /// Below this a server stops to take writes soon: its log alone may have half as much.
 const ROOM_MIN: u64 = 256 << 20;

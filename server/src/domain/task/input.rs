@@ -12,7 +12,7 @@ use thng_pubsub_protocol::{
     payload::{Fields, Patch, PayloadError, ResourceKind, ScopesPatch},
 };
 
-use crate::domain::OperationError;
+use crate::domain::CommandError;
 
 /// Thngs that one part of the work creates at the most: few enough that other writers hardly wait.
 pub(crate) const PART_THNGS: usize = 100;
@@ -132,7 +132,7 @@ impl TaskInput {
     }
 
     /// What the thng with this number is to be.
-    pub(super) fn thng(&self, number: usize) -> Result<Patch, OperationError> {
+    pub(super) fn thng(&self, number: usize) -> Result<Patch, CommandError> {
         let mut thng = self.template.clone();
         let entry = self.list.as_ref().and_then(|list| list.get(number));
         if let Some(own) = entry.and_then(|entry| identifiers(entry.get())) {

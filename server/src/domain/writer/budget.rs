@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn parked_operations_of_one_account_delay_no_other() {
+    fn parked_commands_of_one_account_delay_no_other() {
         let budget = Budget::new(100);
         let held = at_once(&budget, "a", 50);
         let parked: Vec<_> = (0..100).map(|_| asks(&budget, "a", 10)).collect();

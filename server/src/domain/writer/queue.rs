@@ -3,7 +3,7 @@
 //! A deficit round robin: in its turn a queue may use [`QUANTUM`] of the writer's time, and what it used beyond that is
 //! taken from its next turns. So an account whose commands are expensive, or many, delays another one by one command and
 //! not by all that it has sent. The order within an account is that of arrival. What is done for its
-//! sessions and tasks counts as its own. Probes ([`Operation::Probe`]) are outside of the turns.
+//! sessions and tasks counts as its own. Probes ([`Command::Probe`]) are outside of the turns.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -11,7 +11,7 @@ use hashbrown::{HashMap, HashSet};
 use thng_pubsub_protocol::id::Id;
 use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError};
 
-use super::{Job, Operation};
+use super::{Command, Job};
 
 /// The writer's time that a queue may use in a turn: some property updates, so that turns are not changed for each.
 const QUANTUM: Duration = Duration::from_millis(1);
@@ -108,11 +108,11 @@ impl Queue {
     }
 
     /// Counts the writer's time that an operation took. An owner without further jobs begins anew.
-    pub(super) fn charge(&mut self, operation: &Operation, used: Duration) {
-        if is_probe(operation) {
+    pub(super) fn charge(&mut self, command: &Command, used: Duration) {
+        if is_probe(command) {
             return;
         }
-        let owner = operation.account();
+        let owner = command.account();
         match used >= HEAVY {
             true => drop(self.heavy.insert(owner)),
             false => drop(self.heavy.remove(&owner)),
@@ -136,11 +136,11 @@ impl Queue {
 
     fn push(&mut self, job: Job) {
         self.waiting += 1;
-        if is_probe(&job.operation) {
+        if is_probe(&job.command) {
             self.probes.push_back(job);
             return;
         }
-        let owner = job.operation.account();
+        let owner = job.command.account();
         let rotation = &mut self.rotation;
         let lane = self.lanes.entry(owner).or_insert_with(|| {
             rotation.push_back(owner);
@@ -150,8 +150,8 @@ impl Queue {
     }
 }
 
-fn is_probe(operation: &Operation) -> bool {
-    matches!(operation, Operation::Probe)
+fn is_probe(command: &Command) -> bool {
+    matches!(command, Command::Probe)
 }
 
 fn nanoseconds(duration: Duration) -> i64 {
@@ -172,19 +172,19 @@ mod tests {
 
     /// A job that its bytes identify.
     fn job(account: Id, payload_bytes: usize) -> Job {
-        of(Operation::DeleteLocation { account, thng: account, before_ms: None }, payload_bytes)
+        of(Command::DeleteLocation { account, thng: account, before_ms: None }, payload_bytes)
     }
 
-    fn of(operation: Operation, payload_bytes: usize) -> Job {
+    fn of(command: Command, payload_bytes: usize) -> Job {
         let budget = Budget::new(1).take(None, 1).now_or_never().expect("it is free");
-        Job { operation, reply: Box::new(|_| {}), payload_bytes, _budget: budget }
+        Job { command, reply: Box::new(|_| {}), payload_bytes, _budget: budget }
     }
 
     /// What is taken next, and then charged.
     fn taken(queue: &mut Queue, used: Duration) -> Option<(Option<Id>, usize)> {
         let job = queue.pop(true)?;
-        queue.charge(&job.operation, used);
-        Some((job.operation.account(), job.payload_bytes))
+        queue.charge(&job.command, used);
+        Some((job.command.account(), job.payload_bytes))
     }
 
     #[test]
@@ -220,9 +220,9 @@ mod tests {
             assert!(jobs.send(job(owner, 0)).is_ok());
         }
         let next = |queue: &mut Queue, is_first, used| {
-            let operation = queue.pop(is_first)?.operation;
-            queue.charge(&operation, used);
-            operation.account()
+            let command = queue.pop(is_first)?.command;
+            queue.charge(&command, used);
+            command.account()
         };
         assert_eq!(next(&mut queue, true, HEAVY), Some(heavy));
         assert_eq!(next(&mut queue, false, QUANTUM), Some(light));
@@ -235,22 +235,22 @@ mod tests {
     fn work_for_sessions_and_tasks_takes_turns_of_its_account() {
         let (greedy, modest) = (account("a"), account("b"));
         let session = SessionNumber { number: 1, epoch: 1 };
-        let operations = |account| {
+        let commands = |account| {
             let (key, client_id) = (KeyHash([0; 32]), Box::from("c"));
             let input = std::sync::Arc::new(Err(String::new()));
             [
-                Operation::WorkOn { account, task: account, ids: Vec::new(), input, key_in_force: true },
-                Operation::EndSession { account, key, client_id },
-                Operation::Subscribe { account, session, subscriptions: Vec::new(), most: 1 },
-                Operation::Unsubscribe { account, session, filters: Vec::new() },
-                Operation::Release { account, session, packet_id: 1 },
-                Operation::RevokeKey { account, hash: key },
+                Command::AdvanceTask { account, task: account, ids: Vec::new(), input, key_in_force: true },
+                Command::EndSession { account, key, client_id },
+                Command::Subscribe { account, session, subscriptions: Vec::new(), most: 1 },
+                Command::Unsubscribe { account, session, filters: Vec::new() },
+                Command::ReleaseQos2 { account, session, packet_id: 1 },
+                Command::RevokeKey { account, hash: key },
             ]
         };
         let (jobs, incoming) = mpsc::unbounded_channel();
         let mut queue = Queue::new(incoming);
-        for operation in operations(greedy).into_iter().chain(operations(modest)) {
-            assert!(jobs.send(of(operation, 0)).is_ok());
+        for command in commands(greedy).into_iter().chain(commands(modest)) {
+            assert!(jobs.send(of(command, 0)).is_ok());
         }
         let order: Vec<_> = std::iter::from_fn(|| taken(&mut queue, QUANTUM)).collect();
         assert_eq!(order, [(Some(greedy), 0), (Some(modest), 0)].repeat(6));
@@ -262,15 +262,15 @@ mod tests {
         let mut queue = Queue::new(incoming);
         for number in 0..100 {
             assert!(jobs.send(job(account("a"), number)).is_ok());
-            assert!(jobs.send(of(Operation::ExpireSessions { left_before_ms: 0 }, number)).is_ok());
+            assert!(jobs.send(of(Command::ExpireSessions { left_before_ms: 0 }, number)).is_ok());
         }
         assert_eq!(taken(&mut queue, QUANTUM * 50), Some((Some(account("a")), 0)));
         assert_eq!(taken(&mut queue, QUANTUM * 50), Some((None, 0)));
         for number in [1_000, 1_001] {
-            assert!(jobs.send(of(Operation::Probe, number)).is_ok());
+            assert!(jobs.send(of(Command::Probe, number)).is_ok());
             let probe = queue.pop(false).expect("it also joins others in their commit");
-            assert!(is_probe(&probe.operation));
-            queue.charge(&probe.operation, HEAVY * 100);
+            assert!(is_probe(&probe.command));
+            queue.charge(&probe.command, HEAVY * 100);
         }
         // What the probes took is taken from no other's turns.
         assert_eq!(taken(&mut queue, QUANTUM), Some((Some(account("a")), 1)));

@@ -14,11 +14,11 @@ use thng_pubsub_protocol::id::Id;
 
 use super::{
     Job,
-    answers::{Answers, Done},
     budget::Budget,
+    commit_pipeline::{CommitPipeline, CommittedGroup},
 };
 use crate::{
-    domain::{Operation, Outcome},
+    domain::{Command, Outcome},
     store::{DiskSync, StoreError},
 };
 
@@ -46,8 +46,8 @@ impl DiskSync for SlowDisk {
 #[test]
 fn answers_come_in_the_order_of_their_commits_and_after_a_sync_that_began_behind_them() {
     let disk = Arc::new(Disk::default());
-    let answers =
-        Answers::start(Box::new(SlowDisk(Arc::clone(&disk))), Box::new(|_| {})).expect("a second thread");
+    let pipeline = CommitPipeline::start(Box::new(SlowDisk(Arc::clone(&disk))), Box::new(|_| {}))
+        .expect("a second thread");
     let told_so_far = Arc::new(Mutex::new(Vec::new()));
     let budget = Budget::new(2 * GROUPS);
     for number in 0..GROUPS {
@@ -57,19 +57,19 @@ fn answers_come_in_the_order_of_their_commits_and_after_a_sync_that_began_behind
             told.lock().push((number, thread::current().name().map(str::to_owned)));
         });
         let thng = Id::parse(&"U".repeat(24)).expect("an id");
-        let operation = Operation::DeleteLocation { account: thng, thng, before_ms: None };
+        let command = Command::DeleteLocation { account: thng, thng, before_ms: None };
         let budget = budget.take(None, 1).now_or_never().expect("there are units for all");
-        let outcomes = vec![(Job { operation, reply, payload_bytes: 0, _budget: budget }, Ok(Outcome::Done))];
+        let outcomes = vec![(Job { command, reply, payload_bytes: 0, _budget: budget }, Ok(Outcome::Done))];
         disk.committed.store(number + 1, Ordering::SeqCst);
-        answers.give(Done { events: Vec::new(), outcomes }, number % 4 > 0);
+        pipeline.submit(CommittedGroup { events: Vec::new(), outcomes }, number % 4 > 0);
         // The disk catches up before each that is not busy, so that both ways are gone.
         while number % 4 == 3 && told_so_far.lock().len() <= number {
             thread::yield_now();
         }
     }
-    answers.finish();
+    pipeline.finish();
     let told = told_so_far.lock();
     assert!(told.iter().map(|(number, _)| *number).eq(0..GROUPS), "{told:?}");
-    let beside = told.iter().filter(|(_, thread)| thread.as_deref() == Some("answers")).count();
+    let beside = told.iter().filter(|(_, thread)| thread.as_deref() == Some("commit-pipeline")).count();
     assert!(beside > 0 && beside < GROUPS, "{beside} of {GROUPS} were answered beside the writer");
 }

@@ -9,8 +9,8 @@ use thng_pubsub_protocol::{
 
 use super::wire::UpgradeKey;
 use crate::{
-    edge::{Context, rejected::Rejected},
-    gateway::{Principal, Refusal},
+    edge::{Context, logged_error::LoggedError},
+    gateway::{BrokerError, Principal},
 };
 
 /// Where a broker says how it is. Mosquitto leaves a will there for each of its bridges, whatever is at the other end. This
@@ -51,8 +51,8 @@ pub(super) async fn examine(
     })?;
     let Some(will) = &connect.will else { return Ok((principal, None)) };
     if will.topic.starts_with(BROKER_STATE) {
-        let refusal = TopicString::parse(will.topic).err().map_or(Refusal::NotFound, Refusal::from);
-        let rejected = Rejected::on_text(refusal, principal.as_deref(), will.topic);
+        let refusal = TopicString::parse(will.topic).err().map_or(BrokerError::NotFound, BrokerError::from);
+        let rejected = LoggedError::on_text(refusal, principal.as_deref(), will.topic);
         context.log_refusal(protocol, "a will was ignored", &rejected);
         return Ok((principal, None));
     }
@@ -61,10 +61,10 @@ pub(super) async fn examine(
         Err(refusal) => {
             // Whose key was not even looked at may come again; every other will stays refused.
             let answer = match &refusal {
-                Refusal::TooOften(_) => (code(&refusal), refusal.reason()),
+                BrokerError::TooOften(_) => (code(&refusal), refusal.reason()),
                 _ => (ConnectCode::NotAuthorised, "will"),
             };
-            let rejected = Rejected::on_text(refusal, principal.as_deref(), will.topic);
+            let rejected = LoggedError::on_text(refusal, principal.as_deref(), will.topic);
             context.log_refusal(protocol, "a will was refused", &rejected);
             Err(answer)
         }
@@ -72,7 +72,7 @@ pub(super) async fn examine(
 }
 
 /// The CONNACK code of a refusal: 3 for what may be better later.
-pub(super) fn code(refusal: &Refusal) -> ConnectCode {
+pub(super) fn code(refusal: &BrokerError) -> ConnectCode {
     if refusal.is_temporary() { ConnectCode::ServerUnavailable } else { ConnectCode::NotAuthorised }
 }
 
@@ -83,7 +83,7 @@ async fn identify(
     address: IpAddr,
     connect: &Connect<'_>,
     upgrade_key: Option<UpgradeKey>,
-) -> Result<Option<Arc<Principal>>, Refusal> {
+) -> Result<Option<Arc<Principal>>, BrokerError> {
     match (connect.user_name, connect.password) {
         (None, None) => match upgrade_key {
             None => Ok(None),
@@ -94,7 +94,7 @@ async fn identify(
             let key = std::str::from_utf8(password).unwrap_or_default();
             context.authenticate(address, key).await.map(Some)
         }
-        (Some(_) | None, _) => Err(Refusal::UnknownKey),
+        (Some(_) | None, _) => Err(BrokerError::UnknownKey),
     }
 }
 
@@ -103,7 +103,7 @@ async fn examine_will(
     address: IpAddr,
     principal: Option<&Arc<Principal>>,
     will: &Will<'_>,
-) -> Result<Box<LastWill>, Refusal> {
+) -> Result<Box<LastWill>, BrokerError> {
     let topic = TopicString::parse(will.topic)?;
     let principal = context.principal(address, principal, &topic.options).await?;
     context.gateway.check_publish(&principal, &topic, will.payload)?;
@@ -120,7 +120,7 @@ impl LastWill {
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = published {
-            let rejected = Rejected::on_topic(refusal, self.principal.actor.id(), &self.topic.topic);
+            let rejected = LoggedError::on_topic(refusal, self.principal.actor.id(), &self.topic.topic);
             context.log_refusal(protocol, "a will was not published", &rejected);
         }
     }

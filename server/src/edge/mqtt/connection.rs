@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     connect::{self, LastWill},
-    session::{End, Session, connack, patience},
-    sessions::Place,
+    session::{DisconnectReason, Session, connack, keep_alive_timeout},
+    sessions::SessionSlot,
     wire::{BrokenRule, Outgoing, Wire},
 };
 use crate::{
     edge::{Context, accept::Admitted},
-    gateway::{Principal, Refusal, SessionNumber, StoredSession},
+    gateway::{BrokerError, Principal, SessionNumber, StoredSession},
 };
 
 /// Bytes that may wait in the write buffer before encoding pauses. Large enough to fill a socket's buffer in one go.
@@ -43,7 +43,7 @@ const LOOKED_AHEAD_BYTES: usize = 16 * 1024;
 const TAKE_OVER_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// How long a connection that ends may take to say its last words.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
+const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves one client until it leaves, breaks the rules, or the server stops.
 pub(crate) async fn serve(
@@ -67,26 +67,29 @@ pub(crate) async fn serve(
         overtaken: 0,
     };
     let end = connection.run().await;
-    if matches!(end, End::Stopping) {
+    if matches!(end, DisconnectReason::Stopping) {
         connection.wire.will_restart();
     }
-    connection.linger().await;
+    connection.flush_and_close().await;
     let reason = end.reason();
     context.metrics.disconnects.with_label_values(&[protocol, reason]).inc();
     match end {
-        End::Disconnect | End::BrokenOff | End::Stopping | End::TakenOver => {
+        DisconnectReason::Disconnect
+        | DisconnectReason::BrokenOff
+        | DisconnectReason::Stopping
+        | DisconnectReason::TakenOver => {
             tracing::debug!(protocol, connection = number, %peer, reason, "{end}");
         }
-        End::Protocol(_)
-        | End::RefusedPublish(_)
-        | End::Revoked
-        | End::SessionEvicted
-        | End::Unavailable
-        | End::RateLimited(_)
-        | End::Slow
-        | End::KeepAlive
-        | End::ConnectTimeout
-        | End::ConnectRefused(_) => {
+        DisconnectReason::Protocol(_)
+        | DisconnectReason::RefusedPublish(_)
+        | DisconnectReason::Revoked
+        | DisconnectReason::SessionEvicted
+        | DisconnectReason::Unavailable
+        | DisconnectReason::RateLimited(_)
+        | DisconnectReason::Slow
+        | DisconnectReason::KeepAlive
+        | DisconnectReason::ConnectTimeout
+        | DisconnectReason::ConnectRefused(_) => {
             if let Some(suppressed) = context.refusal_log.admit() {
                 tracing::info!(protocol, connection = number, %peer, reason, suppressed, "connection ended: {end}");
             }
@@ -111,39 +114,39 @@ struct Connection<W> {
 }
 
 /// What came first.
-enum Turn {
+enum Wakeup {
     /// So many bytes.
     Received(usize),
     Sent,
     Woken,
     Due,
-    Ended(End),
+    Ended(DisconnectReason),
 }
 
 /// What an accepted CONNECT leaves behind.
 struct Accepted {
     session: Session,
-    place: Option<Place>,
-    patience: Option<std::time::Duration>,
+    slot: Option<SessionSlot>,
+    keep_alive_timeout: Option<std::time::Duration>,
     will: Option<Box<LastWill>>,
 }
 
 impl<W: Wire> Connection<W> {
-    async fn run(&mut self) -> End {
+    async fn run(&mut self) -> DisconnectReason {
         // What is large or happens once is boxed: a task has room for the largest of its moments as long as it lives.
         let mut accepted = match Box::pin(self.connect()).await {
             Ok(accepted) => accepted,
             Err(end) => return end,
         };
-        let end = self.converse(&mut accepted).await;
-        Box::pin(accepted.session.leave()).await;
+        let end = self.serve_session(&mut accepted).await;
+        Box::pin(accepted.session.save_on_disconnect()).await;
         // Whoever takes over finds what it held free.
-        let Accepted { session, place, will, .. } = *accepted;
+        let Accepted { session, slot, will, .. } = *accepted;
         drop(session);
-        if let Some(place) = &place {
-            self.context.mqtt_sessions.leave(place);
+        if let Some(slot) = &slot {
+            self.context.mqtt_sessions.leave(slot);
         }
-        if end != End::Disconnect
+        if end != DisconnectReason::Disconnect
             && let Some(will) = will
         {
             Box::pin(will.publish(&self.context, self.protocol)).await;
@@ -152,16 +155,18 @@ impl<W: Wire> Connection<W> {
     }
 
     /// Waits for CONNECT and answers it.
-    async fn connect(&mut self) -> Result<Box<Accepted>, End> {
+    async fn connect(&mut self) -> Result<Box<Accepted>, DisconnectReason> {
         let deadline = Instant::now() + self.context.limits.connect_timeout;
         let mut sleep = pin!(tokio::time::sleep_until(deadline));
         loop {
             match self.decoder.frame(&self.input) {
                 Ok(Some(frame)) if frame.packet_type != PacketType::Connect => {
-                    return Err(End::Protocol("the first packet was not CONNECT [MQTT-3.1.0-1]"));
+                    return Err(DisconnectReason::Protocol(
+                        "the first packet was not CONNECT [MQTT-3.1.0-1]",
+                    ));
                 }
                 Ok(_) => {}
-                Err(error) => return Err(End::Protocol(error.reason())),
+                Err(error) => return Err(DisconnectReason::Protocol(error.reason())),
             }
             let input = std::mem::take(&mut self.input);
             match self.decoder.decode(&input) {
@@ -170,25 +175,29 @@ impl<W: Wire> Connection<W> {
                     self.input = input[used..].to_vec();
                     return Ok(Box::new(accepted));
                 }
-                Ok(Some(_)) => return Err(End::Protocol("the first packet was not CONNECT [MQTT-3.1.0-1]")),
+                Ok(Some(_)) => {
+                    return Err(DisconnectReason::Protocol("the first packet was not CONNECT [MQTT-3.1.0-1]"));
+                }
                 Ok(None) => self.input = input,
                 Err(PacketError::UnacceptableProtocolLevel) => {
                     connack(ConnectCode::UnacceptableProtocolVersion, false, &mut self.out.bytes);
                     self.refused("protocol_level");
-                    return Err(End::ConnectRefused("the protocol level is neither 3.1 nor 3.1.1"));
+                    return Err(DisconnectReason::ConnectRefused(
+                        "the protocol level is neither 3.1 nor 3.1.1",
+                    ));
                 }
-                Err(error) => return Err(End::Protocol(error.reason())),
+                Err(error) => return Err(DisconnectReason::Protocol(error.reason())),
             }
-            match self.turn(sleep.as_mut(), true, true, None).await {
-                Turn::Due => return Err(End::ConnectTimeout),
-                Turn::Ended(end) => return Err(end),
-                Turn::Received(_) | Turn::Sent | Turn::Woken => {}
+            match self.next_wakeup(sleep.as_mut(), true, true, None).await {
+                Wakeup::Due => return Err(DisconnectReason::ConnectTimeout),
+                Wakeup::Ended(end) => return Err(end),
+                Wakeup::Received(_) | Wakeup::Sent | Wakeup::Woken => {}
             }
         }
     }
 
     /// Decides about a CONNECT and puts the CONNACK into the buffer.
-    async fn accept(&mut self, connect: &Connect<'_>) -> Result<Accepted, End> {
+    async fn accept(&mut self, connect: &Connect<'_>) -> Result<Accepted, DisconnectReason> {
         self.decoder.level = Some(connect.level);
         self.decoder.max_packet_bytes = self.context.limits.message_bytes_max;
         let from = (self.protocol, self.admitted.address());
@@ -198,7 +207,7 @@ impl<W: Wire> Connection<W> {
             Err((code, why)) => {
                 connack(code, false, &mut self.out.bytes);
                 self.refused(why);
-                return Err(End::ConnectRefused(why));
+                return Err(DisconnectReason::ConnectRefused(why));
             }
         };
         let principal = match principal {
@@ -208,22 +217,20 @@ impl<W: Wire> Connection<W> {
                 Err(refusal) => {
                     connack(connect::code(&refusal), false, &mut self.out.bytes);
                     self.refused(refusal.reason());
-                    return Err(End::ConnectRefused(refusal.reason()));
+                    return Err(DisconnectReason::ConnectRefused(refusal.reason()));
                 }
             },
         };
-        let place = principal.as_ref().filter(|_| !connect.client_id.is_empty()).map(|(principal, _)| {
+        let slot = principal.as_ref().filter(|_| !connect.client_id.is_empty()).map(|(principal, _)| {
             self.context.mqtt_sessions.enter(principal.key, connect.client_id, self.number)
         });
-        let opened = match (&principal, &place) {
-            (Some((principal, _)), Some(place)) => {
-                open_session(&self.context, connect, principal, place).await
-            }
+        let opened = match (&principal, &slot) {
+            (Some((principal, _)), Some(slot)) => open_session(&self.context, connect, principal, slot).await,
             _ => Ok(None),
         };
         let durable = match opened {
             Ok(durable) => durable,
-            Err(refusal) => return Err(self.turn_away(place.as_ref(), &refusal)),
+            Err(refusal) => return Err(self.reject(slot.as_ref(), &refusal)),
         };
         let is_present = durable.as_ref().is_some_and(|(_, stored)| stored.is_some());
         let mut session = Session::new(Arc::clone(&self.context), from, principal, Arc::clone(&self.wake));
@@ -233,24 +240,24 @@ impl<W: Wire> Connection<W> {
             if let Some(principal) = &session.principal {
                 self.context.gateway.leave_session(principal.account, number).await;
             }
-            return Err(self.turn_away(place.as_ref(), &refusal));
+            return Err(self.reject(slot.as_ref(), &refusal));
         }
         if session.principal.is_some() {
             self.wire.authenticated();
         }
         let tells = connect.level == ProtocolLevel::V3_1_1;
         connack(ConnectCode::Accepted, is_present && tells, &mut self.out.bytes);
-        Ok(Accepted { session, place, patience: patience(connect.keep_alive_s), will })
+        Ok(Accepted { session, slot, keep_alive_timeout: keep_alive_timeout(connect.keep_alive_s), will })
     }
 
     /// Refuses a CONNECT that has taken a place already.
-    fn turn_away(&mut self, place: Option<&Place>, refusal: &Refusal) -> End {
-        if let Some(place) = place {
-            self.context.mqtt_sessions.leave(place);
+    fn reject(&mut self, slot: Option<&SessionSlot>, refusal: &BrokerError) -> DisconnectReason {
+        if let Some(slot) = slot {
+            self.context.mqtt_sessions.leave(slot);
         }
         connack(connect::code(refusal), false, &mut self.out.bytes);
         self.refused(refusal.reason());
-        End::ConnectRefused(refusal.reason())
+        DisconnectReason::ConnectRefused(refusal.reason())
     }
 
     fn refused(&self, why: &'static str) {
@@ -258,22 +265,22 @@ impl<W: Wire> Connection<W> {
     }
 
     /// Everything between CONNACK and the end.
-    async fn converse(&mut self, accepted: &mut Accepted) -> End {
+    async fn serve_session(&mut self, accepted: &mut Accepted) -> DisconnectReason {
         let session = &mut accepted.session;
-        let taken_over = accepted.place.as_ref().map(|place| place.taken_over.clone());
+        let taken_over = accepted.slot.as_ref().map(|slot| slot.taken_over.clone());
         let mut heard = Instant::now();
         let mut unheard_bytes = 0;
         let mut sleep = pin!(tokio::time::sleep_until(heard));
         loop {
-            match self.work(session).await {
+            match self.process(session).await {
                 Ok(true) => (heard, unheard_bytes) = (Instant::now(), 0),
                 Ok(false) => {}
                 Err(end) => return end,
             }
             // Nobody is silent who is not listened to.
             let is_held_back = session.is_held_back();
-            let patience = accepted.patience.filter(|_| !is_held_back);
-            let silence_ends = patience.map(|patience| heard + patience);
+            let keep_alive_timeout = accepted.keep_alive_timeout.filter(|_| !is_held_back);
+            let silence_ends = keep_alive_timeout.map(|keep_alive_timeout| heard + keep_alive_timeout);
             let due = [silence_ends, session.next_due()].into_iter().flatten().min();
             if let Some(due) = due
                 && due != sleep.deadline()
@@ -281,33 +288,33 @@ impl<W: Wire> Connection<W> {
                 sleep.as_mut().reset(due);
             }
             let may_read = session.may_read() && (!is_held_back || self.input.len() < LOOKED_AHEAD_BYTES);
-            match self.turn(sleep.as_mut(), may_read, due.is_some(), taken_over.as_ref()).await {
-                Turn::Received(bytes) => {
+            match self.next_wakeup(sleep.as_mut(), may_read, due.is_some(), taken_over.as_ref()).await {
+                Wakeup::Received(bytes) => {
                     unheard_bytes += bytes;
                     if unheard_bytes >= SIGN_OF_LIFE_BYTES {
                         (heard, unheard_bytes) = (Instant::now(), 0);
                     }
                 }
-                Turn::Sent | Turn::Woken => {}
-                Turn::Due => {
+                Wakeup::Sent | Wakeup::Woken => {}
+                Wakeup::Due => {
                     let now = Instant::now();
                     if silence_ends.is_some_and(|end| end <= now) {
-                        return End::KeepAlive;
+                        return DisconnectReason::KeepAlive;
                     }
                     Box::pin(session.due(now)).await;
                     if is_held_back {
                         (heard, unheard_bytes) = (now, 0);
                     }
                 }
-                Turn::Ended(End::Stopping) => return self.settle(session).await,
-                Turn::Ended(end) => return end,
+                Wakeup::Ended(DisconnectReason::Stopping) => return self.settle(session).await,
+                Wakeup::Ended(end) => return end,
             }
         }
     }
 
     /// Handles what has been received, acknowledges what has been stored, encodes what is to be sent. Returns whether
     /// there was a packet.
-    async fn work(&mut self, session: &mut Session) -> Result<bool, End> {
+    async fn process(&mut self, session: &mut Session) -> Result<bool, DisconnectReason> {
         session.check_keys().await?;
         // Before anything is read: it makes room for more publishes, and whoever settles later is woken again.
         session.settle(&mut self.out.bytes)?;
@@ -322,7 +329,7 @@ impl<W: Wire> Connection<W> {
                     }
                 }
                 Ok(None) => break,
-                Err(error) => return Err(End::Protocol(error.reason())),
+                Err(error) => return Err(DisconnectReason::Protocol(error.reason())),
             }
             // A publish that needed no commit is answered in its turn.
             session.settle(&mut self.out.bytes)?;
@@ -344,7 +351,7 @@ impl<W: Wire> Connection<W> {
     /// Handles what has nothing to do with a publish that waits for its turn and came behind it: pings, whose answers tell
     /// the client that somebody is there, and acknowledgements, without which it would hear nothing more. What else came
     /// stays in its order. Returns whether there was a packet.
-    async fn overtake(&mut self, session: &mut Session) -> Result<bool, End> {
+    async fn overtake(&mut self, session: &mut Session) -> Result<bool, DisconnectReason> {
         let behind = self.input.split_off(self.overtaken);
         let mut at = 0;
         while self.out.waiting() < WRITE_BUFFER_BYTES {
@@ -364,24 +371,24 @@ impl<W: Wire> Connection<W> {
     }
 
     /// The server stops: what was read is still stored and acknowledged, and nothing more is read.
-    async fn settle(&mut self, session: &mut Session) -> End {
+    async fn settle(&mut self, session: &mut Session) -> DisconnectReason {
         while !session.is_settled() {
             self.wake.notified().await;
             if let Err(end) = session.settle(&mut self.out.bytes) {
                 return end;
             }
         }
-        End::Stopping
+        DisconnectReason::Stopping
     }
 
     /// Waits for the next thing to do, sending on the side.
-    async fn turn(
+    async fn next_wakeup(
         &mut self,
         mut sleep: std::pin::Pin<&mut Sleep>,
         may_read: bool,
         timed: bool,
         taken_over: Option<&CancellationToken>,
-    ) -> Turn {
+    ) -> Wakeup {
         let mut woken = pin!(self.wake.notified());
         let mut stopped = pin!(self.admitted.stop.cancelled());
         let mut replaced = pin!(async {
@@ -395,30 +402,30 @@ impl<W: Wire> Connection<W> {
         std::future::poll_fn(|cx| {
             if !out.is_sent() {
                 match wire.poll_send(cx, out) {
-                    Poll::Ready(Ok(())) => return Poll::Ready(Turn::Sent),
-                    Poll::Ready(Err(_)) => return Poll::Ready(Turn::Ended(End::BrokenOff)),
+                    Poll::Ready(Ok(())) => return Poll::Ready(Wakeup::Sent),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Wakeup::Ended(DisconnectReason::BrokenOff)),
                     Poll::Pending => {}
                 }
             }
             if room {
                 match wire.poll_receive(cx, input) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Turn::Ended(End::BrokenOff)),
-                    Poll::Ready(Ok(bytes)) => return Poll::Ready(Turn::Received(bytes)),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Turn::Ended(unreadable(&error))),
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Wakeup::Ended(DisconnectReason::BrokenOff)),
+                    Poll::Ready(Ok(bytes)) => return Poll::Ready(Wakeup::Received(bytes)),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Wakeup::Ended(unreadable(&error))),
                     Poll::Pending => {}
                 }
             }
             if woken.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Turn::Woken);
+                return Poll::Ready(Wakeup::Woken);
             }
             if stopped.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Turn::Ended(End::Stopping));
+                return Poll::Ready(Wakeup::Ended(DisconnectReason::Stopping));
             }
             if replaced.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Turn::Ended(End::TakenOver));
+                return Poll::Ready(Wakeup::Ended(DisconnectReason::TakenOver));
             }
             if timed && sleep.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Turn::Due);
+                return Poll::Ready(Wakeup::Due);
             }
             Poll::Pending
         })
@@ -426,7 +433,7 @@ impl<W: Wire> Connection<W> {
     }
 
     /// Sends the last words, such as a CONNACK that refuses, and closes.
-    async fn linger(&mut self) {
+    async fn flush_and_close(&mut self) {
         let (wire, out) = (&mut self.wire, &mut self.out);
         let sent = std::future::poll_fn(|cx| {
             if !out.is_sent() && wire.poll_send(cx, out)?.is_pending() {
@@ -435,7 +442,7 @@ impl<W: Wire> Connection<W> {
             wire.poll_close(cx).map(Ok::<_, std::io::Error>)
         });
         // A peer that does not take them in time does without.
-        let _ = tokio::time::timeout(LINGER, sent).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, sent).await;
     }
 }
 
@@ -444,10 +451,10 @@ async fn open_session(
     context: &Context,
     connect: &Connect<'_>,
     principal: &Principal,
-    place: &Place,
-) -> Result<Option<(SessionNumber, Option<StoredSession>)>, Refusal> {
+    slot: &SessionSlot,
+) -> Result<Option<(SessionNumber, Option<StoredSession>)>, BrokerError> {
     // Whoever is taken over saves how far it came, or what it was sent would all come again.
-    if let Some(earlier) = &place.earlier {
+    if let Some(earlier) = &slot.earlier {
         let _ = tokio::time::timeout(TAKE_OVER_WAIT, earlier.cancelled()).await;
     }
     if connect.clean_session {
@@ -457,10 +464,10 @@ async fn open_session(
     context.gateway.open_session(principal, connect.client_id).await.map(Some)
 }
 
-fn unreadable(error: &std::io::Error) -> End {
+fn unreadable(error: &std::io::Error) -> DisconnectReason {
     match error.get_ref().and_then(|broken| broken.downcast_ref::<BrokenRule>()) {
-        Some(BrokenRule(sentence)) => End::Protocol(sentence),
-        None => End::BrokenOff,
+        Some(BrokenRule(sentence)) => DisconnectReason::Protocol(sentence),
+        None => DisconnectReason::BrokenOff,
     }
 }
 
@@ -470,10 +477,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        app,
         config::Config,
         edge::{mqtt, rates::Rates},
         log_throttle::LogThrottle,
+        startup,
         testing::TestBroker,
     };
 
@@ -481,7 +488,7 @@ mod tests {
     async fn a_connection_that_waits_is_small() {
         let TestBroker { gateway, metrics, data: _data, .. } = TestBroker::open().await;
         let config = Config::parse_from(["serve"]);
-        let (limits, rates) = (app::limits(&config), Arc::new(Rates::new(&config, &metrics)));
+        let (limits, rates) = (startup::limits(&config), Arc::new(Rates::new(&config, &metrics)));
         let context = Arc::new(Context {
             gateway,
             metrics,

@@ -22,9 +22,9 @@ use hashbrown::HashMap;
 use thng_pubsub_protocol::{id::Id, mqtt::PacketId};
 use tokio::time::Instant;
 
-use super::outgoing::Deliveries;
+use super::outgoing::OutboundMessages;
 use crate::gateway::{
-    Delivery, DeliveryQos, Gateway, InFlight, Progress, Refusal, Sequence, SessionLease, SessionNumber,
+    BrokerError, Delivery, DeliveryQos, Gateway, InFlight, Progress, Sequence, SessionLease, SessionNumber,
     SessionProgress, SubscribeGrant, SubscriptionHandle, SubscriptionNumber, TopicNumber,
 };
 
@@ -40,7 +40,7 @@ const AGAIN_BYTES: usize = 128 * 1024;
 
 /// A subscription at QoS 1.
 #[derive(Debug)]
-struct Place {
+struct SubscriptionPosition {
     subscription: SubscriptionNumber,
     topic: TopicNumber,
     granted: SubscribeGrant,
@@ -61,7 +61,7 @@ pub(super) struct Durable {
     number: SessionNumber,
     lease: SessionLease,
     /// By slot.
-    places: HashMap<u32, Place>,
+    positions: HashMap<u32, SubscriptionPosition>,
     /// The slots of those that are behind; the first is read next.
     behind: VecDeque<u32>,
     /// The slot whose last page was read: it has caught up when that was sent.
@@ -79,7 +79,7 @@ impl Durable {
             account,
             number,
             lease,
-            places: HashMap::new(),
+            positions: HashMap::new(),
             behind: VecDeque::new(),
             last_page: None,
             again: VecDeque::new(),
@@ -121,14 +121,14 @@ impl Durable {
         subscription: SubscriptionNumber,
         (topic, progress): (TopicNumber, Progress),
         granted: SubscribeGrant,
-        deliveries: &mut Deliveries,
+        outbound: &mut OutboundMessages,
     ) {
         if granted.is_narrowed() && self.save_due.is_none() {
             self.save_due = Some(Instant::now() + SAVE_UNASKED);
         }
-        deliveries.passed(slot, progress.sent);
+        outbound.passed(slot, progress.sent);
         let (reached, offered) = (progress.sent, Arc::default());
-        let place = Place {
+        let position = SubscriptionPosition {
             subscription,
             topic,
             granted,
@@ -138,24 +138,24 @@ impl Durable {
             is_behind: true,
             saved: progress,
         };
-        self.places.insert(slot, place);
+        self.positions.insert(slot, position);
         self.behind.push_back(slot);
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
-        if self.places.remove(&slot).is_some_and(|place| place.is_behind) {
+        if self.positions.remove(&slot).is_some_and(|position| position.is_behind) {
             self.behind.retain(|behind| *behind != slot);
         }
         self.last_page = self.last_page.filter(|last| *last != slot);
     }
 
     /// Has what an earlier connection left unacknowledged sent again. The subscriptions are there already.
-    pub(super) fn send_again(&mut self, in_flight: &[InFlight], deliveries: &mut Deliveries) {
+    pub(super) fn send_again(&mut self, in_flight: &[InFlight], outbound: &mut OutboundMessages) {
         let slots: HashMap<SubscriptionNumber, u32> =
-            self.places.iter().map(|(slot, place)| (place.subscription, *slot)).collect();
+            self.positions.iter().map(|(slot, position)| (position.subscription, *slot)).collect();
         for InFlight { packet_id, subscription, seq } in in_flight {
             if let (Some(id), Some(slot)) = (PacketId::new(*packet_id), slots.get(subscription)) {
-                deliveries.reopen(id, *slot, *seq);
+                outbound.restore_unacked(id, *slot, *seq);
                 self.again.push_back((id, *slot, *seq));
             }
         }
@@ -173,19 +173,19 @@ impl Durable {
 
     /// Of a subscription: up to where its messages come from the store, and whether the bus has to wait for that.
     pub(super) fn reading(&self, slot: u32) -> (Sequence, bool) {
-        self.places.get(&slot).map_or((0, false), |place| (place.reached, place.is_behind))
+        self.positions.get(&slot).map_or((0, false), |position| (position.reached, position.is_behind))
     }
 
-    /// Reads the next part of what was kept. Nothing that was read before may wait in `deliveries`. Returns the slot of a
+    /// Reads the next part of what was kept. Nothing that was read before may wait in `outbound`. Returns the slot of a
     /// subscription that has caught up with what was read before.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`].
+    /// [`BrokerError::Unavailable`].
     pub(super) fn catch_up(
         &mut self,
         gateway: &Gateway,
-        deliveries: &mut Deliveries,
-    ) -> Result<Option<u32>, Refusal> {
+        outbound: &mut OutboundMessages,
+    ) -> Result<Option<u32>, BrokerError> {
         if let Some(slot) = self.last_page.take() {
             return Ok(Some(slot));
         }
@@ -193,27 +193,29 @@ impl Durable {
         while bytes < AGAIN_BYTES
             && let Some((id, slot, seq)) = self.again.pop_front()
         {
-            if !deliveries.is_open(id) {
+            if !outbound.is_unacked(id) {
                 continue;
             }
-            let place = self.places.get(&slot);
-            let body = place.map(|place| gateway.kept_note(place.topic, &place.granted, seq)).transpose()?;
+            let position = self.positions.get(&slot);
+            let body = position
+                .map(|position| gateway.kept_note(position.topic, &position.granted, seq))
+                .transpose()?;
             match body.flatten() {
                 Some(body) => {
                     bytes += body.len().max(1);
-                    deliveries.kept(Delivery { slot, seq, body }, Some(id));
+                    outbound.stored(Delivery { slot, seq, body }, Some(id));
                 }
                 // It was dropped, or may not be seen any more.
-                None => deliveries.acknowledged(id),
+                None => outbound.acknowledged(id),
             }
         }
         if bytes > 0 {
             return Ok(None);
         }
         let Some(slot) = self.behind.pop_front() else { return Ok(None) };
-        let Some(place) = self.places.get_mut(&slot) else { return Ok(None) };
-        place.read(slot, gateway, deliveries)?;
-        match (place.is_behind, &place.handle) {
+        let Some(position) = self.positions.get_mut(&slot) else { return Ok(None) };
+        position.read(slot, gateway, outbound)?;
+        match (position.is_behind, &position.handle) {
             // What the bus brings for it holds up what it brings for the others.
             (true, Some(_)) => self.behind.push_front(slot),
             (true, None) => self.behind.push_back(slot),
@@ -223,34 +225,41 @@ impl Durable {
     }
 
     /// What is to be saved, if anything has moved. What it returns counts as saved.
-    pub(super) fn progress(&mut self, deliveries: &Deliveries, has_left: bool) -> Option<SessionProgress> {
+    pub(super) fn progress(
+        &mut self,
+        outbound: &OutboundMessages,
+        has_left: bool,
+    ) -> Option<SessionProgress> {
         self.save_due = None;
         // Asked for first: what was offered by now is in the queues that are looked at next.
-        let offered: HashMap<u32, Sequence> =
-            self.places.iter().map(|(slot, place)| (*slot, place.offered.load(Ordering::Acquire))).collect();
-        let is_drained = deliveries.is_drained();
+        let offered: HashMap<u32, Sequence> = self
+            .positions
+            .iter()
+            .map(|(slot, position)| (*slot, position.offered.load(Ordering::Acquire)))
+            .collect();
+        let is_drained = outbound.is_drained();
         let mut oldest: HashMap<u32, Sequence> = HashMap::new();
         let mut in_flight = Vec::new();
-        for (id, slot, seq) in deliveries.open() {
+        for (id, slot, seq) in outbound.unacked() {
             // An initial state is no event: it is not sent again.
-            let Some(place) = self.places.get(&slot).filter(|_| seq > 0) else { continue };
+            let Some(position) = self.positions.get(&slot).filter(|_| seq > 0) else { continue };
             oldest.entry(slot).and_modify(|oldest| *oldest = seq.min(*oldest)).or_insert(seq);
-            in_flight.push(InFlight { packet_id: id.get(), subscription: place.subscription, seq });
+            in_flight.push(InFlight { packet_id: id.get(), subscription: position.subscription, seq });
         }
         let mut subscriptions = Vec::new();
-        for (slot, place) in &mut self.places {
-            let mut sent = deliveries.sent(*slot).max(place.saved.sent);
-            if is_drained && !place.is_behind {
-                sent = sent.max(offered.get(slot).copied().unwrap_or_default()).max(place.reached);
+        for (slot, position) in &mut self.positions {
+            let mut sent = outbound.sent(*slot).max(position.saved.sent);
+            if is_drained && !position.is_behind {
+                sent = sent.max(offered.get(slot).copied().unwrap_or_default()).max(position.reached);
             }
-            let cursor = oldest.get(slot).map_or(sent, |oldest| oldest - 1).max(place.saved.cursor);
+            let cursor = oldest.get(slot).map_or(sent, |oldest| oldest - 1).max(position.saved.cursor);
             let progress = Progress { cursor, sent };
-            if progress != place.saved {
-                place.saved = progress;
-                subscriptions.push((place.subscription, progress));
+            if progress != position.saved {
+                position.saved = progress;
+                subscriptions.push((position.subscription, progress));
             }
         }
-        if self.places.values().any(|place| place.granted.is_narrowed()) {
+        if self.positions.values().any(|position| position.granted.is_narrowed()) {
             self.save_due = Some(Instant::now() + SAVE_UNASKED);
         }
         let moved = has_left || std::mem::take(&mut self.is_dirty) || !subscriptions.is_empty();
@@ -259,15 +268,21 @@ impl Durable {
     }
 }
 
-impl Place {
-    fn read(&mut self, slot: u32, gateway: &Gateway, deliveries: &mut Deliveries) -> Result<(), Refusal> {
+impl SubscriptionPosition {
+    fn read(
+        &mut self,
+        slot: u32,
+        gateway: &Gateway,
+        outbound: &mut OutboundMessages,
+    ) -> Result<(), BrokerError> {
         // All that was read before has been sent.
-        deliveries.passed(slot, self.reached);
+        outbound.passed(slot, self.reached);
         let mut page = gateway.kept_notes(self.topic, &self.granted, self.reached)?;
         if page.is_last && self.handle.is_none() {
             let (qos, offered) = (DeliveryQos::AtLeastOnce, Some(Arc::clone(&self.offered)));
-            let outbox = deliveries.outbox();
-            self.handle = Some(gateway.attach(&self.granted, outbox, slot, qos, (page.up_to, offered), None));
+            let outbound_queue = outbound.outbound_queue();
+            self.handle =
+                Some(gateway.attach(&self.granted, outbound_queue, slot, qos, (page.up_to, offered), None));
             // What was committed before the bus knew of it, and after the page was read.
             let rest = gateway.kept_notes(self.topic, &self.granted, page.up_to)?;
             page.notes.extend(rest.notes);
@@ -276,7 +291,7 @@ impl Place {
         self.reached = page.up_to;
         self.is_behind = !page.is_last;
         for (seq, body) in page.notes {
-            deliveries.kept(Delivery { slot, seq, body }, None);
+            outbound.stored(Delivery { slot, seq, body }, None);
         }
         Ok(())
     }

@@ -8,32 +8,32 @@ use std::{collections::VecDeque, sync::Arc};
 use hashbrown::HashMap;
 use thng_pubsub_protocol::mqtt::{PacketId, Publish, QoS};
 
-use crate::gateway::{Delivery, Outbox, OutboxState, Sequence};
+use crate::gateway::{Delivery, OutboundQueue, OutboundQueueState, Sequence};
 
 /// After so many ids the first comes again.
 const LAP: u32 = u16::MAX as u32;
 
 /// The session is to end: a QoS 1 message did not fit into its outbox.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Overflowed;
+pub(super) struct QueueOverflow;
 
 /// What a slot of the session stands for right now.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Addressed<'a> {
+pub(super) struct DeliveryTarget<'a> {
     /// The exact string that the client subscribed with: its topic name towards this client.
     pub(super) filter: &'a str,
     pub(super) qos: QoS,
     /// Whether its initial states have RETAIN set.
     pub(super) marks_state: bool,
     /// Up to here messages come from the store, and those of the bus are passed over.
-    pub(super) kept_up_to: Sequence,
+    pub(super) stored_up_to: Sequence,
     /// Those of the bus have to wait for those from the store.
     pub(super) is_behind: bool,
 }
 
 /// A message that the client has not acknowledged.
 #[derive(Debug, Clone, Copy)]
-struct Open {
+struct Unacked {
     /// How many ids had been given out before, to the next lap for one of an earlier connection.
     given: u32,
     id: PacketId,
@@ -43,14 +43,14 @@ struct Open {
 
 /// A message that was read from the store, and the packet id that it was sent under before.
 #[derive(Debug)]
-struct Kept {
+struct StoredDelivery {
     delivery: Delivery,
     again: Option<PacketId>,
 }
 
 /// Where the message whose turn it is comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+enum MessageSource {
     State,
     Store,
     Bus,
@@ -58,17 +58,17 @@ enum Source {
 
 /// The way out of one session.
 #[derive(Debug)]
-pub(super) struct Deliveries {
-    outbox: Arc<Outbox>,
+pub(super) struct OutboundMessages {
+    outbound_queue: Arc<OutboundQueue>,
     /// Taken from the outbox and not encoded yet, from `next` on.
     batch: Vec<Delivery>,
     next: usize,
     /// Initial states; they go out before the batch, or a change of them would be told too late.
     states: VecDeque<Delivery>,
     /// Read from the store for a durable session; they are older than the batch.
-    kept: VecDeque<Kept>,
+    stored: VecDeque<StoredDelivery>,
     /// Messages that the client has not acknowledged, oldest first.
-    unacknowledged: VecDeque<Open>,
+    unacknowledged: VecDeque<Unacked>,
     unacknowledged_max: usize,
     next_id: PacketId,
     /// How many ids were given out.
@@ -77,14 +77,14 @@ pub(super) struct Deliveries {
     sent: HashMap<u32, Sequence>,
 }
 
-impl Deliveries {
-    pub(super) fn new(outbox: Arc<Outbox>, unacknowledged_max: usize) -> Self {
+impl OutboundMessages {
+    pub(super) fn new(outbound_queue: Arc<OutboundQueue>, unacknowledged_max: usize) -> Self {
         Self {
-            outbox,
+            outbound_queue,
             batch: Vec::new(),
             next: 0,
             states: VecDeque::new(),
-            kept: VecDeque::new(),
+            stored: VecDeque::new(),
             unacknowledged: VecDeque::new(),
             unacknowledged_max,
             next_id: PacketId::MIN,
@@ -93,8 +93,8 @@ impl Deliveries {
         }
     }
 
-    pub(super) fn outbox(&self) -> &Arc<Outbox> {
-        &self.outbox
+    pub(super) fn outbound_queue(&self) -> &Arc<OutboundQueue> {
+        &self.outbound_queue
     }
 
     /// Whether an initial state waits to be encoded.
@@ -108,38 +108,38 @@ impl Deliveries {
     }
 
     /// Whether a message that was read from the store waits to be encoded.
-    pub(super) fn holds_kept(&self) -> bool {
-        !self.kept.is_empty()
+    pub(super) fn has_stored(&self) -> bool {
+        !self.stored.is_empty()
     }
 
-    /// Puts a message from the store on its way, again under the packet id that [`reopen`](Self::reopen) was told.
-    pub(super) fn kept(&mut self, delivery: Delivery, again: Option<PacketId>) {
-        self.kept.push_back(Kept { delivery, again });
+    /// Puts a message from the store on its way, again under the packet id that [`restore_unacked`](Self::restore_unacked) was told.
+    pub(super) fn stored(&mut self, delivery: Delivery, again: Option<PacketId>) {
+        self.stored.push_back(StoredDelivery { delivery, again });
     }
 
     /// Whether nothing waits to be encoded.
     pub(super) fn is_drained(&self) -> bool {
         self.states.is_empty()
-            && self.kept.is_empty()
+            && self.stored.is_empty()
             && self.next == self.batch.len()
-            && self.outbox.is_empty()
+            && self.outbound_queue.is_empty()
     }
 
     /// A message of an earlier connection is still unacknowledged.
-    pub(super) fn reopen(&mut self, id: PacketId, slot: u32, seq: Sequence) {
+    pub(super) fn restore_unacked(&mut self, id: PacketId, slot: u32, seq: Sequence) {
         let given = self.given.wrapping_sub(LAP);
-        self.unacknowledged.push_back(Open { given, id, slot, seq });
+        self.unacknowledged.push_back(Unacked { given, id, slot, seq });
         self.next_id = id.successor();
     }
 
     /// Whether the client still owes the acknowledgement of this packet id.
-    pub(super) fn is_open(&self, id: PacketId) -> bool {
-        self.unacknowledged.iter().any(|open| open.id == id)
+    pub(super) fn is_unacked(&self, id: PacketId) -> bool {
+        self.unacknowledged.iter().any(|unacked| unacked.id == id)
     }
 
     /// The messages that the client has not acknowledged, oldest first: packet id, slot and sequence.
-    pub(super) fn open(&self) -> impl Iterator<Item = (PacketId, u32, Sequence)> {
-        self.unacknowledged.iter().map(|open| (open.id, open.slot, open.seq))
+    pub(super) fn unacked(&self) -> impl Iterator<Item = (PacketId, u32, Sequence)> {
+        self.unacknowledged.iter().map(|unacked| (unacked.id, unacked.slot, unacked.seq))
     }
 
     /// For a durable session: up to here the messages of a slot have been sent.
@@ -160,9 +160,9 @@ impl Deliveries {
 
     /// The client has acknowledged. An id that was not open is passed over: a client may repeat itself.
     pub(super) fn acknowledged(&mut self, id: PacketId) {
-        if self.unacknowledged.front().is_some_and(|open| open.id == id) {
+        if self.unacknowledged.front().is_some_and(|unacked| unacked.id == id) {
             self.unacknowledged.pop_front();
-        } else if let Some(place) = self.unacknowledged.iter().position(|open| open.id == id) {
+        } else if let Some(place) = self.unacknowledged.iter().position(|unacked| unacked.id == id) {
             self.unacknowledged.remove(place);
         }
         if self.unacknowledged.is_empty() {
@@ -176,16 +176,16 @@ impl Deliveries {
     /// `address` says what a slot stands for; a delivery for a slot that is gone is dropped.
     ///
     /// # Errors
-    /// [`Overflowed`].
+    /// [`QueueOverflow`].
     pub(super) fn encode<'s>(
         &mut self,
         out: &mut Vec<u8>,
         bytes_max: usize,
-        address: impl Fn(u32) -> Option<Addressed<'s>>,
-    ) -> Result<u64, Overflowed> {
+        address: impl Fn(u32) -> Option<DeliveryTarget<'s>>,
+    ) -> Result<u64, QueueOverflow> {
         // Also while the client takes nothing: a session that lost something is not kept.
-        if self.outbox.state() == OutboxState::Overflowed {
-            return Err(Overflowed);
+        if self.outbound_queue.state() == OutboundQueueState::Overflowed {
+            return Err(QueueOverflow);
         }
         let mut encoded = 0;
         while out.len() < bytes_max {
@@ -195,8 +195,8 @@ impl Deliveries {
                 self.take(source);
                 continue;
             };
-            if source == Source::Bus {
-                if seq <= to.kept_up_to {
+            if source == MessageSource::Bus {
+                if seq <= to.stored_up_to {
                     self.take(source);
                     continue;
                 }
@@ -205,21 +205,25 @@ impl Deliveries {
                 }
             }
             let owes = to.qos != QoS::AtMostOnce;
-            let again = self.kept.front().filter(|_| source == Source::Store).and_then(|kept| kept.again);
+            let again = self
+                .stored
+                .front()
+                .filter(|_| source == MessageSource::Store)
+                .and_then(|stored| stored.again);
             let packet_id = match again {
-                Some(id) if self.is_open(id) => Some(id),
+                Some(id) if self.is_unacked(id) => Some(id),
                 Some(_) => {
                     self.take(source);
                     continue;
                 }
                 None if owes && self.unacknowledged.len() >= self.unacknowledged_max => break,
-                None => owes.then(|| self.open_id(slot, seq)),
+                None => owes.then(|| self.id_of_unacked(slot, seq)),
             };
             let delivery = self.take(source).expect("it was there a moment ago");
             let publish = Publish {
                 dup: again.is_some(),
                 qos: to.qos,
-                retain: source == Source::State && to.marks_state,
+                retain: source == MessageSource::State && to.marks_state,
                 packet_id,
                 topic: to.filter,
                 payload: &delivery.body,
@@ -242,34 +246,34 @@ impl Deliveries {
     }
 
     /// The delivery whose turn it is; refills from the outbox.
-    fn peek(&mut self) -> Result<Option<(Source, &Delivery)>, Overflowed> {
-        if self.states.is_empty() && self.kept.is_empty() && self.next == self.batch.len() {
+    fn peek(&mut self) -> Result<Option<(MessageSource, &Delivery)>, QueueOverflow> {
+        if self.states.is_empty() && self.stored.is_empty() && self.next == self.batch.len() {
             self.batch.clear();
             self.next = 0;
-            if self.outbox.take(&mut self.batch) == OutboxState::Overflowed {
-                return Err(Overflowed);
+            if self.outbound_queue.take(&mut self.batch) == OutboundQueueState::Overflowed {
+                return Err(QueueOverflow);
             }
         }
         if let Some(state) = self.states.front() {
-            return Ok(Some((Source::State, state)));
+            return Ok(Some((MessageSource::State, state)));
         }
-        if let Some(kept) = self.kept.front() {
-            return Ok(Some((Source::Store, &kept.delivery)));
+        if let Some(stored) = self.stored.front() {
+            return Ok(Some((MessageSource::Store, &stored.delivery)));
         }
-        Ok(self.batch.get(self.next).map(|delivery| (Source::Bus, delivery)))
+        Ok(self.batch.get(self.next).map(|delivery| (MessageSource::Bus, delivery)))
     }
 
-    fn take(&mut self, source: Source) -> Option<Delivery> {
+    fn take(&mut self, source: MessageSource) -> Option<Delivery> {
         match source {
-            Source::State => self.states.pop_front(),
-            Source::Store => {
-                let kept = self.kept.pop_front().map(|kept| kept.delivery);
-                if self.kept.is_empty() {
-                    self.kept = VecDeque::new();
+            MessageSource::State => self.states.pop_front(),
+            MessageSource::Store => {
+                let stored = self.stored.pop_front().map(|stored| stored.delivery);
+                if self.stored.is_empty() {
+                    self.stored = VecDeque::new();
                 }
-                kept
+                stored
             }
-            Source::Bus => {
+            MessageSource::Bus => {
                 let delivery = self.batch.get_mut(self.next)?;
                 self.next += 1;
                 // Leaves an empty body behind, which costs nothing; a clone would count references.
@@ -280,17 +284,17 @@ impl Deliveries {
     }
 
     /// An id that is not open [MQTT-2.3.1-2].
-    fn open_id(&mut self, slot: u32, seq: Sequence) -> PacketId {
+    fn id_of_unacked(&mut self, slot: u32, seq: Sequence) -> PacketId {
         // Ids are given out in a circle, so none is in the way unless the oldest was given a whole lap ago. Far fewer may be
         // open than there are: the search ends.
         if self.unacknowledged.front().is_some_and(|oldest| self.given.wrapping_sub(oldest.given) >= LAP) {
-            while self.is_open(self.next_id) {
+            while self.is_unacked(self.next_id) {
                 self.next_id = self.next_id.successor();
             }
         }
         let id = self.next_id;
         self.next_id = id.successor();
-        self.unacknowledged.push_back(Open { given: self.given, id, slot, seq });
+        self.unacknowledged.push_back(Unacked { given: self.given, id, slot, seq });
         self.given = self.given.wrapping_add(1);
         id
     }
@@ -301,26 +305,27 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::gateway::OutboxLimits;
+    use crate::gateway::OutboundQueueLimits;
 
     #[test]
     fn no_packet_id_is_given_out_while_it_is_open_however_often_they_go_round() {
-        let outbox = Outbox::new(OutboxLimits { messages: 1, bytes: 1 }, Arc::new(Notify::new()));
-        let mut deliveries = Deliveries::new(outbox, 256);
+        let outbound_queue =
+            OutboundQueue::new(OutboundQueueLimits { messages: 1, bytes: 1 }, Arc::new(Notify::new()));
+        let mut outbound = OutboundMessages::new(outbound_queue, 256);
         let id = |number| PacketId::new(number).expect("not zero");
         // Of an earlier connection, and then two that are never acknowledged.
-        deliveries.reopen(id(40_000), 0, 1);
-        deliveries.reopen(id(3), 0, 2);
+        outbound.restore_unacked(id(40_000), 0, 1);
+        outbound.restore_unacked(id(3), 0, 2);
         let mut withheld = vec![id(40_000), id(3)];
         for number in 0..200_000_u64 {
-            let given = deliveries.open_id(0, number);
+            let given = outbound.id_of_unacked(0, number);
             assert!(!withheld.contains(&given), "{given:?} is given out again after {number} others");
             if matches!(number, 5 | 10) {
                 withheld.push(given);
             } else {
-                deliveries.acknowledged(given);
+                outbound.acknowledged(given);
             }
         }
-        assert_eq!(deliveries.open().count(), withheld.len());
+        assert_eq!(outbound.unacked().count(), withheld.len());
     }
 }

@@ -1,7 +1,7 @@
 //! What each packet means: one client's publishes and acknowledgements, and what it is subscribed to.
 //!
 //! Packets come in through [`Session::handle`], bytes go out into a buffer; the connection decides when to read and
-//! when to write. Rights are the gateway's to decide, and order and durability of publishes [`incoming`](super::incoming)'s.
+//! when to write. Rights are the gateway's to decide, and order and durability of publishes [`inflight_publishes`](super::inflight_publishes)'s.
 
 use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
@@ -18,20 +18,20 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     durable::Durable,
-    incoming::{Answer, Answers, Incoming, Owed},
-    outgoing::{Addressed, Deliveries, Overflowed},
+    inflight_publishes::{Completion, Completions, InflightPublishes, PendingAck},
+    outgoing::{DeliveryTarget, OutboundMessages, QueueOverflow},
     received::ReceivedIds,
     subscriptions::Subscription,
 };
 use crate::{
     config::RefusedPublish,
-    edge::{Context, rejected::Rejected},
-    gateway::{Delivery, KeyHash, KeyLease, Outbox, Outcome, Principal, Refusal},
+    edge::{Context, logged_error::LoggedError},
+    gateway::{BrokerError, Delivery, KeyHash, KeyLease, OutboundQueue, Outcome, Principal},
 };
 
 /// Why a connection ends. The text goes into the log, the name into the metrics.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum End {
+pub(super) enum DisconnectReason {
     #[error("the client said good-bye")]
     Disconnect,
     #[error("the client broke off")]
@@ -39,9 +39,9 @@ pub(super) enum End {
     #[error("{0}")]
     Protocol(&'static str),
     #[error("a QoS 1 or 2 publish was refused: {0}")]
-    RefusedPublish(Refusal),
+    RefusedPublish(BrokerError),
     #[error("a publish came too often: {0}")]
-    RateLimited(Refusal),
+    RateLimited(BrokerError),
     #[error("the client reads too slowly: a QoS 1 message did not fit into its queue")]
     Slow,
     #[error("nothing came for one and a half times the keep alive")]
@@ -62,7 +62,7 @@ pub(super) enum End {
     ConnectRefused(&'static str),
 }
 
-impl End {
+impl DisconnectReason {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Disconnect => "disconnect",
@@ -85,7 +85,7 @@ impl End {
 
 /// What the rate limits have said of the publish that is next.
 #[derive(Debug)]
-enum Pace {
+enum Throttle {
     /// Nothing yet.
     Unasked,
     /// Its turn comes then; until then it stays where it was read.
@@ -108,11 +108,11 @@ pub(super) struct Session {
     /// By slot, the keys of subscriptions that brought their own.
     pub(super) keys: HashMap<u32, KeyLease>,
     pub(super) wake: Arc<Notify>,
-    pub(super) incoming: Incoming,
-    pub(super) answers: Arc<Answers>,
+    pub(super) publishes: InflightPublishes,
+    pub(super) completions: Arc<Completions>,
     /// QoS 2 publishes whose ids are not published again.
     pub(super) received: ReceivedIds,
-    pub(super) deliveries: Deliveries,
+    pub(super) outbound: OutboundMessages,
     /// `None` for a client that wants a clean session.
     pub(super) durable: Option<Box<Durable>>,
     pub(super) subscriptions: HashMap<u32, Subscription>,
@@ -124,7 +124,7 @@ pub(super) struct Session {
     pub(super) is_ending: bool,
     /// The client asked for an answer to each refused publish, so none ends the connection.
     pub(super) sends_rejections: bool,
-    pace: Pace,
+    throttle: Throttle,
 }
 
 impl Session {
@@ -135,8 +135,8 @@ impl Session {
         wake: Arc<Notify>,
     ) -> Self {
         let (principal, key) = principal.unzip();
-        let outbox = Outbox::new(context.limits.outbox, Arc::clone(&wake));
-        let answers = Answers::new(Arc::clone(&wake));
+        let outbound_queue = OutboundQueue::new(context.limits.outbound_queue, Arc::clone(&wake));
+        let completions = Completions::new(Arc::clone(&wake));
         Self {
             protocol,
             address,
@@ -144,10 +144,10 @@ impl Session {
             key,
             keys: HashMap::new(),
             wake: Arc::clone(&wake),
-            incoming: Incoming::new(Arc::clone(&answers)),
-            answers,
+            publishes: InflightPublishes::new(Arc::clone(&completions)),
+            completions,
             received: ReceivedIds::default(),
-            deliveries: Deliveries::new(outbox, context.limits.deliveries_in_flight_max),
+            outbound: OutboundMessages::new(outbound_queue, context.limits.deliveries_in_flight_max),
             durable: None,
             subscriptions: HashMap::new(),
             slots: HashMap::new(),
@@ -155,44 +155,44 @@ impl Session {
             states_due: Default::default(),
             is_ending: false,
             sends_rejections: false,
-            pace: Pace::Unasked,
+            throttle: Throttle::Unasked,
             context,
         }
     }
 
     /// Whether another packet may be read: publishes that wait for their commit are bounded.
     pub(super) fn may_read(&self) -> bool {
-        !self.is_ending && self.incoming.len() < self.context.limits.publishes_in_flight_max
+        !self.is_ending && self.publishes.len() < self.context.limits.publishes_in_flight_max
     }
 
     /// Whether the publish that was handed in last waits for its turn: it was not taken, and is to be handed in again when
     /// the clock says so, before anything that came behind it but for what may overtake it.
     pub(super) fn is_held_back(&self) -> bool {
-        matches!(self.pace, Pace::At(_))
+        matches!(self.throttle, Throttle::At(_))
     }
 
     /// Whether every publish that was read has been answered.
     pub(super) fn is_settled(&self) -> bool {
-        self.incoming.is_empty()
+        self.publishes.is_empty()
     }
 
     /// When the session wants to be called again by the clock. One initial state is in memory at a time: the next is
     /// read when the client has room for it.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let state = self.states_due.front().filter(|_| !self.deliveries.holds_state()).map(|(due, _)| *due);
+        let state = self.states_due.front().filter(|_| !self.outbound.holds_state()).map(|(due, _)| *due);
         let save = self.durable.as_ref().and_then(|durable| durable.save_due());
-        let turn = if let Pace::At(turn) = &self.pace { Some(turn.0) } else { None };
+        let turn = if let Throttle::At(turn) = &self.throttle { Some(turn.0) } else { None };
         [state, save, turn].into_iter().flatten().min()
     }
 
     /// Does what the clock asks for.
     pub(super) async fn due(&mut self, now: Instant) {
-        if matches!(&self.pace, Pace::At(turn) if turn.0 <= now) {
-            self.pace = Pace::Now;
+        if matches!(&self.throttle, Throttle::At(turn) if turn.0 <= now) {
+            self.throttle = Throttle::Now;
         }
         if let Some(durable) = &mut self.durable
             && durable.save_due().is_some_and(|due| due <= now)
-            && let Some(progress) = durable.progress(&self.deliveries, false)
+            && let Some(progress) = durable.progress(&self.outbound, false)
         {
             // The server is stopping: it is saved when the connection ends.
             let _ = self.context.gateway.save_progress_later(durable.account(), progress).await;
@@ -201,7 +201,11 @@ impl Session {
     }
 
     /// Does what a packet asks for; what is to be said to the client at once is appended to `out`.
-    pub(super) async fn handle(&mut self, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<(), End> {
+    pub(super) async fn handle(
+        &mut self,
+        packet: Packet<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DisconnectReason> {
         match packet {
             // Boxed, as in `connection.rs`.
             Packet::Publish(publish) => Box::pin(self.publish(&publish, out)).await,
@@ -211,7 +215,7 @@ impl Session {
             }
             Packet::Unsubscribe(unsubscribe) => Box::pin(self.unsubscribe(&unsubscribe, out)).await,
             Packet::PubAck(id) => {
-                self.deliveries.acknowledged(id);
+                self.outbound.acknowledged(id);
                 if let Some(durable) = &mut self.durable {
                     durable.acknowledged();
                 }
@@ -225,80 +229,82 @@ impl Session {
                 encode_pingresp(out);
                 Ok(())
             }
-            Packet::Disconnect => Err(End::Disconnect),
-            Packet::Connect(_) => Err(End::Protocol("a second CONNECT came [MQTT-3.1.0-2]")),
+            Packet::Disconnect => Err(DisconnectReason::Disconnect),
+            Packet::Connect(_) => Err(DisconnectReason::Protocol("a second CONNECT came [MQTT-3.1.0-2]")),
             // Nothing is sent at QoS 2, so nothing of it can be acknowledged.
             Packet::PubRec(_) | Packet::PubComp(_) => {
-                Err(End::Protocol("an acknowledgement of QoS 2 came for nothing"))
+                Err(DisconnectReason::Protocol("an acknowledgement of QoS 2 came for nothing"))
             }
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
-                Err(End::Protocol("a packet came that only a server may send"))
+                Err(DisconnectReason::Protocol("a packet came that only a server may send"))
             }
         }
     }
 
-    async fn publish(&mut self, publish: &Publish<'_>, out: &mut Vec<u8>) -> Result<(), End> {
-        let owed = match (publish.qos, publish.packet_id) {
-            (QoS::AtLeastOnce, Some(id)) => Owed::PubAck(id),
-            (QoS::ExactlyOnce, Some(id)) => Owed::PubRec(id),
-            _ => Owed::Nothing,
+    async fn publish(&mut self, publish: &Publish<'_>, out: &mut Vec<u8>) -> Result<(), DisconnectReason> {
+        let ack = match (publish.qos, publish.packet_id) {
+            (QoS::AtLeastOnce, Some(id)) => PendingAck::PubAck(id),
+            (QoS::ExactlyOnce, Some(id)) => PendingAck::PubRec(id),
+            _ => PendingAck::Nothing,
         };
-        if let Owed::PubRec(id) = owed {
+        if let PendingAck::PubRec(id) = ack {
             if self.received.contains(id) {
                 encode_pubrec(id, out);
                 return Ok(());
             }
-            if self.incoming.awaits_pubrec(id) {
+            if self.publishes.awaits_pubrec(id) {
                 return Ok(());
             }
         }
-        let submitted = self.submit(publish, owed).await;
+        let submitted = self.submit(publish, ack).await;
         if self.is_held_back() {
             return Ok(());
         }
-        self.pace = Pace::Unasked;
+        self.throttle = Throttle::Unasked;
         match submitted {
-            Ok(()) => self.incoming.submitted(owed),
+            Ok(()) => self.publishes.submitted(ack),
             Err(rejected) => {
-                self.is_ending = self.is_the_end(owed, &rejected.refusal);
-                self.incoming.answered(owed, Err(rejected));
+                self.is_ending = self.is_the_end(ack, &rejected.refusal);
+                self.publishes.answered(ack, Err(rejected));
             }
         }
         Ok(())
     }
 
     /// Hands a publish to the gateway, or holds it back.
-    async fn submit(&mut self, publish: &Publish<'_>, owed: Owed) -> Answer {
+    async fn submit(&mut self, publish: &Publish<'_>, ack: PendingAck) -> Completion {
         let gateway = &self.context.gateway;
         let mut principal = self.principal.clone();
-        let pace = &mut self.pace;
+        let throttle = &mut self.throttle;
         let submitted = async {
             let topic = TopicString::parse(publish.topic)?;
             let user = self.context.principal(self.address, self.principal.as_ref(), &topic.options).await?;
             let user = principal.insert(user);
-            if !matches!(pace, Pace::Now) {
+            if !matches!(throttle, Throttle::Now) {
                 let wait = self.context.rates.publish_in_turn(self.address, &user.key)?;
                 if wait > Duration::ZERO {
-                    *pace = Pace::At(Box::new((Instant::now() + wait, user.key)));
+                    *throttle = Throttle::At(Box::new((Instant::now() + wait, user.key)));
                     self.context.metrics.publishes_slowed.with_label_values(&[self.protocol]).inc();
                     return Ok(());
                 }
             }
-            let (answers, about) = (Arc::clone(&self.answers), (user.actor.id(), topic.topic.clone()));
-            let when_stored = Box::new(move |outcome: Result<Outcome, Refusal>| {
-                let rejected = |refusal| Box::new(Rejected::on_topic(refusal, about.0, &about.1));
-                answers.put(outcome.map(drop).map_err(rejected));
+            let (completions, about) =
+                (Arc::clone(&self.completions), (user.actor.id(), topic.topic.clone()));
+            let when_stored = Box::new(move |outcome: Result<Outcome, BrokerError>| {
+                let rejected = |refusal| Box::new(LoggedError::on_topic(refusal, about.0, &about.1));
+                completions.put(outcome.map(drop).map_err(rejected));
             });
-            match (owed, &self.durable) {
-                (Owed::PubRec(id), Some(durable)) => {
+            match (ack, &self.durable) {
+                (PendingAck::PubRec(id), Some(durable)) => {
                     let once = (durable.number(), id.get());
                     gateway.publish_once(user, &topic, publish.payload, once, when_stored).await
                 }
                 _ => gateway.publish(user, &topic, publish.payload, when_stored).await,
             }
         };
-        let submitted: Result<(), Refusal> = submitted.await;
-        submitted.map_err(|refusal| Box::new(Rejected::on_text(refusal, principal.as_deref(), publish.topic)))
+        let submitted: Result<(), BrokerError> = submitted.await;
+        submitted
+            .map_err(|refusal| Box::new(LoggedError::on_text(refusal, principal.as_deref(), publish.topic)))
     }
 
     /// The client knows that its QoS 2 publish was received. What a durable session remembers of it has to be gone before
@@ -308,25 +314,25 @@ impl Session {
             self.received.remove(id);
             return encode_pubcomp(id, out);
         };
-        let answers = Arc::clone(&self.answers);
-        let rejected = |refusal| Box::new(Rejected::new(refusal, None));
-        let when_stored = Box::new(move |outcome: Result<Outcome, Refusal>| {
-            answers.put(outcome.map(drop).map_err(rejected));
+        let completions = Arc::clone(&self.completions);
+        let rejected = |refusal| Box::new(LoggedError::new(refusal, None));
+        let when_stored = Box::new(move |outcome: Result<Outcome, BrokerError>| {
+            completions.put(outcome.map(drop).map_err(rejected));
         });
         let publish = (durable.number(), id.get());
         match self.context.gateway.release(durable.account(), publish, when_stored).await {
-            Ok(()) => self.incoming.submitted(Owed::PubComp(id)),
-            Err(refusal) => self.incoming.answered(Owed::PubComp(id), Err(rejected(refusal))),
+            Ok(()) => self.publishes.submitted(PendingAck::PubComp(id)),
+            Err(refusal) => self.publishes.answered(PendingAck::PubComp(id), Err(rejected(refusal))),
         }
     }
 
     /// Acknowledges what has been stored since, in order.
-    pub(super) fn settle(&mut self, out: &mut Vec<u8>) -> Result<(), End> {
+    pub(super) fn settle(&mut self, out: &mut Vec<u8>) -> Result<(), DisconnectReason> {
         let mut stored = 0;
         let mut outcome = Ok(());
-        while let Some((owed, answer)) = self.incoming.next_answered() {
-            stored += u64::from(answer.is_ok() && !matches!(owed, Owed::PubComp(_)));
-            if let Err(end) = self.acknowledge(owed, answer, out) {
+        while let Some((ack, answer)) = self.publishes.next_answered() {
+            stored += u64::from(answer.is_ok() && !matches!(ack, PendingAck::PubComp(_)));
+            if let Err(end) = self.acknowledge(ack, answer, out) {
                 outcome = Err(end);
                 break;
             }
@@ -337,37 +343,42 @@ impl Session {
         outcome
     }
 
-    fn acknowledge(&mut self, owed: Owed, answer: Answer, out: &mut Vec<u8>) -> Result<(), End> {
-        if let (Owed::PubComp(id), Ok(())) = (owed, &answer) {
+    fn acknowledge(
+        &mut self,
+        ack: PendingAck,
+        answer: Completion,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DisconnectReason> {
+        if let (PendingAck::PubComp(id), Ok(())) = (ack, &answer) {
             self.received.remove(id);
         }
         if let Err(rejected) = answer {
             let reason = rejected.refusal.reason();
             self.context.metrics.publishes_refused.with_label_values(&[self.protocol, reason]).inc();
             self.log_refusal("a publish was refused", &rejected);
-            if self.is_the_end(owed, &rejected.refusal) {
+            if self.is_the_end(ack, &rejected.refusal) {
                 return Err(match rejected.refusal {
-                    refusal @ Refusal::TooOften(_) => End::RateLimited(refusal),
-                    refusal => End::RefusedPublish(refusal),
+                    refusal @ BrokerError::TooOften(_) => DisconnectReason::RateLimited(refusal),
+                    refusal => DisconnectReason::RefusedPublish(refusal),
                 });
             }
             if self.sends_rejections {
-                encode_rejection(owed, &rejected, out);
+                encode_rejection(ack, &rejected, out);
             }
         }
-        match owed {
-            Owed::Nothing => {}
-            Owed::PubAck(id) => encode_puback(id, out),
-            Owed::PubRec(id) => {
+        match ack {
+            PendingAck::Nothing => {}
+            PendingAck::PubAck(id) => encode_puback(id, out),
+            PendingAck::PubRec(id) => {
                 self.received.insert(id);
                 encode_pubrec(id, out);
             }
-            Owed::PubComp(id) => encode_pubcomp(id, out),
+            PendingAck::PubComp(id) => encode_pubcomp(id, out),
         }
         Ok(())
     }
 
-    pub(super) fn log_refusal(&self, what: &'static str, rejected: &Rejected) {
+    pub(super) fn log_refusal(&self, what: &'static str, rejected: &LoggedError) {
         self.context.log_refusal(self.protocol, what, rejected);
     }
 
@@ -375,24 +386,24 @@ impl Session {
     /// publish again for ever is of no use to anybody: what is refused for good is acknowledged, unless the operator wants
     /// it otherwise. What is refused for now never is, since it may still be stored. A client that asked for an answer
     /// gets that instead of either.
-    fn is_the_end(&self, owed: Owed, refusal: &Refusal) -> bool {
+    fn is_the_end(&self, ack: PendingAck, refusal: &BrokerError) -> bool {
         let ends = || refusal.is_temporary() || self.context.limits.refused_publish == RefusedPublish::Close;
-        match owed {
+        match ack {
             // Nothing is owed, so nothing is withheld; but a client that publishes too often is slowed by it.
-            Owed::Nothing => !self.sends_rejections && matches!(refusal, Refusal::TooOften(_)),
-            Owed::PubAck(_) | Owed::PubRec(_) => !self.sends_rejections && ends(),
+            PendingAck::Nothing => !self.sends_rejections && matches!(refusal, BrokerError::TooOften(_)),
+            PendingAck::PubAck(_) | PendingAck::PubRec(_) => !self.sends_rejections && ends(),
             // No publish: there is no answer to it but PUBCOMP.
-            Owed::PubComp(_) => ends(),
+            PendingAck::PubComp(_) => ends(),
         }
     }
 
     /// The connection has ended: what a durable session needs when its client comes back is saved.
-    pub(super) async fn leave(&mut self) {
+    pub(super) async fn save_on_disconnect(&mut self) {
         if let Some(durable) = &mut self.durable
-            && let Some(progress) = durable.progress(&self.deliveries, true)
+            && let Some(progress) = durable.progress(&self.outbound, true)
             && let Err(refusal) = self.context.gateway.save_progress(durable.account(), progress).await
         {
-            let rejected = Rejected::new(refusal, self.principal.as_deref());
+            let rejected = LoggedError::new(refusal, self.principal.as_deref());
             self.log_refusal("a session was not saved", &rejected);
         }
     }
@@ -401,7 +412,7 @@ impl Session {
     async fn read_state(&mut self, now: Instant) {
         if let Some((due, slot)) = self.states_due.front().copied()
             && due <= now
-            && !self.deliveries.holds_state()
+            && !self.outbound.holds_state()
         {
             self.states_due.pop_front();
             let Some(subscription) = self.subscriptions.get_mut(&slot) else { return };
@@ -409,16 +420,16 @@ impl Session {
             let state =
                 self.context.gateway.initial_state(&subscription.principal, &subscription.topic).await;
             match state {
-                Ok(Some(body)) => self.deliveries.state(Delivery { slot, seq: 0, body }),
+                Ok(Some(body)) => self.outbound.state(Delivery { slot, seq: 0, body }),
                 Ok(None) => {}
                 // The state is read late anyway, so it can wait until the database has time.
-                Err(Refusal::TooManyScans) => {
+                Err(BrokerError::TooManyScans) => {
                     subscription.state_due = true;
                     insert_by_time(&mut self.states_due, now + crate::edge::STATE_RETRY, slot);
                 }
                 Err(refusal) => {
                     let topic = &subscription.topic.topic;
-                    let rejected = Rejected::on_topic(refusal, subscription.principal.actor.id(), topic);
+                    let rejected = LoggedError::on_topic(refusal, subscription.principal.actor.id(), topic);
                     self.log_refusal("an initial state was refused", &rejected);
                 }
             }
@@ -429,12 +440,12 @@ impl Session {
     }
 
     /// Encodes waiting notifications into `out` until it holds `bytes_max`, and reads what a durable session has missed.
-    pub(super) fn deliver(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> Result<(), End> {
+    pub(super) fn deliver(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> Result<(), DisconnectReason> {
         self.encode(out, bytes_max)?;
-        while out.len() < bytes_max && !self.deliveries.holds_kept() {
+        while out.len() < bytes_max && !self.outbound.has_stored() {
             let Some(durable) = self.durable.as_mut().filter(|durable| durable.is_behind()) else { break };
-            let caught_up = durable.catch_up(&self.context.gateway, &mut self.deliveries);
-            if let Some(slot) = caught_up.map_err(|_| End::Unavailable)? {
+            let caught_up = durable.catch_up(&self.context.gateway, &mut self.outbound);
+            if let Some(slot) = caught_up.map_err(|_| DisconnectReason::Unavailable)? {
                 self.caught_up(slot);
             }
             self.encode(out, bytes_max)?;
@@ -442,46 +453,46 @@ impl Session {
         Ok(())
     }
 
-    fn encode(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> Result<(), End> {
+    fn encode(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> Result<(), DisconnectReason> {
         let (subscriptions, durable) = (&self.subscriptions, &self.durable);
         let address = |slot| {
             let subscription = subscriptions.get(&slot)?;
-            let (kept_up_to, is_behind) =
+            let (stored_up_to, is_behind) =
                 durable.as_ref().map_or((0, false), |durable| durable.reading(slot));
-            Some(Addressed {
+            Some(DeliveryTarget {
                 filter: &subscription.filter,
                 qos: subscription.qos,
                 marks_state: subscription.topic.options.marks_state,
-                kept_up_to,
+                stored_up_to,
                 is_behind,
             })
         };
-        match self.deliveries.encode(out, bytes_max, address) {
+        match self.outbound.encode(out, bytes_max, address) {
             Ok(0) => Ok(()),
             Ok(count) => {
                 self.context.metrics.deliveries.with_label_values(&[self.protocol]).inc_by(count);
                 Ok(())
             }
-            Err(Overflowed) => Err(End::Slow),
+            Err(QueueOverflow) => Err(DisconnectReason::Slow),
         }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Pace::At(turn) = &self.pace {
+        if let Throttle::At(turn) = &self.throttle {
             self.context.rates.publish_given_up(self.address, &turn.1);
         }
-        self.deliveries.outbox().close();
+        self.outbound.outbound_queue().close();
     }
 }
 
 /// The answer to a refused publish, for a client that asked for it.
-fn encode_rejection(owed: Owed, rejected: &Rejected, out: &mut Vec<u8>) {
-    let packet_id = match owed {
-        Owed::Nothing => None,
-        Owed::PubAck(id) | Owed::PubRec(id) => Some(id),
-        Owed::PubComp(_) => return,
+fn encode_rejection(ack: PendingAck, rejected: &LoggedError, out: &mut Vec<u8>) {
+    let packet_id = match ack {
+        PendingAck::Nothing => None,
+        PendingAck::PubAck(id) | PendingAck::PubRec(id) => Some(id),
+        PendingAck::PubComp(_) => return,
     };
     let refusal = &rejected.refusal;
     let reason = (refusal.reason(), refusal.is_temporary());
@@ -510,7 +521,7 @@ pub(super) fn connack(code: ConnectCode, session_present: bool, out: &mut Vec<u8
 
 /// One and a half times the keep alive [MQTT-3.1.2-24], of at most the seconds that the product honours; `None` where
 /// the client asked for none.
-pub(super) fn patience(keep_alive_s: u16) -> Option<Duration> {
+pub(super) fn keep_alive_timeout(keep_alive_s: u16) -> Option<Duration> {
     let honoured = keep_alive_s.min(crate::defaults::KEEP_ALIVE_S_MAX);
     (honoured > 0).then(|| Duration::from_millis(u64::from(honoured) * 1_500))
 }
@@ -542,7 +553,7 @@ mod tests {
             (121, Some(180_000)),
             (u16::MAX, Some(180_000)),
         ] {
-            assert_eq!(patience(asked_s), granted_ms.map(Duration::from_millis), "{asked_s} s");
+            assert_eq!(keep_alive_timeout(asked_s), granted_ms.map(Duration::from_millis), "{asked_s} s");
         }
     }
 }

@@ -27,7 +27,7 @@ struct Connected {
 
 /// A client's place among the connected. Given back with [`Sessions::leave`].
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct SessionSlot {
     key: KeyHash,
     client_id: Box<str>,
     number: u64,
@@ -45,7 +45,7 @@ impl Sessions {
     }
 
     /// Takes the place of a client id, ending whoever had it.
-    pub(super) fn enter(&self, key: KeyHash, client_id: &str, number: u64) -> Place {
+    pub(super) fn enter(&self, key: KeyHash, client_id: &str, number: u64) -> SessionSlot {
         let taken_over = CancellationToken::new();
         let ended = CancellationToken::new();
         let connected = Connected { number, taken_over: taken_over.clone(), ended: ended.clone() };
@@ -54,15 +54,15 @@ impl Sessions {
             earlier.taken_over.cancel();
             earlier.ended
         });
-        Place { key, client_id: client_id.into(), number, taken_over, earlier, ended }
+        SessionSlot { key, client_id: client_id.into(), number, taken_over, earlier, ended }
     }
 
     /// Gives a place back, unless somebody else has it by now.
-    pub(super) fn leave(&self, place: &Place) {
-        place.ended.cancel();
+    pub(super) fn leave(&self, slot: &SessionSlot) {
+        slot.ended.cancel();
         let mut connected = self.connected.lock();
-        let name = (place.key, place.client_id.clone());
-        if connected.get(&name).is_some_and(|connected| connected.number == place.number) {
+        let name = (slot.key, slot.client_id.clone());
+        if connected.get(&name).is_some_and(|connected| connected.number == slot.number) {
             connected.remove(&name);
             // A storm of clients must not leave its size behind.
             if connected.len() * 4 < connected.capacity() {

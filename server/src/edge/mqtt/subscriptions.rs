@@ -15,12 +15,12 @@ use tokio::time::Instant;
 
 use super::{
     durable::Durable,
-    session::{End, Session, insert_by_time},
+    session::{DisconnectReason, Session, insert_by_time},
 };
 use crate::{
-    edge::rejected::Rejected,
+    edge::logged_error::LoggedError,
     gateway::{
-        DeliveryQos, KeyLease, Principal, Refusal, STORED_AT_ONCE, SessionNumber, StoredSession,
+        BrokerError, DeliveryQos, KeyLease, Principal, STORED_AT_ONCE, SessionNumber, StoredSession,
         StoredSubscription, SubscribeGrant, SubscriptionHandle, SubscriptionLease, SubscriptionsBound,
     },
 };
@@ -42,7 +42,7 @@ pub(super) struct Subscription {
 }
 
 /// A subscription that may be made.
-struct Wanted {
+struct SubscriptionRequest {
     filter: Arc<str>,
     topic: TopicString,
     qos: QoS,
@@ -56,21 +56,21 @@ struct Wanted {
 
 /// When a subscription was asked for.
 #[derive(Debug, Clone, Copy)]
-enum Asked {
+enum SubscribeOrigin {
     /// In the SUBSCRIBE that is being handled, together with so many others that are granted and not made yet.
-    Now { others: usize },
+    Packet { others: usize },
     /// On an earlier connection of the durable session.
-    Before,
+    Resume,
 }
 
 impl Session {
     /// Ends what stands on a key that was taken away: a subscription with a token of its own, or all of it.
-    pub(super) async fn check_keys(&mut self) -> Result<(), End> {
+    pub(super) async fn check_keys(&mut self) -> Result<(), DisconnectReason> {
         if self.key.as_ref().is_some_and(KeyLease::is_revoked) {
-            return Err(End::Revoked);
+            return Err(DisconnectReason::Revoked);
         }
         if self.durable.as_ref().is_some_and(|durable| durable.is_evicted()) {
-            return Err(End::SessionEvicted);
+            return Err(DisconnectReason::SessionEvicted);
         }
         let gone: Vec<u32> =
             self.keys.iter().filter(|(_, key)| key.is_revoked()).map(|(slot, _)| *slot).collect();
@@ -81,7 +81,7 @@ impl Session {
             }
             self.context.metrics.subscriptions_revoked.with_label_values(&[self.protocol]).inc();
             let rejected =
-                Rejected::on_text(Refusal::UnknownKey, None, filter.as_deref().unwrap_or_default());
+                LoggedError::on_text(BrokerError::UnknownKey, None, filter.as_deref().unwrap_or_default());
             self.log_refusal("a subscription was ended: its access_token was taken away", &rejected);
         }
         Ok(())
@@ -89,39 +89,46 @@ impl Session {
 
     pub(super) async fn subscribe(&mut self, subscribe: &Subscribe<'_>, out: &mut Vec<u8>) {
         let mut codes = Vec::new();
-        let mut asked = Vec::new();
+        let mut requests = Vec::new();
         let mut pending = HashSet::new();
         for (filter, qos) in subscribe.filters() {
             if filter == rejection::TOPIC {
                 // No resource: nothing of it reaches the bus or the store. It holds for this connection.
                 self.sends_rejections = true;
                 pending.clear();
-                self.grant(std::mem::take(&mut asked), &mut codes).await;
+                self.grant(std::mem::take(&mut requests), &mut codes).await;
                 codes.push(SubAckCode::Granted(QoS::AtMostOnce).byte());
                 continue;
             }
             // What a durable session is to remember is stored for many filters at once, but for each filter in its turn.
             if pending.contains(filter) {
                 pending.clear();
-                self.grant(std::mem::take(&mut asked), &mut codes).await;
+                self.grant(std::mem::take(&mut requests), &mut codes).await;
             }
             // There may be ten thousand: other tasks have their turn in between.
             tokio::task::coop::consume_budget().await;
-            match self.want(filter, qos.min(QoS::AtLeastOnce), Asked::Now { others: asked.len() }).await {
-                Ok(wanted) => {
-                    codes.push(SubAckCode::Granted(wanted.qos).byte());
+            match self
+                .prepare(
+                    filter,
+                    qos.min(QoS::AtLeastOnce),
+                    SubscribeOrigin::Packet { others: requests.len() },
+                )
+                .await
+            {
+                Ok(request) => {
+                    codes.push(SubAckCode::Granted(request.qos).byte());
                     pending.insert(filter);
-                    asked.push(wanted);
+                    requests.push(request);
                 }
                 Err(rejected) => codes.push(self.refuse_subscription(&rejected).byte()),
             }
         }
-        self.grant(asked, &mut codes).await;
+        self.grant(requests, &mut codes).await;
         let answer = SubAck { packet_id: subscribe.packet_id, codes: &codes };
         answer.encode(out).expect("a SUBACK is shorter than its SUBSCRIBE");
     }
 
-    fn refuse_subscription(&self, rejected: &Rejected) -> SubAckCode {
+    fn refuse_subscription(&self, rejected: &LoggedError) -> SubAckCode {
         let reason = rejected.refusal.reason();
         self.context.metrics.subscriptions_refused.with_label_values(&[self.protocol, reason]).inc();
         self.log_refusal("a subscription was refused", rejected);
@@ -129,10 +136,15 @@ impl Session {
     }
 
     /// Looks whether a subscription may be made.
-    async fn want(&self, filter: &str, qos: QoS, asked: Asked) -> Result<Wanted, Rejected> {
+    async fn prepare(
+        &self,
+        filter: &str,
+        qos: QoS,
+        origin: SubscribeOrigin,
+    ) -> Result<SubscriptionRequest, LoggedError> {
         let mut principal = self.principal.clone();
-        let wanted = self.examine(filter, qos, asked, &mut principal).await;
-        wanted.map_err(|refusal| Rejected::on_text(refusal, principal.as_deref(), filter))
+        let request = self.examine(filter, qos, origin, &mut principal).await;
+        request.map_err(|refusal| LoggedError::on_text(refusal, principal.as_deref(), filter))
     }
 
     /// `whose` is told whose rights count.
@@ -140,13 +152,13 @@ impl Session {
         &self,
         filter: &str,
         qos: QoS,
-        asked: Asked,
+        origin: SubscribeOrigin,
         whose: &mut Option<Arc<Principal>>,
-    ) -> Result<Wanted, Refusal> {
+    ) -> Result<SubscriptionRequest, BrokerError> {
         let slot = self.slots.get(filter).copied();
-        let others = if let Asked::Now { others } = asked { others } else { 0 };
+        let others = if let SubscribeOrigin::Packet { others } = origin { others } else { 0 };
         if slot.is_none() && self.subscriptions.len() + others >= self.context.limits.subscriptions_max {
-            return Err(Refusal::TooManySubscriptions(SubscriptionsBound::Session));
+            return Err(BrokerError::TooManySubscriptions(SubscriptionsBound::Session));
         }
         // Also within a level, or in an option, where they would be ordinary characters elsewhere [MQTT-4.7.1-2]: what comes
         // on such a subscription could not be sent, since a topic name has neither [MQTT-3.3.2-2].
@@ -162,29 +174,29 @@ impl Session {
             None => None,
         };
         let granted = gateway.grant(&principal, &topic)?;
-        let lease = match asked {
-            Asked::Now { .. } if slot.is_none() => {
+        let lease = match origin {
+            SubscribeOrigin::Packet { .. } if slot.is_none() => {
                 // A durable session's subscriptions count for its own key, whichever key a topic names.
                 let payer = self.principal.as_ref().filter(|_| self.durable.is_some()).unwrap_or(&principal);
                 Some(gateway.lease_subscription(payer, filter.len())?)
             }
-            Asked::Now { .. } | Asked::Before => None,
+            SubscribeOrigin::Packet { .. } | SubscribeOrigin::Resume => None,
         };
-        Ok(Wanted { filter: filter.into(), topic, qos, principal, key, granted, lease })
+        Ok(SubscriptionRequest { filter: filter.into(), topic, qos, principal, key, granted, lease })
     }
 
     /// Makes subscriptions, whose codes are the last ones that were granted.
-    async fn grant(&mut self, wanted: Vec<Wanted>, codes: &mut [u8]) {
+    async fn grant(&mut self, requests: Vec<SubscriptionRequest>, codes: &mut [u8]) {
         let granted = codes.iter_mut().rev().filter(|code| **code != SubAckCode::Refused.byte());
-        let mut codes: Vec<&mut u8> = granted.take(wanted.len()).collect();
+        let mut codes: Vec<&mut u8> = granted.take(requests.len()).collect();
         codes.reverse();
         // Subscriptions that are new are made or undone together. Undoing one in place of another would end both, so these
         // are stored in parts, each of them by one command.
         let (mut replacing, mut new) = (Vec::new(), Vec::new());
-        for (wanted, code) in wanted.into_iter().zip(codes) {
-            match self.replaces(&wanted) {
-                true => replacing.push((wanted, code)),
-                false => new.push((wanted, code)),
+        for (request, code) in requests.into_iter().zip(codes) {
+            match self.replaces(&request) {
+                true => replacing.push((request, code)),
+                false => new.push((request, code)),
             }
         }
         self.grant_together(new).await;
@@ -199,29 +211,29 @@ impl Session {
     }
 
     /// Whether a durable session has a subscription with this filter, at another quality of service.
-    fn replaces(&self, wanted: &Wanted) -> bool {
+    fn replaces(&self, request: &SubscriptionRequest) -> bool {
         self.durable.is_some()
-            && self.slots.contains_key(&wanted.filter)
-            && self.slot_at(&wanted.filter, wanted.qos).is_none()
+            && self.slots.contains_key(&request.filter)
+            && self.slot_at(&request.filter, request.qos).is_none()
     }
 
     /// Makes all of these subscriptions, or none of them.
-    async fn grant_together(&mut self, wanted: Vec<(Wanted, &mut u8)>) {
-        let (wanted, codes): (Vec<Wanted>, Vec<&mut u8>) = wanted.into_iter().unzip();
-        let stored = match self.store_subscriptions(&wanted).await {
+    async fn grant_together(&mut self, requests: Vec<(SubscriptionRequest, &mut u8)>) {
+        let (requests, codes): (Vec<SubscriptionRequest>, Vec<&mut u8>) = requests.into_iter().unzip();
+        let stored = match self.store_subscriptions(&requests).await {
             Ok(stored) => stored,
             Err(refusal) => {
-                for (code, wanted) in codes.into_iter().zip(&wanted) {
+                for (code, request) in codes.into_iter().zip(&requests) {
                     let rejected =
-                        Rejected::on_text(refusal.clone(), Some(&wanted.principal), &wanted.filter);
+                        LoggedError::on_text(refusal.clone(), Some(&request.principal), &request.filter);
                     *code = self.refuse_subscription(&rejected).byte();
                 }
                 return;
             }
         };
-        for (wanted, stored) in wanted.into_iter().zip(stored) {
-            let asks_for_state = wanted.topic.options.initial_state;
-            let slot = self.put_subscription(wanted, stored.as_ref());
+        for (request, stored) in requests.into_iter().zip(stored) {
+            let asks_for_state = request.topic.options.initial_state;
+            let slot = self.put_subscription(request, stored.as_ref());
             if asks_for_state {
                 self.ask_for_state(slot);
             }
@@ -253,22 +265,22 @@ impl Session {
     /// Has a durable session remember what it does not know yet, or not at this quality of service.
     async fn store_subscriptions(
         &self,
-        wanted: &[Wanted],
-    ) -> Result<Vec<Option<StoredSubscription>>, Refusal> {
-        let Some(durable) = &self.durable else { return Ok(wanted.iter().map(|_| None).collect()) };
-        let is_new = |wanted: &Wanted| self.slot_at(&wanted.filter, wanted.qos).is_none();
-        let new: Vec<(&str, Option<&SubscribeGrant>)> = wanted
+        requests: &[SubscriptionRequest],
+    ) -> Result<Vec<Option<StoredSubscription>>, BrokerError> {
+        let Some(durable) = &self.durable else { return Ok(requests.iter().map(|_| None).collect()) };
+        let is_new = |request: &SubscriptionRequest| self.slot_at(&request.filter, request.qos).is_none();
+        let new: Vec<(&str, Option<&SubscribeGrant>)> = requests
             .iter()
-            .filter(|wanted| is_new(wanted))
-            .map(|wanted| (&*wanted.filter, (wanted.qos != QoS::AtMostOnce).then_some(&wanted.granted)))
+            .filter(|request| is_new(request))
+            .map(|request| (&*request.filter, (request.qos != QoS::AtMostOnce).then_some(&request.granted)))
             .collect();
         if new.is_empty() {
-            return Ok(wanted.iter().map(|_| None).collect());
+            return Ok(requests.iter().map(|_| None).collect());
         }
         let stored =
             self.context.gateway.store_subscriptions(durable.account(), durable.number(), &new).await?;
         let mut stored = stored.into_iter();
-        Ok(wanted.iter().map(|wanted| if is_new(wanted) { stored.next() } else { None }).collect())
+        Ok(requests.iter().map(|request| if is_new(request) { stored.next() } else { None }).collect())
     }
 
     /// The slot of a subscription that is there at this quality of service.
@@ -278,8 +290,8 @@ impl Session {
     }
 
     /// Puts a subscription in place; returns its slot.
-    fn put_subscription(&mut self, wanted: Wanted, stored: Option<&StoredSubscription>) -> u32 {
-        let Wanted { filter, topic, qos, principal, key, granted, lease } = wanted;
+    fn put_subscription(&mut self, request: SubscriptionRequest, stored: Option<&StoredSubscription>) -> u32 {
+        let SubscriptionRequest { filter, topic, qos, principal, key, granted, lease } = request;
         // A repeated filter keeps its slot: the new route is in place before the old one goes, nothing falls between. In a
         // durable session that holds at one quality of service; with another it is another subscription.
         let known = match self.durable {
@@ -303,7 +315,7 @@ impl Session {
         let kept = stored.and_then(|stored| stored.kept.map(|kept| (stored.number, kept)));
         let handle = match (&mut self.durable, kept) {
             (Some(durable), Some((number, kept))) => {
-                durable.add(slot, number, kept, granted, &mut self.deliveries);
+                durable.add(slot, number, kept, granted, &mut self.outbound);
                 None
             }
             // Repeated: it goes on as it is.
@@ -319,7 +331,14 @@ impl Session {
                     QoS::AtMostOnce => DeliveryQos::AtMostOnce,
                     QoS::AtLeastOnce | QoS::ExactlyOnce => DeliveryQos::AtLeastOnce,
                 };
-                Some(gateway.attach(&granted, self.deliveries.outbox(), slot, qos, (after, None), lease))
+                Some(gateway.attach(
+                    &granted,
+                    self.outbound.outbound_queue(),
+                    slot,
+                    qos,
+                    (after, None),
+                    lease,
+                ))
             }
         };
         drop(earlier);
@@ -335,8 +354,8 @@ impl Session {
         number: SessionNumber,
         client_id: &str,
         stored: Option<StoredSession>,
-    ) -> Result<(), Refusal> {
-        let principal = self.principal.as_ref().ok_or(Refusal::NoKey)?;
+    ) -> Result<(), BrokerError> {
+        let principal = self.principal.as_ref().ok_or(BrokerError::NoKey)?;
         let account = principal.account;
         let lease = self.context.gateway.lease_session(principal, client_id, number, &self.wake)?;
         self.durable = Some(Box::new(Durable::new(account, number, lease)));
@@ -348,10 +367,10 @@ impl Session {
             let qos = if stored.kept.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
             // There may be ten thousand: other tasks have their turn in between.
             tokio::task::coop::consume_budget().await;
-            match self.want(&filter, qos, Asked::Before).await {
-                Ok(wanted) => {
-                    let asks_for_state = wanted.topic.options.initial_state;
-                    let slot = self.put_subscription(wanted, Some(&stored));
+            match self.prepare(&filter, qos, SubscribeOrigin::Resume).await {
+                Ok(request) => {
+                    let asks_for_state = request.topic.options.initial_state;
+                    let slot = self.put_subscription(request, Some(&stored));
                     if asks_for_state {
                         self.ask_for_state(slot);
                     }
@@ -369,7 +388,7 @@ impl Session {
             self.context.gateway.remove_subscriptions(account, number, filters).await?;
         }
         if let Some(durable) = &mut self.durable {
-            durable.send_again(&in_flight, &mut self.deliveries);
+            durable.send_again(&in_flight, &mut self.outbound);
         }
         Ok(())
     }
@@ -378,7 +397,7 @@ impl Session {
         &mut self,
         unsubscribe: &Unsubscribe<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), End> {
+    ) -> Result<(), DisconnectReason> {
         if unsubscribe.filters().any(|filter| filter == rejection::TOPIC) {
             self.sends_rejections = false;
         }
@@ -387,14 +406,17 @@ impl Session {
         Ok(())
     }
 
-    async fn end_subscriptions<'f>(&mut self, filters: impl Iterator<Item = &'f str>) -> Result<(), End> {
+    async fn end_subscriptions<'f>(
+        &mut self,
+        filters: impl Iterator<Item = &'f str>,
+    ) -> Result<(), DisconnectReason> {
         let filters = filters.filter(|filter| self.slots.contains_key(*filter)).collect::<Vec<_>>();
         if let Some(durable) = self.durable.as_ref().filter(|_| !filters.is_empty()) {
             let (account, number) = (durable.account(), durable.number());
             let filters = filters.iter().copied();
             let removed = self.context.gateway.remove_subscriptions(account, number, filters).await;
             // It must not come back with the session.
-            removed.map_err(|_| End::Unavailable)?;
+            removed.map_err(|_| DisconnectReason::Unavailable)?;
         }
         filters.into_iter().for_each(|filter| self.drop_subscription(filter));
         Ok(())
@@ -405,7 +427,7 @@ impl Session {
         self.keys.remove(&slot);
         if let Some(durable) = &mut self.durable {
             durable.remove(slot);
-            self.deliveries.forget(slot);
+            self.outbound.forget(slot);
         }
         if self.subscriptions.remove(&slot).is_some_and(|subscription| subscription.state_due) {
             self.states_due.retain(|(_, due)| *due != slot);

@@ -8,19 +8,19 @@ use thng_pubsub_protocol::{
 };
 
 use super::{
-    Refused,
+    HttpError,
     call::Call,
     json,
     list::{COMPONENT, answer, query},
     resource::{created, done, list_within, named, show_plain},
 };
-use crate::gateway::{Outcome, Refusal, commissioned_type};
+use crate::gateway::{BrokerError, Outcome, commissioned_type};
 
 /// What actions stand below: the root, or a kind of resource.
 pub(super) type Below = Option<ResourceKind>;
 
 /// The topic that the path is.
-async fn topic(call: &Call, below: Below) -> Result<Topic, Refused> {
+async fn topic(call: &Call, below: Below) -> Result<Topic, HttpError> {
     let subject = match below {
         Some(kind) => Some((kind, named(call, kind, "id").await?)),
         None => None,
@@ -28,7 +28,7 @@ async fn topic(call: &Call, below: Below) -> Result<Topic, Refused> {
     let name = call.segment("type");
     let action_type = match name {
         "all" => None,
-        name => Some(ActionTypeName::parse(name).map_err(|_| Refusal::NotFound)?),
+        name => Some(ActionTypeName::parse(name).map_err(|_| BrokerError::NotFound)?),
     };
     Ok(match (subject, action_type) {
         (Some((ResourceKind::Product, product)), None) => Topic::ProductActions { product },
@@ -46,13 +46,13 @@ async fn topic(call: &Call, below: Below) -> Result<Topic, Refused> {
     })
 }
 
-pub(super) async fn list(call: Call, below: Below) -> Result<Response, Refused> {
+pub(super) async fn list(call: Call, below: Below) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
     let within = call.gateway().actions_at(&call.caller(), &topic)?;
     list_within(&call, ResourceKind::Action, within).await
 }
 
-pub(super) async fn create(call: Call, below: Below) -> Result<Response, Refused> {
+pub(super) async fn create(call: Call, below: Below) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
     if let Topic::ThngActionsOfType { thng, action_type } = &topic
         && commissioned_type(action_type.as_str())
@@ -62,7 +62,7 @@ pub(super) async fn create(call: Call, below: Below) -> Result<Response, Refused
         return Ok(json(StatusCode::OK, show_plain(&call, &action)));
     }
     let Outcome::Resources(actions) = call.publish(&topic).await? else {
-        return Err(Refusal::Unavailable.into());
+        return Err(BrokerError::Unavailable.into());
     };
     let is_array = call.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     match &actions[..] {
@@ -74,41 +74,41 @@ pub(super) async fn create(call: Call, below: Below) -> Result<Response, Refused
     }
 }
 
-fn action_id(call: &Call) -> Result<Id, Refused> {
+fn action_id(call: &Call) -> Result<Id, HttpError> {
     call.id("action")
 }
 
-pub(super) async fn read(call: Call, below: Below) -> Result<Response, Refused> {
+pub(super) async fn read(call: Call, below: Below) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
     let action = call.gateway().action(&call.caller(), &topic, action_id(&call)?).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &action)))
 }
 
-pub(super) async fn delete(call: Call, below: Below) -> Result<Response, Refused> {
+pub(super) async fn delete(call: Call, below: Below) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
     let action = call.gateway().action(&call.caller(), &topic, action_id(&call)?).await?;
     call.gateway().delete(&call.caller(), ResourceKind::Action, action.id).await?;
     Ok(done())
 }
 
-pub(super) async fn types(call: Call) -> Result<Response, Refused> {
+pub(super) async fn types(call: Call) -> Result<Response, HttpError> {
     let query = query(&call)?;
     let (page, count) = call.gateway().action_types(&call.caller(), &query).await?;
     Ok(answer(&call, &query, page, count))
 }
 
-pub(super) async fn create_type(call: Call) -> Result<Response, Refused> {
+pub(super) async fn create_type(call: Call) -> Result<Response, HttpError> {
     match call.publish(&Topic::ActionTypes).await? {
         Outcome::Resource(record) => {
             let name = record.fields().text("name").unwrap_or_default();
             let name = percent_encoding::utf8_percent_encode(&name, COMPONENT);
             Ok(created(&call, &name.to_string(), show_plain(&call, &record)))
         }
-        _ => Err(Refusal::Unavailable.into()),
+        _ => Err(BrokerError::Unavailable.into()),
     }
 }
 
-pub(super) async fn read_type(call: Call) -> Result<Response, Refused> {
+pub(super) async fn read_type(call: Call) -> Result<Response, HttpError> {
     let document = match call.gateway().action_type(&call.caller(), call.segment("type")).await? {
         Ok(name) => format!(r#"{{"name":"{name}"}}"#),
         Err(record) => show_plain(&call, &record),
@@ -116,15 +116,15 @@ pub(super) async fn read_type(call: Call) -> Result<Response, Refused> {
     Ok(json(StatusCode::OK, document))
 }
 
-pub(super) async fn update_type(call: Call) -> Result<Response, Refused> {
+pub(super) async fn update_type(call: Call) -> Result<Response, HttpError> {
     let caller = call.caller();
     let id = call.gateway().own_type(&caller, call.segment("type"))?;
-    let patch = Patch::parse_update(ResourceKind::ActionType, &call.body).map_err(Refusal::from)?;
+    let patch = Patch::parse_update(ResourceKind::ActionType, &call.body).map_err(BrokerError::from)?;
     let record = call.gateway().update(&caller, id, patch, call.body.len()).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &record)))
 }
 
-pub(super) async fn delete_type(call: Call) -> Result<Response, Refused> {
+pub(super) async fn delete_type(call: Call) -> Result<Response, HttpError> {
     let caller = call.caller();
     let id = call.gateway().own_type(&caller, call.segment("type"))?;
     call.gateway().delete(&caller, ResourceKind::ActionType, id).await?;

@@ -9,10 +9,10 @@ use axum::{
 };
 use thng_pubsub_protocol::id::Id;
 
-use super::{Context, Refused, call::Call};
+use super::{Context, HttpError, call::Call};
 use crate::{
     edge::answer::counted,
-    gateway::{AnswerShare, Refusal},
+    gateway::{AnswerShare, BrokerError},
 };
 
 /// What of a call is needed once it is answered.
@@ -29,7 +29,7 @@ impl Answered {
 
     /// The answer as it is sent. A read is refused where too few bytes are free. A write has been done, so its answer says
     /// so, without the document.
-    pub(super) async fn counted(self, mut response: Response) -> Result<Response, Refused> {
+    pub(super) async fn counted(self, mut response: Response) -> Result<Response, HttpError> {
         let share = response.extensions_mut().remove::<Arc<AnswerShare>>();
         let share = share.unwrap_or_else(|| self.context.gateway.answer_share(Some(self.account)));
         let without_body = (!self.reads).then(|| head_of(&response));
@@ -49,7 +49,7 @@ impl Answered {
     fn report(&self, share: &AnswerShare, outcome: &'static str) {
         share.limited(outcome);
         if let Some(suppressed) = self.context.refusal_log.admit() {
-            let reason = Refusal::TooManyAnswerBytes.reason();
+            let reason = BrokerError::TooManyAnswerBytes.reason();
             tracing::info!(
                 protocol = "rest",
                 reason,

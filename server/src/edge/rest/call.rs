@@ -19,13 +19,15 @@ use thng_pubsub_protocol::{
     topic::{Topic, table::Access},
 };
 
-use super::{Context, Refused};
+use super::{Context, HttpError};
 use crate::edge::{
     accept::Admitted,
     answer::{key_of, parameter},
     public_url::public_url,
 };
-use crate::gateway::{AnswerShare, Caller, Gateway, Login, Outcome, Principal, Refusal, TimestampMs};
+use crate::gateway::{
+    AnswerShare, BrokerError, Gateway, Login, Outcome, Principal, RequestContext, TimestampMs,
+};
 
 const PROTOCOL: &str = "rest";
 
@@ -50,11 +52,11 @@ pub(super) struct Call {
 }
 
 impl FromRequest<Arc<Context>> for Call {
-    type Rejection = Refused;
+    type Rejection = HttpError;
 
-    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Refused> {
+    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, HttpError> {
         let (mut head, body) = request.into_parts();
-        let key = key_of(&head.headers, head.uri.query()).ok_or(Refusal::NoKey)?;
+        let key = key_of(&head.headers, head.uri.query()).ok_or(BrokerError::NoKey)?;
         let address = address_of(&head);
         let principal = context.authenticate(address, &key).await.and_then(|principal| {
             context.rates.request_of_key(&principal.key)?;
@@ -101,10 +103,14 @@ fn address_of(head: &Parts) -> IpAddr {
     admitted.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Admitted::address)
 }
 
-async fn read_body(context: &Context, headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Refused> {
+async fn read_body(
+    context: &Context,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<Bytes, HttpError> {
     let bytes_max = context.limits.body_bytes_max;
     let too_large =
-        || Refused::new(ErrorCode::TOO_LARGE, &format!("The body is larger than {bytes_max} bytes."));
+        || HttpError::new(ErrorCode::TOO_LARGE, &format!("The body is larger than {bytes_max} bytes."));
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
@@ -115,12 +121,12 @@ async fn read_body(context: &Context, headers: &HeaderMap, body: axum::body::Bod
     let body = match collected.await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
-        Ok(Err(_)) => return Err(Refused::new(ErrorCode::INVALID, "The body broke off.")),
-        Err(_) => return Err(Refused::new(ErrorCode::INVALID, "The body did not come in time.")),
+        Ok(Err(_)) => return Err(HttpError::new(ErrorCode::INVALID, "The body broke off.")),
+        Err(_) => return Err(HttpError::new(ErrorCode::INVALID, "The body did not come in time.")),
     };
     if !body.is_empty() && !is_json(headers) {
         let sentence = "The body must be JSON: send Content-Type: application/json.";
-        return Err(Refused::new(ErrorCode::MEDIA_TYPE, sentence));
+        return Err(HttpError::new(ErrorCode::MEDIA_TYPE, sentence));
     }
     Ok(body)
 }
@@ -141,14 +147,14 @@ impl Call {
     }
 
     /// Who asks, and for what.
-    pub(super) fn caller(&self) -> Caller<'_> {
-        let mut caller = Caller::new(&self.principal, self.access, self.plain_path());
+    pub(super) fn caller(&self) -> RequestContext<'_> {
+        let mut caller = RequestContext::new(&self.principal, self.access, self.plain_path());
         (caller.project, caller.app) = (self.project, self.app);
         caller
     }
 
     /// The same with what an action remembers of how it came about.
-    pub(super) fn caller_with_context(&self) -> Caller<'_> {
+    pub(super) fn caller_with_context(&self) -> RequestContext<'_> {
         let mut members = serde_json::Map::new();
         if let Some(admitted) = self.head.extensions.get::<Admitted>() {
             members.insert("ipAddress".into(), admitted.peer.ip().to_string().into());
@@ -158,7 +164,7 @@ impl Call {
             members.insert("userAgent".into(), agent.into());
         }
         let context = Json::parse(serde_json::Value::Object(members).to_string());
-        Caller { context: context.ok(), ..self.caller() }
+        RequestContext { context: context.ok(), ..self.caller() }
     }
 
     /// Whether the call changes nothing.
@@ -177,7 +183,7 @@ impl Call {
     }
 
     /// Does what a publish on the topic does: the writes that other protocols know too.
-    pub(super) async fn publish(&self, topic: &Topic) -> Result<Outcome, Refused> {
+    pub(super) async fn publish(&self, topic: &Topic) -> Result<Outcome, HttpError> {
         let stored = match self.context.rates.publish(self.address(), &self.principal.key) {
             Ok(()) => self.gateway().write(&self.caller_with_context(), topic, &self.body).await,
             Err(refusal) => Err(refusal),
@@ -199,12 +205,12 @@ impl Call {
     }
 
     /// Lets a user in who knows their password, unless too many of this address did not know theirs.
-    pub(super) async fn log_in(&self) -> Result<Login, Refused> {
+    pub(super) async fn log_in(&self) -> Result<Login, HttpError> {
         let tried = self.context.rates.try_password(self.address());
         let tried =
             tried.inspect_err(|refusal| self.context.log_limited(PROTOCOL, WHAT, self.address(), refusal))?;
         let login = self.gateway().log_in(&self.caller(), self.address(), &self.body).await;
-        if !matches!(login, Err(Refusal::BadLogin)) {
+        if !matches!(login, Err(BrokerError::BadLogin)) {
             tried.forgive();
         }
         login.map_err(|refusal| {
@@ -219,8 +225,8 @@ impl Call {
     }
 
     /// The id in the path; text that can be none is simply not found.
-    pub(super) fn id(&self, name: &str) -> Result<Id, Refused> {
-        Id::parse(self.segment(name)).map_err(|_| Refusal::NotFound.into())
+    pub(super) fn id(&self, name: &str) -> Result<Id, HttpError> {
+        Id::parse(self.segment(name)).map_err(|_| BrokerError::NotFound.into())
     }
 
     /// A parameter of the query, decoded.
@@ -239,13 +245,13 @@ impl Call {
     }
 
     /// A parameter that is a time in milliseconds.
-    pub(super) fn time(&self, name: &str) -> Result<Option<TimestampMs>, Refused> {
+    pub(super) fn time(&self, name: &str) -> Result<Option<TimestampMs>, HttpError> {
         let Some(text) = self.parameter(name) else { return Ok(None) };
         let wrong = || invalid(&format!("{name} is a time in milliseconds since 1970."));
         integer(&text).map(Some).ok_or_else(wrong)
     }
 
-    fn id_parameter(&self, name: &str) -> Result<Option<Id>, Refused> {
+    fn id_parameter(&self, name: &str) -> Result<Option<Id>, HttpError> {
         let Some(text) = self.parameter(name) else { return Ok(None) };
         Id::parse(&text).map(Some).map_err(|_| invalid(&format!("{name} is an id of 24 letters and digits.")))
     }
@@ -270,8 +276,8 @@ impl Call {
 }
 
 /// 400 with one sentence.
-pub(super) fn invalid(sentence: &str) -> Refused {
-    Refused::new(ErrorCode::INVALID, sentence)
+pub(super) fn invalid(sentence: &str) -> HttpError {
+    HttpError::new(ErrorCode::INVALID, sentence)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use thng_pubsub_protocol::{id::Id, payload::Object};
 
 use super::{
-    Refused,
+    HttpError,
     call::{Call, invalid},
     json,
     resource::{created, done},
@@ -21,7 +21,7 @@ fn document(thng: Id, key: &str) -> String {
     format!(r#"{{"thngId":"{thng}","thngApiKey":"{key}"}}"#)
 }
 
-pub(super) async fn create(call: Call) -> Result<Response, Refused> {
+pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
     let Object(wanted): Object<Wanted> = serde_json::from_slice(&call.body)
         .map_err(|_| invalid("The body is an object such as {\"thngId\": \"UeECn9a8PBpar8x4FEGdMsDd\"}."))?;
     let thng = Id::parse(&wanted.thng).map_err(|_| invalid("thngId: there is no such thng."))?;
@@ -29,13 +29,13 @@ pub(super) async fn create(call: Call) -> Result<Response, Refused> {
     Ok(created(&call, thng.as_str(), document(thng, &key)))
 }
 
-pub(super) async fn read(call: Call) -> Result<Response, Refused> {
+pub(super) async fn read(call: Call) -> Result<Response, HttpError> {
     let thng = call.id("id")?;
     let key = call.gateway().device_key(&call.caller(), thng).await?;
     Ok(json(StatusCode::OK, document(thng, &key)))
 }
 
-pub(super) async fn delete(call: Call) -> Result<Response, Refused> {
+pub(super) async fn delete(call: Call) -> Result<Response, HttpError> {
     call.gateway().revoke_device_key(&call.caller(), call.id("id")?).await?;
     Ok(done())
 }

@@ -14,11 +14,11 @@ use thng_pubsub_protocol::{
 };
 
 use super::{
-    Refused,
+    HttpError,
     call::{Call, invalid},
     json,
 };
-use crate::gateway::{AnswerShare, Cursor, HistoryPage, ListQuery, Near, Page, PageRequest, SortOrder};
+use crate::gateway::{AnswerShare, Cursor, GeoFilter, HistoryPage, ListQuery, Page, PageRequest, SortOrder};
 
 /// Items of a page when nothing is asked for, and at the most where the server is not set to less.
 pub(super) const ITEMS: (usize, usize) = (30, 100);
@@ -30,7 +30,7 @@ const IDS_MAX: usize = 100;
 pub(super) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Reads `perPage`, `sortOrder` and `nextPageToken`.
-pub(super) fn page(call: &Call) -> Result<PageRequest, Refused> {
+pub(super) fn page(call: &Call) -> Result<PageRequest, HttpError> {
     let most = call.gateway().page_max();
     let usual = ITEMS.0.min(most);
     let items = match call.parameter("perPage") {
@@ -64,7 +64,7 @@ fn count(text: &str) -> Option<usize> {
 pub(super) const COUNTED_OFF_MAX: usize = 100;
 
 /// Reads which page of a history is asked for, and reserves what its answer occupies.
-pub(super) fn history_page(call: &Call) -> Result<(HistoryPage, Arc<AnswerShare>), Refused> {
+pub(super) fn history_page(call: &Call) -> Result<(HistoryPage, Arc<AnswerShare>), HttpError> {
     let page = page(call)?;
     let skip = in_front(call, page)?;
     if skip > COUNTED_OFF_MAX {
@@ -94,7 +94,7 @@ pub(super) fn history_answer<T>(
 }
 
 /// Items in front of the page that `page` names.
-fn in_front(call: &Call, request: PageRequest) -> Result<usize, Refused> {
+fn in_front(call: &Call, request: PageRequest) -> Result<usize, HttpError> {
     match call.parameter("page") {
         Some(number) if request.after.is_none() => {
             let number = count(&number).filter(|number| *number > 0);
@@ -106,7 +106,7 @@ fn in_front(call: &Call, request: PageRequest) -> Result<usize, Refused> {
 }
 
 /// Reads everything that a list of resources can be asked for.
-pub(super) fn query(call: &Call) -> Result<ListQuery, Refused> {
+pub(super) fn query(call: &Call) -> Result<ListQuery, HttpError> {
     let page = page(call)?;
     let skip = in_front(call, page)?;
     let ids = named_ids(call)?;
@@ -133,7 +133,7 @@ pub(super) fn query(call: &Call) -> Result<ListQuery, Refused> {
 }
 
 /// Reads `lat`, `lon` and `maxDist`.
-pub(super) fn near(call: &Call) -> Result<Option<Near>, Refused> {
+pub(super) fn near(call: &Call) -> Result<Option<GeoFilter>, HttpError> {
     let number = |name: &str, least: f64, most: f64| match call.parameter(name) {
         None => Ok(None),
         Some(text) => text
@@ -146,14 +146,14 @@ pub(super) fn near(call: &Call) -> Result<Option<Near>, Refused> {
     match (number("lat", -90.0, 90.0)?, number("lon", -180.0, 180.0)?, number("maxDist", 0.0, 25_000.0)?) {
         (None, None, None) => Ok(None),
         (Some(latitude), Some(longitude), kilometres_max) => {
-            Ok(Some(Near { latitude, longitude, kilometres_max: kilometres_max.unwrap_or(1.0) }))
+            Ok(Some(GeoFilter { latitude, longitude, kilometres_max: kilometres_max.unwrap_or(1.0) }))
         }
         _ => Err(invalid("lat and lon go together, in degrees, with maxDist in kilometres.")),
     }
 }
 
 /// Reads `ids`.
-pub(super) fn named_ids(call: &Call) -> Result<Option<Vec<Id>>, Refused> {
+pub(super) fn named_ids(call: &Call) -> Result<Option<Vec<Id>>, HttpError> {
     let Some(text) = call.parameter("ids") else { return Ok(None) };
     let ids: Vec<&str> = text.split(',').filter(|id| !id.is_empty()).collect();
     if ids.len() > IDS_MAX {

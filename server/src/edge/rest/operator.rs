@@ -7,7 +7,7 @@ use axum::{
 use thng_pubsub_protocol::payload::{AccessDocument, Actor as ActorDocument, Patch, ResourceKind};
 
 use super::{
-    Refused,
+    HttpError,
     call::Call,
     json,
     list::{answer, query},
@@ -15,11 +15,11 @@ use super::{
 };
 use crate::{
     edge::rates::Shown,
-    gateway::{Actor, Gateway, Page, Refusal, ResourceRecord, Source, document},
+    gateway::{Actor, BrokerError, Gateway, Page, ResourceRecord, Source, document},
     rate::whole_seconds,
 };
 
-pub(super) async fn access(call: Call) -> Result<Response, Refused> {
+pub(super) async fn access(call: Call) -> Result<Response, HttpError> {
     let principal = call.principal();
     let kind = match principal.actor {
         Actor::Operator(_) => "operator",
@@ -37,57 +37,57 @@ pub(super) async fn access(call: Call) -> Result<Response, Refused> {
     Ok(json(StatusCode::OK, document.to_json()))
 }
 
-pub(super) async fn me(call: Call) -> Result<Response, Refused> {
+pub(super) async fn me(call: Call) -> Result<Response, HttpError> {
     Ok(json(StatusCode::OK, call.gateway().me(&call.caller()).await?))
 }
 
-pub(super) async fn read(call: Call) -> Result<Response, Refused> {
+pub(super) async fn read(call: Call) -> Result<Response, HttpError> {
     let operator = call.gateway().operator(&call.caller(), call.segment("id")).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &operator)))
 }
 
-pub(super) async fn update(call: Call) -> Result<Response, Refused> {
+pub(super) async fn update(call: Call) -> Result<Response, HttpError> {
     let id = call.gateway().operator(&call.caller(), call.segment("id")).await?.id;
-    let patch = Patch::parse_update(ResourceKind::Operator, &call.body).map_err(Refusal::from)?;
+    let patch = Patch::parse_update(ResourceKind::Operator, &call.body).map_err(BrokerError::from)?;
     let record = call.gateway().update(&call.caller(), id, patch, call.body.len()).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &record)))
 }
 
-async fn account(call: &Call) -> Result<ResourceRecord, Refused> {
+async fn account(call: &Call) -> Result<ResourceRecord, HttpError> {
     Ok(call.gateway().account(&call.caller(), call.id("account")?).await?)
 }
 
-pub(super) async fn accounts(call: Call) -> Result<Response, Refused> {
+pub(super) async fn accounts(call: Call) -> Result<Response, HttpError> {
     list_within(&call, ResourceKind::Account, Source::All).await
 }
 
-pub(super) async fn read_account(call: Call) -> Result<Response, Refused> {
+pub(super) async fn read_account(call: Call) -> Result<Response, HttpError> {
     let record = account(&call).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &record)))
 }
 
-pub(super) async fn update_account(call: Call) -> Result<Response, Refused> {
+pub(super) async fn update_account(call: Call) -> Result<Response, HttpError> {
     let id = account(&call).await?.id;
-    let patch = Patch::parse_update(ResourceKind::Account, &call.body).map_err(Refusal::from)?;
+    let patch = Patch::parse_update(ResourceKind::Account, &call.body).map_err(BrokerError::from)?;
     let record = call.gateway().update(&call.caller(), id, patch, call.body.len()).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &record)))
 }
 
-pub(super) async fn domains(call: Call) -> Result<Response, Refused> {
+pub(super) async fn domains(call: Call) -> Result<Response, HttpError> {
     let id = account(&call).await?.id;
     Ok(json(StatusCode::OK, Gateway::domains(id)))
 }
 
-pub(super) async fn short_domains(call: Call) -> Result<Response, Refused> {
+pub(super) async fn short_domains(call: Call) -> Result<Response, HttpError> {
     account(&call).await?;
     Ok(json(StatusCode::OK, Gateway::short_domains()))
 }
 
-fn show_access(call: &Call, access: &ResourceRecord) -> Result<String, Refused> {
+fn show_access(call: &Call, access: &ResourceRecord) -> Result<String, HttpError> {
     Ok(document(access, &call.gateway().access_extras(&call.caller(), access, &call.key)?))
 }
 
-pub(super) async fn accesses(call: Call) -> Result<Response, Refused> {
+pub(super) async fn accesses(call: Call) -> Result<Response, HttpError> {
     account(&call).await?;
     let (caller, kind, query) = (call.caller(), ResourceKind::Access, query(&call)?);
     let count = match query.counted {
@@ -99,31 +99,31 @@ pub(super) async fn accesses(call: Call) -> Result<Response, Refused> {
     Ok(answer(&call, &query, Page { items, next: page.next }, count))
 }
 
-async fn one_access(call: &Call) -> Result<ResourceRecord, Refused> {
+async fn one_access(call: &Call) -> Result<ResourceRecord, HttpError> {
     account(call).await?;
     Ok(call.gateway().read(&call.caller(), ResourceKind::Access, call.id("id")?).await?)
 }
 
-pub(super) async fn read_access(call: Call) -> Result<Response, Refused> {
+pub(super) async fn read_access(call: Call) -> Result<Response, HttpError> {
     let access = one_access(&call).await?;
     Ok(json(StatusCode::OK, show_access(&call, &access)?))
 }
 
-pub(super) async fn create_access(call: Call) -> Result<Response, Refused> {
+pub(super) async fn create_access(call: Call) -> Result<Response, HttpError> {
     account(&call).await?;
     let access = call.gateway().create_access(&call.caller(), &call.body).await?;
     Ok(created(&call, access.id.as_str(), show_access(&call, &access)?))
 }
 
-pub(super) async fn update_access(call: Call) -> Result<Response, Refused> {
+pub(super) async fn update_access(call: Call) -> Result<Response, HttpError> {
     let id = one_access(&call).await?.id;
-    let patch = Patch::parse_update(ResourceKind::Access, &call.body).map_err(Refusal::from)?;
+    let patch = Patch::parse_update(ResourceKind::Access, &call.body).map_err(BrokerError::from)?;
     call.gateway().check_access(&call.caller(), &patch)?;
     let access = call.gateway().update(&call.caller(), id, patch, call.body.len()).await?;
     Ok(json(StatusCode::OK, show_access(&call, &access)?))
 }
 
-pub(super) async fn delete_access(call: Call) -> Result<Response, Refused> {
+pub(super) async fn delete_access(call: Call) -> Result<Response, HttpError> {
     let id = one_access(&call).await?.id;
     call.gateway().delete_access(&call.caller(), id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -131,7 +131,7 @@ pub(super) async fn delete_access(call: Call) -> Result<Response, Refused> {
 
 /// The limits that are in force for the caller, as the platform told them: `burst` and `by` are ours. Nothing is done
 /// before a limit is reached, so there is no warning before it either.
-pub(super) async fn rate_limits(call: Call) -> Result<Response, Refused> {
+pub(super) async fn rate_limits(call: Call) -> Result<Response, HttpError> {
     let limits = call.context.rates.shown(call.address(), &call.principal().key);
     let document = limits.into_iter().map(|Shown { name, rate, left }| {
         let burst = rate.burst().get();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use thng_pubsub_protocol::payload::ResourceKind;
 
 use super::{
-    Refused,
+    HttpError,
     call::{Call, invalid},
     list::{COUNTED_OFF_MAX, ITEMS},
     router::{Query, Route, Verb},
@@ -158,7 +158,7 @@ pub(super) struct Guard {
 impl Guard {
     /// # Errors
     /// 400 for a parameter that the route does not know, one that comes twice, and a body where none is taken.
-    pub(super) fn check(&self, call: &Call) -> Result<(), Refused> {
+    pub(super) fn check(&self, call: &Call) -> Result<(), HttpError> {
         let mut seen: Vec<&'static str> = Vec::new();
         for (name, _) in call.parameters() {
             let name = self.known_name(&name)?;
@@ -177,7 +177,7 @@ impl Guard {
     }
 
     /// The refusal does not repeat the name: a key may have been pasted there.
-    fn known_name(&self, given: &str) -> Result<&'static str, Refused> {
+    fn known_name(&self, given: &str) -> Result<&'static str, HttpError> {
         let mut names = self.known.iter().chain(&NEUTRAL).copied();
         if let Some(name) = names.clone().find(|name| *name == given) {
             return Ok(name);

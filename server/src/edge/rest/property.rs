@@ -8,15 +8,15 @@ use thng_pubsub_protocol::{
 };
 
 use super::{
-    Refused,
+    HttpError,
     call::{Call, invalid},
     json,
     list::{history_answer, history_page},
     resource::{done, named},
 };
-use crate::gateway::{Outcome, PropertyOwner, Refusal, TimeRange};
+use crate::gateway::{BrokerError, Outcome, PropertyOwner, TimeRange};
 
-async fn owner(call: &Call, kind: ResourceKind) -> Result<PropertyOwner, Refused> {
+async fn owner(call: &Call, kind: ResourceKind) -> Result<PropertyOwner, HttpError> {
     let id = named(call, kind, "id").await?;
     Ok(match kind {
         ResourceKind::Product => PropertyOwner::Product(id),
@@ -24,19 +24,19 @@ async fn owner(call: &Call, kind: ResourceKind) -> Result<PropertyOwner, Refused
     })
 }
 
-fn key(call: &Call) -> Result<PropertyKey, Refused> {
+fn key(call: &Call) -> Result<PropertyKey, HttpError> {
     PropertyKey::parse(call.segment("key"))
         .map_err(|error| invalid(&format!("The path names no property: {error}.")))
 }
 
-async fn publish(call: &Call, topic: Topic) -> Result<Response, Refused> {
+async fn publish(call: &Call, topic: Topic) -> Result<Response, HttpError> {
     match call.publish(&topic).await? {
         Outcome::Properties(updates) => Ok(json(StatusCode::OK, update_document(updates.iter()))),
-        _ => Err(Refusal::Unavailable.into()),
+        _ => Err(BrokerError::Unavailable.into()),
     }
 }
 
-pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let topic = match owner(&call, kind).await? {
         PropertyOwner::Thng(thng) => Topic::ThngProperties { thng },
         PropertyOwner::Product(product) => Topic::ProductProperties { product },
@@ -44,7 +44,7 @@ pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, R
     publish(&call, topic).await
 }
 
-pub(super) async fn update_one(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn update_one(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let key = key(&call)?;
     let topic = match owner(&call, kind).await? {
         PropertyOwner::Thng(thng) => Topic::ThngProperty { thng, key },
@@ -54,21 +54,21 @@ pub(super) async fn update_one(call: Call, kind: ResourceKind) -> Result<Respons
 }
 
 /// Refuses what would narrow a list, where it does not, rather than answer with too much.
-fn refuse(call: &Call, names: &[&str]) -> Result<(), Refused> {
+fn refuse(call: &Call, names: &[&str]) -> Result<(), HttpError> {
     match names.iter().find(|name| call.parameter(name).is_some()) {
         Some(name) => Err(invalid(&format!("{name}: properties are not listed by it."))),
         None => Ok(()),
     }
 }
 
-pub(super) async fn latest(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn latest(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     refuse(&call, &["filter", "ids"])?;
     let latest = call.gateway().properties(&call.caller(), owner(&call, kind).await?).await?;
     Ok(json(StatusCode::OK, update_document(&latest)))
 }
 
 /// The part of a history that is asked for: `from` and `to`, or a filter of timestamps.
-pub(super) fn range(call: &Call) -> Result<TimeRange, Refused> {
+pub(super) fn range(call: &Call) -> Result<TimeRange, HttpError> {
     use thng_pubsub_protocol::filter::{Filter, Op, integer};
     let mut range = TimeRange { from_ms: call.time("from")?, to_ms: call.time("to")? };
     let Some(text) = call.parameter("filter").filter(|text| !text.is_empty()) else { return Ok(range) };
@@ -98,7 +98,7 @@ pub(super) fn range(call: &Call) -> Result<TimeRange, Refused> {
     Ok(range)
 }
 
-pub(super) async fn history(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn history(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     refuse(&call, &["ids"])?;
     let (range, key, (page, share)) = (range(&call)?, key(&call)?, history_page(&call)?);
     let owner = owner(&call, kind).await?;
@@ -106,16 +106,16 @@ pub(super) async fn history(call: Call, kind: ResourceKind) -> Result<Response, 
     Ok(history_answer(&call, &history, page, share, history_document(&history.items)))
 }
 
-pub(super) async fn delete(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn delete(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     forget(&call, kind, None).await
 }
 
-pub(super) async fn delete_one(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn delete_one(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let key = key(&call)?;
     forget(&call, kind, Some(key)).await
 }
 
-async fn forget(call: &Call, kind: ResourceKind, key: Option<PropertyKey>) -> Result<Response, Refused> {
+async fn forget(call: &Call, kind: ResourceKind, key: Option<PropertyKey>) -> Result<Response, HttpError> {
     let (owner, before_ms) = (owner(call, kind).await?, call.time("to")?);
     call.gateway().delete_properties(&call.caller(), owner, key, before_ms).await?;
     Ok(done())

@@ -10,20 +10,20 @@ use thng_pubsub_protocol::{
 };
 
 use super::{
-    Refused,
+    HttpError,
     call::Call,
     json,
     list::{DocumentArray, answer_with, near, query, with_count},
 };
 use crate::gateway::{
-    ContextShown, Extras, New, Outcome, PAGE_BYTES_MAX, Refusal, ResourceRecord, Source, document,
+    BrokerError, ContextShown, Extras, NewResource, Outcome, PAGE_BYTES_MAX, ResourceRecord, Source, document,
 };
 
 /// Bytes of a document besides its stored part, where it is small: its id and times.
 const DOCUMENT_BYTES: usize = 128;
 
 /// A document, with its scopes and context where they are asked for.
-pub(super) fn show(call: &Call, record: &ResourceRecord) -> Result<String, Refused> {
+pub(super) fn show(call: &Call, record: &ResourceRecord) -> Result<String, HttpError> {
     let extras = call.gateway().extras(&call.caller(), record)?;
     Ok(document(record, &asked_for(call, extras)))
 }
@@ -62,7 +62,7 @@ pub(super) async fn list_within(
     call: &Call,
     kind: ResourceKind,
     within: Source,
-) -> Result<Response, Refused> {
+) -> Result<Response, HttpError> {
     let mut query = query(call)?;
     if kind == ResourceKind::Place {
         query.near = near(call)?;
@@ -90,15 +90,15 @@ pub(super) async fn list_within(
     Ok(answer_with(call, &query, documents, next, count))
 }
 
-pub(super) async fn list(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn list(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     list_within(&call, kind, Source::All).await
 }
 
-pub(super) async fn create(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
-    let patch = Patch::parse(kind, &call.body).map_err(Refusal::from)?;
+pub(super) async fn create(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+    let patch = Patch::parse(kind, &call.body).map_err(BrokerError::from)?;
     // What was just given is shown without being read back.
     let properties = (!patch.properties.is_empty()).then(|| patch.properties.clone());
-    let record = call.gateway().create(&call.caller(), New::of(patch), call.body.len()).await?;
+    let record = call.gateway().create(&call.caller(), NewResource::of(patch), call.body.len()).await?;
     let mut extras = Extras::default();
     if kind.has_collections() {
         extras.collections = call.gateway().extras(&call.caller(), &record)?.collections;
@@ -121,7 +121,7 @@ pub(super) async fn create(call: Call, kind: ResourceKind) -> Result<Response, R
 }
 
 /// The resource of this kind in the path. Thngs and products are also found by `key:value` of an identifier.
-pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Result<Id, Refused> {
+pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Result<Id, HttpError> {
     match kind {
         ResourceKind::Thng | ResourceKind::Product => {
             let caller = call.caller();
@@ -131,22 +131,22 @@ pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Res
     }
 }
 
-pub(super) async fn read(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn read(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let id = named(&call, kind, "id").await?;
     let (record, extras) = call.gateway().read_whole(&call.caller(), kind, id)?;
     Ok(json(StatusCode::OK, document(&record, &asked_for(&call, extras))))
 }
 
-pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let id = named(&call, kind, "id").await?;
     let record = match topic_of(kind, id) {
         // What other protocols can do as well goes their way.
         Some(topic) => match call.publish(&topic).await? {
             Outcome::Resource(record) => record,
-            _ => return Err(Refusal::Unavailable.into()),
+            _ => return Err(BrokerError::Unavailable.into()),
         },
         None => {
-            let patch = Patch::parse_update(kind, &call.body).map_err(Refusal::from)?;
+            let patch = Patch::parse_update(kind, &call.body).map_err(BrokerError::from)?;
             call.gateway().update(&call.caller(), id, patch, call.body.len()).await?
         }
     };
@@ -154,7 +154,7 @@ pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, R
 }
 
 /// What an update answers: the document without latest values, which it did not change.
-fn show_updated(call: &Call, record: &ResourceRecord) -> Result<String, Refused> {
+fn show_updated(call: &Call, record: &ResourceRecord) -> Result<String, HttpError> {
     let mut extras = Extras::default();
     if record.kind.has_collections() {
         extras.collections = call.gateway().extras(&call.caller(), record)?.collections;
@@ -172,28 +172,28 @@ fn topic_of(kind: ResourceKind, id: Id) -> Option<thng_pubsub_protocol::topic::T
     }
 }
 
-pub(super) async fn delete(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn delete(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let id = named(&call, kind, "id").await?;
     call.gateway().delete(&call.caller(), kind, id).await?;
     Ok(done())
 }
 
 /// Deletes as the newer half of the API answers it: 204.
-pub(super) async fn delete_silently(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn delete_silently(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     call.gateway().delete(&call.caller(), kind, call.id("id")?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `PUT` of a part for all that `ids` or `filter` name: 204 with their number.
-pub(super) async fn update_many(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn update_many(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let query = query(&call)?;
-    let patch = Patch::parse_update(kind, &call.body).map_err(Refusal::from)?;
+    let patch = Patch::parse_update(kind, &call.body).map_err(BrokerError::from)?;
     let count = call.gateway().update_many(&call.caller(), patch, &query, call.body.len()).await?;
     Ok(with_count(StatusCode::NO_CONTENT.into_response(), Some(count)))
 }
 
 /// `DELETE` of all that `ids` or `filter` name: 200 with their number.
-pub(super) async fn delete_many(call: Call, kind: ResourceKind) -> Result<Response, Refused> {
+pub(super) async fn delete_many(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let query = query(&call)?;
     let count = call.gateway().delete_many(&call.caller(), kind, &query).await?;
     Ok(with_count(done(), Some(count)))

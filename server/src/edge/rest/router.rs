@@ -9,11 +9,11 @@ use axum::{Router, response::Response, routing::MethodRouter};
 use thng_pubsub_protocol::payload::ResourceKind as Kind;
 
 use super::{
-    Context, Refused, action, answered::Answered, application, call::Call, collection, device, location,
+    Context, HttpError, action, answered::Answered, application, call::Call, collection, device, location,
     operator, parameters::guard, property, resource, role, task, time, user,
 };
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response, Refused>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send>>;
 
 /// What answers a route.
 #[derive(Clone)]
@@ -21,7 +21,7 @@ pub(super) enum Handler {
     /// Somebody with a key who may do this.
     Keyed(Arc<dyn Fn(Call) -> Answering + Send + Sync>),
     /// Anybody; it is given the query.
-    Open(fn(Option<&str>) -> Result<Response, Refused>),
+    Open(fn(Option<&str>) -> Result<Response, HttpError>),
 }
 
 /// A verb of HTTP.
@@ -116,7 +116,7 @@ fn route<F>(
     handler: impl Fn(Call) -> F + Send + Sync + 'static,
 ) -> Route
 where
-    F: Future<Output = Result<Response, Refused>> + Send + 'static,
+    F: Future<Output = Result<Response, HttpError>> + Send + 'static,
 {
     let handler = Handler::Keyed(Arc::new(move |call| Box::pin(handler(call))));
     let (query, body, answer) = (Query::Plain, Shape::Nothing, Shape::Nothing);

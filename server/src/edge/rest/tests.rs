@@ -17,10 +17,10 @@ use super::{
     router::{Shape, Verb, table},
 };
 use crate::{
-    app,
     config::Config,
     edge::{http, mqtt, rates::Rates},
     log_throttle::LogThrottle,
+    startup,
     testing::TestBroker,
 };
 
@@ -51,7 +51,7 @@ impl World {
     async fn open() -> Self {
         let TestBroker { gateway, metrics, data, .. } = TestBroker::open().await;
         let config = <Config as clap::Parser>::parse_from(["serve"]);
-        let (limits, rates) = (app::limits(&config), Arc::new(Rates::new(&config, &metrics)));
+        let (limits, rates) = (startup::limits(&config), Arc::new(Rates::new(&config, &metrics)));
         let (mqtt_sessions, refusal_log) = (mqtt::Sessions::default(), LogThrottle::new());
         let context =
             Context { gateway, metrics, limits, mqtt_sessions, rates, refusal_log, authority: None };

@@ -3,10 +3,10 @@
 use axum::{http::StatusCode, response::Response};
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{Refused, call::invalid, json};
+use super::{HttpError, call::invalid, json};
 use crate::{clock::Clock, edge::answer::parameter};
 
-pub(super) fn read(query: Option<&str>) -> Result<Response, Refused> {
+pub(super) fn read(query: Option<&str>) -> Result<Response, HttpError> {
     let now_ms = Clock::System.now_ms();
     let document = match parameter(query, "tz") {
         None => format!(r#"{{"timestamp":{now_ms}}}"#),

@@ -4,7 +4,7 @@ use axum::{http::StatusCode, response::Response};
 use thng_pubsub_protocol::payload::ResourceKind;
 
 use super::{
-    Refused,
+    HttpError,
     call::Call,
     json,
     resource::{created_at, list_within, show_plain},
@@ -19,7 +19,7 @@ fn email(user: &ResourceRecord) -> serde_json::Value {
     text(&user.fields().text("email").unwrap_or_default())
 }
 
-pub(super) async fn create(call: Call) -> Result<Response, Refused> {
+pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
     let anonymous = call.says("anonymous");
     let NewUser { user, activation_code, key } =
         call.gateway().create_user(&call.caller(), call.address(), &call.body, anonymous).await?;
@@ -39,7 +39,7 @@ pub(super) async fn create(call: Call) -> Result<Response, Refused> {
     Ok(created_at(&format!("/users/{}", user.id), document))
 }
 
-pub(super) async fn validate(call: Call) -> Result<Response, Refused> {
+pub(super) async fn validate(call: Call) -> Result<Response, HttpError> {
     let (user, key) = call.gateway().validate_user(&call.caller(), call.id("id")?, &call.body).await?;
     let document = format!(
         r#"{{"evrythngUser":"{}","evrythngApiKey":"{key}","email":{},"status":"active"}}"#,
@@ -49,7 +49,7 @@ pub(super) async fn validate(call: Call) -> Result<Response, Refused> {
     Ok(json(StatusCode::CREATED, document))
 }
 
-pub(super) async fn authenticate(call: Call) -> Result<Response, Refused> {
+pub(super) async fn authenticate(call: Call) -> Result<Response, HttpError> {
     let Login { user, key, .. } = call.log_in().await?;
     let document = format!(
         r#"{{"evrythngUser":"{}","evrythngApiKey":"{key}","email":{},"status":"active","socialNetwork":"evrythng"}}"#,
@@ -60,7 +60,7 @@ pub(super) async fn authenticate(call: Call) -> Result<Response, Refused> {
 }
 
 /// The same, answered with the user's document.
-pub(super) async fn log_in(call: Call) -> Result<Response, Refused> {
+pub(super) async fn log_in(call: Call) -> Result<Response, HttpError> {
     let Login { user, key, role } = call.log_in().await?;
     let (id, role) = (user.id, text(&role));
     let fields = user.fields();
@@ -73,18 +73,18 @@ pub(super) async fn log_in(call: Call) -> Result<Response, Refused> {
     Ok(json(StatusCode::OK, document))
 }
 
-pub(super) async fn log_out(call: Call) -> Result<Response, Refused> {
+pub(super) async fn log_out(call: Call) -> Result<Response, HttpError> {
     call.gateway().log_out(&call.caller()).await?;
     Ok(json(StatusCode::CREATED, r#"{"logout":"ok"}"#.into()))
 }
 
 /// Users who have a name: anonymous ones are read by their id only.
-pub(super) async fn list(call: Call) -> Result<Response, Refused> {
+pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
     let within = named_users(&call.caller());
     list_within(&call, ResourceKind::User, within).await
 }
 
-pub(super) async fn status(call: Call) -> Result<Response, Refused> {
+pub(super) async fn status(call: Call) -> Result<Response, HttpError> {
     let user = call.gateway().read(&call.caller(), ResourceKind::User, call.id("id")?).await?;
     let activated = user.user_status() == "active";
     let date = user.activated_at_ms().map(|at| format!(r#","activationDate":{at}"#)).unwrap_or_default();

@@ -11,14 +11,14 @@ use thng_pubsub_protocol::{
 use crate::{
     auth::{
         Principal, policy,
-        visibility::{Scoped, View},
+        visibility::{Scoped, Visibility},
     },
     store::{Actor, ResourceMeta, Source, term, terms},
 };
 
 /// Who asks, and for what.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller<'a> {
+pub(crate) struct RequestContext<'a> {
     pub(crate) principal: &'a Principal,
     /// What kind of call it is.
     pub(crate) access: Access,
@@ -32,7 +32,7 @@ pub(crate) struct Caller<'a> {
     pub(crate) context: Option<Json>,
 }
 
-impl<'a> Caller<'a> {
+impl<'a> RequestContext<'a> {
     /// A call that is narrowed to nothing.
     /// `path` as it came, with its percent-escapes.
     pub(crate) fn new(principal: &'a Principal, access: Access, path: &'a str) -> Self {
@@ -40,37 +40,40 @@ impl<'a> Caller<'a> {
     }
 
     /// What the caller sees on this path.
-    fn views(&self) -> impl Iterator<Item = &View> + Clone {
+    fn views(&self) -> impl Iterator<Item = &Visibility> + Clone {
         policy::views(self.principal, self.access, &self.path)
     }
 
     /// Whether a resource is there for the caller.
-    pub(super) fn sees(&self, head: &ResourceMeta) -> bool {
+    pub(super) fn can_see(&self, head: &ResourceMeta) -> bool {
         head.account == self.principal.account
-            && self.views().any(|view| view.sees(head))
+            && self.views().any(|view| view.can_see(head))
             && self.project.is_none_or(|project| !head.kind.is_scoped() || head.is_in(project))
     }
 
     /// Whether the caller can name this resource in what they do here: with the right that they do it with.
-    pub(super) fn may_name(&self, head: &ResourceMeta) -> bool {
-        head.account == self.principal.account && self.views().any(|view| view.sees(head))
+    pub(super) fn can_reference(&self, head: &ResourceMeta) -> bool {
+        head.account == self.principal.account && self.views().any(|view| view.can_see(head))
     }
 
     /// Whether the caller reaches everything in the account with what they do here.
     pub(super) fn is_unlimited(&self) -> bool {
-        self.views().any(|view| *view == View::Account)
+        self.views().any(|view| *view == Visibility::Account)
     }
 
     /// Whether [`source`](Self::source) finds what the caller sees of a kind and nothing else.
     pub(super) fn is_found_by_source(&self, kind: ResourceKind) -> bool {
         self.views().all(|view| match view {
-            View::Account => true,
-            View::Projects(_) => kind != ResourceKind::Role,
-            View::User { .. } | View::Device { .. } | View::Only(_) | View::Itself(_) => false,
+            Visibility::Account => true,
+            Visibility::Projects(_) => kind != ResourceKind::Role,
+            Visibility::User { .. }
+            | Visibility::Device { .. }
+            | Visibility::Only(_)
+            | Visibility::Itself(_) => false,
         })
     }
 
-    /// Where the resources that the caller [may name](Self::may_name) are found.
+    /// Where the resources that the caller [may name](Self::can_reference) are found.
     pub(super) fn reach(&self, kind: ResourceKind) -> Source {
         let account = self.principal.account;
         let mut sources: Vec<Source> = self.views().map(|view| source_of(view, account, kind)).collect();
@@ -121,11 +124,11 @@ impl<'a> Caller<'a> {
         let mut projects: Vec<Id> = self.principal.project.into_iter().collect();
         for view in self.views() {
             match view {
-                View::Account => return None,
-                View::Projects(own) | View::Device { projects: own, .. } => {
+                Visibility::Account => return None,
+                Visibility::Projects(own) | Visibility::Device { projects: own, .. } => {
                     projects.extend(own.iter());
                 }
-                View::Only(conditions) => {
+                Visibility::Only(conditions) => {
                     let named = conditions.iter().filter(|(kind, _)| *kind == ResourceKind::Project);
                     let before = projects.len();
                     projects.extend(named.map(|(_, id)| *id));
@@ -133,7 +136,7 @@ impl<'a> Caller<'a> {
                         return None;
                     }
                 }
-                View::User { .. } | View::Itself(_) => {}
+                Visibility::User { .. } | Visibility::Itself(_) => {}
             }
         }
         projects.sort_unstable();
@@ -153,31 +156,32 @@ fn decoded(path: &str) -> Cow<'_, str> {
 }
 
 /// Where the resources of a view are found. The view is asked about each of them all the same.
-fn source_of(view: &View, account: Id, kind: ResourceKind) -> Source {
+fn source_of(view: &Visibility, account: Id, kind: ResourceKind) -> Source {
     let by = |field: &str, id: &Id| Source::Term(term(account, kind, field, id.as_str()));
     let in_projects =
         |projects: &[Id]| Source::Any(projects.iter().map(|id| by(terms::PROJECT, id)).collect());
     match (view, kind) {
         // The roles of an account are few, and no secret.
-        (View::Account, _) | (View::Projects(_) | View::User { .. }, ResourceKind::Role) => Source::All,
-        (View::Itself(own), _) => Source::Ids(vec![*own]),
-        (View::Projects(projects), ResourceKind::Project) => Source::Ids(projects.to_vec()),
-        (View::Projects(projects), _) => in_projects(projects),
-        (View::User { user, .. }, ResourceKind::User) => Source::Ids(vec![*user]),
-        (View::User { project, user }, _) => {
+        (Visibility::Account, _)
+        | (Visibility::Projects(_) | Visibility::User { .. }, ResourceKind::Role) => Source::All,
+        (Visibility::Itself(own), _) => Source::Ids(vec![*own]),
+        (Visibility::Projects(projects), ResourceKind::Project) => Source::Ids(projects.to_vec()),
+        (Visibility::Projects(projects), _) => in_projects(projects),
+        (Visibility::User { user, .. }, ResourceKind::User) => Source::Ids(vec![*user]),
+        (Visibility::User { project, user }, _) => {
             Source::Any(vec![by(terms::EVERYBODY, project), by(terms::USER, user)])
         }
-        (View::Device { thng, .. }, ResourceKind::Thng) => Source::Ids(vec![*thng]),
-        (View::Device { product, .. }, ResourceKind::Product) => {
+        (Visibility::Device { thng, .. }, ResourceKind::Thng) => Source::Ids(vec![*thng]),
+        (Visibility::Device { product, .. }, ResourceKind::Product) => {
             Source::Ids(product.iter().copied().collect())
         }
-        (View::Device { thng, product, .. }, ResourceKind::Action) => {
+        (Visibility::Device { thng, product, .. }, ResourceKind::Action) => {
             let by_product = product.iter().map(|product| by("product", product));
             Source::Any(std::iter::once(by("thng", thng)).chain(by_product).collect())
         }
-        (View::Device { .. }, ResourceKind::ActionType) => Source::All,
-        (View::Device { .. }, _) => Source::Ids(Vec::new()),
-        (View::Only(conditions), kind) => {
+        (Visibility::Device { .. }, ResourceKind::ActionType) => Source::All,
+        (Visibility::Device { .. }, _) => Source::Ids(Vec::new()),
+        (Visibility::Only(conditions), kind) => {
             let of = |wanted| conditions.iter().filter(move |(named, _)| *named == wanted).map(|(_, id)| *id);
             let own: Vec<Id> = of(kind).collect();
             let projects: Vec<Id> = of(ResourceKind::Project).collect();

@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 
 use crate::{
-    app::answer_alone,
     edge::admin::{Answer, Created, Request, SOCKET, Status},
+    startup::run_offline,
     store::StoreError,
 };
 
@@ -26,13 +26,13 @@ pub(super) fn ask(data: &Path, request: &Request) -> anyhow::Result<Answer> {
     let socket = data.join(SOCKET);
     let answer = match UnixStream::connect(&socket) {
         Ok(stream) => {
-            converse(stream, request).with_context(|| format!("the server at {}", socket.display()))?
+            exchange(stream, request).with_context(|| format!("the server at {}", socket.display()))?
         }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             bail!("{} may not be opened: run this as the user of the server", socket.display())
         }
         // There is none, or one that a server left behind that was killed, or none that could be made.
-        Err(_) => alone(data, request)?,
+        Err(_) => ask_offline(data, request)?,
     };
     match answer {
         Answer::Refused(sentence) => Err(anyhow!(sentence)),
@@ -54,7 +54,7 @@ pub(super) fn ask_for_new(data: &Path, request: &Request) -> anyhow::Result<Crea
 /// How the server of a data folder was started; nothing where none runs or none answers.
 pub(super) fn status(data: &Path) -> Option<Status> {
     let stream = UnixStream::connect(data.join(SOCKET)).ok()?;
-    match converse(stream, &Request::Status {}).ok()? {
+    match exchange(stream, &Request::Status {}).ok()? {
         Answer::Status(status) => Some(status),
         Answer::Created(_) | Answer::Revoked(_) | Answer::Refused(_) => None,
     }
@@ -65,7 +65,7 @@ pub(super) fn misunderstood() -> anyhow::Error {
     anyhow!("the server answered something else: is the command of the same version?")
 }
 
-fn converse(stream: UnixStream, request: &Request) -> anyhow::Result<Answer> {
+fn exchange(stream: UnixStream, request: &Request) -> anyhow::Result<Answer> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut stream = BufReader::new(stream);
@@ -77,8 +77,8 @@ fn converse(stream: UnixStream, request: &Request) -> anyhow::Result<Answer> {
     serde_json::from_str(&answer).map_err(|_| misunderstood())
 }
 
-fn alone(data: &Path, request: &Request) -> anyhow::Result<Answer> {
-    answer_alone(data, request).map_err(|error| match error.downcast_ref::<StoreError>() {
+fn ask_offline(data: &Path, request: &Request) -> anyhow::Result<Answer> {
+    run_offline(data, request).map_err(|error| match error.downcast_ref::<StoreError>() {
         Some(StoreError::Unavailable { reason, .. }) if reason.contains("another server has it open") => {
             error.context(format!(
                 "a server runs on {} but does not listen at {SOCKET}: its log says why; stop it to do this",

@@ -75,7 +75,7 @@ mod tests {
         let (exporter, layer) = export(&endpoint).expect("an address");
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
-            tracing::debug_span!("write", operation = "update").in_scope(|| {});
+            tracing::debug_span!("write", command = "update").in_scope(|| {});
         });
         drop(exporter);
         let request = collector.join().expect("no panic");

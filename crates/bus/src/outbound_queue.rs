@@ -62,7 +62,7 @@ pub struct Delivery {
 
 /// How much an outbox holds. One notification always fits an empty outbox, however large it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutboxLimits {
+pub struct OutboundQueueLimits {
     /// Most deliveries.
     pub messages: usize,
     /// Most bytes, counting the bodies.
@@ -71,23 +71,23 @@ pub struct OutboxLimits {
 
 /// What has become of an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutboxState {
+pub enum OutboundQueueState {
     /// Deliveries are accepted.
     Open,
     /// A delivery at QoS 1 did not fit. Nothing was accepted since; the session must end.
     Overflowed,
-    /// [`Outbox::close`] was called.
+    /// [`OutboundQueue::close`] was called.
     Closed,
 }
 
 /// The queue of one session.
 ///
 /// The session waits on its `Notify`, which is notified when the queue stops being empty and when the state
-/// changes, and then calls [`Outbox::take`] until it comes back empty. Whoever leaves notifications in the queue is
+/// changes, and then calls [`OutboundQueue::take`] until it comes back empty. Whoever leaves notifications in the queue is
 /// not woken for more.
-pub struct Outbox {
+pub struct OutboundQueue {
     queue: Mutex<Queue>,
-    limits: OutboxLimits,
+    limits: OutboundQueueLimits,
     dropped: AtomicU64,
     wake: Arc<Notify>,
 }
@@ -96,7 +96,7 @@ pub struct Outbox {
 struct Queue {
     deliveries: Vec<Delivery>,
     bytes: usize,
-    state: OutboxState,
+    state: OutboundQueueState,
 }
 
 /// Whether an outbox will want anything more.
@@ -106,13 +106,13 @@ pub(super) enum Offered {
     Forget,
 }
 
-impl Outbox {
+impl OutboundQueue {
     /// The capacity that an idle outbox may keep, in deliveries of 48 bytes.
     const CAPACITY_IDLE: usize = 16;
 
     /// An empty outbox; it allocates nothing for its queue until something comes.
-    pub fn new(limits: OutboxLimits, wake: Arc<Notify>) -> Arc<Self> {
-        let queue = Queue { deliveries: Vec::new(), bytes: 0, state: OutboxState::Open };
+    pub fn new(limits: OutboundQueueLimits, wake: Arc<Notify>) -> Arc<Self> {
+        let queue = Queue { deliveries: Vec::new(), bytes: 0, state: OutboundQueueState::Open };
         Arc::new(Self { queue: Mutex::new(queue), limits, dropped: AtomicU64::new(0), wake })
     }
 
@@ -120,7 +120,7 @@ impl Outbox {
     ///
     /// `into` lends its capacity to the queue. A call that finds nothing takes back what is too much of it
     /// from both, so a session that calls until nothing comes stays thin when it is idle.
-    pub fn take(&self, into: &mut Vec<Delivery>) -> OutboxState {
+    pub fn take(&self, into: &mut Vec<Delivery>) -> OutboundQueueState {
         into.clear();
         let mut queue = self.queue.lock();
         std::mem::swap(&mut queue.deliveries, into);
@@ -145,14 +145,14 @@ impl Outbox {
     }
 
     /// What has become of it.
-    pub fn state(&self) -> OutboxState {
+    pub fn state(&self) -> OutboundQueueState {
         self.queue.lock().state
     }
 
     /// Ends it: what is queued is dropped, nothing more is accepted, and dispatchers forget it.
     pub fn close(&self) {
         let mut queue = self.queue.lock();
-        queue.state = OutboxState::Closed;
+        queue.state = OutboundQueueState::Closed;
         let rest = std::mem::take(&mut queue.deliveries);
         WAITING.remove(rest.len(), std::mem::take(&mut queue.bytes));
         drop(queue);
@@ -175,7 +175,7 @@ impl Outbox {
         tally: &mut Tally,
     ) -> Offered {
         let mut queue = self.queue.lock();
-        if queue.state != OutboxState::Open {
+        if queue.state != OutboundQueueState::Open {
             return Offered::Forget;
         }
         let (queued_before, bytes_before) = (queue.deliveries.len(), queue.bytes);
@@ -185,13 +185,13 @@ impl Outbox {
                 continue;
             }
             if qos == DeliveryQos::AtLeastOnce {
-                queue.state = OutboxState::Overflowed;
+                queue.state = OutboundQueueState::Overflowed;
                 break;
             }
             dropped += 1;
         }
         let (queued, bytes) = (queue.deliveries.len(), queue.bytes);
-        let overflowed = queue.state == OutboxState::Overflowed;
+        let overflowed = queue.state == OutboundQueueState::Overflowed;
         drop(queue);
         if (queued_before == 0 && queued > 0) || overflowed {
             self.wake.notify_one();
@@ -208,7 +208,12 @@ impl Outbox {
 }
 
 impl Queue {
-    fn accept(&mut self, notification: &NotificationEnvelope, slot: u32, limits: OutboxLimits) -> bool {
+    fn accept(
+        &mut self,
+        notification: &NotificationEnvelope,
+        slot: u32,
+        limits: OutboundQueueLimits,
+    ) -> bool {
         let bytes = self.bytes + notification.body.len();
         let fits = self.deliveries.len() < limits.messages && bytes <= limits.bytes;
         if !fits && !self.deliveries.is_empty() {
@@ -220,17 +225,17 @@ impl Queue {
     }
 }
 
-impl Drop for Outbox {
+impl Drop for OutboundQueue {
     fn drop(&mut self) {
         let queue = self.queue.get_mut();
         WAITING.remove(queue.deliveries.len(), queue.bytes);
     }
 }
 
-impl fmt::Debug for Outbox {
+impl fmt::Debug for OutboundQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let queue = self.queue.lock();
-        f.debug_struct("Outbox")
+        f.debug_struct("OutboundQueue")
             .field("state", &queue.state)
             .field("queued", &queue.deliveries.len())
             .field("dropped", &self.dropped)
@@ -258,94 +263,98 @@ mod tests {
     }
 
     /// Offers notifications with bodies of these sizes, with sequences from 1.
-    fn offer(outbox: &Outbox, bodies: &[usize], qos: DeliveryQos) -> (Offered, Tally) {
+    fn offer(outbound_queue: &OutboundQueue, bodies: &[usize], qos: DeliveryQos) -> (Offered, Tally) {
         let (notifications, mut tally) = (notifications(bodies), Tally::default());
         let members: Vec<(u64, u8)> = (0..notifications.len() as u8).map(|position| (0, position)).collect();
         let run = Run { notifications: &notifications, members: &members };
-        (outbox.offer(&run, u64::MAX, 0, qos, &mut tally), tally)
+        (outbound_queue.offer(&run, u64::MAX, 0, qos, &mut tally), tally)
     }
 
-    fn taken(outbox: &Outbox) -> (Vec<u64>, OutboxState) {
+    fn taken(outbound_queue: &OutboundQueue) -> (Vec<u64>, OutboundQueueState) {
         let mut batch = Vec::new();
-        let state = outbox.take(&mut batch);
+        let state = outbound_queue.take(&mut batch);
         (batch.iter().map(|delivery| delivery.seq).collect(), state)
     }
 
-    fn outbox(messages: usize, bytes: usize) -> Arc<Outbox> {
-        Outbox::new(OutboxLimits { messages, bytes }, Arc::new(Notify::new()))
+    fn outbound_queue(messages: usize, bytes: usize) -> Arc<OutboundQueue> {
+        OutboundQueue::new(OutboundQueueLimits { messages, bytes }, Arc::new(Notify::new()))
     }
 
     #[test]
     fn at_qos_0_what_does_not_fit_is_dropped_and_what_does_is_kept() {
-        let outbox = outbox(10, 100);
-        let (offered, tally) = offer(&outbox, &[60, 60, 40, 1], DeliveryQos::AtMostOnce);
+        let outbound_queue = outbound_queue(10, 100);
+        let (offered, tally) = offer(&outbound_queue, &[60, 60, 40, 1], DeliveryQos::AtMostOnce);
         assert_eq!((offered, tally.delivered, tally.dropped), (Offered::Kept, 2, 2));
-        assert_eq!((taken(&outbox), outbox.dropped()), ((vec![1, 3], OutboxState::Open), 2));
-        assert_eq!(offer(&outbox, &[60], DeliveryQos::AtMostOnce).1.delivered, 1, "room again");
+        assert_eq!(
+            (taken(&outbound_queue), outbound_queue.dropped()),
+            ((vec![1, 3], OutboundQueueState::Open), 2)
+        );
+        assert_eq!(offer(&outbound_queue, &[60], DeliveryQos::AtMostOnce).1.delivered, 1, "room again");
     }
 
     #[test]
     fn at_qos_1_the_first_that_does_not_fit_ends_the_outbox() {
-        let outbox = outbox(2, 100);
-        let (offered, tally) = offer(&outbox, &[1, 1, 1, 1], DeliveryQos::AtLeastOnce);
+        let outbound_queue = outbound_queue(2, 100);
+        let (offered, tally) = offer(&outbound_queue, &[1, 1, 1, 1], DeliveryQos::AtLeastOnce);
         assert_eq!((offered, tally.delivered, tally.overflowed), (Offered::Forget, 2, 1));
-        assert_eq!(taken(&outbox), (vec![1, 2], OutboxState::Overflowed));
-        let (offered, tally) = offer(&outbox, &[1], DeliveryQos::AtMostOnce);
+        assert_eq!(taken(&outbound_queue), (vec![1, 2], OutboundQueueState::Overflowed));
+        let (offered, tally) = offer(&outbound_queue, &[1], DeliveryQos::AtMostOnce);
         assert_eq!((offered, tally.delivered, tally.overflowed), (Offered::Forget, 0, 0));
-        assert_eq!(taken(&outbox), (vec![], OutboxState::Overflowed));
+        assert_eq!(taken(&outbound_queue), (vec![], OutboundQueueState::Overflowed));
     }
 
     #[test]
     fn an_empty_outbox_takes_a_note_that_is_larger_than_its_limit() {
-        let outbox = outbox(10, 100);
-        let (_, tally) = offer(&outbox, &[5000, 1], DeliveryQos::AtMostOnce);
+        let outbound_queue = outbound_queue(10, 100);
+        let (_, tally) = offer(&outbound_queue, &[5000, 1], DeliveryQos::AtMostOnce);
         assert_eq!((tally.delivered, tally.dropped), (1, 1));
-        assert_eq!(taken(&outbox).0, vec![1]);
+        assert_eq!(taken(&outbound_queue).0, vec![1]);
     }
 
     #[test]
     fn the_session_is_woken_when_the_queue_stops_being_empty_and_not_again() {
         let wake = Arc::new(Notify::new());
-        let outbox = Outbox::new(OutboxLimits { messages: 100, bytes: 1000 }, Arc::clone(&wake));
+        let outbound_queue =
+            OutboundQueue::new(OutboundQueueLimits { messages: 100, bytes: 1000 }, Arc::clone(&wake));
         let is_woken = || {
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             std::pin::pin!(wake.notified()).as_mut().poll(&mut context).is_ready()
         };
         assert!(!is_woken());
-        offer(&outbox, &[1, 1], DeliveryQos::AtMostOnce);
+        offer(&outbound_queue, &[1, 1], DeliveryQos::AtMostOnce);
         assert!(is_woken());
-        offer(&outbox, &[1], DeliveryQos::AtMostOnce);
+        offer(&outbound_queue, &[1], DeliveryQos::AtMostOnce);
         assert!(!is_woken(), "it was told before and has not looked yet");
-        taken(&outbox);
-        offer(&outbox, &[1], DeliveryQos::AtMostOnce);
+        taken(&outbound_queue);
+        offer(&outbound_queue, &[1], DeliveryQos::AtMostOnce);
         assert!(is_woken());
-        outbox.close();
+        outbound_queue.close();
         assert!(is_woken());
     }
 
     #[test]
     fn closing_drops_what_is_queued_and_refuses_more() {
-        let outbox = outbox(10, 100);
-        offer(&outbox, &[1, 1], DeliveryQos::AtLeastOnce);
-        outbox.close();
-        assert_eq!(offer(&outbox, &[1], DeliveryQos::AtLeastOnce).0, Offered::Forget);
-        assert_eq!(taken(&outbox), (vec![], OutboxState::Closed));
+        let outbound_queue = outbound_queue(10, 100);
+        offer(&outbound_queue, &[1, 1], DeliveryQos::AtLeastOnce);
+        outbound_queue.close();
+        assert_eq!(offer(&outbound_queue, &[1], DeliveryQos::AtLeastOnce).0, Offered::Forget);
+        assert_eq!(taken(&outbound_queue), (vec![], OutboundQueueState::Closed));
     }
 
     #[test]
     fn an_idle_outbox_stays_thin() {
-        assert!(size_of::<Outbox>() <= 96, "{}", size_of::<Outbox>());
+        assert!(size_of::<OutboundQueue>() <= 96, "{}", size_of::<OutboundQueue>());
         assert_eq!(size_of::<Delivery>(), 48);
-        let outbox = outbox(1000, 100_000);
+        let outbound_queue = outbound_queue(1000, 100_000);
         let mut batch = Vec::new();
-        assert_eq!(outbox.queue.lock().deliveries.capacity(), 0);
+        assert_eq!(outbound_queue.queue.lock().deliveries.capacity(), 0);
         for _ in 0..3 {
-            offer(&outbox, &[1; 64], DeliveryQos::AtMostOnce);
-            outbox.take(&mut batch);
+            offer(&outbound_queue, &[1; 64], DeliveryQos::AtMostOnce);
+            outbound_queue.take(&mut batch);
             assert_eq!(batch.len(), 64);
         }
-        outbox.take(&mut batch);
-        let kept = batch.capacity() + outbox.queue.lock().deliveries.capacity();
-        assert!(kept <= 2 * Outbox::CAPACITY_IDLE, "{kept} deliveries are kept for nothing");
+        outbound_queue.take(&mut batch);
+        let kept = batch.capacity() + outbound_queue.queue.lock().deliveries.capacity();
+        assert!(kept <= 2 * OutboundQueue::CAPACITY_IDLE, "{kept} deliveries are kept for nothing");
     }
 }

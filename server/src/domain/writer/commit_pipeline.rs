@@ -17,9 +17,9 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{EventSink, Job, die};
+use super::{AfterCommit, Job, die};
 use crate::{
-    domain::{Event, OperationError, Outcome},
+    domain::{CommandError, Event, Outcome},
     store::DiskSync,
 };
 
@@ -28,67 +28,71 @@ use crate::{
 const WAITING_GROUPS_MAX: usize = 4;
 
 /// A group whose fate is known.
-pub(super) struct Done {
+pub(super) struct CommittedGroup {
     pub(super) events: Vec<Event>,
-    pub(super) outcomes: Vec<(Job, Result<Outcome, OperationError>)>,
+    pub(super) outcomes: Vec<(Job, Result<Outcome, CommandError>)>,
 }
 
-/// Gives answers, in the order of the calls of [`give`](Self::give).
-pub(super) struct Answers {
-    way: Arc<Way>,
-    groups: SyncSender<Done>,
+/// Gives answers, in the order of the calls of [`submit`](Self::submit).
+pub(super) struct CommitPipeline {
+    finisher: Arc<Finisher>,
+    groups: SyncSender<CommittedGroup>,
     thread: JoinHandle<()>,
 }
 
 /// The way of a group to those who wait.
-struct Way {
+struct Finisher {
     disk: Box<dyn DiskSync>,
     /// One thread goes this way at a time; the lock is there to say so.
-    sink: Mutex<EventSink>,
+    after_commit: Mutex<AfterCommit>,
     /// Groups that were handed to the thread and are not answered.
-    untold: AtomicUsize,
+    unfinished: AtomicUsize,
 }
 
-impl Answers {
-    pub(super) fn start(disk: Box<dyn DiskSync>, sink: EventSink) -> io::Result<Self> {
+impl CommitPipeline {
+    pub(super) fn start(disk: Box<dyn DiskSync>, after_commit: AfterCommit) -> io::Result<Self> {
         let (groups, waiting) = mpsc::sync_channel(WAITING_GROUPS_MAX);
-        let way = Arc::new(Way { disk, sink: Mutex::new(sink), untold: AtomicUsize::new(0) });
-        let own = Arc::clone(&way);
+        let finisher = Arc::new(Finisher {
+            disk,
+            after_commit: Mutex::new(after_commit),
+            unfinished: AtomicUsize::new(0),
+        });
+        let own = Arc::clone(&finisher);
         let run = move || {
             panic::catch_unwind(AssertUnwindSafe(|| own.run(&waiting))).unwrap_or_else(|_| die());
         };
-        let thread = thread::Builder::new().name("answers".into()).spawn(run)?;
-        Ok(Self { way, groups, thread })
+        let thread = thread::Builder::new().name("commit-pipeline".into()).spawn(run)?;
+        Ok(Self { finisher, groups, thread })
     }
 
     /// Answers a group that was committed. `busy`: the writer has better things to do than to wait for the disk.
-    pub(super) fn give(&self, done: Done, busy: bool) {
+    pub(super) fn submit(&self, group: CommittedGroup, busy: bool) {
         // Acquire: what the other thread has told is told before what is told here.
-        if !busy && self.way.untold.load(Ordering::Acquire) == 0 {
-            self.way.sync_or_die();
-            return self.way.tell(done);
+        if !busy && self.finisher.unfinished.load(Ordering::Acquire) == 0 {
+            self.finisher.sync_or_die();
+            return self.finisher.notify(group);
         }
-        self.way.untold.fetch_add(1, Ordering::Relaxed);
-        self.groups.send(done).expect("the thread of the answers ends the process when it fails");
+        self.finisher.unfinished.fetch_add(1, Ordering::Relaxed);
+        self.groups.send(group).expect("the pipeline's thread ends the process when it fails");
     }
 
     /// Waits until everything is told.
     pub(super) fn finish(self) {
         drop(self.groups);
-        self.thread.join().expect("the thread of the answers ends the process when it fails");
+        self.thread.join().expect("the pipeline's thread ends the process when it fails");
     }
 }
 
-impl Way {
-    fn run(&self, waiting: &Receiver<Done>) {
+impl Finisher {
+    fn run(&self, waiting: &Receiver<CommittedGroup>) {
         let mut groups = Vec::with_capacity(WAITING_GROUPS_MAX);
         while let Ok(first) = waiting.recv() {
             groups.push(first);
             groups.extend(waiting.try_iter().take(WAITING_GROUPS_MAX - 1));
             self.sync_or_die();
-            for done in groups.drain(..) {
-                self.tell(done);
-                self.untold.fetch_sub(1, Ordering::Release);
+            for group in groups.drain(..) {
+                self.notify(group);
+                self.unfinished.fetch_sub(1, Ordering::Release);
             }
         }
     }
@@ -102,9 +106,9 @@ impl Way {
         }
     }
 
-    fn tell(&self, Done { events, outcomes }: Done) {
+    fn notify(&self, CommittedGroup { events, outcomes }: CommittedGroup) {
         if !events.is_empty() {
-            (self.sink.lock())(events);
+            (self.after_commit.lock())(events);
         }
         for (job, outcome) in outcomes {
             (job.reply)(outcome);

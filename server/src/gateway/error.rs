@@ -7,7 +7,7 @@ use thng_pubsub_protocol::{
 };
 
 use crate::{
-    domain::{OperationError, writer::Stopping},
+    domain::{CommandError, writer::Stopping},
     rate::Exceeded,
     store::subscriptions::SubscriptionBound,
 };
@@ -70,7 +70,7 @@ impl SubscriptionsBound {
     }
 }
 
-impl From<SubscriptionBound> for Refusal {
+impl From<SubscriptionBound> for BrokerError {
     fn from(bound: SubscriptionBound) -> Self {
         Self::TooManySubscriptions(match bound {
             SubscriptionBound::Key => SubscriptionsBound::KeyMemory,
@@ -82,7 +82,7 @@ impl From<SubscriptionBound> for Refusal {
 
 /// A refusal: what kind it is, and what to tell whoever caused it. It never repeats keys, topics or payloads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum BrokerError {
     /// No key came.
     #[error("no API key was sent")]
     NoKey,
@@ -148,7 +148,7 @@ enum Lasting {
     Temporary,
 }
 
-impl Refusal {
+impl BrokerError {
     /// One thing that is wrong with what was sent.
     pub(crate) fn invalid(sentence: impl Into<String>) -> Self {
         Self::Invalid(vec![sentence.into()])
@@ -252,33 +252,33 @@ impl Refusal {
     }
 }
 
-impl From<PayloadError> for Refusal {
+impl From<PayloadError> for BrokerError {
     fn from(error: PayloadError) -> Self {
         Self::Invalid(error.0)
     }
 }
 
-impl From<TopicError> for Refusal {
+impl From<TopicError> for BrokerError {
     fn from(error: TopicError) -> Self {
         Self::NotATopic(error)
     }
 }
 
-impl From<OperationError> for Refusal {
-    fn from(error: OperationError) -> Self {
+impl From<CommandError> for BrokerError {
+    fn from(error: CommandError) -> Self {
         match error {
-            OperationError::NotFound => Self::NotFound,
-            OperationError::Invalid(sentences) => Self::Invalid(sentences),
-            OperationError::BeyondBound { sentence, .. } => Self::Invalid(vec![sentence]),
-            OperationError::Conflict(sentence) => Self::Conflict(sentence),
-            OperationError::TooManySubscriptions => Self::TooManySubscriptions(SubscriptionsBound::Durable),
+            CommandError::NotFound => Self::NotFound,
+            CommandError::Invalid(sentences) => Self::Invalid(sentences),
+            CommandError::BeyondBound { sentence, .. } => Self::Invalid(vec![sentence]),
+            CommandError::Conflict(sentence) => Self::Conflict(sentence),
+            CommandError::TooManySubscriptions => Self::TooManySubscriptions(SubscriptionsBound::Durable),
             // The writer has logged it.
-            OperationError::Store(_) => Self::Unavailable,
+            CommandError::Store(_) => Self::Unavailable,
         }
     }
 }
 
-impl From<Stopping> for Refusal {
+impl From<Stopping> for BrokerError {
     fn from(_: Stopping) -> Self {
         Self::Unavailable
     }
@@ -299,26 +299,26 @@ mod tests {
         let limit: rate::RateLimit = "1/s".parse().expect("a rate");
         let exceeded = Exceeded::new(&NAME, limit.rate().expect("it is on"), Duration::ZERO);
         for refusal in [
-            Refusal::NoKey,
-            Refusal::UnknownKey,
-            Refusal::NotFound,
-            Refusal::NotATopic(TopicError::Wildcard),
-            Refusal::BadLogin,
-            Refusal::Forbidden,
-            Refusal::Conflict("it exists".into()),
-            Refusal::SubscribeOnly,
-            Refusal::invalid("it is none"),
-            Refusal::TooManyOfKey,
-            Refusal::TooManySubscriptions(SubscriptionsBound::Session),
-            Refusal::TooManySubscriptions(SubscriptionsBound::KeyMemory),
-            Refusal::TooManySubscriptions(SubscriptionsBound::AccountMemory),
-            Refusal::TooManySubscriptions(SubscriptionsBound::Memory),
-            Refusal::TooManySessions,
-            Refusal::PasswordQueueFull,
-            Refusal::TooManyAnswerBytes,
-            Refusal::TooManyTasks,
-            Refusal::TooOften(exceeded),
-            Refusal::Unavailable,
+            BrokerError::NoKey,
+            BrokerError::UnknownKey,
+            BrokerError::NotFound,
+            BrokerError::NotATopic(TopicError::Wildcard),
+            BrokerError::BadLogin,
+            BrokerError::Forbidden,
+            BrokerError::Conflict("it exists".into()),
+            BrokerError::SubscribeOnly,
+            BrokerError::invalid("it is none"),
+            BrokerError::TooManyOfKey,
+            BrokerError::TooManySubscriptions(SubscriptionsBound::Session),
+            BrokerError::TooManySubscriptions(SubscriptionsBound::KeyMemory),
+            BrokerError::TooManySubscriptions(SubscriptionsBound::AccountMemory),
+            BrokerError::TooManySubscriptions(SubscriptionsBound::Memory),
+            BrokerError::TooManySessions,
+            BrokerError::PasswordQueueFull,
+            BrokerError::TooManyAnswerBytes,
+            BrokerError::TooManyTasks,
+            BrokerError::TooOften(exceeded),
+            BrokerError::Unavailable,
         ] {
             let lasts = if refusal.is_temporary() { "temporary" } else { "final" };
             let row = format!("| `{}` | {lasts} |", refusal.reason());

@@ -18,7 +18,7 @@ use crate::{
         self, Context, Limits,
         accept::{Acceptor, Admitted},
         addresses::Addresses,
-        admin::{Answer, Door, Request, SOCKET, Status},
+        admin::{AdminSocket, Answer, Request, SOCKET, Status},
         least_rate::LeastRate,
         mqtt,
         rates::Rates,
@@ -29,9 +29,9 @@ use crate::{
     metrics::Metrics,
     store::SqliteStore,
 };
-use thng_pubsub_bus::{Bus, OutboxLimits};
+use thng_pubsub_bus::{Bus, OutboundQueueLimits};
 
-mod core;
+mod broker;
 mod first_start;
 pub(crate) mod key_secret;
 pub(crate) mod log;
@@ -39,7 +39,7 @@ mod open_files;
 #[cfg(feature = "otel")]
 mod traces;
 
-use core::{Core, CoreSettings};
+use broker::{BrokerHandle, BrokerSettings};
 
 /// Runs the server until SIGTERM or Ctrl-C.
 ///
@@ -63,7 +63,7 @@ pub fn serve(config: Config, warnings: &[String]) -> anyhow::Result<()> {
     })?;
     announce_ready(&running)?;
     runtime.block_on(async {
-        while signals.wait().await == Asked::Reload {
+        while signals.wait().await == SignalAction::Reload {
             running.reload();
         }
         tracing::info!("stopping: no new connections, finishing what was accepted");
@@ -123,7 +123,7 @@ const FILE_TOO_LARGE: i32 = 25;
 
 /// What a signal asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Asked {
+enum SignalAction {
     Stop,
     Reload,
 }
@@ -139,11 +139,11 @@ impl Signals {
         })
     }
 
-    async fn wait(&mut self) -> Asked {
+    async fn wait(&mut self) -> SignalAction {
         tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hang_up.recv() => Asked::Reload,
+            _ = self.terminate.recv() => SignalAction::Stop,
+            _ = self.interrupt.recv() => SignalAction::Stop,
+            _ = self.hang_up.recv() => SignalAction::Reload,
         }
     }
 }
@@ -162,13 +162,13 @@ struct Running {
 impl Running {
     async fn start(config: &Config) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);
-        let core = Core::start(CoreSettings::of(config), &metrics, |core| {
-            first_start::ensure_operator(config, core.read, core.write, core.clock)?;
-            Ok(leave_all_sessions(core.write, core.clock.now_ms())?)
+        let broker = BrokerHandle::start(BrokerSettings::of(config), &metrics, |broker| {
+            first_start::ensure_operator(config, broker.read, broker.write, broker.clock)?;
+            Ok(leave_all_sessions(broker.write, broker.clock.now_ms())?)
         })?;
         // Behind the core, which made sure that the folder is ours alone.
         let certificates = open_certificates(config, &metrics)?;
-        let Core { gateway, bus, writer } = core;
+        let BrokerHandle { gateway, bus, writer } = broker;
         let rates = Arc::new(Rates::new(config, &metrics));
         let listeners = Listeners::bind(config)?;
         // When all that is open from the start is open.
@@ -195,26 +195,26 @@ impl Running {
         });
         let mut running = Self { addresses: Vec::new(), context, bus, writer, acceptor, certificates };
         running.listen(listeners)?;
-        running.open_door(config);
+        running.open_admin_socket(config);
         if let Some(certificates) = &running.certificates {
             let watching = Arc::clone(certificates).watch(running.acceptor.stop.clone());
             running.acceptor.tasks.spawn(watching);
         }
         let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
-        running.acceptor.tasks.spawn(async move { context.gateway.work(stop).await });
+        running.acceptor.tasks.spawn(async move { context.gateway.run_task_worker(stop).await });
         let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
-        running.acceptor.tasks.spawn(async move { context.gateway.look_after_keys(stop).await });
+        running.acceptor.tasks.spawn(async move { context.gateway.run_key_watch(stop).await });
         let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
-        running.acceptor.tasks.spawn(async move { context.gateway.look_after_sessions(stop).await });
+        running.acceptor.tasks.spawn(async move { context.gateway.run_session_expiry(stop).await });
         let stop = running.acceptor.stop.clone();
-        running.acceptor.tasks.spawn(async move { rates.look_after(stop).await });
+        running.acceptor.tasks.spawn(async move { rates.run_eviction(stop).await });
         Ok(running)
     }
 
     /// Lets commands of this machine in. A server without this door serves all the same.
-    fn open_door(&self, config: &Config) {
-        let door = match Door::open(&config.data) {
-            Ok(door) => door,
+    fn open_admin_socket(&self, config: &Config) {
+        let socket = match AdminSocket::open(&config.data) {
+            Ok(socket) => socket,
             Err(error) => {
                 let socket = config.data.join(SOCKET);
                 return tracing::warn!(
@@ -228,7 +228,7 @@ impl Running {
         let status = Status { listeners, ..status(config.connections_max) };
         let (context, acceptor) = (Arc::clone(&self.context), &self.acceptor);
         let (stop, tasks) = (acceptor.stop.clone(), acceptor.tasks.clone());
-        acceptor.tasks.spawn(async move { door.serve(context, status, stop, tasks).await });
+        acceptor.tasks.spawn(async move { socket.serve(context, status, stop, tasks).await });
     }
 
     fn listen(&mut self, listeners: Listeners) -> anyhow::Result<()> {
@@ -313,7 +313,7 @@ impl Running {
         // With the last reference to the gateway the writer's queue closes; it finishes what is in it.
         drop(self.context);
         let (writer, bus) = (self.writer, self.bus);
-        let finished = tokio::task::spawn_blocking(move || core::finish(writer, &bus));
+        let finished = tokio::task::spawn_blocking(move || broker::finish(writer, &bus));
         if tokio::time::timeout(Duration::from_millis(500), finished).await.is_err() {
             tracing::warn!("the writer did not finish in time; what was answered is on disk");
         }
@@ -324,16 +324,16 @@ impl Running {
 ///
 /// # Errors
 /// A sentence, also where a server has the folder open.
-pub(crate) fn answer_alone(data: &Path, request: &Request) -> anyhow::Result<Answer> {
+pub(crate) fn run_offline(data: &Path, request: &Request) -> anyhow::Result<Answer> {
     // Whoever wants a new database starts a server.
     SqliteStore::ensure_in(data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("the runtime could not be started")?;
     let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);
     runtime.block_on(async {
-        let core = Core::start(CoreSettings::alone(data), &metrics, |_| Ok(()))?;
-        let answer = edge::admin::answer(&core.gateway, &status(0), request).await;
-        core.stop();
+        let broker = BrokerHandle::start(BrokerSettings::offline(data), &metrics, |_| Ok(()))?;
+        let answer = edge::admin::answer(&broker.gateway, &status(0), request).await;
+        broker.stop();
         Ok(answer)
     })
 }
@@ -373,7 +373,7 @@ fn tls_source(config: &Config) -> Option<tls::Source> {
 }
 
 /// Connections that may wait to be accepted. With the usual 128, a thousand that come at once have to try again, a second
-/// later; the system takes what it allows (`net.core.somaxconn`).
+/// later; the system takes what it allows (`net.broker.somaxconn`).
 const BACKLOG: u32 = 4096;
 
 fn listen_at(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -430,7 +430,10 @@ pub(crate) fn limits(config: &Config) -> Limits {
         subscriptions_max: config.subscriptions_max,
         publishes_in_flight_max: config.publishes_in_flight_max,
         deliveries_in_flight_max: config.deliveries_in_flight_max,
-        outbox: OutboxLimits { messages: config.outbox_messages_max, bytes: config.outbox_bytes_max },
+        outbound_queue: OutboundQueueLimits {
+            messages: config.outbox_messages_max,
+            bytes: config.outbox_bytes_max,
+        },
         refused_publish: config.refused_publish,
         allowed_origins: config.allowed_origins.clone(),
     }

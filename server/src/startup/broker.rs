@@ -24,7 +24,7 @@ use thng_pubsub_bus::{Bus, BusSettings};
 
 /// What the core is told at its start.
 #[derive(Debug)]
-pub(super) struct CoreSettings {
+pub(super) struct BrokerSettings {
     data: PathBuf,
     durability: store::Durability,
     readers: usize,
@@ -32,7 +32,7 @@ pub(super) struct CoreSettings {
     gateway: GatewaySettings,
 }
 
-impl CoreSettings {
+impl BrokerSettings {
     /// Those of a server.
     pub(super) fn of(config: &Config) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl CoreSettings {
 
     /// Those of a command that does one thing where no server runs. Nothing that is kept for durable sessions is dropped
     /// for a bound that their server may not have.
-    pub(super) fn alone(data: &Path) -> Self {
+    pub(super) fn offline(data: &Path) -> Self {
         Self {
             data: data.into(),
             durability: store::Durability::Full,
@@ -117,35 +117,35 @@ impl CoreSettings {
 }
 
 /// What there is before the gateway.
-pub(super) struct Before<'s> {
+pub(super) struct BootContext<'s> {
     pub(super) read: &'s dyn ReadStore,
     pub(super) write: &'s mut dyn WriteStore,
     pub(super) clock: &'s Clock,
 }
 
 /// The core, running.
-pub(super) struct Core {
+pub(super) struct BrokerHandle {
     pub(super) gateway: Gateway,
     pub(super) bus: Arc<Bus>,
     pub(super) writer: JoinHandle<()>,
 }
 
-impl Core {
+impl BrokerHandle {
     /// Claims the data folder and starts everything behind the gateway. `before` is called when the store is open and
     /// nobody else has it yet.
     ///
     /// # Errors
     /// Whatever keeps it from starting, in a sentence that says what to do.
     pub(super) fn start(
-        settings: CoreSettings,
+        settings: BrokerSettings,
         metrics: &Arc<Metrics>,
-        before: impl FnOnce(Before<'_>) -> anyhow::Result<()>,
+        before: impl FnOnce(BootContext<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
-        let CoreSettings { data, durability, readers, dispatchers, gateway } = settings;
+        let BrokerSettings { data, durability, readers, dispatchers, gateway } = settings;
         let (read, mut write) = SqliteStore::open(&data, durability, readers)?;
         let clock = Clock::System;
         let secret = key_secret::open(&data, &*read, &mut *write)?;
-        before(Before { read: &*read, write: &mut *write, clock: &clock })?;
+        before(BootContext { read: &*read, write: &mut *write, clock: &clock })?;
         let settings = BusSettings { dispatchers, ..BusSettings::default() };
         let bus = Bus::start(settings, &metrics.registry).context("the notification bus did not start")?;
         let (gateway, writer) =

@@ -6,7 +6,7 @@
 use thng_pubsub_protocol::{id::Id, limits, topic::Topic};
 
 use super::Context;
-use crate::gateway::{Principal, Refusal};
+use crate::gateway::{BrokerError, Principal};
 
 /// Characters of a topic that are shown.
 const SHOWN_CHARS: usize = 256;
@@ -16,35 +16,35 @@ const SECRET_CHARS: usize = limits::API_KEY_CHARS / 2;
 
 /// A refusal, whom it was given, and on which topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rejected {
-    pub(super) refusal: Refusal,
+pub(super) struct LoggedError {
+    pub(super) refusal: BrokerError,
     /// Whom the key belongs to, if it is known.
     key: Option<Id>,
     pub(super) topic: Option<Box<str>>,
 }
 
-impl Rejected {
+impl LoggedError {
     /// Without a topic.
-    pub(super) fn new(refusal: Refusal, principal: Option<&Principal>) -> Self {
+    pub(super) fn new(refusal: BrokerError, principal: Option<&Principal>) -> Self {
         Self { refusal, key: principal.map(|principal| principal.actor.id()), topic: None }
     }
 
     /// On a topic as the client wrote it, which need not be one.
-    pub(super) fn on_text(refusal: Refusal, principal: Option<&Principal>, topic: &str) -> Self {
+    pub(super) fn on_text(refusal: BrokerError, principal: Option<&Principal>, topic: &str) -> Self {
         Self { topic: Some(shown(topic).into()), ..Self::new(refusal, principal) }
     }
 
     /// On a topic that was understood; `key` is whom the API key belongs to.
-    pub(super) fn on_topic(refusal: Refusal, key: Id, topic: &Topic) -> Self {
+    pub(super) fn on_topic(refusal: BrokerError, key: Id, topic: &Topic) -> Self {
         Self { topic: Some(shown(&topic.canonical()).into()), key: Some(key), refusal }
     }
 }
 
 impl Context {
     /// One line about what a client was refused, unless there were many of late: clients can cause them at will.
-    pub(super) fn log_refusal(&self, protocol: &'static str, what: &'static str, rejected: &Rejected) {
+    pub(super) fn log_refusal(&self, protocol: &'static str, what: &'static str, rejected: &LoggedError) {
         let Some(suppressed) = self.refusal_log.admit() else { return };
-        let Rejected { refusal, key, topic } = rejected;
+        let LoggedError { refusal, key, topic } = rejected;
         let reason = refusal.reason();
         let key = key.map(tracing::field::display);
         let topic = topic.as_deref();
