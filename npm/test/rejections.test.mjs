@@ -19,8 +19,8 @@ const PubSub = user.require('thng-pubsub')
 const { Operator, Device } = PubSub
 
 const server = await ownServer()
-const limited = await ownServer('--publishes-per-key', '3/d')
-const closing = await ownServer('--refused-publish', 'close')
+const limited = await ownServer('--publish-rate-per-key', '3/d')
+const closing = await ownServer('--on-rejected-publish', 'close')
 
 after(() => PubSub.close())
 
@@ -62,8 +62,8 @@ async function refused(of) {
     { status: 404, reason: 'not_found', ...put(of.key, operator.thng(UNKNOWN).property('a'), 1) },
     { status: 403, reason: 'forbidden', ...put(own.key, asDevice.thng(other).property('a'), 1) },
     { status: 400, reason: 'invalid', ...put(of.key, operator.thng(own.id), { name: 5 }, { name: 5 }) },
-    { status: 405, reason: 'watch_only', ...put(of.key, operator.batch(UNKNOWN).task(), {}, {}), rest: undefined },
-    { status: 404, reason: 'not_a_topic', ...put(of.key, operator.thng(), {}, {}), rest: undefined },
+    { status: 405, reason: 'subscribe_only', ...put(of.key, operator.batch(UNKNOWN).task(), {}, {}), rest: undefined },
+    { status: 404, reason: 'invalid_topic', ...put(of.key, operator.thng(), {}, {}), rest: undefined },
     {
       status: 409,
       reason: 'conflict',
@@ -88,7 +88,7 @@ async function witness(of) {
   }
 }
 
-for (const [name, of] of Object.entries({ 'by default': server, 'with --refused-publish close': closing })) {
+for (const [name, of] of Object.entries({ 'by default': server, 'with --on-rejected-publish close': closing })) {
   test(`each final refusal rejects with the server's sentence, ${name}`, { timeout: 60_000 }, async () => {
     const isWell = await witness(of)
     for (const { publish, status, reason, path, rest } of await refused(of)) {
@@ -148,7 +148,7 @@ test('what comes too often rejects with 429, and the connection stays', async ()
   taken()
   const outcomes = await Promise.allSettled([1, 2, 3, 4, 5].map((value) => property.publish(value, { qos: 1 })))
   assert.deepEqual(outcomes.map(({ reason }) => reason?.status), [undefined, undefined, undefined, 429, 429])
-  assert.match(outcomes[3].reason.message, /--publishes-per-key is 3\/d/)
+  assert.match(outcomes[3].reason.message, /--publish-rate-per-key is 3\/d/)
   while (values.length < 3) await new Promise((resolve) => setTimeout(resolve, 5))
   assert.deepEqual(values, [1, 2, 3])
   assert.deepEqual(taken(), [], 'no connection is touched')

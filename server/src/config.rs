@@ -235,7 +235,7 @@ pub enum Durability {
 
 /// What happens to a QoS 1 or 2 publish that is refused for good, such as one with an invalid payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RefusedPublish {
+pub enum OnRejectedPublish {
     /// It is acknowledged, logged and counted: clients send again for ever what is not acknowledged.
     Ack,
     /// The connection is closed without PUBACK or PUBREC: the client learns that it was not stored.
@@ -302,8 +302,14 @@ pub struct Config {
 
     /// What happens to a QoS 1 or 2 publish that is refused for good, such as one with an invalid payload. One that may
     /// succeed later always closes the connection.
-    #[arg(long, env = "THNG_PUBSUB_REFUSED_PUBLISH", value_enum, ignore_case = true, default_value = "ack")]
-    pub refused_publish: RefusedPublish,
+    #[arg(
+        long,
+        env = "THNG_PUBSUB_ON_REJECTED_PUBLISH",
+        value_enum,
+        ignore_case = true,
+        default_value = "ack"
+    )]
+    pub on_rejected_publish: OnRejectedPublish,
 
     /// Origins of pages that may use the server from a browser, separated by commas, or `*` for any. A WebSocket of
     /// another origin is refused, and answers cannot be read by its pages.
@@ -346,9 +352,9 @@ pub struct Config {
     pub answer_bytes_max: usize,
 
     /// Seconds of silence on a native WebSocket before it is pinged, and again before it is closed.
-    #[arg(long, env = "THNG_PUBSUB_WEBSOCKET_PING_S", value_name = "S", default_value_t = defaults::WEBSOCKET_PING_S,
+    #[arg(long, env = "THNG_PUBSUB_WEBSOCKET_PING_INTERVAL_S", value_name = "S", default_value_t = defaults::WEBSOCKET_PING_INTERVAL_S,
           value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub websocket_ping_s: u64,
+    pub websocket_ping_interval_s: u64,
 
     /// Connections of all protocols together.
     #[arg(long, env = "THNG_PUBSUB_CONNECTIONS_MAX", value_name = "N", default_value_t = defaults::CONNECTIONS_MAX)]
@@ -360,32 +366,32 @@ pub struct Config {
 
     /// MQTT connections, native WebSockets and subscriptions with an `access_token` that one API key may hold at a time;
     /// without it as many as there are connections of all.
-    #[arg(long, env = "THNG_PUBSUB_HELD_PER_KEY_MAX", value_name = "N")]
-    pub held_per_key_max: Option<usize>,
+    #[arg(long, env = "THNG_PUBSUB_CONNECTIONS_PER_KEY_MAX", value_name = "N")]
+    pub connections_per_key_max: Option<usize>,
 
     /// HTTP requests of one API key: a rate such as 100/s, 6000/m or 100/s:500 (500 at once), or `off`.
-    #[arg(long, env = "THNG_PUBSUB_REQUESTS_PER_KEY", value_name = "RATE", default_value = "off")]
-    pub requests_per_key: RateLimit,
+    #[arg(long, env = "THNG_PUBSUB_REQUEST_RATE_PER_KEY", value_name = "RATE", default_value = "off")]
+    pub request_rate_per_key: RateLimit,
 
     /// HTTP requests of one address (of IPv6: of one /64 network), with a key or without: a rate, or `off`.
-    #[arg(long, env = "THNG_PUBSUB_REQUESTS_PER_ADDRESS", value_name = "RATE", default_value = "off")]
-    pub requests_per_address: RateLimit,
+    #[arg(long, env = "THNG_PUBSUB_REQUEST_RATE_PER_ADDRESS", value_name = "RATE", default_value = "off")]
+    pub request_rate_per_address: RateLimit,
 
     /// Publishes of one API key, by every protocol: a rate, or `off`. MQTT and WebSocket are read more slowly beyond it.
-    #[arg(long, env = "THNG_PUBSUB_PUBLISHES_PER_KEY", value_name = "RATE", default_value = "off")]
-    pub publishes_per_key: RateLimit,
+    #[arg(long, env = "THNG_PUBSUB_PUBLISH_RATE_PER_KEY", value_name = "RATE", default_value = "off")]
+    pub publish_rate_per_key: RateLimit,
 
     /// Publishes of one address, by every protocol: a rate, or `off`.
-    #[arg(long, env = "THNG_PUBSUB_PUBLISHES_PER_ADDRESS", value_name = "RATE", default_value = "off")]
-    pub publishes_per_address: RateLimit,
+    #[arg(long, env = "THNG_PUBSUB_PUBLISH_RATE_PER_ADDRESS", value_name = "RATE", default_value = "off")]
+    pub publish_rate_per_address: RateLimit,
 
     /// MQTT connections and native WebSockets that are opened with one API key: a rate, or `off`.
-    #[arg(long, env = "THNG_PUBSUB_CONNECTS_PER_KEY", value_name = "RATE", default_value = "off")]
-    pub connects_per_key: RateLimit,
+    #[arg(long, env = "THNG_PUBSUB_CONNECTION_RATE_PER_KEY", value_name = "RATE", default_value = "off")]
+    pub connection_rate_per_key: RateLimit,
 
     /// TCP connections, of whatever protocol, that one address opens: a rate, or `off`.
-    #[arg(long, env = "THNG_PUBSUB_CONNECTS_PER_ADDRESS", value_name = "RATE", default_value = "off")]
-    pub connects_per_address: RateLimit,
+    #[arg(long, env = "THNG_PUBSUB_CONNECTION_RATE_PER_ADDRESS", value_name = "RATE", default_value = "off")]
+    pub connection_rate_per_address: RateLimit,
 
     /// Wrong API keys and passwords of one address, beyond which none of its keys are looked at: a rate, or `off`; with
     /// `public:` in front only of addresses that are not of a private network.
@@ -397,9 +403,9 @@ pub struct Config {
     pub password_queue_max: usize,
 
     /// Seconds that a publish by MQTT or WebSocket waits for room under its rate limits.
-    #[arg(long, env = "THNG_PUBSUB_PUBLISH_WAIT_S", value_name = "S", default_value_t = defaults::PUBLISH_WAIT_S,
+    #[arg(long, env = "THNG_PUBSUB_PUBLISH_DELAY_MAX_S", value_name = "S", default_value_t = defaults::PUBLISH_DELAY_MAX_S,
           value_parser = clap::value_parser!(u64).range(0..=3600))]
-    pub publish_wait_s: u64,
+    pub publish_delay_max_s: u64,
 
     /// Keys, and addresses, that each rate limit remembers.
     #[arg(long, env = "THNG_PUBSUB_RATE_LIMIT_ENTRIES_MAX", value_name = "N", default_value_t = defaults::RATE_LIMIT_ENTRIES_MAX)]
@@ -418,12 +424,12 @@ pub struct Config {
     pub body_bytes_max: usize,
 
     /// Resources that one call changes or deletes by `ids` or `filter`; where more are meant, nothing is changed.
-    #[arg(long, env = "THNG_PUBSUB_BULK_MAX", value_name = "N", default_value_t = defaults::BULK_MAX)]
-    pub bulk_max: usize,
+    #[arg(long, env = "THNG_PUBSUB_BULK_SIZE_MAX", value_name = "N", default_value_t = defaults::BULK_SIZE_MAX)]
+    pub bulk_size_max: usize,
 
     /// Items of a page that a list may be asked for.
-    #[arg(long, env = "THNG_PUBSUB_PAGE_MAX", value_name = "N", default_value_t = defaults::PAGE_MAX)]
-    pub page_max: usize,
+    #[arg(long, env = "THNG_PUBSUB_PAGE_SIZE_MAX", value_name = "N", default_value_t = defaults::PAGE_SIZE_MAX)]
+    pub page_size_max: usize,
 
     /// Bytes of documents that one list or bulk change goes through, each once and once for each value of its filter.
     #[arg(long, env = "THNG_PUBSUB_SCAN_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::SCAN_BYTES_MAX,
@@ -473,12 +479,12 @@ pub struct Config {
     pub deliveries_in_flight_max: usize,
 
     /// Messages that may wait for one connection: beyond it QoS 0 is dropped and a QoS 1 session is ended.
-    #[arg(long, env = "THNG_PUBSUB_OUTBOX_MESSAGES_MAX", value_name = "N", default_value_t = defaults::OUTBOX_MESSAGES_MAX)]
-    pub outbox_messages_max: usize,
+    #[arg(long, env = "THNG_PUBSUB_OUTBOUND_QUEUE_MESSAGES_MAX", value_name = "N", default_value_t = defaults::OUTBOUND_QUEUE_MESSAGES_MAX)]
+    pub outbound_queue_messages_max: usize,
 
     /// Bytes that may wait for one connection.
-    #[arg(long, env = "THNG_PUBSUB_OUTBOX_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::OUTBOX_BYTES_MAX)]
-    pub outbox_bytes_max: usize,
+    #[arg(long, env = "THNG_PUBSUB_OUTBOUND_QUEUE_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::OUTBOUND_QUEUE_BYTES_MAX)]
+    pub outbound_queue_bytes_max: usize,
 
     /// Durable MQTT sessions (clean session 0) that are stored, of all API keys together.
     #[arg(long, env = "THNG_PUBSUB_SESSIONS_MAX", value_name = "N", default_value_t = defaults::SESSIONS_MAX)]
@@ -498,20 +504,20 @@ pub struct Config {
     pub session_expiry_s: u64,
 
     /// Messages of one topic that are kept for durable sessions; beyond it the oldest are dropped.
-    #[arg(long, env = "THNG_PUBSUB_KEPT_MESSAGES_MAX", value_name = "N", default_value_t = defaults::KEPT_MESSAGES_MAX)]
-    pub kept_messages_max: usize,
+    #[arg(long, env = "THNG_PUBSUB_SESSION_QUEUE_MESSAGES_MAX", value_name = "N", default_value_t = defaults::SESSION_QUEUE_MESSAGES_MAX)]
+    pub session_queue_messages_max: usize,
 
     /// Bytes of messages that are kept for durable sessions, of all topics together; beyond it the oldest are dropped.
-    #[arg(long, env = "THNG_PUBSUB_KEPT_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::KEPT_BYTES_MAX)]
-    pub kept_bytes_max: usize,
+    #[arg(long, env = "THNG_PUBSUB_SESSION_QUEUE_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::SESSION_QUEUE_BYTES_MAX)]
+    pub session_queue_bytes_max: usize,
 
     /// Bytes of writes that may wait for their commit, of all connections together.
     #[arg(long, env = "THNG_PUBSUB_WRITE_QUEUE_BYTES_MAX", value_name = "BYTES", default_value_t = defaults::WRITE_QUEUE_BYTES_MAX)]
     pub write_queue_bytes_max: usize,
 
     /// Connections to the database that read.
-    #[arg(long, env = "THNG_PUBSUB_STORE_READERS", value_name = "N", default_value_t = defaults::STORE_READERS)]
-    pub store_readers: usize,
+    #[arg(long, env = "THNG_PUBSUB_DATABASE_READERS", value_name = "N", default_value_t = defaults::DATABASE_READERS)]
+    pub database_readers: usize,
 
     /// Threads that carry notifications from the bus to the sessions.
     #[arg(long, env = "THNG_PUBSUB_DISPATCHERS", value_name = "N", default_value_t = defaults::DISPATCHERS)]
@@ -547,7 +553,7 @@ impl Config {
         let sizes = [
             ("connections-max", self.connections_max, 1, usize::MAX),
             ("connections-per-address-max", self.connections_per_address_max.unwrap_or(1), 1, usize::MAX),
-            ("held-per-key-max", self.held_per_key_max.unwrap_or(1), 1, usize::MAX),
+            ("connections-per-key-max", self.connections_per_key_max.unwrap_or(1), 1, usize::MAX),
             ("rate-limit-entries-max", self.rate_limit_entries_max, 1_000, 10_000_000),
             ("password-queue-max", self.password_queue_max, 4, 100_000),
             ("message-bytes-max", self.message_bytes_max, 128, defaults::BODY_BYTES_MAX),
@@ -559,8 +565,8 @@ impl Config {
             ),
             ("body-bytes-max", self.body_bytes_max, 128, defaults::BODY_BYTES_MAX),
             ("answer-bytes-max", self.answer_bytes_max, defaults::ANSWER_BYTES_LEAST, usize::MAX),
-            ("bulk-max", self.bulk_max, 1, 10_000),
-            ("page-max", self.page_max, 1, defaults::PAGE_MAX),
+            ("bulk-size-max", self.bulk_size_max, 1, 10_000),
+            ("page-size-max", self.page_size_max, 1, defaults::PAGE_SIZE_MAX),
             ("scan-queue-max", self.scan_queue_max, 1, 1_000_000),
             ("members-max", self.members_max, 1, defaults::MEMBERS_MAX),
             ("command-notifications-max", self.command_notifications_max, 1_000, 1_000_000),
@@ -585,15 +591,20 @@ impl Config {
             ),
             ("publishes-in-flight-max", self.publishes_in_flight_max, 1, 60_000),
             ("deliveries-in-flight-max", self.deliveries_in_flight_max, 1, 60_000),
-            ("outbox-messages-max", self.outbox_messages_max, 1, usize::MAX),
-            ("outbox-bytes-max", self.outbox_bytes_max, 1024, usize::MAX),
+            ("outbound-queue-messages-max", self.outbound_queue_messages_max, 1, usize::MAX),
+            ("outbound-queue-bytes-max", self.outbound_queue_bytes_max, 1024, usize::MAX),
             ("write-queue-bytes-max", self.write_queue_bytes_max, 2 * defaults::BODY_BYTES_MAX, usize::MAX),
             ("sessions-max", self.sessions_max, 1, usize::MAX),
             ("sessions-per-key-max", self.sessions_per_key_max.unwrap_or(1), 1, usize::MAX),
             ("session-subscriptions-max", self.session_subscriptions_max, 1, usize::MAX),
-            ("kept-messages-max", self.kept_messages_max, 1, usize::MAX),
-            ("kept-bytes-max", self.kept_bytes_max, 2 * defaults::BODY_BYTES_MAX, usize::MAX),
-            ("store-readers", self.store_readers, 2, 256),
+            ("session-queue-messages-max", self.session_queue_messages_max, 1, usize::MAX),
+            (
+                "session-queue-bytes-max",
+                self.session_queue_bytes_max,
+                2 * defaults::BODY_BYTES_MAX,
+                usize::MAX,
+            ),
+            ("database-readers", self.database_readers, 2, 256),
             ("dispatchers", self.dispatchers, 1, 16),
         ];
         for (name, value, least, most) in sizes {

@@ -41,7 +41,7 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 24 << 20;
 
 /// Seconds without a byte from a native WebSocket before it is pinged, and again before it is closed. Proxies close
 /// what is silent for a minute.
-pub(crate) const WEBSOCKET_PING_S: u64 = 30;
+pub(crate) const WEBSOCKET_PING_INTERVAL_S: u64 = 30;
 
 /// Seconds of MQTT keep alive that are honoured at the most; the product description's number.
 pub(crate) const KEEP_ALIVE_S_MAX: u16 = 120;
@@ -67,7 +67,7 @@ pub(crate) const MQTT_WEBSOCKET_MESSAGE_BYTES_MOST: usize = 16 * 1024 * 1024;
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Items of a page that a list may be asked for.
-pub(crate) const PAGE_MAX: usize = 100;
+pub(crate) const PAGE_SIZE_MAX: usize = 100;
 
 /// Bytes of documents that one list goes through, each once and once for each value of its filter: a large part of a second's
 /// work.
@@ -97,10 +97,10 @@ pub(crate) const PUBLISHES_IN_FLIGHT_MAX: usize = 256;
 pub(crate) const DELIVERIES_IN_FLIGHT_MAX: usize = 256;
 
 /// Messages that may wait for one connection. Beyond it QoS 0 messages are dropped and a QoS 1 session is ended.
-pub(crate) const OUTBOX_MESSAGES_MAX: usize = 10_000;
+pub(crate) const OUTBOUND_QUEUE_MESSAGES_MAX: usize = 10_000;
 
 /// Bytes that may wait for one connection; the same consequences.
-pub(crate) const OUTBOX_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const OUTBOUND_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Durable MQTT sessions that are stored. One takes about 200 bytes on the disk, and as much for each subscription.
 pub(crate) const SESSIONS_MAX: usize = 100_000;
@@ -125,10 +125,10 @@ pub(crate) const SUBSCRIPTION_BYTES_MAX: usize = 1 << 30;
 pub(crate) const SESSION_EXPIRY_S: u64 = 604_800;
 
 /// Messages of one topic that are kept for durable sessions.
-pub(crate) const KEPT_MESSAGES_MAX: usize = 10_000;
+pub(crate) const SESSION_QUEUE_MESSAGES_MAX: usize = 10_000;
 
 /// Bytes of messages that are kept for durable sessions, of all topics together.
-pub(crate) const KEPT_BYTES_MAX: usize = 1 << 30;
+pub(crate) const SESSION_QUEUE_BYTES_MAX: usize = 1 << 30;
 
 /// Bytes of operations that may wait for their commit, of all connections together. Callers wait beyond it.
 pub(crate) const WRITE_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -145,7 +145,7 @@ pub(crate) const PASSWORD_QUEUE_MAX: usize = 256;
 
 /// Seconds that a publish waits for room under its rate limits before its connection is ended. Clients wait about as
 /// long for an answer to a ping.
-pub(crate) const PUBLISH_WAIT_S: u64 = 10;
+pub(crate) const PUBLISH_DELAY_MAX_S: u64 = 10;
 
 /// Keys, and addresses, that each rate limit remembers. One takes about 100 bytes for as long as it has used a part of
 /// its burst.
@@ -155,7 +155,7 @@ pub(crate) const RATE_LIMIT_ENTRIES_MAX: usize = 100_000;
 pub(crate) const EARLIEST_MS: i64 = 1_767_225_600_000;
 
 /// Connections to the database that read.
-pub(crate) const STORE_READERS: usize = 4;
+pub(crate) const DATABASE_READERS: usize = 4;
 
 /// Threads that carry notifications from the bus to the sessions.
 pub(crate) const DISPATCHERS: usize = 2;
@@ -165,4 +165,4 @@ pub(crate) const STOP_TIMEOUT_S: u64 = 9;
 
 /// Resources that one call changes or deletes by `ids` or `filter`. Source: the platform's own limit. All of them are
 /// changed in one transaction, so this is also how long other writers wait.
-pub(crate) const BULK_MAX: usize = 500;
+pub(crate) const BULK_SIZE_MAX: usize = 500;

@@ -37,7 +37,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    config::{AllowedOrigins, RefusedPublish},
+    config::{AllowedOrigins, OnRejectedPublish},
     gateway::{Gateway, OutboundQueueLimits},
     log_throttle::LogThrottle,
     metrics::Metrics,
@@ -68,7 +68,7 @@ pub(crate) struct Limits {
     pub(crate) body_timeout: Duration,
     /// How fast a client has to take HTTP answers.
     pub(crate) answer_rate: least_rate::LeastRate,
-    pub(crate) websocket_ping: Duration,
+    pub(crate) websocket_ping_interval: Duration,
     pub(crate) initial_state_delay: Duration,
     pub(crate) message_bytes_max: usize,
     pub(crate) mqtt_websocket_message_bytes_max: usize,
@@ -77,6 +77,6 @@ pub(crate) struct Limits {
     pub(crate) publishes_in_flight_max: usize,
     pub(crate) deliveries_in_flight_max: usize,
     pub(crate) outbound_queue: OutboundQueueLimits,
-    pub(crate) refused_publish: RefusedPublish,
+    pub(crate) on_rejected_publish: OnRejectedPublish,
     pub(crate) allowed_origins: AllowedOrigins,
 }

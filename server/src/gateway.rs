@@ -124,15 +124,15 @@ pub(crate) struct GatewaySettings {
     /// Bytes of writes that may wait for their commit.
     pub(crate) write_queue_bytes_max: usize,
     /// Resources that one call changes or deletes by `ids` or `filter`.
-    pub(crate) bulk_max: usize,
+    pub(crate) bulk_size_max: usize,
     /// Items of a page, 1 to 100.
-    pub(crate) page_max: usize,
+    pub(crate) page_size_max: usize,
     /// Members that one call adds to a collection, 1 to 10,000.
     pub(crate) members_max: usize,
     /// Notifications that one command may cause.
     pub(crate) notifications_max: usize,
     /// Connections and subscriptions that stand on one key.
-    pub(crate) held_per_key_max: usize,
+    pub(crate) connections_per_key_max: usize,
     /// What lists may cost.
     pub(crate) scans: ScanLimits,
     /// Bytes of HTTP answers in memory.
@@ -196,7 +196,7 @@ impl Gateway {
         settings: GatewaySettings,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let resource_cache = Arc::new(ResourceCache::new());
-        let keys = Arc::new(Keys::new(Arc::clone(&store), settings.held_per_key_max));
+        let keys = Arc::new(Keys::new(Arc::clone(&store), settings.connections_per_key_max));
         let committed = Arc::new(AtomicU64::new(store.last_sequence().map_err(std::io::Error::other)?));
         let subscriptions = write_store.subscription_usage();
         let session_leases = Arc::<SessionLeases>::default();
@@ -280,8 +280,8 @@ impl Gateway {
     }
 
     /// Items of a page that a list may be asked for.
-    pub(crate) fn page_max(&self) -> usize {
-        self.settings.page_max
+    pub(crate) fn page_size_max(&self) -> usize {
+        self.settings.page_size_max
     }
 
     /// What an HTTP answer to an account occupies; without bytes yet.
@@ -303,13 +303,13 @@ impl Gateway {
     /// Who a key is.
     ///
     /// # Errors
-    /// [`BrokerError::UnknownKey`], [`BrokerError::Unavailable`].
+    /// [`BrokerError::InvalidKey`], [`BrokerError::Unavailable`].
     pub(crate) async fn authenticate(&self, key: &str) -> Result<Arc<Principal>, BrokerError> {
-        let hash = keys::hash(key).map_err(|_| BrokerError::UnknownKey)?;
+        let hash = keys::hash(key).map_err(|_| BrokerError::InvalidKey)?;
         if let Some(principal) = self.keys.cached(&hash) {
             return Ok(principal);
         }
-        self.keys.look_up(&hash)?.ok_or(BrokerError::UnknownKey)
+        self.keys.look_up(&hash)?.ok_or(BrokerError::InvalidKey)
     }
 
     /// Whether a verb on a path is granted at all; what is there is not looked at.

@@ -64,9 +64,9 @@ async fn open(data: &Path) -> anyhow::Result<Opened> {
     let secret = KeySecret::new([0; SECRET_BYTES]);
     let settings = GatewaySettings {
         write_queue_bytes_max: 64 << 20,
-        bulk_max: 500,
-        page_max: 100,
-        held_per_key_max: usize::MAX,
+        bulk_size_max: 500,
+        page_size_max: 100,
+        connections_per_key_max: usize::MAX,
         members_max: 10_000,
         notifications_max: 3_000,
         scans: ScanLimits {

@@ -20,7 +20,7 @@ pub(crate) struct Metrics {
     /// TLS certificates that were read again, by `outcome`: taken or refused.
     pub(crate) tls_reloads: IntCounterVec,
     /// When the first TLS certificate runs out, in seconds since the epoch; 0 without TLS.
-    pub(crate) tls_certificate_ends: IntGauge,
+    pub(crate) tls_certificate_expiry: IntGauge,
     /// Publishes that were stored, by `protocol`.
     pub(crate) publishes: IntCounterVec,
     /// Publishes that were refused, by `protocol` and `reason`.
@@ -36,13 +36,13 @@ pub(crate) struct Metrics {
     /// REST requests, by `status`.
     pub(crate) requests: IntCounterVec,
     /// Operations in one commit.
-    pub(crate) commit_operations: Histogram,
+    pub(crate) commit_batch_size: Histogram,
     /// Seconds from taking a group to having answered it.
-    pub(crate) commit_seconds: Histogram,
+    pub(crate) commit_duration_seconds: Histogram,
     /// Seconds of one poll of a connection's task, without the time in which another thread took over the other tasks.
-    pub(crate) poll_seconds: Histogram,
+    pub(crate) poll_duration_seconds: Histogram,
     /// Seconds that one command held the writer.
-    pub(crate) command_seconds: Histogram,
+    pub(crate) command_duration_seconds: Histogram,
     /// Commands that were rejected because they asked for too much, by `bound`.
     pub(crate) commands_rejected: IntCounterVec,
     /// Operations that could not be stored.
@@ -56,7 +56,7 @@ pub(crate) struct Metrics {
     /// Passwords that were not checked because too many waited, by `bound`: address or all.
     pub(crate) passwords_refused: IntCounterVec,
     /// Publishes that had to wait for their turn under a rate limit, by `protocol`.
-    pub(crate) publishes_slowed: IntCounterVec,
+    pub(crate) publishes_throttled: IntCounterVec,
     /// Lists that were refused, by the `bound`: queue, items, bytes or time.
     pub(crate) scans_refused: IntCounterVec,
     /// HTTP answers for which too few bytes were free, by `outcome`: refused, page_shortened or body_omitted.
@@ -66,10 +66,10 @@ pub(crate) struct Metrics {
     /// Durable sessions that are stored, their clients connected or not.
     pub(crate) sessions: IntGauge,
     /// Messages that are kept for durable sessions, and their bytes.
-    pub(crate) kept_messages: IntGauge,
-    pub(crate) kept_bytes: IntGauge,
-    /// Messages that were dropped though a durable session waited for them, by `bound`: count, bytes or age.
-    pub(crate) kept_messages_lost: IntCounterVec,
+    pub(crate) session_queued_messages: IntGauge,
+    pub(crate) session_queued_bytes: IntGauge,
+    /// Messages that were dropped though a durable session waited for them, by `reason`: count, bytes or age.
+    pub(crate) session_messages_dropped: IntCounterVec,
     /// Durable sessions that were ended to make room for one of another key.
     pub(crate) sessions_evicted: IntCounter,
 }
@@ -99,7 +99,7 @@ impl Metrics {
         registry.register(Box::new(connections.clone()))?;
         let rate_limit_entries = IntGaugeVec::new(
             Opts::new("thng_pubsub_rate_limit_entries", "Keys and addresses that rate limits remember."),
-            &["what", "by"],
+            &["kind", "scope"],
         )?;
         registry.register(Box::new(rate_limit_entries.clone()))?;
         let commit_failures =
@@ -133,8 +133,8 @@ impl Metrics {
                 "TLS certificates that were read again.",
                 &["outcome"],
             )?,
-            tls_certificate_ends: gauge(
-                "tls_certificate_end_seconds",
+            tls_certificate_expiry: gauge(
+                "tls_certificate_expiry_timestamp_seconds",
                 "When the first TLS certificate runs out, in seconds since the epoch; 0 without TLS.",
             )?,
             publishes: counters("publishes_total", "Publishes that were stored.", &["protocol"])?,
@@ -159,7 +159,7 @@ impl Metrics {
             rate_limited: counters(
                 "rate_limited_total",
                 "What was too much for a rate limit.",
-                &["what", "by"],
+                &["kind", "scope"],
             )?,
             rate_limit_entries,
             clock_steps: counters(
@@ -172,28 +172,28 @@ impl Metrics {
                 "Passwords that were not checked because too many waited.",
                 &["bound"],
             )?,
-            publishes_slowed: counters(
-                "publishes_slowed_total",
+            publishes_throttled: counters(
+                "publishes_throttled_total",
                 "Publishes that had to wait for their turn under a rate limit.",
                 &["protocol"],
             )?,
-            commit_operations: histogram(
-                "commit_operations",
+            commit_batch_size: histogram(
+                "commit_batch_size",
                 "Operations in one commit.",
                 prometheus::exponential_buckets(1.0, 2.0, 10)?,
             )?,
-            commit_seconds: histogram(
-                "commit_seconds",
+            commit_duration_seconds: histogram(
+                "commit_duration_seconds",
                 "Seconds that a commit took, answers included.",
                 prometheus::exponential_buckets(0.000_1, 2.0, 14)?,
             )?,
-            poll_seconds: histogram(
-                "poll_seconds",
+            poll_duration_seconds: histogram(
+                "poll_duration_seconds",
                 "Seconds that a connection kept a thread of the runtime at a time.",
                 prometheus::exponential_buckets(0.000_1, 2.0, 15)?,
             )?,
-            command_seconds: histogram(
-                "command_seconds",
+            command_duration_seconds: histogram(
+                "command_duration_seconds",
                 "Seconds that one command held the writer, before its commit.",
                 prometheus::exponential_buckets(0.000_01, 2.0, 18)?,
             )?,
@@ -219,12 +219,18 @@ impl Metrics {
                 &["bound"],
             )?,
             sessions: gauge("sessions", "Durable sessions that are stored, connected or not.")?,
-            kept_messages: gauge("kept_messages", "Messages that are kept for durable sessions.")?,
-            kept_bytes: gauge("kept_bytes", "Bytes of the messages that are kept for durable sessions.")?,
-            kept_messages_lost: counters(
-                "kept_messages_lost_total",
+            session_queued_messages: gauge(
+                "session_queued_messages",
+                "Messages that are kept for durable sessions.",
+            )?,
+            session_queued_bytes: gauge(
+                "session_queued_bytes",
+                "Bytes of the messages that are kept for durable sessions.",
+            )?,
+            session_messages_dropped: counters(
+                "session_messages_dropped_total",
                 "Messages that were dropped though a durable session waited for them.",
-                &["bound"],
+                &["reason"],
             )?,
             sessions_evicted,
             registry,

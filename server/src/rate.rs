@@ -187,9 +187,9 @@ pub(crate) struct Name {
     /// Of its setting, without the dashes in front.
     pub(crate) setting: &'static str,
     /// What is counted, for metrics; a closed set.
-    pub(crate) what: &'static str,
+    pub(crate) kind: &'static str,
     /// By what it is counted, for metrics; a closed set.
-    pub(crate) by: &'static str,
+    pub(crate) scope: &'static str,
     /// What is counted of whom, for sentences.
     pub(crate) said: &'static str,
 }
@@ -280,9 +280,9 @@ mod tests {
     #[test]
     fn whoever_is_told_to_wait_is_told_whole_seconds_and_never_none() {
         static NAME: Name = Name {
-            setting: "requests-per-key",
-            what: "requests",
-            by: "key",
+            setting: "request-rate-per-key",
+            kind: "requests",
+            scope: "key",
             said: "requests of this API key",
         };
         for (wait_ms, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (86_400_000, 86_400)] {
@@ -290,9 +290,12 @@ mod tests {
             assert_eq!(exceeded.retry_after_s, seconds, "{wait_ms} ms");
         }
         let exceeded = Exceeded::new(&NAME, rate("100/s:500"), Duration::from_secs(3));
-        assert_eq!(exceeded.to_string(), "too many requests of this API key: --requests-per-key is reached");
+        assert_eq!(
+            exceeded.to_string(),
+            "too many requests of this API key: --request-rate-per-key is reached"
+        );
         let sentence =
-            "Too many requests of this API key: --requests-per-key is 100/s:500. Try again in 3 s.";
+            "Too many requests of this API key: --request-rate-per-key is 100/s:500. Try again in 3 s.";
         assert_eq!(exceeded.sentence(), sentence);
     }
 }

@@ -422,7 +422,7 @@ pub(crate) fn limits(config: &Config) -> Limits {
             bytes_per_s: config.answer_rate_min,
             window: Duration::from_secs(config.answer_rate_window_s),
         },
-        websocket_ping: Duration::from_secs(config.websocket_ping_s),
+        websocket_ping_interval: Duration::from_secs(config.websocket_ping_interval_s),
         initial_state_delay: Duration::from_millis(config.initial_state_delay_ms),
         message_bytes_max: config.message_bytes_max,
         mqtt_websocket_message_bytes_max: config.mqtt_websocket_message_bytes_max,
@@ -431,10 +431,10 @@ pub(crate) fn limits(config: &Config) -> Limits {
         publishes_in_flight_max: config.publishes_in_flight_max,
         deliveries_in_flight_max: config.deliveries_in_flight_max,
         outbound_queue: OutboundQueueLimits {
-            messages: config.outbox_messages_max,
-            bytes: config.outbox_bytes_max,
+            messages: config.outbound_queue_messages_max,
+            bytes: config.outbound_queue_bytes_max,
         },
-        refused_publish: config.refused_publish,
+        on_rejected_publish: config.on_rejected_publish,
         allowed_origins: config.allowed_origins.clone(),
     }
 }

@@ -52,9 +52,9 @@ impl TestBroker {
         let secret = KeySecret::new([7; SECRET_BYTES]);
         let settings = GatewaySettings {
             write_queue_bytes_max: 1 << 24,
-            bulk_max: 500,
-            page_max: 100,
-            held_per_key_max: usize::MAX,
+            bulk_size_max: 500,
+            page_size_max: 100,
+            connections_per_key_max: usize::MAX,
             members_max: 10_000,
             notifications_max: 3_000,
             answer_bytes_max: 64 << 20,

@@ -119,7 +119,7 @@ class Session {
     // An answer that is shown may be a refusal; any other command has to succeed.
     const curl = `export CURL_HOME="$HOME${hasOutput ? '' : '/strict'}"`
     const isBackground = /&\s*$/m.test(text)
-    const subscriptions = isBackground && (await this.#place.metric('thng_pubsub_engine_subscriptions'))
+    const subscriptions = isBackground && (await this.#place.metric('thng_pubsub_bus_subscriptions'))
     const from = this.#terminal.output.length
     await this.#terminal.run(`${curl}\n${text}`, LIMIT_MS)
     if (isBackground) {
@@ -127,7 +127,7 @@ class Session {
       // Whoever types does not type as fast as this: what was started is there before the next command.
       const isThere = async () =>
         this.#terminal.output.length > from ||
-        (await this.#place.metric('thng_pubsub_engine_subscriptions')) > subscriptions
+        (await this.#place.metric('thng_pubsub_bus_subscriptions')) > subscriptions
       await until('subscription of what was started in the background', isThere)
     }
   }

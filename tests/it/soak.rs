@@ -292,7 +292,7 @@ fn after_ten_minutes_of_coming_and_going_memory_is_where_it_was_and_nothing_was_
                 stage.received.load(Ordering::Relaxed),
                 server.resident_bytes() / 1024,
                 server.metric("sessions"),
-                server.metric("kept_messages"),
+                server.metric("session_queued_messages"),
             );
         };
         for (reading, at) in [warm, length].into_iter().enumerate() {
@@ -324,7 +324,7 @@ fn after_ten_minutes_of_coming_and_going_memory_is_where_it_was_and_nothing_was_
         );
     }
     assert_eq!(steady_seen, sent, "the steady subscriber misses something");
-    assert_eq!(server.metric("engine_gaps_total"), 0);
+    assert_eq!(server.metric("bus_gaps_total"), 0);
     let [warm, end] = resident;
     eprintln!(
         "resident: {} KiB after the warm-up, {} KiB at the end; {sent:?} numbers",

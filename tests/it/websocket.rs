@@ -148,7 +148,7 @@ fn a_topic_is_opened_under_v2_as_at_the_root() {
 
 #[test]
 fn a_socket_that_answers_pings_stays_and_one_that_does_not_is_closed() {
-    let server = Launch::new().flag("--websocket-ping-s", "1").start();
+    let server = Launch::new().flag("--websocket-ping-interval-s", "1").start();
     let topic = property(&mut server.rest());
     let mut mute = Raw::connect(server.http());
     let head = format!(

@@ -136,8 +136,8 @@ impl<'a> Neighbors<'a> {
             self.measure(schedule)
         });
         report.growth = self.server.resident_bytes_at_the_most().saturating_sub(before);
-        report.command = self.server.longest("command_seconds");
-        report.poll = self.server.longest("poll_seconds");
+        report.command = self.server.longest("command_duration_seconds");
+        report.poll = self.server.longest("poll_duration_seconds");
         eprintln!("{report:?}");
         report
     }

@@ -455,7 +455,7 @@ impl Server {
         line.trim().to_owned()
     }
 
-    /// The value of one sample of `/metrics`, such as `disconnects_total{protocol="mqtt",reason="slow"}`; 0 where nothing
+    /// The value of one sample of `/metrics`, such as `disconnects_total{protocol="mqtt",reason="slow_consumer"}`; 0 where nothing
     /// was counted yet.
     ///
     /// # Panics

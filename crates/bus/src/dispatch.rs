@@ -220,6 +220,6 @@ impl Dispatcher {
 fn count(tally: &Tally, shared: &Shared) {
     shared.metrics.delivered.inc_by(tally.delivered);
     super::outbound_queue::WAITING.add(tally.delivered, tally.delivered_bytes);
-    shared.metrics.dropped_outbox_full.inc_by(tally.dropped);
+    shared.metrics.dropped_queue_full.inc_by(tally.dropped);
     shared.metrics.overflowed.inc_by(tally.overflowed);
 }

@@ -1,11 +1,11 @@
-//! What the bus counts. Every name begins with `thng_pubsub_engine_`.
+//! What the bus counts. Every name begins with `thng_pubsub_bus_`.
 //!
 //! | name | kind | what |
 //! |---|---|---|
-//! | `notes_published_total` | counter | notifications accepted by `publish` |
+//! | `notifications_published_total` | counter | notifications accepted by `publish` |
 //! | `deliveries_total` | counter | notifications put into outboxes |
-//! | `dropped_total{reason}` | counter | `outbox_full`: deliveries at QoS 0 that did not fit; `stopped`: notifications published after the stop |
-//! | `outboxes_overflowed_total` | counter | sessions that must end, because a delivery at QoS 1 did not fit |
+//! | `dropped_total{reason}` | counter | `outbound_queue_full`: deliveries at QoS 0 that did not fit; `stopped`: notifications published after the stop |
+//! | `slow_consumers_total` | counter | sessions that must end, because a delivery at QoS 1 did not fit |
 //! | `subscriptions` | gauge | routes in the tables |
 //! | `credit_bytes_in_use` | gauge | bytes on the way between publisher and dispatchers |
 //! | `pending_bytes` | gauge | bytes waiting for credit |
@@ -14,8 +14,8 @@
 //! | `malformed_total` | counter | parcels that were no envelope: a defect |
 //! | `rebuilds_total` | counter | buses that died and were replaced |
 //! | `probe_round_trip_seconds` | gauge | of the last complete probe round |
-//! | `outbox_messages`, `outbox_bytes` | gauge | what waits for clients, of all sessions together |
-//! | `dispatch_batch_notes` | histogram | notifications that a dispatcher worked off at once |
+//! | `outbound_queue_messages`, `outbound_queue_bytes` | gauge | what waits for clients, of all sessions together |
+//! | `dispatch_batch_size` | histogram | notifications that a dispatcher worked off at once |
 
 use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, PullingGauge, Registry,
@@ -29,7 +29,7 @@ use super::outbound_queue::WAITING;
 pub(super) struct Metrics {
     pub(super) published: IntCounter,
     pub(super) delivered: IntCounter,
-    pub(super) dropped_outbox_full: IntCounter,
+    pub(super) dropped_queue_full: IntCounter,
     pub(super) dropped_stopped: IntCounter,
     pub(super) overflowed: IntCounter,
     pub(super) subscriptions: IntGauge,
@@ -53,23 +53,23 @@ impl Metrics {
             registry,
             IntCounterVec::new(opts("dropped_total", "Notes that were given up, by reason."), &["reason"])?,
         )?;
-        let batch = HistogramOpts::new("dispatch_batch_notes", "Notes that a dispatcher worked off at once.")
+        let batch = HistogramOpts::new("dispatch_batch_size", "Notes that a dispatcher worked off at once.")
             .namespace(NAMESPACE)
             .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]);
         let pulled = |name: &str, help: &str, read: fn() -> i64| {
             let name = format!("{NAMESPACE}_{name}");
             added(registry, PullingGauge::new(name, help, Box::new(move || read() as f64))?).map(drop)
         };
-        pulled("outbox_messages", "Deliveries that wait for clients, of all sessions.", || {
+        pulled("outbound_queue_messages", "Deliveries that wait for clients, of all sessions.", || {
             WAITING.messages()
         })?;
-        pulled("outbox_bytes", "Their bytes.", || WAITING.bytes())?;
+        pulled("outbound_queue_bytes", "Their bytes.", || WAITING.bytes())?;
         Ok(Self {
-            published: counter("notes_published_total", "Notes accepted for publishing.")?,
+            published: counter("notifications_published_total", "Notes accepted for publishing.")?,
             delivered: counter("deliveries_total", "Notes put into the outboxes of sessions.")?,
-            dropped_outbox_full: dropped.with_label_values(&["outbox_full"]),
+            dropped_queue_full: dropped.with_label_values(&["outbound_queue_full"]),
             dropped_stopped: dropped.with_label_values(&["stopped"]),
-            overflowed: counter("outboxes_overflowed_total", "Sessions that fell behind at QoS 1.")?,
+            overflowed: counter("slow_consumers_total", "Sessions that fell behind at QoS 1.")?,
             subscriptions: gauge("subscriptions", "Routes in the subscription tables.")?,
             credit_bytes_in_use: gauge("credit_bytes_in_use", "Bytes on the way to the dispatchers.")?,
             pending_bytes: gauge("pending_bytes", "Bytes waiting for credit.")?,
@@ -86,7 +86,7 @@ impl Metrics {
     }
 }
 
-const NAMESPACE: &str = "thng_pubsub_engine";
+const NAMESPACE: &str = "thng_pubsub_bus";
 
 fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace(NAMESPACE)

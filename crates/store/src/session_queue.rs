@@ -53,7 +53,7 @@ pub enum OpenedSession {
     /// There are as many as there may be.
     TooMany,
     /// The key is not there any more.
-    UnknownKey,
+    InvalidKey,
 }
 
 #[cfg(test)]

@@ -113,12 +113,12 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(store: Arc<dyn ReadStore>, held_per_key_max: usize) -> Self {
+    pub(crate) fn new(store: Arc<dyn ReadStore>, connections_per_key_max: usize) -> Self {
         Self {
             store,
             cached: Cache::new(KEYS_CACHED_MAX),
             changes: AtomicU64::new(0),
-            leases: Arc::new(KeyLeases::new(held_per_key_max)),
+            leases: Arc::new(KeyLeases::new(connections_per_key_max)),
             shaken: Notify::new(),
         }
     }

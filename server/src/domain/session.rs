@@ -34,7 +34,7 @@ pub(super) fn open(
         OpenedSession::Resumed(_)
         | OpenedSession::Started(_)
         | OpenedSession::TooMany
-        | OpenedSession::UnknownKey => Vec::new(),
+        | OpenedSession::InvalidKey => Vec::new(),
     };
     Ok(Applied { outcome: Outcome::Session(opened), events })
 }
@@ -147,7 +147,7 @@ mod tests {
             (OpenedSession::Started(session), false),
             (OpenedSession::Resumed(session), false),
             (OpenedSession::TooMany, false),
-            (OpenedSession::UnknownKey, false),
+            (OpenedSession::InvalidKey, false),
         ] {
             assert_eq!(open.needs_gc(&Outcome::Session(opened)), expected, "{opened:?}");
         }

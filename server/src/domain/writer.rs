@@ -184,8 +184,8 @@ impl WriterThread {
             let started = Instant::now();
             let _span = tracing::debug_span!("commit").entered();
             let commands = self.commit_waiting();
-            self.metrics.commit_operations.observe(commands as f64);
-            self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+            self.metrics.commit_batch_size.observe(commands as f64);
+            self.metrics.commit_duration_seconds.observe(started.elapsed().as_secs_f64());
         }
         self.pipeline.finish();
         tracing::debug!("the writer has finished");
@@ -319,7 +319,7 @@ impl WriterThread {
         self.reclaim |=
             job.command.needs_gc(applied.as_ref().map_or(&Outcome::Done, |applied| &applied.outcome));
         let used = started.elapsed();
-        self.metrics.command_seconds.observe(used.as_secs_f64());
+        self.metrics.command_duration_seconds.observe(used.as_secs_f64());
         self.queue.charge(&job.command, used);
         work.add(job, applied.as_ref().map(|applied| &applied.events[..]).unwrap_or_default());
         match applied {
@@ -354,7 +354,7 @@ impl WriterThread {
         show_kept(&self.metrics, now);
         let lost = |bound, of: fn(&KeptExtent) -> u64| {
             let lost = of(&now) - of(&before);
-            self.metrics.kept_messages_lost.with_label_values(&[bound]).inc_by(lost);
+            self.metrics.session_messages_dropped.with_label_values(&[bound]).inc_by(lost);
             lost
         };
         let count = lost("count", |kept| kept.lost_to_count);
@@ -383,7 +383,7 @@ impl WriterThread {
                 age,
                 account,
                 suppressed,
-                "messages for durable sessions were dropped unsent: --kept-messages-max, --kept-bytes-max or \
+                "messages for durable sessions were dropped unsent: --session-queue-messages-max, --session-queue-bytes-max or \
                  --session-expiry-s was reached"
             );
         }
@@ -445,8 +445,8 @@ impl GroupWork {
 
 fn show_kept(metrics: &Metrics, kept: KeptExtent) {
     metrics.sessions.set(kept.sessions as i64);
-    metrics.kept_messages.set(kept.notes as i64);
-    metrics.kept_bytes.set(kept.bytes as i64);
+    metrics.session_queued_messages.set(kept.notes as i64);
+    metrics.session_queued_bytes.set(kept.bytes as i64);
 }
 
 /// A server whose writer is gone answers nobody. It ends, so that whoever watches over it starts it again; what was

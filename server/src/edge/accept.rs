@@ -183,10 +183,15 @@ impl Acceptor {
             return self.turn_away(protocol, peer, "open_files_limit", "the limit of open files (ulimit -n)");
         };
         if let Err(refusal) = self.rates.connect_of_address(addresses::network(peer.ip())) {
-            return self.turn_away(protocol, peer, refusal.reason(), "--connects-per-address");
+            return self.turn_away(protocol, peer, refusal.reason(), "--connection-rate-per-address");
         }
         let Some(counted) = self.addresses.enter(peer.ip()) else {
-            return self.turn_away(protocol, peer, "too_many_of_address", "--connections-per-address-max");
+            return self.turn_away(
+                protocol,
+                peer,
+                "connection_limit_per_address",
+                "--connections-per-address-max",
+            );
         };
         // A socket that is gone already fails here; its task notices at the first read.
         let _ = stream.set_nodelay(true);
@@ -201,7 +206,7 @@ impl Acceptor {
         let gauge = self.metrics.connections.with_label_values(&[protocol]);
         gauge.inc();
         // Not an async block: that would have room for the connection twice.
-        let polls = self.metrics.poll_seconds.clone();
+        let polls = self.metrics.poll_duration_seconds.clone();
         tokio::spawn(Measured::new(connection.map(move |()| gauge.dec()), polls));
     }
 

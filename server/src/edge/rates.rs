@@ -29,38 +29,46 @@ use crate::{
 /// How often buckets that are full again are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(30);
 
-static REQUESTS_PER_KEY: Name =
-    Name { setting: "requests-per-key", what: "requests", by: "key", said: "requests of this API key" };
-static REQUESTS_PER_ADDRESS: Name = Name {
-    setting: "requests-per-address",
-    what: "requests",
-    by: "address",
+static REQUEST_RATE_PER_KEY: Name = Name {
+    setting: "request-rate-per-key",
+    kind: "requests",
+    scope: "key",
+    said: "requests of this API key",
+};
+static REQUEST_RATE_PER_ADDRESS: Name = Name {
+    setting: "request-rate-per-address",
+    kind: "requests",
+    scope: "address",
     said: "requests of this address",
 };
-static PUBLISHES_PER_KEY: Name =
-    Name { setting: "publishes-per-key", what: "publishes", by: "key", said: "publishes of this API key" };
-static PUBLISHES_PER_ADDRESS: Name = Name {
-    setting: "publishes-per-address",
-    what: "publishes",
-    by: "address",
+static PUBLISH_RATE_PER_KEY: Name = Name {
+    setting: "publish-rate-per-key",
+    kind: "publishes",
+    scope: "key",
+    said: "publishes of this API key",
+};
+static PUBLISH_RATE_PER_ADDRESS: Name = Name {
+    setting: "publish-rate-per-address",
+    kind: "publishes",
+    scope: "address",
     said: "publishes of this address",
 };
-static CONNECTS_PER_KEY: Name = Name {
-    setting: "connects-per-key",
-    what: "connects",
-    by: "key",
+static CONNECTION_RATE_PER_KEY: Name = Name {
+    setting: "connection-rate-per-key",
+    kind: "connects",
+    scope: "key",
     said: "new connections of this API key",
 };
-static CONNECTS_PER_ADDRESS: Name = Name {
-    setting: "connects-per-address",
-    what: "connects",
-    by: "address",
+static CONNECTION_RATE_PER_ADDRESS: Name = Name {
+    setting: "connection-rate-per-address",
+    kind: "connects",
+    scope: "address",
     said: "new connections of this address",
 };
 static FAILED_LOGINS_PER_ADDRESS: Name = Name {
     setting: "failed-logins-per-address",
-    what: "failed_logins",
-    by: "address",
+    kind: "failed_logins",
+    scope: "address",
     said: "logins of this address with a wrong key or password",
 };
 
@@ -105,7 +113,7 @@ impl<K: Hash + Eq + Copy> Limit<K> {
         metrics: &Metrics,
     ) -> Option<Self> {
         let rate = setting.rate()?;
-        let labels = [name.what, name.by];
+        let labels = [name.kind, name.scope];
         let kept = metrics.rate_limit_entries.with_label_values(&labels);
         let exceeded = metrics.rate_limited.with_label_values(&labels);
         Some(Self { name, buckets: Buckets::new(rate, patience, most, kept), exceeded })
@@ -144,7 +152,7 @@ fn give_back<K: Hash + Eq + Copy>(limit: &Option<Limit<K>>, key: &K) {
 impl Rates {
     /// The limits that the settings say.
     pub(crate) fn new(config: &Config, metrics: &Metrics) -> Self {
-        let bounds = (Duration::from_secs(config.publish_wait_s), config.rate_limit_entries_max);
+        let bounds = (Duration::from_secs(config.publish_delay_max_s), config.rate_limit_entries_max);
         let pair = |(by_key, key), (by_address, address)| Pair {
             key: Limit::new(by_key, key, bounds, metrics),
             address: Limit::new(by_address, address, bounds, metrics),
@@ -152,16 +160,16 @@ impl Rates {
         let FailedLogins { limit, counts_private } = config.failed_logins_per_address;
         Self {
             requests: pair(
-                (config.requests_per_key, &REQUESTS_PER_KEY),
-                (config.requests_per_address, &REQUESTS_PER_ADDRESS),
+                (config.request_rate_per_key, &REQUEST_RATE_PER_KEY),
+                (config.request_rate_per_address, &REQUEST_RATE_PER_ADDRESS),
             ),
             publishes: pair(
-                (config.publishes_per_key, &PUBLISHES_PER_KEY),
-                (config.publishes_per_address, &PUBLISHES_PER_ADDRESS),
+                (config.publish_rate_per_key, &PUBLISH_RATE_PER_KEY),
+                (config.publish_rate_per_address, &PUBLISH_RATE_PER_ADDRESS),
             ),
             connects: pair(
-                (config.connects_per_key, &CONNECTS_PER_KEY),
-                (config.connects_per_address, &CONNECTS_PER_ADDRESS),
+                (config.connection_rate_per_key, &CONNECTION_RATE_PER_KEY),
+                (config.connection_rate_per_address, &CONNECTION_RATE_PER_ADDRESS),
             ),
             failed_logins: Limit::new(limit, &FAILED_LOGINS_PER_ADDRESS, bounds, metrics),
             counts_private,
@@ -278,7 +286,7 @@ impl Context {
             limit.buckets.has_one(&address).map_err(|wait| limit.refuse(wait))?;
         }
         let known = self.gateway.authenticate(key).await;
-        if let (Some(limit), Err(BrokerError::UnknownKey)) = (limit, &known) {
+        if let (Some(limit), Err(BrokerError::InvalidKey)) = (limit, &known) {
             // Somebody else of this address may have taken the last one meanwhile.
             let _ = limit.buckets.take(&address);
         }

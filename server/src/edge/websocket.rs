@@ -58,7 +58,7 @@ pub(super) async fn open(context: Arc<Context>, request: Request) -> Response {
 /// A refusal before the upgrade: the one place where this edge renders it.
 fn refuse(refusal: &BrokerError) -> Response {
     let ErrorDocument { errors, .. } = refusal.document();
-    let wrong_id = matches!(refusal, BrokerError::NotFound | BrokerError::NotATopic(TopicError::Name(_)));
+    let wrong_id = matches!(refusal, BrokerError::NotFound | BrokerError::InvalidTopic(TopicError::Name(_)));
     if wrong_id { answer::refuse(ErrorCode::FORBIDDEN, &errors.join(" ")) } else { answer::render(refusal) }
 }
 
@@ -84,7 +84,7 @@ type Answered = mpsc::UnboundedSender<Result<(), BrokerError>>;
 /// Why a socket ends.
 enum CloseReason {
     /// The client closed it, or is gone.
-    Left,
+    ClientClosed,
     /// We close it: the code, the reason for the client, and its name for log and metrics.
     Close(CloseCode, &'static str, &'static str),
 }
@@ -155,13 +155,13 @@ impl Socket {
         }
         self.outbound_queue.close();
         let name = match end {
-            CloseReason::Left => "left",
+            CloseReason::ClientClosed => "client_closed",
             CloseReason::Close(_, _, name) => name,
         };
         self.context.metrics.disconnects.with_label_values(&[PROTOCOL, name]).inc();
         tracing::debug!(protocol = PROTOCOL, peer = %self.admitted.peer, reason = name, "socket ended");
         match end {
-            CloseReason::Left => upgrade::agree_to_close(stream).await,
+            CloseReason::ClientClosed => upgrade::agree_to_close(stream).await,
             CloseReason::Close(code, reason, _) => upgrade::close(stream, code, reason).await,
         }
     }
@@ -174,7 +174,7 @@ impl Socket {
             self.topic.options.initial_state.then(|| Instant::now() + limits.initial_state_delay);
         let mut batch: Vec<Delivery> = Vec::new();
         let mut pinged = false;
-        let mut silence_ends = Instant::now() + limits.websocket_ping;
+        let mut silence_ends = Instant::now() + limits.websocket_ping_interval;
         loop {
             if self.key.is_revoked() {
                 return revoked();
@@ -187,22 +187,22 @@ impl Socket {
                     let message = match message {
                         Some(Ok(message)) => message,
                         Some(Err(error)) => return broken(&error),
-                        None => return CloseReason::Left,
+                        None => return CloseReason::ClientClosed,
                     };
                     pinged = false;
-                    silence_ends = Instant::now() + limits.websocket_ping;
+                    silence_ends = Instant::now() + limits.websocket_ping_interval;
                     let payload = match message {
                         Message::Text(text) => Bytes::from(text),
                         Message::Binary(bytes) => bytes,
                         Message::Ping(_) | Message::Pong(_) => continue,
-                        Message::Close(_) => return CloseReason::Left,
+                        Message::Close(_) => return CloseReason::ClientClosed,
                     };
                     let turn =
                         self.context.rates.publish_in_turn(self.admitted.address(), &self.principal.key);
                     let submitted = match turn {
                         Ok(Duration::ZERO) => self.publish(&payload, &answered).await,
                         Ok(wait) => {
-                            self.context.metrics.publishes_slowed.with_label_values(&[PROTOCOL]).inc();
+                            self.context.metrics.publishes_throttled.with_label_values(&[PROTOCOL]).inc();
                             *held = Some((Instant::now() + wait, payload));
                             continue;
                         }
@@ -218,7 +218,7 @@ impl Socket {
                 () = until(held.as_ref().map(|(at, _)| *at)) => {
                     let Some((_, payload)) = held.take() else { continue };
                     // It was not listened to meanwhile.
-                    silence_ends = Instant::now() + limits.websocket_ping;
+                    silence_ends = Instant::now() + limits.websocket_ping_interval;
                     match self.publish(&payload, &answered).await {
                         Ok(()) => in_flight += 1,
                         Err(refusal) => if let Err(end) = self.answer(stream, &refusal).await {
@@ -250,7 +250,7 @@ impl Socket {
                         return end;
                     }
                     pinged = true;
-                    silence_ends = Instant::now() + limits.websocket_ping;
+                    silence_ends = Instant::now() + limits.websocket_ping_interval;
                 }
                 () = self.admitted.stop.cancelled() => return stopping(),
             }
@@ -277,7 +277,7 @@ impl Socket {
             let state = self.outbound_queue.take(batch);
             if state == OutboundQueueState::Overflowed {
                 let reason = "too slow: more notifications waited than the server keeps";
-                return Err(CloseReason::Close(close_code::POLICY, reason, "slow"));
+                return Err(CloseReason::Close(close_code::POLICY, reason, "slow_consumer"));
             }
             if batch.is_empty() {
                 return Ok(());
@@ -293,17 +293,17 @@ impl Socket {
     /// Sends, but waits neither for ever nor past the server's stop.
     async fn send(&self, stream: &mut WebSocket, message: Message) -> Result<(), CloseReason> {
         let mut sending = pin!(stream.send(message));
-        let mut patience = pin!(tokio::time::sleep(self.context.limits.websocket_ping));
+        let mut patience = pin!(tokio::time::sleep(self.context.limits.websocket_ping_interval));
         loop {
             tokio::select! {
-                sent = &mut sending => return sent.map_err(|_| CloseReason::Left),
+                sent = &mut sending => return sent.map_err(|_| CloseReason::ClientClosed),
                 () = self.admitted.stop.cancelled() => return Err(stopping()),
                 // Whoever is woken here looks at everything when this is sent.
                 () = self.wake.notified() => if self.key.is_revoked() {
                     return Err(revoked());
                 },
                 () = &mut patience => {
-                    return Err(CloseReason::Close(close_code::POLICY, "too slow: nothing was taken for a while", "slow"));
+                    return Err(CloseReason::Close(close_code::POLICY, "too slow: nothing was taken for a while", "slow_consumer"));
                 }
             }
         }
@@ -359,7 +359,7 @@ fn stopping() -> CloseReason {
 fn broken(error: &axum::Error) -> CloseReason {
     match upgrade::broken_rule(error) {
         Some((code, reason)) => CloseReason::Close(code, reason, "protocol"),
-        None => CloseReason::Left,
+        None => CloseReason::ClientClosed,
     }
 }
 

@@ -88,7 +88,7 @@ pub(crate) enum BrokerError {
     NoKey,
     /// The key is malformed, unknown or revoked.
     #[error("the API key is not known")]
-    UnknownKey,
+    InvalidKey,
     /// Email and password do not fit, or the user was not validated.
     #[error("the login was refused")]
     BadLogin,
@@ -103,7 +103,7 @@ pub(crate) enum BrokerError {
     NotFound,
     /// The text is no topic.
     #[error("{0}")]
-    NotATopic(TopicError),
+    InvalidTopic(TopicError),
     /// The topic can be watched, not written.
     #[error("this topic can be subscribed to, but not published on")]
     SubscribeOnly,
@@ -111,8 +111,8 @@ pub(crate) enum BrokerError {
     #[error("{}", .0.join(" "))]
     Invalid(Vec<String>),
     /// As much stands on the key as may.
-    #[error("too many connections and subscriptions of this API key: --held-per-key-max is reached")]
-    TooManyOfKey,
+    #[error("too many connections and subscriptions of this API key: --connections-per-key-max is reached")]
+    ConnectionLimitPerKey,
     /// There are as many subscriptions as a bound allows.
     #[error("too many subscriptions: {} is reached", .0.setting())]
     TooManySubscriptions(SubscriptionsBound),
@@ -171,15 +171,15 @@ impl BrokerError {
     fn row(&self) -> (&'static str, Lasting) {
         match self {
             Self::NoKey => ("no_key", Lasting::Final),
-            Self::UnknownKey => ("unknown_key", Lasting::Final),
+            Self::InvalidKey => ("invalid_key", Lasting::Final),
             Self::NotFound => ("not_found", Lasting::Final),
-            Self::NotATopic(_) => ("not_a_topic", Lasting::Final),
+            Self::InvalidTopic(_) => ("invalid_topic", Lasting::Final),
             Self::BadLogin => ("bad_login", Lasting::Final),
             Self::Forbidden => ("forbidden", Lasting::Final),
             Self::Conflict(_) => ("conflict", Lasting::Final),
-            Self::SubscribeOnly => ("watch_only", Lasting::Final),
+            Self::SubscribeOnly => ("subscribe_only", Lasting::Final),
             Self::Invalid(_) => ("invalid", Lasting::Final),
-            Self::TooManyOfKey => ("too_many_of_key", Lasting::Temporary),
+            Self::ConnectionLimitPerKey => ("connection_limit_per_key", Lasting::Temporary),
             Self::TooManySubscriptions(bound) => (bound.reason(), Lasting::Temporary),
             Self::TooManySessions => ("too_many_sessions", Lasting::Temporary),
             Self::PasswordQueueFull => ("password_queue_full", Lasting::Temporary),
@@ -199,12 +199,12 @@ impl BrokerError {
                 ErrorCode::NO_KEY,
                 "An API key is required: send it in the Authorization header or as ?access_token=.",
             ),
-            Self::UnknownKey => one(ErrorCode::UNKNOWN_KEY, "The API key is not valid."),
+            Self::InvalidKey => one(ErrorCode::INVALID_KEY, "The API key is not valid."),
             Self::NotFound => one(ErrorCode::NOT_FOUND, "The requested resource was not found."),
-            Self::NotATopic(TopicError::Option(_) | TopicError::RepeatedOption) => {
+            Self::InvalidTopic(TopicError::Option(_) | TopicError::RepeatedOption) => {
                 one(ErrorCode::INVALID, &format!("{self}."))
             }
-            Self::NotATopic(error) => one(ErrorCode::NOT_FOUND, &format!("This is no topic: {error}.")),
+            Self::InvalidTopic(error) => one(ErrorCode::NOT_FOUND, &format!("This is no topic: {error}.")),
             Self::BadLogin => {
                 one(ErrorCode::BAD_LOGIN, "Email and password do not fit, or the user was not validated yet.")
             }
@@ -215,7 +215,7 @@ impl BrokerError {
             Self::Conflict(sentence) => one(ErrorCode::CONFLICT, sentence),
             Self::SubscribeOnly => one(ErrorCode::METHOD, SUBSCRIBE_ONLY),
             Self::Invalid(sentences) => ErrorDocument::new(ErrorCode::INVALID, sentences.clone()),
-            Self::TooManyOfKey => one(
+            Self::ConnectionLimitPerKey => one(
                 ErrorCode::TOO_MANY,
                 "This API key has as many connections as it may have at a time. Close some, or use another key.",
             ),
@@ -260,7 +260,7 @@ impl From<PayloadError> for BrokerError {
 
 impl From<TopicError> for BrokerError {
     fn from(error: TopicError) -> Self {
-        Self::NotATopic(error)
+        Self::InvalidTopic(error)
     }
 }
 
@@ -295,20 +295,20 @@ mod tests {
     #[test]
     fn the_documented_reason_table_says_what_is_temporary() {
         let documented = include_str!("../../../docs/operations.md");
-        const NAME: rate::Name = rate::Name { setting: "x", what: "x", by: "x", said: "x" };
+        const NAME: rate::Name = rate::Name { setting: "x", kind: "x", scope: "x", said: "x" };
         let limit: rate::RateLimit = "1/s".parse().expect("a rate");
         let exceeded = Exceeded::new(&NAME, limit.rate().expect("it is on"), Duration::ZERO);
         for refusal in [
             BrokerError::NoKey,
-            BrokerError::UnknownKey,
+            BrokerError::InvalidKey,
             BrokerError::NotFound,
-            BrokerError::NotATopic(TopicError::Wildcard),
+            BrokerError::InvalidTopic(TopicError::Wildcard),
             BrokerError::BadLogin,
             BrokerError::Forbidden,
             BrokerError::Conflict("it exists".into()),
             BrokerError::SubscribeOnly,
             BrokerError::invalid("it is none"),
-            BrokerError::TooManyOfKey,
+            BrokerError::ConnectionLimitPerKey,
             BrokerError::TooManySubscriptions(SubscriptionsBound::Session),
             BrokerError::TooManySubscriptions(SubscriptionsBound::KeyMemory),
             BrokerError::TooManySubscriptions(SubscriptionsBound::AccountMemory),

@@ -25,13 +25,14 @@ impl Gateway {
     /// is taken away.
     ///
     /// # Errors
-    /// [`BrokerError::UnknownKey`] if it is gone already, [`BrokerError::TooManyOfKey`], [`BrokerError::Unavailable`].
+    /// [`BrokerError::InvalidKey`] if it is gone already, [`BrokerError::ConnectionLimitPerKey`], [`BrokerError::Unavailable`].
     pub(crate) fn lease_key(
         &self,
         principal: &Principal,
         wake: &Arc<Notify>,
     ) -> Result<KeyLease, BrokerError> {
-        let lease = self.keys.lease(&principal.key, Arc::clone(wake)).ok_or(BrokerError::TooManyOfKey)?;
+        let lease =
+            self.keys.lease(&principal.key, Arc::clone(wake)).ok_or(BrokerError::ConnectionLimitPerKey)?;
         // In this order, whatever is taken away in between is noticed either here or by the one who holds.
         self.check_key(principal)?;
         Ok(lease)
@@ -40,9 +41,9 @@ impl Gateway {
     /// Whether the key of a principal is still there.
     ///
     /// # Errors
-    /// [`BrokerError::UnknownKey`], [`BrokerError::Unavailable`].
+    /// [`BrokerError::InvalidKey`], [`BrokerError::Unavailable`].
     pub(crate) fn check_key(&self, principal: &Principal) -> Result<(), BrokerError> {
-        if self.keys.is_in_force(&principal.key)? { Ok(()) } else { Err(BrokerError::UnknownKey) }
+        if self.keys.is_in_force(&principal.key)? { Ok(()) } else { Err(BrokerError::InvalidKey) }
     }
 
     /// Ends the connections of keys whose application, project or thng is gone, until told to stop.

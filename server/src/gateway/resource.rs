@@ -221,7 +221,7 @@ impl Gateway {
     ) -> Result<usize, BrokerError> {
         let kind = patch.kind();
         self.permit(caller)?;
-        let ids = self.selected(caller, kind, query, self.settings.bulk_max).await?;
+        let ids = self.selected(caller, kind, query, self.settings.bulk_size_max).await?;
         for id in &ids {
             let head = self.head(*id)?;
             self.check_patch(caller, &patch, head.as_deref())?;
@@ -247,7 +247,7 @@ impl Gateway {
         query: &ListQuery,
     ) -> Result<usize, BrokerError> {
         self.permit(caller)?;
-        let ids = self.selected(caller, kind, query, self.settings.bulk_max).await?;
+        let ids = self.selected(caller, kind, query, self.settings.bulk_size_max).await?;
         let account = caller.principal.account;
         let notifications_max = self.settings.notifications_max;
         if kind == ResourceKind::Thng {

@@ -64,7 +64,7 @@ impl Gateway {
     /// Opens the durable session of a key and client id. With what it holds, where there was one.
     ///
     /// # Errors
-    /// [`BrokerError::TooManySessions`], [`BrokerError::UnknownKey`] where the key was revoked meanwhile, [`BrokerError::Unavailable`].
+    /// [`BrokerError::TooManySessions`], [`BrokerError::InvalidKey`] where the key was revoked meanwhile, [`BrokerError::Unavailable`].
     pub(crate) async fn open_session(
         &self,
         principal: &Principal,
@@ -80,7 +80,7 @@ impl Gateway {
                 Ok((session, Some(self.store.session(session)?)))
             }
             Outcome::Session(OpenedSession::TooMany) => Err(BrokerError::TooManySessions),
-            Outcome::Session(OpenedSession::UnknownKey) => Err(BrokerError::UnknownKey),
+            Outcome::Session(OpenedSession::InvalidKey) => Err(BrokerError::InvalidKey),
             _ => Err(BrokerError::Unavailable),
         }
     }

@@ -47,7 +47,7 @@ pub(super) fn divide(config: &Config) -> anyhow::Result<OpenFiles> {
         return Ok(unlimited());
     };
     // The writer has a connection too.
-    let own = open_now() + PER_DATABASE_CONNECTION * (config.store_readers + 1) + MOMENTARY;
+    let own = open_now() + PER_DATABASE_CONNECTION * (config.database_readers + 1) + MOMENTARY;
     let connections = limit.saturating_sub(own + RESERVED_HTTP);
     ensure!(
         connections > 0,

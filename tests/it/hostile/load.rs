@@ -253,7 +253,7 @@ fn a_server_under_debug_logging_survives_what_it_would_have_to_print() {
 #[test]
 fn pages_that_many_ask_for_at_once_do_not_take_a_thread_each() {
     const ASKING: usize = 40;
-    let server = Launch::new().flag("--store-readers", "2").start();
+    let server = Launch::new().flag("--database-readers", "2").start();
     let mut rest = server.rest();
     (0..100).for_each(|_| drop(rest.thng()));
     rest.get("/thngs?perPage=100").assert_status(200);

@@ -109,7 +109,7 @@ fn a_subscription_that_is_taken_back_takes_its_initial_state_with_it() {
 /// Publishes to three subscribers of which only one reads, until the one that does not, at QoS 1, is ended.
 #[track_caller]
 fn assert_slow_is_ended<L: Link>(protocol: &str, connect: impl Fn(&Server) -> Client<L>) {
-    let server = Launch::new().flag("--outbox-messages-max", "10").start();
+    let server = Launch::new().flag("--outbound-queue-messages-max", "10").start();
     let topic = property(&server);
     let watch = |qos| {
         let mut client = connect(&server);
@@ -121,7 +121,8 @@ fn assert_slow_is_ended<L: Link>(protocol: &str, connect: impl Fn(&Server) -> Cl
     let mut publisher = Client::connect(&server);
     let payload = large();
 
-    let slow = || server.metric(&format!(r#"disconnects_total{{protocol="{protocol}",reason="slow"}}"#));
+    let slow =
+        || server.metric(&format!(r#"disconnects_total{{protocol="{protocol}",reason="slow_consumer"}}"#));
     until(format!("the one that does not read is ended, over {protocol}"), || {
         publisher.publish_acknowledged(&topic, &payload);
         assert!(polite.message().payload.len() > 100_000, "who reads gets every message");
@@ -144,8 +145,10 @@ fn a_qos_1_subscriber_that_pings_and_does_not_read_is_ended_and_others_are_not()
 /// Bug class 13 of `docs/security.md`: flows that are never finished (CVE-2023-28366).
 #[test]
 fn a_subscriber_that_reads_and_never_acknowledges_gets_as_many_as_may_be_open_and_is_ended() {
-    let server =
-        Launch::new().flag("--outbox-messages-max", "10").flag("--deliveries-in-flight-max", "5").start();
+    let server = Launch::new()
+        .flag("--outbound-queue-messages-max", "10")
+        .flag("--deliveries-in-flight-max", "5")
+        .start();
     let topic = property(&server);
     let mut canary = Canary::in_the(&server);
     let mut mute = Client::connect(&server);
@@ -155,7 +158,7 @@ fn a_subscriber_that_reads_and_never_acknowledges_gets_as_many_as_may_be_open_an
     // Five are open, some were taken out of the queue with them, ten wait in it.
     until("the one that acknowledges nothing is ended", || {
         publisher.publish_acknowledged(&topic, "1");
-        let ended = server.metric(r#"disconnects_total{protocol="mqtt",reason="slow"}"#);
+        let ended = server.metric(r#"disconnects_total{protocol="mqtt",reason="slow_consumer"}"#);
         (ended > 0).then_some(())
     });
     assert_eq!(messages_until_the_end(&mut mute), 5);
@@ -197,7 +200,7 @@ fn an_id_that_is_never_acknowledged_is_not_given_out_again_when_the_ids_have_gon
 
 #[test]
 fn a_native_socket_that_does_not_read_is_closed_although_it_answers_pings() {
-    let server = Launch::new().flag("--websocket-ping-s", "1").start();
+    let server = Launch::new().flag("--websocket-ping-interval-s", "1").start();
     let topic = property(&server);
     let mut canary = Canary::in_the(&server);
     let mut deaf = WebSocket::open(&server, &topic);
@@ -206,7 +209,7 @@ fn a_native_socket_that_does_not_read_is_closed_although_it_answers_pings() {
     until("the one that does not read is closed", || {
         publisher.publish_acknowledged(&topic, &payload);
         deaf.send(tungstenite::Message::Pong(tungstenite::Bytes::new()));
-        let closed = server.metric(r#"disconnects_total{protocol="websocket",reason="slow"}"#);
+        let closed = server.metric(r#"disconnects_total{protocol="websocket",reason="slow_consumer"}"#);
         (closed > 0).then_some(())
     });
     assert_eq!(server.metric(r#"connections{protocol="websocket"}"#), 0);
@@ -221,8 +224,8 @@ fn publish_until_somebody_is_too_slow(server: &Server, topic: &str) {
     let payload = large();
     until("somebody's queue is full", || {
         publisher.publish_acknowledged(topic, &payload);
-        let lost = server.metric("engine_outboxes_overflowed_total")
-            + server.metric(r#"engine_dropped_total{reason="outbox_full"}"#);
+        let lost = server.metric("bus_slow_consumers_total")
+            + server.metric(r#"bus_dropped_total{reason="outbound_queue_full"}"#);
         (lost > 0).then_some(())
     });
 }
@@ -287,7 +290,7 @@ const THOSE_WHO_COULD_BE_WAITED_FOR: [(&str, Arrives); 9] = [
 fn sigterm_ends_the_server_within_five_seconds_whoever_could_be_waited_for() {
     let mut late = Vec::new();
     for (who, arrives) in THOSE_WHO_COULD_BE_WAITED_FOR {
-        let mut server = Launch::new().flag("--outbox-messages-max", "10").start();
+        let mut server = Launch::new().flag("--outbound-queue-messages-max", "10").start();
         let topic = property(&server);
         let arrived = arrives(&server, &topic);
         let asked = Instant::now();

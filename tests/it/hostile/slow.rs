@@ -21,7 +21,7 @@ const CONNACK: &[u8] = b"\x20\x02\x00\x00";
 /// A server that gives everything a second.
 fn impatient() -> Server {
     let second = |launch: Launch, flag| launch.flag(flag, "1");
-    ["--connect-timeout-s", "--body-timeout-s", "--websocket-ping-s"]
+    ["--connect-timeout-s", "--body-timeout-s", "--websocket-ping-interval-s"]
         .into_iter()
         .fold(Launch::new(), second)
         .start()

@@ -204,7 +204,7 @@ fn a_handshake_that_comes_drop_by_drop_has_no_more_time_than_silence_has() {
 fn half_open_handshakes_count_among_the_connections_of_the_server_and_of_an_address() {
     for (setting, reason) in [
         ("--connections-max", "too_many_connections"),
-        ("--connections-per-address-max", "too_many_of_address"),
+        ("--connections-per-address-max", "connection_limit_per_address"),
     ] {
         let (server, trust) = started(
             Launch::new().flag(setting, "8").flag("--connect-timeout-s", "600").flag("--log", "info"),

@@ -307,13 +307,14 @@ fn an_address_has_so_many_connections_and_the_next_is_let_go() {
         let mut raw = Raw::connect(server.mqtt()).with(&Hello::with_key(KEY).bytes());
         matches!(raw.receive(PATIENCE), Arrival::Bytes(_)).then_some(())
     });
-    let refused = server.metric(r#"connections_refused_total{protocol="mqtt",reason="too_many_of_address"}"#);
+    let refused =
+        server.metric(r#"connections_refused_total{protocol="mqtt",reason="connection_limit_per_address"}"#);
     assert!(refused >= 1);
 }
 
 #[test]
 fn a_key_holds_so_many_connections_and_the_next_one_is_told_to_wait() {
-    let server = Launch::new().flag("--held-per-key-max", "3").start();
+    let server = Launch::new().flag("--connections-per-key-max", "3").start();
     let mut rest = server.rest();
     let topic = format!("/thngs/{}/properties/k", rest.thng());
     let first = Client::connect(&server);
@@ -446,7 +447,7 @@ fn upgrade_refused(server: &Server, topic: &str, key: &str) -> String {
 fn memory_of_subscriptions_is_released_however_they_end() {
     let server = Launch::new()
         .flag("--subscriptions-max", "20")
-        .flag("--outbox-messages-max", "20")
+        .flag("--outbound-queue-messages-max", "20")
         .flag("--deliveries-in-flight-max", "5")
         .start();
     let mut rest = server.rest();

@@ -61,7 +61,7 @@ impl House {
     }
 
     fn exceeded(&self, what: &str, by: &str) -> u64 {
-        self.server.metric(&format!(r#"rate_limited_total{{by="{by}",what="{what}"}}"#))
+        self.server.metric(&format!(r#"rate_limited_total{{kind="{what}",scope="{by}"}}"#))
     }
 
     /// The status of an upgrade with this key, 101 if it is made.
@@ -100,13 +100,13 @@ fn put(rest: &mut Rest, topic: &str, value: u64) -> Response {
 
 #[test]
 fn a_key_that_asks_too_often_is_told_when_to_come_again_and_others_go_on() {
-    let house = House::with(&[("--requests-per-key", "3/d")]);
+    let house = House::with(&[("--request-rate-per-key", "3/d")]);
     let mut rest = house.rest();
     rest.get("/access").assert_status(200);
     rest.get("/thngs/nothing").assert_status(404);
     rest.delete(&house.topic("k")).assert_status(200);
-    assert_too_often(&rest.get("/access"), "--requests-per-key is 3/d");
-    assert_too_often(&house.rest_from_elsewhere().get("/access"), "--requests-per-key is 3/d");
+    assert_too_often(&rest.get("/access"), "--request-rate-per-key is 3/d");
+    assert_too_often(&house.rest_from_elsewhere().get("/access"), "--request-rate-per-key is 3/d");
     assert_eq!(house.upgrade(&house.key, &house.topic("k")), 429);
 
     house.server.rest().get("/access").assert_status(200);
@@ -114,10 +114,10 @@ fn a_key_that_asks_too_often_is_told_when_to_come_again_and_others_go_on() {
     Client::connect_as(&house.server, &house.hello())
         .publish_acknowledged(&house.topic("k"), r#"[{"value":1}]"#);
     assert_eq!(house.exceeded("requests", "key"), 3);
-    assert_eq!(house.server.metric(r#"rate_limit_entries{by="key",what="requests"}"#), 2);
+    assert_eq!(house.server.metric(r#"rate_limit_entries{kind="requests",scope="key"}"#), 2);
     until("the log says which limit it was", || {
         let log = house.server.log();
-        let line = log.lines().find(|line| line.contains("--requests-per-key is reached"))?;
+        let line = log.lines().find(|line| line.contains("--request-rate-per-key is reached"))?;
         assert!(line.contains(r#"protocol="rest" reason="rate_limited" address=127.0.0."#), "{line}");
         Some(())
     });
@@ -126,13 +126,13 @@ fn a_key_that_asks_too_often_is_told_when_to_come_again_and_others_go_on() {
 
 #[test]
 fn an_address_that_asks_too_often_is_refused_with_whatever_key_and_others_go_on() {
-    let house = House::with(&[("--requests-per-address", "3/d")]);
+    let house = House::with(&[("--request-rate-per-address", "3/d")]);
     let mut nobody = Rest::new(house.server.http(), None);
     nobody.get("/access").assert_status(401);
     nobody.send("GET", "/docs", &[], None).assert_status(200);
     house.rest().get("/access").assert_status(200);
     for mut rest in [house.rest(), house.server.rest(), Rest::new(house.server.http(), None)] {
-        assert_too_often(&rest.get("/access"), "--requests-per-address is 3/d");
+        assert_too_often(&rest.get("/access"), "--request-rate-per-address is 3/d");
     }
     assert_eq!(house.upgrade(&house.key, &house.topic("k")), 429);
     let mqtt = WebSocket::request(&house.server, "/mqtt", &[("Sec-WebSocket-Protocol", "mqtt")]);
@@ -167,9 +167,10 @@ fn publish_until_closed(client: &mut Client, topic: &str, qos: QoS) {
 
 #[test]
 fn a_publisher_whose_turn_would_not_come_in_time_is_ended_by_mqtt_whatever_its_quality_of_service() {
-    for (by, refused_publish) in [("--publishes-per-key", "close"), ("--publishes-per-address", "ack")] {
+    for (by, refused_publish) in [("--publish-rate-per-key", "close"), ("--publish-rate-per-address", "ack")]
+    {
         for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            let house = House::with(&[(by, "2/d"), ("--refused-publish", refused_publish)]);
+            let house = House::with(&[(by, "2/d"), ("--on-rejected-publish", refused_publish)]);
             let mut client = Client::connect_as(&house.server, &house.hello());
             publish_until_closed(&mut client, &house.topic("k"), qos);
             assert_eq!(house.values("k"), [1, 2], "{by} at {qos:?}");
@@ -191,7 +192,7 @@ fn a_publisher_whose_turn_would_not_come_in_time_is_ended_by_mqtt_whatever_its_q
 
 #[test]
 fn what_a_key_publishes_is_counted_over_all_protocols_and_each_refuses_in_its_own_way() {
-    let house = House::with(&[("--publishes-per-key", "4/d")]);
+    let house = House::with(&[("--publish-rate-per-key", "4/d")]);
     let (topic, other) = (house.topic("k"), house.topic("other"));
     let mut rest = house.rest();
     put(&mut rest, &topic, 1).assert_status(200);
@@ -204,7 +205,7 @@ fn what_a_key_publishes_is_counted_over_all_protocols_and_each_refuses_in_its_ow
     socket.send(r#"[{"value":4}]"#);
     assert_eq!(socket.json()[0]["value"], 4);
 
-    assert_too_often(&put(&mut rest, &topic, 5), "--publishes-per-key is 4/d");
+    assert_too_often(&put(&mut rest, &topic, 5), "--publish-rate-per-key is 4/d");
     for _ in 0..2 {
         socket.send(r#"[{"value":5}]"#);
         let refused = socket.json();
@@ -229,11 +230,11 @@ fn what_a_key_publishes_is_counted_over_all_protocols_and_each_refuses_in_its_ow
 
 #[test]
 fn what_an_address_publishes_is_counted_whatever_the_key_and_others_go_on() {
-    let house = House::with(&[("--publishes-per-address", "2/d")]);
+    let house = House::with(&[("--publish-rate-per-address", "2/d")]);
     let topic = house.topic("k");
     put(&mut house.rest(), &topic, 1).assert_status(200);
     put(&mut house.server.rest(), &topic, 2).assert_status(200);
-    assert_too_often(&put(&mut house.rest(), &topic, 3), "--publishes-per-address is 2/d");
+    assert_too_often(&put(&mut house.rest(), &topic, 3), "--publish-rate-per-address is 2/d");
     put(&mut house.rest_from_elsewhere(), &topic, 4).assert_status(200);
     let link = Raw::connect_from(ELSEWHERE, house.server.mqtt());
     Client::accepted(link, &house.hello()).publish_acknowledged(&topic, r#"[{"value":5}]"#);
@@ -242,7 +243,7 @@ fn what_an_address_publishes_is_counted_whatever_the_key_and_others_go_on() {
 
 #[test]
 fn a_publisher_that_is_too_fast_is_slowed_and_loses_nothing_by_mqtt() {
-    for by in ["--publishes-per-key", "--publishes-per-address"] {
+    for by in ["--publish-rate-per-key", "--publish-rate-per-address"] {
         let house = House::with(&[(by, "100/s:50")]);
         let mut client = Client::connect_as(&house.server, &house.hello());
         let topic = house.topic("k");
@@ -253,14 +254,14 @@ fn a_publisher_that_is_too_fast_is_slowed_and_loses_nothing_by_mqtt() {
             assert_eq!(client.packet(), Received::PubAck(id));
         }
         assert_eq!(house.values("k"), (0..200).collect::<Vec<_>>(), "{by}");
-        assert!(house.server.metric(r#"publishes_slowed_total{protocol="mqtt"}"#) > 0, "{by}");
+        assert!(house.server.metric(r#"publishes_throttled_total{protocol="mqtt"}"#) > 0, "{by}");
         assert_eq!(house.exceeded("publishes", by.trim_start_matches("--publishes-per-")), 0);
     }
 }
 
 #[test]
 fn publishers_that_share_a_key_and_are_too_fast_together_lose_nothing_either() {
-    let house = House::with(&[("--publishes-per-key", "200/s:10")]);
+    let house = House::with(&[("--publish-rate-per-key", "200/s:10")]);
     std::thread::scope(|scope| {
         for number in 0..8 {
             let house = &house;
@@ -279,7 +280,7 @@ fn publishers_that_share_a_key_and_are_too_fast_together_lose_nothing_either() {
 
 #[test]
 fn a_publisher_that_is_too_fast_is_slowed_and_loses_nothing_on_a_native_websocket() {
-    let house = House::with(&[("--publishes-per-key", "100/s:10")]);
+    let house = House::with(&[("--publish-rate-per-key", "100/s:10")]);
     let topic = house.topic("k");
     let mut socket =
         WebSocket::request(&house.server, &topic, &[("Authorization", &house.key)]).expect("open");
@@ -287,11 +288,11 @@ fn a_publisher_that_is_too_fast_is_slowed_and_loses_nothing_on_a_native_websocke
     for n in 0..60 {
         assert_eq!(socket.json()[0]["value"], n);
     }
-    assert!(house.server.metric(r#"publishes_slowed_total{protocol="websocket"}"#) > 0);
+    assert!(house.server.metric(r#"publishes_throttled_total{protocol="websocket"}"#) > 0);
 }
 
 /// A limit of which two are there, and the third waits for longer than the test.
-const LONG_WAIT: [(&str, &str); 2] = [("--publishes-per-key", "1/m:2"), ("--publish-wait-s", "3600")];
+const LONG_WAIT: [(&str, &str); 2] = [("--publish-rate-per-key", "1/m:2"), ("--publish-delay-max-s", "3600")];
 
 /// Publishes three; the third is not acknowledged.
 #[track_caller]
@@ -336,7 +337,7 @@ fn a_server_that_stops_does_not_wait_for_a_publish_that_waits_and_its_client_kno
     let House { mut server, thng, .. } = house;
     server.terminate();
     client.assert_closed();
-    let server = server.restart_with(|launch| launch.without("--publishes-per-key"));
+    let server = server.restart_with(|launch| launch.without("--publish-rate-per-key"));
     let values = history::whole(&mut server.rest(), &thng, "k");
     assert_eq!(values.len(), 2, "what was not acknowledged was not stored: {values:?}");
 }
@@ -357,7 +358,7 @@ fn whoever_leaves_while_their_publish_waits_gives_its_turn_back() {
 
 #[test]
 fn a_native_websocket_that_is_closed_behind_its_messages_has_all_of_them_published() {
-    let house = House::with(&[("--publishes-per-key", "2/s:1")]);
+    let house = House::with(&[("--publish-rate-per-key", "2/s:1")]);
     let topic = house.topic("k");
     let mut socket =
         WebSocket::request(&house.server, &topic, &[("Authorization", &house.key)]).expect("open");
@@ -368,7 +369,7 @@ fn a_native_websocket_that_is_closed_behind_its_messages_has_all_of_them_publish
 
 #[test]
 fn a_key_that_connects_too_often_is_told_to_come_again_and_others_go_on() {
-    let house = House::with(&[("--connects-per-key", "3/d")]);
+    let house = House::with(&[("--connection-rate-per-key", "3/d")]);
     let topic = house.topic("k");
     let mut inside = Client::connect_as(&house.server, &house.hello());
     Client::accepted(MqttFrames::open(&house.server, "mqtt"), &house.hello()).disconnect();
@@ -388,14 +389,19 @@ fn a_key_that_connects_too_often_is_told_to_come_again_and_others_go_on() {
     assert_eq!(house.exceeded("connects", "key"), 3);
     let refused = house.server.metric(r#"connections_refused_total{protocol="mqtt",reason="rate_limited"}"#);
     assert_eq!(refused, 1);
-    until("the log says so", || house.server.log().contains("--connects-per-key is reached").then_some(()));
+    until("the log says so", || {
+        house.server.log().contains("--connection-rate-per-key is reached").then_some(())
+    });
 }
 
 #[test]
 fn an_address_that_connects_too_often_is_let_go_at_once_on_every_port_and_others_go_on() {
     let anywhere = "127.0.0.1:0";
-    let house =
-        House::with(&[("--connects-per-address", "4/d"), ("--https", anywhere), ("--mqtts", anywhere)]);
+    let house = House::with(&[
+        ("--connection-rate-per-address", "4/d"),
+        ("--https", anywhere),
+        ("--mqtts", anywhere),
+    ]);
     let (server, mqtt) = (&house.server, house.server.mqtt());
     let mut inside = house.rest_from_elsewhere();
     inside.get("/access").assert_status(200);
@@ -409,7 +415,7 @@ fn an_address_that_connects_too_often_is_let_go_at_once_on_every_port_and_others
     Client::connect(&house.server).ping();
     assert_eq!(house.exceeded("connects", "address"), 4);
     until("the log says so", || {
-        house.server.log().contains("--connects-per-address is reached").then_some(())
+        house.server.log().contains("--connection-rate-per-address is reached").then_some(())
     });
 }
 
@@ -555,8 +561,8 @@ fn addresses_of_private_networks_are_not_counted_by_default() {
 #[test]
 fn the_limits_of_a_key_and_its_address_are_shown_with_what_is_left_of_them() {
     let house = House::with(&[
-        ("--requests-per-key", "100/d:200"),
-        ("--publishes-per-address", "5/d"),
+        ("--request-rate-per-key", "100/d:200"),
+        ("--publish-rate-per-address", "5/d"),
         ("--failed-logins-per-address", "3/d"),
     ]);
     let topic = house.topic("k");
@@ -591,8 +597,8 @@ fn the_limits_of_a_key_and_its_address_are_shown_with_what_is_left_of_them() {
     };
     let (limits, reset) = shown(&mut house.rest());
     let expected = json!([
-        limit("requests-per-key", "key", 100, 200, 2),
-        limit("publishes-per-address", "address", 5, 5, 2),
+        limit("request-rate-per-key", "key", 100, 200, 2),
+        limit("publish-rate-per-address", "address", 5, 5, 2),
         limit("failed-logins-per-address", "address", 3, 3, 1),
     ]);
     assert_eq!(limits, expected);
@@ -602,8 +608,8 @@ fn the_limits_of_a_key_and_its_address_are_shown_with_what_is_left_of_them() {
     }
     let (limits, reset) = shown(&mut house.server.rest().from(ELSEWHERE));
     let expected = json!([
-        limit("requests-per-key", "key", 100, 200, 2),
-        limit("publishes-per-address", "address", 5, 5, 0),
+        limit("request-rate-per-key", "key", 100, 200, 2),
+        limit("publish-rate-per-address", "address", 5, 5, 0),
         limit("failed-logins-per-address", "address", 3, 3, 0),
     ]);
     assert_eq!(limits, expected);
@@ -621,12 +627,12 @@ fn where_nothing_is_limited_the_list_of_limits_is_empty() {
 #[test]
 fn a_rate_that_is_none_stops_the_start_with_a_sentence_that_helps() {
     for flag in [
-        "--requests-per-key",
-        "--requests-per-address",
-        "--publishes-per-key",
-        "--publishes-per-address",
-        "--connects-per-key",
-        "--connects-per-address",
+        "--request-rate-per-key",
+        "--request-rate-per-address",
+        "--publish-rate-per-key",
+        "--publish-rate-per-address",
+        "--connection-rate-per-key",
+        "--connection-rate-per-address",
         "--failed-logins-per-address",
     ] {
         for (value, sentence) in [

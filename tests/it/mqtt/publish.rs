@@ -118,7 +118,7 @@ fn a_publisher_that_is_subscribed_receives_its_own_message() {
 
 /// A server on which a publish that is refused for good ends its connection.
 fn closing() -> Server {
-    Launch::new().flag("--refused-publish", "close").start()
+    Launch::new().flag("--on-rejected-publish", "close").start()
 }
 
 /// Clients that send again for ever what is not acknowledged would never come back to their senses.

@@ -40,13 +40,13 @@ fn refused_for_good(server: &Server) -> Vec<Refused> {
     let finished = json!({"type": "decommissions", "thng": thng}).to_string();
     vec![
         row("no_key", 401, None, &own, "1", Some("PUT")),
-        row("unknown_key", 403, Some(KEY), &format!("{own}?access_token=wrong"), "1", None),
+        row("invalid_key", 403, Some(KEY), &format!("{own}?access_token=wrong"), "1", None),
         row("forbidden", 403, Some(&device), &format!("/products/{UNKNOWN}"), "{}", Some("PUT")),
         row("forbidden", 403, Some(&device), &format!("/thngs/{other}/properties/k"), "1", Some("PUT")),
         row("not_found", 404, Some(KEY), &format!("/thngs/{UNKNOWN}/properties/k"), "1", Some("PUT")),
-        row("not_a_topic", 404, Some(KEY), "/nothing", "1", None),
-        row("not_a_topic", 400, Some(KEY), &format!("{own}?pubStates=1&pubStates=1"), "1", None),
-        row("watch_only", 405, Some(KEY), &format!("/batches/{UNKNOWN}/tasks"), "{}", None),
+        row("invalid_topic", 404, Some(KEY), "/nothing", "1", None),
+        row("invalid_topic", 400, Some(KEY), &format!("{own}?pubStates=1&pubStates=1"), "1", None),
+        row("subscribe_only", 405, Some(KEY), &format!("/batches/{UNKNOWN}/tasks"), "{}", None),
         row("invalid", 400, Some(KEY), &own, "[{", Some("PUT")),
         row("invalid", 400, Some(KEY), &own, r#"[{"value":1,"timestamp":"yesterday"}]"#, Some("PUT")),
         row("conflict", 409, Some(KEY), "/actions/all", &finished, Some("POST")),
@@ -143,7 +143,7 @@ fn answers_end_with_the_subscription_and_the_connection() {
     let server = Server::shared();
     let hello = Hello::with_key(KEY).durable(&unique("rejections"));
     let mut client = Client::connect_as(server, &hello);
-    assert_eq!(client.publish_refused("/nothing", "1")["reason"], "not_a_topic");
+    assert_eq!(client.publish_refused("/nothing", "1")["reason"], "invalid_topic");
     client.unsubscribe(rejection::TOPIC);
     client.publish_acknowledged("/nothing", "1");
     client.assert_nothing_else();
@@ -172,9 +172,9 @@ fn the_reserved_topic_counts_nowhere_and_takes_no_publish() {
     let granted = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::AtMostOnce].map(SubAckCode::Granted);
     assert_eq!(codes[..3], granted);
     assert_eq!(codes[3], SubAckCode::Refused, "--subscriptions-max");
-    assert_eq!(server.metric("engine_subscriptions"), 1);
+    assert_eq!(server.metric("bus_subscriptions"), 1);
     let document = client.publish_refused(rejection::TOPIC, "1");
-    assert_eq!(document["reason"], "not_a_topic");
+    assert_eq!(document["reason"], "invalid_topic");
 
     // Spelled in another way it is no topic at all.
     for other in ["$thng-pubsub/rejections/", "/$thng-pubsub/rejections", "$thng-pubsub/rejections?x=1"] {
@@ -216,7 +216,7 @@ fn answers_keep_the_order_of_neighboring_publishes() {
 
 #[test]
 fn with_close_a_client_that_asks_is_answered_and_stays() {
-    let server = Launch::new().flag("--refused-publish", "close").start();
+    let server = Launch::new().flag("--on-rejected-publish", "close").start();
     for refused in refused_for_good(&server) {
         let mut client = Client::connect_as(&server, &refused.hello);
         let document = client.publish_refused(&refused.topic, &refused.payload);
@@ -236,7 +236,7 @@ fn let_no_file_be_written(server: &Server, limit: &str) {
 #[test]
 fn a_temporary_refusal_ends_the_connection_unanswered() {
     for setting in ["ack", "close"] {
-        let server = Launch::new().flag("--refused-publish", setting).start();
+        let server = Launch::new().flag("--on-rejected-publish", setting).start();
         let topic = format!("/thngs/{}/properties/k", server.rest().thng());
         let mut asking = Client::connect(&server);
         asking.subscribed(rejection::TOPIC, QoS::AtMostOnce);
@@ -261,7 +261,7 @@ fn a_temporary_refusal_ends_the_connection_unanswered() {
 
 #[test]
 fn a_publish_that_comes_too_often_is_answered_and_not_stored() {
-    let server = Launch::new().flag("--publishes-per-key", "2/d").start();
+    let server = Launch::new().flag("--publish-rate-per-key", "2/d").start();
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
     let mut client = Client::connect(&server);
     client.publish_acknowledged(&topic, "1");
@@ -270,7 +270,7 @@ fn a_publish_that_comes_too_often_is_answered_and_not_stored() {
     assert_eq!((&document["reason"], &document["status"]), (&json!("rate_limited"), &json!(429)));
     assert_eq!(document["temporary"], true);
     let sentence = document["errors"][0].as_str().unwrap_or_default();
-    assert!(sentence.contains("--publishes-per-key is 2/d"), "{sentence}");
+    assert!(sentence.contains("--publish-rate-per-key is 2/d"), "{sentence}");
     client.publish(&topic, "4");
     assert_eq!(rejection(&mut client)["reason"], "rate_limited");
     client.ping();

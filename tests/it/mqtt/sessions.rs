@@ -138,7 +138,7 @@ fn thousands_of_messages_come_in_order_through_a_window_of_a_few() {
     write(1501..1600);
     assert_eq!(values(&mut client, 1601), (0..1601).collect::<Vec<_>>());
     client.assert_nothing_else();
-    until("nothing is kept any more", || (server.metric("kept_messages") == 0).then_some(()));
+    until("nothing is kept any more", || (server.metric("session_queued_messages") == 0).then_some(()));
 }
 
 #[test]
@@ -349,10 +349,10 @@ fn a_key_that_is_taken_away_takes_its_sessions_along() {
         client.cut();
     }
     put(&mut rest, &topic, [1]);
-    assert_eq!((server.metric("sessions"), server.metric("kept_messages")), (3, 1));
+    assert_eq!((server.metric("sessions"), server.metric("session_queued_messages")), (3, 1));
     rest.delete(&format!("/auth/evrythng/thngs/{thng}")).assert_status(200);
     assert_eq!(server.metric("sessions"), 0);
-    until("nothing is kept any more", || (server.metric("kept_messages") == 0).then_some(()));
+    until("nothing is kept any more", || (server.metric("session_queued_messages") == 0).then_some(()));
 }
 
 #[test]
@@ -489,29 +489,29 @@ fn subscriptions_of_durable_sessions_are_bounded_in_all() {
 
 #[test]
 fn of_too_many_messages_of_a_topic_the_oldest_are_dropped_and_counted() {
-    let server = Launch::new().flag("--kept-messages-max", "10").start();
+    let server = Launch::new().flag("--session-queue-messages-max", "10").start();
     let (mut rest, topic) = left_behind(&server, "count");
     put(&mut rest, &topic, 0..25);
-    let lost = server.metric(r#"kept_messages_lost_total{bound="count"}"#);
+    let lost = server.metric(r#"session_messages_dropped_total{reason="count"}"#);
     assert!((15..25).contains(&lost), "{lost} of 25 were dropped");
     let mut client = resume(&server, "count");
     let rest_of_them: Vec<i64> = (lost as i64..25).collect();
     assert_eq!(values(&mut client, rest_of_them.len()), rest_of_them);
     client.assert_nothing_else();
-    assert!(server.log().contains("--kept-messages-max"), "the log says what was lost");
+    assert!(server.log().contains("--session-queue-messages-max"), "the log says what was lost");
 }
 
 #[test]
 fn of_too_many_bytes_the_oldest_of_all_topics_are_dropped_and_counted() {
-    let server = Launch::new().flag("--kept-bytes-max", "2097152").start();
+    let server = Launch::new().flag("--session-queue-bytes-max", "2097152").start();
     let (mut rest, topic) = left_behind(&server, "bytes");
     let long = "x".repeat(100_000);
     for n in 0..40 {
         rest.put(&topic, json!([{ "value": format!("{n} {long}") }])).assert_status(200);
     }
-    let lost = server.metric(r#"kept_messages_lost_total{bound="bytes"}"#);
+    let lost = server.metric(r#"session_messages_dropped_total{reason="bytes"}"#);
     assert!((20..40).contains(&lost), "{lost} of 40 were dropped");
-    assert!(server.metric("kept_bytes") <= 2_097_152);
+    assert!(server.metric("session_queued_bytes") <= 2_097_152);
     let first = resume(&server, "bytes").message().value();
     assert!(first.as_str().expect("a text").starts_with(&format!("{lost} x")), "the oldest that is left");
 }
@@ -528,7 +528,7 @@ fn user_and_topics(rest: &mut Rest, server: &Server, count: usize) -> (Keyed, Ve
 
 #[test]
 fn a_users_session_takes_no_messages_of_another_account() {
-    let server = Launch::new().flag("--kept-bytes-max", "2097152").start();
+    let server = Launch::new().flag("--session-queue-bytes-max", "2097152").start();
     let (mut rest, topic) = left_behind(&server, "victim");
     put(&mut rest, &topic, [1, 2, 3]);
     let (mut other, key) = server.another_account();
@@ -540,7 +540,7 @@ fn a_users_session_takes_no_messages_of_another_account() {
     for topic in &topics {
         other.put(topic, json!([{ "value": long }])).assert_status(200);
     }
-    let lost = server.metric(r#"kept_messages_lost_total{bound="bytes"}"#);
+    let lost = server.metric(r#"session_messages_dropped_total{reason="bytes"}"#);
     assert!((15..40).contains(&lost), "{lost} of 40 were dropped");
     let whose = format!("account={}", other.account());
     until("the log says whose", || server.log().contains(&whose).then_some(()));
@@ -550,7 +550,7 @@ fn a_users_session_takes_no_messages_of_another_account() {
     for topic in &topics {
         other.put(topic, json!([{ "value": long }])).assert_status(200);
     }
-    assert!(server.metric("kept_bytes") <= 2_097_152);
+    assert!(server.metric("session_queued_bytes") <= 2_097_152);
     let mut client = resume(&server, "victim");
     assert_eq!(values(&mut client, 3), [1, 2, 3]);
     client.assert_nothing_else();
@@ -607,13 +607,15 @@ fn a_session_ends_when_its_client_stays_away_too_long_and_not_while_it_is_connec
 
 #[test]
 fn a_client_that_reads_too_slowly_finds_the_rest_when_it_comes_back() {
-    let server =
-        Launch::new().flag("--outbox-messages-max", "50").flag("--deliveries-in-flight-max", "5").start();
+    let server = Launch::new()
+        .flag("--outbound-queue-messages-max", "50")
+        .flag("--deliveries-in-flight-max", "5")
+        .start();
     let (mut rest, topic) = left_behind(&server, "slow");
     let mut client = resume_silently(&server, "slow");
     put(&mut rest, &topic, 0..100);
     until("it was disconnected", || {
-        (server.metric(r#"disconnects_total{protocol="mqtt",reason="slow"}"#) == 1).then_some(())
+        (server.metric(r#"disconnects_total{protocol="mqtt",reason="slow_consumer"}"#) == 1).then_some(())
     });
     assert_eq!(values(&mut client, 5), [0, 1, 2, 3, 4]);
     client.assert_closed();

@@ -15,7 +15,7 @@ const LISTS: [&str; 3] = ["/thngs", "/products", "/collections"];
 
 /// A server that changes at most five at once.
 fn server() -> Server {
-    Launch::new().flag("--bulk-max", "5").start()
+    Launch::new().flag("--bulk-size-max", "5").start()
 }
 
 /// New ones by their ids, the oldest first; each is tagged and has its number as a name.
@@ -309,7 +309,7 @@ fn thngs_that_are_deleted_together_leave_their_collections_and_these_are_told() 
 
 #[test]
 fn a_server_can_be_set_to_shorter_pages_and_to_fewer_members_a_call() {
-    let server = Launch::new().flag("--page-max", "4").flag("--members-max", "2").start();
+    let server = Launch::new().flag("--page-size-max", "4").flag("--members-max", "2").start();
     let mut rest = server.rest();
     let thngs = create(&mut rest, "/thngs", 6, "t");
     assert_eq!(rest.get("/thngs").expect(200).as_array().map(Vec::len), Some(4), "nothing asked for");
@@ -333,7 +333,7 @@ fn a_server_can_be_set_to_shorter_pages_and_to_fewer_members_a_call() {
 
 #[test]
 fn the_largest_limit_of_a_bulk_change_can_be_set() {
-    let server = Launch::new().flag("--bulk-max", "10000").start();
+    let server = Launch::new().flag("--bulk-size-max", "10000").start();
     let mut rest = server.rest();
     create(&mut rest, "/thngs", 3, "t");
     assert_changed(&rest.put("/thngs?filter=tags=t", json!({"description": "d"})), 204, 3);

@@ -915,7 +915,7 @@ fn totals_count_lists_of_more_items_than_a_page_looks_at() {
 fn scans_of_clients_that_have_gone_end() {
     let server = large_documents(
         Launch::new()
-            .flag("--store-readers", "2")
+            .flag("--database-readers", "2")
             .flag("--scan-time-max-ms", "5000")
             .flag("--scan-bytes-max", "1099511627776"),
     );

@@ -160,7 +160,7 @@ fn thousands_of_refused_connects_are_all_counted_and_a_few_of_them_logged() {
     let unknown = Hello::with_key(&KEY.to_lowercase()).bytes();
     assert_counted_and_seldom_logged(
         "connection ended",
-        r#"connections_refused_total{protocol="mqtt",reason="unknown_key"}"#,
+        r#"connections_refused_total{protocol="mqtt",reason="invalid_key"}"#,
         |server| {
             for _ in 0..500 {
                 Raw::connect(server.mqtt()).with(&unknown).until_closed();

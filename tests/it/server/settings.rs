@@ -73,17 +73,20 @@ fn the_page_about_settings_has_a_row_for_each_with_its_default_and_no_other() {
 fn a_file_counts_less_than_the_environment_and_a_flag_counts_most() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("settings.toml");
-    fs::write(&file, "bulk-max = 7\npage_max = 8\nmembers-max = 9\n").expect("the file can be written");
+    fs::write(&file, "bulk-size-max = 7\npage_max = 8\nmembers-max = 9\n").expect("the file can be written");
     let variables = [
         ("THNG_PUBSUB_CONFIG", file.to_str().expect("text")),
-        ("THNG_PUBSUB_PAGE_MAX", "18"),
+        ("THNG_PUBSUB_PAGE_SIZE_MAX", "18"),
         ("THNG_PUBSUB_MEMBERS_MAX", "19"),
     ];
     let text = printed(&["--members-max", "29"], &variables);
-    for line in ["bulk-max = 7", "page-max = 18", "members-max = 29"] {
+    for line in ["bulk-size-max = 7", "page-size-max = 18", "members-max = 29"] {
         assert!(text.lines().any(|known| known == line), "{line}: {text}");
     }
-    assert!(text.lines().any(|line| line == "# kept-messages-max = 10000"), "a default is a comment: {text}");
+    assert!(
+        text.lines().any(|line| line == "# session-queue-messages-max = 10000"),
+        "a default is a comment: {text}"
+    );
 }
 
 #[test]
@@ -99,11 +102,11 @@ fn what_is_printed_is_a_file_with_the_same_settings() {
 
 #[test]
 fn an_unknown_name_is_refused_with_file_line_and_the_nearest() {
-    let (is_fine, said) = checked("http = \"127.0.0.1:0\"\noutbox-mesages-max = 5\n", &[]);
+    let (is_fine, said) = checked("http = \"127.0.0.1:0\"\noutbound-queue-mesages-max = 5\n", &[]);
     assert!(!is_fine);
     assert!(
         said.contains(
-            "settings.toml:2: there is no setting `outbox-mesages-max`; did you mean `outbox-messages-max`?"
+            "settings.toml:2: there is no setting `outbound-queue-mesages-max`; did you mean `outbound-queue-messages-max`?"
         ),
         "{said}"
     );
@@ -113,7 +116,7 @@ fn an_unknown_name_is_refused_with_file_line_and_the_nearest() {
 fn an_impossible_value_is_refused_with_the_place_that_it_comes_from() {
     for (settings, naming) in [
         ("connect-timeout-s = 0", "settings.toml:1: `connect-timeout-s`"),
-        ("\n\npage-max = 1000", "settings.toml:3: --page-max is 1000; it can be 1 to 100"),
+        ("\n\npage-max = 1000", "settings.toml:3: --page-size-max is 1000; it can be 1 to 100"),
         ("durability = \"fully\"", "[possible values: full, normal]"),
         ("http = 8080", "HOST:PORT"),
         (
@@ -126,9 +129,9 @@ fn an_impossible_value_is_refused_with_the_place_that_it_comes_from() {
         let (is_fine, said) = checked(settings, &[]);
         assert!(!is_fine && said.contains(naming), "{settings}: {said}");
     }
-    let by_variable = config(&["check"], &[("THNG_PUBSUB_PAGE_MAX", "1000")]);
+    let by_variable = config(&["check"], &[("THNG_PUBSUB_PAGE_SIZE_MAX", "1000")]);
     let said = String::from_utf8_lossy(&by_variable.stderr).into_owned();
-    assert!(said.contains("THNG_PUBSUB_PAGE_MAX: --page-max is 1000"), "{said}");
+    assert!(said.contains("THNG_PUBSUB_PAGE_SIZE_MAX: --page-size-max is 1000"), "{said}");
 }
 
 #[test]
@@ -147,9 +150,9 @@ fn an_unknown_variable_is_named_with_the_likely_one() {
 fn an_empty_variable_says_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("settings.toml");
-    fs::write(&file, "bulk-max = 7\n").expect("the file can be written");
+    fs::write(&file, "bulk-size-max = 7\n").expect("the file can be written");
     let path = file.to_str().expect("text");
-    let names = ["BULK_MAX", "HTTP", "OPERATOR_KEY", "DURABILITY", "TLS_CERT", "ALLOWED_ORIGINS", "LOG"];
+    let names = ["BULK_SIZE_MAX", "HTTP", "OPERATOR_KEY", "DURABILITY", "TLS_CERT", "ALLOWED_ORIGINS", "LOG"];
     let names: Vec<_> = names.iter().map(|name| format!("THNG_PUBSUB_{name}")).collect();
     let variables: Vec<_> = names.iter().map(|name| (&**name, "")).collect();
     let output = config(&["check", "--config", path], &variables);

@@ -312,15 +312,19 @@ fn when_the_first_certificate_runs_out_can_be_read_from_the_metrics() {
     let files = [&current, &expired].map(Files::holding);
     let server = Files::launch_all(&files.each_ref()).start();
     // 2002-01-01, which is past: at the start there is nothing better to show.
-    assert_eq!(server.metric("tls_certificate_end_seconds"), 1_009_843_200);
+    assert_eq!(server.metric("tls_certificate_expiry_timestamp_seconds"), 1_009_843_200);
     until("the log says so", || server.log().contains("the certificate has expired").then_some(()));
     assert!(shown(server.https(), "old.test") == expired.der);
 
     files[1].replace(&authority.signs(&["old.test"]));
     until("the new one counts", || {
-        (server.metric("tls_certificate_end_seconds") > 1_009_843_200).then_some(())
+        (server.metric("tls_certificate_expiry_timestamp_seconds") > 1_009_843_200).then_some(())
     });
-    assert_eq!(Server::start().metric("tls_certificate_end_seconds"), 0, "there is none without TLS");
+    assert_eq!(
+        Server::start().metric("tls_certificate_expiry_timestamp_seconds"),
+        0,
+        "there is none without TLS"
+    );
 }
 
 /// What cannot be used from the beginning: how the files are spoilt, which of them the refusal names, and its sentence.

@@ -326,7 +326,7 @@ fn keys_count_over_tls_as_they_do_elsewhere() {
     assert_eq!(refusal.expect_err("nobody knows the key"), 403);
     let (_, code) = Client::greeted(trust.connect(server.mqtts()), &Hello::with_key(&wrong));
     assert_eq!(code, thng_pubsub_protocol::mqtt::ConnectCode::NotAuthorised);
-    assert_eq!(refused(&server, "mqtts", "unknown_key"), 1);
+    assert_eq!(refused(&server, "mqtts", "invalid_key"), 1);
 }
 
 /// The certificate that was downloaded is what the folder has, whichever listener gave it.

@@ -118,7 +118,7 @@ struct Trial {
 impl Trial {
     fn new() -> Trial {
         // Nobody reads before everything is written, however long that takes, so that no ping is answered either.
-        let server = Launch::new().flag("--websocket-ping-s", "3600").start();
+        let server = Launch::new().flag("--websocket-ping-interval-s", "3600").start();
         let all = Population::new(&server);
         let holder = |key: &Key| Holder {
             key: key.clone(),

@@ -244,6 +244,6 @@ fn a_registry_serves_one_engine() {
     let _bus = Bus::start(tight(), &registry).unwrap();
     assert!(matches!(Bus::start(tight(), &registry), Err(BusError::Metrics(_))));
     let names: Vec<String> = registry.gather().iter().map(|family| family.name().to_owned()).collect();
-    assert!(names.contains(&"thng_pubsub_engine_notes_published_total".to_owned()), "{names:?}");
-    assert!(names.iter().all(|name| name.starts_with("thng_pubsub_engine_")), "{names:?}");
+    assert!(names.contains(&"thng_pubsub_bus_notifications_published_total".to_owned()), "{names:?}");
+    assert!(names.iter().all(|name| name.starts_with("thng_pubsub_bus_")), "{names:?}");
 }

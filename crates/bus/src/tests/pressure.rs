@@ -32,7 +32,7 @@ fn an_outbox_that_nobody_drains_drops_at_qos_0_and_overflows_at_qos_1_and_holds_
     assert_eq!(brisk.take(), OutboundQueueState::Open);
     assert_eq!(brisk.by_slot()[&0], (0..NOTIFICATIONS).collect::<Vec<_>>());
     let metrics = &bus.shared.metrics;
-    assert_eq!((metrics.dropped_outbox_full.get(), metrics.overflowed.get()), (NOTIFICATIONS - 10, 1));
+    assert_eq!((metrics.dropped_queue_full.get(), metrics.overflowed.get()), (NOTIFICATIONS - 10, 1));
 
     bus.publish(vec![notification(&key(1), NOTIFICATIONS)]);
     assert!(bus.flush(DEADLINE));

@@ -30,7 +30,7 @@ macro_rules! codes {
 codes! {
     INVALID = 50_331_648, 400, "The request cannot be read or a field of it is missing or has a value that it cannot take. `errors` names each one.";
     NO_KEY = 50_724_865, 401, "No API key came with the request. Send it in the Authorization header, or as ?access_token= where headers cannot be set.";
-    UNKNOWN_KEY = 50_724_864, 403, "The API key is not known here or was revoked. Check that the whole key was sent and that it belongs to this server.";
+    INVALID_KEY = 50_724_864, 403, "The API key is not known here or was revoked. Check that the whole key was sent and that it belongs to this server.";
     FORBIDDEN = 50_724_866, 403, "The API key may not do this. Use a key whose role or policies allow it.";
     BAD_LOGIN = 50_724_867, 401, "Email and password of an application user do not fit, or the user was not validated yet.";
     NOT_FOUND = 16_777_216, 404, "There is no such resource, or the key may not know of it.";

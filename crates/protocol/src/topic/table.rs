@@ -227,8 +227,8 @@ mod tests {
     #[test]
     fn only_batch_tasks_cannot_be_published_to() {
         for row in &TABLE {
-            let watch_only = matches!(row.kind, TopicKind::BatchTasks | TopicKind::BatchTask);
-            assert_eq!(row.publish.is_none(), watch_only, "{}", row.template);
+            let subscribe_only = matches!(row.kind, TopicKind::BatchTasks | TopicKind::BatchTask);
+            assert_eq!(row.publish.is_none(), subscribe_only, "{}", row.template);
             assert!(!row.subscribe.is_empty(), "{}", row.template);
         }
     }

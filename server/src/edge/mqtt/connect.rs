@@ -94,7 +94,7 @@ async fn identify(
             let key = std::str::from_utf8(password).unwrap_or_default();
             context.authenticate(address, key).await.map(Some)
         }
-        (Some(_) | None, _) => Err(BrokerError::UnknownKey),
+        (Some(_) | None, _) => Err(BrokerError::InvalidKey),
     }
 }
 

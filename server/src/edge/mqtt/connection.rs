@@ -75,7 +75,7 @@ pub(crate) async fn serve(
     context.metrics.disconnects.with_label_values(&[protocol, reason]).inc();
     match end {
         DisconnectReason::Disconnect
-        | DisconnectReason::BrokenOff
+        | DisconnectReason::ConnectionLost
         | DisconnectReason::Stopping
         | DisconnectReason::TakenOver => {
             tracing::debug!(protocol, connection = number, %peer, reason, "{end}");
@@ -86,7 +86,7 @@ pub(crate) async fn serve(
         | DisconnectReason::SessionEvicted
         | DisconnectReason::Unavailable
         | DisconnectReason::RateLimited(_)
-        | DisconnectReason::Slow
+        | DisconnectReason::SlowConsumer
         | DisconnectReason::KeepAlive
         | DisconnectReason::ConnectTimeout
         | DisconnectReason::ConnectRefused(_) => {
@@ -176,7 +176,9 @@ impl<W: Wire> Connection<W> {
                     return Ok(Box::new(accepted));
                 }
                 Ok(Some(_)) => {
-                    return Err(DisconnectReason::Protocol("the first packet was not CONNECT [MQTT-3.1.0-1]"));
+                    return Err(DisconnectReason::Protocol(
+                        "the first packet was not CONNECT [MQTT-3.1.0-1]",
+                    ));
                 }
                 Ok(None) => self.input = input,
                 Err(PacketError::UnacceptableProtocolLevel) => {
@@ -403,13 +405,17 @@ impl<W: Wire> Connection<W> {
             if !out.is_sent() {
                 match wire.poll_send(cx, out) {
                     Poll::Ready(Ok(())) => return Poll::Ready(Wakeup::Sent),
-                    Poll::Ready(Err(_)) => return Poll::Ready(Wakeup::Ended(DisconnectReason::BrokenOff)),
+                    Poll::Ready(Err(_)) => {
+                        return Poll::Ready(Wakeup::Ended(DisconnectReason::ConnectionLost));
+                    }
                     Poll::Pending => {}
                 }
             }
             if room {
                 match wire.poll_receive(cx, input) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Wakeup::Ended(DisconnectReason::BrokenOff)),
+                    Poll::Ready(Ok(0)) => {
+                        return Poll::Ready(Wakeup::Ended(DisconnectReason::ConnectionLost));
+                    }
                     Poll::Ready(Ok(bytes)) => return Poll::Ready(Wakeup::Received(bytes)),
                     Poll::Ready(Err(error)) => return Poll::Ready(Wakeup::Ended(unreadable(&error))),
                     Poll::Pending => {}
@@ -467,7 +473,7 @@ async fn open_session(
 fn unreadable(error: &std::io::Error) -> DisconnectReason {
     match error.get_ref().and_then(|broken| broken.downcast_ref::<BrokenRule>()) {
         Some(BrokenRule(sentence)) => DisconnectReason::Protocol(sentence),
-        None => DisconnectReason::BrokenOff,
+        None => DisconnectReason::ConnectionLost,
     }
 }
 

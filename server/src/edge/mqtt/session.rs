@@ -24,7 +24,7 @@ use super::{
     subscriptions::Subscription,
 };
 use crate::{
-    config::RefusedPublish,
+    config::OnRejectedPublish,
     edge::{Context, logged_error::LoggedError},
     gateway::{BrokerError, Delivery, KeyHash, KeyLease, OutboundQueue, Outcome, Principal},
 };
@@ -35,7 +35,7 @@ pub(super) enum DisconnectReason {
     #[error("the client said good-bye")]
     Disconnect,
     #[error("the client broke off")]
-    BrokenOff,
+    ConnectionLost,
     #[error("{0}")]
     Protocol(&'static str),
     #[error("a QoS 1 or 2 publish was refused: {0}")]
@@ -43,7 +43,7 @@ pub(super) enum DisconnectReason {
     #[error("a publish came too often: {0}")]
     RateLimited(BrokerError),
     #[error("the client reads too slowly: a QoS 1 message did not fit into its queue")]
-    Slow,
+    SlowConsumer,
     #[error("nothing came for one and a half times the keep alive")]
     KeepAlive,
     #[error("its API key was taken away")]
@@ -66,11 +66,11 @@ impl DisconnectReason {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Disconnect => "disconnect",
-            Self::BrokenOff => "broken_off",
+            Self::ConnectionLost => "connection_lost",
             Self::Protocol(_) => "protocol",
             Self::RefusedPublish(_) => "refused_publish",
             Self::RateLimited(_) => "rate_limited",
-            Self::Slow => "slow",
+            Self::SlowConsumer => "slow_consumer",
             Self::KeepAlive => "keep_alive",
             Self::Revoked => "revoked",
             Self::SessionEvicted => "session_evicted",
@@ -284,7 +284,7 @@ impl Session {
                 let wait = self.context.rates.publish_in_turn(self.address, &user.key)?;
                 if wait > Duration::ZERO {
                     *throttle = Throttle::At(Box::new((Instant::now() + wait, user.key)));
-                    self.context.metrics.publishes_slowed.with_label_values(&[self.protocol]).inc();
+                    self.context.metrics.publishes_throttled.with_label_values(&[self.protocol]).inc();
                     return Ok(());
                 }
             }
@@ -387,7 +387,8 @@ impl Session {
     /// it otherwise. What is refused for now never is, since it may still be stored. A client that asked for an answer
     /// gets that instead of either.
     fn is_the_end(&self, ack: PendingAck, refusal: &BrokerError) -> bool {
-        let ends = || refusal.is_temporary() || self.context.limits.refused_publish == RefusedPublish::Close;
+        let ends =
+            || refusal.is_temporary() || self.context.limits.on_rejected_publish == OnRejectedPublish::Close;
         match ack {
             // Nothing is owed, so nothing is withheld; but a client that publishes too often is slowed by it.
             PendingAck::Nothing => !self.sends_rejections && matches!(refusal, BrokerError::TooOften(_)),
@@ -473,7 +474,7 @@ impl Session {
                 self.context.metrics.deliveries.with_label_values(&[self.protocol]).inc_by(count);
                 Ok(())
             }
-            Err(QueueOverflow) => Err(DisconnectReason::Slow),
+            Err(QueueOverflow) => Err(DisconnectReason::SlowConsumer),
         }
     }
 }

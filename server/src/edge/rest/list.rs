@@ -31,7 +31,7 @@ pub(super) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'
 
 /// Reads `perPage`, `sortOrder` and `nextPageToken`.
 pub(super) fn page(call: &Call) -> Result<PageRequest, HttpError> {
-    let most = call.gateway().page_max();
+    let most = call.gateway().page_size_max();
     let usual = ITEMS.0.min(most);
     let items = match call.parameter("perPage") {
         None => usual,

@@ -140,7 +140,7 @@ pub(super) async fn rate_limits(call: Call) -> Result<Response, HttpError> {
             "rateLimits": [{
                 "url": { "path": "/", "depth": 1 },
                 "access": "crud",
-                "by": name.by,
+                "by": name.scope,
                 "limit": {
                     "rate": rate.unit().name(),
                     "timeFrame": 1,

@@ -151,7 +151,7 @@ impl Certificates {
         }
         let first_end = pairs.iter().map(|pair| pair.facts.ends).min();
         let seconds = first_end.and_then(|ends| ends.duration_since(SystemTime::UNIX_EPOCH).ok());
-        self.metrics.tls_certificate_ends.set(seconds.map_or(0, |since| since.as_secs().cast_signed()));
+        self.metrics.tls_certificate_expiry.set(seconds.map_or(0, |since| since.as_secs().cast_signed()));
     }
 }
 

@@ -65,7 +65,7 @@ const ENDINGS: [(&str, bool, Ending); 14] = [
 
 #[test]
 fn a_will_is_published_once_however_the_connection_ends_but_by_disconnect() {
-    let server = &Launch::new().flag("--refused-publish", "close").start();
+    let server = &Launch::new().flag("--on-rejected-publish", "close").start();
     let mut rest = server.rest();
     let topic = property(&mut rest);
     let mut watcher = Client::connect(server);

@@ -557,7 +557,7 @@ fn a_key_that_was_revoked_gets_no_session_and_leaves_none() {
     store.commit(|write| write.remove_key(&KEYS[0]));
     assert_eq!((store.rows("session"), store.write.kept_extent().sessions), (0, 0));
     let opened = store.commit(|write| write.open_session(&KEYS[0], "a", &AMPLE));
-    assert_eq!((opened, store.rows("session")), (OpenedSession::UnknownKey, 0));
+    assert_eq!((opened, store.rows("session")), (OpenedSession::InvalidKey, 0));
     assert!(store.write.subscription_usage().is_empty());
 }
 

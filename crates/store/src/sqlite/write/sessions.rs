@@ -169,7 +169,7 @@ impl Sessions {
         limits: &KeptLimits,
     ) -> Result<OpenedSession, Fault> {
         // The key may have been revoked since its client connected: nothing would ever end a session of it.
-        let Some(of_account) = owner_of_key(connection, key)? else { return Ok(OpenedSession::UnknownKey) };
+        let Some(of_account) = owner_of_key(connection, key)? else { return Ok(OpenedSession::InvalidKey) };
         if let Some(number) = number(connection, key, client_id)? {
             let epoch = connection.prepare_cached(ENTER)?.query_row([number], |row| row.get(0))?;
             return Ok(OpenedSession::Resumed(SessionNumber { number, epoch }));
