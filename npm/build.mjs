@@ -14,11 +14,11 @@ const { version } = JSON.parse(await readFile('package.json', 'utf8'))
 const banner = `/*! thng-pubsub ${version}, Apache-2.0 */`
 
 /** For the plugin alone, which has to be small: the module without native WebSockets, and a sentence in their place. */
-const leaveNativeOut = {
-  name: 'leave-native-out',
+const noWebSocket = {
+  name: 'no-websocket',
   setup({ onResolve }) {
     onResolve({ filter: /\/pkg\/core-/ }, ({ path }) => ({ path: resolve('pkg', path.replace(/.*core-/, 'mqtt-')) }))
-    onResolve({ filter: /^\.\/native\.js$/ }, () => ({ path: resolve('src/native-left-out.js') }))
+    onResolve({ filter: /^\.\/topic-sockets\.js$/ }, () => ({ path: resolve('src/no-websocket.js') }))
   }
 }
 
@@ -101,7 +101,7 @@ async function bundle() {
   const browser = { ...common, platform: 'browser' }
   // What require() gives is the default of the module.
   const required = { format: 'cjs', footer: { js: 'module.exports=module.exports.default' } }
-  const mqttOnly = { ...browser, plugins: [leaveNativeOut] }
+  const mqttOnly = { ...browser, plugins: [noWebSocket] }
   const node = { ...common, platform: 'node', target: 'node18', external: ['ws'], format: 'cjs' }
   await Promise.all([
     build({ ...browser, entryPoints: ['src/entry-script.js'], format: 'iife', outfile: 'dist/pubsub.js' }),

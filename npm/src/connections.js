@@ -121,13 +121,13 @@ export function createConnections(platform) {
     }
     made.set(name, entry)
     scopes.add(made)
-    entry.ready = connect(target, { address, key, transport, settings: effective }, (event, link) => {
+    entry.ready = connect(target, { address, key, transport, settings: effective }, (event, bridge) => {
       if (event.type === 'disconnected' && event.retryInMs === undefined) {
         // What had a socket of its own is lost with it, and nothing else.
-        if (link) endLink(entry, event.error, link)
+        if (bridge) endBridge(entry, event.error, bridge)
         else forget(event.error)
       }
-      if (event.type === 'error') tellOfLoss(entry, event.error, link)
+      if (event.type === 'error') tellOfLoss(entry, event.error, bridge)
       emit(event)
     })
     entry.ready.then((connection) => (entry.connection = connection), forget)
@@ -143,15 +143,15 @@ export function createConnections(platform) {
    * Whoever waits for the messages of a subscription has no other way to hear that it was lost. It is asked for again
    * with the next connection.
    */
-  function tellOfLoss({ subscriptions }, error, link) {
+  function tellOfLoss({ subscriptions }, error, bridge) {
     if (HARMLESS.includes(error.code)) return
     for (const subscription of [...subscriptions]) {
-      if (subscription.link === link && subscription.topic === error.topic) subscription.onLoss?.(error)
+      if (subscription.bridge === bridge && subscription.topic === error.topic) subscription.onLoss?.(error)
     }
   }
 
-  function endLink({ subscriptions }, error, link) {
-    for (const subscription of [...subscriptions]) if (subscription.link === link) subscription.end(error)
+  function endBridge({ subscriptions }, error, bridge) {
+    for (const subscription of [...subscriptions]) if (subscription.bridge === bridge) subscription.end(error)
   }
 
   function emit(event) {

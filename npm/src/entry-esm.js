@@ -1,4 +1,4 @@
-import './included.js'
+import './embedded-wasm.js'
 
 export * from './slim.js'
 export { default } from './slim.js'

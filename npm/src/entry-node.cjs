@@ -1,2 +1,2 @@
-require('./included.js')
+require('./embedded-wasm.js')
 module.exports = require('./node.js').PubSub

@@ -1,3 +1,3 @@
-import './included.js'
+import './embedded-wasm.js'
 
 export { PubSub as default } from './browser.js'

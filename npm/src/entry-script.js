@@ -1,4 +1,4 @@
-import './included.js'
+import './embedded-wasm.js'
 import { PubSub } from './browser.js'
 import { loadedFrom } from './home.js'
 

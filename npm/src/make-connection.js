@@ -1,5 +1,5 @@
 import { Connection } from './connection.js'
-import { NativeConnection } from './native.js'
+import { TopicSockets } from './topic-sockets.js'
 import { brokerUrl, topicsUrl } from './url.js'
 
 /**
@@ -21,7 +21,7 @@ export function makeConnection(transport, { address, key, settings, platform, em
     // Where nothing can be pinged, silence says nothing.
     const keepAlive = platform.canPing(settings) ? settings.keepAlive : 0
     const openSocket = (url) => platform.openTopic(url, key, settings)
-    return new NativeConnection({ ...settings, keepAlive, clientId: '', key: '', isResumed: false }, topicsUrl(address), openSocket, emit)
+    return new TopicSockets({ ...settings, keepAlive, clientId: '', key: '', isResumed: false }, topicsUrl(address), openSocket, emit)
   }
   const url = brokerUrl(address, platform)
   const clientId = `${settings.clientIdPrefix}_${Math.random().toString(16).slice(2, 10).padEnd(8, '0')}`

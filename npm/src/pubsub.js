@@ -1,5 +1,5 @@
 import { createConnections } from './connections.js'
-import { init } from './engine.js'
+import { init } from './wasm-module.js'
 import { PubSubError } from './errors.js'
 
 /**

@@ -3,9 +3,9 @@
  * beside the bundle, and the platform has compiled it.
  */
 import module from './pubsub.wasm'
-import { include } from './engine.js'
+import { embed } from './wasm-module.js'
 
-include(() => module)
+embed(() => module)
 
 export * from './slim.js'
 export { default } from './slim.js'

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 
 use crate::{
     backoff::Backoff,
-    effect::{Effect, HandlerId, Notice, SocketId, Token},
+    effect::{CallId, Effect, HandlerId, Notice, SocketId},
     failure::{Code, Failure},
     keep_alive::{Due, KeepAlive},
     options::Options,
@@ -49,9 +49,9 @@ pub struct Channel {
     backoff: Backoff,
     handlers: Vec<HandlerId>,
     /// `subscribe` calls that wait for the socket.
-    waiting: Vec<(Token, HandlerId)>,
+    waiting: Vec<(CallId, HandlerId)>,
     /// Messages that wait for the socket, oldest first.
-    queue: VecDeque<(Token, Vec<u8>)>,
+    queue: VecDeque<(CallId, Vec<u8>)>,
     /// When it was last of use, while nobody listens.
     unused_since: u64,
     effects: VecDeque<Effect>,
@@ -99,32 +99,32 @@ impl Channel {
     }
 
     /// Adds a callback. The call is settled when the socket is open, which is the subscription.
-    pub fn subscribe(&mut self, handler: HandlerId, token: Token, now: u64) {
+    pub fn subscribe(&mut self, handler: HandlerId, call_id: CallId, now: u64) {
         match &self.link {
             Link::Ended(failure) => {
                 let failure = failure.clone();
-                self.settle(token, Err(failure));
+                self.settle(call_id, Err(failure));
             }
             Link::Up { .. } => {
                 self.handlers.push(handler);
-                self.settle(token, Ok(()));
+                self.settle(call_id, Ok(()));
             }
             Link::Idle | Link::Opening { .. } | Link::Waiting { .. } => {
                 self.handlers.push(handler);
-                self.waiting.push((token, handler));
+                self.waiting.push((call_id, handler));
                 self.connect_if_idle(now);
             }
         }
     }
 
     /// Takes these callbacks (or all) back. The call is settled at once; with the last callback the channel ends.
-    pub fn unsubscribe(&mut self, handlers: Option<&[HandlerId]>, token: Token, now: u64) {
+    pub fn unsubscribe(&mut self, handlers: Option<&[HandlerId]>, call_id: CallId, now: u64) {
         let is_meant = |it: &HandlerId| handlers.is_none_or(|handlers| handlers.contains(it));
         let had_handlers = !self.handlers.is_empty();
         self.handlers.retain(|handler| !is_meant(handler));
         let unclaimed: Vec<_> = self.waiting.extract_if(.., |(_, handler)| is_meant(handler)).collect();
-        for (token, _) in unclaimed {
-            self.settle(token, Err(Failure::new(Code::Unsubscribed)));
+        for (call_id, _) in unclaimed {
+            self.settle(call_id, Err(Failure::new(Code::Unsubscribed)));
         }
         if had_handlers && self.handlers.is_empty() {
             self.unused_since = now;
@@ -132,20 +132,20 @@ impl Channel {
                 self.end(Failure::new(Code::Closed));
             }
         }
-        self.settle(token, Ok(()));
+        self.settle(call_id, Ok(()));
     }
 
     /// Publishes a message. The call is settled when it has been sent. Without a connection it waits, up to the limit
     /// of the queue.
-    pub fn publish(&mut self, payload: Vec<u8>, token: Token, now: u64) {
+    pub fn publish(&mut self, payload: Vec<u8>, call_id: CallId, now: u64) {
         if let Link::Ended(failure) = &self.link {
             let failure = failure.clone();
-            return self.settle(token, Err(failure));
+            return self.settle(call_id, Err(failure));
         }
         if !matches!(self.link, Link::Up { .. }) && self.queue.len() >= self.options.queue_limit {
-            return self.settle(token, Err(Failure::new(Code::QueueFull)));
+            return self.settle(call_id, Err(Failure::new(Code::QueueFull)));
         }
-        self.queue.push_back((token, payload));
+        self.queue.push_back((call_id, payload));
         self.connect_if_idle(now);
         self.send_queue(now);
     }
@@ -175,8 +175,8 @@ impl Channel {
         let keep_alive = KeepAlive::new(self.options.keep_alive_s, now);
         self.link = Link::Up { socket, since: now, keep_alive };
         self.effects.push_back(Effect::Report(Notice::Connected));
-        for (token, _) in std::mem::take(&mut self.waiting) {
-            self.settle(token, Ok(()));
+        for (call_id, _) in std::mem::take(&mut self.waiting) {
+            self.settle(call_id, Ok(()));
         }
         self.send_queue(now);
     }
@@ -300,10 +300,10 @@ impl Channel {
             keep_alive.sent(now);
             self.unused_since = now;
         }
-        for (token, payload) in std::mem::take(&mut self.queue) {
+        for (call_id, payload) in std::mem::take(&mut self.queue) {
             // Not joined: each message is a frame.
             self.effects.push_back(Effect::Send(socket, payload));
-            self.settle(token, Ok(()));
+            self.settle(call_id, Ok(()));
         }
     }
 
@@ -341,12 +341,12 @@ impl Channel {
         }
         let failure = self.about(failure);
         self.link = Link::Ended(failure.clone());
-        let mut tokens: Vec<Token> =
-            std::mem::take(&mut self.waiting).into_iter().map(|(token, _)| token).collect();
-        tokens.extend(std::mem::take(&mut self.queue).into_iter().map(|(token, _)| token));
-        let is_missed = tokens.is_empty() && !self.handlers.is_empty() && failure.code != Code::Closed;
-        for token in tokens {
-            self.settle(token, Err(failure.clone()));
+        let mut call_ids: Vec<CallId> =
+            std::mem::take(&mut self.waiting).into_iter().map(|(call_id, _)| call_id).collect();
+        call_ids.extend(std::mem::take(&mut self.queue).into_iter().map(|(call_id, _)| call_id));
+        let is_missed = call_ids.is_empty() && !self.handlers.is_empty() && failure.code != Code::Closed;
+        for call_id in call_ids {
+            self.settle(call_id, Err(failure.clone()));
         }
         let ended = Notice::Disconnected { failure: failure.clone(), retry_in_ms: None };
         self.effects.push_back(Effect::Report(ended));
@@ -355,9 +355,9 @@ impl Channel {
         }
     }
 
-    fn settle(&mut self, token: Token, outcome: Result<(), Failure>) {
+    fn settle(&mut self, call_id: CallId, outcome: Result<(), Failure>) {
         let outcome = outcome.map_err(|failure| self.about(failure));
-        self.effects.push_back(Effect::Settle(token, outcome));
+        self.effects.push_back(Effect::Settle(call_id, outcome));
     }
 
     fn about(&self, failure: Failure) -> Failure {

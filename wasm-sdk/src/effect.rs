@@ -14,7 +14,7 @@ pub struct SocketId(pub u32);
 
 /// One call that waits for its outcome; the driver's promise. The driver numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token(pub u32);
+pub struct CallId(pub u32);
 
 /// One callback of a subscription. The driver numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub enum Effect {
     /// Close the connection. Nothing that it says afterwards is heard.
     Close(SocketId),
     /// The call has come to its end.
-    Settle(Token, Result<(), Failure>),
+    Settle(CallId, Result<(), Failure>),
     /// A message for these callbacks, in the order in which they subscribed, and whether it is marked as a state.
     Deliver(Vec<HandlerId>, Vec<u8>, bool),
     /// Something that whoever watches the connection wants to know.

@@ -15,6 +15,8 @@
 
 #[cfg(feature = "session")]
 mod backoff;
+#[cfg(feature = "session")]
+pub mod bindings;
 #[cfg(feature = "channel")]
 pub mod channel;
 #[cfg(feature = "check")]
@@ -23,8 +25,6 @@ pub mod check;
 pub mod effect;
 #[cfg(feature = "session")]
 pub mod failure;
-#[cfg(feature = "session")]
-pub mod js;
 #[cfg(feature = "session")]
 mod keep_alive;
 #[cfg(feature = "session")]

@@ -2,7 +2,7 @@
 //!
 //! Bytes, socket events, calls and the time go in; [`Effect`]s come out, and [`poll_timeout`](Session::poll_timeout)
 //! says when the clock is wanted next. It owns MQTT, the subscriptions, the publishes that are not done, keep alive
-//! and the way back after a loss. Sockets, timers, promises and callbacks are the driver's: `js.rs` in a browser or in
+//! and the way back after a loss. Sockets, timers, promises and callbacks are the driver's: `bindings.rs` in a browser or in
 //! Node.js, the tests natively with simulated time.
 //!
 //! The first connection is the caller's to judge: if it cannot be made, every waiting call is told why and the session
@@ -26,7 +26,7 @@ use thng_pubsub_protocol::mqtt::{Connect, PacketId, ProtocolLevel, QoS, Subscrib
 
 use crate::{
     backoff::Backoff,
-    effect::{Effect, HandlerId, Notice, SocketId, Token},
+    effect::{CallId, Effect, HandlerId, Notice, SocketId},
     failure::{Code, Failure},
     keep_alive::{Due, KeepAlive},
     options::Options,
@@ -34,7 +34,7 @@ use crate::{
 use outgoing::publish_packet;
 use packet_ids::PacketIds;
 use publishes::{Outgoing, Publishes};
-use requests::{Claim, Requests};
+use requests::{PendingCall, Requests};
 use subscriptions::Subscriptions;
 
 /// The user name of every connection; the key is the password.
@@ -123,62 +123,63 @@ impl Session {
     }
 
     /// Subscribes a callback to a topic. The call is settled when the server has answered.
-    pub fn subscribe(&mut self, topic: &str, qos: QoS, handler: HandlerId, token: Token, now: u64) {
+    pub fn subscribe(&mut self, topic: &str, qos: QoS, handler: HandlerId, call_id: CallId, now: u64) {
         let check = Subscribe::new(PacketId::MIN, &[(topic, qos)]).encode(&mut Vec::new());
         if let Err(error) = check {
-            return self.settle_invalid(token, topic, error.reason());
+            return self.settle_invalid(call_id, topic, error.reason());
         }
         if let Link::Ended(failure) = &self.link {
             let failure = failure.clone().of_topic(topic);
-            return self.settle(token, Err(failure));
+            return self.settle(call_id, Err(failure));
         }
         self.subscriptions.add(topic, qos, handler);
-        let claim = Claim { topic: topic.into(), token, handler, losses: 0 };
+        let pending_call = PendingCall { topic: topic.into(), call_id, handler, losses: 0 };
         if self.is_up() {
-            self.send_subscribe(claim, now);
+            self.send_subscribe(pending_call, now);
         } else {
-            self.requests.wait(claim);
+            self.requests.wait(pending_call);
             self.connect_if_idle(now);
         }
     }
 
     /// Takes these callbacks (or all) back from a resource, in whatever spelling and with whatever options they
     /// subscribed to it. The call is settled when the server has answered, or at once if there is nothing to tell it.
-    pub fn unsubscribe(&mut self, topic: &str, handlers: Option<&[HandlerId]>, token: Token, now: u64) {
+    pub fn unsubscribe(&mut self, topic: &str, handlers: Option<&[HandlerId]>, call_id: CallId, now: u64) {
         let topics = self.subscriptions.remove_resource(topic, handlers);
         let subscriptions = &self.subscriptions;
-        let unclaimed =
-            self.requests.take_waiting(&|claim| !subscriptions.contains(&claim.topic, claim.handler));
-        for claim in unclaimed {
-            self.settle_claim(claim, Err(Failure::new(Code::Unsubscribed)));
+        let unclaimed = self
+            .requests
+            .take_waiting(&|pending_call| !subscriptions.contains(&pending_call.topic, pending_call.handler));
+        for pending_call in unclaimed {
+            self.settle_call(pending_call, Err(Failure::new(Code::Unsubscribed)));
         }
         // What is not connected has no subscriptions at the server: its session ended with the connection.
         if topics.is_empty() || !self.is_up() {
-            self.settle(token, Ok(()));
+            self.settle(call_id, Ok(()));
         } else {
-            self.send_unsubscribe(&topics, token, now);
+            self.send_unsubscribe(&topics, call_id, now);
         }
     }
 
     /// Publishes a message. At QoS 0 the call is settled when it has been sent, at QoS 1 when the server has
     /// acknowledged it. Without a connection it waits, up to the limit of the queue.
-    pub fn publish(&mut self, topic: &str, payload: Vec<u8>, qos: QoS, token: Token, now: u64) {
+    pub fn publish(&mut self, topic: &str, payload: Vec<u8>, qos: QoS, call_id: CallId, now: u64) {
         // As it will be sent, and a little longer at QoS 0, so that what passes here can always be encoded.
         let packet = publish_packet(Some(PacketId::MIN), false, topic, &payload);
         if let Err(error) = packet.encode_head(&mut Vec::new()) {
-            return self.settle_invalid(token, topic, error.reason());
+            return self.settle_invalid(call_id, topic, error.reason());
         }
         if let Link::Ended(failure) = &self.link {
             let failure = failure.clone().of_topic(topic);
-            return self.settle(token, Err(failure));
+            return self.settle(call_id, Err(failure));
         }
-        self.publishes.queue(Outgoing { topic: topic.into(), payload, qos, token });
+        self.publishes.queue(Outgoing { topic: topic.into(), payload, qos, call_id });
         self.connect_if_idle(now);
         self.send_publishes(now);
         if self.publishes.queued() > self.options.queue_limit
             && let Some(refused) = self.publishes.take_newest()
         {
-            self.settle(token, Err(Failure::new(Code::QueueFull).of_topic(&refused.topic)));
+            self.settle(call_id, Err(Failure::new(Code::QueueFull).of_topic(&refused.topic)));
         }
     }
 
@@ -334,21 +335,21 @@ impl Session {
     /// one, and what has been tried often enough.
     fn take_back_unanswered(&mut self, loss: &Failure) {
         self.unanswered_since = None;
-        let (ids, unsubscribed, claims) = self.requests.connection_lost();
+        let (ids, unsubscribed, pending_calls) = self.requests.connection_lost();
         for id in ids.into_iter().chain(self.rejections.take()).chain(self.publishes.take_rejected()) {
             self.ids.release(id);
         }
-        for token in unsubscribed {
-            self.settle(token, Ok(()));
+        for call_id in unsubscribed {
+            self.settle(call_id, Ok(()));
         }
-        for claim in claims {
-            if !self.subscriptions.contains(&claim.topic, claim.handler) {
-                self.settle_claim(claim, Err(Failure::new(Code::Unsubscribed)));
-            } else if claim.losses >= LOSSES_MAX {
-                self.subscriptions.remove_handler(&claim.topic, claim.handler);
-                self.settle_claim(claim, Err(given_up(Code::SubscribeRefused, loss)));
+        for pending_call in pending_calls {
+            if !self.subscriptions.contains(&pending_call.topic, pending_call.handler) {
+                self.settle_call(pending_call, Err(Failure::new(Code::Unsubscribed)));
+            } else if pending_call.losses >= LOSSES_MAX {
+                self.subscriptions.remove_handler(&pending_call.topic, pending_call.handler);
+                self.settle_call(pending_call, Err(given_up(Code::SubscribeRefused, loss)));
             } else {
-                self.requests.wait(claim);
+                self.requests.wait(pending_call);
             }
         }
         if let Some(publish) = self.publishes.connection_lost(LOSSES_MAX) {
@@ -358,7 +359,7 @@ impl Session {
                 self.backoff.connection_served();
             }
             let failure = given_up(Code::PublishRefused, loss).of_topic(&publish.message.topic);
-            self.settle(publish.message.token, Err(failure));
+            self.settle(publish.message.call_id, Err(failure));
         }
     }
 
@@ -371,12 +372,12 @@ impl Session {
             self.effects.push_back(Effect::Close(socket));
         }
         self.link = Link::Ended(failure.clone());
-        let mut tokens = self.requests.take_tokens();
-        tokens.extend(self.publishes.take_tokens());
-        let is_told = !tokens.is_empty() || failure.code == Code::Closed;
-        for (token, topic) in tokens {
+        let mut call_ids = self.requests.take_calls();
+        call_ids.extend(self.publishes.take_calls());
+        let is_told = !call_ids.is_empty() || failure.code == Code::Closed;
+        for (call_id, topic) in call_ids {
             let failure = Failure { topic, ..failure.clone() };
-            self.settle(token, Err(failure));
+            self.settle(call_id, Err(failure));
         }
         self.effects
             .push_back(Effect::Report(Notice::Disconnected { failure: failure.clone(), retry_in_ms: None }));
@@ -390,16 +391,16 @@ impl Session {
         Some(since + u64::from(self.options.answer_timeout_ms))
     }
 
-    fn settle(&mut self, token: Token, outcome: Result<(), Failure>) {
-        self.effects.push_back(Effect::Settle(token, outcome));
+    fn settle(&mut self, call_id: CallId, outcome: Result<(), Failure>) {
+        self.effects.push_back(Effect::Settle(call_id, outcome));
     }
 
-    fn settle_claim(&mut self, claim: Claim, outcome: Result<(), Failure>) {
-        self.settle(claim.token, outcome.map_err(|failure| failure.of_topic(&claim.topic)));
+    fn settle_call(&mut self, pending_call: PendingCall, outcome: Result<(), Failure>) {
+        self.settle(pending_call.call_id, outcome.map_err(|failure| failure.of_topic(&pending_call.topic)));
     }
 
-    fn settle_invalid(&mut self, token: Token, topic: &str, reason: &str) {
-        self.settle(token, Err(Failure::with_detail(Code::InvalidTopic, reason).of_topic(topic)));
+    fn settle_invalid(&mut self, call_id: CallId, topic: &str, reason: &str) {
+        self.settle(call_id, Err(Failure::with_detail(Code::InvalidTopic, reason).of_topic(topic)));
     }
 }
 

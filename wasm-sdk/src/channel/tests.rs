@@ -2,7 +2,7 @@
 
 use super::{Channel, UNUSED_MS};
 use crate::{
-    effect::{Effect, HandlerId, Notice, SocketId, Token},
+    effect::{CallId, Effect, HandlerId, Notice, SocketId},
     failure::{Code, Failure},
     options::Options,
 };
@@ -54,17 +54,17 @@ impl World {
     }
 
     fn subscribe(&mut self) -> u32 {
-        self.call(|channel, number, now| channel.subscribe(HandlerId(number), Token(number), now))
+        self.call(|channel, number, now| channel.subscribe(HandlerId(number), CallId(number), now))
     }
 
     fn unsubscribe(&mut self, handlers: Option<&[u32]>) -> u32 {
         let handlers: Option<Vec<HandlerId>> =
             handlers.map(|all| all.iter().map(|&it| HandlerId(it)).collect());
-        self.call(|channel, number, now| channel.unsubscribe(handlers.as_deref(), Token(number), now))
+        self.call(|channel, number, now| channel.unsubscribe(handlers.as_deref(), CallId(number), now))
     }
 
     fn publish(&mut self, payload: &str) -> u32 {
-        self.call(|channel, number, now| channel.publish(payload.into(), Token(number), now))
+        self.call(|channel, number, now| channel.publish(payload.into(), CallId(number), now))
     }
 
     fn call(&mut self, call: impl FnOnce(&mut Channel, u32, u64)) -> u32 {
@@ -140,9 +140,12 @@ impl World {
                     assert_eq!(self.open, [socket], "a ping for another socket");
                     self.pings += 1;
                 }
-                Effect::Settle(Token(token), outcome) => {
-                    assert!(self.settled.iter().all(|(it, _)| *it != token), "call {token} is settled twice");
-                    self.settled.push((token, outcome));
+                Effect::Settle(CallId(call_id), outcome) => {
+                    assert!(
+                        self.settled.iter().all(|(it, _)| *it != call_id),
+                        "call {call_id} is settled twice"
+                    );
+                    self.settled.push((call_id, outcome));
                 }
                 Effect::Deliver(handlers, payload, _) => {
                     let handlers = handlers.into_iter().map(|handler| handler.0).collect();
@@ -154,7 +157,7 @@ impl World {
     }
 
     fn outcome(&self, call: u32) -> Option<Result<(), Code>> {
-        let (_, outcome) = self.settled.iter().find(|(token, _)| *token == call)?;
+        let (_, outcome) = self.settled.iter().find(|(call_id, _)| *call_id == call)?;
         Some(outcome.clone().map_err(|failure| failure.code))
     }
 

@@ -126,9 +126,9 @@ impl Session {
         let failure = Failure::with_detail(Code::PublishRefused, String::from_utf8_lossy(document));
         match rejection::packet_id(document) {
             Some(id) => {
-                if let Some((token, topic)) = self.publishes.rejected(id) {
+                if let Some((call_id, topic)) = self.publishes.rejected(id) {
                     let failure = failure.of_topic(topic);
-                    self.settle(token, Err(failure));
+                    self.settle(call_id, Err(failure));
                 }
             }
             // A publish at QoS 0, whose call was settled when it was sent.
@@ -138,10 +138,10 @@ impl Session {
 
     /// An acknowledgement of nothing is ignored: it may be the second one of a publish that was sent twice.
     fn handle_puback(&mut self, id: PacketId, now: u64) {
-        if let Some(token) = self.publishes.acknowledged(id) {
+        if let Some(call_id) = self.publishes.acknowledged(id) {
             self.ids.release(id);
-            if let Some(token) = token {
-                self.settle(token, Ok(()));
+            if let Some(call_id) = call_id {
+                self.settle(call_id, Ok(()));
             }
             self.backoff.connection_served();
             self.answered(now);
@@ -169,27 +169,27 @@ impl Session {
 
     fn handle_subscribe_answer(&mut self, Answer { item, is_granted }: Answer) {
         let refusal = Failure::new(Code::SubscribeRefused);
-        if item.claims.is_empty() && !is_granted {
+        if item.pending_calls.is_empty() && !is_granted {
             // A resubscription: nobody waits for it. It stays in the table, so that the next connection asks again.
             let failure = refusal.of_topic(&item.topic);
             self.effects.push_back(Effect::Report(Notice::Error(failure)));
             return;
         }
-        for claim in item.claims {
+        for pending_call in item.pending_calls {
             self.backoff.connection_served();
             if is_granted {
-                self.settle_claim(claim, Ok(()));
+                self.settle_call(pending_call, Ok(()));
             } else {
-                self.subscriptions.remove_handler(&claim.topic, claim.handler);
-                self.settle_claim(claim, Err(refusal.clone()));
+                self.subscriptions.remove_handler(&pending_call.topic, pending_call.handler);
+                self.settle_call(pending_call, Err(refusal.clone()));
             }
         }
     }
 
     fn handle_unsuback(&mut self, id: PacketId, now: u64) {
-        if let Some(token) = self.requests.unsubscribe_answered(id) {
+        if let Some(call_id) = self.requests.unsubscribe_answered(id) {
             self.ids.release(id);
-            self.settle(token, Ok(()));
+            self.settle(call_id, Ok(()));
             self.backoff.connection_served();
             self.answered(now);
         }

@@ -6,8 +6,8 @@ use thng_pubsub_protocol::{
 };
 
 use super::publishes::Outgoing;
-use super::requests::{Claim, Item};
-use super::{Code, Effect, Failure, Link, Session, Token};
+use super::requests::{Item, PendingCall};
+use super::{CallId, Code, Effect, Failure, Link, Session};
 
 /// Topic filters in one SUBSCRIBE of a resubscription. Small enough for servers that limit them, large enough that a
 /// thousand subscriptions are ten packets.
@@ -32,15 +32,15 @@ impl Session {
         self.send(packet, now);
     }
 
-    pub(super) fn send_subscribe(&mut self, claim: Claim, now: u64) {
+    pub(super) fn send_subscribe(&mut self, pending_call: PendingCall, now: u64) {
         let Some(id) = self.ids.take() else {
-            self.subscriptions.remove_handler(&claim.topic, claim.handler);
-            return self.settle_claim(claim, Err(Failure::new(Code::QueueFull)));
+            self.subscriptions.remove_handler(&pending_call.topic, pending_call.handler);
+            return self.settle_call(pending_call, Err(Failure::new(Code::QueueFull)));
         };
         let item = Item {
-            topic: claim.topic.clone(),
-            qos: self.subscriptions.qos(&claim.topic),
-            claims: vec![claim],
+            topic: pending_call.topic.clone(),
+            qos: self.subscriptions.qos(&pending_call.topic),
+            pending_calls: vec![pending_call],
         };
         self.send_items(id, vec![item], now);
     }
@@ -48,12 +48,12 @@ impl Session {
     /// Subscribes to everything anew, and answers with it the calls that waited for a connection.
     pub(super) fn resubscribe(&mut self, now: u64) {
         let topics = self.subscriptions.topics();
-        let item = |(topic, qos): (&str, QoS)| Item { topic: topic.into(), qos, claims: Vec::new() };
+        let item = |(topic, qos): (&str, QoS)| Item { topic: topic.into(), qos, pending_calls: Vec::new() };
         let mut items: Vec<Item> = topics.map(item).collect();
-        for claim in self.requests.take_waiting(&|_| true) {
+        for pending_call in self.requests.take_waiting(&|_| true) {
             // A call that waits has its topic in the table.
-            if let Ok(at) = self.subscriptions.find(&claim.topic) {
-                items[at].claims.push(claim);
+            if let Ok(at) = self.subscriptions.find(&pending_call.topic) {
+                items[at].pending_calls.push(pending_call);
             }
         }
         let (mut batch, mut bytes) = (Vec::new(), 0);
@@ -85,14 +85,14 @@ impl Session {
     }
 
     /// Asks for no more messages on these topics, which were subscribed to.
-    pub(super) fn send_unsubscribe(&mut self, topics: &[String], token: Token, now: u64) {
+    pub(super) fn send_unsubscribe(&mut self, topics: &[String], call_id: CallId, now: u64) {
         let Some(id) = self.ids.take() else {
-            return self.settle(token, Err(Failure::new(Code::QueueFull).of_topic(&topics[0])));
+            return self.settle(call_id, Err(Failure::new(Code::QueueFull).of_topic(&topics[0])));
         };
         let filters: Vec<&str> = topics.iter().map(String::as_str).collect();
         let mut packet = Vec::new();
         checked_before(Unsubscribe::new(id, &filters).encode(&mut packet));
-        self.requests.unsubscribe_sent(id, token);
+        self.requests.unsubscribe_sent(id, call_id);
         self.send(packet, now);
         self.expect_answer(now);
     }
@@ -122,7 +122,7 @@ impl Session {
             self.send(packet, now);
             match id {
                 Some(id) => self.publishes.sent(id, message),
-                None => self.settle(message.token, Ok(())),
+                None => self.settle(message.call_id, Ok(())),
             }
         }
         self.expect_answer(now);

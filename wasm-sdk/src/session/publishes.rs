@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use thng_pubsub_protocol::mqtt::{PacketId, QoS};
 
-use super::Token;
+use super::CallId;
 
 /// A message to be published.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub(super) struct Outgoing {
     pub(super) topic: String,
     pub(super) payload: Vec<u8>,
     pub(super) qos: QoS,
-    pub(super) token: Token,
+    pub(super) call_id: CallId,
 }
 
 /// A message of QoS 1 that has its identifier.
@@ -93,20 +93,20 @@ impl Publishes {
     }
 
     /// The publish that a PUBACK answers, and its call unless that is settled; `None` when no such PUBLISH waits for one.
-    pub(super) fn acknowledged(&mut self, id: PacketId) -> Option<Option<Token>> {
+    pub(super) fn acknowledged(&mut self, id: PacketId) -> Option<Option<CallId>> {
         let at = self.sent_at(id)?;
-        self.in_flight.remove(at).map(|it| (!it.is_rejected).then_some(it.message.token))
+        self.in_flight.remove(at).map(|it| (!it.is_rejected).then_some(it.message.call_id))
     }
 
     /// The call and the topic of a publish that the server has refused; `None` when no such PUBLISH waits, or it was
     /// refused before.
-    pub(super) fn rejected(&mut self, id: PacketId) -> Option<(Token, &str)> {
+    pub(super) fn rejected(&mut self, id: PacketId) -> Option<(CallId, &str)> {
         let at = self.sent_at(id)?;
         let publish = self.in_flight.get_mut(at).filter(|it| !it.is_rejected)?;
         publish.is_rejected = true;
         // It is not sent again, so it need not be kept.
         publish.message.payload = Vec::new();
-        Some((publish.message.token, &publish.message.topic))
+        Some((publish.message.call_id, &publish.message.topic))
     }
 
     /// Takes out what was refused and will not be acknowledged any more. Returns the identifiers that are free again.
@@ -141,16 +141,16 @@ impl Publishes {
     }
 
     /// Every call that waits; nothing is left behind.
-    pub(super) fn take_tokens(&mut self) -> Vec<(Token, Option<String>)> {
+    pub(super) fn take_calls(&mut self) -> Vec<(CallId, Option<String>)> {
         self.unsent = 0;
-        let mut tokens = Vec::new();
+        let mut call_ids = Vec::new();
         for publish in std::mem::take(&mut self.in_flight).into_iter().filter(|it| !it.is_rejected) {
-            tokens.push((publish.message.token, Some(publish.message.topic)));
+            call_ids.push((publish.message.call_id, Some(publish.message.topic)));
         }
         for message in std::mem::take(&mut self.queue) {
-            tokens.push((message.token, Some(message.topic)));
+            call_ids.push((message.call_id, Some(message.topic)));
         }
-        tokens
+        call_ids
     }
 
     /// Whether the oldest has been sent alone, and everything else waits for what becomes of it.

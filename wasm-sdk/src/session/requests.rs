@@ -5,13 +5,13 @@
 
 use thng_pubsub_protocol::mqtt::{PacketId, QoS, SubAck, SubAckCode};
 
-use super::{HandlerId, Token};
+use super::{CallId, HandlerId};
 
 /// A `subscribe` call that waits for its SUBACK.
 #[derive(Debug, Clone)]
-pub(super) struct Claim {
+pub(super) struct PendingCall {
     pub(super) topic: String,
-    pub(super) token: Token,
+    pub(super) call_id: CallId,
     pub(super) handler: HandlerId,
     /// How many connections were lost while the answer was due.
     pub(super) losses: u8,
@@ -22,7 +22,7 @@ pub(super) struct Claim {
 pub(super) struct Item {
     pub(super) topic: String,
     pub(super) qos: QoS,
-    pub(super) claims: Vec<Claim>,
+    pub(super) pending_calls: Vec<PendingCall>,
 }
 
 /// What became of one topic filter.
@@ -36,8 +36,8 @@ pub(super) struct Answer {
 pub(super) struct Requests {
     /// In the order in which they were sent; the server answers in that order as a rule.
     subscribes: Vec<(PacketId, Vec<Item>)>,
-    unsubscribes: Vec<(PacketId, Token)>,
-    waiting: Vec<Claim>,
+    unsubscribes: Vec<(PacketId, CallId)>,
+    waiting: Vec<PendingCall>,
 }
 
 impl Requests {
@@ -49,18 +49,18 @@ impl Requests {
         self.subscribes.push((id, items));
     }
 
-    pub(super) fn unsubscribe_sent(&mut self, id: PacketId, token: Token) {
-        self.unsubscribes.push((id, token));
+    pub(super) fn unsubscribe_sent(&mut self, id: PacketId, call_id: CallId) {
+        self.unsubscribes.push((id, call_id));
     }
 
     /// Keeps a call for the next connection.
-    pub(super) fn wait(&mut self, claim: Claim) {
-        self.waiting.push(claim);
+    pub(super) fn wait(&mut self, pending_call: PendingCall) {
+        self.waiting.push(pending_call);
     }
 
     /// The calls among those that wait for a connection of which this is true.
-    pub(super) fn take_waiting(&mut self, is_meant: &dyn Fn(&Claim) -> bool) -> Vec<Claim> {
-        self.waiting.extract_if(.., |claim| is_meant(claim)).collect()
+    pub(super) fn take_waiting(&mut self, is_meant: &dyn Fn(&PendingCall) -> bool) -> Vec<PendingCall> {
+        self.waiting.extract_if(.., |pending_call| is_meant(pending_call)).collect()
     }
 
     /// What a SUBACK answers; `None` when there is no such SUBSCRIBE, or it has another number of topic filters.
@@ -78,42 +78,42 @@ impl Requests {
     }
 
     /// The call that an UNSUBACK answers; `None` when no such UNSUBSCRIBE was sent.
-    pub(super) fn unsubscribe_answered(&mut self, id: PacketId) -> Option<Token> {
+    pub(super) fn unsubscribe_answered(&mut self, id: PacketId) -> Option<CallId> {
         let at = self.unsubscribes.iter().position(|(sent, _)| *sent == id)?;
         Some(self.unsubscribes.remove(at).1)
     }
 
     /// Takes back everything that a lost connection leaves unanswered: the identifiers that are free again, the
     /// `unsubscribe` calls that came true with it, and the `subscribe` calls, each with one more loss.
-    pub(super) fn connection_lost(&mut self) -> (Vec<PacketId>, Vec<Token>, Vec<Claim>) {
-        let (mut ids, mut unsubscribed, mut claims) = (Vec::new(), Vec::new(), Vec::new());
-        for (id, token) in std::mem::take(&mut self.unsubscribes) {
+    pub(super) fn connection_lost(&mut self) -> (Vec<PacketId>, Vec<CallId>, Vec<PendingCall>) {
+        let (mut ids, mut unsubscribed, mut pending_calls) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, call_id) in std::mem::take(&mut self.unsubscribes) {
             ids.push(id);
-            unsubscribed.push(token);
+            unsubscribed.push(call_id);
         }
         for (id, items) in std::mem::take(&mut self.subscribes) {
             ids.push(id);
             for mut item in items {
-                claims.append(&mut item.claims);
+                pending_calls.append(&mut item.pending_calls);
             }
         }
-        for claim in &mut claims {
-            claim.losses = claim.losses.saturating_add(1);
+        for pending_call in &mut pending_calls {
+            pending_call.losses = pending_call.losses.saturating_add(1);
         }
-        (ids, unsubscribed, claims)
+        (ids, unsubscribed, pending_calls)
     }
 
     /// Every call that waits, whether for a connection or for an answer; nothing is left behind.
-    pub(super) fn take_tokens(&mut self) -> Vec<(Token, Option<String>)> {
-        let (_, unsubscribed, mut claims) = self.connection_lost();
-        claims.append(&mut self.waiting);
-        let mut tokens = Vec::new();
-        for token in unsubscribed {
-            tokens.push((token, None));
+    pub(super) fn take_calls(&mut self) -> Vec<(CallId, Option<String>)> {
+        let (_, unsubscribed, mut pending_calls) = self.connection_lost();
+        pending_calls.append(&mut self.waiting);
+        let mut call_ids = Vec::new();
+        for call_id in unsubscribed {
+            call_ids.push((call_id, None));
         }
-        for claim in claims {
-            tokens.push((claim.token, Some(claim.topic)));
+        for pending_call in pending_calls {
+            call_ids.push((pending_call.call_id, Some(pending_call.topic)));
         }
-        tokens
+        call_ids
     }
 }

@@ -174,7 +174,7 @@ fn with_every_identifier_taken_publishes_wait_and_subscriptions_still_go() {
             "/a",
             Vec::new(),
             QoS::AtLeastOnce,
-            crate::session::Token(100_000 + n),
+            crate::session::CallId(100_000 + n),
             world.now,
         );
     }

@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
 };
 
 use crate::{
-    effect::{Effect, HandlerId, Notice, SocketId, Token},
+    effect::{CallId, Effect, HandlerId, Notice, SocketId},
     failure::{Code, Failure},
     options::{Key, Options},
     session::{Session, outgoing::SEND_BYTES_MAX},
@@ -88,7 +88,7 @@ impl World {
 
     pub(super) fn subscribe_with(&mut self, topic: &str, qos: QoS) -> u32 {
         let number = self.number();
-        self.session.subscribe(topic, qos, HandlerId(number), Token(number), self.now);
+        self.session.subscribe(topic, qos, HandlerId(number), CallId(number), self.now);
         self.run();
         number
     }
@@ -97,14 +97,14 @@ impl World {
         let number = self.number();
         let handlers: Option<Vec<HandlerId>> =
             handlers.map(|all| all.iter().map(|&it| HandlerId(it)).collect());
-        self.session.unsubscribe(topic, handlers.as_deref(), Token(number), self.now);
+        self.session.unsubscribe(topic, handlers.as_deref(), CallId(number), self.now);
         self.run();
         number
     }
 
     pub(super) fn publish(&mut self, topic: &str, payload: &str, qos: QoS) -> u32 {
         let number = self.number();
-        self.session.publish(topic, payload.into(), qos, Token(number), self.now);
+        self.session.publish(topic, payload.into(), qos, CallId(number), self.now);
         self.run();
         number
     }
@@ -251,14 +251,14 @@ impl World {
                         }
                     }
                 }
-                Effect::Settle(Token(token), outcome) => {
-                    let before = self.settled.iter().filter(|(it, _)| *it == token).count();
-                    assert_eq!(before, 0, "call {token} is settled twice");
+                Effect::Settle(CallId(call_id), outcome) => {
+                    let before = self.settled.iter().filter(|(it, _)| *it == call_id).count();
+                    assert_eq!(before, 0, "call {call_id} is settled twice");
                     if let Err(failure) = &outcome {
                         self.failures.push(failure.clone());
                     }
                     let outcome = outcome.map_err(|failure| (failure.code, failure.topic));
-                    self.settled.push((token, outcome));
+                    self.settled.push((call_id, outcome));
                 }
                 Effect::Deliver(handlers, payload, is_state) => {
                     let handlers = handlers.into_iter().map(|handler| handler.0).collect();
@@ -282,7 +282,7 @@ impl World {
     }
 
     pub(super) fn outcome(&self, call: u32) -> Option<&Outcome> {
-        self.settled.iter().find(|(token, _)| *token == call).map(|(_, outcome)| outcome)
+        self.settled.iter().find(|(call_id, _)| *call_id == call).map(|(_, outcome)| outcome)
     }
 
     pub(super) fn code(&self, call: u32) -> Option<Code> {

@@ -1,4 +1,4 @@
-import { Link } from './link.js'
+import { Bridge } from './bridge.js'
 import { PubSubError } from './errors.js'
 import { explain } from './rejection.js'
 
@@ -8,21 +8,21 @@ import { explain } from './rejection.js'
  * It has the methods of {@link import('./connection.js').Connection}, so that nobody else has to know the difference.
  * A message is published on the socket of its topic, and on one of its own where nobody listens.
  */
-export class NativeConnection {
+export class TopicSockets {
   #settings
   #address
   #openSocket
   #emit
   /** By topic. Behind a # is a number, where a topic has several. */
-  #links = new Map()
+  #bridges = new Map()
   #lastNumber = 0
   #isClosed = false
 
   /**
-   * @param {object} settings - What a channel is to know; see `Settings` in `wasm-sdk/src/js.rs`.
+   * @param {object} settings - What a channel is to know; see `Settings` in `wasm-sdk/src/bindings.rs`.
    * @param {string} address - Where the topics are: a ws: or wss: address that their paths are appended to.
    * @param {(url: string) => WebSocket} openSocket
-   * @param {(event: {type: string, url: string}, link?: Link) => void} emit - Hears what happens to each of the sockets,
+   * @param {(event: {type: string, url: string}, bridge?: Bridge) => void} emit - Hears what happens to each of the sockets,
    *   with its topic, and that the whole is closed.
    */
   constructor(settings, address, openSocket, emit) {
@@ -33,26 +33,26 @@ export class NativeConnection {
   }
 
   /**
-   * Resolves when the socket is open, which is the subscription, and is noted in `about.link`. `onText` receives the text
+   * Resolves when the socket is open, which is the subscription, and is noted in `about.bridge`. `onText` receives the text
    * of each message.
    */
   async subscribe(topic, qos, about, onText) {
     // A socket brings its state once, so that each subscription with a state has a socket of its own.
     const name = /[?&]pubStates=/.test(topic) ? `${topic}#${++this.#lastNumber}` : topic
-    about.link = this.#link(topic, name)
-    await about.link.subscribe(topic, qos, about, onText)
+    about.bridge = this.#bridge(topic, name)
+    await about.bridge.subscribe(topic, qos, about, onText)
   }
 
   /** From now on, calls none of the callbacks of which `isMeant` is true; it is asked with what `subscribe` was told. */
   mute(isMeant) {
-    for (const link of this.#links.values()) link.mute(isMeant)
+    for (const bridge of this.#bridges.values()) bridge.mute(isMeant)
   }
 
   /** Takes back the subscriptions of which `isMeant` is true. */
   async unsubscribe(topic, isMeant) {
-    const asked = [...this.#links.values()].map((link) => {
-      const handlers = link.forget(isMeant)
-      return handlers.length > 0 && link.call((core, token) => core.unsubscribe(token, handlers))
+    const asked = [...this.#bridges.values()].map((bridge) => {
+      const handlers = bridge.forget(isMeant)
+      return handlers.length > 0 && bridge.call((core, token) => core.unsubscribe(token, handlers))
     })
     await Promise.all(asked)
   }
@@ -64,32 +64,32 @@ export class NativeConnection {
    */
   async publish(topic, text, qos) {
     if (qos > 0) throw new PubSubError('NO_ACKNOWLEDGEMENT', { topic })
-    const link = this.#listening(topic) ?? this.#link(topic)
-    await link.call((core, token) => core.publish(token, link.bytes(text)))
+    const bridge = this.#listening(topic) ?? this.#bridge(topic)
+    await bridge.call((core, token) => core.publish(token, bridge.bytes(text)))
   }
 
   close() {
     this.#isClosed = true
-    for (const link of [...this.#links.values()]) link.close()
+    for (const bridge of [...this.#bridges.values()]) bridge.close()
     this.#emit({ type: 'disconnected', url: this.#address, error: new PubSubError('CLOSED') })
   }
 
   /** The socket of a topic that somebody has subscribed to, whatever else it was told; but for one project only. */
   #listening(topic) {
     const isMeant = (name) => name.split('?')[0] === topic && !/[?&]project=/.test(name)
-    const name = [...this.#links.keys()].find(isMeant)
-    return name === undefined ? undefined : this.#links.get(name)
+    const name = [...this.#bridges.keys()].find(isMeant)
+    return name === undefined ? undefined : this.#bridges.get(name)
   }
 
-  #link(topic, name = topic) {
+  #bridge(topic, name = topic) {
     if (this.#isClosed) throw new PubSubError('CLOSED', { topic })
-    if (!this.#links.has(name)) this.#links.set(name, this.#open(topic, name))
-    return this.#links.get(name)
+    if (!this.#bridges.has(name)) this.#bridges.set(name, this.#open(topic, name))
+    return this.#bridges.get(name)
   }
 
   #open(topic, name) {
     const url = this.#address + topic
-    const link = new Link({
+    const bridge = new Bridge({
       create: (module, host, settings) => new module.Channel(host, settings, topic),
       ask: (core, token, handler) => core.subscribe(token, handler),
       settings: this.#settings,
@@ -97,13 +97,13 @@ export class NativeConnection {
       openSocket: () => this.#openSocket(url),
       emit: (type, event) => {
         const isOver = type === 'disconnected' && event.retryInMs === undefined
-        if (isOver && this.#links.get(name) === link) this.#links.delete(name)
+        if (isOver && this.#bridges.get(name) === bridge) this.#bridges.delete(name)
         // A socket that is closed for lack of use is no loss, and the end of the whole is one event.
-        if (!isOver || event.error.code !== 'CLOSED') this.#emit({ ...event, type, url, topic }, link)
+        if (!isOver || event.error.code !== 'CLOSED') this.#emit({ ...event, type, url, topic }, bridge)
       },
       explain,
       isText: true
     })
-    return link
+    return bridge
   }
 }

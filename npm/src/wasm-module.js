@@ -13,7 +13,7 @@ import { Utf8Decoder, Utf8Encoder } from './text.js'
 const MAGIC = [0x00, 0x61, 0x73, 0x6d]
 
 /** Gives the module that comes with the entry, or its bytes. */
-let included
+let embedded
 let module
 let core
 /** The timers that the running instance has set. */
@@ -24,19 +24,19 @@ let timers
  *
  * @param {() => WebAssembly.Module | Uint8Array} source
  */
-export function include(source) {
-  included = source
+export function embed(source) {
+  embedded = source
 }
 
 /**
  * The running instance.
  *
- * @throws {PubSubError} WASM_BLOCKED, or NO_MODULE where it was neither included nor given to `init()`
+ * @throws {PubSubError} WASM_BLOCKED, or NO_MODULE where it was neither embedded nor given to `init()`
  */
-export function engine() {
+export function wasmInstance() {
   if (core) return core
   try {
-    module ??= compileNow(includedModule())
+    module ??= compileNow(embeddedModule())
     const [fresh, own] = makeCore()
     fresh.initSync({ module })
     start(fresh, own)
@@ -51,13 +51,13 @@ export function engine() {
  *
  * @param {unknown} [source] - The module, its bytes, its address, or the response or blob that has it; also a promise
  *   of one of these. What the entry includes, if it is left out.
- * @throws {PubSubError} as `engine()`
+ * @throws {PubSubError} as `wasmInstance()`
  */
 export async function init(source) {
   if (core) return
   try {
     const given = await source
-    const compiled = module ?? (await compile(given ?? includedModule()))
+    const compiled = module ?? (await compile(given ?? embeddedModule()))
     const [fresh, own] = makeCore()
     await fresh({ module_or_path: compiled }).catch((cause) => {
       throw given ? noModule(`what was given may be that of another version: ${cause.message}`, cause) : cause
@@ -71,14 +71,14 @@ export async function init(source) {
 }
 
 /** Gives up the running instance, with its timers. Whatever it still calls has no effect: its hosts are given up too. */
-export function discardEngine() {
+export function discardInstance() {
   for (const timer of timers ?? []) clearTimeout(timer)
   core = timers = undefined
 }
 
-function includedModule() {
-  if (!included) throw new PubSubError('NO_MODULE', { detail: 'init() has not been called, or has not ended' })
-  return included()
+function embeddedModule() {
+  if (!embedded) throw new PubSubError('NO_MODULE', { detail: 'init() has not been called, or has not ended' })
+  return embedded()
 }
 
 function compileNow(source) {

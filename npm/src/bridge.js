@@ -1,13 +1,13 @@
-import { discardEngine, engine } from './engine.js'
+import { discardInstance, wasmInstance } from './wasm-module.js'
 import { PubSubError } from './errors.js'
 import { reasonOf } from './reason.js'
 import { Utf8Decoder, Utf8Encoder } from './text.js'
 
-/** A link whose engine fails more often than this within a minute is given up. */
+/** A bridge whose instance fails more often than this within a minute is given up. */
 const RESTARTS_MAX = 3
 
-/** Every link whose engine is to be rebuilt when one of them fails: they share the instance. */
-const links = new Set()
+/** Every bridge whose instance is to be rebuilt when one of them fails: they share the instance. */
+const bridges = new Set()
 
 /**
  * One state machine of the WebAssembly module, and what it needs of JavaScript.
@@ -16,7 +16,7 @@ const links = new Set()
  * place that calls into the module. So when the module fails, the promises are rejected, and the callbacks are
  * subscribed again by a new instance.
  */
-export class Link {
+export class Bridge {
   #create
   #ask
   #url
@@ -44,10 +44,10 @@ export class Link {
    * @param {(module: object, host: object, settings: object) => object} about.create - Makes the state machine.
    * @param {(core: object, token: number, handler: number, subscription: object) => void} about.ask - Asks it for a
    *   subscription.
-   * @param {object} about.settings - What it is to know; see `Settings` in `wasm-sdk/src/js.rs`.
+   * @param {object} about.settings - What it is to know; see `Settings` in `wasm-sdk/src/bindings.rs`.
    * @param {string} about.url - What errors and events call the other side.
    * @param {() => WebSocket} about.openSocket
-   * @param {(type: string, about: object) => void} about.emit - Hears what happens to the link.
+   * @param {(type: string, about: object) => void} about.emit - Hears what happens to the bridge.
    * @param {(code: string, about: object) => object} [about.explain] - Makes more of what is known of an error.
    * @param {boolean} [about.isText] - Whether what is sent is text, and not bytes.
    * @throws {PubSubError} WASM_BLOCKED
@@ -62,7 +62,7 @@ export class Link {
     this.#explain = explain
     this.#isText = isText
     this.#start()
-    links.add(this)
+    bridges.add(this)
   }
 
   /**
@@ -110,7 +110,7 @@ export class Link {
 
   #start() {
     const host = this.#makeHost()
-    this.#core = this.#create(engine(), host, this.#settings)
+    this.#core = this.#create(wasmInstance(), host, this.#settings)
     this.#host = host
   }
 
@@ -139,10 +139,10 @@ export class Link {
       call(this.#core)
     } catch (cause) {
       // Nothing that the module calls throws, so this is the module itself; it cannot be trusted any further.
-      discardEngine()
-      const all = [...links]
-      for (const link of all) link.#abandon()
-      for (const link of all) link.#restart(cause)
+      discardInstance()
+      const all = [...bridges]
+      for (const bridge of all) bridge.#abandon()
+      for (const bridge of all) bridge.#restart(cause)
     }
   }
 
@@ -189,7 +189,7 @@ export class Link {
     this.#end = error
     this.#core = undefined
     this.#subscriptions.clear()
-    links.delete(this)
+    bridges.delete(this)
     // Not now: it is a method of this very object that says so.
     if (core) queueMicrotask(() => core.free())
   }

@@ -5,7 +5,7 @@
 //! be run by is done after the borrow of the session has ended, one effect after the other: a callback may call back
 //! in, and what it asks for comes behind what was already asked for.
 //! Sockets, promises and callbacks stay in JavaScript and have numbers here. So a trap costs none of them:
-//! `npm/src/link.js` catches it, makes a new instance and subscribes again.
+//! `npm/src/bridge.js` catches it, makes a new instance and subscribes again.
 
 use std::cell::{Cell, RefCell};
 
@@ -18,7 +18,7 @@ use wasm_bindgen::prelude::*;
 #[cfg(feature = "channel")]
 use crate::channel;
 use crate::{
-    effect::{Effect, HandlerId, Notice, SocketId, Token},
+    effect::{CallId, Effect, HandlerId, Notice, SocketId},
     failure::Failure,
     options::{Key, Options},
     session::Session,
@@ -39,9 +39,9 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn close(this: &Host, socket: u32);
     #[wasm_bindgen(method)]
-    fn resolve(this: &Host, token: u32);
+    fn resolve(this: &Host, call_id: u32);
     #[wasm_bindgen(method)]
-    fn reject(this: &Host, token: u32, code: &str, topic: Option<String>, detail: &str);
+    fn reject(this: &Host, call_id: u32, code: &str, topic: Option<String>, detail: &str);
     /// `payload` is a view of this module's memory: it is to be read before anything else is called.
     #[wasm_bindgen(method)]
     fn deliver(this: &Host, handlers: &[u32], payload: &[u8], is_state: bool);
@@ -156,20 +156,20 @@ impl Connection {
     }
 
     /// See [`Session::subscribe`]; `qos` is 0 or 1.
-    pub fn subscribe(&self, token: u32, topic: &str, qos: u8, handler: u32) {
-        let (handler, token) = (HandlerId(handler), Token(token));
-        self.0.run(|session, now| session.subscribe(topic, qos_of(qos), handler, token, now));
+    pub fn subscribe(&self, call_id: u32, topic: &str, qos: u8, handler: u32) {
+        let (handler, call_id) = (HandlerId(handler), CallId(call_id));
+        self.0.run(|session, now| session.subscribe(topic, qos_of(qos), handler, call_id, now));
     }
 
     /// See [`Session::unsubscribe`].
-    pub fn unsubscribe(&self, token: u32, topic: &str, handlers: Option<Vec<u32>>) {
+    pub fn unsubscribe(&self, call_id: u32, topic: &str, handlers: Option<Vec<u32>>) {
         let handlers = handler_ids(handlers);
-        self.0.run(|session, now| session.unsubscribe(topic, handlers.as_deref(), Token(token), now));
+        self.0.run(|session, now| session.unsubscribe(topic, handlers.as_deref(), CallId(call_id), now));
     }
 
     /// See [`Session::publish`]; `qos` is 0 or 1.
-    pub fn publish(&self, token: u32, topic: &str, payload: Vec<u8>, qos: u8) {
-        self.0.run(|session, now| session.publish(topic, payload, qos_of(qos), Token(token), now));
+    pub fn publish(&self, call_id: u32, topic: &str, payload: Vec<u8>, qos: u8) {
+        self.0.run(|session, now| session.publish(topic, payload, qos_of(qos), CallId(call_id), now));
     }
 
     /// See [`Session::socket_opened`].
@@ -224,19 +224,19 @@ impl Channel {
     }
 
     /// See [`channel::Channel::subscribe`].
-    pub fn subscribe(&self, token: u32, handler: u32) {
-        self.0.run(|channel, now| channel.subscribe(HandlerId(handler), Token(token), now));
+    pub fn subscribe(&self, call_id: u32, handler: u32) {
+        self.0.run(|channel, now| channel.subscribe(HandlerId(handler), CallId(call_id), now));
     }
 
     /// See [`channel::Channel::unsubscribe`].
-    pub fn unsubscribe(&self, token: u32, handlers: Option<Vec<u32>>) {
+    pub fn unsubscribe(&self, call_id: u32, handlers: Option<Vec<u32>>) {
         let handlers = handler_ids(handlers);
-        self.0.run(|channel, now| channel.unsubscribe(handlers.as_deref(), Token(token), now));
+        self.0.run(|channel, now| channel.unsubscribe(handlers.as_deref(), CallId(call_id), now));
     }
 
     /// See [`channel::Channel::publish`].
-    pub fn publish(&self, token: u32, payload: Vec<u8>) {
-        self.0.run(|channel, now| channel.publish(payload, Token(token), now));
+    pub fn publish(&self, call_id: u32, payload: Vec<u8>) {
+        self.0.run(|channel, now| channel.publish(payload, CallId(call_id), now));
     }
 
     /// See [`channel::Channel::socket_opened`].
@@ -284,12 +284,12 @@ impl Channel {
 #[derive(Debug)]
 struct Driver<M> {
     machine: RefCell<M>,
-    driven: Driven,
+    state: DriverState,
 }
 
 /// What does not depend on the machine, so that it is in the module once.
 #[derive(Debug)]
-struct Driven {
+struct DriverState {
     host: Host,
     is_performing: Cell<bool>,
     /// With the time at which it goes off.
@@ -299,29 +299,29 @@ struct Driven {
 
 impl<M: Machine + 'static> Driver<M> {
     fn new(host: Host, machine: M) -> Self {
-        let driven = Driven {
+        let state = DriverState {
             is_performing: Cell::new(false),
             timer: RefCell::new(None),
             listeners: RefCell::new(listen(&host)),
             host,
         };
-        Self { machine: RefCell::new(machine), driven }
+        Self { machine: RefCell::new(machine), state }
     }
 
     /// The timer has gone off.
     fn tick(&self, input: impl FnOnce(&mut M, u64)) {
-        self.driven.timer.take();
+        self.state.timer.take();
         self.run(input);
     }
 
     /// Gives the machine an input and performs what comes of it.
     fn run(&self, input: impl FnOnce(&mut M, u64)) {
         input(&mut self.machine.borrow_mut(), now_ms());
-        self.driven.perform_all(&self.machine);
+        self.state.perform_all(&self.machine);
     }
 }
 
-impl Driven {
+impl DriverState {
     /// Called again from a callback, it leaves the performing to the call that is already at it.
     #[inline(never)]
     fn perform_all(&self, machine: &RefCell<dyn Machine>) {
@@ -363,10 +363,10 @@ fn perform(host: &Host, effect: Effect) {
         Effect::Send(socket, bytes) => host.send(socket.0, Uint8Array::from(bytes.as_slice())),
         Effect::Ping(socket) => host.ping(socket.0),
         Effect::Close(socket) => host.close(socket.0),
-        Effect::Settle(token, Ok(())) => host.resolve(token.0),
-        Effect::Settle(token, Err(failure)) => {
+        Effect::Settle(call_id, Ok(())) => host.resolve(call_id.0),
+        Effect::Settle(call_id, Err(failure)) => {
             let Failure { code, topic, detail } = failure;
-            host.reject(token.0, code.as_str(), topic, &detail);
+            host.reject(call_id.0, code.as_str(), topic, &detail);
         }
         Effect::Deliver(handlers, payload, is_state) => {
             let handlers: Vec<u32> = handlers.into_iter().map(|handler| handler.0).collect();
