@@ -49,7 +49,7 @@ pub(crate) struct ServerTime {
 
 /// A time that the server made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Made {
+pub(crate) struct AssignedTime {
     pub(crate) now_ms: i64,
     /// How far behind the last time this one is, where the clock was set back by more than [`STEP_MS`].
     pub(crate) set_back_ms: Option<i64>,
@@ -62,14 +62,14 @@ impl ServerTime {
     }
 
     /// The time now.
-    pub(crate) fn make(&mut self) -> Made {
+    pub(crate) fn make(&mut self) -> AssignedTime {
         let clock_ms = self.clock.now_ms();
         let behind_ms = self.last_ms.saturating_sub(clock_ms);
         let is_followed = !(1..=STEP_MS).contains(&behind_ms);
         if is_followed {
             self.last_ms = clock_ms;
         }
-        Made { now_ms: self.last_ms, set_back_ms: (behind_ms > STEP_MS).then_some(behind_ms) }
+        AssignedTime { now_ms: self.last_ms, set_back_ms: (behind_ms > STEP_MS).then_some(behind_ms) }
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
         let mut time = ServerTime::new(clock, None);
         let mut at = |clock_ms: i64| {
             held.store(clock_ms, Ordering::Relaxed);
-            let Made { now_ms, set_back_ms } = time.make();
+            let AssignedTime { now_ms, set_back_ms } = time.make();
             (now_ms, set_back_ms)
         };
         assert_eq!(at(10_000_000), (10_000_000, None));

@@ -17,7 +17,7 @@ use thng_pubsub_protocol::{
 use crate::store::{
     Actor, Change, KeyHash, KeyRecord, PropertyOwner, ResourceMeta, ResourceRecord, Sequence, StoreError,
     TimestampMs, WriteStore,
-    session_queue::{KeptLimits, OpenedSession, SessionNumber, SessionProgress, StoredSubscription},
+    session_queue::{OpenedSession, QueueLimits, SessionNumber, SessionProgress, StoredSubscription},
 };
 
 mod account;
@@ -98,7 +98,7 @@ pub(crate) enum Command {
         key_in_force: bool,
     },
     /// A client connects and wants its durable session, or a new one.
-    OpenSession { account: Id, key: KeyHash, client_id: Box<str>, limits: KeptLimits },
+    OpenSession { account: Id, key: KeyHash, client_id: Box<str>, limits: QueueLimits },
     /// The end of a durable session, if there is one.
     EndSession { account: Id, key: KeyHash, client_id: Box<str> },
     /// The end of some of the durable sessions whose clients went away before this time.
@@ -352,7 +352,7 @@ impl Command {
             }
             Self::ReleaseQos2 { session, packet_id, .. } => session::release(store, *session, *packet_id),
             Self::Probe => {
-                store.put_note(PROBE, &now_ms.to_string())?;
+                store.set_meta(PROBE, &now_ms.to_string())?;
                 Ok(Applied { outcome: Outcome::Done, events: Vec::new() })
             }
         }

@@ -46,7 +46,7 @@ use crate::{
     metrics::Metrics,
     notifications,
     store::{
-        Change, ReadStore, ResourceMeta, StoreError, WriteStore, session_queue::KeptNote,
+        Change, ReadStore, ResourceMeta, StoreError, WriteStore, session_queue::QueuedMessage,
         subscriptions::SubscriptionUsage,
     },
 };
@@ -104,10 +104,10 @@ pub(crate) use crate::{
     auth::{Principal, key_leases::KeyLease},
     domain::{ContextShown, Extras, Outcome, document},
     store::{
-        Actor, Cursor, HistoryPage, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner, ResourceRecord,
-        Sequence, SortOrder, Source, TimeRange, TimestampMs,
+        Actor, Cursor, HistoryPage, IndexScan, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner,
+        ResourceRecord, Sequence, SortOrder, TimeRange, TimestampMs,
         session_queue::{
-            InFlight, KeptLimits, Progress, SessionNumber, SessionProgress, StoredSession,
+            InFlight, Progress, QueueLimits, SessionNumber, SessionProgress, StoredSession,
             StoredSubscription, SubscriptionNumber, TopicNumber,
         },
         subscriptions::{SubscriptionLease, SubscriptionLimits},
@@ -138,7 +138,7 @@ pub(crate) struct GatewaySettings {
     /// Bytes of HTTP answers in memory.
     pub(crate) answer_bytes_max: usize,
     /// What is kept for durable sessions.
-    pub(crate) kept: KeptLimits,
+    pub(crate) session_queue: QueueLimits,
     /// Memory that subscriptions take.
     pub(crate) subscriptions: SubscriptionLimits,
     /// Passwords that may wait to be hashed.
@@ -212,7 +212,7 @@ impl Gateway {
             clock.clone(),
             Arc::clone(&metrics),
             settings.write_queue_bytes_max,
-            enqueue_for_sessions(settings.kept),
+            enqueue_for_sessions(settings.session_queue),
             sink,
         )?;
         metrics.show_write_queue(writer.waiting_bytes()).map_err(std::io::Error::other)?;
@@ -387,23 +387,23 @@ fn scopes(head: &ResourceMeta, below: Option<&ResourceMeta>) -> bytes::Bytes {
 }
 
 /// What the writer does with an event before its commit: keep what it tells for the durable sessions that subscribe to it.
-fn enqueue_for_sessions(limits: KeptLimits) -> BeforeCommit {
+fn enqueue_for_sessions(limits: QueueLimits) -> BeforeCommit {
     Box::new(move |event, now_ms, store| {
-        if !store.keeps() {
+        if !store.has_queues() {
             return Ok(());
         }
         let Some((seq, head)) = notifications::about(event) else { return Ok(()) };
         let mut notifications = Vec::new();
         let address = |topic: &Topic| {
             let route = RouteKey::new(head.account.as_str(), &topic.canonical());
-            store.kept_topic(route.as_bytes())
+            store.session_topic(route.as_bytes())
         };
         notifications::notifications_of(event, address, |topic, body, below| {
             notifications.push((topic, body, scopes(head, below)))
         });
         for (topic, body, scopes) in notifications {
-            let note = KeptNote { seq, scopes: scopes.into(), body: body.into() };
-            store.keep_note(topic, now_ms, &note, &limits)?;
+            let message = QueuedMessage { seq, scopes: scopes.into(), body: body.into() };
+            store.enqueue(topic, now_ms, &message, &limits)?;
         }
         Ok(())
     })
@@ -448,14 +448,14 @@ fn publish_committed(publisher: CommittedPublisher) -> AfterCommit {
                 let key = RouteKey::new(head.account.as_str(), &topic.canonical());
                 bus.has_subscribers(&key).then_some(key)
             };
-            let note = |key, body, below: Option<&ResourceMeta>| {
+            let message = |key, body, below: Option<&ResourceMeta>| {
                 let scopes = match below {
                     None => alone.get_or_insert_with(|| scopes(head, None)).clone(),
                     below => scopes(head, below),
                 };
                 notifications.push(Notification { key, scopes, seq, body });
             };
-            notifications::notifications_of(event, address, note);
+            notifications::notifications_of(event, address, message);
         }
         if !notifications.is_empty() {
             bus.publish(notifications);

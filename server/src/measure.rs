@@ -26,11 +26,11 @@ use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
     gateway::{
-        Gateway, GatewaySettings, KeptLimits, ListQuery, New, Principal, RequestContext, ScanLimits,
+        Gateway, GatewaySettings, ListQuery, New, Principal, QueueLimits, RequestContext, ScanLimits,
         SubscriptionLimits, first_account,
     },
     metrics::Metrics,
-    store::{Cursor, Durability, PageRequest, SortOrder, Source, SqliteStore},
+    store::{Cursor, Durability, IndexScan, PageRequest, SortOrder, SqliteStore},
 };
 use thng_pubsub_bus::{Bus, BusSettings};
 
@@ -75,7 +75,7 @@ async fn open(data: &Path) -> anyhow::Result<Opened> {
             bytes_max: 256 << 20,
             time_max: std::time::Duration::from_secs(1),
         },
-        kept: KeptLimits {
+        session_queue: QueueLimits {
             sessions: 1_000,
             sessions_per_key: usize::MAX,
             subscriptions: 1_000_000,
@@ -209,7 +209,7 @@ pub fn lists(data: &Path, count: usize) -> anyhow::Result<Vec<String>> {
 /// Reads a page as REST shows it: with latest values, locations and collections.
 async fn read(opened: &Opened, query: &ListQuery) -> anyhow::Result<usize> {
     let caller = RequestContext::new(&opened.principal, Access::Read, "/");
-    let page = opened.gateway.list(&caller, ResourceKind::Thng, Source::All, query).await;
+    let page = opened.gateway.list(&caller, ResourceKind::Thng, IndexScan::All, query).await;
     let page = page.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     for record in &page.items {
         let extras =
@@ -224,10 +224,10 @@ async fn place(opened: &Opened, count: usize) -> anyhow::Result<Cursor> {
     let caller = RequestContext::new(&opened.principal, Access::Read, "/");
     let page = PageRequest { items: 1, order: SortOrder::OldestFirst, after: None };
     let oldest = ListQuery { page, ..ListQuery::one() };
-    let list = opened.gateway.list(&caller, ResourceKind::Thng, Source::All, &oldest).await;
+    let list = opened.gateway.list(&caller, ResourceKind::Thng, IndexScan::All, &oldest).await;
     let oldest =
         list.ok().and_then(|page| page.items.first().map(|one| one.cursor().seq)).unwrap_or_default();
-    let newest = opened.gateway.list(&caller, ResourceKind::Thng, Source::All, &ListQuery::one()).await;
+    let newest = opened.gateway.list(&caller, ResourceKind::Thng, IndexScan::All, &ListQuery::one()).await;
     let newest =
         newest.ok().and_then(|page| page.items.first().map(|one| one.cursor().seq)).unwrap_or_default();
     // One event a creation: places stand as close as the thngs were created.

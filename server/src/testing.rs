@@ -12,7 +12,7 @@ use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
     gateway::{
-        Gateway, GatewaySettings, KeptLimits, NewResource, Principal, RequestContext, ScanLimits,
+        Gateway, GatewaySettings, NewResource, Principal, QueueLimits, RequestContext, ScanLimits,
         SubscriptionLimits, first_account,
     },
     metrics::Metrics,
@@ -64,7 +64,7 @@ impl TestBroker {
                 bytes_max: 256 << 20,
                 time_max: std::time::Duration::from_secs(1),
             },
-            kept: KeptLimits {
+            session_queue: QueueLimits {
                 sessions: 1_000,
                 sessions_per_key: usize::MAX,
                 subscriptions: 1_000_000,

@@ -2,7 +2,7 @@
 //!
 //! A fact is a row in the domain's terms. What follows from other facts is none: terms, unique names and latest values are
 //! made anew. Durable sessions are none either: they are of one server, and of the moment. Facts come in the order of
-//! [`Fact`]'s variants, so that whatever one of them names has come before.
+//! [`ExportRecord`]'s variants, so that whatever one of them names has come before.
 
 use thng_pubsub_protocol::{
     id::Id,
@@ -60,7 +60,7 @@ impl EventKind {
 
 /// One sequence of events about one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeriesFact {
+pub struct ExportedSeries {
     /// What its events call it.
     pub number: i64,
     pub account: Id,
@@ -73,7 +73,7 @@ pub struct SeriesFact {
 
 /// An entry of the event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventFact {
+pub struct ExportedEvent {
     pub seq: Sequence,
     pub series: i64,
     pub kind: EventKind,
@@ -87,7 +87,7 @@ pub struct EventFact {
 
 /// A resource, whose document is in the event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResourceFact {
+pub struct ExportedResource {
     pub place: Sequence,
     pub id: Id,
     pub account: Id,
@@ -103,9 +103,9 @@ pub struct ResourceFact {
 
 /// Something that is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fact {
+pub enum ExportRecord {
     /// What the server remembers of itself.
-    Note {
+    Meta {
         name: String,
         text: String,
     },
@@ -114,9 +114,9 @@ pub enum Fact {
         created_at_ms: TimestampMs,
     },
     Key(KeyRecord),
-    Series(SeriesFact),
-    Event(EventFact),
-    Resource(ResourceFact),
+    Series(ExportedSeries),
+    Event(ExportedEvent),
+    Resource(ExportedResource),
     /// Something is in a collection: both by their places.
     Member {
         collection: Sequence,
@@ -133,7 +133,7 @@ pub enum Fact {
 
 /// What is not in the facts themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FactsHead {
+pub struct ExportHeader {
     /// The layout of the database that they are from.
     pub layout: i64,
     /// The sequence that the next event gets: no earlier one is ever used again.
@@ -142,7 +142,7 @@ pub struct FactsHead {
 
 /// Why a fact was not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum FactError {
+pub enum ImportError {
     /// It cannot be so; says why.
     #[error("{0}")]
     Invalid(String),

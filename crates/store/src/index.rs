@@ -9,7 +9,7 @@ use thng_pubsub_protocol::{
 use super::ResourceRecord;
 
 /// The number that a value of a field is found by. Two values may share one, which the finder's `keep` tells apart.
-pub fn term(account: Id, kind: ResourceKind, field: &str, value: &str) -> i64 {
+pub fn index_key(account: Id, kind: ResourceKind, field: &str, value: &str) -> i64 {
     let digest = Sha256::new()
         .chain_update(account.as_str())
         .chain_update(kind.noun())
@@ -23,7 +23,7 @@ pub fn term(account: Id, kind: ResourceKind, field: &str, value: &str) -> i64 {
 }
 
 /// Fields that no document has, for [`term`]: what lists are narrowed to before anybody filters.
-pub mod terms {
+pub mod index_fields {
     /// Resources that are scoped to this project.
     pub const PROJECT: &str = "@project";
     /// Resources that every user of this project sees.
@@ -39,22 +39,22 @@ pub mod terms {
 }
 
 /// Everything that a resource is found by.
-pub fn terms_of(record: &ResourceRecord) -> Vec<i64> {
+pub fn index_keys(record: &ResourceRecord) -> Vec<i64> {
     let fields = record.fields();
     let mut found = Vec::with_capacity(8);
-    let mut add = |field: &str, value: &str| found.push(term(record.account, record.kind, field, value));
+    let mut add = |field: &str, value: &str| found.push(index_key(record.account, record.kind, field, value));
     fields.terms(|field, value| add(&field, &value));
     if let Some(parent) = &record.parent {
-        add(terms::PARENT, parent.as_str());
+        add(index_fields::PARENT, parent.as_str());
     }
     for project in &record.scopes.projects {
-        add(terms::PROJECT, project.as_str());
+        add(index_fields::PROJECT, project.as_str());
         if record.scopes.users == UserScope::All {
-            add(terms::EVERYBODY, project.as_str());
+            add(index_fields::EVERYBODY, project.as_str());
         }
     }
     if let UserScope::Only(users) = &record.scopes.users {
-        users.iter().for_each(|user| add(terms::USER, user.as_str()));
+        users.iter().for_each(|user| add(index_fields::USER, user.as_str()));
     }
     match record.kind {
         ResourceKind::Action => {
@@ -65,9 +65,9 @@ pub fn terms_of(record: &ResourceRecord) -> Vec<i64> {
             }
         }
         ResourceKind::Task if matches!(fields.text("status").as_deref(), Some("PENDING" | "EXECUTING")) => {
-            add(terms::OPEN, "");
+            add(index_fields::OPEN, "");
         }
-        ResourceKind::User if record.user_status() != "anonymous" => add(terms::NAMED, ""),
+        ResourceKind::User if record.user_status() != "anonymous" => add(index_fields::NAMED, ""),
         _ => {}
     }
     found.sort_unstable();

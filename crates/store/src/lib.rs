@@ -29,15 +29,15 @@ pub mod subscriptions;
 
 pub use self::{
     error::StoreError,
-    index::{term, terms, terms_of},
+    index::{index_fields, index_key, index_keys},
     key::{Actor, KeyHash, KeyNonce, KeyRecord},
     list::{
-        Cursor, Find, FoundPart, HistoryPage, Keep, Page, PageRequest, ScanBounds, Scanned, SortOrder,
-        Source, TimeRange,
+        Cursor, HistoryPage, IndexScan, ListPart, ListRequest, Page, PageRequest, RecordFilter, ScanBounds,
+        Scanned, SortOrder, TimeRange,
     },
-    model::{Beside, Change, Members, PropertiesExtent, ResourceMeta, ResourceRecord},
+    model::{Change, Members, PropertiesExtent, ResourceDetails, ResourceMeta, ResourceRecord},
     sqlite::{
-        Backup, BackupHead, Bystander, Durability, Examination, Import, KNOWN_LAYOUT, SECRET_FILE,
+        Backup, BackupHeader, Durability, Examination, Import, KNOWN_LAYOUT, ReadOnlyDatabase, SECRET_FILE,
         SqliteStore, sizes,
     },
 };
@@ -56,7 +56,7 @@ pub const CLOCK_SET_BACK: &str = "clock set back from";
 pub const CLOCK_STEP_MS: i64 = 5 * 60 * 1_000;
 
 /// An opened store: for those who read, and for the one who writes.
-pub type Halves = (Arc<dyn ReadStore>, Box<dyn WriteStore>);
+pub type StoreHandles = (Arc<dyn ReadStore>, Box<dyn WriteStore>);
 
 /// The reading side: many threads, each call blocks for as long as the disk takes.
 pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
@@ -76,7 +76,7 @@ pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
     /// The accounts, oldest first, at most so many.
     fn accounts(&self, most: usize) -> Result<Vec<Id>, StoreError>;
     /// A text that is kept under this name, such as the fingerprint of the server's secret.
-    fn note(&self, name: &str) -> Result<Option<String>, StoreError>;
+    fn meta(&self, name: &str) -> Result<Option<String>, StoreError>;
     /// What every use of a resource needs to know of it.
     fn head(&self, id: Id) -> Result<Option<ResourceMeta>, StoreError>;
     /// A resource, whichever account it belongs to: that is for the caller to check.
@@ -86,17 +86,17 @@ pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
     /// The resource with this unique name.
     fn named(&self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError>;
     /// A part of a page, by creation.
-    fn find(&self, find: &Find<'_>) -> Result<FoundPart, StoreError>;
+    fn find(&self, find: &ListRequest<'_>) -> Result<ListPart, StoreError>;
     /// How many items a part of a list has, and how far the part goes.
-    fn count(&self, find: &Find<'_>) -> Result<(usize, Scanned), StoreError>;
+    fn count(&self, find: &ListRequest<'_>) -> Result<(usize, Scanned), StoreError>;
     /// The tasks of all accounts that are not finished, oldest first, at most so many.
     fn open_tasks(&self, most: usize) -> Result<Vec<Id>, StoreError>;
     /// The collections that something is in, in the order of their creation.
     fn collections_of(&self, id: Id) -> Result<Vec<Id>, StoreError>;
     /// A resource and what belongs to it, all of one moment.
-    fn resource_and_beside(&self, id: Id) -> Result<Option<(ResourceRecord, Beside)>, StoreError>;
+    fn resource_with_details(&self, id: Id) -> Result<Option<(ResourceRecord, ResourceDetails)>, StoreError>;
     /// What belongs to a thng or product and stands elsewhere, all of one moment.
-    fn beside(&self, owner: PropertyOwner) -> Result<Beside, StoreError>;
+    fn details(&self, owner: PropertyOwner) -> Result<ResourceDetails, StoreError>;
     /// The latest value of each property, by key.
     fn latest(&self, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, StoreError>;
     /// The latest value of one property.
@@ -150,7 +150,7 @@ pub trait WriteStore: WriteSessions + Send {
     /// The time of the last event, which the server made.
     fn last_made_ms(&mut self) -> Result<Option<TimestampMs>, StoreError>;
     /// Keeps a text under a name.
-    fn put_note(&mut self, name: &str, text: &str) -> Result<(), StoreError>;
+    fn set_meta(&mut self, name: &str, text: &str) -> Result<(), StoreError>;
     /// Adds a key.
     fn add_key(&mut self, key: &KeyRecord) -> Result<(), StoreError>;
     /// The key of this actor, as the group sees it.
@@ -177,7 +177,7 @@ pub trait WriteStore: WriteSessions + Send {
     /// Says that a resource was changed by what hangs on it.
     fn touch(&mut self, id: Id, at_ms: TimestampMs) -> Result<(), StoreError>;
     /// Removes a resource with its properties, their histories, its locations and memberships, and logs its deletion.
-    /// What belongs to it ([`terms::PARENT`]) is not there any more for anybody who asks for its parent first, and
+    /// What belongs to it ([`index_fields::PARENT`]) is not there any more for anybody who asks for its parent first, and
     /// goes with [`reclaim`](Self::reclaim), and so do its members.
     fn delete_resource(
         &mut self,

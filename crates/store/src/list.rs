@@ -47,22 +47,22 @@ pub struct TimeRange {
 /// Where the items of a list come from. Every source is answered by an index, one item at a time, so that a page costs
 /// what it shows and not what lies around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum IndexScan {
     /// All of the kind.
     All,
     /// Those that have this value in this field, or one that is told apart from it only by looking.
-    Term(i64),
+    Key(i64),
     /// The members of a collection.
     Members(Id),
     /// These.
     Ids(Vec<Id>),
     /// Those that are in each of these.
-    Each(Vec<Source>),
+    Each(Vec<IndexScan>),
     /// Those that are in any of these.
-    Any(Vec<Source>),
+    Any(Vec<IndexScan>),
 }
 
-impl Source {
+impl IndexScan {
     /// What is in both; no narrower than it must be.
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -77,7 +77,7 @@ impl Source {
 }
 
 /// Says whether a resource belongs to a list; it may ask for the collections that the resource is in.
-pub type Keep<'a> = &'a (dyn Fn(&ResourceRecord, &dyn Fn() -> Vec<Id>) -> bool + Sync);
+pub type RecordFilter<'a> = &'a (dyn Fn(&ResourceRecord, &dyn Fn() -> Vec<Id>) -> bool + Sync);
 
 /// A page of a history. It ends before the bytes of its values do, but has at least one.
 #[derive(Debug, Clone, Copy)]
@@ -96,12 +96,12 @@ impl From<PageRequest> for HistoryPage {
 }
 
 /// What a list asks for.
-pub struct Find<'a> {
+pub struct ListRequest<'a> {
     pub account: Id,
     pub kind: ResourceKind,
-    pub source: Source,
+    pub source: IndexScan,
     /// Who of the source belongs to the list; `None` for all.
-    pub keep: Option<Keep<'a>>,
+    pub record_filter: Option<RecordFilter<'a>>,
     pub page: PageRequest,
     /// Items to pass over before the page.
     pub skip: usize,
@@ -144,16 +144,16 @@ pub struct Scanned {
 
 /// A part of a page of a list.
 #[derive(Debug)]
-pub struct FoundPart {
+pub struct ListPart {
     pub items: Vec<ResourceRecord>,
     /// Whether the page has as many items, or bytes, as it may.
     pub is_full: bool,
     pub scanned: Scanned,
 }
 
-impl std::fmt::Debug for Find<'_> {
+impl std::fmt::Debug for ListRequest<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Find")
+        out.debug_struct("ListRequest")
             .field("account", &self.account)
             .field("kind", &self.kind)
             .field("source", &self.source)

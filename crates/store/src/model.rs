@@ -167,7 +167,7 @@ pub enum Members<'a> {
 
 /// What belongs to a resource and stands elsewhere than in its document.
 #[derive(Debug, Default)]
-pub struct Beside {
+pub struct ResourceDetails {
     /// The collections that it is in, in the order of their creation.
     pub collections: Vec<Id>,
     /// Of a thng or product: the latest value of each property, by key.

@@ -28,7 +28,7 @@ pub type TopicNumber = i64;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeptLimits {
+pub struct QueueLimits {
     /// Sessions of all keys together.
     pub sessions: usize,
     /// Sessions of one key.
@@ -80,7 +80,7 @@ pub struct StoredSubscription {
     /// What the gateway made of the string that the client sent.
     pub filter: Vec<u8>,
     /// `None` at QoS 0, for which nothing is kept.
-    pub kept: Option<(TopicNumber, Progress)>,
+    pub queue: Option<(TopicNumber, Progress)>,
 }
 
 /// A notification that was sent and not acknowledged.
@@ -116,7 +116,7 @@ pub struct SessionProgress {
 
 /// A notification that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptNote {
+pub struct QueuedMessage {
     pub seq: Sequence,
     /// Who sees it.
     pub scopes: Vec<u8>,
@@ -126,18 +126,18 @@ pub struct KeptNote {
 
 /// Notifications of one topic, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeptNotes {
-    pub notes: Vec<KeptNote>,
+pub struct QueuedMessages {
+    pub messages: Vec<QueuedMessage>,
     /// Whether there are no more in the range that was asked for.
     pub is_last: bool,
 }
 
 /// How much is kept at the moment, and what the bounds have cost since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct KeptExtent {
+pub struct QueueStats {
     pub sessions: usize,
     pub subscriptions: usize,
-    pub notes: usize,
+    pub messages: usize,
     pub bytes: usize,
     /// Notifications that were dropped because their topic held too many.
     pub lost_to_count: u64,
@@ -161,14 +161,14 @@ pub trait ReadSessions {
     fn session(&self, session: SessionNumber) -> Result<StoredSession, StoreError>;
     /// Notifications of a topic behind `after` and up to `up_to`, in order, at most so many; a page ends early where it
     /// holds `bytes_max`, but not before its first.
-    fn kept_notes(
+    fn queued_messages(
         &self,
         topic: TopicNumber,
         after: Sequence,
         up_to: Sequence,
         most: usize,
         bytes_max: usize,
-    ) -> Result<KeptNotes, StoreError>;
+    ) -> Result<QueuedMessages, StoreError>;
     /// The sequence of the last event.
     fn last_sequence(&self) -> Result<Sequence, StoreError>;
 }
@@ -181,7 +181,7 @@ pub trait WriteSessions {
         &mut self,
         key: &KeyHash,
         client_id: &str,
-        limits: &KeptLimits,
+        limits: &QueueLimits,
     ) -> Result<OpenedSession, StoreError>;
     /// Ends the session of a key and client id. What was kept for it alone goes with
     /// [`reclaim`](super::WriteStore::reclaim).
@@ -215,19 +215,19 @@ pub trait WriteSessions {
     fn release(&mut self, session: SessionNumber, packet_id: u16) -> Result<(), StoreError>;
 
     /// Whether anything is kept at all.
-    fn keeps(&self) -> bool;
+    fn has_queues(&self) -> bool;
     /// The topic of this route, if a durable session subscribes to it at QoS 1.
-    fn kept_topic(&self, route: &[u8]) -> Option<TopicNumber>;
+    fn session_topic(&self, route: &[u8]) -> Option<TopicNumber>;
     /// Keeps a notification.
-    fn keep_note(
+    fn enqueue(
         &mut self,
         topic: TopicNumber,
         at_ms: TimestampMs,
-        note: &KeptNote,
-        limits: &KeptLimits,
+        message: &QueuedMessage,
+        limits: &QueueLimits,
     ) -> Result<(), StoreError>;
     /// How much is kept.
-    fn kept_extent(&self) -> KeptExtent;
+    fn queue_stats(&self) -> QueueStats;
     /// The memory that subscriptions take, those of durable sessions as of the last commit.
     fn subscription_usage(&self) -> Arc<SubscriptionUsage>;
 }

@@ -4,20 +4,19 @@
 //! connections that read snapshots beside it (WAL), [`checkpoint`] empties the log of it and
 //! [`disk_sync`] puts it on the disk; [`log_rewrite`] comes before both, where a crash has left a log. [`layout`] brings the database to the layout that this program
 //! knows, [`directory`] keeps a second server out, [`mod@column`] says how domain types stand in columns.
-//! What commands do with a whole database: [`bystander`] reads beside a server, [`backup`] copies and restores,
+//! What commands do with a whole database: [`read_only`] reads beside a server, [`backup`] copies and restores,
 //! [`export`] and [`import`] take it apart and put it together, [`examine`] looks it over.
 //! Nothing outside this folder names SQLite.
 
 use std::{path::Path, sync::Arc};
 
-use super::{Halves, StoreError};
+use super::{StoreError, StoreHandles};
 use directory::DataDirectory;
 use fault::Fault;
 use read::SqliteReaders;
 use write::{Bounds, SqliteWriter};
 
 mod backup;
-mod bystander;
 mod checkpoint;
 mod column;
 mod connection;
@@ -26,21 +25,22 @@ mod disk_sync;
 mod examine;
 mod export;
 mod fault;
-mod find;
 mod import;
 mod layout;
 mod log_rewrite;
 mod read;
+mod read_only;
+mod scan;
 mod session_queue;
 #[cfg(test)]
 mod tests;
 mod write;
 
-pub use backup::{Backup, BackupHead};
-pub use bystander::Bystander;
+pub use backup::{Backup, BackupHeader};
 pub use directory::SECRET_FILE;
 pub use examine::{Examination, KNOWN_LAYOUT, sizes};
 pub use import::Import;
+pub use read_only::ReadOnlyDatabase;
 
 /// How much a commit promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -65,7 +65,11 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::TooNew`], [`StoreError::Corrupt`] for a file that is no database, else
     /// [`StoreError::Unavailable`], also when another process has the directory open.
-    pub fn open(directory: &Path, durability: Durability, readers: usize) -> Result<Halves, StoreError> {
+    pub fn open(
+        directory: &Path,
+        durability: Durability,
+        readers: usize,
+    ) -> Result<StoreHandles, StoreError> {
         let (readers, writer) = open(directory, durability, readers, Bounds::default())?;
         Ok((Arc::new(readers), Box::new(writer)))
     }

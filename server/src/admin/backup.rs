@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     config::administration::{Backup as BackupArguments, Restore},
     startup::key_secret,
-    store::{Backup, BackupHead, Bystander},
+    store::{Backup, BackupHeader, ReadOnlyDatabase},
 };
 
 /// Writes a backup of this moment, also while the server runs.
@@ -21,20 +21,20 @@ use crate::{
 /// A sentence; then there is no file.
 pub(super) fn back_up(arguments: &BackupArguments) -> anyhow::Result<()> {
     let (data, file) = (&arguments.data.path, &arguments.file);
-    let bystander = Bystander::open(data)?;
+    let read_only = ReadOnlyDatabase::open(data)?;
     check_target(file)?;
-    let known = bystander.note(key_secret::NOTE)?;
+    let known = read_only.meta(key_secret::META_KEY)?;
     let known =
         known.context("the server was never started on this database: there is nothing to back up")?;
     // Before the database: it never changes, and without it a backup could not be started.
     let secret = key_secret::read(data, &known)?.to_vec();
-    let head = BackupHead {
+    let head = BackupHeader {
         created_at_ms: Clock::System.now_ms(),
         version: env!("CARGO_PKG_VERSION").into(),
         secret,
     };
     let progress = Progress::of_bytes("backing up");
-    bystander.back_up(file, &head, &mut |done, all| {
+    read_only.back_up(file, &head, &mut |done, all| {
         progress.tell(done, all);
         if done == all {
             progress.wait("checking");
@@ -64,9 +64,9 @@ pub(super) fn restore(arguments: &Restore) -> anyhow::Result<()> {
     let progress = Progress::of_bytes("restoring");
     progress.wait("checking");
     backup.check()?;
-    let BackupHead { created_at_ms, version, secret } = backup.head().clone();
+    let BackupHeader { created_at_ms, version, secret } = backup.head().clone();
     let secret = secret.try_into().map_err(|_| anyhow!("{}: the secret in it is none", file.display()))?;
-    let known = backup.note(key_secret::NOTE)?;
+    let known = backup.meta(key_secret::META_KEY)?;
     ensure!(
         known.is_some_and(|known| key_secret::fits(&secret, &known)),
         "{}: the secret in it belongs to another database",

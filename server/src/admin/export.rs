@@ -23,8 +23,8 @@ use crate::{
     durable_file,
     startup::key_secret,
     store::{
-        Bystander,
-        export::{EventFact, Fact},
+        ReadOnlyDatabase,
+        export::{ExportRecord, ExportedEvent},
     },
 };
 
@@ -36,10 +36,10 @@ const TOLD_AFTER: u64 = 1_000;
 /// # Errors
 /// A sentence; then there is no file, and what went to standard output has no last line.
 pub(super) fn export(export: &Export) -> anyhow::Result<()> {
-    let bystander = Bystander::open(&export.data.path)?;
+    let read_only = ReadOnlyDatabase::open(&export.data.path)?;
     let secret = match export.with_secret {
         true => {
-            let known = bystander.note(key_secret::NOTE)?.context("the database has no secret")?;
+            let known = read_only.meta(key_secret::META_KEY)?.context("the database has no secret")?;
             Some(hex(&key_secret::read(&export.data.path, &known)?))
         }
         false => None,
@@ -47,9 +47,9 @@ pub(super) fn export(export: &Export) -> anyhow::Result<()> {
     let progress = Progress::of_events("exporting");
     let (where_to, trailer) = if export.file == Path::new("-") {
         let mut out = BufWriter::new(io::stdout().lock());
-        ("standard output".into(), write(&bystander, secret, &mut out, &progress)?)
+        ("standard output".into(), write(&read_only, secret, &mut out, &progress)?)
     } else {
-        (export.file.display().to_string(), write_file(&export.file, &bystander, secret, &progress)?)
+        (export.file.display().to_string(), write_file(&export.file, &read_only, secret, &progress)?)
     };
     let Trailer { accounts, keys, events, resources, .. } = trailer;
     say(&format!(
@@ -66,7 +66,7 @@ pub(super) fn export(export: &Export) -> anyhow::Result<()> {
 
 fn write_file(
     path: &Path,
-    bystander: &Bystander,
+    read_only: &ReadOnlyDatabase,
     secret: Option<String>,
     progress: &Progress,
 ) -> anyhow::Result<Trailer> {
@@ -80,7 +80,7 @@ fn write_file(
         Err(error) => return Err(error).with_context(|| cannot_write(path)),
     };
     let mut out = BufWriter::new(SyncedInParts { file, unsynced: 0 });
-    let written = write(bystander, secret, &mut out, progress)
+    let written = write(read_only, secret, &mut out, progress)
         .and_then(|trailer| sync(out, path).map(|()| trailer))
         .with_context(|| cannot_write(path));
     if written.is_err() {
@@ -122,13 +122,13 @@ fn sync(out: BufWriter<SyncedInParts>, path: &Path) -> anyhow::Result<()> {
 }
 
 fn write(
-    bystander: &Bystander,
+    read_only: &ReadOnlyDatabase,
     secret: Option<String>,
     out: &mut impl Write,
     progress: &Progress,
 ) -> anyhow::Result<Trailer> {
-    let facts = bystander.facts()?;
-    let head = facts.head()?;
+    let records = read_only.records()?;
+    let head = records.header()?;
     let header = Header {
         format: FORMAT.into(),
         version: VERSION,
@@ -140,15 +140,15 @@ fn write(
     };
     put(out, &Line::Header(header))?;
     let mut trailer = Trailer::default();
-    facts.each(|fact| {
-        trailer.count(&fact);
-        if let Fact::Event(EventFact { seq, .. }) = &fact
+    records.each(|record| {
+        trailer.count(&record);
+        if let ExportRecord::Event(ExportedEvent { seq, .. }) = &record
             && trailer.events % TOLD_AFTER == 0
         {
             // How many there are would have to be counted first; how far the log reaches is known.
             progress.tell(*seq, head.next_sequence);
         }
-        put(out, &Line::of(&fact))
+        put(out, &Line::of(&record))
     })?;
     put(out, &Line::Trailer(trailer))?;
     out.flush()?;

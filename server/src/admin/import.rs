@@ -19,7 +19,7 @@ use crate::{
     startup::key_secret,
     store::{
         Import,
-        export::{Fact, FactError},
+        export::{ExportRecord, ImportError},
     },
 };
 
@@ -51,7 +51,7 @@ pub(super) fn import(arguments: &Arguments) -> anyhow::Result<()> {
         let imported = Importing { data, given, progress: &progress }.all(lines)?;
         (name, (imported, progress.end()))
     };
-    let (Imported { trailer, has_secret }, took) = imported;
+    let (ImportSummary { trailer, has_secret }, took) = imported;
     let Trailer { accounts, keys, events, resources, .. } = trailer;
     let data = data.display();
     say(&format!(
@@ -76,7 +76,7 @@ fn read_secret(path: &Path) -> anyhow::Result<[u8; SECRET_BYTES]> {
 }
 
 /// What an import came to.
-struct Imported {
+struct ImportSummary {
     trailer: Trailer,
     has_secret: bool,
 }
@@ -88,10 +88,10 @@ struct Importing<'i> {
 }
 
 impl Importing<'_> {
-    fn all(&self, mut lines: Lines<'_, impl BufRead>) -> anyhow::Result<Imported> {
+    fn all(&self, mut lines: Lines<'_, impl BufRead>) -> anyhow::Result<ImportSummary> {
         let header = match lines.next()? {
             Some(Said::Header(header)) => header,
-            Some(Said::Fact(_) | Said::Trailer(_)) | None => {
+            Some(Said::Record(_) | Said::Trailer(_)) | None => {
                 return Err(lines.wrong("an export begins with a line {\"header\":…}"));
             }
         };
@@ -102,8 +102,8 @@ impl Importing<'_> {
         let mut import = Import::begin(self.data, header.next_sequence)?;
         let (mut known, mut counted) = (None, Trailer::default());
         let trailer = loop {
-            let fact = match lines.next()? {
-                Some(Said::Fact(fact)) => fact,
+            let record = match lines.next()? {
+                Some(Said::Record(record)) => record,
                 Some(Said::Trailer(trailer)) => break trailer,
                 Some(Said::Header(_)) => return Err(lines.wrong("a second header")),
                 None => {
@@ -112,16 +112,16 @@ impl Importing<'_> {
                     );
                 }
             };
-            if let Fact::Note { name, text } = &fact
-                && name == key_secret::NOTE
+            if let ExportRecord::Meta { name, text } = &record
+                && name == key_secret::META_KEY
             {
                 known = Some(text.clone());
             }
-            import.put(&fact).map_err(|error| match error {
-                FactError::Invalid(sentence) => lines.wrong(&sentence),
-                FactError::Store(error) => error.into(),
+            import.put(&record).map_err(|error| match error {
+                ImportError::Invalid(sentence) => lines.wrong(&sentence),
+                ImportError::Store(error) => error.into(),
             })?;
-            counted.count(&fact);
+            counted.count(&record);
             if lines.number.is_multiple_of(TOLD_AFTER) {
                 self.progress.tell(lines.bytes, lines.all);
             }
@@ -141,7 +141,7 @@ impl Importing<'_> {
                 key_secret::remove(self.data)
             }
         })?;
-        Ok(Imported { trailer, has_secret: secret.is_some() })
+        Ok(ImportSummary { trailer, has_secret: secret.is_some() })
     }
 
     /// The secret that goes with the database, where there is one.

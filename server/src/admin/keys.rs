@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::administration::{KeysCreate, KeysList, KeysRevoke},
     edge::admin::{Answer, Created, KeyShown, Request, kind_of},
-    store::{Bystander, KeyRecord, ResourceRecord},
+    store::{KeyRecord, ReadOnlyDatabase, ResourceRecord},
 };
 
 /// Prints all keys, without their texts.
@@ -17,9 +17,9 @@ use crate::{
 /// # Errors
 /// A sentence.
 pub(super) fn list(list: &KeysList) -> anyhow::Result<()> {
-    let bystander = Bystander::open(&list.data.path)?;
+    let read_only = ReadOnlyDatabase::open(&list.data.path)?;
     let mut rows = vec![["HANDLE", "ACCOUNT", "KIND", "ID", "CREATED (UTC)", "NAME"].map(str::to_owned)];
-    bystander.keys(|key, owner| {
+    read_only.keys(|key, owner| {
         if list.account.as_ref().is_some_and(|account| *account != key.account.as_str()) {
             return Ok(());
         }

@@ -17,7 +17,7 @@ use crate::{
     edge::admin::kind_of,
     store::{
         Actor, KeyHash, KeyRecord,
-        export::{EventFact, EventKind, Fact, ResourceFact, SeriesFact, SeriesKind},
+        export::{EventKind, ExportRecord, ExportedEvent, ExportedResource, ExportedSeries, SeriesKind},
     },
 };
 
@@ -61,16 +61,16 @@ pub(super) struct Trailer {
 
 impl Trailer {
     /// Counts one more.
-    pub(super) fn count(&mut self, fact: &Fact) {
-        let counter = match fact {
-            Fact::Note { .. } => &mut self.notes,
-            Fact::Account { .. } => &mut self.accounts,
-            Fact::Key(_) => &mut self.keys,
-            Fact::Series(_) => &mut self.series,
-            Fact::Event(_) => &mut self.events,
-            Fact::Resource(_) => &mut self.resources,
-            Fact::Member { .. } => &mut self.members,
-            Fact::Orphan { .. } => &mut self.orphans,
+    pub(super) fn count(&mut self, record: &ExportRecord) {
+        let counter = match record {
+            ExportRecord::Meta { .. } => &mut self.notes,
+            ExportRecord::Account { .. } => &mut self.accounts,
+            ExportRecord::Key(_) => &mut self.keys,
+            ExportRecord::Series(_) => &mut self.series,
+            ExportRecord::Event(_) => &mut self.events,
+            ExportRecord::Resource(_) => &mut self.resources,
+            ExportRecord::Member { .. } => &mut self.members,
+            ExportRecord::Orphan { .. } => &mut self.orphans,
         };
         *counter += 1;
     }
@@ -143,13 +143,13 @@ pub(super) enum Line<'l> {
 
 impl<'l> Line<'l> {
     /// The line of a fact.
-    pub(super) fn of(fact: &'l Fact) -> Self {
-        match fact {
-            Fact::Note { name, text } => Self::Note { name: name.into(), text: text.into() },
-            Fact::Account { id, created_at_ms } => {
+    pub(super) fn of(record: &'l ExportRecord) -> Self {
+        match record {
+            ExportRecord::Meta { name, text } => Self::Note { name: name.into(), text: text.into() },
+            ExportRecord::Account { id, created_at_ms } => {
                 Self::Account { id: id.as_str().into(), created_at: *created_at_ms }
             }
-            Fact::Key(KeyRecord { hash, account, actor, nonce, created_at_ms }) => Self::Key {
+            ExportRecord::Key(KeyRecord { hash, account, actor, nonce, created_at_ms }) => Self::Key {
                 hash: hash.to_hex().into(),
                 account: account.as_str().into(),
                 actor: kind_of(*actor).into(),
@@ -157,26 +157,34 @@ impl<'l> Line<'l> {
                 nonce: nonce.as_ref().map(|nonce| hex(nonce)),
                 created_at: *created_at_ms,
             },
-            Fact::Series(SeriesFact { number, account, owner_kind, owner, kind, key }) => Self::Series {
-                number: *number,
-                account: account.as_str().into(),
-                owner_kind: owner_kind.noun().into(),
-                owner: owner.as_str().into(),
-                kind: series_name(*kind).into(),
-                key: key.into(),
-            },
-            Fact::Event(EventFact { seq, series, kind, part, timestamp_ms, arrived_at_ms, body }) => {
-                Self::Event {
-                    sequence: *seq,
-                    series: *series,
-                    kind: event_name(*kind).into(),
-                    part: *part,
-                    timestamp: *timestamp_ms,
-                    arrived_at: *arrived_at_ms,
-                    body: body.into(),
+            ExportRecord::Series(ExportedSeries { number, account, owner_kind, owner, kind, key }) => {
+                Self::Series {
+                    number: *number,
+                    account: account.as_str().into(),
+                    owner_kind: owner_kind.noun().into(),
+                    owner: owner.as_str().into(),
+                    kind: series_name(*kind).into(),
+                    key: key.into(),
                 }
             }
-            Fact::Resource(resource) => Self::Resource {
+            ExportRecord::Event(ExportedEvent {
+                seq,
+                series,
+                kind,
+                part,
+                timestamp_ms,
+                arrived_at_ms,
+                body,
+            }) => Self::Event {
+                sequence: *seq,
+                series: *series,
+                kind: event_name(*kind).into(),
+                part: *part,
+                timestamp: *timestamp_ms,
+                arrived_at: *arrived_at_ms,
+                body: body.into(),
+            },
+            ExportRecord::Resource(resource) => Self::Resource {
                 place: resource.place,
                 id: resource.id.as_str().into(),
                 account: resource.account.as_str().into(),
@@ -192,10 +200,10 @@ impl<'l> Line<'l> {
                 created_at: resource.created_at_ms,
                 updated_at: resource.updated_at_ms,
             },
-            Fact::Member { collection, kind, member } => {
+            ExportRecord::Member { collection, kind, member } => {
                 Self::Member { collection: *collection, kind: kind.noun().into(), member: *member }
             }
-            Fact::Orphan { place, id, kind } => {
+            ExportRecord::Orphan { place, id, kind } => {
                 Self::Orphan { place: *place, id: id.as_str().into(), kind: kind.noun().into() }
             }
         }
@@ -206,14 +214,14 @@ impl<'l> Line<'l> {
     /// # Errors
     /// A sentence about the member that is wrong.
     pub(super) fn read(self) -> anyhow::Result<Said> {
-        Ok(Said::Fact(match self {
+        Ok(Said::Record(match self {
             Self::Header(header) => return Ok(Said::Header(header)),
             Self::Trailer(trailer) => return Ok(Said::Trailer(trailer)),
-            Self::Note { name, text } => Fact::Note { name: name.into(), text: text.into() },
+            Self::Note { name, text } => ExportRecord::Meta { name: name.into(), text: text.into() },
             Self::Account { id, created_at } => {
-                Fact::Account { id: read_id("id", &id)?, created_at_ms: created_at }
+                ExportRecord::Account { id: read_id("id", &id)?, created_at_ms: created_at }
             }
-            Self::Key { hash, account, actor, id, nonce, created_at } => Fact::Key(KeyRecord {
+            Self::Key { hash, account, actor, id, nonce, created_at } => ExportRecord::Key(KeyRecord {
                 hash: KeyHash(unhex(&hash).context("hash: it has 64 hexadecimal digits")?),
                 account: read_id("account", &account)?,
                 actor: read_actor(&actor, read_id("id", &id)?)?,
@@ -223,16 +231,18 @@ impl<'l> Line<'l> {
                 },
                 created_at_ms: created_at,
             }),
-            Self::Series { number, account, owner_kind, owner, kind, key } => Fact::Series(SeriesFact {
-                number,
-                account: read_id("account", &account)?,
-                owner_kind: read_kind("ownerKind", &owner_kind)?,
-                owner: read_id("owner", &owner)?,
-                kind: named(SeriesKind::ALL, series_name, &kind)?,
-                key: key.into(),
-            }),
+            Self::Series { number, account, owner_kind, owner, kind, key } => {
+                ExportRecord::Series(ExportedSeries {
+                    number,
+                    account: read_id("account", &account)?,
+                    owner_kind: read_kind("ownerKind", &owner_kind)?,
+                    owner: read_id("owner", &owner)?,
+                    kind: named(SeriesKind::ALL, series_name, &kind)?,
+                    key: key.into(),
+                })
+            }
             Self::Event { sequence, series, kind, part, timestamp, arrived_at, body } => {
-                Fact::Event(EventFact {
+                ExportRecord::Event(ExportedEvent {
                     seq: sequence,
                     series,
                     kind: named(EventKind::ALL, event_name, &kind)?,
@@ -257,7 +267,7 @@ impl<'l> Line<'l> {
             } => {
                 let private = private.map(Json::parse).transpose();
                 let users = users.map(|users| read_ids("users", &users)).transpose()?;
-                Fact::Resource(ResourceFact {
+                ExportRecord::Resource(ExportedResource {
                     place,
                     id: read_id("id", &id)?,
                     account: read_id("account", &account)?,
@@ -274,10 +284,10 @@ impl<'l> Line<'l> {
                 })
             }
             Self::Member { collection, kind, member } => {
-                Fact::Member { collection, kind: read_kind("kind", &kind)?, member }
+                ExportRecord::Member { collection, kind: read_kind("kind", &kind)?, member }
             }
             Self::Orphan { place, id, kind } => {
-                Fact::Orphan { place, id: read_id("id", &id)?, kind: read_kind("kind", &kind)? }
+                ExportRecord::Orphan { place, id: read_id("id", &id)?, kind: read_kind("kind", &kind)? }
             }
         }))
     }
@@ -287,7 +297,7 @@ impl<'l> Line<'l> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Header(Header),
-    Fact(Fact),
+    Record(ExportRecord),
     Trailer(Trailer),
 }
 
@@ -383,17 +393,17 @@ mod tests {
     #[test]
     fn a_line_is_one_object_with_one_member_and_says_the_same_when_it_is_read() {
         let id = Id::parse(&"a".repeat(24)).expect("an id");
-        let facts = [
-            Fact::Note { name: "n".into(), text: "line\nbreak".into() },
-            Fact::Account { id, created_at_ms: 1 },
-            Fact::Key(KeyRecord {
+        let records = [
+            ExportRecord::Meta { name: "n".into(), text: "line\nbreak".into() },
+            ExportRecord::Account { id, created_at_ms: 1 },
+            ExportRecord::Key(KeyRecord {
                 hash: KeyHash([0xa5; 32]),
                 account: id,
                 actor: Actor::TrustedApplication(id),
                 nonce: Some([7; 16]),
                 created_at_ms: 2,
             }),
-            Fact::Series(SeriesFact {
+            ExportRecord::Series(ExportedSeries {
                 number: 1,
                 account: id,
                 owner_kind: ResourceKind::Thng,
@@ -401,7 +411,7 @@ mod tests {
                 kind: SeriesKind::Property,
                 key: "temperature".into(),
             }),
-            Fact::Event(EventFact {
+            ExportRecord::Event(ExportedEvent {
                 seq: 9,
                 series: 1,
                 kind: EventKind::Value,
@@ -410,7 +420,7 @@ mod tests {
                 arrived_at_ms: 6,
                 body: "{\n \"a\": 1e2, \"b\": \"\u{2028}\"}".into(),
             }),
-            Fact::Resource(ResourceFact {
+            ExportRecord::Resource(ExportedResource {
                 place: 1,
                 id,
                 account: id,
@@ -422,14 +432,14 @@ mod tests {
                 created_at_ms: 3,
                 updated_at_ms: 4,
             }),
-            Fact::Member { collection: 1, kind: ResourceKind::Thng, member: 2 },
-            Fact::Orphan { place: 1, id, kind: ResourceKind::Project },
+            ExportRecord::Member { collection: 1, kind: ResourceKind::Thng, member: 2 },
+            ExportRecord::Orphan { place: 1, id, kind: ResourceKind::Project },
         ];
-        for fact in facts {
-            let text = serde_json::to_string(&Line::of(&fact)).expect("a line");
+        for record in records {
+            let text = serde_json::to_string(&Line::of(&record)).expect("a line");
             assert!(!text.contains('\n'), "{text}");
             let line: Line<'_> = serde_json::from_str(&text).expect("a line");
-            assert_eq!(line.read().expect("a fact"), Said::Fact(fact), "{text}");
+            assert_eq!(line.read().expect("a fact"), Said::Record(record), "{text}");
         }
     }
 }

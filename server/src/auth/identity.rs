@@ -12,7 +12,8 @@ use super::{
     visibility::Visibility,
 };
 use crate::store::{
-    Actor, Find, KeyRecord, PageRequest, ReadStore, ResourceRecord, SortOrder, Source, StoreError, term,
+    Actor, IndexScan, KeyRecord, ListRequest, PageRequest, ReadStore, ResourceRecord, SortOrder, StoreError,
+    index_key,
 };
 
 /// The principal of a key, if what the key stands on is still there. May block on the disk.
@@ -94,14 +95,14 @@ pub(crate) fn access_of(
     operator: Id,
 ) -> Result<Option<ResourceRecord>, StoreError> {
     let kind = ResourceKind::Access;
-    let keep = move |record: &ResourceRecord, _: &dyn Fn() -> Vec<Id>| {
+    let record_filter = move |record: &ResourceRecord, _: &dyn Fn() -> Vec<Id>| {
         record.fields().id("operator") == Some(operator)
     };
-    let found = store.find(&Find {
+    let found = store.find(&ListRequest {
         account,
         kind,
-        source: Source::Term(term(account, kind, "operator", operator.as_str())),
-        keep: Some(&keep),
+        source: IndexScan::Key(index_key(account, kind, "operator", operator.as_str())),
+        record_filter: Some(&record_filter),
         page: PageRequest { items: 1, order: SortOrder::NewestFirst, after: None },
         skip: 0,
         looked_at_max: 100,

@@ -219,7 +219,7 @@ fn check_type(store: &mut dyn WriteStore, account: Id, input: &ActionInput) -> R
 
 /// What the store knows of what an action is about.
 #[derive(Default)]
-struct SubjectFacts {
+struct SubjectState {
     /// How many topics it is reported on.
     topics: usize,
     collections: Vec<Id>,
@@ -234,11 +234,11 @@ fn read_subject(
     fields: &mut Fields,
     scopes: &mut Scopes,
     notifications: &mut Notifications,
-) -> Result<SubjectFacts, CommandError> {
+) -> Result<SubjectState, CommandError> {
     let in_path = input.subject;
     let missing =
         |is_in_path: bool, error: CommandError| if is_in_path { CommandError::NotFound } else { error };
-    let mut facts = SubjectFacts::default();
+    let mut state = SubjectState::default();
     if let Some(id) = fields.id("thng") {
         let head = resource::existing(store, account, id, ResourceKind::Thng, "thng")
             .map_err(|error| missing(in_path == Subject::Thng(id), error))?;
@@ -248,28 +248,28 @@ fn read_subject(
         }
         // One more than may be tells that there are too many.
         let count = store.count_collections(id, notifications.left() + 1)?;
-        facts.topics = notifications.add(fields, count)?;
-        facts.collections = store.collections_of(id, count)?;
-        facts.thng = commission(store, account, id, input, fields)?;
+        state.topics = notifications.add(fields, count)?;
+        state.collections = store.collections_of(id, count)?;
+        state.thng = commission(store, account, id, input, fields)?;
     } else if let Some(id) = fields.id("product") {
         let head = resource::existing(store, account, id, ResourceKind::Product, "product")
             .map_err(|error| missing(in_path == Subject::Product(id), error))?;
         join(scopes, &head.scopes, input.gained.as_deref());
     }
     if fields.get("thng").is_none() {
-        facts.topics = notifications.add(fields, usize::from(fields.get("collection").is_some()))?;
+        state.topics = notifications.add(fields, usize::from(fields.get("collection").is_some()))?;
     }
     if let Some(id) = fields.id("collection") {
         let head = resource::existing(store, account, id, ResourceKind::Collection, "collection")
             .map_err(|error| missing(in_path == Subject::Collection(id), error))?;
-        if facts.thng.is_none() && fields.get("thng").is_none() {
+        if state.thng.is_none() && fields.get("thng").is_none() {
             join(scopes, &head.scopes, input.gained.as_deref());
         }
-        if !facts.collections.contains(&id) {
-            facts.collections.push(id);
+        if !state.collections.contains(&id) {
+            state.collections.push(id);
         }
     }
-    Ok(facts)
+    Ok(state)
 }
 
 /// Who sees the one sees both, within the projects that may gain by it.

@@ -4,7 +4,7 @@
 use super::{Applied, Command, CommandError, Event, Outcome};
 use crate::store::{
     KeyHash, TimestampMs, WriteStore,
-    session_queue::{KeptLimits, OpenedSession, SessionNumber, SessionProgress},
+    session_queue::{OpenedSession, QueueLimits, SessionNumber, SessionProgress},
 };
 
 /// Sessions that are ended, and notifications that are dropped, by one [`Command::ExpireSessions`].
@@ -26,7 +26,7 @@ pub(super) fn open(
     store: &mut dyn WriteStore,
     key: &KeyHash,
     client_id: &str,
-    limits: &KeptLimits,
+    limits: &QueueLimits,
 ) -> Result<Applied, CommandError> {
     let opened = store.open_session(key, client_id, limits)?;
     let events = match opened {
@@ -62,7 +62,7 @@ pub(super) fn subscribe(
     subscriptions: &[DurableSubscription],
     most: usize,
 ) -> Result<Applied, CommandError> {
-    if store.kept_extent().subscriptions + subscriptions.len() > most {
+    if store.queue_stats().subscriptions + subscriptions.len() > most {
         return Err(CommandError::TooManySubscriptions);
     }
     let mut stored = Vec::with_capacity(subscriptions.len());
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_replaced_session_needs_gc() {
-        let limits = KeptLimits {
+        let limits = QueueLimits {
             sessions: 1,
             sessions_per_key: 1,
             subscriptions: 1,

@@ -21,10 +21,10 @@ use tokio::sync::mpsc;
 
 use super::{Applied, Command, CommandError, Event, Outcome};
 use crate::{
-    clock::{Clock, Made, ServerTime},
+    clock::{AssignedTime, Clock, ServerTime},
     log_throttle::LogThrottle,
     metrics::Metrics,
-    store::{CLOCK_SET_BACK, StoreError, TimestampMs, WriteStore, session_queue::KeptExtent},
+    store::{CLOCK_SET_BACK, StoreError, TimestampMs, WriteStore, session_queue::QueueStats},
 };
 use budget::{Budget, Permit};
 use commit_pipeline::{CommitPipeline, CommittedGroup};
@@ -116,7 +116,7 @@ impl Writer {
         let pipeline = CommitPipeline::start(store.disk_sync(), after_commit)?;
         let last_ms = store.last_made_ms().map_err(std::io::Error::other)?;
         let run = WriterThread {
-            kept: store.kept_extent(),
+            queue_stats: store.queue_stats(),
             store,
             time: ServerTime::new(clock, last_ms),
             metrics,
@@ -128,7 +128,7 @@ impl Writer {
             caught_up_ms: None,
             losses: LogThrottle::new(),
         };
-        show_kept(&run.metrics, run.kept);
+        show_queue_stats(&run.metrics, run.queue_stats);
         let thread = thread::Builder::new().name("writer".into()).spawn(move || run.run_or_die())?;
         Ok((Self { jobs, budget, probes: Budget::new(1) }, thread))
     }
@@ -162,7 +162,7 @@ struct WriterThread {
     metrics: Arc<Metrics>,
     before_commit: BeforeCommit,
     /// How much is kept, as it was last shown.
-    kept: KeptExtent,
+    queue_stats: QueueStats,
     /// For lines about what was not kept.
     losses: LogThrottle,
     pipeline: CommitPipeline,
@@ -214,7 +214,7 @@ impl WriterThread {
             tracing::warn!(%error, "deleted history could not be freed; it is tried again after the next deletion");
             false
         });
-        self.show_kept();
+        self.show_queue_stats();
     }
 
     /// Commits what waits, as much as one group may hold. Returns how many operations it held.
@@ -249,7 +249,7 @@ impl WriterThread {
             });
         match applied {
             Ok(applied) => {
-                self.show_kept();
+                self.show_queue_stats();
                 self.finish(&mut vec![job], vec![applied], &work);
             }
             Err(error) => {
@@ -261,13 +261,13 @@ impl WriterThread {
 
     /// Begins a group; returns its time.
     fn begin(&mut self) -> Result<TimestampMs, StoreError> {
-        let Made { now_ms, set_back_ms } = self.time.make();
+        let AssignedTime { now_ms, set_back_ms } = self.time.make();
         if let Some(by_ms) = set_back_ms {
             self.clock_was_set_back(now_ms, by_ms);
         }
         self.store.begin()?;
         if let Some(caught_up_ms) = self.caught_up_ms {
-            self.store.put_note(CLOCK_SET_BACK, &caught_up_ms.to_string())?;
+            self.store.set_meta(CLOCK_SET_BACK, &caught_up_ms.to_string())?;
         }
         Ok(now_ms)
     }
@@ -298,7 +298,7 @@ impl WriterThread {
             applied.push(outcome?);
         }
         self.commit()?;
-        self.show_kept();
+        self.show_queue_stats();
         Ok(applied)
     }
 
@@ -345,21 +345,21 @@ impl WriterThread {
     }
 
     /// Tells how much is kept for durable sessions, and what their bounds have cost.
-    fn show_kept(&mut self) {
-        let (before, now) = (self.kept, self.store.kept_extent());
+    fn show_queue_stats(&mut self) {
+        let (before, now) = (self.queue_stats, self.store.queue_stats());
         if before == now {
             return;
         }
-        self.kept = now;
-        show_kept(&self.metrics, now);
-        let lost = |bound, of: fn(&KeptExtent) -> u64| {
+        self.queue_stats = now;
+        show_queue_stats(&self.metrics, now);
+        let lost = |bound, of: fn(&QueueStats) -> u64| {
             let lost = of(&now) - of(&before);
             self.metrics.session_messages_dropped.with_label_values(&[bound]).inc_by(lost);
             lost
         };
-        let count = lost("count", |kept| kept.lost_to_count);
-        let bytes = lost("bytes", |kept| kept.lost_to_bytes);
-        let age = lost("age", |kept| kept.lost_to_age);
+        let count = lost("count", |queue_stats| queue_stats.lost_to_count);
+        let bytes = lost("bytes", |queue_stats| queue_stats.lost_to_bytes);
+        let age = lost("age", |queue_stats| queue_stats.lost_to_age);
         let evicted = now.evicted - before.evicted;
         self.metrics.sessions_evicted.inc_by(evicted);
         if evicted > 0
@@ -443,10 +443,10 @@ impl GroupWork {
     }
 }
 
-fn show_kept(metrics: &Metrics, kept: KeptExtent) {
-    metrics.sessions.set(kept.sessions as i64);
-    metrics.session_queued_messages.set(kept.notes as i64);
-    metrics.session_queued_bytes.set(kept.bytes as i64);
+fn show_queue_stats(metrics: &Metrics, queue_stats: QueueStats) {
+    metrics.sessions.set(queue_stats.sessions as i64);
+    metrics.session_queued_messages.set(queue_stats.messages as i64);
+    metrics.session_queued_bytes.set(queue_stats.bytes as i64);
 }
 
 /// A server whose writer is gone answers nobody. It ends, so that whoever watches over it starts it again; what was

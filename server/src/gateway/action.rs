@@ -19,7 +19,7 @@ use crate::{
     auth::policy,
     domain::{ActionInput, BUILT_IN_TYPES, Command, Outcome},
     notifications, random,
-    store::{Actor, Page, ResourceRecord, Source},
+    store::{Actor, IndexScan, Page, ResourceRecord},
 };
 
 impl Gateway {
@@ -179,7 +179,7 @@ impl Gateway {
         &self,
         caller: &RequestContext<'_>,
         topic: &Topic,
-    ) -> Result<Source, BrokerError> {
+    ) -> Result<IndexScan, BrokerError> {
         match notifications::resource(topic) {
             Some((kind, id)) => drop(self.authorise(caller, kind, id)?),
             None => self.permit(caller)?,
@@ -202,7 +202,7 @@ impl Gateway {
         topic: &Topic,
         id: Id,
     ) -> Result<ResourceRecord, BrokerError> {
-        let source = self.actions_at(caller, topic)?.and(Source::Ids(vec![id]));
+        let source = self.actions_at(caller, topic)?.and(IndexScan::Ids(vec![id]));
         let query = ListQuery::one();
         let page = self.list(caller, ResourceKind::Action, source, &query).await?;
         page.items.into_iter().next().ok_or(BrokerError::NotFound)

@@ -9,7 +9,7 @@ use super::{BrokerError, Gateway, ListQuery, RequestContext};
 use crate::{
     auth::visibility::Scoped as _,
     domain::Command,
-    store::{PageRequest, Source},
+    store::{IndexScan, PageRequest},
 };
 
 /// Members that are listed at a time, to be removed.
@@ -107,7 +107,7 @@ impl Gateway {
         let mut query = ListQuery { page, ..ListQuery::one() };
         let mut ids = Vec::new();
         loop {
-            let page = self.list(caller, kind, Source::Members(collection), &query).await?;
+            let page = self.list(caller, kind, IndexScan::Members(collection), &query).await?;
             ids.extend(page.items.iter().map(|member| member.id));
             if page.next.is_none() {
                 break;

@@ -11,7 +11,9 @@ use thng_pubsub_protocol::{
 
 use super::{AnswerShare, BrokerError, Gateway, RequestContext, scan::ScanTurn};
 use crate::domain;
-use crate::store::{Find, Keep, Page, PageRequest, ResourceRecord, ScanBounds, Source, term};
+use crate::store::{
+    IndexScan, ListRequest, Page, PageRequest, RecordFilter, ResourceRecord, ScanBounds, index_key,
+};
 
 /// Items that one call looks at: some tenths of a second's work. A page that would need more ends there, with the place
 /// to go on from.
@@ -119,31 +121,31 @@ pub(crate) fn check_filter(
 }
 
 /// Where what a filter admits is found; the filter is asked about each of them all the same.
-fn source_of(filter: &Filter, account: Id, kind: ResourceKind) -> Source {
+fn source_of(filter: &Filter, account: Id, kind: ResourceKind) -> IndexScan {
     match filter {
         Filter::Term(term) => source_of_term(term, account, kind),
         Filter::All(parts) => {
-            parts.iter().map(|part| source_of(part, account, kind)).fold(Source::All, Source::and)
+            parts.iter().map(|part| source_of(part, account, kind)).fold(IndexScan::All, IndexScan::and)
         }
         Filter::Any(parts) => any(parts.iter().map(|part| source_of(part, account, kind)).collect()),
     }
 }
 
-fn any(mut sources: Vec<Source>) -> Source {
+fn any(mut sources: Vec<IndexScan>) -> IndexScan {
     match sources.len() {
-        _ if sources.contains(&Source::All) => Source::All,
+        _ if sources.contains(&IndexScan::All) => IndexScan::All,
         1 => sources.remove(0),
-        _ => Source::Any(sources),
+        _ => IndexScan::Any(sources),
     }
 }
 
-fn source_of_term(asked: &Term, account: Id, kind: ResourceKind) -> Source {
+fn source_of_term(asked: &Term, account: Id, kind: ResourceKind) -> IndexScan {
     if asked.op != Op::Equal {
-        return Source::All;
+        return IndexScan::All;
     }
     let name = asked.field.split_once('.').map_or(&*asked.field, |(name, _)| name);
     if name == "collections" {
-        let members = asked.values.iter().filter_map(|id| Id::parse(id).ok()).map(Source::Members);
+        let members = asked.values.iter().filter_map(|id| Id::parse(id).ok()).map(IndexScan::Members);
         return any(members.collect());
     }
     let is_indexed = matches!(&*asked.field, "context.city" | "context.countryCode")
@@ -154,9 +156,9 @@ fn source_of_term(asked: &Term, account: Id, kind: ResourceKind) -> Source {
         true => any(asked
             .values
             .iter()
-            .map(|value| Source::Term(term(account, kind, &asked.field, value)))
+            .map(|value| IndexScan::Key(index_key(account, kind, &asked.field, value)))
             .collect()),
-        false => Source::All,
+        false => IndexScan::All,
     }
 }
 
@@ -197,7 +199,7 @@ impl Gateway {
         &self,
         caller: &RequestContext<'_>,
         kind: ResourceKind,
-        within: Source,
+        within: IndexScan,
         query: &ListQuery,
     ) -> Result<Page<ResourceRecord>, BrokerError> {
         if let Some(filter) = &query.filter {
@@ -217,7 +219,7 @@ impl Gateway {
         &self,
         caller: &RequestContext<'_>,
         kind: ResourceKind,
-        within: Source,
+        within: IndexScan,
         query: &ListQuery,
         turn: &mut ScanTurn,
     ) -> Result<Page<ResourceRecord>, BrokerError> {
@@ -237,12 +239,12 @@ impl Gateway {
         &self,
         caller: &RequestContext<'_>,
         kind: ResourceKind,
-        within: Source,
+        within: IndexScan,
         query: &ListQuery,
         turn: &mut ScanTurn,
     ) -> Result<Page<ResourceRecord>, BrokerError> {
-        let keep = self.keep(caller, query);
-        let mut request = request(caller, kind, within, query, &keep);
+        let record_filter = self.record_filter(caller, query);
+        let mut request = request(caller, kind, within, query, &record_filter);
         let mut scan = self.scans.begin(passes(query), LOOKED_AT_MAX);
         let mut items = Vec::new();
         loop {
@@ -270,7 +272,7 @@ impl Gateway {
     }
 
     /// Whether a resource belongs to the list.
-    fn keep<'q>(
+    fn record_filter<'q>(
         &'q self,
         caller: &'q RequestContext<'_>,
         query: &'q ListQuery,
@@ -303,7 +305,7 @@ impl Gateway {
         &self,
         caller: &RequestContext<'_>,
         kind: ResourceKind,
-        within: Source,
+        within: IndexScan,
         query: &ListQuery,
     ) -> Result<usize, BrokerError> {
         let mut turn = self.scans.turn(caller).await?;
@@ -318,16 +320,16 @@ impl Gateway {
         &self,
         caller: &RequestContext<'_>,
         kind: ResourceKind,
-        within: Source,
+        within: IndexScan,
         query: &ListQuery,
         turn: &mut ScanTurn,
     ) -> Result<usize, BrokerError> {
-        let keep = self.keep(caller, query);
-        let mut request = request(caller, kind, within, query, &keep);
+        let record_filter = self.record_filter(caller, query);
+        let mut request = request(caller, kind, within, query, &record_filter);
         (request.page.after, request.skip) = (None, 0);
         // Where the index says it all, they are counted without a look at each.
         if caller.is_found_by_source(kind) && query.filter.is_none() && query.near.is_none() {
-            request.keep = None;
+            request.record_filter = None;
         }
         let mut scan = self.scans.begin(passes(query), usize::MAX);
         let mut count = 0;
@@ -385,8 +387,8 @@ impl Gateway {
         most: usize,
         turn: &mut ScanTurn,
     ) -> Result<Vec<Id>, BrokerError> {
-        let keep = self.keep(caller, query);
-        let mut request = request(caller, kind, Source::All, query, &keep);
+        let record_filter = self.record_filter(caller, query);
+        let mut request = request(caller, kind, IndexScan::All, query, &record_filter);
         (request.page.after, request.skip) = (None, 0);
         let mut scan = self.scans.begin(passes(query), LOOKED_AT_MAX);
         let mut ids = Vec::new();
@@ -439,20 +441,20 @@ fn decoded_again(query: &ListQuery, found_nothing: bool) -> Option<ListQuery> {
 fn request<'q>(
     caller: &RequestContext<'_>,
     kind: ResourceKind,
-    within: Source,
+    within: IndexScan,
     query: &ListQuery,
-    keep: Keep<'q>,
-) -> Find<'q> {
+    record_filter: RecordFilter<'q>,
+) -> ListRequest<'q> {
     let account = caller.principal.account;
     let by_filter = query.filter.as_ref().map(|filter| source_of(filter, account, kind));
-    let by_ids = query.ids.clone().map(Source::Ids);
+    let by_ids = query.ids.clone().map(IndexScan::Ids);
     let source =
-        [Some(within), by_ids, by_filter].into_iter().flatten().fold(caller.source(kind), Source::and);
-    Find {
+        [Some(within), by_ids, by_filter].into_iter().flatten().fold(caller.source(kind), IndexScan::and);
+    ListRequest {
         account,
         kind,
         source,
-        keep: Some(keep),
+        record_filter: Some(record_filter),
         page: query.page,
         skip: query.skip,
         looked_at_max: LOOKED_AT_MAX,

@@ -12,8 +12,8 @@ use super::{BrokerError, Gateway, RequestContext};
 use crate::{
     domain::Extras,
     store::{
-        Beside, HistoryPage, Page, PageRequest, PropertyOwner, ResourceRecord, ScanBounds, Source, TimeRange,
-        term,
+        HistoryPage, IndexScan, Page, PageRequest, PropertyOwner, ResourceDetails, ResourceRecord,
+        ScanBounds, TimeRange, index_key,
     },
 };
 
@@ -53,9 +53,9 @@ impl Gateway {
         id: Id,
     ) -> Result<(ResourceRecord, Extras), BrokerError> {
         self.authorise(caller, kind, id)?;
-        let found = self.store.resource_and_beside(id)?.filter(|(record, _)| record.kind == kind);
-        let (record, beside) = found.ok_or(BrokerError::NotFound)?;
-        let extras = self.extras_of(caller, &record, beside)?;
+        let found = self.store.resource_with_details(id)?.filter(|(record, _)| record.kind == kind);
+        let (record, details) = found.ok_or(BrokerError::NotFound)?;
+        let extras = self.extras_of(caller, &record, details)?;
         Ok((record, extras))
     }
 
@@ -73,33 +73,34 @@ impl Gateway {
             ResourceKind::Product => Some(PropertyOwner::Product(record.id)),
             _ => None,
         };
-        let beside = match owner {
-            Some(owner) => self.store.beside(owner)?,
-            None if record.kind.has_collections() => {
-                Beside { collections: self.store.collections_of(record.id)?, ..Beside::default() }
-            }
-            None => Beside::default(),
+        let details = match owner {
+            Some(owner) => self.store.details(owner)?,
+            None if record.kind.has_collections() => ResourceDetails {
+                collections: self.store.collections_of(record.id)?,
+                ..ResourceDetails::default()
+            },
+            None => ResourceDetails::default(),
         };
-        self.extras_of(caller, record, beside)
+        self.extras_of(caller, record, details)
     }
 
     fn extras_of(
         &self,
         caller: &RequestContext<'_>,
         record: &ResourceRecord,
-        beside: Beside,
+        details: ResourceDetails,
     ) -> Result<Extras, BrokerError> {
         let mut extras = Extras::default();
         if record.kind.has_properties() {
-            extras.properties = Some(latest_document(&beside.latest));
-            extras.location = beside.location.map(|location| location.document());
+            extras.properties = Some(latest_document(&details.latest));
+            extras.location = details.location.map(|location| location.document());
         }
         match record.kind {
             ResourceKind::Task => extras.more.extend(self.task_input(record)?),
             ResourceKind::Application => extras.more.extend(self.public_key(record.id)?),
             _ => {}
         }
-        for collection in beside.collections {
+        for collection in details.collections {
             // Who does not see a collection does not see who is in it.
             let seen = caller.is_unlimited() || self.sees_collection(caller, collection)?;
             extras.collections.extend(seen.then_some(collection));
@@ -146,17 +147,17 @@ impl Gateway {
         work_bytes: &mut u64,
     ) -> Result<Option<Id>, BrokerError> {
         let (account, path) = (caller.principal.account, format!("identifiers.{key}"));
-        let keep = |record: &ResourceRecord, _: &dyn Fn() -> Vec<Id>| {
+        let record_filter = |record: &ResourceRecord, _: &dyn Fn() -> Vec<Id>| {
             caller.can_reference(&record.head())
                 && record.values_at(&record.fields(), &path).iter().any(|found| found.as_str() == value)
         };
-        let by_identifier = Source::Term(term(account, kind, &path, value));
-        let mut find = crate::store::Find {
+        let by_identifier = IndexScan::Key(index_key(account, kind, &path, value));
+        let mut find = crate::store::ListRequest {
             account,
             kind,
             // What the caller may not name must not use up the bound: its answer would tell that it is there.
             source: caller.reach(kind).and(by_identifier),
-            keep: Some(&keep),
+            record_filter: Some(&record_filter),
             page: PageRequest { items: 1, order: Default::default(), after: None },
             skip: 0,
             looked_at_max: 1_000,

@@ -13,7 +13,7 @@ use crate::{
         Principal, policy,
         visibility::{Scoped, Visibility},
     },
-    store::{Actor, ResourceMeta, Source, term, terms},
+    store::{Actor, IndexScan, ResourceMeta, index_fields, index_key},
 };
 
 /// Who asks, and for what.
@@ -74,31 +74,32 @@ impl<'a> RequestContext<'a> {
     }
 
     /// Where the resources that the caller [may name](Self::can_reference) are found.
-    pub(super) fn reach(&self, kind: ResourceKind) -> Source {
+    pub(super) fn reach(&self, kind: ResourceKind) -> IndexScan {
         let account = self.principal.account;
-        let mut sources: Vec<Source> = self.views().map(|view| source_of(view, account, kind)).collect();
+        let mut sources: Vec<IndexScan> = self.views().map(|view| source_of(view, account, kind)).collect();
         match sources.len() {
-            _ if sources.contains(&Source::All) => Source::All,
+            _ if sources.contains(&IndexScan::All) => IndexScan::All,
             1 => sources.remove(0),
-            _ => Source::Any(sources),
+            _ => IndexScan::Any(sources),
         }
     }
 
     /// Where the resources that the caller sees are found.
-    pub(super) fn source(&self, kind: ResourceKind) -> Source {
+    pub(super) fn source(&self, kind: ResourceKind) -> IndexScan {
         let account = self.principal.account;
         let seen = self.reach(kind);
         let project = self.project.filter(|_| kind.is_scoped());
-        let by_project = project.map(|id| Source::Term(term(account, kind, terms::PROJECT, id.as_str())));
+        let by_project =
+            project.map(|id| IndexScan::Key(index_key(account, kind, index_fields::PROJECT, id.as_str())));
         let by_app = self.app.and_then(|app| {
             let field = match kind {
                 ResourceKind::Action => "createdByApp",
                 ResourceKind::User => "app",
                 _ => return None,
             };
-            Some(Source::Term(term(account, kind, field, app.as_str())))
+            Some(IndexScan::Key(index_key(account, kind, field, app.as_str())))
         });
-        [by_project, by_app].into_iter().flatten().fold(seen, Source::and)
+        [by_project, by_app].into_iter().flatten().fold(seen, IndexScan::and)
     }
 
     /// Who sees what the caller creates, unless the document says so.
@@ -156,39 +157,39 @@ fn decoded(path: &str) -> Cow<'_, str> {
 }
 
 /// Where the resources of a view are found. The view is asked about each of them all the same.
-fn source_of(view: &Visibility, account: Id, kind: ResourceKind) -> Source {
-    let by = |field: &str, id: &Id| Source::Term(term(account, kind, field, id.as_str()));
+fn source_of(view: &Visibility, account: Id, kind: ResourceKind) -> IndexScan {
+    let by = |field: &str, id: &Id| IndexScan::Key(index_key(account, kind, field, id.as_str()));
     let in_projects =
-        |projects: &[Id]| Source::Any(projects.iter().map(|id| by(terms::PROJECT, id)).collect());
+        |projects: &[Id]| IndexScan::Any(projects.iter().map(|id| by(index_fields::PROJECT, id)).collect());
     match (view, kind) {
         // The roles of an account are few, and no secret.
         (Visibility::Account, _)
-        | (Visibility::Projects(_) | Visibility::User { .. }, ResourceKind::Role) => Source::All,
-        (Visibility::Itself(own), _) => Source::Ids(vec![*own]),
-        (Visibility::Projects(projects), ResourceKind::Project) => Source::Ids(projects.to_vec()),
+        | (Visibility::Projects(_) | Visibility::User { .. }, ResourceKind::Role) => IndexScan::All,
+        (Visibility::Itself(own), _) => IndexScan::Ids(vec![*own]),
+        (Visibility::Projects(projects), ResourceKind::Project) => IndexScan::Ids(projects.to_vec()),
         (Visibility::Projects(projects), _) => in_projects(projects),
-        (Visibility::User { user, .. }, ResourceKind::User) => Source::Ids(vec![*user]),
+        (Visibility::User { user, .. }, ResourceKind::User) => IndexScan::Ids(vec![*user]),
         (Visibility::User { project, user }, _) => {
-            Source::Any(vec![by(terms::EVERYBODY, project), by(terms::USER, user)])
+            IndexScan::Any(vec![by(index_fields::EVERYBODY, project), by(index_fields::USER, user)])
         }
-        (Visibility::Device { thng, .. }, ResourceKind::Thng) => Source::Ids(vec![*thng]),
+        (Visibility::Device { thng, .. }, ResourceKind::Thng) => IndexScan::Ids(vec![*thng]),
         (Visibility::Device { product, .. }, ResourceKind::Product) => {
-            Source::Ids(product.iter().copied().collect())
+            IndexScan::Ids(product.iter().copied().collect())
         }
         (Visibility::Device { thng, product, .. }, ResourceKind::Action) => {
             let by_product = product.iter().map(|product| by("product", product));
-            Source::Any(std::iter::once(by("thng", thng)).chain(by_product).collect())
+            IndexScan::Any(std::iter::once(by("thng", thng)).chain(by_product).collect())
         }
-        (Visibility::Device { .. }, ResourceKind::ActionType) => Source::All,
-        (Visibility::Device { .. }, _) => Source::Ids(Vec::new()),
+        (Visibility::Device { .. }, ResourceKind::ActionType) => IndexScan::All,
+        (Visibility::Device { .. }, _) => IndexScan::Ids(Vec::new()),
         (Visibility::Only(conditions), kind) => {
             let of = |wanted| conditions.iter().filter(move |(named, _)| *named == wanted).map(|(_, id)| *id);
             let own: Vec<Id> = of(kind).collect();
             let projects: Vec<Id> = of(ResourceKind::Project).collect();
             match (own.is_empty(), projects.is_empty() || !kind.is_scoped() || kind == ResourceKind::Project)
             {
-                (false, _) => Source::Ids(own),
-                (true, true) => Source::All,
+                (false, _) => IndexScan::Ids(own),
+                (true, true) => IndexScan::All,
                 (true, false) => in_projects(&projects),
             }
         }

@@ -11,7 +11,7 @@ use super::{BrokerError, Gateway, ListQuery, RequestContext};
 use crate::{
     domain::{Command, Creation, LEFT_AT_ONCE, Outcome},
     random,
-    store::{KeyRecord, ResourceRecord, Source, term, terms},
+    store::{IndexScan, KeyRecord, ResourceRecord, index_fields, index_key},
 };
 
 /// Bytes that one call writes into many resources.
@@ -58,8 +58,8 @@ impl NewResource {
 }
 
 /// Where what belongs to a resource is found.
-pub(crate) fn children_of(caller: &RequestContext<'_>, kind: ResourceKind, parent: Id) -> Source {
-    Source::Term(term(caller.principal.account, kind, terms::PARENT, parent.as_str()))
+pub(crate) fn children_of(caller: &RequestContext<'_>, kind: ResourceKind, parent: Id) -> IndexScan {
+    IndexScan::Key(index_key(caller.principal.account, kind, index_fields::PARENT, parent.as_str()))
 }
 
 impl Gateway {

@@ -9,7 +9,7 @@ use super::{BrokerError, Gateway, ListQuery, NewResource, RequestContext, action
 use crate::{
     auth::roles::{self, PathPermission, RolePermissions, Switch},
     domain::{Extras, document},
-    store::{Actor, Cursor, Page, ResourceRecord, Source},
+    store::{Actor, Cursor, IndexScan, Page, ResourceRecord},
 };
 
 /// Roles that are there without having been created.
@@ -84,7 +84,7 @@ impl Gateway {
             .collect();
         let count = admitted.len();
         let whole = match query.counted {
-            true => Some(count + self.count(caller, kind, Source::All, query).await?),
+            true => Some(count + self.count(caller, kind, IndexScan::All, query).await?),
             false => None,
         };
         let mut items: Vec<String> = match start {
@@ -104,13 +104,13 @@ impl Gateway {
         if query.page.items == 0 {
             // Whether there is more is known by looking for one.
             query.page.items = 1;
-            let rest = self.list(caller, kind, Source::All, &query).await?;
+            let rest = self.list(caller, kind, IndexScan::All, &query).await?;
             let next = Cursor { at_ms: count as i64, seq: BUILT_IN };
             // The scan may have ended before it came to one.
             let has_more = !rest.items.is_empty() || rest.next.is_some();
             return Ok((Page { items, next: has_more.then_some(next) }, whole));
         }
-        let rest = self.list(caller, kind, Source::All, &query).await?;
+        let rest = self.list(caller, kind, IndexScan::All, &query).await?;
         items.extend(rest.items.iter().map(show));
         Ok((Page { items, next: rest.next }, whole))
     }

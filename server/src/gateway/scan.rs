@@ -15,7 +15,7 @@ use super::{
 use crate::{
     metrics::Metrics,
     polls,
-    store::{Find, ScanBounds, Scanned, StoreError},
+    store::{ListRequest, ScanBounds, Scanned, StoreError},
 };
 
 /// How long a scan keeps a turn: what another account waits for at the most, times the scans that run at once.
@@ -129,8 +129,8 @@ impl Scan<'_> {
     /// Scans for a slice of time, from where `request` says.
     pub(super) fn slice<'f, T>(
         &mut self,
-        request: &mut Find<'f>,
-        scan: impl FnOnce(&Find<'f>) -> Result<T, StoreError>,
+        request: &mut ListRequest<'f>,
+        scan: impl FnOnce(&ListRequest<'f>) -> Result<T, StoreError>,
     ) -> Result<T, BrokerError> {
         let begin = Instant::now();
         let limits = &self.scans.limits;

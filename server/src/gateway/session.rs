@@ -23,7 +23,7 @@ use crate::{
     domain::{Command, DurableSubscription, EXPIRED_AT_ONCE},
     store::{
         Sequence, StoreError, TimestampMs, WriteStore,
-        session_queue::{KeptNotes, OpenedSession, StoredSubscription},
+        session_queue::{OpenedSession, QueuedMessages, StoredSubscription},
     },
 };
 
@@ -41,9 +41,9 @@ const PAGE_BYTES: usize = 128 * 1024;
 
 /// Kept notifications of one topic, in order.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct KeptPage {
+pub(crate) struct QueuePage {
     /// Those that the subscriber sees.
-    pub(crate) notes: Vec<(Sequence, Bytes)>,
+    pub(crate) messages: Vec<(Sequence, Bytes)>,
     /// Up to here there is no other.
     pub(crate) up_to: Sequence,
     /// Whether it reaches to the last commit.
@@ -71,7 +71,7 @@ impl Gateway {
         client_id: &str,
     ) -> Result<(SessionNumber, Option<StoredSession>), BrokerError> {
         let Principal { account, key, .. } = *principal;
-        let (client_id, limits) = (client_id.into(), self.settings.kept);
+        let (client_id, limits) = (client_id.into(), self.settings.session_queue);
         match self.execute(Command::OpenSession { account, key, client_id, limits }, 0).await? {
             Outcome::Session(
                 OpenedSession::Started(session) | OpenedSession::StartedInstead { session, .. },
@@ -145,7 +145,7 @@ impl Gateway {
         for part in subscriptions.chunks(STORED_AT_ONCE) {
             left -= part.len();
             // There is room for all of them, or none is stored.
-            let most = self.settings.kept.subscriptions.saturating_sub(left);
+            let most = self.settings.session_queue.subscriptions.saturating_sub(left);
             let bytes = part.iter().map(|(filter, _)| filter.len()).sum();
             let part = part.iter().map(stored).collect();
             let command = Command::Subscribe { account, session, subscriptions: part, most };
@@ -236,38 +236,46 @@ impl Gateway {
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`].
-    pub(crate) fn kept_notes(
+    pub(crate) fn queued_messages(
         &self,
         topic: TopicNumber,
         granted: &SubscribeGrant,
         after: Sequence,
-    ) -> Result<KeptPage, BrokerError> {
+    ) -> Result<QueuePage, BrokerError> {
         // What was committed later may not be on the disk yet, and comes by the bus.
         let committed = self.committed.load(Ordering::SeqCst);
         // A few rows side by side: handing them to another thread would cost more, and a thread for each client that
         // comes back.
-        let KeptNotes { notes, is_last } =
-            self.store.kept_notes(topic, after, committed, PAGE_MESSAGES, PAGE_BYTES)?;
-        let up_to = match notes.last() {
+        let QueuedMessages { messages, is_last } =
+            self.store.queued_messages(topic, after, committed, PAGE_MESSAGES, PAGE_BYTES)?;
+        let up_to = match messages.last() {
             Some(last) if !is_last => last.seq,
             _ => committed.max(after),
         };
-        let notes = notes.into_iter().filter(|note| granted.can_see(&note.scopes));
-        Ok(KeptPage { notes: notes.map(|note| (note.seq, note.body.into())).collect(), up_to, is_last })
+        let messages = messages.into_iter().filter(|message| granted.can_see(&message.scopes));
+        Ok(QueuePage {
+            messages: messages.map(|message| (message.seq, message.body.into())).collect(),
+            up_to,
+            is_last,
+        })
     }
 
     /// One notification that was kept, if it still is and the subscriber sees it.
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`].
-    pub(crate) fn kept_note(
+    pub(crate) fn queued_message(
         &self,
         topic: TopicNumber,
         granted: &SubscribeGrant,
         seq: Sequence,
     ) -> Result<Option<Bytes>, BrokerError> {
-        let kept = self.store.kept_notes(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES)?;
-        Ok(kept.notes.into_iter().find(|note| granted.can_see(&note.scopes)).map(|note| note.body.into()))
+        let kept = self.store.queued_messages(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES)?;
+        Ok(kept
+            .messages
+            .into_iter()
+            .find(|message| granted.can_see(&message.scopes))
+            .map(|message| message.body.into()))
     }
 
     /// Ends some of the sessions whose clients went away before this time. Returns whether there may be more.

@@ -23,9 +23,8 @@ use crate::{
     },
     domain, notifications,
     store::{
-        PropertyOwner, Sequence, Source,
+        IndexScan, PropertyOwner, Sequence, index_key,
         subscriptions::{SubscriptionLease, subscription_bytes},
-        term,
     },
 };
 use thng_pubsub_bus::{DeliveryQos, OutboundQueue, Predicate, Route, RouteKey, Subscriber};
@@ -282,15 +281,15 @@ pub(super) fn actions_source(
     caller: &RequestContext<'_>,
     subject: Subject,
     action_type: Option<&str>,
-) -> Source {
+) -> IndexScan {
     let by = |field: &str, value: &str| {
-        Source::Term(term(caller.principal.account, ResourceKind::Action, field, value))
+        IndexScan::Key(index_key(caller.principal.account, ResourceKind::Action, field, value))
     };
     let subject = match subject {
-        Subject::Nothing => Source::All,
+        Subject::Nothing => IndexScan::All,
         Subject::Thng(id) => by("thng", id.as_str()),
         Subject::Product(id) => by("product", id.as_str()),
         Subject::Collection(id) => by("collection", id.as_str()),
     };
-    subject.and(action_type.map_or(Source::All, |name| by("type", name)))
+    subject.and(action_type.map_or(IndexScan::All, |name| by("type", name)))
 }

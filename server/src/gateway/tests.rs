@@ -18,8 +18,8 @@ use thng_pubsub_protocol::{
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
-    BrokerError, DeliveryQos, ListQuery, NewResource, OutboundQueue, OutboundQueueLimits, PageRequest,
-    PropertyOwner, RequestContext, Source,
+    BrokerError, DeliveryQos, IndexScan, ListQuery, NewResource, OutboundQueue, OutboundQueueLimits,
+    PageRequest, PropertyOwner, RequestContext,
 };
 use crate::{
     auth::Principal,
@@ -160,7 +160,8 @@ async fn a_stranger_finds_nothing_of_another_account_through_any_call() {
         Some(BrokerError::NotFound)
     );
     for (principal, count) in [(stranger, 0), (&broker.owner, 1)] {
-        let list = gateway.list(&reader(principal), ResourceKind::Thng, Source::All, &ListQuery::one()).await;
+        let list =
+            gateway.list(&reader(principal), ResourceKind::Thng, IndexScan::All, &ListQuery::one()).await;
         assert_eq!(list.expect("a list").items.len(), count);
     }
 }

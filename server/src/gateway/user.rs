@@ -18,7 +18,7 @@ use crate::{
     auth::{keys, roles},
     domain::Command,
     random,
-    store::{Actor, ResourceRecord, Source, term, terms},
+    store::{Actor, IndexScan, ResourceRecord, index_fields, index_key},
 };
 
 /// A user who was just created, and what lets them in.
@@ -41,8 +41,8 @@ pub(crate) struct Login {
 }
 
 /// Where users are found who are not anonymous.
-pub(crate) fn named_users(caller: &RequestContext<'_>) -> Source {
-    Source::Term(term(caller.principal.account, ResourceKind::User, terms::NAMED, ""))
+pub(crate) fn named_users(caller: &RequestContext<'_>) -> IndexScan {
+    IndexScan::Key(index_key(caller.principal.account, ResourceKind::User, index_fields::NAMED, ""))
 }
 
 #[derive(Deserialize)]

@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     config::{Config, Durability},
     defaults,
-    gateway::{Gateway, GatewaySettings, KeptLimits, ScanLimits, SubscriptionLimits},
+    gateway::{Gateway, GatewaySettings, QueueLimits, ScanLimits, SubscriptionLimits},
     metrics::Metrics,
     store::{self, ReadStore, SqliteStore, WriteStore},
 };
@@ -57,7 +57,7 @@ impl BrokerSettings {
                     bytes_max: config.scan_bytes_max,
                     time_max: Duration::from_millis(config.scan_time_max_ms),
                 },
-                kept: KeptLimits {
+                session_queue: QueueLimits {
                     sessions: config.sessions_max,
                     sessions_per_key: config.sessions_per_key_max.unwrap_or(usize::MAX),
                     subscriptions: config.session_subscriptions_max,
@@ -97,7 +97,7 @@ impl BrokerSettings {
                     bytes_max: u64::MAX,
                     time_max: Duration::MAX,
                 },
-                kept: KeptLimits {
+                session_queue: QueueLimits {
                     sessions: usize::MAX,
                     sessions_per_key: usize::MAX,
                     subscriptions: usize::MAX,

@@ -17,7 +17,7 @@ use crate::{
 pub(crate) const FILE: &str = store::SECRET_FILE;
 
 /// Under which name the database remembers the secret's fingerprint.
-pub(crate) const NOTE: &str = "key-secret";
+pub(crate) const META_KEY: &str = "key-secret";
 
 /// Reads the secret, or makes it where there is none yet.
 pub(super) fn open(
@@ -26,7 +26,7 @@ pub(super) fn open(
     write: &mut dyn WriteStore,
 ) -> anyhow::Result<KeySecret> {
     let path = data.join(FILE);
-    let known = read.note(NOTE)?;
+    let known = read.meta(META_KEY)?;
     let secret = match read_file(&path) {
         Ok(secret) => KeySecret::new(secret),
         Err(Unread::Missing) if known.is_none() => KeySecret::new(make(data)?),
@@ -36,7 +36,7 @@ pub(super) fn open(
         Some(known) => ensure_fits(&secret, &known, &path)?,
         None => {
             write.begin()?;
-            write.put_note(NOTE, &secret.fingerprint())?;
+            write.set_meta(META_KEY, &secret.fingerprint())?;
             write.commit()?;
             write.disk_sync().sync()?;
         }

@@ -22,7 +22,7 @@ fn exported(server: &Server, arguments: &[&str]) -> Vec<String> {
 }
 
 /// What of an export does not depend on when it was made.
-fn facts(lines: &[String]) -> (Value, &[String]) {
+fn records(lines: &[String]) -> (Value, &[String]) {
     let mut header: Value = serde_json::from_str(&lines[0]).expect("a header");
     header["header"]["createdAt"].take();
     (header, &lines[1..])
@@ -143,7 +143,7 @@ fn an_export_that_is_imported_exports_the_same_and_answers_the_same() {
         run(["export".as_ref(), "--with-secret".as_ref(), "--data".as_ref(), data.path().as_os_str()])
             .printed();
     let again: Vec<String> = again.lines().map(str::to_owned).collect();
-    assert_eq!(facts(&again), facts(&lines));
+    assert_eq!(records(&again), records(&lines));
 
     let moved = Launch::new().start_in(data);
     let keys = std::mem::take(&mut all.keys);
@@ -354,7 +354,7 @@ fn stored_names_that_come_twice_stay_readable_and_removable() {
         run(["export".as_ref(), "--with-secret".as_ref(), "--data".as_ref(), data.path().as_os_str()])
             .printed();
     let again: Vec<String> = again.lines().map(str::to_owned).collect();
-    assert_eq!(facts(&again), facts(&lines));
+    assert_eq!(records(&again), records(&lines));
     let other = Launch::new().start_in(data);
     let mut rest = other.rest();
     let shown = rest.get(&thng);

@@ -19,12 +19,12 @@ use rusqlite::{
 };
 
 use super::{
-    bystander::Bystander,
     directory::{self, NewDirectory},
     fault::Fault,
-    import::Made,
+    import::UnnamedDatabase,
     layout,
     read::{self, Snapshot},
+    read_only::ReadOnlyDatabase,
 };
 use crate::{StoreError, TimestampMs, durable_file};
 
@@ -39,7 +39,7 @@ const BYTES_AT_ONCE: usize = 1 << 20;
 
 /// What a backup says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackupHead {
+pub struct BackupHeader {
     pub created_at_ms: TimestampMs,
     /// Of the program that made it.
     pub version: String,
@@ -48,15 +48,20 @@ pub struct BackupHead {
 }
 
 /// How far it is, in bytes: done, and all.
-pub(crate) type Told<'t> = &'t mut dyn FnMut(u64, u64);
+pub(crate) type ProgressFn<'t> = &'t mut dyn FnMut(u64, u64);
 
-impl Bystander {
+impl ReadOnlyDatabase {
     /// Writes a backup of this moment. `file` must not be there yet; it is there when this returns `Ok`, whole and on the
     /// disk.
     ///
     /// # Errors
     /// [`StoreError`], with the place that failed.
-    pub fn back_up(&self, file: &Path, head: &BackupHead, told: Told<'_>) -> Result<(), StoreError> {
+    pub fn back_up(
+        &self,
+        file: &Path,
+        head: &BackupHeader,
+        progress: ProgressFn<'_>,
+    ) -> Result<(), StoreError> {
         let at_file = |fault: Fault| fault.at_file(file);
         if file.exists() {
             return Err(at_file(Fault::File(io::ErrorKind::AlreadyExists.into())));
@@ -67,7 +72,7 @@ impl Bystander {
         // The snapshot begins with what is read first.
         let pages = self.connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0));
         pages.map_err(|error| Fault::from(error).at(&self.place))?;
-        self.copy_into(&mut copy, &part, told).map_err(|fault| fault.at(&self.place))?;
+        self.copy_into(&mut copy, &part, progress).map_err(|fault| fault.at(&self.place))?;
         drop(copy);
         // What follows reads the copy, and the server's log need not wait for it.
         drop(snapshot);
@@ -76,7 +81,7 @@ impl Bystander {
             // One file instead of three.
             copy.pragma_update(None, "journal_mode", "DELETE")?;
             copy.execute_batch(CREATE)?;
-            let BackupHead { created_at_ms, version, secret } = head;
+            let BackupHeader { created_at_ms, version, secret } = head;
             copy.execute(ADD, params![FORMAT, created_at_ms, version, secret])?;
             check_whole(&copy)?;
             drop(copy);
@@ -88,7 +93,7 @@ impl Bystander {
         finish().map_err(at_file)
     }
 
-    fn copy_into(&self, copy: &mut Connection, part: &Part, told: Told<'_>) -> Result<(), Fault> {
+    fn copy_into(&self, copy: &mut Connection, part: &Part, progress: ProgressFn<'_>) -> Result<(), Fault> {
         let page_bytes: u32 = self.connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let backup = backup::Backup::new(&self.connection, copy)?;
         loop {
@@ -97,7 +102,7 @@ impl Bystander {
             part.file.sync_data().map_err(Fault::File)?;
             let backup::Progress { remaining, pagecount } = backup.progress();
             let bytes = |pages: i32| u64::from(pages.unsigned_abs()) * u64::from(page_bytes);
-            told(bytes(pagecount - remaining), bytes(pagecount));
+            progress(bytes(pagecount - remaining), bytes(pagecount));
             match step {
                 StepResult::Done => return Ok(()),
                 StepResult::More => {}
@@ -145,7 +150,7 @@ impl Drop for Part {
 pub struct Backup {
     connection: Connection,
     path: PathBuf,
-    head: BackupHead,
+    head: BackupHeader,
     layout: i64,
 }
 
@@ -168,7 +173,7 @@ impl Backup {
             }
             let (format, head) = connection.query_row(HEAD, [], |row| {
                 let head =
-                    BackupHead { created_at_ms: row.get(1)?, version: row.get(2)?, secret: row.get(3)? };
+                    BackupHeader { created_at_ms: row.get(1)?, version: row.get(2)?, secret: row.get(3)? };
                 Ok((row.get::<_, i64>(0)?, head))
             })?;
             if format != FORMAT {
@@ -181,7 +186,7 @@ impl Backup {
     }
 
     /// What it says of itself.
-    pub fn head(&self) -> &BackupHead {
+    pub fn head(&self) -> &BackupHeader {
         &self.head
     }
 
@@ -194,8 +199,8 @@ impl Backup {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn note(&self, name: &str) -> Result<Option<String>, StoreError> {
-        read::note(&self.connection, name).map_err(|fault| fault.at_file(&self.path))
+    pub fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {
+        read::meta(&self.connection, name).map_err(|fault| fault.at_file(&self.path))
     }
 
     /// Reads it all and looks whether it is whole.
@@ -214,11 +219,11 @@ impl Backup {
     ///
     /// # Errors
     /// [`StoreError`], also for a directory that is not empty.
-    pub fn restore(self, directory: &Path, told: Told<'_>) -> Result<Made, StoreError> {
+    pub fn restore(self, directory: &Path, progress: ProgressFn<'_>) -> Result<UnnamedDatabase, StoreError> {
         let place: Arc<str> = directory.display().to_string().into();
         let mut restore = || {
             let directory = NewDirectory::claim(directory).map_err(Fault::File)?;
-            copy_file(&self.path, &directory.part(), told).map_err(Fault::File)?;
+            copy_file(&self.path, &directory.part(), progress).map_err(Fault::File)?;
             let copy = super::connection::unshared(&directory.part())?;
             // The secret must not stay in a page that is free.
             copy.pragma_update(None, "secure_delete", true)?;
@@ -231,7 +236,7 @@ impl Backup {
             Ok(directory)
         };
         let directory = restore().map_err(|fault: Fault| fault.at(&place))?;
-        Ok(Made { directory, place })
+        Ok(UnnamedDatabase { directory, place })
     }
 }
 
@@ -241,7 +246,7 @@ fn check_whole(connection: &Connection) -> Result<(), Fault> {
     if first == "ok" { Ok(()) } else { Err(Fault::Corrupt("damaged: its pages do not fit together")) }
 }
 
-fn copy_file(from: &Path, to: &Path, told: Told<'_>) -> io::Result<()> {
+fn copy_file(from: &Path, to: &Path, progress: ProgressFn<'_>) -> io::Result<()> {
     let (mut from, mut to) = (File::open(from)?, File::options().write(true).open(to)?);
     let all = from.metadata()?.len();
     let (mut done, mut bytes) = (0, vec![0; BYTES_AT_ONCE]);
@@ -252,7 +257,7 @@ fn copy_file(from: &Path, to: &Path, told: Told<'_>) -> io::Result<()> {
         }
         to.write_all(&bytes[..read])?;
         done += read as u64;
-        told(done, all);
+        progress(done, all);
     }
 }
 

@@ -101,10 +101,11 @@ impl Checkpoints {
             is_stopping: AtomicBool::new(false),
         });
         let (wake, wakes) = mpsc::sync_channel(1);
-        let beside = Beside { connection, directory: Arc::clone(directory), shared: Arc::clone(&shared) };
+        let checkpointer =
+            Checkpointer { connection, directory: Arc::clone(directory), shared: Arc::clone(&shared) };
         let thread = thread::Builder::new()
             .name("checkpoints".into())
-            .spawn(move || beside.run(&wakes))
+            .spawn(move || checkpointer.run(&wakes))
             .map_err(Fault::Thread)?;
         let frame_bytes = page_bytes + FRAME_HEADER_BYTES;
         let shortened = Instant::now();
@@ -201,13 +202,13 @@ impl Shared {
 }
 
 /// What the thread has.
-struct Beside {
+struct Checkpointer {
     connection: Connection,
     directory: Arc<DataDirectory>,
     shared: Arc<Shared>,
 }
 
-impl Beside {
+impl Checkpointer {
     fn run(self, wakes: &Receiver<()>) {
         let mut was_held_back = false;
         for () in wakes {

@@ -5,10 +5,10 @@ use std::{fs, path::Path};
 use rusqlite::Connection;
 
 use super::{
-    bystander::Bystander,
     directory::{DATABASE_FILE, WRITE_AHEAD_FILE},
     fault::Fault,
     layout,
+    read_only::ReadOnlyDatabase,
 };
 use crate::StoreError;
 
@@ -42,7 +42,7 @@ pub fn sizes(directory: &Path) -> Option<Sizes> {
     Some(Sizes { database: bytes(DATABASE_FILE)?, log })
 }
 
-impl Bystander {
+impl ReadOnlyDatabase {
     /// Reads the whole database. `full`: also that each index holds what its table does, which takes several times as long.
     ///
     /// # Errors

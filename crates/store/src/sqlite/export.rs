@@ -4,54 +4,59 @@ use std::fmt;
 
 use rusqlite::{Connection, Row};
 
-use super::{bystander::Bystander, column, fault::Fault, read::Snapshot};
+use super::{column, fault::Fault, read::Snapshot, read_only::ReadOnlyDatabase};
 use crate::{
     Sequence, StoreError,
-    export::{EventFact, EventKind, Fact, FactsHead, ResourceFact, SeriesFact, SeriesKind},
+    export::{
+        EventKind, ExportHeader, ExportRecord, ExportedEvent, ExportedResource, ExportedSeries, SeriesKind,
+    },
 };
 
 /// One state of a database, as facts.
-pub struct Facts<'b> {
-    bystander: &'b Bystander,
+pub struct ExportReader<'b> {
+    read_only: &'b ReadOnlyDatabase,
     _snapshot: Snapshot<'b>,
 }
 
-impl fmt::Debug for Facts<'_> {
+impl fmt::Debug for ExportReader<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Facts").field("bystander", self.bystander).finish_non_exhaustive()
+        out.debug_struct("Facts").field("bystander", self.read_only).finish_non_exhaustive()
     }
 }
 
-impl Bystander {
+impl ReadOnlyDatabase {
     /// Everything that is remembered now.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn facts(&self) -> Result<Facts<'_>, StoreError> {
+    pub fn records(&self) -> Result<ExportReader<'_>, StoreError> {
         let snapshot = Snapshot::of(&self.connection).map_err(|fault| fault.at(&self.place))?;
-        Ok(Facts { bystander: self, _snapshot: snapshot })
+        Ok(ExportReader { read_only: self, _snapshot: snapshot })
     }
 }
 
-impl Facts<'_> {
+impl ExportReader<'_> {
     /// What is not in the facts themselves.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn head(&self) -> Result<FactsHead, StoreError> {
-        let last = super::session_queue::last_sequence(&self.bystander.connection);
-        let last = last.map_err(|fault| fault.at(&self.bystander.place))?;
-        Ok(FactsHead { layout: self.bystander.layout, next_sequence: last + 1 })
+    pub fn header(&self) -> Result<ExportHeader, StoreError> {
+        let last = super::session_queue::last_sequence(&self.read_only.connection);
+        let last = last.map_err(|fault| fault.at(&self.read_only.place))?;
+        Ok(ExportHeader { layout: self.read_only.layout, next_sequence: last + 1 })
     }
 
-    /// Visits each fact, in the order of [`Fact`]'s variants.
+    /// Visits each fact, in the order of [`ExportRecord`]'s variants.
     ///
     /// # Errors
     /// [`StoreError`], and whatever `visit` returns.
-    pub fn each<E: From<StoreError>>(&self, mut visit: impl FnMut(Fact) -> Result<(), E>) -> Result<(), E> {
-        let Bystander { connection, place, .. } = self.bystander;
-        for (query, fact) in TABLES {
-            each_row(connection, query, fact, place, &mut visit)?;
+    pub fn each<E: From<StoreError>>(
+        &self,
+        mut visit: impl FnMut(ExportRecord) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let ReadOnlyDatabase { connection, place, .. } = self.read_only;
+        for (query, record) in TABLES {
+            each_row(connection, query, record, place, &mut visit)?;
         }
         Ok(())
     }
@@ -60,15 +65,15 @@ impl Facts<'_> {
 fn each_row<E: From<StoreError>>(
     connection: &Connection,
     query: &str,
-    fact: fn(&Row<'_>) -> Result<Fact, Fault>,
+    record: fn(&Row<'_>) -> Result<ExportRecord, Fault>,
     place: &str,
-    visit: &mut impl FnMut(Fact) -> Result<(), E>,
+    visit: &mut impl FnMut(ExportRecord) -> Result<(), E>,
 ) -> Result<(), E> {
     let at = |error: rusqlite::Error| Fault::from(error).at(place);
     let mut statement = connection.prepare(query).map_err(at)?;
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next().map_err(at)? {
-        visit(fact(row).map_err(|fault| fault.at(place))?)?;
+        visit(record(row).map_err(|fault| fault.at(place))?)?;
     }
     Ok(())
 }
@@ -95,24 +100,24 @@ pub(super) fn event_kind_number(kind: EventKind) -> i64 {
     }
 }
 
-type Table = (&'static str, fn(&Row<'_>) -> Result<Fact, Fault>);
+type Table = (&'static str, fn(&Row<'_>) -> Result<ExportRecord, Fault>);
 
-/// In the order of [`Fact`]'s variants.
+/// In the order of [`ExportRecord`]'s variants.
 const TABLES: [Table; 8] = [
     ("SELECT name, body FROM note ORDER BY name", |row| {
-        Ok(Fact::Note { name: row.get(0)?, text: row.get(1)? })
+        Ok(ExportRecord::Meta { name: row.get(0)?, text: row.get(1)? })
     }),
     ("SELECT id, created_at_ms FROM account ORDER BY num", |row| {
-        Ok(Fact::Account { id: column::id(row, 0)?, created_at_ms: row.get(1)? })
+        Ok(ExportRecord::Account { id: column::id(row, 0)?, created_at_ms: row.get(1)? })
     }),
-    (KEYS, |row| Ok(Fact::Key(column::key(row)?))),
+    (KEYS, |row| Ok(ExportRecord::Key(column::key(row)?))),
     (
         "SELECT series.id, account.id, owner_kind, owner, kind, key
          FROM series CROSS JOIN account ON account.num = series.account ORDER BY series.id",
         |row| {
             let kind: i64 = row.get(4)?;
             let kind = SeriesKind::ALL.into_iter().find(|known| series_kind_number(*known) == kind);
-            Ok(Fact::Series(SeriesFact {
+            Ok(ExportRecord::Series(ExportedSeries {
                 number: row.get(0)?,
                 account: column::id(row, 1)?,
                 owner_kind: column::kind(row.get(2)?)?,
@@ -125,7 +130,7 @@ const TABLES: [Table; 8] = [
     (EVENTS, |row| {
         let kind: i64 = row.get(2)?;
         let kind = EventKind::ALL.into_iter().find(|known| event_kind_number(*known) == kind);
-        Ok(Fact::Event(EventFact {
+        Ok(ExportRecord::Event(ExportedEvent {
             seq: row.get::<_, i64>(0)? as Sequence,
             series: row.get(1)?,
             kind: kind.ok_or(Fault::Corrupt("event.kind"))?,
@@ -137,7 +142,7 @@ const TABLES: [Table; 8] = [
     }),
     (RESOURCES, |row| {
         let (resource, document) = (column::resource(row)?, row.get::<_, i64>(11)?);
-        Ok(Fact::Resource(ResourceFact {
+        Ok(ExportRecord::Resource(ExportedResource {
             place: resource.place,
             id: resource.id,
             account: resource.account,
@@ -151,14 +156,14 @@ const TABLES: [Table; 8] = [
         }))
     }),
     ("SELECT collection, kind, resource FROM member ORDER BY collection, kind, resource", |row| {
-        Ok(Fact::Member {
+        Ok(ExportRecord::Member {
             collection: row.get::<_, i64>(0)? as Sequence,
             kind: column::kind(row.get(1)?)?,
             member: row.get::<_, i64>(2)? as Sequence,
         })
     }),
     ("SELECT place, id, kind FROM orphaned ORDER BY place", |row| {
-        Ok(Fact::Orphan {
+        Ok(ExportRecord::Orphan {
             place: row.get::<_, i64>(0)? as Sequence,
             id: column::id(row, 1)?,
             kind: column::kind(row.get(2)?)?,

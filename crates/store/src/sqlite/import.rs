@@ -21,8 +21,10 @@ use super::{
 };
 use crate::{
     CLOCK_STEP_MS, KeyRecord, ResourceRecord, Sequence, StoreError, TimestampMs,
-    export::{EventFact, EventKind, Fact, FactError, ResourceFact, SeriesFact, SeriesKind},
-    terms_of,
+    export::{
+        EventKind, ExportRecord, ExportedEvent, ExportedResource, ExportedSeries, ImportError, SeriesKind,
+    },
+    index_keys,
 };
 
 /// KiB of pages that are kept: what the facts name was written a while ago.
@@ -89,31 +91,31 @@ impl Import {
     /// Takes a fact in.
     ///
     /// # Errors
-    /// [`FactError::Invalid`] for one that does not go with those before.
-    pub fn put(&mut self, fact: &Fact) -> Result<(), FactError> {
-        match fact {
-            Fact::Note { name, text } => self.execute(ADD_NOTE, params![name, text]),
-            Fact::Account { id, created_at_ms } => {
+    /// [`ImportError::Invalid`] for one that does not go with those before.
+    pub fn put(&mut self, record: &ExportRecord) -> Result<(), ImportError> {
+        match record {
+            ExportRecord::Meta { name, text } => self.execute(ADD_NOTE, params![name, text]),
+            ExportRecord::Account { id, created_at_ms } => {
                 self.execute(ADD_ACCOUNT, params![id.as_str(), created_at_ms])?;
                 self.accounts.insert(*id, self.connection.last_insert_rowid());
                 Ok(())
             }
-            Fact::Key(key) => self.put_key(key),
-            Fact::Series(series) => self.put_series(series),
-            Fact::Event(event) => self.put_event(event),
-            Fact::Resource(resource) => self.put_resource(resource),
-            Fact::Member { collection, kind, member } => {
+            ExportRecord::Key(key) => self.put_key(key),
+            ExportRecord::Series(series) => self.put_series(series),
+            ExportRecord::Event(event) => self.put_event(event),
+            ExportRecord::Resource(resource) => self.put_resource(resource),
+            ExportRecord::Member { collection, kind, member } => {
                 let (collection, kind) = (self.place(*collection)?, column::kind_number(*kind));
                 self.execute(ADD_MEMBER, params![collection, kind, self.place(*member)?])
             }
-            Fact::Orphan { place, id, kind } => {
+            ExportRecord::Orphan { place, id, kind } => {
                 let kind = column::kind_number(*kind);
                 self.execute(ADD_ORPHAN, params![self.place(*place)?, id.as_str(), kind])
             }
         }
     }
 
-    fn put_key(&self, key: &KeyRecord) -> Result<(), FactError> {
+    fn put_key(&self, key: &KeyRecord) -> Result<(), ImportError> {
         let (kind, actor) = column::actor_columns(key.actor);
         self.execute(
             ADD_KEY,
@@ -128,8 +130,8 @@ impl Import {
         )
     }
 
-    fn put_series(&mut self, series: &SeriesFact) -> Result<(), FactError> {
-        let SeriesFact { number, account, owner_kind, owner, kind, key } = series;
+    fn put_series(&mut self, series: &ExportedSeries) -> Result<(), ImportError> {
+        let ExportedSeries { number, account, owner_kind, owner, kind, key } = series;
         if *number < 1 {
             return Err(invalid("its number is 1 or more"));
         }
@@ -152,8 +154,8 @@ impl Import {
         Ok(())
     }
 
-    fn put_event(&mut self, event: &EventFact) -> Result<(), FactError> {
-        let EventFact { seq, series, kind, part, timestamp_ms, arrived_at_ms, body } = event;
+    fn put_event(&mut self, event: &ExportedEvent) -> Result<(), ImportError> {
+        let ExportedEvent { seq, series, kind, part, timestamp_ms, arrived_at_ms, body } = event;
         let Some((account, series_kind)) = self.series.get(series) else {
             return Err(invalid(format!("there is no series {series}")));
         };
@@ -188,7 +190,7 @@ impl Import {
         Ok(())
     }
 
-    fn put_resource(&self, resource: &ResourceFact) -> Result<(), FactError> {
+    fn put_resource(&self, resource: &ExportedResource) -> Result<(), ImportError> {
         let account = self.account(resource.account)?;
         let place = self.place(resource.place)?;
         let (document, kind) = (self.place(resource.document)?, resource.kind);
@@ -233,7 +235,7 @@ impl Import {
                 record.updated_at_ms,
             ],
         )?;
-        for term in terms_of(&record) {
+        for term in index_keys(&record) {
             self.execute(ADD_TERM, [term, place])?;
         }
         if let Some(name) = record.unique_name() {
@@ -242,11 +244,11 @@ impl Import {
         Ok(())
     }
 
-    /// Works out what follows from the facts. What has been made gets its name with [`Made::finish`].
+    /// Works out what follows from the facts. What has been made gets its name with [`UnnamedDatabase::finish`].
     ///
     /// # Errors
-    /// [`FactError::Invalid`] where something that the facts name has not come.
-    pub fn complete(self) -> Result<Made, FactError> {
+    /// [`ImportError::Invalid`] where something that the facts name has not come.
+    pub fn complete(self) -> Result<UnnamedDatabase, ImportError> {
         let complete = || {
             let next = i64::try_from(self.next_sequence).unwrap_or(i64::MAX);
             self.connection.execute("UPDATE log_end SET next_seq = ?1", [next])?;
@@ -264,15 +266,15 @@ impl Import {
         complete().map_err(|fault| self.fault(fault))?;
         let Self { connection, directory, place, .. } = self;
         drop(connection);
-        Ok(Made { directory, place })
+        Ok(UnnamedDatabase { directory, place })
     }
 
-    fn account(&self, id: Id) -> Result<i64, FactError> {
+    fn account(&self, id: Id) -> Result<i64, ImportError> {
         self.accounts.get(&id).copied().ok_or_else(|| invalid(format!("there is no account {id}")))
     }
 
     /// A sequence, as it stands in a column.
-    fn place(&self, seq: Sequence) -> Result<i64, FactError> {
+    fn place(&self, seq: Sequence) -> Result<i64, ImportError> {
         match i64::try_from(seq) {
             Ok(place) if seq > 0 && seq < self.next_sequence => Ok(place),
             _ => Err(invalid(format!(
@@ -282,7 +284,7 @@ impl Import {
         }
     }
 
-    fn execute(&self, statement: &str, parameters: impl rusqlite::Params) -> Result<(), FactError> {
+    fn execute(&self, statement: &str, parameters: impl rusqlite::Params) -> Result<(), ImportError> {
         let executed = self.connection.prepare_cached(statement).and_then(|mut it| it.execute(parameters));
         match executed {
             Ok(_) => Ok(()),
@@ -293,19 +295,19 @@ impl Import {
         }
     }
 
-    fn fault(&self, fault: Fault) -> FactError {
+    fn fault(&self, fault: Fault) -> ImportError {
         fault.at(&self.place).into()
     }
 }
 
 /// A database that is whole and has no name yet: what goes with it can be put beside it.
 #[derive(Debug)]
-pub struct Made {
+pub struct UnnamedDatabase {
     pub(super) directory: NewDirectory,
     pub(super) place: Arc<str>,
 }
 
-impl Made {
+impl UnnamedDatabase {
     /// Makes it the database of its directory.
     ///
     /// # Errors
@@ -318,8 +320,8 @@ impl Made {
     }
 }
 
-fn invalid(sentence: impl Into<String>) -> FactError {
-    FactError::Invalid(sentence.into())
+fn invalid(sentence: impl Into<String>) -> ImportError {
+    ImportError::Invalid(sentence.into())
 }
 
 const INDEX: &str = "SELECT sql FROM sqlite_schema WHERE name = 'event_by_time'";

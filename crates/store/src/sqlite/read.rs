@@ -10,11 +10,11 @@ use thng_pubsub_protocol::{
     payload::{LocationUpdate, PropertyUpdate, ResourceKind},
 };
 
-use super::{column, connection, directory::DataDirectory, fault::Fault, find, session_queue};
+use super::{column, connection, directory::DataDirectory, fault::Fault, scan, session_queue};
 use crate::{
-    Actor, Beside, Cursor, Find, FoundPart, HistoryPage, KeyHash, KeyRecord, Page, PropertyOwner, ReadStore,
-    ResourceMeta, ResourceRecord, Scanned, Sequence, SortOrder, StoreError, TimeRange,
-    session_queue::{KeptNotes, ReadSessions, SessionNumber, StoredSession, TopicNumber},
+    Actor, Cursor, HistoryPage, KeyHash, KeyRecord, ListPart, ListRequest, Page, PropertyOwner, ReadStore,
+    ResourceDetails, ResourceMeta, ResourceRecord, Scanned, Sequence, SortOrder, StoreError, TimeRange,
+    session_queue::{QueuedMessages, ReadSessions, SessionNumber, StoredSession, TopicNumber},
 };
 
 /// Read-only connections; who finds none idle waits for one.
@@ -32,12 +32,12 @@ impl fmt::Debug for SqliteReaders {
 }
 
 /// A connection on loan: it goes back also when the reading panics.
-struct Loan<'p> {
+struct PooledConnection<'p> {
     readers: &'p SqliteReaders,
     connection: Option<Connection>,
 }
 
-impl Drop for Loan<'_> {
+impl Drop for PooledConnection<'_> {
     fn drop(&mut self) {
         self.readers.idle.lock().extend(self.connection.take());
         self.readers.returned.notify_one();
@@ -59,11 +59,11 @@ impl SqliteReaders {
         read(connection).map_err(|fault| fault.at(&self.place))
     }
 
-    fn borrow(&self) -> Loan<'_> {
+    fn borrow(&self) -> PooledConnection<'_> {
         let mut idle = self.idle.lock();
         loop {
             if let Some(connection) = idle.pop() {
-                return Loan { readers: self, connection: Some(connection) };
+                return PooledConnection { readers: self, connection: Some(connection) };
             }
             self.returned.wait(&mut idle);
         }
@@ -82,15 +82,15 @@ impl ReadSessions for SqliteReaders {
         })
     }
 
-    fn kept_notes(
+    fn queued_messages(
         &self,
         topic: TopicNumber,
         after: Sequence,
         up_to: Sequence,
         most: usize,
         bytes_max: usize,
-    ) -> Result<KeptNotes, StoreError> {
-        self.read(|connection| session_queue::notes(connection, topic, (after, up_to), most, bytes_max))
+    ) -> Result<QueuedMessages, StoreError> {
+        self.read(|connection| session_queue::messages(connection, topic, (after, up_to), most, bytes_max))
     }
 
     fn last_sequence(&self) -> Result<Sequence, StoreError> {
@@ -140,8 +140,8 @@ impl ReadStore for SqliteReaders {
         self.read(|connection| Ok(connection.prepare_cached(HAS_KEYS)?.query_row([], |row| row.get(0))?))
     }
 
-    fn note(&self, name: &str) -> Result<Option<String>, StoreError> {
-        self.read(|connection| note(connection, name))
+    fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.read(|connection| meta(connection, name))
     }
 
     fn head(&self, id: Id) -> Result<Option<ResourceMeta>, StoreError> {
@@ -160,52 +160,52 @@ impl ReadStore for SqliteReaders {
         self.read(|connection| named(connection, account, kind, name))
     }
 
-    fn find(&self, find: &Find<'_>) -> Result<FoundPart, StoreError> {
+    fn find(&self, find: &ListRequest<'_>) -> Result<ListPart, StoreError> {
         self.read(|connection| {
             let _snapshot = Snapshot::of(connection)?;
-            find::page(connection, find)
+            scan::page(connection, find)
         })
     }
 
-    fn count(&self, find: &Find<'_>) -> Result<(usize, Scanned), StoreError> {
+    fn count(&self, find: &ListRequest<'_>) -> Result<(usize, Scanned), StoreError> {
         self.read(|connection| {
             let _snapshot = Snapshot::of(connection)?;
-            find::count(connection, find)
+            scan::count(connection, find)
         })
     }
 
     fn open_tasks(&self, most: usize) -> Result<Vec<Id>, StoreError> {
-        self.read(|connection| find::open_tasks(connection, most))
+        self.read(|connection| scan::open_tasks(connection, most))
     }
 
     fn collections_of(&self, id: Id) -> Result<Vec<Id>, StoreError> {
         self.read(|connection| collections_of(connection, id, usize::MAX))
     }
 
-    fn resource_and_beside(&self, id: Id) -> Result<Option<(ResourceRecord, Beside)>, StoreError> {
+    fn resource_with_details(&self, id: Id) -> Result<Option<(ResourceRecord, ResourceDetails)>, StoreError> {
         self.read(|connection| {
             let _snapshot = Snapshot::of(connection)?;
             let Some(record) = resource(connection, id)? else { return Ok(None) };
-            let mut beside = match record.kind.has_properties() {
+            let mut details = match record.kind.has_properties() {
                 true => latest_and_location(connection, id)?,
-                false => Beside::default(),
+                false => ResourceDetails::default(),
             };
             if record.kind.has_collections() {
-                beside.collections = collections_of(connection, id, usize::MAX)?;
+                details.collections = collections_of(connection, id, usize::MAX)?;
             }
-            Ok(Some((record, beside)))
+            Ok(Some((record, details)))
         })
     }
 
-    fn beside(&self, owner: PropertyOwner) -> Result<Beside, StoreError> {
+    fn details(&self, owner: PropertyOwner) -> Result<ResourceDetails, StoreError> {
         self.read(|connection| {
             let _snapshot = Snapshot::of(connection)?;
-            let beside = latest_and_location(connection, owner.id())?;
+            let details = latest_and_location(connection, owner.id())?;
             Ok(match owner {
                 PropertyOwner::Thng(thng) => {
-                    Beside { collections: collections_of(connection, thng, usize::MAX)?, ..beside }
+                    ResourceDetails { collections: collections_of(connection, thng, usize::MAX)?, ..details }
                 }
-                PropertyOwner::Product(_) => beside,
+                PropertyOwner::Product(_) => details,
             })
         })
     }
@@ -288,17 +288,17 @@ impl Drop for Snapshot<'_> {
 }
 
 /// Both are series of the owner, so one query finds them.
-fn latest_and_location(connection: &Connection, owner: Id) -> Result<Beside, Fault> {
+fn latest_and_location(connection: &Connection, owner: Id) -> Result<ResourceDetails, Fault> {
     let mut statement = connection.prepare_cached(LATEST_AND_LOCATION)?;
     let mut rows = statement.query(params![owner.as_str(), column::PROPERTY, column::LOCATION])?;
-    let mut beside = Beside::default();
+    let mut details = ResourceDetails::default();
     while let Some(row) = rows.next()? {
         match row.get::<_, i64>(4)? {
-            column::LOCATION => beside.location = Some(column::location(row, 1)?),
-            _ => beside.latest.push(column::update(row, 1, column::property_key(row, 0)?)?),
+            column::LOCATION => details.location = Some(column::location(row, 1)?),
+            _ => details.latest.push(column::update(row, 1, column::property_key(row, 0)?)?),
         }
     }
-    Ok(beside)
+    Ok(details)
 }
 
 fn latest(connection: &Connection, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, Fault> {
@@ -376,7 +376,7 @@ pub(super) fn named(
     })
 }
 
-pub(super) fn note(connection: &Connection, name: &str) -> Result<Option<String>, Fault> {
+pub(super) fn meta(connection: &Connection, name: &str) -> Result<Option<String>, Fault> {
     one(connection, NOTE, [name], |row| Ok(row.get(0)?))
 }
 

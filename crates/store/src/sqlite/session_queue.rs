@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     KeyHash, Sequence,
-    session_queue::{KeptNote, KeptNotes, SessionNumber, StoredSession, TopicNumber},
+    session_queue::{QueuedMessage, QueuedMessages, SessionNumber, StoredSession, TopicNumber},
 };
 
 pub(super) fn has_session(connection: &Connection, key: &KeyHash, client_id: &str) -> Result<bool, Fault> {
@@ -37,27 +37,27 @@ pub(super) fn session(connection: &Connection, session: SessionNumber) -> Result
     Ok(stored)
 }
 
-pub(super) fn notes(
+pub(super) fn messages(
     connection: &Connection,
     topic: TopicNumber,
     (after, up_to): (Sequence, Sequence),
     most: usize,
     bytes_max: usize,
-) -> Result<KeptNotes, Fault> {
-    let (mut notes, mut bytes) = (Vec::new(), 0);
+) -> Result<QueuedMessages, Fault> {
+    let (mut messages, mut bytes) = (Vec::new(), 0);
     let mut statement = connection.prepare_cached(NOTES)?;
     let mut rows = statement.query(params![topic, after as i64, up_to as i64, most as i64])?;
-    while notes.len() < most {
-        let Some(row) = rows.next()? else { return Ok(KeptNotes { notes, is_last: true }) };
+    while messages.len() < most {
+        let Some(row) = rows.next()? else { return Ok(QueuedMessages { messages, is_last: true }) };
         let seq: i64 = row.get(0)?;
-        let note = KeptNote { seq: seq as Sequence, scopes: row.get(1)?, body: row.get(2)? };
-        bytes += note.body.len();
-        if bytes > bytes_max && !notes.is_empty() {
+        let message = QueuedMessage { seq: seq as Sequence, scopes: row.get(1)?, body: row.get(2)? };
+        bytes += message.body.len();
+        if bytes > bytes_max && !messages.is_empty() {
             break;
         }
-        notes.push(note);
+        messages.push(message);
     }
-    Ok(KeptNotes { notes, is_last: false })
+    Ok(QueuedMessages { messages, is_last: false })
 }
 
 pub(super) fn last_sequence(connection: &Connection) -> Result<Sequence, Fault> {

@@ -18,8 +18,8 @@ use super::{
     write::{Bounds, SqliteWriter},
 };
 use crate::{
-    Actor, Find, KeyHash, KeyRecord, Members, PageRequest, PropertyOwner, ReadStore, ResourceRecord,
-    Sequence, SortOrder, Source, StoreError, TimeRange, WriteStore, term,
+    Actor, IndexScan, KeyHash, KeyRecord, ListRequest, Members, PageRequest, PropertyOwner, ReadStore,
+    ResourceRecord, Sequence, SortOrder, StoreError, TimeRange, WriteStore, index_key,
 };
 
 mod checkpoints;
@@ -242,10 +242,10 @@ fn keys_are_found_by_hash_and_by_whom_they_belong_to_also_after_a_restart() {
 #[test]
 fn a_note_is_kept_and_replaced() {
     let mut store = Fixture::new();
-    assert_eq!(store.read.note("a").expect("read"), None);
+    assert_eq!(store.read.meta("a").expect("read"), None);
     for text in ["1", "2"] {
-        store.commit(|write| write.put_note("a", text));
-        assert_eq!(store.read.note("a").expect("read").as_deref(), Some(text));
+        store.commit(|write| write.set_meta("a", text));
+        assert_eq!(store.read.meta("a").expect("read").as_deref(), Some(text));
     }
 }
 

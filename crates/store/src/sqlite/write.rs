@@ -26,8 +26,8 @@ use crate::{
     Actor, DiskSync, KeyHash, KeyRecord, Members, PropertiesExtent, PropertyOwner, ResourceMeta,
     ResourceRecord, Sequence, StoreError, TimestampMs, WriteStore,
     session_queue::{
-        KeptExtent, KeptLimits, KeptNote, OpenedSession, SessionNumber, SessionProgress, StoredSubscription,
-        TopicNumber, WriteSessions,
+        OpenedSession, QueueLimits, QueueStats, QueuedMessage, SessionNumber, SessionProgress,
+        StoredSubscription, TopicNumber, WriteSessions,
     },
     subscriptions::SubscriptionUsage,
 };
@@ -211,7 +211,7 @@ impl WriteSessions for SqliteWriter {
         &mut self,
         key: &KeyHash,
         client_id: &str,
-        limits: &KeptLimits,
+        limits: &QueueLimits,
     ) -> Result<OpenedSession, StoreError> {
         let outcome = self.sessions.open_session(&self.connection, key, client_id, limits);
         self.at_place(outcome)
@@ -269,26 +269,26 @@ impl WriteSessions for SqliteWriter {
         self.at_place(sessions::release(&self.connection, session, packet_id))
     }
 
-    fn keeps(&self) -> bool {
-        self.sessions.keeps()
+    fn has_queues(&self) -> bool {
+        self.sessions.has_queues()
     }
 
-    fn kept_topic(&self, route: &[u8]) -> Option<TopicNumber> {
+    fn session_topic(&self, route: &[u8]) -> Option<TopicNumber> {
         self.sessions.topic(route)
     }
 
-    fn keep_note(
+    fn enqueue(
         &mut self,
         topic: TopicNumber,
         at_ms: TimestampMs,
-        note: &KeptNote,
-        limits: &KeptLimits,
+        message: &QueuedMessage,
+        limits: &QueueLimits,
     ) -> Result<(), StoreError> {
-        let outcome = self.sessions.keep(&self.connection, topic, at_ms, note, limits);
+        let outcome = self.sessions.enqueue(&self.connection, topic, at_ms, message, limits);
         self.at_place(outcome)
     }
 
-    fn kept_extent(&self) -> KeptExtent {
+    fn queue_stats(&self) -> QueueStats {
         self.sessions.extent()
     }
 
@@ -320,8 +320,8 @@ impl WriteStore for SqliteWriter {
         self.at_place(events::last_arrival(&self.connection))
     }
 
-    fn put_note(&mut self, name: &str, text: &str) -> Result<(), StoreError> {
-        let outcome = put_note(&self.connection, name, text);
+    fn set_meta(&mut self, name: &str, text: &str) -> Result<(), StoreError> {
+        let outcome = set_meta(&self.connection, name, text);
         self.at_place(outcome)
     }
 
@@ -495,7 +495,7 @@ impl WriteStore for SqliteWriter {
     }
 
     fn reclaim(&mut self) -> Result<bool, StoreError> {
-        if !self.sessions.is_loose() && !self.at_place(is_pending(&self.connection))? {
+        if !self.sessions.has_garbage() && !self.at_place(is_pending(&self.connection))? {
             return Ok(false);
         }
         let group = self.start_group().and_then(|()| {
@@ -508,7 +508,7 @@ impl WriteStore for SqliteWriter {
                 removal::free_some(&self.connection, &mut self.log, self.bounds)?;
             }
             self.sessions.free(&self.connection)?;
-            let more = self.sessions.is_loose() || is_pending(&self.connection)?;
+            let more = self.sessions.has_garbage() || is_pending(&self.connection)?;
             self.end_group()?;
             Ok(more)
         });
@@ -524,7 +524,7 @@ fn is_pending(connection: &Connection) -> Result<bool, Fault> {
     Ok(connection.prepare_cached(IS_PENDING)?.query_row([], |row| row.get(0))?)
 }
 
-fn put_note(connection: &Connection, name: &str, text: &str) -> Result<(), Fault> {
+fn set_meta(connection: &Connection, name: &str, text: &str) -> Result<(), Fault> {
     connection.prepare_cached(PUT_NOTE)?.execute([name, text])?;
     Ok(())
 }

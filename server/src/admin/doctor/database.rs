@@ -8,7 +8,7 @@ use crate::{
     clock::{Clock, STEP_MS},
     defaults,
     startup::key_secret,
-    store::{self, Bystander, CLOCK_SET_BACK, Examination, KNOWN_LAYOUT, StoreError},
+    store::{self, CLOCK_SET_BACK, Examination, KNOWN_LAYOUT, ReadOnlyDatabase, StoreError},
 };
 
 /// A log that is longer is not carried over as it should be.
@@ -16,8 +16,8 @@ const LOG_LONG: u64 = 512 << 20;
 
 pub(super) fn check(report: &mut Report, data: &Path, full: bool) {
     clock(report, None, None);
-    let bystander = match Bystander::open(data) {
-        Ok(bystander) => bystander,
+    let read_only = match ReadOnlyDatabase::open(data) {
+        Ok(read_only) => read_only,
         Err(error) => {
             let advice = match &error {
                 StoreError::Nothing { .. } => "start the server once, or restore a backup",
@@ -31,7 +31,7 @@ pub(super) fn check(report: &mut Report, data: &Path, full: bool) {
             return report.problem("database", error.to_string(), advice);
         }
     };
-    let layout = bystander.layout();
+    let layout = read_only.layout();
     report.ok(
         "layout",
         match layout {
@@ -39,8 +39,8 @@ pub(super) fn check(report: &mut Report, data: &Path, full: bool) {
             _ => format!("{layout}; the next start brings it to {KNOWN_LAYOUT}"),
         },
     );
-    secret(report, data, &bystander);
-    match bystander.examine(full) {
+    secret(report, data, &read_only);
+    match read_only.examine(full) {
         Ok(Examination { faults, dangling: 0 }) if faults.is_empty() => {
             report.ok("database", if full { "whole, with its indices" } else { "whole" });
         }
@@ -70,14 +70,14 @@ pub(super) fn check(report: &mut Report, data: &Path, full: bool) {
             ),
         }
     }
-    if let Ok(Some(last)) = bystander.last_arrival_ms() {
-        let set_back_from = bystander.note(CLOCK_SET_BACK).ok().flatten();
+    if let Ok(Some(last)) = read_only.last_arrival_ms() {
+        let set_back_from = read_only.meta(CLOCK_SET_BACK).ok().flatten();
         clock(report, Some(last), set_back_from.and_then(|text| text.parse().ok()));
     }
 }
 
-fn secret(report: &mut Report, data: &Path, bystander: &Bystander) {
-    match bystander.note(key_secret::NOTE) {
+fn secret(report: &mut Report, data: &Path, read_only: &ReadOnlyDatabase) {
+    match read_only.meta(key_secret::META_KEY) {
         Ok(Some(known)) => match key_secret::read(data, &known) {
             Ok(_) => report.ok("secret", "keys.secret is that of the database"),
             Err(error) => report.problem(

@@ -198,7 +198,7 @@ impl Durable {
             }
             let position = self.positions.get(&slot);
             let body = position
-                .map(|position| gateway.kept_note(position.topic, &position.granted, seq))
+                .map(|position| gateway.queued_message(position.topic, &position.granted, seq))
                 .transpose()?;
             match body.flatten() {
                 Some(body) => {
@@ -277,20 +277,20 @@ impl SubscriptionPosition {
     ) -> Result<(), BrokerError> {
         // All that was read before has been sent.
         outbound.passed(slot, self.reached);
-        let mut page = gateway.kept_notes(self.topic, &self.granted, self.reached)?;
+        let mut page = gateway.queued_messages(self.topic, &self.granted, self.reached)?;
         if page.is_last && self.handle.is_none() {
             let (qos, offered) = (DeliveryQos::AtLeastOnce, Some(Arc::clone(&self.offered)));
             let outbound_queue = outbound.outbound_queue();
             self.handle =
                 Some(gateway.attach(&self.granted, outbound_queue, slot, qos, (page.up_to, offered), None));
             // What was committed before the bus knew of it, and after the page was read.
-            let rest = gateway.kept_notes(self.topic, &self.granted, page.up_to)?;
-            page.notes.extend(rest.notes);
+            let rest = gateway.queued_messages(self.topic, &self.granted, page.up_to)?;
+            page.messages.extend(rest.messages);
             (page.up_to, page.is_last) = (rest.up_to, rest.is_last);
         }
         self.reached = page.up_to;
         self.is_behind = !page.is_last;
-        for (seq, body) in page.notes {
+        for (seq, body) in page.messages {
             outbound.stored(Delivery { slot, seq, body }, None);
         }
         Ok(())

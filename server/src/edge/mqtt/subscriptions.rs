@@ -312,10 +312,10 @@ impl Session {
         let mut earlier = self.subscriptions.remove(&slot);
         let state_due = earlier.as_ref().is_some_and(|earlier| earlier.state_due);
         let state_when_current = earlier.as_ref().is_some_and(|earlier| earlier.state_when_current);
-        let kept = stored.and_then(|stored| stored.kept.map(|kept| (stored.number, kept)));
-        let handle = match (&mut self.durable, kept) {
-            (Some(durable), Some((number, kept))) => {
-                durable.add(slot, number, kept, granted, &mut self.outbound);
+        let queue = stored.and_then(|stored| stored.queue.map(|queue| (stored.number, queue)));
+        let handle = match (&mut self.durable, queue) {
+            (Some(durable), Some((number, queue))) => {
+                durable.add(slot, number, queue, granted, &mut self.outbound);
                 None
             }
             // Repeated: it goes on as it is.
@@ -364,7 +364,7 @@ impl Session {
         let mut gone = Vec::new();
         for stored in subscriptions {
             let Some(filter) = self.context.gateway.stored_filter(&stored) else { continue };
-            let qos = if stored.kept.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+            let qos = if stored.queue.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
             // There may be ten thousand: other tasks have their turn in between.
             tokio::task::coop::consume_budget().await;
             match self.prepare(&filter, qos, SubscribeOrigin::Resume).await {

@@ -12,7 +12,7 @@ use super::{
     json,
     resource::{created, done, list_within, show},
 };
-use crate::gateway::{BrokerError, Gateway, ResourceRecord, Source, children_of};
+use crate::gateway::{BrokerError, Gateway, IndexScan, ResourceRecord, children_of};
 
 /// The application that the path means: below a project, alone, or the caller's own.
 async fn meant(call: &Call) -> Result<ResourceRecord, HttpError> {
@@ -33,7 +33,7 @@ async fn meant(call: &Call) -> Result<ResourceRecord, HttpError> {
 
 pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
     let within = match call.segment("project") {
-        "" => Source::All,
+        "" => IndexScan::All,
         _ => {
             let project = call.id("project")?;
             call.gateway().read(&call.caller(), ResourceKind::Project, project).await?;

@@ -13,12 +13,12 @@ use super::{
     list::{named_ids, with_count},
     resource::{done, list_within, show},
 };
-use crate::gateway::{BrokerError, Source};
+use crate::gateway::{BrokerError, IndexScan};
 
 async fn members(call: &Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let collection = call.id("id")?;
     call.gateway().read(&call.caller(), ResourceKind::Collection, collection).await?;
-    list_within(call, kind, Source::Members(collection)).await
+    list_within(call, kind, IndexScan::Members(collection)).await
 }
 
 pub(super) async fn thngs(call: Call) -> Result<Response, HttpError> {

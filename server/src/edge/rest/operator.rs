@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     edge::rates::Shown,
-    gateway::{Actor, BrokerError, Gateway, Page, ResourceRecord, Source, document},
+    gateway::{Actor, BrokerError, Gateway, IndexScan, Page, ResourceRecord, document},
     rate::whole_seconds,
 };
 
@@ -58,7 +58,7 @@ async fn account(call: &Call) -> Result<ResourceRecord, HttpError> {
 }
 
 pub(super) async fn accounts(call: Call) -> Result<Response, HttpError> {
-    list_within(&call, ResourceKind::Account, Source::All).await
+    list_within(&call, ResourceKind::Account, IndexScan::All).await
 }
 
 pub(super) async fn read_account(call: Call) -> Result<Response, HttpError> {
@@ -91,10 +91,10 @@ pub(super) async fn accesses(call: Call) -> Result<Response, HttpError> {
     account(&call).await?;
     let (caller, kind, query) = (call.caller(), ResourceKind::Access, query(&call)?);
     let count = match query.counted {
-        true => Some(call.gateway().count(&caller, kind, Source::All, &query).await?),
+        true => Some(call.gateway().count(&caller, kind, IndexScan::All, &query).await?),
         false => None,
     };
-    let page = call.gateway().list(&caller, kind, Source::All, &query).await?;
+    let page = call.gateway().list(&caller, kind, IndexScan::All, &query).await?;
     let items = page.items.iter().map(|access| show_access(&call, access)).collect::<Result<_, _>>()?;
     Ok(answer(&call, &query, Page { items, next: page.next }, count))
 }

@@ -16,7 +16,8 @@ use super::{
     list::{DocumentArray, answer_with, near, query, with_count},
 };
 use crate::gateway::{
-    BrokerError, ContextShown, Extras, NewResource, Outcome, PAGE_BYTES_MAX, ResourceRecord, Source, document,
+    BrokerError, ContextShown, Extras, IndexScan, NewResource, Outcome, PAGE_BYTES_MAX, ResourceRecord,
+    document,
 };
 
 /// Bytes of a document besides its stored part, where it is small: its id and times.
@@ -61,7 +62,7 @@ pub(super) fn done() -> Response {
 pub(super) async fn list_within(
     call: &Call,
     kind: ResourceKind,
-    within: Source,
+    within: IndexScan,
 ) -> Result<Response, HttpError> {
     let mut query = query(call)?;
     if kind == ResourceKind::Place {
@@ -91,7 +92,7 @@ pub(super) async fn list_within(
 }
 
 pub(super) async fn list(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
-    list_within(&call, kind, Source::All).await
+    list_within(&call, kind, IndexScan::All).await
 }
 
 pub(super) async fn create(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {

@@ -38,12 +38,12 @@ pub(crate) enum Source {
 #[derive(Debug, Clone)]
 struct Pair {
     certified: Arc<CertifiedKey>,
-    facts: Facts,
+    info: CertificateInfo,
 }
 
 /// What a certificate says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct CertificateInfo {
     /// The names and addresses that it is valid for.
     pub(super) names: Vec<String>,
     pub(super) ends: SystemTime,
@@ -84,8 +84,8 @@ impl Certificates {
         let stamps = stamps(&source);
         let pairs = load(&source)?;
         for pair in &*pairs {
-            if pair.facts.ends <= now() {
-                tracing::error!(certificate = ?pair.facts.names, "the certificate has expired: clients will refuse it");
+            if pair.info.ends <= now() {
+                tracing::error!(certificate = ?pair.info.names, "the certificate has expired: clients will refuse it");
             }
         }
         let opened = Self { source, current: RwLock::new(pairs), stamps: stamps.into(), metrics };
@@ -146,10 +146,10 @@ impl Certificates {
     fn tell(&self) {
         let pairs = Arc::clone(&self.current.read());
         for pair in &*pairs {
-            let ends = jiff::Timestamp::try_from(pair.facts.ends).map(|ends| ends.to_string());
-            tracing::info!(names = ?pair.facts.names, ends = ends.unwrap_or_default(), "TLS certificate");
+            let ends = jiff::Timestamp::try_from(pair.info.ends).map(|ends| ends.to_string());
+            tracing::info!(names = ?pair.info.names, ends = ends.unwrap_or_default(), "TLS certificate");
         }
-        let first_end = pairs.iter().map(|pair| pair.facts.ends).min();
+        let first_end = pairs.iter().map(|pair| pair.info.ends).min();
         let seconds = first_end.and_then(|ends| ends.duration_since(SystemTime::UNIX_EPOCH).ok());
         self.metrics.tls_certificate_expiry.set(seconds.map_or(0, |since| since.as_secs().cast_signed()));
     }
@@ -215,7 +215,7 @@ fn load_pair(chain_file: &Path, key_file: &Path) -> anyhow::Result<Pair> {
             chain_file.display()
         );
     };
-    let facts = facts(end).with_context(|| format!("{}: its first certificate", chain_file.display()))?;
+    let info = info(end).with_context(|| format!("{}: its first certificate", chain_file.display()))?;
     let text = fs::read(key_file).with_context(|| format!("cannot read {}", key_file.display()))?;
     let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
         anyhow::anyhow!(
@@ -238,7 +238,7 @@ fn load_pair(chain_file: &Path, key_file: &Path) -> anyhow::Result<Pair> {
         key_file.display(),
         chain_file.display()
     );
-    Ok(Pair { certified: Arc::new(certified), facts })
+    Ok(Pair { certified: Arc::new(certified), info })
 }
 
 /// Looks at a chain and its key, which nobody shows; returns when its first certificate ends.
@@ -246,13 +246,13 @@ fn load_pair(chain_file: &Path, key_file: &Path) -> anyhow::Result<Pair> {
 /// # Errors
 /// A sentence that names the file and what is wrong with it.
 pub(crate) fn look_at(chain: &Path, key: &Path) -> anyhow::Result<SystemTime> {
-    Ok(load_pair(chain, key)?.facts.ends)
+    Ok(load_pair(chain, key)?.info.ends)
 }
 
 /// Refuses to exchange what works for what clients would not take.
 fn still_valid(pairs: Arc<[Pair]>) -> anyhow::Result<Arc<[Pair]>> {
-    match pairs.iter().find(|pair| pair.facts.ends <= now()) {
-        Some(pair) => bail!("the certificate of {:?} has expired", pair.facts.names),
+    match pairs.iter().find(|pair| pair.info.ends <= now()) {
+        Some(pair) => bail!("the certificate of {:?} has expired", pair.info.names),
         None => Ok(pairs),
     }
 }
@@ -261,7 +261,7 @@ fn still_valid(pairs: Arc<[Pair]>) -> anyhow::Result<Arc<[Pair]>> {
 ///
 /// # Errors
 /// It is no X.509 certificate.
-pub(super) fn facts(certificate: &CertificateDer<'_>) -> anyhow::Result<Facts> {
+pub(super) fn info(certificate: &CertificateDer<'_>) -> anyhow::Result<CertificateInfo> {
     use x509_cert::ext::pkix::{SubjectAltName, name::GeneralName};
     let parsed = x509_cert::Certificate::from_der(certificate).context("is no X.509 certificate")?;
     let mut names = Vec::new();
@@ -274,7 +274,7 @@ pub(super) fn facts(certificate: &CertificateDer<'_>) -> anyhow::Result<Facts> {
             }
         }
     }
-    Ok(Facts { names, ends: parsed.tbs_certificate.validity.not_after.to_system_time() })
+    Ok(CertificateInfo { names, ends: parsed.tbs_certificate.validity.not_after.to_system_time() })
 }
 
 fn address(bytes: &[u8]) -> Option<String> {

@@ -17,7 +17,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::{certificates::facts, now};
+use super::{certificates::info, now};
 use crate::durable_file;
 
 /// The authority's certificate, which clients are given.
@@ -67,11 +67,11 @@ pub(super) fn ensure(folder: &Path) -> anyhow::Result<PathBuf> {
 /// Whether what is there can be shown, for some time still.
 fn is_good(folder: &Path, names: &[String]) -> bool {
     let known = fs::read(folder.join(CHAIN)).ok().filter(|_| folder.join(KEY).is_file());
-    let facts = known
+    let info = known
         .and_then(|pem| CertificateDer::from_pem_slice(&pem).ok())
-        .and_then(|certificate| facts(&certificate).ok());
-    facts.is_some_and(|facts| {
-        facts.ends > now() + RENEWED_BEFORE && names.iter().all(|name| facts.names.contains(name))
+        .and_then(|certificate| info(&certificate).ok());
+    info.is_some_and(|info| {
+        info.ends > now() + RENEWED_BEFORE && names.iter().all(|name| info.names.contains(name))
     })
 }
 

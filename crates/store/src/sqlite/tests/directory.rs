@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::{Durability, Fixture, KeyHash, ReadStore as _, StoreError};
 use crate::{
     Actor, KNOWN_LAYOUT, KeyRecord, SqliteStore, WriteStore as _,
-    session_queue::{KeptLimits, OpenedSession, WriteSessions as _},
+    session_queue::{OpenedSession, QueueLimits, WriteSessions as _},
 };
 
 fn refusal(directory: &Path) -> StoreError {
@@ -81,9 +81,9 @@ fn a_database_of_layout_2_is_brought_to_the_present_one_with_what_it_holds() {
         .expect("the layout before");
     early.close().expect("closed");
     let mut store = Fixture::at(directory);
-    assert_eq!(store.read.note("n").expect("a look").as_deref(), Some("kept"));
+    assert_eq!(store.read.meta("n").expect("a look").as_deref(), Some("kept"));
     let limits =
-        KeptLimits { sessions: 1, sessions_per_key: 1, subscriptions: 1, messages_per_topic: 1, bytes: 1 };
+        QueueLimits { sessions: 1, sessions_per_key: 1, subscriptions: 1, messages_per_topic: 1, bytes: 1 };
     let (hash, account) = (KeyHash([1; 32]), super::id(1));
     let actor = Actor::Operator(account);
     let key = KeyRecord { hash, account, actor, nonce: None, created_at_ms: 1 };

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    Find, Fixture, Id, PageRequest, ReadStore, ResourceKind, ResourceRecord, SortOrder, Source, WriteStore,
-    id, term, thng_of,
+    Fixture, Id, IndexScan, ListRequest, PageRequest, ReadStore, ResourceKind, ResourceRecord, SortOrder,
+    WriteStore, id, index_key, thng_of,
 };
 use crate::ScanBounds;
 
@@ -17,40 +17,43 @@ fn tagged(number: u64, tags: &BTreeSet<u64>) -> ResourceRecord {
     thng_of(number, &[], &format!("{{\"tags\":[{}]}}", tags.join(",")))
 }
 
-fn by_tag(tag: u64) -> Source {
-    Source::Term(term(id(1), ResourceKind::Thng, "tags", &format!("t{tag}")))
+fn by_tag(tag: u64) -> IndexScan {
+    IndexScan::Key(index_key(id(1), ResourceKind::Thng, "tags", &format!("t{tag}")))
 }
 
 /// A source, and whether a thng with this number and these tags is in it.
-fn source() -> impl Strategy<Value = Source> {
+fn source() -> impl Strategy<Value = IndexScan> {
     let leaf = prop_oneof![
-        1 => Just(Source::All),
+        1 => Just(IndexScan::All),
         4 => (0..TAGS).prop_map(by_tag),
-        2 => vec(0_u64..14, 0..6).prop_map(|numbers| Source::Ids(numbers.into_iter().map(id).collect())),
+        2 => vec(0_u64..14, 0..6).prop_map(|numbers| IndexScan::Ids(numbers.into_iter().map(id).collect())),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
-        prop_oneof![vec(inner.clone(), 1..4).prop_map(Source::Each), vec(inner, 1..4).prop_map(Source::Any),]
+        prop_oneof![
+            vec(inner.clone(), 1..4).prop_map(IndexScan::Each),
+            vec(inner, 1..4).prop_map(IndexScan::Any),
+        ]
     })
 }
 
-fn holds(source: &Source, number: u64, tags: &BTreeSet<u64>) -> bool {
+fn holds(source: &IndexScan, number: u64, tags: &BTreeSet<u64>) -> bool {
     match source {
-        Source::All => true,
-        Source::Term(_) => (0..TAGS).any(|tag| *source == by_tag(tag) && tags.contains(&tag)),
-        Source::Members(_) => unreachable!("none is made here"),
-        Source::Ids(ids) => ids.contains(&id(number)),
-        Source::Each(sources) => sources.iter().all(|source| holds(source, number, tags)),
-        Source::Any(sources) => sources.iter().any(|source| holds(source, number, tags)),
+        IndexScan::All => true,
+        IndexScan::Key(_) => (0..TAGS).any(|tag| *source == by_tag(tag) && tags.contains(&tag)),
+        IndexScan::Members(_) => unreachable!("none is made here"),
+        IndexScan::Ids(ids) => ids.contains(&id(number)),
+        IndexScan::Each(sources) => sources.iter().all(|source| holds(source, number, tags)),
+        IndexScan::Any(sources) => sources.iter().any(|source| holds(source, number, tags)),
     }
 }
 
-fn find(source: &Source, page: PageRequest, skip: usize, looked_at_max: usize) -> Find<'static> {
+fn find(source: &IndexScan, page: PageRequest, skip: usize, looked_at_max: usize) -> ListRequest<'static> {
     let (account, kind) = (id(1), ResourceKind::Thng);
-    Find {
+    ListRequest {
         account,
         kind,
         source: source.clone(),
-        keep: None,
+        record_filter: None,
         page,
         skip,
         looked_at_max,
@@ -58,7 +61,7 @@ fn find(source: &Source, page: PageRequest, skip: usize, looked_at_max: usize) -
     }
 }
 
-fn ids(store: &Fixture, source: &Source, items: usize, order: SortOrder, looked_at_max: usize) -> Vec<Id> {
+fn ids(store: &Fixture, source: &IndexScan, items: usize, order: SortOrder, looked_at_max: usize) -> Vec<Id> {
     let (mut all, mut after) = (Vec::new(), None);
     for _ in 0..10_000 {
         let page = PageRequest { items, order, after };
@@ -126,7 +129,7 @@ fn sources_that_overtake_one_another_for_long_stop_at_the_bound_and_go_on_from_t
     for number in 201..400 {
         store.put(tagged(number, &[number % 2].into()));
     }
-    let both = Source::Each(vec![by_tag(0), by_tag(1)]);
+    let both = IndexScan::Each(vec![by_tag(0), by_tag(1)]);
     let page = PageRequest { items: 10, order: SortOrder::NewestFirst, after: None };
     let first = store.read.find(&find(&both, page, 0, 5)).expect("a page");
     assert!(first.items.is_empty() && first.scanned.next.is_some());
@@ -141,12 +144,13 @@ fn who_belongs_to_a_list_may_ask_for_collections_while_it_is_read() {
         store.put(tagged(number, &BTreeSet::new()));
     }
     store.commit(|write| write.add_members(id(1000), ResourceKind::Thng, &[id(1), id(3)]));
-    let keep = |_: &ResourceRecord, collections: &dyn Fn() -> Vec<Id>| collections() == [id(1000)];
+    let record_filter = |_: &ResourceRecord, collections: &dyn Fn() -> Vec<Id>| collections() == [id(1000)];
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
-    let request = Find { keep: Some(&keep), ..find(&Source::All, page, 0, 1_000) };
+    let request =
+        ListRequest { record_filter: Some(&record_filter), ..find(&IndexScan::All, page, 0, 1_000) };
     let kept: Vec<Id> =
         store.read.find(&request).expect("a page").items.iter().map(|record| record.id).collect();
     assert_eq!(kept, [id(1), id(3)]);
-    assert_eq!(ids(&store, &Source::Members(id(1000)), 1, SortOrder::OldestFirst, 1_000), kept);
-    assert_eq!(ids(&store, &Source::Members(id(999)), 1, SortOrder::OldestFirst, 1_000), []);
+    assert_eq!(ids(&store, &IndexScan::Members(id(1000)), 1, SortOrder::OldestFirst, 1_000), kept);
+    assert_eq!(ids(&store, &IndexScan::Members(id(999)), 1, SortOrder::OldestFirst, 1_000), []);
 }

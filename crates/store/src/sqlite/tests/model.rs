@@ -6,8 +6,9 @@ use proptest::{collection::vec, option, prelude::*};
 
 use super::{Fixture, id, json, key, thng_of};
 use crate::{
-    Cursor, Find, Page, PageRequest, PropertiesExtent, PropertyOwner, ReadStore, ResourceRecord, ScanBounds,
-    Sequence, SortOrder, Source, StoreError, TimeRange, WriteStore, term, terms,
+    Cursor, IndexScan, ListRequest, Page, PageRequest, PropertiesExtent, PropertyOwner, ReadStore,
+    ResourceRecord, ScanBounds, Sequence, SortOrder, StoreError, TimeRange, WriteStore, index_fields,
+    index_key,
 };
 use thng_pubsub_protocol::{
     id::Id,
@@ -319,11 +320,21 @@ impl Run {
     }
 }
 
-fn list(account: Id, project: Option<u64>, page: PageRequest) -> Find<'static> {
+fn list(account: Id, project: Option<u64>, page: PageRequest) -> ListRequest<'static> {
     let kind = ResourceKind::Thng;
-    let by_project = |project| Source::Term(term(account, kind, terms::PROJECT, id(project).as_str()));
-    let source = project.map_or(Source::All, by_project);
-    Find { account, kind, source, keep: None, page, skip: 0, looked_at_max: 1_000, bounds: ScanBounds::NONE }
+    let by_project =
+        |project| IndexScan::Key(index_key(account, kind, index_fields::PROJECT, id(project).as_str()));
+    let source = project.map_or(IndexScan::All, by_project);
+    ListRequest {
+        account,
+        kind,
+        source,
+        record_filter: None,
+        page,
+        skip: 0,
+        looked_at_max: 1_000,
+        bounds: ScanBounds::NONE,
+    }
 }
 
 fn page(items: usize, order: SortOrder, after: Option<Cursor>) -> PageRequest {

@@ -1,7 +1,7 @@
 //! How SQLite goes about every statement of the store: through an index, and never by sorting or reading it all.
 
 use super::{
-    super::{export, find, read, session_queue, write},
+    super::{export, read, scan, session_queue, write},
     Fixture,
 };
 
@@ -21,7 +21,7 @@ fn no_statement_reads_a_table_from_end_to_end_or_sorts() {
     let store = Fixture::new();
     let statements: Vec<&str> = read::QUERIES
         .iter()
-        .chain(find::QUERIES)
+        .chain(scan::QUERIES)
         .chain(session_queue::QUERIES)
         .copied()
         .chain(write::statements())

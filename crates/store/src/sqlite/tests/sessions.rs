@@ -9,8 +9,8 @@ use super::{Fixture, id};
 use crate::{
     Actor, KeyHash, KeyRecord, Sequence, WriteStore,
     session_queue::{
-        InFlight, KeptExtent, KeptLimits, KeptNote, OpenedSession, Progress, ReadSessions, SessionNumber,
-        SessionProgress, StoredSubscription, SubscriptionNumber, WriteSessions,
+        InFlight, OpenedSession, Progress, QueueLimits, QueueStats, QueuedMessage, ReadSessions,
+        SessionNumber, SessionProgress, StoredSubscription, SubscriptionNumber, WriteSessions,
     },
     sqlite::write::SqliteWriter,
     subscriptions::subscription_bytes,
@@ -23,7 +23,7 @@ const CLIENTS: usize = 4;
 const TOPICS: usize = 3;
 
 /// More than the steps reach.
-const AMPLE: KeptLimits = KeptLimits {
+const AMPLE: QueueLimits = QueueLimits {
     sessions: 100,
     sessions_per_key: 100,
     subscriptions: 1_000,
@@ -48,7 +48,7 @@ enum Step {
         client: usize,
         topic: usize,
     },
-    Keep {
+    Enqueue {
         topic: usize,
         bytes: usize,
     },
@@ -72,7 +72,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (both.clone(), prop::bool::weighted(0.8))
             .prop_map(|((client, topic), kept)| Step::Subscribe { client, topic, kept }),
         1 => both.clone().prop_map(|(client, topic)| Step::Unsubscribe { client, topic }),
-        8 => (topic, 0..50_usize).prop_map(|(topic, bytes)| Step::Keep { topic, bytes }),
+        8 => (topic, 0..50_usize).prop_map(|(topic, bytes)| Step::Enqueue { topic, bytes }),
         4 => (both, 0..4_usize)
             .prop_map(|((client, topic), acknowledged)| Step::Save { client, topic, acknowledged }),
         4 => Just(Step::Commit),
@@ -107,7 +107,7 @@ impl Model {
         for client in self.sessions.keys() {
             held.entry(key(*client).0).or_default().0 += 1;
         }
-        for topic in (0..TOPICS).filter(|topic| write.kept_topic(&route(*topic)).is_some()) {
+        for topic in (0..TOPICS).filter(|topic| write.session_topic(&route(*topic)).is_some()) {
             let subscribed = self.sessions.iter().filter_map(|(client, (_, subscribed))| {
                 let subscribed = subscribed.get(&topic)?;
                 Some((subscribed.cursor?, subscribed.number, key(*client)))
@@ -205,14 +205,14 @@ impl Run {
                     .expect("the session is there");
                 let before = subscribed.get(&topic).cloned();
                 let cursor = kept.then(|| {
-                    let now = stored.kept.expect("it is kept").1.cursor;
+                    let now = stored.queue.expect("it is kept").1.cursor;
                     before
                         .as_ref()
                         .and_then(|before| before.cursor)
                         .inspect(|was| assert_eq!(*was, now))
                         .unwrap_or(now)
                 });
-                assert_eq!(stored.kept.is_some(), kept);
+                assert_eq!(stored.queue.is_some(), kept);
                 assert!(before.is_none_or(|before| before.number == stored.number));
                 subscribed.insert(topic, Subscribed { number: stored.number, cursor });
             }
@@ -221,14 +221,14 @@ impl Run {
                 write.remove_subscription(*session, &filter(topic)).expect("it ends");
                 subscribed.remove(&topic);
             }
-            Step::Keep { topic, bytes } => {
+            Step::Enqueue { topic, bytes } => {
                 let seq = write.log_membership(id(1), id(1), 1, "{}").expect("an event");
                 let listened_to = self.model.cursors(topic).next().is_some();
-                let kept = write.kept_topic(&route(topic));
+                let kept = write.session_topic(&route(topic));
                 assert_eq!(kept.is_some(), listened_to);
                 let Some(kept) = kept else { return };
-                let note = KeptNote { seq, scopes: b"s".to_vec(), body: vec![b'x'; bytes] };
-                write.keep_note(kept, 0, &note, &AMPLE).expect("it is kept");
+                let message = QueuedMessage { seq, scopes: b"s".to_vec(), body: vec![b'x'; bytes] };
+                write.enqueue(kept, 0, &message, &AMPLE).expect("it is kept");
                 self.model.told.entry(topic).or_default().push((seq, bytes));
             }
             Step::Save { client, topic, acknowledged } => {
@@ -280,23 +280,25 @@ impl Run {
         // What nobody needs is freed in parts.
         while self.fixture.write.reclaim().expect("a part is freed") {}
         let Fixture { read, write, .. } = &self.fixture;
-        let mut extent = KeptExtent {
+        let mut extent = QueueStats {
             sessions: self.model.sessions.len(),
             subscriptions: self.model.sessions.values().map(|(_, subscribed)| subscribed.len()).sum(),
-            ..KeptExtent::default()
+            ..QueueStats::default()
         };
         for topic in 0..TOPICS {
             let needed = self.model.needed(topic);
-            let number = write.kept_topic(&route(topic));
+            let number = write.session_topic(&route(topic));
             assert_eq!(number.is_some(), self.model.cursors(topic).next().is_some(), "topic {topic}");
             let Some(number) = number else { continue };
-            let kept = read.kept_notes(number, 0, Sequence::MAX >> 1, 1_000, usize::MAX).expect("a look");
-            let kept: Vec<_> = kept.notes.iter().map(|note| (note.seq, note.body.len())).collect();
+            let kept =
+                read.queued_messages(number, 0, Sequence::MAX >> 1, 1_000, usize::MAX).expect("a look");
+            let kept: Vec<_> =
+                kept.messages.iter().map(|message| (message.seq, message.body.len())).collect();
             assert_eq!(kept, needed, "topic {topic}");
-            extent.notes += kept.len();
+            extent.messages += kept.len();
             extent.bytes += kept.iter().map(|(_, bytes)| 48 + 1 + bytes).sum::<usize>();
         }
-        assert_eq!(write.kept_extent(), extent);
+        assert_eq!(write.queue_stats(), extent);
         assert_eq!(write.held_of_sessions(), self.model.held(write));
         self.check_usage();
         for client in 0..CLIENTS {
@@ -306,7 +308,7 @@ impl Run {
             let stored = read.session(*session).expect("a look").subscriptions;
             let expected: BTreeSet<_> =
                 subscribed.values().map(|subscribed| (subscribed.number, subscribed.cursor)).collect();
-            let cursor = |stored: &StoredSubscription| stored.kept.map(|(_, progress)| progress.cursor);
+            let cursor = |stored: &StoredSubscription| stored.queue.map(|(_, progress)| progress.cursor);
             assert_eq!(
                 stored.iter().map(|stored| (stored.number, cursor(stored))).collect::<BTreeSet<_>>(),
                 expected
@@ -401,7 +403,7 @@ fn in_flight_and_received_come_back_as_they_were_saved() {
     assert_eq!(stored.in_flight, in_flight);
     assert_eq!(stored.received, [65_535]);
     assert_eq!(
-        stored.subscriptions[0].kept.map(|(_, progress)| progress),
+        stored.subscriptions[0].queue.map(|(_, progress)| progress),
         Some(Progress { cursor: 8, sent: 10 })
     );
     assert!(!store.read.has_session(&KeyHash([2; 32]), "c").expect("a look"));
@@ -416,15 +418,15 @@ fn sequences_of_events_and_cursors_are_of_one_count() {
         let seq = write.log_membership(thng, thng, 1, "{}")?;
         let OpenedSession::Started(session) = write.open_session(&KEY, "c", &AMPLE)? else { panic!("new") };
         let stored = write.put_subscription(session, b"f", Some(b"r"))?.expect("the session is there");
-        assert_eq!(stored.kept.expect("it is kept").1.cursor, seq);
+        assert_eq!(stored.queue.expect("it is kept").1.cursor, seq);
         Ok(seq)
     });
     assert_eq!((last + 1, store.read.last_sequence().expect("a look")), (after, after));
 }
 
 /// Bounds that a handful reaches.
-fn bounds(sessions: usize, bytes: usize) -> KeptLimits {
-    KeptLimits { sessions, bytes, ..AMPLE }
+fn bounds(sessions: usize, bytes: usize) -> QueueLimits {
+    QueueLimits { sessions, bytes, ..AMPLE }
 }
 
 /// Opens a session, subscribed to a topic of its own at QoS 1.
@@ -439,18 +441,19 @@ fn subscribed(store: &mut Fixture, key: &KeyHash, name: &str) -> (SessionNumber,
 }
 
 /// Keeps a notification of so many bytes on a topic.
-fn keep(store: &mut Fixture, route: &[u8], bytes: usize, limits: &KeptLimits) {
+fn enqueue(store: &mut Fixture, route: &[u8], bytes: usize, limits: &QueueLimits) {
     store.commit(|write| {
         let seq = write.log_membership(id(1), id(1), 1, "{}")?;
-        let topic = write.kept_topic(route).expect("a durable session subscribes to it");
-        write.keep_note(topic, 0, &KeptNote { seq, scopes: Vec::new(), body: vec![b'x'; bytes] }, limits)
+        let topic = write.session_topic(route).expect("a durable session subscribes to it");
+        write.enqueue(topic, 0, &QueuedMessage { seq, scopes: Vec::new(), body: vec![b'x'; bytes] }, limits)
     });
 }
 
 fn kept(store: &Fixture, route: &[u8]) -> usize {
-    let topic = store.write.kept_topic(route).expect("a durable session subscribes to it");
-    let notes = store.read.kept_notes(topic, 0, Sequence::MAX >> 1, 1_000_000, usize::MAX).expect("a look");
-    notes.notes.len()
+    let topic = store.write.session_topic(route).expect("a durable session subscribes to it");
+    let messages =
+        store.read.queued_messages(topic, 0, Sequence::MAX >> 1, 1_000_000, usize::MAX).expect("a look");
+    messages.messages.len()
 }
 
 #[test]
@@ -460,19 +463,19 @@ fn an_account_within_its_share_of_bytes_loses_nothing() {
     let limits = bounds(100, 64_000);
     let (_, modest) = subscribed(&mut store, &KEYS[2], "modest");
     // The oldest of all, and not more than a half of all.
-    (0..4).for_each(|_| keep(&mut store, &modest, 952, &limits));
+    (0..4).for_each(|_| enqueue(&mut store, &modest, 952, &limits));
     let greedy: Vec<_> =
         (0..40).map(|n| subscribed(&mut store, &KEYS[n % 2], &format!("greedy {n}")).1).collect();
     for _ in 0..4 {
-        greedy.iter().for_each(|route| keep(&mut store, route, 952, &limits));
+        greedy.iter().for_each(|route| enqueue(&mut store, route, 952, &limits));
     }
     assert_eq!(kept(&store, &modest), 4);
-    let extent = store.write.kept_extent();
+    let extent = store.write.queue_stats();
     assert_eq!((extent.bytes, extent.lost_to_bytes, extent.lost_of), (64_000, 100, Some(id(1))));
     // The same after a restart, which reads what each holds.
     let mut store = store.restart();
-    (0..8).for_each(|_| keep(&mut store, &greedy[0], 952, &limits));
-    assert_eq!((kept(&store, &modest), store.write.kept_extent().bytes), (4, 64_000));
+    (0..8).for_each(|_| enqueue(&mut store, &greedy[0], 952, &limits));
+    assert_eq!((kept(&store, &modest), store.write.queue_stats().bytes), (4, 64_000));
 }
 
 #[test]
@@ -480,12 +483,12 @@ fn of_an_account_the_key_that_holds_most_bytes_gives_way() {
     let mut store = store_with_keys();
     let limits = bounds(100, 64_000);
     let (_, modest) = subscribed(&mut store, &KEYS[1], "modest");
-    (0..3).for_each(|_| keep(&mut store, &modest, 952, &limits));
+    (0..3).for_each(|_| enqueue(&mut store, &modest, 952, &limits));
     for n in 0..20 {
         let (_, route) = subscribed(&mut store, &KEYS[0], &format!("greedy {n}"));
-        (0..4).for_each(|_| keep(&mut store, &route, 952, &limits));
+        (0..4).for_each(|_| enqueue(&mut store, &route, 952, &limits));
     }
-    assert_eq!((kept(&store, &modest), store.write.kept_extent().bytes), (3, 64_000));
+    assert_eq!((kept(&store, &modest), store.write.queue_stats().bytes), (3, 64_000));
 }
 
 #[test]
@@ -493,14 +496,14 @@ fn what_has_no_subscription_any_more_is_dropped_first_and_not_lost() {
     let mut store = store_with_keys();
     let limits = bounds(100, 64_000);
     let (session, left) = subscribed(&mut store, &KEYS[0], "left");
-    (0..4).for_each(|_| keep(&mut store, &left, 952, &limits));
+    (0..4).for_each(|_| enqueue(&mut store, &left, 952, &limits));
     store.commit(|write| write.remove_subscription(session, b"left"));
     let store = &mut store.restart();
     for n in 0..16 {
         let (_, route) = subscribed(store, &KEYS[0], &format!("{n}"));
-        (0..4).for_each(|_| keep(store, &route, 952, &limits));
+        (0..4).for_each(|_| enqueue(store, &route, 952, &limits));
     }
-    let extent = store.write.kept_extent();
+    let extent = store.write.queue_stats();
     assert_eq!((extent.bytes, extent.lost_to_bytes), (64_000, 0));
 }
 
@@ -534,7 +537,7 @@ fn an_account_below_its_share_of_sessions_gets_one_of_another() {
     // Within the account it is the key that holds most.
     assert_eq!(open(&mut store, &KEYS[1], "x").ended(), Some(first[0].number));
     assert_eq!(open(&mut store, &KEYS[1], "y"), OpenedSession::TooMany);
-    let extent = store.write.kept_extent();
+    let extent = store.write.queue_stats();
     assert_eq!((extent.sessions, extent.evicted, extent.evicted_of), (4, 3, Some(id(1))));
     let mut store = store.restart();
     assert_eq!(open(&mut store, &KEYS[1], "y"), OpenedSession::TooMany, "a restart counts the same");
@@ -553,9 +556,9 @@ fn a_key_that_was_revoked_gets_no_session_and_leaves_none() {
     });
     let mut store = store.restart();
     store.commit(|write| write.leave_all_sessions(5));
-    assert_eq!((store.rows("session"), store.write.kept_extent().sessions), (1, 1));
+    assert_eq!((store.rows("session"), store.write.queue_stats().sessions), (1, 1));
     store.commit(|write| write.remove_key(&KEYS[0]));
-    assert_eq!((store.rows("session"), store.write.kept_extent().sessions), (0, 0));
+    assert_eq!((store.rows("session"), store.write.queue_stats().sessions), (0, 0));
     let opened = store.commit(|write| write.open_session(&KEYS[0], "a", &AMPLE));
     assert_eq!((opened, store.rows("session")), (OpenedSession::InvalidKey, 0));
     assert!(store.write.subscription_usage().is_empty());
@@ -564,7 +567,7 @@ fn a_key_that_was_revoked_gets_no_session_and_leaves_none() {
 #[test]
 fn of_too_many_messages_of_a_topic_the_furthest_behind_loses() {
     let mut store = store_with_keys();
-    let limits = KeptLimits { messages_per_topic: 10, ..AMPLE };
+    let limits = QueueLimits { messages_per_topic: 10, ..AMPLE };
     let (_, route) = subscribed(&mut store, &KEYS[0], "behind");
     let session = store.commit(|write| {
         let OpenedSession::Started(session) = write.open_session(&KEYS[1], "current", &AMPLE)? else {
@@ -573,8 +576,8 @@ fn of_too_many_messages_of_a_topic_the_furthest_behind_loses() {
         Ok(session)
     });
     let stored = store.commit(|write| write.put_subscription(session, b"current", Some(&route)));
-    let (topic, _) = stored.as_ref().and_then(|stored| stored.kept).expect("it is kept");
-    (0..8).for_each(|_| keep(&mut store, &route, 100, &limits));
+    let (topic, _) = stored.as_ref().and_then(|stored| stored.queue).expect("it is kept");
+    (0..8).for_each(|_| enqueue(&mut store, &route, 100, &limits));
     let cursor = store.read.last_sequence().expect("a look");
     let progress = SessionProgress {
         session,
@@ -583,9 +586,9 @@ fn of_too_many_messages_of_a_topic_the_furthest_behind_loses() {
         has_left: true,
     };
     store.commit(|write| write.save_progress(&progress, 1));
-    (0..10).for_each(|_| keep(&mut store, &route, 100, &limits));
+    (0..10).for_each(|_| enqueue(&mut store, &route, 100, &limits));
     // All ten that the other still needs are there, and nothing else.
-    let left = store.read.kept_notes(topic, 0, Sequence::MAX >> 1, 100, usize::MAX).expect("a look");
-    assert_eq!(left.notes.iter().filter(|note| note.seq > cursor).count(), 10);
-    assert!(store.write.kept_extent().lost_to_count >= 8);
+    let left = store.read.queued_messages(topic, 0, Sequence::MAX >> 1, 100, usize::MAX).expect("a look");
+    assert_eq!(left.messages.iter().filter(|message| message.seq > cursor).count(), 10);
+    assert!(store.write.queue_stats().lost_to_count >= 8);
 }

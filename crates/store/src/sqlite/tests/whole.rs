@@ -6,24 +6,24 @@ use rusqlite::Connection;
 
 use super::{Durability, Fixture, ReadStore as _, Sequence, StoreError, WriteStore as _, id, thng, update};
 use crate::{
-    Backup, BackupHead, Bystander, Import, SqliteStore,
-    export::{EventFact, Fact},
+    Backup, BackupHeader, Import, ReadOnlyDatabase, SqliteStore,
+    export::{ExportRecord, ExportedEvent},
 };
 
-fn head() -> BackupHead {
-    BackupHead { created_at_ms: 1, version: "test".into(), secret: vec![7; 32] }
+fn head() -> BackupHeader {
+    BackupHeader { created_at_ms: 1, version: "test".into(), secret: vec![7; 32] }
 }
 
-fn facts(directory: &Path) -> (Sequence, Vec<Fact>) {
-    let bystander = Bystander::open(directory).expect("a database");
-    let all = bystander.facts().expect("a snapshot");
+fn records(directory: &Path) -> (Sequence, Vec<ExportRecord>) {
+    let read_only = ReadOnlyDatabase::open(directory).expect("a database");
+    let all = read_only.records().expect("a snapshot");
     let mut found = Vec::new();
-    all.each(|fact| {
-        found.push(fact);
+    all.each(|record| {
+        found.push(record);
         Ok::<_, StoreError>(())
     })
     .expect("all are read");
-    (all.head().expect("a head").next_sequence, found)
+    (all.header().expect("a head").next_sequence, found)
 }
 
 #[test]
@@ -33,11 +33,11 @@ fn a_backup_is_of_one_moment_and_does_not_begin_anew_when_the_server_commits_mea
         store.append([number], &"x".repeat(100_000));
     }
     let before = store.history().len();
-    let bystander = Bystander::open(store.directory.path()).expect("a database");
+    let read_only = ReadOnlyDatabase::open(store.directory.path()).expect("a database");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("backup");
     let (mut steps, mut last) = (0, 0);
-    bystander
+    read_only
         .back_up(&file, &head(), &mut |done, _| {
             assert!(done > last, "it goes on where it was");
             (steps, last) = (steps + 1, done);
@@ -68,14 +68,14 @@ fn a_backup_of_an_earlier_layout_is_restored_and_brought_to_the_present_one() {
         .expect("the layout before");
     early.close().expect("closed");
     let (file, data) = (directory.path().join("backup"), directory.path().join("data"));
-    let bystander = Bystander::open(directory.path()).expect("a database");
-    bystander.back_up(&file, &head(), &mut |_, _| {}).expect("a backup");
-    assert_eq!(facts(directory.path()).1.len(), 1, "an export can be made of it too");
+    let read_only = ReadOnlyDatabase::open(directory.path()).expect("a database");
+    read_only.back_up(&file, &head(), &mut |_, _| {}).expect("a backup");
+    assert_eq!(records(directory.path()).1.len(), 1, "an export can be made of it too");
     let backup = Backup::open(&file).expect("it is one");
-    assert_eq!((backup.layout(), backup.note("n").expect("read").as_deref()), (2, Some("kept")));
+    assert_eq!((backup.layout(), backup.meta("n").expect("read").as_deref()), (2, Some("kept")));
     backup.restore(&data, &mut |_, _| {}).and_then(|made| made.finish()).expect("it is restored");
     let (read, _write) = SqliteStore::open(&data, Durability::Full, 1).expect("a store");
-    assert_eq!(read.note("n").expect("read").as_deref(), Some("kept"));
+    assert_eq!(read.meta("n").expect("read").as_deref(), Some("kept"));
 }
 
 #[test]
@@ -90,17 +90,18 @@ fn facts_make_the_same_database_also_where_deleted_values_are_not_freed_yet() {
     let other = [update("gone", 1, "1")];
     store.commit(|write| write.append_properties(id(1), super::owner(), &other));
     store.commit(|write| write.delete_properties(super::owner(), Some(&super::key("gone")), None));
-    let (next, exported) = facts(store.directory.path());
-    let values =
-        exported.iter().filter(|fact| matches!(fact, Fact::Event(EventFact { series, .. }) if *series == 2));
+    let (next, exported) = records(store.directory.path());
+    let values = exported
+        .iter()
+        .filter(|record| matches!(record, ExportRecord::Event(ExportedEvent { series, .. }) if *series == 2));
     assert_eq!(values.count(), store.history().len(), "what is deleted is none");
     assert!(store.rows("doomed") > 0);
 
     let data = tempfile::tempdir().expect("a folder");
     let mut import = Import::begin(data.path(), next).expect("an empty folder");
-    exported.iter().for_each(|fact| import.put(fact).expect("it fits"));
+    exported.iter().for_each(|record| import.put(record).expect("it fits"));
     import.complete().map(|made| made.finish().expect("it gets its name")).expect("it is whole");
-    assert_eq!(facts(data.path()), (next, exported));
+    assert_eq!(records(data.path()), (next, exported));
     let mut imported = Fixture::at(data);
     assert_eq!(imported.history(), store.history());
     assert_eq!(imported.latest(), store.latest());
@@ -126,8 +127,8 @@ fn an_import_that_is_not_completed_leaves_nothing_and_keeps_others_out_meanwhile
         fs::read_dir(data.path()).expect("a folder").map(|it| it.expect("a file").file_name()).collect();
     assert_eq!(left, ["thng-pubsub.lock"]);
     let mut import = Import::begin(data.path(), 5).expect("it is empty again");
-    import.put(&Fact::Account { id: id(1), created_at_ms: 0 }).expect("it fits");
-    let again = import.put(&Fact::Account { id: id(1), created_at_ms: 0 });
+    import.put(&ExportRecord::Account { id: id(1), created_at_ms: 0 }).expect("it fits");
+    let again = import.put(&ExportRecord::Account { id: id(1), created_at_ms: 0 });
     assert!(again.expect_err("twice").to_string().contains("already"));
 }
 
@@ -144,11 +145,11 @@ fn an_import_finds_the_latest_where_the_clock_was_set_back() {
         store.commit(|write| write.append_properties(id(1), super::owner(), &[made(at_ms, value)]));
     }
     assert_eq!(store.latest().as_deref(), Some("last"));
-    let (next, facts) = facts(store.directory.path());
+    let (next, records) = records(store.directory.path());
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let mut import = Import::begin(&data, next).expect("an empty folder");
-    facts.iter().for_each(|fact| import.put(fact).expect("it fits"));
+    records.iter().for_each(|record| import.put(record).expect("it fits"));
     import.complete().and_then(|made| Ok(made.finish()?)).expect("it is made");
     let (read, _write) = SqliteStore::open(&data, Durability::Full, 1).expect("a store");
     let latest = read.latest_of(super::owner(), &super::key("k")).expect("read").expect("a value");

@@ -113,7 +113,7 @@ fn greatest(connection: &Connection, series: i64) -> Result<Option<(i64, Timesta
 fn drop_series(connection: &Connection, series: i64) -> Result<(), Fault> {
     connection.prepare_cached(DROP_LATEST)?.execute([series])?;
     connection.prepare_cached(DROP_SERIES)?.execute([series])?;
-    doom(connection, series, TimestampMs::MAX, i64::MAX)
+    schedule_delete(connection, series, TimestampMs::MAX, i64::MAX)
 }
 
 /// Deletes the values of a series that are older than its latest.
@@ -129,7 +129,7 @@ fn delete_before(
         Ok(row.get::<_, i64>(0)?)
     })?;
     if below.unwrap_or(0) > at_once {
-        return doom(connection, series, before_ms, log.last());
+        return schedule_delete(connection, series, before_ms, log.last());
     }
     connection.prepare_cached(DELETE_BELOW)?.execute([series, before_ms])?;
     connection.prepare_cached(DROP_OVERTAKEN)?.execute([series, before_ms])?;
@@ -138,14 +138,19 @@ fn delete_before(
 }
 
 /// Leaves events to be freed. What was doomed before in the same series and no further is part of it.
-fn doom(connection: &Connection, series: i64, before_ms: TimestampMs, up_to: i64) -> Result<(), Fault> {
+fn schedule_delete(
+    connection: &Connection,
+    series: i64,
+    before_ms: TimestampMs,
+    up_to: i64,
+) -> Result<(), Fault> {
     connection.prepare_cached(DROP_OVERTAKEN)?.execute([series, before_ms])?;
-    connection.prepare_cached(DOOM)?.execute([series, before_ms, up_to, i64::MIN])?;
+    connection.prepare_cached(SCHEDULE_DELETE)?.execute([series, before_ms, up_to, i64::MIN])?;
     Ok(())
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Doomed {
+struct PendingDelete {
     series: i64,
     before_ts: TimestampMs,
     up_to: i64,
@@ -157,23 +162,28 @@ struct Doomed {
 pub(super) fn free_some(connection: &Connection, log: &mut EventLog, bounds: Bounds) -> Result<(), Fault> {
     let mut left = bounds.step;
     while left > 0 {
-        let Some(doomed) = read::one(connection, NEXT_DOOMED, [], |row| {
+        let Some(pending) = read::one(connection, NEXT_PENDING_DELETE, [], |row| {
             let freed = (row.get(3)?, row.get(4)?);
-            Ok(Doomed { series: row.get(0)?, before_ts: row.get(1)?, up_to: row.get(2)?, freed })
+            Ok(PendingDelete { series: row.get(0)?, before_ts: row.get(1)?, up_to: row.get(2)?, freed })
         })?
         else {
             return Ok(());
         };
-        left -= free(connection, log, doomed, left)?;
+        left -= free(connection, log, pending, left)?;
     }
     Ok(())
 }
 
 /// Frees events of one series, after a look at no more than `count`. Returns how many it looked at, and at least 1,
 /// so that emptied series count for something too.
-fn free(connection: &Connection, log: &mut EventLog, doomed: Doomed, count: usize) -> Result<usize, Fault> {
-    let Doomed { series, before_ts, up_to, freed } = doomed;
-    let points = points_below(connection, doomed, count)?;
+fn free(
+    connection: &Connection,
+    log: &mut EventLog,
+    pending: PendingDelete,
+    count: usize,
+) -> Result<usize, Fault> {
+    let PendingDelete { series, before_ts, up_to, freed } = pending;
+    let points = points_below(connection, pending, count)?;
     let mut delete = connection.prepare_cached(FREE)?;
     for (_, seq) in points.iter().filter(|(_, seq)| *seq <= up_to) {
         delete.execute([seq])?;
@@ -188,8 +198,12 @@ fn free(connection: &Connection, log: &mut EventLog, doomed: Doomed, count: usiz
     Ok(points.len().max(1))
 }
 
-fn points_below(connection: &Connection, doomed: Doomed, count: usize) -> Result<Vec<(i64, i64)>, Fault> {
-    let Doomed { series, before_ts, freed: (ts, seq), .. } = doomed;
+fn points_below(
+    connection: &Connection,
+    pending: PendingDelete,
+    count: usize,
+) -> Result<Vec<(i64, i64)>, Fault> {
+    let PendingDelete { series, before_ts, freed: (ts, seq), .. } = pending;
     let mut statement = connection.prepare_cached(POINTS_BELOW)?;
     let points = statement
         .query_map(params![series, ts, seq, before_ts, count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -218,10 +232,10 @@ const DELETE_BELOW: &str = "DELETE FROM event WHERE series = ?1 AND ts < ?2";
 
 const DROP_OVERTAKEN: &str = "DELETE FROM doomed WHERE series = ?1 AND before_ts <= ?2";
 
-const DOOM: &str = "INSERT INTO doomed (series, before_ts, up_to, late, freed_ts, freed_seq)
+const SCHEDULE_DELETE: &str = "INSERT INTO doomed (series, before_ts, up_to, late, freed_ts, freed_seq)
     VALUES (?1, ?2, ?3, 0, ?4, 0)";
 
-const NEXT_DOOMED: &str = "SELECT series, before_ts, up_to, freed_ts, freed_seq FROM doomed
+const NEXT_PENDING_DELETE: &str = "SELECT series, before_ts, up_to, freed_ts, freed_seq FROM doomed
     ORDER BY series, before_ts LIMIT 1";
 
 /// In two parts, as the pages of a history are read.
@@ -253,8 +267,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     COUNT_BELOW,
     DELETE_BELOW,
     DROP_OVERTAKEN,
-    DOOM,
-    NEXT_DOOMED,
+    SCHEDULE_DELETE,
+    NEXT_PENDING_DELETE,
     POINTS_BELOW,
     FREE,
     FREED,

@@ -16,7 +16,9 @@ use super::{
     properties::add_series,
     read, removal,
 };
-use crate::{Change, KeyHash, ResourceMeta, ResourceRecord, Sequence, TimestampMs, term, terms, terms_of};
+use crate::{
+    Change, KeyHash, ResourceMeta, ResourceRecord, Sequence, TimestampMs, index_fields, index_key, index_keys,
+};
 
 /// What the writer knows of the resources that it writes to.
 pub(super) struct Resources {
@@ -79,7 +81,7 @@ impl Resources {
             after.created_at_ms,
             after.updated_at_ms,
         ])?;
-        index(connection, place, before.map(terms_of).unwrap_or_default(), terms_of(after))?;
+        index(connection, place, before.map(index_keys).unwrap_or_default(), index_keys(after))?;
         rename(connection, account, before, Some(after))?;
         // Nobody writes to an action.
         if after.kind != ResourceKind::Action {
@@ -119,7 +121,7 @@ impl Resources {
     ) -> Result<(), Fault> {
         let place = resource.place as i64;
         connection.prepare_cached(DELETE)?.execute([place])?;
-        index(connection, place, terms_of(resource), Vec::new())?;
+        index(connection, place, index_keys(resource), Vec::new())?;
         rename(connection, account, Some(resource), None)?;
         members::leave_all(connection, place)?;
         self.heads.remove(&resource.id);
@@ -167,7 +169,7 @@ impl Resources {
         let Some(child) = child_kind(kind) else { return Ok(0) };
         let mut freed = 0;
         for account_id in accounts(connection)? {
-            let term = term(account_id, child, terms::PARENT, parent.as_str());
+            let term = index_key(account_id, child, index_fields::PARENT, parent.as_str());
             while freed < most
                 && let Some(id) = read::one(connection, FIRST_OF_TERM, [term], |row| column::id(row, 0))?
             {

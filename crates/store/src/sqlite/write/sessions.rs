@@ -16,7 +16,7 @@ use super::{Fault, column, read};
 use crate::{
     KeyHash, Sequence, TimestampMs,
     session_queue::{
-        InFlight, KeptExtent, KeptLimits, OpenedSession, Progress, SessionNumber, SessionProgress,
+        InFlight, OpenedSession, Progress, QueueLimits, QueueStats, SessionNumber, SessionProgress,
         StoredSubscription, SubscriptionNumber, TopicNumber,
     },
     subscriptions::{SubscriptionUsage, subscription_bytes},
@@ -48,11 +48,11 @@ struct KeyUse {
 #[derive(Debug)]
 pub(super) struct Sessions {
     /// Topics of which there may be more to free than was freed.
-    loose: HashSet<TopicNumber>,
+    garbage: HashSet<TopicNumber>,
     topics: HashMap<Box<[u8]>, TopicNumber>,
     extents: HashMap<TopicNumber, Extent>,
     keys: HashMap<KeyHash, KeyUse>,
-    extent: KeptExtent,
+    extent: QueueStats,
     session_shares: Shares,
     byte_shares: Shares,
     /// Topics by whom their notifications count for; `None`: they wait to be freed.
@@ -69,17 +69,17 @@ struct Before {
     extents: HashMap<TopicNumber, Option<Extent>>,
     topics: HashMap<Box<[u8]>, Option<TopicNumber>>,
     keys: HashMap<KeyHash, Option<KeyUse>>,
-    extent: Option<KeptExtent>,
+    extent: Option<QueueStats>,
 }
 
 impl Sessions {
     pub(super) fn open(connection: &Connection) -> Result<Self, Fault> {
         let mut sessions = Self {
-            loose: HashSet::new(),
+            garbage: HashSet::new(),
             topics: HashMap::new(),
             extents: HashMap::new(),
             keys: HashMap::new(),
-            extent: KeptExtent::default(),
+            extent: QueueStats::default(),
             session_shares: Shares::default(),
             byte_shares: Shares::default(),
             topic_shares: Ranking::default(),
@@ -117,11 +117,11 @@ impl Sessions {
         Arc::clone(&self.usage)
     }
 
-    pub(super) fn keeps(&self) -> bool {
+    pub(super) fn has_queues(&self) -> bool {
         !self.topics.is_empty()
     }
 
-    pub(super) fn extent(&self) -> KeptExtent {
+    pub(super) fn extent(&self) -> QueueStats {
         self.extent
     }
 
@@ -145,7 +145,7 @@ impl Sessions {
     pub(super) fn forget(&mut self) {
         let Before { extents, topics, keys, extent } = std::mem::take(&mut self.before);
         // What was freed is there again.
-        self.loose.extend(extents.keys());
+        self.garbage.extend(extents.keys());
         self.unranked.extend(extents.keys());
         for (topic, before) in extents {
             restore(&mut self.extents, topic, before);
@@ -166,7 +166,7 @@ impl Sessions {
         connection: &Connection,
         key: &KeyHash,
         client_id: &str,
-        limits: &KeptLimits,
+        limits: &QueueLimits,
     ) -> Result<OpenedSession, Fault> {
         // The key may have been revoked since its client connected: nothing would ever end a session of it.
         let Some(of_account) = owner_of_key(connection, key)? else { return Ok(OpenedSession::InvalidKey) };
@@ -255,7 +255,7 @@ impl Sessions {
             of_key.subscriptions -= subscriptions;
             of_key.filter_bytes -= filter_bytes;
         });
-        topics.into_iter().try_for_each(|topic| self.loosen(connection, topic))
+        topics.into_iter().try_for_each(|topic| self.mark_for_gc(connection, topic))
     }
 
     pub(super) fn expire(
@@ -293,7 +293,7 @@ impl Sessions {
         let Some(before) = before else {
             let last = last as i64;
             connection.prepare_cached(ADD_SUBSCRIPTION)?.execute(params![session, filter, topic, last])?;
-            let kept =
+            let queue =
                 topic.map(|topic| (topic, Progress { cursor: last as Sequence, sent: last as Sequence }));
             let number = connection.last_insert_rowid();
             self.change_key(&key, None, |of_key| {
@@ -301,14 +301,14 @@ impl Sessions {
                 of_key.filter_bytes += filter.len();
             });
             topic.map_or(Ok(()), |topic| self.find_holder(connection, topic).map(drop))?;
-            return Ok(Some(StoredSubscription { number, filter: filter.to_vec(), kept }));
+            return Ok(Some(StoredSubscription { number, filter: filter.to_vec(), queue }));
         };
-        let kept = match (before.kept, topic) {
+        let queue = match (before.queue, topic) {
             (Some((old, progress)), Some(topic)) if old == topic => Some((topic, progress)),
             (_, Some(topic)) => Some((topic, Progress { cursor: last, sent: last })),
             (_, None) => None,
         };
-        let Progress { cursor, sent } = kept.map_or(Progress { cursor: last, sent: last }, |(_, it)| it);
+        let Progress { cursor, sent } = queue.map_or(Progress { cursor: last, sent: last }, |(_, it)| it);
         connection.prepare_cached(SET_SUBSCRIPTION)?.execute(params![
             before.number,
             topic,
@@ -316,12 +316,12 @@ impl Sessions {
             sent as i64
         ])?;
         topic.map_or(Ok(()), |topic| self.find_holder(connection, topic).map(drop))?;
-        if let Some((old, _)) = before.kept
+        if let Some((old, _)) = before.queue
             && topic != Some(old)
         {
-            self.loosen(connection, old)?;
+            self.mark_for_gc(connection, old)?;
         }
-        Ok(Some(StoredSubscription { kept, ..before }))
+        Ok(Some(StoredSubscription { queue, ..before }))
     }
 
     pub(super) fn remove_subscription(
@@ -339,7 +339,7 @@ impl Sessions {
             of_key.subscriptions -= 1;
             of_key.filter_bytes -= filter.len();
         });
-        topic.map_or(Ok(()), |topic| self.loosen(connection, topic))
+        topic.map_or(Ok(()), |topic| self.mark_for_gc(connection, topic))
     }
 
     pub(super) fn save(
@@ -371,7 +371,7 @@ impl Sessions {
         for (at, topic) in moved.into_iter().enumerate() {
             match at < TRIMMED_AT_ONCE {
                 true => drop(self.trim(connection, topic)?),
-                false => drop(self.loose.insert(topic)),
+                false => drop(self.garbage.insert(topic)),
             }
         }
         Ok(())
@@ -385,7 +385,7 @@ impl Sessions {
         gone.iter().try_for_each(|key| self.end_sessions_of(connection, key))
     }
 
-    fn change_extent(&mut self, change: impl FnOnce(&mut KeptExtent)) {
+    fn change_extent(&mut self, change: impl FnOnce(&mut QueueStats)) {
         self.before.extent.get_or_insert(self.extent);
         change(&mut self.extent);
     }
@@ -496,8 +496,8 @@ pub(super) fn release(connection: &Connection, session: SessionNumber, packet_id
 pub(in crate::sqlite) fn subscription(row: &Row<'_>) -> Result<StoredSubscription, Fault> {
     let topic: Option<TopicNumber> = row.get(2)?;
     let (cursor, sent) = (row.get::<_, i64>(3)? as Sequence, row.get::<_, i64>(4)? as Sequence);
-    let kept = topic.map(|topic| (topic, Progress { cursor, sent }));
-    Ok(StoredSubscription { number: row.get(0)?, filter: row.get(1)?, kept })
+    let queue = topic.map(|topic| (topic, Progress { cursor, sent }));
+    Ok(StoredSubscription { number: row.get(0)?, filter: row.get(1)?, queue })
 }
 
 fn in_flight_column(in_flight: &[InFlight]) -> Vec<u8> {

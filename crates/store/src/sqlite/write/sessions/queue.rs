@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::{Owner, Sessions, key_hash, restore, size};
 use crate::{
     KeyHash, TimestampMs,
-    session_queue::{KeptExtent, KeptLimits, KeptNote, TopicNumber},
+    session_queue::{QueueLimits, QueueStats, QueuedMessage, TopicNumber},
     sqlite::{
         fault::Fault,
         read,
@@ -31,7 +31,7 @@ const FREED_AT_ONCE: usize = 500;
 /// How much is kept for a topic, and for whom.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Extent {
-    notes: usize,
+    messages: usize,
     bytes: usize,
     /// The key that is furthest behind; `None` for a topic without subscriptions.
     holder: Option<Owner>,
@@ -43,11 +43,11 @@ impl Sessions {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (number, route): (TopicNumber, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
-            let (notes, bytes) = (size(row, 2)?, size(row, 3)?);
-            self.change_notes(number, |extent| (extent.notes, extent.bytes) = (notes, bytes));
+            let (messages, bytes) = (size(row, 2)?, size(row, 3)?);
+            self.change_messages(number, |extent| (extent.messages, extent.bytes) = (messages, bytes));
             match route {
                 Some(route) => drop(self.topics.insert(route.into(), number)),
-                None => drop(self.loose.insert(number)),
+                None => drop(self.garbage.insert(number)),
             }
         }
         let mut statement = connection.prepare(HOLDERS)?;
@@ -57,7 +57,7 @@ impl Sessions {
             let topic: TopicNumber = row.get(0)?;
             if last.replace(topic) != Some(topic) {
                 let owner = self.owner(&key_hash(row, 1)?);
-                self.change_notes(topic, |extent| extent.holder = Some(owner));
+                self.change_messages(topic, |extent| extent.holder = Some(owner));
             }
         }
         Ok(())
@@ -70,10 +70,10 @@ impl Sessions {
     /// Writes down how much of each topic is kept, at the end of a group.
     pub(in crate::sqlite::write) fn flush(&mut self, connection: &Connection) -> Result<(), Fault> {
         for topic in self.before.extents.keys() {
-            if let Some(Extent { notes, bytes, .. }) = self.extents.get(topic) {
+            if let Some(Extent { messages, bytes, .. }) = self.extents.get(topic) {
                 connection.prepare_cached(SET_EXTENT)?.execute(params![
                     topic,
-                    *notes as i64,
+                    *messages as i64,
                     *bytes as i64
                 ])?;
             }
@@ -82,23 +82,23 @@ impl Sessions {
         Ok(())
     }
 
-    pub(in crate::sqlite::write) fn keep(
+    pub(in crate::sqlite::write) fn enqueue(
         &mut self,
         connection: &Connection,
         topic: TopicNumber,
         at_ms: TimestampMs,
-        note: &KeptNote,
-        limits: &KeptLimits,
+        message: &QueuedMessage,
+        limits: &QueueLimits,
     ) -> Result<(), Fault> {
-        let KeptNote { seq, scopes, body } = note;
+        let QueuedMessage { seq, scopes, body } = message;
         connection.prepare_cached(KEEP)?.execute(params![*seq as i64, topic, at_ms, scopes, body])?;
-        self.change_notes(topic, |extent| {
-            extent.notes += 1;
+        self.change_messages(topic, |extent| {
+            extent.messages += 1;
             extent.bytes += bytes_of(scopes.len(), body.len());
         });
-        if self.extents.get(&topic).is_some_and(|extent| extent.notes > limits.messages_per_topic) {
+        if self.extents.get(&topic).is_some_and(|extent| extent.messages > limits.messages_per_topic) {
             let most = (limits.messages_per_topic / 16 + 1).min(DROPPED_AT_ONCE) as i64;
-            let dropped = self.drop_notes(connection, DROP_FIRST, params![topic, most])?;
+            let dropped = self.drop_messages(connection, DROP_FIRST, params![topic, most])?;
             self.change_extent(|extent| extent.lost_to_count += dropped as u64);
         }
         // One topic alone never takes what others need.
@@ -119,7 +119,12 @@ impl Sessions {
     /// Drops some of what is `over` the bytes that all topics may hold: what is not needed any more, else the oldest
     /// notifications of a topic of the key that holds most of the account that holds most. Returns whether there was
     /// something.
-    fn give_way(&mut self, connection: &Connection, over: usize, limits: &KeptLimits) -> Result<bool, Fault> {
+    fn give_way(
+        &mut self,
+        connection: &Connection,
+        over: usize,
+        limits: &QueueLimits,
+    ) -> Result<bool, Fault> {
         self.rank();
         if let Some((topic, _)) = self.topic_shares.largest(None) {
             return Ok(self.drop_first_bytes(connection, topic, over)? > 0);
@@ -173,7 +178,7 @@ impl Sessions {
             }
         }
         let Some(up_to) = up_to else { return Ok(0) };
-        self.drop_notes(connection, DROP_ACKNOWLEDGED, params![topic, up_to, DROPPED_AT_ONCE as i64])
+        self.drop_messages(connection, DROP_ACKNOWLEDGED, params![topic, up_to, DROPPED_AT_ONCE as i64])
     }
 
     /// Drops the oldest notifications of all topics that are older than this.
@@ -183,12 +188,12 @@ impl Sessions {
         most: usize,
         before_ms: TimestampMs,
     ) -> Result<usize, Fault> {
-        self.drop_notes(connection, DROP_OLDEST, params![most as i64, before_ms])
+        self.drop_messages(connection, DROP_OLDEST, params![most as i64, before_ms])
     }
 
     /// A topic has a subscription less: what it needs no more is freed later, in parts.
-    pub(super) fn loosen(&mut self, connection: &Connection, topic: TopicNumber) -> Result<(), Fault> {
-        self.loose.insert(topic);
+    pub(super) fn mark_for_gc(&mut self, connection: &Connection, topic: TopicNumber) -> Result<(), Fault> {
+        self.garbage.insert(topic);
         if self.find_holder(connection, topic)?.is_some() {
             return Ok(());
         }
@@ -206,13 +211,13 @@ impl Sessions {
         let cursor = self.find_holder(connection, topic)?;
         let up_to = cursor.unwrap_or(i64::MAX);
         let most = FREED_AT_ONCE as i64;
-        let dropped = self.drop_notes(connection, DROP_ACKNOWLEDGED, params![topic, up_to, most])?;
+        let dropped = self.drop_messages(connection, DROP_ACKNOWLEDGED, params![topic, up_to, most])?;
         if dropped >= FREED_AT_ONCE {
-            self.loose.insert(topic);
+            self.garbage.insert(topic);
             return Ok(dropped);
         }
         if cursor.is_none() && connection.prepare_cached(REMOVE_TOPIC)?.execute([topic])? == 1 {
-            self.change_notes(topic, |_| {});
+            self.change_messages(topic, |_| {});
             self.extents.remove(&topic);
         }
         Ok(dropped)
@@ -229,30 +234,30 @@ impl Sessions {
             read::one(connection, FURTHEST_BEHIND, [topic], |row| Ok((row.get(0)?, key_hash(row, 1)?)))?;
         let holder = found.as_ref().map(|(_, key)| self.owner(key));
         if self.extents.get(&topic).is_some_and(|extent| extent.holder != holder) {
-            self.change_notes(topic, |extent| extent.holder = holder);
+            self.change_messages(topic, |extent| extent.holder = holder);
         }
         Ok(found.map(|(cursor, _)| cursor))
     }
 
     /// Whether there may be something to free.
-    pub(in crate::sqlite::write) fn is_loose(&self) -> bool {
-        !self.loose.is_empty()
+    pub(in crate::sqlite::write) fn has_garbage(&self) -> bool {
+        !self.garbage.is_empty()
     }
 
     /// Frees a part of what is needed no more: a bounded number of rows.
     pub(in crate::sqlite::write) fn free(&mut self, connection: &Connection) -> Result<(), Fault> {
         let mut left = FREED_AT_ONCE;
         while left > 0
-            && let Some(topic) = self.loose.iter().next().copied()
+            && let Some(topic) = self.garbage.iter().next().copied()
         {
-            self.loose.remove(&topic);
+            self.garbage.remove(&topic);
             left = left.saturating_sub(self.trim(connection, topic)? + TOPIC_ROWS);
         }
         Ok(())
     }
 
     /// Runs a deletion that returns the topic and the bytes of each row.
-    fn drop_notes(
+    fn drop_messages(
         &mut self,
         connection: &Connection,
         deletion: &str,
@@ -263,8 +268,8 @@ impl Sessions {
         let mut dropped = 0;
         while let Some(row) = rows.next()? {
             let (topic, scopes, body) = (row.get(0)?, size(row, 1)?, size(row, 2)?);
-            self.change_notes(topic, |extent| {
-                extent.notes = extent.notes.saturating_sub(1);
+            self.change_messages(topic, |extent| {
+                extent.messages = extent.messages.saturating_sub(1);
                 extent.bytes = extent.bytes.saturating_sub(bytes_of(scopes, body));
             });
             dropped += 1;
@@ -279,7 +284,7 @@ impl Sessions {
         connection.prepare_cached(ADD_TOPIC)?.execute([route])?;
         let topic = connection.last_insert_rowid();
         self.change_topic(route, Some(topic));
-        self.change_notes(topic, |_| {});
+        self.change_messages(topic, |_| {});
         Ok(topic)
     }
 
@@ -290,7 +295,7 @@ impl Sessions {
         self.change_extent(|_| {});
     }
 
-    fn change_notes(&mut self, topic: TopicNumber, change: impl FnOnce(&mut Extent)) {
+    fn change_messages(&mut self, topic: TopicNumber, change: impl FnOnce(&mut Extent)) {
         let before = self.extents.get(&topic).copied();
         self.before.extents.entry(topic).or_insert(before);
         self.unranked.insert(topic);
@@ -298,8 +303,8 @@ impl Sessions {
         let old = *of_topic;
         change(of_topic);
         let new = *of_topic;
-        self.change_extent(|extent: &mut KeptExtent| {
-            extent.notes = extent.notes + new.notes - old.notes;
+        self.change_extent(|extent: &mut QueueStats| {
+            extent.messages = extent.messages + new.messages - old.messages;
             extent.bytes = extent.bytes + new.bytes - old.bytes;
         });
     }

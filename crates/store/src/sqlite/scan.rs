@@ -1,4 +1,4 @@
-//! Lists: the places of a [`Source`] one after the other, each found by a seek in an index.
+//! Lists: the places of a [`IndexScan`] one after the other, each found by a seek in an index.
 //!
 //! Every source can say which of its places comes next from a given one. What is in each of several sources is found
 //! by letting them overtake one another, what is in any of them by taking the nearest. So a page costs a few seeks for
@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 use thng_pubsub_protocol::payload::ResourceKind;
 
 use super::{column, fault::Fault, read};
-use crate::{Cursor, Find, FoundPart, ResourceRecord, Scanned, Sequence, SortOrder, Source};
+use crate::{Cursor, IndexScan, ListPart, ListRequest, ResourceRecord, Scanned, Sequence, SortOrder};
 
 /// What looking at an item costs besides its bytes, in bytes.
 const ITEM_BYTES: usize = 512;
@@ -22,7 +22,7 @@ const ROUNDS_AT_ONCE: usize = 500;
 const COUNTED_AT_ONCE: i64 = 50_000;
 
 /// A source with what it takes to ask it.
-struct Finder<'c> {
+struct IndexScanner<'c> {
     connection: &'c Connection,
     account: &'c str,
     kind: i64,
@@ -32,10 +32,10 @@ struct Finder<'c> {
     rounds_left: Cell<usize>,
 }
 
-/// [`Source`], with ids turned into places.
+/// [`IndexScan`], with ids turned into places.
 enum Node {
     All,
-    Term(i64),
+    Key(i64),
     Members(i64),
     /// In the order of their creation.
     Places(Vec<i64>),
@@ -44,44 +44,44 @@ enum Node {
 }
 
 impl Node {
-    fn of(connection: &Connection, source: &Source) -> Result<Self, Fault> {
-        let nodes = |sources: &[Source]| {
+    fn of(connection: &Connection, source: &IndexScan) -> Result<Self, Fault> {
+        let nodes = |sources: &[IndexScan]| {
             sources.iter().map(|source| Self::of(connection, source)).collect::<Result<Vec<_>, Fault>>()
         };
         let place = |id: &thng_pubsub_protocol::id::Id| {
             read::one(connection, PLACE, [id.as_str()], |row| Ok(row.get::<_, i64>(0)?))
         };
         Ok(match source {
-            Source::All => Self::All,
-            Source::Term(term) => Self::Term(*term),
-            Source::Members(collection) => match place(collection)? {
+            IndexScan::All => Self::All,
+            IndexScan::Key(term) => Self::Key(*term),
+            IndexScan::Members(collection) => match place(collection)? {
                 Some(place) => Self::Members(place),
                 None => Self::Places(Vec::new()),
             },
-            Source::Ids(ids) => {
+            IndexScan::Ids(ids) => {
                 let mut places: Vec<i64> =
                     ids.iter().filter_map(|id| place(id).transpose()).collect::<Result<_, _>>()?;
                 places.sort_unstable();
                 places.dedup();
                 Self::Places(places)
             }
-            Source::Each(sources) => Self::Each(nodes(sources)?),
-            Source::Any(sources) => Self::Any(nodes(sources)?),
+            IndexScan::Each(sources) => Self::Each(nodes(sources)?),
+            IndexScan::Any(sources) => Self::Any(nodes(sources)?),
         })
     }
 }
 
 /// Where a search has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sought {
+struct Candidate {
     place: i64,
     /// Whether the place is in the source. If not, nothing before it is, and it is where to go on.
     found: bool,
 }
 
-impl Finder<'_> {
+impl IndexScanner<'_> {
     /// The nearest place at `from` or beyond.
-    fn seek(&self, node: &Node, from: i64) -> Result<Option<Sought>, Fault> {
+    fn seek(&self, node: &Node, from: i64) -> Result<Option<Candidate>, Fault> {
         let newest_first = self.order == SortOrder::NewestFirst;
         let ask = |newest: &str, oldest: &str, parameters: &[&dyn rusqlite::ToSql]| {
             let query = if newest_first { newest } else { oldest };
@@ -89,7 +89,7 @@ impl Finder<'_> {
         };
         let place = match node {
             Node::All => ask(ALL_NEWEST, ALL_OLDEST, params![self.account, self.kind, from])?,
-            Node::Term(term) => ask(TERM_NEWEST, TERM_OLDEST, params![term, from])?,
+            Node::Key(term) => ask(TERM_NEWEST, TERM_OLDEST, params![term, from])?,
             Node::Members(place) => ask(MEMBERS_NEWEST, MEMBERS_OLDEST, params![place, self.kind, from])?,
             Node::Places(places) => {
                 if newest_first {
@@ -101,41 +101,43 @@ impl Finder<'_> {
             Node::Each(nodes) => return self.seek_each(nodes, from),
             Node::Any(nodes) => return self.seek_any(nodes, from),
         };
-        Ok(place.map(|place| Sought { place, found: true }))
+        Ok(place.map(|place| Candidate { place, found: true }))
     }
 
     /// Lets the sources overtake one another until all of them are at the same place, or as often as is left.
-    fn seek_each(&self, nodes: &[Node], from: i64) -> Result<Option<Sought>, Fault> {
+    fn seek_each(&self, nodes: &[Node], from: i64) -> Result<Option<Candidate>, Fault> {
         let mut at = from;
         loop {
             let before = at;
             let mut found = !nodes.is_empty();
             for node in nodes {
-                let Some(sought) = self.seek(node, at)? else { return Ok(None) };
-                at = sought.place;
-                found &= sought.found;
+                let Some(candidate) = self.seek(node, at)? else { return Ok(None) };
+                at = candidate.place;
+                found &= candidate.found;
             }
             // Where nobody moved, all of them are there. Every round but the last has moved, so a search that is cut
             // short has come further all the same.
             if at == before {
-                return Ok(Some(Sought { place: at, found }));
+                return Ok(Some(Candidate { place: at, found }));
             }
             match self.rounds_left.get().checked_sub(1) {
                 Some(left) => self.rounds_left.set(left),
-                None => return Ok(Some(Sought { place: at, found: false })),
+                None => return Ok(Some(Candidate { place: at, found: false })),
             }
         }
     }
 
-    fn seek_any(&self, nodes: &[Node], from: i64) -> Result<Option<Sought>, Fault> {
-        let mut nearest: Option<Sought> = None;
+    fn seek_any(&self, nodes: &[Node], from: i64) -> Result<Option<Candidate>, Fault> {
+        let mut nearest: Option<Candidate> = None;
         for node in nodes {
-            let Some(sought) = self.seek(node, from)? else { continue };
+            let Some(candidate) = self.seek(node, from)? else { continue };
             nearest = Some(match nearest {
-                None => sought,
-                Some(one) if one.place == sought.place => Sought { found: one.found || sought.found, ..one },
-                Some(one) if (one.place > sought.place) == (self.order == SortOrder::NewestFirst) => one,
-                Some(_) => sought,
+                None => candidate,
+                Some(one) if one.place == candidate.place => {
+                    Candidate { found: one.found || candidate.found, ..one }
+                }
+                Some(one) if (one.place > candidate.place) == (self.order == SortOrder::NewestFirst) => one,
+                Some(_) => candidate,
             });
         }
         Ok(nearest)
@@ -158,8 +160,8 @@ impl Finder<'_> {
     }
 
     /// Where a scan begins.
-    fn first(&self, find: &Find<'_>) -> i64 {
-        if let Some(after) = find.page.after {
+    fn first(&self, request: &ListRequest<'_>) -> i64 {
+        if let Some(after) = request.page.after {
             return self.beyond(i64::try_from(after.seq).unwrap_or(i64::MAX));
         }
         match self.order {
@@ -169,23 +171,30 @@ impl Finder<'_> {
     }
 }
 
-fn finder<'c>(connection: &'c Connection, find: &'c Find<'_>) -> Result<Finder<'c>, Fault> {
-    let node = Node::of(connection, &find.source)?;
-    let kind = column::kind_number(find.kind);
-    let rounds_left = Cell::new(find.looked_at_max.min(ROUNDS_AT_ONCE));
-    Ok(Finder { connection, account: find.account.as_str(), kind, order: find.page.order, node, rounds_left })
+fn scanner<'c>(connection: &'c Connection, request: &'c ListRequest<'_>) -> Result<IndexScanner<'c>, Fault> {
+    let node = Node::of(connection, &request.source)?;
+    let kind = column::kind_number(request.kind);
+    let rounds_left = Cell::new(request.looked_at_max.min(ROUNDS_AT_ONCE));
+    Ok(IndexScanner {
+        connection,
+        account: request.account.as_str(),
+        kind,
+        order: request.page.order,
+        node,
+        rounds_left,
+    })
 }
 
 /// Reads the resource at a place and asks whether it belongs to the list.
 /// Also says how large it is.
 fn look(
     connection: &Connection,
-    find: &Find<'_>,
+    request: &ListRequest<'_>,
     place: i64,
 ) -> Result<(usize, Option<ResourceRecord>), Fault> {
     let Some(record) = read::one(connection, AT, [place], column::resource)? else { return Ok((0, None)) };
     let size = record.body.len() + record.private.as_ref().map_or(0, |private| private.as_str().len());
-    if record.kind != find.kind || record.account != find.account {
+    if record.kind != request.kind || record.account != request.account {
         return Ok((size, None));
     }
     let fault = Cell::new(None);
@@ -195,7 +204,7 @@ fn look(
             Vec::new()
         })
     };
-    let belongs = find.keep.is_none_or(|keep| keep(&record, &collections));
+    let belongs = request.record_filter.is_none_or(|record_filter| record_filter(&record, &collections));
     match fault.take() {
         Some(fault) => Err(fault),
         None => Ok((size, belongs.then_some(record))),
@@ -204,20 +213,20 @@ fn look(
 
 /// What a scan has done, held against its bounds.
 struct Progress<'f> {
-    find: &'f Find<'f>,
+    request: &'f ListRequest<'f>,
     scanned: Scanned,
 }
 
 impl<'f> Progress<'f> {
-    fn new(find: &'f Find<'f>) -> Self {
-        Self { find, scanned: Scanned { next: find.page.after, ..Scanned::default() } }
+    fn new(request: &'f ListRequest<'f>) -> Self {
+        Self { request, scanned: Scanned { next: request.page.after, ..Scanned::default() } }
     }
 
     /// Whether the scan ends before the next item. It always comes further by one, so that it comes to its end.
     fn is_over(&self) -> bool {
-        let bounds = &self.find.bounds;
+        let bounds = &self.request.bounds;
         self.scanned.items > 0
-            && (self.scanned.items >= self.find.looked_at_max
+            && (self.scanned.items >= self.request.looked_at_max
                 || self.scanned.work_bytes >= bounds.work_bytes
                 || bounds.until.is_some_and(|until| Instant::now() >= until))
     }
@@ -225,7 +234,7 @@ impl<'f> Progress<'f> {
     fn looked_at(&mut self, bytes: usize) {
         self.scanned.items += 1;
         let bytes = u64::try_from(bytes + ITEM_BYTES).unwrap_or(u64::MAX);
-        self.scanned.work_bytes += bytes.saturating_mul(self.find.bounds.passes);
+        self.scanned.work_bytes += bytes.saturating_mul(self.request.bounds.passes);
     }
 
     fn ended(self, next: Option<Cursor>) -> Scanned {
@@ -234,25 +243,25 @@ impl<'f> Progress<'f> {
 }
 
 /// A part of a page of a list.
-pub(super) fn page(connection: &Connection, find: &Find<'_>) -> Result<FoundPart, Fault> {
-    let finder = finder(connection, find)?;
-    let mut from = finder.first(find);
-    let mut progress = Progress::new(find);
+pub(super) fn page(connection: &Connection, request: &ListRequest<'_>) -> Result<ListPart, Fault> {
+    let scanner = scanner(connection, request)?;
+    let mut from = scanner.first(request);
+    let mut progress = Progress::new(request);
     let (mut items, mut bytes) = (Vec::new(), 0);
-    let mut skip = find.skip;
-    while let Some(Sought { place, found }) = finder.seek(&finder.node, from)? {
+    let mut skip = request.skip;
+    while let Some(Candidate { place, found }) = scanner.seek(&scanner.node, from)? {
         if !found || progress.is_over() {
-            let next = if found { progress.scanned.next } else { Some(cursor(finder.before(place))) };
-            return Ok(FoundPart { items, is_full: false, scanned: progress.ended(next) });
+            let next = if found { progress.scanned.next } else { Some(cursor(scanner.before(place))) };
+            return Ok(ListPart { items, is_full: false, scanned: progress.ended(next) });
         }
-        let (size, record) = look(connection, find, place)?;
+        let (size, record) = look(connection, request, place)?;
         progress.looked_at(size);
         if let Some(record) = record {
             bytes += size;
-            let is_full = items.len() == find.page.items || bytes > find.bounds.page_bytes;
-            if is_full && (!items.is_empty() || find.page.items == 0) {
+            let is_full = items.len() == request.page.items || bytes > request.bounds.page_bytes;
+            if is_full && (!items.is_empty() || request.page.items == 0) {
                 let next = progress.scanned.next;
-                return Ok(FoundPart { items, is_full, scanned: progress.ended(next) });
+                return Ok(ListPart { items, is_full, scanned: progress.ended(next) });
             }
             if skip > 0 {
                 skip -= 1;
@@ -263,9 +272,9 @@ pub(super) fn page(connection: &Connection, find: &Find<'_>) -> Result<FoundPart
             }
         }
         progress.scanned.next = Some(cursor(place));
-        from = finder.beyond(place);
+        from = scanner.beyond(place);
     }
-    Ok(FoundPart { items, is_full: false, scanned: progress.ended(None) })
+    Ok(ListPart { items, is_full: false, scanned: progress.ended(None) })
 }
 
 /// Lists are by creation only, so a place says it all.
@@ -274,20 +283,22 @@ fn cursor(place: i64) -> Cursor {
 }
 
 /// How many items a part of a list has.
-pub(super) fn count(connection: &Connection, find: &Find<'_>) -> Result<(usize, Scanned), Fault> {
-    let mut finder = finder(connection, find)?;
-    finder.order = SortOrder::OldestFirst;
-    let from = finder.first(find);
+pub(super) fn count(connection: &Connection, request: &ListRequest<'_>) -> Result<(usize, Scanned), Fault> {
+    let mut scanner = scanner(connection, request)?;
+    scanner.order = SortOrder::OldestFirst;
+    let from = scanner.first(request);
     let counted = |query: &str, parameters: &[&dyn rusqlite::ToSql]| {
         read::one(connection, query, parameters, |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
         })
     };
-    let indexed = match &finder.node {
-        Node::All if find.keep.is_none() => {
-            counted(COUNT, params![finder.account, finder.kind, from, COUNTED_AT_ONCE])?
+    let indexed = match &scanner.node {
+        Node::All if request.record_filter.is_none() => {
+            counted(COUNT, params![scanner.account, scanner.kind, from, COUNTED_AT_ONCE])?
         }
-        Node::Term(term) if find.keep.is_none() => counted(COUNT_TERM, params![term, from, COUNTED_AT_ONCE])?,
+        Node::Key(term) if request.record_filter.is_none() => {
+            counted(COUNT_TERM, params![term, from, COUNTED_AT_ONCE])?
+        }
         _ => None,
     };
     if let Some((count, last)) = indexed {
@@ -295,17 +306,17 @@ pub(super) fn count(connection: &Connection, find: &Find<'_>) -> Result<(usize, 
         let scanned = Scanned { work_bytes: count.unsigned_abs(), next, ..Scanned::default() };
         return Ok((usize::try_from(count).unwrap_or_default(), scanned));
     }
-    let (mut count, mut from, mut progress) = (0, from, Progress::new(find));
-    while let Some(Sought { place, found }) = finder.seek(&finder.node, from)? {
+    let (mut count, mut from, mut progress) = (0, from, Progress::new(request));
+    while let Some(Candidate { place, found }) = scanner.seek(&scanner.node, from)? {
         if !found || progress.is_over() {
-            let next = if found { progress.scanned.next } else { Some(cursor(finder.before(place))) };
+            let next = if found { progress.scanned.next } else { Some(cursor(scanner.before(place))) };
             return Ok((count, progress.ended(next)));
         }
-        let (size, record) = look(connection, find, place)?;
+        let (size, record) = look(connection, request, place)?;
         progress.looked_at(size);
         count += usize::from(record.is_some());
         progress.scanned.next = Some(cursor(place));
-        from = finder.beyond(place);
+        from = scanner.beyond(place);
     }
     Ok((count, progress.ended(None)))
 }
@@ -320,7 +331,7 @@ pub(super) fn open_tasks(
     let mut found: Vec<(i64, thng_pubsub_protocol::id::Id)> = Vec::new();
     while let Some(row) = rows.next()? {
         let account = column::id(row, 0)?;
-        let term = crate::term(account, ResourceKind::Task, crate::terms::OPEN, "");
+        let term = crate::index_key(account, ResourceKind::Task, crate::index_fields::OPEN, "");
         let mut tasks = connection.prepare_cached(OPEN)?;
         let mut tasks = tasks.query(params![term, most as i64])?;
         while let Some(row) = tasks.next()? {

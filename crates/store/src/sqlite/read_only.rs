@@ -23,14 +23,14 @@ use crate::{KeyRecord, ResourceRecord, StoreError, TimestampMs};
 
 /// Somebody who reads and changes nothing.
 #[derive(Debug)]
-pub struct Bystander {
+pub struct ReadOnlyDatabase {
     pub(super) connection: Connection,
     pub(super) layout: i64,
     directory: PathBuf,
     pub(super) place: Arc<str>,
 }
 
-impl Bystander {
+impl ReadOnlyDatabase {
     /// Opens the database in a directory.
     ///
     /// # Errors
@@ -57,8 +57,8 @@ impl Bystander {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn note(&self, name: &str) -> Result<Option<String>, StoreError> {
-        read::note(&self.connection, name).map_err(|fault| fault.at(&self.place))
+    pub fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {
+        read::meta(&self.connection, name).map_err(|fault| fault.at(&self.place))
     }
 
     /// Every key, with the resource that it is of, as long as that is there: by account, kind and age.
@@ -91,7 +91,7 @@ impl Bystander {
     }
 }
 
-impl Drop for Bystander {
+impl Drop for ReadOnlyDatabase {
     /// The last connection to close carries the log over. Where a server was killed meanwhile that is for the next server,
     /// which rewrites the log before ([`super::log_rewrite`]). An empty log is removed, which may belong to another user.
     fn drop(&mut self) {
