@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn this_very_process_has_memory_and_a_process_that_cannot_exist_has_not() {
+    fn memory_of_a_running_process_is_read_and_of_a_missing_one_not() {
         assert!(resident_kib(std::process::id()).unwrap() > 0);
         assert!(cpu_time(u32::MAX).is_err());
     }

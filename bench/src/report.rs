@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_and_what_was_meanwhile_are_told_apart() {
+    fn figures_from_before_and_meanwhile_are_separate() {
         let figures = halfopen::Figures {
             per_s: 1000,
             before_p50_ms: 0.1,

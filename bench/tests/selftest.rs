@@ -163,7 +163,7 @@ fn latency_is_measured_of_every_message() {
 }
 
 #[test]
-fn those_who_stop_halfway_are_counted_and_the_others_measured_before_and_meanwhile() {
+fn half_open_clients_are_counted_and_others_measured() {
     let Figures::HalfOpen(found) = figures(Manners::Faithful, "halfopen-30") else {
         panic!("it is about those who stop halfway")
     };
@@ -186,7 +186,7 @@ fn messages_that_are_lost_or_repeated_are_found() {
 }
 
 #[test]
-fn a_flow_whose_messages_are_all_lost_ends_and_says_so() {
+fn a_flow_that_loses_every_message_ends_with_an_error() {
     // In a flow all messages bear the number 0, so this broker delivers none.
     let Figures::Flow(flow) = figures(Manners::Loses, "fanout-2-qos0") else { panic!("it is a flow") };
     assert_eq!((flow.received, flow.lost), (0, flow.sent * 2));
@@ -213,7 +213,7 @@ fn the_cost_of_a_process_is_measured_if_it_is_known() {
 }
 
 #[test]
-fn a_broker_that_refuses_or_is_not_there_is_an_error_that_says_so() {
+fn a_refusing_or_missing_broker_is_reported_as_an_error() {
     let scenario = Scenario::Fanout { receivers: 1, qos: 0 };
     let refused = run(&scenario, &Target::anonymous(broker(Manners::Refuses)), &settings()).unwrap_err();
     assert!(format!("{refused:#}").contains("NotAuthorised"), "{refused:#}");

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn made_times_never_fall_behind_for_a_small_step_and_follow_a_large_one() {
+    fn assigned_times_ignore_small_steps_back_and_follow_large_ones() {
         let (clock, held) = held(10_000_000);
         let mut time = ServerTime::new(clock, None);
         let mut at = |clock_ms: i64| {

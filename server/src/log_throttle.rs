@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_lines_of_a_second_are_written_and_the_rest_is_counted() {
+    fn the_first_lines_of_a_second_are_written_and_others_counted() {
         let sparing = LogThrottle::new();
         let written = (0..100).filter(|_| sparing.admit_at(5).is_some()).count();
         assert_eq!(written as u64, LINES_MAX);

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_of_two_keys_reaches_the_collection_whole_and_each_key_with_its_own() {
+    fn an_update_of_two_keys_notifies_properties_and_each_key() {
         let base = format!("/thngs/{}/properties", thng());
         let entry = |key: &str, value: &str| {
             format!(r#"{{"key":"{key}","value":{value},"timestamp":1,"createdAt":2}}"#)
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_hears_is_not_written() {
+    fn notifications_without_subscribers_are_skipped() {
         let event = updated(&[("a", "1"), ("b", "2")]);
         let mut told = Vec::new();
         let only_b = |topic: &Topic| topic.canonical().ends_with("/b").then_some(());
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn resources_tell_of_what_the_table_says_and_of_nothing_else() {
+    fn resources_notify_exactly_the_topics_of_the_table() {
         for (kind, change, topic) in [
             (ResourceKind::Thng, Change::Created, None),
             (ResourceKind::Thng, Change::Updated, Some("/thngs/UeECn9a8PBpar8x4FEGdMsDd")),

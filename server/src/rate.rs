@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_a_count_of_a_unit_with_a_burst_of_its_own_or_of_one_unit() {
+    fn a_rate_is_a_count_of_a_unit_with_an_optional_burst() {
         for (text, period_ns, burst) in [
             ("100/s", 10_000_000, 100),
             ("100/s:500", 10_000_000, 500),
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_told_to_wait_is_told_whole_seconds_and_never_none() {
+    fn retry_after_is_at_least_one_whole_second() {
         static NAME: Name = Name {
             setting: "request-rate-per-key",
             kind: "requests",

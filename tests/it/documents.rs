@@ -125,7 +125,7 @@ fn every_test_that_a_document_names_is_there() {
 }
 
 #[test]
-fn every_row_of_a_table_of_tests_names_one_that_runs_or_says_why_there_is_none() {
+fn every_test_row_names_a_running_test_or_a_reason() {
     for document in DOCUMENTS {
         let rows = rows(&read(document));
         assert!(!rows.is_empty(), "{document} has a table of tests");

@@ -27,7 +27,7 @@ fn set(rest: &mut Rest, topic: &str, value: impl Into<serde_json::Value>) {
 }
 
 #[test]
-fn a_native_socket_publishes_what_it_is_sent_and_shows_what_was_written() {
+fn a_native_socket_publishes_and_receives() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -50,7 +50,7 @@ fn a_native_socket_publishes_what_it_is_sent_and_shows_what_was_written() {
 }
 
 #[test]
-fn a_key_comes_in_the_header_or_in_the_query_beside_other_options() {
+fn a_key_is_read_from_the_header_or_the_query() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -72,7 +72,7 @@ fn a_key_comes_in_the_header_or_in_the_query_beside_other_options() {
 }
 
 #[test]
-fn whoever_may_not_watch_gets_403_before_the_upgrade() {
+fn an_unauthorized_subscriber_gets_403_before_the_upgrade() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -97,7 +97,7 @@ fn a_path_that_is_no_topic_is_not_upgraded() {
 }
 
 #[test]
-fn an_option_with_a_value_that_it_cannot_have_is_400_and_not_a_path_that_is_no_topic() {
+fn an_invalid_option_value_is_400_and_an_unknown_path_404() {
     let server = Server::shared();
     let topic = property(&mut server.rest());
     for (options, naming) in [
@@ -147,7 +147,7 @@ fn a_topic_is_opened_under_v2_as_at_the_root() {
 }
 
 #[test]
-fn a_socket_that_answers_pings_stays_and_one_that_does_not_is_closed() {
+fn a_socket_without_pongs_is_closed() {
     let server = Launch::new().flag("--websocket-ping-interval-s", "1").start();
     let topic = property(&mut server.rest());
     let mut mute = Raw::connect(server.http());
@@ -186,7 +186,7 @@ fn the_refusal_of_an_upgrade_has_the_document_of_every_error() {
 }
 
 #[test]
-fn a_page_of_any_origin_may_open_a_socket_because_no_cookie_ever_authorises_one() {
+fn any_origin_may_open_a_socket_since_cookies_never_authorize() {
     let server = Server::shared();
     let topic = property(&mut server.rest());
     let headers = [("Authorization", KEY), ("Origin", "https://app.example")];
@@ -197,7 +197,7 @@ fn a_page_of_any_origin_may_open_a_socket_because_no_cookie_ever_authorises_one(
 }
 
 #[test]
-fn an_invalid_payload_is_answered_with_an_error_document_and_the_socket_stays_open() {
+fn an_invalid_payload_gets_an_error_document() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -216,7 +216,7 @@ fn an_invalid_payload_is_answered_with_an_error_document_and_the_socket_stays_op
 }
 
 #[test]
-fn a_publish_to_a_thng_that_was_deleted_meanwhile_is_answered_with_404() {
+fn a_publish_to_a_deleted_thng_gets_404() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -227,7 +227,7 @@ fn a_publish_to_a_thng_that_was_deleted_meanwhile_is_answered_with_404() {
 }
 
 #[test]
-fn with_pub_states_a_native_socket_begins_with_the_current_value() {
+fn with_pub_states_a_native_socket_starts_with_the_value() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -248,7 +248,7 @@ fn with_pub_states_a_native_socket_begins_with_the_current_value() {
 }
 
 #[test]
-fn messages_are_stored_and_shown_in_the_order_in_which_they_were_sent() {
+fn messages_are_stored_and_delivered_in_sending_order() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -289,7 +289,7 @@ fn a_goodbye_is_answered_and_the_server_goes_on() {
 }
 
 #[test]
-fn a_message_of_a_hundred_kibibytes_passes_and_a_larger_one_than_the_limit_closes_with_1009() {
+fn a_message_above_the_limit_closes_with_1009() {
     let server = Server::shared();
     let topic = property(&mut server.rest());
     let of = |kibibytes: usize| format!(r#"[{{"value":"{}"}}]"#, "x".repeat(kibibytes * 1024));
@@ -323,7 +323,7 @@ fn an_extension_that_is_offered_is_not_taken() {
 // MQTT over WebSocket
 
 #[test]
-fn mqtt_over_websocket_serves_both_sub_protocols_and_echoes_the_one_that_was_asked_for() {
+fn mqtt_over_websocket_echoes_the_requested_subprotocol() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -358,7 +358,7 @@ fn mqtt_over_websocket_needs_one_of_mqtts_sub_protocols() {
 }
 
 #[test]
-fn mqtt_over_websocket_needs_no_key_for_the_upgrade_and_refuses_at_connect() {
+fn mqtt_over_websocket_checks_the_key_at_connect() {
     let server = Server::shared();
     let wrong = Hello::with_key(&KEY.to_lowercase());
     let (mut client, code) = Client::greeted(MqttFrames::open(server, "mqtt"), &wrong);
@@ -599,7 +599,7 @@ fn a_text_frame_ends_mqtt_over_websocket() {
 }
 
 #[test]
-fn the_will_is_written_when_the_websocket_ends_without_a_disconnect() {
+fn the_will_is_stored_when_a_websocket_ends_without_disconnect() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);

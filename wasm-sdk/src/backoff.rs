@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_double_up_to_the_maximum_and_delays_fill_the_whole_range() {
+    fn delays_double_up_to_the_maximum_and_use_the_whole_range() {
         for (attempt, (min, max)) in range_of_attempts(6).into_iter().enumerate() {
             let bound = (100 << attempt).min(1_000);
             assert!(max <= bound, "attempt {attempt}: {max} > {bound}");

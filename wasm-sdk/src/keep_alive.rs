@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_once_a_minute_are_enough_for_the_usual_interval_whenever_something_else_is_sent() {
+    fn one_tick_a_minute_suffices_under_other_traffic() {
         for published_s in 0..60 {
             let silence = longest_silence_s(50, published_s);
             assert!(silence < 75, "publishing at second {published_s} of a minute: {silence} s");

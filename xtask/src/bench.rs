@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn scenarios_and_flags_are_told_apart() {
+    fn scenarios_and_flags_are_distinguished() {
         let asked = parsed("fanin-50-qos1 --rounds 1 --only mosquitto --seconds 0.5 --write").unwrap();
         assert_eq!(asked.scenarios, ["fanin-50-qos1"]);
         assert_eq!((asked.rounds, asked.brokers, asked.write), (1, vec![Broker::Mosquitto], true));

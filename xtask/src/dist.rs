@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_holds_the_files_with_their_sums_and_nothing_of_before() {
+    fn the_folder_holds_only_the_new_files_with_their_sums() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("dist");
         write(&folder, &[("old".to_owned(), Vec::new())]).unwrap();

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn no_program_is_a_who() {
+    fn a_program_is_never_a_who() {
         for text in
             ["A client who reads slowly.", "Who reads slowly waits.", "The connection of who sent it."]
         {

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_welcome_has_the_key_and_commands_with_the_right_addresses() {
+    fn the_welcome_shows_the_key_and_the_right_addresses() {
         let text = welcome("127.0.0.1:8080", "127.0.0.1:1884", "SECRET");
         for part in
             ["KEY=SECRET", "http://127.0.0.1:8080/thngs", "-p 1884", "http://127.0.0.1:8080/examples/"]

@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_that_were_installed_from_the_same_lock_file_are_left_alone() {
+    fn packages_of_an_unchanged_lock_file_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("node_modules")).unwrap();
         for path in ["package-lock.json", "node_modules/.installed-package-lock.json"] {

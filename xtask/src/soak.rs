@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_takes_ten_minutes_or_as_long_as_it_is_told_but_not_less_than_two() {
+    fn a_soak_takes_ten_minutes_or_at_least_two() {
         let parse = |line: &str| parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         assert_eq!((parse("").ok(), parse("--seconds 120").ok()), (Some(600), Some(120)));
         for wrong in ["--seconds", "--seconds 119", "--seconds x", "120", "--seconds 120 x"] {

@@ -286,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn output_of_both_streams_is_kept_and_a_failure_names_the_command() {
+    fn a_failure_shows_both_output_streams_and_the_command() {
         let mut log = Log::default();
         let error = stream(Command::new("sh").args(["-c", "echo one; echo two >&2; exit 3"]), &mut log);
         let mut lines = Vec::from(log.tail);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_lines_are_kept() {
+    fn only_the_last_lines_are_shown() {
         let mut log = Log::default();
         (0..1000).for_each(|n| log.push(None, &n.to_string()));
         assert_eq!(log.tail.len(), TAIL_LINES);

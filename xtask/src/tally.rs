@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_closing_line_inside_a_failing_tests_output_is_not_counted_again() {
+    fn a_summary_line_inside_test_output_is_not_counted() {
         let lines = [
             "    test result: FAILED. 0 passed; 1 failed; 0 ignored",
             "     Summary [   1.2s] 2 tests run: 1 passed, 1 failed, 0 skipped",

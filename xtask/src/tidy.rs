@@ -161,7 +161,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn trailing_space_and_a_missing_newline_are_found_in_their_lines() {
+    fn trailing_space_and_a_missing_newline_are_found() {
         let lines: Vec<usize> = shape(&source("a.md", "one \ntwo")).iter().map(|one| one.line).collect();
         assert_eq!(lines, [1, 2]);
         assert_eq!(shape(&source("a.md", "one\ntwo\n")), []);

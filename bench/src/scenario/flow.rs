@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_off_opens_the_window_and_is_still_counted_as_lost() {
+    fn a_written_off_message_opens_the_window_and_counts_as_lost() {
         let mut flow = flow(2, 2);
         flow.sent = 2;
         flow.deliver(0);

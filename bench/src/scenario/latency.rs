@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_arrives_twice_is_surplus_and_one_that_does_not_is_lost() {
+    fn a_repeated_message_is_surplus_and_a_missing_one_lost() {
         let schedule = Schedule { start: Instant::now(), per_s: 1000 };
         let mut run = Run::new(schedule, vec![Message::new("a", 100, QoS::AtLeastOnce).unwrap()], 3);
         run.sent = 3;

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn at_qos_0_what_does_not_fit_is_dropped_and_what_does_is_kept() {
+    fn at_qos_0_only_what_does_not_fit_is_dropped() {
         let outbound_queue = outbound_queue(10, 100);
         let (offered, tally) = offer(&outbound_queue, &[60, 60, 40, 1], DeliveryQos::AtMostOnce);
         assert_eq!((offered, tally.delivered, tally.dropped), (Offered::Kept, 2, 2));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_session_is_woken_when_the_queue_stops_being_empty_and_not_again() {
+    fn the_session_is_woken_only_when_the_queue_becomes_non_empty() {
         let wake = Arc::new(Notify::new());
         let outbound_queue =
             OutboundQueue::new(OutboundQueueLimits { messages: 100, bytes: 1000 }, Arc::clone(&wake));

@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_leaves_in_whatever_order_exactly_the_others_are_served() {
+    fn removal_in_any_order_leaves_exactly_the_other_subscribers() {
         const SUBSCRIBERS: u32 = 5000;
         let (table, outbound_queue, key) = (table(), outbound_queue(), RouteKey::new("a", "/thngs"));
         let mut routes: Vec<Option<Route>> = (0..SUBSCRIBERS)

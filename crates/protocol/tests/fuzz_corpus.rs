@@ -28,7 +28,7 @@ fn the_decoder_keeps_its_promises_on_the_whole_fuzz_corpus() {
 }
 
 #[test]
-fn the_reader_of_topics_keeps_its_promises_on_the_whole_fuzz_corpus() {
+fn the_topic_reader_passes_the_whole_fuzz_corpus() {
     replay("topic");
 }
 
@@ -38,12 +38,12 @@ fn filters_keep_their_promises_on_the_whole_fuzz_corpus() {
 }
 
 #[test]
-fn messages_of_websockets_are_answered_as_promised_on_the_whole_fuzz_corpus() {
+fn websocket_messages_pass_the_whole_fuzz_corpus() {
     replay("websocket_message");
 }
 
 #[test]
-fn the_readers_of_documents_keep_their_promises_on_the_whole_fuzz_corpus() {
+fn the_document_readers_pass_the_whole_fuzz_corpus() {
     replay("payload");
 }
 

@@ -136,7 +136,7 @@ fn connect_with_empty_fields_keeps_them_apart_from_missing_ones() {
 }
 
 #[test]
-fn a_long_client_identifier_is_no_affair_of_the_codec_even_in_3_1() {
+fn the_codec_accepts_long_client_identifiers_even_in_3_1() {
     let connect = Connect { level: V3_1, client_id: "abcdefghijklmnopqrstuvwxyz", ..PLAIN };
     golden(
         Client,
@@ -176,7 +176,7 @@ fn connack_with_each_code() {
 }
 
 #[test]
-fn connack_tells_of_a_session_in_3_1_1_only() {
+fn connack_has_session_present_in_3_1_1_only() {
     let answer = |session_present| Packet::ConnAck(ConnAck { session_present, code: ConnectCode::Accepted });
     reads(Server, V3_1_1, "20 02 01 00", answer(true));
     reads(Server, V3_1, "20 02 01 00", answer(false));
@@ -281,7 +281,7 @@ fn subscribe_of_3_1_may_be_marked_as_sent_again() {
 }
 
 #[test]
-fn packets_with_the_same_filters_are_equal_wherever_the_filters_lie() {
+fn packets_with_equal_filters_are_equal() {
     let bytes = bytes("82 06 0001 0001 'a' 01");
     let Ok(Some((decoded, _))) = decoder(Client, None).decode(&bytes) else { panic!("no SUBSCRIBE") };
     let made = |number, filters| Packet::Subscribe(Subscribe::new(id(number), filters));
@@ -357,7 +357,7 @@ fn the_remaining_length_takes_as_many_bytes_as_it_needs() {
 }
 
 #[test]
-fn a_remaining_length_that_takes_more_bytes_than_it_needs_is_read() {
+fn a_remaining_length_with_surplus_bytes_is_read() {
     // Only MQTT 5 forbids it.
     reads(Client, V3_1_1, "40 82808000 1234", Packet::PubAck(id(0x1234)));
 }
@@ -470,7 +470,7 @@ fn the_limit_counts_the_whole_packet() {
 }
 
 #[test]
-fn connect_of_another_protocol_is_told_from_another_level() {
+fn an_unknown_protocol_name_differs_from_an_unknown_level() {
     refuses(Client, "10 0d 0004 'MQTX' 04 02 003c 0001 'a'", E::UnknownProtocolName);
     refuses(Client, "10 0d 0004 'mqtt' 04 02 003c 0001 'a'", E::UnknownProtocolName);
     refuses(Client, "10 08 0000 04 02 003c 0000", E::UnknownProtocolName);

@@ -79,7 +79,7 @@ proptest! {
     }
 
     #[test]
-    fn a_packet_is_accepted_up_to_the_limit_and_refused_by_its_header_above(sent in sent()) {
+    fn a_packet_above_the_limit_is_refused_by_its_header(sent in sent()) {
         let bytes = sent.bytes();
         let header_bytes = sent.decoder().frame(&bytes).unwrap().unwrap().header_bytes;
         let fits = Decoder { max_packet_bytes: bytes.len(), ..sent.decoder() };

@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_one_object_with_one_member_and_says_the_same_when_it_is_read() {
+    fn a_line_is_one_object_with_one_member_and_round_trips() {
         let id = Id::parse(&"a".repeat(24)).expect("an id");
         let records = [
             ExportRecord::Meta { name: "n".into(), text: "line\nbreak".into() },

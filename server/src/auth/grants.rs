@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_of_every_user_are_within_what_the_base_role_grants() {
+    fn user_defaults_are_within_the_base_role() {
         let base = Grants::of(BASE_APP_USER.iter().copied());
         for (path, letters) in EVERY_USER {
             let verbs = Verbs::parse(letters).expect("letters");

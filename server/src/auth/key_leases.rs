@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_holds_a_revoked_key_is_told_and_nobody_else() {
+    fn a_revoked_key_wakes_exactly_its_leases() {
         let keys = Arc::new(KeyLeases::new(2));
         let wakes: [Arc<Notify>; 3] = Default::default();
         let first = keys.lease(KeyHash([1; 32]), Arc::clone(&wakes[0])).expect("room");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn who_lets_go_leaves_nothing_behind_and_takes_nothing_from_those_who_came_later() {
+    fn a_dropped_lease_leaves_nothing_and_spares_later_leases() {
         let keys = Arc::new(KeyLeases::new(2));
         let early = keys.lease(KeyHash([1; 32]), Arc::default()).expect("room");
         keys.revoke(&KeyHash([1; 32]));

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_shown_again_is_the_same_and_that_of_nobody_else() {
+    fn a_key_that_is_shown_again_is_the_same_and_unique() {
         let id = thng_pubsub_protocol::id::Id::parse(&"a".repeat(24)).expect("an id");
         let secret = KeySecret::new([7; SECRET_BYTES]);
         let key = secret.key(Actor::Device(id), &[1; 16]);

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_does_everything_in_their_account_and_sees_nothing_of_another() {
+    fn an_operator_may_do_everything_in_their_own_account_only() {
         let operator = principal(vec![Right { grants: Grants::everything(), view: Visibility::Account }]);
         for access in [Access::Create, Access::Read, Access::Update, Access::Delete] {
             assert_eq!(on_path(&operator, access, "/thngs"), Ok(()));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_path_does_not_grant_is_forbidden_before_anything_is_looked_at() {
+    fn an_ungranted_path_is_forbidden_before_any_lookup() {
         let reader =
             principal(vec![Right { grants: Grants::of([("/thngs", "r")]), view: Visibility::Account }]);
         assert_eq!(on_resource(&reader, Access::Update, "/thngs/t", &thng("b")), Err(AuthzError::Forbidden));

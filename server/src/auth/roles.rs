@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn permissions_of_policies_tell_a_list_from_its_items() {
+    fn policy_permissions_distinguish_a_list_from_its_items() {
         let mut grants = Grants::default();
         grant_permissions(
             &mut grants,

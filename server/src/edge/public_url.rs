@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_forwarded_entry_counts_and_an_empty_one_says_nothing() {
+    fn the_first_forwarded_entry_counts_and_an_empty_one_is_ignored() {
         let forwarded = |proto, host| {
             url(&[("host", "own:8080"), ("x-forwarded-proto", proto), ("x-forwarded-host", host)])
         };

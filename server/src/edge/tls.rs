@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_does_not_trust_us_is_told_how_to() {
+    fn a_client_that_does_not_trust_us_gets_advice() {
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA);
         assert!(explain(&io::Error::new(io::ErrorKind::InvalidData, alert)).contains("/client.pem"));
     }

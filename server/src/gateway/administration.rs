@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handle_stands_for_every_hash_that_begins_so() {
+    fn a_handle_matches_every_hash_with_that_prefix() {
         let (least, greatest) = range_of("A5a5a5a5b").expect("a handle");
         assert_eq!(least.0[..6], [0xa5, 0xa5, 0xa5, 0xa5, 0xb0, 0]);
         assert_eq!(greatest.0[..6], [0xa5, 0xa5, 0xa5, 0xa5, 0xbf, 0xff]);

@@ -214,7 +214,7 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscription_begins_with_what_is_written_after_it_and_a_repeated_one_goes_on() {
+async fn a_subscription_starts_at_the_next_write_and_can_be_repeated() {
     let broker = TestBroker::open().await;
     let thng = broker.thng().await;
     let watched = topic(thng, "/properties/n");

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_gives_its_burst_at_once_and_then_evenly_and_each_key_has_its_own() {
+    fn each_key_has_its_own_bucket_with_burst_and_even_refill() {
         let held = held("10/s:3", 0, 1_000);
         assert_eq!([(); 4].map(|()| held.buckets.take(&1)), [Ok(()), Ok(()), Ok(()), Err(ms(100))]);
         assert_eq!(held.buckets.take(&2), Ok(()), "another key");
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_have_their_turns_in_order_and_whoever_would_wait_too_long_takes_none() {
+    fn waiting_keys_take_turns_in_order_up_to_the_longest_wait() {
         let held = held("10/s:2", 500, 1_000);
         let turns: Vec<_> = (0..9).map(|_| held.buckets.take_a_turn(&1)).collect();
         let waits = [0, 0, 100, 200, 300, 400, 500].map(|wait| Ok(ms(wait)));
@@ -352,14 +352,14 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_where_a_period_is_longer_than_anybody_would() {
+    fn a_wait_longer_than_the_longest_delay_is_refused() {
         let held = held("2/d", 10_000, 1_000);
         assert_eq!([(); 2].map(|()| held.buckets.take_a_turn(&1)), [Ok(ms(0)); 2]);
         assert_eq!(held.buckets.take_a_turn(&1), Err(Duration::from_secs(43_200)));
     }
 
     #[test]
-    fn whoever_looks_takes_nothing() {
+    fn peeking_takes_nothing() {
         let held = held("10/s:2", 0, 1_000);
         assert_eq!(held.buckets.look(&1), Left { count: 2, full_in: ms(0) });
         assert_eq!((held.buckets.has_one(&1), held.kept()), (Ok(()), 0));
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_full_again_is_forgotten_and_leaves_no_room_behind() {
+    fn a_full_bucket_is_forgotten_and_frees_its_memory() {
         let held = held("10/s:2", 0, 100_000);
         (0..5_000).for_each(|key| assert_eq!(held.buckets.take(&key), Ok(())));
         held.pass_ms(50);
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_keys_come_no_more_are_kept_than_may_be() {
+    fn the_number_of_buckets_is_bounded() {
         let held = held("1/h:5", 0, 1_000);
         for key in 0..20_000 {
             assert_eq!(held.buckets.take(&key), Ok(()));
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_other_keys_does_not_make_anybody_forget_who_has_used_up_their_own() {
+    fn a_flood_of_other_keys_does_not_reset_an_exhausted_one() {
         let held = held("1/h:5", 0, 1_600);
         let guilty: HashSet<u32> = (0..32).collect();
         for key in &guilty {
@@ -416,7 +416,7 @@ mod tests {
     proptest! {
         /// However takes and turns follow one another, no time ever sees more than the burst and what has come back.
         #[test]
-        fn nobody_ever_gets_more_than_the_rate(
+        fn no_key_ever_exceeds_its_rate(
             count in 1_u32..50,
             burst in 1_u32..20,
             steps in prop::collection::vec((0_u64..400, any::<bool>()), 1..200),

@@ -45,7 +45,7 @@ fn history(rest: &mut Rest, topic: &str) -> Vec<u64> {
 }
 
 #[test]
-fn a_backup_under_writes_has_all_that_was_acknowledged_before_it_began_and_no_half_update() {
+fn a_backup_under_writes_has_every_acknowledged_whole_update() {
     let server = Launch::new().start();
     let mut rest = server.rest();
     let thngs: Vec<String> = (0..2).map(|_| rest.thng()).collect();
@@ -105,7 +105,7 @@ fn a_backup_under_writes_has_all_that_was_acknowledged_before_it_began_and_no_ha
 }
 
 #[test]
-fn what_is_restored_answers_as_the_server_did_and_keys_open_what_they_opened() {
+fn a_restored_server_answers_the_same_with_the_same_keys() {
     let server = Launch::new().start();
     let mut rest = server.rest();
     let project = rest.project();
@@ -147,7 +147,7 @@ fn what_is_restored_answers_as_the_server_did_and_keys_open_what_they_opened() {
 }
 
 #[test]
-fn durable_sessions_go_on_from_where_they_were_and_lose_nothing_to_what_happened_after_the_backup() {
+fn durable_sessions_resume_after_a_restore_without_loss() {
     let server = Launch::new().start();
     let mut rest = server.rest();
     let topic = format!("/thngs/{}/properties/k", rest.thng());
@@ -182,7 +182,7 @@ fn durable_sessions_go_on_from_where_they_were_and_lose_nothing_to_what_happened
 }
 
 #[test]
-fn restore_takes_an_empty_folder_only_and_leaves_others_as_they_are() {
+fn restore_takes_an_empty_folder_only() {
     let server = Launch::new().start();
     let _thng = server.rest().thng();
     let (_folder, file) = backed_up(&server);
@@ -278,7 +278,7 @@ fn what_belongs_to_a_lost_database_starts_no_empty_one() {
 }
 
 #[test]
-fn a_backup_that_is_damaged_cut_off_or_none_is_refused_and_leaves_nothing() {
+fn a_damaged_cut_or_foreign_backup_is_refused_without_traces() {
     let mut server = Launch::new().start();
     let mut rest = server.rest();
     for _ in 0..100 {
@@ -332,7 +332,7 @@ fn backup_refuses_a_target_in_the_words_of_export() {
 }
 
 #[test]
-fn a_backup_overwrites_nothing_and_needs_the_secret_that_goes_with_it() {
+fn a_backup_overwrites_nothing_and_needs_its_own_secret() {
     let mut server = Launch::new().start();
     let (_folder, file) = backed_up(&server);
     let before = fs::read(&file).expect("the backup");

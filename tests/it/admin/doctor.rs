@@ -66,7 +66,7 @@ fn populated() -> Server {
 }
 
 #[test]
-fn a_server_that_is_well_is_found_well_running_stopped_and_killed() {
+fn a_healthy_server_passes_running_stopped_and_killed() {
     let mut server = populated();
     let (code, findings) = examined(server.data(), &["--full"]);
     assert_eq!((code, that_are(&findings, "problem")), (Some(0), Vec::new()), "{findings:?}");
@@ -90,7 +90,7 @@ fn a_server_that_is_well_is_found_well_running_stopped_and_killed() {
 }
 
 #[test]
-fn files_that_others_can_read_a_missing_secret_and_a_missing_folder_are_problems() {
+fn exposed_files_a_missing_secret_and_folder_are_problems() {
     let mut server = populated();
     server.terminate();
     let file = |name: &str| server.data().join(name);
@@ -142,7 +142,7 @@ fn a_damaged_database_and_one_of_a_later_program_are_problems() {
 }
 
 #[test]
-fn a_port_that_another_program_has_and_certificates_that_cannot_be_used_are_problems() {
+fn a_taken_port_and_unusable_certificates_are_problems() {
     let mut server = populated();
     server.terminate();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -208,7 +208,7 @@ fn time_goes_on_over_a_restart_with_a_clock_behind() {
 }
 
 #[test]
-fn the_settings_file_of_a_server_says_to_its_commands_what_it_says_to_the_server() {
+fn commands_read_the_same_settings_file_as_the_server() {
     let mut server = populated();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("settings.toml");
@@ -225,7 +225,7 @@ fn the_settings_file_of_a_server_says_to_its_commands_what_it_says_to_the_server
 }
 
 #[test]
-fn health_ends_with_0_where_a_server_serves_and_with_1_elsewhere() {
+fn health_exits_0_where_a_server_serves_and_1_elsewhere() {
     let mut server = Launch::new().start();
     let address = server.http().to_string();
     let url = format!("http://{address}");
@@ -249,7 +249,7 @@ fn health_ends_with_0_where_a_server_serves_and_with_1_elsewhere() {
 }
 
 #[test]
-fn completions_and_the_manual_name_every_command_and_the_shells_take_them() {
+fn completions_and_manual_name_every_command() {
     let help = run(["--help"]).printed();
     for command in COMMANDS {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {help}");

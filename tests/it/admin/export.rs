@@ -120,7 +120,7 @@ fn populate(all: &mut Population) {
 }
 
 #[test]
-fn an_export_that_is_imported_exports_the_same_and_answers_the_same() {
+fn an_imported_export_answers_and_exports_the_same() {
     let server = Launch::new().start();
     let mut all = Population::new(&server);
     populate(&mut all);
@@ -210,7 +210,7 @@ fn a_killed_import_is_no_first_start_and_can_be_repeated() {
 }
 
 #[test]
-fn an_export_without_the_secret_needs_that_of_its_server_and_takes_no_other() {
+fn an_export_without_secret_needs_that_of_its_server() {
     let server = Launch::new().start();
     let mut rest = server.rest();
     let thng = rest.thng();
@@ -249,7 +249,7 @@ fn an_export_without_the_secret_needs_that_of_its_server_and_takes_no_other() {
 }
 
 #[test]
-fn what_is_cut_off_changed_or_unknown_is_refused_with_its_line_and_leaves_nothing() {
+fn a_cut_changed_or_unknown_line_is_refused_without_traces() {
     let server = Launch::new().start();
     let mut rest = server.rest();
     let thng = rest.thng();

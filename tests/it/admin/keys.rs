@@ -42,7 +42,7 @@ fn assert_opens_nothing(server: &Server, key: &str) {
 }
 
 #[test]
-fn the_list_has_every_key_with_whose_it_is_and_none_of_their_texts() {
+fn the_list_shows_every_key_with_its_owner_and_no_text() {
     let server = Launch::new().start();
     let mut rest = server.rest();
     let thng = rest.id_of("/thngs", json!({"name": "lamp\u{1b}[31m red"}));
@@ -73,7 +73,7 @@ fn the_list_has_every_key_with_whose_it_is_and_none_of_their_texts() {
 }
 
 #[test]
-fn an_operators_new_key_opens_what_the_old_one_does_and_both_count_until_one_is_revoked() {
+fn an_operators_old_and_new_key_count_until_one_is_revoked() {
     let mut server = Launch::new().start();
     let lost = keys(&server).remove(0);
     let made = server.administer(&["keys", "create", "--operator", "Operator@localhost"]);
@@ -101,7 +101,7 @@ fn an_operators_new_key_opens_what_the_old_one_does_and_both_count_until_one_is_
 }
 
 #[test]
-fn a_new_operator_and_a_token_may_do_what_their_role_and_policies_say() {
+fn a_new_operator_and_a_token_have_exactly_their_rights() {
     let server = Launch::new().start();
     let mut rest = server.rest();
     let account = rest.account();
@@ -128,7 +128,7 @@ fn a_new_operator_and_a_token_may_do_what_their_role_and_policies_say() {
 }
 
 #[test]
-fn what_is_not_clear_or_cannot_be_is_refused_with_a_sentence_and_changes_nothing() {
+fn an_ambiguous_or_impossible_request_changes_nothing() {
     let server = Launch::new().start();
     let before = keys(&server);
     let handle = text(&before[0], "handle").to_owned();
@@ -158,7 +158,7 @@ fn what_is_not_clear_or_cannot_be_is_refused_with_a_sentence_and_changes_nothing
 }
 
 #[test]
-fn another_account_is_a_world_of_its_own_and_from_then_on_it_has_to_be_said_which_one_is_meant() {
+fn with_a_second_account_commands_must_name_the_account() {
     let server = Launch::new().start();
     let mut first = server.rest();
     let thng = first.thng();
@@ -191,7 +191,7 @@ fn another_account_is_a_world_of_its_own_and_from_then_on_it_has_to_be_said_whic
 }
 
 #[test]
-fn the_same_commands_work_where_no_server_runs_and_the_last_key_can_be_revoked() {
+fn commands_work_without_a_server_and_can_revoke_the_last_key() {
     let mut server = Launch::new().without("--operator-key").start();
     let account = text(&keys(&server)[0], "account").to_owned();
     let mut other = String::new();
@@ -229,7 +229,7 @@ fn the_same_commands_work_where_no_server_runs_and_the_last_key_can_be_revoked()
 
 /// Bug class 22 of `docs/security.md`.
 #[test]
-fn the_socket_is_its_owners_alone_answers_one_request_each_and_goes_with_the_server() {
+fn the_socket_is_private_and_answers_one_request_each() {
     use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;
     let mut server = Launch::new().after("umask 0").start();
@@ -273,7 +273,7 @@ fn the_socket_is_its_owners_alone_answers_one_request_each_and_goes_with_the_ser
 }
 
 #[test]
-fn a_server_whose_socket_cannot_be_says_so_and_serves() {
+fn a_server_without_its_socket_warns_and_serves() {
     let folder = tempfile::Builder::new().prefix(&"long".repeat(25)).tempdir().expect("a folder");
     let mut server = Launch::new().start_in(folder);
     until("the log says that there is no socket", || {

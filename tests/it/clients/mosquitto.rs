@@ -59,7 +59,7 @@ fn property(rest: &mut Rest) -> String {
 
 /// The general form of the examples, on every topic that can be published on.
 #[test]
-fn on_every_topic_mosquitto_sub_prints_what_mosquitto_pub_has_written() {
+fn mosquitto_sub_prints_mosquitto_pub_on_every_topic() {
     let server = Server::shared();
     let mut rest = server.rest();
     let kind = format!("_{}", unique("type").replace(' ', "-"));
@@ -102,7 +102,7 @@ fn on_every_topic_mosquitto_sub_prints_what_mosquitto_pub_has_written() {
 }
 
 #[test]
-fn mosquitto_sub_that_lost_its_connection_comes_back_and_is_told_the_state_again() {
+fn mosquitto_sub_gets_the_state_again_after_a_reconnect() {
     let server = Server::shared();
     let mut rest = server.rest();
     for version in ["mqttv31", "mqttv311"] {
@@ -123,7 +123,7 @@ fn mosquitto_sub_that_lost_its_connection_comes_back_and_is_told_the_state_again
 }
 
 #[test]
-fn mosquitto_sub_with_a_durable_session_prints_what_was_written_while_it_was_away() {
+fn mosquitto_sub_with_a_durable_session_gets_missed_messages() {
     let server = Server::shared();
     let mut rest = server.rest();
     for version in ["mqttv31", "mqttv311"] {
@@ -144,7 +144,7 @@ fn mosquitto_sub_with_a_durable_session_prints_what_was_written_while_it_was_awa
 }
 
 #[test]
-fn what_mosquitto_pub_writes_mosquitto_sub_prints_and_rest_reads() {
+fn mosquitto_pub_mosquitto_sub_and_rest_see_the_same_value() {
     let server = Server::shared();
     let mut rest = server.rest();
     for version in ["mqttv31", "mqttv311"] {
@@ -160,7 +160,7 @@ fn what_mosquitto_pub_writes_mosquitto_sub_prints_and_rest_reads() {
 }
 
 #[test]
-fn the_example_with_pub_states_prints_the_initial_state_and_then_each_update() {
+fn the_pub_states_example_prints_state_then_updates() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -213,7 +213,7 @@ fn a_retained_publish_is_a_publish_and_nothing_is_retained() {
 }
 
 #[test]
-fn a_wrong_key_is_refused_with_code_5_which_mosquitto_shows_as_its_exit_code() {
+fn a_wrong_key_makes_mosquitto_exit_with_code_5() {
     let server = Server::shared();
     let topic = property(&mut server.rest());
     let wrong = KEY.to_lowercase();
@@ -234,7 +234,7 @@ fn mosquitto_sub_learns_that_all_its_subscriptions_were_refused() {
 }
 
 #[test]
-fn a_client_that_speaks_mqtt_5_is_told_that_it_is_not_spoken_here() {
+fn an_mqtt_5_client_is_refused_with_the_reason() {
     let server = Server::shared();
     let topic = property(&mut server.rest());
     let publishing = mosquitto("mosquitto_pub", server, KEY, &["-V", "mqttv5", "-t", &topic, "-m", "1"]);
@@ -263,7 +263,7 @@ fn the_will_of_mosquitto_sub_is_written_when_it_is_killed() {
 }
 
 #[test]
-fn what_one_client_after_the_other_publishes_arrives_in_that_order() {
+fn publishes_of_successive_clients_arrive_in_order() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);

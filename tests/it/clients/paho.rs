@@ -115,7 +115,7 @@ fn python() -> Command {
 }
 
 #[test]
-fn paho_for_c_hears_publishes_and_comes_back() {
+fn paho_for_c_receives_publishes_and_reconnects() {
     let (_folder, program) = compiled();
     for version in [Version::Mqtt31, Version::Mqtt311] {
         exercise::run(version, |setting| Paho::connect(Command::new(&program), setting));
@@ -123,7 +123,7 @@ fn paho_for_c_hears_publishes_and_comes_back() {
 }
 
 #[test]
-fn paho_for_python_hears_publishes_and_comes_back() {
+fn paho_for_python_receives_publishes_and_reconnects() {
     for version in [Version::Mqtt31, Version::Mqtt311] {
         exercise::run(version, |setting| Paho::connect(python(), setting));
     }

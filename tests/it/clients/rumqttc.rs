@@ -124,7 +124,7 @@ impl Client for Rumqttc {
 }
 
 #[test]
-fn rumqttc_hears_publishes_and_comes_back() {
+fn rumqttc_receives_publishes_and_reconnects() {
     exercise::run(Version::Mqtt311, Rumqttc::connect);
 }
 

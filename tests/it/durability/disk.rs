@@ -149,7 +149,7 @@ fn assert_refuses_and_recovers(
 }
 
 #[test]
-fn on_a_full_disk_writes_get_503_reads_go_on_and_room_is_all_it_takes() {
+fn on_a_full_disk_writes_get_503_until_space_is_freed() {
     let Some(launch) = on_a_disk("size=96m") else { return };
     let server = launch.start();
     let filler = disk(&server).join("filler");
@@ -161,7 +161,7 @@ fn on_a_full_disk_writes_get_503_reads_go_on_and_room_is_all_it_takes() {
 }
 
 #[test]
-fn where_files_cannot_be_written_writes_get_503_reads_go_on_and_they_come_back() {
+fn unwritable_files_give_503_for_writes_until_they_are_writable() {
     assert_refuses_and_recovers(
         Server::start(),
         |server| let_no_file_be_written(server, "0"),
@@ -170,7 +170,7 @@ fn where_files_cannot_be_written_writes_get_503_reads_go_on_and_they_come_back()
 }
 
 #[test]
-fn a_full_disk_that_is_met_by_a_crash_starts_again_with_all_that_was_answered() {
+fn a_crash_on_a_full_disk_loses_nothing_that_was_answered() {
     let mut server = Launch::new().start();
     let thng = server.rest().thng();
     let topic = format!("/thngs/{thng}/properties/k");

@@ -118,7 +118,7 @@ fn watch(server: SocketAddr, random: &mut fastrand::Rng, packets: &AtomicUsize) 
 }
 
 #[test]
-fn a_durable_subscriber_misses_nothing_though_the_server_is_killed_a_hundred_times() {
+fn a_durable_subscriber_misses_nothing_over_a_hundred_kills() {
     let mut random = random();
     let mut server = Server::start();
     let thng = server.rest().thng();

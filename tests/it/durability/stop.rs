@@ -70,7 +70,7 @@ fn put(mut link: Raw, topic: &str, answers: &AtomicU64) -> u64 {
 }
 
 #[test]
-fn sigterm_amid_writes_loses_none_that_was_answered_and_closes_sockets_as_a_restart() {
+fn sigterm_under_writes_loses_no_answered_write() {
     let mut server = Server::start();
     let mut rest = server.rest();
     let thngs: Vec<String> = (0..4).map(|_| rest.thng()).collect();

@@ -45,7 +45,7 @@ fn assert_nothing_forged(document: &Value, what: &str) {
 
 /// Bug class 23: mass assignment, for every kind of resource, at its creation and in an update.
 #[test]
-fn what_only_the_server_sets_is_set_by_nobody_whoever_asks_and_whatever_it_is() {
+fn server_set_fields_cannot_be_set_by_any_client() {
     let server = Server::shared();
     let mut rest = server.rest();
     let project = rest.project();
@@ -95,7 +95,7 @@ fn what_only_the_server_sets_is_set_by_nobody_whoever_asks_and_whatever_it_is() 
 
 /// Bug class 23: mass assignment by those who have few rights.
 #[test]
-fn users_devices_and_operators_of_little_rights_make_nothing_more_of_themselves() {
+fn limited_users_devices_and_operators_cannot_extend_rights() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (project, foreign) = (rest.project(), rest.project());

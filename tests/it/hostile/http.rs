@@ -56,7 +56,7 @@ fn a_malformed_request_is_answered_with_a_4xx_or_not_at_all() {
 
 /// Bug class 5 of `docs/security.md` (CVE-2019-11779).
 #[test]
-fn a_path_of_sixty_five_thousand_slashes_is_refused_also_as_a_websockets() {
+fn a_path_of_65_thousand_slashes_is_refused() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     for path in ["/".repeat(65_000), format!("/thngs{}", "/x".repeat(30_000))] {
@@ -247,7 +247,7 @@ fn a_flood_of_pings_and_empty_fragments_is_survived() {
 }
 
 #[test]
-fn random_bytes_on_the_http_port_and_inside_a_socket_end_their_connection_and_nothing_else() {
+fn random_bytes_over_http_end_only_their_own_connection() {
     let mut random = random();
     let server = Server::shared();
     let path = format!("/thngs/{}/properties/k", server.rest().thng());

@@ -89,7 +89,7 @@ fn an_announced_length_costs_no_memory_over_http_and_websocket() {
 }
 
 #[test]
-fn a_connection_that_announces_more_than_it_may_is_closed_at_once() {
+fn a_connection_that_announces_too_much_is_closed_at_once() {
     let server = Server::start();
     for packet in announcements() {
         Raw::connect(server.mqtt()).with(&packet).until_closed();
@@ -129,7 +129,7 @@ fn half_finished_handshakes_do_not_keep_others_out() {
 
 /// Bug class 14 of `docs/security.md`, for those who never read.
 #[test]
-fn a_subscriber_that_does_not_read_costs_bounded_memory_and_delays_nobody() {
+fn a_stalled_subscriber_costs_bounded_memory_and_no_delay() {
     let server = Server::start();
     let mut canary = Canary::in_the(&server);
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
@@ -174,7 +174,7 @@ fn connections_that_come_and_go_leave_no_memory_behind() {
 }
 
 #[test]
-fn beyond_the_limit_of_connections_new_ones_are_let_go_and_those_that_are_there_stay() {
+fn beyond_the_connection_limit_only_new_ones_are_refused() {
     let server = Launch::new().flag("--connections-max", "10").start();
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
     let mut inside: Vec<_> = (0..9).map(|_| Client::connect(&server)).collect();
@@ -200,7 +200,7 @@ fn beyond_the_limit_of_connections_new_ones_are_let_go_and_those_that_are_there_
 }
 
 #[test]
-fn a_session_has_so_many_subscriptions_and_the_next_one_is_refused() {
+fn a_session_over_its_subscription_limit_is_refused_the_next() {
     let server = Launch::new().flag("--subscriptions-max", "3").start();
     let path = format!("/thngs/{}/properties", server.rest().thng());
     let mut client = Client::connect(&server);
@@ -214,7 +214,7 @@ fn a_session_has_so_many_subscriptions_and_the_next_one_is_refused() {
 }
 
 #[test]
-fn a_server_that_was_busy_is_quiet_when_nobody_asks_for_anything() {
+fn an_idle_server_is_quiet_after_load() {
     let server = Server::start();
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
     let mut stays = Client::connect(&server);
@@ -236,7 +236,7 @@ fn a_server_that_was_busy_is_quiet_when_nobody_asks_for_anything() {
 }
 
 #[test]
-fn a_server_under_debug_logging_survives_what_it_would_have_to_print() {
+fn a_server_under_debug_logging_survives_hostile_input() {
     let server = Launch::new().flag("--log", "debug").start();
     let mut client = Client::connect(&server);
     for filter in ["\u{1b}[31mred", "a\rb", "%n%s", "{}", "\u{202e}reversed"] {

@@ -19,7 +19,7 @@ fn property(server: &Server) -> String {
 
 /// Bug class 13: flows of QoS 2 that are begun and never finished (CVE-2023-28366).
 #[test]
-fn publishes_at_qos_2_that_are_never_released_cost_a_bit_each_and_an_id_that_comes_again_is_stored_once() {
+fn unreleased_qos_2_publishes_cost_a_bit_and_are_stored_once() {
     let server = Server::start();
     let topic = property(&server);
     let begin = |client: &mut Client, id| {
@@ -158,7 +158,7 @@ fn no_body_takes_many_times_its_size_however_it_is_made() {
 
 /// Bug class 15: one message that becomes ten thousand.
 #[test]
-fn one_write_to_ten_thousand_subscriptions_of_a_session_takes_no_more_than_its_queue_may() {
+fn a_write_to_10_000_subscriptions_stays_within_the_queue() {
     let server = Server::start();
     let topic = property(&server);
     let mut canary = Canary::in_the(&server);
@@ -182,7 +182,7 @@ fn one_write_to_ten_thousand_subscriptions_of_a_session_takes_no_more_than_its_q
 
 /// Bug class 17: a message of tiny fragments, a head of tiny headers (CVE-2023-43669).
 #[test]
-fn tiny_fragments_and_tiny_headers_take_no_more_memory_than_large_ones() {
+fn tiny_fragments_and_headers_cost_no_more_than_large_ones() {
     let server = Server::start();
     let topic = property(&server);
     let unfinished: Vec<u8> = [frame(0x02, b"x"), frame(0x00, b"x").repeat(100_000)].concat();

@@ -69,7 +69,7 @@ const MALFORMED_CONNECTS: [(&str, &[u8]); 14] = [
 /// Bug classes 3, a remaining length of five bytes (CVE-2026-21888, CVE-2019-19307), and 4, a topic that is empty or no
 /// text (CVE-2021-34432, CVE-2017-7653).
 #[test]
-fn a_malformed_packet_ends_the_connection_of_who_sent_it_and_nothing_else() {
+fn a_malformed_packet_ends_only_its_senders_connection() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     for (what, bytes) in MALFORMED {
@@ -102,7 +102,7 @@ fn a_malformed_connect_is_not_answered() {
 }
 
 #[test]
-fn a_topic_that_starts_with_a_character_beyond_ascii_is_refused_on_every_way_in() {
+fn a_topic_that_starts_beyond_ascii_is_refused_everywhere() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     for topic in ["é", "é/thngs", "日本/properties", "💡", "/é", "\u{feff}/thngs", "\u{fffd}"] {
@@ -126,7 +126,7 @@ fn a_topic_that_starts_with_a_character_beyond_ascii_is_refused_on_every_way_in(
 
 /// Bug class 4: escapes that are overlong or mean nothing, and topics that begin with a dollar (CVE-2018-12543).
 #[test]
-fn a_topic_that_hides_something_in_its_escapes_or_behind_a_dollar_is_refused_on_every_way_in() {
+fn a_topic_with_hidden_escapes_or_dollar_is_refused_everywhere() {
     let server = Server::shared();
     let mut rest = server.rest();
     let mut canary = Canary::in_the(server);
@@ -227,7 +227,7 @@ fn json_that_is_nested_a_hundred_thousand_deep_is_refused() {
 }
 
 #[test]
-fn acknowledgements_that_nobody_asked_for_are_passed_over_or_end_only_their_own_connection() {
+fn unexpected_acknowledgements_affect_only_their_sender() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     for packet_type in [0x40, 0x50, 0x62, 0x70] {
@@ -256,7 +256,7 @@ fn a_connect_that_comes_byte_by_byte_is_a_connect() {
 }
 
 #[test]
-fn random_bytes_on_mqtts_port_and_socket_end_their_connection_and_nothing_else() {
+fn random_bytes_over_mqtt_end_only_their_own_connection() {
     let mut random = random();
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
@@ -276,7 +276,7 @@ fn random_bytes_on_mqtts_port_and_socket_end_their_connection_and_nothing_else()
 }
 
 #[test]
-fn sessions_with_a_few_wrong_bytes_end_their_connection_and_nothing_else() {
+fn sessions_with_wrong_bytes_end_only_their_own_connection() {
     let mut random = random();
     let server = Server::shared();
     let mut canary = Canary::in_the(server);

@@ -76,7 +76,7 @@ fn actions_on_a_thng_in_many_collections_disturb_no_neighbor() {
 
 /// The same with a durable session on 1,000 of the collections and a subscriber at QoS 0 on 3,000.
 #[test]
-fn actions_that_many_topics_tell_of_disturb_no_neighbor() {
+fn actions_with_many_topics_disturb_no_neighbor() {
     let server = Server::start();
     let neighbors = Neighbors::of(&server);
     let crowded = crowded(&server, 3_000);
@@ -107,7 +107,7 @@ fn actions_that_many_topics_tell_of_disturb_no_neighbor() {
 
 /// Item 4 of what was found: two such calls silenced `/health` for seconds, and their answer may be 400.
 #[test]
-fn tasks_with_long_lists_and_large_templates_disturb_no_neighbor() {
+fn tasks_with_long_lists_and_templates_disturb_no_neighbor() {
     const ENTRIES: usize = 10_500;
     let server = Server::start();
     let neighbors = Neighbors::of(&server);

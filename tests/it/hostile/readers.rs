@@ -41,7 +41,7 @@ fn messages_until_the_end<L: Link>(client: &mut Client<L>) -> usize {
 }
 
 #[test]
-fn initial_states_take_no_memory_while_their_client_does_not_read_and_all_arrive_once_it_does() {
+fn initial_states_wait_without_memory_for_a_stalled_client() {
     const STATES: usize = 400;
     let server = Server::start();
     let topic = property(&server);
@@ -75,7 +75,7 @@ fn initial_states_take_no_memory_while_their_client_does_not_read_and_all_arrive
 }
 
 #[test]
-fn a_subscription_that_is_taken_back_takes_its_initial_state_with_it() {
+fn an_ended_subscription_loses_its_pending_initial_state() {
     let server = Launch::new().flag("--deliveries-in-flight-max", "1").start();
     let topic = property(&server);
     server.rest().put(&topic, "1").assert_status(200);
@@ -137,14 +137,14 @@ fn assert_slow_is_ended<L: Link>(protocol: &str, connect: impl Fn(&Server) -> Cl
 }
 
 #[test]
-fn a_qos_1_subscriber_that_pings_and_does_not_read_is_ended_and_others_are_not() {
+fn a_stalled_qos_1_subscriber_is_ended_despite_pings() {
     assert_slow_is_ended("mqtt", Client::connect);
     assert_slow_is_ended("mqtt_ws", Client::connect_over_websocket);
 }
 
 /// Bug class 13 of `docs/security.md`: flows that are never finished (CVE-2023-28366).
 #[test]
-fn a_subscriber_that_reads_and_never_acknowledges_gets_as_many_as_may_be_open_and_is_ended() {
+fn a_subscriber_without_acknowledgements_is_ended_at_the_limit() {
     let server = Launch::new()
         .flag("--outbound-queue-messages-max", "10")
         .flag("--deliveries-in-flight-max", "5")
@@ -167,7 +167,7 @@ fn a_subscriber_that_reads_and_never_acknowledges_gets_as_many_as_may_be_open_an
 
 /// Bug class 13 of `docs/security.md`, for packet identifiers.
 #[test]
-fn an_id_that_is_never_acknowledged_is_not_given_out_again_when_the_ids_have_gone_round() {
+fn an_unacknowledged_packet_id_is_never_given_out_again() {
     // 65,535 is a multiple of it: the first message of a later round, when no other id is open, meets the one withheld.
     const TOPICS: usize = 85;
     let server = Server::start();
@@ -199,7 +199,7 @@ fn an_id_that_is_never_acknowledged_is_not_given_out_again_when_the_ids_have_gon
 }
 
 #[test]
-fn a_native_socket_that_does_not_read_is_closed_although_it_answers_pings() {
+fn a_stalled_native_socket_is_closed_despite_pongs() {
     let server = Launch::new().flag("--websocket-ping-interval-s", "1").start();
     let topic = property(&server);
     let mut canary = Canary::in_the(&server);
@@ -287,7 +287,7 @@ const THOSE_WHO_COULD_BE_WAITED_FOR: [(&str, Arrives); 9] = [
 ];
 
 #[test]
-fn sigterm_ends_the_server_within_five_seconds_whoever_could_be_waited_for() {
+fn sigterm_ends_within_five_seconds_despite_stalled_clients() {
     let mut late = Vec::new();
     for (who, arrives) in THOSE_WHO_COULD_BE_WAITED_FOR {
         let mut server = Launch::new().flag("--outbound-queue-messages-max", "10").start();

@@ -34,7 +34,7 @@ fn seen(rest: &mut Rest, path: &str, token: &str) -> Option<BTreeSet<String>> {
 
 /// Bug class 23: a place in a list that was changed, or given to somebody else.
 #[test]
-fn a_place_in_a_list_shows_nobody_more_than_their_own_whoever_it_was_given_to_and_whatever_became_of_it() {
+fn a_cursor_shows_each_key_only_its_own_resources() {
     let server = Server::shared();
     let mut rest = server.rest();
     let mut canary = Canary::in_the(server);
@@ -113,7 +113,7 @@ fn a_place_in_a_list_shows_nobody_more_than_their_own_whoever_it_was_given_to_an
 
 /// Bug class 23: filters and other parameters without end; bug class 21: numbers that nobody thought of.
 #[test]
-fn parameters_beyond_all_bounds_are_refused_with_a_sentence_or_read_as_what_they_say() {
+fn excessive_parameters_are_refused_or_read_as_written() {
     let server = Server::shared();
     let mut rest = server.rest();
     let mut canary = Canary::in_the(server);
@@ -201,7 +201,7 @@ fn parameters_beyond_all_bounds_are_refused_with_a_sentence_or_read_as_what_they
 
 /// Bug class 23: a page of any origin that is allowed to come with credentials.
 #[test]
-fn no_answer_allows_credentials_or_sets_a_cookie_whatever_was_asked_for() {
+fn no_answer_allows_credentials_or_sets_a_cookie() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = format!("/thngs/{}", rest.thng());
@@ -243,7 +243,7 @@ fn no_answer_allows_credentials_or_sets_a_cookie_whatever_was_asked_for() {
 
 /// Bug class 19: a key in a URL that comes back in an answer (CWE-598). That no log shows one is in `server/log.rs`.
 #[test]
-fn no_refusal_link_or_metric_repeats_the_key_that_came_in_the_url() {
+fn no_error_link_or_metric_repeats_a_key_from_the_url() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();

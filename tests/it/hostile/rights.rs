@@ -39,7 +39,7 @@ fn operators_id(rest: &mut Rest) -> String {
 
 /// Bug class 6: a client id or user name that is a pattern (CVE-2017-7650).
 #[test]
-fn a_client_id_and_a_user_name_say_nothing_about_what_a_client_may_do() {
+fn client_id_and_user_name_grant_no_rights() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (device, own, other) = device(&mut rest);
@@ -129,7 +129,7 @@ fn a_wildcard_reaches_nothing_however_it_is_written() {
 
 /// Bug class 7, where the topic itself is as wide as a wildcard.
 #[test]
-fn the_topic_of_all_actions_brings_those_of_ones_own_project_only() {
+fn the_topic_of_all_actions_shows_only_the_keys_own_project() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (own, foreign) = (rest.project(), rest.project());
@@ -216,7 +216,7 @@ fn is_accepted(client: &mut Client) -> bool {
 /// Bug class 8: a will is authorised again when it fires, and is not lost by a change that leaves the key as it is
 /// (EMQX 15170).
 #[test]
-fn a_will_whose_topic_was_taken_from_view_or_deleted_is_not_written_and_one_whose_key_has_less_rights_is() {
+fn a_will_is_checked_when_published_with_the_rights_of_connect() {
     let server = Server::start();
     let mut rest = server.rest();
     let project = rest.project();
@@ -261,7 +261,7 @@ fn a_will_whose_topic_was_taken_from_view_or_deleted_is_not_written_and_one_whos
 
 /// Bug class 9: the last value of what was deleted or taken from view (CVE-2018-12546).
 #[test]
-fn an_initial_state_is_asked_for_again_when_it_is_sent_and_not_only_when_it_was_promised() {
+fn rights_are_checked_again_when_an_initial_state_is_sent() {
     // One message may be open, and it is not acknowledged: so the states wait until this test says so.
     let server = Launch::new().flag("--deliveries-in-flight-max", "1").start();
     let mut rest = server.rest();
@@ -308,7 +308,7 @@ fn an_initial_state_is_asked_for_again_when_it_is_sent_and_not_only_when_it_was_
 
 /// Bug class 12: a client id that another key takes over (CVE-2026-6564).
 #[test]
-fn a_client_with_the_same_id_and_another_key_takes_nothing_over_and_hears_nothing_of_the_first() {
+fn the_same_client_id_with_another_key_is_another_client() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (device, own, other) = device(&mut rest);
@@ -331,7 +331,7 @@ fn a_client_with_the_same_id_and_another_key_takes_nothing_over_and_hears_nothin
 
 /// Bug class 12: two clients that take over from each other without end.
 #[test]
-fn a_storm_of_take_overs_leaves_one_connection_and_no_memory_behind() {
+fn a_storm_of_take_overs_leaves_one_connection_and_no_memory() {
     let server = Server::start();
     let topic = property(&server.rest().thng());
     let hello = Hello::with_key(KEY).named("the same");

@@ -141,7 +141,7 @@ fn try_numbers(flag: &str) {
 
 /// Bug class 11: a file or a line that is empty and so opens everything (CVE-2018-12550, CVE-2018-12551).
 #[test]
-fn an_operator_key_that_is_empty_or_blank_is_refused_and_an_empty_key_opens_nothing() {
+fn an_empty_or_blank_operator_key_is_refused() {
     // An empty variable says nothing, so a key is made.
     let unset = Launch::new().without("--operator-key").variable("THNG_PUBSUB_OPERATOR_KEY", "").start();
     assert_eq!(fs::read_to_string(unset.data().join("operator.key")).expect("a key").trim().len(), 80);
@@ -170,7 +170,7 @@ fn an_operator_key_that_is_empty_or_blank_is_refused_and_an_empty_key_opens_noth
 
 /// Bug class 11: a server that starts without a part of its data, and with less to check.
 #[test]
-fn a_start_without_its_secret_or_with_another_one_is_refused_and_leaves_the_data_as_it_is() {
+fn a_missing_or_foreign_secret_stops_the_start_without_changes() {
     let mut server = Server::start();
     let mut rest = server.rest();
     let thng = rest.thng();
@@ -304,7 +304,7 @@ fn connections_beyond_the_descriptor_limit_warn_at_start() {
 
 /// Bug class 22: state and keys that everybody on the machine can read (CVE-2017-9868).
 #[test]
-fn what_the_server_makes_is_its_owners_also_where_the_umask_would_give_it_to_everybody() {
+fn created_files_are_private_whatever_the_umask() {
     let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     for is_made_by_the_server in [true, false] {
         let data = tempfile::tempdir().expect("a folder");

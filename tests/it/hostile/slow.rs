@@ -65,7 +65,7 @@ fn long_connect(topic: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_connect_a_head_and_a_handshake_that_come_drop_by_drop_have_no_more_time_than_silence_has() {
+fn slow_connects_heads_and_handshakes_get_no_extra_time() {
     let server = impatient();
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
     let connect = long_connect(&topic);
@@ -97,7 +97,7 @@ fn a_connect_a_head_and_a_handshake_that_come_drop_by_drop_have_no_more_time_tha
 }
 
 #[test]
-fn a_body_that_comes_drop_by_drop_is_answered_with_400_after_its_time_and_stores_nothing() {
+fn a_dripping_body_gets_400_after_its_time_and_stores_nothing() {
     let server = impatient();
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
     let head = format!("PUT {topic} HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\nConnection: close\r\n");

@@ -94,7 +94,7 @@ fn assert_served_over_tls(server: &Server, trust: &Trust) {
 }
 
 #[test]
-fn a_thousand_that_stop_halfway_on_all_listeners_at_once_keep_nobody_out() {
+fn a_thousand_half_open_handshakes_block_no_other_client() {
     // Before the server is started, which has the same limit from then on.
     allow_open_files(4_096);
     let (server, trust) = started(Launch::new().flag("--connect-timeout-s", "600"));
@@ -174,7 +174,7 @@ fn dripped(what: &str, mut raw: Raw, drops: impl Iterator<Item = Vec<u8>>) -> Ve
 }
 
 #[test]
-fn a_handshake_that_comes_drop_by_drop_has_no_more_time_than_silence_has() {
+fn a_dripping_handshake_gets_no_extra_time() {
     let (server, trust) = started(Launch::new().flag("--connect-timeout-s", "1"));
     let hello = trust.hello();
     // Each byte in a record of its own is a ClientHello all the same [RFC 8446, 5.1].
@@ -201,7 +201,7 @@ fn a_handshake_that_comes_drop_by_drop_has_no_more_time_than_silence_has() {
 }
 
 #[test]
-fn half_open_handshakes_count_among_the_connections_of_the_server_and_of_an_address() {
+fn half_open_handshakes_count_as_connections() {
     for (setting, reason) in [
         ("--connections-max", "too_many_connections"),
         ("--connections-per-address-max", "connection_limit_per_address"),
@@ -241,7 +241,7 @@ fn half_open_handshakes_count_among_the_connections_of_the_server_and_of_an_addr
 }
 
 #[test]
-fn first_bytes_that_are_no_handshake_end_the_connection_and_harm_nobody() {
+fn first_bytes_without_handshake_end_only_their_connection() {
     let (server, trust) = started(Launch::new().flag("--connect-timeout-s", "600"));
     let mut canary = Canary::in_the(&server);
     let hello = trust.hello();
@@ -287,7 +287,7 @@ fn first_bytes_that_are_no_handshake_end_the_connection_and_harm_nobody() {
 
 /// A client that was let in and then breaks the rules of TLS is let go like one that breaks those of MQTT.
 #[test]
-fn whoever_breaks_tls_after_the_handshake_is_let_go_alone() {
+fn a_tls_error_after_the_handshake_ends_only_its_connection() {
     let (server, trust) = started(Launch::new());
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
     let mut polite = Client::accepted(trust.connect(server.mqtts()), &Hello::with_key(KEY));
@@ -307,7 +307,7 @@ fn whoever_breaks_tls_after_the_handshake_is_let_go_alone() {
 }
 
 #[test]
-fn announced_handshakes_cost_little_memory_before_anything_of_them_has_come() {
+fn announced_handshakes_cost_little_memory() {
     const MIB: u64 = 1 << 20;
     let (server, trust) = started(Launch::new().flag("--connect-timeout-s", "600"));
     // The longest ClientHello that is put up with, of which its head comes.
@@ -322,7 +322,7 @@ fn announced_handshakes_cost_little_memory_before_anything_of_them_has_come() {
 }
 
 #[test]
-fn nobody_waits_for_those_who_stop_halfway_when_the_server_is_asked_to_stop() {
+fn half_open_handshakes_do_not_delay_the_stop() {
     let (mut server, trust) = started(Launch::new().flag("--connect-timeout-s", "600"));
     let unfinished = half_handshakes(&server, &trust);
     until("all of them have come", || {

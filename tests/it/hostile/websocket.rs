@@ -66,7 +66,7 @@ fn assert_closes(server: &Server, path: &str, what: &str, bytes: &[u8], code: u1
 
 /// The bug classes 16 (a compressed bomb, CVE-2026-39804) and 17 (CVE-2023-43669) are among them.
 #[test]
-fn a_frame_that_breaks_the_protocol_closes_its_own_socket_and_nothing_else() {
+fn an_invalid_frame_closes_only_its_own_socket() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     let unmasked = [&[FIN | TEXT, 13], &br#"[{"value":1}]"#[..]].concat();
@@ -107,7 +107,7 @@ fn a_frame_that_breaks_the_protocol_closes_its_own_socket_and_nothing_else() {
 }
 
 #[test]
-fn close_codes_that_may_not_be_sent_are_answered_with_1002_and_the_others_in_kind() {
+fn invalid_close_codes_get_1002_and_valid_ones_are_echoed() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     let never = (0..1_000).step_by(111).chain([1_004, 1_005, 1_006, 1_015, 1_016, 1_100, 2_000, 2_999]);
@@ -129,7 +129,7 @@ fn close_codes_that_may_not_be_sent_are_answered_with_1002_and_the_others_in_kin
 
 /// Bug class 4 (CVE-2017-7653): what is no text is passed on to nobody.
 #[test]
-fn text_is_utf_8_also_where_a_code_point_is_split_over_fragments() {
+fn text_is_checked_as_utf_8_across_fragments() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     let [path, _] = &paths(server);
@@ -166,7 +166,7 @@ fn text_is_utf_8_also_where_a_code_point_is_split_over_fragments() {
 }
 
 #[test]
-fn fragments_make_one_message_with_pings_between_them_and_its_limit_is_that_of_a_whole_one() {
+fn fragments_form_one_message_within_the_message_limit() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     let [path, mqtt] = &paths(server);
@@ -196,7 +196,7 @@ fn fragments_make_one_message_with_pings_between_them_and_its_limit_is_that_of_a
 
 /// Bug class 14: a handshake and frames of which every byte comes alone.
 #[test]
-fn a_handshake_and_frames_that_come_byte_by_byte_are_served_on_both_kinds_of_socket() {
+fn byte_by_byte_handshakes_and_frames_are_served() {
     let server = Server::shared();
     let [path, mqtt] = &paths(server);
     let dripped = |path: &str, frame: &[u8]| {
@@ -211,7 +211,7 @@ fn a_handshake_and_frames_that_come_byte_by_byte_are_served_on_both_kinds_of_soc
 }
 
 #[test]
-fn a_handshake_that_lacks_something_is_refused_with_426_or_400_and_says_what_is_spoken() {
+fn an_incomplete_handshake_gets_426_or_400_with_the_reason() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     for path in &paths(server) {
@@ -245,7 +245,7 @@ fn a_handshake_that_lacks_something_is_refused_with_426_or_400_and_says_what_is_
 
 /// Bug class 17: slow expressions over `Sec-WebSocket-Protocol` (CVE-2021-32640), long headers (CVE-2023-43669).
 #[test]
-fn a_handshake_with_a_strange_or_endless_head_is_refused_or_reads_as_what_it_says() {
+fn a_strange_or_endless_handshake_head_is_refused() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     let protocols = |value: &str| format!("Sec-WebSocket-Protocol: {value}\r\n");
@@ -278,7 +278,7 @@ fn a_handshake_with_a_strange_or_endless_head_is_refused_or_reads_as_what_it_say
 }
 
 #[test]
-fn what_follows_a_handshake_in_its_segment_is_read_as_frames_and_what_comes_before_it_is_answered_first() {
+fn bytes_around_a_handshake_are_read_in_order() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     let [path, mqtt] = &paths(server);
@@ -305,7 +305,7 @@ fn what_follows_a_handshake_in_its_segment_is_read_as_frames_and_what_comes_befo
 
 /// Bug class 16: a compressed message that is a bomb (CVE-2026-39804). Nothing is ever decompressed.
 #[test]
-fn compression_is_not_agreed_on_and_what_comes_compressed_all_the_same_closes() {
+fn compression_is_never_negotiated_and_closes_the_socket() {
     let server = Server::shared();
     for path in &paths(server) {
         for offer in
@@ -324,7 +324,7 @@ fn compression_is_not_agreed_on_and_what_comes_compressed_all_the_same_closes() 
 
 /// Bug class 2: a packet that is longer than its frame (CVE-2026-25627).
 #[test]
-fn a_packet_that_is_longer_than_its_frame_waits_for_the_next_one_and_is_dropped_without() {
+fn a_packet_longer_than_its_frame_waits_for_the_next() {
     let server = Server::shared();
     let mut canary = Canary::in_the(server);
     let [topic, mqtt] = &paths(server);

@@ -50,7 +50,7 @@ fn text(bytes: usize) -> String {
 }
 
 #[test]
-fn the_1001st_property_of_a_thng_is_refused_through_every_door_and_those_it_has_take_values() {
+fn the_1001st_property_is_refused_over_every_transport() {
     let server = Server::start();
     let mut rest = server.rest();
     let all = full_thng(&mut rest);
@@ -86,7 +86,7 @@ fn the_1001st_property_of_a_thng_is_refused_through_every_door_and_those_it_has_
 }
 
 #[test]
-fn the_latest_values_of_a_thng_are_a_mebibyte_together_however_long_its_history() {
+fn latest_values_of_a_thng_are_limited_to_a_mebibyte() {
     const MEBIBYTE: usize = 1024 * 1024;
     let mut rest = Server::shared().rest();
     let all = format!("/thngs/{}/properties", rest.thng());
@@ -114,7 +114,7 @@ fn the_latest_values_of_a_thng_are_a_mebibyte_together_however_long_its_history(
 }
 
 #[test]
-fn a_thng_that_lost_a_property_has_room_for_another() {
+fn a_deleted_property_frees_its_place() {
     let mut rest = Server::shared().rest();
     let all = full_thng(&mut rest);
     for n in 0..3 {
@@ -146,7 +146,7 @@ fn properties_that_are_made_at_the_same_time_are_counted_too() {
 }
 
 #[test]
-fn a_value_of_128_kib_passes_every_reader_and_a_byte_more_is_refused_by_every_way_of_writing() {
+fn a_value_of_128_kib_passes_and_a_byte_more_is_refused() {
     // MQTT's packets hold less than such a value and its topic unless the operator allows more.
     let server = Launch::new().flag("--message-bytes-max", "1048576").start();
     let mut rest = server.rest();
@@ -216,7 +216,7 @@ fn ids(count: usize) -> Vec<String> {
 }
 
 #[test]
-fn a_thng_is_scoped_to_a_hundred_projects_and_a_hundred_users_at_the_most() {
+fn a_thng_has_at_most_a_hundred_projects_and_users() {
     const SENTENCE: &str = "scopes holds at most 100 projects and 100 users.";
     let server = Server::shared();
     let mut rest = server.rest();
@@ -234,7 +234,7 @@ fn a_thng_is_scoped_to_a_hundred_projects_and_a_hundred_users_at_the_most() {
 }
 
 #[test]
-fn identifiers_are_at_most_a_hundred_of_1024_characters_with_keys_of_128() {
+fn identifiers_are_at_most_100_of_1024_characters() {
     const SENTENCE: &str = "identifiers is an object of at most 100 strings";
     let mut rest = Server::shared().rest();
     let of = |key: &str, value: &str| json!({"identifiers": {(key): value}});
@@ -266,7 +266,7 @@ fn connect_of(bytes: usize, topic: &str) -> Hello {
 }
 
 #[test]
-fn a_connect_of_16_kib_is_taken_and_a_larger_one_is_refused_from_its_header() {
+fn a_connect_above_16_kib_is_refused_from_its_header() {
     // Whoever is closed within the test is not closed because of the time.
     let server = Launch::new().flag("--connect-timeout-s", "600").start();
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
@@ -282,7 +282,7 @@ fn a_connect_of_16_kib_is_taken_and_a_larger_one_is_refused_from_its_header() {
 }
 
 #[test]
-fn the_limit_of_connect_ends_with_connect_and_a_lower_limit_of_all_packets_holds_for_it_too() {
+fn the_connect_limit_ends_with_connect_and_respects_lower_ones() {
     let topic_of = |server: &Server| format!("/thngs/{}/properties/k", server.rest().thng());
     let server = Server::shared();
     let topic = topic_of(server);
@@ -313,7 +313,7 @@ fn an_address_has_so_many_connections_and_the_next_is_let_go() {
 }
 
 #[test]
-fn a_key_holds_so_many_connections_and_the_next_one_is_told_to_wait() {
+fn a_key_over_its_connection_limit_must_wait() {
     let server = Launch::new().flag("--connections-per-key-max", "3").start();
     let mut rest = server.rest();
     let topic = format!("/thngs/{}/properties/k", rest.thng());

@@ -107,7 +107,7 @@ fn a_collection_joins_100_others_and_is_below_1000() {
 }
 
 #[test]
-fn actions_beyond_the_notifications_of_one_command_are_refused_whole() {
+fn actions_above_the_notification_limit_are_refused_whole() {
     let server = Server::start();
     let mut rest = server.rest();
     let (thng, _) = crowded(&mut rest);
@@ -222,7 +222,7 @@ fn a_thng_that_was_in_more_collections_is_still_of_use() {
 }
 
 #[test]
-fn a_bulk_deletion_tells_all_of_more_than_100_collections() {
+fn a_bulk_deletion_notifies_more_than_100_collections() {
     // One more than the notifications of a command.
     let server = Server::start();
     let text = exported_with_more(&server, 901);

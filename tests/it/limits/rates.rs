@@ -99,7 +99,7 @@ fn put(rest: &mut Rest, topic: &str, value: u64) -> Response {
 }
 
 #[test]
-fn a_key_that_asks_too_often_is_told_when_to_come_again_and_others_go_on() {
+fn a_key_over_its_request_rate_gets_retry_after() {
     let house = House::with(&[("--request-rate-per-key", "3/d")]);
     let mut rest = house.rest();
     rest.get("/access").assert_status(200);
@@ -125,7 +125,7 @@ fn a_key_that_asks_too_often_is_told_when_to_come_again_and_others_go_on() {
 }
 
 #[test]
-fn an_address_that_asks_too_often_is_refused_with_whatever_key_and_others_go_on() {
+fn an_address_over_its_request_rate_is_refused_with_any_key() {
     let house = House::with(&[("--request-rate-per-address", "3/d")]);
     let mut nobody = Rest::new(house.server.http(), None);
     nobody.get("/access").assert_status(401);
@@ -166,7 +166,7 @@ fn publish_until_closed(client: &mut Client, topic: &str, qos: QoS) {
 }
 
 #[test]
-fn a_publisher_whose_turn_would_not_come_in_time_is_ended_by_mqtt_whatever_its_quality_of_service() {
+fn a_publish_over_the_longest_delay_ends_the_connection() {
     for (by, refused_publish) in [("--publish-rate-per-key", "close"), ("--publish-rate-per-address", "ack")]
     {
         for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
@@ -191,7 +191,7 @@ fn a_publisher_whose_turn_would_not_come_in_time_is_ended_by_mqtt_whatever_its_q
 }
 
 #[test]
-fn what_a_key_publishes_is_counted_over_all_protocols_and_each_refuses_in_its_own_way() {
+fn a_keys_publishes_are_counted_over_all_protocols() {
     let house = House::with(&[("--publish-rate-per-key", "4/d")]);
     let (topic, other) = (house.topic("k"), house.topic("other"));
     let mut rest = house.rest();
@@ -229,7 +229,7 @@ fn what_a_key_publishes_is_counted_over_all_protocols_and_each_refuses_in_its_ow
 }
 
 #[test]
-fn what_an_address_publishes_is_counted_whatever_the_key_and_others_go_on() {
+fn an_addresss_publishes_are_counted_over_all_keys() {
     let house = House::with(&[("--publish-rate-per-address", "2/d")]);
     let topic = house.topic("k");
     put(&mut house.rest(), &topic, 1).assert_status(200);
@@ -242,7 +242,7 @@ fn what_an_address_publishes_is_counted_whatever_the_key_and_others_go_on() {
 }
 
 #[test]
-fn a_publisher_that_is_too_fast_is_slowed_and_loses_nothing_by_mqtt() {
+fn a_fast_publisher_is_throttled_without_loss_over_mqtt() {
     for by in ["--publish-rate-per-key", "--publish-rate-per-address"] {
         let house = House::with(&[(by, "100/s:50")]);
         let mut client = Client::connect_as(&house.server, &house.hello());
@@ -260,7 +260,7 @@ fn a_publisher_that_is_too_fast_is_slowed_and_loses_nothing_by_mqtt() {
 }
 
 #[test]
-fn publishers_that_share_a_key_and_are_too_fast_together_lose_nothing_either() {
+fn publishers_sharing_a_key_are_throttled_without_loss() {
     let house = House::with(&[("--publish-rate-per-key", "200/s:10")]);
     std::thread::scope(|scope| {
         for number in 0..8 {
@@ -279,7 +279,7 @@ fn publishers_that_share_a_key_and_are_too_fast_together_lose_nothing_either() {
 }
 
 #[test]
-fn a_publisher_that_is_too_fast_is_slowed_and_loses_nothing_on_a_native_websocket() {
+fn a_fast_publisher_is_throttled_without_loss_over_websocket() {
     let house = House::with(&[("--publish-rate-per-key", "100/s:10")]);
     let topic = house.topic("k");
     let mut socket =
@@ -306,7 +306,7 @@ fn held_back(house: &House) -> Client {
 }
 
 #[test]
-fn while_a_publish_waits_pings_are_answered_and_deliveries_go_on() {
+fn pings_and_deliveries_continue_while_a_publish_waits() {
     let house = House::with(&[&LONG_WAIT[..], &[("--deliveries-in-flight-max", "1")]].concat());
     let watched = house.topic("watched");
     let mut client = Client::connect_as(&house.server, &house.hello());
@@ -330,7 +330,7 @@ fn while_a_publish_waits_pings_are_answered_and_deliveries_go_on() {
 }
 
 #[test]
-fn a_server_that_stops_does_not_wait_for_a_publish_that_waits_and_its_client_knows() {
+fn a_stopping_server_does_not_wait_for_a_delayed_publish() {
     let house = House::with(&LONG_WAIT);
     let mut client = held_back(&house);
     client.ping();
@@ -343,7 +343,7 @@ fn a_server_that_stops_does_not_wait_for_a_publish_that_waits_and_its_client_kno
 }
 
 #[test]
-fn whoever_leaves_while_their_publish_waits_gives_its_turn_back() {
+fn a_client_that_leaves_returns_the_turn_of_its_publish() {
     let house = House::with(&LONG_WAIT);
     let waits_s = || {
         let limits = house.rest().get("/rateLimits").expect(200);
@@ -357,7 +357,7 @@ fn whoever_leaves_while_their_publish_waits_gives_its_turn_back() {
 }
 
 #[test]
-fn a_native_websocket_that_is_closed_behind_its_messages_has_all_of_them_published() {
+fn a_closed_native_socket_still_publishes_its_messages() {
     let house = House::with(&[("--publish-rate-per-key", "2/s:1")]);
     let topic = house.topic("k");
     let mut socket =
@@ -368,7 +368,7 @@ fn a_native_websocket_that_is_closed_behind_its_messages_has_all_of_them_publish
 }
 
 #[test]
-fn a_key_that_connects_too_often_is_told_to_come_again_and_others_go_on() {
+fn a_key_over_its_connection_rate_must_wait() {
     let house = House::with(&[("--connection-rate-per-key", "3/d")]);
     let topic = house.topic("k");
     let mut inside = Client::connect_as(&house.server, &house.hello());
@@ -395,7 +395,7 @@ fn a_key_that_connects_too_often_is_told_to_come_again_and_others_go_on() {
 }
 
 #[test]
-fn an_address_that_connects_too_often_is_let_go_at_once_on_every_port_and_others_go_on() {
+fn an_address_over_its_connection_rate_is_closed_on_every_port() {
     let anywhere = "127.0.0.1:0";
     let house = House::with(&[
         ("--connection-rate-per-address", "4/d"),
@@ -420,7 +420,7 @@ fn an_address_that_connects_too_often_is_let_go_at_once_on_every_port_and_others
 }
 
 #[test]
-fn an_address_that_guesses_keys_is_not_listened_to_any_more_not_even_with_a_right_one() {
+fn an_address_that_guesses_keys_is_blocked() {
     let guess_by_rest = |house: &House| house.server.rest_as(&wrong_key()).get("/access").assert_status(403);
     let guess_in_url = |house: &House| {
         let mut nobody = Rest::new(house.server.http(), None);
@@ -505,7 +505,7 @@ fn a_flood_of_wrong_logins_delays_no_other_address() {
 }
 
 #[test]
-fn passwords_are_not_guessed_any_faster_by_trying_many_at_once_and_right_ones_cost_nothing() {
+fn parallel_password_guesses_gain_nothing() {
     let mut server = Server::start();
     let application = {
         let mut rest = server.rest();
@@ -559,7 +559,7 @@ fn addresses_of_private_networks_are_not_counted_by_default() {
 }
 
 #[test]
-fn the_limits_of_a_key_and_its_address_are_shown_with_what_is_left_of_them() {
+fn limits_and_remaining_counts_are_shown_per_key_and_address() {
     let house = House::with(&[
         ("--request-rate-per-key", "100/d:200"),
         ("--publish-rate-per-address", "5/d"),
@@ -625,7 +625,7 @@ fn where_nothing_is_limited_the_list_of_limits_is_empty() {
 }
 
 #[test]
-fn a_rate_that_is_none_stops_the_start_with_a_sentence_that_helps() {
+fn an_invalid_rate_stops_the_start_with_a_clear_message() {
     for flag in [
         "--request-rate-per-key",
         "--request-rate-per-address",

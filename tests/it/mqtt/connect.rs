@@ -105,7 +105,7 @@ fn a_protocol_name_that_is_not_mqtts_is_not_answered() {
 }
 
 #[test]
-fn nobody_may_connect_without_a_key_but_whoever_did_has_no_rights() {
+fn a_connection_without_a_key_is_accepted_without_rights() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = format!("/thngs/{}/properties/k", rest.thng());
@@ -140,7 +140,7 @@ fn a_second_connect_ends_the_connection() {
 }
 
 #[test]
-fn packets_that_follow_connect_without_waiting_for_its_answer_are_served() {
+fn packets_pipelined_behind_connect_are_served() {
     let server = Server::shared();
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
     let mut bytes = Hello::with_key(KEY).bytes();
@@ -165,7 +165,7 @@ fn silence_for_one_and_a_half_keep_alives_ends_the_connection() {
 }
 
 #[test]
-fn any_packet_within_the_keep_alive_keeps_the_connection_and_deliveries_do_not() {
+fn client_packets_keep_a_connection_alive_and_deliveries_do_not() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = format!("/thngs/{}/properties/k", rest.thng());
@@ -190,7 +190,7 @@ fn any_packet_within_the_keep_alive_keeps_the_connection_and_deliveries_do_not()
 }
 
 #[test]
-fn a_client_with_the_same_id_and_key_takes_the_place_of_the_first() {
+fn a_client_with_the_same_id_and_key_takes_over() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = format!("/thngs/{}/properties/k", rest.thng());
@@ -230,7 +230,7 @@ fn clients_without_an_id_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_client_that_wants_its_session_kept_is_served() {
+fn a_client_with_clean_session_0_is_served() {
     let hello = Hello { clean_session: false, ..Hello::with_key(KEY).named("keeps its session") };
     for hello in levels(&hello) {
         let (mut client, code) = answer_to(&hello);
@@ -251,7 +251,7 @@ fn with_will(server: &Server, qos: QoS, value: &str) -> (Client, Hello) {
 }
 
 #[test]
-fn the_will_is_written_and_delivered_when_the_connection_is_lost() {
+fn the_will_is_stored_and_delivered_when_a_connection_is_lost() {
     let server = Server::shared();
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
         let (mut watcher, hello) = with_will(server, qos, "lost");
@@ -265,7 +265,7 @@ fn the_will_is_written_and_delivered_when_the_connection_is_lost() {
 }
 
 #[test]
-fn the_will_is_written_when_the_client_falls_silent_or_breaks_the_protocol() {
+fn the_will_is_stored_on_silence_or_a_protocol_error() {
     let server = Server::shared();
     let (mut watcher, hello) = with_will(server, QoS::AtLeastOnce, "gone");
     let mut silent = Client::connect_as(server, &hello);
@@ -292,7 +292,7 @@ fn a_client_that_says_goodbye_leaves_no_will() {
 
 /// Bug class 8 of `docs/security.md`: a will as a way round one's rights.
 #[test]
-fn a_will_that_its_client_may_not_write_is_refused_at_connect_and_never_written() {
+fn an_unauthorized_will_is_refused_at_connect() {
     let server = Server::shared();
     let (mut watcher, hello) = with_will(server, QoS::AtMostOnce, "not allowed");
     let will = hello.will.clone().expect("it has one");
@@ -327,7 +327,7 @@ fn a_will_may_bring_the_key_of_its_topic() {
 
 /// Bug class 14 of `docs/security.md` (CVE-2020-13849).
 #[test]
-fn a_connection_that_never_says_connect_is_closed_after_its_time() {
+fn a_connection_without_connect_is_closed_after_its_time() {
     let server = Launch::new().flag("--connect-timeout-s", "1").start();
     let half = Hello::with_key(KEY).bytes();
     for begun in [&b""[..], &half[..1], &half[..half.len() - 1]] {
@@ -341,7 +341,7 @@ fn a_connection_that_never_says_connect_is_closed_after_its_time() {
 }
 
 #[test]
-fn a_client_that_is_cut_off_while_it_sends_half_a_packet_is_forgotten() {
+fn a_client_cut_off_within_a_packet_is_forgotten() {
     let server = Server::shared();
     let mut client = Client::connect(server);
     client.send_bytes(b"\x30\x7f\x00\x05half");

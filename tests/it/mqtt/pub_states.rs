@@ -20,7 +20,7 @@ fn set(rest: &mut Rest, topic: &str, value: impl Into<Value>) {
 }
 
 #[test]
-fn with_pub_states_the_current_value_arrives_after_the_suback_in_the_shape_of_an_update() {
+fn with_pub_states_the_current_value_follows_the_suback() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -73,7 +73,7 @@ fn a_state_has_retain_where_marking_is_asked_for() {
 }
 
 #[test]
-fn the_initial_state_does_not_come_in_one_segment_with_the_suback() {
+fn the_initial_state_is_not_in_the_segment_of_the_suback() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -129,7 +129,7 @@ fn with_pub_states_0_or_without_it_no_state_is_sent() {
 }
 
 #[test]
-fn the_state_is_sent_again_on_every_subscribe_and_after_every_reconnect() {
+fn the_state_is_sent_on_every_subscribe_and_reconnect() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -196,7 +196,7 @@ fn assert_state_under_writes(server: &Server, all: &str, qos: QoS) {
 }
 
 #[test]
-fn under_writes_the_initial_state_is_never_older_than_an_update_that_came_before_it() {
+fn the_initial_state_is_never_older_than_a_prior_update() {
     let server = Server::shared();
     let mut rest = server.rest();
     let all = format!("/thngs/{}/properties", rest.thng());

@@ -186,7 +186,7 @@ fn with_close_a_refused_publish_ends_its_connection() {
 }
 
 #[test]
-fn a_refused_publish_at_qos_0_is_dropped_and_the_connection_lives() {
+fn a_refused_qos_0_publish_is_dropped_and_the_connection_stays() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();
@@ -286,7 +286,7 @@ fn the_retain_flag_of_a_publish_is_passed_over() {
 }
 
 #[test]
-fn acknowledgements_of_publishes_that_were_sent_together_come_once_each_and_in_order() {
+fn pipelined_publishes_are_acknowledged_once_and_in_order() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -316,7 +316,7 @@ fn a_qos_0_publish_right_before_a_goodbye_is_stored() {
 }
 
 #[test]
-fn without_a_key_of_its_own_a_connection_writes_by_the_token_of_each_topic() {
+fn a_connection_without_a_key_writes_with_the_topics_token() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -327,7 +327,7 @@ fn without_a_key_of_its_own_a_connection_writes_by_the_token_of_each_topic() {
 }
 
 #[test]
-fn a_message_of_a_hundred_kibibytes_passes_and_one_of_two_hundred_ends_the_connection() {
+fn a_100_kib_message_passes_and_200_kib_end_the_connection() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -343,7 +343,7 @@ fn a_message_of_a_hundred_kibibytes_passes_and_one_of_two_hundred_ends_the_conne
 }
 
 #[test]
-fn a_deleted_thng_takes_no_more_values_from_a_client_that_wrote_to_it_before() {
+fn a_deleted_thng_takes_no_more_values_from_a_connected_client() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -354,7 +354,7 @@ fn a_deleted_thng_takes_no_more_values_from_a_client_that_wrote_to_it_before() {
 }
 
 #[test]
-fn a_publish_at_qos_2_is_completed_and_stored_once_however_often_it_is_sent() {
+fn a_repeated_qos_2_publish_is_stored_once() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);

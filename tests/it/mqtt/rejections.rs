@@ -126,7 +126,7 @@ fn every_final_refusal_is_answered_before_its_acknowledgement() {
 }
 
 #[test]
-fn a_client_that_did_not_ask_is_sent_nothing_but_acknowledgements() {
+fn a_client_without_the_subscription_gets_no_rejections() {
     let server = Server::shared();
     for refused in refused_for_good(server) {
         let mut client = Client::connect_as(server, &refused.hello);

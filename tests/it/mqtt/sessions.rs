@@ -54,7 +54,7 @@ fn left_behind(server: &Server, client_id: &str) -> (Rest, String) {
 }
 
 #[test]
-fn a_session_is_present_from_the_second_connect_on_until_a_clean_one_ends_it() {
+fn a_session_is_present_until_a_clean_connect_ends_it() {
     let server = Server::shared();
     let hello = Hello::with_key(KEY).durable("present");
     assert!(!Client::connect_as(server, &hello).session_present);
@@ -67,7 +67,7 @@ fn a_session_is_present_from_the_second_connect_on_until_a_clean_one_ends_it() {
 }
 
 #[test]
-fn what_is_written_meanwhile_comes_in_order_whatever_happened_to_the_server() {
+fn missed_messages_arrive_in_order_after_any_restart() {
     let mut server = Server::start();
     let (mut rest, topic) = left_behind(&server, "away");
     let mut first = 0;
@@ -89,7 +89,7 @@ fn what_is_written_meanwhile_comes_in_order_whatever_happened_to_the_server() {
 }
 
 #[test]
-fn what_was_sent_and_not_acknowledged_comes_again_under_its_packet_id_and_nothing_else_does() {
+fn only_unacknowledged_messages_are_redelivered() {
     let server = Server::shared();
     let (mut rest, topic) = left_behind(server, "again");
     let mut client = resume_silently(server, "again");
@@ -122,7 +122,7 @@ fn what_was_sent_and_not_acknowledged_comes_again_under_its_packet_id_and_nothin
 }
 
 #[test]
-fn thousands_of_messages_come_in_order_through_a_window_of_a_few() {
+fn thousands_of_messages_pass_a_small_window_in_order() {
     let server = Launch::new().flag("--deliveries-in-flight-max", "7").start();
     let (_, topic) = left_behind(&server, "far");
     let mut writer = Client::connect(&server);
@@ -142,7 +142,7 @@ fn thousands_of_messages_come_in_order_through_a_window_of_a_few() {
 }
 
 #[test]
-fn at_qos_0_the_subscription_is_kept_and_messages_are_not() {
+fn at_qos_0_the_subscription_is_stored_without_messages() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = format!("/thngs/{}/properties/k", rest.thng());
@@ -185,7 +185,7 @@ fn a_subscription_that_was_taken_back_or_changed_comes_back_so() {
 }
 
 #[test]
-fn a_filter_with_options_comes_back_as_it_was_sent_and_only_within_its_project() {
+fn a_filter_with_options_resumes_exactly_and_in_its_project() {
     let server = Server::shared();
     let mut rest = server.rest();
     let project = rest.project();
@@ -253,7 +253,7 @@ fn a_resumed_session_gets_the_initial_state_again() {
 }
 
 #[test]
-fn a_repeated_subscribe_gets_the_state_after_what_was_kept() {
+fn a_repeated_subscribe_gets_the_state_after_queued_messages() {
     const WINDOW: usize = 5;
     let server = Launch::new().flag("--deliveries-in-flight-max", &WINDOW.to_string()).start();
     let mut rest = server.rest();
@@ -321,7 +321,7 @@ fn the_same_client_id_with_another_key_has_another_session() {
 }
 
 #[test]
-fn a_connection_that_is_taken_over_leaves_its_acknowledgements_to_the_next() {
+fn a_take_over_inherits_pending_acknowledgements() {
     let server = Server::shared();
     let (mut rest, topic) = left_behind(server, "taken over");
     let mut early = resume(server, "taken over");
@@ -336,7 +336,7 @@ fn a_connection_that_is_taken_over_leaves_its_acknowledgements_to_the_next() {
 }
 
 #[test]
-fn a_key_that_is_taken_away_takes_its_sessions_along() {
+fn a_revoked_key_ends_its_sessions() {
     let server = Server::start();
     let mut rest = server.rest();
     let thng = rest.thng();
@@ -375,7 +375,7 @@ fn what_may_not_be_seen_any_more_is_ended_and_the_rest_comes() {
 }
 
 #[test]
-fn an_access_token_in_a_filter_is_in_no_file_and_works_until_it_is_taken_away() {
+fn an_access_token_in_a_filter_is_encrypted_and_revocable() {
     let server = Server::start();
     let mut rest = server.rest();
     let thng = rest.thng();
@@ -416,7 +416,7 @@ fn release(client: &mut Client) {
 }
 
 #[test]
-fn a_qos_2_publish_is_stored_once_though_the_server_is_killed_between_any_two_of_its_packets() {
+fn a_qos_2_publish_is_stored_once_despite_kills_in_between() {
     let mut server = Server::start();
     let thng = server.rest().thng();
     let topic = format!("/thngs/{thng}/properties/k");
@@ -488,7 +488,7 @@ fn subscriptions_of_durable_sessions_are_bounded_in_all() {
 }
 
 #[test]
-fn of_too_many_messages_of_a_topic_the_oldest_are_dropped_and_counted() {
+fn too_many_messages_of_a_topic_drop_the_oldest() {
     let server = Launch::new().flag("--session-queue-messages-max", "10").start();
     let (mut rest, topic) = left_behind(&server, "count");
     put(&mut rest, &topic, 0..25);
@@ -502,7 +502,7 @@ fn of_too_many_messages_of_a_topic_the_oldest_are_dropped_and_counted() {
 }
 
 #[test]
-fn of_too_many_bytes_the_oldest_of_all_topics_are_dropped_and_counted() {
+fn too_many_bytes_drop_the_oldest_of_all_topics() {
     let server = Launch::new().flag("--session-queue-bytes-max", "2097152").start();
     let (mut rest, topic) = left_behind(&server, "bytes");
     let long = "x".repeat(100_000);
@@ -593,7 +593,7 @@ fn sessions_of_one_user_keep_no_other_account_out() {
 }
 
 #[test]
-fn a_session_ends_when_its_client_stays_away_too_long_and_not_while_it_is_connected() {
+fn an_unused_session_expires_only_while_disconnected() {
     let server = Launch::new().flag("--session-expiry-s", "1").start();
     let (mut rest, topic) = left_behind(&server, "gone");
     let mut connected = connect(&server, "connected");
@@ -606,7 +606,7 @@ fn a_session_ends_when_its_client_stays_away_too_long_and_not_while_it_is_connec
 }
 
 #[test]
-fn a_client_that_reads_too_slowly_finds_the_rest_when_it_comes_back() {
+fn a_slow_consumer_gets_the_rest_when_it_returns() {
     let server = Launch::new()
         .flag("--outbound-queue-messages-max", "50")
         .flag("--deliveries-in-flight-max", "5")
@@ -623,7 +623,7 @@ fn a_client_that_reads_too_slowly_finds_the_rest_when_it_comes_back() {
 }
 
 #[test]
-fn a_client_without_a_key_gets_no_durable_session_and_is_told_so() {
+fn a_client_without_a_key_gets_no_durable_session() {
     let server = Server::shared();
     let hello = Hello::anonymous().durable("nobody");
     for _ in 0..2 {
@@ -632,7 +632,7 @@ fn a_client_without_a_key_gets_no_durable_session_and_is_told_so() {
 }
 
 #[test]
-fn a_repeated_subscribe_of_several_filters_grants_and_refuses_each_in_its_place() {
+fn a_repeated_subscribe_answers_each_filter_in_its_position() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = |rest: &mut Rest| format!("/thngs/{}/properties/k", rest.thng());

@@ -32,7 +32,7 @@ fn a_subscription_is_granted_at_most_qos_1_in_both_levels() {
 }
 
 #[test]
-fn what_cannot_be_watched_is_refused_with_0x80_and_the_connection_lives() {
+fn an_unsubscribable_topic_gets_0x80_and_the_connection_stays() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();
@@ -106,7 +106,7 @@ fn each_filter_of_a_packet_gets_its_own_code_in_order() {
 }
 
 #[test]
-fn a_property_that_was_never_set_can_be_watched_and_its_first_value_arrives() {
+fn an_unset_property_can_be_subscribed_before_its_first_value() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -117,7 +117,7 @@ fn a_property_that_was_never_set_can_be_watched_and_its_first_value_arrives() {
 }
 
 #[test]
-fn each_subscription_is_served_on_exactly_the_string_that_it_was_made_with() {
+fn each_subscription_is_served_on_its_exact_string() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();
@@ -157,7 +157,7 @@ fn each_subscription_is_served_on_exactly_the_string_that_it_was_made_with() {
 }
 
 #[test]
-fn subscribing_again_with_the_same_string_replaces_and_does_not_double() {
+fn subscribing_again_with_the_same_string_replaces() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -172,7 +172,7 @@ fn subscribing_again_with_the_same_string_replaces_and_does_not_double() {
 }
 
 #[test]
-fn a_notification_is_the_outcome_of_the_write_in_the_shape_that_rest_answers() {
+fn a_notification_has_the_shape_of_the_rest_answer() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -184,7 +184,7 @@ fn a_notification_is_the_outcome_of_the_write_in_the_shape_that_rest_answers() {
 }
 
 #[test]
-fn an_update_of_several_keys_is_one_message_to_all_properties_and_one_of_its_own_to_each_key() {
+fn an_update_of_several_keys_notifies_properties_and_each_key() {
     let server = Server::shared();
     let mut rest = server.rest();
     let all = format!("/thngs/{}/properties", rest.thng());
@@ -214,7 +214,7 @@ fn an_update_of_several_keys_is_one_message_to_all_properties_and_one_of_its_own
 }
 
 #[test]
-fn deliveries_come_in_the_order_of_the_writes_and_none_is_missing() {
+fn deliveries_keep_the_order_of_the_writes() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -238,7 +238,7 @@ fn deliveries_come_in_the_order_of_the_writes_and_none_is_missing() {
 }
 
 #[test]
-fn a_delivery_has_the_qos_of_the_subscription_and_never_the_retain_flag() {
+fn a_delivery_has_the_subscriptions_qos_and_no_retain_flag() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -263,7 +263,7 @@ fn a_delivery_has_the_qos_of_the_subscription_and_never_the_retain_flag() {
 }
 
 #[test]
-fn a_client_that_acknowledges_nothing_loses_nothing_and_its_acknowledgements_let_the_rest_through() {
+fn a_client_without_acknowledgements_loses_nothing() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -284,7 +284,7 @@ fn a_client_that_acknowledges_nothing_loses_nothing_and_its_acknowledgements_let
 }
 
 #[test]
-fn without_a_key_of_its_own_a_connection_watches_by_the_token_of_each_topic() {
+fn a_connection_without_a_key_subscribes_with_the_topics_token() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -304,7 +304,7 @@ fn without_a_key_of_its_own_a_connection_watches_by_the_token_of_each_topic() {
 }
 
 #[test]
-fn unsubscribing_ends_that_string_and_no_other_and_is_always_acknowledged() {
+fn unsubscribing_ends_one_string_and_is_always_acknowledged() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -345,7 +345,7 @@ fn one_unsubscribe_may_name_several_filters() {
 }
 
 #[test]
-fn deleting_values_and_changing_the_thng_is_no_update_of_a_property() {
+fn deleting_values_and_changing_the_thng_update_no_property() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -361,7 +361,7 @@ fn deleting_values_and_changing_the_thng_is_no_update_of_a_property() {
 }
 
 #[test]
-fn an_empty_topic_or_an_impossible_qos_in_subscribe_ends_the_connection() {
+fn an_empty_topic_or_invalid_qos_ends_the_connection() {
     let server = Server::shared();
     for body in [
         &b"\x00\x01"[..],                // no filter

@@ -32,7 +32,7 @@ fn an_operator_reads_its_own_document() {
 }
 
 #[test]
-fn nobody_elses_operator_document_is_shown() {
+fn another_operators_document_is_never_shown() {
     let mut rest = Server::shared().rest();
     for id in ["Uabcdefghkmnpqrstwxy0123", "me", "../thngs"] {
         rest.get(&format!("/operators/{id}")).assert_status(404);
@@ -52,7 +52,7 @@ fn a_key_is_taken_raw_with_a_scheme_and_from_the_query() {
 }
 
 #[test]
-fn without_a_key_the_answer_is_401_and_with_one_that_is_unknown_403() {
+fn a_missing_key_gets_401_and_an_unknown_one_403() {
     let server = Server::shared();
     let mut nobody = Rest::new(server.http(), None);
     let one_other_letter = format!("{}p", &KEY[..79]);

@@ -31,7 +31,7 @@ fn is_key(value: &Value) -> bool {
 }
 
 #[test]
-fn the_list_of_accounts_holds_the_one_of_the_key_which_reads_the_same_alone() {
+fn the_account_list_holds_only_the_keys_own_account() {
     let mut rest = Server::shared().rest();
     let account = rest.account();
     let list = rest.get("/accounts").expect(200);
@@ -42,7 +42,7 @@ fn the_list_of_accounts_holds_the_one_of_the_key_which_reads_the_same_alone() {
 }
 
 #[test]
-fn custom_fields_of_an_account_come_back_as_they_were_sent_and_nothing_else_changes() {
+fn custom_fields_of_an_account_round_trip_and_change_alone() {
     let server = Server::start();
     let mut rest = server.rest();
     let path = format!("/accounts/{}", rest.account());
@@ -64,7 +64,7 @@ fn custom_fields_of_an_account_come_back_as_they_were_sent_and_nothing_else_chan
 }
 
 #[test]
-fn an_account_that_is_not_the_keys_own_is_404_whatever_is_asked_of_it() {
+fn another_account_is_404_for_every_request() {
     let mut rest = Server::shared().rest();
     let access = text(&own_access(&mut rest), "id");
     for id in [UNKNOWN, "me", "5f1d7b3e4a2c9d8e7f6a5b4c"] {
@@ -83,7 +83,7 @@ fn an_account_that_is_not_the_keys_own_is_404_whatever_is_asked_of_it() {
 }
 
 #[test]
-fn an_operators_own_access_shows_account_operator_role_and_the_key_of_80_characters() {
+fn an_operators_own_access_shows_account_role_and_key() {
     let mut rest = Server::shared().rest();
     let account = rest.account();
     let access = own_access(&mut rest);
@@ -96,7 +96,7 @@ fn an_operators_own_access_shows_account_operator_role_and_the_key_of_80_charact
 }
 
 #[test]
-fn a_new_access_is_an_operator_with_a_key_that_works_at_once_and_after_a_restart() {
+fn a_new_access_has_a_key_that_works_at_once_and_later() {
     let server = Server::start();
     let mut rest = server.rest();
     let (account, path) = (rest.account(), accesses(&mut rest));
@@ -125,7 +125,7 @@ fn a_new_access_is_an_operator_with_a_key_that_works_at_once_and_after_a_restart
 }
 
 #[test]
-fn an_operator_is_read_by_id_and_by_address_in_any_case_and_changes_names_only() {
+fn an_operator_is_found_by_id_or_address_and_renamed() {
     let server = Server::shared();
     let mut rest = server.rest();
     let path = accesses(&mut rest);
@@ -149,7 +149,7 @@ fn an_operator_is_read_by_id_and_by_address_in_any_case_and_changes_names_only()
 }
 
 #[test]
-fn an_access_that_cannot_be_is_refused_and_leaves_no_operator_behind() {
+fn an_invalid_access_leaves_no_operator_behind() {
     let mut rest = Server::shared().rest();
     let path = accesses(&mut rest);
     let taken = unique_email();
@@ -175,7 +175,7 @@ fn an_access_that_cannot_be_is_refused_and_leaves_no_operator_behind() {
 }
 
 #[test]
-fn without_a_role_an_operator_may_do_nothing_and_with_another_one_at_once_what_that_allows() {
+fn a_changed_role_changes_an_operators_rights_at_once() {
     let server = Server::shared();
     let mut rest = server.rest();
     let path = accesses(&mut rest);
@@ -195,7 +195,7 @@ fn without_a_role_an_operator_may_do_nothing_and_with_another_one_at_once_what_t
 }
 
 #[test]
-fn an_access_that_is_taken_away_ends_the_key_at_once_and_frees_the_address() {
+fn a_deleted_access_ends_its_key_and_frees_the_address() {
     let server = Server::shared();
     let mut rest = server.rest();
     let path = accesses(&mut rest);
@@ -215,7 +215,7 @@ fn an_access_that_is_taken_away_ends_the_key_at_once_and_frees_the_address() {
 }
 
 #[test]
-fn nobody_takes_their_own_access_away() {
+fn an_operator_cannot_delete_their_own_access() {
     let server = Server::start();
     let mut rest = server.rest();
     let path = accesses(&mut rest);
@@ -267,7 +267,7 @@ fn domains_are_documents_and_short_domains_strings() {
 }
 
 #[test]
-fn the_time_is_told_to_anybody_and_with_a_zone_also_the_local_one() {
+fn the_time_needs_no_key_and_knows_zones() {
     let mut anybody = Rest::new(Server::shared().http(), None);
     let before = now_ms();
     let plain = anybody.get("/time").expect(200);
@@ -316,7 +316,7 @@ fn rate_limits_are_a_list_for_every_kind_of_key() {
 }
 
 #[test]
-fn the_accesses_of_others_show_no_keys_to_those_who_cannot_make_operators() {
+fn accesses_hide_keys_from_operators_without_the_right() {
     let server = Server::start();
     let mut rest = server.rest();
     let path = accesses(&mut rest);

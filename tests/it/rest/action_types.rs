@@ -89,7 +89,7 @@ fn pages_are_counted_off_across_the_border_too() {
 }
 
 #[test]
-fn those_who_ask_are_told_how_many_types_there_are() {
+fn the_number_of_types_is_shown_on_request() {
     let server = Server::start();
     let mut rest = server.rest();
     create(&mut rest, "_0");
@@ -108,7 +108,7 @@ fn those_who_ask_are_told_how_many_types_there_are() {
 }
 
 #[test]
-fn a_created_type_comes_back_with_its_address_and_is_read_by_its_name() {
+fn a_created_type_has_an_address_and_is_found_by_name() {
     let server = Server::start();
     let mut rest = server.rest();
     for (list, name) in
@@ -154,7 +154,7 @@ fn escaped(value: &str) -> String {
 }
 
 #[test]
-fn a_type_that_is_built_in_is_read_by_its_name_and_never_changed() {
+fn a_built_in_type_is_readable_and_immutable() {
     let mut rest = Server::shared().rest();
     for name in BUILT_IN {
         let read = rest.get(&format!("/actionTypes/{name}")).expect(200);
@@ -226,7 +226,7 @@ fn an_update_changes_everything_but_the_name_by_either_address() {
 }
 
 #[test]
-fn a_deleted_type_is_gone_and_its_name_is_free_and_its_actions_stay() {
+fn a_deleted_type_frees_its_name_and_keeps_its_actions() {
     let mut rest = Server::shared().rest();
     for (n, list) in ["/actions", "/actionTypes"].into_iter().enumerate() {
         let name = format!("_to be deleted {n}");
@@ -294,7 +294,7 @@ fn a_filter_is_asked_about_both_halves_of_the_list() {
 }
 
 #[test]
-fn the_beginning_and_the_end_of_a_type_are_told_on_their_topics() {
+fn creation_and_deletion_of_a_type_are_notified() {
     let server = Server::start();
     let mut rest = server.rest();
     let mut client = Client::connect(&server);

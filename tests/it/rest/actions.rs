@@ -110,7 +110,7 @@ fn an_action_happens_now_unless_it_says_when() {
 }
 
 #[test]
-fn the_type_stands_in_the_path_or_with_all_in_the_body() {
+fn the_type_comes_from_the_path_or_with_all_from_the_body() {
     let mut rest = Server::shared().rest();
     let world = World::new(&mut rest);
     for path in world.paths() {
@@ -363,7 +363,7 @@ fn what_only_the_server_sets_is_passed_over() {
 }
 
 #[test]
-fn an_action_says_whose_it_is() {
+fn an_action_names_its_creator() {
     let server = Server::shared();
     let mut rest = server.rest();
     let project = rest.project();
@@ -487,7 +487,7 @@ fn the_source_of_a_location_is_one_of_those_that_there_are() {
 }
 
 #[test]
-fn an_action_is_in_the_project_that_is_asked_for_if_there_is_one() {
+fn an_action_is_in_the_requested_project() {
     let mut rest = Server::shared().rest();
     let project = rest.project();
     let thng = rest.id_of(&format!("/thngs?project={project}"), json!({"name": "n"}));
@@ -511,7 +511,7 @@ fn an_action_is_in_the_project_that_is_asked_for_if_there_is_one() {
 }
 
 #[test]
-fn the_context_is_shown_to_those_who_ask() {
+fn the_context_is_shown_on_request() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();
@@ -537,7 +537,7 @@ fn the_context_is_shown_to_those_who_ask() {
 }
 
 #[test]
-fn a_list_is_walked_with_the_newest_first_whatever_comes_and_goes_meanwhile() {
+fn a_list_is_read_newest_first_despite_changes() {
     let mut rest = Server::shared().rest();
     let world = World::new(&mut rest);
     let create = |rest: &mut Rest, n: u64| {
@@ -628,7 +628,7 @@ fn a_list_is_filtered_by_everything_that_the_reference_names() {
 }
 
 #[test]
-fn an_action_is_read_and_deleted_under_its_own_subject_and_type_only() {
+fn an_action_is_read_and_deleted_under_its_own_subject_only() {
     let mut rest = Server::shared().rest();
     let (world, elsewhere) = (World::new(&mut rest), World::new(&mut rest));
     for own in world.paths() {
@@ -660,7 +660,7 @@ fn an_action_is_read_and_deleted_under_its_own_subject_and_type_only() {
 }
 
 #[test]
-fn an_action_is_told_once_on_each_of_its_topics_and_on_no_other() {
+fn an_action_is_notified_once_on_each_of_its_topics() {
     let server = Server::start();
     let mut rest = server.rest();
     let world = World::new(&mut rest);
@@ -722,7 +722,7 @@ fn an_action_is_told_once_on_each_of_its_topics_and_on_no_other() {
 }
 
 #[test]
-fn an_array_is_told_action_by_action_and_a_deletion_is_not_told() {
+fn an_array_is_notified_action_by_action_and_deletions_are_not() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = format!("/thngs/{}/actions/all", rest.thng());
@@ -809,7 +809,7 @@ fn a_thng_is_commissioned_once_and_decommissioned_afterwards() {
 }
 
 #[test]
-fn a_commissioning_keeps_what_was_sent_to_the_letter_as_every_action_does() {
+fn a_commissioning_keeps_its_text_like_every_action() {
     let mut rest = Server::shared().rest();
     let (_, _, path) = to_be_commissioned(&mut rest, "to-the-letter");
     let fields = r#"{"z":1,"a":123456789012345678901234567890,"f":1.0}"#;

@@ -23,7 +23,7 @@ fn assert_key(key: &str) {
 }
 
 #[test]
-fn a_new_application_has_two_keys_of_80_characters_that_are_the_same_at_every_read() {
+fn a_new_application_has_two_stable_keys_of_80_characters() {
     let mut rest = Server::shared().rest();
     let project = rest.project();
     let path = format!("/projects/{project}/applications");
@@ -80,7 +80,7 @@ fn no_two_applications_share_a_key() {
 }
 
 #[test]
-fn an_application_needs_a_name_social_networks_and_a_project_that_is_there() {
+fn an_application_needs_a_name_networks_and_a_project() {
     let mut rest = Server::shared().rest();
     let path = format!("/projects/{}/applications", rest.project());
     for (document, named) in [
@@ -126,7 +126,7 @@ fn an_application_is_found_below_its_own_project_only() {
 }
 
 #[test]
-fn both_keys_read_their_own_application_whole_with_its_public_key() {
+fn both_keys_read_their_own_application_with_its_public_key() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (project, application, path) = application(&mut rest);
@@ -151,7 +151,7 @@ fn both_keys_read_their_own_application_whole_with_its_public_key() {
 }
 
 #[test]
-fn the_secret_key_is_shown_to_operators_only_and_stands_in_no_document() {
+fn the_secret_key_is_shown_to_operators_only() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (project, application, path) = application(&mut rest);
@@ -202,7 +202,7 @@ fn what_a_public_and_a_secret_key_create_belongs_to_the_project() {
 }
 
 #[test]
-fn a_deleted_application_takes_its_keys_and_its_users_keys_with_it_at_once() {
+fn a_deleted_application_ends_its_keys_and_its_users_keys() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (project, application, path) = application(&mut rest);
@@ -233,7 +233,7 @@ fn a_deleted_application_takes_its_keys_and_its_users_keys_with_it_at_once() {
 }
 
 #[test]
-fn users_of_a_deleted_application_are_gone_soon_and_those_of_another_one_stay() {
+fn users_of_a_deleted_application_are_removed() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (project, application, path) = application(&mut rest);
@@ -256,7 +256,7 @@ fn users_of_a_deleted_application_are_gone_soon_and_those_of_another_one_stay() 
 }
 
 #[test]
-fn a_deleted_project_takes_its_applications_and_all_their_keys_with_it_at_once() {
+fn a_deleted_project_ends_its_applications_and_all_their_keys() {
     let server = Server::shared();
     let mut rest = server.rest();
     let project = rest.project();
@@ -292,7 +292,7 @@ fn a_deleted_project_takes_its_applications_and_all_their_keys_with_it_at_once()
 }
 
 #[test]
-fn projects_that_are_deleted_together_take_their_keys_with_them_as_well() {
+fn projects_deleted_together_end_their_keys() {
     let server = Server::shared();
     let mut rest = server.rest();
     let projects = [rest.project(), rest.project()];
@@ -307,7 +307,7 @@ fn projects_that_are_deleted_together_take_their_keys_with_them_as_well() {
 }
 
 #[test]
-fn keys_of_every_kind_survive_a_restart_and_are_shown_again_as_they_were() {
+fn keys_of_every_kind_survive_a_restart() {
     let server = Server::start();
     let mut rest = server.rest();
     let (_, application, path) = application(&mut rest);
@@ -339,7 +339,7 @@ fn keys_of_every_kind_survive_a_restart_and_are_shown_again_as_they_were() {
 }
 
 #[test]
-fn a_redirector_has_no_rules_at_first_and_then_those_that_it_was_given_to_the_letter() {
+fn redirector_rules_start_empty_and_keep_their_text() {
     let server = Server::start();
     let mut rest = server.rest();
     let (_, application, path) = application(&mut rest);
@@ -381,7 +381,7 @@ fn a_redirector_has_no_rules_at_first_and_then_those_that_it_was_given_to_the_le
 }
 
 #[test]
-fn rules_and_an_update_of_the_application_do_not_undo_each_other() {
+fn rules_and_application_updates_do_not_overwrite_each_other() {
     let mut rest = Server::shared().rest();
     let (_, _, path) = application(&mut rest);
     let rules = json!({"rules": [{"match": "m"}]});

@@ -77,7 +77,7 @@ fn an_update_changes_all_that_are_named_and_no_other() {
 }
 
 #[test]
-fn a_patch_may_take_its_own_filter_away() {
+fn a_patch_may_invalidate_its_own_filter() {
     let server = server();
     let mut rest = server.rest();
     for list in LISTS {
@@ -117,7 +117,7 @@ fn a_deletion_deletes_all_that_are_named_and_no_other() {
 }
 
 #[test]
-fn nobody_changes_or_deletes_everything_by_leaving_both_out() {
+fn a_bulk_call_without_ids_and_filter_is_refused() {
     let server = server();
     let mut rest = server.rest();
     for list in ["/thngs", "/products", "/collections", "/projects"] {
@@ -149,7 +149,7 @@ fn nobody_changes_or_deletes_everything_by_leaving_both_out() {
 }
 
 #[test]
-fn more_than_one_call_may_change_is_refused_and_nothing_is_changed() {
+fn a_bulk_change_above_the_limit_changes_nothing() {
     let server = server();
     let mut rest = server.rest();
     for list in LISTS {
@@ -240,7 +240,7 @@ fn a_patch_that_is_wrong_changes_none_of_them() {
 }
 
 #[test]
-fn every_single_change_is_told_on_its_own_topic() {
+fn every_change_of_a_bulk_call_is_notified() {
     let server = server();
     let mut rest = server.rest();
     for list in LISTS {
@@ -274,7 +274,7 @@ fn every_single_change_is_told_on_its_own_topic() {
 }
 
 #[test]
-fn thngs_that_are_deleted_together_leave_their_collections_and_these_are_told() {
+fn thngs_deleted_together_leave_collections_with_notifications() {
     let server = server();
     let mut rest = server.rest();
     let thngs = create(&mut rest, "/thngs", 4, "red");
@@ -308,7 +308,7 @@ fn thngs_that_are_deleted_together_leave_their_collections_and_these_are_told() 
 }
 
 #[test]
-fn a_server_can_be_set_to_shorter_pages_and_to_fewer_members_a_call() {
+fn page_and_member_limits_can_be_lowered() {
     let server = Launch::new().flag("--page-size-max", "4").flag("--members-max", "2").start();
     let mut rest = server.rest();
     let thngs = create(&mut rest, "/thngs", 6, "t");

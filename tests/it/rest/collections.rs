@@ -134,7 +134,7 @@ fn a_collection_needs_a_name_and_fields_of_the_right_type() {
 }
 
 #[test]
-fn thngs_that_join_are_answered_with_the_collections_document_as_it_was() {
+fn joining_thngs_are_answered_with_the_collections_document() {
     let mut rest = Server::shared().rest();
     let created = rest.create("/collections", json!({"name": "n", "tags": ["t"]}));
     let id = created["id"].as_str().expect("an id").to_owned();
@@ -186,7 +186,7 @@ fn a_thng_that_is_not_there_keeps_all_of_them_out() {
 }
 
 #[test]
-fn ten_thousand_ids_are_taken_at_once_and_one_more_is_refused_with_a_sentence() {
+fn ten_thousand_ids_are_accepted_and_one_more_is_refused() {
     let mut rest = Server::shared().rest();
     let members = format!("/collections/{}/thngs", collection(&mut rest));
     let (a, b) = (rest.thng(), rest.thng());
@@ -380,7 +380,7 @@ fn a_deleted_collection_leaves_its_members_free() {
 }
 
 #[test]
-fn who_joins_and_who_leaves_is_told_on_the_topic_of_the_collections_thngs() {
+fn joining_and_leaving_thngs_are_notified() {
     let server = Server::shared();
     let mut rest = server.rest();
     let id = collection(&mut rest);
@@ -420,7 +420,7 @@ fn who_joins_and_who_leaves_is_told_on_the_topic_of_the_collections_thngs() {
 }
 
 #[test]
-fn an_update_and_the_end_of_a_collection_are_told_as_its_document() {
+fn updates_and_deletion_of_a_collection_are_notified() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (parent, id) = (collection(&mut rest), collection(&mut rest));

@@ -59,7 +59,7 @@ fn a_key_is_issued_once_and_shown_again_as_the_same_document() {
 }
 
 #[test]
-fn a_key_that_is_taken_away_is_nobodys_at_once_and_the_next_one_is_another() {
+fn a_revoked_device_key_is_dead_and_its_successor_differs() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();
@@ -135,7 +135,7 @@ fn a_deleted_thng_takes_its_key_with_it() {
 }
 
 #[test]
-fn a_device_is_who_it_is_and_reads_and_changes_itself() {
+fn a_device_reads_and_changes_itself() {
     let server = Server::shared();
     let mut device = Device::new(server);
     let access = device.own.get("/access").expect(200);
@@ -184,7 +184,7 @@ fn a_device_writes_and_reads_its_properties_and_its_location() {
 }
 
 #[test]
-fn an_action_of_a_device_is_about_its_own_thng_unless_it_says_otherwise() {
+fn a_device_action_defaults_to_its_own_thng() {
     let server = Server::shared();
     let mut device = Device::new(server);
     let mut rest = server.rest();
@@ -286,7 +286,7 @@ fn a_device_sees_no_other_thng_product_or_action() {
 }
 
 #[test]
-fn a_device_of_another_product_from_now_on_acts_on_that_one_and_no_longer_on_the_first() {
+fn a_device_moved_to_another_product_acts_on_that_one_only() {
     let server = Server::shared();
     let mut device = Device::new(server);
     let mut rest = server.rest();
@@ -339,7 +339,7 @@ fn keys_of_thngs_are_managed_within_ones_own_project_only() {
 }
 
 #[test]
-fn a_device_says_nothing_about_who_else_sees_it() {
+fn a_device_does_not_see_scopes() {
     let server = Server::shared();
     let mut device = Device::new(server);
     let mut rest = server.rest();

@@ -176,7 +176,7 @@ fn the_description_has_times_as_digits_in_a_string() {
 }
 
 #[test]
-fn identifiers_that_are_numbers_are_kept_as_texts() {
+fn numeric_identifiers_are_stored_as_text() {
     let server = Server::shared();
     let mut rest = server.rest();
     let serial = format!("48{}", thng_pubsub_tests::wait::now_ms());
@@ -242,7 +242,7 @@ fn scopes(rest: &mut Rest, path: &str) -> Value {
 }
 
 #[test]
-fn a_sign_adds_to_scopes_and_takes_away_from_them() {
+fn a_sign_adds_or_removes_scopes() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (one, two) = (rest.project(), rest.project());

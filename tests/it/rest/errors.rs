@@ -9,7 +9,7 @@ use thng_pubsub_tests::{KEY, Response, Rest, Server};
 const ORIGIN: (&str, &str) = ("Origin", "https://app.example");
 
 #[test]
-fn an_address_that_nobody_serves_is_404_with_the_document_of_every_error() {
+fn an_unknown_path_is_404_with_the_error_document() {
     let mut rest = Server::shared().rest();
     for path in
         ["/nothing", "/thngs/x/y/z", "/v2/nothing", "/v3/access", "//thngs", "/thngs/x/properties/k/more"]
@@ -20,7 +20,7 @@ fn an_address_that_nobody_serves_is_404_with_the_document_of_every_error() {
 }
 
 #[test]
-fn more_info_of_a_refusal_leads_to_a_page_that_explains_its_number() {
+fn more_info_links_to_a_page_that_explains_the_code() {
     let server = Server::shared();
     let mut rest = server.rest();
     for refusal in [rest.get("/nothing"), rest.post("/thngs", "{}")] {
@@ -36,7 +36,7 @@ fn more_info_of_a_refusal_leads_to_a_page_that_explains_its_number() {
 }
 
 #[test]
-fn a_method_that_a_resource_does_not_have_is_405_with_those_that_it_has() {
+fn a_missing_method_is_405_with_the_allowed_ones() {
     let mut rest = Server::shared().rest();
     let thng = format!("/thngs/{}", rest.thng());
     for (path, has) in [
@@ -79,7 +79,7 @@ fn malformed_json_is_400_and_says_where() {
 }
 
 #[test]
-fn json_that_is_nested_a_hundred_thousand_deep_is_refused_and_the_server_lives() {
+fn json_nested_a_hundred_thousand_deep_is_refused() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = format!("/thngs/{}", rest.thng());
@@ -235,7 +235,7 @@ fn a_browser_of_another_origin_may_read_answers_and_refusals() {
 
 /// Bug class 23 of `docs/security.md`: credentials with any origin.
 #[test]
-fn a_key_is_never_taken_from_a_cookie_and_credentials_are_not_allowed_to_other_origins() {
+fn keys_are_never_read_from_cookies() {
     let mut rest = Server::shared().rest();
     let cookies = [("Cookie", &*format!("authorization={KEY}; access_token={KEY}"))];
     rest.send("GET", "/access", &cookies, None).assert_status(401);

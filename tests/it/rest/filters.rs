@@ -404,7 +404,7 @@ fn products_collections_and_places_are_found_by_their_fields() {
 }
 
 #[test]
-fn a_field_that_nothing_is_filtered_by_is_refused_with_those_that_there_are() {
+fn an_unfilterable_field_is_refused_with_the_known_ones() {
     let mut rest = Server::shared().rest();
     let collection = rest.id_of("/collections", json!({"name": "n"}));
     let common = ["name", "tags", "identifiers", "createdAt"];
@@ -436,7 +436,7 @@ fn a_field_that_nothing_is_filtered_by_is_refused_with_those_that_there_are() {
 }
 
 #[test]
-fn what_is_no_filter_is_refused_with_the_column_where_it_goes_wrong() {
+fn an_invalid_filter_is_refused_with_its_column() {
     let mut rest = Server::shared().rest();
     for (filter, column) in [
         ("name", 1),
@@ -489,7 +489,7 @@ fn numbers<'a>(thngs: impl IntoIterator<Item = &'a Value>) -> Vec<Value> {
 }
 
 #[test]
-fn a_value_that_was_encoded_twice_is_found_unless_it_is_there_as_it_was_sent() {
+fn a_doubly_encoded_value_is_found() {
     let server = Server::start();
     let mut rest = server.rest();
     namesakes(&mut rest);
@@ -503,7 +503,7 @@ fn a_value_that_was_encoded_twice_is_found_unless_it_is_there_as_it_was_sent() {
 }
 
 #[test]
-fn what_a_value_that_was_encoded_twice_finds_is_walked_to_its_end() {
+fn a_list_by_a_doubly_encoded_value_is_read_to_its_end() {
     let server = Server::start();
     let mut rest = server.rest();
     namesakes(&mut rest);
@@ -516,7 +516,7 @@ fn what_a_value_that_was_encoded_twice_finds_is_walked_to_its_end() {
 }
 
 #[test]
-fn what_a_value_that_was_encoded_twice_finds_is_counted_on_every_page() {
+fn a_list_by_a_doubly_encoded_value_is_counted_on_every_page() {
     let server = Server::start();
     let mut rest = server.rest();
     namesakes(&mut rest);
@@ -774,7 +774,7 @@ fn a_hundred_ids_name_what_is_there_and_one_more_is_refused() {
 }
 
 #[test]
-fn what_comes_goes_and_changes_between_two_parts_shifts_no_filtered_list() {
+fn changes_between_pages_do_not_shift_a_filtered_list() {
     let server = Server::start();
     let mut rest = server.rest();
     let create = |rest: &mut Rest, name: &str, tag: &str| {

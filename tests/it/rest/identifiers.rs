@@ -28,7 +28,7 @@ fn assert_finds(rest: &mut Rest, path: &str, id: &str) {
 }
 
 #[test]
-fn a_key_and_a_value_stand_for_the_id_however_they_are_encoded() {
+fn a_key_and_value_replace_the_id_in_any_encoding() {
     let server = Server::start();
     let mut rest = server.rest();
     for list in LISTS {
@@ -206,7 +206,7 @@ fn the_newest_comes_first_where_clients_look_one_up_by_a_filter() {
 }
 
 #[test]
-fn an_identifier_is_a_string_under_a_key_and_is_kept_as_it_is() {
+fn an_identifier_is_stored_as_the_string_that_was_sent() {
     let mut rest = Server::shared().rest();
     let many = |count: usize| -> Value {
         (0..count).map(|n| (format!("k{n}"), json!("v"))).collect::<serde_json::Map<_, _>>().into()

@@ -61,7 +61,7 @@ fn thngs_are_walked_part_by_part_in_both_orders() {
 }
 
 #[test]
-fn a_part_has_thirty_items_unless_another_number_up_to_a_hundred_is_asked_for() {
+fn a_page_has_thirty_items_or_up_to_a_hundred() {
     let server = Server::start();
     let mut rest = server.rest();
     thngs(&mut rest, 0..120);

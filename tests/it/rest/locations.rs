@@ -89,7 +89,7 @@ fn a_location_by_place_is_where_the_place_was_then() {
 }
 
 #[test]
-fn several_locations_come_in_one_call_and_the_greatest_timestamp_is_where_the_thng_is() {
+fn the_greatest_timestamp_of_several_locations_counts() {
     let mut rest = Server::shared().rest();
     let path = thng(&mut rest);
     assert_eq!(rest.get(&path).expect(200), json!([]));
@@ -215,7 +215,7 @@ fn deleting_to_a_time_keeps_what_is_of_that_time_and_later() {
 }
 
 #[test]
-fn an_update_without_a_location_stores_nothing_and_tells_nobody() {
+fn an_update_without_a_location_stores_and_notifies_nothing() {
     let server = Server::shared();
     let mut rest = server.rest();
     let path = thng(&mut rest);
@@ -284,7 +284,7 @@ fn locations_of_a_thng_that_is_not_there_are_404() {
 }
 
 #[test]
-fn an_update_is_told_as_one_array_on_the_location_and_nowhere_else() {
+fn a_location_update_is_notified_once_as_an_array() {
     let server = Server::shared();
     let mut rest = server.rest();
     let path = thng(&mut rest);

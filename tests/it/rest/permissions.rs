@@ -173,7 +173,7 @@ fn observed(server: &Server) -> BTreeMap<(String, String), (Vec<char>, Value)> {
 }
 
 #[test]
-fn every_route_is_open_to_the_kinds_of_keys_that_the_reviewed_table_says_and_to_no_others() {
+fn every_route_is_open_to_exactly_the_reviewed_kinds_of_keys() {
     let mut expected = table();
     let mut faults = String::new();
     for (name, (marks, _)) in observed(&Server::start()) {
@@ -195,7 +195,7 @@ fn every_route_is_open_to_the_kinds_of_keys_that_the_reviewed_table_says_and_to_
 }
 
 #[test]
-fn the_document_names_the_kinds_of_keys_that_each_operation_is_open_to() {
+fn the_document_names_the_kinds_of_keys_of_each_operation() {
     let mut faults = String::new();
     for ((path, method), (marks, operation)) in observed(&Server::start()) {
         // An operation for which nobody needs a key does not say which keys.
@@ -216,7 +216,7 @@ fn the_document_names_the_kinds_of_keys_that_each_operation_is_open_to() {
 }
 
 #[test]
-fn a_public_key_creates_scans_and_no_other_actions_and_takes_none_away() {
+fn a_public_key_creates_scans_only_and_deletes_nothing() {
     let server = Server::shared();
     let mut rest = server.rest();
     let project = rest.project();
@@ -273,7 +273,7 @@ fn under_v2_the_same_keys_are_refused_the_same_things() {
 
 /// Bug class 23 of `docs/security.md`: `..` in ids and paths.
 #[test]
-fn an_escape_or_a_slash_too_many_in_a_path_lets_nobody_in() {
+fn escapes_and_extra_slashes_open_no_path() {
     let server = Server::shared();
     let mut rest = server.rest();
     let project = rest.project();

@@ -123,7 +123,7 @@ fn position_and_degrees_always_say_the_same() {
 }
 
 #[test]
-fn what_takes_one_form_away_takes_the_other_with_it() {
+fn unsetting_one_form_of_a_location_unsets_the_other() {
     let mut rest = Server::shared().rest();
     for gone in [
         json!({"position": null}),
@@ -137,7 +137,7 @@ fn what_takes_one_form_away_takes_the_other_with_it() {
 }
 
 #[test]
-fn half_of_a_form_is_not_taken_away() {
+fn half_of_a_form_cannot_be_unset() {
     let mut rest = Server::shared().rest();
     for half in [json!({"latitude": null}), json!({"longitude": null})] {
         let place = rest.create("/places", json!({"position": point(8.5, 47.25)}));
@@ -152,7 +152,7 @@ fn half_of_a_form_is_not_taken_away() {
 }
 
 #[test]
-fn what_is_nowhere_on_earth_is_refused_by_its_name_and_nothing_is_changed() {
+fn a_location_off_the_earth_is_refused_by_name() {
     let mut rest = Server::shared().rest();
     let place = rest.create("/places", json!({"name": "n", "position": point(8.5, 47.25)}));
     for (wrong, field) in [
@@ -185,7 +185,7 @@ fn what_is_nowhere_on_earth_is_refused_by_its_name_and_nothing_is_changed() {
 }
 
 #[test]
-fn places_near_a_point_are_found_within_kilometres_and_parts_of_them() {
+fn places_near_a_point_are_found_within_fractional_kilometers() {
     let server = Server::start();
     let mut rest = server.rest();
     // A degree of latitude is 111.2 km.
@@ -228,7 +228,7 @@ fn places_near_a_point_are_found_within_kilometres_and_parts_of_them() {
 }
 
 #[test]
-fn a_point_that_is_none_is_refused_with_the_parameter_that_is_wrong() {
+fn an_invalid_point_is_refused_with_its_parameter() {
     let mut rest = Server::shared().rest();
     for (query, parameter) in [
         ("lat=47", "lon"),

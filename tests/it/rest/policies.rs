@@ -47,7 +47,7 @@ fn a_policy_is_created_read_changed_and_deleted() {
 }
 
 #[test]
-fn a_name_is_taken_once_also_that_of_the_policy_that_is_built_in() {
+fn policy_names_are_unique_including_the_built_in_one() {
     let mut rest = Server::shared().rest();
     let (first, second) = (unique("policy"), unique("policy"));
     let policy = |name: &str| json!({"name": name, "permissions": ["thngs:read"]});
@@ -63,7 +63,7 @@ fn a_name_is_taken_once_also_that_of_the_policy_that_is_built_in() {
 }
 
 #[test]
-fn a_permission_is_a_resource_with_operations_and_everything_else_is_refused() {
+fn an_invalid_permission_is_refused() {
     let mut rest = Server::shared().rest();
     for fine in ["thngs:read", "thngs:read,list,create,update,delete", "thngs:*", "batches.tasks:list"] {
         let answer = rest.post(POLICIES, json!({"name": unique("policy"), "permissions": [fine]}));
@@ -103,7 +103,7 @@ fn a_permission_is_a_resource_with_operations_and_everything_else_is_refused() {
 }
 
 #[test]
-fn the_policy_of_account_administrators_is_built_in_found_by_name_and_immutable() {
+fn the_built_in_administrator_policy_is_immutable() {
     let mut rest = Server::shared().rest();
     let listed = rest.get(POLICIES).expect(200);
     assert_eq!(listed[0]["name"], "evt:accountAdmin", "what is built in stands first");
@@ -124,7 +124,7 @@ fn the_policy_of_account_administrators_is_built_in_found_by_name_and_immutable(
 }
 
 #[test]
-fn the_policy_that_is_built_in_is_found_by_its_id_in_lists_as_well() {
+fn the_built_in_policy_is_found_by_id_in_lists() {
     let mut rest = Server::shared().rest();
     let built_in = rest.get(&format!("{POLICIES}?filter=name=evt:accountAdmin")).expect(200);
     let id = text(&built_in[0], "id");
@@ -184,7 +184,7 @@ fn a_token_shows_its_key_once_and_is_listed_without_it() {
 }
 
 #[test]
-fn a_token_names_policies_that_are_there_and_conditions_that_can_be() {
+fn a_token_needs_existing_policies_and_valid_conditions() {
     let mut rest = Server::shared().rest();
     let policy = rest.access_policy(&["thngs:read"]);
     let thng = rest.thng();
@@ -277,7 +277,7 @@ fn several_policies_grant_together_and_by_name_as_well_as_by_id() {
 }
 
 #[test]
-fn a_changed_policy_and_a_deleted_one_count_from_the_next_request_on() {
+fn policy_changes_count_from_the_next_request() {
     let server = Server::shared();
     let mut rest = server.rest();
     let policy = rest.access_policy(&["thngs:list"]);
@@ -304,7 +304,7 @@ fn a_changed_policy_and_a_deleted_one_count_from_the_next_request_on() {
 }
 
 #[test]
-fn the_policy_of_account_administrators_grants_everything_to_tokens_and_operators() {
+fn the_administrator_policy_grants_everything() {
     let server = Server::shared();
     let mut rest = server.rest();
     let token = rest.create(TOKENS, json!({"name": "n", "policies": ["evt:accountAdmin"], "conditions": []}));
@@ -323,7 +323,7 @@ fn the_policy_of_account_administrators_grants_everything_to_tokens_and_operator
 }
 
 #[test]
-fn nobody_gives_rights_that_they_do_not_have() {
+fn an_operator_cannot_grant_rights_they_lack() {
     let server = Server::shared();
     let mut rest = server.rest();
     let account = rest.account();
@@ -377,7 +377,7 @@ fn nobody_gives_rights_that_they_do_not_have() {
 }
 
 #[test]
-fn an_operator_with_policies_has_what_those_grant_whatever_the_role_says() {
+fn an_operators_policies_add_to_any_role() {
     let server = Server::shared();
     let mut rest = server.rest();
     let policy = rest.access_policy(&["thngs:read,list"]);
@@ -414,7 +414,7 @@ fn an_operator_with_policies_has_what_those_grant_whatever_the_role_says() {
 }
 
 #[test]
-fn me_is_ones_own_access_with_the_documents_of_its_policies_and_for_operators_only() {
+fn me_shows_an_operators_access_with_its_policies() {
     let server = Server::shared();
     let mut rest = server.rest();
     let policy = rest.access_policy(&["thngs:read"]);

@@ -87,7 +87,7 @@ fn a_created_product_comes_back_whole_with_its_name_again_as_fn() {
 }
 
 #[test]
-fn an_update_changes_the_fields_that_it_names_and_fn_follows_the_name() {
+fn an_update_changes_only_named_fields_and_fn_follows_name() {
     let mut rest = Server::shared().rest();
     let sent = json!({
         "name": "old", "description": "stays", "type": "t", "tags": ["a"],
@@ -119,7 +119,7 @@ fn an_update_changes_the_fields_that_it_names_and_fn_follows_the_name() {
 }
 
 #[test]
-fn read_only_fields_are_passed_over_at_the_creation_and_in_an_update() {
+fn read_only_fields_are_ignored_in_creation_and_update() {
     let mut rest = Server::shared().rest();
     let read_only = [
         ("id", json!(UNKNOWN)),
@@ -192,7 +192,7 @@ fn a_thng_of_a_deleted_product_can_still_be_sent_back_whole() {
 }
 
 #[test]
-fn a_field_that_is_missing_or_wrong_is_refused_by_its_name_and_nothing_is_changed() {
+fn a_missing_or_wrong_field_is_refused_by_name() {
     let mut rest = Server::shared().rest();
     let refusal = rest.post("/products", json!({"foo": "bar"})).expect(400);
     assert!(refusal["errors"][0].as_str().is_some_and(|error| error.contains("name")), "{refusal}");
@@ -240,7 +240,7 @@ fn products_are_listed_with_the_newest_first_as_whole_documents() {
 }
 
 #[test]
-fn values_of_every_type_are_kept_to_the_letter() {
+fn values_of_every_type_round_trip() {
     let mut rest = Server::shared().rest();
     let path = product(&mut rest);
     for (n, text) in [
@@ -273,7 +273,7 @@ fn values_of_every_type_are_kept_to_the_letter() {
 }
 
 #[test]
-fn put_and_post_answer_what_was_stored_with_its_key_and_both_times() {
+fn put_and_post_answer_the_stored_value_with_both_times() {
     let mut rest = Server::shared().rest();
     for method in [Rest::put::<Value>, Rest::post::<Value>] {
         let path = format!("{}/properties", product(&mut rest));
@@ -304,7 +304,7 @@ fn put_and_post_answer_what_was_stored_with_its_key_and_both_times() {
 }
 
 #[test]
-fn a_history_is_in_the_order_of_time_bounded_walked_and_forgotten_up_to_a_time() {
+fn a_history_is_ordered_paged_and_deletable_up_to_a_time() {
     let mut rest = Server::shared().rest();
     let path = product(&mut rest);
     let key = format!("{path}/properties/k");
@@ -341,7 +341,7 @@ fn a_history_is_in_the_order_of_time_bounded_walked_and_forgotten_up_to_a_time()
 }
 
 #[test]
-fn first_values_that_come_with_the_product_are_timestamped_with_its_creation() {
+fn initial_values_of_a_product_have_its_creation_time() {
     let mut rest = Server::shared().rest();
     let product = rest.create("/products", json!({"name": "n", "properties": {"Temp": 3.5, "on": false}}));
     let path = path_of(&product);
@@ -351,7 +351,7 @@ fn first_values_that_come_with_the_product_are_timestamped_with_its_creation() {
 }
 
 #[test]
-fn a_property_update_is_told_as_arrays_on_properties_and_on_each_key() {
+fn a_property_update_notifies_properties_and_each_key() {
     let server = Server::shared();
     let mut rest = server.rest();
     let path = product(&mut rest);
@@ -381,7 +381,7 @@ fn a_property_update_is_told_as_arrays_on_properties_and_on_each_key() {
 }
 
 #[test]
-fn an_update_is_told_on_the_products_topic_as_its_document_whoever_made_it() {
+fn a_product_update_is_notified_whichever_client_made_it() {
     let server = Server::shared();
     let mut rest = server.rest();
     let path = path_of(&rest.create("/products", json!({"name": "n", "properties": {"k": 1}})));

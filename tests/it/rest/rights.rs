@@ -246,7 +246,7 @@ fn a_role_holds_for_a_type_however_it_is_spelled() {
 }
 
 #[test]
-fn who_shares_a_product_sees_neither_the_others_actions_nor_changes_who_sees_it() {
+fn sharing_a_product_gives_no_access_to_actions_or_scopes() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (p, q) = (rest.project(), rest.project());
@@ -352,7 +352,7 @@ fn a_task_makes_nothing_that_its_caller_could_not_make() {
 }
 
 #[test]
-fn a_thng_does_not_say_who_sees_it() {
+fn a_thng_hides_its_scopes() {
     let server = Server::shared();
     let mut rest = server.rest();
     let project = rest.project();
@@ -371,7 +371,7 @@ fn a_thng_does_not_say_who_sees_it() {
 }
 
 #[test]
-fn a_task_is_there_on_topics_for_those_who_read_it_by_rest() {
+fn a_task_is_notified_to_the_keys_that_can_read_it() {
     let server = Server::shared();
     let mut rest = server.rest();
     let Two { mine, theirs, .. } = two_projects(&mut rest);

@@ -139,7 +139,7 @@ fn a_role_is_created_read_changed_and_deleted() {
 }
 
 #[test]
-fn built_in_roles_cannot_be_changed_or_deleted_by_anybody() {
+fn built_in_roles_are_immutable() {
     let mut rest = Server::shared().rest();
     for id in BUILT_IN {
         let path = format!("/roles/{id}");
@@ -158,7 +158,7 @@ fn built_in_roles_cannot_be_changed_or_deleted_by_anybody() {
 }
 
 #[test]
-fn a_role_of_users_has_five_defaults_or_more_before_what_it_is_given() {
+fn a_role_of_users_starts_with_its_defaults() {
     let mut rest = Server::shared().rest();
     let path = format!("{}/permissions", user_role(&mut rest));
     let defaults = rest.get(&path).expect(200);
@@ -232,7 +232,7 @@ fn a_role_of_users_cannot_grant_what_the_base_role_does_not() {
 }
 
 #[test]
-fn what_a_role_of_users_says_of_defaults_and_other_letters_does_not_take_or_give_more() {
+fn permissions_of_a_user_role_cannot_exceed_or_revoke_defaults() {
     let server = Server::shared();
     let mut rest = server.rest();
     let role = user_role(&mut rest);
@@ -253,7 +253,7 @@ fn what_a_role_of_users_says_of_defaults_and_other_letters_does_not_take_or_give
 }
 
 #[test]
-fn the_longest_permission_of_a_role_of_users_counts_with_each_way_of_writing_a_placeholder() {
+fn the_longest_matching_permission_of_a_user_role_counts() {
     let server = Server::shared();
     let mut rest = server.rest();
     let project = rest.project();
@@ -314,7 +314,7 @@ fn a_change_of_a_role_counts_from_the_next_request_on() {
 }
 
 #[test]
-fn application_users_read_the_roles_that_are_for_users_and_change_none() {
+fn application_users_read_user_roles_and_change_none() {
     let server = Server::shared();
     let mut rest = server.rest();
     let project = rest.project();
@@ -349,7 +349,7 @@ fn application_users_read_the_roles_that_are_for_users_and_change_none() {
 }
 
 #[test]
-fn a_role_of_operators_is_a_tree_of_switches_that_begins_with_global_read() {
+fn an_operator_role_is_a_tree_of_switches() {
     let mut rest = Server::shared().rest();
     let role = rest.id_of("/roles", json!({"name": unique("role")}));
     let path = format!("/roles/{role}/permissions");
@@ -407,7 +407,7 @@ fn a_role_of_operators_is_a_tree_of_switches_that_begins_with_global_read() {
 }
 
 #[test]
-fn an_operator_without_any_switch_knows_who_they_are_and_no_more() {
+fn an_operator_without_switches_reads_only_their_own_access() {
     let server = Server::shared();
     let thng = server.rest().thng();
     let mut other = operator_with(server, &[]);
@@ -490,7 +490,7 @@ fn global_read_reads_everything_but_keys_and_writes_nothing() {
 }
 
 #[test]
-fn gl_resource_update_writes_resources_and_neither_reads_them_nor_touches_projects() {
+fn gl_resource_update_writes_resources_only() {
     let server = Server::shared();
     let mut rest = server.rest();
     let project = rest.project();
@@ -529,7 +529,7 @@ fn gl_resource_update_writes_resources_and_neither_reads_them_nor_touches_projec
 }
 
 #[test]
-fn gl_project_update_writes_projects_and_applications_and_no_resources() {
+fn gl_project_update_writes_projects_and_applications_only() {
     let server = Server::shared();
     let mut other = operator_with(server, &[("global_read", None), ("gl_project_update", None)]);
     let project = other.id_of("/projects", json!({"name": "n"}));
@@ -602,7 +602,7 @@ fn project_read_reads_what_is_in_its_projects_and_nothing_else() {
 }
 
 #[test]
-fn project_resource_update_writes_in_its_projects_and_names_nothing_outside() {
+fn project_resource_update_writes_within_its_projects_only() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (own, foreign) = (rest.project(), rest.project());
@@ -681,7 +681,7 @@ fn project_resource_update_writes_in_its_projects_and_names_nothing_outside() {
 }
 
 #[test]
-fn project_update_changes_its_projects_and_their_applications_and_makes_no_project() {
+fn project_update_changes_its_projects_and_creates_none() {
     let server = Server::shared();
     let mut rest = server.rest();
     let (own, foreign) = (rest.project(), rest.project());
@@ -721,7 +721,7 @@ fn project_update_changes_its_projects_and_their_applications_and_makes_no_proje
 }
 
 #[test]
-fn switches_count_from_the_next_request_on_and_survive_a_restart() {
+fn switches_count_from_the_next_request_and_after_a_restart() {
     let server = Server::start();
     let mut rest = server.rest();
     let role = operator_role(&mut rest, &[("global_read", None)]);

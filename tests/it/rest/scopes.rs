@@ -86,7 +86,7 @@ fn scopes(rest: &mut Rest, kind: &str, id: &str) -> Value {
 }
 
 #[test]
-fn what_an_operator_makes_outside_of_every_project_is_seen_by_operators_only() {
+fn resources_outside_projects_are_visible_to_operators_only() {
     let mut world = World::new();
     for kind in KINDS {
         let id = world.rest.id_of(&format!("/{kind}"), json!({"name": "n"}));
@@ -100,7 +100,7 @@ fn what_an_operator_makes_outside_of_every_project_is_seen_by_operators_only() {
 }
 
 #[test]
-fn what_an_operator_makes_in_a_project_is_seen_by_its_application_and_all_its_users_and_nobody_elses() {
+fn resources_of_a_project_are_visible_within_it_only() {
     let mut world = World::new();
     for kind in KINDS {
         let id = world.own.make(&mut world.rest, kind);
@@ -121,7 +121,7 @@ fn what_an_operator_makes_in_a_project_is_seen_by_its_application_and_all_its_us
 }
 
 #[test]
-fn scopes_are_shown_only_when_asked_for_and_are_the_same_everywhere() {
+fn scopes_are_shown_only_on_request_and_alike_everywhere() {
     let mut world = World::new();
     let project = world.own.project.clone();
     let expected = json!({"projects": [project], "users": ["all"]});
@@ -153,7 +153,7 @@ fn scopes_are_shown_only_when_asked_for_and_are_the_same_everywhere() {
 }
 
 #[test]
-fn a_rescope_replaces_what_it_names_keeps_what_it_does_not_and_counts_at_once() {
+fn a_rescope_replaces_named_scopes_at_once() {
     let mut world = World::new();
     let (own, foreign) = (world.own.project.clone(), world.foreign.project.clone());
     let ada = world.own.ada.id.clone();
@@ -324,7 +324,7 @@ fn a_user_does_nothing_to_what_is_not_for_them() {
 }
 
 #[test]
-fn for_a_trusted_application_nothing_of_another_project_is_there_on_any_route() {
+fn a_trusted_application_sees_nothing_of_another_project() {
     let mut world = World::new();
     let rest = &mut world.rest;
     let thng = world.own.make(rest, "thngs");
@@ -518,7 +518,7 @@ fn no_list_count_filter_or_bulk_change_reaches_another_project() {
 type Naming = (&'static str, String, fn(&str) -> Value);
 
 #[test]
-fn a_document_that_names_what_is_in_another_project_is_refused_as_if_it_named_nothing() {
+fn references_into_another_project_are_refused_as_missing() {
     let mut world = World::new();
     let rest = &mut world.rest;
     let own: Vec<String> = KINDS.iter().map(|kind| world.own.make(rest, kind)).collect();
@@ -589,7 +589,7 @@ fn a_document_that_names_what_is_in_another_project_is_refused_as_if_it_named_no
 
 /// Bug class 23 of `docs/security.md`: mass assignment of scopes.
 #[test]
-fn nobody_scopes_to_a_project_or_a_user_of_another_project() {
+fn scopes_cannot_name_another_project_or_its_users() {
     let mut world = World::new();
     let (own, foreign) = (world.own.project.clone(), world.foreign.project.clone());
     let foreign_user = world.foreign.ada.id.clone();
@@ -649,7 +649,7 @@ fn scopes_are_an_object_and_nothing_else() {
 }
 
 #[test]
-fn an_application_that_shares_something_cannot_take_it_from_the_others() {
+fn an_application_cannot_unshare_a_resource_from_others() {
     let mut world = World::new();
     let shared = json!({"projects": [world.own.project, world.foreign.project], "users": ["all"]});
     let thng = world.rest.id_of("/thngs", json!({"name": "n", "scopes": shared}));
@@ -665,7 +665,7 @@ fn an_application_that_shares_something_cannot_take_it_from_the_others() {
 }
 
 #[test]
-fn a_project_in_the_query_narrows_an_operator_in_lists_reads_and_writes() {
+fn a_project_in_the_query_narrows_an_operator() {
     let mut world = World::new();
     let (own, foreign) = (world.own.project.clone(), world.foreign.project.clone());
     let rest = &mut world.rest;
@@ -717,7 +717,7 @@ fn a_project_in_the_query_narrows_an_operator_in_lists_reads_and_writes() {
 }
 
 #[test]
-fn a_project_in_the_query_gives_an_application_and_a_user_no_more_than_they_have() {
+fn a_project_in_the_query_extends_no_rights() {
     let mut world = World::new();
     let (own, foreign) = (world.own.project.clone(), world.foreign.project.clone());
     let hidden = world.foreign.make(&mut world.rest, "thngs");
@@ -746,7 +746,7 @@ fn a_project_in_the_query_gives_an_application_and_a_user_no_more_than_they_have
 }
 
 #[test]
-fn actions_are_seen_by_those_who_see_what_they_are_about() {
+fn actions_are_visible_with_their_subject() {
     let mut world = World::new();
     let thng = world.own.make(&mut world.rest, "thngs");
     let path = format!("/thngs/{thng}/actions/scans");
@@ -776,7 +776,7 @@ fn actions_are_seen_by_those_who_see_what_they_are_about() {
 }
 
 #[test]
-fn action_types_are_those_of_ones_project_beside_those_that_are_built_in() {
+fn action_types_are_those_of_the_project_and_built_in() {
     let mut world = World::new();
     let name = |what: &str| format!("_{}", unique(what).replace(' ', "_"));
     let (own, foreign, nowhere) = (name("own"), name("foreign"), name("nowhere"));
@@ -804,7 +804,7 @@ fn action_types_are_those_of_ones_project_beside_those_that_are_built_in() {
 }
 
 #[test]
-fn a_collection_shows_of_its_members_and_a_thng_of_its_collections_what_the_key_sees() {
+fn members_and_collections_are_listed_by_visibility() {
     let mut world = World::new();
     let rest = &mut world.rest;
     let collection = world.own.make(rest, "collections");
@@ -826,7 +826,7 @@ fn a_collection_shows_of_its_members_and_a_thng_of_its_collections_what_the_key_
 }
 
 #[test]
-fn a_filter_does_not_tell_who_is_in_a_collection_that_is_not_there_for_the_key() {
+fn a_filter_does_not_reveal_members_of_a_hidden_collection() {
     let mut world = World::new();
     let rest = &mut world.rest;
     let (own, foreign) = (world.own.make(rest, "collections"), world.foreign.make(rest, "collections"));
@@ -852,7 +852,7 @@ fn conditioned(server: &'static Server, conditions: &[String]) -> Rest {
 }
 
 #[test]
-fn a_token_on_condition_of_some_resources_sees_of_their_kind_only_these() {
+fn a_token_with_resource_conditions_sees_only_these() {
     let mut world = World::new();
     for kind in KINDS {
         let make = |rest: &mut Rest| rest.id_of(&format!("/{kind}"), json!({"name": "n"}));
@@ -885,7 +885,7 @@ fn a_token_on_condition_of_some_resources_sees_of_their_kind_only_these() {
 }
 
 #[test]
-fn a_token_on_condition_of_a_thng_writes_its_values_and_names_no_other() {
+fn a_token_with_a_thng_condition_writes_only_its_values() {
     let mut world = World::new();
     let (own, other) = (world.rest.thng(), world.rest.thng());
     let mut token = conditioned(world.server, &[format!("thngs:{own}")]);

@@ -82,7 +82,7 @@ fn thngs(rest: &mut Rest, batch: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_task_is_accepted_with_the_address_at_which_it_can_be_read_at_once() {
+fn a_task_is_accepted_with_an_address_for_reading() {
     let server = Server::shared();
     let mut rest = server.rest();
     let batch = batch(&mut rest);
@@ -136,7 +136,7 @@ fn a_task_that_has_ended_says_what_it_made() {
 }
 
 #[test]
-fn its_thngs_are_those_of_the_template_with_batch_task_and_the_project_of_whoever_asked() {
+fn thngs_of_a_task_follow_its_template_batch_and_project() {
     let server = Server::shared();
     let mut rest = server.rest();
     let project = rest.project();
@@ -175,7 +175,7 @@ fn its_thngs_are_those_of_the_template_with_batch_task_and_the_project_of_whoeve
 }
 
 #[test]
-fn without_a_project_the_thngs_are_the_accounts_and_a_batch_counts_what_all_its_tasks_made() {
+fn a_batch_counts_the_thngs_of_all_its_tasks() {
     let server = Server::shared();
     let mut rest = server.rest();
     let batch = batch(&mut rest);
@@ -201,7 +201,7 @@ fn without_a_project_the_thngs_are_the_accounts_and_a_batch_counts_what_all_its_
 }
 
 #[test]
-fn a_list_of_identifiers_makes_one_thng_for_each_entry_with_the_templates_own_beside_it() {
+fn a_list_of_identifiers_creates_one_thng_per_entry() {
     let mut rest = Server::shared().rest();
     for kind in ["IDENTIFIERS_LIST_BASED", "LIST_BASED"] {
         let batch = batch(&mut rest);
@@ -233,7 +233,7 @@ fn a_list_of_identifiers_makes_one_thng_for_each_entry_with_the_templates_own_be
 }
 
 #[test]
-fn a_task_that_could_never_be_done_is_refused_with_a_sentence_that_names_what_is_wrong() {
+fn an_impossible_task_is_refused_with_the_reason() {
     let mut rest = Server::shared().rest();
     let batch = batch(&mut rest);
     let path = format!("{batch}/tasks");
@@ -316,7 +316,7 @@ fn a_task_is_found_below_its_own_batch_only() {
 }
 
 #[test]
-fn the_end_of_a_task_is_told_once_on_the_topic_of_its_batch_and_once_on_its_own() {
+fn the_end_of_a_task_is_notified_on_batch_and_task() {
     let server = Server::start();
     let mut rest = server.rest();
     let batch = batch(&mut rest);
@@ -354,7 +354,7 @@ fn client_message(client: &mut Client) -> (String, Value) {
 }
 
 #[test]
-fn only_those_who_may_read_a_batch_are_told_of_its_tasks() {
+fn tasks_are_notified_only_to_readers_of_their_batch() {
     let server = Server::shared();
     let mut rest = server.rest();
     let batch = batch(&mut rest);
@@ -408,7 +408,7 @@ fn a_small_task_does_not_wait_for_a_large_one() {
 }
 
 #[test]
-fn a_task_whose_batch_is_deleted_ends_and_the_next_one_gets_its_turn_also_after_a_restart() {
+fn a_task_of_a_deleted_batch_ends_and_the_next_one_runs() {
     let server = Server::start();
     let mut rest = server.rest();
     let (gone, kept) = (batch(&mut rest), batch(&mut rest));
@@ -432,7 +432,7 @@ fn a_task_whose_batch_is_deleted_ends_and_the_next_one_gets_its_turn_also_after_
 }
 
 #[test]
-fn a_task_that_is_killed_again_and_again_makes_each_of_its_20_000_thngs_once() {
+fn a_repeatedly_killed_task_creates_each_of_20_000_thngs_once() {
     const QUANTITY: u64 = 20_000;
     let mut random = random();
     let mut server = Server::start();

@@ -43,7 +43,7 @@ fn assert_key(document: &Value, field: &str) {
 }
 
 #[test]
-fn an_anonymous_user_has_a_key_at_once_and_is_read_but_not_listed() {
+fn an_anonymous_user_has_a_key_and_is_not_listed() {
     let server = Server::shared();
     let (mut app, mut rest) = (App::new(server), server.rest());
     let answer = app.public.post("/auth/evrythng/users?anonymous=true", json!({}));
@@ -96,7 +96,7 @@ fn an_anonymous_user_has_a_key_at_once_and_is_read_but_not_listed() {
 }
 
 #[test]
-fn a_named_user_is_created_validated_logged_in_logged_out_and_logged_in_again() {
+fn a_named_user_is_created_validated_and_logged_in_and_out() {
     let server = Server::shared();
     let (mut app, mut rest) = (App::new(server), server.rest());
     let email = unique_email();
@@ -165,7 +165,7 @@ fn a_named_user_is_created_validated_logged_in_logged_out_and_logged_in_again() 
 }
 
 #[test]
-fn nobody_comes_in_with_a_wrong_password_address_or_application() {
+fn a_wrong_password_address_or_application_cannot_log_in() {
     let server = Server::shared();
     let mut app = App::new(server);
     let email = unique_email();
@@ -197,7 +197,7 @@ fn nobody_comes_in_with_a_wrong_password_address_or_application() {
 }
 
 #[test]
-fn an_address_is_taken_once_in_an_application_whatever_its_letters() {
+fn an_address_is_unique_in_an_application_whatever_its_case() {
     let server = Server::shared();
     let mut app = App::new(server);
     let email = unique_email();
@@ -215,7 +215,7 @@ fn an_address_is_taken_once_in_an_application_whatever_its_letters() {
 }
 
 #[test]
-fn addresses_and_passwords_have_bounds_and_each_fault_has_its_sentence() {
+fn addresses_and_passwords_have_bounds_with_clear_errors() {
     let server = Server::shared();
     let mut app = App::new(server);
     for (password, status) in [
@@ -272,7 +272,7 @@ fn two_users_never_have_one_address() {
 }
 
 #[test]
-fn users_belong_to_an_application_and_operators_cannot_make_them() {
+fn users_belong_to_an_application_and_not_to_operators() {
     let server = Server::shared();
     let mut rest = server.rest();
     let named = json!({"email": unique_email(), "password": PASSWORD});
@@ -287,7 +287,7 @@ fn users_belong_to_an_application_and_operators_cannot_make_them() {
 }
 
 #[test]
-fn a_user_reads_and_changes_themselves_and_sees_nobody_else() {
+fn a_user_sees_and_changes_only_themselves() {
     let server = Server::shared();
     let mut app = App::new(server);
     let email = unique_email();
@@ -345,7 +345,7 @@ fn a_user_reads_and_changes_themselves_and_sees_nobody_else() {
 }
 
 #[test]
-fn a_user_who_is_changed_by_others_keeps_their_key_and_their_password() {
+fn a_user_changed_by_others_keeps_key_and_password() {
     let server = Server::shared();
     let (mut app, mut rest) = (App::new(server), server.rest());
     let email = unique_email();
@@ -384,7 +384,7 @@ fn users_are_found_by_address_name_and_application() {
 }
 
 #[test]
-fn the_role_of_an_application_narrows_what_its_users_may_do_and_changes_at_once() {
+fn an_applications_role_narrows_its_users_at_once() {
     let server = Server::shared();
     let (mut app, mut rest) = (App::new(server), server.rest());
     let user = app.public.anonymous_user();
@@ -432,7 +432,7 @@ fn the_role_of_an_application_narrows_what_its_users_may_do_and_changes_at_once(
 }
 
 #[test]
-fn no_document_and_no_log_line_shows_a_password_its_hash_or_an_activation_code() {
+fn no_document_or_log_shows_passwords_hashes_or_codes() {
     const SECRET: &str = "Zq7!secret-Horse-77";
     const WRONG: &str = "Yw8!wrong-Horse-88";
     let mut server = Launch::new().flag("--log", "trace").start();
@@ -519,7 +519,7 @@ fn a_password_is_not_in_the_files_of_the_server_either() {
 }
 
 #[test]
-fn an_array_is_not_taken_for_the_object_with_credentials_or_with_the_code() {
+fn an_array_is_refused_as_credentials_or_code() {
     let server = Server::shared();
     let mut app = App::new(server);
     let email = unique_email();

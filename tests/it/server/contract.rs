@@ -12,7 +12,7 @@ use thng_pubsub_tests::websocket::WebSocket;
 use thng_pubsub_tests::{KEY, Launch, Rest, Server};
 
 #[test]
-fn the_one_line_on_standard_output_says_ready_and_the_addresses_that_were_bound() {
+fn the_ready_line_names_the_bound_addresses() {
     let mut server = Server::start();
 
     let line = server.ready_line().to_owned();
@@ -31,7 +31,7 @@ fn the_one_line_on_standard_output_says_ready_and_the_addresses_that_were_bound(
 }
 
 #[test]
-fn a_listener_that_is_off_is_not_in_the_ready_line_and_the_other_one_serves() {
+fn a_disabled_listener_is_not_in_the_ready_line() {
     let without_mqtt = Launch::new().flag("--mqtt", "off").start();
     assert!(!without_mqtt.ready_line().contains("mqtt=127"), "{}", without_mqtt.ready_line());
     without_mqtt.rest().get("/access").assert_status(200);
@@ -80,7 +80,7 @@ fn metrics_are_prometheus_text() {
 }
 
 #[test]
-fn the_script_tag_sdk_is_served_as_javascript_to_anybody() {
+fn the_script_tag_sdk_needs_no_key() {
     let sdk = Rest::new(Server::shared().http(), None).send("GET", "/sdk/thng-pubsub.js", &[], None);
     sdk.assert_status(200);
     let kind = sdk.header("content-type").unwrap_or_default();
@@ -136,7 +136,7 @@ fn the_same_tree_is_served_at_the_root_and_under_v2() {
 }
 
 #[test]
-fn without_an_operator_key_one_is_made_for_the_owners_eyes_only_and_used_again_after_a_restart() {
+fn a_missing_operator_key_is_generated_privately_and_reused() {
     let server = Launch::new().without("--operator-key").start();
     let key = read_key(server.data());
     assert_eq!(key.len(), 80, "{key}");
@@ -151,7 +151,7 @@ fn without_an_operator_key_one_is_made_for_the_owners_eyes_only_and_used_again_a
 }
 
 #[test]
-fn the_key_of_the_first_start_is_still_the_operators_when_a_later_start_names_none() {
+fn the_first_operator_key_stays_valid_in_later_starts() {
     let mut server = Server::start();
     let access = server.rest().get("/access").expect(200);
     server.terminate();
@@ -192,7 +192,7 @@ fn a_database_that_is_none_is_refused_and_left_as_it_is() {
 
 /// Bug class 22 of `docs/security.md` (CVE-2017-9868).
 #[test]
-fn nobody_but_the_owner_can_read_the_data() {
+fn the_data_is_readable_by_its_owner_only() {
     let server = Launch::new().without("--operator-key").start();
     Rest::new(server.http(), None).get("/health").assert_status(200);
     for file in files_below(server.data()) {
@@ -215,7 +215,7 @@ fn keys_are_stored_as_hashes_only() {
 }
 
 #[test]
-fn an_operator_key_that_is_none_is_refused_with_a_sentence_that_says_what_one_is() {
+fn an_invalid_operator_key_is_refused_with_the_rule() {
     let with_a_blank = format!("{} ", &KEY[1..]);
     for wrong in ["short", &KEY[1..], &format!("{KEY}x"), &with_a_blank] {
         let ended = Launch::new().flag("--operator-key", wrong).refused();
@@ -225,7 +225,7 @@ fn an_operator_key_that_is_none_is_refused_with_a_sentence_that_says_what_one_is
 }
 
 #[test]
-fn a_flag_that_nobody_knows_and_an_address_that_is_none_are_refused_by_name() {
+fn an_unknown_flag_and_an_invalid_address_are_refused_by_name() {
     assert_refused(&Launch::new().flag("--no-such-flag", "1").refused(), "--no-such-flag");
     assert_refused(&Launch::new().flag("--http", "nowhere").refused(), "nowhere");
 }
@@ -239,7 +239,7 @@ fn a_port_that_is_taken_is_refused_by_its_address() {
 }
 
 #[test]
-fn sigterm_stops_within_ten_seconds_whoever_is_connected_and_keeps_what_was_acknowledged() {
+fn sigterm_stops_within_ten_seconds_and_keeps_acknowledged_data() {
     let mut server = Server::start();
     let mut rest = server.rest();
     let thng = rest.thng();

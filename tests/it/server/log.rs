@@ -22,7 +22,7 @@ fn the_log_goes_to_standard_error_and_its_filter_is_a_setting() {
 }
 
 #[test]
-fn a_refused_publish_is_in_the_log_and_in_the_metrics_with_its_reason() {
+fn a_refused_publish_is_logged_and_counted_with_its_reason() {
     let server = Server::start();
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
     let mut client = Client::connect(&server);
@@ -43,7 +43,7 @@ fn a_refused_publish_is_in_the_log_and_in_the_metrics_with_its_reason() {
 }
 
 #[test]
-fn whatever_is_refused_is_in_the_log_with_whose_key_it_was_and_the_topic_without_its_options() {
+fn refusals_are_logged_with_key_owner_and_topic_without_options() {
     let server = Server::start();
     let mut rest = server.rest();
     let (own, other) = (rest.thng(), rest.thng());
@@ -112,7 +112,7 @@ fn assert_counted_and_seldom_logged(line: &str, metric: &str, mut five_hundred_t
 }
 
 #[test]
-fn thousands_of_refused_publishes_are_all_counted_and_a_few_of_them_logged() {
+fn refused_publishes_are_all_counted_and_sparsely_logged() {
     let mut client = None;
     assert_counted_and_seldom_logged(
         "a publish was refused",
@@ -128,7 +128,7 @@ fn thousands_of_refused_publishes_are_all_counted_and_a_few_of_them_logged() {
 }
 
 #[test]
-fn thousands_of_refused_subscriptions_are_all_counted_and_a_few_of_them_logged() {
+fn refused_subscriptions_are_all_counted_and_sparsely_logged() {
     let mut client = None;
     assert_counted_and_seldom_logged(
         "a subscription was refused",
@@ -141,7 +141,7 @@ fn thousands_of_refused_subscriptions_are_all_counted_and_a_few_of_them_logged()
 }
 
 #[test]
-fn thousands_of_refused_upgrades_are_all_counted_and_a_few_of_them_logged() {
+fn refused_upgrades_are_all_counted_and_sparsely_logged() {
     assert_counted_and_seldom_logged(
         "an upgrade was refused",
         r#"subscriptions_refused_total{protocol="websocket",reason="not_found"}"#,
@@ -156,7 +156,7 @@ fn thousands_of_refused_upgrades_are_all_counted_and_a_few_of_them_logged() {
 }
 
 #[test]
-fn thousands_of_refused_connects_are_all_counted_and_a_few_of_them_logged() {
+fn refused_connects_are_all_counted_and_sparsely_logged() {
     let unknown = Hello::with_key(&KEY.to_lowercase()).bytes();
     assert_counted_and_seldom_logged(
         "connection ended",
@@ -289,7 +289,7 @@ fn drive_keys(server: &Server) -> Vec<String> {
 
 /// Bug class 19 of `docs/security.md` (CWE-598).
 #[test]
-fn no_log_line_shows_a_key_or_a_payload_at_any_level_whatever_door_it_came_by() {
+fn no_log_line_shows_a_key_or_payload_on_any_transport() {
     let mut server = Launch::new().with_tls().flag("--log", "trace").start();
     let trust = Trust::in_the(&server);
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());

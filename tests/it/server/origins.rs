@@ -28,7 +28,7 @@ fn opens(server: &Server, topic: &str, origin: Option<&str>) -> [Result<(), u16>
 }
 
 #[test]
-fn a_page_of_another_origin_gets_403_and_programs_and_own_pages_go_on() {
+fn pages_of_other_origins_get_403_and_programs_are_served() {
     let server = server();
     let topic = format!("/thngs/{}", server.rest().thng());
     let own = format!("http://{}", server.http());
@@ -48,7 +48,7 @@ fn a_page_of_another_origin_gets_403_and_programs_and_own_pages_go_on() {
 }
 
 #[test]
-fn answers_can_be_read_by_pages_of_allowed_origins_only_and_no_cache_mixes_them_up() {
+fn answers_are_readable_by_allowed_origins_only() {
     let server = server();
     let mut rest = Rest::new(server.http(), None);
     let mut ask = |method: &str, origin: Option<&str>| {

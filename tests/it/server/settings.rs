@@ -41,7 +41,7 @@ fn defaults() -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_page_about_settings_has_a_row_for_each_with_its_default_and_no_other() {
+fn the_settings_page_has_a_row_and_default_for_each_setting() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
     let page = fs::read_to_string(page).expect("docs/configuration.md");
     let defaults = defaults();
@@ -70,7 +70,7 @@ fn the_page_about_settings_has_a_row_for_each_with_its_default_and_no_other() {
 }
 
 #[test]
-fn a_file_counts_less_than_the_environment_and_a_flag_counts_most() {
+fn flags_override_the_environment_which_overrides_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("settings.toml");
     fs::write(&file, "bulk-size-max = 7\npage_max = 8\nmembers-max = 9\n").expect("the file can be written");
@@ -113,7 +113,7 @@ fn an_unknown_name_is_refused_with_file_line_and_the_nearest() {
 }
 
 #[test]
-fn an_impossible_value_is_refused_with_the_place_that_it_comes_from() {
+fn an_invalid_value_is_refused_with_its_origin() {
     for (settings, naming) in [
         ("connect-timeout-s = 0", "settings.toml:1: `connect-timeout-s`"),
         ("\n\npage-max = 1000", "settings.toml:3: --page-size-max is 1000; it can be 1 to 100"),

@@ -44,7 +44,7 @@ fn assert_refused(ended: &Ended, naming: &[&str]) {
 }
 
 #[test]
-fn of_several_certificates_each_name_gets_its_own_and_all_others_the_first() {
+fn each_name_gets_its_certificate_and_others_the_first() {
     let authority = Authority::new();
     let [first, second, third] =
         [&["localhost", "one.test"][..], &["two.test", "zwei.test"], &["*.three.test", "127.0.0.2"]]
@@ -101,7 +101,7 @@ fn keys_of_every_kind_that_the_documentation_names_are_served() {
 }
 
 #[test]
-fn a_chain_is_shown_whole_with_the_servers_own_certificate_first() {
+fn a_chain_is_shown_whole_with_the_leaf_first() {
     let authority = Authority::new();
     let own = authority.signs(&["localhost"]);
     let chain = Certificate { chain: format!("{}{}", own.chain, authority.pem), ..own.clone() };
@@ -117,7 +117,7 @@ fn a_chain_is_shown_whole_with_the_servers_own_certificate_first() {
 }
 
 #[test]
-fn new_files_are_taken_while_connections_go_on_and_no_message_is_lost() {
+fn new_certificate_files_are_loaded_without_losing_messages() {
     let authority = Authority::new();
     let [old, new] = [(); 2].map(|()| authority.signs(&["localhost"]));
     let files = Files::holding(&old);
@@ -156,7 +156,7 @@ fn new_files_are_taken_while_connections_go_on_and_no_message_is_lost() {
 }
 
 #[test]
-fn sighup_has_files_read_also_where_nobody_sees_that_they_have_changed() {
+fn sighup_reloads_files_whose_change_is_invisible() {
     let authority = Authority::new();
     let files = Files::holding(&authority.signs(&["localhost"]));
     let server = files.launch().start();
@@ -229,7 +229,7 @@ fn halve(path: &Path) {
 }
 
 #[test]
-fn files_that_cannot_be_used_leave_the_old_certificate_and_say_so_and_corrected_ones_are_taken() {
+fn unusable_files_keep_the_old_certificate_until_corrected() {
     let authority = Authority::new();
     let mut current = authority.signs(&["localhost"]);
     let files = Files::holding(&current);
@@ -260,7 +260,7 @@ fn files_that_cannot_be_used_leave_the_old_certificate_and_say_so_and_corrected_
 }
 
 #[test]
-fn a_wrong_file_is_noticed_without_a_signal_and_so_is_its_correction() {
+fn a_wrong_file_and_its_correction_are_noticed() {
     let authority = Authority::new();
     let [old, new] = [(); 2].map(|()| authority.signs(&["localhost"]));
     let files = Files::holding(&old);
@@ -279,7 +279,7 @@ fn a_wrong_file_is_noticed_without_a_signal_and_so_is_its_correction() {
 }
 
 #[test]
-fn links_that_are_set_to_other_files_are_followed_as_programs_that_renew_certificates_leave_them() {
+fn changed_symbolic_links_are_followed() {
     let authority = Authority::new();
     let [old, new] = [(); 2].map(|()| authority.signs(&["localhost"]));
     let (before, after, live) = (Files::holding(&old), Files::holding(&new), Files::holding(&old));
@@ -297,7 +297,7 @@ fn links_that_are_set_to_other_files_are_followed_as_programs_that_renew_certifi
 }
 
 #[test]
-fn a_file_whose_permissions_have_changed_is_read_again_since_it_may_be_readable_now() {
+fn a_file_with_changed_permissions_is_read_again() {
     let files = Files::holding(&Authority::new().signs(&["localhost"]));
     let server = files.launch().start();
     fs::set_permissions(files.key(), fs::Permissions::from_mode(0o600)).expect("it is ours");
@@ -306,7 +306,7 @@ fn a_file_whose_permissions_have_changed_is_read_again_since_it_may_be_readable_
 }
 
 #[test]
-fn when_the_first_certificate_runs_out_can_be_read_from_the_metrics() {
+fn metrics_show_when_the_first_certificate_expires() {
     let authority = Authority::new();
     let (current, expired) = (authority.signs(&["localhost"]), authority.signs_expired(&["old.test"]));
     let files = [&current, &expired].map(Files::holding);
@@ -385,7 +385,7 @@ fn swap(files: &Files, _: &Authority) {
 }
 
 #[test]
-fn files_that_cannot_be_used_at_the_start_are_refused_by_name_with_what_is_wrong() {
+fn unusable_files_stop_the_start_by_name_with_the_reason() {
     let authority = Authority::new();
     for (what, spoil, named, sentence) in SPOILT {
         let files = Files::holding(&authority.signs(&["localhost"]));
@@ -415,7 +415,7 @@ fn each_certificate_needs_its_key() {
 }
 
 #[test]
-fn a_certificate_without_a_tls_listener_is_said_to_have_no_effect() {
+fn a_certificate_without_a_tls_listener_causes_a_warning() {
     let files = Files::holding(&Authority::new().signs(&["localhost"]));
     let server = files.launch().flag("--https", "off").flag("--mqtts", "off").start();
     until("the log says so", || server.log().contains("--tls-cert has no effect").then_some(()));
@@ -423,7 +423,7 @@ fn a_certificate_without_a_tls_listener_is_said_to_have_no_effect() {
 }
 
 #[test]
-fn the_development_authority_stays_over_restarts_also_where_its_certificate_is_made_anew() {
+fn the_development_authority_survives_restarts_and_renewal() {
     let server = Launch::new().with_tls().start();
     let (pem, first) = (client_pem(&server), shown(server.https(), "localhost"));
     let trust = Trust::of(&pem);
@@ -442,7 +442,7 @@ fn the_development_authority_stays_over_restarts_also_where_its_certificate_is_m
 }
 
 #[test]
-fn a_development_certificate_that_is_lost_while_the_server_runs_is_made_again() {
+fn a_lost_development_certificate_is_made_again() {
     let server = Launch::new().with_tls().start();
     let (trust, first) = (Trust::in_the(&server), shown(server.https(), "localhost"));
     fs::remove_file(server.data().join("tls/server.pem")).expect("the server has made it");
@@ -451,7 +451,7 @@ fn a_development_certificate_that_is_lost_while_the_server_runs_is_made_again() 
 }
 
 #[test]
-fn the_development_keys_are_their_owners_only_whatever_the_umask_and_whatever_a_crash_has_left() {
+fn development_keys_are_private_despite_umask_and_crashes() {
     let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     let server = Launch::new().with_tls().after("umask 0").start();
     let folder = server.data().join("tls");
@@ -476,7 +476,7 @@ fn the_development_keys_are_their_owners_only_whatever_the_umask_and_whatever_a_
 }
 
 #[test]
-fn an_authority_that_cannot_be_read_is_refused_with_what_to_do_and_left_as_it_is() {
+fn an_unreadable_authority_is_refused_and_left_alone() {
     let mut server = Launch::new().with_tls().start();
     let folder = server.data().join("tls");
     server.terminate();
@@ -489,7 +489,7 @@ fn an_authority_that_cannot_be_read_is_refused_with_what_to_do_and_left_as_it_is
 }
 
 #[test]
-fn there_is_no_client_pem_where_a_certificate_was_given_or_there_is_no_tls() {
+fn client_pem_is_404_with_given_certificates_or_without_tls() {
     let given = Files::holding(&Authority::new().signs(&["localhost"])).launch().start();
     for server in [given, Server::start()] {
         // By REST's own client, which also looks at the form of the error document.

@@ -82,7 +82,7 @@ fn mosquitto(program: &str, server: &Server, cafile: &str, arguments: &[&str]) -
 }
 
 #[test]
-fn the_ready_line_names_the_tls_listeners_behind_the_plain_ones_and_they_serve_alone_too() {
+fn the_ready_line_names_tls_listeners_which_serve_alone_too() {
     let (server, _) = started();
     let names: Vec<_> =
         server.ready_line().split(' ').skip(1).map(|word| word.split('=').next().unwrap()).collect();
@@ -97,7 +97,7 @@ fn the_ready_line_names_the_tls_listeners_behind_the_plain_ones_and_they_serve_a
 }
 
 #[test]
-fn the_mosquitto_lines_of_the_product_description_work_with_the_client_pem_of_the_server() {
+fn the_documented_mosquitto_lines_work_with_client_pem() {
     let (server, _) = started();
     let (_folder, cafile) = file(&client_pem(&server));
     let topic = property(&server);
@@ -118,7 +118,7 @@ fn the_mosquitto_lines_of_the_product_description_work_with_the_client_pem_of_th
 }
 
 #[test]
-fn a_client_that_does_not_trust_the_authority_is_not_served_and_the_log_says_where_to_get_its_certificate() {
+fn an_untrusting_client_fails_and_the_log_names_client_pem() {
     let (server, _) = started();
     let (_folder, cafile) = file(&Authority::new().pem);
     let publishing = mosquitto("mosquitto_pub", &server, &cafile, &["-t", "/thngs/x", "-m", "1"]);
@@ -128,7 +128,7 @@ fn a_client_that_does_not_trust_the_authority_is_not_served_and_the_log_says_whe
 }
 
 #[test]
-fn every_protocol_over_tls_hears_what_every_other_writes() {
+fn every_protocol_over_tls_receives_every_other() {
     let (server, trust) = started();
     let topic = property(&server);
     let mut rest = https(&server, &trust);
@@ -223,7 +223,7 @@ fn tls_1_2_and_1_3_are_spoken() {
 }
 
 #[test]
-fn older_versions_are_refused_with_an_alert_and_the_log_says_why() {
+fn older_tls_versions_are_refused_with_an_alert_and_logged() {
     let (server, _) = started();
     for version in [0x0301, 0x0302] {
         for (protocol, address) in [("https", server.https()), ("mqtts", server.mqtts())] {
@@ -239,7 +239,7 @@ fn older_versions_are_refused_with_an_alert_and_the_log_says_why() {
 }
 
 #[test]
-fn https_is_http_1_1_for_whoever_offers_more_and_mqtts_lets_clients_offer_what_they_like() {
+fn alpn_selects_http_1_1_on_https_and_any_protocol_on_mqtts() {
     let (server, trust) = started();
     let both = trust.clone().offering(&["h2", "http/1.1"]).connect(server.https());
     assert_eq!(both.tls().alpn_protocol(), Some(&b"http/1.1"[..]));
@@ -253,7 +253,7 @@ fn https_is_http_1_1_for_whoever_offers_more_and_mqtts_lets_clients_offer_what_t
 }
 
 #[test]
-fn a_client_that_comes_back_resumes_where_it_was_without_another_signature() {
+fn a_returning_client_resumes_its_tls_session() {
     let (server, trust) = started();
     for address in [server.https(), server.mqtts()] {
         for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -280,7 +280,7 @@ fn read_to_the_end(raw: Raw) -> String {
 }
 
 #[test]
-fn a_plain_request_on_the_https_port_is_answered_with_400_and_what_to_do() {
+fn a_plain_request_on_the_https_port_gets_400_with_advice() {
     let (server, _) = started();
     let long = format!("PUT /x HTTP/1.1\r\nContent-Length: 300000\r\n\r\n{}", "x".repeat(300_000));
     for (n, request) in ["GET /access HTTP/1.1\r\nHost: x\r\n\r\n", &long, "G"].into_iter().enumerate() {
@@ -331,7 +331,7 @@ fn keys_count_over_tls_as_they_do_elsewhere() {
 
 /// The certificate that was downloaded is what the folder has, whichever listener gave it.
 #[test]
-fn client_pem_is_given_to_everybody_by_both_listeners_and_opens_both() {
+fn client_pem_is_served_without_a_key_on_both_listeners() {
     let (server, trust) = started();
     let pem = client_pem(&server);
     let answer = Rest::over_tls(server.https(), None, &trust).send("GET", "/client.pem", &[], None);

@@ -266,28 +266,28 @@ fn check_watch_only(cast: &Cast<'_>, row: &Row, door: Door) {
 }
 
 #[test]
-fn what_rest_writes_is_seen_through_every_door_by_those_who_may() {
+fn rest_writes_reach_every_transport() {
     check(Door::Rest);
 }
 
 #[test]
-fn what_mqtt_writes_is_seen_through_every_door_by_those_who_may() {
+fn mqtt_writes_reach_every_transport() {
     check(Door::Mqtt);
 }
 
 #[test]
-fn what_mqtt_over_websocket_writes_is_seen_through_every_door_by_those_who_may() {
+fn mqtt_over_websocket_writes_reach_every_transport() {
     check(Door::MqttOverWebSocket);
 }
 
 #[test]
-fn what_a_native_websocket_writes_is_seen_through_every_door_by_those_who_may() {
+fn native_websocket_writes_reach_every_transport() {
     check(Door::WebSocket);
 }
 
 /// What comes about by other calls than publishes, once for each event of each row.
 #[test]
-fn what_cannot_be_published_is_told_through_every_door_to_those_who_may_when_it_happens() {
+fn subscribe_only_topics_are_notified_on_every_transport() {
     let server = &Server::start();
     for (row, event) in TABLE.iter().flat_map(|row| row.subscribe.iter().map(move |event| (row, *event))) {
         match Scene::cause(event) {
@@ -341,7 +341,7 @@ fn check_task(cast: &mut Cast<'_>, row: &Row) {
 }
 
 #[test]
-fn every_door_refuses_the_same_payloads_and_stores_nothing_of_them() {
+fn every_transport_refuses_the_same_payloads() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();

@@ -56,7 +56,7 @@ fn escaped(text: &str) -> String {
 }
 
 #[test]
-fn options_count_in_every_order_and_combination_and_escaped_too_through_every_door() {
+fn options_work_in_any_order_and_encoding_on_every_transport() {
     let server = Server::shared();
     let mut two = Two::new(server);
     let topic = format!("/thngs/{}/properties/k", two.thngs[0]);
@@ -129,7 +129,7 @@ fn told(of: &[usize]) -> Vec<Value> {
 type Rights = (bool, bool, Option<&'static [usize]>);
 
 #[test]
-fn on_a_connection_without_a_key_each_subscription_has_the_rights_of_the_key_that_it_brings() {
+fn a_subscription_with_its_own_key_has_that_keys_rights() {
     let server = Server::start();
     let mut two = Two::new(&server);
     let [first, second] = two.applications.clone();

@@ -76,7 +76,7 @@ fn cases(server: &Server) -> Vec<Case> {
 
 /// Bug class 10 of `docs/security.md`: a subscription that outlives its key (CVE-2021-34434).
 #[test]
-fn a_key_that_is_taken_away_ends_its_connections_on_every_protocol() {
+fn a_revoked_key_ends_its_connections_on_every_protocol() {
     let server = Server::shared();
     for Case { what, key, topic, revoke } in cases(server) {
         let hello = Hello::with_key(&key);
@@ -103,7 +103,7 @@ fn a_key_that_is_taken_away_ends_its_connections_on_every_protocol() {
 }
 
 #[test]
-fn a_subscription_with_a_token_of_its_own_ends_with_it_and_the_others_go_on() {
+fn a_subscription_ends_with_its_own_token_only() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();
@@ -136,7 +136,7 @@ fn a_subscription_with_a_token_of_its_own_ends_with_it_and_the_others_go_on() {
 
 /// Bug class 8 of `docs/security.md`: a will is authorised again when it fires.
 #[test]
-fn a_will_whose_key_was_taken_away_is_not_published() {
+fn a_will_of_a_revoked_key_is_not_published() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();
@@ -155,7 +155,7 @@ fn a_will_whose_key_was_taken_away_is_not_published() {
 }
 
 #[test]
-fn rights_that_change_leave_an_open_connection_as_it_is_until_it_connects_again() {
+fn changed_rights_affect_connections_only_after_reconnect() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();

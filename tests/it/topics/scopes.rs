@@ -19,7 +19,7 @@ fn watch(server: &Server, key: &str, topic: &str) -> Client {
 
 /// Who may read actions below a resource, and not at the root, reads none once the resource is out of sight.
 #[test]
-fn an_action_is_not_told_below_a_resource_that_the_key_no_longer_sees() {
+fn an_action_is_not_notified_below_a_hidden_resource() {
     let server = Server::shared();
     let mut rest = server.rest();
     let [own, other] = [rest.project(), rest.project()];
@@ -45,7 +45,7 @@ fn an_action_is_not_told_below_a_resource_that_the_key_no_longer_sees() {
 /// A notification is written once for all who hear it: it names what REST leaves out for some, by its id and nothing else
 /// (docs/permissions.md).
 #[test]
-fn a_notification_names_collections_and_thngs_by_id_that_stay_hidden_from_the_key() {
+fn a_notification_may_name_ids_of_hidden_resources() {
     let server = Server::shared();
     let mut rest = server.rest();
     let [own, other] = [rest.project(), rest.project()];

@@ -332,7 +332,7 @@ impl Holder {
 }
 
 #[test]
-fn a_key_is_told_of_an_event_exactly_if_it_can_read_by_rest_what_the_event_is_about() {
+fn a_key_is_notified_exactly_of_what_it_can_read_by_rest() {
     let mut trial = Trial::new();
     trial.subscribe();
     let topics: Vec<String> = trial.watches().map(|watch| watch.topic.clone()).collect();

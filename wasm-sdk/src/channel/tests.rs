@@ -201,7 +201,7 @@ fn a_publish_waits_for_the_socket_and_is_a_message_of_its_own() {
 }
 
 #[test]
-fn a_refused_upgrade_rejects_whoever_waits_and_is_not_tried_again() {
+fn a_refused_upgrade_rejects_pending_calls_without_retry() {
     for (status, code) in
         [(401, Code::Unauthorized), (403, Code::SubscribeRefused), (404, Code::SubscribeRefused)]
     {
@@ -222,7 +222,7 @@ fn a_refused_upgrade_rejects_whoever_waits_and_is_not_tried_again() {
 }
 
 #[test]
-fn a_first_connection_that_cannot_be_made_is_the_callers_to_judge() {
+fn a_failed_first_connection_is_left_to_the_caller() {
     let mut world = World::new();
     let call = world.subscribe();
     world.fail("connect ECONNREFUSED");
@@ -265,7 +265,7 @@ fn a_lost_socket_comes_back_by_itself_a_thousand_times() {
 }
 
 #[test]
-fn a_refusal_after_a_loss_ends_it_and_is_told_to_whoever_watches() {
+fn a_refusal_after_a_loss_ends_the_channel_and_is_reported() {
     let (mut world, _) = World::up();
     world.lose();
     world.wait_for_reconnect();
@@ -278,7 +278,7 @@ fn a_refusal_after_a_loss_ends_it_and_is_told_to_whoever_watches() {
 }
 
 #[test]
-fn attempts_that_fail_are_repeated_for_as_long_as_somebody_listens() {
+fn failed_attempts_repeat_while_there_are_handlers() {
     let (mut world, call) = World::up();
     world.lose();
     for _ in 0..50 {
@@ -302,7 +302,7 @@ fn the_network_coming_back_ends_the_wait() {
 }
 
 #[test]
-fn a_refused_publish_is_told_and_is_no_message() {
+fn a_refused_publish_is_reported_and_is_no_message() {
     let (mut world, _) = World::up();
     world.message(REFUSED);
     assert!(world.delivered.is_empty());
@@ -316,7 +316,7 @@ fn a_refused_publish_is_told_and_is_no_message() {
 }
 
 #[test]
-fn the_last_unsubscribe_closes_the_socket_and_one_of_several_does_not() {
+fn only_the_last_unsubscribe_closes_the_socket() {
     let (mut world, first) = World::up();
     let second = world.subscribe();
     let call = world.unsubscribe(Some(&[first]));
@@ -328,7 +328,7 @@ fn the_last_unsubscribe_closes_the_socket_and_one_of_several_does_not() {
 }
 
 #[test]
-fn what_is_unsubscribed_before_the_socket_is_open_is_told_so() {
+fn unsubscribing_before_open_rejects_the_pending_call() {
     let mut world = World::new();
     let first = world.subscribe();
     let second = world.subscribe();
@@ -352,7 +352,7 @@ fn a_publish_that_waits_outlives_the_subscription() {
 }
 
 #[test]
-fn a_socket_that_only_publishes_is_closed_a_while_after_the_last_message() {
+fn a_publish_only_socket_closes_after_the_last_message() {
     let mut world = World::new();
     world.publish("1");
     world.accept();
@@ -375,7 +375,7 @@ fn more_publishes_than_the_queue_holds_are_refused() {
 }
 
 #[test]
-fn a_link_that_answers_no_ping_is_given_up_and_one_that_does_is_kept() {
+fn a_link_without_pongs_is_given_up() {
     let (mut world, _) = World::up();
     for answered in 1..4 {
         world.wait(50_000);
@@ -404,7 +404,7 @@ fn where_nothing_can_be_pinged_silence_means_nothing() {
 }
 
 #[test]
-fn closing_rejects_whoever_waits_and_nobody_hears_of_old_sockets() {
+fn closing_rejects_pending_calls_and_ignores_old_sockets() {
     let mut world = World::new();
     let call = world.subscribe();
     let socket = world.socket();

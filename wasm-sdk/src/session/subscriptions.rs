@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_of_nobody_reaches_nobody() {
+    fn a_topic_without_handlers_delivers_nothing() {
         assert!(subscribed(&[("/thngs/x", A)]).handlers("/thngs/xx").is_empty());
     }
 

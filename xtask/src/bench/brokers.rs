@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mosquitto_is_told_its_port_and_to_stay_on_the_loopback() {
+    fn mosquitto_gets_its_port_and_the_loopback_address() {
         assert!(settings("127.0.0.1:4711".parse().unwrap()).starts_with("listener 4711 127.0.0.1\n"));
     }
 }

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_others_stopped_halfway_stands_behind_what_was_meanwhile() {
+    fn half_open_figures_from_before_follow_those_from_meanwhile() {
         let result = json!({
             "kind": "half_open", "p50_ms": 0.5, "p99_ms": 3.0, "max_ms": 9.0, "before_p50_ms": 0.4, "before_p99_ms": 2.0,
         });

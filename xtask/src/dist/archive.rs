@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_files_make_the_same_bytes_in_whatever_order_they_came() {
+    fn the_same_files_in_any_order_make_the_same_bytes() {
         let (mut one, mut other) = (Tree::default(), Tree::default());
         one.add("a", FILE, "1");
         one.add("b/c", FILE, "2");
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ar_has_a_head_of_60_bytes_before_each_file_and_even_places() {
+    fn an_ar_has_60_byte_heads_and_even_offsets() {
         let archive = ar(&[("debian-binary", b"2.0\n"), ("odd", b"x"), ("last", b"")], 12);
         let text = String::from_utf8(archive).unwrap();
         assert!(text.starts_with(

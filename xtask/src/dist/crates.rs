@@ -237,7 +237,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn only_what_is_wanted_is_told_of_and_only_what_is_used_at_run_time() {
+    fn only_selected_run_time_crates_are_listed() {
         let package = |name: &str, source: Value| {
             json!({"id": name, "name": name, "version": "1.0.0", "license": "MIT/Apache-2.0", "source": source,
                 "description": "Two\n  lines.", "manifest_path": format!("/registry/{name}-1.0.0/Cargo.toml")})

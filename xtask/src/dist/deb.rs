@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_control_file_has_what_dpkg_asks_for_and_nothing_left_open() {
+    fn the_control_file_has_every_required_field() {
         let fields = Fields { version: "1.2.3", architecture: "amd64", size: 4567, glibc: "2.34" };
         let control = fields.fill(&template("debian/control"));
         for line in [

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_that_many_are_under_is_there_once_with_all_their_names() {
+    fn a_shared_license_text_appears_once_with_all_names() {
         let folder = tempfile::tempdir().unwrap();
         for (name, file, text) in [
             ("a", "LICENSE-MIT", "Be kind. \r\n"),

@@ -94,7 +94,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_package_is_told_as_its_lock_file_has_it() {
+    fn a_package_is_named_as_in_its_lock_file() {
         let lock = json!({"packages": {"node_modules/uplot": {"version": "1.6.32", "license": "MIT", "integrity": "sha512-AQID"}}});
         let uplot = package(&lock, "uplot").unwrap();
         assert_eq!((uplot.version.as_str(), uplot.licence.as_str()), ("1.6.32", "MIT"));

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_reached_from_the_server_and_every_reference_is_there() {
+    fn every_component_is_reachable_and_every_reference_resolves() {
         let document = parsed(&inside(), 0);
         let dependencies = document["dependencies"].as_array().unwrap();
         let uses = |name: &str| {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_follows_from_the_content_and_has_the_form_of_a_uuid() {
+    fn the_serial_number_is_a_uuid_of_the_content() {
         let number =
             |inside: &Inside, date| parsed(inside, date)["serialNumber"].as_str().unwrap().to_owned();
         let one = number(&inside(), 0);

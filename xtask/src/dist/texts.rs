@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_settings_of_the_service_are_below_what_is_to_be_said_of_them() {
+    fn the_service_settings_follow_their_explanation() {
         let text =
             under("# Ours.\n#\n# More.\n\n# Not this.\ndata = \"x\"\n", "# The folder.\ndata = \"x\"\n");
         assert_eq!(text, "# Ours.\n#\n# More.\n\n# The folder.\ndata = \"x\"\n");

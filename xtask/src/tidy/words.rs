@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_literal_is_allowed_in_the_table_the_router_comments_and_tests() {
+    fn topic_literals_are_allowed_in_table_router_and_tests() {
         let text = "// \"/thngs/:id\"\nlet topic = \"/thngs/1\";\n";
         assert_eq!(lines("server/src/edge/mqtt/session.rs", text), [2]);
         assert_eq!(lines("npm/index.js", text), [2]);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_stay_behind_their_doors() {
+    fn libraries_are_named_in_their_modules_only() {
         assert_eq!(lines("server/src/gateway.rs", "use rumqttd::Broker;\n"), [1]);
         assert_eq!(lines("crates/bus/src/rumqttd.rs", "use rumqttd::Broker;\n"), [0; 0]);
         assert_eq!(lines("server/src/domain.rs", "use rusqlite::Connection;\n"), [1]);

@@ -8,7 +8,7 @@ const QOS0: DeliveryQos = DeliveryQos::AtMostOnce;
 const QOS1: DeliveryQos = DeliveryQos::AtLeastOnce;
 
 #[test]
-fn two_hundred_thousand_notes_reach_every_subscriber_in_the_order_of_their_key() {
+fn all_notifications_reach_every_subscriber_in_key_order() {
     const KEYS: usize = 2000;
     const ROUNDS: u64 = 100;
     let bus = start(BusSettings::default());
@@ -103,7 +103,7 @@ fn a_predicate_decides_by_the_scopes_and_refuses_when_it_panics() {
 }
 
 #[test]
-fn a_subscription_that_begins_after_a_sequence_gets_only_what_is_newer() {
+fn a_subscription_after_a_sequence_gets_only_newer_ones() {
     let bus = start(tight());
     let mut session = Session::new(UNLIMITED);
     let begins = |slot, after, predicate: Option<Predicate>| {
@@ -127,7 +127,7 @@ fn a_subscription_that_begins_after_a_sequence_gets_only_what_is_newer() {
 }
 
 #[test]
-fn notes_of_a_mebibyte_travel_among_small_ones_through_credits_smaller_than_they_are() {
+fn large_notifications_pass_credits_smaller_than_themselves() {
     let bus = start(tight());
     let mut session = Session::new(UNLIMITED);
     let routes: Vec<Route> =
@@ -150,7 +150,7 @@ fn notes_of_a_mebibyte_travel_among_small_ones_through_credits_smaller_than_they
 }
 
 #[test]
-fn subscribing_and_leaving_while_notes_flow_disturbs_nobody_else() {
+fn subscribing_and_leaving_under_load_affects_no_other_session() {
     const NOTIFICATIONS: u64 = 20_000;
     let bus = start(BusSettings::default());
     let keys: Vec<RouteKey> = (0..4).map(key).collect();
@@ -187,7 +187,7 @@ fn subscribing_and_leaving_while_notes_flow_disturbs_nobody_else() {
 }
 
 #[test]
-fn a_subscription_hears_what_is_published_after_it_and_nothing_after_it_is_dropped() {
+fn a_subscription_gets_what_is_published_until_it_is_dropped() {
     let bus = start(BusSettings::default());
     for round in 0..200 {
         let mut session = Session::new(UNLIMITED);
@@ -219,7 +219,7 @@ fn a_waiting_session_is_woken() {
 }
 
 #[test]
-fn flush_returns_when_all_is_dispatched_and_gives_up_at_its_deadline() {
+fn flush_returns_after_all_dispatches_or_at_its_deadline() {
     let bus = start(tight());
     assert!(bus.flush(Duration::ZERO), "nothing was published");
     let gate = Arc::new(Mutex::new(()));

@@ -36,7 +36,7 @@ fn all_arrive_once(bus: &Bus, keys: usize, notifications: u64, step: u64, mut me
 }
 
 #[test]
-fn killing_the_router_five_times_under_load_loses_repeats_and_reorders_nothing() {
+fn router_deaths_under_load_lose_repeat_and_reorder_nothing() {
     let bus = start(BusSettings { dispatchers: 3, ..tight() });
     let threads = Arc::strong_count(&bus.shared);
     all_arrive_once(&bus, 100, 60_000, 10_000, |nth| {
@@ -52,7 +52,7 @@ fn killing_the_router_five_times_under_load_loses_repeats_and_reorders_nothing()
 }
 
 #[test]
-fn a_router_that_dies_again_while_its_successor_is_filled_is_replaced_too() {
+fn a_router_that_dies_during_a_rebuild_is_replaced() {
     let bus = start(tight());
     all_arrive_once(&bus, 20, 6000, 100, |_| {
         bus.kill_router_for_test();
@@ -80,7 +80,7 @@ fn stopping_the_bus_stops_all_delivery() {
 }
 
 #[test]
-fn while_there_is_no_bus_nothing_is_delivered_and_later_everything() {
+fn without_a_bus_delivery_waits_and_then_completes() {
     let faulty = Faulty::tampering(Box::new(Rumqttd), |_| {});
     let closed = Arc::clone(&faulty.closed);
     let bus = start_on(faulty, tight());
@@ -100,7 +100,7 @@ fn while_there_is_no_bus_nothing_is_delivered_and_later_everything() {
 }
 
 #[test]
-fn a_bus_that_swallows_everything_without_a_word_is_noticed_by_its_probes() {
+fn probes_detect_a_bus_that_swallows_everything() {
     let deaf = Arc::new(AtomicBool::new(false));
     let switch = Arc::clone(&deaf);
     let faulty = Faulty::tampering(Box::new(Rumqttd), move |batch| {
@@ -175,7 +175,7 @@ fn a_garbled_envelope_is_counted_and_its_credit_comes_back() {
 }
 
 #[test]
-fn a_publisher_that_waits_for_room_goes_on_when_the_engine_is_stopped() {
+fn a_blocked_publisher_continues_when_the_bus_stops() {
     let faulty = Faulty::tampering(Box::new(Memory), |_| {});
     let closed = Arc::clone(&faulty.closed);
     let bus = start_on(faulty, tight());

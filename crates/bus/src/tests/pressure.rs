@@ -8,7 +8,7 @@ const QOS0: DeliveryQos = DeliveryQos::AtMostOnce;
 const QOS1: DeliveryQos = DeliveryQos::AtLeastOnce;
 
 #[test]
-fn an_outbox_that_nobody_drains_drops_at_qos_0_and_overflows_at_qos_1_and_holds_up_nobody() {
+fn a_full_queue_drops_at_qos_0_and_overflows_at_qos_1() {
     const NOTIFICATIONS: u64 = 2000;
     let bus = start(tight());
     let small = OutboundQueueLimits { messages: 10, bytes: 1 << 20 };
@@ -71,7 +71,7 @@ fn gated(session: &Session, gate: &Arc<Mutex<()>>, entered: &Arc<AtomicUsize>) -
 }
 
 #[test]
-fn publish_blocks_when_the_pending_bound_is_met_and_goes_on_in_order_when_there_is_room() {
+fn publish_blocks_at_the_pending_bound_and_resumes_in_order() {
     const NOTIFICATIONS: u64 = 5000;
     let bus = start(tight());
     let (gate, entered) = (Arc::default(), Arc::default());

@@ -284,7 +284,7 @@ mod tests {
         }
 
         #[test]
-        fn what_floats_tell_apart_is_ordered_as_they_are(one in any::<f64>(), other in any::<f64>()) {
+        fn distinct_floats_are_ordered_as_floats(one in any::<f64>(), other in any::<f64>()) {
             prop_assume!(one.is_finite() && other.is_finite());
             // Seventeen digits name each float; the shortest spelling names it too.
             let (a, b) = (format!("{one:e}"), format!("{other}"));

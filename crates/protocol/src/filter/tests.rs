@@ -148,7 +148,7 @@ fn a_backslash_escapes_what_is_special_and_is_itself_elsewhere() {
 }
 
 #[test]
-fn a_raw_ampersand_before_something_without_an_operator_continues_the_value() {
+fn a_raw_ampersand_before_text_without_operator_joins_the_value() {
     let cases = [
         ("identifiers.gs1=1 2&3", "identifiers.gs1=1 2&3"),
         ("name=a&b&c", "name=a&b&c"),
@@ -262,7 +262,7 @@ fn the_bounds_admit_the_last_and_refuse_the_first_too_many() {
 }
 
 #[test]
-fn continuations_count_as_no_terms_and_parentheses_in_values_as_no_depth() {
+fn continuations_and_parentheses_in_values_count_for_no_bound() {
     let ampersands = format!("a={}", "x&".repeat(TERMS_MAX + 1));
     assert_eq!(parsed(&ampersands).terms().count(), 1);
     let parentheses = format!("a={}", "(".repeat(DEPTH_MAX + 1));

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_document_has_the_fields_that_clients_look_for_and_no_message() {
+    fn an_error_document_has_the_expected_fields_and_no_message() {
         let json = ErrorDocument::new(ErrorCode::NOT_FOUND, ["Gone.".into()].into()).to_json();
         assert_eq!(
             json,

@@ -667,7 +667,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_passes_over_what_belongs_to_the_creation_whatever_it_is() {
+    fn a_change_ignores_fields_that_belong_to_the_creation() {
         let many: Vec<String> = (0..600).map(|n| format!("\"k{n}\":1")).collect();
         let body =
             format!(r#"{{"name":"n","properties":{{{}}},"collections":5,"location":5}}"#, many.join(","));
@@ -677,7 +677,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_required_is_asked_for_at_the_creation_and_cannot_be_taken_away() {
+    fn required_fields_are_checked_at_creation_and_stay() {
         let error =
             created(ResourceKind::Application, r#"{"description":"d"}"#).expect_err("two are missing");
         assert_eq!(error.0, ["name is required.", "socialNetworks is required."]);
@@ -687,7 +687,7 @@ mod tests {
     }
 
     #[test]
-    fn null_and_an_empty_label_take_a_field_away_or_back_to_its_default() {
+    fn null_and_an_empty_label_unset_a_field_or_reset_its_default() {
         let mut fields =
             created(ResourceKind::Thng, r#"{"name":"n","description":"d","type":"t","tags":["a"]}"#)
                 .expect("complete");
@@ -710,7 +710,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_reads_as_what_it_was_written_from_and_keeps_its_text() {
+    fn a_document_round_trips_and_keeps_its_text() {
         let fields = created(ResourceKind::Thng, r#"{"name":"n","customFields":{"n":1.0, "s":"x"}}"#)
             .expect("complete");
         let document = fields.document(Some(&Id::parse(&"a".repeat(24)).expect("an id")), 7);
@@ -749,7 +749,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strict_readers_refuse_is_refused_wherever_a_value_is_kept_as_it_is() {
+    fn values_that_strict_readers_refuse_are_refused_everywhere() {
         for value in [r#""\udc00""#, "-1e309"] {
             for body in [
                 format!(r#"{{"customFields":{{"a":[{value}]}}}}"#),
@@ -765,7 +765,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_comes_twice_is_refused_wherever_it_stands() {
+    fn a_repeated_name_is_refused_at_any_depth() {
         for body in [
             r#"{"name":"n","properties":{"Temp":1,"temp":2}}"#,
             r#"{"name":"n","properties":{"temp":1,"\u0074emp":2}}"#,

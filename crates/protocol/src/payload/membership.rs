@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_as_the_product_description_says() {
+    fn a_membership_change_has_the_documented_shape() {
         let id = Id::parse(&"a".repeat(24)).expect("an id");
         assert_eq!(
             membership_document(MembershipChange::ThngsAdded, 5, &[id]),

@@ -527,7 +527,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn no_field_stands_twice_in_a_document() {
+    fn no_document_has_a_field_twice() {
         for kind in ResourceKind::ALL {
             let names: BTreeSet<_> = kind.fields().iter().map(|field| field.name).collect();
             assert_eq!(names.len(), kind.fields().len(), "{kind:?}");

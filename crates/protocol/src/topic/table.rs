@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_product_description_lists_nineteen_rows_and_the_sdk_needs_one_more() {
+    fn the_table_has_nineteen_documented_rows_and_one_for_the_sdk() {
         let listed = TABLE.iter().filter(|row| row.kind != TopicKind::Product).count();
         assert_eq!(listed, 19);
     }

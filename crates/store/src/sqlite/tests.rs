@@ -207,7 +207,7 @@ fn an_update_keeps_its_place_and_both_documents_stay_in_the_log() {
 }
 
 #[test]
-fn keys_are_found_by_hash_and_by_whom_they_belong_to_also_after_a_restart() {
+fn keys_are_found_by_hash_and_by_owner_after_a_restart_too() {
     let mut store = Fixture::new();
     assert!(!store.read.has_keys().expect("read"));
     let record = KeyRecord {
@@ -240,7 +240,7 @@ fn keys_are_found_by_hash_and_by_whom_they_belong_to_also_after_a_restart() {
 }
 
 #[test]
-fn a_note_is_kept_and_replaced() {
+fn a_meta_text_is_stored_and_replaced() {
     let mut store = Fixture::new();
     assert_eq!(store.read.meta("a").expect("read"), None);
     for text in ["1", "2"] {
@@ -250,7 +250,7 @@ fn a_note_is_kept_and_replaced() {
 }
 
 #[test]
-fn a_unique_name_leads_to_its_resource_until_that_is_renamed_or_gone() {
+fn a_unique_name_finds_its_resource_until_renamed_or_deleted() {
     let mut store = Fixture::new();
     let named = |number, name: &str| {
         let mut fields = Fields::new(ResourceKind::AccessPolicy);
@@ -294,7 +294,7 @@ fn locations_are_a_history_of_their_own_beside_the_properties() {
 }
 
 #[test]
-fn a_group_is_read_only_after_its_commit_and_its_writer_sees_it_at_once() {
+fn a_group_is_visible_to_readers_only_after_its_commit() {
     let mut store = Fixture::new();
     store.write.begin().expect("begin");
     store.write.put_resource(None, &thng(7, &[])).expect("put");
@@ -332,7 +332,7 @@ fn a_group_rolled_back_leaves_nothing_in_rows_and_caches() {
 }
 
 #[test]
-fn the_values_of_one_update_can_be_told_from_their_neighbours() {
+fn values_of_one_update_are_separate_from_their_neighbors() {
     let mut store = Fixture::new();
     store.append([1, 2, 3], "a");
     store.append([4], "b");
@@ -370,7 +370,7 @@ fn a_sequence_is_not_used_again_when_the_newest_events_are_gone() {
 }
 
 #[test]
-fn values_deleted_by_the_thousand_are_gone_at_once_and_freed_in_steps() {
+fn mass_deletions_take_effect_at_once_and_are_freed_in_steps() {
     let mut store = Fixture::new();
     store.append(0..10, "a");
     store.delete_below(8);
@@ -388,7 +388,7 @@ fn values_deleted_by_the_thousand_are_gone_at_once_and_freed_in_steps() {
 }
 
 #[test]
-fn a_page_behind_a_cursor_shows_nothing_that_was_deleted_meanwhile() {
+fn a_page_behind_a_cursor_omits_what_was_deleted_meanwhile() {
     for order in [SortOrder::NewestFirst, SortOrder::OldestFirst] {
         let mut store = Fixture::new();
         store.append([0, 1, 2, 3, 3, 3, 3, 3, 3, 8, 9], "a");
@@ -405,7 +405,7 @@ fn a_page_behind_a_cursor_shows_nothing_that_was_deleted_meanwhile() {
 }
 
 #[test]
-fn a_value_written_after_a_deletion_counts_though_its_timestamp_is_below() {
+fn a_value_after_a_deletion_counts_despite_an_older_timestamp() {
     let mut store = Fixture::new();
     // The last one that is deleted is also the last in the log.
     store.append([8, 9, 0, 1, 2, 3, 4, 5, 6, 7], "a");
@@ -427,7 +427,7 @@ fn a_value_written_after_a_deletion_counts_though_its_timestamp_is_below() {
 }
 
 #[test]
-fn a_property_written_again_after_it_was_deleted_shows_nothing_of_before() {
+fn a_property_rewritten_after_its_deletion_starts_anew() {
     let mut store = Fixture::new();
     store.append(0..10, "a");
     store.commit(|write| write.delete_properties(owner(), Some(&key("k")), None));
@@ -444,7 +444,7 @@ fn a_property_written_again_after_it_was_deleted_shows_nothing_of_before() {
 }
 
 #[test]
-fn a_deleted_thng_takes_its_properties_along_and_its_deletion_stays_in_the_log() {
+fn a_deleted_thng_loses_its_properties_and_is_logged() {
     let mut store = Fixture::new();
     let thng = store.put(thng(7, &[50]));
     store.append(0..10, "a");
@@ -466,7 +466,7 @@ fn a_deleted_thng_takes_its_properties_along_and_its_deletion_stays_in_the_log()
 }
 
 #[test]
-fn what_belongs_to_something_that_is_gone_is_freed_in_steps_and_its_children_too() {
+fn children_of_a_deleted_resource_are_freed_in_steps() {
     let mut store = Fixture::new();
     let of = |number, kind, parent: Option<u64>| {
         let mut fields = Fields::new(kind);
@@ -501,7 +501,7 @@ fn what_belongs_to_something_that_is_gone_is_freed_in_steps_and_its_children_too
 }
 
 #[test]
-fn members_join_once_and_leave_with_their_collection_or_themselves() {
+fn members_join_once_and_leave_with_their_collection() {
     let mut store = Fixture::new();
     let collection = |number| ResourceRecord { kind: ResourceKind::Collection, ..thng(number, &[]) };
     let group = store.put(collection(1000));
@@ -543,7 +543,7 @@ fn many_deleted_series_are_freed_in_bounded_steps_too() {
 }
 
 #[test]
-fn a_full_disk_is_reported_the_group_is_forgotten_and_the_store_goes_on() {
+fn a_full_disk_rolls_back_the_group_and_the_store_continues() {
     let mut store = Fixture::new();
     store.append([1], "a");
     let limit = |pages: i64| {
@@ -593,7 +593,7 @@ fn after_a_clean_stop_the_database_is_one_file() {
 }
 
 #[test]
-fn more_readers_than_connections_take_turns_and_see_whole_groups() {
+fn readers_share_few_connections_and_see_whole_groups() {
     let mut store = Fixture::new();
     let start = Barrier::new(9);
     thread::scope(|scope| {

@@ -44,7 +44,7 @@ impl DiskSync for SlowDisk {
 }
 
 #[test]
-fn answers_come_in_the_order_of_their_commits_and_after_a_sync_that_began_behind_them() {
+fn answers_keep_commit_order_and_follow_their_own_sync() {
     let disk = Arc::new(Disk::default());
     let pipeline = CommitPipeline::start(Box::new(SlowDisk(Arc::clone(&disk))), Box::new(|_| {}))
         .expect("a second thread");

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn acknowledgements_keep_the_order_of_the_publishes_whoever_answers() {
+    fn acknowledgements_keep_the_order_of_the_publishes() {
         let completions = Completions::new(Arc::default());
         let mut publishes = InflightPublishes::new(Arc::clone(&completions));
         publishes.submitted(PendingAck::PubAck(id(1)));

@@ -308,7 +308,7 @@ mod tests {
     use crate::gateway::OutboundQueueLimits;
 
     #[test]
-    fn no_packet_id_is_given_out_while_it_is_open_however_often_they_go_round() {
+    fn no_packet_id_is_reused_while_it_is_unacknowledged() {
         let outbound_queue =
             OutboundQueue::new(OutboundQueueLimits { messages: 1, bytes: 1 }, Arc::new(Notify::new()));
         let mut outbound = OutboundMessages::new(outbound_queue, 256);

@@ -544,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keep_alive_counts_one_and_a_half_times_up_to_120_seconds_and_zero_is_none() {
+    fn a_keep_alive_counts_one_and_a_half_times_up_to_120_seconds() {
         for (asked_s, granted_ms) in [
             (0, None),
             (1, Some(1_500)),

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_was_taken_over_does_not_give_away_the_place_of_the_other() {
+    fn a_replaced_connection_does_not_release_its_successor() {
         let sessions = Sessions::default();
         let first = sessions.enter(KeyHash([1; 32]), "lamp", 1);
         let second = sessions.enter(KeyHash([1; 32]), "lamp", 2);

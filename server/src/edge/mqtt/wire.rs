@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_the_carrier_has_taken_and_not_let_out_are_not_sent() {
+    fn bytes_that_the_carrier_has_not_flushed_are_not_sent() {
         let mut wire = ByteStream(SlowFlush::default());
         let mut out = Outgoing { bytes: b"some".to_vec(), ..Outgoing::default() };
         let cx = &mut Context::from_waker(Waker::noop());

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_can_be_subscribed_to_and_every_reference_leads_somewhere() {
+    fn every_row_can_be_subscribed_to_and_every_reference_resolves() {
         let document: Value = serde_json::from_str(&document()).expect("JSON");
         let operations = document["operations"].as_object().expect("an object");
         let sends = operations.values().filter(|operation| operation["action"] == "send").count();

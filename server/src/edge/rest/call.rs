@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_json_whatever_stands_behind_the_semicolon() {
+    fn json_with_media_type_parameters_is_json() {
         let with = |value: &'static str| {
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))])
         };

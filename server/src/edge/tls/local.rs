@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_out_within_a_month_or_lacks_a_name_of_the_machine_is_made_again() {
+    fn an_expiring_or_misnamed_certificate_is_made_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let folder = folder.path();
         let chain = || fs::read(folder.join(CHAIN)).expect("a certificate");

@@ -64,7 +64,7 @@ const ENDINGS: [(&str, bool, Ending); 14] = [
 ];
 
 #[test]
-fn a_will_is_published_once_however_the_connection_ends_but_by_disconnect() {
+fn a_will_is_published_once_unless_the_client_disconnects() {
     let server = &Launch::new().flag("--on-rejected-publish", "close").start();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -90,7 +90,7 @@ fn a_will_is_published_once_however_the_connection_ends_but_by_disconnect() {
 }
 
 #[test]
-fn a_will_is_delivered_like_any_write_whatever_its_qos_and_is_never_retained() {
+fn a_will_is_delivered_like_any_write_and_never_retained() {
     let server = Server::shared();
     let topic = property(&mut server.rest());
     let mut watcher = Client::connect(server);
@@ -149,7 +149,7 @@ fn the_will_is_that_of_the_last_connect_and_of_no_other() {
 }
 
 #[test]
-fn when_the_server_stops_the_wills_of_those_who_are_connected_are_stored() {
+fn wills_of_connected_clients_are_stored_when_the_server_stops() {
     let mut server = Server::start();
     let topic = property(&mut server.rest());
     let hello = Hello { will: will(&topic, "the server stopped"), ..Hello::with_key(KEY) };
@@ -160,7 +160,7 @@ fn when_the_server_stops_the_wills_of_those_who_are_connected_are_stored() {
 }
 
 #[test]
-fn only_a_keep_alive_that_was_asked_for_ends_a_connection_and_zero_asks_for_none() {
+fn only_a_requested_keep_alive_ends_a_connection() {
     let server = Server::shared();
     let silent = |keep_alive_s| Client::connect_as(server, &Hello { keep_alive_s, ..Hello::with_key(KEY) });
     let mut patient = [0, 120, 121, u16::MAX].map(silent);
@@ -179,7 +179,7 @@ fn assert_takes_over<A: Link, B: Link>(mut first: Client<A>, second: impl FnOnce
 }
 
 #[test]
-fn the_same_key_and_client_id_take_over_on_whichever_way_they_come() {
+fn the_same_key_and_client_id_take_over_on_any_transport() {
     let server = Server::shared();
     let hello = Hello::with_key(KEY).named("one at a time");
     let levels = [hello.clone(), hello.in_3_1()];
@@ -196,7 +196,7 @@ fn the_same_key_and_client_id_take_over_on_whichever_way_they_come() {
 }
 
 #[test]
-fn a_client_id_is_its_keys_and_nobody_elses() {
+fn a_client_id_belongs_to_its_key() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();
@@ -239,7 +239,7 @@ fn a_client_id_is_its_keys_and_nobody_elses() {
 }
 
 #[test]
-fn whoever_takes_over_with_a_clean_session_starts_with_nothing() {
+fn a_clean_take_over_starts_with_nothing() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);

@@ -54,7 +54,7 @@ fn packet(first_byte: u8, topic: &str) -> Vec<u8> {
 }
 
 #[test]
-fn of_all_first_bytes_only_those_of_a_clients_packets_leave_the_connection_open() {
+fn only_first_bytes_of_client_packets_leave_a_connection_open() {
     let server = Server::shared();
     let topic = property(&mut server.rest());
     let ping = encoded(&Packet::PingReq);
@@ -88,7 +88,7 @@ fn of_all_first_bytes_only_those_of_a_clients_packets_leave_the_connection_open(
 }
 
 #[test]
-fn every_answer_has_the_packet_id_of_its_question_and_the_kinds_do_not_disturb_each_other() {
+fn every_answer_has_the_packet_id_of_its_request() {
     let server = Server::shared();
     let topic = property(&mut server.rest());
     let filters = [(&*topic, AtLeastOnce)];
@@ -162,7 +162,7 @@ fn assert_ids_are_free_again<L: Link>(server: &Server, mut client: Client<L>) {
 }
 
 #[test]
-fn a_packet_id_is_free_again_when_its_exchange_is_complete_and_not_before() {
+fn a_packet_id_is_free_only_after_its_exchange_is_complete() {
     let server = Server::shared();
     assert_ids_are_free_again(server, Client::connect(server));
     assert_ids_are_free_again(server, Client::connect_as(server, &Hello::with_key(KEY).in_3_1()));
@@ -170,7 +170,7 @@ fn a_packet_id_is_free_again_when_its_exchange_is_complete_and_not_before() {
 }
 
 #[test]
-fn acknowledgements_come_in_the_order_of_the_publishes_whatever_their_qos() {
+fn acknowledgements_keep_publish_order_at_any_qos() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -203,7 +203,7 @@ fn acknowledgements_come_in_the_order_of_the_publishes_whatever_their_qos() {
 }
 
 #[test]
-fn a_thousand_qos_2_publishes_may_be_sent_before_the_first_is_released() {
+fn a_thousand_qos_2_publishes_may_precede_the_first_release() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -231,7 +231,7 @@ fn a_thousand_qos_2_publishes_may_be_sent_before_the_first_is_released() {
 }
 
 #[test]
-fn neither_dup_nor_retain_of_a_publish_reaches_a_subscriber_and_nothing_is_retained() {
+fn dup_and_retain_of_a_publish_reach_no_subscriber() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -267,7 +267,7 @@ fn neither_dup_nor_retain_of_a_publish_reaches_a_subscriber_and_nothing_is_retai
 }
 
 #[test]
-fn an_empty_retained_publish_is_a_publish_and_takes_nothing_away() {
+fn an_empty_retained_publish_deletes_nothing() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();

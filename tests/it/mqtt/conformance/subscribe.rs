@@ -29,7 +29,7 @@ fn unsubscribe_all<L: Link>(client: &mut Client<L>, filters: &[&str]) {
 }
 
 #[test]
-fn several_filters_are_granted_as_if_each_had_come_in_a_packet_of_its_own() {
+fn filters_of_one_packet_are_granted_one_by_one() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -100,7 +100,7 @@ fn one_packet_may_name_a_thousand_filters_and_has_one_answer() {
 }
 
 #[test]
-fn a_delivery_has_the_qos_that_was_granted_whatever_the_publish_came_with() {
+fn a_delivery_has_the_granted_qos() {
     let server = Server::shared();
     let topic = property(&mut server.rest());
     let mut publisher = Client::connect(server);
@@ -187,7 +187,7 @@ fn subscribing_again_while_messages_flow_loses_none_of_them() {
 }
 
 #[test]
-fn an_unsubscribe_ends_what_is_the_same_character_by_character_and_nothing_like_it() {
+fn an_unsubscribe_matches_exact_strings_only() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
@@ -243,7 +243,7 @@ fn an_unsubscribe_ends_what_is_the_same_character_by_character_and_nothing_like_
 }
 
 #[test]
-fn what_was_sent_before_an_unsubscribe_is_completed_and_nothing_is_added() {
+fn deliveries_before_an_unsubscribe_are_completed() {
     let server = Launch::new().flag("--deliveries-in-flight-max", "1").start();
     let mut rest = server.rest();
     let (ended, kept) = (property(&mut rest), property(&mut rest));

@@ -18,7 +18,7 @@ fn nothing_is_opened_before_the_first_call() {
 }
 
 #[test]
-fn connect_carries_the_key_as_the_password_of_the_user_authorization() {
+fn connect_carries_the_key_as_password_of_user_authorization() {
     let mut world = World::new();
     world.subscribe("/thngs/x/properties/a");
     world.open_socket();
@@ -101,7 +101,7 @@ fn other_refusals_of_the_first_connection_have_their_own_codes() {
 }
 
 #[test]
-fn an_error_before_open_is_the_end_of_that_socket_even_if_it_never_closes() {
+fn an_error_before_open_ends_the_socket_even_without_close() {
     let mut world = World::new();
     let call = world.subscribe("/a");
     let socket = world.socket();
@@ -208,7 +208,7 @@ fn packets_may_be_split_and_joined_in_any_way() {
 }
 
 #[test]
-fn half_a_packet_of_a_lost_connection_does_not_spoil_the_next_one() {
+fn half_a_packet_of_a_lost_connection_spoils_nothing() {
     let mut world = World::new();
     world.connect();
     world.reply_bytes(&[0x30, 100, 0, 2]);
@@ -219,7 +219,7 @@ fn half_a_packet_of_a_lost_connection_does_not_spoil_the_next_one() {
 }
 
 #[test]
-fn late_events_of_an_old_socket_are_not_heard() {
+fn late_events_of_an_old_socket_are_ignored() {
     let mut world = World::new();
     let call = world.subscribe("/a");
     world.accept();
@@ -256,7 +256,7 @@ fn closing_says_goodbye_and_rejects_what_waits() {
 }
 
 #[test]
-fn closing_before_the_connection_is_there_closes_the_socket_without_goodbye() {
+fn closing_before_the_connection_closes_without_disconnect() {
     let mut world = World::new();
     let call = world.subscribe("/a");
     world.open_socket();

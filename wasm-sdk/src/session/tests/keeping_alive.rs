@@ -21,7 +21,7 @@ fn a_quiet_connection_is_pinged_after_the_keep_alive_interval() {
 }
 
 #[test]
-fn only_receiving_does_not_spare_the_ping_that_the_server_waits_for() {
+fn received_packets_do_not_replace_the_clients_ping() {
     let mut world = World::new();
     world.connect();
     for _ in 0..5 {
@@ -75,7 +75,7 @@ fn any_packet_answers_a_ping() {
 }
 
 #[test]
-fn a_short_keep_alive_waits_no_longer_for_the_answer_than_for_the_question() {
+fn a_short_keep_alive_bounds_the_wait_for_the_answer() {
     let mut world = World::with(Options { keep_alive_s: 1, ..Options::default() });
     world.connect();
     world.wait(1_999);

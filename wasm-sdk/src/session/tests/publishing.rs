@@ -51,7 +51,7 @@ fn a_puback_for_nothing_is_ignored() {
 }
 
 #[test]
-fn what_was_published_without_a_connection_is_sent_in_order_when_there_is_one() {
+fn offline_publishes_are_sent_in_order_after_connecting() {
     let mut world = World::new();
     let calls = [
         world.publish("/a", "1", QoS::AtMostOnce),
@@ -100,7 +100,7 @@ fn the_queue_is_bounded_and_the_newest_is_refused() {
 }
 
 #[test]
-fn the_bound_of_the_queue_does_not_count_while_there_is_a_connection() {
+fn the_queue_bound_applies_only_without_a_connection() {
     let mut world = World::with(Options { queue_limit: 0, ..Options::default() });
     world.subscribe("/a");
     world.accept();
@@ -111,7 +111,7 @@ fn the_bound_of_the_queue_does_not_count_while_there_is_a_connection() {
 }
 
 #[test]
-fn an_unacknowledged_publish_comes_again_with_dup_and_the_same_identifier() {
+fn an_unacknowledged_publish_is_resent_with_dup_and_same_id() {
     let mut world = World::new();
     world.connect();
     let call = world.publish("/a", "1", QoS::AtLeastOnce);
@@ -130,7 +130,7 @@ fn an_unacknowledged_publish_comes_again_with_dup_and_the_same_identifier() {
 }
 
 #[test]
-fn what_is_sent_again_comes_before_what_was_queued_and_in_its_order() {
+fn resent_publishes_precede_queued_ones_in_order() {
     let mut world = World::new();
     world.connect();
     for n in 1..=3 {
@@ -166,7 +166,7 @@ fn an_identifier_in_flight_is_not_given_to_anything_else() {
 }
 
 #[test]
-fn with_every_identifier_taken_publishes_wait_and_subscriptions_still_go() {
+fn without_free_identifiers_publishes_wait() {
     let mut world = World::with(Options { queue_limit: 10_000, ..Options::default() });
     world.connect();
     for n in 0..60_001 {
@@ -188,7 +188,7 @@ fn with_every_identifier_taken_publishes_wait_and_subscriptions_still_go() {
 }
 
 #[test]
-fn a_publish_that_kills_the_connection_is_found_and_refused_and_the_others_arrive() {
+fn a_publish_that_kills_the_connection_is_found_and_rejected() {
     let mut world = World::new();
     world.connect();
     let good = ["before", "after"];
@@ -258,7 +258,7 @@ fn a_puback_that_never_comes_times_out_in_the_end() {
 }
 
 #[test]
-fn publishing_on_does_not_put_off_the_end_of_a_server_that_acknowledges_nothing() {
+fn an_unacknowledging_server_times_out_despite_new_publishes() {
     let mut world = World::with(Options { keep_alive_s: 0, ..Options::default() });
     world.connect();
     for _ in 0..29 {
@@ -288,7 +288,7 @@ fn a_slow_server_that_keeps_acknowledging_is_left_alone() {
 }
 
 #[test]
-fn a_topic_that_cannot_be_published_to_is_rejected_without_a_connection() {
+fn a_subscribe_only_topic_is_rejected_without_a_connection() {
     for topic in ["", "/a/+", "#", "a\0b"] {
         let mut world = World::new();
         let call = world.publish(topic, "1", QoS::AtMostOnce);

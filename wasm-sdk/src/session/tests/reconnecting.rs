@@ -42,7 +42,7 @@ fn many_subscriptions_are_spread_over_packets_and_all_answered() {
 }
 
 #[test]
-fn long_topics_are_spread_so_that_no_packet_is_too_large_for_a_server() {
+fn long_topics_are_spread_over_several_packets() {
     let mut world = World::new();
     for n in 0..20 {
         world.subscribe(&format!("/{n:03}{}", "x".repeat(4_000)));
@@ -61,7 +61,7 @@ fn long_topics_are_spread_so_that_no_packet_is_too_large_for_a_server() {
 }
 
 #[test]
-fn calls_made_while_the_connection_is_down_wait_for_the_next_one() {
+fn calls_made_offline_wait_for_the_next_connection() {
     let mut world = World::new();
     world.connect();
     world.lose();
@@ -81,7 +81,7 @@ fn calls_made_while_the_connection_is_down_wait_for_the_next_one() {
 }
 
 #[test]
-fn a_subscribe_whose_answer_was_lost_is_answered_by_the_next_connection() {
+fn a_lost_subscribe_answer_is_asked_for_again() {
     let mut world = World::new();
     world.connect();
     let call = world.subscribe("/a");
@@ -95,7 +95,7 @@ fn a_subscribe_whose_answer_was_lost_is_answered_by_the_next_connection() {
 }
 
 #[test]
-fn a_resubscription_that_is_refused_is_reported_and_asked_for_again_next_time() {
+fn a_refused_resubscription_is_reported_and_retried() {
     let mut world = World::new();
     world.subscribe("/a");
     world.accept();
@@ -113,7 +113,7 @@ fn a_resubscription_that_is_refused_is_reported_and_asked_for_again_next_time() 
 }
 
 #[test]
-fn a_key_that_is_revoked_ends_the_session_and_is_reported_when_nobody_waits() {
+fn a_revoked_key_ends_the_session_and_is_reported() {
     let mut world = World::new();
     world.subscribe("/a");
     world.accept();
@@ -146,7 +146,7 @@ fn a_server_that_is_unavailable_later_is_tried_again() {
 }
 
 #[test]
-fn attempts_back_off_up_to_the_maximum_and_start_over_after_a_stable_connection() {
+fn attempts_back_off_and_restart_after_a_stable_connection() {
     let mut world =
         World::with(Options { reconnect_ms: 100, reconnect_ms_max: 2_000, seed: 42, ..Options::default() });
     world.connect();
@@ -172,7 +172,7 @@ fn attempts_back_off_up_to_the_maximum_and_start_over_after_a_stable_connection(
 }
 
 #[test]
-fn a_server_that_accepts_and_closes_at_once_is_not_asked_without_pause() {
+fn a_server_that_closes_at_once_is_retried_with_pauses() {
     let mut world = World::new();
     world.connect();
     let start = world.now;
@@ -185,7 +185,7 @@ fn a_server_that_accepts_and_closes_at_once_is_not_asked_without_pause() {
 }
 
 #[test]
-fn a_resumed_session_tries_again_even_if_its_first_connection_fails() {
+fn a_resumed_session_retries_its_first_connection() {
     let mut world = World::with(Options { is_resumed: true, ..Options::default() });
     let call = world.subscribe("/a");
     world.lose();
@@ -198,7 +198,7 @@ fn a_resumed_session_tries_again_even_if_its_first_connection_fails() {
 }
 
 #[test]
-fn after_a_thousand_reconnects_it_still_subscribes_publishes_and_has_all_identifiers() {
+fn a_session_works_after_a_thousand_reconnects() {
     let mut world = World::new();
     let a = world.subscribe("/a");
     world.accept();

@@ -30,7 +30,7 @@ fn the_call_is_settled_by_the_suback() {
 }
 
 #[test]
-fn a_refused_subscription_rejects_with_its_topic_and_hears_nothing() {
+fn a_refused_subscription_rejects_with_its_topic() {
     let mut world = World::new();
     world.connect();
     let call = world.subscribe("/a");
@@ -67,7 +67,7 @@ fn a_retained_message_is_delivered_as_a_state() {
 }
 
 #[test]
-fn every_callback_of_a_topic_hears_a_message_in_the_order_of_subscribing() {
+fn every_handler_of_a_topic_gets_messages_in_order() {
     let mut world = World::new();
     world.connect();
     let first = subscribed(&mut world, "/a");
@@ -80,7 +80,7 @@ fn every_callback_of_a_topic_hears_a_message_in_the_order_of_subscribing() {
 }
 
 #[test]
-fn a_second_callback_asks_the_server_again_so_that_its_refusal_shows() {
+fn a_second_handler_subscribes_again_to_see_a_refusal() {
     let mut world = World::new();
     world.connect();
     let first = subscribed(&mut world, "/a");
@@ -136,7 +136,7 @@ fn the_last_callback_of_a_topic_unsubscribes_it() {
 }
 
 #[test]
-fn unsubscribing_a_resource_ends_all_its_spellings_with_one_packet() {
+fn unsubscribing_a_resource_ends_all_its_spellings_at_once() {
     let mut world = World::new();
     world.connect();
     subscribed(&mut world, "/a");
@@ -167,7 +167,7 @@ fn unsubscribing_what_is_not_subscribed_is_done_at_once() {
 }
 
 #[test]
-fn unsubscribing_without_a_connection_is_done_at_once_and_for_good() {
+fn unsubscribing_offline_is_done_at_once() {
     let mut world = World::new();
     world.connect();
     subscribed(&mut world, "/a");
@@ -182,7 +182,7 @@ fn unsubscribing_without_a_connection_is_done_at_once_and_for_good() {
 }
 
 #[test]
-fn a_subscribe_that_is_taken_back_before_it_was_sent_is_told_so() {
+fn a_subscribe_withdrawn_before_sending_is_rejected() {
     let mut world = World::new();
     let call = world.subscribe("/a");
     world.unsubscribe("/a", None);
@@ -192,7 +192,7 @@ fn a_subscribe_that_is_taken_back_before_it_was_sent_is_told_so() {
 }
 
 #[test]
-fn a_subscribe_that_is_taken_back_on_the_way_and_lost_is_told_so() {
+fn a_withdrawn_and_lost_subscribe_is_rejected() {
     let mut world = World::new();
     world.connect();
     let subscribe = world.subscribe("/a");
@@ -203,7 +203,7 @@ fn a_subscribe_that_is_taken_back_on_the_way_and_lost_is_told_so() {
 }
 
 #[test]
-fn subscribing_again_after_unsubscribing_is_in_order_on_the_wire() {
+fn subscribing_after_unsubscribing_keeps_wire_order() {
     let mut world = World::new();
     world.connect();
     subscribed(&mut world, "/a");
@@ -226,7 +226,7 @@ fn messages_of_qos_1_are_acknowledged_after_they_were_delivered() {
 }
 
 #[test]
-fn messages_of_qos_1_that_nobody_waits_for_are_acknowledged_too() {
+fn qos_1_messages_without_handlers_are_acknowledged() {
     let mut world = World::new();
     world.connect();
     world.reply(&Packet::Publish(publish("/gone", "1", Some(78))));
@@ -276,7 +276,7 @@ fn a_subscribe_that_kills_the_connection_every_time_is_given_up() {
 }
 
 #[test]
-fn a_suback_that_never_comes_breaks_the_connection_and_times_out_in_the_end() {
+fn a_missing_suback_breaks_the_connection_and_times_out() {
     let mut world = World::new();
     world.connect();
     let call = world.subscribe("/a");

@@ -42,7 +42,7 @@ fn an_empty_file_becomes_a_database() {
 }
 
 #[test]
-fn a_second_server_on_the_same_directory_is_refused_and_let_in_when_the_first_is_gone() {
+fn a_directory_serves_one_server_at_a_time() {
     let first = Fixture::new();
     let sentence = refusal(first.directory.path()).to_string();
     let place = first.directory.path().display();
@@ -72,7 +72,7 @@ fn a_database_of_a_later_program_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn a_database_of_layout_2_is_brought_to_the_present_one_with_what_it_holds() {
+fn a_database_of_layout_2_is_migrated_with_its_content() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let early = Connection::open(directory.path().join("thng-pubsub.db")).expect("a database");
     early
@@ -102,7 +102,7 @@ fn a_database_of_a_version_that_was_never_released_is_refused() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_called_damaged_and_left_as_it_is() {
+fn a_file_that_is_no_database_is_reported_and_left_alone() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("thng-pubsub.db");
     let text = "something else ".repeat(1_000);
@@ -126,7 +126,7 @@ fn a_file_in_the_place_of_the_directory_is_named() {
 
 #[cfg(unix)]
 #[test]
-fn a_directory_that_may_not_be_written_to_is_refused_in_plain_words() {
+fn an_unwritable_directory_is_refused_in_plain_words() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().expect("a temporary directory");
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o555)).expect("read-only");

@@ -120,7 +120,7 @@ proptest! {
 }
 
 #[test]
-fn sources_that_overtake_one_another_for_long_stop_at_the_bound_and_go_on_from_there() {
+fn a_scan_stops_at_the_bound_of_overtaking_and_continues_there() {
     let mut store = Fixture::new();
     for number in 0..200 {
         store.put(tagged(number, &[number % 2].into()));
@@ -137,7 +137,7 @@ fn sources_that_overtake_one_another_for_long_stop_at_the_bound_and_go_on_from_t
 }
 
 #[test]
-fn who_belongs_to_a_list_may_ask_for_collections_while_it_is_read() {
+fn a_record_filter_may_read_collections_during_the_scan() {
     let mut store = Fixture::new();
     store.put(ResourceRecord { kind: ResourceKind::Collection, ..tagged(1000, &BTreeSet::new()) });
     for number in 0..5 {

@@ -38,7 +38,7 @@ fn no_statement_reads_a_table_from_end_to_end_or_sorts() {
 }
 
 #[test]
-fn a_page_of_a_history_starts_at_its_cursor_also_among_equal_timestamps() {
+fn a_history_page_starts_at_its_cursor_among_equal_timestamps() {
     let store = Fixture::new();
     let histories: Vec<_> = read::QUERIES.iter().filter(|query| query.contains("LIMIT ?5")).collect();
     assert_eq!(histories.len(), 2);
@@ -52,7 +52,7 @@ fn a_page_of_a_history_starts_at_its_cursor_also_among_equal_timestamps() {
 }
 
 #[test]
-fn an_export_reads_its_tables_in_the_order_of_their_rows_and_sorts_nothing() {
+fn an_export_reads_tables_in_row_order_without_sorting() {
     let store = Fixture::new();
     for query in export::queries() {
         let plan = plan(&store, query);

@@ -341,7 +341,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_sessions_do_what_is_kept_is_what_somebody_needs(steps in vec(step(), 1..120)) {
+    fn session_queues_hold_exactly_what_sessions_need(steps in vec(step(), 1..120)) {
         let mut fixture = store_with_keys();
         fixture.write.begin().expect("a group");
         let model = Model::default();
@@ -492,7 +492,7 @@ fn of_an_account_the_key_that_holds_most_bytes_gives_way() {
 }
 
 #[test]
-fn what_has_no_subscription_any_more_is_dropped_first_and_not_lost() {
+fn messages_without_subscriptions_are_dropped_first() {
     let mut store = store_with_keys();
     let limits = bounds(100, 64_000);
     let (session, left) = subscribed(&mut store, &KEYS[0], "left");

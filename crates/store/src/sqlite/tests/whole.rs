@@ -27,7 +27,7 @@ fn records(directory: &Path) -> (Sequence, Vec<ExportRecord>) {
 }
 
 #[test]
-fn a_backup_is_of_one_moment_and_does_not_begin_anew_when_the_server_commits_meanwhile() {
+fn a_backup_is_consistent_and_does_not_restart_on_commits() {
     let mut store = Fixture::new();
     for number in 0..200 {
         store.append([number], &"x".repeat(100_000));
@@ -59,7 +59,7 @@ fn a_backup_is_of_one_moment_and_does_not_begin_anew_when_the_server_commits_mea
 }
 
 #[test]
-fn a_backup_of_an_earlier_layout_is_restored_and_brought_to_the_present_one() {
+fn a_backup_of_an_earlier_layout_is_restored_and_migrated() {
     let directory = tempfile::tempdir().expect("a folder");
     let early = Connection::open(directory.path().join("thng-pubsub.db")).expect("a database");
     early
@@ -79,7 +79,7 @@ fn a_backup_of_an_earlier_layout_is_restored_and_brought_to_the_present_one() {
 }
 
 #[test]
-fn facts_make_the_same_database_also_where_deleted_values_are_not_freed_yet() {
+fn an_import_rebuilds_the_database_despite_unfreed_values() {
     let mut store = Fixture::new();
     let record = store.put(thng(7, &[3]));
     store.append(0..20, "a");
@@ -117,7 +117,7 @@ fn facts_make_the_same_database_also_where_deleted_values_are_not_freed_yet() {
 }
 
 #[test]
-fn an_import_that_is_not_completed_leaves_nothing_and_keeps_others_out_meanwhile() {
+fn an_incomplete_import_leaves_nothing_and_locks_out_others() {
     let data = tempfile::tempdir().expect("a folder");
     let import = Import::begin(data.path(), 5).expect("an empty folder");
     assert!(Import::begin(data.path(), 5).is_err(), "another one is at it");
