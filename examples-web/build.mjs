@@ -49,13 +49,13 @@ async function installPackages() {
   await writeFile(MARK, lock)
 }
 
-/** The SDK as npm installs it, from the tarball; no file that is kept hears of where that lies. */
+/** The SDK as npm installs it, from the tarball; no file that stays contains its path. */
 async function installSdk() {
   await rm(join(modules, 'thng-pubsub'), { recursive: true, force: true })
   run('npm', 'install', '--no-save', '--prefer-offline', '--no-audit', '--no-fund', tarball)
 }
 
-/** Paho's client as it is published, and its licences, which want to be passed on with it. */
+/** Paho's client as it is published, and the licenses that have to accompany it. */
 async function copyPaho() {
   const [from, to] = [join(modules, 'paho-mqtt'), join(here, 'dist/paho')]
   await mkdir(to, { recursive: true })

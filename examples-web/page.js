@@ -81,7 +81,7 @@ const page = (() => {
     for (const update of updates) addRow('sent', JSON.stringify(update.value), how)
   }
 
-  /** What was sent as it stands, where that is no list of updates. */
+  /** Shows sent text that is not a list of updates. */
   function showSentText(text, how) {
     addRow('sent', text, how)
   }
@@ -108,7 +108,7 @@ const page = (() => {
     showStatus('error', messageOf(error))
   }
 
-  /** Shows that a connection has ended which nobody had ended here; the example can be started again. */
+  /** Shows that a connection has ended unexpectedly; the example can be started again. */
   function showEnd(text) {
     run = undefined
     setPhase('idle')
@@ -211,7 +211,7 @@ const page = (() => {
     startButton.disabled = true
   }
 
-  // The code of the page, for whoever wants to read it.
+  // The source code of the page.
   for (const pre of document.querySelectorAll('pre[data-file]')) {
     pre.closest('details').addEventListener(
       'toggle',

@@ -188,7 +188,7 @@ async function copyPaho() {
   await writeFile('dist/mqttws31.LICENSE.txt', licenses.join('\n\n'))
 }
 
-/** What the server sends to whoever takes gzip, which is every browser. It is not packed. */
+/** Compresses what the server sends to clients that accept gzip, as every browser does. It is not packed. */
 async function compressServed() {
   for (const name of SERVED) {
     await writeFile(`dist/${name}.gz`, gzipSync(await readFile(`dist/${name}`), { level: 9 }))

@@ -1,11 +1,11 @@
 /**
  * What the scripts of this folder take from the environment:
  *
- *   KEY       an operator's API key (`data/operator.key`)
- *   THNG      a thng's id; without it a new one is made
- *   HTTP      where the server's HTTP is, 127.0.0.1:8080 if it is not said
- *   MQTT      where its MQTT is, 127.0.0.1:1883 if it is not said
- *   MESSAGES  after how many updates they end, 3 if it is not said
+ *   KEY       an operator's API key (`data/operator.key`).
+ *   THNG      a thng's id; without it a new one is made.
+ *   HTTP      the server's HTTP address, 127.0.0.1:8080 by default.
+ *   MQTT      its MQTT address, 127.0.0.1:1883 by default.
+ *   MESSAGES  the number of updates after which they end, 3 by default.
  */
 const { KEY, THNG, HTTP = '127.0.0.1:8080', MQTT = '127.0.0.1:1883', MESSAGES = '3' } = process.env
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # curl alone: writes a property three times, and reads back what is there and what was there. settings.sh says what is
-# taken from the environment. Whoever is subscribed to the property hears of each write.
+# taken from the environment. Subscribers of the property receive each write.
 set -eu
 . "$(dirname "$0")/settings.sh"
 

@@ -1,9 +1,9 @@
 # What the scripts of this folder take from the environment, for `.`:
 #
-#   KEY       an operator's API key (data/operator.key)
-#   THNG      a thng's id; without it a new one is made
-#   HTTP      where the server's HTTP is, 127.0.0.1:8080 if it is not said
-#   MQTT      where its MQTT is, 127.0.0.1:1883 if it is not said
+#   KEY       an operator's API key (data/operator.key).
+#   THNG      a thng's id; without it a new one is made.
+#   HTTP      the server's HTTP address, 127.0.0.1:8080 by default.
+#   MQTT      its MQTT address, 127.0.0.1:1883 by default.
 
 : "${KEY:?Set KEY to an operator API key: export KEY=\$(cat data/operator.key)}"
 : "${HTTP:=127.0.0.1:8080}"

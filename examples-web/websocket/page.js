@@ -8,7 +8,7 @@ const CLOSE_CODES = {
   1005: 'closed without a code',
   1006: 'the connection was lost, or never made',
   1007: 'text that is no UTF-8',
-  1008: 'too slow, or the key was taken away',
+  1008: 'too slow, or the key was revoked',
   1009: 'a message that is too large',
   1012: 'the server is stopping'
 }

@@ -1,6 +1,6 @@
 /**
- * Pages that nobody looks at, against our own server: in a tab behind another one, whose timers are held back; frozen,
- * which ends its connections; and left for another page, and come back to.
+ * Invisible pages, against our own server: in a hidden tab with slow timers; frozen, which ends its connections; and
+ * left for another page and revisited.
  */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
@@ -32,7 +32,7 @@ const site = await serve((path) => FILES[path])
 const line = await lineTo(url)
 const browser = await launchWithTabs()
 
-/** Opens a page that hears a property, its state first, and keeps what it has heard and what happened to its connection. */
+/** Opens a page that records what it receives of a property, its state first, and the events of its connection. */
 async function open(t, settings) {
   const { id } = await createThng()
   const write = (value) => rest('PUT', `/thngs/${id}/properties/p`, [{ value }])
@@ -61,7 +61,7 @@ const until = (page, condition, about) => page.waitForFunction(condition, about,
 
 const hears = (page, value) => until(page, (value) => heard.includes(value), value)
 
-/** That a page has heard this and nothing else, nothing twice, and what happened to its connection. */
+/** Checks that a page has received exactly this, nothing twice, and the events of its connection. */
 async function assertKept(page, expected) {
   assert.deepEqual(await page.evaluate(() => ({ heard, happened })), expected)
   assert.deepEqual(page.thrown, [])
@@ -75,7 +75,7 @@ async function hide(t, page) {
   await until(page, () => document.hidden)
 }
 
-/** What a browser does with a tab that nobody has looked at for long: nothing runs in it until it is thawed. */
+/** Freezes a page as a browser freezes a long hidden tab: nothing runs in it until it is thawed. */
 async function freezerOf(page) {
   const session = await browser.newCDPSession(page)
   const set = (state) => session.send('Page.setWebLifecycleState', { state })
@@ -147,7 +147,7 @@ test('a page that is looked at again asks at once whether its connection lives',
 })
 
 test('a hidden page keeps its connection alive, although its timers are held back', PATIENCE, async (t) => {
-  // The server gives up whoever is silent for one and a half times as long.
+  // The server disconnects a client that is silent for one and a half times as long.
   const page = await open(t, { keepAlive: 3 })
   await hide(t, page)
   await page.evaluate(() => {

@@ -1,5 +1,5 @@
 /**
- * A small MQTT broker on a WebSocket that does as it is told, also wrong: the other side of the fault tests.
+ * A small scripted MQTT broker on a WebSocket, also for wrong answers: the server of the fault tests.
  */
 import { once } from 'node:events'
 import { createServer } from 'node:http'

@@ -1,5 +1,5 @@
 /**
- * Apps of somebody who uses the package, as the usual bundlers build them without being configured for it. What they
+ * Apps that use the package, as the usual bundlers build them without configuration. What they
  * build runs in a browser, against our own server.
  */
 import assert from 'node:assert/strict'

@@ -29,7 +29,7 @@ const ARGUMENTS = [
 /**
  * Starts a browser, and ends it after the tests of the file, at whose top level this is to be called.
  *
- * @param {...string} more - What else stands on its command line.
+ * @param {...string} more - Further arguments of its command line.
  */
 export async function launch(...more) {
   const profile = await makeProfile()
@@ -88,7 +88,7 @@ function makeProfile() {
   return mkdtemp(join(tmpdir(), 'thng-pubsub-chromium-'))
 }
 
-/** The address at which a browser listens for whoever leads it, which is among what it writes. */
+/** The address at which a browser listens for DevTools, from its output. */
 function devToolsOf(program) {
   return new Promise((resolve, reject) => {
     let written = ''

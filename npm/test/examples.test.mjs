@@ -308,7 +308,7 @@ describe('in a browser', () => {
       assert.deepEqual(sockets.slice(before.length).map(pathOf).sort(), paths)
     }
 
-    /** That the page shows what others write, and writes what it is told to. */
+    /** Checks that the page shows what others write, and writes what the user asks for. */
     async function assertLive(id) {
       const property = `/thngs/${id}/properties/temperature`
       // What the page says itself comes back when all its subscriptions have been made again.
@@ -421,7 +421,7 @@ describe('in a browser', () => {
   }
 
   describe('with a key that the tab has stored', () => {
-    /** Opens a page in the tab that has the key, and notes the hosts that it connects to from then on. */
+    /** Opens a page in the tab that has the key, and records the hosts that it connects to from then on. */
     async function openAgain(name, query) {
       const hosts = new Set()
       page.on('request', (request) => hosts.add(new URL(request.url()).host))

@@ -1,6 +1,7 @@
 /**
- * Pages that come over HTTPS from our own server, in a browser that trusts its certificate: they may open no plain
- * WebSocket, so that all they do has to be over TLS.
+ * Pages over HTTPS from our own server, in a browser that trusts its certificate.
+ *
+ * They may open no plain WebSocket, so all of their traffic uses TLS.
  */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'

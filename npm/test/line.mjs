@@ -67,14 +67,14 @@ export async function lineTo(address) {
     },
 
     /**
-     * Ends what is connected for the server alone: whoever connected is not told, and waits for what never comes. Who
-     * connects from now on gets through.
+     * Ends connections for the server alone: connected clients get no notice, and wait for what never comes. New
+     * connections get through.
      */
     silence() {
       for (const pair of pairs) {
         pair.isSilent = true
         pair.near.unpipe(pair.far)
-        // What is read by nobody would keep the end of it from being noticed.
+        // Unread bytes would hide the end of the connection.
         pair.near.resume()
         pair.far.destroy()
       }

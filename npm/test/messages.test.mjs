@@ -1,6 +1,7 @@
 /**
- * What a subscription can be held by: its handle, a signal, and an asynchronous iterator; against our own server, and
- * against a small broker where it matters what is sent or where the other side has to misbehave.
+ * The controls of a subscription: its handle, a signal, and an asynchronous iterator.
+ *
+ * They run against our own server, and against a small broker where the sent bytes or a misbehaving peer matter.
  */
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'

@@ -1,8 +1,8 @@
 /**
  * The package in the versions of Node.js that it is for, and in workerd, against our own server.
  *
- * Their programs are packages of npm, in a folder of their own: they are large, and all of them want to be the `node`
- * that the scripts of a package are run with. `cargo xtask test` installs them.
+ * Their programs are npm packages in their own folder, because they are large.
+ * Each of them wants to be the `node` that runs the scripts of a package. `cargo xtask test` installs them.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'

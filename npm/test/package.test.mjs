@@ -301,7 +301,7 @@ export async function useScopes(operator: PubSub.Operator): Promise<void> {
 }
 `
 
-/** Each way to import a module, and how TypeScript is told to look for it. */
+/** Each kind of import, with the options of TypeScript that resolve it. */
 const TYPES = [
   ['bundler.ts', (name) => `import PubSub from '${name}'\n`, { module: 'esnext', moduleResolution: 'bundler' }],
   ['node16.cts', (name) => `import PubSub = require('${name}')\n`, { module: 'node16', moduleResolution: 'node16' }],

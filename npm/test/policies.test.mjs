@@ -58,7 +58,7 @@ const site = await serve(
 const line = await lineTo(url)
 const browser = await launch()
 
-/** Opens a page whose `globalThis.property` is that property of evrythng.js, and who keeps what it hears of it. */
+/** Opens a page whose `globalThis.property` is that property of evrythng.js, and which records its messages. */
 async function open(t, path, settings, given) {
   policy = given
   const page = await browser.newPage()

@@ -1,6 +1,6 @@
 /**
- * A project of somebody who uses the package: the tarball, installed by npm into a folder of its own, and beside it the
- * packages that the tests use it with.
+ * A project that uses the package: the tarball, installed by npm into a folder of its own, and beside it the packages
+ * that the tests use it with.
  */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'

@@ -1,6 +1,7 @@
 /**
- * What a program learns of a publish that the real server refuses: for every row of the server's reason table that a
- * publish can meet, the promise rejects with the server's own sentence, and nothing else is touched.
+ * Publishes that the real server refuses, for every row of its reason table that a publish can meet.
+ *
+ * The promise rejects with the server's own sentence, and nothing else is affected.
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'

@@ -18,8 +18,9 @@ const WRONG_KEY = 'Z'.repeat(80)
 const NEVER_MS = 2 ** 31 - 1
 
 /**
- * The ways to the server: which sockets a page opens for some topics, and what it is told of a wrong key, which no
- * browser tells from a lost network when a WebSocket is refused.
+ * The transports: which sockets a page opens for some topics, and the error of a wrong key.
+ *
+ * No browser distinguishes a refused WebSocket from a lost network.
  */
 const TRANSPORTS = {
   MQTT: { transport: 'mqtt', socketsFor: () => ['/mqtt'], refusal: 'UNAUTHORIZED' },
@@ -235,7 +236,7 @@ for (const [name, { transport, socketsFor, refusal }] of Object.entries(TRANSPOR
       async ({ key, wrongKey, id, settings }) => {
         const propertyOf = (key) => new PubSub.Operator(key, settings).thng(id).property('p')
         const refusals = []
-        // A scope for each, so that none is told what another was told.
+        // A scope for each, so that none gets the answer of another.
         for (const call of [
           (property) => property.subscribe(() => {}),
           (property) => property.messages().next(),

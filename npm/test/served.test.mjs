@@ -1,6 +1,6 @@
 /**
- * The SDK as the server serves it: under a name that changes with each version and one that does not, to pages of other
- * origins, and with the hash that the README says.
+ * The SDK as the server serves it: under a versioned and a stable name, to pages of other origins, and with the hash of
+ * the README.
  */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'

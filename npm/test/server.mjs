@@ -1,5 +1,5 @@
 /**
- * The running server that the tests are told of by the environment, and the little of its REST API that they need.
+ * The running server, named by the environment, and the part of its REST API that the tests need.
  */
 const {
   THNG_PUBSUB_TEST_URL: url,

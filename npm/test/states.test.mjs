@@ -20,7 +20,7 @@ afterEach(async () => {
   line.mend()
 })
 
-/** A callback that notes the values and which of them were states, and the promise of having so many. */
+/** A callback that records values and which of them were states, and a promise for a number of them. */
 function inbox() {
   const seen = []
   let look = () => {}

@@ -26,7 +26,7 @@ export type Operation =
   | 'updateLocation'
   | 'updateProperties'
 
-/** What happened, as a subscriber hears of it. */
+/** An event, as a subscriber receives it. */
 export type TopicEvent =
   | 'actionTypeCreated'
   | 'actionTypeDeleted'

@@ -19,9 +19,9 @@ declare namespace PubSub {
   interface Settings {
     /**
      * Where the server is: `ws://` or `wss://` with the broker's path, `mqtt://` or `mqtts://` (Node.js only), or the
-     * `http://` or `https://` address of the REST API, beside which the broker is at `/mqtt`. Empty, which is the
-     * default, it is where the REST API is: with the plugin, the address that evrythng.js sends its requests to; else
-     * {@link restUrl}, the server whose `/sdk/` the script was loaded from, or where the page came from.
+     * `http://` or `https://` address of the REST API. The broker is then at `/mqtt`. Empty, which is the default, it is
+     * where the REST API is: with the plugin, the address that evrythng.js uses. Otherwise it is {@link restUrl}, the
+     * server whose `/sdk/` served the script, or the server of the page.
      */
     apiUrl: string
     /**
@@ -43,7 +43,7 @@ declare namespace PubSub {
     reconnectPeriodMax: number
     /** How long opening a connection may take. Default 30000. */
     connectTimeout: number
-    /** How long the server may owe an acknowledgement, or the answer to a REST request. Default 30000. */
+    /** How long an acknowledgement, or the answer to a REST request, may take. Default 30000. */
     answerTimeout: number
     /** How many publishes may wait for a connection. Default 1000. */
     queueLimit: number
@@ -110,7 +110,7 @@ declare namespace PubSub {
 
   /** Options of a REST request. */
   interface RequestOptions {
-    /** What stands behind the `?` of the address. */
+    /** The query of the address. */
     params?: Params
     /** Another API key for this request than that of the scope. */
     authorization?: string
@@ -357,15 +357,15 @@ declare namespace PubSub {
     /** The topic, with its options. */
     readonly topic: string
     /**
-     * Ends it, and no other of the same resource. Nothing is heard from here on; resolves when the server has been
-     * told. Doing it twice is doing it once.
+     * Ends it, and no other of the same resource. No callback is called from here on; resolves when the server has
+     * confirmed it. A second call has no further effect.
      */
     close(): Promise<void>
     /** The same, for `await using`. */
     [Symbol.asyncDispose](): Promise<void>
   }
 
-  /** What a callback is told of a message, with the option `pubStates`. */
+  /** The second argument of a callback, with the option `pubStates`. */
   interface MessageInfo {
     /** Whether it is the current value, which was asked for, and not an update. */
     readonly isState: boolean
@@ -421,7 +421,7 @@ declare namespace PubSub {
      * Updates the resource. On properties the payload is what `update()` takes: `5`, `{ value: 5 }`, a list of
      * values, or an object with an entry for each property.
      *
-     * Bytes stand for their text in UTF-8, and a `Date` for its JSON. What JSON cannot say rejects with
+     * Bytes are sent as their text in UTF-8, and a `Date` for its JSON. What JSON cannot say rejects with
      * `INVALID_PAYLOAD`.
      *
      * At QoS 0 the promise resolves when the message has been sent, whatever becomes of it; use `{ qos: 1 }` to know.
@@ -530,9 +530,9 @@ declare namespace PubSub {
 
   /** What has properties. */
   interface Propertied {
-    /** `Value` is the type of its values, which nobody checks. */
+    /** `Value` is the type of its values, which is not checked. */
     property<Value = unknown>(key: string): PropertyResource<Value>
-    /** `Values` has the type of each property, which nobody checks. */
+    /** `Values` has the type of each property, which is not checked. */
     property<Values = Record<string, unknown>>(): PropertiesResource<Values>
   }
 
@@ -589,7 +589,7 @@ declare namespace PubSub {
   /** Settings of one scope, which win over those of {@link setup}. */
   type ScopeOptions = Partial<Settings>
 
-  /** Whoever has an API key. Calls of one scope share a connection. */
+  /** The owner of an API key. Calls of one scope share a connection. */
   interface Scope {
     /** It is not shown when the scope is printed or made JSON of. */
     readonly apiKey: string
@@ -718,8 +718,8 @@ declare namespace PubSub {
       readonly retryInMs?: number
     }
     /**
-     * Something went wrong that no promise can tell of: a callback threw, a key was revoked, a subscription was refused
-     * when it was made again, or a publish on a native WebSocket. Without a listener it is written to the console.
+     * An error that no promise can report: a callback threw, a key was revoked, or a subscription was refused when it
+     * was restored. The same goes for a publish on a native WebSocket. Without a listener it is written to the console.
      */
     error: ConnectionEvent & { readonly type: 'error'; readonly error: PubSubError }
   }

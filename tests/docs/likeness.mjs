@@ -2,7 +2,7 @@
  * Compares what a document shows with what there was: the same text, except for what is new each time.
  *
  * Ids, handles of keys, times, addresses of this machine and keys (`Cnw9…asbG`) may be others; `…` is anything on its
- * line. An id that a document shows stands for one of this run, wherever the document names it again.
+ * line. An id in a document represents one of this run, wherever the document names it again.
  */
 
 const ID = /\b(?=[A-Za-z]*\d)[A-Za-z0-9]{24}\b|\bU[A-Za-z]{23}\b/
@@ -20,12 +20,12 @@ const NEW_EACH_TIME = [
   [/\b1\d{12}\b/, (time, said) => (said.includes(time) ? time : '1\\d{12}')]
 ]
 
-/** The ids that a document shows, and those of this run that they stand for. */
+/** The ids in a document, and those of this run that they represent. */
 export class Ids {
   #known = new Map()
   #count = 0
 
-  /** Notes that an id of the document stands for one of this run; of several the last one counts in requests. */
+  /** Records the id of this run that an id of the document represents; of several the last one counts in requests. */
   note(shown, actual) {
     const known = this.#known.get(shown) ?? []
     this.#known.set(shown, [...known.filter((other) => other !== actual), actual])
@@ -35,7 +35,7 @@ export class Ids {
     return this.#known.has(shown)
   }
 
-  /** Whether some id of the document stands for this one. */
+  /** Whether an id of the document represents this one. */
   isTaken(actual) {
     return [...this.#known.values()].some((all) => all.includes(actual))
   }
@@ -52,7 +52,7 @@ export class Ids {
     return handles.reduce((text, [shown, actual]) => text.replaceAll(short(shown), short(actual.at(-1))), command)
   }
 
-  /** A pattern for an id: one of those that it stands for, or any other if it is made here. */
+  /** A pattern for an id: one of those that it represents, or any other if it is created here. */
   pattern(shown, isNew, captures, letters = '[A-Za-z0-9]{24}') {
     const known = this.#known.get(shown)
     if (known && !isNew) return `(?:${known.join('|')})`
@@ -70,9 +70,9 @@ export class Ids {
  * @param {string} shown
  * @param {string} actual
  * @param {object} about
- * @param {Ids} about.ids - What ids stand for; those that are new are added.
+ * @param {Ids} about.ids - The ids of this run; new ones are added.
  * @param {string} [about.said] - The request: its times are to come back as they are.
- * @param {Set<string>} [about.made] - Ids that are expected to be new, whatever they stood for before.
+ * @param {Set<string>} [about.made] - Ids that are expected to be new, whatever they represented before.
  * @param {boolean} [about.isWhole] - Whether there may be nothing before and behind it.
  * @param {boolean} [about.hasGaps] - Whether something else may have come between its lines.
  */

@@ -1,5 +1,5 @@
 /**
- * What the suite reads of a document: its fenced blocks with what stands around them, its headings, links and tables.
+ * Reads a document: its fenced blocks with their surroundings, its headings, links and tables.
  */
 
 const FENCE = /^( *)(`{3,}|~{3,})\s*(.*)$/
@@ -11,7 +11,7 @@ const COMMENT = /^<!--\s*(.*?)\s*-->$/
  * @property {string} language - The first word behind the fence.
  * @property {string[]} words - The others, which only the source shows.
  * @property {string} text - What is between the fences.
- * @property {number} section - How many headings stand before it.
+ * @property {number} section - How many headings precede it.
  * @property {boolean} isAdjacent - Whether nothing but blank lines is between it and the block before.
  * @property {{ reason: string } | undefined} marker - The comment before it that says that it is not run, and why.
  */

@@ -1,6 +1,7 @@
 /**
- * A page that a document shows, opened in a browser as the document says: something has to come into its outputs, its
- * buttons have to change them, and nothing of it may fail.
+ * Opens a page of a document in a browser as the document says.
+ *
+ * Something has to appear in its outputs, its buttons have to change them, and nothing may fail.
  */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -89,7 +89,7 @@ export class Place {
       for (const name of FOLDERS) await mkdir(join(this.#root, name))
       await symlink(this.#modules, join(this.#checkout, 'node_modules'))
       await writeFile(join(this.#checkout, 'package.json'), '{ "private": true }\n')
-      // curl ends well whatever it is answered, unless it is told to mind.
+      // Without this option curl succeeds whatever the answer.
       await writeFile(join(this.#root, 'home/strict/.curlrc'), 'fail-with-body\nno-progress-meter\n')
       await writeFile(join(this.#root, 'home/.curlrc'), 'no-progress-meter\n')
       const command = fileURLToPath(new URL('command.mjs', import.meta.url))
@@ -244,7 +244,7 @@ export class Place {
     return made?.id ?? (await this.rest('POST', `/${kind}`, MADE[kind])).body.id
   }
 
-  /** Notes what a request of the document has made, so that an id which it names later can be its. */
+  /** Records what a request of the document has created, so that a later id can represent it. */
   noteMade(path, id) {
     this.#made.push({ kind: path.split(/[/?]/)[1], id })
   }

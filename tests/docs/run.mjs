@@ -13,7 +13,7 @@
  * | `mermaid` | has to begin with a kind of diagram |
  * | `text` | is syntax, or what something else has written |
  *
- * A `text` or `json` block behind a `sh` or `js` block is its output: where nothing stands between them, or with the
+ * A `text` or `json` block behind a `sh` or `js` block is its output: where nothing is between them, or with the
  * word `output`. What was written in the background since the last heading counts too.
  *
  * `<!-- not run: reason -->` before a block is for what cannot be run in a test.
@@ -73,7 +73,7 @@ export function open(path, text, tools) {
   return { steps: [...steps, ...wrong], close: () => place.close() }
 }
 
-/** Says where something is wrong. Where in this suite it was found matters only for what nobody has thought of. */
+/** Reports where a document is wrong. The stack of this suite matters only for unexpected errors. */
 function fail(path, line, error) {
   const named = new Error(`${path}:${line}: ${error.message}`)
   named.stack = error.name === 'Error' ? `Error: ${named.message}` : `${named.message}\n${error.stack}`
@@ -124,7 +124,7 @@ class Session {
     await this.#terminal.run(`${curl}\n${text}`, LIMIT_MS)
     if (isBackground) {
       this.#isBackground = true
-      // Whoever types does not type as fast as this: what was started is there before the next command.
+      // A person does not type as fast as this: what was started is there before the next command.
       const isThere = async () =>
         this.#terminal.output.length > from ||
         (await this.#place.metric('thng_pubsub_bus_subscriptions')) > subscriptions
@@ -251,7 +251,7 @@ function isOutput(block, previous) {
   return Boolean(isCommand) && block.isAdjacent && !block.words.length
 }
 
-/** A program with the key and the thng in the places of the names that stand for them. */
+/** A program with the key and the thng in place of their names. */
 function filledIn(text, variables, quoted) {
   const filled = Object.entries(TO_FILL_IN).filter(([name]) => text.includes(name))
   return filled.reduce((text, [name, variable]) => text.replaceAll(name, quoted(variables[variable])), text)

@@ -1,4 +1,4 @@
-// The description of the topics, against AsyncAPI's own JSON schema; and its examples, published as they stand.
+// The description of the topics, against AsyncAPI's own JSON schema; and its examples, published unchanged.
 
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
@@ -15,7 +15,7 @@ const specs = require('@asyncapi/specs')
 const described = async () => (await fetch(`${httpUrl}/asyncapi.json`)).json()
 
 test('the document is AsyncAPI 3.0.0', async () => {
-  // The schema brings the drafts that it stands on, which the validator has too.
+  // The schema includes the drafts that it uses, which the validator has too.
   const ajv = new Ajv({ strict: false, meta: false, validateSchema: false, logger: false, validateFormats: false })
   const validate = ajv.compile(specs.schemas['3.0.0'])
   assert.ok(validate(await described()), ajv.errorsText(validate.errors))

@@ -1,9 +1,9 @@
-// What runs in the page of `browser.test.mjs`: npm's `paho-mqtt`, and the browser's own WebSocket. Of what they hear they
-// tell the test, by the function `tell` that it has put here.
+// What runs in the page of `browser.test.mjs`: npm's `paho-mqtt`, and the browser's own WebSocket. They
+// report what they receive by the test's function `tell`.
 
 /* global Paho, tell */
 
-/** Paho's client. It reconnects by itself; to subscribe again is left to whoever uses it. */
+/** Paho's client. It reconnects by itself; its user has to subscribe again. */
 globalThis.paho = {
   topics: [],
 

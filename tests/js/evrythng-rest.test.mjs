@@ -1,5 +1,5 @@
-// npm `evrythng` on everything that it does by REST: a scope for every kind of key, every resource through its life,
-// lists page by page, and what a key is shown of a project.
+// Everything that npm's `evrythng` does by REST: scopes for every kind of key, the life of every resource, paged lists,
+// and what a key sees of a project.
 
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'

@@ -3,12 +3,12 @@
 //
 // A test file brings the clients. `connect({ host, port, clientId, isClean })` opens a connection and gives
 //
-//   subscribe(topic, qos)     resolves when it is granted, rejects when it is refused
-//   publish(topic, payload)   resolves when it is sent, or acknowledged where the protocol knows that
-//   messages                  Events of topic and payload
-//   back()                    resolves when the connection was lost and there is another; with a clean session also
-//                             subscribed again, or about to be; says whether the server kept the session
-//   close()
+// - `subscribe(topic, qos)`: resolves when it is granted, rejects when it is refused.
+// - `publish(topic, payload)`: resolves when it is sent, or acknowledged if the protocol can.
+// - `messages`: Events of topic and payload.
+// - `back()`: resolves when the connection was lost and there is another, subscribed again with a clean session, or
+//   about to be. It says whether the server has the session.
+// - `close()`.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

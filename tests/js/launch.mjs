@@ -49,7 +49,7 @@ export async function launch () {
   ])
   const [, http, mqtt, https, mqtts] = /^ready http=(\S+) mqtt=(\S+) https=(\S+) mqtts=(\S+)/.exec(line)
   return {
-    /** How the tests are told of it. */
+    /** The variables that name it for the tests. */
     environment: {
       THNG_PUBSUB_TEST_URL: `http://${http}`,
       THNG_PUBSUB_TEST_MQTT: mqtt,

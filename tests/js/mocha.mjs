@@ -58,11 +58,11 @@ export async function runMocha ({ suite, preload, environment }) {
 /**
  * Holds a report against what is expected of the suite.
  *
- * @param {object} report - as mocha's JSON reporter writes it
- * @param {{title: string, reason: string}[]} expectedFailures - by full title, or by its beginning and a `*`
- * @param {number} count - how many tests the suite has, with those that it leaves out itself
+ * @param {object} report - as mocha's JSON reporter writes it.
+ * @param {{title: string, reason: string}[]} expectedFailures - by full title, or by its beginning and a `*`.
+ * @param {number} count - how many tests the suite has, with those that it skips.
  * @returns {{title: string, verdict: 'passed'|'pending'|'failed as expected'|'wrong', why?: string}[]} - one for each
- *   test, one for each hook that failed, and one for each thing that is wrong with the list or the number of tests
+ *   test and failed hook, and one for each fault of the list or the number of tests.
  */
 export function judge (report, expectedFailures, count) {
   const said = ({ stack, message }) => stack || message || 'failed'
@@ -116,7 +116,7 @@ export async function show (t, report, verdicts) {
 }
 
 /**
- * Calls `use` with the environment that names a server whose account nobody else uses: these suites read and delete
+ * Calls `use` with the environment that names a server with an account of its own: these suites read and delete
  * whatever is newest. Where no binary is named it is the server that the tests were given.
  */
 export async function withAccount (use) {

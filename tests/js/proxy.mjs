@@ -46,7 +46,7 @@ export class TcpProxy {
   }
 
   #passOn (client, reach) {
-    // Shut, it still accepts and then closes, so that nobody else is given the port meanwhile.
+    // Shut, it still accepts and then closes, so that no other process gets the port meanwhile.
     if (!this.#isOpen) return client.destroy()
     const server = reach()
     client.pipe(server).pipe(client)

@@ -1,6 +1,6 @@
 // The server under test: where it is, and things to try on it.
 //
-// Whoever runs the tests names it by five variables (`cargo xtask test` does, and `with-server.mjs` for local use).
+// Five variables name it (`cargo xtask test` does, and `with-server.mjs` for local use).
 // Every wait of these tests goes through `within`, so that each ends with a sentence and none with a sleep.
 
 import { once } from 'node:events'
@@ -32,7 +32,7 @@ export const ca = await fetch(`${httpUrl}/client.pem`).then(answer => answer.tex
 /** The operator's API key. */
 export const key = variable('THNG_PUBSUB_TEST_KEY')
 
-/** A key of the right form that nobody knows. */
+/** An unknown key of the right form. */
 export const wrongKey = key.toLowerCase() === key ? key.toUpperCase() : key.toLowerCase()
 
 const PATIENCE_MS = 20_000

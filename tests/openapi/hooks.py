@@ -386,7 +386,7 @@ def before_call(context, case, kwargs):
         fill_body(case, made, chosen)
     if path in KEYS and case.headers.get("Authorization") == KEY:
         case.headers["Authorization"] = KEYS[path](made)
-    # The run goes on with this key: nobody takes its rights away, whichever way its access was found.
+    # The run continues with this key: no request removes its rights, however its access was found.
     given = case.path_parameters
     if case.method in ("PUT", "DELETE") and path.startswith("/accounts/") and given.get("id") == SHARED.own_access:
         given["id"] = made.access if made is not SHARED else Made().access
@@ -432,7 +432,7 @@ def members(value):
 def is_taken_on_purpose(case):
     """What does not fit the document and is taken all the same, for clients that have always sent it."""
     for whole, name, value in members(case.body):
-        # `null` says nothing of a member or takes it away, and an empty id takes it away.
+        # `null` leaves a member as it is or removes it, and an empty id removes it.
         if value is None or (value == "" and name in ("product", "thng", "collection")):
             return True
         # With a position, the other two are not looked at.

@@ -16,7 +16,7 @@ export class Chart {
     this.#box = box
     this.#plot = new uPlot(options(box), [[], []], box)
     new ResizeObserver(() => this.#plot.setSize(sizeOf(box))).observe(box)
-    // The colours are those of the page, and a canvas does not change them by itself.
+    // The colors are those of the page, and a canvas does not change them by itself.
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#plot.redraw())
   }
 

@@ -6,7 +6,7 @@ export interface LiveThng {
   readonly transport: Transport
   /** How it is published: to be acknowledged, where the transport has acknowledgements. */
   readonly qos: 0 | 1
-  /** Numbers, as far as this app writes them; somebody else may write anything. */
+  /** Numbers, as far as this app writes them; other clients may write anything. */
   readonly temperature: PropertyResource
   readonly location: LocationResource
   readonly actions: ActionsResource

@@ -96,7 +96,7 @@ function keepKey(key: string): void {
 
 const transport = (): Transport => transportField.value as Transport
 
-/** Starts with what the form says. A new thng is measured, since nobody else does; another one only if it is asked for. */
+/** Starts with what the form says. A new thng is measured; an existing one only on request. */
 async function start(isSensor = false): Promise<void> {
   if (thng) return
   showStatus('busy', 'Connecting…')
@@ -167,7 +167,7 @@ function publishPlace({ latitude, longitude }: Place): void {
   thng?.location.publish({ latitude, longitude }, { qos: thng.qos }).catch(showError)
 }
 
-/** The next value of a sensor in a room: it wanders around 21 °C. */
+/** The next value of an indoor sensor: it wanders around 21 °C. */
 function measure(last: number): number {
   const next = last + (21 - last) * 0.05 + (Math.random() - 0.5)
   return Math.round(next * 10) / 10

@@ -18,7 +18,7 @@ export async function roundTrip(PubSub, { apiUrl, key, path, value }) {
   return update.value
 }
 
-/** What the page is told by its address. */
+/** The parameters of the page, from its address. */
 export const parameters = () => Object.fromEntries(new URLSearchParams(location.search))
 
 /** Leaves in the page how it went, for the test to look at. */
