@@ -47,7 +47,7 @@ export class Bridge {
    * @param {object} about.settings - What it is to know; see `Settings` in `wasm-sdk/src/bindings.rs`.
    * @param {string} about.url - What errors and events call the other side.
    * @param {() => WebSocket} about.openSocket
-   * @param {(type: string, about: object) => void} about.emit - Hears what happens to the bridge.
+   * @param {(type: string, about: object) => void} about.emit - Receives the events of the bridge.
    * @param {(code: string, about: object) => object} [about.explain] - Makes more of what is known of an error.
    * @param {boolean} [about.isText] - Whether what is sent is text, and not bytes.
    * @throws {PubSubError} WASM_BLOCKED
@@ -76,7 +76,7 @@ export class Bridge {
     return this.#subscribe(handler, subscription)
   }
 
-  /** From now on, calls none of the callbacks of which `isMeant` is true; it is asked with what `subscribe` was told. */
+  /** From now on, calls no callback for which `isMeant` is true; its argument is the callback that `subscribe` got. */
   mute(isMeant) {
     for (const subscription of this.#subscriptions.values()) {
       if (isMeant(subscription.about)) subscription.onText = () => {}
@@ -173,13 +173,13 @@ export class Bridge {
 
   #resubscribe() {
     for (const [handler, subscription] of [...this.#subscriptions]) {
-      // The call that asked for it has just been told that it failed.
+      // The call that asked for it has just failed.
       if (!subscription.isConfirmed) this.#subscriptions.delete(handler)
       else this.#subscribe(handler, subscription).catch((error) => this.#reportLost(error))
     }
   }
 
-  /** Tells of a subscription that was not made again, unless that has been told, or is what was wanted. */
+  /** Reports a subscription that was not restored, unless that was reported before, or intended. */
   #reportLost(error) {
     if (error.code !== 'ENGINE_FAILED' && error.code !== 'CLOSED') this.#emit('error', { error })
   }

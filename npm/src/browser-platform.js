@@ -8,7 +8,7 @@ export const platform = {
     return new Socket(url, protocols)
   },
 
-  /** A browser sends no headers of ours, so the key stands in the address. */
+  /** A browser sends no headers of ours, so the key is in the address. */
   openTopic(url, key, settings) {
     const Socket = settings.WebSocket ?? globalThis.WebSocket
     return new Socket(withKey(url, key))

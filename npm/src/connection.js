@@ -11,7 +11,7 @@ export class Connection {
    * @param {object} settings - What the session is to know; see `Settings` in `wasm-sdk/src/bindings.rs`.
    * @param {string} url
    * @param {(url: string) => WebSocket} openSocket
-   * @param {(type: string, about: object) => void} emit - Hears what happens to the connection.
+   * @param {(type: string, about: object) => void} emit - Receives the events of the connection.
    * @throws {PubSubError} WASM_BLOCKED
    */
   constructor(settings, url, openSocket, emit) {
@@ -31,7 +31,7 @@ export class Connection {
     return this.#bridge.subscribe(topic, qos, about, onText)
   }
 
-  /** From now on, calls none of the callbacks of which `isMeant` is true; it is asked with what `subscribe` was told. */
+  /** From now on, calls no callback for which `isMeant` is true; its argument is the callback that `subscribe` got. */
   mute(isMeant) {
     this.#bridge.mute(isMeant)
   }

@@ -140,8 +140,8 @@ export function createConnections(platform) {
   }
 
   /**
-   * Whoever waits for the messages of a subscription has no other way to hear that it was lost. It is asked for again
-   * with the next connection.
+   * A caller that waits for the messages of a subscription learns of its loss only by this. The next connection asks
+   * for it again.
    */
   function tellOfLoss({ subscriptions }, error, bridge) {
     if (HARMLESS.includes(error.code)) return
@@ -156,7 +156,7 @@ export function createConnections(platform) {
 
   function emit(event) {
     const hear = listeners.get(event.type)
-    // An error that nobody listens to, and that no promise carries, is not to go by unseen.
+    // An error without a listener and without a promise must not be lost.
     if (event.type === 'error' && hear.size === 0) console.error(event.error)
     for (const listener of [...hear]) {
       try {

@@ -9,11 +9,11 @@ import { brokerUrl, topicsUrl } from './url.js'
  *
  * @param {string} transport - One that the settings allow.
  * @param {object} about
- * @param {string} about.address - Of the REST API or of the broker; empty if nobody has said it.
+ * @param {string} about.address - Of the REST API or of the broker; empty if not set.
  * @param {string} about.key - The API key.
  * @param {object} about.settings - Those in force for the scope.
  * @param {object} about.platform - See `pubsub.js`.
- * @param {(event: {type: string, url: string}) => void} about.emit - Hears what happens to the connection.
+ * @param {(event: {type: string, url: string}) => void} about.emit - Receives the events of the connection.
  * @throws {PubSubError}
  */
 export function makeConnection(transport, { address, key, settings, platform, emit }) {

@@ -19,7 +19,7 @@ export class TcpSocket {
   constructor(url, options) {
     const { protocol, hostname, port } = new URL(url)
     const isSecure = protocol === 'mqtts:'
-    // An IPv6 address stands in brackets.
+    // An IPv6 address is in brackets.
     const host = hostname.replace(/^\[|\]$/g, '')
     const to = { host, port: Number(port) || (isSecure ? 8883 : 1883) }
     const servername = net.isIP(host) ? undefined : host

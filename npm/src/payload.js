@@ -11,7 +11,7 @@ const BYTES_MAX = 1024 * 1024
  * The text of a message, or of the body of a REST request.
  *
  * On properties it is what evrythng.js makes of the argument of `update()`: `5` becomes `[{"value":5}]`, and
- * `{a: 1, b: 2}` an entry for each key. Elsewhere it is the JSON of the payload. Bytes stand for the text that they are
+ * `{a: 1, b: 2}` an entry for each key. Elsewhere it is the JSON of the payload. Bytes are sent as their text
  * in UTF-8. With `isText` the result is the text that the payload is, and not its JSON.
  *
  * @throws {PubSubError} INVALID_PAYLOAD for what JSON would lose or change, or what no server takes

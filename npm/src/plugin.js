@@ -51,7 +51,7 @@ function documentOf(resource, text) {
   }
 }
 
-/** An entity as the plain document that it stands for. */
+/** An entity as its plain document. */
 function toJSON(resource, payload) {
   const serialize = resource.serialize ?? resource.jsonify
   return typeof payload === 'object' && serialize ? serialize.call(resource, payload) : payload

@@ -1,6 +1,6 @@
 /**
- * Makes of the document that the server sends about a refused publish what an error has of it: its sentences, its
- * status, and the topic where the call that it is about is not known. Other errors stay as they are.
+ * Converts the server's document about a refused publish into the fields of an error: its sentences, its status, and
+ * the topic if the call is unknown. Other errors stay as they are.
  */
 export function explain(code, about) {
   if (code !== 'PUBLISH_REFUSED') return about

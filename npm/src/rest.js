@@ -12,7 +12,7 @@ import { reasonOf } from './reason.js'
  * @param {string} path
  * @param {object} about
  * @param {string} [about.body] - The JSON to send.
- * @param {object} [about.params] - What stands behind the `?`; a list is joined with commas.
+ * @param {object} [about.params] - The query; a list is joined with commas.
  * @param {AbortSignal} [about.signal]
  * @param {number} about.timeoutMs - How long the whole answer may take.
  * @throws {PubSubError} NO_FETCH, INVALID_PAYLOAD, REQUEST_REFUSED, HANDSHAKE, PROTOCOL, TIMEOUT or ABORTED

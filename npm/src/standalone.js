@@ -9,7 +9,7 @@ import { request } from './rest.js'
 import { change } from './settings.js'
 import { restUrl } from './url.js'
 
-/** Who a key can belong to. To the SDK they are all the same; the server knows what each may do. */
+/** The owners of keys. The SDK treats them alike; the server knows the rights of each. */
 const SCOPES = ['Operator', 'Application', 'TrustedApplication', 'User', 'Device', 'AccessToken']
 
 /**

@@ -21,9 +21,9 @@ export function createSubscription(topic, close) {
  * @param {{path: string, topic: string, qos: number, signal?: AbortSignal}} what
  * @param {(text: string) => void} onText - Receives each message.
  * @param {object} hooks
- * @param {Function} [hooks.onMessage] - What `unsubscribe()` may be told to find it by.
- * @param {(error?: Error) => void} [hooks.onEnd] - Hears once that it is over, and of what, unless it was ended.
- * @param {(error: Error) => void} [hooks.onLoss] - Hears that it was not made again after a connection was lost.
+ * @param {Function} [hooks.onMessage] - The callback by which `unsubscribe()` finds it.
+ * @param {(error?: Error) => void} [hooks.onEnd] - Called once when it is over, with the error, unless it was ended.
+ * @param {(error: Error) => void} [hooks.onLoss] - Called when it was not restored after a lost connection.
  */
 export function openSubscription(entry, { path, topic, qos, signal }, onText, { onMessage, onEnd, onLoss }) {
   let isOver = false
@@ -54,7 +54,7 @@ export function openSubscription(entry, { path, topic, qos, signal }, onText, { 
 
   async function takeBack() {
     const isMeant = (other) => other === subscription
-    // Nothing is heard from here on; the rest has to come behind the calls that were made before.
+    // No callback is called from here on; the rest has to follow earlier calls.
     entry.connection?.mute(isMeant)
     try {
       const connection = await entry.ready

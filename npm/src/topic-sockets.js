@@ -5,8 +5,8 @@ import { explain } from './rejection.js'
 /**
  * What a scope and a key do over native WebSockets: one socket for each topic, opened on the topic's own path.
  *
- * It has the methods of {@link import('./connection.js').Connection}, so that nobody else has to know the difference.
- * A message is published on the socket of its topic, and on one of its own where nobody listens.
+ * It has the methods of {@link import('./connection.js').Connection}, so that no caller has to know the difference.
+ * A message is published on the socket of its topic, and on one of its own without subscriptions.
  */
 export class TopicSockets {
   #settings
@@ -22,8 +22,8 @@ export class TopicSockets {
    * @param {object} settings - What a channel is to know; see `Settings` in `wasm-sdk/src/bindings.rs`.
    * @param {string} address - Where the topics are: a ws: or wss: address that their paths are appended to.
    * @param {(url: string) => WebSocket} openSocket
-   * @param {(event: {type: string, url: string}, bridge?: Bridge) => void} emit - Hears what happens to each of the sockets,
-   *   with its topic, and that the whole is closed.
+   * @param {(event: {type: string, url: string}, bridge?: Bridge) => void} emit - Receives the
+   *   events of each socket, with its topic, and the end of all.
    */
   constructor(settings, address, openSocket, emit) {
     this.#settings = settings
@@ -43,7 +43,7 @@ export class TopicSockets {
     await about.bridge.subscribe(topic, qos, about, onText)
   }
 
-  /** From now on, calls none of the callbacks of which `isMeant` is true; it is asked with what `subscribe` was told. */
+  /** From now on, calls no callback for which `isMeant` is true; its argument is the callback that `subscribe` got. */
   mute(isMeant) {
     for (const bridge of this.#bridges.values()) bridge.mute(isMeant)
   }
@@ -74,7 +74,7 @@ export class TopicSockets {
     this.#emit({ type: 'disconnected', url: this.#address, error: new PubSubError('CLOSED') })
   }
 
-  /** The socket of a topic that somebody has subscribed to, whatever else it was told; but for one project only. */
+  /** The socket of a subscribed topic, whatever its other options, but for one project only. */
   #listening(topic) {
     const isMeant = (name) => name.split('?')[0] === topic && !/[?&]project=/.test(name)
     const name = [...this.#bridges.keys()].find(isMeant)
