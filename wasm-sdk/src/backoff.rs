@@ -1,7 +1,7 @@
 //! When to try again after a connection was lost: exponential back-off with full jitter.
 //!
-//! The delay is drawn evenly from zero to a bound that doubles with every attempt, so that the clients of a server
-//! that was restarted spread out instead of coming back in waves.
+//! The delay is drawn evenly from zero to a bound that doubles with every attempt.
+//! So the clients of a restarted server spread out instead of returning in waves.
 
 use crate::options::Options;
 

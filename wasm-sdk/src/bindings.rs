@@ -1,9 +1,8 @@
-//! The skin that JavaScript sees: a class each for a [`Session`] and a [`channel::Channel`], whose methods are their
-//! inputs, and one interface, whose methods are their effects.
+//! wasm-bindgen bindings: a class each for a [`Session`] and a [`channel::Channel`], whose methods are their inputs, and
+//! one interface, whose methods are their effects.
 //!
-//! It gives them the time, a timer and the browser's events. Everything that a callback of the program could
-//! be run by is done after the borrow of the session has ended, one effect after the other: a callback may call back
-//! in, and what it asks for comes behind what was already asked for.
+//! It gives them the time, a timer and the browser's events. Effects that may run a callback of the program follow the
+//! end of the borrow of the session, one after the other. A callback may call back in; its requests follow earlier ones.
 //! Sockets, promises and callbacks stay in JavaScript and have numbers here. So a trap costs none of them:
 //! `npm/src/bridge.js` catches it, makes a new instance and subscribes again.
 
@@ -389,7 +388,7 @@ fn report(host: &Host, notice: Notice) {
     host.report(event, code, topic.flatten(), detail, retry_in_ms);
 }
 
-/// Listens for the moments at which the connection may have to be looked after. There are none in Node.js.
+/// Listens for the moments at which the connection may have to be checked. There are none in Node.js.
 fn listen(host: &Host) -> Vec<EventListener> {
     let Ok(target) = js_sys::global().dyn_into::<web_sys::EventTarget>() else {
         return Vec::new();

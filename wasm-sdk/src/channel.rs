@@ -1,12 +1,13 @@
-//! One topic over a WebSocket of its own, as a state machine without IO: what is opened on the topic's path is its
-//! subscription, what is sent is published on it.
+//! One topic over a WebSocket of its own, as a state machine without IO.
 //!
-//! Effects, times and the way back after a loss are those of a [`Session`](crate::session::Session). What the protocol
-//! lacks is lacking here too: nothing is acknowledged, so that a publish is settled when it has been sent, and a
-//! refused one comes back as an error document that belongs to no call.
+//! Opening the topic's path subscribes, sending publishes.
 //!
-//! The socket is opened with the first call. It is closed when nobody listens any more, and a while after the last
-//! message where nobody ever did; the channel has then ended, and the driver makes another when it needs one.
+//! Effects, times and reconnection are those of a [`Session`](crate::session::Session). The protocol acknowledges
+//! nothing, so a publish is settled when it has been sent, and a refused one returns as an error document without a
+//! call.
+//!
+//! The socket is opened with the first call. It is closed with the last subscription, or a while after the last
+//! message if there never was one. The channel has then ended, and the driver makes another on demand.
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use crate::{
     options::Options,
 };
 
-/// How long a socket that nobody listens to stays open for further publishes, in milliseconds.
+/// How long a socket without subscriptions stays open for further publishes, in milliseconds.
 const UNUSED_MS: u64 = 10_000;
 
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub struct Channel {
     waiting: Vec<(CallId, HandlerId)>,
     /// Messages that wait for the socket, oldest first.
     queue: VecDeque<(CallId, Vec<u8>)>,
-    /// When it was last of use, while nobody listens.
+    /// When it was last of use, while there is no subscription.
     unused_since: u64,
     effects: VecDeque<Effect>,
 }
@@ -150,8 +151,9 @@ impl Channel {
         self.send_queue(now);
     }
 
-    /// The network is back, or the page is looked at again: connects now if that was to happen later, and else makes
-    /// sure that the other side is still there, where that can be asked.
+    /// The network is back, or the page is visible again: connects now if that was scheduled for later.
+    ///
+    /// Otherwise it checks the other side, if the transport can.
     pub fn wake(&mut self, now: u64) {
         match &mut self.link {
             Link::Waiting { .. } => self.connect(now),
@@ -218,7 +220,7 @@ impl Channel {
         }
     }
 
-    /// The socket is closed, by whomever.
+    /// The socket is closed, by either side.
     pub fn socket_closed(&mut self, socket: SocketId, detail: &str, now: u64) {
         if self.socket() == Some(socket) {
             let is_up = matches!(self.link, Link::Up { .. });
@@ -315,7 +317,7 @@ impl Channel {
         }
     }
 
-    /// The connection, or the attempt at one, is over: tries again later, unless there never was one or nobody wants it.
+    /// The connection, or the attempt at one, is over: retries later, unless there never was one or it is not needed.
     fn connection_ended(&mut self, failure: Failure, now: u64) {
         let is_wanted = !self.handlers.is_empty() || !self.queue.is_empty();
         if !self.was_open || !is_wanted {
@@ -331,7 +333,7 @@ impl Channel {
         self.effects.push_back(Effect::Report(notice));
     }
 
-    /// Ends the channel for good. Whoever waits is told why; if nobody does and somebody listens, whoever watches is.
+    /// Ends the channel for good. Waiting calls fail with the reason; without one, subscriptions report it as an event.
     fn end(&mut self, failure: Failure) {
         if self.is_ended() {
             return;

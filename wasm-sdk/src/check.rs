@@ -1,7 +1,7 @@
-//! What the server would say of a topic or of a payload, from the server's own tables and readers.
+//! Checks topics and payloads as the server would, with the server's own tables and readers.
 //!
-//! For tests and tools of those who build on the server, and for whoever wonders why a publish at QoS 0 has no effect:
-//! MQTT has no words for it. Whether a resource exists and whether a key may write it, only the server knows.
+//! For tests and tools of developers, and to find out why a publish at QoS 0 has no effect: MQTT has no words for it.
+//! Only the server knows whether a resource exists and whether a key may write it.
 
 use serde::Serialize;
 use thng_pubsub_protocol::{
@@ -19,7 +19,7 @@ use wasm_bindgen::prelude::*;
 pub struct Described {
     /// The topic as the server writes it, without options.
     topic: String,
-    /// Its row in the list of topics; a segment that starts with `:` stands for an id, a key or a name.
+    /// Its row in the list of topics; a segment that starts with `:` is an id, a key or a name.
     template: &'static str,
     /// What publishing does; nothing for a topic that can only be watched.
     publish: Option<Publish>,

@@ -1,6 +1,6 @@
-//! What a session wants done: the one way out of the state machine.
+//! Effects: the only output of the state machine.
 //!
-//! A [`Session`] or a [`Channel`](crate::channel::Channel) only ever queues these; whoever drives it takes them with
+//! A [`Session`] or a [`Channel`](crate::channel::Channel) only queues these; its driver takes them with
 //! [`poll_effect`](Session::poll_effect) and performs them in that order, after its own borrow of the session has ended.
 //! So a callback that is run on the way may call the session again.
 
@@ -30,13 +30,13 @@ pub enum Effect {
     /// Send a ping of the WebSocket protocol, and say so with
     /// [`socket_ponged`](crate::channel::Channel::socket_ponged) when it is answered.
     Ping(SocketId),
-    /// Close the connection. Nothing that it says afterwards is heard.
+    /// Close the connection. Its further messages are ignored.
     Close(SocketId),
     /// The call has come to its end.
     Settle(CallId, Result<(), Failure>),
     /// A message for these callbacks, in the order in which they subscribed, and whether it is marked as a state.
     Deliver(Vec<HandlerId>, Vec<u8>, bool),
-    /// Something that whoever watches the connection wants to know.
+    /// An event of the connection, for its listeners.
     Report(Notice),
 }
 
@@ -54,6 +54,6 @@ pub enum Notice {
         /// In how many milliseconds the next attempt starts; `None` when there is none.
         retry_in_ms: Option<u64>,
     },
-    /// A failure that no waiting call can be told of.
+    /// A failure without a waiting call.
     Error(Failure),
 }

@@ -1,8 +1,8 @@
 //! Whether the other side is still there: when to send PINGREQ, and when silence means that the link is dead.
 //!
 //! A connection can be gone without a word (a lost network, a sleeping laptop): the socket stays open and nothing
-//! comes. Any packet from the server is a sign of life; when none has come for as long as keep alive, or we have sent
-//! none for as long, the server is asked for one.
+//! comes. Any packet from the server is a sign of life. When none was received, or none sent, for the time of keep
+//! alive, a PINGREQ asks for one.
 
 /// How long a PINGRESP may take, in milliseconds, unless keep alive itself is shorter.
 const PING_TIMEOUT_MS: u64 = 10_000;
@@ -39,7 +39,7 @@ impl KeepAlive {
         self.pinged_at = None;
     }
 
-    /// Notes that a ping is being sent, unless one is on its way: then `false`.
+    /// Records that a ping is being sent, unless one is in flight: then `false`.
     pub(crate) fn ping_now(&mut self, now: u64) -> bool {
         if self.pinged_at.is_some() {
             return false;
@@ -50,8 +50,8 @@ impl KeepAlive {
 
     /// What to do at a tick of the clock.
     ///
-    /// A tick that comes some time before the deadline asks for a ping too: the timers of a hidden page run once a minute,
-    /// so the next tick may be 60 s away, and by then the server would have given up.
+    /// A tick that comes some time before the deadline asks for a ping too. The timers of a hidden page run once a minute,
+    /// so by the next tick the server may have closed the connection.
     pub(crate) fn due(&self, now: u64) -> Due {
         match (self.deadline(), self.pinged_at) {
             (Some(deadline), Some(_)) if deadline <= now => Due::Dead,
@@ -60,8 +60,10 @@ impl KeepAlive {
         }
     }
 
-    /// How long before its deadline a ping is sent, if the clock happens to tick: with the usual 50 s, 10 s of silence and
-    /// a minute until the next tick are less than the 75 s that a server waits [MQTT-3.1.2-24].
+    /// How long before its deadline a ping is sent, if the clock happens to tick.
+    ///
+    /// With the usual 50 s, 10 s of silence and a minute until the next tick are less than the server's 75 s
+    /// [MQTT-3.1.2-24].
     fn early_ms(&self) -> u64 {
         self.interval_ms * 4 / 5
     }

@@ -3,10 +3,9 @@
 //! - [`session`]: the connection to the broker as a state machine without IO. Everything that can be tested natively is
 //!   there: MQTT, subscriptions, queue, keep alive, reconnecting.
 //! - [`channel`]: the same for one topic over a WebSocket of its own, without MQTT.
-//! - [`check`]: what the server would say of a topic or a payload, without a server.
-//! - [`effect`], [`failure`], [`options`]: what goes out of either, what it may fail with, what it is told.
-//! - [`js`]: the skin that JavaScript sees. It gives them their clock, timers and browser events, and performs
-//!   what they ask for.
+//! - [`check`]: checks topics and payloads as the server would, without a server.
+//! - [`effect`], [`failure`], [`options`]: their outputs, failures and settings.
+//! - [`bindings`]: wasm-bindgen bindings. They provide the clock, timers and browser events, and perform the effects.
 //!
 //! Each of the three is a feature, and `npm/build.mjs` makes entries of those that belong together.
 //!

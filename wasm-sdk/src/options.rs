@@ -1,4 +1,4 @@
-//! What a session is told once, when it is made. All times are in milliseconds unless the name says otherwise.
+//! The settings of a session, fixed when it is created. All times are in milliseconds unless the name says otherwise.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Who connects, and how patiently.
+/// The identity of a connection, and its time limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// The name of the session towards the server; different for every session.
@@ -26,7 +26,7 @@ pub struct Options {
     pub keep_alive_s: u16,
     /// How long opening a connection may take, CONNACK included.
     pub connect_timeout_ms: u32,
-    /// How long the server may be silent while it owes an acknowledgement.
+    /// How long the server may be silent while an acknowledgement is pending.
     pub answer_timeout_ms: u32,
     /// The upper bound of the first delay before a connection is made again; it doubles with every attempt.
     pub reconnect_ms: u32,

@@ -5,7 +5,7 @@
 //! and the way back after a loss. Sockets, timers, promises and callbacks are the driver's: `bindings.rs` in a browser or in
 //! Node.js, the tests natively with simulated time.
 //!
-//! The first connection is the caller's to judge: if it cannot be made, every waiting call is told why and the session
+//! The first connection is the caller's to judge: if it fails, every waiting call fails with the reason and the session
 //! ends. Once a connection has been accepted, a loss is the session's to repair, and calls wait; only a refusal for
 //! good (the key is no longer valid) ends it.
 //!
@@ -40,7 +40,7 @@ use subscriptions::Subscriptions;
 /// The user name of every connection; the key is the password.
 const USER_NAME: &str = "authorization";
 
-/// How many lost connections a call is sent again over, before it is told that the server does not take it.
+/// How many lost connections a call is resent over, before it fails as refused by the server.
 const LOSSES_MAX: u8 = 3;
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ pub struct Session {
     publishes: Publishes,
     /// The SUBSCRIBE that asks for an answer to each refused publish, while it is not answered itself.
     rejections: Option<PacketId>,
-    /// Since when the server owes an answer and has given none.
+    /// Since when an answer of the server is pending.
     unanswered_since: Option<u64>,
     /// The bytes of a packet that has not arrived completely.
     received: Vec<u8>,
@@ -247,7 +247,7 @@ impl Session {
         }
     }
 
-    /// The socket is closed, by whomever.
+    /// The socket is closed, by either side.
     pub fn socket_closed(&mut self, socket: SocketId, detail: &str, now: u64) {
         if self.socket() == Some(socket) {
             let code = if self.is_up() { Code::ConnectionLost } else { Code::Handshake };
@@ -363,7 +363,7 @@ impl Session {
         }
     }
 
-    /// Ends the session for good. Whoever waits is told why; if nobody does, whoever watches is.
+    /// Ends the session for good. Waiting calls fail with the reason; without one, it is reported as an event.
     fn end(&mut self, failure: Failure) {
         if matches!(self.link, Link::Ended(_)) {
             return;
@@ -404,7 +404,7 @@ impl Session {
     }
 }
 
-/// What a call is told that was sent over [`LOSSES_MAX`] connections: silence is silence, anything else is a refusal.
+/// The failure of a call that was sent over [`LOSSES_MAX`] connections: silence is a timeout, else a refusal.
 fn given_up(refusal: Code, loss: &Failure) -> Failure {
     let code = if loss.code == Code::Timeout { Code::Timeout } else { refusal };
     Failure::with_detail(code, loss.detail.clone())

@@ -1,4 +1,4 @@
-//! What each packet from the server does to the session.
+//! Handles each packet from the server.
 
 use thng_pubsub_protocol::{
     mqtt::{
@@ -24,7 +24,7 @@ impl Session {
         input.extend_from_slice(bytes);
         let mut read = 0;
         let socket = self.socket();
-        // A packet may end the connection: what came behind it is nobody's then.
+        // A packet may end the connection: the bytes behind it are dropped then.
         while self.socket() == socket {
             match DECODER.decode(&input[read..]) {
                 Ok(None) => {
@@ -170,7 +170,7 @@ impl Session {
     fn handle_subscribe_answer(&mut self, Answer { item, is_granted }: Answer) {
         let refusal = Failure::new(Code::SubscribeRefused);
         if item.pending_calls.is_empty() && !is_granted {
-            // A resubscription: nobody waits for it. It stays in the table, so that the next connection asks again.
+            // A resubscription: no call waits for it. It stays in the table, so that the next connection asks again.
             let failure = refusal.of_topic(&item.topic);
             self.effects.push_back(Effect::Report(Notice::Error(failure)));
             return;
@@ -195,7 +195,7 @@ impl Session {
         }
     }
 
-    /// The server has answered something; what else it owes, it owes from now on.
+    /// The server has answered something; the time of other pending answers starts anew.
     fn answered(&mut self, now: u64) {
         self.unanswered_since = None;
         self.expect_answer(now);

@@ -1,4 +1,4 @@
-//! What the session sends, in the order that MQTT wants: subscriptions, what is sent again, the queue.
+//! Sends packets in the order of MQTT: subscriptions, repeated packets, the queue.
 
 use thng_pubsub_protocol::{
     mqtt::{PacketError, PacketId, Publish, QoS, Subscribe, Unsubscribe, encode_pingreq},
@@ -153,7 +153,7 @@ impl Session {
         }
     }
 
-    /// The server owes an answer from now on, if it did not before.
+    /// An answer of the server is pending from now on, if none was before.
     pub(super) fn expect_answer(&mut self, now: u64) {
         if self.requests.is_unanswered() || self.publishes.is_unanswered() {
             self.unanswered_since.get_or_insert(now);
@@ -174,7 +174,7 @@ pub(super) fn publish_packet<'a>(
 
 /// What a call brought was encoded once when it was accepted, so that it can be encoded again.
 ///
-/// Not `expect`: printing the error would take as much room in the module as all of MQTT.
+/// Not `expect`: printing the error would take as much space in the module as all of MQTT.
 fn checked_before(encoded: Result<(), PacketError>) {
     assert!(encoded.is_ok(), "a packet that was encoded before cannot be encoded");
 }

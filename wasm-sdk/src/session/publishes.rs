@@ -126,7 +126,7 @@ impl Publishes {
         self.in_flight.iter().take(sent).position(|it| it.id == id)
     }
 
-    /// Everything in flight is to be sent again on the next connection. Returns the oldest, and takes it away, when
+    /// Everything in flight is to be sent again on the next connection. Removes and returns the oldest, when
     /// `losses_max` connections were lost while it waited.
     pub(super) fn connection_lost(&mut self, losses_max: u8) -> Option<InFlight> {
         let oldest_was_sent = self.is_unanswered();

@@ -83,8 +83,10 @@ impl Requests {
         Some(self.unsubscribes.remove(at).1)
     }
 
-    /// Takes back everything that a lost connection leaves unanswered: the identifiers that are free again, the
-    /// `unsubscribe` calls that came true with it, and the `subscribe` calls, each with one more loss.
+    /// Returns everything that a lost connection leaves unanswered.
+    ///
+    /// These are the free identifiers, the `unsubscribe` calls that it fulfilled, and the `subscribe` calls, each with one
+    /// more loss.
     pub(super) fn connection_lost(&mut self) -> (Vec<PacketId>, Vec<CallId>, Vec<PendingCall>) {
         let (mut ids, mut unsubscribed, mut pending_calls) = (Vec::new(), Vec::new(), Vec::new());
         for (id, call_id) in std::mem::take(&mut self.unsubscribes) {

@@ -1,4 +1,4 @@
-//! Who listens to what: the callbacks of each topic string, and whom a message is for.
+//! Subscriptions: the callbacks of each topic string, and the receivers of a message.
 //!
 //! The key is the string that was subscribed with, options and slashes included, because the server sends on exactly
 //! that string. A server that sends on another spelling of the same resource is understood too.
@@ -52,8 +52,8 @@ impl Subscriptions {
         }
     }
 
-    /// Takes these callbacks (or all) back from every spelling of the resource, and returns the topic strings that
-    /// nobody listens to any more.
+    /// Takes these callbacks (or all) back from every spelling of the resource, and returns the topic strings
+    /// without further callbacks.
     pub(super) fn remove_resource(&mut self, topic: &str, handlers: Option<&[HandlerId]>) -> Vec<String> {
         let resource = resource_of(topic);
         let mut silent = Vec::new();

@@ -1,4 +1,4 @@
-//! Subscriptions: what is asked of the server, who receives what, and how they end.
+//! Subscriptions: their requests, their messages, and their ends.
 
 use thng_pubsub_protocol::mqtt::{Packet, Publish, QoS};
 

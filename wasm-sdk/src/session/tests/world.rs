@@ -228,7 +228,7 @@ impl World {
                 Effect::Open(socket) => {
                     self.open.push(socket);
                     self.sockets_opened += 1;
-                    // What nobody read on the old one is lost with it.
+                    // Unread bytes of the old one are lost with it.
                     self.sent.clear();
                     self.unfinished.clear();
                 }
