@@ -35,7 +35,7 @@ pub(crate) mod writer;
 pub(crate) use account::NewAccount;
 pub(crate) use action::{ActionInput, BUILT_IN_TYPES, commission_state};
 pub(crate) use collection::LEFT_AT_ONCE;
-pub(crate) use document::{ADDRESS_PATH, ContextShown, Extras, document, notification};
+pub(crate) use document::{ADDRESS_PATH, ContextVisibility, Extras, document, notification};
 pub(crate) use resource::Creation;
 pub(crate) use session::{DurableSubscription, EXPIRED_AT_ONCE};
 pub(crate) use task::{PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private};
@@ -124,7 +124,7 @@ pub(crate) enum Event {
     /// A resource was created, updated or deleted.
     ResourceChanged {
         seq: Sequence,
-        head: Arc<ResourceMeta>,
+        meta: Arc<ResourceMeta>,
         change: Change,
         record: Arc<ResourceRecord>,
         collections: Arc<[Id]>,
@@ -132,28 +132,28 @@ pub(crate) enum Event {
     /// Property values were stored, all by one request.
     PropertiesUpdated {
         seq: Sequence,
-        head: Arc<ResourceMeta>,
+        meta: Arc<ResourceMeta>,
         owner: PropertyOwner,
         updates: Arc<[PropertyUpdate]>,
     },
     /// Locations were stored, all by one request.
-    LocationsUpdated { seq: Sequence, head: Arc<ResourceMeta>, thng: Id, updates: Arc<[LocationUpdate]> },
+    LocationsUpdated { seq: Sequence, meta: Arc<ResourceMeta>, thng: Id, updates: Arc<[LocationUpdate]> },
     /// An action happened. `collections` are those of its own and of its thng; `about` are its thng, its product and these
     /// collections, as they were then.
     ActionCreated {
         about: Arc<[Arc<ResourceMeta>]>,
         seq: Sequence,
-        head: Arc<ResourceMeta>,
+        meta: Arc<ResourceMeta>,
         action_type: String,
         collections: Arc<[Id]>,
         record: Arc<ResourceRecord>,
     },
     /// Thngs joined or left a collection.
-    MembershipChanged { seq: Sequence, head: Arc<ResourceMeta>, collection: Id, document: Arc<str> },
+    MembershipChanged { seq: Sequence, meta: Arc<ResourceMeta>, collection: Id, document: Arc<str> },
     /// A task has ended.
     TaskCompleted {
         seq: Sequence,
-        head: Arc<ResourceMeta>,
+        meta: Arc<ResourceMeta>,
         batch: Arc<ResourceMeta>,
         record: Arc<ResourceRecord>,
     },
@@ -171,8 +171,8 @@ impl Event {
     /// How many topics tell of it at the most.
     fn topics(&self) -> usize {
         match self {
-            Self::ActionCreated { head, collections, .. } => {
-                let subjects = [head.thng, head.product].into_iter().flatten().count();
+            Self::ActionCreated { meta, collections, .. } => {
+                let subjects = [meta.thng, meta.product].into_iter().flatten().count();
                 2 * (1 + subjects + collections.len())
             }
             Self::PropertiesUpdated { updates, .. } => 1 + updates.len(),
@@ -213,12 +213,12 @@ pub(crate) enum Outcome {
 
 /// An operation that is in the group to be committed.
 #[derive(Debug)]
-pub(crate) struct Applied {
+pub(crate) struct AppliedCommand {
     pub(crate) outcome: Outcome,
     pub(crate) events: Vec<Event>,
 }
 
-impl Applied {
+impl AppliedCommand {
     fn done() -> Self {
         Self { outcome: Outcome::Done, events: Vec::new() }
     }
@@ -294,7 +294,7 @@ impl Command {
         &self,
         store: &mut dyn WriteStore,
         now_ms: TimestampMs,
-    ) -> Result<Applied, CommandError> {
+    ) -> Result<AppliedCommand, CommandError> {
         match self {
             Self::Create(creation) => resource::create(store, now_ms, creation),
             Self::CreateAccount(account) => account::create(store, now_ms, account),
@@ -353,7 +353,7 @@ impl Command {
             Self::ReleaseQos2 { session, packet_id, .. } => session::release(store, *session, *packet_id),
             Self::Probe => {
                 store.set_meta(PROBE, &now_ms.to_string())?;
-                Ok(Applied { outcome: Outcome::Done, events: Vec::new() })
+                Ok(AppliedCommand { outcome: Outcome::Done, events: Vec::new() })
             }
         }
     }

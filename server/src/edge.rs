@@ -23,12 +23,12 @@ mod assets;
 pub(crate) mod http;
 pub(crate) mod least_rate;
 mod logged_error;
+mod message_bound;
 pub(crate) mod mqtt;
 mod public_url;
 pub(crate) mod rates;
 mod rest;
 pub(crate) mod tls;
-mod unfinished;
 mod upgrade;
 mod websocket;
 

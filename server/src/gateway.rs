@@ -102,7 +102,7 @@ pub(crate) use user::{Login, NewUser, named_users};
 /// What edges see of the rooms behind: who calls, what they get, what they ask for.
 pub(crate) use crate::{
     auth::{Principal, key_leases::KeyLease},
-    domain::{ContextShown, Extras, Outcome, document},
+    domain::{ContextVisibility, Extras, Outcome, document},
     store::{
         Actor, Cursor, HistoryPage, IndexScan, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner,
         ResourceRecord, Sequence, SortOrder, TimeRange, TimestampMs,
@@ -321,9 +321,9 @@ impl Gateway {
     }
 
     /// What every use of a resource needs to know of it; `None` where it does not exist.
-    fn head(&self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
+    fn resource_meta(&self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
         match self.resource_cache.get(id) {
-            Some(head) => Ok(Some(head)),
+            Some(meta) => Ok(Some(meta)),
             None => self.resource_cache.look_up(&*self.store, id),
         }
     }
@@ -336,9 +336,9 @@ impl Gateway {
         id: Id,
     ) -> Result<Arc<ResourceMeta>, BrokerError> {
         self.permit(caller)?;
-        let head = self.head(id)?.filter(|head| head.kind == kind).ok_or(BrokerError::NotFound)?;
-        policy::on_resource(caller.principal, caller.access, &caller.path, &head)?;
-        if caller.can_see(&head) { Ok(head) } else { Err(BrokerError::NotFound) }
+        let meta = self.resource_meta(id)?.filter(|meta| meta.kind == kind).ok_or(BrokerError::NotFound)?;
+        policy::on_resource(caller.principal, caller.access, &caller.path, &meta)?;
+        if caller.can_see(&meta) { Ok(meta) } else { Err(BrokerError::NotFound) }
     }
 
     /// Checks that a document may name this resource.
@@ -349,7 +349,8 @@ impl Gateway {
         id: Id,
         field: &str,
     ) -> Result<(), BrokerError> {
-        let is_there = self.head(id)?.is_some_and(|head| head.kind == kind && caller.can_reference(&head));
+        let is_there =
+            self.resource_meta(id)?.is_some_and(|meta| meta.kind == kind && caller.can_reference(&meta));
         match is_there {
             true => Ok(()),
             false => Err(BrokerError::invalid(format!(
@@ -379,10 +380,10 @@ pub(crate) fn who_may(access: Access, path: &str) -> Vec<&'static str> {
 }
 
 /// Who sees what an event tells on a topic: of the resource that it is about, and of the one that the topic is below.
-fn scopes(head: &ResourceMeta, below: Option<&ResourceMeta>) -> bytes::Bytes {
+fn scopes(meta: &ResourceMeta, below: Option<&ResourceMeta>) -> bytes::Bytes {
     match below {
-        Some(below) => visibility::encode_below(head, below),
-        None => visibility::encode(head),
+        Some(below) => visibility::encode_below(meta, below),
+        None => visibility::encode(meta),
     }
 }
 
@@ -392,14 +393,14 @@ fn enqueue_for_sessions(limits: QueueLimits) -> BeforeCommit {
         if !store.has_queues() {
             return Ok(());
         }
-        let Some((seq, head)) = notifications::about(event) else { return Ok(()) };
+        let Some((seq, meta)) = notifications::about(event) else { return Ok(()) };
         let mut notifications = Vec::new();
         let address = |topic: &Topic| {
-            let route = RouteKey::new(head.account.as_str(), &topic.canonical());
+            let route = RouteKey::new(meta.account.as_str(), &topic.canonical());
             store.session_topic(route.as_bytes())
         };
         notifications::notifications_of(event, address, |topic, body, below| {
-            notifications.push((topic, body, scopes(head, below)))
+            notifications.push((topic, body, scopes(meta, below)))
         });
         for (topic, body, scopes) in notifications {
             let message = QueuedMessage { seq, scopes: scopes.into(), body: body.into() };
@@ -425,9 +426,9 @@ fn publish_committed(publisher: CommittedPublisher) -> AfterCommit {
         let mut notifications = Vec::with_capacity(events.len() * 2);
         for event in &events {
             match event {
-                Event::ResourceChanged { head, change, .. } => {
+                Event::ResourceChanged { meta, change, .. } => {
                     if *change != Change::Created {
-                        resource_cache.forget(head.id);
+                        resource_cache.forget(meta.id);
                     }
                 }
                 Event::KeysRevoked { hashes } => keys.revoke(hashes),
@@ -440,18 +441,18 @@ fn publish_committed(publisher: CommittedPublisher) -> AfterCommit {
                 | Event::MembershipChanged { .. }
                 | Event::TaskCompleted { .. } => {}
             }
-            let Some((seq, head)) = notifications::about(event) else { continue };
+            let Some((seq, meta)) = notifications::about(event) else { continue };
             committed.fetch_max(seq, Ordering::SeqCst);
             let mut alone = None;
             // Whoever subscribes from here on subscribes after this commit, so the unwatched need no note.
             let address = |topic: &Topic| {
-                let key = RouteKey::new(head.account.as_str(), &topic.canonical());
+                let key = RouteKey::new(meta.account.as_str(), &topic.canonical());
                 bus.has_subscribers(&key).then_some(key)
             };
             let message = |key, body, below: Option<&ResourceMeta>| {
                 let scopes = match below {
-                    None => alone.get_or_insert_with(|| scopes(head, None)).clone(),
-                    below => scopes(head, below),
+                    None => alone.get_or_insert_with(|| scopes(meta, None)).clone(),
+                    below => scopes(meta, below),
                 };
                 notifications.push(Notification { key, scopes, seq, body });
             };

@@ -50,12 +50,12 @@ const CREATIONS: usize = 1_024;
 /// How often each page is read.
 const PAGES: usize = 200;
 
-struct Opened {
+struct OpenStore {
     gateway: Arc<Gateway>,
     principal: Arc<Principal>,
 }
 
-async fn open(data: &Path) -> anyhow::Result<Opened> {
+async fn open(data: &Path) -> anyhow::Result<OpenStore> {
     let (read, mut write) = SqliteStore::open(data, Durability::Full, 4)?;
     let key = "M".repeat(80);
     first_account(&mut *write, &key, 0)?;
@@ -88,14 +88,14 @@ async fn open(data: &Path) -> anyhow::Result<Opened> {
     };
     let (gateway, _writer) = Gateway::start(read, write, bus, Clock::System, metrics, secret, settings)?;
     let principal = gateway.authenticate(&key).await.ok().context("the key was just made")?;
-    Ok(Opened { gateway: Arc::new(gateway), principal })
+    Ok(OpenStore { gateway: Arc::new(gateway), principal })
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-async fn create(opened: &Opened, body: String) -> anyhow::Result<Id> {
+async fn create(opened: &OpenStore, body: String) -> anyhow::Result<Id> {
     let patch = Patch::parse(ResourceKind::Thng, body.as_bytes())?;
     let caller = RequestContext::new(&opened.principal, Access::Create, "/");
     let created = opened.gateway.create(&caller, New::of(patch), body.len()).await;
@@ -126,12 +126,12 @@ pub fn writes(data: &Path) -> anyhow::Result<Vec<String>> {
         for topic in topics.iter().cycle() {
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
             let counted = Arc::clone(&stored);
-            let when_stored = Box::new(move |outcome: Result<_, _>| {
+            let on_stored = Box::new(move |outcome: Result<_, _>| {
                 counted.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);
                 drop(permit);
             });
             let published =
-                opened.gateway.publish(&opened.principal, topic, payload.as_bytes(), when_stored).await;
+                opened.gateway.publish(&opened.principal, topic, payload.as_bytes(), on_stored).await;
             published.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
             if before == 0 && started.elapsed() > MEASURED / 4 {
                 (counted_from, before) = (Instant::now(), stored.load(Ordering::Relaxed).max(1));
@@ -207,7 +207,7 @@ pub fn lists(data: &Path, count: usize) -> anyhow::Result<Vec<String>> {
 }
 
 /// Reads a page as REST shows it: with latest values, locations and collections.
-async fn read(opened: &Opened, query: &ListQuery) -> anyhow::Result<usize> {
+async fn read(opened: &OpenStore, query: &ListQuery) -> anyhow::Result<usize> {
     let caller = RequestContext::new(&opened.principal, Access::Read, "/");
     let page = opened.gateway.list(&caller, ResourceKind::Thng, IndexScan::All, query).await;
     let page = page.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
@@ -220,7 +220,7 @@ async fn read(opened: &Opened, query: &ListQuery) -> anyhow::Result<usize> {
 }
 
 /// The cursor behind so many of the newest.
-async fn place(opened: &Opened, count: usize) -> anyhow::Result<Cursor> {
+async fn place(opened: &OpenStore, count: usize) -> anyhow::Result<Cursor> {
     let caller = RequestContext::new(&opened.principal, Access::Read, "/");
     let page = PageRequest { items: 1, order: SortOrder::OldestFirst, after: None };
     let oldest = ListQuery { page, ..ListQuery::one() };

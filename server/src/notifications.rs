@@ -70,12 +70,12 @@ pub(crate) fn needed_type(topic: &Topic) -> Option<&ActionTypeName> {
 /// The resource that an event is about, and where it stands in the log; `None` for one that no topic tells of.
 pub(crate) fn about(event: &Event) -> Option<(u64, &ResourceMeta)> {
     match event {
-        Event::ResourceChanged { seq, head, .. }
-        | Event::PropertiesUpdated { seq, head, .. }
-        | Event::LocationsUpdated { seq, head, .. }
-        | Event::ActionCreated { seq, head, .. }
-        | Event::MembershipChanged { seq, head, .. }
-        | Event::TaskCompleted { seq, head, .. } => Some((*seq, head)),
+        Event::ResourceChanged { seq, meta, .. }
+        | Event::PropertiesUpdated { seq, meta, .. }
+        | Event::LocationsUpdated { seq, meta, .. }
+        | Event::ActionCreated { seq, meta, .. }
+        | Event::MembershipChanged { seq, meta, .. }
+        | Event::TaskCompleted { seq, meta, .. } => Some((*seq, meta)),
         Event::KeysRevoked { .. }
         | Event::KeysChanged { .. }
         | Event::RightsChanged
@@ -108,9 +108,9 @@ pub(crate) fn notifications_of<A>(
                 tell(address, locations_document(updates.iter()).into(), None);
             }
         }
-        Event::ActionCreated { head, about, action_type, collections, record, .. } => {
+        Event::ActionCreated { meta, about, action_type, collections, record, .. } => {
             let mut body = None;
-            for topic in action_topics(head, action_type, collections) {
+            for topic in action_topics(meta, action_type, collections) {
                 if let Some(address) = address(&topic) {
                     let body = body.get_or_insert_with(|| Bytes::from(notification(record, &[]))).clone();
                     let below =
@@ -177,16 +177,16 @@ fn changed_topic(change: Change, record: &ResourceRecord) -> Option<Topic> {
 }
 
 /// Every topic that tells of an action: the root's, and those of what it happened to, by its type and for all types.
-fn action_topics(head: &ResourceMeta, action_type: &str, collections: &[Id]) -> Vec<Topic> {
+fn action_topics(meta: &ResourceMeta, action_type: &str, collections: &[Id]) -> Vec<Topic> {
     let mut topics = vec![Topic::Actions];
     // A type that is no name was refused when it was created.
     let Ok(action_type) = ActionTypeName::parse(action_type) else { return topics };
     topics.push(Topic::ActionsOfType { action_type: action_type.clone() });
-    if let Some(thng) = head.thng {
+    if let Some(thng) = meta.thng {
         topics.push(Topic::ThngActions { thng });
         topics.push(Topic::ThngActionsOfType { thng, action_type: action_type.clone() });
     }
-    if let Some(product) = head.product {
+    if let Some(product) = meta.product {
         topics.push(Topic::ProductActions { product });
         topics.push(Topic::ProductActionsOfType { product, action_type: action_type.clone() });
     }
@@ -272,9 +272,9 @@ mod tests {
             timestamp_ms: 1,
             created_at_ms: 2,
         };
-        let head = Arc::new(record(ResourceKind::Thng, "n").head());
+        let meta = Arc::new(record(ResourceKind::Thng, "n").meta());
         let updates = pairs.iter().map(update).collect();
-        Event::PropertiesUpdated { seq: 7, head, owner: PropertyOwner::Thng(thng()), updates }
+        Event::PropertiesUpdated { seq: 7, meta, owner: PropertyOwner::Thng(thng()), updates }
     }
 
     #[test]
@@ -317,8 +317,8 @@ mod tests {
             (ResourceKind::Place, Change::Updated, None),
         ] {
             let record = Arc::new(record(kind, "_a b"));
-            let head = Arc::new(record.head());
-            let event = Event::ResourceChanged { seq: 1, head, change, record, collections: Arc::new([]) };
+            let meta = Arc::new(record.meta());
+            let event = Event::ResourceChanged { seq: 1, meta, change, record, collections: Arc::new([]) };
             let topics: Vec<String> = told(&event).into_iter().map(|(topic, _)| topic).collect();
             assert_eq!(topics, topic.into_iter().collect::<Vec<_>>(), "{kind:?} {change:?}");
         }
@@ -335,10 +335,10 @@ mod tests {
         let body = fields.document(Some(&collection), 1).into();
         let record =
             Arc::new(ResourceRecord { kind: ResourceKind::Action, body, ..record(ResourceKind::Place, "n") });
-        let head = Arc::new(record.head());
+        let meta = Arc::new(record.meta());
         let (action_type, collections) = ("scans".into(), Arc::new([collection]));
         let about = Arc::new([]);
-        let event = Event::ActionCreated { seq: 1, head, about, action_type, collections, record };
+        let event = Event::ActionCreated { seq: 1, meta, about, action_type, collections, record };
         let told = told(&event);
         let topics: Vec<&str> = told.iter().map(|(topic, _)| topic.as_str()).collect();
         let below = |kind: &str, id: &str, last: &str| format!("/{kind}/{id}/actions/{last}");

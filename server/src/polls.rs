@@ -21,21 +21,21 @@ thread_local! {
 pin_project! {
     /// A future whose polls are measured.
     #[must_use = "futures do nothing unless polled"]
-    pub(crate) struct Measured<F> {
+    pub(crate) struct MeasuredFuture<F> {
         #[pin]
         future: F,
         seconds: Histogram,
     }
 }
 
-impl<F> Measured<F> {
+impl<F> MeasuredFuture<F> {
     /// Measures each poll of a future.
     pub(crate) fn new(future: F, seconds: Histogram) -> Self {
         Self { future, seconds }
     }
 }
 
-impl<F: Future> Future for Measured<F> {
+impl<F: Future> Future for MeasuredFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -79,7 +79,7 @@ mod tests {
             tokio::task::yield_now().await;
             blocking(spin);
         };
-        tokio::spawn(Measured::new(busy, seconds.clone())).await.expect("it ends");
+        tokio::spawn(MeasuredFuture::new(busy, seconds.clone())).await.expect("it ends");
         assert_eq!(seconds.get_sample_count(), 2);
         assert!((0.2..0.4).contains(&seconds.get_sample_sum()), "{}", seconds.get_sample_sum());
     }

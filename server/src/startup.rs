@@ -16,7 +16,7 @@ use crate::{
     defaults,
     edge::{
         self, Context, Limits,
-        accept::{Acceptor, Admitted},
+        accept::{AcceptedConnection, Acceptor},
         addresses::Addresses,
         admin::{AdminSocket, Answer, Request, SOCKET, Status},
         least_rate::LeastRate,
@@ -255,7 +255,7 @@ impl Running {
         }
         if let Some(listener) = https {
             let (context, tls) = (Arc::clone(&self.context), self.tls(("https", &["http/1.1"]))?);
-            let serve = move |stream, admitted: Admitted| {
+            let serve = move |stream, admitted: AcceptedConnection| {
                 let (context, router, tls) = (Arc::clone(&context), router.clone(), tls.clone());
                 async move {
                     if let Some(stream) = tls.handshake(stream, &admitted).await {
@@ -267,7 +267,7 @@ impl Running {
         }
         if let Some(listener) = mqtts {
             let (context, tls) = (Arc::clone(&self.context), self.tls(("mqtts", &[]))?);
-            let serve = move |stream, admitted: Admitted| {
+            let serve = move |stream, admitted: AcceptedConnection| {
                 let (context, tls) = (Arc::clone(&context), tls.clone());
                 async move {
                     if let Some(stream) = tls.handshake(stream, &admitted).await {

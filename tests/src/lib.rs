@@ -25,7 +25,6 @@
 
 pub mod canary;
 pub mod command;
-pub mod doors;
 pub mod exercise;
 pub mod frames;
 pub mod history;
@@ -39,6 +38,7 @@ pub mod rest;
 pub mod rows;
 pub mod server;
 pub mod tls;
+pub mod transports;
 pub mod wait;
 pub mod websocket;
 

@@ -59,7 +59,7 @@ impl Activity {
 
 /// Why a dispatcher ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum DispatchEnd {
     /// Another bus has taken over, or the bus was stopped.
     Superseded,
     /// The bus died.
@@ -98,25 +98,25 @@ impl Dispatcher {
     /// Works until there is a reason to end.
     pub(super) fn run(mut self, mut receiver: Box<dyn CarrierReceiver>) {
         let work = panic::catch_unwind(AssertUnwindSafe(|| self.work(&mut *receiver)));
-        let ended = work.unwrap_or(Ended::Panicked);
+        let ended = work.unwrap_or(DispatchEnd::Panicked);
         self.shared.activity[self.index].set_busy(false);
-        if ended != Ended::Superseded {
+        if ended != DispatchEnd::Superseded {
             self.shared.board.report(ended);
         }
     }
 
-    fn work(&mut self, receiver: &mut dyn CarrierReceiver) -> Ended {
+    fn work(&mut self, receiver: &mut dyn CarrierReceiver) -> DispatchEnd {
         let mut arrived = VecDeque::new();
         loop {
             self.shared.activity[self.index].set_busy(false);
             if receiver.receive(&mut arrived, RECEIVE_WAIT).is_err() {
-                return Ended::CarrierDied;
+                return DispatchEnd::CarrierDied;
             }
             self.shared.activity[self.index].set_busy(true);
             // Also when nothing arrived, since then the wait was over.
             loop {
                 if self.shared.generation.load(Ordering::SeqCst) != self.generation {
-                    return Ended::Superseded;
+                    return DispatchEnd::Superseded;
                 }
                 if arrived.is_empty() {
                     break;
@@ -124,7 +124,7 @@ impl Dispatcher {
                 let admitted = self.admit(&mut arrived);
                 self.fan_out();
                 if !admitted {
-                    return Ended::Gap;
+                    return DispatchEnd::Gap;
                 }
             }
         }
@@ -219,7 +219,7 @@ impl Dispatcher {
 
 fn count(tally: &Tally, shared: &Shared) {
     shared.metrics.delivered.inc_by(tally.delivered);
-    super::outbound_queue::WAITING.add(tally.delivered, tally.delivered_bytes);
+    super::outbound_queue::QUEUE_TOTALS.add(tally.delivered, tally.delivered_bytes);
     shared.metrics.dropped_queue_full.inc_by(tally.dropped);
     shared.metrics.overflowed.inc_by(tally.overflowed);
 }

@@ -30,7 +30,7 @@ pub(super) const PROBE_BYTES: usize = 10;
 /// The bytes are no envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed envelope")]
-pub(super) struct Malformed;
+pub(super) struct MalformedEnvelope;
 
 /// What came off the bus.
 #[derive(Debug)]
@@ -93,24 +93,25 @@ pub(super) fn encode_probe(partition: u8, round: u64) -> Bytes {
 /// Reads an envelope without copying its content.
 ///
 /// # Errors
-/// [`Malformed`] if `payload` is not what the functions above write.
-pub(super) fn decode(payload: Bytes) -> Result<Envelope, Malformed> {
-    match *payload.first().ok_or(Malformed)? {
+/// [`MalformedEnvelope`] if `payload` is not what the functions above write.
+pub(super) fn decode(payload: Bytes) -> Result<Envelope, MalformedEnvelope> {
+    match *payload.first().ok_or(MalformedEnvelope)? {
         NOTIFICATION => decode_notification(payload).map(Envelope::Notification),
         PROBE if payload.len() == PROBE_BYTES => {
             Ok(Envelope::Probe { partition: payload[1], round: u64_at(&payload, 2)? })
         }
-        _ => Err(Malformed),
+        _ => Err(MalformedEnvelope),
     }
 }
 
-fn decode_notification(payload: Bytes) -> Result<NotificationEnvelope, Malformed> {
+fn decode_notification(payload: Bytes) -> Result<NotificationEnvelope, MalformedEnvelope> {
     let key_bytes = u32_at(&payload, 18)? as usize;
     let scopes_bytes = u32_at(&payload, 22)? as usize;
-    let key = NOTIFICATION_HEADER_BYTES..NOTIFICATION_HEADER_BYTES.checked_add(key_bytes).ok_or(Malformed)?;
-    let scopes = key.end..key.end.checked_add(scopes_bytes).ok_or(Malformed)?;
+    let key = NOTIFICATION_HEADER_BYTES
+        ..NOTIFICATION_HEADER_BYTES.checked_add(key_bytes).ok_or(MalformedEnvelope)?;
+    let scopes = key.end..key.end.checked_add(scopes_bytes).ok_or(MalformedEnvelope)?;
     if scopes.end > payload.len() {
-        return Err(Malformed);
+        return Err(MalformedEnvelope);
     }
     Ok(NotificationEnvelope {
         partition: payload[1],
@@ -123,13 +124,13 @@ fn decode_notification(payload: Bytes) -> Result<NotificationEnvelope, Malformed
     })
 }
 
-fn u64_at(payload: &[u8], offset: usize) -> Result<u64, Malformed> {
-    let bytes = payload.get(offset..offset + 8).ok_or(Malformed)?;
+fn u64_at(payload: &[u8], offset: usize) -> Result<u64, MalformedEnvelope> {
+    let bytes = payload.get(offset..offset + 8).ok_or(MalformedEnvelope)?;
     Ok(u64::from_le_bytes(bytes.try_into().expect("eight bytes")))
 }
 
-fn u32_at(payload: &[u8], offset: usize) -> Result<u32, Malformed> {
-    let bytes = payload.get(offset..offset + 4).ok_or(Malformed)?;
+fn u32_at(payload: &[u8], offset: usize) -> Result<u32, MalformedEnvelope> {
+    let bytes = payload.get(offset..offset + 4).ok_or(MalformedEnvelope)?;
     Ok(u32::from_le_bytes(bytes.try_into().expect("four bytes")))
 }
 
@@ -188,6 +189,6 @@ mod tests {
     fn lengths_beyond_the_payload_are_malformed() {
         let mut payload = encode_notification(3, 1, &notification(b"", b"body")).to_vec();
         payload[18..26].fill(0xFF);
-        assert_eq!(decode(payload.into()).err(), Some(Malformed));
+        assert_eq!(decode(payload.into()).err(), Some(MalformedEnvelope));
     }
 }

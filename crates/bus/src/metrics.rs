@@ -22,7 +22,7 @@ use prometheus::{
     core::Collector,
 };
 
-use super::outbound_queue::WAITING;
+use super::outbound_queue::QUEUE_TOTALS;
 
 /// The bus's metrics; cheap to clone. They are counted per batch, never per delivery.
 #[derive(Debug, Clone)]
@@ -61,9 +61,9 @@ impl Metrics {
             added(registry, PullingGauge::new(name, help, Box::new(move || read() as f64))?).map(drop)
         };
         pulled("outbound_queue_messages", "Deliveries that wait for clients, of all sessions.", || {
-            WAITING.messages()
+            QUEUE_TOTALS.messages()
         })?;
-        pulled("outbound_queue_bytes", "Their bytes.", || WAITING.bytes())?;
+        pulled("outbound_queue_bytes", "Their bytes.", || QUEUE_TOTALS.bytes())?;
         Ok(Self {
             published: counter("notifications_published_total", "Notes accepted for publishing.")?,
             delivered: counter("deliveries_total", "Notes put into the outboxes of sessions.")?,

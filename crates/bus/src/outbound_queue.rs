@@ -18,14 +18,15 @@ use super::routes::{DeliveryQos, Run, Tally};
 /// What waits in all outboxes of the process together, for the metrics. It is counted once a batch, so for a moment it
 /// may be less than nothing.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct QueueTotals {
     messages: AtomicI64,
     bytes: AtomicI64,
 }
 
-pub(super) static WAITING: Waiting = Waiting { messages: AtomicI64::new(0), bytes: AtomicI64::new(0) };
+pub(super) static QUEUE_TOTALS: QueueTotals =
+    QueueTotals { messages: AtomicI64::new(0), bytes: AtomicI64::new(0) };
 
-impl Waiting {
+impl QueueTotals {
     pub(super) fn add(&self, messages: u64, bytes: u64) {
         if messages > 0 {
             self.messages.fetch_add(messages.cast_signed(), Ordering::Relaxed);
@@ -101,8 +102,8 @@ struct Queue {
 
 /// Whether an outbox will want anything more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Offered {
-    Kept,
+pub(super) enum OfferResult {
+    Keep,
     Forget,
 }
 
@@ -124,7 +125,7 @@ impl OutboundQueue {
         into.clear();
         let mut queue = self.queue.lock();
         std::mem::swap(&mut queue.deliveries, into);
-        WAITING.remove(into.len(), std::mem::take(&mut queue.bytes));
+        QUEUE_TOTALS.remove(into.len(), std::mem::take(&mut queue.bytes));
         let state = queue.state;
         let spare = if queue.deliveries.capacity() > (4 * into.len()).max(Self::CAPACITY_IDLE) {
             std::mem::take(&mut queue.deliveries)
@@ -154,7 +155,7 @@ impl OutboundQueue {
         let mut queue = self.queue.lock();
         queue.state = OutboundQueueState::Closed;
         let rest = std::mem::take(&mut queue.deliveries);
-        WAITING.remove(rest.len(), std::mem::take(&mut queue.bytes));
+        QUEUE_TOTALS.remove(rest.len(), std::mem::take(&mut queue.bytes));
         drop(queue);
         drop(rest);
         self.wake.notify_one();
@@ -173,10 +174,10 @@ impl OutboundQueue {
         slot: u32,
         qos: DeliveryQos,
         tally: &mut Tally,
-    ) -> Offered {
+    ) -> OfferResult {
         let mut queue = self.queue.lock();
         if queue.state != OutboundQueueState::Open {
-            return Offered::Forget;
+            return OfferResult::Forget;
         }
         let (queued_before, bytes_before) = (queue.deliveries.len(), queue.bytes);
         let mut dropped = 0;
@@ -203,7 +204,7 @@ impl OutboundQueue {
         tally.delivered_bytes += (bytes - bytes_before) as u64;
         tally.dropped += dropped;
         tally.overflowed += u64::from(overflowed);
-        if overflowed { Offered::Forget } else { Offered::Kept }
+        if overflowed { OfferResult::Forget } else { OfferResult::Keep }
     }
 }
 
@@ -228,7 +229,7 @@ impl Queue {
 impl Drop for OutboundQueue {
     fn drop(&mut self) {
         let queue = self.queue.get_mut();
-        WAITING.remove(queue.deliveries.len(), queue.bytes);
+        QUEUE_TOTALS.remove(queue.deliveries.len(), queue.bytes);
     }
 }
 
@@ -263,7 +264,7 @@ mod tests {
     }
 
     /// Offers notifications with bodies of these sizes, with sequences from 1.
-    fn offer(outbound_queue: &OutboundQueue, bodies: &[usize], qos: DeliveryQos) -> (Offered, Tally) {
+    fn offer(outbound_queue: &OutboundQueue, bodies: &[usize], qos: DeliveryQos) -> (OfferResult, Tally) {
         let (notifications, mut tally) = (notifications(bodies), Tally::default());
         let members: Vec<(u64, u8)> = (0..notifications.len() as u8).map(|position| (0, position)).collect();
         let run = Run { notifications: &notifications, members: &members };
@@ -284,7 +285,7 @@ mod tests {
     fn at_qos_0_only_what_does_not_fit_is_dropped() {
         let outbound_queue = outbound_queue(10, 100);
         let (offered, tally) = offer(&outbound_queue, &[60, 60, 40, 1], DeliveryQos::AtMostOnce);
-        assert_eq!((offered, tally.delivered, tally.dropped), (Offered::Kept, 2, 2));
+        assert_eq!((offered, tally.delivered, tally.dropped), (OfferResult::Keep, 2, 2));
         assert_eq!(
             (taken(&outbound_queue), outbound_queue.dropped()),
             ((vec![1, 3], OutboundQueueState::Open), 2)
@@ -296,10 +297,10 @@ mod tests {
     fn at_qos_1_the_first_that_does_not_fit_ends_the_outbox() {
         let outbound_queue = outbound_queue(2, 100);
         let (offered, tally) = offer(&outbound_queue, &[1, 1, 1, 1], DeliveryQos::AtLeastOnce);
-        assert_eq!((offered, tally.delivered, tally.overflowed), (Offered::Forget, 2, 1));
+        assert_eq!((offered, tally.delivered, tally.overflowed), (OfferResult::Forget, 2, 1));
         assert_eq!(taken(&outbound_queue), (vec![1, 2], OutboundQueueState::Overflowed));
         let (offered, tally) = offer(&outbound_queue, &[1], DeliveryQos::AtMostOnce);
-        assert_eq!((offered, tally.delivered, tally.overflowed), (Offered::Forget, 0, 0));
+        assert_eq!((offered, tally.delivered, tally.overflowed), (OfferResult::Forget, 0, 0));
         assert_eq!(taken(&outbound_queue), (vec![], OutboundQueueState::Overflowed));
     }
 
@@ -337,7 +338,7 @@ mod tests {
         let outbound_queue = outbound_queue(10, 100);
         offer(&outbound_queue, &[1, 1], DeliveryQos::AtLeastOnce);
         outbound_queue.close();
-        assert_eq!(offer(&outbound_queue, &[1], DeliveryQos::AtLeastOnce).0, Offered::Forget);
+        assert_eq!(offer(&outbound_queue, &[1], DeliveryQos::AtLeastOnce).0, OfferResult::Forget);
         assert_eq!(taken(&outbound_queue), (vec![], OutboundQueueState::Closed));
     }
 

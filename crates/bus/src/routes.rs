@@ -21,7 +21,7 @@ use tracing::error;
 use super::PARTITIONS;
 use super::envelope::NotificationEnvelope;
 use super::notification::RouteKey;
-use super::outbound_queue::{Offered, OutboundQueue};
+use super::outbound_queue::{OfferResult, OutboundQueue};
 
 /// Deliveries after which a fan-out lets others have the lock of the list; well under a millisecond.
 const SLICE_DELIVERIES: usize = 2048;
@@ -318,7 +318,7 @@ impl List {
             let selected = run.passing(subscriber);
             if selected != 0
                 && subscriber.outbound_queue.offer(run, selected, subscriber.slot, subscriber.qos, tally)
-                    == Offered::Forget
+                    == OfferResult::Forget
             {
                 gone.extend(entry.subscriber.take());
                 self.dead += 1;

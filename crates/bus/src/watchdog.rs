@@ -21,7 +21,7 @@ use prometheus::Gauge;
 use tracing::{error, info, warn};
 
 use super::carrier::Carrier;
-use super::dispatch::{Dispatcher, Ended};
+use super::dispatch::{DispatchEnd, Dispatcher};
 use super::{BusError, PARTITIONS, Shared};
 
 /// The least time between two attempts to build a bus, so that one that dies at once makes no busy loop.
@@ -42,7 +42,7 @@ pub(super) struct Board {
 struct Notices {
     stopped: bool,
     /// Why a dispatcher of the present bus ended by itself.
-    ended: Option<Ended>,
+    ended: Option<DispatchEnd>,
     rounds: u64,
     probe: Option<Probe>,
     last: Option<(Duration, Instant)>,
@@ -64,7 +64,7 @@ impl Board {
     }
 
     /// A dispatcher ended without being told to.
-    pub(super) fn report(&self, ended: Ended) {
+    pub(super) fn report(&self, ended: DispatchEnd) {
         self.notices.lock().ended = Some(ended);
         self.changed.notify_all();
     }
@@ -187,9 +187,11 @@ impl Watchdog {
             return Finding::Stopped;
         }
         match notices.ended {
-            Some(Ended::Gap) => return Finding::Died("it lost notes"),
-            Some(Ended::Panicked) => return Finding::Died("a dispatcher panicked"),
-            Some(Ended::CarrierDied | Ended::Superseded) => return Finding::Died("the router has gone"),
+            Some(DispatchEnd::Gap) => return Finding::Died("it lost notes"),
+            Some(DispatchEnd::Panicked) => return Finding::Died("a dispatcher panicked"),
+            Some(DispatchEnd::CarrierDied | DispatchEnd::Superseded) => {
+                return Finding::Died("the router has gone");
+            }
             None => {}
         }
         match notices.probe.as_mut().map(|probe| self.is_overdue(probe)) {

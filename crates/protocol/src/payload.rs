@@ -27,7 +27,7 @@ pub use action::parse_actions;
 pub use error::{ERROR_CODES, ErrorCode, ErrorDocument};
 pub use fields::{Fields, Patch, is_email, with_members};
 pub use location::{
-    LocationUpdate, LocationWrite, Point, Whereabouts, location_value, locations_document, parse_locations,
+    LocationInput, LocationUpdate, LocationWrite, Point, location_value, locations_document, parse_locations,
     point,
 };
 pub use members::has_duplicate_members;

@@ -33,7 +33,7 @@ pub use self::{
     key::{Actor, KeyHash, KeyNonce, KeyRecord},
     list::{
         Cursor, HistoryPage, IndexScan, ListPart, ListRequest, Page, PageRequest, RecordFilter, ScanBounds,
-        Scanned, SortOrder, TimeRange,
+        ScanProgress, SortOrder, TimeRange,
     },
     model::{Change, Members, PropertiesExtent, ResourceDetails, ResourceMeta, ResourceRecord},
     sqlite::{
@@ -78,7 +78,7 @@ pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
     /// A text that is kept under this name, such as the fingerprint of the server's secret.
     fn meta(&self, name: &str) -> Result<Option<String>, StoreError>;
     /// What every use of a resource needs to know of it.
-    fn head(&self, id: Id) -> Result<Option<ResourceMeta>, StoreError>;
+    fn resource_meta(&self, id: Id) -> Result<Option<ResourceMeta>, StoreError>;
     /// A resource, whichever account it belongs to: that is for the caller to check.
     fn resource(&self, id: Id) -> Result<Option<ResourceRecord>, StoreError>;
     /// The document that a resource was created with.
@@ -88,7 +88,7 @@ pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
     /// A part of a page, by creation.
     fn find(&self, find: &ListRequest<'_>) -> Result<ListPart, StoreError>;
     /// How many items a part of a list has, and how far the part goes.
-    fn count(&self, find: &ListRequest<'_>) -> Result<(usize, Scanned), StoreError>;
+    fn count(&self, find: &ListRequest<'_>) -> Result<(usize, ScanProgress), StoreError>;
     /// The tasks of all accounts that are not finished, oldest first, at most so many.
     fn open_tasks(&self, most: usize) -> Result<Vec<Id>, StoreError>;
     /// The collections that something is in, in the order of their creation.
@@ -163,7 +163,7 @@ pub trait WriteStore: WriteSessions + Send {
     fn remove_keys(&mut self, actor: Actor) -> Result<Vec<KeyHash>, StoreError>;
 
     /// What every write on a resource needs to know of it, as the group sees it.
-    fn head(&mut self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError>;
+    fn resource_meta(&mut self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError>;
     /// A resource, as the group sees it.
     fn resource(&mut self, id: Id) -> Result<Option<ResourceRecord>, StoreError>;
     /// The resource with this unique name, as the group sees it.

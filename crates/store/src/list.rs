@@ -131,7 +131,7 @@ impl ScanBounds {
 
 /// What of a scan is done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Scanned {
+pub struct ScanProgress {
     /// Items that were looked at.
     pub items: usize,
     /// As [`ScanBounds::work_bytes`] counts them.
@@ -148,7 +148,7 @@ pub struct ListPart {
     pub items: Vec<ResourceRecord>,
     /// Whether the page has as many items, or bytes, as it may.
     pub is_full: bool,
-    pub scanned: Scanned,
+    pub scanned: ScanProgress,
 }
 
 impl std::fmt::Debug for ListRequest<'_> {

@@ -53,12 +53,12 @@ impl ResourceRecord {
         Cursor { at_ms: 0, seq: self.place }
     }
 
-    pub fn head(&self) -> ResourceMeta {
-        self.head_with(&LazyCell::new(|| self.fields()))
+    pub fn meta(&self) -> ResourceMeta {
+        self.meta_with(&LazyCell::new(|| self.fields()))
     }
 
     /// The same, for those who read the fields anyway.
-    pub fn head_with<F: FnOnce() -> Fields>(&self, fields: &LazyCell<Fields, F>) -> ResourceMeta {
+    pub fn meta_with<F: FnOnce() -> Fields>(&self, fields: &LazyCell<Fields, F>) -> ResourceMeta {
         let (thng, product) = match self.kind {
             ResourceKind::Thng => (None, fields.id("product")),
             ResourceKind::Action => (fields.id("thng"), fields.id("product")),

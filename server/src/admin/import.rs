@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, anyhow, ensure};
 
 use super::{
-    lines::{FORMAT, Header, Line, Said, Trailer, VERSION, unhex},
+    lines::{FORMAT, Header, Line, ParsedLine, Trailer, VERSION, unhex},
     output::say,
     progress::Progress,
 };
@@ -40,7 +40,7 @@ pub(super) fn import(arguments: &Arguments) -> anyhow::Result<()> {
         let name = "standard input".to_owned();
         let progress = Progress::of_unknown("importing");
         let lines = Lines::new(io::stdin().lock(), &name, 0);
-        let imported = Importing { data, given, progress: &progress }.all(lines)?;
+        let imported = Importer { data, given, progress: &progress }.all(lines)?;
         (name, (imported, progress.end()))
     } else {
         let name = file.display().to_string();
@@ -48,7 +48,7 @@ pub(super) fn import(arguments: &Arguments) -> anyhow::Result<()> {
         let size = opened.metadata().map_or(0, |file| file.len());
         let progress = Progress::of_bytes("importing");
         let lines = Lines::new(BufReader::with_capacity(1 << 20, opened), &name, size);
-        let imported = Importing { data, given, progress: &progress }.all(lines)?;
+        let imported = Importer { data, given, progress: &progress }.all(lines)?;
         (name, (imported, progress.end()))
     };
     let (ImportSummary { trailer, has_secret }, took) = imported;
@@ -81,17 +81,17 @@ struct ImportSummary {
     has_secret: bool,
 }
 
-struct Importing<'i> {
+struct Importer<'i> {
     data: &'i Path,
     given: Option<[u8; SECRET_BYTES]>,
     progress: &'i Progress,
 }
 
-impl Importing<'_> {
+impl Importer<'_> {
     fn all(&self, mut lines: Lines<'_, impl BufRead>) -> anyhow::Result<ImportSummary> {
         let header = match lines.next()? {
-            Some(Said::Header(header)) => header,
-            Some(Said::Record(_) | Said::Trailer(_)) | None => {
+            Some(ParsedLine::Header(header)) => header,
+            Some(ParsedLine::Record(_) | ParsedLine::Trailer(_)) | None => {
                 return Err(lines.wrong("an export begins with a line {\"header\":…}"));
             }
         };
@@ -103,9 +103,9 @@ impl Importing<'_> {
         let (mut known, mut counted) = (None, Trailer::default());
         let trailer = loop {
             let record = match lines.next()? {
-                Some(Said::Record(record)) => record,
-                Some(Said::Trailer(trailer)) => break trailer,
-                Some(Said::Header(_)) => return Err(lines.wrong("a second header")),
+                Some(ParsedLine::Record(record)) => record,
+                Some(ParsedLine::Trailer(trailer)) => break trailer,
+                Some(ParsedLine::Header(_)) => return Err(lines.wrong("a second header")),
                 None => {
                     return Err(
                         lines.wrong("the last line {\"trailer\":…} is missing: the export was cut off")
@@ -192,7 +192,7 @@ impl<'n, R: BufRead> Lines<'n, R> {
     }
 
     /// What the next line says; nothing at the end.
-    fn next(&mut self) -> anyhow::Result<Option<Said>> {
+    fn next(&mut self) -> anyhow::Result<Option<ParsedLine>> {
         self.line.clear();
         self.number += 1;
         let read = (&mut self.from).take(LINE_BYTES_MAX).read_until(b'\n', &mut self.line);

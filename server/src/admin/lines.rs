@@ -213,10 +213,10 @@ impl<'l> Line<'l> {
     ///
     /// # Errors
     /// A sentence about the member that is wrong.
-    pub(super) fn read(self) -> anyhow::Result<Said> {
-        Ok(Said::Record(match self {
-            Self::Header(header) => return Ok(Said::Header(header)),
-            Self::Trailer(trailer) => return Ok(Said::Trailer(trailer)),
+    pub(super) fn read(self) -> anyhow::Result<ParsedLine> {
+        Ok(ParsedLine::Record(match self {
+            Self::Header(header) => return Ok(ParsedLine::Header(header)),
+            Self::Trailer(trailer) => return Ok(ParsedLine::Trailer(trailer)),
             Self::Note { name, text } => ExportRecord::Meta { name: name.into(), text: text.into() },
             Self::Account { id, created_at } => {
                 ExportRecord::Account { id: read_id("id", &id)?, created_at_ms: created_at }
@@ -295,7 +295,7 @@ impl<'l> Line<'l> {
 
 /// What a line says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum ParsedLine {
     Header(Header),
     Record(ExportRecord),
     Trailer(Trailer),
@@ -439,7 +439,7 @@ mod tests {
             let text = serde_json::to_string(&Line::of(&record)).expect("a line");
             assert!(!text.contains('\n'), "{text}");
             let line: Line<'_> = serde_json::from_str(&text).expect("a line");
-            assert_eq!(line.read().expect("a fact"), Said::Record(record), "{text}");
+            assert_eq!(line.read().expect("a fact"), ParsedLine::Record(record), "{text}");
         }
     }
 }

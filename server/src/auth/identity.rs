@@ -52,7 +52,7 @@ pub(crate) fn of(store: &dyn ReadStore, key: &KeyRecord) -> Result<Option<Princi
         }
         Actor::Device(id) => get(id, ResourceKind::Thng)?.and_then(|thng| {
             let projects = thng.scopes.projects.as_slice().into();
-            let view = Visibility::Device { thng: id, product: thng.head().product, projects };
+            let view = Visibility::Device { thng: id, product: thng.meta().product, projects };
             let rights = vec![Right { grants: Grants::of(DEVICE.iter().copied()), view }];
             principal(thng.scopes.projects.first().copied(), None, rights)
         }),

@@ -61,8 +61,8 @@ pub(crate) fn on_resource(
 }
 
 /// Decides about an event on its way to a subscriber who has these views.
-pub(crate) fn on_event(views: &[Visibility], head: &impl Scoped) -> bool {
-    views.iter().any(|view| view.can_see(head))
+pub(crate) fn on_event(views: &[Visibility], meta: &impl Scoped) -> bool {
+    views.iter().any(|view| view.can_see(meta))
 }
 
 #[cfg(test)]

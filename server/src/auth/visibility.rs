@@ -47,51 +47,51 @@ pub(crate) trait Scoped {
 
 impl Visibility {
     /// Whether the resource is there for those who have this view.
-    pub(crate) fn can_see(&self, head: &impl Scoped) -> bool {
+    pub(crate) fn can_see(&self, meta: &impl Scoped) -> bool {
         // The roles of an account are no secret among its operators; its users see those that are for users.
-        let is_role = || head.kind() == ResourceKind::Role;
+        let is_role = || meta.kind() == ResourceKind::Role;
         match self {
             Self::Account => true,
-            Self::Itself(own) => head.id() == *own,
-            Self::Projects(projects) => is_role() || projects.iter().any(|project| head.is_in(*project)),
+            Self::Itself(own) => meta.id() == *own,
+            Self::Projects(projects) => is_role() || projects.iter().any(|project| meta.is_in(*project)),
             Self::User { project, user } => {
-                (is_role() && head.is_for(*user))
-                    || (head.kind() == ResourceKind::User && head.id() == *user)
-                    || (head.is_in(*project)
-                        && (matches!(head.kind(), ResourceKind::Application) || head.is_for(*user)))
+                (is_role() && meta.is_for(*user))
+                    || (meta.kind() == ResourceKind::User && meta.id() == *user)
+                    || (meta.is_in(*project)
+                        && (matches!(meta.kind(), ResourceKind::Application) || meta.is_for(*user)))
             }
-            Self::Device { thng, product, projects } => match head.kind() {
-                ResourceKind::Thng => head.id() == *thng,
-                ResourceKind::Product => Some(head.id()) == *product,
+            Self::Device { thng, product, projects } => match meta.kind() {
+                ResourceKind::Thng => meta.id() == *thng,
+                ResourceKind::Product => Some(meta.id()) == *product,
                 ResourceKind::Action => {
-                    head.thng() == Some(*thng)
-                        || (head.thng().is_none() && head.product().is_some() && head.product() == *product)
+                    meta.thng() == Some(*thng)
+                        || (meta.thng().is_none() && meta.product().is_some() && meta.product() == *product)
                 }
                 ResourceKind::ActionType => {
-                    projects.iter().any(|project| head.is_in(*project))
-                        || (projects.is_empty() && head.is_in_no_project())
+                    projects.iter().any(|project| meta.is_in(*project))
+                        || (projects.is_empty() && meta.is_in_no_project())
                 }
                 _ => false,
             },
             Self::Only(conditions) => {
-                let is_of_a_project = match head.kind() {
+                let is_of_a_project = match meta.kind() {
                     ResourceKind::Application => true,
                     // One that was made in no project is for all of the account.
-                    ResourceKind::Batch | ResourceKind::Task => !head.is_in_no_project(),
+                    ResourceKind::Batch | ResourceKind::Task => !meta.is_in_no_project(),
                     kind => kind.is_scoped(),
                 };
                 let of_project = |kind| kind == ResourceKind::Project && is_of_a_project;
                 let holds = |kind: ResourceKind| {
                     let mut ids = conditions.iter().filter(|(named, _)| *named == kind).map(|(_, id)| *id);
-                    match kind == head.kind() {
-                        true => ids.any(|id| id == head.id()),
-                        false => ids.any(|id| head.is_in(id)),
+                    match kind == meta.kind() {
+                        true => ids.any(|id| id == meta.id()),
+                        false => ids.any(|id| meta.is_in(id)),
                     }
                 };
                 conditions
                     .iter()
                     .map(|(kind, _)| *kind)
-                    .filter(|kind| *kind == head.kind() || of_project(*kind))
+                    .filter(|kind| *kind == meta.kind() || of_project(*kind))
                     .all(holds)
             }
         }
@@ -136,21 +136,21 @@ const NO_ID: [u8; ID_CHARS] = [0; ID_CHARS];
 
 /// Writes a head for the bus's envelope: kind, id, thng, product, the number of projects as two bytes, big-endian,
 /// their ids, then either a single `*` (all users) or the users' ids.
-pub(crate) fn encode(head: &ResourceMeta) -> Bytes {
+pub(crate) fn encode(meta: &ResourceMeta) -> Bytes {
     // A resource that is scoped to more projects than fit is seen by those that fit.
-    let count = u16::try_from(head.scopes.projects.len()).unwrap_or(u16::MAX);
-    let mut out = Vec::with_capacity(4 + ID_CHARS * (4 + head.scopes.projects.len()));
-    let kind = ResourceKind::ALL.iter().position(|kind| *kind == head.kind).expect("every kind is among all");
+    let count = u16::try_from(meta.scopes.projects.len()).unwrap_or(u16::MAX);
+    let mut out = Vec::with_capacity(4 + ID_CHARS * (4 + meta.scopes.projects.len()));
+    let kind = ResourceKind::ALL.iter().position(|kind| *kind == meta.kind).expect("every kind is among all");
     out.push(kind as u8);
-    out.extend_from_slice(head.id.as_str().as_bytes());
-    for id in [&head.thng, &head.product] {
+    out.extend_from_slice(meta.id.as_str().as_bytes());
+    for id in [&meta.thng, &meta.product] {
         out.extend_from_slice(id.as_ref().map_or(&NO_ID[..], |id| id.as_str().as_bytes()));
     }
     out.extend_from_slice(&count.to_be_bytes());
-    for project in head.scopes.projects.iter().take(usize::from(count)) {
+    for project in meta.scopes.projects.iter().take(usize::from(count)) {
         out.extend_from_slice(project.as_str().as_bytes());
     }
-    match &head.scopes.users {
+    match &meta.scopes.users {
         UserScope::All => out.push(b'*'),
         UserScope::Only(users) => out.extend(users.iter().flat_map(|user| user.as_str().bytes())),
     }
@@ -161,17 +161,17 @@ pub(crate) fn encode(head: &ResourceMeta) -> Bytes {
 const PAIR: u8 = 0xFF;
 
 /// Writes the head of what an event is about, and of the resource below whose path it is told, where that is another one.
-pub(crate) fn encode_below(head: &ResourceMeta, below: &ResourceMeta) -> Bytes {
-    let (head, below) = (encode(head), encode(below));
-    let length = u32::try_from(head.len()).expect("a head is far below 4 GiB");
-    [&[PAIR][..], &length.to_be_bytes(), &head, &below].concat().into()
+pub(crate) fn encode_below(meta: &ResourceMeta, below: &ResourceMeta) -> Bytes {
+    let (meta, below) = (encode(meta), encode(below));
+    let length = u32::try_from(meta.len()).expect("a head is far below 4 GiB");
+    [&[PAIR][..], &length.to_be_bytes(), &meta, &below].concat().into()
 }
 
 /// What [`encode`] or [`encode_below`] wrote.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EncodedScopes<'a> {
     /// Of what the event is about.
-    pub(crate) head: EncodedMeta<'a>,
+    pub(crate) meta: EncodedMeta<'a>,
     /// Of the resource below whose path it is told.
     pub(crate) below: Option<EncodedMeta<'a>>,
 }
@@ -180,11 +180,11 @@ impl<'a> EncodedScopes<'a> {
     /// `None` for bytes that were never encoded.
     pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
         let Some((&PAIR, rest)) = bytes.split_first() else {
-            return Some(Self { head: EncodedMeta::read(bytes)?, below: None });
+            return Some(Self { meta: EncodedMeta::read(bytes)?, below: None });
         };
         let (length, rest) = rest.split_first_chunk()?;
-        let (head, below) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        Some(Self { head: EncodedMeta::read(head)?, below: Some(EncodedMeta::read(below)?) })
+        let (meta, below) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        Some(Self { meta: EncodedMeta::read(meta)?, below: Some(EncodedMeta::read(below)?) })
     }
 }
 
@@ -255,16 +255,16 @@ mod tests {
         Id::parse(&letter.repeat(24)).expect("24 letters")
     }
 
-    fn head(kind: ResourceKind, projects: &[&str], users: UserScope) -> ResourceMeta {
+    fn meta(kind: ResourceKind, projects: &[&str], users: UserScope) -> ResourceMeta {
         let scopes = Scopes { projects: projects.iter().map(|letter| id(letter)).collect(), users };
         ResourceMeta { id: id("r"), kind, account: id("a"), scopes, thng: None, product: None }
     }
 
     /// Asks the head itself and what it becomes on its way.
-    fn can_see(view: &Visibility, head: &ResourceMeta) -> bool {
-        let encoded = encode(head);
+    fn can_see(view: &Visibility, meta: &ResourceMeta) -> bool {
+        let encoded = encode(meta);
         let on_its_way = view.can_see(&EncodedMeta::read(&encoded).expect("just written"));
-        assert_eq!(view.can_see(head), on_its_way, "{view:?} {head:?}");
+        assert_eq!(view.can_see(meta), on_its_way, "{view:?} {meta:?}");
         on_its_way
     }
 
@@ -272,7 +272,7 @@ mod tests {
     fn a_project_sees_what_is_scoped_to_it_and_nothing_else() {
         let view = Visibility::Projects([id("p")].into());
         for (projects, expected) in [(&[][..], false), (&["q"], false), (&["q", "p"], true)] {
-            let thng = head(ResourceKind::Thng, projects, UserScope::Only(vec![id("p")]));
+            let thng = meta(ResourceKind::Thng, projects, UserScope::Only(vec![id("p")]));
             assert_eq!(can_see(&view, &thng), expected, "{projects:?}");
             assert!(can_see(&Visibility::Account, &thng));
         }
@@ -289,7 +289,7 @@ mod tests {
             (&[], UserScope::Only(vec![id("u")]), false),
         ] {
             assert_eq!(
-                can_see(&view, &head(ResourceKind::Thng, projects, users.clone())),
+                can_see(&view, &meta(ResourceKind::Thng, projects, users.clone())),
                 expected,
                 "{users:?}"
             );
@@ -303,7 +303,7 @@ mod tests {
             id: id(own),
             thng: thng.map(id),
             product: product.map(id),
-            ..head(kind, &[], UserScope::All)
+            ..meta(kind, &[], UserScope::All)
         };
         for (resource, expected) in [
             (of(ResourceKind::Thng, "t", None, None), true),
@@ -325,27 +325,27 @@ mod tests {
     fn conditions_narrow_the_kinds_that_they_name() {
         let view =
             Visibility::Only([(ResourceKind::Place, id("r")), (ResourceKind::Project, id("p"))].into());
-        assert!(can_see(&view, &head(ResourceKind::Place, &["p"], UserScope::All)));
-        assert!(!can_see(&view, &head(ResourceKind::Place, &["q"], UserScope::All)));
+        assert!(can_see(&view, &meta(ResourceKind::Place, &["p"], UserScope::All)));
+        assert!(!can_see(&view, &meta(ResourceKind::Place, &["q"], UserScope::All)));
         assert!(!can_see(
             &Visibility::Only([(ResourceKind::Place, id("x"))].into()),
-            &head(ResourceKind::Place, &["p"], UserScope::All)
+            &meta(ResourceKind::Place, &["p"], UserScope::All)
         ));
         assert!(can_see(
             &Visibility::Only([(ResourceKind::Place, id("x"))].into()),
-            &head(ResourceKind::Thng, &[], UserScope::All)
+            &meta(ResourceKind::Thng, &[], UserScope::All)
         ));
     }
 
     #[test]
     fn a_pair_of_heads_comes_out_as_it_went_in() {
-        let action = head(ResourceKind::Action, &["p", "q"], UserScope::Only(vec![id("u")]));
+        let action = meta(ResourceKind::Action, &["p", "q"], UserScope::Only(vec![id("u")]));
         let collection =
-            ResourceMeta { id: id("c"), ..head(ResourceKind::Collection, &["q"], UserScope::All) };
+            ResourceMeta { id: id("c"), ..meta(ResourceKind::Collection, &["q"], UserScope::All) };
         let bytes = encode_below(&action, &collection);
-        let EncodedScopes { head, below } = EncodedScopes::read(&bytes).expect("just written");
+        let EncodedScopes { meta, below } = EncodedScopes::read(&bytes).expect("just written");
         let below = below.expect("there is one");
-        assert_eq!((head.id(), head.is_in(id("p")), head.is_for(id("v"))), (id("r"), true, false));
+        assert_eq!((meta.id(), meta.is_in(id("p")), meta.is_for(id("v"))), (id("r"), true, false));
         assert_eq!((below.id(), below.is_in(id("p")), below.is_for(id("v"))), (id("c"), false, true));
         assert!(EncodedScopes::read(&encode(&action)).is_some_and(|alone| alone.below.is_none()));
         assert!((0..bytes.len() - 1).all(|length| EncodedScopes::read(&bytes[..length]).is_none()));
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn bytes_that_were_never_encoded_are_no_head() {
-        let whole = encode(&head(ResourceKind::Thng, &["p"], UserScope::All));
+        let whole = encode(&meta(ResourceKind::Thng, &["p"], UserScope::All));
         for bytes in [&b""[..], b"\x01", &whole[..60], &[99; 200]] {
             assert!(EncodedMeta::read(bytes).is_none());
         }

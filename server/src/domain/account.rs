@@ -5,7 +5,7 @@ use thng_pubsub_protocol::{
     payload::{Patch, ResourceKind},
 };
 
-use super::{Applied, CommandError, Creation, Outcome, resource};
+use super::{AppliedCommand, CommandError, Creation, Outcome, resource};
 use crate::store::{Actor, KeyHash, KeyRecord, TimestampMs, WriteStore};
 
 /// An account that is to be made.
@@ -26,7 +26,7 @@ pub(super) fn create(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
     new: &NewAccount,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     let NewAccount { account, operator, access, name, email, key } = new;
     let (account, actor) = (*account, Actor::Operator(*operator));
     let key = KeyRecord { hash: *key, account, actor, nonce: None, created_at_ms: now_ms };
@@ -60,5 +60,5 @@ pub(super) fn create(
     for creation in creations {
         events.extend(resource::create(store, now_ms, &creation)?.events);
     }
-    Ok(Applied { outcome: Outcome::Done, events })
+    Ok(AppliedCommand { outcome: Outcome::Done, events })
 }

@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
     publish::Subject,
 };
 
-use super::{Applied, Bound, CommandError, Event, Outcome, beyond, invalid, location, resource};
+use super::{AppliedCommand, Bound, CommandError, Event, Outcome, beyond, invalid, location, resource};
 use crate::store::{ResourceRecord, TimestampMs, WriteStore};
 
 /// Action types that are there without having been created.
@@ -48,7 +48,7 @@ pub(crate) struct ActionInput {
 }
 
 /// An action that was checked and can be written.
-struct Ready {
+struct ValidatedAction {
     record: ResourceRecord,
     collections: Vec<Id>,
     /// The thng, with what it keeps to itself from now on.
@@ -61,41 +61,41 @@ pub(super) fn create(
     account: Id,
     inputs: &[ActionInput],
     notifications_max: usize,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     let mut notifications = Notifications { caused: 0, most: notifications_max };
-    let mut ready: Vec<Ready> = Vec::with_capacity(inputs.len());
+    let mut ready: Vec<ValidatedAction> = Vec::with_capacity(inputs.len());
     for input in inputs {
         let one = prepare(store, now_ms, account, input, &mut notifications)?;
         // Each was looked at as things stood before the call.
-        let changed = |ready: &Ready| ready.thng.as_ref().map(|(before, _)| before.id);
+        let changed = |ready: &ValidatedAction| ready.thng.as_ref().map(|(before, _)| before.id);
         if changed(&one).is_some() && ready.iter().any(|other| changed(other) == changed(&one)) {
             return Err(invalid("One call commissions or decommissions a thng once."));
         }
         ready.push(one);
     }
     let (mut events, mut records) = (Vec::with_capacity(ready.len()), Vec::with_capacity(ready.len()));
-    for (Ready { mut record, collections, thng }, input) in ready.into_iter().zip(inputs) {
+    for (ValidatedAction { mut record, collections, thng }, input) in ready.into_iter().zip(inputs) {
         if let Some((before, after)) = thng {
             store.put_resource(Some(&before), &after)?;
         }
         record.place = store.put_resource(None, &record)?;
         let record = Arc::new(record);
         records.push(Arc::clone(&record));
-        let head = Arc::new(record.head());
+        let meta = Arc::new(record.meta());
         let mut about = Vec::with_capacity(2 + collections.len());
-        for id in [head.thng, head.product].into_iter().flatten().chain(collections.iter().copied()) {
-            about.extend(store.head(id)?);
+        for id in [meta.thng, meta.product].into_iter().flatten().chain(collections.iter().copied()) {
+            about.extend(store.resource_meta(id)?);
         }
         events.push(Event::ActionCreated {
             seq: record.place,
-            head,
+            meta,
             about: about.into(),
             action_type: input.action_type.as_str().into(),
             collections: collections.into(),
             record,
         });
     }
-    Ok(Applied { outcome: Outcome::Resources(records), events })
+    Ok(AppliedCommand { outcome: Outcome::Resources(records), events })
 }
 
 /// Counts what the actions of one command would cause: each is reported to every collection of its thng.
@@ -152,7 +152,7 @@ fn prepare(
     account: Id,
     input: &ActionInput,
     notifications: &mut Notifications,
-) -> Result<Ready, CommandError> {
+) -> Result<ValidatedAction, CommandError> {
     check_type(store, account, input)?;
     let mut fields = Fields::new(ResourceKind::Action);
     fields.apply(&input.patch, true)?;
@@ -203,7 +203,7 @@ fn prepare(
         updated_at_ms: now_ms,
         place: 0,
     };
-    Ok(Ready { record, collections: subject.collections, thng: subject.thng })
+    Ok(ValidatedAction { record, collections: subject.collections, thng: subject.thng })
 }
 
 fn check_type(store: &mut dyn WriteStore, account: Id, input: &ActionInput) -> Result<(), CommandError> {
@@ -240,10 +240,10 @@ fn read_subject(
         |is_in_path: bool, error: CommandError| if is_in_path { CommandError::NotFound } else { error };
     let mut state = SubjectState::default();
     if let Some(id) = fields.id("thng") {
-        let head = resource::existing(store, account, id, ResourceKind::Thng, "thng")
+        let meta = resource::existing(store, account, id, ResourceKind::Thng, "thng")
             .map_err(|error| missing(in_path == Subject::Thng(id), error))?;
-        join(scopes, &head.scopes, input.gained.as_deref());
-        if let (None, Some(product)) = (fields.get("product"), &head.product) {
+        join(scopes, &meta.scopes, input.gained.as_deref());
+        if let (None, Some(product)) = (fields.get("product"), &meta.product) {
             fields.set_text("product", product.as_str());
         }
         // One more than may be tells that there are too many.
@@ -252,18 +252,18 @@ fn read_subject(
         state.collections = store.collections_of(id, count)?;
         state.thng = commission(store, account, id, input, fields)?;
     } else if let Some(id) = fields.id("product") {
-        let head = resource::existing(store, account, id, ResourceKind::Product, "product")
+        let meta = resource::existing(store, account, id, ResourceKind::Product, "product")
             .map_err(|error| missing(in_path == Subject::Product(id), error))?;
-        join(scopes, &head.scopes, input.gained.as_deref());
+        join(scopes, &meta.scopes, input.gained.as_deref());
     }
     if fields.get("thng").is_none() {
         state.topics = notifications.add(fields, usize::from(fields.get("collection").is_some()))?;
     }
     if let Some(id) = fields.id("collection") {
-        let head = resource::existing(store, account, id, ResourceKind::Collection, "collection")
+        let meta = resource::existing(store, account, id, ResourceKind::Collection, "collection")
             .map_err(|error| missing(in_path == Subject::Collection(id), error))?;
         if state.thng.is_none() && fields.get("thng").is_none() {
-            join(scopes, &head.scopes, input.gained.as_deref());
+            join(scopes, &meta.scopes, input.gained.as_deref());
         }
         if !state.collections.contains(&id) {
             state.collections.push(id);
@@ -338,7 +338,7 @@ fn place(store: &mut dyn WriteStore, account: Id, fields: &mut Fields) -> Result
     let [write] = &writes[..] else {
         return Err(invalid("location: an action has one location."));
     };
-    let (point, place) = location::resolve(store, account, &write.whereabouts)?;
+    let (point, place) = location::resolve(store, account, &write.input)?;
     fields.set("location", Some(location_value(&point, place.as_ref())));
     if place.is_some() {
         fields.set_text("locationSource", "place");

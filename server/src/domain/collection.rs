@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
     payload::{MembershipChange, ResourceKind, THNGS_MAX, membership_document},
 };
 
-use super::{Applied, Bound, CommandError, Outcome, beyond, invalid, resource};
+use super::{AppliedCommand, Bound, CommandError, Outcome, beyond, invalid, resource};
 use crate::store::{Members, TimestampMs, WriteStore};
 
 /// Collections above one another. Deeper trees would make every look for a circle slow.
@@ -31,7 +31,7 @@ pub(super) fn change_thngs(
     collection: Id,
     change: MembershipChange,
     thngs: &[Id],
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     let record = resource::own(store, account, ResourceKind::Collection, collection)?;
     let changed = match change {
         MembershipChange::ThngsAdded => {
@@ -62,7 +62,7 @@ pub(super) fn change_thngs(
         let document = membership_document(told, now_ms, &changed);
         events.extend(resource::membership(store, account, record.id, now_ms, document)?);
     }
-    Ok(Applied { outcome: Outcome::Count(changed.len()), events })
+    Ok(AppliedCommand { outcome: Outcome::Count(changed.len()), events })
 }
 
 /// Puts collections into another one, or takes some (`None`: all) out of it.
@@ -72,7 +72,7 @@ pub(super) fn change_children(
     collection: Id,
     joins: bool,
     children: Option<&[Id]>,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     resource::own(store, account, ResourceKind::Collection, collection)?;
     let kind = ResourceKind::Collection;
     let changed = match children {
@@ -90,7 +90,7 @@ pub(super) fn change_children(
         Some(children) => store.remove_members(collection, kind, Members::These(children))?,
         None => store.remove_members(collection, kind, Members::UpTo(THNGS_MAX))?,
     };
-    Ok(Applied { outcome: Outcome::Count(changed.len()), events: Vec::new() })
+    Ok(AppliedCommand { outcome: Outcome::Count(changed.len()), events: Vec::new() })
 }
 
 /// Refuses to put something into one more collection than it may be in: each of its notifications goes to all of them.
@@ -119,7 +119,7 @@ pub(super) fn leave_some(
     now_ms: TimestampMs,
     account: Id,
     thng: Id,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     resource::own(store, account, ResourceKind::Thng, thng)?;
     let collections = store.collections_of(thng, LEFT_AT_ONCE)?;
     store.leave_collections(thng, &collections)?;
@@ -129,7 +129,7 @@ pub(super) fn leave_some(
         let document = membership_document(MembershipChange::ThngsRemoved, now_ms, &[thng]);
         events.extend(resource::membership(store, account, *collection, now_ms, document)?);
     }
-    Ok(Applied { outcome: Outcome::Count(collections.len()), events })
+    Ok(AppliedCommand { outcome: Outcome::Count(collections.len()), events })
 }
 
 /// Every collection that this one is in, also by way of others.

@@ -9,7 +9,7 @@ use crate::store::{Actor, ResourceRecord};
 
 /// How much of an action's context is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ContextShown {
+pub(crate) enum ContextVisibility {
     Whole,
     /// Without the address that the action came from: that is for those who manage, not for those who share.
     WithoutAddress,
@@ -18,7 +18,7 @@ pub(crate) enum ContextShown {
 /// The field of an action that only the whole context shows.
 pub(crate) const ADDRESS_PATH: &str = "context.ipAddress";
 
-impl ContextShown {
+impl ContextVisibility {
     /// How much is shown to this one.
     pub(crate) fn to(actor: Actor) -> Self {
         match actor {
@@ -40,7 +40,7 @@ pub(crate) struct Extras {
     /// Its scopes, where they are asked for.
     pub(crate) scopes: bool,
     /// The context of an action, where it is asked for.
-    pub(crate) context: Option<ContextShown>,
+    pub(crate) context: Option<ContextVisibility>,
     /// Further fields, such as an application's public key.
     pub(crate) more: Vec<(&'static str, String)>,
 }
@@ -81,11 +81,11 @@ pub(crate) fn notification(record: &ResourceRecord, collections: &[Id]) -> Strin
 }
 
 /// Where and how an action came about.
-fn context(record: &ResourceRecord, shown: ContextShown) -> String {
+fn context(record: &ResourceRecord, shown: ContextVisibility) -> String {
     let private: Option<serde_json::Map<String, serde_json::Value>> =
         record.private.as_ref().and_then(|private| serde_json::from_str(private.as_str()).ok());
     let mut context = private.and_then(|mut private| private.remove("context"));
-    if let (Some(context), ContextShown::WithoutAddress) = (&mut context, shown)
+    if let (Some(context), ContextVisibility::WithoutAddress) = (&mut context, shown)
         && let Some(members) = context.as_object_mut()
     {
         members.remove("ipAddress");

@@ -2,7 +2,7 @@
 
 use thng_pubsub_protocol::{id::Id, payload::Json};
 
-use super::{Applied, CommandError, Event, Outcome};
+use super::{AppliedCommand, CommandError, Event, Outcome};
 use crate::store::{Actor, KeyHash, KeyRecord, TimestampMs, WriteStore};
 
 /// Gives somebody a key who has none, and sets what their resource keeps to itself.
@@ -11,7 +11,7 @@ pub(super) fn issue(
     now_ms: TimestampMs,
     key: &KeyRecord,
     private: Option<&Json>,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     let id = key.actor.id();
     let before =
         store.resource(id)?.filter(|found| found.account == key.account).ok_or(CommandError::NotFound)?;
@@ -29,7 +29,7 @@ pub(super) fn issue(
             key
         }
     };
-    Ok(Applied { outcome: Outcome::Key(current), events: Vec::new() })
+    Ok(AppliedCommand { outcome: Outcome::Key(current), events: Vec::new() })
 }
 
 /// Gives somebody one more key. Those that they have stay.
@@ -37,29 +37,33 @@ pub(super) fn add(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
     key: &KeyRecord,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     store
         .resource(key.actor.id())?
         .filter(|found| found.account == key.account)
         .ok_or(CommandError::NotFound)?;
     let key = KeyRecord { created_at_ms: now_ms, ..key.clone() };
     store.add_key(&key)?;
-    Ok(Applied { outcome: Outcome::Key(key), events: Vec::new() })
+    Ok(AppliedCommand { outcome: Outcome::Key(key), events: Vec::new() })
 }
 
 /// Takes one key away, whosever it is.
-pub(super) fn revoke_one(store: &mut dyn WriteStore, hash: &KeyHash) -> Result<Applied, CommandError> {
+pub(super) fn revoke_one(store: &mut dyn WriteStore, hash: &KeyHash) -> Result<AppliedCommand, CommandError> {
     if !store.remove_key(hash)? {
         return Err(CommandError::NotFound);
     }
-    Ok(Applied { outcome: Outcome::Done, events: vec![Event::KeysRevoked { hashes: vec![*hash] }] })
+    Ok(AppliedCommand { outcome: Outcome::Done, events: vec![Event::KeysRevoked { hashes: vec![*hash] }] })
 }
 
 /// Takes an actor's keys away.
-pub(super) fn revoke(store: &mut dyn WriteStore, account: Id, actor: Actor) -> Result<Applied, CommandError> {
+pub(super) fn revoke(
+    store: &mut dyn WriteStore,
+    account: Id,
+    actor: Actor,
+) -> Result<AppliedCommand, CommandError> {
     if store.key_of(actor)?.is_none_or(|key| key.account != account) {
         return Err(CommandError::NotFound);
     }
     let hashes = store.remove_keys(actor)?;
-    Ok(Applied { outcome: Outcome::Done, events: vec![Event::KeysRevoked { hashes }] })
+    Ok(AppliedCommand { outcome: Outcome::Done, events: vec![Event::KeysRevoked { hashes }] })
 }

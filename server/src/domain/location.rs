@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use thng_pubsub_protocol::{
     id::Id,
-    payload::{LocationUpdate, LocationWrite, Point, ResourceKind, Whereabouts, location_value, point},
+    payload::{LocationInput, LocationUpdate, LocationWrite, Point, ResourceKind, location_value, point},
 };
 
-use super::{Applied, CommandError, Event, Outcome, invalid};
+use super::{AppliedCommand, CommandError, Event, Outcome, invalid};
 use crate::store::{TimestampMs, WriteStore};
 
 pub(super) fn update(
@@ -16,18 +16,18 @@ pub(super) fn update(
     account: Id,
     thng: Id,
     writes: &[LocationWrite],
-) -> Result<Applied, CommandError> {
-    let head = store
-        .head(thng)?
-        .filter(|head| head.account == account && head.kind == ResourceKind::Thng)
+) -> Result<AppliedCommand, CommandError> {
+    let meta = store
+        .resource_meta(thng)?
+        .filter(|meta| meta.account == account && meta.kind == ResourceKind::Thng)
         .ok_or(CommandError::NotFound)?;
     let updates: Arc<[LocationUpdate]> = stamp(store, account, writes, now_ms)?.into();
     let mut events = Vec::new();
     if !updates.is_empty() {
         let seq = store.append_locations(account, thng, &updates)?;
-        events.push(Event::LocationsUpdated { seq, head, thng, updates: Arc::clone(&updates) });
+        events.push(Event::LocationsUpdated { seq, meta, thng, updates: Arc::clone(&updates) });
     }
-    Ok(Applied { outcome: Outcome::Locations(updates), events })
+    Ok(AppliedCommand { outcome: Outcome::Locations(updates), events })
 }
 
 /// Locations without a timestamp of their own get the time of arrival; a place is where it is now.
@@ -39,7 +39,7 @@ pub(super) fn stamp(
 ) -> Result<Vec<LocationUpdate>, CommandError> {
     let mut updates = Vec::with_capacity(writes.len());
     for write in writes {
-        let (at, place) = resolve(store, account, &write.whereabouts)?;
+        let (at, place) = resolve(store, account, &write.input)?;
         updates.push(LocationUpdate {
             value: location_value(&at, place.as_ref()),
             timestamp_ms: write.timestamp_ms.unwrap_or(now_ms),
@@ -53,11 +53,11 @@ pub(super) fn stamp(
 pub(super) fn resolve(
     store: &mut dyn WriteStore,
     account: Id,
-    whereabouts: &Whereabouts,
+    input: &LocationInput,
 ) -> Result<(Point, Option<Id>), CommandError> {
-    match whereabouts {
-        Whereabouts::At(point) => Ok((point.clone(), None)),
-        Whereabouts::Place(id) => {
+    match input {
+        LocationInput::At(point) => Ok((point.clone(), None)),
+        LocationInput::Place(id) => {
             let place = store
                 .resource(*id)?
                 .filter(|place| place.account == account && place.kind == ResourceKind::Place)
@@ -75,11 +75,11 @@ pub(super) fn delete(
     account: Id,
     thng: Id,
     before_ms: Option<TimestampMs>,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     store
-        .head(thng)?
-        .filter(|head| head.account == account && head.kind == ResourceKind::Thng)
+        .resource_meta(thng)?
+        .filter(|meta| meta.account == account && meta.kind == ResourceKind::Thng)
         .ok_or(CommandError::NotFound)?;
     store.delete_locations(thng, before_ms)?;
-    Ok(Applied::done())
+    Ok(AppliedCommand::done())
 }

@@ -8,18 +8,18 @@ use thng_pubsub_protocol::{
     payload::{PropertyUpdate, PropertyWrite},
 };
 
-use super::{Applied, CommandError, Event, Outcome};
+use super::{AppliedCommand, CommandError, Event, Outcome};
 use crate::store::{PropertiesExtent, PropertyOwner, ResourceMeta, TimestampMs, WriteStore};
 
 /// The owner's head, if it is there and of this account.
-fn owner_head(
+fn owner_meta(
     store: &mut dyn WriteStore,
     account: Id,
     owner: PropertyOwner,
 ) -> Result<Arc<ResourceMeta>, CommandError> {
     store
-        .head(owner.id())?
-        .filter(|head| head.account == account && head.kind == owner.kind())
+        .resource_meta(owner.id())?
+        .filter(|meta| meta.account == account && meta.kind == owner.kind())
         .ok_or(CommandError::NotFound)
 }
 
@@ -29,13 +29,13 @@ pub(super) fn update(
     account: Id,
     owner: PropertyOwner,
     writes: &[PropertyWrite],
-) -> Result<Applied, CommandError> {
-    let head = owner_head(store, account, owner)?;
+) -> Result<AppliedCommand, CommandError> {
+    let meta = owner_meta(store, account, owner)?;
     let updates: Arc<[PropertyUpdate]> = stamp(writes, now_ms).collect();
     check_extent(store, owner, &updates)?;
     let seq = store.append_properties(account, owner, &updates)?;
-    let event = Event::PropertiesUpdated { seq, head, owner, updates: Arc::clone(&updates) };
-    Ok(Applied { outcome: Outcome::Properties(updates), events: vec![event] })
+    let event = Event::PropertiesUpdated { seq, meta, owner, updates: Arc::clone(&updates) };
+    Ok(AppliedCommand { outcome: Outcome::Properties(updates), events: vec![event] })
 }
 
 /// Everything that an owner has is shown in one document, so it cannot have any number of properties of any size.
@@ -76,8 +76,8 @@ pub(super) fn delete(
     owner: PropertyOwner,
     key: Option<&PropertyKey>,
     before_ms: Option<TimestampMs>,
-) -> Result<Applied, CommandError> {
-    owner_head(store, account, owner)?;
+) -> Result<AppliedCommand, CommandError> {
+    owner_meta(store, account, owner)?;
     store.delete_properties(owner, key, before_ms)?;
-    Ok(Applied::done())
+    Ok(AppliedCommand::done())
 }

@@ -11,7 +11,7 @@ use thng_pubsub_protocol::{
     },
 };
 
-use super::{Applied, Bound, CommandError, Event, Outcome, beyond, invalid, location, property};
+use super::{AppliedCommand, Bound, CommandError, Event, Outcome, beyond, invalid, location, property};
 use crate::store::{
     Actor, Change, KeyRecord, PropertyOwner, ResourceMeta, ResourceRecord, StoreError, TimestampMs,
     WriteStore,
@@ -36,11 +36,11 @@ pub(super) fn create(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
     creation: &Creation,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     let Creation { account, id, patch, .. } = creation;
     let (account, id, kind) = (*account, *id, patch.kind());
     if let Some(parent) = creation.parent {
-        let there = store.head(parent)?.is_some_and(|head| head.account == account);
+        let there = store.resource_meta(parent)?.is_some_and(|meta| meta.account == account);
         if !there {
             return Err(CommandError::NotFound);
         }
@@ -87,16 +87,16 @@ pub(super) fn create(
     let collections =
         if joined.is_empty() { Vec::new() } else { store.collections_of(id, limits::COLLECTIONS_MAX)? };
     let record = Arc::new(record);
-    let head = Arc::new(record.head());
+    let meta = Arc::new(record.meta());
     events.push(changed(&record, Change::Created, collections.into()));
-    values.append(store, account, &head, &mut events)?;
+    values.append(store, account, &meta, &mut events)?;
     if kind == ResourceKind::Thng {
         for collection in joined {
             let document = membership_document(MembershipChange::ThngsAdded, now_ms, &[id]);
             events.extend(membership(store, account, collection, now_ms, document)?);
         }
     }
-    Ok(Applied { outcome: Outcome::Resource(record), events })
+    Ok(AppliedCommand { outcome: Outcome::Resource(record), events })
 }
 
 /// First values of a new thng or product.
@@ -131,22 +131,22 @@ impl Values {
         self,
         store: &mut dyn WriteStore,
         account: Id,
-        head: &Arc<ResourceMeta>,
+        meta: &Arc<ResourceMeta>,
         events: &mut Vec<Event>,
     ) -> Result<(), CommandError> {
         if let Some(owner) = self.owner.filter(|_| !self.properties.is_empty()) {
             let seq = store.append_properties(account, owner, &self.properties)?;
             events.push(Event::PropertiesUpdated {
                 seq,
-                head: Arc::clone(head),
+                meta: Arc::clone(meta),
                 owner,
                 updates: self.properties,
             });
         }
         if !self.locations.is_empty() {
-            let seq = store.append_locations(account, head.id, &self.locations)?;
-            let (head, thng) = (Arc::clone(head), head.id);
-            events.push(Event::LocationsUpdated { seq, head, thng, updates: self.locations });
+            let seq = store.append_locations(account, meta.id, &self.locations)?;
+            let (meta, thng) = (Arc::clone(meta), meta.id);
+            events.push(Event::LocationsUpdated { seq, meta, thng, updates: self.locations });
         }
         Ok(())
     }
@@ -160,13 +160,13 @@ pub(super) fn update(
     id: Id,
     patch: &Patch,
     private: Option<&Json>,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     let before = own(store, account, kind, id)?;
     let (record, events) = change(store, now_ms, before, private, patch.scopes.clone(), |fields| {
         fields.apply(patch, false)?;
         complete(fields, patch)
     })?;
-    Ok(Applied { outcome: Outcome::Resource(record), events })
+    Ok(AppliedCommand { outcome: Outcome::Resource(record), events })
 }
 
 /// Changes a resource: its fields, what it keeps to itself, who sees it.
@@ -182,7 +182,7 @@ pub(super) fn change(
 }
 
 /// A change that was checked and can be written.
-struct Checked {
+struct ValidatedChange {
     before: ResourceRecord,
     after: ResourceRecord,
 }
@@ -194,7 +194,7 @@ fn check(
     private: Option<&Json>,
     scopes: Option<ScopesPatch>,
     edit: impl FnOnce(&mut Fields) -> Result<(), CommandError>,
-) -> Result<Checked, CommandError> {
+) -> Result<ValidatedChange, CommandError> {
     let mut fields = before.fields();
     edit(&mut fields)?;
     let mut after = before.clone();
@@ -208,7 +208,7 @@ fn check(
         after.private = Some(private.clone());
     }
     check_references(store, Some(&before), &after, &fields)?;
-    Ok(Checked { before, after })
+    Ok(ValidatedChange { before, after })
 }
 
 /// The stored part of a document, if it is not too large. A task's input may be as large as a request.
@@ -221,7 +221,7 @@ fn body(fields: &Fields, id: &Id, created_at_ms: TimestampMs) -> Result<Arc<str>
     Ok(document.into())
 }
 
-impl Checked {
+impl ValidatedChange {
     fn write(self, store: &mut dyn WriteStore) -> Result<(Arc<ResourceRecord>, Vec<Event>), StoreError> {
         let Self { before, after } = self;
         let seq = store.put_resource(Some(&before), &after)?;
@@ -230,12 +230,12 @@ impl Checked {
             false => Vec::new(),
         };
         let record = Arc::new(after);
-        let head = Arc::new(record.head());
+        let meta = Arc::new(record.meta());
         let mut events = Vec::new();
         events.extend(rights_of(store, &before, &record)?);
         events.push(Event::ResourceChanged {
             seq,
-            head,
+            meta,
             change: Change::Updated,
             record: Arc::clone(&record),
             collections: collections.into(),
@@ -257,7 +257,7 @@ fn rights_of(
         | ResourceKind::Access
         | ResourceKind::Application => Some(Event::RightsChanged),
         ResourceKind::Thng => {
-            let (old, new) = (before.head(), after.head());
+            let (old, new) = (before.meta(), after.meta());
             let same = old.product == new.product && old.scopes == new.scopes;
             let key = if same { None } else { store.key_of(Actor::Device(after.id))? };
             key.map(|key| Event::KeysChanged { hashes: vec![key.hash] })
@@ -286,7 +286,7 @@ pub(super) fn update_many(
     kind: ResourceKind,
     ids: &[Id],
     patch: &Patch,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     let (mut checked, mut bytes) = (Vec::with_capacity(ids.len()), 0);
     for id in ids {
         match own(store, account, kind, *id) {
@@ -315,7 +315,7 @@ pub(super) fn update_many(
     for one in checked {
         events.extend(one.write(store)?.1);
     }
-    Ok(Applied { outcome: Outcome::Count(count), events })
+    Ok(AppliedCommand { outcome: Outcome::Count(count), events })
 }
 
 pub(super) fn delete(
@@ -324,7 +324,7 @@ pub(super) fn delete(
     account: Id,
     kind: ResourceKind,
     id: Id,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     let record = own(store, account, kind, id)?;
     let collections = match kind.has_collections() {
         true => store.collections_of(id, limits::COLLECTIONS_MAX)?,
@@ -352,10 +352,10 @@ pub(super) fn delete(
         }
     }
     let record = Arc::new(record);
-    let head = Arc::new(record.head());
+    let meta = Arc::new(record.meta());
     let collections = collections.into();
-    events.push(Event::ResourceChanged { seq, head, change: Change::Deleted, record, collections });
-    Ok(Applied { outcome: Outcome::Done, events })
+    events.push(Event::ResourceChanged { seq, meta, change: Change::Deleted, record, collections });
+    Ok(AppliedCommand { outcome: Outcome::Done, events })
 }
 
 pub(super) fn delete_many(
@@ -365,7 +365,7 @@ pub(super) fn delete_many(
     kind: ResourceKind,
     ids: &[Id],
     notifications_max: usize,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     check_notifications(store, kind, ids, notifications_max)?;
     let (mut count, mut events) = (0, Vec::new());
     for id in ids {
@@ -378,7 +378,7 @@ pub(super) fn delete_many(
             Err(error) => return Err(error),
         }
     }
-    Ok(Applied { outcome: Outcome::Count(count), events })
+    Ok(AppliedCommand { outcome: Outcome::Count(count), events })
 }
 
 /// Refuses a deletion whose notifications to the collections of the thngs exceed the bound.
@@ -452,7 +452,7 @@ pub(super) fn existing(
     kind: ResourceKind,
     field: &str,
 ) -> Result<Arc<ResourceMeta>, CommandError> {
-    let found = store.head(id)?.filter(|head| head.account == account && head.kind == kind);
+    let found = store.resource_meta(id)?.filter(|meta| meta.account == account && meta.kind == kind);
     found.ok_or_else(|| invalid(format!("{field}: there is no such {}.", noun(kind))))
 }
 
@@ -476,14 +476,14 @@ pub(super) fn membership(
     now_ms: TimestampMs,
     document: String,
 ) -> Result<Option<Event>, StoreError> {
-    let Some(head) = store.head(collection)? else { return Ok(None) };
+    let Some(meta) = store.resource_meta(collection)? else { return Ok(None) };
     let seq = store.log_membership(account, collection, now_ms, &document)?;
-    Ok(Some(Event::MembershipChanged { seq, head, collection, document: document.into() }))
+    Ok(Some(Event::MembershipChanged { seq, meta, collection, document: document.into() }))
 }
 
 pub(super) fn changed(record: &Arc<ResourceRecord>, change: Change, collections: Arc<[Id]>) -> Event {
-    let head = Arc::new(record.head());
-    Event::ResourceChanged { seq: record.place, head, change, record: Arc::clone(record), collections }
+    let meta = Arc::new(record.meta());
+    Event::ResourceChanged { seq: record.place, meta, change, record: Arc::clone(record), collections }
 }
 
 /// What follows from the fields that were set, and what no single field can tell is wrong.

@@ -1,7 +1,7 @@
 //! Durable MQTT sessions: opened, subscribed, saved and ended. What may be subscribed to was decided before; a session
 //! belongs to the key that opened it, whose hash is part of its name.
 
-use super::{Applied, Command, CommandError, Event, Outcome};
+use super::{AppliedCommand, Command, CommandError, Event, Outcome};
 use crate::store::{
     KeyHash, TimestampMs, WriteStore,
     session_queue::{OpenedSession, QueueLimits, SessionNumber, SessionProgress},
@@ -18,8 +18,8 @@ pub(crate) struct DurableSubscription {
     pub(crate) route: Option<Vec<u8>>,
 }
 
-fn done(outcome: Outcome) -> Applied {
-    Applied { outcome, events: Vec::new() }
+fn done(outcome: Outcome) -> AppliedCommand {
+    AppliedCommand { outcome, events: Vec::new() }
 }
 
 pub(super) fn open(
@@ -27,7 +27,7 @@ pub(super) fn open(
     key: &KeyHash,
     client_id: &str,
     limits: &QueueLimits,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     let opened = store.open_session(key, client_id, limits)?;
     let events = match opened {
         OpenedSession::StartedInstead { ended, .. } => vec![Event::SessionEvicted { number: ended }],
@@ -36,22 +36,22 @@ pub(super) fn open(
         | OpenedSession::TooMany
         | OpenedSession::InvalidKey => Vec::new(),
     };
-    Ok(Applied { outcome: Outcome::Session(opened), events })
+    Ok(AppliedCommand { outcome: Outcome::Session(opened), events })
 }
 
 pub(super) fn end(
     store: &mut dyn WriteStore,
     key: &KeyHash,
     client_id: &str,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     store.end_session(key, client_id)?;
-    Ok(Applied::done())
+    Ok(AppliedCommand::done())
 }
 
 pub(super) fn expire(
     store: &mut dyn WriteStore,
     left_before_ms: TimestampMs,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     let expired = store.expire_sessions(left_before_ms, EXPIRED_AT_ONCE)?;
     Ok(done(Outcome::Count(expired)))
 }
@@ -61,7 +61,7 @@ pub(super) fn subscribe(
     session: SessionNumber,
     subscriptions: &[DurableSubscription],
     most: usize,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     if store.queue_stats().subscriptions + subscriptions.len() > most {
         return Err(CommandError::TooManySubscriptions);
     }
@@ -77,20 +77,20 @@ pub(super) fn unsubscribe(
     store: &mut dyn WriteStore,
     session: SessionNumber,
     filters: &[Vec<u8>],
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     for filter in filters {
         store.remove_subscription(session, filter)?;
     }
-    Ok(Applied::done())
+    Ok(AppliedCommand::done())
 }
 
 pub(super) fn save(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
     progress: &SessionProgress,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     store.save_progress(progress, now_ms)?;
-    Ok(Applied::done())
+    Ok(AppliedCommand::done())
 }
 
 /// Does an operation, unless a QoS 2 publish with this packet id did it before: both are in the same commit, so a client
@@ -100,13 +100,13 @@ pub(super) fn once(
     now_ms: TimestampMs,
     (session, packet_id): (SessionNumber, u16),
     command: &Command,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     // The client has another connection by now, and repeats there what this one was not acknowledged.
     if !store.is_current(session)? {
         return Err(CommandError::NotFound);
     }
     if store.is_received(session, packet_id)? {
-        return Ok(Applied::done());
+        return Ok(AppliedCommand::done());
     }
     let applied = command.apply(store, now_ms)?;
     store.receive(session, packet_id)?;
@@ -117,11 +117,11 @@ pub(super) fn release(
     store: &mut dyn WriteStore,
     session: SessionNumber,
     packet_id: u16,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     if store.is_current(session)? {
         store.release(session, packet_id)?;
     }
-    Ok(Applied::done())
+    Ok(AppliedCommand::done())
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use thng_pubsub_protocol::{
     payload::{Fields, Json, ResourceKind},
 };
 
-use super::{Applied, CommandError, Event, Outcome, resource};
+use super::{AppliedCommand, CommandError, Event, Outcome, resource};
 use crate::store::{KeyHash, ResourceRecord, TimestampMs, WriteStore};
 pub(crate) use input::{PART_THNGS, TaskInput, input_of};
 
@@ -68,7 +68,7 @@ pub(super) fn advance(
     ids: &[Id],
     input: &Result<TaskInput, String>,
     key_in_force: bool,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     let Some(before) = store.resource(task)?.filter(|task| task.kind == ResourceKind::Task && is_open(task))
     else {
         return Err(CommandError::NotFound);
@@ -142,7 +142,7 @@ pub(super) fn advance(
                 Ok(())
             })?;
             events.extend(changed);
-            return Ok(Applied { outcome: Outcome::Resource(record), events });
+            return Ok(AppliedCommand { outcome: Outcome::Resource(record), events });
         }
         None => Ending::Made(made, progress),
         Some(fault) if made > 0 => Ending::Broken(made, progress, fault),
@@ -150,7 +150,7 @@ pub(super) fn advance(
     };
     let mut applied = finish(store, now_ms, before, (*batch).clone(), ending)?;
     events.append(&mut applied.events);
-    Ok(Applied { outcome: applied.outcome, events })
+    Ok(AppliedCommand { outcome: applied.outcome, events })
 }
 
 fn progress(task: Id, made: usize, total: usize) -> Json {
@@ -187,7 +187,7 @@ fn finish(
     before: ResourceRecord,
     batch: ResourceRecord,
     ending: Ending,
-) -> Result<Applied, CommandError> {
+) -> Result<AppliedCommand, CommandError> {
     let done = made(&before.fields());
     let (status, made, progress, error) = match ending {
         Ending::Made(made, progress) => ("EXECUTED", made, Some(progress), None),
@@ -222,12 +222,12 @@ fn finish(
     let seq = events
         .iter()
         .find_map(|event| match event {
-            Event::ResourceChanged { seq, head, .. } if head.id == record.id => Some(*seq),
+            Event::ResourceChanged { seq, meta, .. } if meta.id == record.id => Some(*seq),
             _ => None,
         })
         .unwrap_or_default();
-    let head = Arc::new(record.head());
-    let batch = Arc::new(batch.head());
-    events.push(Event::TaskCompleted { seq, head, batch, record: Arc::clone(&record) });
-    Ok(Applied { outcome: Outcome::Resource(record), events })
+    let meta = Arc::new(record.meta());
+    let batch = Arc::new(batch.meta());
+    events.push(Event::TaskCompleted { seq, meta, batch, record: Arc::clone(&record) });
+    Ok(AppliedCommand { outcome: Outcome::Resource(record), events })
 }

@@ -19,7 +19,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{Applied, Command, CommandError, Event, Outcome};
+use super::{AppliedCommand, Command, CommandError, Event, Outcome};
 use crate::{
     clock::{AssignedTime, Clock, ServerTime},
     log_throttle::LogThrottle,
@@ -99,7 +99,7 @@ pub(crate) struct Writer {
 /// The queue is closed: the server is stopping.
 #[derive(Debug, thiserror::Error)]
 #[error("the server is stopping")]
-pub(crate) struct Stopping;
+pub(crate) struct WriterStopped;
 
 impl Writer {
     /// Starts the writer's thread.
@@ -148,11 +148,11 @@ impl Writer {
         command: Command,
         payload_bytes: usize,
         reply: Reply,
-    ) -> Result<(), Stopping> {
+    ) -> Result<(), WriterStopped> {
         let units = (payload_bytes + COMMAND_BYTES) / BUDGET_UNIT_BYTES;
         let budget = if matches!(command, Command::Probe) { &self.probes } else { &self.budget };
         let budget = budget.take(command.account(), units).await;
-        self.jobs.send(Job { command, reply, payload_bytes, _budget: budget }).map_err(|_| Stopping)
+        self.jobs.send(Job { command, reply, payload_bytes, _budget: budget }).map_err(|_| WriterStopped)
     }
 }
 
@@ -284,7 +284,7 @@ impl WriterThread {
         &mut self,
         group: &mut Vec<Job>,
         work: &mut GroupWork,
-    ) -> Result<Vec<Result<Applied, CommandError>>, StoreError> {
+    ) -> Result<Vec<Result<AppliedCommand, CommandError>>, StoreError> {
         let mut applied = Vec::with_capacity(group.capacity());
         let (now_ms, mut failed) = match self.begin() {
             Ok(now_ms) => (now_ms, None),
@@ -308,7 +308,7 @@ impl WriterThread {
         job: &Job,
         now_ms: TimestampMs,
         work: &mut GroupWork,
-    ) -> Result<Result<Applied, CommandError>, StoreError> {
+    ) -> Result<Result<AppliedCommand, CommandError>, StoreError> {
         let started = Instant::now();
         let applied = job.command.apply(&mut *self.store, now_ms);
         if let Ok(applied) = &applied {
@@ -389,7 +389,12 @@ impl WriterThread {
         }
     }
 
-    fn finish(&self, group: &mut Vec<Job>, applied: Vec<Result<Applied, CommandError>>, work: &GroupWork) {
+    fn finish(
+        &self,
+        group: &mut Vec<Job>,
+        applied: Vec<Result<AppliedCommand, CommandError>>,
+        work: &GroupWork,
+    ) {
         let mut events = Vec::with_capacity(applied.len());
         let outcomes = group.drain(..).zip(applied).map(|(job, applied)| {
             let outcome = applied.map(|applied| {

@@ -20,11 +20,11 @@ use tokio_util::{
 };
 
 use super::{
-    addresses::{self, Addresses, Counted},
+    addresses::{self, Addresses, CountedConnection},
     least_rate,
     rates::Rates,
 };
-use crate::{log_throttle::LogThrottle, metrics::Metrics, polls::Measured};
+use crate::{log_throttle::LogThrottle, metrics::Metrics, polls::MeasuredFuture};
 
 /// What all listeners share.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ impl OpenFiles {
 /// A connection that was let in. It counts among the connections until the last clone is gone, so a WebSocket that
 /// outlives its HTTP request keeps one.
 #[derive(Debug, Clone)]
-pub(crate) struct Admitted {
+pub(crate) struct AcceptedConnection {
     pub(crate) peer: SocketAddr,
     /// What the listener serves, as the metrics call it.
     pub(crate) protocol: &'static str,
@@ -81,14 +81,14 @@ pub(crate) struct Admitted {
     pub(crate) is_reserved: bool,
     /// Asks the connection to finish.
     pub(crate) stop: CancellationToken,
-    _place: Arc<Place>,
+    _slot: Arc<ConnectionSlot>,
 }
 
 /// How long a handshake, and the head of a request, may take on a reserved descriptor: few slow clients must not be able
 /// to take all of them.
 const RESERVED_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl Admitted {
+impl AcceptedConnection {
     /// How long a handshake or the head of a request may take, where that is usually `usual`.
     pub(super) fn timeout(&self, usual: Duration) -> Duration {
         if self.is_reserved { usual.min(RESERVED_TIMEOUT) } else { usual }
@@ -106,10 +106,10 @@ impl Admitted {
 }
 
 #[cfg(test)]
-impl Admitted {
+impl AcceptedConnection {
     /// A connection that counts nowhere else.
     pub(crate) fn alone() -> Self {
-        let place = Place {
+        let slot = ConnectionSlot {
             _room: Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is room"),
             _descriptor: Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is one"),
             _counted: Arc::new(Addresses::new(1)).enter([127, 0, 0, 1].into()).expect("there is room"),
@@ -120,16 +120,16 @@ impl Admitted {
             protocol: "test",
             is_reserved: false,
             stop: CancellationToken::new(),
-            _place: Arc::new(place),
+            _slot: Arc::new(slot),
         }
     }
 }
 
 #[derive(Debug)]
-struct Place {
+struct ConnectionSlot {
     _room: OwnedSemaphorePermit,
     _descriptor: OwnedSemaphorePermit,
-    _counted: Counted,
+    _counted: CountedConnection,
     _task: TaskTrackerToken,
 }
 
@@ -147,7 +147,7 @@ impl Acceptor {
         self,
         listener: TcpListener,
         protocol: &'static str,
-        serve: impl Fn(TcpStream, Admitted) -> F,
+        serve: impl Fn(TcpStream, AcceptedConnection) -> F,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -172,21 +172,21 @@ impl Acceptor {
         stream: TcpStream,
         peer: SocketAddr,
         protocol: &'static str,
-        serve: &impl Fn(TcpStream, Admitted) -> F,
+        serve: &impl Fn(TcpStream, AcceptedConnection) -> F,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
-            return self.turn_away(protocol, peer, "too_many_connections", "--connections-max");
+            return self.reject(protocol, peer, "too_many_connections", "--connections-max");
         };
         let Some((descriptor, is_reserved)) = self.open_files.take(protocol) else {
-            return self.turn_away(protocol, peer, "open_files_limit", "the limit of open files (ulimit -n)");
+            return self.reject(protocol, peer, "open_files_limit", "the limit of open files (ulimit -n)");
         };
         if let Err(refusal) = self.rates.connect_of_address(addresses::network(peer.ip())) {
-            return self.turn_away(protocol, peer, refusal.reason(), "--connection-rate-per-address");
+            return self.reject(protocol, peer, refusal.reason(), "--connection-rate-per-address");
         }
         let Some(counted) = self.addresses.enter(peer.ip()) else {
-            return self.turn_away(
+            return self.reject(
                 protocol,
                 peer,
                 "connection_limit_per_address",
@@ -199,18 +199,22 @@ impl Acceptor {
         if matches!(protocol, "http" | "https") {
             least_rate::observe(&stream);
         }
-        let place =
-            Place { _room: room, _descriptor: descriptor, _counted: counted, _task: self.tasks.token() };
-        let (stop, place) = (self.stop.clone(), Arc::new(place));
-        let connection = serve(stream, Admitted { peer, protocol, is_reserved, stop, _place: place });
+        let slot = ConnectionSlot {
+            _room: room,
+            _descriptor: descriptor,
+            _counted: counted,
+            _task: self.tasks.token(),
+        };
+        let (stop, slot) = (self.stop.clone(), Arc::new(slot));
+        let connection = serve(stream, AcceptedConnection { peer, protocol, is_reserved, stop, _slot: slot });
         let gauge = self.metrics.connections.with_label_values(&[protocol]);
         gauge.inc();
         // Not an async block: that would have room for the connection twice.
         let polls = self.metrics.poll_duration_seconds.clone();
-        tokio::spawn(Measured::new(connection.map(move |()| gauge.dec()), polls));
+        tokio::spawn(MeasuredFuture::new(connection.map(move |()| gauge.dec()), polls));
     }
 
-    fn turn_away(&self, protocol: &'static str, peer: SocketAddr, reason: &str, setting: &str) {
+    fn reject(&self, protocol: &'static str, peer: SocketAddr, reason: &str, setting: &str) {
         self.metrics.connections_refused.with_label_values(&[protocol, reason]).inc();
         if let Some(suppressed) = self.log.admit() {
             tracing::warn!(protocol, %peer, reason, suppressed, "a connection was turned away: {setting} is reached");

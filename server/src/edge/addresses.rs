@@ -20,7 +20,7 @@ pub(crate) struct Addresses {
 
 /// A connection that counts; dropping it ends that.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct CountedConnection {
     addresses: Arc<Addresses>,
     address: IpAddr,
 }
@@ -32,7 +32,7 @@ impl Addresses {
     }
 
     /// Counts a connection, or says that its address has as many as it may have.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
+    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<CountedConnection> {
         let address = network(address);
         let mut connected = self.connected.lock();
         let count = connected.entry(address).or_default();
@@ -40,11 +40,11 @@ impl Addresses {
             return None;
         }
         *count += 1;
-        Some(Counted { addresses: Arc::clone(self), address })
+        Some(CountedConnection { addresses: Arc::clone(self), address })
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         let mut connected = self.addresses.connected.lock();
         let Some(count) = connected.get_mut(&self.address) else { return };
@@ -74,7 +74,7 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn enter(addresses: &Arc<Addresses>, address: &str) -> Option<Counted> {
+    fn enter(addresses: &Arc<Addresses>, address: &str) -> Option<CountedConnection> {
         addresses.enter(address.parse().expect("an address"))
     }
 

@@ -255,7 +255,7 @@ impl AdminSocket {
                 Ok((stream, _)) => {
                     let (context, status) = (Arc::clone(&context), Arc::clone(&status));
                     tasks.spawn(async move {
-                        if let Err(error) = converse(stream, &context.gateway, &status).await {
+                        if let Err(error) = exchange(stream, &context.gateway, &status).await {
                             tracing::info!(%error, "a command at the administrator's socket got no answer");
                         }
                         drop(room);
@@ -270,7 +270,7 @@ impl AdminSocket {
     }
 }
 
-async fn converse(stream: UnixStream, gateway: &Gateway, status: &Status) -> io::Result<()> {
+async fn exchange(stream: UnixStream, gateway: &Gateway, status: &Status) -> io::Result<()> {
     let peer = stream.peer_cred()?;
     let mut stream = BufReader::new(stream);
     let mut line = String::new();

@@ -39,17 +39,16 @@ use crate::gateway::BrokerError;
 
 use super::{
     Context,
-    accept::Admitted,
+    accept::AcceptedConnection,
     answer::{self, json, refuse},
     assets::{self, Asset},
-    least_rate::{RateState, Timed},
+    least_rate::{RateState, TimedStream},
+    message_bound::{CountedStream, UnfinishedBytes},
     mqtt,
     public_url::public_url,
-    rest,
-    unfinished::{Counted, UnfinishedBytes},
-    upgrade, websocket,
+    rest, upgrade, websocket,
 };
-use head::RejectedHead;
+use head::InvalidHead;
 use origin::Origin;
 use stream::{Progress, RequestStream, RequestTimeouts};
 
@@ -90,7 +89,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
 }
 
 /// Serves the requests of one connection.
-pub(crate) async fn serve<S>(context: Arc<Context>, router: Router, stream: S, admitted: Admitted)
+pub(crate) async fn serve<S>(context: Arc<Context>, router: Router, stream: S, admitted: AcceptedConnection)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -102,8 +101,8 @@ where
     let progress = Progress::new();
     let unfinished = UnfinishedBytes::new();
     let rate = Arc::<RateState>::default();
-    let stream = Timed::new(stream, context.limits.answer_rate, Arc::clone(&rate));
-    let stream = Counted { stream, unfinished: Arc::clone(&unfinished) };
+    let stream = TimedStream::new(stream, context.limits.answer_rate, Arc::clone(&rate));
+    let stream = CountedStream { stream, unfinished: Arc::clone(&unfinished) };
     let (protocol, rate_of_requests) = (admitted.protocol, Arc::clone(&rate));
     let stream = RequestStream::new(stream, progress.clone(), timeouts);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -140,7 +139,7 @@ where
     tracing::debug!(%peer, %error, "an HTTP connection ended early");
     let Some(parts) = connection.into_parts() else { return };
     let (stream, bare, is_slow) = parts.io.into_inner().into_parts();
-    if let Some(rejected) = RejectedHead::new(&error, bare, is_slow) {
+    if let Some(rejected) = InvalidHead::new(&error, bare, is_slow) {
         // Boxed, since few connections need the memory.
         Box::pin(rejected.answer(&context, stream)).await;
     }
@@ -169,7 +168,7 @@ async fn front(State(context): State<Arc<Context>>, mut request: Request, next: 
     let rate = request.extensions().get::<Arc<RateState>>().map(Arc::clone);
     let host = head::settle_host(&mut request);
     let origin = Origin::of(&request, &context.limits.allowed_origins);
-    let is_tls = request.extensions().get::<Admitted>().is_some_and(Admitted::is_https);
+    let is_tls = request.extensions().get::<AcceptedConnection>().is_some_and(AcceptedConnection::is_https);
     let url = public_url(request.headers(), is_tls);
     let response = if let Err(sentence) = host {
         refuse(ErrorCode::INVALID, sentence)
@@ -202,7 +201,7 @@ async fn front(State(context): State<Arc<Context>>, mut request: Request, next: 
 /// Counts a request by its address. Those who look after the server often come by way of a proxy, and must not be told
 /// that it is ill when it is busy.
 fn count(context: &Context, request: &Request) -> Result<(), BrokerError> {
-    let Some(admitted) = request.extensions().get::<Admitted>() else { return Ok(()) };
+    let Some(admitted) = request.extensions().get::<AcceptedConnection>() else { return Ok(()) };
     if matches!(request.uri().path(), "/health" | "/ready" | "/metrics") {
         return Ok(());
     }
@@ -229,7 +228,7 @@ fn refuse_origin(context: &Context, is_mqtt: bool) -> Response {
 
 /// Whether the request came on one of the descriptors that are reserved for single requests.
 fn is_reserved(request: &Request) -> bool {
-    request.extensions().get::<Admitted>().is_some_and(|admitted| admitted.is_reserved)
+    request.extensions().get::<AcceptedConnection>().is_some_and(|admitted| admitted.is_reserved)
 }
 
 /// A WebSocket where the server has no descriptor left for connections that last.
@@ -401,7 +400,7 @@ async fn error_page() -> Response {
 /// the upgrade brings counts, CONNECT says: one that brings its own wins.
 async fn mqtt_over_websocket(
     State(context): State<Arc<Context>>,
-    Extension(admitted): Extension<Admitted>,
+    Extension(admitted): Extension<AcceptedConnection>,
     Extension(unfinished): Extension<Arc<UnfinishedBytes>>,
     request: Request,
 ) -> Response {

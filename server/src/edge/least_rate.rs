@@ -67,7 +67,7 @@ pub(super) fn observe(socket: &tokio::net::TcpStream) {
 
 /// A stream that fails when its client takes less than the least rate.
 #[derive(Debug)]
-pub(super) struct Timed<S> {
+pub(super) struct TimedStream<S> {
     stream: S,
     rate: LeastRate,
     state: Arc<RateState>,
@@ -77,7 +77,7 @@ pub(super) struct Timed<S> {
     pending: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl<S> Timed<S> {
+impl<S> TimedStream<S> {
     pub(super) fn new(stream: S, rate: LeastRate, state: Arc<RateState>) -> Self {
         Self { stream, rate, state, budget: rate.window, pending: None }
     }
@@ -116,7 +116,7 @@ impl<S> Timed<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -126,7 +126,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.account(cx, written, |taken| *taken)
@@ -165,10 +165,10 @@ mod tests {
     const RATE: LeastRate = LeastRate { bytes_per_s: 100, window: Duration::from_secs(30) };
 
     /// A stream whose client buffers 10 bytes.
-    fn timed() -> (Timed<DuplexStream>, DuplexStream, Arc<RateState>) {
+    fn timed() -> (TimedStream<DuplexStream>, DuplexStream, Arc<RateState>) {
         let (ours, theirs) = duplex(10);
         let state = Arc::<RateState>::default();
-        (Timed::new(ours, RATE, Arc::clone(&state)), theirs, state)
+        (TimedStream::new(ours, RATE, Arc::clone(&state)), theirs, state)
     }
 
     /// Writes 10,000 bytes to a client that reads so many at a time, and waits so long before each read.

@@ -22,7 +22,7 @@ use crate::{
     metrics::Metrics,
     rate::{
         Exceeded, FailedLogins, Name, Rate, RateLimit,
-        buckets::{Buckets, Left},
+        buckets::{Buckets, Remaining},
     },
 };
 
@@ -99,10 +99,10 @@ struct Limit<K: Hash + Eq + Copy> {
 
 /// A limit that is in force for a caller.
 #[derive(Debug)]
-pub(crate) struct Shown {
+pub(crate) struct EffectiveLimit {
     pub(crate) name: &'static Name,
     pub(crate) rate: Rate,
-    pub(crate) left: Left,
+    pub(crate) left: Remaining,
 }
 
 impl<K: Hash + Eq + Copy> Limit<K> {
@@ -128,8 +128,8 @@ impl<K: Hash + Eq + Copy> Limit<K> {
         BrokerError::TooOften(Exceeded::new(self.name, self.buckets.rate(), wait))
     }
 
-    fn show(&self, key: &K) -> Shown {
-        Shown { name: self.name, rate: self.buckets.rate(), left: self.buckets.look(key) }
+    fn show(&self, key: &K) -> EffectiveLimit {
+        EffectiveLimit { name: self.name, rate: self.buckets.rate(), left: self.buckets.look(key) }
     }
 }
 
@@ -221,10 +221,10 @@ impl Rates {
 
     /// A password is about to be tried. It counts as failed until it turns out to be right: hashing takes its time, and
     /// many could be tried together before the first has failed.
-    pub(super) fn try_password(&self, address: IpAddr) -> Result<Tried<'_>, BrokerError> {
+    pub(super) fn try_password(&self, address: IpAddr) -> Result<PasswordAttempt<'_>, BrokerError> {
         let limit = self.failed_logins_of(address);
         limit.map_or(Ok(()), |limit| limit.take(&address))?;
-        Ok(Tried { limit, address })
+        Ok(PasswordAttempt { limit, address })
     }
 
     fn failed_logins_of(&self, address: IpAddr) -> Option<&Limit<IpAddr>> {
@@ -232,7 +232,7 @@ impl Rates {
     }
 
     /// The limits that a caller has, and what is left of them.
-    pub(super) fn shown(&self, address: IpAddr, key: &KeyHash) -> Vec<Shown> {
+    pub(super) fn shown(&self, address: IpAddr, key: &KeyHash) -> Vec<EffectiveLimit> {
         let mut shown = Vec::new();
         for Pair { key: by_key, address: by_address } in [&self.requests, &self.publishes, &self.connects] {
             shown.extend(by_key.as_ref().map(|limit| limit.show(key)));
@@ -257,12 +257,12 @@ impl Rates {
 /// A password that is being tried.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Tried<'r> {
+pub(super) struct PasswordAttempt<'r> {
     limit: Option<&'r Limit<IpAddr>>,
     address: IpAddr,
 }
 
-impl Tried<'_> {
+impl PasswordAttempt<'_> {
     /// It was not wrong.
     pub(super) fn forgive(self) {
         if let Some(limit) = self.limit {

@@ -15,7 +15,7 @@ use super::{
 use crate::gateway::BrokerError;
 
 mod action;
-mod answered;
+mod answered_call;
 mod application;
 pub(super) mod asyncapi;
 mod call;

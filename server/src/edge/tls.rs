@@ -20,7 +20,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 pub(crate) use certificates::{Certificates, Source, check, look_at};
 
-use super::accept::Admitted;
+use super::accept::AcceptedConnection;
 use crate::{clock::Clock, log_throttle::LogThrottle, metrics::Metrics};
 
 /// Key exchanges, ciphers and signatures: ring's, since it builds with a C compiler and nothing else.
@@ -94,7 +94,7 @@ impl Tls {
     pub(crate) async fn handshake(
         &self,
         stream: TcpStream,
-        admitted: &Admitted,
+        admitted: &AcceptedConnection,
     ) -> Option<TlsStream<TcpStream>> {
         let peer = admitted.peer;
         let shaken = tokio::select! {

@@ -16,7 +16,7 @@ use axum::{
 use thng_pubsub_protocol::payload::ErrorCode;
 use tungstenite::error::{CapacityError, Error};
 
-use super::{answer, unfinished};
+use super::{answer, message_bound};
 
 /// Buffer of one WebSocket, in bytes: small, since most sockets are quiet; large messages go in several reads.
 const BUFFER_BYTES: usize = 4 * 1024;
@@ -67,10 +67,14 @@ fn refuse(rejection: WebSocketUpgradeRejection) -> Response {
 /// With what code to close a socket that broke a rule, or `None` where the peer is simply gone. (RFC 6455, 7.4.1)
 pub(super) fn broken_rule(error: &axum::Error) -> Option<(CloseCode, &'static str)> {
     match error.source()?.downcast_ref::<Error>()? {
-        Error::Io(error) if error.get_ref().is_some_and(|error| error.is::<unfinished::TooMany>()) => Some((
-            close_code::SIZE,
-            "the message is larger than this server takes from a client without a key",
-        )),
+        Error::Io(error)
+            if error.get_ref().is_some_and(|error| error.is::<message_bound::TooManyBytes>()) =>
+        {
+            Some((
+                close_code::SIZE,
+                "the message is larger than this server takes from a client without a key",
+            ))
+        }
         Error::Capacity(CapacityError::MessageTooLong { .. }) => {
             Some((close_code::SIZE, "the message is larger than this server takes"))
         }

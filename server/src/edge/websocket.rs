@@ -25,7 +25,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Context, accept::Admitted, answer, logged_error::LoggedError, public_url::public_url, upgrade};
+use super::{
+    Context, accept::AcceptedConnection, answer, logged_error::LoggedError, public_url::public_url, upgrade,
+};
 use crate::gateway::{
     BrokerError, Delivery, DeliveryQos, KeyLease, OutboundQueue, OutboundQueueState, Outcome, Principal,
     SubscriptionHandle,
@@ -38,7 +40,7 @@ const SLOT: u32 = 0;
 
 /// Decides about an upgrade on a topic's path, and serves the socket.
 pub(super) async fn open(context: Arc<Context>, request: Request) -> Response {
-    let Some(admitted) = request.extensions().get::<Admitted>().cloned() else {
+    let Some(admitted) = request.extensions().get::<AcceptedConnection>().cloned() else {
         return answer::refuse(ErrorCode::INTERNAL, "The connection is not known.");
     };
     let key = answer::key_of(request.headers(), request.uri().query());
@@ -70,16 +72,16 @@ struct Socket {
     wake: Arc<Notify>,
     _handle: SubscriptionHandle,
     key: KeyLease,
-    admitted: Admitted,
+    admitted: AcceptedConnection,
     /// The address by which the client calls the server, for links.
     url: String,
 }
 
 /// A message that waits for its turn, and when that comes.
-type Held = (Instant, Bytes);
+type DelayedMessage = (Instant, Bytes);
 
 /// Tells the socket what became of a publish.
-type Answered = mpsc::UnboundedSender<Result<(), BrokerError>>;
+type PublishResults = mpsc::UnboundedSender<Result<(), BrokerError>>;
 
 /// Why a socket ends.
 enum CloseReason {
@@ -95,7 +97,7 @@ impl Socket {
         context: Arc<Context>,
         key: Option<&str>,
         path: &str,
-        admitted: Admitted,
+        admitted: AcceptedConnection,
     ) -> Result<Self, BrokerError> {
         let log = Arc::clone(&context);
         let mut principal = None;
@@ -111,7 +113,7 @@ impl Socket {
         context: Arc<Context>,
         key: Option<&str>,
         path: &str,
-        admitted: Admitted,
+        admitted: AcceptedConnection,
         whose: &mut Option<Arc<Principal>>,
     ) -> Result<Self, BrokerError> {
         let principal = context.authenticate(admitted.address(), key.ok_or(BrokerError::NoKey)?).await?;
@@ -143,11 +145,11 @@ impl Socket {
     async fn serve(self, mut stream: WebSocket) {
         let gauge = self.context.metrics.connections.with_label_values(&[PROTOCOL]);
         gauge.inc();
-        let mut held = None;
-        let end = self.converse(&mut stream, &mut held).await;
+        let mut delayed = None;
+        let end = self.exchange(&mut stream, &mut delayed).await;
         gauge.dec();
         // What was read is published, whether its client has the patience or not. It has its turn already.
-        if let Some((_, payload)) = held.filter(|_| !self.key.is_revoked()) {
+        if let Some((_, payload)) = delayed.filter(|_| !self.key.is_revoked()) {
             let (nobody, _) = mpsc::unbounded_channel();
             if let Err(refusal) = self.publish(&payload, &nobody).await {
                 self.log_refusal("a publish was refused", refusal);
@@ -166,7 +168,7 @@ impl Socket {
         }
     }
 
-    async fn converse(&self, stream: &mut WebSocket, held: &mut Option<Held>) -> CloseReason {
+    async fn exchange(&self, stream: &mut WebSocket, delayed: &mut Option<DelayedMessage>) -> CloseReason {
         let (answered, mut answers) = mpsc::unbounded_channel();
         let mut in_flight = 0_usize;
         let limits = &self.context.limits;
@@ -183,7 +185,7 @@ impl Socket {
                 return end;
             }
             tokio::select! {
-                message = stream.recv(), if held.is_none() && in_flight < limits.publishes_in_flight_max => {
+                message = stream.recv(), if delayed.is_none() && in_flight < limits.publishes_in_flight_max => {
                     let message = match message {
                         Some(Ok(message)) => message,
                         Some(Err(error)) => return broken(&error),
@@ -203,7 +205,7 @@ impl Socket {
                         Ok(Duration::ZERO) => self.publish(&payload, &answered).await,
                         Ok(wait) => {
                             self.context.metrics.publishes_throttled.with_label_values(&[PROTOCOL]).inc();
-                            *held = Some((Instant::now() + wait, payload));
+                            *delayed = Some((Instant::now() + wait, payload));
                             continue;
                         }
                         Err(refusal) => Err(refusal),
@@ -215,8 +217,8 @@ impl Socket {
                         },
                     }
                 }
-                () = until(held.as_ref().map(|(at, _)| *at)) => {
-                    let Some((_, payload)) = held.take() else { continue };
+                () = until(delayed.as_ref().map(|(at, _)| *at)) => {
+                    let Some((_, payload)) = delayed.take() else { continue };
                     // It was not listened to meanwhile.
                     silence_ends = Instant::now() + limits.websocket_ping_interval;
                     match self.publish(&payload, &answered).await {
@@ -242,7 +244,7 @@ impl Socket {
                         Err(end) => return end,
                     };
                 }
-                () = tokio::time::sleep_until(silence_ends), if held.is_none() => {
+                () = tokio::time::sleep_until(silence_ends), if delayed.is_none() => {
                     if pinged {
                         return CloseReason::Close(close_code::AWAY, "no answer to a ping", "ping");
                     }
@@ -258,13 +260,13 @@ impl Socket {
     }
 
     /// Publishes a message; `answered` is told what became of it, unless it is refused at once.
-    async fn publish(&self, payload: &Bytes, answered: &Answered) -> Result<(), BrokerError> {
+    async fn publish(&self, payload: &Bytes, answered: &PublishResults) -> Result<(), BrokerError> {
         let answered = answered.clone();
-        let when_stored = Box::new(move |outcome: Result<Outcome, BrokerError>| {
+        let on_stored = Box::new(move |outcome: Result<Outcome, BrokerError>| {
             // The socket may be gone by now; then nobody wants to know.
             let _ = answered.send(outcome.map(drop));
         });
-        self.context.gateway.publish(&self.principal, &self.topic, payload, when_stored).await
+        self.context.gateway.publish(&self.principal, &self.topic, payload, on_stored).await
     }
 
     /// Sends every notification that waits.

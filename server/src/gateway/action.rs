@@ -7,7 +7,7 @@ use thng_pubsub_protocol::{
     filter::{FieldValue, Filter},
     id::{ActionTypeName, Id},
     payload::{
-        Json, Patch, ResourceKind, Whereabouts, has_duplicate_members, parse_actions, parse_locations,
+        Json, LocationInput, Patch, ResourceKind, has_duplicate_members, parse_actions, parse_locations,
         texts_at, values_at,
     },
     publish::{self, Subject},
@@ -57,7 +57,7 @@ impl Gateway {
         }
         let locations = patch.get("location").map(|json| parse_locations(json.as_bytes()));
         for location in locations.into_iter().flatten().flatten() {
-            if let Whereabouts::Place(place) = location.whereabouts {
+            if let LocationInput::Place(place) = location.input {
                 self.can_reference(caller, ResourceKind::Place, place, "location")?;
             }
         }
@@ -104,8 +104,8 @@ impl Gateway {
     fn type_id(&self, caller: &RequestContext<'_>, name: &str) -> Result<Id, BrokerError> {
         let (account, kind) = (caller.principal.account, ResourceKind::ActionType);
         let id = self.store.named(account, kind, name)?;
-        let head = id.map(|id| self.head(id)).transpose()?.flatten();
-        head.filter(|head| caller.can_reference(head)).map(|head| head.id).ok_or(BrokerError::NotFound)
+        let meta = id.map(|id| self.resource_meta(id)).transpose()?.flatten();
+        meta.filter(|meta| caller.can_reference(meta)).map(|meta| meta.id).ok_or(BrokerError::NotFound)
     }
 
     /// The action type of a path, if it can be changed.

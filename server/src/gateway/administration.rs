@@ -70,11 +70,13 @@ impl Gateway {
     ) -> Result<IssuedKey, BrokerError> {
         let account = self.account_meant(account)?;
         let known = match Id::parse(operator) {
-            Ok(id) => self.head(id)?.filter(|head| head.kind == ResourceKind::Operator).map(|head| head.id),
+            Ok(id) => {
+                self.resource_meta(id)?.filter(|meta| meta.kind == ResourceKind::Operator).map(|meta| meta.id)
+            }
             Err(_) => self.store.named(account, ResourceKind::Operator, &operator.to_lowercase())?,
         };
         let known = match known {
-            Some(id) => self.head(id)?.filter(|head| head.account == account).map(|head| head.id),
+            Some(id) => self.resource_meta(id)?.filter(|meta| meta.account == account).map(|meta| meta.id),
             None => None,
         };
         match known {
@@ -173,10 +175,10 @@ impl Gateway {
             };
         };
         let id = Id::parse(account).ok();
-        let head = id.map(|id| self.head(id)).transpose()?.flatten();
+        let meta = id.map(|id| self.resource_meta(id)).transpose()?.flatten();
         let is_account = |kind| kind == ResourceKind::Account;
-        match head.filter(|head| is_account(head.kind)) {
-            Some(head) => Ok(head.id),
+        match meta.filter(|meta| is_account(meta.kind)) {
+            Some(meta) => Ok(meta.id),
             None => Err(BrokerError::invalid(format!("There is no account {account}."))),
         }
     }

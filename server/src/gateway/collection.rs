@@ -74,7 +74,7 @@ impl Gateway {
             (Some(ids), Some(project)) => {
                 let mut in_project = Vec::new();
                 for id in ids {
-                    if self.head(id)?.is_some_and(|head| head.is_in(project)) {
+                    if self.resource_meta(id)?.is_some_and(|meta| meta.is_in(project)) {
                         in_project.push(id);
                     }
                 }

@@ -7,7 +7,7 @@ use thng_pubsub_protocol::{
 };
 
 use crate::{
-    domain::{CommandError, writer::Stopping},
+    domain::{CommandError, writer::WriterStopped},
     rate::Exceeded,
     store::subscriptions::SubscriptionBound,
 };
@@ -141,7 +141,7 @@ pub(crate) enum BrokerError {
 
 /// How long a refusal lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lasting {
+enum Persistence {
     /// The same request is refused again.
     Final,
     /// The same request can succeed later.
@@ -162,32 +162,32 @@ impl BrokerError {
     /// Whether the same request can succeed later, without a change to it or to the rights of its key.
     pub(crate) fn is_temporary(&self) -> bool {
         match self.row().1 {
-            Lasting::Final => false,
-            Lasting::Temporary => true,
+            Persistence::Final => false,
+            Persistence::Temporary => true,
         }
     }
 
     /// The reason table: the name of each reason, and how long it lasts.
-    fn row(&self) -> (&'static str, Lasting) {
+    fn row(&self) -> (&'static str, Persistence) {
         match self {
-            Self::NoKey => ("no_key", Lasting::Final),
-            Self::InvalidKey => ("invalid_key", Lasting::Final),
-            Self::NotFound => ("not_found", Lasting::Final),
-            Self::InvalidTopic(_) => ("invalid_topic", Lasting::Final),
-            Self::BadLogin => ("bad_login", Lasting::Final),
-            Self::Forbidden => ("forbidden", Lasting::Final),
-            Self::Conflict(_) => ("conflict", Lasting::Final),
-            Self::SubscribeOnly => ("subscribe_only", Lasting::Final),
-            Self::Invalid(_) => ("invalid", Lasting::Final),
-            Self::ConnectionLimitPerKey => ("connection_limit_per_key", Lasting::Temporary),
-            Self::TooManySubscriptions(bound) => (bound.reason(), Lasting::Temporary),
-            Self::TooManySessions => ("too_many_sessions", Lasting::Temporary),
-            Self::PasswordQueueFull => ("password_queue_full", Lasting::Temporary),
-            Self::TooManyScans => ("scan_queue_full", Lasting::Temporary),
-            Self::TooManyAnswerBytes => ("answer_memory", Lasting::Temporary),
-            Self::TooManyTasks => ("task_queue_full", Lasting::Temporary),
-            Self::TooOften(_) => ("rate_limited", Lasting::Temporary),
-            Self::Unavailable => ("unavailable", Lasting::Temporary),
+            Self::NoKey => ("no_key", Persistence::Final),
+            Self::InvalidKey => ("invalid_key", Persistence::Final),
+            Self::NotFound => ("not_found", Persistence::Final),
+            Self::InvalidTopic(_) => ("invalid_topic", Persistence::Final),
+            Self::BadLogin => ("bad_login", Persistence::Final),
+            Self::Forbidden => ("forbidden", Persistence::Final),
+            Self::Conflict(_) => ("conflict", Persistence::Final),
+            Self::SubscribeOnly => ("subscribe_only", Persistence::Final),
+            Self::Invalid(_) => ("invalid", Persistence::Final),
+            Self::ConnectionLimitPerKey => ("connection_limit_per_key", Persistence::Temporary),
+            Self::TooManySubscriptions(bound) => (bound.reason(), Persistence::Temporary),
+            Self::TooManySessions => ("too_many_sessions", Persistence::Temporary),
+            Self::PasswordQueueFull => ("password_queue_full", Persistence::Temporary),
+            Self::TooManyScans => ("scan_queue_full", Persistence::Temporary),
+            Self::TooManyAnswerBytes => ("answer_memory", Persistence::Temporary),
+            Self::TooManyTasks => ("task_queue_full", Persistence::Temporary),
+            Self::TooOften(_) => ("rate_limited", Persistence::Temporary),
+            Self::Unavailable => ("unavailable", Persistence::Temporary),
         }
     }
 
@@ -278,8 +278,8 @@ impl From<CommandError> for BrokerError {
     }
 }
 
-impl From<Stopping> for BrokerError {
-    fn from(_: Stopping) -> Self {
+impl From<WriterStopped> for BrokerError {
+    fn from(_: WriterStopped) -> Self {
         Self::Unavailable
     }
 }

@@ -9,7 +9,7 @@ use thng_pubsub_protocol::{
     payload::{Fields, Form, Members, ResourceKind, point},
 };
 
-use super::{AnswerShare, BrokerError, Gateway, RequestContext, scan::ScanTurn};
+use super::{AnswerShare, BrokerError, Gateway, RequestContext, scan::ScanLease};
 use crate::domain;
 use crate::store::{
     IndexScan, ListRequest, Page, PageRequest, RecordFilter, ResourceRecord, ScanBounds, index_key,
@@ -90,7 +90,8 @@ pub(crate) fn check_filter(
     kind: ResourceKind,
     filter: &Filter,
 ) -> Result<(), BrokerError> {
-    let shows_address = domain::ContextShown::to(caller.principal.actor) == domain::ContextShown::Whole;
+    let shows_address =
+        domain::ContextVisibility::to(caller.principal.actor) == domain::ContextVisibility::Whole;
     let is_known = |term: &Term| {
         let name = term.field.split_once('.').map_or(&*term.field, |(name, _)| name);
         let has_key = term.field.len() > name.len() + 1;
@@ -221,7 +222,7 @@ impl Gateway {
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
-        turn: &mut ScanTurn,
+        turn: &mut ScanLease,
     ) -> Result<Page<ResourceRecord>, BrokerError> {
         let mut page = self.page(caller, kind, within.clone(), query, turn).await?;
         if let Some(again) = decoded_again(query, page.items.is_empty() && page.next.is_none()) {
@@ -241,7 +242,7 @@ impl Gateway {
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
-        turn: &mut ScanTurn,
+        turn: &mut ScanLease,
     ) -> Result<Page<ResourceRecord>, BrokerError> {
         let record_filter = self.record_filter(caller, query);
         let mut request = request(caller, kind, within, query, &record_filter);
@@ -287,14 +288,14 @@ impl Gateway {
                 }
             };
             let fields = LazyCell::new(|| record.fields());
-            caller.can_see(&record.head_with(&fields))
+            caller.can_see(&record.meta_with(&fields))
                 && query.filter.as_ref().is_none_or(|filter| admits(filter, record, &fields, &seen))
                 && query.near.is_none_or(|near| near.admits(&fields))
         }
     }
 
     pub(super) fn sees_collection(&self, caller: &RequestContext<'_>, id: Id) -> Result<bool, BrokerError> {
-        Ok(self.head(id)?.is_some_and(|head| caller.can_reference(&head)))
+        Ok(self.resource_meta(id)?.is_some_and(|meta| caller.can_reference(&meta)))
     }
 
     /// How many there are on all pages.
@@ -322,7 +323,7 @@ impl Gateway {
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
-        turn: &mut ScanTurn,
+        turn: &mut ScanLease,
     ) -> Result<usize, BrokerError> {
         let record_filter = self.record_filter(caller, query);
         let mut request = request(caller, kind, within, query, &record_filter);
@@ -385,7 +386,7 @@ impl Gateway {
         kind: ResourceKind,
         query: &ListQuery,
         most: usize,
-        turn: &mut ScanTurn,
+        turn: &mut ScanLease,
     ) -> Result<Vec<Id>, BrokerError> {
         let record_filter = self.record_filter(caller, query);
         let mut request = request(caller, kind, IndexScan::All, query, &record_filter);

@@ -28,13 +28,13 @@ struct State {
     waiting: usize,
     /// The addresses with a queue, in the order of their turns.
     order: VecDeque<IpAddr>,
-    queues: HashMap<IpAddr, VecDeque<oneshot::Sender<Turn>>>,
+    queues: HashMap<IpAddr, VecDeque<oneshot::Sender<HashPermit>>>,
 }
 
 /// The right to hash one password; dropping it gives the turn to the next.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Turn {
+pub(super) struct HashPermit {
     /// `None` once it was handed on.
     queue: Option<Arc<PasswordQueue>>,
 }
@@ -58,12 +58,12 @@ impl PasswordQueue {
     ///
     /// # Errors
     /// [`QueueFull`].
-    pub(super) async fn turn(self: &Arc<Self>, address: IpAddr) -> Result<Turn, QueueFull> {
+    pub(super) async fn turn(self: &Arc<Self>, address: IpAddr) -> Result<HashPermit, QueueFull> {
         let turn = {
             let mut state = self.state.lock();
             if state.hashing < HASHED_AT_A_TIME {
                 state.hashing += 1;
-                return Ok(Turn { queue: Some(Arc::clone(self)) });
+                return Ok(HashPermit { queue: Some(Arc::clone(self)) });
             }
             state.wait(address, self.waiting_max)?
         };
@@ -72,7 +72,7 @@ impl PasswordQueue {
     }
 
     fn hand_on(self: Arc<Self>) {
-        let mut turn = Turn { queue: Some(Arc::clone(&self)) };
+        let mut turn = HashPermit { queue: Some(Arc::clone(&self)) };
         loop {
             let Some(next) = self.state.lock().next() else { break };
             match next.send(turn) {
@@ -86,7 +86,11 @@ impl PasswordQueue {
 }
 
 impl State {
-    fn wait(&mut self, address: IpAddr, waiting_max: usize) -> Result<oneshot::Receiver<Turn>, QueueFull> {
+    fn wait(
+        &mut self,
+        address: IpAddr,
+        waiting_max: usize,
+    ) -> Result<oneshot::Receiver<HashPermit>, QueueFull> {
         if self.waiting >= waiting_max {
             return Err(QueueFull::Total);
         }
@@ -104,7 +108,7 @@ impl State {
     }
 
     /// The one whose turn it is; where there is none, one less is hashing.
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+    fn next(&mut self) -> Option<oneshot::Sender<HashPermit>> {
         let Some(address) = self.order.pop_front() else {
             self.hashing -= 1;
             return None;
@@ -121,7 +125,7 @@ impl State {
     }
 }
 
-impl Drop for Turn {
+impl Drop for HashPermit {
     fn drop(&mut self) {
         if let Some(queue) = self.queue.take() {
             queue.hand_on();
@@ -143,7 +147,7 @@ mod tests {
         Ipv4Addr::new(192, 0, 2, last).into()
     }
 
-    type Waiting = Pin<Box<dyn Future<Output = Result<Turn, QueueFull>>>>;
+    type Waiting = Pin<Box<dyn Future<Output = Result<HashPermit, QueueFull>>>>;
 
     fn ask(queue: &Arc<PasswordQueue>, last: u8) -> Waiting {
         let queue = Arc::clone(queue);
@@ -152,14 +156,14 @@ mod tests {
         waiting
     }
 
-    fn poll(waiting: &mut Waiting) -> Option<Result<Turn, QueueFull>> {
+    fn poll(waiting: &mut Waiting) -> Option<Result<HashPermit, QueueFull>> {
         match waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => Some(outcome),
             Poll::Pending => None,
         }
     }
 
-    fn at_once(queue: &Arc<PasswordQueue>, last: u8) -> Result<Turn, QueueFull> {
+    fn at_once(queue: &Arc<PasswordQueue>, last: u8) -> Result<HashPermit, QueueFull> {
         let queue = Arc::clone(queue);
         let mut waiting: Waiting = Box::pin(async move { queue.turn(address(last)).await });
         poll(&mut waiting).expect("it does not wait")

@@ -148,7 +148,7 @@ impl Gateway {
     ) -> Result<Option<Id>, BrokerError> {
         let (account, path) = (caller.principal.account, format!("identifiers.{key}"));
         let record_filter = |record: &ResourceRecord, _: &dyn Fn() -> Vec<Id>| {
-            caller.can_reference(&record.head())
+            caller.can_reference(&record.meta())
                 && record.values_at(&record.fields(), &path).iter().any(|found| found.as_str() == value)
         };
         let by_identifier = IndexScan::Key(index_key(account, kind, &path, value));

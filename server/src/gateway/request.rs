@@ -45,15 +45,15 @@ impl<'a> RequestContext<'a> {
     }
 
     /// Whether a resource is there for the caller.
-    pub(super) fn can_see(&self, head: &ResourceMeta) -> bool {
-        head.account == self.principal.account
-            && self.views().any(|view| view.can_see(head))
-            && self.project.is_none_or(|project| !head.kind.is_scoped() || head.is_in(project))
+    pub(super) fn can_see(&self, meta: &ResourceMeta) -> bool {
+        meta.account == self.principal.account
+            && self.views().any(|view| view.can_see(meta))
+            && self.project.is_none_or(|project| !meta.kind.is_scoped() || meta.is_in(project))
     }
 
     /// Whether the caller can name this resource in what they do here: with the right that they do it with.
-    pub(super) fn can_reference(&self, head: &ResourceMeta) -> bool {
-        head.account == self.principal.account && self.views().any(|view| view.can_see(head))
+    pub(super) fn can_reference(&self, meta: &ResourceMeta) -> bool {
+        meta.account == self.principal.account && self.views().any(|view| view.can_see(meta))
     }
 
     /// Whether the caller reaches everything in the account with what they do here.

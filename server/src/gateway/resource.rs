@@ -123,10 +123,10 @@ impl Gateway {
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
         let kind = patch.kind();
-        let head = self.authorise(caller, kind, id)?;
+        let meta = self.authorise(caller, kind, id)?;
         let mut patch = patch;
         Self::keep_scopes(caller, &mut patch);
-        self.check_patch(caller, &patch, Some(&head))?;
+        self.check_patch(caller, &patch, Some(&meta))?;
         let (account, patch) = (caller.principal.account, Box::new(patch));
         self.execute_on_one(Command::Update { account, kind, id, patch, private: None }, payload_bytes).await
     }
@@ -223,8 +223,8 @@ impl Gateway {
         self.permit(caller)?;
         let ids = self.selected(caller, kind, query, self.settings.bulk_size_max).await?;
         for id in &ids {
-            let head = self.head(*id)?;
-            self.check_patch(caller, &patch, head.as_deref())?;
+            let meta = self.resource_meta(*id)?;
+            self.check_patch(caller, &patch, meta.as_deref())?;
         }
         // They are changed in one transaction, for which everybody else waits.
         if payload_bytes.saturating_mul(ids.len()) > BULK_BYTES_MAX {

@@ -40,14 +40,14 @@ impl ResourceCache {
         id: Id,
     ) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
         let before = self.changes.load(Ordering::SeqCst);
-        let Some(head) = store.head(id)?.map(Arc::new) else { return Ok(None) };
+        let Some(meta) = store.resource_meta(id)?.map(Arc::new) else { return Ok(None) };
         if self.changes.load(Ordering::SeqCst) == before {
-            self.cached.insert(id, Arc::clone(&head));
+            self.cached.insert(id, Arc::clone(&meta));
             if self.changes.load(Ordering::SeqCst) != before {
                 self.cached.remove(&id);
             }
         }
-        Ok(Some(head))
+        Ok(Some(meta))
     }
 
     /// Called by the writer after the commit that changed a resource.

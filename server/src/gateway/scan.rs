@@ -10,12 +10,12 @@ use std::{
 
 use super::{
     BrokerError, RequestContext,
-    scan_queue::{QueueFull, ScanQueue, Turn},
+    scan_queue::{QueueFull, ScanPermit, ScanQueue},
 };
 use crate::{
     metrics::Metrics,
     polls,
-    store::{ListRequest, ScanBounds, Scanned, StoreError},
+    store::{ListRequest, ScanBounds, ScanProgress, StoreError},
 };
 
 /// How long a scan keeps a turn: what another account waits for at the most, times the scans that run at once.
@@ -62,7 +62,7 @@ pub(super) struct Scans {
 
 /// The right to scan, for a slice at a time.
 #[derive(Debug)]
-pub(crate) struct ScanTurn(Option<Turn>);
+pub(crate) struct ScanLease(Option<ScanPermit>);
 
 /// The work of one scan.
 #[derive(Debug)]
@@ -85,10 +85,10 @@ impl Scans {
     }
 
     /// Waits for a turn.
-    pub(super) async fn turn(&self, caller: &RequestContext<'_>) -> Result<ScanTurn, BrokerError> {
+    pub(super) async fn turn(&self, caller: &RequestContext<'_>) -> Result<ScanLease, BrokerError> {
         let principal = caller.principal;
         let turn = self.turns.take(principal.account, principal.key).await;
-        turn.map(|turn| ScanTurn(Some(turn))).map_err(|QueueFull| {
+        turn.map(|turn| ScanLease(Some(turn))).map_err(|QueueFull| {
             self.metrics.scans_refused.with_label_values(&["queue"]).inc();
             BrokerError::TooManyScans
         })
@@ -97,7 +97,7 @@ impl Scans {
     /// Lets those go first that wait.
     pub(super) async fn pass_on(
         &self,
-        turn: &mut ScanTurn,
+        turn: &mut ScanLease,
         caller: &RequestContext<'_>,
     ) -> Result<(), BrokerError> {
         if self.turns.waiting() > 0 {
@@ -147,7 +147,7 @@ impl Scan<'_> {
     }
 
     /// Which bound the scan has reached, if it has; `scanned` is its last slice.
-    pub(super) fn is_used_up(&mut self, scanned: &Scanned) -> Option<Bound> {
+    pub(super) fn is_used_up(&mut self, scanned: &ScanProgress) -> Option<Bound> {
         self.items += scanned.items;
         self.work_bytes += scanned.work_bytes;
         let limits = &self.scans.limits;

@@ -45,7 +45,7 @@ struct Account {
 #[derive(Debug)]
 struct Waiter {
     ticket: u64,
-    sender: oneshot::Sender<Turn>,
+    sender: oneshot::Sender<ScanPermit>,
 }
 
 /// More wait than may.
@@ -54,12 +54,12 @@ pub(super) struct QueueFull;
 
 /// The right to scan. Dropping it passes it on.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct ScanPermit {
     turns: Arc<ScanQueue>,
     key: KeyHash,
 }
 
-impl Drop for Turn {
+impl Drop for ScanPermit {
     fn drop(&mut self) {
         let mut state = self.turns.state.lock();
         state.free += 1;
@@ -73,20 +73,20 @@ impl Drop for Turn {
         drop(state);
         if let Some((sender, key)) = next {
             // A scan that was given up meanwhile returns its turn, which passes it on.
-            drop(sender.send(Turn { turns: Arc::clone(&self.turns), key }));
+            drop(sender.send(ScanPermit { turns: Arc::clone(&self.turns), key }));
         }
     }
 }
 
 /// A place in the queue. Dropping it gives the place up.
-struct Place<'t> {
+struct QueueTicket<'t> {
     turns: &'t ScanQueue,
     account: Id,
     key: KeyHash,
     ticket: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueTicket<'_> {
     fn drop(&mut self) {
         self.turns.state.lock().remove(self.account, &self.key, |waiter| waiter.ticket == self.ticket);
     }
@@ -105,19 +105,19 @@ impl ScanQueue {
     }
 
     /// Waits for a turn. Dropping the future gives up the place in the queue.
-    pub(super) async fn take(self: &Arc<Self>, account: Id, key: KeyHash) -> Result<Turn, QueueFull> {
+    pub(super) async fn take(self: &Arc<Self>, account: Id, key: KeyHash) -> Result<ScanPermit, QueueFull> {
         let (place, turn) = {
             let mut state = self.state.lock();
             if state.may_begin(&key, self.per_key_max) {
                 state.begin(key);
-                return Ok(Turn { turns: Arc::clone(self), key });
+                return Ok(ScanPermit { turns: Arc::clone(self), key });
             }
             if state.waiting >= self.waiting_max {
                 state.make_way(account, &key)?;
             }
             let (sender, turn) = oneshot::channel();
             let ticket = state.enqueue(account, key, sender);
-            (Place { turns: self, account, key, ticket }, turn)
+            (QueueTicket { turns: self, account, key, ticket }, turn)
         };
         let turn = turn.await.map_err(|_| QueueFull);
         drop(place);
@@ -136,7 +136,7 @@ impl State {
         *self.taken.entry(key).or_default() += 1;
     }
 
-    fn enqueue(&mut self, account_id: Id, key: KeyHash, sender: oneshot::Sender<Turn>) -> u64 {
+    fn enqueue(&mut self, account_id: Id, key: KeyHash, sender: oneshot::Sender<ScanPermit>) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.waiting += 1;
@@ -154,7 +154,7 @@ impl State {
     }
 
     /// Begins the turn of the scan whose account, and whose key within it, waits for longest.
-    fn take_next(&mut self, per_key_max: usize) -> Option<(oneshot::Sender<Turn>, KeyHash)> {
+    fn take_next(&mut self, per_key_max: usize) -> Option<(oneshot::Sender<ScanPermit>, KeyHash)> {
         for _ in 0..self.order.len() {
             let id = self.order.pop_front()?;
             self.order.push_back(id);
@@ -221,7 +221,7 @@ mod tests {
 
     use super::*;
 
-    type Waiting<'t> = Pin<Box<dyn Future<Output = Result<Turn, QueueFull>> + 't>>;
+    type Waiting<'t> = Pin<Box<dyn Future<Output = Result<ScanPermit, QueueFull>> + 't>>;
 
     fn account(number: u8) -> Id {
         Id::generate(|| number)
@@ -240,7 +240,7 @@ mod tests {
         waiting
     }
 
-    fn now(waiting: &mut Waiting<'_>) -> Option<Result<Turn, QueueFull>> {
+    fn now(waiting: &mut Waiting<'_>) -> Option<Result<ScanPermit, QueueFull>> {
         use futures_util::FutureExt as _;
         waiting.now_or_never()
     }

@@ -219,7 +219,7 @@ impl Gateway {
         let _ = self.save_progress(account, progress).await;
     }
 
-    /// Forgets a QoS 2 publish of a session. `when_stored` is called as after a publish, in the same order.
+    /// Forgets a QoS 2 publish of a session. `on_stored` is called as after a publish, in the same order.
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`].
@@ -227,9 +227,9 @@ impl Gateway {
         &self,
         account: Id,
         (session, packet_id): (SessionNumber, u16),
-        when_stored: super::write::WhenStored,
+        on_stored: super::write::OnStored,
     ) -> Result<(), BrokerError> {
-        self.submit(Command::ReleaseQos2 { account, session, packet_id }, 0, when_stored).await
+        self.submit(Command::ReleaseQos2 { account, session, packet_id }, 0, on_stored).await
     }
 
     /// The next notifications behind `after` that were kept and that the subscriber sees.

@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 /// The connections of durable sessions, by the number of the session. Bounded by the connections.
 #[derive(Debug, Default)]
 pub(super) struct SessionLeases {
-    connected: Mutex<HashMap<i64, Connected>>,
+    connected: Mutex<HashMap<i64, ConnectedSession>>,
 }
 
 #[derive(Debug)]
-struct Connected {
+struct ConnectedSession {
     ended: Arc<AtomicBool>,
     wake: Arc<Notify>,
 }
@@ -34,14 +34,14 @@ impl SessionLeases {
     /// asked afterwards.
     pub(super) fn lease(self: &Arc<Self>, number: i64, wake: Arc<Notify>) -> SessionLease {
         let ended = Arc::<AtomicBool>::default();
-        let connected = Connected { ended: Arc::clone(&ended), wake };
+        let connected = ConnectedSession { ended: Arc::clone(&ended), wake };
         self.connected.lock().insert(number, connected);
         SessionLease { leases: Arc::clone(self), number, ended }
     }
 
     /// The session with this number was ended.
     pub(super) fn end(&self, number: i64) {
-        if let Some(Connected { ended, wake }) = self.connected.lock().remove(&number) {
+        if let Some(ConnectedSession { ended, wake }) = self.connected.lock().remove(&number) {
             ended.store(true, Ordering::Release);
             wake.notify_one();
         }

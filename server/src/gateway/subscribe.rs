@@ -161,13 +161,13 @@ impl Gateway {
         let predicate: Option<Predicate> = match views.contains(&Visibility::Account) && project.is_none() {
             true => None,
             false => Some(Arc::new(move |bytes| {
-                EncodedScopes::read(bytes).is_some_and(|EncodedScopes { head, below }| {
+                EncodedScopes::read(bytes).is_some_and(|EncodedScopes { meta, below }| {
                     let sees_here = || {
-                        policy::on_event(&views, &head)
+                        policy::on_event(&views, &meta)
                             && below.is_none_or(|below| policy::on_event(&views, &below))
                     };
-                    (sees_here() || policy::on_event(&root, &head))
-                        && project.is_none_or(|project| !head.kind().is_scoped() || head.is_in(project))
+                    (sees_here() || policy::on_event(&root, &meta))
+                        && project.is_none_or(|project| !meta.kind().is_scoped() || meta.is_in(project))
                 })
             })),
         };

@@ -12,7 +12,7 @@ use thng_pubsub_protocol::{
 
 use super::{
     BrokerError, Gateway, NewResource, RequestContext,
-    password_queue::{QueueFull, Turn},
+    password_queue::{HashPermit, QueueFull},
 };
 use crate::{
     auth::{keys, roles},
@@ -226,7 +226,7 @@ impl Gateway {
         .map_err(|_| BrokerError::Unavailable)
     }
 
-    async fn password_turn(&self, address: IpAddr) -> Result<Turn, BrokerError> {
+    async fn password_turn(&self, address: IpAddr) -> Result<HashPermit, BrokerError> {
         self.passwords.turn(address).await.map_err(|full| {
             let bound = match full {
                 QueueFull::Address => "address",

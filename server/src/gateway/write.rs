@@ -2,7 +2,7 @@
 
 use thng_pubsub_protocol::{
     id::Id,
-    payload::{MembershipChange, Patch, ResourceKind, Scopes, ScopesPatch, UserScope, Whereabouts},
+    payload::{LocationInput, MembershipChange, Patch, ResourceKind, Scopes, ScopesPatch, UserScope},
     publish::{self, PublishRequest},
     topic::{Topic, TopicString, table::Access},
 };
@@ -17,12 +17,12 @@ use crate::{
 };
 
 /// What is called once the outcome is known and on disk, on the writer's thread: quick, never blocking.
-pub(crate) type WhenStored = Box<dyn FnOnce(Result<Outcome, BrokerError>) + Send>;
+pub(crate) type OnStored = Box<dyn FnOnce(Result<Outcome, BrokerError>) + Send>;
 
 impl Gateway {
     /// Publishes on a topic: authorises, reads the payload, and puts the write into the writer's queue.
     ///
-    /// When this returns `Ok`, `when_stored` will be called exactly once, in the order of the calls of one caller;
+    /// When this returns `Ok`, `on_stored` will be called exactly once, in the order of the calls of one caller;
     /// when it returns an error, never.
     ///
     /// # Errors
@@ -32,10 +32,10 @@ impl Gateway {
         principal: &Principal,
         topic: &TopicString,
         payload: &[u8],
-        when_stored: WhenStored,
+        on_stored: OnStored,
     ) -> Result<(), BrokerError> {
         let command = self.published(principal, topic, payload)?;
-        self.submit(command, payload.len(), when_stored).await
+        self.submit(command, payload.len(), on_stored).await
     }
 
     /// The same for a QoS 2 publish of a durable session: what was stored under this packet id before, and not released
@@ -49,11 +49,11 @@ impl Gateway {
         topic: &TopicString,
         payload: &[u8],
         (session, packet_id): (SessionNumber, u16),
-        when_stored: WhenStored,
+        on_stored: OnStored,
     ) -> Result<(), BrokerError> {
         let command = Box::new(self.published(principal, topic, payload)?);
         let command = Command::PublishOnce { session, packet_id, command };
-        self.submit(command, payload.len(), when_stored).await
+        self.submit(command, payload.len(), on_stored).await
     }
 
     /// Puts an authorised operation into the writer's queue.
@@ -61,13 +61,13 @@ impl Gateway {
         &self,
         command: Command,
         payload_bytes: usize,
-        when_stored: WhenStored,
+        on_stored: OnStored,
     ) -> Result<(), BrokerError> {
         // For those who export traces: from here until the outcome is on disk.
         let span = tracing::debug_span!("write", command = command.name());
         let reply = Box::new(move |outcome: Result<Outcome, _>| {
             drop(span);
-            when_stored(outcome.map_err(BrokerError::from));
+            on_stored(outcome.map_err(BrokerError::from));
         });
         Ok(self.writer.submit(command, payload_bytes, reply).await?)
     }
@@ -138,7 +138,7 @@ impl Gateway {
         if topic.kind().row().publish.is_none() {
             return Err(BrokerError::SubscribeOnly);
         }
-        let head = match notifications::resource(topic) {
+        let meta = match notifications::resource(topic) {
             Some((kind, id)) => Some(self.authorise(caller, kind, id)?),
             None => {
                 self.permit(caller)?;
@@ -159,7 +159,7 @@ impl Gateway {
             }
             PublishRequest::Update { kind, id, mut patch } => {
                 Self::keep_scopes(caller, &mut patch);
-                self.check_patch(caller, &patch, head.as_deref())?;
+                self.check_patch(caller, &patch, meta.as_deref())?;
                 Command::Update { account, kind, id, patch: Box::new(patch), private: None }
             }
             PublishRequest::Thngs { collection, thngs } => {
@@ -174,7 +174,7 @@ impl Gateway {
             }
             PublishRequest::Location { thng, writes } => {
                 for write in &writes {
-                    if let Whereabouts::Place(place) = write.whereabouts {
+                    if let LocationInput::Place(place) = write.input {
                         self.can_reference(caller, ResourceKind::Place, place, "place")?;
                     }
                 }
@@ -220,8 +220,7 @@ impl Gateway {
                 self.may_join(caller, patch.kind(), *collection)?;
             }
         }
-        if let Some(Whereabouts::Place(place)) = patch.location.as_ref().map(|location| &location.whereabouts)
-        {
+        if let Some(LocationInput::Place(place)) = patch.location.as_ref().map(|location| &location.input) {
             self.can_reference(caller, ResourceKind::Place, *place, "location")?;
         }
         match patch.kind() {

@@ -32,22 +32,22 @@ const CANDIDATES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Buckets<K: Hash + Eq + Copy> {
     rate: Rate,
-    kept: Arc<Kept<K>>,
-    clock: Beat,
+    store: Arc<BucketStore<K>>,
+    clock: LimiterClock,
     /// Takes what is there.
-    now: Limiter<Taking<K>>,
+    now: Limiter<TakeTokens<K>>,
     /// Takes also what comes back while somebody waits: a larger bucket, `ahead` of which is not there yet.
-    later: Limiter<Taking<K>>,
+    later: Limiter<TakeTokens<K>>,
     ahead: u32,
     /// Takes nothing.
-    look: Limiter<Looking<K>>,
+    look: Limiter<PeekTokens<K>>,
 }
 
-type Limiter<S> = RateLimiter<<S as StateStore>::Key, S, Beat, StateInformationMiddleware>;
+type Limiter<S> = RateLimiter<<S as StateStore>::Key, S, LimiterClock, StateInformationMiddleware>;
 
 /// What is in a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Left {
+pub(crate) struct Remaining {
     /// How many could come now.
     pub(crate) count: u32,
     /// Until the bucket is full.
@@ -58,14 +58,14 @@ impl<K: Hash + Eq + Copy> Buckets<K> {
     /// Buckets of this rate, for those who wait up to `patience`. Up to `most` are kept, and `count` says how many are.
     pub(crate) fn new(rate: Rate, patience: Duration, most: usize, count: IntGauge) -> Self {
         let begun = Arc::new(OnceLock::new());
-        let buckets = Self::with_clock(rate, patience, most, count, Beat::Since(Arc::clone(&begun)));
+        let buckets = Self::with_clock(rate, patience, most, count, LimiterClock::Since(Arc::clone(&begun)));
         // Not before: all views of a bucket are to have begun at the same time, which is zero.
         begun.get_or_init(Instant::now);
         buckets
     }
 
-    fn with_clock(rate: Rate, patience: Duration, most: usize, count: IntGauge, clock: Beat) -> Self {
-        let kept = Arc::new(Kept {
+    fn with_clock(rate: Rate, patience: Duration, most: usize, count: IntGauge, clock: LimiterClock) -> Self {
+        let store = Arc::new(BucketStore {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::default(),
             most: (most / SHARDS).max(1),
@@ -75,14 +75,14 @@ impl<K: Hash + Eq + Copy> Buckets<K> {
         let quota =
             Quota::with_period(rate.period()).expect("a period is 1 ns or more").allow_burst(rate.burst());
         let with_ahead = quota.allow_burst(rate.burst().saturating_add(ahead));
-        let limiter = |quota| Limiter::new(quota, Taking(Arc::clone(&kept)), clock.clone());
+        let limiter = |quota| Limiter::new(quota, TakeTokens(Arc::clone(&store)), clock.clone());
         Self {
             rate,
             now: limiter(quota),
             later: limiter(with_ahead),
             ahead: with_ahead.burst_size().get() - rate.burst().get(),
-            look: Limiter::new(quota, Looking(Arc::clone(&kept)), clock.clone()),
-            kept,
+            look: Limiter::new(quota, PeekTokens(Arc::clone(&store)), clock.clone()),
+            store,
             clock,
         }
     }
@@ -125,32 +125,32 @@ impl<K: Hash + Eq + Copy> Buckets<K> {
 
     /// Puts one back that was taken and not used.
     pub(crate) fn give_back(&self, key: &K) {
-        let (hash, mut shard) = self.kept.shard(key);
+        let (hash, mut shard) = self.store.shard(key);
         if let Some((_, full_at)) = shard.buckets.find_mut(hash, |(known, _)| known == key) {
             *full_at = full_at.saturating_sub(self.rate.period().into());
         }
     }
 
     /// What is in a bucket.
-    pub(crate) fn look(&self, key: &K) -> Left {
+    pub(crate) fn look(&self, key: &K) -> Remaining {
         // Governor says what would be left behind one more.
         let count = self.look.check_key(key).map_or(0, |left| left.remaining_burst_capacity() + 1);
-        let (hash, shard) = self.kept.shard(key);
+        let (hash, shard) = self.store.shard(key);
         let full_at = shard.buckets.find(hash, |(known, _)| known == key).map(|(_, full_at)| *full_at);
         let full_in = full_at.unwrap_or_default().saturating_sub(self.clock.now());
-        Left { count, full_in: full_in.into() }
+        Remaining { count, full_in: full_in.into() }
     }
 
     /// Forgets the buckets that are full again, and gives back the room of those that there were.
     pub(crate) fn forget_full(&self) {
         let now = self.clock.now();
-        for shard in &self.kept.shards {
+        for shard in &self.store.shards {
             let mut shard = shard.lock();
             let before = shard.buckets.len();
             shard.buckets.retain(|(_, full_at)| *full_at > now);
-            self.kept.count.sub(i64::try_from(before - shard.buckets.len()).unwrap_or_default());
+            self.store.count.sub(i64::try_from(before - shard.buckets.len()).unwrap_or_default());
             if shard.buckets.len() * 4 < shard.buckets.capacity() {
-                shard.buckets.shrink_to_fit(|(key, _)| self.kept.hash(key));
+                shard.buckets.shrink_to_fit(|(key, _)| self.store.hash(key));
             }
         }
     }
@@ -158,7 +158,7 @@ impl<K: Hash + Eq + Copy> Buckets<K> {
 
 /// The buckets that are not full: by key, when each will be.
 #[derive(Debug)]
-struct Kept<K> {
+struct BucketStore<K> {
     shards: [Mutex<Shard<K>>; SHARDS],
     /// Another one at each start, so that nobody can tell whose bucket is beside whose.
     hasher: RandomState,
@@ -180,7 +180,7 @@ impl<K> Default for Shard<K> {
     }
 }
 
-impl<K: Hash + Eq + Copy> Kept<K> {
+impl<K: Hash + Eq + Copy> BucketStore<K> {
     fn hash(&self, key: &K) -> u64 {
         use std::hash::BuildHasher as _;
         self.hasher.hash_one(key)
@@ -221,9 +221,9 @@ impl<K: Hash + Eq + Copy> Kept<K> {
 
 /// Governor's way to the buckets.
 #[derive(Debug)]
-struct Taking<K>(Arc<Kept<K>>);
+struct TakeTokens<K>(Arc<BucketStore<K>>);
 
-impl<K: Hash + Eq + Copy> StateStore for Taking<K> {
+impl<K: Hash + Eq + Copy> StateStore for TakeTokens<K> {
     type Key = K;
 
     fn measure_and_replace<T, F, E>(&self, key: &K, decide: F) -> Result<T, E>
@@ -244,9 +244,9 @@ impl<K: Hash + Eq + Copy> StateStore for Taking<K> {
 
 /// The same without taking.
 #[derive(Debug)]
-struct Looking<K>(Arc<Kept<K>>);
+struct PeekTokens<K>(Arc<BucketStore<K>>);
 
-impl<K: Hash + Eq + Copy> StateStore for Looking<K> {
+impl<K: Hash + Eq + Copy> StateStore for PeekTokens<K> {
     type Key = K;
 
     fn measure_and_replace<T, F, E>(&self, key: &K, decide: F) -> Result<T, E>
@@ -262,21 +262,21 @@ impl<K: Hash + Eq + Copy> StateStore for Looking<K> {
 
 /// The time since a limit began, which never goes back.
 #[derive(Debug, Clone)]
-enum Beat {
+enum LimiterClock {
     Since(Arc<OnceLock<Instant>>),
     /// Goes on when a test says so.
     #[cfg(test)]
-    Held(governor::clock::FakeRelativeClock),
+    LimiterFixture(governor::clock::FakeRelativeClock),
 }
 
-impl Clock for Beat {
+impl Clock for LimiterClock {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
         match self {
             Self::Since(begun) => begun.get().map_or(Duration::ZERO, Instant::elapsed).into(),
             #[cfg(test)]
-            Self::Held(clock) => clock.now(),
+            Self::LimiterFixture(clock) => clock.now(),
         }
     }
 }
@@ -291,31 +291,31 @@ mod tests {
     use super::*;
     use crate::rate::RateLimit;
 
-    struct Held {
+    struct LimiterFixture {
         buckets: Buckets<u32>,
         clock: FakeRelativeClock,
         count: IntGauge,
     }
 
-    fn held(rate: &str, patience_ms: u64, most: usize) -> Held {
+    fn limiter(rate: &str, patience_ms: u64, most: usize) -> LimiterFixture {
         let rate = rate.parse().ok().and_then(RateLimit::rate).expect("a rate");
         let count = IntGauge::new("buckets", "of a test").expect("a gauge");
         let clock = FakeRelativeClock::default();
-        let beat = Beat::Held(clock.clone());
+        let beat = LimiterClock::LimiterFixture(clock.clone());
         let buckets =
             Buckets::with_clock(rate, Duration::from_millis(patience_ms), most, count.clone(), beat);
-        Held { buckets, clock, count }
+        LimiterFixture { buckets, clock, count }
     }
 
-    impl Held {
+    impl LimiterFixture {
         fn pass_ms(&self, ms: u64) {
             self.clock.advance(Duration::from_millis(ms));
         }
 
-        fn kept(&self) -> usize {
-            let kept = self.buckets.kept.shards.iter().map(|shard| shard.lock().buckets.len()).sum();
-            assert_eq!(i64::try_from(kept), Ok(self.count.get()), "the gauge says how many there are");
-            kept
+        fn store(&self) -> usize {
+            let store = self.buckets.store.shards.iter().map(|shard| shard.lock().buckets.len()).sum();
+            assert_eq!(i64::try_from(store), Ok(self.count.get()), "the gauge says how many there are");
+            store
         }
     }
 
@@ -325,91 +325,95 @@ mod tests {
 
     #[test]
     fn each_key_has_its_own_bucket_with_burst_and_even_refill() {
-        let held = held("10/s:3", 0, 1_000);
-        assert_eq!([(); 4].map(|()| held.buckets.take(&1)), [Ok(()), Ok(()), Ok(()), Err(ms(100))]);
-        assert_eq!(held.buckets.take(&2), Ok(()), "another key");
-        held.pass_ms(60);
-        assert_eq!(held.buckets.take(&1), Err(ms(40)));
-        held.pass_ms(40);
-        assert_eq!(held.buckets.take(&1), Ok(()));
-        assert_eq!(held.buckets.take(&1), Err(ms(100)), "what was refused has cost nothing");
-        held.pass_ms(10_000);
-        assert_eq!(held.buckets.look(&1), Left { count: 3, full_in: ms(0) }, "and no more than the burst");
+        let limiter = limiter("10/s:3", 0, 1_000);
+        assert_eq!([(); 4].map(|()| limiter.buckets.take(&1)), [Ok(()), Ok(()), Ok(()), Err(ms(100))]);
+        assert_eq!(limiter.buckets.take(&2), Ok(()), "another key");
+        limiter.pass_ms(60);
+        assert_eq!(limiter.buckets.take(&1), Err(ms(40)));
+        limiter.pass_ms(40);
+        assert_eq!(limiter.buckets.take(&1), Ok(()));
+        assert_eq!(limiter.buckets.take(&1), Err(ms(100)), "what was refused has cost nothing");
+        limiter.pass_ms(10_000);
+        assert_eq!(
+            limiter.buckets.look(&1),
+            Remaining { count: 3, full_in: ms(0) },
+            "and no more than the burst"
+        );
     }
 
     #[test]
     fn waiting_keys_take_turns_in_order_up_to_the_longest_wait() {
-        let held = held("10/s:2", 500, 1_000);
-        let turns: Vec<_> = (0..9).map(|_| held.buckets.take_a_turn(&1)).collect();
+        let limiter = limiter("10/s:2", 500, 1_000);
+        let turns: Vec<_> = (0..9).map(|_| limiter.buckets.take_a_turn(&1)).collect();
         let waits = [0, 0, 100, 200, 300, 400, 500].map(|wait| Ok(ms(wait)));
         assert_eq!(turns[..7], waits);
         assert_eq!(turns[7..], [Err(ms(600)), Err(ms(600))]);
-        assert_eq!(held.buckets.take(&1), Err(ms(600)), "whoever does not wait comes behind all of them");
-        held.pass_ms(250);
-        assert_eq!(held.buckets.take_a_turn(&1), Ok(ms(400)), "rounded up to a whole period");
-        held.buckets.give_back(&1);
-        assert_eq!(held.buckets.take_a_turn(&1), Ok(ms(400)), "a turn that nobody took is the next one's");
+        assert_eq!(limiter.buckets.take(&1), Err(ms(600)), "whoever does not wait comes behind all of them");
+        limiter.pass_ms(250);
+        assert_eq!(limiter.buckets.take_a_turn(&1), Ok(ms(400)), "rounded up to a whole period");
+        limiter.buckets.give_back(&1);
+        assert_eq!(limiter.buckets.take_a_turn(&1), Ok(ms(400)), "a turn that nobody took is the next one's");
     }
 
     #[test]
     fn a_wait_longer_than_the_longest_delay_is_refused() {
-        let held = held("2/d", 10_000, 1_000);
-        assert_eq!([(); 2].map(|()| held.buckets.take_a_turn(&1)), [Ok(ms(0)); 2]);
-        assert_eq!(held.buckets.take_a_turn(&1), Err(Duration::from_secs(43_200)));
+        let limiter = limiter("2/d", 10_000, 1_000);
+        assert_eq!([(); 2].map(|()| limiter.buckets.take_a_turn(&1)), [Ok(ms(0)); 2]);
+        assert_eq!(limiter.buckets.take_a_turn(&1), Err(Duration::from_secs(43_200)));
     }
 
     #[test]
     fn peeking_takes_nothing() {
-        let held = held("10/s:2", 0, 1_000);
-        assert_eq!(held.buckets.look(&1), Left { count: 2, full_in: ms(0) });
-        assert_eq!((held.buckets.has_one(&1), held.kept()), (Ok(()), 0));
-        assert_eq!(held.buckets.take(&1), Ok(()));
-        assert_eq!(held.buckets.look(&1), Left { count: 1, full_in: ms(100) });
-        assert_eq!(held.buckets.take(&1), Ok(()));
-        assert_eq!(held.buckets.look(&1), Left { count: 0, full_in: ms(200) });
-        assert_eq!(held.buckets.has_one(&1), Err(ms(100)));
-        held.buckets.give_back(&1);
-        assert_eq!(held.buckets.has_one(&1), Ok(()));
+        let limiter = limiter("10/s:2", 0, 1_000);
+        assert_eq!(limiter.buckets.look(&1), Remaining { count: 2, full_in: ms(0) });
+        assert_eq!((limiter.buckets.has_one(&1), limiter.store()), (Ok(()), 0));
+        assert_eq!(limiter.buckets.take(&1), Ok(()));
+        assert_eq!(limiter.buckets.look(&1), Remaining { count: 1, full_in: ms(100) });
+        assert_eq!(limiter.buckets.take(&1), Ok(()));
+        assert_eq!(limiter.buckets.look(&1), Remaining { count: 0, full_in: ms(200) });
+        assert_eq!(limiter.buckets.has_one(&1), Err(ms(100)));
+        limiter.buckets.give_back(&1);
+        assert_eq!(limiter.buckets.has_one(&1), Ok(()));
     }
 
     #[test]
     fn a_full_bucket_is_forgotten_and_frees_its_memory() {
-        let held = held("10/s:2", 0, 100_000);
-        (0..5_000).for_each(|key| assert_eq!(held.buckets.take(&key), Ok(())));
-        held.pass_ms(50);
-        assert_eq!(held.buckets.take(&1), Ok(()));
-        held.pass_ms(50);
-        held.buckets.forget_full();
-        assert_eq!(held.kept(), 1, "the one that is not full for another 100 ms");
+        let limiter = limiter("10/s:2", 0, 100_000);
+        (0..5_000).for_each(|key| assert_eq!(limiter.buckets.take(&key), Ok(())));
+        limiter.pass_ms(50);
+        assert_eq!(limiter.buckets.take(&1), Ok(()));
+        limiter.pass_ms(50);
+        limiter.buckets.forget_full();
+        assert_eq!(limiter.store(), 1, "the one that is not full for another 100 ms");
         let capacity: usize =
-            held.buckets.kept.shards.iter().map(|shard| shard.lock().buckets.capacity()).sum();
+            limiter.buckets.store.shards.iter().map(|shard| shard.lock().buckets.capacity()).sum();
         assert!(capacity < 64, "{capacity}");
-        held.pass_ms(100);
-        held.buckets.forget_full();
-        assert_eq!(held.kept(), 0);
+        limiter.pass_ms(100);
+        limiter.buckets.forget_full();
+        assert_eq!(limiter.store(), 0);
     }
 
     #[test]
     fn the_number_of_buckets_is_bounded() {
-        let held = held("1/h:5", 0, 1_000);
+        let limiter = limiter("1/h:5", 0, 1_000);
         for key in 0..20_000 {
-            assert_eq!(held.buckets.take(&key), Ok(()));
-            assert!(held.count.get() <= 1_000);
+            assert_eq!(limiter.buckets.take(&key), Ok(()));
+            assert!(limiter.count.get() <= 1_000);
         }
-        assert!((900..=1_000).contains(&held.kept()), "{}", held.kept());
+        assert!((900..=1_000).contains(&limiter.store()), "{}", limiter.store());
     }
 
     #[test]
     fn a_flood_of_other_keys_does_not_reset_an_exhausted_one() {
-        let held = held("1/h:5", 0, 1_600);
+        let limiter = limiter("1/h:5", 0, 1_600);
         let guilty: HashSet<u32> = (0..32).collect();
         for key in &guilty {
-            (0..5).for_each(|_| assert_eq!(held.buckets.take(key), Ok(())));
+            (0..5).for_each(|_| assert_eq!(limiter.buckets.take(key), Ok(())));
         }
         // Each of the others has used less than they, so of any that chance points at, another one goes.
-        (1_000..50_000).for_each(|key| assert_eq!(held.buckets.take(&key), Ok(())));
+        (1_000..50_000).for_each(|key| assert_eq!(limiter.buckets.take(&key), Ok(())));
         for key in &guilty {
-            assert!(held.buckets.take(key).is_err(), "{key} has a new bucket");
+            assert!(limiter.buckets.take(key).is_err(), "{key} has a new bucket");
         }
     }
 
@@ -421,16 +425,16 @@ mod tests {
             burst in 1_u32..20,
             steps in prop::collection::vec((0_u64..400, any::<bool>()), 1..200),
         ) {
-            let held = held(&format!("{count}/s:{burst}"), 2_000, 1_000);
-            let period = held.buckets.rate().period();
+            let limiter = limiter(&format!("{count}/s:{burst}"), 2_000, 1_000);
+            let period = limiter.buckets.rate().period();
             let mut now = Duration::ZERO;
             let mut served = Vec::new();
             for (pass, waits) in steps {
-                held.pass_ms(pass);
+                limiter.pass_ms(pass);
                 now += ms(pass);
                 match waits {
-                    true => served.extend(held.buckets.take_a_turn(&1).ok().map(|wait| now + wait)),
-                    false => served.extend(held.buckets.take(&1).ok().map(|()| now)),
+                    true => served.extend(limiter.buckets.take_a_turn(&1).ok().map(|wait| now + wait)),
+                    false => served.extend(limiter.buckets.take(&1).ok().map(|()| now)),
                 }
             }
             served.sort();

@@ -29,7 +29,7 @@ pub(super) fn open(
     let known = read.meta(META_KEY)?;
     let secret = match read_file(&path) {
         Ok(secret) => KeySecret::new(secret),
-        Err(Unread::Missing) if known.is_none() => KeySecret::new(make(data)?),
+        Err(SecretError::Missing) if known.is_none() => KeySecret::new(make(data)?),
         Err(unread) => return Err(unread.of(&path)),
     };
     match known {
@@ -97,10 +97,10 @@ pub(crate) fn remove(data: &Path) {
 pub(crate) fn ensure_no_other(data: &Path, secret: &[u8; SECRET_BYTES]) -> anyhow::Result<()> {
     let path = data.join(FILE);
     match read_file(&path) {
-        Err(Unread::Missing) => Ok(()),
-        Err(Unread::Failed(error)) => Err(Unread::Failed(error).of(&path)),
+        Err(SecretError::Missing) => Ok(()),
+        Err(SecretError::Failed(error)) => Err(SecretError::Failed(error).of(&path)),
         Ok(found) if found == *secret => Ok(()),
-        Ok(_) | Err(Unread::Foreign) => {
+        Ok(_) | Err(SecretError::Foreign) => {
             Err(anyhow!("{} is there, and belongs to another database: move it away", path.display()))
         }
     }
@@ -117,14 +117,14 @@ fn ensure_fits(secret: &KeySecret, known: &str, path: &Path) -> anyhow::Result<(
 }
 
 /// Why a secret could not be read.
-enum Unread {
+enum SecretError {
     Missing,
     /// It has another length.
     Foreign,
     Failed(io::Error),
 }
 
-impl Unread {
+impl SecretError {
     fn of(self, path: &Path) -> anyhow::Error {
         let path = path.display();
         match self {
@@ -139,12 +139,12 @@ impl Unread {
     }
 }
 
-fn read_file(path: &Path) -> Result<[u8; SECRET_BYTES], Unread> {
+fn read_file(path: &Path) -> Result<[u8; SECRET_BYTES], SecretError> {
     let bytes = fs::read(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Unread::Missing,
-        _ => Unread::Failed(error),
+        io::ErrorKind::NotFound => SecretError::Missing,
+        _ => SecretError::Failed(error),
     })?;
-    bytes.try_into().map_err(|_| Unread::Foreign)
+    bytes.try_into().map_err(|_| SecretError::Foreign)
 }
 
 fn make(data: &Path) -> anyhow::Result<[u8; SECRET_BYTES]> {

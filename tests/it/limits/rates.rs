@@ -25,23 +25,23 @@ fn wrong_key() -> String {
 }
 
 /// A server with limits, and what was there before it had them.
-struct House {
+struct RateLimitedServer {
     server: Server,
     /// Of an operator who may do everything, as [`KEY`] is of another.
     key: String,
     thng: String,
 }
 
-impl House {
+impl RateLimitedServer {
     #[track_caller]
-    fn with(flags: &[(&str, &str)]) -> House {
+    fn with(flags: &[(&str, &str)]) -> RateLimitedServer {
         let server = Server::start();
         let mut rest = server.rest();
         let key = rest.operator(json!({"role": "admin"})).key;
         let thng = rest.thng();
         let limited =
             |launch| flags.iter().fold(launch, |launch: Launch, (name, value)| launch.flag(name, value));
-        House { server: server.restart_with(limited), key, thng }
+        RateLimitedServer { server: server.restart_with(limited), key, thng }
     }
 
     fn rest(&self) -> Rest {
@@ -100,50 +100,50 @@ fn put(rest: &mut Rest, topic: &str, value: u64) -> Response {
 
 #[test]
 fn a_key_over_its_request_rate_gets_retry_after() {
-    let house = House::with(&[("--request-rate-per-key", "3/d")]);
-    let mut rest = house.rest();
+    let limited = RateLimitedServer::with(&[("--request-rate-per-key", "3/d")]);
+    let mut rest = limited.rest();
     rest.get("/access").assert_status(200);
     rest.get("/thngs/nothing").assert_status(404);
-    rest.delete(&house.topic("k")).assert_status(200);
+    rest.delete(&limited.topic("k")).assert_status(200);
     assert_too_often(&rest.get("/access"), "--request-rate-per-key is 3/d");
-    assert_too_often(&house.rest_from_elsewhere().get("/access"), "--request-rate-per-key is 3/d");
-    assert_eq!(house.upgrade(&house.key, &house.topic("k")), 429);
+    assert_too_often(&limited.rest_from_elsewhere().get("/access"), "--request-rate-per-key is 3/d");
+    assert_eq!(limited.upgrade(&limited.key, &limited.topic("k")), 429);
 
-    house.server.rest().get("/access").assert_status(200);
-    Rest::new(house.server.http(), None).get("/access").assert_status(401);
-    Client::connect_as(&house.server, &house.hello())
-        .publish_acknowledged(&house.topic("k"), r#"[{"value":1}]"#);
-    assert_eq!(house.exceeded("requests", "key"), 3);
-    assert_eq!(house.server.metric(r#"rate_limit_entries{kind="requests",scope="key"}"#), 2);
+    limited.server.rest().get("/access").assert_status(200);
+    Rest::new(limited.server.http(), None).get("/access").assert_status(401);
+    Client::connect_as(&limited.server, &limited.hello())
+        .publish_acknowledged(&limited.topic("k"), r#"[{"value":1}]"#);
+    assert_eq!(limited.exceeded("requests", "key"), 3);
+    assert_eq!(limited.server.metric(r#"rate_limit_entries{kind="requests",scope="key"}"#), 2);
     until("the log says which limit it was", || {
-        let log = house.server.log();
+        let log = limited.server.log();
         let line = log.lines().find(|line| line.contains("--request-rate-per-key is reached"))?;
         assert!(line.contains(r#"protocol="rest" reason="rate_limited" address=127.0.0."#), "{line}");
         Some(())
     });
-    assert!(!house.server.log().contains(&house.key));
+    assert!(!limited.server.log().contains(&limited.key));
 }
 
 #[test]
 fn an_address_over_its_request_rate_is_refused_with_any_key() {
-    let house = House::with(&[("--request-rate-per-address", "3/d")]);
-    let mut nobody = Rest::new(house.server.http(), None);
+    let limited = RateLimitedServer::with(&[("--request-rate-per-address", "3/d")]);
+    let mut nobody = Rest::new(limited.server.http(), None);
     nobody.get("/access").assert_status(401);
     nobody.send("GET", "/docs", &[], None).assert_status(200);
-    house.rest().get("/access").assert_status(200);
-    for mut rest in [house.rest(), house.server.rest(), Rest::new(house.server.http(), None)] {
+    limited.rest().get("/access").assert_status(200);
+    for mut rest in [limited.rest(), limited.server.rest(), Rest::new(limited.server.http(), None)] {
         assert_too_often(&rest.get("/access"), "--request-rate-per-address is 3/d");
     }
-    assert_eq!(house.upgrade(&house.key, &house.topic("k")), 429);
-    let mqtt = WebSocket::request(&house.server, "/mqtt", &[("Sec-WebSocket-Protocol", "mqtt")]);
+    assert_eq!(limited.upgrade(&limited.key, &limited.topic("k")), 429);
+    let mqtt = WebSocket::request(&limited.server, "/mqtt", &[("Sec-WebSocket-Protocol", "mqtt")]);
     assert_eq!(mqtt.err(), Some(429));
 
     nobody.get("/health").assert_status(200);
     nobody.get("/ready").assert_status(200);
     nobody.send("OPTIONS", "/access", &[], None).assert_status(204);
-    assert_eq!(house.exceeded("requests", "address"), 5, "and /metrics goes on");
-    house.rest_from_elsewhere().get("/access").assert_status(200);
-    Client::connect(&house.server).ping();
+    assert_eq!(limited.exceeded("requests", "address"), 5, "and /metrics goes on");
+    limited.rest_from_elsewhere().get("/access").assert_status(200);
+    Client::connect(&limited.server).ping();
 }
 
 /// Publishes three; the first two are acknowledged, and the third ends the connection.
@@ -170,21 +170,21 @@ fn a_publish_over_the_longest_delay_ends_the_connection() {
     for (by, refused_publish) in [("--publish-rate-per-key", "close"), ("--publish-rate-per-address", "ack")]
     {
         for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            let house = House::with(&[(by, "2/d"), ("--on-rejected-publish", refused_publish)]);
-            let mut client = Client::connect_as(&house.server, &house.hello());
-            publish_until_closed(&mut client, &house.topic("k"), qos);
-            assert_eq!(house.values("k"), [1, 2], "{by} at {qos:?}");
+            let limited = RateLimitedServer::with(&[(by, "2/d"), ("--on-rejected-publish", refused_publish)]);
+            let mut client = Client::connect_as(&limited.server, &limited.hello());
+            publish_until_closed(&mut client, &limited.topic("k"), qos);
+            assert_eq!(limited.values("k"), [1, 2], "{by} at {qos:?}");
             // A connection is counted when it has ended, which its client may know before.
             until(format!("the end is counted: {by} at {qos:?}"), || {
                 let ended =
-                    house.server.metric(r#"disconnects_total{protocol="mqtt",reason="rate_limited"}"#);
+                    limited.server.metric(r#"disconnects_total{protocol="mqtt",reason="rate_limited"}"#);
                 (ended == 1).then_some(())
             });
             let refused =
-                house.server.metric(r#"publishes_refused_total{protocol="mqtt",reason="rate_limited"}"#);
+                limited.server.metric(r#"publishes_refused_total{protocol="mqtt",reason="rate_limited"}"#);
             assert_eq!(refused, 1, "{by} at {qos:?}");
             until("the log says why", || {
-                house.server.log().contains(&format!("{by} is reached")).then_some(())
+                limited.server.log().contains(&format!("{by} is reached")).then_some(())
             });
         }
     }
@@ -192,16 +192,16 @@ fn a_publish_over_the_longest_delay_ends_the_connection() {
 
 #[test]
 fn a_keys_publishes_are_counted_over_all_protocols() {
-    let house = House::with(&[("--publish-rate-per-key", "4/d")]);
-    let (topic, other) = (house.topic("k"), house.topic("other"));
-    let mut rest = house.rest();
+    let limited = RateLimitedServer::with(&[("--publish-rate-per-key", "4/d")]);
+    let (topic, other) = (limited.topic("k"), limited.topic("other"));
+    let mut rest = limited.rest();
     put(&mut rest, &topic, 1).assert_status(200);
-    let mut client = Client::connect_as(&house.server, &house.hello());
+    let mut client = Client::connect_as(&limited.server, &limited.hello());
     client.publish_acknowledged(&topic, r#"[{"value":2}]"#);
-    let link = MqttFrames::open(&house.server, "mqtt");
-    Client::accepted(link, &house.hello()).publish_acknowledged(&topic, r#"[{"value":3}]"#);
+    let link = MqttFrames::open(&limited.server, "mqtt");
+    Client::accepted(link, &limited.hello()).publish_acknowledged(&topic, r#"[{"value":3}]"#);
     let mut socket =
-        WebSocket::request(&house.server, &topic, &[("Authorization", &house.key)]).expect("open");
+        WebSocket::request(&limited.server, &topic, &[("Authorization", &limited.key)]).expect("open");
     socket.send(r#"[{"value":4}]"#);
     assert_eq!(socket.json()[0]["value"], 4);
 
@@ -213,82 +213,82 @@ fn a_keys_publishes_are_counted_over_all_protocols() {
     }
     client.publish_unacknowledged(&topic, r#"[{"value":5}]"#);
     client.assert_closed();
-    let mut anonymous = Client::connect_as(&house.server, &Hello::anonymous());
-    anonymous.publish_unacknowledged(&format!("{topic}?access_token={}", house.key), r#"[{"value":5}]"#);
+    let mut anonymous = Client::connect_as(&limited.server, &Hello::anonymous());
+    anonymous.publish_unacknowledged(&format!("{topic}?access_token={}", limited.key), r#"[{"value":5}]"#);
     anonymous.assert_closed();
 
-    let mut client = Client::connect(&house.server);
+    let mut client = Client::connect(&limited.server);
     client.publish_acknowledged(&other, r#"[{"value":1}]"#);
-    let mut anonymous = Client::connect_as(&house.server, &Hello::anonymous());
+    let mut anonymous = Client::connect_as(&limited.server, &Hello::anonymous());
     anonymous.publish_acknowledged(&format!("{other}?access_token={KEY}"), r#"[{"value":2}]"#);
     rest.post("/thngs", r#"{"name":"no topic creates thngs"}"#).assert_status(201);
-    put(&mut house.server.rest(), &topic, 6).assert_status(200);
+    put(&mut limited.server.rest(), &topic, 6).assert_status(200);
     assert_eq!(socket.json()[0]["value"], 6, "a socket that was refused stays open");
-    assert_eq!(house.values("k"), [1, 2, 3, 4, 6]);
-    assert_eq!(house.values("other"), [1, 2]);
+    assert_eq!(limited.values("k"), [1, 2, 3, 4, 6]);
+    assert_eq!(limited.values("other"), [1, 2]);
 }
 
 #[test]
 fn an_addresss_publishes_are_counted_over_all_keys() {
-    let house = House::with(&[("--publish-rate-per-address", "2/d")]);
-    let topic = house.topic("k");
-    put(&mut house.rest(), &topic, 1).assert_status(200);
-    put(&mut house.server.rest(), &topic, 2).assert_status(200);
-    assert_too_often(&put(&mut house.rest(), &topic, 3), "--publish-rate-per-address is 2/d");
-    put(&mut house.rest_from_elsewhere(), &topic, 4).assert_status(200);
-    let link = Raw::connect_from(ELSEWHERE, house.server.mqtt());
-    Client::accepted(link, &house.hello()).publish_acknowledged(&topic, r#"[{"value":5}]"#);
-    assert_eq!(house.values("k"), [1, 2, 4, 5]);
+    let limited = RateLimitedServer::with(&[("--publish-rate-per-address", "2/d")]);
+    let topic = limited.topic("k");
+    put(&mut limited.rest(), &topic, 1).assert_status(200);
+    put(&mut limited.server.rest(), &topic, 2).assert_status(200);
+    assert_too_often(&put(&mut limited.rest(), &topic, 3), "--publish-rate-per-address is 2/d");
+    put(&mut limited.rest_from_elsewhere(), &topic, 4).assert_status(200);
+    let link = Raw::connect_from(ELSEWHERE, limited.server.mqtt());
+    Client::accepted(link, &limited.hello()).publish_acknowledged(&topic, r#"[{"value":5}]"#);
+    assert_eq!(limited.values("k"), [1, 2, 4, 5]);
 }
 
 #[test]
 fn a_fast_publisher_is_throttled_without_loss_over_mqtt() {
     for by in ["--publish-rate-per-key", "--publish-rate-per-address"] {
-        let house = House::with(&[(by, "100/s:50")]);
-        let mut client = Client::connect_as(&house.server, &house.hello());
-        let topic = house.topic("k");
+        let limited = RateLimitedServer::with(&[(by, "100/s:50")]);
+        let mut client = Client::connect_as(&limited.server, &limited.hello());
+        let topic = limited.topic("k");
         let sent: Vec<_> = (0..200)
             .map(|n| client.publish_unacknowledged(&topic, &format!(r#"[{{"value":{n}}}]"#)))
             .collect();
         for id in sent {
             assert_eq!(client.packet(), Received::PubAck(id));
         }
-        assert_eq!(house.values("k"), (0..200).collect::<Vec<_>>(), "{by}");
-        assert!(house.server.metric(r#"publishes_throttled_total{protocol="mqtt"}"#) > 0, "{by}");
-        assert_eq!(house.exceeded("publishes", by.trim_start_matches("--publishes-per-")), 0);
+        assert_eq!(limited.values("k"), (0..200).collect::<Vec<_>>(), "{by}");
+        assert!(limited.server.metric(r#"publishes_throttled_total{protocol="mqtt"}"#) > 0, "{by}");
+        assert_eq!(limited.exceeded("publishes", by.trim_start_matches("--publishes-per-")), 0);
     }
 }
 
 #[test]
 fn publishers_sharing_a_key_are_throttled_without_loss() {
-    let house = House::with(&[("--publish-rate-per-key", "200/s:10")]);
+    let limited = RateLimitedServer::with(&[("--publish-rate-per-key", "200/s:10")]);
     std::thread::scope(|scope| {
         for number in 0..8 {
-            let house = &house;
+            let limited = &limited;
             scope.spawn(move || {
-                let mut client = Client::connect_as(&house.server, &house.hello());
-                let topic = house.topic(&format!("k{number}"));
+                let mut client = Client::connect_as(&limited.server, &limited.hello());
+                let topic = limited.topic(&format!("k{number}"));
                 (0..25).for_each(|n| client.publish(&topic, &format!(r#"[{{"value":{n}}}]"#)));
                 client.publish_acknowledged(&topic, r#"[{"value":25}]"#);
             });
         }
     });
     for number in 0..8 {
-        assert_eq!(house.values(&format!("k{number}")), (0..=25).collect::<Vec<_>>());
+        assert_eq!(limited.values(&format!("k{number}")), (0..=25).collect::<Vec<_>>());
     }
 }
 
 #[test]
 fn a_fast_publisher_is_throttled_without_loss_over_websocket() {
-    let house = House::with(&[("--publish-rate-per-key", "100/s:10")]);
-    let topic = house.topic("k");
+    let limited = RateLimitedServer::with(&[("--publish-rate-per-key", "100/s:10")]);
+    let topic = limited.topic("k");
     let mut socket =
-        WebSocket::request(&house.server, &topic, &[("Authorization", &house.key)]).expect("open");
+        WebSocket::request(&limited.server, &topic, &[("Authorization", &limited.key)]).expect("open");
     (0..60).for_each(|n| socket.send(format!(r#"[{{"value":{n}}}]"#)));
     for n in 0..60 {
         assert_eq!(socket.json()[0]["value"], n);
     }
-    assert!(house.server.metric(r#"publishes_throttled_total{protocol="websocket"}"#) > 0);
+    assert!(limited.server.metric(r#"publishes_throttled_total{protocol="websocket"}"#) > 0);
 }
 
 /// A limit of which two are there, and the third waits for longer than the test.
@@ -296,9 +296,9 @@ const LONG_WAIT: [(&str, &str); 2] = [("--publish-rate-per-key", "1/m:2"), ("--p
 
 /// Publishes three; the third is not acknowledged.
 #[track_caller]
-fn held_back(house: &House) -> Client {
-    let mut client = Client::connect_as(&house.server, &house.hello());
-    let topic = house.topic("k");
+fn held_back(limited: &RateLimitedServer) -> Client {
+    let mut client = Client::connect_as(&limited.server, &limited.hello());
+    let topic = limited.topic("k");
     client.publish_acknowledged(&topic, r#"[{"value":1}]"#);
     client.publish_acknowledged(&topic, r#"[{"value":2}]"#);
     client.publish_unacknowledged(&topic, r#"[{"value":3}]"#);
@@ -307,11 +307,11 @@ fn held_back(house: &House) -> Client {
 
 #[test]
 fn pings_and_deliveries_continue_while_a_publish_waits() {
-    let house = House::with(&[&LONG_WAIT[..], &[("--deliveries-in-flight-max", "1")]].concat());
-    let watched = house.topic("watched");
-    let mut client = Client::connect_as(&house.server, &house.hello());
+    let limited = RateLimitedServer::with(&[&LONG_WAIT[..], &[("--deliveries-in-flight-max", "1")]].concat());
+    let watched = limited.topic("watched");
+    let mut client = Client::connect_as(&limited.server, &limited.hello());
     client.subscribed(&watched, QoS::AtLeastOnce);
-    let topic = house.topic("k");
+    let topic = limited.topic("k");
     client.publish_acknowledged(&topic, r#"[{"value":1}]"#);
     client.publish_acknowledged(&topic, r#"[{"value":2}]"#);
     let id = client.packet_id();
@@ -322,19 +322,19 @@ fn pings_and_deliveries_continue_while_a_publish_waits() {
     assert_eq!([client.packet(), client.packet()], [Received::PingResp, Received::PingResp]);
     // The second comes only when the first was acknowledged.
     for n in 0..2 {
-        put(&mut house.server.rest(), &watched, n).assert_status(200);
+        put(&mut limited.server.rest(), &watched, n).assert_status(200);
         assert_eq!(client.message().value(), n);
     }
     client.assert_nothing_else();
-    assert_eq!(house.values("k"), [1, 2]);
+    assert_eq!(limited.values("k"), [1, 2]);
 }
 
 #[test]
 fn a_stopping_server_does_not_wait_for_a_delayed_publish() {
-    let house = House::with(&LONG_WAIT);
-    let mut client = held_back(&house);
+    let limited = RateLimitedServer::with(&LONG_WAIT);
+    let mut client = held_back(&limited);
     client.ping();
-    let House { mut server, thng, .. } = house;
+    let RateLimitedServer { mut server, thng, .. } = limited;
     server.terminate();
     client.assert_closed();
     let server = server.restart_with(|launch| launch.without("--publish-rate-per-key"));
@@ -344,12 +344,12 @@ fn a_stopping_server_does_not_wait_for_a_delayed_publish() {
 
 #[test]
 fn a_client_that_leaves_returns_the_turn_of_its_publish() {
-    let house = House::with(&LONG_WAIT);
+    let limited = RateLimitedServer::with(&LONG_WAIT);
     let waits_s = || {
-        let limits = house.rest().get("/rateLimits").expect(200);
+        let limits = limited.rest().get("/rateLimits").expect(200);
         limits[0]["rateLimits"][0]["reset"].as_u64().expect("seconds")
     };
-    let mut client = held_back(&house);
+    let mut client = held_back(&limited);
     client.ping();
     assert!((121..=180).contains(&waits_s()), "{} s", waits_s());
     client.cut();
@@ -358,108 +358,112 @@ fn a_client_that_leaves_returns_the_turn_of_its_publish() {
 
 #[test]
 fn a_closed_native_socket_still_publishes_its_messages() {
-    let house = House::with(&[("--publish-rate-per-key", "2/s:1")]);
-    let topic = house.topic("k");
+    let limited = RateLimitedServer::with(&[("--publish-rate-per-key", "2/s:1")]);
+    let topic = limited.topic("k");
     let mut socket =
-        WebSocket::request(&house.server, &topic, &[("Authorization", &house.key)]).expect("open");
+        WebSocket::request(&limited.server, &topic, &[("Authorization", &limited.key)]).expect("open");
     (1..=3).for_each(|n| socket.send(format!(r#"[{{"value":{n}}}]"#)));
     socket.close();
-    until("all three are stored", || (house.values("k") == [1, 2, 3]).then_some(()));
+    until("all three are stored", || (limited.values("k") == [1, 2, 3]).then_some(()));
 }
 
 #[test]
 fn a_key_over_its_connection_rate_must_wait() {
-    let house = House::with(&[("--connection-rate-per-key", "3/d")]);
-    let topic = house.topic("k");
-    let mut inside = Client::connect_as(&house.server, &house.hello());
-    Client::accepted(MqttFrames::open(&house.server, "mqtt"), &house.hello()).disconnect();
-    assert_eq!(house.upgrade(&house.key, &topic), 101);
+    let limited = RateLimitedServer::with(&[("--connection-rate-per-key", "3/d")]);
+    let topic = limited.topic("k");
+    let mut inside = Client::connect_as(&limited.server, &limited.hello());
+    Client::accepted(MqttFrames::open(&limited.server, "mqtt"), &limited.hello()).disconnect();
+    assert_eq!(limited.upgrade(&limited.key, &topic), 101);
 
-    let (mut refused, code) = Client::greeted(Raw::connect(house.server.mqtt()), &house.hello());
+    let (mut refused, code) = Client::greeted(Raw::connect(limited.server.mqtt()), &limited.hello());
     assert_eq!(code, ConnectCode::ServerUnavailable);
     refused.assert_closed();
-    let link = MqttFrames::open(&house.server, "mqtt");
-    assert_eq!(Client::greeted(link, &house.hello()).1, ConnectCode::ServerUnavailable);
-    assert_eq!(house.upgrade(&house.key, &topic), 429);
+    let link = MqttFrames::open(&limited.server, "mqtt");
+    assert_eq!(Client::greeted(link, &limited.hello()).1, ConnectCode::ServerUnavailable);
+    assert_eq!(limited.upgrade(&limited.key, &topic), 429);
 
     inside.publish_acknowledged(&topic, r#"[{"value":1}]"#);
-    house.rest().get("/access").assert_status(200);
-    assert_eq!(house.connect(KEY), ConnectCode::Accepted);
-    Client::connect_as(&house.server, &Hello::anonymous()).ping();
-    assert_eq!(house.exceeded("connects", "key"), 3);
-    let refused = house.server.metric(r#"connections_refused_total{protocol="mqtt",reason="rate_limited"}"#);
+    limited.rest().get("/access").assert_status(200);
+    assert_eq!(limited.connect(KEY), ConnectCode::Accepted);
+    Client::connect_as(&limited.server, &Hello::anonymous()).ping();
+    assert_eq!(limited.exceeded("connects", "key"), 3);
+    let refused =
+        limited.server.metric(r#"connections_refused_total{protocol="mqtt",reason="rate_limited"}"#);
     assert_eq!(refused, 1);
     until("the log says so", || {
-        house.server.log().contains("--connection-rate-per-key is reached").then_some(())
+        limited.server.log().contains("--connection-rate-per-key is reached").then_some(())
     });
 }
 
 #[test]
 fn an_address_over_its_connection_rate_is_closed_on_every_port() {
     let anywhere = "127.0.0.1:0";
-    let house = House::with(&[
+    let limited = RateLimitedServer::with(&[
         ("--connection-rate-per-address", "4/d"),
         ("--https", anywhere),
         ("--mqtts", anywhere),
     ]);
-    let (server, mqtt) = (&house.server, house.server.mqtt());
-    let mut inside = house.rest_from_elsewhere();
+    let (server, mqtt) = (&limited.server, limited.server.mqtt());
+    let mut inside = limited.rest_from_elsewhere();
     inside.get("/access").assert_status(200);
     let mut clients: Vec<_> =
-        (0..3).map(|_| Client::accepted(Raw::connect_from(ELSEWHERE, mqtt), &house.hello())).collect();
+        (0..3).map(|_| Client::accepted(Raw::connect_from(ELSEWHERE, mqtt), &limited.hello())).collect();
     for port in [server.http(), mqtt, server.https(), server.mqtts()] {
         assert_eq!(Raw::connect_from(ELSEWHERE, port).until_closed(), b"");
     }
     inside.get("/access").assert_status(200);
     clients.iter_mut().for_each(Client::ping);
-    Client::connect(&house.server).ping();
-    assert_eq!(house.exceeded("connects", "address"), 4);
+    Client::connect(&limited.server).ping();
+    assert_eq!(limited.exceeded("connects", "address"), 4);
     until("the log says so", || {
-        house.server.log().contains("--connection-rate-per-address is reached").then_some(())
+        limited.server.log().contains("--connection-rate-per-address is reached").then_some(())
     });
 }
 
 #[test]
 fn an_address_that_guesses_keys_is_blocked() {
-    let guess_by_rest = |house: &House| house.server.rest_as(&wrong_key()).get("/access").assert_status(403);
-    let guess_in_url = |house: &House| {
-        let mut nobody = Rest::new(house.server.http(), None);
+    let guess_by_rest =
+        |limited: &RateLimitedServer| limited.server.rest_as(&wrong_key()).get("/access").assert_status(403);
+    let guess_in_url = |limited: &RateLimitedServer| {
+        let mut nobody = Rest::new(limited.server.http(), None);
         nobody.get("/access?access_token=short").assert_status(403);
     };
-    let guess_by_mqtt = |house: &House| assert_eq!(house.connect(&wrong_key()), ConnectCode::NotAuthorised);
-    let guess_by_upgrade = |house: &House| assert_eq!(house.upgrade(&wrong_key(), &house.topic("k")), 403);
-    let guess_by_topic = |house: &House| {
-        let mut client = Client::connect_as(&house.server, &Hello::anonymous());
-        let topic = format!("{}?access_token={}", house.topic("k"), wrong_key());
+    let guess_by_mqtt =
+        |limited: &RateLimitedServer| assert_eq!(limited.connect(&wrong_key()), ConnectCode::NotAuthorised);
+    let guess_by_upgrade =
+        |limited: &RateLimitedServer| assert_eq!(limited.upgrade(&wrong_key(), &limited.topic("k")), 403);
+    let guess_by_topic = |limited: &RateLimitedServer| {
+        let mut client = Client::connect_as(&limited.server, &Hello::anonymous());
+        let topic = format!("{}?access_token={}", limited.topic("k"), wrong_key());
         assert_eq!(client.subscribe(&topic, QoS::AtMostOnce), SubAckCode::Refused);
     };
-    let guesses: [fn(&House); 5] =
+    let guesses: [fn(&RateLimitedServer); 5] =
         [guess_by_rest, guess_in_url, guess_by_mqtt, guess_by_upgrade, guess_by_topic];
     for guess in guesses {
-        let house = House::with(&[("--failed-logins-per-address", "3/d")]);
-        let topic = house.topic("k");
-        let mut inside = Client::connect_as(&house.server, &house.hello());
-        let mut anonymous = Client::connect_as(&house.server, &Hello::anonymous());
-        (0..3).for_each(|_| guess(&house));
+        let limited = RateLimitedServer::with(&[("--failed-logins-per-address", "3/d")]);
+        let topic = limited.topic("k");
+        let mut inside = Client::connect_as(&limited.server, &limited.hello());
+        let mut anonymous = Client::connect_as(&limited.server, &Hello::anonymous());
+        (0..3).for_each(|_| guess(&limited));
 
-        for key in [&house.key, &wrong_key()] {
-            let refused = house.server.rest_as(key).get("/access");
+        for key in [&limited.key, &wrong_key()] {
+            let refused = limited.server.rest_as(key).get("/access");
             assert_too_often(&refused, "--failed-logins-per-address is 3/d");
-            assert_eq!(house.upgrade(key, &topic), 429);
-            assert_eq!(house.connect(key), ConnectCode::ServerUnavailable);
+            assert_eq!(limited.upgrade(key, &topic), 429);
+            assert_eq!(limited.connect(key), ConnectCode::ServerUnavailable);
             let own = format!("{topic}?access_token={key}");
             assert_eq!(anonymous.subscribe(&own, QoS::AtMostOnce), SubAckCode::Refused);
         }
-        assert_eq!(house.exceeded("failed_logins", "address"), 8);
+        assert_eq!(limited.exceeded("failed_logins", "address"), 8);
         until("the log says so", || {
-            house.server.log().contains("--failed-logins-per-address is reached").then_some(())
+            limited.server.log().contains("--failed-logins-per-address is reached").then_some(())
         });
-        anonymous.publish(&format!("{topic}?access_token={}", house.key), r#"[{"value":1}]"#);
+        anonymous.publish(&format!("{topic}?access_token={}", limited.key), r#"[{"value":1}]"#);
         anonymous.assert_closed();
 
         inside.publish_acknowledged(&topic, r#"[{"value":2}]"#);
-        Rest::new(house.server.http(), None).get("/access").assert_status(401);
-        let mut elsewhere = house.rest_from_elsewhere();
+        Rest::new(limited.server.http(), None).get("/access").assert_status(401);
+        let mut elsewhere = limited.rest_from_elsewhere();
         assert_eq!(elsewhere.get(&topic).expect(200)[0]["value"], 2);
     }
 }
@@ -560,15 +564,15 @@ fn addresses_of_private_networks_are_not_counted_by_default() {
 
 #[test]
 fn limits_and_remaining_counts_are_shown_per_key_and_address() {
-    let house = House::with(&[
+    let limited = RateLimitedServer::with(&[
         ("--request-rate-per-key", "100/d:200"),
         ("--publish-rate-per-address", "5/d"),
         ("--failed-logins-per-address", "3/d"),
     ]);
-    let topic = house.topic("k");
-    put(&mut house.rest(), &topic, 1).assert_status(200);
-    put(&mut house.server.rest(), &topic, 2).assert_status(200);
-    house.server.rest_as(&wrong_key()).get("/access").assert_status(403);
+    let topic = limited.topic("k");
+    put(&mut limited.rest(), &topic, 1).assert_status(200);
+    put(&mut limited.server.rest(), &topic, 2).assert_status(200);
+    limited.server.rest_as(&wrong_key()).get("/access").assert_status(403);
 
     let shown = |rest: &mut Rest| {
         let Value::Array(mut limits) = rest.get("/rateLimits").expect(200) else { panic!("no array") };
@@ -595,7 +599,7 @@ fn limits_and_remaining_counts_are_shown_per_key_and_address() {
             "reset": null,
         }]})
     };
-    let (limits, reset) = shown(&mut house.rest());
+    let (limits, reset) = shown(&mut limited.rest());
     let expected = json!([
         limit("request-rate-per-key", "key", 100, 200, 2),
         limit("publish-rate-per-address", "address", 5, 5, 2),
@@ -606,7 +610,7 @@ fn limits_and_remaining_counts_are_shown_per_key_and_address() {
     for (reset, most) in reset.into_iter().zip([2 * 864, 2 * 17_280, 28_800]) {
         assert!((most - 60..=most).contains(&reset), "{reset} of {most}");
     }
-    let (limits, reset) = shown(&mut house.server.rest().from(ELSEWHERE));
+    let (limits, reset) = shown(&mut limited.server.rest().from(ELSEWHERE));
     let expected = json!([
         limit("request-rate-per-key", "key", 100, 200, 2),
         limit("publish-rate-per-address", "address", 5, 5, 0),

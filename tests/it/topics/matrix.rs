@@ -7,8 +7,8 @@ use std::fmt::Debug;
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::topic::table::{Access, OperationKind, Row, TABLE};
-use thng_pubsub_tests::doors::{DOORS, Door, Reader, Refused, WATCHED, Writer};
 use thng_pubsub_tests::rows::{Cause, Scene, is_of_the_root, kept_numbers};
+use thng_pubsub_tests::transports::{Reader, Refused, SUBSCRIBABLE, TRANSPORTS, Transport, Writer};
 use thng_pubsub_tests::{Rest, Server};
 
 /// Who comes to a door.
@@ -67,7 +67,7 @@ impl Who {
 #[derive(Debug)]
 struct Watcher {
     who: Who,
-    door: Door,
+    transport: Transport,
     reader: Reader,
 }
 
@@ -121,15 +121,19 @@ impl<'s> Cast<'s> {
     fn watch(&self, row: &Row, topic: &str) -> Vec<Watcher> {
         let mut readers = Vec::new();
         for (who, key) in &self.keys {
-            for door in WATCHED {
+            for transport in SUBSCRIBABLE {
                 let project = if *who == Who::Stranger { &self.others_project } else { &self.scene.project };
-                let strings = spellings(door, topic, project);
-                match (Reader::open(door, self.server, Some(key), &strings), who.sight(row)) {
+                let strings = spellings(transport, topic, project);
+                match (Reader::open(transport, self.server, Some(key), &strings), who.sight(row)) {
                     (Ok(reader), Sight::Sees | Sight::Silence) => {
-                        readers.push(Watcher { who: *who, door, reader });
+                        readers.push(Watcher { who: *who, transport, reader });
                     }
                     (Err(Refused(status)), Sight::Hidden(_)) => {
-                        assert_eq!(status, (door == Door::WebSocket).then_some(403), "{topic} by {who:?}");
+                        assert_eq!(
+                            status,
+                            (transport == Transport::WebSocket).then_some(403),
+                            "{topic} by {who:?}"
+                        );
                     }
                     (opened, sight) => panic!("{topic} by {who:?}: {opened:?}, but {sight:?}"),
                 }
@@ -140,10 +144,18 @@ impl<'s> Cast<'s> {
 
     /// Writes as an owner through a door; returns what was written and the document that REST shows of it to everybody
     /// who sees it, and not to the others.
-    fn written(&mut self, row: &Row, operation: OperationKind, access: Access, by: Who, door: Door) -> Told {
+    fn written(
+        &mut self,
+        row: &Row,
+        operation: OperationKind,
+        access: Access,
+        by: Who,
+        transport: Transport,
+    ) -> Told {
         let payload = self.scene.payload(row, operation);
         let topic = self.scene.topic(row);
-        let mut writer = Writer::open(door, self.server, self.key(by), &topic).expect("an owner may write");
+        let mut writer =
+            Writer::open(transport, self.server, self.key(by), &topic).expect("an owner may write");
         writer.write(access, &payload).unwrap_or_else(|it| panic!("{topic} by {by:?}: {it:?} to {payload}"));
 
         let shown = |who| self.scene.shown(&mut self.rest(who), row, operation, &payload);
@@ -169,11 +181,11 @@ struct Told {
 }
 
 /// In MQTT, clients differ in how they spell a topic and have to find their own spelling on each message.
-fn spellings(door: Door, topic: &str, project: &str) -> Vec<String> {
-    match door {
-        Door::Rest => Vec::new(),
-        Door::WebSocket => vec![topic.to_owned(), format!("{topic}/?pubStates=0&project={project}")],
-        Door::Mqtt | Door::MqttOverWebSocket => vec![
+fn spellings(transport: Transport, topic: &str, project: &str) -> Vec<String> {
+    match transport {
+        Transport::Rest => Vec::new(),
+        Transport::WebSocket => vec![topic.to_owned(), format!("{topic}/?pubStates=0&project={project}")],
+        Transport::Mqtt | Transport::MqttOverWebSocket => vec![
             topic.to_owned(),
             topic[1..].to_owned(),
             format!("{topic}/"),
@@ -186,10 +198,10 @@ fn spellings(door: Door, topic: &str, project: &str) -> Vec<String> {
 #[track_caller]
 fn assert_told<'r>(readers: impl Iterator<Item = &'r mut Watcher>, told: &[Told], after: impl Debug) {
     let mut first: Option<Vec<String>> = None;
-    for Watcher { who, door, reader } in readers {
+    for Watcher { who, transport, reader } in readers {
         for (string, notes) in reader.read(told.len()) {
             let first = first.get_or_insert_with(|| notes.clone());
-            assert_eq!(notes, *first, "{string} by {who:?} through {door:?}, after {after:?}");
+            assert_eq!(notes, *first, "{string} by {who:?} through {transport:?}, after {after:?}");
         }
     }
     let first = first.expect("somebody watches");
@@ -205,14 +217,14 @@ fn assert_told<'r>(readers: impl Iterator<Item = &'r mut Watcher>, told: &[Told]
 }
 
 /// Every row through one door.
-fn check(door: Door) {
+fn check(transport: Transport) {
     // The operator hears of everything, so that nobody else may write here.
     let server = &Server::start();
     let mut cast = Cast::new(server);
     for row in &TABLE {
         let topic = cast.scene.topic(row);
         let Some(publish) = row.publish else {
-            check_watch_only(&cast, row, door);
+            check_subscribe_only(&cast, row, transport);
             continue;
         };
         let (operation, access) = (publish.operation, publish.access);
@@ -221,26 +233,27 @@ fn check(door: Door) {
             let payload = cast.scene.payload(row, operation);
             let key = cast.key(who);
             let refused =
-                Writer::open(door, server, key, &topic).and_then(|mut it| it.write(access, &payload));
-            let expected = match (door, who.sight(row)) {
-                (Door::Mqtt | Door::MqttOverWebSocket, _) => None,
-                (Door::WebSocket, Sight::Hidden(_)) => Some(403),
-                (Door::WebSocket | Door::Rest, _) => Some(who.refusal(row)),
+                Writer::open(transport, server, key, &topic).and_then(|mut it| it.write(access, &payload));
+            let expected = match (transport, who.sight(row)) {
+                (Transport::Mqtt | Transport::MqttOverWebSocket, _) => None,
+                (Transport::WebSocket, Sight::Hidden(_)) => Some(403),
+                (Transport::WebSocket | Transport::Rest, _) => Some(who.refusal(row)),
             };
             assert_eq!(refused, Err(Refused(expected)), "{payload} on {topic} by {who:?}");
         }
 
         // The last is the marker: whatever else was to be told came before it.
         let mut told: Vec<Told> =
-            OWNERS.iter().map(|who| cast.written(row, operation, access, *who, door)).collect();
-        told.push(cast.written(row, operation, access, Who::Operator, Door::Rest));
+            OWNERS.iter().map(|who| cast.written(row, operation, access, *who, transport)).collect();
+        told.push(cast.written(row, operation, access, Who::Operator, Transport::Rest));
         assert_told(readers.iter_mut().filter(|it| it.who != Who::Stranger), &told, &topic);
 
         // Who sees nothing of it was told nothing of it, and still is told of what is theirs.
         if Who::Stranger.sight(row) == Sight::Silence {
             let payload = cast.scene.payload_in(&cast.others_project, row, operation);
             let mut rest = cast.rest(Who::Stranger);
-            let mut writer = Writer::open(Door::Rest, server, cast.key(Who::Stranger), &topic).expect("REST");
+            let mut writer =
+                Writer::open(Transport::Rest, server, cast.key(Who::Stranger), &topic).expect("REST");
             writer.write(access, &payload).expect("what is theirs");
             let document = cast.scene.shown(&mut rest, row, operation, &payload).expect("what is theirs");
             let own = [Told { payload, document }];
@@ -254,35 +267,35 @@ fn check(door: Door) {
 }
 
 /// Nobody publishes on what can only be watched. REST has writes of its own on these paths, which are no publishes.
-fn check_watch_only(cast: &Cast<'_>, row: &Row, door: Door) {
+fn check_subscribe_only(cast: &Cast<'_>, row: &Row, transport: Transport) {
     let topic = cast.scene.topic(row);
-    for (who, key) in cast.keys.iter().filter(|_| door != Door::Rest) {
+    for (who, key) in cast.keys.iter().filter(|_| transport != Transport::Rest) {
         let write = |mut writer: Writer| writer.write(Access::Create, "{}");
-        let refused = Writer::open(door, cast.server, key, &topic).and_then(write);
+        let refused = Writer::open(transport, cast.server, key, &topic).and_then(write);
         let status = if who.sight(row) == Sight::Sees { 405 } else { 403 };
-        let expected = (door == Door::WebSocket).then_some(status);
+        let expected = (transport == Transport::WebSocket).then_some(status);
         assert_eq!(refused, Err(Refused(expected)), "{topic} by {who:?}");
     }
 }
 
 #[test]
 fn rest_writes_reach_every_transport() {
-    check(Door::Rest);
+    check(Transport::Rest);
 }
 
 #[test]
 fn mqtt_writes_reach_every_transport() {
-    check(Door::Mqtt);
+    check(Transport::Mqtt);
 }
 
 #[test]
 fn mqtt_over_websocket_writes_reach_every_transport() {
-    check(Door::MqttOverWebSocket);
+    check(Transport::MqttOverWebSocket);
 }
 
 #[test]
 fn native_websocket_writes_reach_every_transport() {
-    check(Door::WebSocket);
+    check(Transport::WebSocket);
 }
 
 /// What comes about by other calls than publishes, once for each event of each row.
@@ -313,7 +326,7 @@ fn check_deletion(cast: &mut Cast<'_>, row: &Row) {
     if let Some(publish) = row.publish.filter(|_| is_of_the_root(row)) {
         // Made again, the type shows that its end was told once.
         cast.scene.operator.create("/actions", json!({"name": cast.scene.action_type}));
-        let marker = cast.written(row, publish.operation, publish.access, Who::Operator, Door::Rest);
+        let marker = cast.written(row, publish.operation, publish.access, Who::Operator, Transport::Rest);
         let of_the_project = readers.iter_mut().filter(|it| it.who != Who::Stranger);
         assert_told(of_the_project, &[marker], format!("the end of {topic}"));
     }
@@ -355,13 +368,13 @@ fn every_transport_refuses_the_same_payloads() {
         r#""\ud800""#,
         "1e999",
     ] {
-        for door in DOORS {
-            let writer = Writer::open(door, server, server.key(), &topic);
+        for transport in TRANSPORTS {
+            let writer = Writer::open(transport, server, server.key(), &topic);
             let Err(Refused(status)) = writer.and_then(|mut it| it.write(Access::Update, payload)) else {
-                panic!("{payload} through {door:?} was taken")
+                panic!("{payload} through {transport:?} was taken")
             };
-            let expected = matches!(door, Door::Rest | Door::WebSocket).then_some(400);
-            assert_eq!(status, expected, "{payload} through {door:?}");
+            let expected = matches!(transport, Transport::Rest | Transport::WebSocket).then_some(400);
+            assert_eq!(status, expected, "{payload} through {transport:?}");
         }
     }
     assert_eq!(rest.get(&format!("/thngs/{thng}/properties")).expect(200), json!([]));

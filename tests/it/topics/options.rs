@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{QoS, SubAckCode};
-use thng_pubsub_tests::doors::{Door, Reader, WATCHED, mqtt};
 use thng_pubsub_tests::mqtt::Hello;
+use thng_pubsub_tests::transports::{Reader, SUBSCRIBABLE, Transport, mqtt};
 use thng_pubsub_tests::{Application, Rest, Server};
 
 /// Two projects, each with an application and a thng.
@@ -78,7 +78,7 @@ fn options_work_in_any_order_and_encoding_on_every_transport() {
 
     let (mut seeing, mut waiting, mut refused) = (Vec::new(), Vec::new(), 0);
     for (number, pairs) in combinations.iter().enumerate() {
-        for (turn, door) in WATCHED.into_iter().enumerate() {
+        for (turn, transport) in SUBSCRIBABLE.into_iter().enumerate() {
             let written = |(name, value): &Pair| match (number + turn) % 2 {
                 0 => format!("{name}={value}"),
                 _ => format!("{}={}", escaped(name), escaped(value)),
@@ -87,10 +87,10 @@ fn options_work_in_any_order_and_encoding_on_every_transport() {
             let string = format!("{topic}?{query}");
             // Of a key in the header and one in the query, a native WebSocket takes that in the header.
             let brings_key = pairs.iter().any(|(name, _)| *name == "access_token");
-            let is_anonymous = brings_key && (door == Door::WebSocket || number % 4 < 2);
+            let is_anonymous = brings_key && (transport == Transport::WebSocket || number % 4 < 2);
             let key = (!is_anonymous).then(|| server.key());
-            let opened = Reader::open(door, server, key, std::slice::from_ref(&string));
-            assert_eq!(opened.is_err(), is(pairs, "access_token", 1), "{string} through {door:?}");
+            let opened = Reader::open(transport, server, key, std::slice::from_ref(&string));
+            assert_eq!(opened.is_err(), is(pairs, "access_token", 1), "{string} through {transport:?}");
             match opened {
                 Ok(reader) if is(pairs, "project", 1) => waiting.push((string, reader)),
                 Ok(reader) => seeing.push((string, reader, is(pairs, "pubStates", 0))),
@@ -146,8 +146,8 @@ fn a_subscription_with_its_own_key_has_that_keys_rights() {
         (&unknown, (false, false, None)),
         ("", (false, false, None)),
     ];
-    for door in [Door::Mqtt, Door::MqttOverWebSocket] {
-        let mut nobody = mqtt(door, &server, &Hello::anonymous());
+    for transport in [Transport::Mqtt, Transport::MqttOverWebSocket] {
+        let mut nobody = mqtt(transport, &server, &Hello::anonymous());
         let mut expected: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for (key, (of_first, of_second, actions)) in &keys {
             let option = if key.is_empty() { String::new() } else { format!("?access_token={key}") };
@@ -183,7 +183,7 @@ fn a_subscription_with_its_own_key_has_that_keys_rights() {
             let value = document.pointer("/0/value").or_else(|| document.pointer("/customFields/n")).cloned();
             came.entry(message.topic).or_default().push(value.expect("a value or an action"));
         }
-        assert_eq!(came, expected, "through {door:?}");
+        assert_eq!(came, expected, "through {transport:?}");
         nobody.assert_nothing_else();
     }
 }

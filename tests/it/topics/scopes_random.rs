@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{QoS, SubAckCode};
-use thng_pubsub_tests::doors::{Door, Mqtt, Refused, WATCHED, mqtt, websocket};
 use thng_pubsub_tests::keys::text;
 use thng_pubsub_tests::mqtt::{Hello, Received};
 use thng_pubsub_tests::population::{Key, Population, TYPES};
+use thng_pubsub_tests::transports::{Mqtt, Refused, SUBSCRIBABLE, Transport, mqtt, websocket};
 use thng_pubsub_tests::websocket::WebSocket;
 use thng_pubsub_tests::{Launch, PATIENCE, Rest, Server};
 use tungstenite::Message;
@@ -133,10 +133,10 @@ impl Trial {
     fn subscribe(&mut self) {
         for at in 0..self.holders.len() {
             let Key { name, key, device } = self.holders[at].key.clone();
-            let door = WATCHED[self.all.random.usize(..WATCHED.len())];
-            if door != Door::WebSocket {
+            let transport = SUBSCRIBABLE[self.all.random.usize(..SUBSCRIBABLE.len())];
+            if transport != Transport::WebSocket {
                 self.holders[at].session =
-                    Some(mqtt(door, &self.server, &Hello { keep_alive_s: 0, ..Hello::with_key(&key) }));
+                    Some(mqtt(transport, &self.server, &Hello { keep_alive_s: 0, ..Hello::with_key(&key) }));
             }
             let mut topics =
                 BTreeSet::from(["/actions".to_owned(), format!("/actions/{}", self.all.action_type())]);

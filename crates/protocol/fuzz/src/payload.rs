@@ -10,8 +10,8 @@ use thng_pubsub_protocol::{
     id::{ActionTypeName, Id, PropertyKey},
     limits,
     payload::{
-        Fields, Form, LocationWrite, Patch, PayloadError, PropertyWrite, ResourceKind, Scopes, SetBy,
-        THNGS_MAX, UserScope, Whereabouts, point, with_members,
+        Fields, Form, LocationInput, LocationWrite, Patch, PayloadError, PropertyWrite, ResourceKind, Scopes,
+        SetBy, THNGS_MAX, UserScope, point, with_members,
     },
 };
 
@@ -153,7 +153,7 @@ fn check_time(timestamp_ms: Option<i64>) {
 
 fn check_location(write: &LocationWrite) {
     check_time(write.timestamp_ms);
-    if let Whereabouts::At(at) = &write.whereabouts {
+    if let LocationInput::At(at) = &write.input {
         let (longitude, latitude) = at.degrees();
         assert!(longitude.abs() <= 180.0 && latitude.abs() <= 90.0, "{at:?}");
         assert_eq!(point(&at.position()).as_ref(), Some(at));

@@ -5,8 +5,8 @@
 use thng_pubsub_protocol::{
     id::{ActionTypeName, Id, PropertyKey},
     payload::{
-        Fields, LocationUpdate, LocationWrite, Patch, PayloadError, Point, PropertyUpdate, PropertyWrite,
-        ResourceKind, THNGS_MAX, Whereabouts, ids_document, location_value, locations_document,
+        Fields, LocationInput, LocationUpdate, LocationWrite, Patch, PayloadError, Point, PropertyUpdate,
+        PropertyWrite, ResourceKind, THNGS_MAX, ids_document, location_value, locations_document,
         parse_actions, parse_ids, parse_locations, parse_writes, update_document,
     },
     topic::{Topic, table::OperationKind},
@@ -123,9 +123,9 @@ pub(super) fn updates(writes: &[PropertyWrite]) -> Vec<PropertyUpdate> {
 /// What is stored of a location. That it was a place's is shown beside the position, which alone counts when both are
 /// sent back, so it is left out here.
 fn located(write: &LocationWrite) -> LocationUpdate {
-    let value = match &write.whereabouts {
-        Whereabouts::At(point) => location_value(point, None),
-        Whereabouts::Place(_) => {
+    let value = match &write.input {
+        LocationInput::At(point) => location_value(point, None),
+        LocationInput::Place(_) => {
             location_value(&Point { longitude: "8.50".into(), latitude: "47".into() }, None)
         }
     };

@@ -64,7 +64,7 @@ pub fn point(json: &str) -> Option<Point> {
 
 /// Where something is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whereabouts {
+pub enum LocationInput {
     /// There.
     At(Point),
     /// Where this place is.
@@ -75,7 +75,7 @@ pub enum Whereabouts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocationWrite {
     /// Where.
-    pub whereabouts: Whereabouts,
+    pub input: LocationInput,
     /// Milliseconds since the epoch, or `None` for the moment of arrival.
     pub timestamp_ms: Option<i64>,
 }
@@ -126,20 +126,20 @@ impl Entry<'_> {
             .transpose()
             .map_err(|()| String::from("timestamp is a whole number of milliseconds since 1970"))?
             .flatten();
-        let whereabouts = match (self.position, self.latitude, self.longitude, self.place) {
+        let input = match (self.position, self.latitude, self.longitude, self.place) {
             (Some(position), ..) => {
-                Whereabouts::At(point(position.get()).ok_or_else(|| format!("position is {POINT}"))?)
+                LocationInput::At(point(position.get()).ok_or_else(|| format!("position is {POINT}"))?)
             }
-            (None, Some(latitude), Some(longitude), _) => Whereabouts::At(
+            (None, Some(latitude), Some(longitude), _) => LocationInput::At(
                 Point::new(longitude.get(), latitude.get())
                     .ok_or("latitude is -90 to 90 and longitude -180 to 180 degrees")?,
             ),
             (None, _, _, Some(place)) => {
-                Whereabouts::Place(Id::parse(&place).map_err(|_| "place is the id of an existing place")?)
+                LocationInput::Place(Id::parse(&place).map_err(|_| "place is the id of an existing place")?)
             }
             _ => return Err(SHAPE.into()),
         };
-        Ok(LocationWrite { whereabouts, timestamp_ms })
+        Ok(LocationWrite { input, timestamp_ms })
     }
 }
 
@@ -236,16 +236,12 @@ mod tests {
             r#"{"latitude":47,"longitude":8.50}"#,
             r#"[{"position":{"coordinates":[8.50,47,400]},"latitude":1,"longitude":1}]"#,
         ] {
-            assert_eq!(
-                one(body).map(|write| write.whereabouts),
-                Ok(Whereabouts::At(zurich.clone())),
-                "{body}"
-            );
+            assert_eq!(one(body).map(|write| write.input), Ok(LocationInput::At(zurich.clone())), "{body}");
         }
         let place = "a".repeat(24);
         let write = one(&format!(r#"[{{"place":"{place}","timestamp":"5"}}]"#)).expect("a place");
         assert_eq!(write.timestamp_ms, Some(5));
-        assert_eq!(write.whereabouts, Whereabouts::Place(Id::parse(&place).expect("an id")));
+        assert_eq!(write.input, LocationInput::Place(Id::parse(&place).expect("an id")));
     }
 
     #[test]

@@ -157,7 +157,7 @@ fn scopes(row: &Row<'_>, first: usize) -> Result<Scopes, Fault> {
     Ok(Scopes { projects, users })
 }
 
-/// What [`head`] reads, of `resource` joined with `account`.
+/// What [`meta`] reads, of `resource` joined with `account`.
 macro_rules! head_columns {
     () => {
         "account.id, resource.projects, resource.users, resource.id, resource.kind, resource.thng, resource.product"
@@ -165,7 +165,7 @@ macro_rules! head_columns {
 }
 pub(super) use head_columns;
 
-pub(super) fn head(row: &Row<'_>) -> Result<ResourceMeta, Fault> {
+pub(super) fn resource_meta(row: &Row<'_>) -> Result<ResourceMeta, Fault> {
     Ok(ResourceMeta {
         account: id(row, 0)?,
         scopes: scopes(row, 1)?,

@@ -216,7 +216,7 @@ impl Import {
             updated_at_ms: resource.updated_at_ms,
             place: resource.place,
         };
-        let head = record.head();
+        let meta = record.meta();
         self.execute(
             ADD_RESOURCE,
             params![
@@ -225,8 +225,8 @@ impl Import {
                 account,
                 column::kind_number(kind),
                 record.parent.as_ref().map(Id::as_str),
-                head.thng.as_ref().map(Id::as_str),
-                head.product.as_ref().map(Id::as_str),
+                meta.thng.as_ref().map(Id::as_str),
+                meta.product.as_ref().map(Id::as_str),
                 document,
                 record.private.as_ref().map(Json::as_str),
                 column::projects_column(&record.scopes),

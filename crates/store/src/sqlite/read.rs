@@ -13,7 +13,7 @@ use thng_pubsub_protocol::{
 use super::{column, connection, directory::DataDirectory, fault::Fault, scan, session_queue};
 use crate::{
     Actor, Cursor, HistoryPage, KeyHash, KeyRecord, ListPart, ListRequest, Page, PropertyOwner, ReadStore,
-    ResourceDetails, ResourceMeta, ResourceRecord, Scanned, Sequence, SortOrder, StoreError, TimeRange,
+    ResourceDetails, ResourceMeta, ResourceRecord, ScanProgress, Sequence, SortOrder, StoreError, TimeRange,
     session_queue::{QueuedMessages, ReadSessions, SessionNumber, StoredSession, TopicNumber},
 };
 
@@ -144,8 +144,8 @@ impl ReadStore for SqliteReaders {
         self.read(|connection| meta(connection, name))
     }
 
-    fn head(&self, id: Id) -> Result<Option<ResourceMeta>, StoreError> {
-        self.read(|connection| head(connection, id))
+    fn resource_meta(&self, id: Id) -> Result<Option<ResourceMeta>, StoreError> {
+        self.read(|connection| resource_meta(connection, id))
     }
 
     fn resource(&self, id: Id) -> Result<Option<ResourceRecord>, StoreError> {
@@ -167,7 +167,7 @@ impl ReadStore for SqliteReaders {
         })
     }
 
-    fn count(&self, find: &ListRequest<'_>) -> Result<(usize, Scanned), StoreError> {
+    fn count(&self, find: &ListRequest<'_>) -> Result<(usize, ScanProgress), StoreError> {
         self.read(|connection| {
             let _snapshot = Snapshot::of(connection)?;
             scan::count(connection, find)
@@ -357,8 +357,8 @@ fn history<T>(
 }
 
 /// The head of a resource; the writer asks the same of its own connection, and so below.
-pub(super) fn head(connection: &Connection, id: Id) -> Result<Option<ResourceMeta>, Fault> {
-    one(connection, HEAD, [id.as_str()], column::head)
+pub(super) fn resource_meta(connection: &Connection, id: Id) -> Result<Option<ResourceMeta>, Fault> {
+    one(connection, HEAD, [id.as_str()], column::resource_meta)
 }
 
 pub(super) fn resource(connection: &Connection, id: Id) -> Result<Option<ResourceRecord>, Fault> {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 use thng_pubsub_protocol::payload::ResourceKind;
 
 use super::{column, fault::Fault, read};
-use crate::{Cursor, IndexScan, ListPart, ListRequest, ResourceRecord, Scanned, Sequence, SortOrder};
+use crate::{Cursor, IndexScan, ListPart, ListRequest, ResourceRecord, ScanProgress, Sequence, SortOrder};
 
 /// What looking at an item costs besides its bytes, in bytes.
 const ITEM_BYTES: usize = 512;
@@ -214,12 +214,12 @@ fn look(
 /// What a scan has done, held against its bounds.
 struct Progress<'f> {
     request: &'f ListRequest<'f>,
-    scanned: Scanned,
+    scanned: ScanProgress,
 }
 
 impl<'f> Progress<'f> {
     fn new(request: &'f ListRequest<'f>) -> Self {
-        Self { request, scanned: Scanned { next: request.page.after, ..Scanned::default() } }
+        Self { request, scanned: ScanProgress { next: request.page.after, ..ScanProgress::default() } }
     }
 
     /// Whether the scan ends before the next item. It always comes further by one, so that it comes to its end.
@@ -237,8 +237,8 @@ impl<'f> Progress<'f> {
         self.scanned.work_bytes += bytes.saturating_mul(self.request.bounds.passes);
     }
 
-    fn ended(self, next: Option<Cursor>) -> Scanned {
-        Scanned { next, ..self.scanned }
+    fn ended(self, next: Option<Cursor>) -> ScanProgress {
+        ScanProgress { next, ..self.scanned }
     }
 }
 
@@ -283,7 +283,10 @@ fn cursor(place: i64) -> Cursor {
 }
 
 /// How many items a part of a list has.
-pub(super) fn count(connection: &Connection, request: &ListRequest<'_>) -> Result<(usize, Scanned), Fault> {
+pub(super) fn count(
+    connection: &Connection,
+    request: &ListRequest<'_>,
+) -> Result<(usize, ScanProgress), Fault> {
     let mut scanner = scanner(connection, request)?;
     scanner.order = SortOrder::OldestFirst;
     let from = scanner.first(request);
@@ -303,7 +306,7 @@ pub(super) fn count(connection: &Connection, request: &ListRequest<'_>) -> Resul
     };
     if let Some((count, last)) = indexed {
         let next = last.filter(|_| count == COUNTED_AT_ONCE).map(cursor);
-        let scanned = Scanned { work_bytes: count.unsigned_abs(), next, ..Scanned::default() };
+        let scanned = ScanProgress { work_bytes: count.unsigned_abs(), next, ..ScanProgress::default() };
         return Ok((usize::try_from(count).unwrap_or_default(), scanned));
     }
     let (mut count, mut from, mut progress) = (0, from, Progress::new(request));

@@ -39,7 +39,8 @@ struct Fixture {
 }
 
 /// Such that a handful is many.
-const SMALL: Bounds = Bounds { at_once: 3, series_at_once: 3, step: 2, series_cached: 3, heads_cached: 2 };
+const SMALL: Bounds =
+    Bounds { at_once: 3, series_at_once: 3, step: 2, series_cached: 3, resources_cached: 2 };
 
 impl Fixture {
     fn new() -> Self {
@@ -185,15 +186,15 @@ fn a_resource_is_read_as_it_was_put_with_every_field() {
     };
     for record in [bare, full, shared] {
         let record = store.put(record);
-        let head = record.head();
+        let meta = record.meta();
         assert_eq!(store.read.resource(record.id).expect("read").as_ref(), Some(&record));
-        assert_eq!(store.read.head(record.id).expect("read"), Some(head.clone()));
-        assert_eq!(store.write.head(record.id).expect("read").as_deref(), Some(&head));
+        assert_eq!(store.read.resource_meta(record.id).expect("read"), Some(meta.clone()));
+        assert_eq!(store.write.resource_meta(record.id).expect("read").as_deref(), Some(&meta));
         assert_eq!(store.write.resource(record.id).expect("read").as_ref(), Some(&record));
     }
-    assert_eq!(store.read.head(id(11)).expect("read").expect("it is there").product, Some(id(42)));
+    assert_eq!(store.read.resource_meta(id(11)).expect("read").expect("it is there").product, Some(id(42)));
     assert_eq!(store.read.resource(id(99)).expect("read"), None);
-    assert_eq!(store.read.head(id(99)).expect("read"), None);
+    assert_eq!(store.read.resource_meta(id(99)).expect("read"), None);
 }
 
 #[test]
@@ -299,7 +300,7 @@ fn a_group_is_visible_to_readers_only_after_its_commit() {
     store.write.begin().expect("begin");
     store.write.put_resource(None, &thng(7, &[])).expect("put");
     store.write.append_properties(id(1), owner(), &[update("k", 1, "1")]).expect("append");
-    assert!(store.write.head(id(7)).expect("head").is_some());
+    assert!(store.write.resource_meta(id(7)).expect("head").is_some());
     assert!(store.write.resource(id(7)).expect("thng").is_some());
     assert_eq!(store.read.resource(id(7)).expect("read"), None);
     assert_eq!(store.latest(), None);
@@ -319,8 +320,8 @@ fn a_group_rolled_back_leaves_nothing_in_rows_and_caches() {
     store.write.append_properties(id(1), owner(), &[update("k", 9, "9")]).expect("append");
     store.write.append_properties(id(1), owner(), &[update("new", 9, "9")]).expect("append");
     store.write.rollback();
-    assert_eq!(store.write.head(id(7)).expect("head"), None);
-    assert!(store.write.head(id(8)).expect("head").is_some());
+    assert_eq!(store.write.resource_meta(id(7)).expect("head"), None);
+    assert!(store.write.resource_meta(id(8)).expect("head").is_some());
     // Were 9 still known as the newest timestamp, 6 would not become the latest.
     store.append([6], "a");
     assert_eq!(store.latest().as_deref(), Some("6a"));
@@ -450,7 +451,7 @@ fn a_deleted_thng_loses_its_properties_and_is_logged() {
     store.append(0..10, "a");
     store.commit(|write| write.delete_resource(&thng, 200));
     assert_eq!(store.read.resource(thng.id).expect("read"), None);
-    assert_eq!(store.write.head(thng.id).expect("read"), None);
+    assert_eq!(store.write.resource_meta(thng.id).expect("read"), None);
     assert_eq!(store.read.latest(owner()).expect("read"), []);
     assert_eq!(store.history(), [""; 0]);
     store.reclaim_all();

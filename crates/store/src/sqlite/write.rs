@@ -34,7 +34,7 @@ use crate::{
 use events::{Entry, EventLog};
 use properties::{Properties, SeriesKey};
 pub(super) use properties::{is_later, is_made};
-use removal::Which;
+use removal::DeletionScope;
 use resources::Resources;
 use sessions::Sessions;
 pub(super) use sessions::{read_in_flight, subscription};
@@ -63,14 +63,14 @@ pub(super) struct Bounds {
     /// others costs a look-up in an index.
     pub(super) series_cached: usize,
     /// Resources whose head is known without asking the database, about 300 bytes each.
-    pub(super) heads_cached: usize,
+    pub(super) resources_cached: usize,
 }
 
 impl Default for Bounds {
     /// Every event may lie on a page of its own, so the first two bound what a commit carries, and how long it holds
     /// up the writes behind it.
     fn default() -> Self {
-        Self { at_once: 500, series_at_once: 8, step: 500, series_cached: 100_000, heads_cached: 50_000 }
+        Self { at_once: 500, series_at_once: 8, step: 500, series_cached: 100_000, resources_cached: 50_000 }
     }
 }
 
@@ -107,7 +107,7 @@ impl SqliteWriter {
         let log = EventLog::open(&connection)?;
         let log_sync = LogSync::open(&directory, durability, sync_failure.clone(), Arc::clone(&place))?;
         let sessions = Sessions::open(&connection)?;
-        let resources = Resources::new(bounds.heads_cached);
+        let resources = Resources::new(bounds.resources_cached);
         let properties = Properties::new(bounds.series_cached);
         Ok(Self {
             connection,
@@ -143,7 +143,7 @@ impl SqliteWriter {
     fn delete_values(
         &mut self,
         owner: Id,
-        which: Which<'_>,
+        which: DeletionScope<'_>,
         before_ms: Option<TimestampMs>,
     ) -> Result<(), Fault> {
         self.properties.forget_extent(owner);
@@ -167,8 +167,8 @@ impl SqliteWriter {
             self.properties.forget_extent(resource.id);
             return Ok(true);
         }
-        self.delete_values(resource.id, Which::Properties, None)?;
-        self.delete_values(resource.id, Which::One(SeriesKey::Location), None)?;
+        self.delete_values(resource.id, DeletionScope::Properties, None)?;
+        self.delete_values(resource.id, DeletionScope::One(SeriesKey::Location), None)?;
         Ok(false)
     }
 
@@ -355,8 +355,8 @@ impl WriteStore for SqliteWriter {
         self.at_place(outcome)
     }
 
-    fn head(&mut self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
-        let outcome = self.resources.head(&self.connection, id);
+    fn resource_meta(&mut self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
+        let outcome = self.resources.resource_meta(&self.connection, id);
         self.at_place(outcome)
     }
 
@@ -484,13 +484,13 @@ impl WriteStore for SqliteWriter {
         key: Option<&PropertyKey>,
         before_ms: Option<TimestampMs>,
     ) -> Result<(), StoreError> {
-        let which = key.map_or(Which::Properties, |key| Which::One(SeriesKey::Property(key)));
+        let which = key.map_or(DeletionScope::Properties, |key| DeletionScope::One(SeriesKey::Property(key)));
         let outcome = self.delete_values(owner.id(), which, before_ms);
         self.at_place(outcome)
     }
 
     fn delete_locations(&mut self, thng: Id, before_ms: Option<TimestampMs>) -> Result<(), StoreError> {
-        let outcome = self.delete_values(thng, Which::One(SeriesKey::Location), before_ms);
+        let outcome = self.delete_values(thng, DeletionScope::One(SeriesKey::Location), before_ms);
         self.at_place(outcome)
     }
 

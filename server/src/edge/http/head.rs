@@ -40,14 +40,14 @@ pub(super) fn settle_host(request: &mut Request) -> Result<(), &'static str> {
 
 /// A head that never became a request.
 #[derive(Debug)]
-pub(super) struct RejectedHead {
+pub(super) struct InvalidHead {
     code: ErrorCode,
     sentence: String,
     /// What the library would have answered: a status line and headers without a body.
     bare: Option<Vec<u8>>,
 }
 
-impl RejectedHead {
+impl InvalidHead {
     /// What the library said of it. `bare` is its own answer, if it has one.
     pub(super) fn new(error: &hyper::Error, bare: Option<Vec<u8>>, is_slow: bool) -> Option<Self> {
         if is_slow {

@@ -147,7 +147,7 @@ impl HttpBody for AnswerBody {
 
 /// What a connection waits for while no request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
+enum WaitPhase {
     /// The rest of a head, or the head of the first request.
     Head,
     /// The first byte of a request after an answer.
@@ -160,7 +160,7 @@ pub(super) struct RequestStream<S> {
     inner: S,
     progress: Progress,
     timeouts: RequestTimeouts,
-    waiting: Waiting,
+    waiting: WaitPhase,
     deadline: Instant,
     /// Never later than the deadline; where it is earlier, it is set again when it fires. That spares a timer a request.
     timer: Pin<Box<Sleep>>,
@@ -177,7 +177,7 @@ impl<S> RequestStream<S> {
             inner,
             progress,
             timeouts,
-            waiting: Waiting::Head,
+            waiting: WaitPhase::Head,
             deadline,
             timer: Box::pin(tokio::time::sleep_until(deadline)),
             is_writing: false,
@@ -191,10 +191,10 @@ impl<S> RequestStream<S> {
         (self.inner, self.withheld, self.has_slow_head)
     }
 
-    fn wait_for(&mut self, waiting: Waiting, since: Instant) {
+    fn wait_for(&mut self, waiting: WaitPhase, since: Instant) {
         let timeout = match waiting {
-            Waiting::Head => self.timeouts.head,
-            Waiting::Request => self.timeouts.idle,
+            WaitPhase::Head => self.timeouts.head,
+            WaitPhase::Request => self.timeouts.idle,
         };
         (self.waiting, self.deadline) = (waiting, since + timeout);
     }
@@ -208,7 +208,7 @@ impl<S> RequestStream<S> {
         }
         let (stage, answered) = self.progress.advance();
         if stage == READING {
-            let waiting = answered.map_or(self.waiting, |_| Waiting::Request);
+            let waiting = answered.map_or(self.waiting, |_| WaitPhase::Request);
             self.wait_for(waiting, Instant::now());
         }
     }
@@ -245,7 +245,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for RequestStream<S> {
         let this = &mut *self;
         let (stage, answered) = this.progress.advance();
         if let Some(answered) = answered {
-            this.wait_for(Waiting::Request, answered);
+            this.wait_for(WaitPhase::Request, answered);
         }
         let filled = buffer.filled().len();
         let outcome = Pin::new(&mut this.inner).poll_read(context, buffer);
@@ -258,11 +258,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for RequestStream<S> {
                 return Poll::Pending;
             }
             ready!(this.poll_deadline(context));
-            this.has_slow_head = this.waiting == Waiting::Head;
+            this.has_slow_head = this.waiting == WaitPhase::Head;
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        if stage == READING && buffer.filled().len() > filled && this.waiting == Waiting::Request {
-            this.wait_for(Waiting::Head, Instant::now());
+        if stage == READING && buffer.filled().len() > filled && this.waiting == WaitPhase::Request {
+            this.wait_for(WaitPhase::Head, Instant::now());
         }
         outcome
     }

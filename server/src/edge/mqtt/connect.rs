@@ -25,7 +25,7 @@ pub(super) struct LastWill {
 }
 
 /// Whoever is let in: their principal, if they sent a key, and their will, if they left one.
-type Admitted = (Option<Arc<Principal>>, Option<Box<LastWill>>);
+type AcceptedClient = (Option<Arc<Principal>>, Option<Box<LastWill>>);
 
 /// Decides about a CONNECT. On refusal the CONNACK code, and the name of the reason for log and metrics.
 pub(super) async fn examine(
@@ -33,7 +33,7 @@ pub(super) async fn examine(
     (protocol, address): (&'static str, IpAddr),
     connect: &Connect<'_>,
     upgrade_key: Option<UpgradeKey>,
-) -> Result<Admitted, (ConnectCode, &'static str)> {
+) -> Result<AcceptedClient, (ConnectCode, &'static str)> {
     // 3.1.1 lets a server name a client that has no id if it keeps no session [MQTT-3.1.3-7]; 3.1 does not.
     let nameless = connect.client_id.is_empty();
     if nameless && (connect.level == ProtocolLevel::V3_1 || !connect.clean_session) {

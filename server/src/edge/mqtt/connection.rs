@@ -21,7 +21,7 @@ use super::{
     wire::{BrokenRule, Outgoing, Wire},
 };
 use crate::{
-    edge::{Context, accept::Admitted},
+    edge::{Context, accept::AcceptedConnection},
     gateway::{BrokerError, Principal, SessionNumber, StoredSession},
 };
 
@@ -50,7 +50,7 @@ pub(crate) async fn serve(
     context: Arc<Context>,
     wire: impl Wire,
     protocol: &'static str,
-    admitted: Admitted,
+    admitted: AcceptedConnection,
 ) {
     let peer = admitted.peer;
     let number = context.mqtt_sessions.number();
@@ -108,7 +108,7 @@ struct Connection<W> {
     out: Outgoing,
     /// Told by the bus and by the writer that the session has something to do.
     wake: Arc<Notify>,
-    admitted: Admitted,
+    admitted: AcceptedConnection,
     /// Bytes of the input in which everything that may overtake a publish has done so.
     overtaken: usize,
 }
@@ -124,7 +124,7 @@ enum Wakeup {
 }
 
 /// What an accepted CONNECT leaves behind.
-struct Accepted {
+struct EstablishedSession {
     session: Session,
     slot: Option<SessionSlot>,
     keep_alive_timeout: Option<std::time::Duration>,
@@ -141,7 +141,7 @@ impl<W: Wire> Connection<W> {
         let end = self.serve_session(&mut accepted).await;
         Box::pin(accepted.session.save_on_disconnect()).await;
         // Whoever takes over finds what it held free.
-        let Accepted { session, slot, will, .. } = *accepted;
+        let EstablishedSession { session, slot, will, .. } = *accepted;
         drop(session);
         if let Some(slot) = &slot {
             self.context.mqtt_sessions.leave(slot);
@@ -155,7 +155,7 @@ impl<W: Wire> Connection<W> {
     }
 
     /// Waits for CONNECT and answers it.
-    async fn connect(&mut self) -> Result<Box<Accepted>, DisconnectReason> {
+    async fn connect(&mut self) -> Result<Box<EstablishedSession>, DisconnectReason> {
         let deadline = Instant::now() + self.context.limits.connect_timeout;
         let mut sleep = pin!(tokio::time::sleep_until(deadline));
         loop {
@@ -199,7 +199,7 @@ impl<W: Wire> Connection<W> {
     }
 
     /// Decides about a CONNECT and puts the CONNACK into the buffer.
-    async fn accept(&mut self, connect: &Connect<'_>) -> Result<Accepted, DisconnectReason> {
+    async fn accept(&mut self, connect: &Connect<'_>) -> Result<EstablishedSession, DisconnectReason> {
         self.decoder.level = Some(connect.level);
         self.decoder.max_packet_bytes = self.context.limits.message_bytes_max;
         let from = (self.protocol, self.admitted.address());
@@ -249,7 +249,12 @@ impl<W: Wire> Connection<W> {
         }
         let tells = connect.level == ProtocolLevel::V3_1_1;
         connack(ConnectCode::Accepted, is_present && tells, &mut self.out.bytes);
-        Ok(Accepted { session, slot, keep_alive_timeout: keep_alive_timeout(connect.keep_alive_s), will })
+        Ok(EstablishedSession {
+            session,
+            slot,
+            keep_alive_timeout: keep_alive_timeout(connect.keep_alive_s),
+            will,
+        })
     }
 
     /// Refuses a CONNECT that has taken a place already.
@@ -267,7 +272,7 @@ impl<W: Wire> Connection<W> {
     }
 
     /// Everything between CONNACK and the end.
-    async fn serve_session(&mut self, accepted: &mut Accepted) -> DisconnectReason {
+    async fn serve_session(&mut self, accepted: &mut EstablishedSession) -> DisconnectReason {
         let session = &mut accepted.session;
         let taken_over = accepted.slot.as_ref().map(|slot| slot.taken_over.clone());
         let mut heard = Instant::now();
@@ -505,8 +510,8 @@ mod tests {
             authority: None,
         });
         let (stream, _) = tokio::io::duplex(1);
-        let task = serve(context, mqtt::ByteStream(stream), "mqtt", Admitted::alone());
-        let (task, kept) = (size_of_val(&task), size_of::<Accepted>());
+        let task = serve(context, mqtt::ByteStream(stream), "mqtt", AcceptedConnection::alone());
+        let (task, kept) = (size_of_val(&task), size_of::<EstablishedSession>());
         assert!(task <= 1_152 && kept <= 768, "{task} bytes and {kept}");
     }
 }

@@ -290,16 +290,16 @@ impl Session {
             }
             let (completions, about) =
                 (Arc::clone(&self.completions), (user.actor.id(), topic.topic.clone()));
-            let when_stored = Box::new(move |outcome: Result<Outcome, BrokerError>| {
+            let on_stored = Box::new(move |outcome: Result<Outcome, BrokerError>| {
                 let rejected = |refusal| Box::new(LoggedError::on_topic(refusal, about.0, &about.1));
                 completions.put(outcome.map(drop).map_err(rejected));
             });
             match (ack, &self.durable) {
                 (PendingAck::PubRec(id), Some(durable)) => {
                     let once = (durable.number(), id.get());
-                    gateway.publish_once(user, &topic, publish.payload, once, when_stored).await
+                    gateway.publish_once(user, &topic, publish.payload, once, on_stored).await
                 }
-                _ => gateway.publish(user, &topic, publish.payload, when_stored).await,
+                _ => gateway.publish(user, &topic, publish.payload, on_stored).await,
             }
         };
         let submitted: Result<(), BrokerError> = submitted.await;
@@ -316,11 +316,11 @@ impl Session {
         };
         let completions = Arc::clone(&self.completions);
         let rejected = |refusal| Box::new(LoggedError::new(refusal, None));
-        let when_stored = Box::new(move |outcome: Result<Outcome, BrokerError>| {
+        let on_stored = Box::new(move |outcome: Result<Outcome, BrokerError>| {
             completions.put(outcome.map(drop).map_err(rejected));
         });
         let publish = (durable.number(), id.get());
-        match self.context.gateway.release(durable.account(), publish, when_stored).await {
+        match self.context.gateway.release(durable.account(), publish, on_stored).await {
             Ok(()) => self.publishes.submitted(PendingAck::PubComp(id)),
             Err(refusal) => self.publishes.answered(PendingAck::PubComp(id), Err(rejected(refusal))),
         }

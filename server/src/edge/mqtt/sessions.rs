@@ -14,12 +14,12 @@ use crate::gateway::KeyHash;
 /// The connected clients. Bounded by the number of connections.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    connected: Mutex<HashMap<(KeyHash, Box<str>), Connected>>,
+    connected: Mutex<HashMap<(KeyHash, Box<str>), ConnectedClient>>,
     count: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Connected {
+struct ConnectedClient {
     number: u64,
     taken_over: CancellationToken,
     ended: CancellationToken,
@@ -48,7 +48,7 @@ impl Sessions {
     pub(super) fn enter(&self, key: KeyHash, client_id: &str, number: u64) -> SessionSlot {
         let taken_over = CancellationToken::new();
         let ended = CancellationToken::new();
-        let connected = Connected { number, taken_over: taken_over.clone(), ended: ended.clone() };
+        let connected = ConnectedClient { number, taken_over: taken_over.clone(), ended: ended.clone() };
         let earlier = self.connected.lock().insert((key, client_id.into()), connected);
         let earlier = earlier.map(|earlier| {
             earlier.taken_over.cancel();

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::edge::{unfinished::UnfinishedBytes, upgrade};
+use crate::edge::{message_bound::UnfinishedBytes, upgrade};
 
 /// Bytes that one read takes at the most.
 const READ_BYTES: usize = 64 * 1024;

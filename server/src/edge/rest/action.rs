@@ -17,10 +17,10 @@ use super::{
 use crate::gateway::{BrokerError, Outcome, commissioned_type};
 
 /// What actions stand below: the root, or a kind of resource.
-pub(super) type Below = Option<ResourceKind>;
+pub(super) type ActionParent = Option<ResourceKind>;
 
 /// The topic that the path is.
-async fn topic(call: &Call, below: Below) -> Result<Topic, HttpError> {
+async fn topic(call: &Call, below: ActionParent) -> Result<Topic, HttpError> {
     let subject = match below {
         Some(kind) => Some((kind, named(call, kind, "id").await?)),
         None => None,
@@ -46,13 +46,13 @@ async fn topic(call: &Call, below: Below) -> Result<Topic, HttpError> {
     })
 }
 
-pub(super) async fn list(call: Call, below: Below) -> Result<Response, HttpError> {
+pub(super) async fn list(call: Call, below: ActionParent) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
     let within = call.gateway().actions_at(&call.caller(), &topic)?;
     list_within(&call, ResourceKind::Action, within).await
 }
 
-pub(super) async fn create(call: Call, below: Below) -> Result<Response, HttpError> {
+pub(super) async fn create(call: Call, below: ActionParent) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
     if let Topic::ThngActionsOfType { thng, action_type } = &topic
         && commissioned_type(action_type.as_str())
@@ -78,13 +78,13 @@ fn action_id(call: &Call) -> Result<Id, HttpError> {
     call.id("action")
 }
 
-pub(super) async fn read(call: Call, below: Below) -> Result<Response, HttpError> {
+pub(super) async fn read(call: Call, below: ActionParent) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
     let action = call.gateway().action(&call.caller(), &topic, action_id(&call)?).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &action)))
 }
 
-pub(super) async fn delete(call: Call, below: Below) -> Result<Response, HttpError> {
+pub(super) async fn delete(call: Call, below: ActionParent) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
     let action = call.gateway().action(&call.caller(), &topic, action_id(&call)?).await?;
     call.gateway().delete(&call.caller(), ResourceKind::Action, action.id).await?;

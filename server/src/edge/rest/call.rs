@@ -21,7 +21,7 @@ use thng_pubsub_protocol::{
 
 use super::{Context, HttpError};
 use crate::edge::{
-    accept::Admitted,
+    accept::AcceptedConnection,
     answer::{key_of, parameter},
     public_url::public_url,
 };
@@ -99,8 +99,8 @@ impl FromRequest<Arc<Context>> for Call {
 
 /// Whose call it is, for what is counted by address. Only a router without a listener in front does not know.
 fn address_of(head: &Parts) -> IpAddr {
-    let admitted = head.extensions.get::<Admitted>();
-    admitted.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Admitted::address)
+    let admitted = head.extensions.get::<AcceptedConnection>();
+    admitted.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), AcceptedConnection::address)
 }
 
 async fn read_body(
@@ -156,7 +156,7 @@ impl Call {
     /// The same with what an action remembers of how it came about.
     pub(super) fn caller_with_context(&self) -> RequestContext<'_> {
         let mut members = serde_json::Map::new();
-        if let Some(admitted) = self.head.extensions.get::<Admitted>() {
+        if let Some(admitted) = self.head.extensions.get::<AcceptedConnection>() {
             members.insert("ipAddress".into(), admitted.peer.ip().to_string().into());
         }
         if let Some(agent) = self.head.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
@@ -270,7 +270,8 @@ impl Call {
 
     /// The address that the client used for this server, such as `http://127.0.0.1:8080`.
     pub(super) fn origin(&self) -> String {
-        let is_tls = self.head.extensions.get::<Admitted>().is_some_and(Admitted::is_https);
+        let is_tls =
+            self.head.extensions.get::<AcceptedConnection>().is_some_and(AcceptedConnection::is_https);
         public_url(&self.head.headers, is_tls)
     }
 }

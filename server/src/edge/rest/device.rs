@@ -12,7 +12,7 @@ use super::{
 };
 
 #[derive(Deserialize)]
-struct Wanted {
+struct DeviceKeyRequest {
     #[serde(rename = "thngId")]
     thng: String,
 }
@@ -22,9 +22,9 @@ fn document(thng: Id, key: &str) -> String {
 }
 
 pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
-    let Object(wanted): Object<Wanted> = serde_json::from_slice(&call.body)
+    let Object(request): Object<DeviceKeyRequest> = serde_json::from_slice(&call.body)
         .map_err(|_| invalid("The body is an object such as {\"thngId\": \"UeECn9a8PBpar8x4FEGdMsDd\"}."))?;
-    let thng = Id::parse(&wanted.thng).map_err(|_| invalid("thngId: there is no such thng."))?;
+    let thng = Id::parse(&request.thng).map_err(|_| invalid("thngId: there is no such thng."))?;
     let key = call.gateway().issue_device_key(&call.caller(), thng).await?;
     Ok(created(&call, thng.as_str(), document(thng, &key)))
 }

@@ -14,7 +14,7 @@ use super::{
     resource::{created, list_within, show_plain},
 };
 use crate::{
-    edge::rates::Shown,
+    edge::rates::EffectiveLimit,
     gateway::{Actor, BrokerError, Gateway, IndexScan, Page, ResourceRecord, document},
     rate::whole_seconds,
 };
@@ -133,7 +133,7 @@ pub(super) async fn delete_access(call: Call) -> Result<Response, HttpError> {
 /// before a limit is reached, so there is no warning before it either.
 pub(super) async fn rate_limits(call: Call) -> Result<Response, HttpError> {
     let limits = call.context.rates.shown(call.address(), &call.principal().key);
-    let document = limits.into_iter().map(|Shown { name, rate, left }| {
+    let document = limits.into_iter().map(|EffectiveLimit { name, rate, left }| {
         let burst = rate.burst().get();
         serde_json::json!({
             "name": name.setting,

@@ -16,7 +16,7 @@ use super::{
     list::{DocumentArray, answer_with, near, query, with_count},
 };
 use crate::gateway::{
-    BrokerError, ContextShown, Extras, IndexScan, NewResource, Outcome, PAGE_BYTES_MAX, ResourceRecord,
+    BrokerError, ContextVisibility, Extras, IndexScan, NewResource, Outcome, PAGE_BYTES_MAX, ResourceRecord,
     document,
 };
 
@@ -35,7 +35,7 @@ pub(super) fn show_plain(call: &Call, record: &ResourceRecord) -> String {
 }
 
 fn asked_for(call: &Call, extras: Extras) -> Extras {
-    let context = call.says("context").then(|| ContextShown::to(call.principal().actor));
+    let context = call.says("context").then(|| ContextVisibility::to(call.principal().actor));
     Extras { scopes: call.says("withScopes"), context, ..extras }
 }
 

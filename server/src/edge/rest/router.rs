@@ -9,8 +9,8 @@ use axum::{Router, response::Response, routing::MethodRouter};
 use thng_pubsub_protocol::payload::ResourceKind as Kind;
 
 use super::{
-    Context, HttpError, action, answered::Answered, application, call::Call, collection, device, location,
-    operator, parameters::guard, property, resource, role, task, time, user,
+    Context, HttpError, action, answered_call::AnsweredCall, application, call::Call, collection, device,
+    location, operator, parameters::guard, property, resource, role, task, time, user,
 };
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send>>;
@@ -208,7 +208,7 @@ impl Table {
         );
     }
 
-    fn actions(&mut self, list: &'static str, one: &'static str, below: action::Below) {
+    fn actions(&mut self, list: &'static str, one: &'static str, below: action::ActionParent) {
         self.add(
             route(Verb::Get, list, "List actions", move |call| action::list(call, below))
                 .tells("Of the type in the path, or of all types with `all`. Newest first.")
@@ -404,7 +404,7 @@ pub(in crate::edge) fn routes() -> Router<Arc<Context>> {
             Handler::Keyed(handler) => {
                 let answer = move |call: Call| async move {
                     guard.map_or(Ok(()), |guard| guard.check(&call))?;
-                    let answered = Answered::by(&call);
+                    let answered = AnsweredCall::by(&call);
                     answered.counted(handler(call).await?).await
                 };
                 router.route(path, on(verb, answer))

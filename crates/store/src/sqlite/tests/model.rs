@@ -283,8 +283,8 @@ impl Run {
         }
         let record = self.committed.thngs.iter().find(|thng| thng.id == id(100 + number));
         assert_eq!(store.resource(id(100 + number)).expect("read").as_ref(), record);
-        let head = store.head(id(100 + number)).expect("read");
-        assert_eq!(head.map(|head| head.scopes), record.map(|thng| thng.scopes.clone()));
+        let meta = store.resource_meta(id(100 + number)).expect("read");
+        assert_eq!(meta.map(|meta| meta.scopes), record.map(|thng| thng.scopes.clone()));
     }
 
     fn check_history(&self, number: u64, name: u64, items: usize, range: TimeRange) {

@@ -12,7 +12,7 @@ use crate::TimestampMs;
 
 /// What of an owner is to lose values.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Which<'a> {
+pub(super) enum DeletionScope<'a> {
     /// One series.
     One(SeriesKey<'a>),
     /// All of its properties.
@@ -28,7 +28,7 @@ pub(super) fn delete_values(
     log: &mut EventLog,
     bounds: Bounds,
     owner: Id,
-    which: Which<'_>,
+    which: DeletionScope<'_>,
     before_ms: Option<TimestampMs>,
 ) -> Result<Vec<Option<PropertyKey>>, Fault> {
     let mut changed = Vec::new();
@@ -54,10 +54,14 @@ pub(super) fn delete_values(
 
 type KnownSeries = (Option<PropertyKey>, i64, TimestampMs);
 
-fn series_of(connection: &Connection, owner: Id, which: Which<'_>) -> Result<Vec<KnownSeries>, Fault> {
+fn series_of(
+    connection: &Connection,
+    owner: Id,
+    which: DeletionScope<'_>,
+) -> Result<Vec<KnownSeries>, Fault> {
     let mut found = Vec::new();
     match which {
-        Which::One(key) => {
+        DeletionScope::One(key) => {
             let (kind, text) = key.columns();
             let mut statement = connection.prepare_cached(SERIES)?;
             let mut rows = statement.query(params![owner.as_str(), kind, text])?;
@@ -69,7 +73,7 @@ fn series_of(connection: &Connection, owner: Id, which: Which<'_>) -> Result<Vec
                 found.push((name, row.get(1)?, row.get(2)?));
             }
         }
-        Which::Properties => {
+        DeletionScope::Properties => {
             let mut statement = connection.prepare_cached(SERIES_OF_OWNER)?;
             let mut rows = statement.query(params![owner.as_str(), column::PROPERTY])?;
             while let Some(row) = rows.next()? {

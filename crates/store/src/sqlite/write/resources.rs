@@ -22,32 +22,32 @@ use crate::{
 
 /// What the writer knows of the resources that it writes to.
 pub(super) struct Resources {
-    heads: Cache<Id, Arc<ResourceMeta>>,
+    cache: Cache<Id, Arc<ResourceMeta>>,
 }
 
 impl fmt::Debug for Resources {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Resources").field("heads", &self.heads.len()).finish_non_exhaustive()
+        out.debug_struct("Resources").field("heads", &self.cache.len()).finish_non_exhaustive()
     }
 }
 
 impl Resources {
-    /// Remembers up to `heads_cached` heads.
-    pub(super) fn new(heads_cached: usize) -> Self {
-        Self { heads: Cache::new(heads_cached) }
+    /// Remembers up to `resources_cached` heads.
+    pub(super) fn new(resources_cached: usize) -> Self {
+        Self { cache: Cache::new(resources_cached) }
     }
 
-    pub(super) fn head(
+    pub(super) fn resource_meta(
         &mut self,
         connection: &Connection,
         id: Id,
     ) -> Result<Option<Arc<ResourceMeta>>, Fault> {
-        if let Some(head) = self.heads.get(&id) {
-            return Ok(Some(Arc::clone(head)));
+        if let Some(meta) = self.cache.get(&id) {
+            return Ok(Some(Arc::clone(meta)));
         }
-        let Some(head) = read::head(connection, id)?.map(Arc::new) else { return Ok(None) };
-        self.heads.insert(id, Arc::clone(&head));
-        Ok(Some(head))
+        let Some(meta) = read::resource_meta(connection, id)?.map(Arc::new) else { return Ok(None) };
+        self.cache.insert(id, Arc::clone(&meta));
+        Ok(Some(meta))
     }
 
     /// Adds or replaces a resource, what it is found by, and an event that tells of it.
@@ -61,10 +61,10 @@ impl Resources {
         let account = account(connection, after.account, after.created_at_ms)?;
         let change = if before.is_some() { Change::Updated } else { Change::Created };
         let seq = log_change(connection, log, account, after, change, after.updated_at_ms)?;
-        let head = after.head();
+        let meta = after.meta();
         let place = before.map_or(seq as i64, |before| before.place as i64);
-        let thng = head.thng.as_ref().map(Id::as_str);
-        let product = head.product.as_ref().map(Id::as_str);
+        let thng = meta.thng.as_ref().map(Id::as_str);
+        let product = meta.product.as_ref().map(Id::as_str);
         let statement = if before.is_some() { REPLACE } else { ADD };
         connection.prepare_cached(statement)?.execute(params![
             place,
@@ -85,7 +85,7 @@ impl Resources {
         rename(connection, account, before, Some(after))?;
         // Nobody writes to an action.
         if after.kind != ResourceKind::Action {
-            self.heads.insert(after.id, Arc::new(head));
+            self.cache.insert(after.id, Arc::new(meta));
         }
         Ok(seq)
     }
@@ -124,7 +124,7 @@ impl Resources {
         index(connection, place, index_keys(resource), Vec::new())?;
         rename(connection, account, Some(resource), None)?;
         members::leave_all(connection, place)?;
-        self.heads.remove(&resource.id);
+        self.cache.remove(&resource.id);
         Ok(())
     }
 
@@ -199,7 +199,7 @@ impl Resources {
 
     /// The group is rolled back: what is known may stem from it.
     pub(super) fn forget(&mut self) {
-        self.heads.clear();
+        self.cache.clear();
     }
 }
 

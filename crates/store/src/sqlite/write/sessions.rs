@@ -60,12 +60,12 @@ pub(super) struct Sessions {
     /// Topics whose extent has changed since they were ranked.
     unranked: HashSet<TopicNumber>,
     usage: Arc<SubscriptionUsage>,
-    before: Before,
+    before: GroupUndo,
 }
 
 /// What a group has changed, as it was before.
 #[derive(Debug, Default)]
-struct Before {
+struct GroupUndo {
     extents: HashMap<TopicNumber, Option<Extent>>,
     topics: HashMap<Box<[u8]>, Option<TopicNumber>>,
     keys: HashMap<KeyHash, Option<KeyUse>>,
@@ -85,7 +85,7 @@ impl Sessions {
             topic_shares: Ranking::default(),
             unranked: HashSet::new(),
             usage: Arc::default(),
-            before: Before::default(),
+            before: GroupUndo::default(),
         };
         sessions.read_keys(connection)?;
         sessions.read_topics(connection)?;
@@ -138,12 +138,12 @@ impl Sessions {
                 self.usage.set_stored(account, *key, bytes);
             }
         }
-        self.before = Before::default();
+        self.before = GroupUndo::default();
     }
 
     /// The group is rolled back.
     pub(super) fn forget(&mut self) {
-        let Before { extents, topics, keys, extent } = std::mem::take(&mut self.before);
+        let GroupUndo { extents, topics, keys, extent } = std::mem::take(&mut self.before);
         // What was freed is there again.
         self.garbage.extend(extents.keys());
         self.unranked.extend(extents.keys());

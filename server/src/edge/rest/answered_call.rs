@@ -16,13 +16,13 @@ use crate::{
 };
 
 /// What of a call is needed once it is answered.
-pub(super) struct Answered {
+pub(super) struct AnsweredCall {
     context: Arc<Context>,
     account: Id,
     reads: bool,
 }
 
-impl Answered {
+impl AnsweredCall {
     pub(super) fn by(call: &Call) -> Self {
         Self { context: Arc::clone(&call.context), account: call.principal().account, reads: call.reads() }
     }

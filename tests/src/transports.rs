@@ -16,7 +16,7 @@ use crate::websocket::{MqttFrames, WebSocket};
 
 /// A protocol that values are written and watched through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Transport {
     Rest,
     Mqtt,
     MqttOverWebSocket,
@@ -24,10 +24,12 @@ pub enum Door {
 }
 
 /// All of them.
-pub const DOORS: [Door; 4] = [Door::Rest, Door::Mqtt, Door::MqttOverWebSocket, Door::WebSocket];
+pub const TRANSPORTS: [Transport; 4] =
+    [Transport::Rest, Transport::Mqtt, Transport::MqttOverWebSocket, Transport::WebSocket];
 
 /// Those that notify.
-pub const WATCHED: [Door; 3] = [Door::Mqtt, Door::MqttOverWebSocket, Door::WebSocket];
+pub const SUBSCRIBABLE: [Transport; 3] =
+    [Transport::Mqtt, Transport::MqttOverWebSocket, Transport::WebSocket];
 
 /// Somebody was not let through. Holds the HTTP status; MQTT has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +44,11 @@ pub type Mqtt = Client<Box<dyn Link>>;
 /// When the server refuses, or the door is not MQTT's.
 #[must_use]
 #[track_caller]
-pub fn mqtt(door: Door, server: &Server, hello: &Hello) -> Mqtt {
-    let link: Box<dyn Link> = match door {
-        Door::Mqtt => Box::new(Raw::connect(server.mqtt())),
-        Door::MqttOverWebSocket => Box::new(MqttFrames::open(server, "mqtt")),
-        Door::Rest | Door::WebSocket => panic!("{door:?} does not speak MQTT"),
+pub fn mqtt(transport: Transport, server: &Server, hello: &Hello) -> Mqtt {
+    let link: Box<dyn Link> = match transport {
+        Transport::Mqtt => Box::new(Raw::connect(server.mqtt())),
+        Transport::MqttOverWebSocket => Box::new(MqttFrames::open(server, "mqtt")),
+        Transport::Rest | Transport::WebSocket => panic!("{transport:?} does not speak MQTT"),
     };
     Client::accepted(link, hello)
 }
@@ -81,11 +83,13 @@ impl Writer {
     /// # Errors
     /// When the door is closed to this key before anything is written: that of a native WebSocket may be.
     #[track_caller]
-    pub fn open(door: Door, server: &Server, key: &str, topic: &str) -> Result<Writer, Refused> {
-        let by = match door {
-            Door::Rest => Writing::Rest(Box::new(server.rest_as(key))),
-            Door::Mqtt | Door::MqttOverWebSocket => Writing::Mqtt(mqtt(door, server, &Hello::with_key(key))),
-            Door::WebSocket => Writing::WebSocket(websocket(server, Some(key), topic)?),
+    pub fn open(transport: Transport, server: &Server, key: &str, topic: &str) -> Result<Writer, Refused> {
+        let by = match transport {
+            Transport::Rest => Writing::Rest(Box::new(server.rest_as(key))),
+            Transport::Mqtt | Transport::MqttOverWebSocket => {
+                Writing::Mqtt(mqtt(transport, server, &Hello::with_key(key)))
+            }
+            Transport::WebSocket => Writing::WebSocket(websocket(server, Some(key), topic)?),
         };
         Ok(Writer { topic: topic.to_owned(), by })
     }
@@ -155,14 +159,14 @@ impl Reader {
     /// When the server refuses, which it has to for all of them or for none.
     #[track_caller]
     pub fn open(
-        door: Door,
+        transport: Transport,
         server: &Server,
         key: Option<&str>,
         strings: &[String],
     ) -> Result<Reader, Refused> {
-        let by = match door {
-            Door::Mqtt | Door::MqttOverWebSocket => {
-                let mut client = mqtt(door, server, &key.map_or_else(Hello::anonymous, Hello::with_key));
+        let by = match transport {
+            Transport::Mqtt | Transport::MqttOverWebSocket => {
+                let mut client = mqtt(transport, server, &key.map_or_else(Hello::anonymous, Hello::with_key));
                 let filters: Vec<_> = strings.iter().map(|it| (it.as_str(), QoS::AtLeastOnce)).collect();
                 let codes = client.subscribe_all(&filters);
                 assert!(codes.iter().all(|code| *code == codes[0]), "{codes:?} for {strings:?}");
@@ -171,13 +175,13 @@ impl Reader {
                 }
                 Watching::Mqtt(client)
             }
-            Door::WebSocket => {
+            Transport::WebSocket => {
                 let opened = strings.iter().map(|it| websocket(server, key, it)).collect::<Vec<_>>();
                 let statuses: Vec<_> = opened.iter().map(|it| it.as_ref().err().copied()).collect();
                 assert!(statuses.iter().all(|it| *it == statuses[0]), "{statuses:?} for {strings:?}");
                 Watching::WebSockets(opened.into_iter().collect::<Result<_, _>>()?)
             }
-            Door::Rest => panic!("REST does not notify"),
+            Transport::Rest => panic!("REST does not notify"),
         };
         Ok(Reader { strings: strings.to_vec(), by })
     }

@@ -21,7 +21,7 @@ const SLACK_BYTES: usize = 16 * 1024;
 /// More bytes came without the end of a message than the client may send.
 #[derive(Debug, thiserror::Error)]
 #[error("the message is larger than this server takes from a client without a key")]
-pub(super) struct TooMany;
+pub(super) struct TooManyBytes;
 
 /// Counts the bytes that a connection has received since its last complete message.
 #[derive(Debug)]
@@ -55,12 +55,12 @@ impl UnfinishedBytes {
 
 /// A stream whose received bytes are counted.
 #[derive(Debug)]
-pub(super) struct Counted<S> {
+pub(super) struct CountedStream<S> {
     pub(super) stream: S,
     pub(super) unfinished: Arc<UnfinishedBytes>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -71,13 +71,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         let received = into.filled().len() - before;
         let count = self.unfinished.count.fetch_add(received, Relaxed) + received;
         if count > self.unfinished.max.load(Relaxed) {
-            return Poll::Ready(Err(io::Error::other(TooMany)));
+            return Poll::Ready(Err(io::Error::other(TooManyBytes)));
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
