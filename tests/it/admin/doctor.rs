@@ -213,7 +213,7 @@ fn commands_read_the_same_settings_file_as_the_server() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("settings.toml");
     let settings =
-        format!("data = {:?}\nhttp = {:?}\nbulk-max = 7\n", server.data(), server.http().to_string());
+        format!("data = {:?}\nhttp = {:?}\nbulk-size-max = 7\n", server.data(), server.http().to_string());
     fs::write(&file, settings).expect("a file");
     let with = |command: &[&str]| {
         run(command.iter().copied().chain(["--config", file.to_str().expect("text")])).printed()

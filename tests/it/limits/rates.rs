@@ -255,7 +255,7 @@ fn a_fast_publisher_is_throttled_without_loss_over_mqtt() {
         }
         assert_eq!(limited.values("k"), (0..200).collect::<Vec<_>>(), "{by}");
         assert!(limited.server.metric(r#"publishes_throttled_total{protocol="mqtt"}"#) > 0, "{by}");
-        assert_eq!(limited.exceeded("publishes", by.trim_start_matches("--publishes-per-")), 0);
+        assert_eq!(limited.exceeded("publishes", by.trim_start_matches("--publish-rate-per-")), 0);
     }
 }
 

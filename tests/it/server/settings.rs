@@ -116,7 +116,7 @@ fn an_unknown_name_is_refused_with_file_line_and_the_nearest() {
 fn an_invalid_value_is_refused_with_its_origin() {
     for (settings, naming) in [
         ("connect-timeout-s = 0", "settings.toml:1: `connect-timeout-s`"),
-        ("\n\npage-max = 1000", "settings.toml:3: --page-size-max is 1000; it can be 1 to 100"),
+        ("\n\npage-size-max = 1000", "settings.toml:3: --page-size-max is 1000; it can be 1 to 100"),
         ("durability = \"fully\"", "[possible values: full, normal]"),
         ("http = 8080", "HOST:PORT"),
         (
