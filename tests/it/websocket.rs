@@ -322,6 +322,7 @@ fn an_extension_that_is_offered_is_not_taken() {
 
 // MQTT over WebSocket
 
+/// MQTT-6.0.0-4: The server selects the subprotocol that the client offered.
 #[test]
 fn mqtt_over_websocket_echoes_the_requested_subprotocol() {
     let server = Server::shared();
@@ -339,6 +340,7 @@ fn mqtt_over_websocket_echoes_the_requested_subprotocol() {
     }
 }
 
+/// Also MQTT-6.0.0-4.
 #[test]
 fn of_several_sub_protocols_one_of_mqtts_is_chosen() {
     let server = Server::shared();
@@ -347,6 +349,8 @@ fn of_several_sub_protocols_one_of_mqtts_is_chosen() {
     assert_eq!(socket.protocol.as_deref(), Some("mqttv3.1"));
 }
 
+/// MQTT-6.0.0-3: A client offers the subprotocol `mqtt`, or `mqttv3.1` as older ones do; without one it is not
+/// upgraded.
 #[test]
 fn mqtt_over_websocket_needs_one_of_mqtts_sub_protocols() {
     let server = Server::shared();
@@ -453,6 +457,8 @@ fn a_wrong_key_in_the_upgrade_is_refused_at_connect() {
 }
 
 /// Bug class 2 of `docs/security.md` (CVE-2026-25627).
+///
+/// MQTT-6.0.0-2: Packets and messages begin and end independently of each other.
 #[test]
 fn packets_may_be_split_and_merged_over_frames_in_any_way() {
     let server = Server::shared();
@@ -588,6 +594,8 @@ fn messages_that_never_end_cost_bounded_memory() {
 }
 
 /// Bug class 2 of `docs/security.md` (CVE-2026-25627).
+///
+/// MQTT-6.0.0-1: Packets travel in binary messages; a text message ends the connection.
 #[test]
 fn a_text_frame_ends_mqtt_over_websocket() {
     let server = Server::shared();
@@ -598,6 +606,7 @@ fn a_text_frame_ends_mqtt_over_websocket() {
     server.assert_serves();
 }
 
+/// Also MQTT-3.1.2-8.
 #[test]
 fn the_will_is_stored_when_a_websocket_ends_without_disconnect() {
     let server = Server::shared();
@@ -619,6 +628,7 @@ fn the_will_is_stored_when_a_websocket_ends_without_disconnect() {
     assert_eq!(watcher.message().value(), "closed", "a close frame is no DISCONNECT");
 }
 
+/// Also MQTT-3.1.2-24.
 #[test]
 fn a_keep_alive_counts_over_websocket_too() {
     let server = Server::shared();

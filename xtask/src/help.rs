@@ -12,6 +12,7 @@ Usage: cargo xtask COMMAND [...]
   run     build everything, start the server, print where it is and what to try
   test    everything that must be green (all suites, or those that are named)
   lint    format, clippy, rustdoc, house rules (all checks, or those that are named)
+  generate  write the generated parts of docs/
   fuzz    give the fuzz targets of crates/protocol/ inputs for as long as you like
   soak    ten minutes of clients that come and go
   bench   measure the server beside Debian's Mosquitto
@@ -74,6 +75,13 @@ Examples:
   cargo xtask lint
   cargo xtask lint tidy fmt
   cargo xtask lint prose README.md docs
+";
+
+const GENERATE: &str = "\
+Write the parts of docs/ that are generated: the tables of mqtt-conformance.md, from the documentation of tests.
+`cargo xtask lint conformance` checks that they are current.
+
+Usage: cargo xtask generate
 ";
 
 const FUZZ: &str = "\
@@ -158,6 +166,7 @@ fn text(command: Option<&str>) -> String {
         Some("run") => RUN.to_owned(),
         Some("test") => TEST.replace("{suites}", &list(test::names())),
         Some("lint") => LINT.replace("{checks}", &list(lint::names())),
+        Some("generate") => GENERATE.to_owned(),
         Some("fuzz") => FUZZ.to_owned(),
         Some("soak") => SOAK.to_owned(),
         Some("bench") => BENCH.to_owned(),
@@ -200,6 +209,7 @@ mod tests {
             Some("run"),
             Some("test"),
             Some("lint"),
+            Some("generate"),
             Some("fuzz"),
             Some("bench"),
             Some("npm"),

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use crate::step::{Log, Session, stream};
-use crate::{dependencies, prose, setup, tidy, wasm};
+use crate::{conformance, dependencies, prose, setup, tidy, wasm};
 
 /// The crates that are compiled to wasm32.
 const WASM_CRATES: [&str; 2] = ["thng-pubsub-protocol", "thng-pubsub-wasm"];
@@ -21,12 +21,17 @@ struct Check {
 }
 
 /// In the order in which they run: the quick ones first.
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 9] = [
     Check { name: "tidy", about: "the house rules (xtask/src/tidy.rs)", run: |root, _| tidy::check(root) },
     Check {
         name: "prose",
         about: "words and length of sentences (xtask/src/prose/words.rs); paths may follow",
         run: |root, _| prose::check(root, false),
+    },
+    Check {
+        name: "conformance",
+        about: "the generated tables of docs/mqtt-conformance.md",
+        run: |root, _| conformance::check(root),
     },
     Check { name: "fmt", about: "cargo fmt", run: fmt },
     Check {

@@ -1,9 +1,10 @@
-//! The project's tasks: `cargo xtask run | test | lint | fuzz | soak | bench | npm | dist`.
+//! The project's tasks: `cargo xtask run | test | lint | generate | fuzz | soak | bench | npm | dist`.
 //!
 //! Each command is one file; this one only finds it. `help` says what there is.
 #![expect(clippy::print_stdout, reason = "a command line program answers on standard output")]
 
 mod bench;
+mod conformance;
 mod dependencies;
 mod dist;
 mod fuzz;
@@ -54,6 +55,7 @@ fn command(words: &[String]) -> anyhow::Result<()> {
         "run" => run::run(rest),
         "test" => test::run(rest),
         "lint" => lint::run(rest),
+        "generate" if rest.is_empty() => conformance::write(&setup::root()),
         "fuzz" => fuzz::run(rest),
         "soak" => soak::run(rest),
         "bench" => bench::run(rest),

@@ -97,6 +97,7 @@ fn connect_of_3_1_1_with_nothing_optional() {
     golden(Client, "10 0d 0004 'MQTT' 04 02 003c 0001 'a'", Packet::Connect(PLAIN));
 }
 
+/// Also MQTT-3.1.3-1.
 #[test]
 fn connect_of_3_1_1_with_everything() {
     golden(
@@ -145,6 +146,7 @@ fn the_codec_accepts_long_client_identifiers_even_in_3_1() {
     );
 }
 
+/// Also MQTT-3.1-5.
 #[test]
 fn connect_of_3_1_may_lack_the_login_that_its_flags_announce() {
     let connect = Connect { level: V3_1, ..PLAIN };
@@ -164,6 +166,7 @@ fn connect_of_3_1_disregards_the_flags_that_mean_nothing_to_it() {
     reads(Client, V3_1, "10 0f 0006 'MQIsdp' 03 22 003c 0001 'a'", connect);
 }
 
+/// MQTT-2.2.2-1: The server sends each packet type with the flags of that type.
 #[test]
 fn connack_with_each_code() {
     let answer = |session_present, code| Packet::ConnAck(ConnAck { session_present, code });
@@ -175,6 +178,7 @@ fn connack_with_each_code() {
     golden(Server, "20 02 00 05", answer(false, ConnectCode::NotAuthorised));
 }
 
+/// MQTT-3.1-7: The first byte behind the header of CONNACK is always 0.
 #[test]
 fn connack_has_session_present_in_3_1_1_only() {
     let answer = |session_present| Packet::ConnAck(ConnAck { session_present, code: ConnectCode::Accepted });
@@ -195,6 +199,7 @@ const MESSAGE: Publish<'static> = Publish {
     payload: b"hi",
 };
 
+/// Also MQTT-2.3.1-5.
 #[test]
 fn publish_at_each_qos() {
     golden(Client, "30 07 0003 'a/b' 'hi'", Packet::Publish(MESSAGE));
@@ -217,12 +222,14 @@ fn publish_without_a_payload() {
     golden(Client, "30 03 0001 'a'", Packet::Publish(Publish { topic: "a", payload: b"", ..MESSAGE }));
 }
 
+/// Also MQTT-1.5.3-3.
 #[test]
 fn a_byte_order_mark_is_a_character_of_the_topic() {
     let publish = Publish { topic: "\u{feff}a", payload: b"", ..MESSAGE };
     golden(Client, "30 06 0004 efbbbf 'a'", Packet::Publish(publish));
 }
 
+/// Also MQTT-2.2.2-1.
 #[test]
 fn every_acknowledgement() {
     golden(Client, "40 02 1234", Packet::PubAck(id(0x1234)));
@@ -263,6 +270,7 @@ fn subscribe_to_two_filters() {
     );
 }
 
+/// Also MQTT-3.1-6.
 #[test]
 fn subscribe_of_3_1_may_be_marked_as_sent_again() {
     let subscribe = Packet::Subscribe(Subscribe::new(id(1), &[("a", QoS::AtMostOnce)]));
@@ -296,6 +304,7 @@ fn packets_with_equal_filters_are_equal() {
     assert_ne!(made(1, &["a"]), made(1, &["b"]));
 }
 
+/// Also MQTT-2.2.2-1.
 #[test]
 fn suback_with_every_code() {
     let suback = SubAck { packet_id: id(10), codes: &[0, 1, 2, 0x80] };
@@ -326,6 +335,7 @@ fn unsubscribe_from_two_filters() {
     assert_eq!(shown, r#"Unsubscribe { packet_id: PacketId(10), filters: ["a/b", "c/d"] }"#);
 }
 
+/// Also MQTT-2.2.2-1.
 #[test]
 fn packets_that_are_nothing_but_their_header() {
     golden(Client, "c0 00", Packet::PingReq);
@@ -392,6 +402,7 @@ fn a_publish_is_encoded_with_one_reservation_of_its_size() {
     assert!((out.len()..out.len() + 5).contains(&out.capacity()), "{} bytes", out.capacity());
 }
 
+/// Also MQTT-4.7.3-3.
 #[test]
 fn the_longest_string_is_written_and_read() {
     let client_id = "x".repeat(65_535);
@@ -537,6 +548,7 @@ fn a_topic_in_no_utf8_is_refused() {
     refuses(Client, "30 06 0004 f4908080", E::NotUtf8); // above U+10FFFF
 }
 
+/// Also MQTT-2.3.1-1.
 #[test]
 fn acknowledgements_of_identifier_zero_are_refused() {
     for first_byte in ["40", "50", "62", "70"] {
@@ -567,6 +579,7 @@ fn unsubscribe_with_bad_fields_is_refused() {
     refuses(Client, "a2 05 0001 0002 'a'", E::Truncated);
 }
 
+/// Also MQTT-3.9.3-2.
 #[test]
 fn suback_with_bad_codes_is_refused() {
     refuses(Server, "90 02 0001", E::NoSubAckCodes);

@@ -143,6 +143,7 @@ fn mosquitto_sub_with_a_durable_session_gets_missed_messages() {
     }
 }
 
+/// MQTT-7.0.0-2: Clients of other projects work unchanged.
 #[test]
 fn mosquitto_pub_mosquitto_sub_and_rest_see_the_same_value() {
     let server = Server::shared();
@@ -195,6 +196,7 @@ fn several_topics_share_one_connection() {
     }
 }
 
+/// Also MQTT-3.3.1-5.
 #[test]
 fn a_retained_publish_is_a_publish_and_nothing_is_retained() {
     let server = Server::shared();
@@ -233,6 +235,7 @@ fn mosquitto_sub_learns_that_all_its_subscriptions_were_refused() {
     refused.exit_code();
 }
 
+/// Also MQTT-3.1.2-2.
 #[test]
 fn an_mqtt_5_client_is_refused_with_the_reason() {
     let server = Server::shared();
@@ -242,6 +245,7 @@ fn an_mqtt_5_client_is_refused_with_the_reason() {
     server.assert_serves();
 }
 
+/// Also MQTT-7.0.0-2.
 #[test]
 fn the_will_of_mosquitto_sub_is_written_when_it_is_killed() {
     let server = Server::shared();
@@ -262,6 +266,7 @@ fn the_will_of_mosquitto_sub_is_written_when_it_is_killed() {
     until("the will is stored", || (rest.get(&topic).expect(200)[0]["value"] == "killed").then_some(()));
 }
 
+/// Also MQTT-4.6.0-6.
 #[test]
 fn publishes_of_successive_clients_arrive_in_order() {
     let server = Server::shared();

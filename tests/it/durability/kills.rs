@@ -57,6 +57,7 @@ fn stream<L: Link>(
     }
 }
 
+/// Also MQTT-4.5.0-1.
 #[test]
 fn after_kill_9_every_acknowledged_publish_is_stored_once() {
     let mut random = random();
@@ -138,6 +139,8 @@ fn after_kill_9_every_rest_write_that_was_answered_is_there() {
 }
 
 /// Bug class 20 of `docs/security.md` (CVE-2026-8741), at QoS 1.
+///
+/// Also MQTT-4.3.2-2.
 #[test]
 fn a_publish_resent_after_a_lost_puback_is_stored() {
     let mut server = Server::start();

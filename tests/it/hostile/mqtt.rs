@@ -68,6 +68,14 @@ const MALFORMED_CONNECTS: [(&str, &[u8]); 14] = [
 
 /// Bug classes 3, a remaining length of five bytes (CVE-2026-21888, CVE-2019-19307), and 4, a topic that is empty or no
 /// text (CVE-2021-34432, CVE-2017-7653).
+///
+/// MQTT-2.3.1-1: A packet that needs an id and has 0 ends the connection.
+/// MQTT-3.8.3-3: A SUBSCRIBE without a filter ends the connection.
+/// MQTT-3.10.3-2: An UNSUBSCRIBE without a filter ends the connection.
+/// MQTT-4.7.3-1: An empty topic name or filter ends the connection.
+/// MQTT-4.8.0-1: A client that breaks the protocol is disconnected, without an effect on other clients.
+///
+/// Also MQTT-3.3.1-4.
 #[test]
 fn a_malformed_packet_ends_only_its_senders_connection() {
     let server = Server::shared();
@@ -87,6 +95,10 @@ fn a_malformed_packet_ends_only_its_senders_connection() {
     canary.sings();
 }
 
+/// MQTT-3.1.3-3: A CONNECT without a client id is malformed.
+/// MQTT-3.2.2-6: Where no return code applies, the connection is closed without CONNACK.
+///
+/// Also MQTT-3.1.4-1.
 #[test]
 fn a_malformed_connect_is_not_answered() {
     let server = Server::shared();
@@ -181,6 +193,8 @@ fn a_topic_with_hidden_escapes_or_dollar_is_refused_everywhere() {
 }
 
 /// Bug class 5: levels without end (CVE-2019-11779).
+///
+/// MQTT-4.7.3-3: 65,535 bytes can be read; more than 4,096 are never a topic and are rejected.
 #[test]
 fn a_topic_of_sixty_five_thousand_slashes_is_refused() {
     let server = Server::shared();

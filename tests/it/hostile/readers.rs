@@ -136,6 +136,7 @@ fn assert_slow_is_ended<L: Link>(protocol: &str, connect: impl Fn(&Server) -> Cl
     publisher.ping();
 }
 
+/// MQTT-4.8.0-2: A client that sends too much, or leaves too much unacknowledged, is disconnected.
 #[test]
 fn a_stalled_qos_1_subscriber_is_ended_despite_pings() {
     assert_slow_is_ended("mqtt", Client::connect);
@@ -166,6 +167,10 @@ fn a_subscriber_without_acknowledgements_is_ended_at_the_limit() {
 }
 
 /// Bug class 13 of `docs/security.md`, for packet identifiers.
+///
+/// MQTT-2.3.1-4: The server reuses a packet id only after its acknowledgement.
+///
+/// Also MQTT-4.3.2-1.
 #[test]
 fn an_unacknowledged_packet_id_is_never_given_out_again() {
     // 65,535 is a multiple of it: the first message of a later round, when no other id is open, meets the one withheld.

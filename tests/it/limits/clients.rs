@@ -265,6 +265,7 @@ fn connect_of(bytes: usize, topic: &str) -> Hello {
     hello
 }
 
+/// Also MQTT-3.1.3-5.
 #[test]
 fn a_connect_above_16_kib_is_refused_from_its_header() {
     // Whoever is closed within the test is not closed because of the time.
@@ -312,6 +313,7 @@ fn an_address_has_so_many_connections_and_the_next_is_let_go() {
     assert!(refused >= 1);
 }
 
+/// Also MQTT-3.2.2-5, MQTT-4.8.0-2.
 #[test]
 fn a_key_over_its_connection_limit_must_wait() {
     let server = Launch::new().flag("--connections-per-key-max", "3").start();

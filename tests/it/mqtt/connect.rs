@@ -24,6 +24,7 @@ fn assert_refused(hello: &Hello, with: ConnectCode) {
     client.assert_closed();
 }
 
+/// Also MQTT-3.1.4-4, MQTT-3.1-1.
 #[test]
 fn a_key_opens_a_session_in_mqtt_3_1_and_3_1_1() {
     for hello in levels(&Hello::with_key(KEY)) {
@@ -60,6 +61,11 @@ fn a_key_counts_only_with_the_user_name_authorization() {
     assert!(matches!(code, ConnectCode::BadUserNameOrPassword | ConnectCode::NotAuthorised), "{code:?}");
 }
 
+/// MQTT-3.1.3-6: An empty client id in MQTT 3.1.1 makes a client of its own that no other can take over.
+/// MQTT-3.1.3-7: An empty client id requires a clean session.
+/// MQTT-3.1-2: An empty client id gets CONNACK 2, with a clean session too.
+///
+/// Also MQTT-3.1.3-8.
 #[test]
 fn an_empty_client_id_is_for_3_1_1_with_a_clean_session_only() {
     let nameless = Hello::with_key(KEY);
@@ -73,6 +79,7 @@ fn an_empty_client_id_is_for_3_1_1_with_a_clean_session_only() {
     }
 }
 
+/// Also MQTT-3.1.3-5, MQTT-3.1-3.
 #[test]
 fn a_client_id_may_be_longer_than_23_characters_and_any_text() {
     let long = "x".repeat(200);
@@ -85,6 +92,7 @@ fn a_client_id_may_be_longer_than_23_characters_and_any_text() {
     }
 }
 
+/// Also MQTT-3.1.2-2.
 #[test]
 fn a_protocol_level_that_is_not_served_is_answered_with_code_1() {
     let server = Server::shared();
@@ -98,6 +106,7 @@ fn a_protocol_level_that_is_not_served_is_answered_with_code_1() {
     }
 }
 
+/// Also MQTT-3.1.2-1.
 #[test]
 fn a_protocol_name_that_is_not_mqtts_is_not_answered() {
     let connect = b"\x10\x0d\x00\x04AMQP\x04\x02\x00\x3c\x00\x01x";
@@ -119,6 +128,7 @@ fn a_connection_without_a_key_is_accepted_without_rights() {
     assert_eq!(rest.get(&topic).expect(200), serde_json::json!([]));
 }
 
+/// MQTT-3.1.0-1: A first packet other than CONNECT ends the connection without an answer.
 #[test]
 fn a_packet_before_connect_ends_the_connection_without_a_word() {
     let server = Server::shared();
@@ -132,6 +142,7 @@ fn a_packet_before_connect_ends_the_connection_without_a_word() {
     }
 }
 
+/// MQTT-3.1.0-2: A second CONNECT ends the connection.
 #[test]
 fn a_second_connect_ends_the_connection() {
     let mut client = Client::connect(Server::shared());
@@ -139,6 +150,7 @@ fn a_second_connect_ends_the_connection() {
     client.assert_closed();
 }
 
+/// Also MQTT-3.12.4-1.
 #[test]
 fn packets_pipelined_behind_connect_are_served() {
     let server = Server::shared();
@@ -151,6 +163,8 @@ fn packets_pipelined_behind_connect_are_served() {
     assert_eq!(answers, b"\x20\x02\x00\x00\x90\x03\x00\x01\x00\xd0\x00", "CONNACK, SUBACK, PINGRESP");
 }
 
+/// MQTT-3.1.2-24: Silence for one and a half keep alives ends the connection and publishes the will; 0 is no limit.
+/// **Differs on purpose:** more than 120 s counts as 120 s ([0007](decisions/0007-keep-alive.md)).
 #[test]
 fn silence_for_one_and_a_half_keep_alives_ends_the_connection() {
     let hello = Hello { keep_alive_s: 1, ..Hello::with_key(KEY) };
@@ -164,6 +178,7 @@ fn silence_for_one_and_a_half_keep_alives_ends_the_connection() {
     }
 }
 
+/// Also MQTT-3.1.2-24.
 #[test]
 fn client_packets_keep_a_connection_alive_and_deliveries_do_not() {
     let server = Server::shared();
@@ -189,6 +204,7 @@ fn client_packets_keep_a_connection_alive_and_deliveries_do_not() {
     mute.assert_closed();
 }
 
+/// Also MQTT-3.1.4-2.
 #[test]
 fn a_client_with_the_same_id_and_key_takes_over() {
     let server = Server::shared();
@@ -208,6 +224,8 @@ fn a_client_with_the_same_id_and_key_takes_over() {
 }
 
 /// Bug class 12 of `docs/security.md` (CVE-2026-6564).
+///
+/// Also MQTT-3.1.4-2.
 #[test]
 fn a_client_with_the_same_id_and_no_key_takes_nothing_over() {
     let server = Server::shared();
@@ -220,6 +238,7 @@ fn a_client_with_the_same_id_and_no_key_takes_nothing_over() {
     mine.ping();
 }
 
+/// Also MQTT-3.1.3-6.
 #[test]
 fn clients_without_an_id_do_not_disturb_each_other() {
     let server = Server::shared();
@@ -250,6 +269,7 @@ fn with_will(server: &Server, qos: QoS, value: &str) -> (Client, Hello) {
     (watcher, Hello { keep_alive_s: 1, will: Some(will), ..Hello::with_key(KEY) })
 }
 
+/// Also MQTT-3.1.2-8.
 #[test]
 fn the_will_is_stored_and_delivered_when_a_connection_is_lost() {
     let server = Server::shared();
@@ -278,6 +298,7 @@ fn the_will_is_stored_on_silence_or_a_protocol_error() {
     assert_eq!(watcher.message().value(), "gone", "after malformed bytes");
 }
 
+/// Also MQTT-3.14.4-3.
 #[test]
 fn a_client_that_says_goodbye_leaves_no_will() {
     let server = Server::shared();

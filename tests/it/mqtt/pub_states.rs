@@ -19,6 +19,9 @@ fn set(rest: &mut Rest, topic: &str, value: impl Into<Value>) {
     rest.put(topic, json!([{"value": value.into()}])).assert_status(200);
 }
 
+/// MQTT-3.3.1-8: **Differs on purpose:** RETAIN is sent only with an initial state whose topic has `markStates=1`.
+///
+/// Also MQTT-3.3.1-6.
 #[test]
 fn with_pub_states_the_current_value_follows_the_suback() {
     let server = Server::shared();
@@ -128,6 +131,7 @@ fn with_pub_states_0_or_without_it_no_state_is_sent() {
     client.assert_nothing_else();
 }
 
+/// Also MQTT-3.8.4-3.
 #[test]
 fn the_state_is_sent_on_every_subscribe_and_reconnect() {
     let server = Server::shared();

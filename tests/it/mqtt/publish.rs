@@ -60,6 +60,7 @@ fn after_the_puback_rest_reads_the_value() {
     }
 }
 
+/// Also MQTT-4.7.3-4.
 #[test]
 fn a_topic_may_be_spelled_in_all_the_ways_of_a_subscription() {
     let server = Server::shared();
@@ -122,6 +123,9 @@ fn closing() -> Server {
 }
 
 /// Clients that send again for ever what is not acknowledged would never come back to their senses.
+///
+/// MQTT-3.3.5-2: A publish that is rejected for good is acknowledged, logged and counted; a setting makes it end the
+/// connection at QoS 1 and 2. One that is rejected for now ends the connection without an acknowledgement.
 #[test]
 fn a_publish_refused_for_good_is_acknowledged_not_stored() {
     let server = Server::shared();
@@ -145,6 +149,7 @@ fn a_publish_refused_for_good_is_acknowledged_not_stored() {
     client.assert_nothing_else();
 }
 
+/// Also MQTT-3.3.5-2.
 #[test]
 fn refused_publishes_and_their_neighbors_keep_their_order() {
     let server = Server::shared();
@@ -172,6 +177,7 @@ fn refused_publishes_and_their_neighbors_keep_their_order() {
     }
 }
 
+/// Also MQTT-3.3.5-2.
 #[test]
 fn with_close_a_refused_publish_ends_its_connection() {
     let server = closing();
@@ -185,6 +191,7 @@ fn with_close_a_refused_publish_ends_its_connection() {
     assert_eq!(rest.get(&format!("/thngs/{thng}/properties")).expect(200), json!([]), "nothing was stored");
 }
 
+/// Also MQTT-3.3.5-2.
 #[test]
 fn a_refused_qos_0_publish_is_dropped_and_the_connection_stays() {
     let server = Server::shared();
@@ -244,6 +251,8 @@ fn with_close_what_came_behind_in_its_segment_is_not_stored() {
     }
 }
 
+/// MQTT-3.3.2-2: A wildcard in a topic name ends the connection, and the server sends none.
+/// MQTT-4.7.1-1: A wildcard in a topic name ends the connection.
 #[test]
 fn wildcards_in_a_topic_name_end_the_connection() {
     let server = Server::shared();
@@ -262,6 +271,7 @@ fn wildcards_in_a_topic_name_end_the_connection() {
     }
 }
 
+/// Also MQTT-3.3.1-5.
 #[test]
 fn the_retain_flag_of_a_publish_is_passed_over() {
     let server = Server::shared();
@@ -285,6 +295,7 @@ fn the_retain_flag_of_a_publish_is_passed_over() {
     assert_eq!(late.message().value(), "next", "nothing was kept for those who come later");
 }
 
+/// Also MQTT-4.6.0-2.
 #[test]
 fn pipelined_publishes_are_acknowledged_once_and_in_order() {
     let server = Server::shared();
@@ -326,6 +337,7 @@ fn a_connection_without_a_key_writes_with_the_topics_token() {
     assert_eq!(nobody.publish_refused(&topic, r#"[{"value":2}]"#)["status"], 401);
 }
 
+/// Also MQTT-4.8.0-2.
 #[test]
 fn a_100_kib_message_passes_and_200_kib_end_the_connection() {
     let server = Server::shared();
@@ -353,6 +365,7 @@ fn a_deleted_thng_takes_no_more_values_from_a_connected_client() {
     assert_eq!(client.publish_refused(&topic, r#"[{"value":2}]"#)["status"], 404);
 }
 
+/// Also MQTT-4.3.3-2.
 #[test]
 fn a_repeated_qos_2_publish_is_stored_once() {
     let server = Server::shared();
@@ -384,6 +397,7 @@ fn a_repeated_qos_2_publish_is_stored_once() {
     }
 }
 
+/// Also MQTT-3.3.5-2.
 #[test]
 fn with_close_a_refusal_at_qos_2_has_no_pubrec() {
     let server = closing();

@@ -233,6 +233,8 @@ fn let_no_file_be_written(server: &Server, limit: &str) {
 }
 
 /// A publish that the store cannot take.
+///
+/// Also MQTT-3.3.5-2.
 #[test]
 fn a_temporary_refusal_ends_the_connection_unanswered() {
     for setting in ["ack", "close"] {

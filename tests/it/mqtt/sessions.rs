@@ -53,6 +53,12 @@ fn left_behind(server: &Server, client_id: &str) -> (Rest, String) {
     (rest, topic)
 }
 
+/// MQTT-3.1.2-4: A stored session continues; without one a new session begins.
+/// MQTT-3.2.2-2: Without a clean session, session present says whether a stored session continues; in MQTT 3.1 the
+/// byte is always 0.
+/// MQTT-3.2.2-3: Without a stored session, session present is 0.
+///
+/// Also MQTT-3.1.2-6, MQTT-3.1.4-3, MQTT-3.2.2-1.
 #[test]
 fn a_session_is_present_until_a_clean_connect_ends_it() {
     let server = Server::shared();
@@ -66,6 +72,8 @@ fn a_session_is_present_until_a_clean_connect_ends_it() {
     assert!(!Client::connect_as(server, &hello).session_present);
 }
 
+/// MQTT-3.1.2-5: A stored session queues writes for its subscriptions at QoS 1 while its client is offline.
+/// MQTT-4.1.0-1: The state of a session is stored as long as the session.
 #[test]
 fn missed_messages_arrive_in_order_after_any_restart() {
     let mut server = Server::start();
@@ -88,6 +96,9 @@ fn missed_messages_arrive_in_order_after_any_restart() {
     }
 }
 
+/// MQTT-3.3.1-1: A repeated delivery carries DUP.
+/// MQTT-4.4.0-1: A client that continues its session receives again the deliveries that it has not acknowledged.
+/// MQTT-4.6.0-1: Repeated deliveries keep the order of the first ones.
 #[test]
 fn only_unacknowledged_messages_are_redelivered() {
     let server = Server::shared();
@@ -592,6 +603,7 @@ fn sessions_of_one_user_keep_no_other_account_out() {
     until("the log names the bound", || server.log().contains("--sessions-max").then_some(()));
 }
 
+/// MQTT-4.1.0-2: A session exists at least as long as its connection.
 #[test]
 fn an_unused_session_expires_only_while_disconnected() {
     let server = Launch::new().flag("--session-expiry-s", "1").start();

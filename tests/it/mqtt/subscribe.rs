@@ -15,6 +15,7 @@ fn set(rest: &mut Rest, topic: &str, value: impl Into<serde_json::Value>) {
     rest.put(topic, json!([{"value": value.into()}])).assert_status(200);
 }
 
+/// Also MQTT-3.8.4-6.
 #[test]
 fn a_subscription_is_granted_at_most_qos_1_in_both_levels() {
     let server = Server::shared();
@@ -31,6 +32,9 @@ fn a_subscription_is_granted_at_most_qos_1_in_both_levels() {
     }
 }
 
+/// MQTT-4.7.2-1: No topic begins with `$`, and no wildcard is served that could match one.
+///
+/// Also MQTT-3.8.4-5, MQTT-3.1-8.
 #[test]
 fn an_unsubscribable_topic_gets_0x80_and_the_connection_stays() {
     let server = Server::shared();
@@ -71,6 +75,13 @@ fn an_unsubscribable_topic_gets_0x80_and_the_connection_stays() {
 }
 
 /// Bug class 7 of `docs/security.md` (CVE-2026-49186); with keys of little scope in `hostile/rights.rs`.
+///
+/// MQTT-3.8.3-2: Wildcards are not served: a filter with one gets 0x80
+/// ([0006](decisions/0006-wildcards-are-refused.md)).
+/// MQTT-4.7.1-2: `#` is rejected in every place of a filter.
+/// MQTT-4.7.1-3: `+` is rejected in every place of a filter.
+///
+/// Also MQTT-4.7.2-1.
 #[test]
 fn wildcards_are_refused() {
     let server = Server::shared();
@@ -85,6 +96,7 @@ fn wildcards_are_refused() {
     }
 }
 
+/// Also MQTT-3.8.4-1.
 #[test]
 fn each_filter_of_a_packet_gets_its_own_code_in_order() {
     let server = Server::shared();
@@ -116,6 +128,9 @@ fn an_unset_property_can_be_subscribed_before_its_first_value() {
     assert_eq!(client.message().value(), 1);
 }
 
+/// MQTT-3.3.2-3: The topic name of a delivery is the exact string of the subscription.
+///
+/// Also MQTT-3.3.5-1, MQTT-4.7.3-4.
 #[test]
 fn each_subscription_is_served_on_its_exact_string() {
     let server = Server::shared();
@@ -156,6 +171,7 @@ fn each_subscription_is_served_on_its_exact_string() {
     }
 }
 
+/// Also MQTT-3.8.4-3.
 #[test]
 fn subscribing_again_with_the_same_string_replaces() {
     let server = Server::shared();
@@ -213,6 +229,9 @@ fn an_update_of_several_keys_notifies_properties_and_each_key() {
     assert!(marker.iter().all(|message| message.value() == 4), "nothing came between: {marker:?}");
 }
 
+/// MQTT-4.5.0-1: A stored write is delivered to every subscription to its topic.
+///
+/// Also MQTT-4.6.0-5.
 #[test]
 fn deliveries_keep_the_order_of_the_writes() {
     let server = Server::shared();
@@ -237,6 +256,7 @@ fn deliveries_keep_the_order_of_the_writes() {
     assert_eq!(on_all, expected);
 }
 
+/// Also MQTT-2.3.1-4, MQTT-4.3.2-1.
 #[test]
 fn a_delivery_has_the_subscriptions_qos_and_no_retain_flag() {
     let server = Server::shared();
@@ -262,6 +282,7 @@ fn a_delivery_has_the_subscriptions_qos_and_no_retain_flag() {
     assert_eq!(ids.len(), 5, "deliveries that are not yet acknowledged have numbers of their own");
 }
 
+/// MQTT-4.3.2-1: A delivery at QoS 1 has an unused id and DUP 0, and is inflight until its PUBACK.
 #[test]
 fn a_client_without_acknowledgements_loses_nothing() {
     let server = Server::shared();
@@ -303,6 +324,7 @@ fn a_connection_without_a_key_subscribes_with_the_topics_token() {
     assert_eq!((message.topic, message.retain), (with_token, false));
 }
 
+/// Also MQTT-3.10.4-1, MQTT-3.10.4-5.
 #[test]
 fn unsubscribing_ends_one_string_and_is_always_acknowledged() {
     let server = Server::shared();
@@ -323,6 +345,7 @@ fn unsubscribing_ends_one_string_and_is_always_acknowledged() {
     client.assert_nothing_else();
 }
 
+/// Also MQTT-3.10.4-6.
 #[test]
 fn one_unsubscribe_may_name_several_filters() {
     let server = Server::shared();
@@ -360,6 +383,7 @@ fn deleting_values_and_changing_the_thng_update_no_property() {
     assert_eq!(client.message().value(), "a marker");
 }
 
+/// Also MQTT-2.3.1-1, MQTT-3.8.3-3, MQTT-4.7.3-1.
 #[test]
 fn an_empty_topic_or_invalid_qos_ends_the_connection() {
     let server = Server::shared();

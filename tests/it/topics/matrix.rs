@@ -283,11 +283,13 @@ fn rest_writes_reach_every_transport() {
     check(Transport::Rest);
 }
 
+/// MQTT-7.1.1-1: The transports are TCP and WebSocket.
 #[test]
 fn mqtt_writes_reach_every_transport() {
     check(Transport::Mqtt);
 }
 
+/// Also MQTT-7.1.1-1.
 #[test]
 fn mqtt_over_websocket_writes_reach_every_transport() {
     check(Transport::MqttOverWebSocket);

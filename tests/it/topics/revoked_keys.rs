@@ -135,6 +135,8 @@ fn a_subscription_ends_with_its_own_token_only() {
 }
 
 /// Bug class 8 of `docs/security.md`: a will is authorised again when it fires.
+///
+/// Also MQTT-3.1.2-8.
 #[test]
 fn a_will_of_a_revoked_key_is_not_published() {
     let server = Server::shared();

@@ -543,6 +543,7 @@ mod tests {
         assert!(states.iter().is_sorted_by_key(|(due, _)| *due));
     }
 
+    /// Also MQTT-3.1.2-24.
     #[test]
     fn a_keep_alive_counts_one_and_a_half_times_up_to_120_seconds() {
         for (asked_s, granted_ms) in [

@@ -1,5 +1,8 @@
 //! CONNECT against the standard: every combination of its flags, every protocol level, its strings, its client ids,
 //! and what an answer to it says. The statements are listed in `docs/mqtt-conformance.md`.
+//!
+//! MQTT-3.1.2-7: Not ours: there are no retained messages, neither in a session nor outside.
+//! MQTT-3.1.2-23: Not ours: the client sends PINGREQ in time.
 
 use serde_json::json;
 use thng_pubsub_protocol::mqtt::{ConnectCode, Packet, ProtocolLevel, QoS};
@@ -61,6 +64,22 @@ fn code_for(flags: u8, level: u8) -> Option<u8> {
     }
 }
 
+/// MQTT-3.1.2-3: The reserved flag ends the connection; in MQTT 3.1 it is ignored.
+/// MQTT-3.1.2-9: With the will flag, topic and message are required.
+/// MQTT-3.1.2-11: Without the will flag, its QoS and retain flags and its fields end the connection; in MQTT 3.1 the
+/// flags are ignored.
+/// MQTT-3.1.2-13: A will QoS without a will ends the connection.
+/// MQTT-3.1.2-14: Will QoS 3 ends the connection.
+/// MQTT-3.1.2-15: Will retain without a will ends the connection.
+/// MQTT-3.1.2-18: A user name that the flags do not announce ends the connection.
+/// MQTT-3.1.2-19: A user name that the flags announce and that is missing ends the connection; in MQTT 3.1 the end of
+/// the packet overrides the flag.
+/// MQTT-3.1.2-20: A password that the flags do not announce ends the connection.
+/// MQTT-3.1.2-21: A password that the flags announce and that is missing ends the connection.
+/// MQTT-3.1.2-22: A password without a user name ends the connection, in MQTT 3.1 too.
+/// MQTT-3.1.3-1: The fields of the payload are read in the order of the standard.
+/// MQTT-3.1.4-1: A CONNECT that breaks a rule ends the connection without a CONNACK.
+/// MQTT-3.1-4: The reserved flag is ignored, and so are the flags of a missing will.
 #[test]
 fn contradictory_connect_flags_close_without_an_answer() {
     let topic = format!("/thngs/{}/properties/k", Server::shared().rest().thng());
@@ -99,6 +118,11 @@ fn contradictory_connect_flags_close_without_an_answer() {
     }
 }
 
+/// MQTT-3.1.2-1: A protocol name other than MQTT's ends the connection without an answer.
+/// MQTT-3.1.2-2: A level that does not belong to the protocol name gets CONNACK 1, and the connection ends.
+/// MQTT-3.1-1: The protocol name is `MQIsdp`, and the level 3.
+///
+/// Also MQTT-3.2.2-6.
 #[test]
 fn each_protocol_name_has_one_level_and_others_get_code_1() {
     let fields = [&b"level"[..], b"authorization", KEY.as_bytes()];
@@ -117,6 +141,9 @@ fn each_protocol_name_has_one_level_and_others_get_code_1() {
     }
 }
 
+/// MQTT-3.1-5: The user name or the password may be missing although its flag is set.
+///
+/// Also MQTT-3.1.2-19, MQTT-3.1.2-21.
 #[test]
 fn in_mqtt_3_1_a_login_that_is_announced_may_be_missing() {
     for flags in [CLEAN | USER_NAME, CLEAN | USER_NAME | PASSWORD] {
@@ -127,6 +154,10 @@ fn in_mqtt_3_1_a_login_that_is_announced_may_be_missing() {
     assert_eq!(answer(&without_password), [0x20, 2, 0, 5], "a user name alone is no key");
 }
 
+/// MQTT-3.1.3-8: An empty client id without a clean session gets CONNACK 2, and the connection ends.
+/// MQTT-3.1.3-9: A rejected client id gets CONNACK 2, and the connection ends; only an empty one is ever rejected.
+/// MQTT-3.2.2-4: With a return code other than 0, session present is 0.
+/// MQTT-3.2.2-5: After a return code other than 0 the connection is closed.
 #[test]
 fn a_refusing_connack_has_no_session_and_is_the_last_packet() {
     let named = Hello::with_key(KEY).named("refused");
@@ -149,6 +180,7 @@ fn a_refusing_connack_has_no_session_and_is_the_last_packet() {
     }
 }
 
+/// MQTT-3.1.4-5: The server reads nothing behind a rejected CONNECT.
 #[test]
 fn nothing_that_follows_a_connect_that_was_refused_is_done() {
     let server = Server::shared();
@@ -178,6 +210,11 @@ fn nothing_that_follows_a_connect_that_was_refused_is_done() {
     assert_eq!(values, ["later", "behind"]);
 }
 
+/// MQTT-3.1.3-2: Key and client id together identify the client and its session.
+/// MQTT-3.1.3-5: A client id of 1 to 23 letters and digits is accepted, as is any other text that fits into a
+/// CONNECT.
+/// MQTT-3.1-3: **Differs on purpose:** a client id of more than 23 characters is accepted, as clients in the field
+/// send them.
 #[test]
 fn client_ids_are_compared_bytewise_and_any_text_is_accepted() {
     let server = Server::shared();
@@ -238,6 +275,15 @@ const NO_STRINGS: [&[u8]; 16] = [
     b"\xfe\xff",
 ];
 
+/// MQTT-1.5.3-1: A string that is not well-formed UTF-8, surrogates included, ends the connection.
+/// MQTT-1.5.3-2: A string with U+0000 ends the connection.
+/// MQTT-3.1.3-4: A client id that is not UTF-8 ends the connection.
+/// MQTT-3.1.3-10: A will topic that is not UTF-8 ends the connection.
+/// MQTT-3.1.3-11: A user name that is not UTF-8 ends the connection.
+/// MQTT-3.3.2-1: A topic name that is not UTF-8 ends the connection.
+/// MQTT-3.8.3-1: A filter that is not UTF-8 ends the connection.
+/// MQTT-3.10.3-1: A filter in an UNSUBSCRIBE that is not UTF-8 ends the connection.
+/// MQTT-4.7.3-2: A topic name or filter with U+0000 ends the connection.
 #[test]
 fn invalid_utf_8_or_a_null_ends_the_connection() {
     let server = Server::shared();
@@ -275,6 +321,9 @@ fn invalid_utf_8_or_a_null_ends_the_connection() {
     }
 }
 
+/// MQTT-1.5.3-3: A byte order mark is a character of its string and is never removed.
+///
+/// Also MQTT-4.7.3-4.
 #[test]
 fn a_byte_order_mark_is_a_character_and_is_never_skipped() {
     let server = Server::shared();
@@ -295,6 +344,11 @@ fn a_byte_order_mark_is_a_character_and_is_never_skipped() {
     assert_eq!(code, ConnectCode::NotAuthorised);
 }
 
+/// MQTT-3.1.4-4: An accepted CONNECT gets CONNACK 0.
+/// MQTT-3.2.0-1: CONNACK is the first packet from the server.
+/// MQTT-3.2.2-1: With a clean session, session present is 0.
+///
+/// Also MQTT-3.1-7.
 #[test]
 fn a_connack_comes_before_anything_else_that_the_server_sends() {
     let server = Server::shared();

@@ -1,5 +1,8 @@
 //! How connections end, against the standard: wills, keep alive, and who takes whose place.
 //! The statements are listed in `docs/mqtt-conformance.md`.
+//!
+//! MQTT-3.14.4-1: Not ours: the client closes the connection; if it does not, the server does.
+//! MQTT-3.14.4-2: Not ours: the server does not read packets behind a DISCONNECT.
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{Connect, Packet, PacketId, ProtocolLevel, Publish, QoS, SubAckCode, Will};
@@ -63,6 +66,13 @@ const ENDINGS: [(&str, bool, Ending); 14] = [
     }),
 ];
 
+/// MQTT-3.1.2-8: The will is published when the connection ends without DISCONNECT, also when the server stops. It is
+/// not published after its key is revoked, and a crash of the server loses it.
+/// MQTT-3.1.2-10: A will is published once and then removed; DISCONNECT removes it too.
+/// MQTT-3.1.2-12: Without a will nothing is published, also not the will of an earlier connection.
+/// MQTT-3.14.4-3: DISCONNECT discards the will.
+///
+/// Also MQTT-3.1.0-2, MQTT-3.14.1-1, MQTT-4.8.0-1.
 #[test]
 fn a_will_is_published_once_unless_the_client_disconnects() {
     let server = &Launch::new().flag("--on-rejected-publish", "close").start();
@@ -89,6 +99,10 @@ fn a_will_is_published_once_unless_the_client_disconnects() {
     watcher.assert_nothing_else();
 }
 
+/// MQTT-3.1.2-16: A will is published without RETAIN.
+/// MQTT-3.1.2-17: **Differs on purpose:** a will with will retain is published without RETAIN too.
+///
+/// Also MQTT-3.1-9.
 #[test]
 fn a_will_is_delivered_like_any_write_and_never_retained() {
     let server = Server::shared();
@@ -130,6 +144,7 @@ fn a_will_is_delivered_like_any_write_and_never_retained() {
     }
 }
 
+/// Also MQTT-3.1.2-10, MQTT-3.1.2-12.
 #[test]
 fn the_will_is_that_of_the_last_connect_and_of_no_other() {
     let server = Server::shared();
@@ -148,6 +163,7 @@ fn the_will_is_that_of_the_last_connect_and_of_no_other() {
     assert_eq!(heard(&mut rest), ["marker", "second"]);
 }
 
+/// Also MQTT-3.1.2-8.
 #[test]
 fn wills_of_connected_clients_are_stored_when_the_server_stops() {
     let mut server = Server::start();
@@ -159,6 +175,7 @@ fn wills_of_connected_clients_are_stored_when_the_server_stops() {
     assert_eq!(server.rest().get(&topic).expect(200)[0]["value"], "the server stopped");
 }
 
+/// Also MQTT-3.1.2-24.
 #[test]
 fn only_a_requested_keep_alive_ends_a_connection() {
     let server = Server::shared();
@@ -178,6 +195,10 @@ fn assert_takes_over<A: Link, B: Link>(mut first: Client<A>, second: impl FnOnce
     second.ping();
 }
 
+/// MQTT-3.1.4-2: A second connection with the same key and client id ends the first. **Differs on purpose:** another
+/// key, or none, is another client ([topics.md](topics.md#mqtt-in-short)).
+///
+/// Also MQTT-3.1-9.
 #[test]
 fn the_same_key_and_client_id_take_over_on_any_transport() {
     let server = Server::shared();
@@ -195,6 +216,7 @@ fn the_same_key_and_client_id_take_over_on_any_transport() {
     }
 }
 
+/// Also MQTT-3.1.3-2, MQTT-3.1.4-2.
 #[test]
 fn a_client_id_belongs_to_its_key() {
     let server = Server::shared();
@@ -238,6 +260,8 @@ fn a_client_id_belongs_to_its_key() {
     }
 }
 
+/// MQTT-3.1.2-6: A clean session discards the stored session, and never continues itself.
+/// MQTT-3.1.4-3: The session continues, begins or is discarded, as the clean session flag says.
 #[test]
 fn a_clean_take_over_starts_with_nothing() {
     let server = Server::shared();

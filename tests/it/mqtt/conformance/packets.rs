@@ -1,5 +1,14 @@
 //! Packets and their exchanges against the standard: first bytes, packet ids, acknowledgements, DUP and RETAIN.
 //! The statements are listed in `docs/mqtt-conformance.md`.
+//!
+//! MQTT-2.3.1-2: Not ours: the client chooses its packet ids, and the server answers each.
+//! MQTT-2.3.1-3: Not ours: the client repeats its ids; 4.3.2-2 and 4.3.3-2 distinguish a repeated packet from a new
+//! one.
+//! MQTT-4.3.3-1: Not ours: no subscription is granted QoS 2, so nothing is sent at QoS 2.
+//! MQTT-4.5.0-2: Not ours: the client acknowledges its deliveries.
+//! MQTT-4.6.0-4: Not ours: the client sends PUBREL; the server's PUBCOMPs are in that order.
+//! MQTT-7.0.0-1: Not ours: the server connects to no other server.
+//! MQTT-7.1.2-1: Not ours: this statement is for clients.
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{Packet, PacketId, ProtocolLevel, Publish, QoS, Subscribe, Unsubscribe};
@@ -53,6 +62,17 @@ fn packet(first_byte: u8, topic: &str) -> Vec<u8> {
     std::iter::once(first_byte).chain(length).chain(body).collect()
 }
 
+/// MQTT-2.2.2-2: Flags other than those of the type end the connection; in MQTT 3.1 three types may carry DUP.
+/// MQTT-3.3.1-2: A delivery at QoS 0 never carries DUP, and a publish at QoS 0 with DUP ends the connection.
+/// MQTT-3.3.1-4: QoS 3 ends the connection.
+/// MQTT-3.6.1-1: A PUBREL with other flags than its own ends the connection.
+/// MQTT-3.8.1-1: A SUBSCRIBE with other flags than its own ends the connection.
+/// MQTT-3.10.1-1: An UNSUBSCRIBE with other flags than its own ends the connection.
+/// MQTT-3.12.4-1: A PINGREQ is answered with PINGRESP.
+/// MQTT-3.14.1-1: A DISCONNECT with a flag is malformed: the connection ends, and its will is published.
+/// MQTT-3.1-6: SUBSCRIBE, UNSUBSCRIBE and PUBREL may carry DUP.
+///
+/// Also MQTT-4.8.0-1.
 #[test]
 fn only_first_bytes_of_client_packets_leave_a_connection_open() {
     let server = Server::shared();
@@ -87,6 +107,10 @@ fn only_first_bytes_of_client_packets_leave_a_connection_open() {
     }
 }
 
+/// MQTT-2.3.1-6: PUBACK, PUBREC and PUBCOMP carry the id of the PUBLISH.
+/// MQTT-2.3.1-7: SUBACK and UNSUBACK carry the id of their request.
+/// MQTT-3.8.4-2: A SUBACK carries the packet id of its SUBSCRIBE.
+/// MQTT-3.10.4-4: An UNSUBSCRIBE is answered with an UNSUBACK that carries its packet id.
 #[test]
 fn every_answer_has_the_packet_id_of_its_request() {
     let server = Server::shared();
@@ -161,6 +185,11 @@ fn assert_ids_are_free_again<L: Link>(server: &Server, mut client: Client<L>) {
     watcher.assert_nothing_else();
 }
 
+/// MQTT-4.3.2-2: A publish at QoS 1 is acknowledged when it is stored; after that the same id is another message,
+/// with DUP or without.
+/// MQTT-4.3.3-2: A publish at QoS 2 is stored once, however often PUBLISH or PUBREL arrive; PUBCOMP frees its id. A
+/// repeated PUBLISH during the commit is answered together with the first.
+/// MQTT-3.1-9: Wills, QoS 2, take-over and subscriptions behave as in MQTT 3.1.1.
 #[test]
 fn a_packet_id_is_free_only_after_its_exchange_is_complete() {
     let server = Server::shared();
@@ -169,6 +198,11 @@ fn a_packet_id_is_free_only_after_its_exchange_is_complete() {
     assert_ids_are_free_again(server, Client::connect_over_websocket(server));
 }
 
+/// MQTT-3.3.4-1: A publish at QoS 0 is not answered, at QoS 1 with PUBACK, at QoS 2 with PUBREC.
+/// MQTT-4.6.0-2: PUBACKs are in the order of the publishes.
+/// MQTT-4.6.0-3: PUBRECs are in the order of the publishes.
+/// MQTT-4.6.0-5: Every topic has one order, that of the commits.
+/// MQTT-4.6.0-6: The publishes of a client are delivered in the order in which it sent them, at every QoS.
 #[test]
 fn acknowledgements_keep_publish_order_at_any_qos() {
     let server = Server::shared();
@@ -202,6 +236,7 @@ fn acknowledgements_keep_publish_order_at_any_qos() {
     assert_eq!(expected.iter().map(|_| watcher.message().value()).collect::<Vec<_>>(), expected);
 }
 
+/// Also MQTT-4.3.3-2.
 #[test]
 fn a_thousand_qos_2_publishes_may_precede_the_first_release() {
     let server = Server::shared();
@@ -230,6 +265,14 @@ fn a_thousand_qos_2_publishes_may_precede_the_first_release() {
     assert_eq!(rest.get(&topic).expect(200)[0]["value"], "1000");
 }
 
+/// MQTT-3.3.1-3: The DUP of a publish does not reach a subscriber.
+/// MQTT-3.3.1-5: **Differs on purpose:** a publish with RETAIN is a publish; only the history stores it.
+/// MQTT-3.3.1-6: **Differs on purpose:** a new subscription gets no retained message; with `pubStates=1` it gets the
+/// current state.
+/// MQTT-3.3.1-9: A delivery has RETAIN 0, with whichever flag it was published.
+/// MQTT-3.3.1-12: A publish without RETAIN is not retained.
+///
+/// Also MQTT-3.3.1-2, MQTT-4.3.1-1.
 #[test]
 fn dup_and_retain_of_a_publish_reach_no_subscriber() {
     let server = Server::shared();
@@ -266,6 +309,9 @@ fn dup_and_retain_of_a_publish_reach_no_subscriber() {
     }
 }
 
+/// MQTT-3.3.1-10: An empty payload with RETAIN is a publish with an empty payload: an action, or invalid JSON and
+/// rejected ([0005](decisions/0005-invalid-json-is-refused.md)).
+/// MQTT-3.3.1-11: An empty payload with RETAIN is never retained.
 #[test]
 fn an_empty_retained_publish_deletes_nothing() {
     let server = Server::shared();

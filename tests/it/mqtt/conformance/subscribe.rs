@@ -1,5 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE against the standard: what is granted, what replaces what, what an UNSUBSCRIBE ends.
 //! The statements are listed in `docs/mqtt-conformance.md`.
+//!
+//! MQTT-3.3.1-7: Not ours: there is no retained message that a publish at QoS 0 could replace.
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{Packet, PacketId, QoS, SubAckCode, Subscribe, Unsubscribe};
@@ -28,6 +30,15 @@ fn unsubscribe_all<L: Link>(client: &mut Client<L>, filters: &[&str]) {
     client.wait("UNSUBACK", |packet| (*packet == Received::UnsubAck(id)).then_some(()));
 }
 
+/// MQTT-3.3.5-1: Two strings of one resource are two subscriptions, each with its copy at its own QoS.
+/// MQTT-3.8.4-1: Each SUBSCRIBE is answered with a SUBACK.
+/// MQTT-3.8.4-4: Several filters in one SUBSCRIBE have the effect of as many packets, and one answer.
+/// MQTT-3.8.4-5: A SUBACK has one code for each filter: the granted QoS, or 0x80.
+/// MQTT-3.9.3-1: The codes of a SUBACK are in the order of the filters.
+/// MQTT-3.9.3-2: The codes of a SUBACK are 0, 1 or 0x80.
+/// MQTT-3.1-8: A rejected filter gets 0x80, which MQTT 3.1 does not define: its clients read it as not granted.
+///
+/// Also MQTT-3.1-9.
 #[test]
 fn filters_of_one_packet_are_granted_one_by_one() {
     let server = Server::shared();
@@ -74,6 +85,7 @@ fn filters_of_one_packet_are_granted_one_by_one() {
     }
 }
 
+/// Also MQTT-3.8.4-4, MQTT-3.8.4-5, MQTT-3.9.3-1, MQTT-3.10.4-6.
 #[test]
 fn one_packet_may_name_a_thousand_filters_and_has_one_answer() {
     let server = Server::shared();
@@ -99,6 +111,11 @@ fn one_packet_may_name_a_thousand_filters_and_has_one_answer() {
     client.assert_nothing_else();
 }
 
+/// MQTT-2.3.1-5: A delivery at QoS 0 has no packet id.
+/// MQTT-3.8.4-6: At most QoS 1 is granted. **Differs on purpose:** a delivery is a publish of the server's own, at
+/// the granted QoS, whatever the QoS of the write
+/// ([0004](decisions/0004-notifications-are-the-servers-own-publishes.md)).
+/// MQTT-4.3.1-1: A delivery at QoS 0 is sent once, with DUP 0.
 #[test]
 fn a_delivery_has_the_granted_qos() {
     let server = Server::shared();
@@ -117,6 +134,7 @@ fn a_delivery_has_the_granted_qos() {
     }
 }
 
+/// MQTT-3.8.3-4: A requested QoS above 2, or any other bit in its byte, ends the connection.
 #[test]
 fn a_requested_qos_above_2_ends_the_connection() {
     let server = Server::shared();
@@ -131,6 +149,7 @@ fn a_requested_qos_above_2_ends_the_connection() {
     }
 }
 
+/// Also MQTT-3.3.2-2, MQTT-3.8.3-2, MQTT-4.7.1-2, MQTT-4.7.1-3.
 #[test]
 fn a_filter_with_a_wildcard_anywhere_is_refused() {
     let server = Server::shared();
@@ -160,6 +179,8 @@ fn a_filter_with_a_wildcard_anywhere_is_refused() {
     assert_eq!((&heard.topic, &heard.json()["type"]), (&escaped, &json!(kind)));
 }
 
+/// MQTT-3.8.4-3: The same string again replaces the first subscription without a gap. Its initial state is sent
+/// again, since nothing is retained.
 #[test]
 fn subscribing_again_while_messages_flow_loses_none_of_them() {
     let server = Server::shared();
@@ -186,6 +207,13 @@ fn subscribing_again_while_messages_flow_loses_none_of_them() {
     }
 }
 
+/// MQTT-3.10.4-1: An UNSUBSCRIBE ends the subscription with exactly the same string and no other.
+/// MQTT-3.10.4-2: Writes after an UNSUBSCRIBE are not delivered.
+/// MQTT-3.10.4-5: An UNSUBSCRIBE without a matching subscription is answered too.
+/// MQTT-3.10.4-6: Several filters in one UNSUBSCRIBE have the effect of as many packets, and one answer.
+/// MQTT-4.7.3-4: Subscriptions are identified, ended and served by their exact strings. **Differs on purpose:** a
+/// topic selects its resource as a REST path does, so slashes, escapes and the case of a property's key may vary
+/// ([topics.md](topics.md#how-a-topic-may-be-spelled)).
 #[test]
 fn an_unsubscribe_matches_exact_strings_only() {
     let server = Server::shared();
@@ -242,6 +270,9 @@ fn an_unsubscribe_matches_exact_strings_only() {
     client.assert_nothing_else();
 }
 
+/// MQTT-3.10.4-3: A delivery at QoS 1 from before an UNSUBSCRIBE stays inflight until its acknowledgement.
+///
+/// Also MQTT-3.10.4-2.
 #[test]
 fn deliveries_before_an_unsubscribe_are_completed() {
     let server = Launch::new().flag("--deliveries-in-flight-max", "1").start();
