@@ -1,9 +1,10 @@
 //! The contract between the bus and the carrier of its envelopes.
 //!
 //! The publisher's side hands parcels to a [`CarrierSender`], the dispatchers take them from [`CarrierReceiver`]s.
-//! What every carrier promises, and the contract tests check on each: parcels of one partition arrive in
-//! the order of sending, each once, as long as no more than the credits are on the way; each arrives at the
-//! receiver that its partition belongs to; when the carrier dies, its receivers report it.
+//! Every carrier makes three promises, which the contract tests check:
+//! - Parcels of one partition arrive in the order of sending, each once, while no more than the credits are in flight.
+//! - Each arrives at the receiver of its partition.
+//! - When the carrier dies, its receivers report it.
 //!
 //! A carrier knows nothing of notifications, sequences, credits or replay.
 

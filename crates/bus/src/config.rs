@@ -14,11 +14,11 @@ const PROBE_TIME_MAX: Duration = Duration::from_secs(3600);
 
 /// Settings of the notification bus. [`Default`] is right for one server on one machine.
 ///
-/// Memory: each of the [`PARTITIONS`] keeps its last `segment_count` segments for good, read or not, so the
-/// bus grows to `16 * segment_count * segment_bytes` of charged bytes (envelopes and a fixed overhead) and
-/// then stays there: 8 MiB by default. Notifications of 200 bytes take about twice that in real memory, because each entry also costs 230 bytes of bookkeeping. A segment is closed by the notification that
-/// fills it, so notifications larger than a segment can take `16 * segment_count * (segment_bytes + notification)`: 48 MiB
-/// if every partition is full of notifications of 1.25 MiB.
+/// Memory: each of the [`PARTITIONS`] keeps its last `segment_count` segments, read or not. The bus grows to
+/// `16 * segment_count * segment_bytes` of charged bytes (envelopes and a fixed overhead), 8 MiB by default.
+/// Notifications of 200 bytes take about twice that in real memory, because each entry also costs 230 bytes of
+/// bookkeeping. A segment ends with the notification that fills it, so larger notifications can take
+/// `16 * segment_count * (segment_bytes + notification)`: 48 MiB for notifications of 1.25 MiB in every partition.
 ///
 /// Larger credits made nothing faster: 256 KiB are 900 notifications of 200 bytes, many times what is on the way
 /// during one turn of the router.
@@ -70,12 +70,12 @@ impl BusSettings {
         check((1..=PARTITIONS).contains(&self.dispatchers), "dispatchers", "must be 1 to 16")?;
         check(self.segment_bytes >= SEGMENT_BYTES_MIN, "segment_bytes", "must be at least 1024")?;
         check(self.segment_count >= 2, "segment_count", "must be at least 2")?;
-        check(self.credit_bytes > Self::PROBE_RESERVE, "credit_bytes", "has no room for a note")?;
+        check(self.credit_bytes > Self::PROBE_RESERVE, "credit_bytes", "is too small for a notification")?;
         let unread_max = self.segment_bytes.saturating_mul(self.segment_count - 1);
         check(
             self.credit_bytes <= unread_max,
             "credit_bytes",
-            "must not be above segment_bytes * (segment_count - 1), or unread notes are overwritten",
+            "must not be above segment_bytes * (segment_count - 1), or unread notifications are overwritten",
         )?;
         check(self.pending_bytes > 0, "pending_bytes", "must not be 0")?;
         let sensible = |time: Duration| !time.is_zero() && time <= PROBE_TIME_MAX;

@@ -1,11 +1,11 @@
 //! A dispatcher: takes from the bus what has arrived and fans it out.
 //!
-//! Each dispatcher is a thread that owns some partitions. It works in chunks of at most 64 notifications: checks their
-//! sequence, groups those of one key so that every session's lock and wake are taken once per group, offers
-//! them to the outboxes, and gives their credit back. It never waits for a session.
+//! Each dispatcher is a thread that owns some partitions. It works in chunks of at most 64 notifications: it checks
+//! their sequence, groups them by key, offers them to the outbound queues, and returns their credit. The groups save
+//! locks and wakes: each session's are taken once per group. It never waits for a session.
 //!
-//! It ends when its bus dies, when a sequence shows that the bus lost something that a replay can bring, or
-//! when a newer bus has taken over; it then delivers nothing more, and the watchdog does the rest.
+//! It ends when its bus dies, when a newer bus has taken over, or when a gap in a sequence shows a loss that a replay
+//! can repair. It then delivers nothing more, and the watchdog does the rest.
 
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
@@ -25,7 +25,7 @@ use super::routes::{Run, Tally};
 const CHUNK_NOTIFICATIONS: usize = 64;
 
 /// How long a dispatcher waits before it looks whether its bus is still the present one.
-/// Only a router that hangs without dying makes anybody wait for this.
+/// Only a router that hangs without dying makes this wait visible.
 const RECEIVE_WAIT: Duration = Duration::from_millis(500);
 
 /// What a dispatcher is doing, so that the watchdog can tell a dead bus from a busy dispatcher.
@@ -66,7 +66,7 @@ pub(super) enum DispatchEnd {
     CarrierDied,
     /// The bus lost notifications that are still in the window.
     Gap,
-    /// It panicked; what it was fanning out may not have reached everybody, and is not repeated.
+    /// It panicked; what it was fanning out may not have reached every subscriber, and is not repeated.
     Panicked,
 }
 
@@ -167,9 +167,9 @@ impl Dispatcher {
                 self.notifications.push(notification);
             }
             Ok(_) | Err(_) => {
-                error!(partition, sequence = expected, "a note was lost: its envelope is malformed");
+                error!(partition, sequence = expected, "notification lost: its envelope is malformed");
                 shared.metrics.malformed.inc();
-                // It stands for the notification that is next, whose credit is returned with the chunk.
+                // It takes the place of the next notification, whose credit is returned with the chunk.
                 seen.store(expected, Ordering::Relaxed);
                 self.done.push((partition, expected));
             }
@@ -182,11 +182,11 @@ impl Dispatcher {
         let missing = sequence - expected;
         self.shared.metrics.gaps.inc_by(missing);
         let repairable = self.shared.flow.is_in_flight(partition, expected);
-        error!(partition, expected, sequence, missing, repairable, "the bus lost notes");
+        error!(partition, expected, sequence, missing, repairable, "the bus lost notifications");
         repairable
     }
 
-    /// Offers the chunk to the outboxes and returns its credit.
+    /// Offers the chunk to the outbound queues and returns its credit.
     fn fan_out(&mut self) {
         let shared = &self.shared;
         let hashes = self.notifications.iter().map(|notification| shared.table.hash(notification.key()));

@@ -1,4 +1,4 @@
-//! What a notification looks like on the bus: a binary envelope that is written once and sliced when it is read.
+//! The binary envelope of a notification on the bus, written once and sliced when it is read.
 //!
 //! Layout, integers little-endian:
 //!
@@ -153,7 +153,7 @@ mod tests {
         for (scopes, body) in [(&b"p1,p2"[..], &b"{\"value\":1}"[..]), (b"", b"x"), (b"p", b""), (b"", b"")] {
             let sent = notification(scopes, body);
             let Ok(Envelope::Notification(read)) = decode(encode_notification(63, 7, &sent)) else {
-                panic!("no note")
+                panic!("no notification")
             };
             assert_eq!((read.partition, read.sequence, read.seq), (63, 7, u64::MAX - 1));
             assert_eq!((read.key(), read.scopes(), &read.body[..]), (sent.key.as_bytes(), scopes, body));
@@ -164,7 +164,7 @@ mod tests {
     fn the_body_is_a_slice_of_the_envelope_and_no_copy() {
         let payload = encode_notification(0, 1, &notification(b"scopes", b"body"));
         let inside = payload.as_ptr_range();
-        let Ok(Envelope::Notification(read)) = decode(payload) else { panic!("no note") };
+        let Ok(Envelope::Notification(read)) = decode(payload) else { panic!("no notification") };
         assert!(inside.contains(&read.body.as_ptr()));
     }
 

@@ -1,13 +1,12 @@
 //! The publisher's side: sequence numbers, byte credits, and what is on the way.
 //!
-//! A notification gets the next sequence number of its partition and is queued as pending. It moves from there into
-//! the in-flight window and onto the bus as soon as the credits cover it, on whichever thread finds that they
-//! do: the publishing one at low rates, which saves a hop, or the dispatcher that gives credits back. The
-//! window keeps it until it has been dispatched, so that a new bus can be given everything that the old one
-//! still owed.
+//! A notification gets the next sequence number of its partition and is queued as pending. As soon as the credits
+//! cover it, it moves into the in-flight window and onto the bus. At low rates the publishing thread moves it, which
+//! saves a hop; otherwise the dispatcher that returns credits does. The window keeps it until it has been dispatched,
+//! so that a new bus can be given everything that the old one did not deliver.
 //!
-//! Progress needs no timer: if something is pending while the bus is attached, something is in flight, since
-//! a notification always gets credit when it is alone; and whatever is in flight comes back or is replayed.
+//! Progress needs no timer. A notification that is alone always gets credit, so while something is pending on an
+//! attached bus, something is in flight; and everything in flight comes back or is replayed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -36,7 +35,7 @@ pub(super) struct Flow {
     state: Mutex<State>,
     /// Pending bytes went down to where `publish` may go on, or the bus was stopped.
     room: Condvar,
-    /// Something was dispatched while somebody flushes, or the bus was stopped.
+    /// Something was dispatched during a flush, or the bus was stopped.
     dispatched: Condvar,
     attached: AtomicBool,
     pending_bytes_max: usize,
@@ -51,7 +50,7 @@ struct State {
     free: usize,
     pending: VecDeque<Parcel>,
     pending_bytes: usize,
-    /// `publish` is waiting for room.
+    /// `publish` is waiting for space.
     waiting_for_room: bool,
     flushing: usize,
     stopped: bool,
@@ -157,7 +156,7 @@ impl Flow {
         self.metrics.pending_bytes.set(state.pending_bytes as i64);
     }
 
-    /// Notes that the notifications of each partition, up to the sequence beside it, have been dispatched.
+    /// Records that the notifications of each partition, up to the sequence beside it, have been dispatched.
     pub(super) fn credit(&self, dispatched: &[(u8, u64)]) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -183,7 +182,7 @@ impl Flow {
         (lane.dispatched + 1..=lane.dispatched + lane.window.len() as u64).contains(&sequence)
     }
 
-    /// Gives it a bus, which first gets everything that is still owed, partition by partition in order.
+    /// Gives it a bus, which first gets everything that is in the window, partition by partition in order.
     pub(super) fn attach(&self, mut sender: Box<dyn CarrierSender>) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -211,8 +210,8 @@ impl Flow {
         self.attached.load(Ordering::Acquire)
     }
 
-    /// Sends one probe through every partition, past the pending notifications and without credit: there is never
-    /// more than one round on the way, and room for that is set aside. False if there is no bus.
+    /// Sends one probe through every partition, past the pending notifications and without credit. There is never
+    /// more than one round on the way, and space for it is reserved. False if there is no bus.
     pub(super) fn probe(&self, round: u64) -> bool {
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -242,7 +241,7 @@ impl Flow {
         done || state.lanes.iter().zip(target).all(|(lane, upto)| lane.dispatched >= upto)
     }
 
-    /// Ends it: the bus is let go, what waits is forgotten, everybody who waits goes on.
+    /// Ends it: drops the bus and all that is pending, and wakes every waiting thread.
     pub(super) fn stop(&self) {
         // Wakes the dispatchers, who find that their generation is over.
         self.probe(0);

@@ -1,18 +1,18 @@
-//! The notification bus: who must hear of what was just written?
+//! The notification bus: carries committed notifications to the subscribers of their topic.
 //!
-//! The store's writer hands every committed [`Notification`] to [`Bus::publish`]; a session that watches a topic
+//! The store's writer hands every committed [`Notification`] to [`Bus::publish`]; a session that subscribes to a topic
 //! puts a [`Subscriber`] into the table with [`Bus::subscribe`] and empties its [`OutboundQueue`].
-//! Between the two every notification travels through the rumqttd router and its commit log, and there is no second
-//! way round it: when the bus stands still, nothing is delivered.
+//! Between the two every notification travels through the rumqttd router and its commit log. There is no second path:
+//! when the bus stops, nothing is delivered.
 //!
-//! The way of a notification: `flow` (sequence, credits, the in-flight window) → `carrier` (its contract) → `rumqttd` (the
+//! A notification passes `flow` (sequence, credits, the in-flight window) → `carrier` (its contract) → `rumqttd` (the
 //! only file that names that crate) → `dispatch` (grouping) → `routes` (the subscription tables) → `outbound_queue`.
-//! `watchdog` notices a bus that died, builds a new one and replays the window, so that a notification is delivered
-//! once and in order whatever happens to the router.
+//! `watchdog` detects a bus that died, builds a new one and replays the window. A notification is therefore delivered
+//! once and in order, whatever happens to the router.
 //!
 //! Left to others: who may subscribe, what a topic means, the wire, and durable sessions.
 //!
-//! Whoever sets up `tracing` switches rumqttd's own target off with the directive `rumqttd=off`: it opens an
+//! A program that sets up `tracing` switches rumqttd's own target off with the directive `rumqttd=off`: it opens an
 //! error-level span per message, which costs more than the message. The bus logs what matters itself.
 
 mod carrier;
@@ -87,7 +87,7 @@ pub enum BusError {
 /// The state of the bus, for the health endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BusHealth {
-    /// Whether the bus stands. False while it is being rebuilt and after [`Bus::stop`].
+    /// Whether the bus works. False while it is being rebuilt and after [`Bus::stop`].
     pub alive: bool,
     /// How long the last complete probe round, one probe through every partition, was under way.
     pub probe_round_trip: Option<Duration>,
@@ -126,8 +126,8 @@ pub struct Bus {
 impl Bus {
     /// Builds the bus, sends a probe through every partition, and returns when all came back.
     ///
-    /// Every bus that is started leaves one idle router thread behind when it is stopped, because rumqttd
-    /// has no way to end a router that lives: start one and share it.
+    /// A stopped bus leaves one idle router thread behind, because rumqttd cannot end a router that lives: start
+    /// one bus and share it.
     ///
     /// # Errors
     /// [`BusError::Config`] for settings out of range, [`BusError::Metrics`] if `registry` has metrics
@@ -170,8 +170,8 @@ impl Bus {
         self.shared.table.insert(key, subscriber)
     }
 
-    /// Whether anybody subscribes to this key right now. A notification of a key that nobody does need not be published:
-    /// whoever subscribes after this was asked subscribes after the notification.
+    /// Whether this key has subscribers right now. A notification of a key without any need not be published: a
+    /// session that subscribes after this call subscribes after the notification.
     pub fn has_subscribers(&self, key: &RouteKey) -> bool {
         self.shared.table.has_subscribers(key)
     }
@@ -185,7 +185,7 @@ impl Bus {
         self.shared.flow.publish(&notifications);
     }
 
-    /// Waits until everything that was published before this call has been offered to its outboxes, for at
+    /// Waits until everything that was published before this call has been offered to its outbound queues, for at
     /// most `deadline`. Returns whether it has.
     pub fn flush(&self, deadline: Duration) -> bool {
         self.shared.flow.flush(deadline)

@@ -1,9 +1,9 @@
-//! What the bus counts. Every name begins with `thng_pubsub_bus_`.
+//! The metrics of the bus. Every name begins with `thng_pubsub_bus_`.
 //!
 //! | name | kind | what |
 //! |---|---|---|
 //! | `notifications_published_total` | counter | notifications accepted by `publish` |
-//! | `deliveries_total` | counter | notifications put into outboxes |
+//! | `deliveries_total` | counter | notifications put into outbound queues |
 //! | `dropped_total{reason}` | counter | `outbound_queue_full`: deliveries at QoS 0 that did not fit; `stopped`: notifications published after the stop |
 //! | `slow_consumers_total` | counter | sessions that must end, because a delivery at QoS 1 did not fit |
 //! | `subscriptions` | gauge | routes in the tables |
@@ -51,11 +51,15 @@ impl Metrics {
         let gauge = |name: &str, help: &str| added(registry, IntGauge::with_opts(opts(name, help))?);
         let dropped = added(
             registry,
-            IntCounterVec::new(opts("dropped_total", "Notes that were given up, by reason."), &["reason"])?,
+            IntCounterVec::new(
+                opts("dropped_total", "Notifications that were dropped, by reason."),
+                &["reason"],
+            )?,
         )?;
-        let batch = HistogramOpts::new("dispatch_batch_size", "Notes that a dispatcher worked off at once.")
-            .namespace(NAMESPACE)
-            .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]);
+        let batch =
+            HistogramOpts::new("dispatch_batch_size", "Notifications that a dispatcher handled at once.")
+                .namespace(NAMESPACE)
+                .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]);
         let pulled = |name: &str, help: &str, read: fn() -> i64| {
             let name = format!("{NAMESPACE}_{name}");
             added(registry, PullingGauge::new(name, help, Box::new(move || read() as f64))?).map(drop)
@@ -65,8 +69,11 @@ impl Metrics {
         })?;
         pulled("outbound_queue_bytes", "Their bytes.", || QUEUE_TOTALS.bytes())?;
         Ok(Self {
-            published: counter("notifications_published_total", "Notes accepted for publishing.")?,
-            delivered: counter("deliveries_total", "Notes put into the outboxes of sessions.")?,
+            published: counter("notifications_published_total", "Notifications accepted for publishing.")?,
+            delivered: counter(
+                "deliveries_total",
+                "Notifications put into the outbound queues of sessions.",
+            )?,
             dropped_queue_full: dropped.with_label_values(&["outbound_queue_full"]),
             dropped_stopped: dropped.with_label_values(&["stopped"]),
             overflowed: counter("slow_consumers_total", "Sessions that fell behind at QoS 1.")?,
@@ -74,7 +81,7 @@ impl Metrics {
             credit_bytes_in_use: gauge("credit_bytes_in_use", "Bytes on the way to the dispatchers.")?,
             pending_bytes: gauge("pending_bytes", "Bytes waiting for credit.")?,
             gaps: counter("gaps_total", "Sequence numbers that were missing on the bus.")?,
-            duplicates: counter("duplicates_total", "Notes that arrived again and were skipped.")?,
+            duplicates: counter("duplicates_total", "Notifications that arrived again and were skipped.")?,
             malformed: counter("malformed_total", "Parcels that were no envelope.")?,
             rebuilds: counter("rebuilds_total", "Buses that died and were replaced.")?,
             probe_round_trip: added(

@@ -1,6 +1,6 @@
-//! What is published, and where it belongs: the notification and the key of its route.
+//! A notification and the key of its route.
 //!
-//! Built by the gateway from a committed event. The bus looks into neither scopes nor body.
+//! Built from a committed event. The bus looks into neither scopes nor body.
 
 use std::borrow::Borrow;
 use std::fmt;

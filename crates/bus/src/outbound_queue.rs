@@ -1,8 +1,8 @@
 //! The bounded queue from the dispatchers to one session.
 //!
-//! A dispatcher offers a run of notifications under one lock and wakes the session at most once; the session swaps
+//! A dispatcher offers a run of notifications under one lock and wakes the session at most once. The session swaps
 //! the whole queue for an empty one and writes everything at once. Neither ever waits for the other.
-//! What a full outbox means is decided per subscription by its quality of service.
+//! What a full queue means is decided per subscription by its quality of service.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::envelope::NotificationEnvelope;
 use super::routes::{DeliveryQos, Run, Tally};
 
-/// What waits in all outboxes of the process together, for the metrics. It is counted once a batch, so for a moment it
+/// What waits in all outbound queues of the process together, for the metrics. It is counted once a batch, so for a moment it
 /// may be less than nothing.
 #[derive(Debug)]
 pub(super) struct QueueTotals {
@@ -61,7 +61,7 @@ pub struct Delivery {
     pub body: Bytes,
 }
 
-/// How much an outbox holds. One notification always fits an empty outbox, however large it is.
+/// The bounds of an outbound queue. One notification always fits an empty queue, however large it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutboundQueueLimits {
     /// Most deliveries.
@@ -70,7 +70,7 @@ pub struct OutboundQueueLimits {
     pub bytes: usize,
 }
 
-/// What has become of an outbox.
+/// The state of an outbound queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutboundQueueState {
     /// Deliveries are accepted.
@@ -84,8 +84,8 @@ pub enum OutboundQueueState {
 /// The queue of one session.
 ///
 /// The session waits on its `Notify`, which is notified when the queue stops being empty and when the state
-/// changes, and then calls [`OutboundQueue::take`] until it comes back empty. Whoever leaves notifications in the queue is
-/// not woken for more.
+/// changes, and then calls [`OutboundQueue::take`] until it comes back empty. A session that leaves notifications in
+/// the queue is not woken for more.
 pub struct OutboundQueue {
     queue: Mutex<Queue>,
     limits: OutboundQueueLimits,
@@ -100,7 +100,7 @@ struct Queue {
     state: OutboundQueueState,
 }
 
-/// Whether an outbox will want anything more.
+/// Whether an outbound queue takes anything more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OfferResult {
     Keep,

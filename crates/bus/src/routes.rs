@@ -1,9 +1,9 @@
-//! The subscription tables: who gets the notifications of a key?
+//! The subscription tables: the subscribers of each key.
 //!
-//! One shard per partition, and in it one list per key behind a lock of its own, so that a large fan-out
-//! holds up nobody but those who subscribe to that very key, and those only for a slice of it.
+//! One shard per partition, and in it one list per key behind a lock of its own. A large fan-out therefore delays only
+//! a subscription to that very key, and only for a slice of the fan-out.
 //! Lists are sorted by id: a removal is a binary search that leaves a tombstone, and a list is compacted when
-//! half of it is dead. A key that nobody subscribes to any more is removed.
+//! half of it is dead. A key without subscribers is removed.
 //!
 //! Subscribers are dropped outside of all locks, because what their predicates own may drop routes in turn.
 
@@ -30,12 +30,12 @@ const SLICE_DELIVERIES: usize = 2048;
 /// notification of the key, and must be short. A predicate that panics refuses. It must not own the bus.
 pub type Predicate = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
-/// What a full outbox means for a subscription.
+/// The consequence of a full outbound queue for a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryQos {
     /// QoS 0: the notification is dropped and counted.
     AtMostOnce,
-    /// QoS 1: the outbox overflows, and the session must end.
+    /// QoS 1: the queue overflows, and the session must end.
     AtLeastOnce,
 }
 
@@ -45,14 +45,14 @@ pub struct Subscriber {
     pub outbound_queue: Arc<OutboundQueue>,
     /// The session's own name for the subscription, handed on in every delivery.
     pub slot: u32,
-    /// What happens when the outbox is full.
+    /// The consequence of a full outbound queue.
     pub qos: DeliveryQos,
     /// Which notifications of the key it may see; all if there is none.
     pub predicate: Option<Predicate>,
     /// Notifications up to this store sequence are older than the subscription and not for it; `None`: all are for it.
     pub after: Option<u64>,
-    /// Where somebody wants to know how far it is: the store sequence up to which every notification of the key has been offered
-    /// to the outbox, or was not for it.
+    /// Receives the store sequence up to which every notification of the key has been offered to the outbound queue or
+    /// was not for it; `None` where that is not needed.
     pub offered: Option<Arc<AtomicU64>>,
 }
 
@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
         };
         let passes = |notification: &NotificationEnvelope| {
             panic::catch_unwind(AssertUnwindSafe(|| predicate(notification.scopes()))).unwrap_or_else(|_| {
-                error!("a predicate panicked; its subscription does not get the note");
+                error!("a predicate panicked; its subscription does not get the notification");
                 false
             })
         };
@@ -207,7 +207,7 @@ impl Table {
         shard.find(hash, |topic| topic.key.as_bytes() == key).cloned()
     }
 
-    /// Whether anybody subscribes to this key right now.
+    /// Whether this key has subscribers right now.
     pub(super) fn has_subscribers(&self, key: &RouteKey) -> bool {
         let hash = self.hash(key.as_bytes());
         let shard = self.shards[usize::from(key.partition())].lock();
@@ -298,7 +298,7 @@ impl List {
     }
 
     /// Offers `run` to at most `count` entries with ids of `from..end`. Returns the last id that was
-    /// served if there may be more. Subscribers whose outbox is done for are moved to `gone`.
+    /// served if there may be more. Subscribers whose outbound queue has ended are moved to `gone`.
     fn offer(
         &mut self,
         from: u64,

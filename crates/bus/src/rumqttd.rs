@@ -4,7 +4,7 @@
 //! topics are `ev/<partition>/n`, filters `ev/<partition>/#` from the start, payloads opaque bytes.
 //!
 //! What shaped this file (all of it found in the crate's source, version 0.20.0):
-//! - A link that was told `Unschedule` gets nothing more until it answers `ready`, exactly once.
+//! - A link that received `Unschedule` gets nothing more until it answers `ready`, exactly once.
 //! - `ready` panics the router when the router has dropped the connection, so links are never disconnected.
 //! - The router takes a link's whole buffer for each event. If the buffer is not empty, an event for it is
 //!   under way, so no other is sent: at most one is, and the router's bounded channel never blocks us.
@@ -63,7 +63,7 @@ fn open(config: &BusSettings) -> Result<CarrierLink, CarrierError> {
         }
         receivers.push(Box::new(Receiver { rx, _tx: tx }));
     }
-    // Events are handled in the order of their sending, so the subscriptions stand before the first parcel.
+    // Events are handled in the order of their sending, so the subscriptions exist before the first parcel.
     let (tx, rx) = link(PUBLISHER)?;
     let topics = (0..PARTITIONS).map(topic).map(Bytes::from).collect();
     Ok(CarrierLink { sender: Box::new(Sender { tx, _rx: rx, topics }), receivers })

@@ -76,7 +76,7 @@ impl Session {
         }
     }
 
-    /// Moves what is in the outbox to `received`.
+    /// Moves what is in the outbound queue to `received`.
     pub(super) fn take(&mut self) -> OutboundQueueState {
         let mut batch = Vec::new();
         let state = self.outbound_queue.take(&mut batch);

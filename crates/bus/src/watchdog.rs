@@ -1,14 +1,14 @@
-//! Is the bus alive, and if not, another.
+//! Detects a dead bus and replaces it.
 //!
-//! A thread sends a probe through every partition each interval. When a dispatcher reports that its bus died
-//! or lost something, or when a probe does not come back although its dispatcher is idle, it takes the bus
-//! away from the publisher, waits until the old dispatchers have ended, builds a new bus, and lets the flow
-//! replay what had not been dispatched.
+//! A thread sends a probe through every partition each interval. The bus is dead when a dispatcher reports that it died
+//! or lost something, or when a probe does not come back although its dispatcher is idle. The thread then detaches the
+//! bus from the publisher, waits until the old dispatchers have ended, builds a new bus, and has the flow replay what
+//! had not been dispatched.
 //! A dispatcher that is at work is no reason to rebuild: its probe waits behind notifications, and a new bus would
 //! only bring them again.
 //!
-//! Each notification reaches each outbox once: a dispatcher returns the credit of all that it delivered before it
-//! ends, the next one starts after that, and what arrives twice is known by its sequence.
+//! Each notification reaches each outbound queue once. A dispatcher returns the credit of all that it delivered before
+//! it ends, and the next one starts after that; its sequence shows what arrives twice.
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl Board {
         Self { notices: Mutex::default(), changed: Condvar::new(), round_trip }
     }
 
-    /// A dispatcher ended without being told to.
+    /// A dispatcher ended by itself.
     pub(super) fn report(&self, ended: DispatchEnd) {
         self.notices.lock().ended = Some(ended);
         self.changed.notify_all();
@@ -124,7 +124,7 @@ impl Watchdog {
         Self { shared, carrier, dispatchers: Vec::new(), probe_due: now, last_attempt: now }
     }
 
-    /// Builds a bus, starts its dispatchers, replays what is owed, and sends a first round of probes.
+    /// Builds a bus, starts its dispatchers, replays the window, and sends a first round of probes.
     ///
     /// # Errors
     /// [`BusError::Bus`] or [`BusError::Thread`]; nothing is left running then.
@@ -187,7 +187,7 @@ impl Watchdog {
             return Finding::Stopped;
         }
         match notices.ended {
-            Some(DispatchEnd::Gap) => return Finding::Died("it lost notes"),
+            Some(DispatchEnd::Gap) => return Finding::Died("it lost notifications"),
             Some(DispatchEnd::Panicked) => return Finding::Died("a dispatcher panicked"),
             Some(DispatchEnd::CarrierDied | DispatchEnd::Superseded) => {
                 return Finding::Died("the router has gone");

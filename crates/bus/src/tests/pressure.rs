@@ -1,4 +1,4 @@
-//! Who is slow pays for it alone: full outboxes, busy dispatchers, more notifications than there is room for.
+//! Slow consumers affect only themselves: full outbound queues, busy dispatchers, more notifications than fit.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -47,7 +47,7 @@ fn a_full_queue_drops_at_qos_0_and_overflows_at_qos_1() {
 }
 
 #[test]
-fn a_closed_outbox_gets_nothing_and_is_forgotten() {
+fn a_closed_queue_gets_nothing_and_is_dropped() {
     let bus = start(tight());
     let mut session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&key(1), session.subscriber(0, QOS1));
@@ -56,7 +56,7 @@ fn a_closed_outbox_gets_nothing_and_is_forgotten() {
     assert!(bus.flush(DEADLINE));
     assert_eq!(session.take(), OutboundQueueState::Closed);
     assert!(session.received.is_empty());
-    assert_eq!(Arc::strong_count(&session.outbound_queue), 1, "the dispatcher let go of the outbox");
+    assert_eq!(Arc::strong_count(&session.outbound_queue), 1, "the dispatcher dropped the queue");
 }
 
 /// A gate that stops a dispatcher in the middle of its work.
