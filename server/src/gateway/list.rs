@@ -352,7 +352,8 @@ impl Gateway {
         }
     }
 
-    /// The ids of everything that the caller sees and that `ids` or `filter` name, for a change of many at once.
+    /// The ids of everything that the caller sees and that `ids` or `filter` name, for a change of many at once. All of
+    /// them, or an error. A filter is taken as it was sent: a second reading would change what was not named.
     ///
     /// # Errors
     /// [`BrokerError::Invalid`] where neither is given, or more than `most` are meant: then nothing is to be changed.
@@ -372,22 +373,6 @@ impl Gateway {
             check_filter(caller, kind, filter)?;
         }
         let mut turn = self.scans.turn(caller).await?;
-        let ids = self.selected_once(caller, kind, query, most, &mut turn).await?;
-        match decoded_again(query, ids.is_empty()) {
-            Some(again) => self.selected_once(caller, kind, &again, most, &mut turn).await,
-            None => Ok(ids),
-        }
-    }
-
-    /// Finds all that is meant, or none of it.
-    async fn selected_once(
-        &self,
-        caller: &RequestContext<'_>,
-        kind: ResourceKind,
-        query: &ListQuery,
-        most: usize,
-        turn: &mut ScanLease,
-    ) -> Result<Vec<Id>, BrokerError> {
         let record_filter = self.record_filter(caller, query);
         let mut request = request(caller, kind, IndexScan::All, query, &record_filter);
         (request.page.after, request.skip) = (None, 0);
@@ -416,7 +401,7 @@ impl Gateway {
                 ));
             }
             request.page.after = part.scanned.next;
-            self.scans.pass_on(turn, caller).await?;
+            self.scans.pass_on(&mut turn, caller).await?;
         }
     }
 }

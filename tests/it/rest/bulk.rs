@@ -117,6 +117,24 @@ fn a_deletion_deletes_all_that_are_named_and_no_other() {
 }
 
 #[test]
+fn a_bulk_change_takes_its_filter_as_it_was_sent() {
+    let server = server();
+    let mut rest = server.rest();
+    for list in ["/thngs", "/products", "/collections", "/projects"] {
+        create(&mut rest, list, 2, "red one");
+        let before = all(&mut rest, list);
+        // Encoded twice: a list finds both all the same.
+        let path = format!("{list}?{}", filter("tags=red%20one"));
+        assert_eq!(rest.get(&path).expect(200).as_array().map(Vec::len), Some(2));
+        assert_changed(&rest.delete(&path), 200, 0);
+        if list != "/projects" {
+            assert_changed(&rest.put(&path, json!({"tags": ["blue"]})), 204, 0);
+        }
+        assert_eq!(all(&mut rest, list), before);
+    }
+}
+
+#[test]
 fn a_bulk_call_without_ids_and_filter_is_refused() {
     let server = server();
     let mut rest = server.rest();
