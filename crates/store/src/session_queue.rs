@@ -201,6 +201,8 @@ pub trait WriteSessions {
         filter: &[u8],
         route: Option<&[u8]>,
     ) -> Result<Option<StoredSubscription>, StoreError>;
+    /// Whether a session has a subscription with this filter.
+    fn has_subscription(&mut self, session: SessionNumber, filter: &[u8]) -> Result<bool, StoreError>;
     /// Removes a subscription, if it is there.
     fn remove_subscription(&mut self, session: SessionNumber, filter: &[u8]) -> Result<(), StoreError>;
     /// Saves how far a session has come. A cursor never goes back.

@@ -63,7 +63,14 @@ pub(super) fn subscribe(
     most: usize,
 ) -> Result<AppliedCommand, CommandError> {
     if store.queue_stats().subscriptions + subscriptions.len() > most {
-        return Err(CommandError::TooManySubscriptions);
+        // One that is there and gets another quality of service adds none.
+        let mut new = 0;
+        for DurableSubscription { filter, .. } in subscriptions {
+            new += usize::from(!store.has_subscription(session, filter)?);
+        }
+        if new > 0 && store.queue_stats().subscriptions + new > most {
+            return Err(CommandError::TooManySubscriptions);
+        }
     }
     let mut stored = Vec::with_capacity(subscriptions.len());
     for DurableSubscription { filter, route } in subscriptions {

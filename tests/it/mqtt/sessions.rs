@@ -538,6 +538,22 @@ fn user_and_topics(rest: &mut Rest, server: &Server, count: usize) -> (Keyed, Ve
 }
 
 #[test]
+fn another_quality_of_service_adds_no_subscription() {
+    let server = Launch::new().flag("--session-subscriptions-max", "2").start();
+    let mut rest = server.rest();
+    let topics: Vec<String> = (0..3).map(|_| format!("/thngs/{}/properties/k", rest.thng())).collect();
+    let mut client = connect(&server, "full");
+    let (q0, q1) = (QoS::AtMostOnce, QoS::AtLeastOnce);
+    client.subscribe_all(&[(&topics[0], q1), (&topics[1], q1)]);
+    let (granted, refused) = (SubAckCode::Granted, SubAckCode::Refused);
+    for qos in [q0, q1] {
+        let codes = client.subscribe_all(&[(&topics[0], qos), (&topics[2], qos), (&topics[1], qos)]);
+        assert_eq!(codes, [granted(qos), refused, granted(qos)]);
+    }
+    assert_eq!(client.subscribe(&topics[1], q0), granted(q0), "one alone");
+}
+
+#[test]
 fn a_users_session_takes_no_messages_of_another_account() {
     let server = Launch::new().flag("--session-queue-bytes-max", "2097152").start();
     let (mut rest, topic) = left_behind(&server, "victim");

@@ -243,6 +243,10 @@ impl WriteSessions for SqliteWriter {
         self.at_place(outcome)
     }
 
+    fn has_subscription(&mut self, session: SessionNumber, filter: &[u8]) -> Result<bool, StoreError> {
+        self.at_place(sessions::has_subscription(&self.connection, session, filter))
+    }
+
     fn remove_subscription(&mut self, session: SessionNumber, filter: &[u8]) -> Result<(), StoreError> {
         let outcome = self.sessions.remove_subscription(&self.connection, session, filter);
         self.at_place(outcome)

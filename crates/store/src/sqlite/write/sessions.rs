@@ -474,6 +474,14 @@ fn number(connection: &Connection, key: &KeyHash, client_id: &str) -> Result<Opt
     read::one(connection, SESSION, params![&key.0[..], client_id], |row| Ok(row.get(0)?))
 }
 
+pub(super) fn has_subscription(
+    connection: &Connection,
+    session: SessionNumber,
+    filter: &[u8],
+) -> Result<bool, Fault> {
+    Ok(read::one(connection, SUBSCRIPTION, params![session.number, filter], |_| Ok(()))?.is_some())
+}
+
 pub(super) fn is_received(
     connection: &Connection,
     session: SessionNumber,
