@@ -71,6 +71,7 @@ mod scan;
 mod scan_queue;
 mod session;
 mod session_lease;
+mod task_turns;
 pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;

@@ -32,8 +32,8 @@ pub use self::{
     index::{index_fields, index_key, index_keys},
     key::{Actor, KeyHash, KeyNonce, KeyRecord},
     list::{
-        Cursor, HistoryPage, IndexScan, ListPart, ListRequest, Page, PageRequest, RecordFilter, ScanBounds,
-        ScanProgress, SortOrder, TimeRange,
+        Cursor, HistoryPage, IndexScan, ListPart, ListRequest, OpenTask, Page, PageRequest, RecordFilter,
+        ScanBounds, ScanProgress, SortOrder, TimeRange,
     },
     model::{Change, Members, PropertiesExtent, ResourceDetails, ResourceMeta, ResourceRecord},
     sqlite::{
@@ -89,8 +89,8 @@ pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
     fn find(&self, find: &ListRequest<'_>) -> Result<ListPart, StoreError>;
     /// How many items a part of a list has, and how far the part goes.
     fn count(&self, find: &ListRequest<'_>) -> Result<(usize, ScanProgress), StoreError>;
-    /// The tasks of all accounts that are not finished, oldest first, at most so many.
-    fn open_tasks(&self, most: usize) -> Result<Vec<Id>, StoreError>;
+    /// The tasks that are not finished: the oldest of each account, in their order, at most so many.
+    fn open_tasks(&self, most_per_account: usize) -> Result<Vec<OpenTask>, StoreError>;
     /// The collections that something is in, in the order of their creation.
     fn collections_of(&self, id: Id) -> Result<Vec<Id>, StoreError>;
     /// A resource and what belongs to it, all of one moment.

@@ -151,6 +151,13 @@ pub struct ListPart {
     pub scanned: ScanProgress,
 }
 
+/// A task that is not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenTask {
+    pub account: Id,
+    pub task: Id,
+}
+
 impl std::fmt::Debug for ListRequest<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("ListRequest")

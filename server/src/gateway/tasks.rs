@@ -1,16 +1,12 @@
 //! Batch tasks: created by REST, worked on in the background.
 //!
-//! One worker takes the open tasks of all accounts, oldest first, and does them part by part through the writer, each
-//! part in a turn of the task's account. How far a task has come is in the store: after a restart the worker goes on
-//! where it was.
+//! One worker does open tasks part by part through the writer; accounts take turns ([`TaskTurns`]), each with its oldest
+//! tasks. How far a task has come is in the store: after a restart the worker goes on where it was.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use hashbrown::{HashMap, HashSet};
 use thng_pubsub_protocol::{
     id::Id,
     payload::{Patch, ResourceKind},
@@ -18,7 +14,10 @@ use thng_pubsub_protocol::{
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::{BrokerError, Gateway, NewResource, Principal, RequestContext, scan_queue::QueueFull};
+use super::{
+    BrokerError, Gateway, NewResource, Principal, RequestContext, scan_queue::QueueFull,
+    task_turns::TaskTurns,
+};
 use crate::{
     domain::{Command, Outcome, PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private},
     random,
@@ -27,6 +26,9 @@ use crate::{
 
 /// Tasks that are worked on at the same time.
 const TASKS_AT_A_TIME: usize = 16;
+
+/// Inputs of tasks in memory. Each may be as large as a request; one that is not among them is read again for each part.
+const INPUTS_MAX: usize = 64;
 
 /// Inputs of tasks that are read at the same time: each takes a processor for a while.
 pub(super) const READ_AT_A_TIME: usize = 1;
@@ -119,15 +121,16 @@ impl Gateway {
     /// Works on open tasks until told to stop.
     pub(crate) async fn run_task_worker(&self, stop: CancellationToken) {
         let mut inputs: HashMap<Id, Input> = HashMap::new();
-        let mut working = HashSet::new();
+        let mut turns = TaskTurns::new(TASKS_AT_A_TIME);
         let mut parts = FuturesUnordered::new();
         while !stop.is_cancelled() {
             match tokio::task::block_in_place(|| self.store.open_tasks(TASKS_AT_A_TIME)) {
                 Ok(open) => {
-                    inputs.retain(|task, _| open.contains(task));
+                    let tasks: HashSet<Id> = open.iter().map(|open| open.task).collect();
+                    inputs.retain(|task, _| tasks.contains(task));
                     // Each waits for the turns of its own account, so none waits for the part of another.
-                    let idle = open.into_iter().filter(|task| working.insert(*task));
-                    parts.extend(idle.map(|task| self.advance(task, inputs.get(&task).map(Arc::clone))));
+                    let begun = turns.begin(&open).into_iter();
+                    parts.extend(begun.map(|task| self.advance(task, inputs.get(&task).map(Arc::clone))));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "open tasks could not be read; trying again");
@@ -143,8 +146,15 @@ impl Gateway {
                 Some(done) = parts.next() => Some(done),
             };
             while let Some((task, input)) = done {
-                working.remove(&task);
+                turns.end(task);
                 inputs.extend(input.map(|input| (task, input)));
+                // One that is between two parts makes space.
+                let mut between = inputs.keys().filter(|other| **other != task && !turns.is_working(**other));
+                if inputs.len() > INPUTS_MAX
+                    && let Some(other) = between.next().copied()
+                {
+                    inputs.remove(&other);
+                }
                 done = parts.next().now_or_never().flatten();
             }
         }

@@ -12,8 +12,9 @@ use thng_pubsub_protocol::{
 
 use super::{column, connection, directory::DataDirectory, fault::Fault, scan, session_queue};
 use crate::{
-    Actor, Cursor, HistoryPage, KeyHash, KeyRecord, ListPart, ListRequest, Page, PropertyOwner, ReadStore,
-    ResourceDetails, ResourceMeta, ResourceRecord, ScanProgress, Sequence, SortOrder, StoreError, TimeRange,
+    Actor, Cursor, HistoryPage, KeyHash, KeyRecord, ListPart, ListRequest, OpenTask, Page, PropertyOwner,
+    ReadStore, ResourceDetails, ResourceMeta, ResourceRecord, ScanProgress, Sequence, SortOrder, StoreError,
+    TimeRange,
     session_queue::{QueuedMessages, ReadSessions, SessionNumber, StoredSession, TopicNumber},
 };
 
@@ -174,8 +175,8 @@ impl ReadStore for SqliteReaders {
         })
     }
 
-    fn open_tasks(&self, most: usize) -> Result<Vec<Id>, StoreError> {
-        self.read(|connection| scan::open_tasks(connection, most))
+    fn open_tasks(&self, most_per_account: usize) -> Result<Vec<OpenTask>, StoreError> {
+        self.read(|connection| scan::open_tasks(connection, most_per_account))
     }
 
     fn collections_of(&self, id: Id) -> Result<Vec<Id>, StoreError> {

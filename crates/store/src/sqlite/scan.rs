@@ -10,7 +10,9 @@ use rusqlite::{Connection, params};
 use thng_pubsub_protocol::payload::ResourceKind;
 
 use super::{column, fault::Fault, read};
-use crate::{Cursor, IndexScan, ListPart, ListRequest, ResourceRecord, ScanProgress, Sequence, SortOrder};
+use crate::{
+    Cursor, IndexScan, ListPart, ListRequest, OpenTask, ResourceRecord, ScanProgress, Sequence, SortOrder,
+};
 
 /// What looking at an item costs besides its bytes, in bytes.
 const ITEM_BYTES: usize = 512;
@@ -324,26 +326,21 @@ pub(super) fn count(
     Ok((count, progress.ended(None)))
 }
 
-/// The places of tasks that are not finished, of all accounts. There are few: each is found by its account's term.
-pub(super) fn open_tasks(
-    connection: &Connection,
-    most: usize,
-) -> Result<Vec<thng_pubsub_protocol::id::Id>, Fault> {
+/// The oldest tasks of each account that are not finished. There are few: each is found by its account's term.
+pub(super) fn open_tasks(connection: &Connection, most_per_account: usize) -> Result<Vec<OpenTask>, Fault> {
     let mut statement = connection.prepare_cached(ACCOUNTS)?;
     let mut rows = statement.query([])?;
-    let mut found: Vec<(i64, thng_pubsub_protocol::id::Id)> = Vec::new();
+    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let account = column::id(row, 0)?;
         let term = crate::index_key(account, ResourceKind::Task, crate::index_fields::OPEN, "");
         let mut tasks = connection.prepare_cached(OPEN)?;
-        let mut tasks = tasks.query(params![term, most as i64])?;
+        let mut tasks = tasks.query(params![term, most_per_account as i64])?;
         while let Some(row) = tasks.next()? {
-            found.push((row.get(0)?, column::id(row, 1)?));
+            found.push(OpenTask { account, task: column::id(row, 0)? });
         }
     }
-    found.sort_unstable_by_key(|(place, _)| *place);
-    found.truncate(most);
-    Ok(found.into_iter().map(|(_, id)| id).collect())
+    Ok(found)
 }
 
 const PLACE: &str = "SELECT created FROM resource WHERE id = ?1";
@@ -384,8 +381,7 @@ const COUNT_TERM: &str = "SELECT count(*), max(resource) FROM (SELECT resource F
 
 const ACCOUNTS: &str = "SELECT id FROM account";
 
-const OPEN: &str =
-    "SELECT term.resource, resource.id FROM term JOIN resource ON resource.created = term.resource
+const OPEN: &str = "SELECT resource.id FROM term JOIN resource ON resource.created = term.resource
     WHERE term = ?1 ORDER BY term.resource LIMIT ?2";
 
 /// Every query of this file, for the test that looks at how SQLite goes about them.
