@@ -17,8 +17,8 @@ use crate::{
 /// What looking at an item costs besides its bytes, in bytes.
 const ITEM_BYTES: usize = 512;
 
-/// How often sources overtake one another in one call: some milliseconds' work.
-const ROUNDS_AT_ONCE: usize = 500;
+/// Seeks with which sources overtake one another in one call: some milliseconds' work.
+const SEEKS_AT_ONCE: usize = 1_000;
 
 /// Entries of an index that one query counts: some milliseconds' work.
 const COUNTED_AT_ONCE: i64 = 50_000;
@@ -30,8 +30,10 @@ struct IndexScanner<'c> {
     kind: i64,
     order: SortOrder,
     node: Node,
-    /// How often sources may still overtake one another. Those that have little in common could do so for long.
-    rounds_left: Cell<usize>,
+    /// Seeks with which sources may still overtake one another. Those that have little in common could do so for long.
+    seeks_left: Cell<usize>,
+    /// When they stop doing so.
+    until: Option<Instant>,
 }
 
 /// [`IndexScan`], with ids turned into places.
@@ -106,7 +108,7 @@ impl IndexScanner<'_> {
         Ok(place.map(|place| Candidate { place, found: true }))
     }
 
-    /// Lets the sources overtake one another until all of them are at the same place, or as often as is left.
+    /// Lets the sources overtake one another until all of them are at the same place, or the bound is reached.
     fn seek_each(&self, nodes: &[Node], from: i64) -> Result<Option<Candidate>, Fault> {
         let mut at = from;
         loop {
@@ -116,17 +118,23 @@ impl IndexScanner<'_> {
                 let Some(candidate) = self.seek(node, at)? else { return Ok(None) };
                 at = candidate.place;
                 found &= candidate.found;
+                // Not before it has moved: a search that ends early has come further all the same.
+                if self.is_last_seek() && at != from {
+                    return Ok(Some(Candidate { place: at, found: false }));
+                }
             }
-            // Where nobody moved, all of them are there. Every round but the last has moved, so a search that is cut
-            // short has come further all the same.
+            // Where no source moved, all of them are there.
             if at == before {
                 return Ok(Some(Candidate { place: at, found }));
             }
-            match self.rounds_left.get().checked_sub(1) {
-                Some(left) => self.rounds_left.set(left),
-                None => return Ok(Some(Candidate { place: at, found: false })),
-            }
         }
+    }
+
+    /// Counts a seek. Whether sources are not to overtake one another any further.
+    fn is_last_seek(&self) -> bool {
+        let left = self.seeks_left.get().saturating_sub(1);
+        self.seeks_left.set(left);
+        left == 0 || self.until.is_some_and(|until| Instant::now() >= until)
     }
 
     fn seek_any(&self, nodes: &[Node], from: i64) -> Result<Option<Candidate>, Fault> {
@@ -176,14 +184,14 @@ impl IndexScanner<'_> {
 fn scanner<'c>(connection: &'c Connection, request: &'c ListRequest<'_>) -> Result<IndexScanner<'c>, Fault> {
     let node = Node::of(connection, &request.source)?;
     let kind = column::kind_number(request.kind);
-    let rounds_left = Cell::new(request.looked_at_max.min(ROUNDS_AT_ONCE));
     Ok(IndexScanner {
         connection,
         account: request.account.as_str(),
         kind,
         order: request.page.order,
         node,
-        rounds_left,
+        seeks_left: Cell::new(request.looked_at_max.min(SEEKS_AT_ONCE)),
+        until: request.bounds.until,
     })
 }
 

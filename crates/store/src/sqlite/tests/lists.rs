@@ -1,14 +1,18 @@
 //! Lists: what is found by seeking and merging is what a walk over everything would find, page by page.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use proptest::{collection::vec, prelude::*};
+use thng_pubsub_protocol::payload::{Fields, Patch};
 
 use super::{
     Fixture, Id, IndexScan, ListRequest, PageRequest, ReadStore, ResourceKind, ResourceRecord, SortOrder,
-    WriteStore, id, index_key, thng_of,
+    WriteStore, id, index_key, thng, thng_of,
 };
-use crate::ScanBounds;
+use crate::{OpenTask, ScanBounds, Sequence};
 
 const TAGS: u64 = 4;
 
@@ -134,6 +138,62 @@ fn a_scan_stops_at_the_bound_of_overtaking_and_continues_there() {
     let first = store.read.find(&find(&both, page, 0, 5)).expect("a page");
     assert!(first.items.is_empty() && first.scanned.next.is_some());
     assert_eq!(ids(&store, &both, 10, SortOrder::NewestFirst, 5), [id(200)]);
+}
+
+/// Where the first slice of a search ends that finds nothing: thngs 0 to 399 have one of two tags each.
+fn end_of_slice(store: &Fixture, sources: usize, looked_at_max: usize, bounds: ScanBounds) -> Sequence {
+    let source = IndexScan::Each((0..sources as u64).map(|source| by_tag(source % 2)).collect());
+    let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
+    let find = ListRequest { bounds, ..find(&source, page, 0, looked_at_max) };
+    let first = store.read.find(&find).expect("a page");
+    assert!(first.items.is_empty());
+    first.scanned.next.expect("it goes on").seq
+}
+
+fn alternating() -> (Fixture, Sequence) {
+    let mut store = Fixture::new();
+    let first = store.put(tagged(0, &[0].into())).place;
+    (1..400).for_each(|number| drop(store.put(tagged(number, &[number % 2].into()))));
+    (store, first)
+}
+
+#[test]
+fn sources_that_overtake_one_another_stop_in_time() {
+    let (store, first) = alternating();
+    let over = ScanBounds { until: Some(Instant::now()), ..ScanBounds::NONE };
+    assert!(end_of_slice(&store, 2, 10_000, over) <= first + 2, "it has moved, and not gone on");
+    let ample = ScanBounds { until: Some(Instant::now() + Duration::from_secs(3_600)), ..ScanBounds::NONE };
+    assert!(end_of_slice(&store, 2, 100, ample) > first + 50);
+}
+
+#[test]
+fn each_seek_of_sources_that_overtake_one_another_counts() {
+    let (store, first) = alternating();
+    for sources in [2, 20] {
+        let end = end_of_slice(&store, sources, 100, ScanBounds::NONE) - first;
+        assert!((50..=101).contains(&end), "{sources} sources moved by {end}");
+    }
+}
+
+#[test]
+fn open_tasks_are_the_oldest_of_each_account() {
+    let mut store = Fixture::new();
+    let mut put = |number: u64, account: u64, status: &str| {
+        let patch = Patch::parse(ResourceKind::Task, br#"{"type":"POPULATING"}"#).expect("a document");
+        let mut fields = Fields::new(ResourceKind::Task);
+        fields.apply(&patch, false).expect("it fits");
+        fields.set_text("status", status);
+        let body = fields.document(Some(&id(number)), 100).into();
+        let (account, kind) = (id(account), ResourceKind::Task);
+        store.put(ResourceRecord { account, kind, body, ..thng(number, &[]) });
+    };
+    (0..5).for_each(|number| put(number, 1, "EXECUTING"));
+    put(5, 1, "FINISHED");
+    put(6, 2, "FINISHED");
+    put(7, 2, "PENDING");
+    let open = store.read.open_tasks(3).expect("a look");
+    let expected = [(1, 0), (1, 1), (1, 2), (2, 7)];
+    assert_eq!(open, expected.map(|(account, task)| OpenTask { account: id(account), task: id(task) }));
 }
 
 #[test]
