@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     pub(crate) poll_duration_seconds: Histogram,
     /// Seconds that one command held the writer.
     pub(crate) command_duration_seconds: Histogram,
+    /// Seconds that one step took which frees what was deleted.
+    pub(crate) reclaim_seconds: Histogram,
     /// Commands that were rejected because they asked for too much, by `bound`.
     pub(crate) commands_rejected: IntCounterVec,
     /// Operations that could not be stored.
@@ -195,6 +197,11 @@ impl Metrics {
             command_duration_seconds: histogram(
                 "command_duration_seconds",
                 "Seconds that one command held the writer, before its commit.",
+                prometheus::exponential_buckets(0.000_01, 2.0, 18)?,
+            )?,
+            reclaim_seconds: histogram(
+                "reclaim_seconds",
+                "Seconds of one step that frees what was deleted, its commit included.",
                 prometheus::exponential_buckets(0.000_01, 2.0, 18)?,
             )?,
             commands_rejected: counters(

@@ -210,10 +210,12 @@ impl WriterThread {
     /// Frees a little of what was deleted.
     fn reclaim_some(&mut self) {
         self.groups_since_reclaim = 0;
+        let started = Instant::now();
         self.reclaim = self.store.reclaim().unwrap_or_else(|error| {
             tracing::warn!(%error, "deleted history could not be freed; it is tried again after the next deletion");
             false
         });
+        self.metrics.reclaim_seconds.observe(started.elapsed().as_secs_f64());
         self.show_queue_stats();
     }
 
