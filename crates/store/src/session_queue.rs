@@ -114,6 +114,25 @@ pub struct SessionProgress {
     pub has_left: bool,
 }
 
+impl SessionProgress {
+    /// The same in parts with at most so many subscriptions, to be saved in this order: what is not acknowledged comes
+    /// first, so that an end in between repeats messages and loses none.
+    pub fn into_parts(self, subscriptions_max: usize) -> Vec<Self> {
+        let Self { session, subscriptions, in_flight, has_left } = self;
+        let part = |subscriptions: &[_]| {
+            let subscriptions = subscriptions.to_vec();
+            Self { session, subscriptions, in_flight: None, has_left: false }
+        };
+        let mut parts: Vec<Self> = subscriptions.chunks(subscriptions_max).map(part).collect();
+        if parts.is_empty() {
+            parts.push(part(&[]));
+        }
+        parts.first_mut().expect("there is one").in_flight = in_flight;
+        parts.last_mut().expect("there is one").has_left = has_left;
+        parts
+    }
+}
+
 /// A notification that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedMessage {
@@ -183,14 +202,14 @@ pub trait WriteSessions {
         client_id: &str,
         limits: &QueueLimits,
     ) -> Result<OpenedSession, StoreError>;
-    /// Ends the session of a key and client id. What was kept for it alone goes with
-    /// [`reclaim`](super::WriteStore::reclaim).
+    /// Ends the session of a key and client id: from here on nothing finds it. Its rows, and what was kept for it alone,
+    /// are freed by [`reclaim`](super::WriteStore::reclaim).
     fn end_session(&mut self, key: &KeyHash, client_id: &str) -> Result<(), StoreError>;
     /// Ends sessions whose connection ended before `left_before_ms`, at most so many, and drops as many notifications
     /// that are older. Returns how many sessions it were.
     fn expire_sessions(&mut self, left_before_ms: TimestampMs, most: usize) -> Result<usize, StoreError>;
-    /// Says of all sessions that seem to be connected that they are not, and ends those whose key is gone: for the start of
-    /// the server.
+    /// Says of all sessions that seem to be connected that they are not, and has those freed whose key is gone: for the
+    /// start of the server.
     fn leave_all_sessions(&mut self, at_ms: TimestampMs) -> Result<(), StoreError>;
     /// Adds a subscription, or changes the one with this filter. `route`: of its topic, at QoS 1. What is written from here
     /// on is kept for it; one that was there at QoS 1 goes on where it was. `None` if the session has ended or was taken
@@ -232,4 +251,35 @@ pub trait WriteSessions {
     fn queue_stats(&self) -> QueueStats;
     /// The memory that subscriptions take, those of durable sessions as of the last commit.
     fn subscription_usage(&self) -> Arc<SubscriptionUsage>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_saved_in_parts_with_the_open_messages_first() {
+        let session = SessionNumber { number: 1, epoch: 1 };
+        let in_flight = Some(vec![InFlight { packet_id: 1, subscription: 1, seq: 2 }]);
+        for (count, expected) in [(0, vec![0]), (3, vec![3]), (4, vec![3, 1])] {
+            let subscriptions: Vec<_> =
+                (0..count).map(|number| (number, Progress { cursor: 1, sent: 2 })).collect();
+            let progress = SessionProgress {
+                session,
+                subscriptions: subscriptions.clone(),
+                in_flight: in_flight.clone(),
+                has_left: true,
+            };
+            let parts = progress.into_parts(3);
+            assert_eq!(parts.iter().map(|part| part.subscriptions.len()).collect::<Vec<_>>(), expected);
+            assert_eq!(
+                parts.iter().flat_map(|part| part.subscriptions.clone()).collect::<Vec<_>>(),
+                subscriptions
+            );
+            let last = parts.len() - 1;
+            for (at, part) in parts.iter().enumerate() {
+                assert_eq!((part.in_flight.is_some(), part.has_left), (at == 0, at == last));
+            }
+        }
+    }
 }

@@ -30,7 +30,7 @@ use crate::{
 /// How often it is looked for sessions that have waited long enough.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Subscriptions that one command stores or ends; further ones follow in others, so that no writer waits for all.
+/// Subscriptions that one command stores, ends or saves the progress of; further ones follow in others, so that no writer waits for all.
 pub(crate) const STORED_AT_ONCE: usize = 500;
 
 /// Notifications that are read at a time.
@@ -194,8 +194,11 @@ impl Gateway {
         account: Id,
         progress: SessionProgress,
     ) -> Result<(), BrokerError> {
-        let progress = Box::new(progress);
-        self.execute(Command::SaveProgress { account, progress }, 0).await.map(drop)
+        for part in progress.into_parts(STORED_AT_ONCE) {
+            let progress = Box::new(part);
+            self.execute(Command::SaveProgress { account, progress }, 0).await?;
+        }
+        Ok(())
     }
 
     /// Saves how far a session has come, and does not wait.
@@ -207,8 +210,11 @@ impl Gateway {
         account: Id,
         progress: SessionProgress,
     ) -> Result<(), BrokerError> {
-        let progress = Box::new(progress);
-        self.submit(Command::SaveProgress { account, progress }, 0, Box::new(drop)).await
+        for part in progress.into_parts(STORED_AT_ONCE) {
+            let progress = Box::new(part);
+            self.submit(Command::SaveProgress { account, progress }, 0, Box::new(drop)).await?;
+        }
+        Ok(())
     }
 
     /// The connection of a session has ended before it did anything.

@@ -316,6 +316,49 @@ fn sessions_end_with_the_application_of_their_user() {
 }
 
 #[test]
+fn a_session_with_many_subscriptions_ends_at_once() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    let thngs: Vec<String> = (0..4).map(|_| rest.thng()).collect();
+    let written: Value = (0..500).map(|n| json!({"key": format!("k{n}"), "value": n})).collect();
+    let topics: Vec<String> = thngs
+        .iter()
+        .flat_map(|thng| (0..500).map(move |n| format!("/thngs/{thng}/properties/k{n}")))
+        .collect();
+    let mut client = connect(&server, "many");
+    for part in topics.chunks(500) {
+        client.subscribe_all(&part.iter().map(|topic| (&**topic, QoS::AtLeastOnce)).collect::<Vec<_>>());
+    }
+    client.cut();
+    let write = |rest: &mut Rest| {
+        for thng in &thngs {
+            rest.put(&format!("/thngs/{thng}/properties"), written.clone()).assert_status(200);
+        }
+    };
+    write(&mut rest);
+    let clean = Hello { clean_session: true, ..Hello::with_key(KEY).durable("many") };
+    Client::connect_as(&server, &clean).disconnect();
+    assert_eq!(server.metric("sessions"), 0);
+    let mut again = connect(&server, "many");
+    assert!(!again.session_present);
+    again.subscribed(&topics[0], QoS::AtLeastOnce);
+    write(&mut rest);
+    assert_eq!(values(&mut again, 1), [0], "what was kept before is not for it");
+    again.assert_nothing_else();
+    again.cut();
+    // A start in the middle goes on with what is not freed yet.
+    let mut server = server;
+    server.kill9();
+    let server = server.restart();
+    let mut again = resume(&server, "many");
+    put(&mut server.rest(), &topics[0], [7]);
+    let last = std::iter::repeat_with(|| values(&mut again, 1)[0]).find(|value| *value == 7);
+    assert_eq!(last, Some(7));
+    again.assert_nothing_else();
+    until("nothing is kept any more", || (server.metric("session_queued_messages") == 0).then_some(()));
+}
+
+#[test]
 fn the_same_client_id_with_another_key_has_another_session() {
     let server = Server::shared();
     let (mut rest, topic) = left_behind(server, "shared name");
@@ -499,6 +542,22 @@ fn subscriptions_of_durable_sessions_are_bounded_in_all() {
 }
 
 #[test]
+fn another_quality_of_service_adds_no_subscription() {
+    let server = Launch::new().flag("--session-subscriptions-max", "2").start();
+    let mut rest = server.rest();
+    let topics: Vec<String> = (0..3).map(|_| format!("/thngs/{}/properties/k", rest.thng())).collect();
+    let mut client = connect(&server, "full");
+    let (q0, q1) = (QoS::AtMostOnce, QoS::AtLeastOnce);
+    client.subscribe_all(&[(&topics[0], q1), (&topics[1], q1)]);
+    let (granted, refused) = (SubAckCode::Granted, SubAckCode::Refused);
+    for qos in [q0, q1] {
+        let codes = client.subscribe_all(&[(&topics[0], qos), (&topics[2], qos), (&topics[1], qos)]);
+        assert_eq!(codes, [granted(qos), refused, granted(qos)]);
+    }
+    assert_eq!(client.subscribe(&topics[1], q0), granted(q0), "one alone");
+}
+
+#[test]
 fn too_many_messages_of_a_topic_drop_the_oldest() {
     let server = Launch::new().flag("--session-queue-messages-max", "10").start();
     let (mut rest, topic) = left_behind(&server, "count");
@@ -535,22 +594,6 @@ fn user_and_topics(rest: &mut Rest, server: &Server, count: usize) -> (Keyed, Ve
     let mut trusted = server.rest_as(&application.secret_key);
     let topics = (0..count).map(|_| format!("/thngs/{}/properties/k", trusted.thng())).collect();
     (user, topics)
-}
-
-#[test]
-fn another_quality_of_service_adds_no_subscription() {
-    let server = Launch::new().flag("--session-subscriptions-max", "2").start();
-    let mut rest = server.rest();
-    let topics: Vec<String> = (0..3).map(|_| format!("/thngs/{}/properties/k", rest.thng())).collect();
-    let mut client = connect(&server, "full");
-    let (q0, q1) = (QoS::AtMostOnce, QoS::AtLeastOnce);
-    client.subscribe_all(&[(&topics[0], q1), (&topics[1], q1)]);
-    let (granted, refused) = (SubAckCode::Granted, SubAckCode::Refused);
-    for qos in [q0, q1] {
-        let codes = client.subscribe_all(&[(&topics[0], qos), (&topics[2], qos), (&topics[1], qos)]);
-        assert_eq!(codes, [granted(qos), refused, granted(qos)]);
-    }
-    assert_eq!(client.subscribe(&topics[1], q0), granted(q0), "one alone");
 }
 
 #[test]

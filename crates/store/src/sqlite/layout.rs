@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_accounts_resources_events.sql"),
     include_str!("migrations/0003_durable_sessions.sql"),
     include_str!("migrations/0004_sessions_by_key.sql"),
+    include_str!("migrations/0005_ended_sessions.sql"),
 ];
 
 /// The layout of this program.

@@ -16,13 +16,12 @@ pub(super) fn has_session(connection: &Connection, key: &KeyHash, client_id: &st
     Ok(read::one(connection, HAS_SESSION, params![&key.0[..], client_id], |_| Ok(()))?.is_some())
 }
 
+/// What a session holds: nothing once it has ended, though its rows may not be freed yet.
 pub(super) fn session(connection: &Connection, session: SessionNumber) -> Result<StoredSession, Fault> {
     let session = session.number;
     let in_flight = read::one(connection, IN_FLIGHT, [session], |row| Ok(row.get::<_, Vec<u8>>(0)?))?;
-    let mut stored = StoredSession {
-        in_flight: read_in_flight(&in_flight.unwrap_or_default())?,
-        ..StoredSession::default()
-    };
+    let Some(in_flight) = in_flight else { return Ok(StoredSession::default()) };
+    let mut stored = StoredSession { in_flight: read_in_flight(&in_flight)?, ..StoredSession::default() };
     let mut statement = connection.prepare_cached(SUBSCRIPTIONS)?;
     let mut rows = statement.query([session])?;
     while let Some(row) = rows.next()? {
@@ -65,9 +64,11 @@ pub(super) fn last_sequence(connection: &Connection) -> Result<Sequence, Fault> 
     Ok(last as Sequence)
 }
 
-const HAS_SESSION: &str = "SELECT 1 FROM session WHERE key = ?1 AND client_id = ?2";
+const HAS_SESSION: &str = "SELECT 1 FROM session JOIN api_key ON api_key.hash = session.key
+    WHERE session.key = ?1 AND client_id = ?2";
 
-const IN_FLIGHT: &str = "SELECT in_flight FROM session WHERE num = ?1";
+const IN_FLIGHT: &str =
+    "SELECT in_flight FROM session JOIN api_key ON api_key.hash = session.key WHERE num = ?1";
 
 const SUBSCRIPTIONS: &str = "SELECT num, filter, topic, cursor, sent FROM session_subscription
     WHERE session = ?1";

@@ -57,7 +57,7 @@ pub(super) struct Bounds {
     pub(super) at_once: usize,
     /// Properties that go at once with their resource; those of one that has more are left to [`WriteStore::reclaim`].
     pub(super) series_at_once: usize,
-    /// Events that one call of [`WriteStore::reclaim`] looks at.
+    /// Events that one call of [`WriteStore::reclaim`] looks at, and rows of sessions that it frees.
     pub(super) step: usize,
     /// Properties whose series is known without asking the database, about 150 bytes each. Writing one of the
     /// others costs a look-up in an index.
@@ -258,7 +258,7 @@ impl WriteSessions for SqliteWriter {
     }
 
     fn is_current(&mut self, session: SessionNumber) -> Result<bool, StoreError> {
-        self.at_place(sessions::is_current(&self.connection, session))
+        self.at_place(self.sessions.is_current(&self.connection, session))
     }
 
     fn is_received(&mut self, session: SessionNumber, packet_id: u16) -> Result<bool, StoreError> {
@@ -330,7 +330,9 @@ impl WriteStore for SqliteWriter {
     }
 
     fn add_key(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
-        self.at_place(keys::add(&self.connection, key))
+        let outcome = keys::add(&self.connection, key)
+            .and_then(|()| self.sessions.begin_key(&self.connection, &key.hash));
+        self.at_place(outcome)
     }
 
     fn key_of(&mut self, actor: Actor) -> Result<Option<KeyRecord>, StoreError> {
@@ -511,7 +513,7 @@ impl WriteStore for SqliteWriter {
             if orphans == 0 {
                 removal::free_some(&self.connection, &mut self.log, self.bounds)?;
             }
-            self.sessions.free(&self.connection)?;
+            self.sessions.free(&self.connection, self.bounds.step)?;
             let more = self.sessions.has_garbage() || is_pending(&self.connection)?;
             self.end_group()?;
             Ok(more)
@@ -549,7 +551,8 @@ const ADD_ACCOUNT: &str = "INSERT INTO account (id, created_at_ms) VALUES (?1, ?
 const PUT_NOTE: &str = "INSERT INTO note (name, body) VALUES (?1, ?2)
     ON CONFLICT (name) DO UPDATE SET body = excluded.body";
 
-const IS_PENDING: &str = "SELECT EXISTS (SELECT 1 FROM doomed) OR EXISTS (SELECT 1 FROM orphaned)";
+const IS_PENDING: &str = "SELECT EXISTS (SELECT 1 FROM doomed) OR EXISTS (SELECT 1 FROM orphaned)
+    OR EXISTS (SELECT 1 FROM ended_session) OR EXISTS (SELECT 1 FROM ended_session_key)";
 
 /// Every statement of the writer, for the test that looks at how SQLite goes about them.
 #[cfg(test)]

@@ -93,6 +93,43 @@ fn a_database_of_layout_2_is_migrated_with_its_content() {
 }
 
 #[test]
+fn a_database_of_layout_4_keeps_its_sessions_until_they_end() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let early = Connection::open(directory.path().join("thng-pubsub.db")).expect("a database");
+    let (account, hash) = (super::id(1), KeyHash([1; 32]));
+    let key = "x'0101010101010101010101010101010101010101010101010101010101010101'";
+    let rows = format!(
+        "INSERT INTO account VALUES (1, '{account}', 1);
+        INSERT INTO api_key VALUES ({key}, 1, 1, '{account}', NULL, 1);
+        INSERT INTO session VALUES (1, {key}, 'c', 1, NULL, x''), (2, zeroblob(32), 'gone', 1, 5, x'');
+        INSERT INTO session_topic VALUES (1, x'61', 0, 0);
+        INSERT INTO session_subscription VALUES (1, 1, x'61', 1, 0, 0), (2, 1, x'62', NULL, 0, 0), (3, 2, x'63', 1, 0, 0);
+        PRAGMA user_version = 4"
+    );
+    for layout in [
+        include_str!("../migrations/0002_accounts_resources_events.sql"),
+        include_str!("../migrations/0003_durable_sessions.sql"),
+        include_str!("../migrations/0004_sessions_by_key.sql"),
+        &rows,
+    ] {
+        early.execute_batch(layout).expect("the layout before");
+    }
+    early.close().expect("closed");
+    let mut store = Fixture::at(directory);
+    let extent = store.write.queue_stats();
+    assert_eq!((extent.sessions, extent.subscriptions), (1, 2), "a session without a key counts for nothing");
+    store.commit(|write| write.leave_all_sessions(6));
+    store.reclaim_all();
+    assert_eq!((store.rows("session"), store.rows("session_subscription")), (1, 2));
+    store.commit(|write| write.end_session(&hash, "c"));
+    store.reclaim_all();
+    assert_eq!(
+        (store.rows("session"), store.rows("session_subscription"), store.rows("session_topic")),
+        (0, 0, 0)
+    );
+}
+
+#[test]
 fn a_database_of_a_version_that_was_never_released_is_refused() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let early = Connection::open(directory.path().join("thng-pubsub.db")).expect("a database");

@@ -6,10 +6,11 @@ use super::{
 };
 
 /// Tables that a statement may read from the start, because it stops at the first rows or there is only one.
-const SHORT: [&str; 7] = [
+const SHORT: [&str; 8] = [
     "SCAN log_end",
     "SCAN doomed",
     "SCAN orphaned",
+    "SCAN ended_session",
     "SCAN api_key",
     "SCAN account",
     "SCAN session_note",

@@ -10,11 +10,14 @@ use crate::{
     Actor, KeyHash, KeyRecord, Sequence, WriteStore,
     session_queue::{
         InFlight, OpenedSession, Progress, QueueLimits, QueueStats, QueuedMessage, ReadSessions,
-        SessionNumber, SessionProgress, StoredSubscription, SubscriptionNumber, WriteSessions,
+        SessionNumber, SessionProgress, StoredSession, StoredSubscription, SubscriptionNumber, WriteSessions,
     },
     sqlite::write::SqliteWriter,
     subscriptions::subscription_bytes,
 };
+
+mod ending;
+mod shares;
 
 const KEY: KeyHash = KeyHash([1; 32]);
 /// Two keys of one account, and one of another.
@@ -58,7 +61,15 @@ enum Step {
         topic: usize,
         acknowledged: usize,
     },
+    /// Revokes the key of a client, and adds it again.
+    Revoke {
+        client: usize,
+    },
     Commit,
+    /// Commits, and frees so many parts of what is needed no more.
+    Free {
+        parts: usize,
+    },
     Rollback,
     Restart,
 }
@@ -68,14 +79,16 @@ fn step() -> impl Strategy<Value = Step> {
     let both = (client.clone(), topic.clone());
     prop_oneof![
         3 => client.clone().prop_map(|client| Step::Open { client }),
-        1 => client.prop_map(|client| Step::End { client }),
+        1 => client.clone().prop_map(|client| Step::End { client }),
+        1 => client.prop_map(|client| Step::Revoke { client }),
         4 => (both.clone(), prop::bool::weighted(0.8))
             .prop_map(|((client, topic), kept)| Step::Subscribe { client, topic, kept }),
         1 => both.clone().prop_map(|(client, topic)| Step::Unsubscribe { client, topic }),
         8 => (topic, 0..50_usize).prop_map(|(topic, bytes)| Step::Enqueue { topic, bytes }),
         4 => (both, 0..4_usize)
             .prop_map(|((client, topic), acknowledged)| Step::Save { client, topic, acknowledged }),
-        4 => Just(Step::Commit),
+        3 => Just(Step::Commit),
+        2 => prop_oneof![1 => Just(usize::MAX), 2 => 1..4_usize].prop_map(|parts| Step::Free { parts }),
         1 => Just(Step::Rollback),
         1 => Just(Step::Restart),
     ]
@@ -93,9 +106,18 @@ struct Model {
     sessions: BTreeMap<usize, (SessionNumber, BTreeMap<usize, Subscribed>)>,
     /// By topic: everything that was told since somebody listens.
     told: BTreeMap<usize, Vec<(Sequence, usize)>>,
+    ended: Vec<SessionNumber>,
+    /// Topics of ended sessions, until all is freed.
+    left: BTreeSet<usize>,
 }
 
 impl Model {
+    fn end(&mut self, client: usize) {
+        let Some((session, subscribed)) = self.sessions.remove(&client) else { return };
+        self.ended.push(session);
+        self.left.extend(subscribed.keys());
+    }
+
     fn cursors(&self, topic: usize) -> impl Iterator<Item = Sequence> {
         let subscribed = self.sessions.values().filter_map(move |(_, subscribed)| subscribed.get(&topic));
         subscribed.filter_map(|subscribed| subscribed.cursor)
@@ -188,7 +210,14 @@ impl Run {
             }
             Step::End { client } => {
                 write.end_session(&key(client), &client_id(client)).expect("it ends");
-                self.model.sessions.remove(&client);
+                self.model.end(client);
+            }
+            Step::Revoke { client } => {
+                assert!(write.remove_key(&key(client)).expect("it is revoked"));
+                write.add_key(&key_record(key(client))).expect("it is added");
+                (0..CLIENTS)
+                    .filter(|other| key(*other) == key(client))
+                    .for_each(|of_key| self.model.end(of_key));
             }
             Step::Subscribe { client, topic, kept } => {
                 let Some((session, subscribed)) = self.model.sessions.get_mut(&client) else {
@@ -225,7 +254,8 @@ impl Run {
                 let seq = write.log_membership(id(1), id(1), 1, "{}").expect("an event");
                 let listened_to = self.model.cursors(topic).next().is_some();
                 let kept = write.session_topic(&route(topic));
-                assert_eq!(kept.is_some(), listened_to);
+                assert!(kept.is_some() || !listened_to);
+                assert!(kept.is_none() || listened_to || self.model.left.contains(&topic));
                 let Some(kept) = kept else { return };
                 let message = QueuedMessage { seq, scopes: b"s".to_vec(), body: vec![b'x'; bytes] };
                 write.enqueue(kept, 0, &message, &AMPLE).expect("it is kept");
@@ -256,6 +286,18 @@ impl Run {
                 self.check();
                 self.fixture.write.begin().expect("a group");
             }
+            Step::Free { parts } => {
+                write.commit().expect("a commit");
+                if (0..parts).all(|_| self.fixture.write.reclaim().expect("a part is freed")) {
+                    self.check();
+                } else {
+                    self.model.left.clear();
+                    self.check();
+                    self.check_freed();
+                }
+                self.committed = self.model.clone();
+                self.fixture.write.begin().expect("a group");
+            }
             Step::Rollback => {
                 write.rollback();
                 self.model = self.committed.clone();
@@ -275,32 +317,19 @@ impl Run {
         self
     }
 
-    /// Compares what is committed with the model.
+    /// Compares what is committed with the model, whatever of ended sessions is freed by now.
     fn check(&mut self) {
-        // What nobody needs is freed in parts.
-        while self.fixture.write.reclaim().expect("a part is freed") {}
-        let Fixture { read, write, .. } = &self.fixture;
-        let mut extent = QueueStats {
-            sessions: self.model.sessions.len(),
-            subscriptions: self.model.sessions.values().map(|(_, subscribed)| subscribed.len()).sum(),
-            ..QueueStats::default()
-        };
-        for topic in 0..TOPICS {
-            let needed = self.model.needed(topic);
-            let number = write.session_topic(&route(topic));
-            assert_eq!(number.is_some(), self.model.cursors(topic).next().is_some(), "topic {topic}");
-            let Some(number) = number else { continue };
-            let kept =
-                read.queued_messages(number, 0, Sequence::MAX >> 1, 1_000, usize::MAX).expect("a look");
-            let kept: Vec<_> =
-                kept.messages.iter().map(|message| (message.seq, message.body.len())).collect();
-            assert_eq!(kept, needed, "topic {topic}");
-            extent.messages += kept.len();
-            extent.bytes += kept.iter().map(|(_, bytes)| 48 + 1 + bytes).sum::<usize>();
+        for ended in &self.model.ended {
+            assert!(!self.fixture.write.is_current(*ended).expect("a look"));
         }
-        assert_eq!(write.queue_stats(), extent);
-        assert_eq!(write.held_of_sessions(), self.model.held(write));
+        let Fixture { read, write, .. } = &self.fixture;
+        let extent = write.queue_stats();
+        let subscriptions = self.model.sessions.values().map(|(_, subscribed)| subscribed.len()).sum();
+        assert_eq!((extent.sessions, extent.subscriptions), (self.model.sessions.len(), subscriptions));
         self.check_usage();
+        for ended in &self.model.ended {
+            assert_eq!(read.session(*ended).expect("a look"), StoredSession::default());
+        }
         for client in 0..CLIENTS {
             let known = self.model.sessions.get(&client);
             assert_eq!(read.has_session(&key(client), &client_id(client)).expect("a look"), known.is_some());
@@ -313,7 +342,53 @@ impl Run {
                 stored.iter().map(|stored| (stored.number, cursor(stored))).collect::<BTreeSet<_>>(),
                 expected
             );
+            for (topic, Subscribed { cursor, .. }) in subscribed {
+                let Some(cursor) = *cursor else { continue };
+                let expected = self.model.told.get(topic).into_iter().flatten();
+                let expected: Vec<_> = expected.filter(|(seq, _)| *seq > cursor).copied().collect();
+                assert_eq!(self.kept(*topic, cursor), expected, "client {client} topic {topic}");
+            }
         }
+    }
+
+    /// What is kept of a topic behind a cursor.
+    fn kept(&self, topic: usize, after: Sequence) -> Vec<(Sequence, usize)> {
+        let Fixture { read, write, .. } = &self.fixture;
+        let number = write.session_topic(&route(topic)).expect("it is listened to");
+        let kept =
+            read.queued_messages(number, after, Sequence::MAX >> 1, 1_000, usize::MAX).expect("a look");
+        kept.messages.iter().map(|message| (message.seq, message.body.len())).collect()
+    }
+
+    /// Compares what is kept with the model, where all is freed that is needed no more.
+    fn check_freed(&self) {
+        let write = &self.fixture.write;
+        let (mut messages, mut bytes) = (0, 0);
+        for topic in 0..TOPICS {
+            let needed = self.model.needed(topic);
+            let is_named = write.session_topic(&route(topic)).is_some();
+            assert_eq!(is_named, self.model.cursors(topic).next().is_some(), "topic {topic}");
+            if is_named {
+                assert_eq!(self.kept(topic, 0), needed, "topic {topic}");
+            }
+            messages += needed.len();
+            bytes += needed.iter().map(|(_, bytes)| 48 + 1 + bytes).sum::<usize>();
+        }
+        let extent = write.queue_stats();
+        let subscriptions: usize = self.model.sessions.values().map(|(_, subscribed)| subscribed.len()).sum();
+        assert_eq!(
+            extent,
+            QueueStats {
+                sessions: self.model.sessions.len(),
+                subscriptions,
+                messages,
+                bytes,
+                ..QueueStats::default()
+            }
+        );
+        assert_eq!(self.fixture.rows("session_subscription"), subscriptions as i64);
+        assert_eq!((self.fixture.rows("ended_session"), self.fixture.rows("ended_session_key")), (0, 0));
+        assert_eq!(write.held_of_sessions(), self.model.held(write));
     }
 }
 
@@ -352,6 +427,7 @@ proptest! {
                 step => run.take(step),
             }
         }
+        run.take(Step::Free { parts: usize::MAX });
     }
 }
 
@@ -457,41 +533,6 @@ fn kept(store: &Fixture, route: &[u8]) -> usize {
 }
 
 #[test]
-fn an_account_within_its_share_of_bytes_loses_nothing() {
-    let mut store = store_with_keys();
-    // Each notification counts 1,000 bytes; a topic may have a sixteenth of all.
-    let limits = bounds(100, 64_000);
-    let (_, modest) = subscribed(&mut store, &KEYS[2], "modest");
-    // The oldest of all, and not more than a half of all.
-    (0..4).for_each(|_| enqueue(&mut store, &modest, 952, &limits));
-    let greedy: Vec<_> =
-        (0..40).map(|n| subscribed(&mut store, &KEYS[n % 2], &format!("greedy {n}")).1).collect();
-    for _ in 0..4 {
-        greedy.iter().for_each(|route| enqueue(&mut store, route, 952, &limits));
-    }
-    assert_eq!(kept(&store, &modest), 4);
-    let extent = store.write.queue_stats();
-    assert_eq!((extent.bytes, extent.lost_to_bytes, extent.lost_of), (64_000, 100, Some(id(1))));
-    // The same after a restart, which reads what each holds.
-    let mut store = store.restart();
-    (0..8).for_each(|_| enqueue(&mut store, &greedy[0], 952, &limits));
-    assert_eq!((kept(&store, &modest), store.write.queue_stats().bytes), (4, 64_000));
-}
-
-#[test]
-fn of_an_account_the_key_that_holds_most_bytes_gives_way() {
-    let mut store = store_with_keys();
-    let limits = bounds(100, 64_000);
-    let (_, modest) = subscribed(&mut store, &KEYS[1], "modest");
-    (0..3).for_each(|_| enqueue(&mut store, &modest, 952, &limits));
-    for n in 0..20 {
-        let (_, route) = subscribed(&mut store, &KEYS[0], &format!("greedy {n}"));
-        (0..4).for_each(|_| enqueue(&mut store, &route, 952, &limits));
-    }
-    assert_eq!((kept(&store, &modest), store.write.queue_stats().bytes), (3, 64_000));
-}
-
-#[test]
 fn messages_without_subscriptions_are_dropped_first() {
     let mut store = store_with_keys();
     let limits = bounds(100, 64_000);
@@ -505,63 +546,6 @@ fn messages_without_subscriptions_are_dropped_first() {
     }
     let extent = store.write.queue_stats();
     assert_eq!((extent.bytes, extent.lost_to_bytes), (64_000, 0));
-}
-
-#[test]
-fn an_account_below_its_share_of_sessions_gets_one_of_another() {
-    let mut store = store_with_keys();
-    let limits = bounds(4, 64_000);
-    let open = |store: &mut Fixture, key: &KeyHash, name: &str| {
-        store.commit(|write| write.open_session(key, name, &limits))
-    };
-    let leave = |store: &mut Fixture, session, at_ms| {
-        let subscriptions = Vec::new();
-        let progress = SessionProgress { session, subscriptions, in_flight: None, has_left: true };
-        store.commit(|write| write.save_progress(&progress, at_ms));
-    };
-    let mut first = Vec::new();
-    for name in ["a", "b", "c", "d"] {
-        let OpenedSession::Started(session) = open(&mut store, &KEYS[0], name) else { panic!("{name}") };
-        first.push(session);
-    }
-    assert_eq!(open(&mut store, &KEYS[0], "e"), OpenedSession::TooMany, "it would be its own");
-    // The one whose client has been away longest goes first, and connected ones last.
-    leave(&mut store, first[2], 10);
-    leave(&mut store, first[1], 20);
-    for expected in [first[2], first[1]] {
-        let opened = open(&mut store, &KEYS[2], &format!("for {}", expected.number));
-        let OpenedSession::StartedInstead { ended, .. } = opened else { panic!("{opened:?}") };
-        assert_eq!(ended, expected.number);
-    }
-    assert_eq!(open(&mut store, &KEYS[2], "third"), OpenedSession::TooMany, "two of four are its share");
-    // Within the account it is the key that holds most.
-    assert_eq!(open(&mut store, &KEYS[1], "x").ended(), Some(first[0].number));
-    assert_eq!(open(&mut store, &KEYS[1], "y"), OpenedSession::TooMany);
-    let extent = store.write.queue_stats();
-    assert_eq!((extent.sessions, extent.evicted, extent.evicted_of), (4, 3, Some(id(1))));
-    let mut store = store.restart();
-    assert_eq!(open(&mut store, &KEYS[1], "y"), OpenedSession::TooMany, "a restart counts the same");
-}
-
-#[test]
-fn a_key_that_was_revoked_gets_no_session_and_leaves_none() {
-    let mut store = store_with_keys();
-    subscribed(&mut store, &KEYS[0], "a");
-    // As it was left by a version that did not look.
-    store.commit(|write| {
-        let session =
-            "INSERT INTO session (key, client_id, epoch, in_flight) VALUES (zeroblob(32), 'x', 1, x'')";
-        write.connection().execute_batch(session).expect("a row");
-        Ok(())
-    });
-    let mut store = store.restart();
-    store.commit(|write| write.leave_all_sessions(5));
-    assert_eq!((store.rows("session"), store.write.queue_stats().sessions), (1, 1));
-    store.commit(|write| write.remove_key(&KEYS[0]));
-    assert_eq!((store.rows("session"), store.write.queue_stats().sessions), (0, 0));
-    let opened = store.commit(|write| write.open_session(&KEYS[0], "a", &AMPLE));
-    assert_eq!((opened, store.rows("session")), (OpenedSession::InvalidKey, 0));
-    assert!(store.write.subscription_usage().is_empty());
 }
 
 #[test]

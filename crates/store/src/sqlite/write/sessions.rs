@@ -3,6 +3,7 @@
 //! Which topics are kept, and how much of each, is in memory as well: every event of the server asks for it. The
 //! database has it as of the last commit, and a group that is rolled back leaves no trace in either.
 //!
+//! - `ending.rs`: the end of sessions, and what is freed after it
 //! - `queue.rs`: the notifications that are kept
 //! - `shares.rs`: who holds most of a bound
 
@@ -22,26 +23,47 @@ use crate::{
     subscriptions::{SubscriptionUsage, subscription_bytes},
 };
 use queue::Extent;
-use shares::{AccountNumber, KeyBytes, NO_ACCOUNT, Owner, Ranking, Shares};
+use shares::{AccountNumber, KeyBytes, Owner, Ranking, Shares};
 
+mod ending;
 mod queue;
 mod shares;
 
 /// Topics that are trimmed at once when a session saves its progress; the others are freed later, in parts.
 const TRIMMED_AT_ONCE: usize = 32;
 
+/// Notifications that are freed at once when a session saves its progress.
+const FREED_AT_ONCE: usize = 500;
+
 /// Bytes of one entry of `session.in_flight`.
 const IN_FLIGHT_BYTES: usize = 18;
+
+/// How many subscriptions there are, and the bytes of their filters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Subscribed {
+    count: usize,
+    filter_bytes: usize,
+}
+
+impl Subscribed {
+    fn add(&mut self, filter_bytes: usize) {
+        self.count += 1;
+        self.filter_bytes += filter_bytes;
+    }
+
+    fn remove(&mut self, filter_bytes: usize) {
+        self.count -= 1;
+        self.filter_bytes -= filter_bytes;
+    }
+}
 
 /// What a key has of durable sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct KeyUse {
     account: AccountNumber,
-    /// `None` for a key that is not there any more.
-    account_id: Option<Id>,
+    account_id: Id,
     sessions: usize,
-    subscriptions: usize,
-    filter_bytes: usize,
+    subscribed: Subscribed,
 }
 
 /// See the module's text.
@@ -51,7 +73,10 @@ pub(super) struct Sessions {
     garbage: HashSet<TopicNumber>,
     topics: HashMap<Box<[u8]>, TopicNumber>,
     extents: HashMap<TopicNumber, Extent>,
+    /// Keys that have sessions. A row in `session` counts only while its key is here.
     keys: HashMap<KeyHash, KeyUse>,
+    /// Sessions that have subscriptions.
+    sessions: HashMap<i64, Subscribed>,
     extent: QueueStats,
     session_shares: Shares,
     byte_shares: Shares,
@@ -69,6 +94,7 @@ struct GroupUndo {
     extents: HashMap<TopicNumber, Option<Extent>>,
     topics: HashMap<Box<[u8]>, Option<TopicNumber>>,
     keys: HashMap<KeyHash, Option<KeyUse>>,
+    sessions: HashMap<i64, Option<Subscribed>>,
     extent: Option<QueueStats>,
 }
 
@@ -79,6 +105,7 @@ impl Sessions {
             topics: HashMap::new(),
             extents: HashMap::new(),
             keys: HashMap::new(),
+            sessions: HashMap::new(),
             extent: QueueStats::default(),
             session_shares: Shares::default(),
             byte_shares: Shares::default(),
@@ -95,19 +122,21 @@ impl Sessions {
     }
 
     fn read_keys(&mut self, connection: &Connection) -> Result<(), Fault> {
-        let mut statement = connection.prepare(KEYS)?;
+        let mut statement = connection.prepare(SESSIONS)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (key, count) = (key_hash(row, 0)?, size(row, 1)?);
+            let (session, key) = (row.get(0)?, key_hash(row, 1)?);
+            let read = Subscribed { count: size(row, 2)?, filter_bytes: size(row, 3)? };
             let owner = owner_of_key(connection, &key)?;
-            self.change_key(&key, owner, |of_key| of_key.sessions = count);
-        }
-        let mut statement = connection.prepare(KEYS_SUBSCRIPTIONS)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (key, count, bytes) = (key_hash(row, 0)?, size(row, 1)?, size(row, 2)?);
-            self.change_key(&key, None, |of_key| {
-                (of_key.subscriptions, of_key.filter_bytes) = (count, bytes)
+            // Of a key that is gone, no session counts.
+            if owner.is_none() {
+                continue;
+            }
+            self.change_session(session, |of_session| *of_session = read);
+            self.change_key(&key, owner, |of_key| {
+                of_key.sessions += 1;
+                of_key.subscribed.count += read.count;
+                of_key.subscribed.filter_bytes += read.filter_bytes;
             });
         }
         Ok(())
@@ -132,10 +161,11 @@ impl Sessions {
         }
         for (key, before) in &self.before.keys {
             let now = self.keys.get(key);
-            if let Some(account) = now.or(before.as_ref()).and_then(|of_key| of_key.account_id) {
-                let bytes =
-                    now.map_or(0, |of_key| subscription_bytes(of_key.subscriptions, of_key.filter_bytes));
-                self.usage.set_stored(account, *key, bytes);
+            if let Some(KeyUse { account_id, .. }) = now.or(before.as_ref()) {
+                let bytes = now.map_or(0, |KeyUse { subscribed, .. }| {
+                    subscription_bytes(subscribed.count, subscribed.filter_bytes)
+                });
+                self.usage.set_stored(*account_id, *key, bytes);
             }
         }
         self.before = GroupUndo::default();
@@ -143,7 +173,7 @@ impl Sessions {
 
     /// The group is rolled back.
     pub(super) fn forget(&mut self) {
-        let GroupUndo { extents, topics, keys, extent } = std::mem::take(&mut self.before);
+        let GroupUndo { extents, topics, keys, sessions, extent } = std::mem::take(&mut self.before);
         // What was freed is there again.
         self.garbage.extend(extents.keys());
         self.unranked.extend(extents.keys());
@@ -156,6 +186,9 @@ impl Sessions {
         for (key, before) in keys {
             self.rank_key(&key, before);
             restore(&mut self.keys, key, before);
+        }
+        for (session, before) in sessions {
+            restore(&mut self.sessions, session, before);
         }
         self.rank();
         self.extent = extent.unwrap_or(self.extent);
@@ -197,87 +230,6 @@ impl Sessions {
         })
     }
 
-    /// Ends the session of a key whose client has been away longest, else one whose client is connected.
-    fn evict(&mut self, connection: &Connection, owner: Owner) -> Result<Option<i64>, Fault> {
-        let key = &owner.key[..];
-        let away = read::one(connection, AWAY_OF_KEY, [key], |row| Ok(row.get(0)?))?;
-        let session = match away {
-            Some(session) => Some(session),
-            None => read::one(connection, ANY_OF_KEY, [key], |row| Ok(row.get(0)?))?,
-        };
-        if let Some(session) = session {
-            let key = KeyHash(owner.key);
-            let account = self.keys.get(&key).and_then(|of_key| of_key.account_id);
-            self.end(connection, &key, session)?;
-            self.change_extent(|extent| {
-                extent.evicted += 1;
-                extent.evicted_of = account;
-            });
-        }
-        Ok(session)
-    }
-
-    pub(super) fn end_session(
-        &mut self,
-        connection: &Connection,
-        key: &KeyHash,
-        client_id: &str,
-    ) -> Result<(), Fault> {
-        match number(connection, key, client_id)? {
-            Some(session) => self.end(connection, key, session),
-            None => Ok(()),
-        }
-    }
-
-    /// Ends all sessions of a key that is taken away.
-    pub(super) fn end_sessions_of(&mut self, connection: &Connection, key: &KeyHash) -> Result<(), Fault> {
-        while let Some(session) = read::one(connection, ANY_OF_KEY, [&key.0[..]], |row| Ok(row.get(0)?))? {
-            self.end(connection, key, session)?;
-        }
-        Ok(())
-    }
-
-    fn end(&mut self, connection: &Connection, key: &KeyHash, session: i64) -> Result<(), Fault> {
-        let (mut topics, mut subscriptions, mut filter_bytes) = (Vec::new(), 0, 0);
-        {
-            let mut statement = connection.prepare_cached(REMOVE_SUBSCRIPTIONS)?;
-            let mut rows = statement.query([session])?;
-            while let Some(row) = rows.next()? {
-                topics.extend(row.get::<_, Option<TopicNumber>>(0)?);
-                subscriptions += 1;
-                filter_bytes += size(row, 1)?;
-            }
-        }
-        connection.prepare_cached(RELEASE_ALL)?.execute([session])?;
-        connection.prepare_cached(REMOVE_SESSION)?.execute([session])?;
-        self.change_key(key, None, |of_key| {
-            of_key.sessions -= 1;
-            of_key.subscriptions -= subscriptions;
-            of_key.filter_bytes -= filter_bytes;
-        });
-        topics.into_iter().try_for_each(|topic| self.mark_for_gc(connection, topic))
-    }
-
-    pub(super) fn expire(
-        &mut self,
-        connection: &Connection,
-        left_before_ms: TimestampMs,
-        most: usize,
-    ) -> Result<usize, Fault> {
-        let mut expired = 0;
-        while expired < most
-            && let Some((session, key)) = read::one(connection, LONG_GONE, [left_before_ms], |row| {
-                Ok((row.get(0)?, key_hash(row, 1)?))
-            })?
-        {
-            self.end(connection, &key, session)?;
-            expired += 1;
-        }
-        let dropped = self.drop_old(connection, most, left_before_ms)?;
-        self.change_extent(|extent| extent.lost_to_age += dropped as u64);
-        Ok(expired)
-    }
-
     pub(super) fn put_subscription(
         &mut self,
         connection: &Connection,
@@ -286,7 +238,7 @@ impl Sessions {
         route: Option<&[u8]>,
         last: Sequence,
     ) -> Result<Option<StoredSubscription>, Fault> {
-        let Some(key) = key_of(connection, session)? else { return Ok(None) };
+        let Some(key) = self.key_of(connection, session)? else { return Ok(None) };
         let session = session.number;
         let topic = route.map(|route| self.retain(connection, route)).transpose()?;
         let before = read::one(connection, SUBSCRIPTION, params![session, filter], subscription)?;
@@ -296,10 +248,7 @@ impl Sessions {
             let queue =
                 topic.map(|topic| (topic, Progress { cursor: last as Sequence, sent: last as Sequence }));
             let number = connection.last_insert_rowid();
-            self.change_key(&key, None, |of_key| {
-                of_key.subscriptions += 1;
-                of_key.filter_bytes += filter.len();
-            });
+            self.change_subscribed(&key, session, |subscribed| subscribed.add(filter.len()));
             topic.map_or(Ok(()), |topic| self.find_holder(connection, topic).map(drop))?;
             return Ok(Some(StoredSubscription { number, filter: filter.to_vec(), queue }));
         };
@@ -330,15 +279,12 @@ impl Sessions {
         session: SessionNumber,
         filter: &[u8],
     ) -> Result<(), Fault> {
-        let Some(key) = key_of(connection, session)? else { return Ok(()) };
+        let Some(key) = self.key_of(connection, session)? else { return Ok(()) };
         let topic = read::one(connection, REMOVE_SUBSCRIPTION, params![session.number, filter], |row| {
             Ok(row.get::<_, Option<TopicNumber>>(0)?)
         })?;
         let Some(topic) = topic else { return Ok(()) };
-        self.change_key(&key, None, |of_key| {
-            of_key.subscriptions -= 1;
-            of_key.filter_bytes -= filter.len();
-        });
+        self.change_subscribed(&key, session.number, |subscribed| subscribed.remove(filter.len()));
         topic.map_or(Ok(()), |topic| self.mark_for_gc(connection, topic))
     }
 
@@ -348,7 +294,7 @@ impl Sessions {
         progress: &SessionProgress,
         at_ms: TimestampMs,
     ) -> Result<(), Fault> {
-        if !is_current(connection, progress.session)? {
+        if !self.is_current(connection, progress.session)? {
             return Ok(());
         }
         let left = progress.has_left.then_some(at_ms);
@@ -368,21 +314,32 @@ impl Sessions {
                 .flatten(),
             );
         }
+        let mut left = FREED_AT_ONCE;
         for (at, topic) in moved.into_iter().enumerate() {
-            match at < TRIMMED_AT_ONCE {
-                true => drop(self.trim(connection, topic)?),
+            match at < TRIMMED_AT_ONCE && left > 0 {
+                true => left -= self.trim(connection, topic, left)?,
                 false => drop(self.garbage.insert(topic)),
             }
         }
         Ok(())
     }
 
-    /// Marks all sessions as not connected, and ends those whose key is gone.
+    /// Marks all sessions as not connected, and has those freed whose key is gone.
     pub(super) fn leave_all(&mut self, connection: &Connection, at_ms: TimestampMs) -> Result<(), Fault> {
         connection.prepare_cached(LEAVE_ALL)?.execute([at_ms])?;
-        let gone = |(key, of_key): (&KeyHash, &KeyUse)| (of_key.account == NO_ACCOUNT).then_some(*key);
-        let gone: Vec<KeyHash> = self.keys.iter().filter_map(gone).collect();
-        gone.iter().try_for_each(|key| self.end_sessions_of(connection, key))
+        connection.prepare_cached(END_OF_GONE_KEYS)?.execute([])?;
+        Ok(())
+    }
+
+    pub(super) fn is_current(&self, connection: &Connection, session: SessionNumber) -> Result<bool, Fault> {
+        Ok(self.key_of(connection, session)?.is_some())
+    }
+
+    /// The key of a session, if it has not ended and was not taken over.
+    fn key_of(&self, connection: &Connection, session: SessionNumber) -> Result<Option<KeyHash>, Fault> {
+        let SessionNumber { number, epoch } = session;
+        let key = read::one(connection, KEY_OF, [number, epoch], |row| key_hash(row, 0))?;
+        Ok(key.filter(|key| self.keys.contains_key(key)))
     }
 
     fn change_extent(&mut self, change: impl FnOnce(&mut QueueStats)) {
@@ -390,7 +347,24 @@ impl Sessions {
         change(&mut self.extent);
     }
 
-    /// Changes what a key has of durable sessions. `of_account` says whose key it is where that is not known yet.
+    fn change_subscribed(&mut self, key: &KeyHash, session: i64, change: impl Fn(&mut Subscribed)) {
+        self.change_session(session, &change);
+        self.change_key(key, None, |of_key| change(&mut of_key.subscribed));
+    }
+
+    /// Changes what a session has; returns what it had.
+    fn change_session(&mut self, session: i64, change: impl FnOnce(&mut Subscribed)) -> Subscribed {
+        let before = self.sessions.get(&session).copied();
+        self.before.sessions.entry(session).or_insert(before);
+        let old = before.unwrap_or_default();
+        let mut new = old;
+        change(&mut new);
+        restore(&mut self.sessions, session, (new != Subscribed::default()).then_some(new));
+        self.change_extent(|_| {});
+        old
+    }
+
+    /// Changes what a key has of durable sessions. `of_account` says whose key it is where it has none yet.
     fn change_key(
         &mut self,
         key: &KeyHash,
@@ -399,19 +373,18 @@ impl Sessions {
     ) {
         let before = self.keys.get(key).copied();
         self.before.keys.entry(*key).or_insert(before);
-        let old = before.unwrap_or_else(|| KeyUse {
-            account: of_account.map_or(NO_ACCOUNT, |(number, _)| number),
-            account_id: of_account.map(|(_, id)| id),
+        let none = of_account.map(|(account, account_id)| KeyUse {
+            account,
+            account_id,
             sessions: 0,
-            subscriptions: 0,
-            filter_bytes: 0,
+            subscribed: Subscribed::default(),
         });
-        let mut new = old;
+        let mut new = before.or(none).expect("a key without sessions comes with its account");
         change(&mut new);
         let new = (new.sessions > 0).then_some(new);
         self.rank_key(key, new);
         restore(&mut self.keys, *key, new);
-        let count = |of_key: &KeyUse| (of_key.sessions, of_key.subscriptions);
+        let count = |of_key: &KeyUse| (of_key.sessions, of_key.subscribed.count);
         let (old, new) = (before.as_ref().map_or((0, 0), count), new.as_ref().map_or((0, 0), count));
         self.change_extent(|extent| {
             extent.sessions = extent.sessions + new.0 - old.0;
@@ -447,17 +420,6 @@ fn restore<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, before: 
         Some(before) => map.insert(key, before),
         None => map.remove(&key),
     };
-}
-
-pub(super) fn is_current(connection: &Connection, session: SessionNumber) -> Result<bool, Fault> {
-    let SessionNumber { number, epoch } = session;
-    Ok(read::one(connection, IS_CURRENT, [number, epoch], |_| Ok(()))?.is_some())
-}
-
-/// The key of a session, if it is there and was not taken over.
-fn key_of(connection: &Connection, session: SessionNumber) -> Result<Option<KeyHash>, Fault> {
-    let SessionNumber { number, epoch } = session;
-    read::one(connection, KEY_OF, [number, epoch], |row| key_hash(row, 0))
 }
 
 /// The account of a key that is there.
@@ -537,14 +499,11 @@ pub(in crate::sqlite) fn read_in_flight(column: &[u8]) -> Result<Vec<InFlight>, 
     Ok(entries.iter().map(read).collect())
 }
 
-const KEYS: &str = "SELECT key, count(*) FROM session GROUP BY key";
-
-const KEYS_SUBSCRIPTIONS: &str = "SELECT session.key, count(*), sum(length(filter))
-    FROM session_subscription JOIN session ON session.num = session_subscription.session GROUP BY session.key";
+const SESSIONS: &str = "SELECT session.num, session.key, count(filter), coalesce(sum(length(filter)), 0)
+    FROM session LEFT JOIN session_subscription ON session_subscription.session = session.num
+    GROUP BY session.num";
 
 const SESSION: &str = "SELECT num FROM session WHERE key = ?1 AND client_id = ?2";
-
-const IS_CURRENT: &str = "SELECT 1 FROM session WHERE num = ?1 AND epoch = ?2";
 
 const KEY_OF: &str = "SELECT key FROM session WHERE num = ?1 AND epoch = ?2";
 
@@ -553,16 +512,14 @@ const OWNER_OF_KEY: &str = "SELECT api_key.account, account.id FROM api_key
 
 const ANY_OF_KEY: &str = "SELECT num FROM session WHERE key = ?1 LIMIT 1";
 
-const AWAY_OF_KEY: &str = "SELECT num FROM session WHERE key = ?1 AND left_at_ms IS NOT NULL
-    ORDER BY left_at_ms LIMIT 1";
-
 const ADD_SESSION: &str = "INSERT INTO session (key, client_id, epoch, in_flight) VALUES (?1, ?2, 1, x'')";
 
 const ENTER: &str = "UPDATE session SET left_at_ms = NULL, epoch = epoch + 1 WHERE num = ?1 RETURNING epoch";
 
 const LEAVE_ALL: &str = "UPDATE session SET left_at_ms = ?1 WHERE left_at_ms IS NULL";
 
-const LONG_GONE: &str = "SELECT num, key FROM session WHERE left_at_ms < ?1 ORDER BY left_at_ms LIMIT 1";
+const END_OF_GONE_KEYS: &str = "INSERT OR IGNORE INTO ended_session_key (key)
+    SELECT key FROM session WHERE NOT EXISTS (SELECT 1 FROM api_key WHERE hash = session.key)";
 
 const REMOVE_SESSION: &str = "DELETE FROM session WHERE num = ?1";
 
@@ -586,9 +543,6 @@ const SAVE_SUBSCRIPTION: &str =
 const REMOVE_SUBSCRIPTION: &str =
     "DELETE FROM session_subscription WHERE session = ?1 AND filter = ?2 RETURNING topic";
 
-const REMOVE_SUBSCRIPTIONS: &str =
-    "DELETE FROM session_subscription WHERE session = ?1 RETURNING topic, length(filter)";
-
 const IS_RECEIVED: &str = "SELECT 1 FROM session_received WHERE session = ?1 AND packet_id = ?2";
 
 const RECEIVE: &str = "INSERT OR IGNORE INTO session_received (session, packet_id)
@@ -596,20 +550,15 @@ const RECEIVE: &str = "INSERT OR IGNORE INTO session_received (session, packet_i
 
 const RELEASE: &str = "DELETE FROM session_received WHERE session = ?1 AND packet_id = ?2";
 
-const RELEASE_ALL: &str = "DELETE FROM session_received WHERE session = ?1";
-
 /// Every statement of this file but those of the server's start, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
 const OWN_STATEMENTS: &[&str] = &[
     SESSION,
-    IS_CURRENT,
     KEY_OF,
     OWNER_OF_KEY,
     ANY_OF_KEY,
-    AWAY_OF_KEY,
     ADD_SESSION,
     ENTER,
-    LONG_GONE,
     REMOVE_SESSION,
     SAVE_SESSION,
     SUBSCRIPTION,
@@ -617,12 +566,10 @@ const OWN_STATEMENTS: &[&str] = &[
     SET_SUBSCRIPTION,
     SAVE_SUBSCRIPTION,
     REMOVE_SUBSCRIPTION,
-    REMOVE_SUBSCRIPTIONS,
     IS_RECEIVED,
     RECEIVE,
     RELEASE,
-    RELEASE_ALL,
 ];
 
 #[cfg(test)]
-pub(super) const STATEMENTS: [&[&str]; 2] = [OWN_STATEMENTS, queue::STATEMENTS];
+pub(super) const STATEMENTS: [&[&str]; 3] = [OWN_STATEMENTS, ending::STATEMENTS, queue::STATEMENTS];

@@ -9,11 +9,7 @@ use super::{Owner, Sessions, key_hash, restore, size};
 use crate::{
     KeyHash, TimestampMs,
     session_queue::{QueueLimits, QueueStats, QueuedMessage, TopicNumber},
-    sqlite::{
-        fault::Fault,
-        read,
-        write::sessions::shares::{AccountNumber, NO_ACCOUNT},
-    },
+    sqlite::{fault::Fault, read},
 };
 
 /// Notifications that are dropped at a time where there are too many, at the most.
@@ -22,11 +18,11 @@ const DROPPED_AT_ONCE: usize = 64;
 /// One topic may take this part of the bytes that all may take.
 const TOPIC_SHARE: usize = 16;
 
-/// What a look at a topic counts when rows are freed.
-const TOPIC_ROWS: usize = 4;
+/// Subscriptions of ended sessions that are passed over in search of one that counts. With more, they are freed first.
+const ENDED_PASSED_OVER: usize = 16;
 
-/// Notifications that are freed at a time.
-const FREED_AT_ONCE: usize = 500;
+/// Topics of which it is found at a time that they count for another key than before.
+const CORRECTED_AT_ONCE: usize = 16;
 
 /// How much is kept for a topic, and for whom.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,8 +51,10 @@ impl Sessions {
         let mut last = None;
         while let Some(row) = rows.next()? {
             let topic: TopicNumber = row.get(0)?;
-            if last.replace(topic) != Some(topic) {
-                let owner = self.owner(&key_hash(row, 1)?);
+            if last != Some(topic)
+                && let Some(owner) = self.owner(&key_hash(row, 1)?)
+            {
+                last = Some(topic);
                 self.change_messages(topic, |extent| extent.holder = Some(owner));
             }
         }
@@ -98,8 +96,9 @@ impl Sessions {
         });
         if self.extents.get(&topic).is_some_and(|extent| extent.messages > limits.messages_per_topic) {
             let most = (limits.messages_per_topic / 16 + 1).min(DROPPED_AT_ONCE) as i64;
+            let is_needed = self.find_holder(connection, topic)?.is_some();
             let dropped = self.drop_messages(connection, DROP_FIRST, params![topic, most])?;
-            self.change_extent(|extent| extent.lost_to_count += dropped as u64);
+            self.change_extent(|extent| extent.lost_to_count += if is_needed { dropped as u64 } else { 0 });
         }
         // One topic alone never takes what others need.
         let bytes_max = (limits.bytes / TOPIC_SHARE).max(bytes_of(scopes.len(), body.len()));
@@ -125,18 +124,30 @@ impl Sessions {
         over: usize,
         limits: &QueueLimits,
     ) -> Result<bool, Fault> {
-        self.rank();
-        if let Some((topic, _)) = self.topic_shares.largest(None) {
-            return Ok(self.drop_first_bytes(connection, topic, over)? > 0);
+        for _ in 0..CORRECTED_AT_ONCE {
+            self.rank();
+            if let Some((topic, _)) = self.topic_shares.largest(None) {
+                return Ok(self.drop_first_bytes(connection, topic, over)? > 0);
+            }
+            let Some((account, most)) = self.byte_shares.largest_account() else { return Ok(false) };
+            let share = limits.bytes / self.byte_shares.accounts().max(1);
+            let topic = self
+                .byte_shares
+                .largest_key(account)
+                .and_then(|(owner, _)| self.topic_shares.largest(Some(owner)));
+            let Some((topic, _)) = topic else { return Ok(false) };
+            let holder = self.holder(topic);
+            self.find_holder(connection, topic)?;
+            if self.holder(topic) == holder {
+                return self.drop_lost(connection, topic, over.min(most.saturating_sub(share)));
+            }
+            // It counted for a session that has ended: from here on it counts for another one, or for none.
         }
-        let Some((account, most)) = self.byte_shares.largest_account() else { return Ok(false) };
-        let share = limits.bytes / self.byte_shares.accounts().max(1);
-        let topic = self
-            .byte_shares
-            .largest_key(account)
-            .and_then(|(owner, _)| self.topic_shares.largest(Some(owner)));
-        let Some((topic, _)) = topic else { return Ok(false) };
-        self.drop_lost(connection, topic, over.min(most.saturating_sub(share)))
+        Ok(false)
+    }
+
+    fn holder(&self, topic: TopicNumber) -> Option<Owner> {
+        self.extents.get(&topic).and_then(|extent| extent.holder)
     }
 
     /// Drops the first notifications of a topic though they are needed, until it has `bytes` less. Returns whether there
@@ -147,14 +158,17 @@ impl Sessions {
         topic: TopicNumber,
         bytes: usize,
     ) -> Result<bool, Fault> {
-        let holder = self.extents.get(&topic).and_then(|extent| extent.holder);
+        let is_needed = self.find_holder(connection, topic)?.is_some();
+        let holder = self.holder(topic);
         let dropped = self.drop_first_bytes(connection, topic, bytes)?;
-        let account =
-            holder.and_then(|owner| self.keys.get(&KeyHash(owner.key))).and_then(|of_key| of_key.account_id);
-        self.change_extent(|extent| {
-            extent.lost_to_bytes += dropped as u64;
-            extent.lost_of = account.or(extent.lost_of);
-        });
+        if is_needed {
+            let of_key = holder.and_then(|owner| self.keys.get(&KeyHash(owner.key)));
+            let account = of_key.map(|of_key| of_key.account_id);
+            self.change_extent(|extent| {
+                extent.lost_to_bytes += dropped as u64;
+                extent.lost_of = account.or(extent.lost_of);
+            });
+        }
         Ok(dropped > 0)
     }
 
@@ -205,14 +219,20 @@ impl Sessions {
         Ok(())
     }
 
-    /// Frees some of what is needed no more of a topic, and the topic itself when it has no subscription and nothing of it
-    /// is left. Returns how many notifications it freed; where there may be more, the topic is looked at again.
-    pub(super) fn trim(&mut self, connection: &Connection, topic: TopicNumber) -> Result<usize, Fault> {
+    /// Frees some of what is needed no more of a topic, at most so many notifications, and the topic itself when it has no
+    /// subscription and nothing of it is left. Returns how many notifications it freed; where there may be more, the topic
+    /// is looked at again.
+    pub(super) fn trim(
+        &mut self,
+        connection: &Connection,
+        topic: TopicNumber,
+        most: usize,
+    ) -> Result<usize, Fault> {
         let cursor = self.find_holder(connection, topic)?;
         let up_to = cursor.unwrap_or(i64::MAX);
-        let most = FREED_AT_ONCE as i64;
-        let dropped = self.drop_messages(connection, DROP_ACKNOWLEDGED, params![topic, up_to, most])?;
-        if dropped >= FREED_AT_ONCE {
+        let dropped =
+            self.drop_messages(connection, DROP_ACKNOWLEDGED, params![topic, up_to, most as i64])?;
+        if dropped >= most {
             self.garbage.insert(topic);
             return Ok(dropped);
         }
@@ -223,37 +243,44 @@ impl Sessions {
         Ok(dropped)
     }
 
-    /// Finds the key that is furthest behind on a topic, for which what is kept counts from here on. Returns the cursor of
-    /// its subscription; `None` where there is no subscription.
+    /// Finds the key that is furthest behind on a topic, for which what is kept counts from here on. Returns up to where it
+    /// needs nothing; `None` where there is no subscription. Where too many of ended sessions are in front, the topic counts
+    /// as before until they are freed.
     pub(super) fn find_holder(
         &mut self,
         connection: &Connection,
         topic: TopicNumber,
     ) -> Result<Option<i64>, Fault> {
-        let found =
-            read::one(connection, FURTHEST_BEHIND, [topic], |row| Ok((row.get(0)?, key_hash(row, 1)?)))?;
-        let holder = found.as_ref().map(|(_, key)| self.owner(key));
+        let (mut cursor, mut passed_over, mut holder) = (None, 0, None);
+        {
+            let mut statement = connection.prepare_cached(FURTHEST_BEHIND)?;
+            let mut rows = statement.query([topic])?;
+            while passed_over < ENDED_PASSED_OVER
+                && let Some(row) = rows.next()?
+            {
+                cursor = Some(row.get(0)?);
+                holder = match row.get::<_, Option<i64>>(1)? {
+                    Some(_) => self.owner(&key_hash(row, 2)?),
+                    None => None,
+                };
+                if holder.is_some() {
+                    break;
+                }
+                passed_over += 1;
+            }
+        }
+        if passed_over == ENDED_PASSED_OVER {
+            return Ok(cursor);
+        }
         if self.extents.get(&topic).is_some_and(|extent| extent.holder != holder) {
             self.change_messages(topic, |extent| extent.holder = holder);
         }
-        Ok(found.map(|(cursor, _)| cursor))
+        Ok(cursor.filter(|_| holder.is_some()))
     }
 
     /// Whether there may be something to free.
     pub(in crate::sqlite::write) fn has_garbage(&self) -> bool {
         !self.garbage.is_empty()
-    }
-
-    /// Frees a part of what is needed no more: a bounded number of rows.
-    pub(in crate::sqlite::write) fn free(&mut self, connection: &Connection) -> Result<(), Fault> {
-        let mut left = FREED_AT_ONCE;
-        while left > 0
-            && let Some(topic) = self.garbage.iter().next().copied()
-        {
-            self.garbage.remove(&topic);
-            left = left.saturating_sub(self.trim(connection, topic)? + TOPIC_ROWS);
-        }
-        Ok(())
     }
 
     /// Runs a deletion that returns the topic and the bytes of each row.
@@ -323,9 +350,9 @@ impl Sessions {
         }
     }
 
-    fn owner(&self, key: &KeyHash) -> Owner {
-        let account: AccountNumber = self.keys.get(key).map_or(NO_ACCOUNT, |of_key| of_key.account);
-        Owner { account, key: key.0 }
+    /// `None` for a key that is gone.
+    fn owner(&self, key: &KeyHash) -> Option<Owner> {
+        self.keys.get(key).map(|of_key| Owner { account: of_key.account, key: key.0 })
     }
 }
 
@@ -348,10 +375,10 @@ const HOLDERS: &str = "SELECT session_subscription.topic, session.key FROM sessi
     WHERE session_subscription.topic IS NOT NULL
     ORDER BY session_subscription.topic, session_subscription.cursor, session_subscription.num";
 
-const FURTHEST_BEHIND: &str = "SELECT session_subscription.cursor, session.key FROM session_subscription
-    CROSS JOIN session ON session.num = session_subscription.session
-    WHERE session_subscription.topic = ?1
-    ORDER BY session_subscription.cursor, session_subscription.num LIMIT 1";
+/// Without a session where that has ended.
+const FURTHEST_BEHIND: &str = "SELECT session_subscription.cursor, session.num, session.key
+    FROM session_subscription LEFT JOIN session ON session.num = session_subscription.session
+    WHERE session_subscription.topic = ?1 ORDER BY session_subscription.cursor, session_subscription.num";
 
 const ADD_TOPIC: &str = "INSERT INTO session_topic (route, notes, bytes) VALUES (?1, 0, 0)";
 

@@ -10,9 +10,6 @@ use hashbrown::HashMap;
 /// The number of an account in the database.
 pub(super) type AccountNumber = i64;
 
-/// The account of keys that are not there any more. No account in the database has this number.
-pub(super) const NO_ACCOUNT: AccountNumber = 0;
-
 /// The hash of an API key, as an ordinary value: it only has to differ from others here.
 pub(super) type KeyBytes = [u8; 32];
 
