@@ -1,5 +1,6 @@
 //! Checks dependencies without a network: their licenses and sources, whether they are used, and that `Cargo.lock`
 //! fits the manifests.
+//! Among the crates of this workspace it checks which depends on which.
 //!
 //! Called by `lint`. The rules are a part of those of cargo-deny, read with its parser of SPDX expressions. The tool
 //! itself finds the same here, but a new machine would compile 141 crates for it, which takes minutes. It also does not
@@ -32,6 +33,18 @@ const LICENSES: [&str; 14] = [
     "Zlib",
 ];
 
+/// The crates of this workspace with what each depends on among them: no arrow less, and no other.
+const ARROWS: [(&str, &[&str]); 5] = [
+    ("thng-pubsub-server", &["thng-pubsub-bus", "thng-pubsub-protocol", "thng-pubsub-store"]),
+    ("thng-pubsub-store", &["thng-pubsub-protocol"]),
+    ("thng-pubsub-bus", &[]),
+    ("thng-pubsub-protocol", &[]),
+    ("thng-pubsub-wasm", &["thng-pubsub-protocol"]),
+];
+
+/// Crates for development: they may depend on any other.
+const DEVELOPMENT: [&str; 3] = ["thng-pubsub-bench", "thng-pubsub-tests", "xtask"];
+
 /// Checks every package of the lock file.
 ///
 /// # Errors
@@ -48,6 +61,7 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
         findings.extend(foreign(package));
         if package["source"].is_null() {
             findings.extend(unused(root, package)?);
+            findings.extend(other_arrows(package));
         }
     }
     if findings.is_empty() { Ok(()) } else { bail!("{} finding(s)\n{}", findings.len(), findings.join("\n")) }
@@ -76,6 +90,25 @@ fn is_allowed(expression: &str) -> bool {
     let Ok(expression) = Expression::parse_mode(expression, ParseMode::LAX) else { return false };
     let allowed = LICENSES.map(|name| Licensee::parse(name).expect("a test reads each name"));
     expression.evaluate(|wanted| allowed.iter().any(|one| one.satisfies(wanted)))
+}
+
+/// How the crates that one of ours depends on differ from [`ARROWS`]; dependencies of tests are exempt.
+fn other_arrows(package: &Value) -> Option<String> {
+    let name = package["name"].as_str().unwrap_or_default();
+    if DEVELOPMENT.contains(&name) {
+        return None;
+    }
+    let Some((_, expected)) = ARROWS.iter().find(|(from, _)| *from == name) else {
+        return Some(format!("{name} is not in ARROWS of xtask/src/dependencies.rs"));
+    };
+    let dependencies = package["dependencies"].as_array().into_iter().flatten();
+    let ours = dependencies.filter(|one| one["kind"].is_null() && one["source"].is_null());
+    let mut found: Vec<&str> = ours.filter_map(|one| one["name"].as_str()).collect();
+    found.sort_unstable();
+    (found != *expected).then(|| {
+        let [found, expected] = [&found[..], expected].map(|names| names.join(", "));
+        format!("{name} depends on [{found}]; ARROWS of xtask/src/dependencies.rs allow [{expected}]")
+    })
 }
 
 /// The dependencies of one of our own crates that none of its files names.
@@ -117,6 +150,23 @@ mod tests {
         for bad in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Apache-2.0) AND AGPL-3.0", ""] {
             assert!(!is_allowed(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_arrow_between_crates_that_is_not_in_the_table_is_found() {
+        let package = |name: &str, normal: &[&str]| {
+            let arrow = |name: &&str, kind: Value| json!({"name": name, "kind": kind, "source": null});
+            let mut dependencies: Vec<Value> = normal.iter().map(|name| arrow(name, Value::Null)).collect();
+            dependencies.push(arrow(&"thng-pubsub-broker", json!("dev")));
+            dependencies.push(json!({"name": "bytes", "kind": null, "source": "registry+somewhere"}));
+            json!({"name": name, "dependencies": dependencies})
+        };
+        let bus = other_arrows(&package("thng-pubsub-bus", &["thng-pubsub-store"])).unwrap();
+        assert!(bus.contains("depends on [thng-pubsub-store]; "), "{bus}");
+        assert!(other_arrows(&package("thng-pubsub-store", &[])).is_some(), "an arrow that is missing");
+        assert!(other_arrows(&package("thng-pubsub-new", &[])).is_some(), "a crate without a row");
+        assert_eq!(other_arrows(&package("thng-pubsub-bus", &[])), None);
+        assert_eq!(other_arrows(&package("xtask", &["thng-pubsub-store"])), None);
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! Checks the project's own rules: which file may name what, and the shape of every file.
 //!
-//! Called by `lint`, on every file that git tracks or would track. The rules are tables at the top of `tidy/`'s two
-//! parts: `arrows` (which part of the server may use which) and `words` (which words stay in which files). A rule
-//! that is in the way is changed there, in the open, with its reason.
+//! Called by `lint`, on every file that git tracks or would track. The rules are a table in `tidy/words.rs`:
+//! which words stay in which files. A rule that is in the way is changed there, in the open, with its reason.
 
-mod arrows;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -80,7 +78,7 @@ impl Source {
 pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     let mut report = Vec::new();
     for source in sources(root)? {
-        let findings = shape(&source).into_iter().chain(arrows::check(&source)).chain(words::check(&source));
+        let findings = shape(&source).into_iter().chain(words::check(&source));
         report.extend(findings.map(|one| format!("{}:{}: {}", source.path.display(), one.line, one.what)));
     }
     if report.is_empty() {
