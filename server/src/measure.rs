@@ -214,7 +214,7 @@ async fn read(opened: &OpenStore, query: &ListQuery) -> anyhow::Result<usize> {
     for record in &page.items {
         let extras =
             opened.gateway.extras(&caller, record).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
-        std::hint::black_box(crate::domain::document(record, &extras));
+        std::hint::black_box(crate::gateway::document(record, &extras));
     }
     Ok(page.items.len())
 }

@@ -34,8 +34,12 @@ const LICENSES: [&str; 14] = [
 ];
 
 /// The crates of this workspace with what each depends on among them: no arrow less, and no other.
-const ARROWS: [(&str, &[&str]); 5] = [
-    ("thng-pubsub-server", &["thng-pubsub-bus", "thng-pubsub-protocol", "thng-pubsub-store"]),
+const ARROWS: [(&str, &[&str]); 6] = [
+    (
+        "thng-pubsub-server",
+        &["thng-pubsub-broker", "thng-pubsub-bus", "thng-pubsub-protocol", "thng-pubsub-store"],
+    ),
+    ("thng-pubsub-broker", &["thng-pubsub-bus", "thng-pubsub-protocol", "thng-pubsub-store"]),
     ("thng-pubsub-store", &["thng-pubsub-protocol"]),
     ("thng-pubsub-bus", &[]),
     ("thng-pubsub-protocol", &[]),

@@ -15,16 +15,16 @@ use prometheus::IntCounter;
 use thng_pubsub_protocol::topic::TopicOptions;
 use tokio_util::sync::CancellationToken;
 
+use self::buckets::{Buckets, Remaining};
 use super::Context;
 use crate::{
     config::Config,
     gateway::{BrokerError, KeyHash, Principal},
     metrics::Metrics,
-    rate::{
-        Exceeded, FailedLogins, Name, Rate, RateLimit,
-        buckets::{Buckets, Remaining},
-    },
+    rate::{Exceeded, FailedLogins, Name, Rate, RateLimit},
 };
+
+mod buckets;
 
 /// How often buckets that are full again are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(30);

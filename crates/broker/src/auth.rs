@@ -1,0 +1,58 @@
+//! Who a key is, and what it may do. The one place where that is decided, for every protocol.
+//!
+//! - [`keys`]: an API key by its hash, and keys that can be shown again without being stored
+//! - [`conceal`]: stored subscriptions that hold a key
+//! - [`held`]: who is to be told when a key is taken away
+//! - [`identity`]: from a key to a [`Principal`], with the rights of its kind, role or policies
+//! - [`grants`]: which verbs on which paths; [`roles`]: how roles and policies say that
+//! - [`visibility`]: which resources a right reaches, also for events on their way
+//! - [`policy`]: (principal, access, path, resource) -> allowed, denied or not found
+
+use thng_pubsub_protocol::id::Id;
+
+use thng_pubsub_store::{Actor, KeyHash};
+
+mod filter_encryption;
+pub(crate) mod grants;
+pub(crate) mod identity;
+pub(crate) mod key_leases;
+pub mod keys;
+pub(crate) mod policy;
+pub(crate) mod roles;
+pub(crate) mod visibility;
+
+use grants::Grants;
+use visibility::Visibility;
+
+/// Somebody with a valid key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The account that the key belongs to; nobody ever sees or touches another one.
+    pub account: Id,
+    /// Who acts.
+    pub actor: Actor,
+    /// Which key it was: sessions belong to it.
+    pub key: KeyHash,
+    /// The project of an application or of its user.
+    pub project: Option<Id>,
+    /// The application, also of a user.
+    pub app: Option<Id>,
+    /// What it may do; any one suffices.
+    pub rights: Vec<Right>,
+}
+
+impl Principal {
+    /// Whether it may do everything in its account. Only such a one gives rights to others, and sees their keys: whoever
+    /// could give more than they have could do everything.
+    pub fn is_admin(&self) -> bool {
+        let everything = Grants::everything();
+        self.rights.iter().any(|right| right.view == Visibility::Account && right.grants == everything)
+    }
+}
+
+/// Verbs on paths, and the resources that they reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Right {
+    pub grants: Grants,
+    pub view: Visibility,
+}

@@ -1,0 +1,64 @@
+//! Accounts: each is made with an operator who may do everything in it, and nobody else is in it yet.
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Patch, ResourceKind},
+};
+
+use super::{AppliedCommand, CommandError, Creation, Outcome, resource};
+use thng_pubsub_store::{Actor, KeyHash, KeyRecord, TimestampMs, WriteStore};
+
+/// An account that is to be made.
+#[derive(Debug)]
+pub(crate) struct NewAccount {
+    pub account: Id,
+    pub operator: Id,
+    /// The operator's access to the account.
+    pub access: Id,
+    pub name: String,
+    /// The operator's.
+    pub email: String,
+    /// The operator's key, which is not shown again.
+    pub key: KeyHash,
+}
+
+pub(super) fn create(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    new: &NewAccount,
+) -> Result<AppliedCommand, CommandError> {
+    let NewAccount { account, operator, access, name, email, key } = new;
+    let (account, actor) = (*account, Actor::Operator(*operator));
+    let key = KeyRecord { hash: *key, account, actor, nonce: None, created_at_ms: now_ms };
+    let (name, email) = (serde_json::Value::from(name.as_str()), serde_json::Value::from(email.as_str()));
+    let id = |id: &Id| format!("\"{id}\"");
+    let parts = [
+        (ResourceKind::Account, account, format!(r#"{{"name":{name}}}"#), Vec::new(), Vec::new()),
+        (
+            ResourceKind::Operator,
+            *operator,
+            format!(r#"{{"email":{email},"firstName":"First","lastName":"Operator"}}"#),
+            Vec::new(),
+            vec![key],
+        ),
+        (
+            ResourceKind::Access,
+            *access,
+            format!(r#"{{"email":{email},"role":"admin"}}"#),
+            vec![("account", id(&account)), ("operator", id(operator))],
+            Vec::new(),
+        ),
+    ];
+    let mut creations = Vec::new();
+    for (kind, id, body, set, keys) in parts {
+        let patch = Patch::parse(kind, body.as_bytes())?;
+        let (parent, scopes, private) = (None, Default::default(), None);
+        creations.push(Creation { account, id, parent, patch, set, scopes, private, keys });
+    }
+    // The ids are new, so that none of them can collide with what is there: what is refused is refused by now.
+    let mut events = Vec::new();
+    for creation in creations {
+        events.extend(resource::create(store, now_ms, &creation)?.events);
+    }
+    Ok(AppliedCommand { outcome: Outcome::Done, events })
+}

@@ -1,0 +1,163 @@
+//! Who is in a collection: thngs, and other collections.
+
+use std::collections::HashSet;
+
+use thng_pubsub_protocol::{
+    id::Id,
+    limits::COLLECTIONS_MAX,
+    payload::{MembershipChange, ResourceKind, THNGS_MAX, membership_document},
+};
+
+use super::{AppliedCommand, Bound, CommandError, Outcome, beyond, invalid, resource};
+use thng_pubsub_store::{Members, TimestampMs, WriteStore};
+
+/// Collections above one another. Deeper trees would make every look for a circle slow.
+const DEPTH_MAX: usize = 50;
+
+/// Collections that one may be below, by way of others too: all of them are looked at before another one joins it.
+const ANCESTORS_MAX: usize = 1_000;
+
+/// Collections that a thng leaves at a time before it is deleted.
+pub(crate) const LEFT_AT_ONCE: usize = COLLECTIONS_MAX;
+
+/// Puts thngs into a collection, takes some out, or takes out as many as one notification can name. The outcome says
+/// how many joined or left.
+///
+/// The collection's own document stays as it was; each thng's says when it was changed.
+pub(super) fn change_thngs(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    account: Id,
+    collection: Id,
+    change: MembershipChange,
+    thngs: &[Id],
+) -> Result<AppliedCommand, CommandError> {
+    let record = resource::own(store, account, ResourceKind::Collection, collection)?;
+    let changed = match change {
+        MembershipChange::ThngsAdded => {
+            for thng in thngs {
+                resource::existing(store, account, *thng, ResourceKind::Thng, "The body")?;
+            }
+            check_places(store, collection, ResourceKind::Thng, thngs)?;
+            store.add_members(collection, ResourceKind::Thng, thngs)?
+        }
+        MembershipChange::ThngsRemoved => {
+            store.remove_members(collection, ResourceKind::Thng, Members::These(thngs))?
+        }
+        MembershipChange::ThngsCleared => {
+            store.remove_members(collection, ResourceKind::Thng, Members::UpTo(THNGS_MAX))?
+        }
+    };
+    for thng in &changed {
+        store.touch(*thng, now_ms)?;
+    }
+    let mut events = Vec::new();
+    if !changed.is_empty() {
+        // A collection of more than that is emptied in steps, and only the last one says so.
+        let is_emptied = !store.has_members(collection, ResourceKind::Thng)?;
+        let told = match change {
+            MembershipChange::ThngsCleared if !is_emptied => MembershipChange::ThngsRemoved,
+            change => change,
+        };
+        let document = membership_document(told, now_ms, &changed);
+        events.extend(resource::membership(store, account, record.id, now_ms, document)?);
+    }
+    Ok(AppliedCommand { outcome: Outcome::Count(changed.len()), events })
+}
+
+/// Puts collections into another one, or takes some (`None`: all) out of it.
+pub(super) fn change_children(
+    store: &mut dyn WriteStore,
+    account: Id,
+    collection: Id,
+    joins: bool,
+    children: Option<&[Id]>,
+) -> Result<AppliedCommand, CommandError> {
+    resource::own(store, account, ResourceKind::Collection, collection)?;
+    let kind = ResourceKind::Collection;
+    let changed = match children {
+        Some(children) if joins => {
+            let above = ancestors(store, collection)?;
+            for child in children {
+                resource::existing(store, account, *child, kind, "The body")?;
+                if *child == collection || above.contains(child) {
+                    return Err(invalid("A collection cannot be inside itself, also not by way of others."));
+                }
+            }
+            check_places(store, collection, kind, children)?;
+            store.add_members(collection, kind, children)?
+        }
+        Some(children) => store.remove_members(collection, kind, Members::These(children))?,
+        None => store.remove_members(collection, kind, Members::UpTo(THNGS_MAX))?,
+    };
+    Ok(AppliedCommand { outcome: Outcome::Count(changed.len()), events: Vec::new() })
+}
+
+/// Refuses to put something into one more collection than it may be in: each of its notifications goes to all of them.
+fn check_places(
+    store: &mut dyn WriteStore,
+    collection: Id,
+    kind: ResourceKind,
+    members: &[Id],
+) -> Result<(), CommandError> {
+    let Some(crowded) = store.first_crowded(collection, kind, members, COLLECTIONS_MAX)? else {
+        return Ok(());
+    };
+    Err(beyond(
+        Bound::Collections,
+        format!(
+            "The {} {crowded} is in {COLLECTIONS_MAX} collections, which is the most: take it out of another one first. \
+             Nothing was added.",
+            resource::noun(kind)
+        ),
+    ))
+}
+
+/// Takes a thng out of some of its collections. The outcome says of how many.
+pub(super) fn leave_some(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    account: Id,
+    thng: Id,
+) -> Result<AppliedCommand, CommandError> {
+    resource::own(store, account, ResourceKind::Thng, thng)?;
+    let collections = store.collections_of(thng, LEFT_AT_ONCE)?;
+    store.leave_collections(thng, &collections)?;
+    store.touch(thng, now_ms)?;
+    let mut events = Vec::with_capacity(collections.len());
+    for collection in &collections {
+        let document = membership_document(MembershipChange::ThngsRemoved, now_ms, &[thng]);
+        events.extend(resource::membership(store, account, *collection, now_ms, document)?);
+    }
+    Ok(AppliedCommand { outcome: Outcome::Count(collections.len()), events })
+}
+
+/// Every collection that this one is in, also by way of others.
+fn ancestors(store: &mut dyn WriteStore, collection: Id) -> Result<HashSet<Id>, CommandError> {
+    let mut found: HashSet<Id> = HashSet::new();
+    let mut level = vec![collection];
+    for _ in 0..DEPTH_MAX {
+        let mut above = Vec::new();
+        for id in level {
+            // One more than may be tells that there are too many.
+            for parent in store.collections_of(id, ANCESTORS_MAX + 1)? {
+                if found.insert(parent) {
+                    above.push(parent);
+                }
+            }
+            if found.len() > ANCESTORS_MAX {
+                return Err(beyond(
+                    Bound::Ancestors,
+                    format!(
+                        "This collection is below more than {ANCESTORS_MAX} others, which is the most: nothing can be put into it."
+                    ),
+                ));
+            }
+        }
+        if above.is_empty() {
+            return Ok(found);
+        }
+        level = above;
+    }
+    Err(invalid(format!("Collections can stand at most {DEPTH_MAX} deep in one another.")))
+}

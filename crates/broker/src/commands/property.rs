@@ -1,0 +1,83 @@
+//! Property values: stored with the time that they speak of and the time that they arrived.
+
+use std::sync::Arc;
+
+use thng_pubsub_protocol::{
+    id::{Id, PropertyKey},
+    limits,
+    payload::{PropertyUpdate, PropertyWrite},
+};
+
+use super::{AppliedCommand, CommandError, Event, Outcome};
+use thng_pubsub_store::{PropertiesExtent, PropertyOwner, ResourceMeta, TimestampMs, WriteStore};
+
+/// The owner's head, if it is there and of this account.
+fn owner_meta(
+    store: &mut dyn WriteStore,
+    account: Id,
+    owner: PropertyOwner,
+) -> Result<Arc<ResourceMeta>, CommandError> {
+    store
+        .resource_meta(owner.id())?
+        .filter(|meta| meta.account == account && meta.kind == owner.kind())
+        .ok_or(CommandError::NotFound)
+}
+
+pub(super) fn update(
+    store: &mut dyn WriteStore,
+    now_ms: TimestampMs,
+    account: Id,
+    owner: PropertyOwner,
+    writes: &[PropertyWrite],
+) -> Result<AppliedCommand, CommandError> {
+    let meta = owner_meta(store, account, owner)?;
+    let updates: Arc<[PropertyUpdate]> = stamp(writes, now_ms).collect();
+    check_extent(store, owner, &updates)?;
+    let seq = store.append_properties(account, owner, &updates)?;
+    let event = Event::PropertiesUpdated { seq, meta, owner, updates: Arc::clone(&updates) };
+    Ok(AppliedCommand { outcome: Outcome::Properties(updates), events: vec![event] })
+}
+
+/// Everything that an owner has is shown in one document, so it cannot have any number of properties of any size.
+pub(super) fn check_extent(
+    store: &mut dyn WriteStore,
+    owner: PropertyOwner,
+    updates: &[PropertyUpdate],
+) -> Result<(), CommandError> {
+    let PropertiesExtent { count, bytes } = store.properties_after(owner, updates)?;
+    let mut faults = Vec::new();
+    if count > limits::PROPERTIES_MAX {
+        let most = limits::PROPERTIES_MAX;
+        faults.push(format!("With these there would be {count} properties; a resource can have {most}."));
+    }
+    if bytes > limits::PROPERTIES_BYTES_MAX {
+        let most = limits::PROPERTIES_BYTES_MAX;
+        faults.push(format!(
+            "With these the latest values would be {bytes} bytes together; a resource can have {most}."
+        ));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(CommandError::Invalid(faults)) }
+}
+
+/// Values without a timestamp of their own get the time of arrival, the same for the whole request.
+pub(super) fn stamp(writes: &[PropertyWrite], now_ms: TimestampMs) -> impl Iterator<Item = PropertyUpdate> {
+    writes.iter().map(move |write| PropertyUpdate {
+        key: write.key.clone(),
+        value: write.value.clone(),
+        timestamp_ms: write.timestamp_ms.unwrap_or(now_ms),
+        created_at_ms: now_ms,
+    })
+}
+
+/// Forgets values. Nobody is notified: a topic tells of values, and there is none to tell.
+pub(super) fn delete(
+    store: &mut dyn WriteStore,
+    account: Id,
+    owner: PropertyOwner,
+    key: Option<&PropertyKey>,
+    before_ms: Option<TimestampMs>,
+) -> Result<AppliedCommand, CommandError> {
+    owner_meta(store, account, owner)?;
+    store.delete_properties(owner, key, before_ms)?;
+    Ok(AppliedCommand::done())
+}

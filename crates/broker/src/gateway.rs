@@ -1,0 +1,479 @@
+//! THE door for every protocol: REST, MQTT and WebSocket all end here, and nothing else reaches the rooms behind it.
+//!
+//! It authenticates keys, authorises every call ([`crate::auth`]), turns topics into operations and events into
+//! notifications ([`crate::translate`]), hands operations to the writer ([`crate::writer`]) and notifications
+//! to the bus ([`thng_pubsub_bus`]). It knows no wire: what it refuses is a [`BrokerError`], which each edge renders.
+//!
+//! - `caller.rs`: who asks, for what verb on which path; every call begins with one
+//! - `write.rs`: publish, and hand operations to the writer
+//! - `watch.rs`: subscribe and the initial state
+//! - `resource.rs`, `list.rs`, `read.rs`: what REST creates, changes, lists and reads of every kind
+//! - `action.rs`, `application.rs`, `collection.rs`, `operator.rs`, `role.rs`, `user.rs`: what only they have
+//! - `session.rs`: durable MQTT sessions, and what is kept for them; `session_lease.rs`: connections of ended sessions
+//! - `password_queue.rs`: whose password is hashed next
+//! - `administration.rs`: what those may do who own the server's files
+//! - `key.rs`: keys that are issued, shown again, held by connections, and taken away
+//! - `tasks.rs`: the background work of batch tasks
+//! - `scan.rs`, `scan_queue.rs`: scans of lists in slices, and whose slice is next; long inputs take turns alike
+//! - `answer_budget.rs`: bytes of HTTP answers that wait for their clients
+//! - `resource_cache.rs`: the cache of what every call needs to know of a resource
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::ResourceKind,
+    topic::{Topic, table::Access},
+};
+
+use crate::{
+    auth::{
+        keys::{self, KeySecret, Keys},
+        policy::{self, AuthzError},
+        visibility,
+    },
+    clock::Clock,
+    commands::Event,
+    metrics::Metrics,
+    notifications,
+    writer::{AfterCommit, BeforeCommit, Writer},
+};
+use thng_pubsub_bus::{Bus, Notification, RouteKey};
+use thng_pubsub_store::{
+    Change, ReadStore, ResourceMeta, StoreError, WriteStore, session_queue::QueuedMessage,
+    subscriptions::SubscriptionUsage,
+};
+
+mod action;
+mod administration;
+mod answer_budget;
+mod application;
+mod collection;
+mod error;
+mod key;
+mod list;
+mod operator;
+mod password_queue;
+mod read;
+mod request;
+mod resource;
+mod resource_cache;
+mod role;
+mod scan;
+mod scan_queue;
+mod session;
+mod session_lease;
+mod task_turns;
+pub(crate) mod tasks;
+#[cfg(test)]
+mod tests;
+
+mod subscribe;
+mod user;
+mod write;
+
+pub use action::commissioned_type;
+pub use administration::{IssuedKey, Rights};
+use answer_budget::AnswerBudget;
+pub use answer_budget::{AnswerShare, PAGE_BYTES_MAX};
+pub use error::{BrokerError, SubscriptionsBound};
+pub use list::{GeoFilter, LOOKED_AT_MAX, ListQuery, check_filter};
+pub use operator::first_account;
+use password_queue::PasswordQueue;
+pub use request::RequestContext;
+pub use resource::{NewResource, children_of};
+use resource_cache::ResourceCache;
+pub use scan::ScanLimits;
+use scan::Scans;
+use scan_queue::ScanQueue;
+pub use session::{STORED_AT_ONCE, leave_all_sessions};
+pub use session_lease::SessionLease;
+use session_lease::SessionLeases;
+pub use subscribe::{SubscribeGrant, SubscriptionHandle};
+pub use user::{Login, NewUser, named_users};
+
+/// What edges see of the rooms behind: who calls, what they get, what they ask for.
+pub use crate::{
+    auth::{Principal, key_leases::KeyLease},
+    commands::{ContextVisibility, Extras, Outcome, document},
+};
+/// What edges see of the bus: they hold the outbound queue of each connection and write its deliveries.
+pub use thng_pubsub_bus::{Delivery, DeliveryQos, OutboundQueue, OutboundQueueLimits, OutboundQueueState};
+pub use thng_pubsub_store::{
+    Actor, Cursor, HistoryPage, IndexScan, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner,
+    ResourceRecord, Sequence, SortOrder, TimeRange, TimestampMs,
+    session_queue::{
+        InFlight, Progress, QueueLimits, SessionNumber, SessionProgress, StoredSession, StoredSubscription,
+        SubscriptionNumber, TopicNumber,
+    },
+    subscriptions::{SubscriptionLease, SubscriptionLimits},
+};
+
+/// What the gateway is told at the start.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// Bytes of writes that may wait for their commit.
+    pub write_queue_bytes_max: usize,
+    /// Resources that one call changes or deletes by `ids` or `filter`.
+    pub bulk_size_max: usize,
+    /// Items of a page, 1 to 100.
+    pub page_size_max: usize,
+    /// Members that one call adds to a collection, 1 to 10,000.
+    pub members_max: usize,
+    /// Notifications that one command may cause.
+    pub notifications_max: usize,
+    /// Connections and subscriptions that stand on one key.
+    pub connections_per_key_max: usize,
+    /// What lists may cost.
+    pub scans: ScanLimits,
+    /// Bytes of HTTP answers in memory.
+    pub answer_bytes_max: usize,
+    /// What is kept for durable sessions.
+    pub session_queue: QueueLimits,
+    /// Memory that subscriptions take.
+    pub subscriptions: SubscriptionLimits,
+    /// Passwords that may wait to be hashed.
+    pub password_queue_max: usize,
+    /// How long a durable session waits for its client, 1 ms or more.
+    pub session_expiry_ms: TimestampMs,
+}
+
+/// The door. Shared by all connections.
+#[derive(Debug)]
+pub struct Gateway {
+    store: Arc<dyn ReadStore>,
+    keys: Arc<Keys>,
+    secret: KeySecret,
+    settings: GatewaySettings,
+    /// The turns of reading long inputs, each on a thread of its own.
+    reading: Arc<ScanQueue>,
+    /// Wakes the background work of tasks.
+    tasks: Arc<tokio::sync::Notify>,
+    /// Lists: fewer at a time than the store has readers, because a scan may have to look up who sees a collection, with
+    /// another reader.
+    scans: Scans,
+    answers: Arc<AnswerBudget>,
+    passwords: Arc<PasswordQueue>,
+    metrics: Arc<Metrics>,
+    resource_cache: Arc<ResourceCache>,
+    /// The memory that subscriptions take.
+    subscriptions: Arc<SubscriptionUsage>,
+    /// The connections of durable sessions.
+    session_leases: Arc<SessionLeases>,
+    writer: Writer,
+    clock: Clock,
+    bus: Arc<Bus>,
+    /// The last sequence that is on disk: a subscription begins behind it.
+    committed: Arc<AtomicU64>,
+    /// What the last probe of the store said, and when.
+    probe: tokio::sync::Mutex<Option<(Instant, Result<(), &'static str>)>>,
+}
+
+/// How long the answer of a probe is good for.
+const PROBE_AGE: Duration = Duration::from_secs(1);
+
+/// How long a probe may take before the store counts as not there.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Gateway {
+    /// Opens the door: starts the writer, whose events go to the bus. The thread ends when the gateway is dropped.
+    pub fn start(
+        store: Arc<dyn ReadStore>,
+        write_store: Box<dyn WriteStore>,
+        bus: Arc<Bus>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        secret: KeySecret,
+        settings: GatewaySettings,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let resource_cache = Arc::new(ResourceCache::new());
+        let keys = Arc::new(Keys::new(Arc::clone(&store), settings.connections_per_key_max));
+        let committed = Arc::new(AtomicU64::new(store.last_sequence().map_err(std::io::Error::other)?));
+        let subscriptions = write_store.subscription_usage();
+        let session_leases = Arc::<SessionLeases>::default();
+        let sink = publish_committed(CommittedPublisher {
+            resource_cache: Arc::clone(&resource_cache),
+            keys: Arc::clone(&keys),
+            bus: Arc::clone(&bus),
+            committed: Arc::clone(&committed),
+            session_leases: Arc::clone(&session_leases),
+        });
+        let (writer, thread) = Writer::start(
+            write_store,
+            clock.clone(),
+            Arc::clone(&metrics),
+            settings.write_queue_bytes_max,
+            enqueue_for_sessions(settings.session_queue),
+            sink,
+        )?;
+        metrics.show_write_queue(writer.waiting_bytes()).map_err(std::io::Error::other)?;
+        let usage = Arc::clone(&subscriptions);
+        metrics.show_subscription_bytes(move || usage.total()).map_err(std::io::Error::other)?;
+        let tasks = Arc::default();
+        let passwords = Arc::new(PasswordQueue::new(settings.password_queue_max));
+        let answers = AnswerBudget::new(settings.answer_bytes_max, Arc::clone(&metrics))
+            .map_err(std::io::Error::other)?;
+        let scans = Scans::new(settings.scans, Arc::clone(&metrics)).map_err(std::io::Error::other)?;
+        let gateway = Self {
+            store,
+            keys,
+            secret,
+            settings,
+            reading: ScanQueue::new(tasks::READ_AT_A_TIME, tasks::READ_QUEUE_MAX),
+            tasks,
+            scans,
+            answers,
+            passwords,
+            metrics,
+            resource_cache,
+            subscriptions,
+            session_leases,
+            writer,
+            clock,
+            bus,
+            committed,
+            probe: tokio::sync::Mutex::default(),
+        };
+        Ok((gateway, thread))
+    }
+
+    /// Whether the server can do what it is there for: writes are stored and told.
+    ///
+    /// It is tried by a write of its own, so a store that failed for a while is found to be well again also when nobody
+    /// else writes. Those who ask within [`PROBE_AGE`] of each other get the same answer.
+    ///
+    /// # Errors
+    /// A sentence that says what does not work.
+    pub async fn ready(&self) -> Result<(), &'static str> {
+        if !self.delivers() {
+            return Err("Notifications are not delivered right now; the bus is being rebuilt.");
+        }
+        let mut last = self.probe.lock().await;
+        if let Some((when, outcome)) = &*last
+            && when.elapsed() < PROBE_AGE
+        {
+            return *outcome;
+        }
+        let outcome =
+            match tokio::time::timeout(PROBE_TIMEOUT, self.execute(crate::commands::Command::Probe, 0)).await
+            {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(_)) => Err("The store cannot be written; the log of the server says why."),
+                Err(_) => Err("The store does not answer in time; its disk may be too slow."),
+            };
+        *last = Some((Instant::now(), outcome));
+        outcome
+    }
+
+    /// Whether notifications get through right now. A bus that died is rebuilt within seconds; until then writes are
+    /// stored and wait to be told.
+    pub fn delivers(&self) -> bool {
+        self.bus.health().alive
+    }
+
+    /// Items of a page that a list may be asked for.
+    pub fn page_size_max(&self) -> usize {
+        self.settings.page_size_max
+    }
+
+    /// What an HTTP answer to an account occupies; without bytes yet.
+    pub fn answer_share(&self, account: Option<Id>) -> Arc<AnswerShare> {
+        self.answers.share(account)
+    }
+
+    /// Refuses to add more members to a collection than one call may.
+    fn check_members(&self, count: usize) -> Result<(), BrokerError> {
+        let most = self.settings.members_max;
+        match count <= most {
+            true => Ok(()),
+            false => {
+                Err(BrokerError::invalid(format!("One call adds at most {most} members to a collection.")))
+            }
+        }
+    }
+
+    /// Who a key is.
+    ///
+    /// # Errors
+    /// [`BrokerError::InvalidKey`], [`BrokerError::Unavailable`].
+    pub async fn authenticate(&self, key: &str) -> Result<Arc<Principal>, BrokerError> {
+        let hash = keys::hash(key).map_err(|_| BrokerError::InvalidKey)?;
+        if let Some(principal) = self.keys.cached(&hash) {
+            return Ok(principal);
+        }
+        self.keys.look_up(&hash)?.ok_or(BrokerError::InvalidKey)
+    }
+
+    /// Whether a verb on a path is granted at all; what is there is not looked at.
+    ///
+    /// # Errors
+    /// [`BrokerError::Forbidden`].
+    pub fn permit(&self, caller: &RequestContext<'_>) -> Result<(), BrokerError> {
+        Ok(policy::on_path(caller.principal, caller.access, &caller.path)?)
+    }
+
+    /// What every use of a resource needs to know of it; `None` where it does not exist.
+    fn resource_meta(&self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
+        match self.resource_cache.get(id) {
+            Some(meta) => Ok(Some(meta)),
+            None => self.resource_cache.look_up(&*self.store, id),
+        }
+    }
+
+    /// Checks that a resource of this kind is there for the caller and may be used so.
+    fn authorise(
+        &self,
+        caller: &RequestContext<'_>,
+        kind: ResourceKind,
+        id: Id,
+    ) -> Result<Arc<ResourceMeta>, BrokerError> {
+        self.permit(caller)?;
+        let meta = self.resource_meta(id)?.filter(|meta| meta.kind == kind).ok_or(BrokerError::NotFound)?;
+        policy::on_resource(caller.principal, caller.access, &caller.path, &meta)?;
+        if caller.can_see(&meta) { Ok(meta) } else { Err(BrokerError::NotFound) }
+    }
+
+    /// Checks that a document may name this resource.
+    fn can_reference(
+        &self,
+        caller: &RequestContext<'_>,
+        kind: ResourceKind,
+        id: Id,
+        field: &str,
+    ) -> Result<(), BrokerError> {
+        let is_there =
+            self.resource_meta(id)?.is_some_and(|meta| meta.kind == kind && caller.can_reference(&meta));
+        match is_there {
+            true => Ok(()),
+            false => Err(BrokerError::invalid(format!(
+                "{field}: there is no such {}.",
+                kind.noun().to_lowercase()
+            ))),
+        }
+    }
+}
+
+/// The kinds of keys that may use a verb on a path, whose segments in braces stand for anything; for documentation.
+pub fn who_may(access: Access, path: &str) -> Vec<&'static str> {
+    use crate::auth::grants::{APPLICATION, BASE_APP_USER, DEVICE, Grants, TRUSTED_APPLICATION};
+    let kinds = [
+        ("Application", APPLICATION),
+        ("Trusted Application", TRUSTED_APPLICATION),
+        ("Application User", BASE_APP_USER),
+        ("Device", DEVICE),
+    ];
+    let grants = |table: &[(&'static str, &'static str)]| {
+        Grants::of(table.iter().copied()).on(path, "{id}").has(access)
+    };
+    let some = kinds.into_iter().filter(|(_, table)| grants(table)).map(|(name, _)| name);
+    // Whose own access it is, an operator's.
+    let tokens = (path != "/me").then_some("Access Token");
+    ["Operator"].into_iter().chain(tokens).chain(some).collect()
+}
+
+/// Who sees what an event tells on a topic: of the resource that it is about, and of the one that the topic is below.
+fn scopes(meta: &ResourceMeta, below: Option<&ResourceMeta>) -> bytes::Bytes {
+    match below {
+        Some(below) => visibility::encode_below(meta, below),
+        None => visibility::encode(meta),
+    }
+}
+
+/// What the writer does with an event before its commit: keep what it tells for the durable sessions that subscribe to it.
+fn enqueue_for_sessions(limits: QueueLimits) -> BeforeCommit {
+    Box::new(move |event, now_ms, store| {
+        if !store.has_queues() {
+            return Ok(());
+        }
+        let Some((seq, meta)) = notifications::about(event) else { return Ok(()) };
+        let mut notifications = Vec::new();
+        let address = |topic: &Topic| {
+            let route = RouteKey::new(meta.account.as_str(), &topic.canonical());
+            store.session_topic(route.as_bytes())
+        };
+        notifications::notifications_of(event, address, |topic, body, below| {
+            notifications.push((topic, body, scopes(meta, below)))
+        });
+        for (topic, body, scopes) in notifications {
+            let message = QueuedMessage { seq, scopes: scopes.into(), body: body.into() };
+            store.enqueue(topic, now_ms, &message, &limits)?;
+        }
+        Ok(())
+    })
+}
+
+/// What learns of the events of a commit.
+struct CommittedPublisher {
+    resource_cache: Arc<ResourceCache>,
+    keys: Arc<Keys>,
+    bus: Arc<Bus>,
+    committed: Arc<AtomicU64>,
+    session_leases: Arc<SessionLeases>,
+}
+
+/// What the writer does with the events of a commit: forget what they made stale, then tell the bus.
+fn publish_committed(publisher: CommittedPublisher) -> AfterCommit {
+    let CommittedPublisher { resource_cache, keys, bus, committed, session_leases } = publisher;
+    Box::new(move |events| {
+        let mut notifications = Vec::with_capacity(events.len() * 2);
+        for event in &events {
+            match event {
+                Event::ResourceChanged { meta, change, .. } => {
+                    if *change != Change::Created {
+                        resource_cache.forget(meta.id);
+                    }
+                }
+                Event::KeysRevoked { hashes } => keys.revoke(hashes),
+                Event::KeysChanged { hashes } => keys.forget(hashes),
+                Event::RightsChanged => keys.forget_all(),
+                Event::SessionEvicted { number } => session_leases.end(*number),
+                Event::PropertiesUpdated { .. }
+                | Event::LocationsUpdated { .. }
+                | Event::ActionCreated { .. }
+                | Event::MembershipChanged { .. }
+                | Event::TaskCompleted { .. } => {}
+            }
+            let Some((seq, meta)) = notifications::about(event) else { continue };
+            committed.fetch_max(seq, Ordering::SeqCst);
+            let mut alone = None;
+            // Whoever subscribes from here on subscribes after this commit, so the unwatched need no note.
+            let address = |topic: &Topic| {
+                let key = RouteKey::new(meta.account.as_str(), &topic.canonical());
+                bus.has_subscribers(&key).then_some(key)
+            };
+            let message = |key, body, below: Option<&ResourceMeta>| {
+                let scopes = match below {
+                    None => alone.get_or_insert_with(|| scopes(meta, None)).clone(),
+                    below => scopes(meta, below),
+                };
+                notifications.push(Notification { key, scopes, seq, body });
+            };
+            notifications::notifications_of(event, address, message);
+        }
+        if !notifications.is_empty() {
+            bus.publish(notifications);
+        }
+    })
+}
+
+impl From<AuthzError> for BrokerError {
+    fn from(error: AuthzError) -> Self {
+        match error {
+            AuthzError::Forbidden => Self::Forbidden,
+            AuthzError::NotFound => Self::NotFound,
+        }
+    }
+}
+
+impl From<StoreError> for BrokerError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store did not answer");
+        Self::Unavailable
+    }
+}

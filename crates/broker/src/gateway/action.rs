@@ -1,0 +1,261 @@
+//! Actions and their types.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::{RawValue, to_raw_value};
+use thng_pubsub_protocol::{
+    filter::{FieldValue, Filter},
+    id::{ActionTypeName, Id},
+    payload::{
+        Json, LocationInput, Patch, ResourceKind, has_duplicate_members, parse_actions, parse_locations,
+        texts_at, values_at,
+    },
+    publish::{self, Subject},
+    topic::Topic,
+};
+
+use super::{BrokerError, Gateway, ListQuery, RequestContext, subscribe::actions_source};
+use crate::{
+    auth::policy,
+    commands::{ActionInput, BUILT_IN_TYPES, Command, Outcome},
+    notifications, random,
+};
+use thng_pubsub_store::{Actor, IndexScan, Page, ResourceRecord};
+
+impl Gateway {
+    /// What an action will be, from what was sent and who sent it. What it names must be visible to them.
+    pub(super) fn action_input(
+        &self,
+        caller: &RequestContext<'_>,
+        subject: Subject,
+        action_type: ActionTypeName,
+        type_in_path: bool,
+        patch: Patch,
+    ) -> Result<ActionInput, BrokerError> {
+        self.check_patch(caller, &patch, None)?;
+        self.check_project(caller)?;
+        // With `all` in the path the type is in the body: it is granted as if it were in the path.
+        if let Some(above) = caller.path.strip_suffix("/all") {
+            let path = format!("{above}/{}", action_type.as_str());
+            policy::on_path(caller.principal, caller.access, &path)?;
+        }
+        match self.known_type(caller, action_type.as_str()) {
+            Err(BrokerError::NotFound) if !type_in_path => {
+                return Err(BrokerError::invalid("type: there is no such action type."));
+            }
+            outcome => outcome?,
+        }
+        let named = [
+            ("thng", ResourceKind::Thng),
+            ("product", ResourceKind::Product),
+            ("collection", ResourceKind::Collection),
+        ];
+        for (field, kind) in named {
+            if let Some(id) = patch.id(field) {
+                self.can_reference(caller, kind, id, field)?;
+            }
+        }
+        let locations = patch.get("location").map(|json| parse_locations(json.as_bytes()));
+        for location in locations.into_iter().flatten().flatten() {
+            if let LocationInput::Place(place) = location.input {
+                self.can_reference(caller, ResourceKind::Place, place, "location")?;
+            }
+        }
+        let principal = caller.principal;
+        let (user, device) = match principal.actor {
+            Actor::User(id) => (Some(id), None),
+            Actor::Device(id) => (None, Some(id)),
+            Actor::Operator(_)
+            | Actor::Application(_)
+            | Actor::TrustedApplication(_)
+            | Actor::AccessToken(_) => (None, None),
+        };
+        let context = caller.context.clone().unwrap_or_else(|| Json::parse("{}".into()).expect("JSON"));
+        Ok(ActionInput {
+            id: Id::generate(random::byte),
+            action_type,
+            type_in_path,
+            subject,
+            patch,
+            user,
+            device,
+            project: principal.project.or(match principal.actor {
+                Actor::Operator(_) | Actor::AccessToken(_) => caller.project,
+                Actor::Application(_) | Actor::TrustedApplication(_) | Actor::User(_) | Actor::Device(_) => {
+                    None
+                }
+            }),
+            gained: caller.own_projects(),
+            app: principal.app,
+            scopes: caller.default_scopes(),
+            context,
+        })
+    }
+
+    /// Checks that there is an action type of this name for the caller.
+    pub(super) fn known_type(&self, caller: &RequestContext<'_>, name: &str) -> Result<(), BrokerError> {
+        if BUILT_IN_TYPES.contains(&name) {
+            return Ok(());
+        }
+        self.type_id(caller, name).map(drop)
+    }
+
+    /// The id of an action type that is not built in.
+    fn type_id(&self, caller: &RequestContext<'_>, name: &str) -> Result<Id, BrokerError> {
+        let (account, kind) = (caller.principal.account, ResourceKind::ActionType);
+        let id = self.store.named(account, kind, name)?;
+        let meta = id.map(|id| self.resource_meta(id)).transpose()?.flatten();
+        meta.filter(|meta| caller.can_reference(meta)).map(|meta| meta.id).ok_or(BrokerError::NotFound)
+    }
+
+    /// The action type of a path, if it can be changed.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn own_type(&self, caller: &RequestContext<'_>, name: &str) -> Result<Id, BrokerError> {
+        self.permit(caller)?;
+        match BUILT_IN_TYPES.contains(&name) {
+            true => Err(BrokerError::invalid("This action type is built in: it cannot be changed.")),
+            false => self.type_id(caller, name),
+        }
+    }
+
+    /// Commissions or decommissions a thng. The product may be named by an identifier, as `gs1:01:…`.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn commission(
+        &self,
+        caller: &RequestContext<'_>,
+        thng: Id,
+        action_type: ActionTypeName,
+        body: &[u8],
+    ) -> Result<std::sync::Arc<ResourceRecord>, BrokerError> {
+        self.authorise(caller, ResourceKind::Thng, thng)?;
+        if std::str::from_utf8(body).is_ok_and(has_duplicate_members) {
+            return Err(BrokerError::invalid("The body holds an object that has two members of one name."));
+        }
+        // Each member stays as it was sent, to the letter.
+        let mut members: BTreeMap<String, Box<RawValue>> = match body.is_empty() {
+            true => BTreeMap::new(),
+            false => serde_json::from_slice(body)
+                .map_err(|_| BrokerError::invalid("The body is a JSON object."))?,
+        };
+        let product = members.get("product").and_then(|json| serde_json::from_str::<String>(json.get()).ok());
+        if let Some(product) = product.filter(|product| Id::parse(product).is_err()) {
+            let id = self.named_in_path(caller, ResourceKind::Product, &product).await;
+            let id = id.map_err(|_| BrokerError::invalid("product: there is no such product."))?;
+            members
+                .insert("product".into(), to_raw_value(id.as_str()).map_err(|_| BrokerError::Unavailable)?);
+        }
+        if let Some(occurred_at) = members.remove("occurredAt") {
+            members.entry("timestamp".into()).or_insert(occurred_at);
+        }
+        let body = serde_json::to_string(&members).map_err(|_| BrokerError::Unavailable)?;
+        let (action_type, patch) = parse_actions(body.as_bytes(), Some(&action_type))?.remove(0);
+        let input = self.action_input(caller, Subject::Thng(thng), action_type, true, patch)?;
+        let account = caller.principal.account;
+        let notifications_max = self.settings.notifications_max;
+        let command = Command::CreateActions { account, inputs: vec![input], notifications_max };
+        match self.execute(command, body.len()).await? {
+            Outcome::Resources(mut records) if records.len() == 1 => Ok(records.remove(0)),
+            Outcome::Resources(_)
+            | Outcome::Resource(_)
+            | Outcome::Properties(_)
+            | Outcome::Locations(_)
+            | Outcome::Count(_)
+            | Outcome::Session(_)
+            | Outcome::Subscriptions(_)
+            | Outcome::Key(_)
+            | Outcome::Done => Err(BrokerError::Unavailable),
+        }
+    }
+
+    /// Where the actions of a path are found. What the path names must be there for the caller.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn actions_at(&self, caller: &RequestContext<'_>, topic: &Topic) -> Result<IndexScan, BrokerError> {
+        match notifications::resource(topic) {
+            Some((kind, id)) => drop(self.authorise(caller, kind, id)?),
+            None => self.permit(caller)?,
+        }
+        let (subject, action_type) = publish::actions(topic).ok_or(BrokerError::NotFound)?;
+        // The root's list of a type that does not exist is empty, as its topic is silent.
+        if let Some(name) = notifications::needed_type(topic) {
+            self.known_type(caller, name.as_str())?;
+        }
+        Ok(actions_source(caller, subject, action_type.map(ActionTypeName::as_str)))
+    }
+
+    /// One action, if it is among those of the path.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn action(
+        &self,
+        caller: &RequestContext<'_>,
+        topic: &Topic,
+        id: Id,
+    ) -> Result<ResourceRecord, BrokerError> {
+        let source = self.actions_at(caller, topic)?.and(IndexScan::Ids(vec![id]));
+        let query = ListQuery::one();
+        let page = self.list(caller, ResourceKind::Action, source, &query).await?;
+        page.items.into_iter().next().ok_or(BrokerError::NotFound)
+    }
+
+    /// Action types: those that are built in, then those of the account.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn action_types(
+        &self,
+        caller: &RequestContext<'_>,
+        query: &ListQuery,
+    ) -> Result<(Page<String>, Option<usize>), BrokerError> {
+        let built_in = BUILT_IN_TYPES.iter().map(|name| (*name, format!(r#"{{"name":"{name}"}}"#)));
+        let scopes = query.with_scopes;
+        self.list_behind(caller, ResourceKind::ActionType, built_in, query, move |record| {
+            crate::commands::document(record, &crate::commands::Extras { scopes, ..Default::default() })
+        })
+        .await
+    }
+
+    /// One action type by its name.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn action_type(
+        &self,
+        caller: &RequestContext<'_>,
+        name: &str,
+    ) -> Result<Result<&'static str, ResourceRecord>, BrokerError> {
+        self.permit(caller)?;
+        if let Some(name) = BUILT_IN_TYPES.iter().find(|known| **known == name) {
+            return Ok(Ok(name));
+        }
+        let id = self.type_id(caller, name)?;
+        let record = self.store.resource(id)?;
+        record.map(Err).ok_or(BrokerError::NotFound)
+    }
+}
+
+/// The action types that say how a thng is commissioned.
+pub fn commissioned_type(name: &str) -> bool {
+    matches!(name, "commissions" | "decommissions")
+}
+
+/// Whether a document that is built in is what a filter asks for.
+pub(super) fn admits_built_in(query: &ListQuery, name: &str, document: &str) -> bool {
+    let values = |path: &str| match path {
+        "name" => vec![FieldValue::Text(name.to_owned().into())],
+        path => values_at(document, Some(path)),
+    };
+    let is_named =
+        |ids: &Vec<Id>| ids.iter().any(|id| texts_at(document, Some("id")).contains(&id.to_string()));
+    query.ids.as_ref().is_none_or(is_named)
+        && query.filter.as_ref().is_none_or(|filter| {
+            let holds = |filter: &Filter| filter.holds(&mut |term| term.admits(values(&term.field).iter()));
+            holds(filter) || filter.decoded_again().is_some_and(|again| holds(&again))
+        })
+}

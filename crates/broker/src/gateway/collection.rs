@@ -1,0 +1,182 @@
+//! Who is in a collection.
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{MembershipChange, ResourceKind, THNGS_MAX},
+};
+
+use super::{BrokerError, Gateway, ListQuery, RequestContext};
+use crate::{auth::visibility::Scoped as _, commands::Command};
+use thng_pubsub_store::{IndexScan, PageRequest};
+
+/// Members that are listed at a time, to be removed.
+const PAGE: usize = 500;
+
+impl Gateway {
+    /// Removes one thng from a collection.
+    ///
+    /// # Errors
+    /// [`BrokerError`], also where it was not in it.
+    pub async fn remove_thng(
+        &self,
+        caller: &RequestContext<'_>,
+        collection: Id,
+        thng: Id,
+    ) -> Result<(), BrokerError> {
+        self.remove_member(caller, collection, ResourceKind::Thng, thng).await
+    }
+
+    /// Removes one collection from another one.
+    ///
+    /// # Errors
+    /// [`BrokerError`], also where it was not in it.
+    pub async fn remove_collection(
+        &self,
+        caller: &RequestContext<'_>,
+        collection: Id,
+        child: Id,
+    ) -> Result<(), BrokerError> {
+        self.remove_member(caller, collection, ResourceKind::Collection, child).await
+    }
+
+    async fn remove_member(
+        &self,
+        caller: &RequestContext<'_>,
+        collection: Id,
+        kind: ResourceKind,
+        member: Id,
+    ) -> Result<(), BrokerError> {
+        match self.remove_members(caller, collection, kind, Some(vec![member])).await? {
+            0 => Err(BrokerError::NotFound),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes members of a kind from a collection: these ids, or without ids all of them. A `project` of the caller
+    /// leaves those that are scoped to it. Returns how many were removed.
+    ///
+    /// All are removed in steps where there are more than one notification can name.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn remove_members(
+        &self,
+        caller: &RequestContext<'_>,
+        collection: Id,
+        kind: ResourceKind,
+        ids: Option<Vec<Id>>,
+    ) -> Result<usize, BrokerError> {
+        match (ids, caller.project) {
+            (Some(ids), None) => self.remove(caller, collection, kind, Some(ids)).await,
+            (Some(ids), Some(project)) => {
+                let mut in_project = Vec::new();
+                for id in ids {
+                    if self.resource_meta(id)?.is_some_and(|meta| meta.is_in(project)) {
+                        in_project.push(id);
+                    }
+                }
+                self.remove(caller, collection, kind, Some(in_project)).await
+            }
+            (None, None) => {
+                let mut removed = 0;
+                loop {
+                    let count = self.remove(caller, collection, kind, None).await?;
+                    removed += count;
+                    if count < THNGS_MAX {
+                        return Ok(removed);
+                    }
+                }
+            }
+            (None, Some(_)) => self.remove_listed(caller, collection, kind).await,
+        }
+    }
+
+    /// Removes the members that the caller's list of them shows. All are found before the first is removed, so that a scan
+    /// that is refused changes nothing.
+    async fn remove_listed(
+        &self,
+        caller: &RequestContext<'_>,
+        collection: Id,
+        kind: ResourceKind,
+    ) -> Result<usize, BrokerError> {
+        self.authorise(caller, ResourceKind::Collection, collection)?;
+        let page = PageRequest { items: PAGE, ..ListQuery::one().page };
+        let mut query = ListQuery { page, ..ListQuery::one() };
+        let mut ids = Vec::new();
+        loop {
+            let page = self.list(caller, kind, IndexScan::Members(collection), &query).await?;
+            ids.extend(page.items.iter().map(|member| member.id));
+            if page.next.is_none() {
+                break;
+            }
+            query.page.after = page.next;
+        }
+        let mut removed = 0;
+        for part in ids.chunks(PAGE) {
+            removed += self.remove(caller, collection, kind, Some(part.to_vec())).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes these members, or without ids as many as one notification can name.
+    async fn remove(
+        &self,
+        caller: &RequestContext<'_>,
+        collection: Id,
+        kind: ResourceKind,
+        ids: Option<Vec<Id>>,
+    ) -> Result<usize, BrokerError> {
+        match (kind, ids) {
+            (ResourceKind::Collection, children) => {
+                self.change_collections(caller, collection, false, children).await
+            }
+            (_, Some(thngs)) => {
+                self.change_thngs(caller, collection, MembershipChange::ThngsRemoved, thngs).await
+            }
+            (_, None) => {
+                self.change_thngs(caller, collection, MembershipChange::ThngsCleared, Vec::new()).await
+            }
+        }
+    }
+
+    async fn change_thngs(
+        &self,
+        caller: &RequestContext<'_>,
+        collection: Id,
+        change: MembershipChange,
+        thngs: Vec<Id>,
+    ) -> Result<usize, BrokerError> {
+        self.authorise(caller, ResourceKind::Collection, collection)?;
+        let account = caller.principal.account;
+        self.count_of(Command::ChangeThngs { account, collection, change, thngs }, 0).await
+    }
+
+    /// Puts collections into another one.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn add_collections(
+        &self,
+        caller: &RequestContext<'_>,
+        collection: Id,
+        children: Vec<Id>,
+    ) -> Result<(), BrokerError> {
+        self.check_members(children.len())?;
+        for child in &children {
+            self.can_reference(caller, ResourceKind::Collection, *child, "The body")?;
+        }
+        self.change_collections(caller, collection, true, Some(children)).await.map(drop)
+    }
+
+    async fn change_collections(
+        &self,
+        caller: &RequestContext<'_>,
+        collection: Id,
+        joins: bool,
+        children: Option<Vec<Id>>,
+    ) -> Result<usize, BrokerError> {
+        self.authorise(caller, ResourceKind::Collection, collection)?;
+        let account = caller.principal.account;
+        self.count_of(Command::ChangeCollections { account, collection, joins, children }, 0).await
+    }
+}

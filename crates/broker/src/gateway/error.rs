@@ -1,0 +1,325 @@
+//! Why the gateway says no, in terms of no protocol. Each edge has one function that puts it on its wire.
+
+use thng_pubsub_protocol::{
+    payload::{ErrorCode, ErrorDocument, PayloadError},
+    publish::SUBSCRIBE_ONLY,
+    topic::TopicError,
+};
+
+use crate::{commands::CommandError, rate::Exceeded, writer::WriterStopped};
+use thng_pubsub_store::subscriptions::SubscriptionBound;
+
+/// A bound of subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubscriptionsBound {
+    /// Of one session.
+    Session,
+    /// Of all durable sessions.
+    Durable,
+    /// Memory of one key.
+    KeyMemory,
+    /// Memory of one account.
+    AccountMemory,
+    /// Memory of all.
+    Memory,
+}
+
+impl SubscriptionsBound {
+    /// The setting that says how much it is.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Session => "--subscriptions-max",
+            Self::Durable => "--session-subscriptions-max",
+            Self::KeyMemory => "--subscription-bytes-per-key-max",
+            Self::AccountMemory => "--subscription-bytes-per-account-max",
+            Self::Memory => "--subscription-bytes-max",
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Session | Self::Durable => "too_many_subscriptions",
+            Self::KeyMemory => "subscription_memory_per_key",
+            Self::AccountMemory => "subscription_memory_per_account",
+            Self::Memory => "subscription_memory",
+        }
+    }
+
+    /// For the client.
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Session => {
+                "This session has as many subscriptions as it may have. End some, or open another connection."
+            }
+            Self::Durable => {
+                "Durable sessions have as many subscriptions as they may have. Connect with clean session 1."
+            }
+            Self::KeyMemory => {
+                "The subscriptions of this API key take as much memory as they may. End some, or use another key."
+            }
+            Self::AccountMemory => {
+                "The subscriptions of this account take as much memory as they may. End some of them."
+            }
+            Self::Memory => {
+                "All subscriptions of this server take as much memory as they may. Try again later."
+            }
+        }
+    }
+}
+
+impl From<SubscriptionBound> for BrokerError {
+    fn from(bound: SubscriptionBound) -> Self {
+        Self::TooManySubscriptions(match bound {
+            SubscriptionBound::Key => SubscriptionsBound::KeyMemory,
+            SubscriptionBound::Account => SubscriptionsBound::AccountMemory,
+            SubscriptionBound::Total => SubscriptionsBound::Memory,
+        })
+    }
+}
+
+/// A refusal: what kind it is, and what to tell whoever caused it. It never repeats keys, topics or payloads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BrokerError {
+    /// No key came.
+    #[error("no API key was sent")]
+    NoKey,
+    /// The key is malformed, unknown or revoked.
+    #[error("the API key is not known")]
+    InvalidKey,
+    /// Email and password do not fit, or the user was not validated.
+    #[error("the login was refused")]
+    BadLogin,
+    /// The key may not do this on this path.
+    #[error("the API key may not do this")]
+    Forbidden,
+    /// It collides with something that exists.
+    #[error("{0}")]
+    Conflict(String),
+    /// There is no such resource, or not for this key.
+    #[error("the resource does not exist, or not for this API key")]
+    NotFound,
+    /// The text is no topic.
+    #[error("{0}")]
+    InvalidTopic(TopicError),
+    /// The topic can be watched, not written.
+    #[error("this topic can be subscribed to, but not published on")]
+    SubscribeOnly,
+    /// The request or its payload cannot be what it says; one sentence a fault.
+    #[error("{}", .0.join(" "))]
+    Invalid(Vec<String>),
+    /// As much stands on the key as may.
+    #[error("too many connections and subscriptions of this API key: --connections-per-key-max is reached")]
+    ConnectionLimitPerKey,
+    /// There are as many subscriptions as a bound allows.
+    #[error("too many subscriptions: {} is reached", .0.setting())]
+    TooManySubscriptions(SubscriptionsBound),
+    /// There are as many durable sessions as there may be, and none of a key that holds more.
+    #[error("too many durable sessions: --sessions-max or --sessions-per-key-max is reached")]
+    TooManySessions,
+    /// As many passwords wait to be checked as may.
+    #[error("too many passwords wait to be checked: --password-queue-max is reached")]
+    PasswordQueueFull,
+    /// More lists wait for the database than may, and this key has the most of them.
+    #[error("too many lists wait for the database: --scan-queue-max is reached")]
+    TooManyScans,
+    /// The answers of the account, or all answers, occupy as much memory as they may.
+    #[error("too many answers wait for their clients: --answer-bytes-max is reached")]
+    TooManyAnswerBytes,
+    /// More inputs of batch tasks wait to be read than may, and this key has the most of them.
+    #[error("too many batch tasks wait to be checked")]
+    TooManyTasks,
+    /// It comes more often than it may.
+    #[error("{0}")]
+    TooOften(Exceeded),
+    /// It cannot be stored or read right now.
+    #[error("the server cannot store or read right now")]
+    Unavailable,
+}
+
+/// How long a refusal lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Persistence {
+    /// The same request is refused again.
+    Final,
+    /// The same request can succeed later.
+    Temporary,
+}
+
+impl BrokerError {
+    /// One thing that is wrong with what was sent.
+    pub fn invalid(sentence: impl Into<String>) -> Self {
+        Self::Invalid(vec![sentence.into()])
+    }
+
+    /// A name for metrics and logs; a closed set.
+    pub fn reason(&self) -> &'static str {
+        self.row().0
+    }
+
+    /// Whether the same request can succeed later, without a change to it or to the rights of its key.
+    pub fn is_temporary(&self) -> bool {
+        match self.row().1 {
+            Persistence::Final => false,
+            Persistence::Temporary => true,
+        }
+    }
+
+    /// The reason table: the name of each reason, and how long it lasts.
+    fn row(&self) -> (&'static str, Persistence) {
+        match self {
+            Self::NoKey => ("no_key", Persistence::Final),
+            Self::InvalidKey => ("invalid_key", Persistence::Final),
+            Self::NotFound => ("not_found", Persistence::Final),
+            Self::InvalidTopic(_) => ("invalid_topic", Persistence::Final),
+            Self::BadLogin => ("bad_login", Persistence::Final),
+            Self::Forbidden => ("forbidden", Persistence::Final),
+            Self::Conflict(_) => ("conflict", Persistence::Final),
+            Self::SubscribeOnly => ("subscribe_only", Persistence::Final),
+            Self::Invalid(_) => ("invalid", Persistence::Final),
+            Self::ConnectionLimitPerKey => ("connection_limit_per_key", Persistence::Temporary),
+            Self::TooManySubscriptions(bound) => (bound.reason(), Persistence::Temporary),
+            Self::TooManySessions => ("too_many_sessions", Persistence::Temporary),
+            Self::PasswordQueueFull => ("password_queue_full", Persistence::Temporary),
+            Self::TooManyScans => ("scan_queue_full", Persistence::Temporary),
+            Self::TooManyAnswerBytes => ("answer_memory", Persistence::Temporary),
+            Self::TooManyTasks => ("task_queue_full", Persistence::Temporary),
+            Self::TooOften(_) => ("rate_limited", Persistence::Temporary),
+            Self::Unavailable => ("unavailable", Persistence::Temporary),
+        }
+    }
+
+    /// The document that REST and WebSocket clients get.
+    pub fn document(&self) -> ErrorDocument {
+        let one = |code, sentence: &str| ErrorDocument::new(code, vec![sentence.into()]);
+        match self {
+            Self::NoKey => one(
+                ErrorCode::NO_KEY,
+                "An API key is required: send it in the Authorization header or as ?access_token=.",
+            ),
+            Self::InvalidKey => one(ErrorCode::INVALID_KEY, "The API key is not valid."),
+            Self::NotFound => one(ErrorCode::NOT_FOUND, "The requested resource was not found."),
+            Self::InvalidTopic(TopicError::Option(_) | TopicError::RepeatedOption) => {
+                one(ErrorCode::INVALID, &format!("{self}."))
+            }
+            Self::InvalidTopic(error) => one(ErrorCode::NOT_FOUND, &format!("This is no topic: {error}.")),
+            Self::BadLogin => {
+                one(ErrorCode::BAD_LOGIN, "Email and password do not fit, or the user was not validated yet.")
+            }
+            Self::Forbidden => one(
+                ErrorCode::FORBIDDEN,
+                "The API key may not do this. Use one whose role or policies allow it.",
+            ),
+            Self::Conflict(sentence) => one(ErrorCode::CONFLICT, sentence),
+            Self::SubscribeOnly => one(ErrorCode::METHOD, SUBSCRIBE_ONLY),
+            Self::Invalid(sentences) => ErrorDocument::new(ErrorCode::INVALID, sentences.clone()),
+            Self::ConnectionLimitPerKey => one(
+                ErrorCode::TOO_MANY,
+                "This API key has as many connections as it may have at a time. Close some, or use another key.",
+            ),
+            Self::TooManySubscriptions(bound) => one(ErrorCode::TOO_MANY, bound.sentence()),
+            Self::TooManySessions => one(
+                ErrorCode::TOO_MANY,
+                "There are as many durable sessions as there may be. Connect with clean session 1.",
+            ),
+            Self::PasswordQueueFull => one(
+                ErrorCode::TOO_MANY,
+                "Too many passwords are being checked right now. Try again in a second.",
+            ),
+            Self::TooManyScans => one(
+                ErrorCode::UNAVAILABLE,
+                "Too many lists wait for the database, many of them of this API key or account (--scan-queue-max). Try \
+                 again shortly, and fewer at a time.",
+            ),
+            Self::TooManyAnswerBytes => one(
+                ErrorCode::UNAVAILABLE,
+                "Too many bytes of answers wait for their clients, many of them of this account (--answer-bytes-max). Read \
+                 answers faster, ask for smaller pages, or try again shortly.",
+            ),
+            Self::TooManyTasks => one(
+                ErrorCode::UNAVAILABLE,
+                "Too many batch tasks wait to be checked, many of them of this API key or account. Try again shortly, and \
+                 fewer at a time.",
+            ),
+            Self::TooOften(exceeded) => one(ErrorCode::TOO_MANY, &exceeded.sentence()),
+            Self::Unavailable => one(
+                ErrorCode::UNAVAILABLE,
+                "The server cannot store or read right now. Nothing was changed; try again shortly.",
+            ),
+        }
+    }
+}
+
+impl From<PayloadError> for BrokerError {
+    fn from(error: PayloadError) -> Self {
+        Self::Invalid(error.0)
+    }
+}
+
+impl From<TopicError> for BrokerError {
+    fn from(error: TopicError) -> Self {
+        Self::InvalidTopic(error)
+    }
+}
+
+impl From<CommandError> for BrokerError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::NotFound => Self::NotFound,
+            CommandError::Invalid(sentences) => Self::Invalid(sentences),
+            CommandError::BeyondBound { sentence, .. } => Self::Invalid(vec![sentence]),
+            CommandError::Conflict(sentence) => Self::Conflict(sentence),
+            CommandError::TooManySubscriptions => Self::TooManySubscriptions(SubscriptionsBound::Durable),
+            // The writer has logged it.
+            CommandError::Store(_) => Self::Unavailable,
+        }
+    }
+}
+
+impl From<WriterStopped> for BrokerError {
+    fn from(_: WriterStopped) -> Self {
+        Self::Unavailable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rate;
+
+    /// Operators read the table in the documentation.
+    #[test]
+    fn the_documented_reason_table_says_what_is_temporary() {
+        let documented = include_str!("../../../../docs/operations.md");
+        const NAME: rate::Name = rate::Name { setting: "x", kind: "x", scope: "x", said: "x" };
+        let limit: rate::RateLimit = "1/s".parse().expect("a rate");
+        let exceeded = Exceeded::new(&NAME, limit.rate().expect("it is on"), Duration::ZERO);
+        for refusal in [
+            BrokerError::NoKey,
+            BrokerError::InvalidKey,
+            BrokerError::NotFound,
+            BrokerError::InvalidTopic(TopicError::Wildcard),
+            BrokerError::BadLogin,
+            BrokerError::Forbidden,
+            BrokerError::Conflict("it exists".into()),
+            BrokerError::SubscribeOnly,
+            BrokerError::invalid("it is none"),
+            BrokerError::ConnectionLimitPerKey,
+            BrokerError::TooManySubscriptions(SubscriptionsBound::Session),
+            BrokerError::TooManySubscriptions(SubscriptionsBound::KeyMemory),
+            BrokerError::TooManySubscriptions(SubscriptionsBound::AccountMemory),
+            BrokerError::TooManySubscriptions(SubscriptionsBound::Memory),
+            BrokerError::TooManySessions,
+            BrokerError::PasswordQueueFull,
+            BrokerError::TooManyAnswerBytes,
+            BrokerError::TooManyTasks,
+            BrokerError::TooOften(exceeded),
+            BrokerError::Unavailable,
+        ] {
+            let lasts = if refusal.is_temporary() { "temporary" } else { "final" };
+            let row = format!("| `{}` | {lasts} |", refusal.reason());
+            assert!(documented.contains(&row), "docs/operations.md has no row that begins with {row}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Operators, the account that they work in, and their accesses to it.
+
+use std::sync::Arc;
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Patch, ResourceKind},
+};
+
+use super::{BrokerError, Gateway, NewResource, RequestContext, role::hexadecimal_id};
+use crate::{
+    auth::{identity, keys, roles},
+    commands::{Command, Extras, NewAccount},
+    random,
+};
+use thng_pubsub_store::{Actor, ResourceRecord, StoreError, TimestampMs, WriteStore};
+
+/// Short domains of an account. Redirections live on another host; clients ask for these names all the same.
+const SHORT_DOMAIN: &str = "tn.gg";
+
+impl Gateway {
+    /// An operator by their id or address: oneself, or for those who reach everything any.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn operator(
+        &self,
+        caller: &RequestContext<'_>,
+        id: &str,
+    ) -> Result<ResourceRecord, BrokerError> {
+        let (account, kind) = (caller.principal.account, ResourceKind::Operator);
+        let id = match Id::parse(id) {
+            Ok(id) => Some(id),
+            Err(_) => {
+                let name = id.to_lowercase();
+                self.store.named(account, kind, &name)?
+            }
+        };
+        let id = id.ok_or(BrokerError::NotFound)?;
+        if caller.principal.actor != Actor::Operator(id) && !caller.is_unlimited() {
+            return Err(BrokerError::NotFound);
+        }
+        self.read(caller, kind, id).await
+    }
+
+    /// The account of the caller, where the path names it.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn account(&self, caller: &RequestContext<'_>, id: Id) -> Result<ResourceRecord, BrokerError> {
+        if id != caller.principal.account {
+            self.permit(caller)?;
+            return Err(BrokerError::NotFound);
+        }
+        self.read(caller, ResourceKind::Account, id).await
+    }
+
+    /// What an access shows besides its fields: the caller's own key, and to those who may do everything also those of
+    /// others that can be shown: they can make such keys as well.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`].
+    pub fn access_extras(
+        &self,
+        caller: &RequestContext<'_>,
+        access: &ResourceRecord,
+        own_key: &str,
+    ) -> Result<Extras, BrokerError> {
+        let operator = access.fields().id("operator").map(Actor::Operator);
+        let key = match operator {
+            Some(actor) if actor == caller.principal.actor => Some(own_key.to_owned()),
+            Some(actor) if caller.principal.is_admin() => self.key_of(actor)?,
+            _ => None,
+        };
+        let more = key.map(|key| ("apiKey", format!("\"{key}\""))).into_iter().collect();
+        Ok(Extras { more, ..Extras::default() })
+    }
+
+    /// Lets another operator into the account.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn create_access(
+        &self,
+        caller: &RequestContext<'_>,
+        body: &[u8],
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
+        let account = caller.principal.account;
+        let access = Patch::parse(ResourceKind::Access, body)?;
+        self.check_access(caller, &access)?;
+        let mut operator = NewResource::of(Patch::parse(ResourceKind::Operator, body)?);
+        operator.keys.push(self.new_key(account, Actor::Operator(operator.id)));
+        let id = operator.id;
+        // Both are checked before either is made.
+        self.check_patch(caller, &access, None)?;
+        self.create(caller, operator, body.len()).await?;
+        let mut new = NewResource::of(access);
+        new.id = hexadecimal_id();
+        new.set_id("account", account);
+        new.set_id("operator", id);
+        if new.patch.get("role").is_none() && new.patch.texts("policies").is_empty() {
+            new.patch.set_text("role", roles::NONE);
+        }
+        // An operator without an access may do nothing: whoever is interrupted here left nobody in.
+        self.create(caller, new, body.len()).await
+    }
+
+    /// Only those who may do everything change what others may do: whoever could give more than they have could do
+    /// everything.
+    pub(super) fn may_give_rights(caller: &RequestContext<'_>) -> Result<(), BrokerError> {
+        if caller.principal.is_admin() { Ok(()) } else { Err(BrokerError::Forbidden) }
+    }
+
+    /// Refuses an access that names what does not exist.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn check_access(&self, caller: &RequestContext<'_>, access: &Patch) -> Result<(), BrokerError> {
+        Self::may_give_rights(caller)?;
+        self.known_role(caller, access, "role")?;
+        access.texts("policies").iter().try_for_each(|policy| self.known_policy(caller, policy).map(drop))
+    }
+
+    /// Takes an operator's access away, and with it the operator.
+    ///
+    /// # Errors
+    /// [`BrokerError`], also for one's own.
+    pub async fn delete_access(&self, caller: &RequestContext<'_>, id: Id) -> Result<(), BrokerError> {
+        self.permit(caller)?;
+        Self::may_give_rights(caller)?;
+        let access = self.read(caller, ResourceKind::Access, id).await?;
+        let account = caller.principal.account;
+        if let Some(operator) = access.fields().id("operator") {
+            if caller.principal.actor == Actor::Operator(operator) {
+                return Err(BrokerError::invalid(
+                    "This is your own access; another operator can take it away.",
+                ));
+            }
+            let kind = ResourceKind::Operator;
+            match self.execute(Command::Delete { account, kind, id: operator }, 0).await {
+                Ok(_) | Err(BrokerError::NotFound) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        self.execute(Command::Delete { account, kind: ResourceKind::Access, id }, 0).await.map(drop)
+    }
+
+    /// The access of the caller, with the documents of its policies: `GET /me`.
+    ///
+    /// # Errors
+    /// [`BrokerError::Forbidden`] for keys that are not an operator's.
+    pub async fn me(&self, caller: &RequestContext<'_>) -> Result<String, BrokerError> {
+        self.permit(caller)?;
+        let Actor::Operator(id) = caller.principal.actor else { return Err(BrokerError::Forbidden) };
+        let account = caller.principal.account;
+        let operator = self.store.resource(id)?.ok_or(BrokerError::NotFound)?;
+        let access = identity::access_of(&*self.store, account, id)?.ok_or(BrokerError::NotFound)?;
+        let fields = operator.fields();
+        let text = |name: &str| fields.text(name).unwrap_or_default();
+        let full_name = format!("{} {}", text("firstName"), text("lastName"));
+        let own = access.fields();
+        let mut policies = Vec::new();
+        for policy in own.texts("policies") {
+            // One that is gone by now grants nothing, and is no reason to be refused.
+            policies.extend(self.known_policy(caller, &policy).ok());
+        }
+        if own.texts("policies").is_empty() && own.text("role").as_deref() == Some(roles::ADMIN) {
+            policies.push(self.known_policy(caller, roles::ACCOUNT_ADMIN)?);
+        }
+        let conditions = own.get("conditions").unwrap_or("[]");
+        let name = serde_json::Value::from(full_name.trim());
+        let email = serde_json::Value::from(text("email"));
+        Ok(format!(
+            r#"{{"id":"{}","operator":"{id}","name":{name},"email":{email},"policies":[{}],"conditions":{conditions}}}"#,
+            access.id,
+            policies.join(",")
+        ))
+    }
+
+    /// The domains of an account.
+    pub fn domains(account: Id) -> String {
+        format!(r#"[{{"id":"{account}","accountId":"{account}","domain":"{SHORT_DOMAIN}"}}]"#)
+    }
+
+    /// The short domains of an account.
+    pub fn short_domains() -> String {
+        format!(r#"["{SHORT_DOMAIN}"]"#)
+    }
+}
+
+/// Makes an account with an operator who may do everything, in a group of its own. Returns both ids.
+///
+/// # Errors
+/// The store's.
+pub fn first_account(
+    store: &mut dyn WriteStore,
+    key: &str,
+    now_ms: TimestampMs,
+) -> Result<(Id, Id), StoreError> {
+    let new = new_account(key, "Account", "operator@localhost");
+    let ids = (new.account, new.operator);
+    store.begin()?;
+    match Command::CreateAccount(Box::new(new)).apply(store, now_ms) {
+        Ok(_) => {}
+        Err(crate::commands::CommandError::Store(error)) => return Err(error),
+        Err(error) => unreachable!("the first account is like any other: {error}"),
+    }
+    store.commit()?;
+    store.disk_sync().sync()?;
+    Ok(ids)
+}
+
+/// A new account whose operator has this key, which was found to be one.
+pub(super) fn new_account(key: &str, name: &str, email: &str) -> NewAccount {
+    NewAccount {
+        account: Id::generate(random::byte),
+        operator: Id::generate(random::byte),
+        access: hexadecimal_id(),
+        name: name.into(),
+        email: email.into(),
+        key: keys::hash(key).expect("the key was checked before"),
+    }
+}

@@ -1,0 +1,212 @@
+//! One call: who asks, for what verb on which path, narrowed to what. Every call of the gateway begins with it.
+
+use std::borrow::Cow;
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Json, ResourceKind, Scopes, UserScope},
+    topic::table::Access,
+};
+
+use crate::auth::{
+    Principal, policy,
+    visibility::{Scoped, Visibility},
+};
+use thng_pubsub_store::{Actor, IndexScan, ResourceMeta, index_fields, index_key};
+
+/// Who asks, and for what.
+#[derive(Debug, Clone)]
+pub struct RequestContext<'a> {
+    pub principal: &'a Principal,
+    /// What kind of call it is.
+    pub access: Access,
+    /// The path, decoded, without `/v2` and without a query: what grants are looked up by.
+    pub path: Cow<'a, str>,
+    /// `?project=`: only what is scoped to it; what is created is scoped to it.
+    pub project: Option<Id>,
+    /// `?app=`: only what comes from this application.
+    pub app: Option<Id>,
+    /// A JSON object that an action remembers: where and how it came about.
+    pub context: Option<Json>,
+}
+
+impl<'a> RequestContext<'a> {
+    /// A call that is narrowed to nothing.
+    /// `path` as it came, with its percent-escapes.
+    pub fn new(principal: &'a Principal, access: Access, path: &'a str) -> Self {
+        Self { principal, access, path: decoded(path), project: None, app: None, context: None }
+    }
+
+    /// What the caller sees on this path.
+    fn views(&self) -> impl Iterator<Item = &Visibility> + Clone {
+        policy::views(self.principal, self.access, &self.path)
+    }
+
+    /// Whether a resource is there for the caller.
+    pub(super) fn can_see(&self, meta: &ResourceMeta) -> bool {
+        meta.account == self.principal.account
+            && self.views().any(|view| view.can_see(meta))
+            && self.project.is_none_or(|project| !meta.kind.is_scoped() || meta.is_in(project))
+    }
+
+    /// Whether the caller can name this resource in what they do here: with the right that they do it with.
+    pub(super) fn can_reference(&self, meta: &ResourceMeta) -> bool {
+        meta.account == self.principal.account && self.views().any(|view| view.can_see(meta))
+    }
+
+    /// Whether the caller reaches everything in the account with what they do here.
+    pub(super) fn is_unlimited(&self) -> bool {
+        self.views().any(|view| *view == Visibility::Account)
+    }
+
+    /// Whether [`source`](Self::source) finds what the caller sees of a kind and nothing else.
+    pub(super) fn is_found_by_source(&self, kind: ResourceKind) -> bool {
+        self.views().all(|view| match view {
+            Visibility::Account => true,
+            Visibility::Projects(_) => kind != ResourceKind::Role,
+            Visibility::User { .. }
+            | Visibility::Device { .. }
+            | Visibility::Only(_)
+            | Visibility::Itself(_) => false,
+        })
+    }
+
+    /// Where the resources that the caller [may name](Self::can_reference) are found.
+    pub(super) fn reach(&self, kind: ResourceKind) -> IndexScan {
+        let account = self.principal.account;
+        let mut sources: Vec<IndexScan> = self.views().map(|view| source_of(view, account, kind)).collect();
+        match sources.len() {
+            _ if sources.contains(&IndexScan::All) => IndexScan::All,
+            1 => sources.remove(0),
+            _ => IndexScan::Any(sources),
+        }
+    }
+
+    /// Where the resources that the caller sees are found.
+    pub(super) fn source(&self, kind: ResourceKind) -> IndexScan {
+        let account = self.principal.account;
+        let seen = self.reach(kind);
+        let project = self.project.filter(|_| kind.is_scoped());
+        let by_project =
+            project.map(|id| IndexScan::Key(index_key(account, kind, index_fields::PROJECT, id.as_str())));
+        let by_app = self.app.and_then(|app| {
+            let field = match kind {
+                ResourceKind::Action => "createdByApp",
+                ResourceKind::User => "app",
+                _ => return None,
+            };
+            Some(IndexScan::Key(index_key(account, kind, field, app.as_str())))
+        });
+        [by_project, by_app].into_iter().flatten().fold(seen, IndexScan::and)
+    }
+
+    /// Who sees what the caller creates, unless the document says so.
+    pub(super) fn default_scopes(&self) -> Scopes {
+        let everybody = |project| Scopes { projects: vec![project], users: UserScope::All };
+        match (self.principal.actor, self.principal.project) {
+            (Actor::User(user), Some(project)) => {
+                Scopes { projects: vec![project], users: UserScope::Only(vec![user]) }
+            }
+            (Actor::Application(_) | Actor::TrustedApplication(_), Some(project)) => everybody(project),
+            (Actor::Operator(_) | Actor::AccessToken(_), _) => match (self.project, self.own_projects()) {
+                (Some(project), _) => everybody(project),
+                // What somebody makes who sees one project only is to be seen by them.
+                (None, Some(projects)) if projects.len() == 1 => everybody(projects[0]),
+                (None, _) => Scopes::default(),
+            },
+            _ => Scopes::default(),
+        }
+    }
+
+    /// The projects that the caller may scope something to here; `None` for any of the account.
+    pub(super) fn own_projects(&self) -> Option<Vec<Id>> {
+        let mut projects: Vec<Id> = self.principal.project.into_iter().collect();
+        for view in self.views() {
+            match view {
+                Visibility::Account => return None,
+                Visibility::Projects(own) | Visibility::Device { projects: own, .. } => {
+                    projects.extend(own.iter());
+                }
+                Visibility::Only(conditions) => {
+                    let named = conditions.iter().filter(|(kind, _)| *kind == ResourceKind::Project);
+                    let before = projects.len();
+                    projects.extend(named.map(|(_, id)| *id));
+                    if projects.len() == before {
+                        return None;
+                    }
+                }
+                Visibility::User { .. } | Visibility::Itself(_) => {}
+            }
+        }
+        projects.sort_unstable();
+        projects.dedup();
+        Some(projects)
+    }
+}
+
+/// A path with each segment decoded, as routes and topics take it. A slash that was escaped does not part segments.
+fn decoded(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return path.into();
+    }
+    let decode =
+        |segment| percent_encoding::percent_decode_str(segment).decode_utf8_lossy().replace('/', "\0");
+    path.split('/').map(decode).collect::<Vec<String>>().join("/").into()
+}
+
+/// Where the resources of a view are found. The view is asked about each of them all the same.
+fn source_of(view: &Visibility, account: Id, kind: ResourceKind) -> IndexScan {
+    let by = |field: &str, id: &Id| IndexScan::Key(index_key(account, kind, field, id.as_str()));
+    let in_projects =
+        |projects: &[Id]| IndexScan::Any(projects.iter().map(|id| by(index_fields::PROJECT, id)).collect());
+    match (view, kind) {
+        // The roles of an account are few, and no secret.
+        (Visibility::Account, _)
+        | (Visibility::Projects(_) | Visibility::User { .. }, ResourceKind::Role) => IndexScan::All,
+        (Visibility::Itself(own), _) => IndexScan::Ids(vec![*own]),
+        (Visibility::Projects(projects), ResourceKind::Project) => IndexScan::Ids(projects.to_vec()),
+        (Visibility::Projects(projects), _) => in_projects(projects),
+        (Visibility::User { user, .. }, ResourceKind::User) => IndexScan::Ids(vec![*user]),
+        (Visibility::User { project, user }, _) => {
+            IndexScan::Any(vec![by(index_fields::EVERYBODY, project), by(index_fields::USER, user)])
+        }
+        (Visibility::Device { thng, .. }, ResourceKind::Thng) => IndexScan::Ids(vec![*thng]),
+        (Visibility::Device { product, .. }, ResourceKind::Product) => {
+            IndexScan::Ids(product.iter().copied().collect())
+        }
+        (Visibility::Device { thng, product, .. }, ResourceKind::Action) => {
+            let by_product = product.iter().map(|product| by("product", product));
+            IndexScan::Any(std::iter::once(by("thng", thng)).chain(by_product).collect())
+        }
+        (Visibility::Device { .. }, ResourceKind::ActionType) => IndexScan::All,
+        (Visibility::Device { .. }, _) => IndexScan::Ids(Vec::new()),
+        (Visibility::Only(conditions), kind) => {
+            let of = |wanted| conditions.iter().filter(move |(named, _)| *named == wanted).map(|(_, id)| *id);
+            let own: Vec<Id> = of(kind).collect();
+            let projects: Vec<Id> = of(ResourceKind::Project).collect();
+            match (own.is_empty(), projects.is_empty() || !kind.is_scoped() || kind == ResourceKind::Project)
+            {
+                (false, _) => IndexScan::Ids(own),
+                (true, true) => IndexScan::All,
+                (true, false) => in_projects(&projects),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_decoded_segment_by_segment() {
+        for (path, expected) in [
+            ("/actions/scans", "/actions/scans"),
+            ("/actions/%5Fadmin", "/actions/_admin"),
+            ("/actions/a%2Fb/x", "/actions/a\0b/x"),
+            ("/actions/%ZZ", "/actions/%ZZ"),
+        ] {
+            assert_eq!(decoded(path), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Resources of every kind by REST: created, changed, deleted, alone and many at once.
+
+use std::sync::Arc;
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Json, Patch, ResourceKind, Scopes},
+};
+
+use super::{BrokerError, Gateway, ListQuery, RequestContext};
+use crate::{
+    commands::{Command, Creation, LEFT_AT_ONCE, Outcome},
+    random,
+};
+use thng_pubsub_store::{IndexScan, KeyRecord, ResourceRecord, index_fields, index_key};
+
+/// Bytes that one call writes into many resources.
+const BULK_BYTES_MAX: usize = 8 << 20;
+
+/// What is to be created.
+#[derive(Debug)]
+pub struct NewResource {
+    pub id: Id,
+    pub patch: Patch,
+    pub parent: Option<Id>,
+    /// Fields that only the server sets, as JSON.
+    pub set: Vec<(&'static str, String)>,
+    pub private: Option<Json>,
+    pub keys: Vec<KeyRecord>,
+    /// Who sees it; what follows from the caller where nothing is said.
+    pub scopes: Option<Scopes>,
+}
+
+impl NewResource {
+    pub fn of(patch: Patch) -> Self {
+        let (parent, private, scopes) = (None, None, None);
+        Self {
+            id: Id::generate(random::byte),
+            patch,
+            parent,
+            set: Vec::new(),
+            private,
+            keys: Vec::new(),
+            scopes,
+        }
+    }
+
+    /// Says what it belongs to, also in a field of its document.
+    pub(super) fn under(mut self, field: &'static str, parent: Id) -> Self {
+        self.parent = Some(parent);
+        self.set_id(field, parent);
+        self
+    }
+
+    pub(super) fn set_id(&mut self, field: &'static str, id: Id) {
+        self.set.push((field, format!("\"{id}\"")));
+    }
+}
+
+/// Where what belongs to a resource is found.
+pub fn children_of(caller: &RequestContext<'_>, kind: ResourceKind, parent: Id) -> IndexScan {
+    IndexScan::Key(index_key(caller.principal.account, kind, index_fields::PARENT, parent.as_str()))
+}
+
+impl Gateway {
+    /// The operation that creates something, authorised.
+    pub(super) fn creation(
+        &self,
+        caller: &RequestContext<'_>,
+        new: NewResource,
+    ) -> Result<Command, BrokerError> {
+        self.permit(caller)?;
+        self.check_patch(caller, &new.patch, None)?;
+        self.check_project(caller)?;
+        let scopes = new.scopes.unwrap_or_else(|| caller.default_scopes());
+        let NewResource { id, patch, parent, set, private, keys, .. } = new;
+        let account = caller.principal.account;
+        Ok(Command::Create(Box::new(Creation { account, id, parent, patch, set, scopes, private, keys })))
+    }
+
+    /// Creates something. `payload_bytes` is what it holds in memory.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn create(
+        &self,
+        caller: &RequestContext<'_>,
+        new: NewResource,
+        payload_bytes: usize,
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
+        let command = self.creation(caller, new)?;
+        self.execute_on_one(command, payload_bytes).await
+    }
+
+    /// Executes an operation whose outcome is one resource.
+    pub(super) async fn execute_on_one(
+        &self,
+        command: Command,
+        payload_bytes: usize,
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
+        match self.execute(command, payload_bytes).await? {
+            Outcome::Resource(record) => Ok(record),
+            Outcome::Resources(_)
+            | Outcome::Properties(_)
+            | Outcome::Locations(_)
+            | Outcome::Count(_)
+            | Outcome::Session(_)
+            | Outcome::Subscriptions(_)
+            | Outcome::Key(_)
+            | Outcome::Done => Err(BrokerError::Unavailable),
+        }
+    }
+
+    /// Changes a resource.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn update(
+        &self,
+        caller: &RequestContext<'_>,
+        id: Id,
+        patch: Patch,
+        payload_bytes: usize,
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
+        let kind = patch.kind();
+        let meta = self.authorise(caller, kind, id)?;
+        let mut patch = patch;
+        Self::keep_scopes(caller, &mut patch);
+        self.check_patch(caller, &patch, Some(&meta))?;
+        let (account, patch) = (caller.principal.account, Box::new(patch));
+        self.execute_on_one(Command::Update { account, kind, id, patch, private: None }, payload_bytes).await
+    }
+
+    /// Changes what a resource keeps to itself.
+    pub(super) async fn update_private(
+        &self,
+        caller: &RequestContext<'_>,
+        kind: ResourceKind,
+        id: Id,
+        private: Json,
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
+        let (account, bytes) = (caller.principal.account, private.as_str().len());
+        let patch = Box::new(Patch::empty(kind));
+        self.execute_on_one(Command::Update { account, kind, id, patch, private: Some(private) }, bytes).await
+    }
+
+    /// Deletes a resource and all that hangs on it.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn delete(
+        &self,
+        caller: &RequestContext<'_>,
+        kind: ResourceKind,
+        id: Id,
+    ) -> Result<(), BrokerError> {
+        self.authorise(caller, kind, id)?;
+        if matches!(kind, ResourceKind::Role | ResourceKind::AccessPolicy | ResourceKind::AccessToken) {
+            Self::may_give_rights(caller)?;
+        }
+        let account = caller.principal.account;
+        if kind == ResourceKind::Thng {
+            self.leave_collections(account, id).await?;
+        }
+        self.execute(Command::Delete { account, kind, id }, 0).await.map(drop)
+    }
+
+    /// Takes a thng that is in more collections than it may be, from earlier versions or an import, out of them in steps:
+    /// its deletion tells each of them.
+    async fn leave_collections(&self, account: Id, thng: Id) -> Result<(), BrokerError> {
+        if self.store.collections_of(thng)?.len() <= LEFT_AT_ONCE {
+            return Ok(());
+        }
+        while self.count_of(Command::LeaveCollections { account, thng }, 0).await? == LEFT_AT_ONCE {}
+        Ok(())
+    }
+
+    /// The same for thngs that are deleted together. A deletion that is refused for the others' notifications changes nothing.
+    async fn leave_collections_of_many(&self, account: Id, thngs: &[Id]) -> Result<(), BrokerError> {
+        let (mut crowded, mut caused) = (Vec::new(), thngs.len());
+        for thng in thngs {
+            tokio::task::coop::consume_budget().await;
+            match self.store.collections_of(*thng)?.len() {
+                count if count > LEFT_AT_ONCE => crowded.push(*thng),
+                count => caused += count,
+            }
+        }
+        if caused > self.settings.notifications_max {
+            return Ok(());
+        }
+        for thng in crowded {
+            match self.leave_collections(account, thng).await {
+                // It was deleted meanwhile.
+                Ok(()) | Err(BrokerError::NotFound) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a `?project=` that what is created could not be scoped to. Its own project is always there for a key.
+    pub(super) fn check_project(&self, caller: &RequestContext<'_>) -> Result<(), BrokerError> {
+        match caller.project {
+            Some(project) if Some(project) != caller.principal.project => {
+                self.can_reference(caller, ResourceKind::Project, project, "project")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes everything that `ids` or `filter` name, all or nothing. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn update_many(
+        &self,
+        caller: &RequestContext<'_>,
+        patch: Patch,
+        query: &ListQuery,
+        payload_bytes: usize,
+    ) -> Result<usize, BrokerError> {
+        let kind = patch.kind();
+        self.permit(caller)?;
+        let ids = self.selected(caller, kind, query, self.settings.bulk_size_max).await?;
+        for id in &ids {
+            let meta = self.resource_meta(*id)?;
+            self.check_patch(caller, &patch, meta.as_deref())?;
+        }
+        // They are changed in one transaction, for which everybody else waits.
+        if payload_bytes.saturating_mul(ids.len()) > BULK_BYTES_MAX {
+            return Err(BrokerError::invalid(format!(
+                "Together these changes are more than {BULK_BYTES_MAX} bytes. Change fewer at a time; nothing was changed."
+            )));
+        }
+        let (account, patch) = (caller.principal.account, Box::new(patch));
+        self.count_of(Command::UpdateMany { account, kind, ids, patch }, payload_bytes).await
+    }
+
+    /// Deletes everything that `ids` or `filter` name. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn delete_many(
+        &self,
+        caller: &RequestContext<'_>,
+        kind: ResourceKind,
+        query: &ListQuery,
+    ) -> Result<usize, BrokerError> {
+        self.permit(caller)?;
+        let ids = self.selected(caller, kind, query, self.settings.bulk_size_max).await?;
+        let account = caller.principal.account;
+        let notifications_max = self.settings.notifications_max;
+        if kind == ResourceKind::Thng {
+            self.leave_collections_of_many(account, &ids).await?;
+        }
+        self.count_of(Command::DeleteMany { account, kind, ids, notifications_max }, 0).await
+    }
+
+    /// Executes an operation whose outcome is a number.
+    pub(super) async fn count_of(
+        &self,
+        command: Command,
+        payload_bytes: usize,
+    ) -> Result<usize, BrokerError> {
+        match self.execute(command, payload_bytes).await? {
+            Outcome::Count(count) => Ok(count),
+            Outcome::Resource(_)
+            | Outcome::Resources(_)
+            | Outcome::Properties(_)
+            | Outcome::Locations(_)
+            | Outcome::Key(_)
+            | Outcome::Session(_)
+            | Outcome::Subscriptions(_)
+            | Outcome::Done => Err(BrokerError::Unavailable),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Account and scopes of resources, kept in memory: every publish and every subscription asks for them.
+//!
+//! A head that is served is never older than the last commit that changed it: the writer forgets before anybody is
+//! answered, and a reader that was overtaken by that throws away what it read.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use quick_cache::sync::Cache;
+use thng_pubsub_protocol::id::Id;
+
+use thng_pubsub_store::{ReadStore, ResourceMeta, StoreError};
+
+/// Resources whose heads are kept. An entry takes about 150 bytes.
+const RESOURCES_CACHED_MAX: usize = 200_000;
+
+#[derive(Debug)]
+pub(super) struct ResourceCache {
+    cached: Cache<Id, Arc<ResourceMeta>>,
+    /// Counts what was forgotten, so that a slow reader notices.
+    changes: AtomicU64,
+}
+
+impl ResourceCache {
+    pub(super) fn new() -> Self {
+        Self { cached: Cache::new(RESOURCES_CACHED_MAX), changes: AtomicU64::new(0) }
+    }
+
+    /// The head, if it is in memory. What does not exist is not remembered: a client could fill the memory with it.
+    pub(super) fn get(&self, id: Id) -> Option<Arc<ResourceMeta>> {
+        self.cached.get(&id)
+    }
+
+    /// Reads the head from the store; may block on the disk.
+    pub(super) fn look_up(
+        &self,
+        store: &dyn ReadStore,
+        id: Id,
+    ) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
+        let before = self.changes.load(Ordering::SeqCst);
+        let Some(meta) = store.resource_meta(id)?.map(Arc::new) else { return Ok(None) };
+        if self.changes.load(Ordering::SeqCst) == before {
+            self.cached.insert(id, Arc::clone(&meta));
+            if self.changes.load(Ordering::SeqCst) != before {
+                self.cached.remove(&id);
+            }
+        }
+        Ok(Some(meta))
+    }
+
+    /// Called by the writer after the commit that changed a resource.
+    pub(super) fn forget(&self, id: Id) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.cached.remove(&id);
+    }
+}

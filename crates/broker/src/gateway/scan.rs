@@ -1,0 +1,160 @@
+//! Runs scans of lists in slices: fair between accounts and keys, bounded, and ended when the client has gone.
+//!
+//! Between two slices a scan gives its turn to others. It also returns to the runtime there, which drops the scan when its
+//! connection has ended.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    BrokerError, RequestContext,
+    scan_queue::{QueueFull, ScanPermit, ScanQueue},
+};
+use crate::{metrics::Metrics, polls};
+use thng_pubsub_store::{ListRequest, ScanBounds, ScanProgress, StoreError};
+
+/// How long a scan keeps a turn: what another account waits for at the most, times the scans that run at once.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// What one call may scan.
+#[derive(Debug, Clone, Copy)]
+pub struct ScanLimits {
+    /// Scans at a time, 1 or more.
+    pub at_a_time: usize,
+    /// Scans that wait for a turn.
+    pub queue_max: usize,
+    /// Bytes that are gone through, each as often as there are values to compare it with.
+    pub bytes_max: u64,
+    /// Time of work.
+    pub time_max: Duration,
+}
+
+/// Which bound ended a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    Items,
+    Bytes,
+    Time,
+}
+
+impl Bound {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Items => "items",
+            Self::Bytes => "bytes",
+            Self::Time => "time",
+        }
+    }
+}
+
+/// The scans of all callers.
+#[derive(Debug)]
+pub(super) struct Scans {
+    turns: Arc<ScanQueue>,
+    limits: ScanLimits,
+    metrics: Arc<Metrics>,
+}
+
+/// The right to scan, for a slice at a time.
+#[derive(Debug)]
+pub(crate) struct ScanLease(Option<ScanPermit>);
+
+/// The work of one scan.
+#[derive(Debug)]
+pub(super) struct Scan<'s> {
+    scans: &'s Scans,
+    passes: u64,
+    /// Items that it may look at.
+    items_max: usize,
+    items: usize,
+    work_bytes: u64,
+    worked: Duration,
+}
+
+impl Scans {
+    pub(super) fn new(limits: ScanLimits, metrics: Arc<Metrics>) -> Result<Self, prometheus::Error> {
+        let turns = ScanQueue::new(limits.at_a_time, limits.queue_max);
+        let waiting = Arc::clone(&turns);
+        metrics.show_scans_waiting(move || waiting.waiting())?;
+        Ok(Self { turns, limits, metrics })
+    }
+
+    /// Waits for a turn.
+    pub(super) async fn turn(&self, caller: &RequestContext<'_>) -> Result<ScanLease, BrokerError> {
+        let principal = caller.principal;
+        let turn = self.turns.take(principal.account, principal.key).await;
+        turn.map(|turn| ScanLease(Some(turn))).map_err(|QueueFull| {
+            self.metrics.scans_refused.with_label_values(&["queue"]).inc();
+            BrokerError::TooManyScans
+        })
+    }
+
+    /// Lets those go first that wait.
+    pub(super) async fn pass_on(
+        &self,
+        turn: &mut ScanLease,
+        caller: &RequestContext<'_>,
+    ) -> Result<(), BrokerError> {
+        if self.turns.waiting() > 0 {
+            turn.0 = None;
+            *turn = self.turn(caller).await?;
+        }
+        // Where the client has gone, the scan is dropped here.
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    pub(super) fn begin(&self, passes: u64, items_max: usize) -> Scan<'_> {
+        Scan { scans: self, passes, items_max, items: 0, work_bytes: 0, worked: Duration::ZERO }
+    }
+
+    /// The refusal of what may not end early, and would.
+    pub(super) fn refused(&self, bound: Bound, sentence: &str) -> BrokerError {
+        self.metrics.scans_refused.with_label_values(&[bound.name()]).inc();
+        let setting = match bound {
+            Bound::Items => "",
+            Bound::Bytes => " The bound is --scan-bytes-max.",
+            Bound::Time => " The bound is --scan-time-max-ms.",
+        };
+        BrokerError::invalid(format!("{sentence}{setting}"))
+    }
+}
+
+impl Scan<'_> {
+    /// Scans for a slice of time, from where `request` says.
+    pub(super) fn slice<'f, T>(
+        &mut self,
+        request: &mut ListRequest<'f>,
+        scan: impl FnOnce(&ListRequest<'f>) -> Result<T, StoreError>,
+    ) -> Result<T, BrokerError> {
+        let begin = Instant::now();
+        let limits = &self.scans.limits;
+        request.looked_at_max = self.items_max.saturating_sub(self.items);
+        request.bounds = ScanBounds {
+            work_bytes: limits.bytes_max.saturating_sub(self.work_bytes),
+            passes: self.passes,
+            until: Some(begin + SLICE.min(limits.time_max.saturating_sub(self.worked))),
+            page_bytes: request.bounds.page_bytes,
+        };
+        let part = polls::blocking(|| scan(request));
+        self.worked += begin.elapsed();
+        Ok(part?)
+    }
+
+    /// Which bound the scan has reached, if it has; `scanned` is its last slice.
+    pub(super) fn is_used_up(&mut self, scanned: &ScanProgress) -> Option<Bound> {
+        self.items += scanned.items;
+        self.work_bytes += scanned.work_bytes;
+        let limits = &self.scans.limits;
+        let bound = match () {
+            () if self.items >= self.items_max => Bound::Items,
+            () if self.work_bytes >= limits.bytes_max => Bound::Bytes,
+            () if self.worked >= limits.time_max => Bound::Time,
+            () => return None,
+        };
+        self.scans.metrics.scans_ended_early.with_label_values(&[bound.name()]).inc();
+        Some(bound)
+    }
+}

@@ -1,0 +1,291 @@
+//! Watching: subscriptions, and the value that a topic has right now.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use thng_pubsub_protocol::{
+    payload::{ResourceKind, locations_document, update_document},
+    publish::{self, Subject},
+    topic::{Topic, TopicString, table::Access},
+};
+
+use super::{BrokerError, Gateway, ListQuery, RequestContext};
+use crate::{
+    auth::{
+        Principal, policy,
+        visibility::{EncodedScopes, Scoped as _, Visibility},
+    },
+    commands, notifications,
+};
+use thng_pubsub_bus::{DeliveryQos, OutboundQueue, Predicate, Route, RouteKey, Subscriber};
+use thng_pubsub_store::{
+    IndexScan, PropertyOwner, Sequence, index_key,
+    subscriptions::{SubscriptionLease, subscription_bytes},
+};
+
+/// The right to watch a topic, as of when it was asked for.
+#[derive(Clone)]
+pub struct SubscribeGrant {
+    key: RouteKey,
+    /// Which events it sees; all if there is none.
+    predicate: Option<Predicate>,
+}
+
+impl fmt::Debug for SubscribeGrant {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("SubscribeGrant").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl SubscribeGrant {
+    /// What tells its topic from every other, also in a later run of the server.
+    pub fn route(&self) -> &[u8] {
+        self.key.as_bytes()
+    }
+
+    /// Whether it does not see every event of its topic.
+    pub fn is_narrowed(&self) -> bool {
+        self.predicate.is_some()
+    }
+
+    /// Whether it sees an event with these scopes.
+    pub(super) fn can_see(&self, scopes: &[u8]) -> bool {
+        self.predicate.as_ref().is_none_or(|can_see| can_see(scopes))
+    }
+}
+
+/// A subscription in the bus's table. Dropping it ends it.
+#[derive(Debug)]
+pub struct SubscriptionHandle {
+    /// What was committed up to here is older than the subscription.
+    after: Sequence,
+    _route: Route,
+    /// The memory that it counts; `None` for a durable session, whose subscriptions the store counts.
+    lease: Option<SubscriptionLease>,
+}
+
+impl SubscriptionHandle {
+    /// Gives the memory that it counts to the subscription that takes its place.
+    pub fn take_lease(&mut self) -> Option<SubscriptionLease> {
+        self.lease.take()
+    }
+}
+
+impl Gateway {
+    /// Checks that a topic can be watched by this caller: what it names is there and visible.
+    fn authorise_subscribe(&self, caller: &RequestContext<'_>, topic: &Topic) -> Result<(), BrokerError> {
+        match notifications::resource(topic) {
+            Some((kind, id)) => {
+                if let Topic::BatchTask { batch, .. } = topic {
+                    self.authorise_task(caller, *batch, id)?;
+                } else {
+                    self.authorise(caller, kind, id)?;
+                }
+            }
+            None => self.permit(caller)?,
+        }
+        if let Some(name) = notifications::needed_type(topic) {
+            self.known_type(caller, name.as_str())?;
+        }
+        Ok(())
+    }
+
+    /// Subscribes: authorises, and puts the session into the bus's table. Events that are committed after this
+    /// returned reach `outbound_queue` under `slot`; events that were committed before it was called do not, also where they
+    /// are still on their way through the bus. A subscription that takes the place of `earlier` goes on where that
+    /// began, so that nothing falls between the two.
+    ///
+    /// # Errors
+    /// Any [`BrokerError`]; nothing was subscribed then.
+    pub async fn subscribe(
+        &self,
+        principal: &Principal,
+        topic: &TopicString,
+        outbound_queue: &Arc<OutboundQueue>,
+        slot: u32,
+        qos: DeliveryQos,
+        earlier: Option<&SubscriptionHandle>,
+    ) -> Result<SubscriptionHandle, BrokerError> {
+        let after = self.begin(earlier);
+        let granted = self.grant(principal, topic)?;
+        let lease = self.lease_subscription(principal, granted.route().len())?;
+        Ok(self.attach(&granted, outbound_queue, slot, qos, (after, None), Some(lease)))
+    }
+
+    /// Counts the memory of a subscription with a filter of so many bytes for a principal's key and account.
+    ///
+    /// # Errors
+    /// [`BrokerError::TooManySubscriptions`].
+    pub fn lease_subscription(
+        &self,
+        principal: &Principal,
+        filter_bytes: usize,
+    ) -> Result<SubscriptionLease, BrokerError> {
+        let bytes = subscription_bytes(1, filter_bytes);
+        let limits = &self.settings.subscriptions;
+        Ok(self.subscriptions.lease(principal.account, principal.key, bytes, limits)?)
+    }
+
+    /// Where a subscription begins that takes the place of `earlier`, if there is one.
+    pub fn begin(&self, earlier: Option<&SubscriptionHandle>) -> Sequence {
+        earlier.map_or_else(|| self.committed.load(Ordering::SeqCst), |earlier| earlier.after)
+    }
+
+    /// Asks for the right to watch a topic.
+    ///
+    /// # Errors
+    /// Any [`BrokerError`].
+    pub fn grant(&self, principal: &Principal, topic: &TopicString) -> Result<SubscribeGrant, BrokerError> {
+        let canonical = topic.topic.canonical();
+        // Whether it is in the project is asked of each event: it may come into it later.
+        let caller = RequestContext::new(principal, Access::Read, &canonical);
+        self.authorise_subscribe(&caller, &topic.topic)?;
+        let views: Vec<Visibility> = policy::views(principal, Access::Read, &canonical).cloned().collect();
+        // Who reads an action at the root as well need not see what it is told below.
+        let root: Vec<Visibility> = match publish::actions(&topic.topic) {
+            Some(_) => policy::views(principal, Access::Read, &Topic::Actions.canonical()).cloned().collect(),
+            None => Vec::new(),
+        };
+        let project = topic.options.project;
+        // What an operator sees of a resource that is there is everything: nothing is asked of each event.
+        let predicate: Option<Predicate> = match views.contains(&Visibility::Account) && project.is_none() {
+            true => None,
+            false => Some(Arc::new(move |bytes| {
+                EncodedScopes::read(bytes).is_some_and(|EncodedScopes { meta, below }| {
+                    let sees_here = || {
+                        policy::on_event(&views, &meta)
+                            && below.is_none_or(|below| policy::on_event(&views, &below))
+                    };
+                    (sees_here() || policy::on_event(&root, &meta))
+                        && project.is_none_or(|project| !meta.kind().is_scoped() || meta.is_in(project))
+                })
+            })),
+        };
+        Ok(SubscribeGrant { key: RouteKey::new(principal.account.as_str(), &canonical), predicate })
+    }
+
+    /// Puts a session into the bus's table: events behind `after` reach `outbound_queue` under `slot` from now on. `offered` says
+    /// how far the bus has come with it.
+    pub fn attach(
+        &self,
+        granted: &SubscribeGrant,
+        outbound_queue: &Arc<OutboundQueue>,
+        slot: u32,
+        qos: DeliveryQos,
+        (after, offered): (Sequence, Option<Arc<AtomicU64>>),
+        lease: Option<SubscriptionLease>,
+    ) -> SubscriptionHandle {
+        let (outbound_queue, predicate) = (Arc::clone(outbound_queue), granted.predicate.clone());
+        let subscriber = Subscriber { outbound_queue, slot, qos, predicate, after: Some(after), offered };
+        SubscriptionHandle { after, _route: self.bus.subscribe(&granted.key, subscriber), lease }
+    }
+
+    /// What the topic says right now: the document that an update with the stored values would bring.
+    ///
+    /// `None` where nothing is stored, or where the subscriber does not see it. Rights are asked for again: they
+    /// may have gone since the subscription.
+    ///
+    /// # Errors
+    /// Any [`BrokerError`].
+    pub async fn initial_state(
+        &self,
+        principal: &Principal,
+        topic: &TopicString,
+    ) -> Result<Option<Bytes>, BrokerError> {
+        let canonical = topic.topic.canonical();
+        let mut caller = RequestContext::new(principal, Access::Read, &canonical);
+        caller.project = topic.options.project;
+        match self.authorise_subscribe(&caller, &topic.topic) {
+            Ok(()) => {}
+            // It is there, but not in the project that the topic asks for.
+            Err(BrokerError::NotFound) if caller.project.is_some() => return Ok(None),
+            Err(refusal) => return Err(refusal),
+        }
+        if let Some((subject, action_type)) = publish::actions(&topic.topic) {
+            return self.latest_action(&caller, subject, action_type.map(|name| name.as_str())).await;
+        }
+        self.state(&topic.topic)
+    }
+
+    fn state(&self, topic: &Topic) -> Result<Option<Bytes>, BrokerError> {
+        let store = &*self.store;
+        let resource = |id| {
+            let Some(record) = store.resource(id)? else { return Ok::<_, BrokerError>(None) };
+            let collections = match record.kind.has_collections() {
+                true => store.collections_of(id)?,
+                false => Vec::new(),
+            };
+            Ok(Some(commands::notification(&record, &collections)))
+        };
+        let properties = |owner| {
+            let latest = store.latest(owner)?;
+            Ok::<_, BrokerError>((!latest.is_empty()).then(|| update_document(&latest)))
+        };
+        let property = |owner, key| {
+            Ok::<_, BrokerError>(store.latest_of(owner, key)?.map(|latest| update_document([&latest])))
+        };
+        let document = match topic {
+            Topic::Thng { thng: id }
+            | Topic::Product { product: id }
+            | Topic::Collection { collection: id } => resource(*id)?,
+            Topic::ThngProperties { thng } => properties(PropertyOwner::Thng(*thng))?,
+            Topic::ProductProperties { product } => properties(PropertyOwner::Product(*product))?,
+            Topic::ThngProperty { thng, key } => property(PropertyOwner::Thng(*thng), key)?,
+            Topic::ProductProperty { product, key } => property(PropertyOwner::Product(*product), key)?,
+            Topic::ThngLocation { thng } => {
+                store.latest_location(*thng)?.map(|location| locations_document([&location]))
+            }
+            // These tell of something that happens, and have no value of their own.
+            Topic::ActionTypes
+            | Topic::BatchTasks { .. }
+            | Topic::BatchTask { .. }
+            | Topic::CollectionThngs { .. }
+            | Topic::Actions
+            | Topic::ActionsOfType { .. }
+            | Topic::CollectionActions { .. }
+            | Topic::CollectionActionsOfType { .. }
+            | Topic::ProductActions { .. }
+            | Topic::ProductActionsOfType { .. }
+            | Topic::ThngActions { .. }
+            | Topic::ThngActionsOfType { .. } => None,
+        };
+        Ok(document.map(Bytes::from))
+    }
+
+    /// The newest action on a topic that the caller sees.
+    async fn latest_action(
+        &self,
+        caller: &RequestContext<'_>,
+        subject: Subject,
+        action_type: Option<&str>,
+    ) -> Result<Option<Bytes>, BrokerError> {
+        let query = ListQuery::one();
+        let within = actions_source(caller, subject, action_type);
+        let page = self.list(caller, ResourceKind::Action, within, &query).await?;
+        Ok(page.items.first().map(|action| commands::notification(action, &[]).into()))
+    }
+}
+
+/// Where the actions of a topic are found.
+pub(super) fn actions_source(
+    caller: &RequestContext<'_>,
+    subject: Subject,
+    action_type: Option<&str>,
+) -> IndexScan {
+    let by = |field: &str, value: &str| {
+        IndexScan::Key(index_key(caller.principal.account, ResourceKind::Action, field, value))
+    };
+    let subject = match subject {
+        Subject::Nothing => IndexScan::All,
+        Subject::Thng(id) => by("thng", id.as_str()),
+        Subject::Product(id) => by("product", id.as_str()),
+        Subject::Collection(id) => by("collection", id.as_str()),
+    };
+    subject.and(action_type.map_or(IndexScan::All, |name| by("type", name)))
+}

@@ -1,0 +1,351 @@
+//! Between topics and the domain, in pure functions.
+//!
+//! [`resource`] and [`needed_type`]: what has to be there for a topic. [`notifications`]: an event -> the topics that tell of it,
+//! each with its payload. Nothing is looked up: a topic and an event carry every id that is needed. What a publish asks
+//! for is read by `thng_pubsub_protocol::wanted`, which the SDK shares.
+
+use bytes::Bytes;
+use thng_pubsub_protocol::{
+    id::{ActionTypeName, Id, PropertyKey},
+    payload::{PropertyUpdate, ResourceKind, locations_document, update_document},
+    topic::Topic,
+};
+
+use crate::commands::{Event, notification};
+use thng_pubsub_store::{Change, PropertyOwner, ResourceMeta, ResourceRecord};
+
+/// The resource in a topic that has to be there and to be visible, whatever is done on the topic.
+pub(crate) fn resource(topic: &Topic) -> Option<(ResourceKind, Id)> {
+    match topic {
+        Topic::ActionTypes | Topic::Actions | Topic::ActionsOfType { .. } => None,
+        Topic::BatchTasks { batch } => Some((ResourceKind::Batch, *batch)),
+        Topic::BatchTask { task, .. } => Some((ResourceKind::Task, *task)),
+        Topic::Collection { collection }
+        | Topic::CollectionActions { collection }
+        | Topic::CollectionActionsOfType { collection, .. }
+        | Topic::CollectionThngs { collection } => Some((ResourceKind::Collection, *collection)),
+        Topic::Product { product }
+        | Topic::ProductActions { product }
+        | Topic::ProductActionsOfType { product, .. }
+        | Topic::ProductProperties { product }
+        | Topic::ProductProperty { product, .. } => Some((ResourceKind::Product, *product)),
+        Topic::Thng { thng }
+        | Topic::ThngActions { thng }
+        | Topic::ThngActionsOfType { thng, .. }
+        | Topic::ThngLocation { thng }
+        | Topic::ThngProperties { thng }
+        | Topic::ThngProperty { thng, .. } => Some((ResourceKind::Thng, *thng)),
+    }
+}
+
+/// The action type that a topic below a resource names: one that does not exist cannot be watched there. The root's
+/// topics can be watched before their type exists.
+pub(crate) fn needed_type(topic: &Topic) -> Option<&ActionTypeName> {
+    match topic {
+        Topic::CollectionActionsOfType { action_type, .. }
+        | Topic::ProductActionsOfType { action_type, .. }
+        | Topic::ThngActionsOfType { action_type, .. } => Some(action_type),
+        Topic::ActionTypes
+        | Topic::Actions
+        | Topic::ActionsOfType { .. }
+        | Topic::BatchTasks { .. }
+        | Topic::BatchTask { .. }
+        | Topic::Collection { .. }
+        | Topic::CollectionActions { .. }
+        | Topic::CollectionThngs { .. }
+        | Topic::Product { .. }
+        | Topic::ProductActions { .. }
+        | Topic::ProductProperties { .. }
+        | Topic::ProductProperty { .. }
+        | Topic::Thng { .. }
+        | Topic::ThngActions { .. }
+        | Topic::ThngLocation { .. }
+        | Topic::ThngProperties { .. }
+        | Topic::ThngProperty { .. } => None,
+    }
+}
+
+/// The resource that an event is about, and where it stands in the log; `None` for one that no topic tells of.
+pub(crate) fn about(event: &Event) -> Option<(u64, &ResourceMeta)> {
+    match event {
+        Event::ResourceChanged { seq, meta, .. }
+        | Event::PropertiesUpdated { seq, meta, .. }
+        | Event::LocationsUpdated { seq, meta, .. }
+        | Event::ActionCreated { seq, meta, .. }
+        | Event::MembershipChanged { seq, meta, .. }
+        | Event::TaskCompleted { seq, meta, .. } => Some((*seq, meta)),
+        Event::KeysRevoked { .. }
+        | Event::KeysChanged { .. }
+        | Event::RightsChanged
+        | Event::SessionEvicted { .. } => None,
+    }
+}
+
+/// Who is told of an event, and what: each payload is written once and shared by all its receivers.
+///
+/// `address` says where a topic's notes go, or `None` where nobody hears them: those are not even written. `tell` gets with
+/// the payload the resource below whose path it is told, where that is not what the event is about.
+pub(crate) fn notifications_of<A>(
+    event: &Event,
+    mut address: impl FnMut(&Topic) -> Option<A>,
+    mut tell: impl FnMut(A, Bytes, Option<&ResourceMeta>),
+) {
+    match event {
+        Event::ResourceChanged { change, record, collections, .. } => {
+            if let Some(topic) = changed_topic(*change, record)
+                && let Some(address) = address(&topic)
+            {
+                tell(address, notification(record, collections).into(), None);
+            }
+        }
+        Event::PropertiesUpdated { owner, updates, .. } => {
+            property_notifications(*owner, updates, address, |address, body| tell(address, body, None));
+        }
+        Event::LocationsUpdated { thng, updates, .. } => {
+            if let Some(address) = address(&Topic::ThngLocation { thng: *thng }) {
+                tell(address, locations_document(updates.iter()).into(), None);
+            }
+        }
+        Event::ActionCreated { meta, about, action_type, collections, record, .. } => {
+            let mut body = None;
+            for topic in action_topics(meta, action_type, collections) {
+                if let Some(address) = address(&topic) {
+                    let body = body.get_or_insert_with(|| Bytes::from(notification(record, &[]))).clone();
+                    let below =
+                        resource(&topic).and_then(|(_, id)| about.iter().find(|about| about.id == id));
+                    tell(address, body, below.map(|below| &**below));
+                }
+            }
+        }
+        Event::MembershipChanged { collection, document, .. } => {
+            if let Some(address) = address(&Topic::CollectionThngs { collection: *collection }) {
+                tell(address, Bytes::copy_from_slice(document.as_bytes()), None);
+            }
+        }
+        Event::TaskCompleted { batch, record, .. } => {
+            let id = batch.id;
+            for topic in [Topic::BatchTasks { batch: id }, Topic::BatchTask { batch: id, task: record.id }] {
+                if let Some(address) = address(&topic) {
+                    tell(address, notification(record, &[]).into(), Some(batch));
+                }
+            }
+        }
+        Event::KeysRevoked { .. }
+        | Event::KeysChanged { .. }
+        | Event::RightsChanged
+        | Event::SessionEvicted { .. } => {}
+    }
+}
+
+/// The topic that tells of a resource's own change, if there is one.
+fn changed_topic(change: Change, record: &ResourceRecord) -> Option<Topic> {
+    let id = record.id;
+    match (record.kind, change) {
+        (ResourceKind::Thng, Change::Updated) => Some(Topic::Thng { thng: id }),
+        (ResourceKind::Product, Change::Updated) => Some(Topic::Product { product: id }),
+        (ResourceKind::Collection, Change::Updated | Change::Deleted) => {
+            Some(Topic::Collection { collection: id })
+        }
+        (ResourceKind::ActionType, Change::Created) => Some(Topic::ActionTypes),
+        (ResourceKind::ActionType, Change::Deleted) => {
+            let name = record.fields().text("name")?;
+            Some(Topic::ActionsOfType { action_type: ActionTypeName::parse(&name).ok()? })
+        }
+        (
+            ResourceKind::Account
+            | ResourceKind::Operator
+            | ResourceKind::Access
+            | ResourceKind::Project
+            | ResourceKind::Application
+            | ResourceKind::User
+            | ResourceKind::Role
+            | ResourceKind::AccessPolicy
+            | ResourceKind::AccessToken
+            | ResourceKind::Thng
+            | ResourceKind::Product
+            | ResourceKind::Collection
+            | ResourceKind::Place
+            | ResourceKind::ActionType
+            | ResourceKind::Action
+            | ResourceKind::Batch
+            | ResourceKind::Task,
+            Change::Created | Change::Updated | Change::Deleted,
+        ) => None,
+    }
+}
+
+/// Every topic that tells of an action: the root's, and those of what it happened to, by its type and for all types.
+fn action_topics(meta: &ResourceMeta, action_type: &str, collections: &[Id]) -> Vec<Topic> {
+    let mut topics = vec![Topic::Actions];
+    // A type that is no name was refused when it was created.
+    let Ok(action_type) = ActionTypeName::parse(action_type) else { return topics };
+    topics.push(Topic::ActionsOfType { action_type: action_type.clone() });
+    if let Some(thng) = meta.thng {
+        topics.push(Topic::ThngActions { thng });
+        topics.push(Topic::ThngActionsOfType { thng, action_type: action_type.clone() });
+    }
+    if let Some(product) = meta.product {
+        topics.push(Topic::ProductActions { product });
+        topics.push(Topic::ProductActionsOfType { product, action_type: action_type.clone() });
+    }
+    for collection in collections.iter().copied() {
+        topics.push(Topic::CollectionActions { collection });
+        topics.push(Topic::CollectionActionsOfType { collection, action_type: action_type.clone() });
+    }
+    topics
+}
+
+/// One note with everything on `/properties`, and one for each key with its own entries on `/properties/:key`.
+fn property_notifications<A>(
+    owner: PropertyOwner,
+    updates: &[PropertyUpdate],
+    mut address: impl FnMut(&Topic) -> Option<A>,
+    mut tell: impl FnMut(A, Bytes),
+) {
+    let of_key = |key: &PropertyKey| match owner {
+        PropertyOwner::Thng(thng) => Topic::ThngProperty { thng, key: key.clone() },
+        PropertyOwner::Product(product) => Topic::ProductProperty { product, key: key.clone() },
+    };
+    let of_all = match owner {
+        PropertyOwner::Thng(thng) => Topic::ThngProperties { thng },
+        PropertyOwner::Product(product) => Topic::ProductProperties { product },
+    };
+    let mut keys: Vec<&PropertyKey> = updates.iter().map(|update| &update.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let mut whole = None;
+    let mut whole = || whole.get_or_insert_with(|| Bytes::from(update_document(updates))).clone();
+    for key in &keys {
+        let Some(address) = address(&of_key(key)) else { continue };
+        let own = || update_document(updates.iter().filter(|update| update.key == **key)).into();
+        tell(address, if keys.len() == 1 { whole() } else { own() });
+    }
+    if let Some(address) = address(&of_all) {
+        tell(address, whole());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use thng_pubsub_protocol::payload::{Fields, Json, Scopes};
+
+    use super::*;
+
+    fn thng() -> Id {
+        Id::parse("UeECn9a8PBpar8x4FEGdMsDd").expect("an id")
+    }
+
+    fn record(kind: ResourceKind, name: &str) -> ResourceRecord {
+        let mut fields = Fields::new(kind);
+        fields.set_text("name", name);
+        ResourceRecord {
+            id: thng(),
+            account: thng(),
+            kind,
+            parent: None,
+            body: fields.document(Some(&thng()), 1).into(),
+            private: None,
+            scopes: Scopes::default(),
+            created_at_ms: 1,
+            updated_at_ms: 2,
+            place: 1,
+        }
+    }
+
+    fn told(event: &Event) -> Vec<(String, String)> {
+        let mut told = Vec::new();
+        let everybody = |topic: &Topic| Some(topic.canonical());
+        notifications_of(event, everybody, |topic, body, _| {
+            told.push((topic, String::from_utf8(body.to_vec()).expect("JSON is UTF-8")));
+        });
+        told
+    }
+
+    fn updated(pairs: &[(&str, &str)]) -> Event {
+        let update = |(key, value): &(&str, &str)| PropertyUpdate {
+            key: PropertyKey::parse(key).expect("a key"),
+            value: Json::parse((*value).into()).expect("JSON"),
+            timestamp_ms: 1,
+            created_at_ms: 2,
+        };
+        let meta = Arc::new(record(ResourceKind::Thng, "n").meta());
+        let updates = pairs.iter().map(update).collect();
+        Event::PropertiesUpdated { seq: 7, meta, owner: PropertyOwner::Thng(thng()), updates }
+    }
+
+    #[test]
+    fn an_update_of_two_keys_notifies_properties_and_each_key() {
+        let base = format!("/thngs/{}/properties", thng());
+        let entry = |key: &str, value: &str| {
+            format!(r#"{{"key":"{key}","value":{value},"timestamp":1,"createdAt":2}}"#)
+        };
+        assert_eq!(
+            told(&updated(&[("b", "1"), ("a", "2"), ("b", "3")])),
+            [
+                (format!("{base}/a"), format!("[{}]", entry("a", "2"))),
+                (format!("{base}/b"), format!("[{},{}]", entry("b", "1"), entry("b", "3"))),
+                (base, format!("[{},{},{}]", entry("b", "1"), entry("a", "2"), entry("b", "3"))),
+            ]
+        );
+    }
+
+    #[test]
+    fn notifications_without_subscribers_are_skipped() {
+        let event = updated(&[("a", "1"), ("b", "2")]);
+        let mut told = Vec::new();
+        let only_b = |topic: &Topic| topic.canonical().ends_with("/b").then_some(());
+        notifications_of(&event, only_b, |(), body, _| told.push(body));
+        assert_eq!(told, [r#"[{"key":"b","value":2,"timestamp":1,"createdAt":2}]"#]);
+    }
+
+    #[test]
+    fn resources_notify_exactly_the_topics_of_the_table() {
+        for (kind, change, topic) in [
+            (ResourceKind::Thng, Change::Created, None),
+            (ResourceKind::Thng, Change::Updated, Some("/thngs/UeECn9a8PBpar8x4FEGdMsDd")),
+            (ResourceKind::Thng, Change::Deleted, None),
+            (ResourceKind::Product, Change::Updated, Some("/products/UeECn9a8PBpar8x4FEGdMsDd")),
+            (ResourceKind::Collection, Change::Updated, Some("/collections/UeECn9a8PBpar8x4FEGdMsDd")),
+            (ResourceKind::Collection, Change::Deleted, Some("/collections/UeECn9a8PBpar8x4FEGdMsDd")),
+            (ResourceKind::ActionType, Change::Created, Some("/actions")),
+            (ResourceKind::ActionType, Change::Updated, None),
+            (ResourceKind::ActionType, Change::Deleted, Some("/actions/_a%20b")),
+            (ResourceKind::Place, Change::Updated, None),
+        ] {
+            let record = Arc::new(record(kind, "_a b"));
+            let meta = Arc::new(record.meta());
+            let event = Event::ResourceChanged { seq: 1, meta, change, record, collections: Arc::new([]) };
+            let topics: Vec<String> = told(&event).into_iter().map(|(topic, _)| topic).collect();
+            assert_eq!(topics, topic.into_iter().collect::<Vec<_>>(), "{kind:?} {change:?}");
+        }
+    }
+
+    #[test]
+    fn an_action_reaches_the_root_and_all_that_it_happened_to() {
+        let (thng, product, collection) =
+            ("t".repeat(24), "p".repeat(24), Id::parse(&"c".repeat(24)).expect("an id"));
+        let mut fields = Fields::new(ResourceKind::Action);
+        for (name, text) in [("type", "scans"), ("thng", &thng), ("product", &product)] {
+            fields.set_text(name, text);
+        }
+        let body = fields.document(Some(&collection), 1).into();
+        let record =
+            Arc::new(ResourceRecord { kind: ResourceKind::Action, body, ..record(ResourceKind::Place, "n") });
+        let meta = Arc::new(record.meta());
+        let (action_type, collections) = ("scans".into(), Arc::new([collection]));
+        let about = Arc::new([]);
+        let event = Event::ActionCreated { seq: 1, meta, about, action_type, collections, record };
+        let told = told(&event);
+        let topics: Vec<&str> = told.iter().map(|(topic, _)| topic.as_str()).collect();
+        let below = |kind: &str, id: &str, last: &str| format!("/{kind}/{id}/actions/{last}");
+        let mut expected = vec!["/actions/all".to_owned(), "/actions/scans".into()];
+        for (kind, id) in [("thngs", &thng), ("products", &product), ("collections", &collection.to_string())]
+        {
+            expected.extend(["all", "scans"].map(|last| below(kind, id, last)));
+        }
+        assert_eq!(topics, expected);
+        assert!(told.iter().all(|(_, body)| *body == told[0].1 && body.contains(r#""type":"scans""#)));
+    }
+}

@@ -1,0 +1,101 @@
+//! What the server's own tests stand on: a gateway with the real store and the real bus behind it.
+
+use std::sync::{Arc, atomic::AtomicI64};
+
+use thng_pubsub_protocol::{
+    id::Id,
+    payload::{Patch, ResourceKind},
+    topic::table::Access,
+};
+
+use crate::{
+    auth::keys::{KeySecret, SECRET_BYTES},
+    clock::Clock,
+    gateway::{
+        Gateway, GatewaySettings, NewResource, Principal, QueueLimits, RequestContext, ScanLimits,
+        SubscriptionLimits, first_account,
+    },
+    metrics::Metrics,
+};
+use thng_pubsub_bus::{Bus, BusSettings};
+use thng_pubsub_store::{Durability, ResourceRecord, SqliteStore, WriteStore};
+
+/// A gateway with two accounts behind it.
+#[derive(Debug)]
+pub struct TestBroker {
+    pub gateway: Gateway,
+    pub bus: Arc<Bus>,
+    pub metrics: Arc<Metrics>,
+    pub owner: Arc<Principal>,
+    pub stranger: Arc<Principal>,
+    /// What the clock says, in milliseconds.
+    pub clock: Arc<AtomicI64>,
+    pub data: tempfile::TempDir,
+}
+
+fn add_account(store: &mut dyn WriteStore, letter: &str) -> String {
+    let key = letter.repeat(80);
+    first_account(store, &key, 0).expect("an account fits");
+    key
+}
+
+impl TestBroker {
+    /// Opens it on a store of its own; the clock stands still at 1,000 ms.
+    pub async fn open() -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let (read, mut write) = SqliteStore::open(data.path(), Durability::Normal, 2).expect("a new store");
+        let keys = [add_account(&mut *write, "a"), add_account(&mut *write, "b")];
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let bus = Bus::start(BusSettings::default(), &metrics.registry).expect("a bus");
+        let held = Arc::new(AtomicI64::new(1_000));
+        let clock = Clock::Held(Arc::clone(&held));
+        let secret = KeySecret::new([7; SECRET_BYTES]);
+        let settings = GatewaySettings {
+            write_queue_bytes_max: 1 << 24,
+            bulk_size_max: 500,
+            page_size_max: 100,
+            connections_per_key_max: usize::MAX,
+            members_max: 10_000,
+            notifications_max: 3_000,
+            answer_bytes_max: 64 << 20,
+            scans: ScanLimits {
+                at_a_time: 1,
+                queue_max: 1_000,
+                bytes_max: 256 << 20,
+                time_max: std::time::Duration::from_secs(1),
+            },
+            session_queue: QueueLimits {
+                sessions: 1_000,
+                sessions_per_key: usize::MAX,
+                subscriptions: 1_000_000,
+                messages_per_topic: 10_000,
+                bytes: 1 << 26,
+            },
+            subscriptions: SubscriptionLimits {
+                per_key: usize::MAX,
+                per_account: usize::MAX,
+                total: usize::MAX,
+            },
+            password_queue_max: 100,
+            session_expiry_ms: 60_000,
+        };
+        let (gateway, _thread) =
+            Gateway::start(read, write, Arc::clone(&bus), clock, Arc::clone(&metrics), secret, settings)
+                .expect("a gateway");
+        let owner = gateway.authenticate(&keys[0]).await.expect("a known key");
+        let stranger = gateway.authenticate(&keys[1]).await.expect("a known key");
+        Self { gateway, bus, metrics, owner, stranger, clock: held, data }
+    }
+
+    /// Something new of the owner's.
+    pub async fn create(&self, kind: ResourceKind, path: &str, body: &str) -> Arc<ResourceRecord> {
+        let patch = Patch::parse(kind, body.as_bytes()).expect("a document");
+        let caller = RequestContext::new(&self.owner, Access::Create, path);
+        self.gateway.create(&caller, NewResource::of(patch), 0).await.expect("it is created")
+    }
+
+    /// A new thng of the owner's.
+    pub async fn thng(&self) -> Id {
+        self.create(ResourceKind::Thng, "/thngs", r#"{"name":"lamp"}"#).await.id
+    }
+}

@@ -1,0 +1,464 @@
+//! The single writer: takes whatever operations wait, applies them, and puts them on disk in one commit.
+//!
+//! Nobody is answered before the commit that holds their operation is on the disk. What happened is handed on in commit
+//! order, before the answers go out, so that whoever got an answer reads what they wrote. [`commit_pipeline`] does both.
+//!
+//! A group ends by the work that it has done, not by operations alone ([`GroupWork`]): who asks for little does not wait
+//! for those who ask for much. [`queue`] shares the writer's time between accounts.
+//!
+//! An operation that the store fails on takes nobody with it: the group is rolled back and its operations are
+//! repeated one by one, each in a commit of its own.
+
+use std::{
+    panic::{self, AssertUnwindSafe},
+    process,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc;
+
+use crate::commands::{AppliedCommand, Command, CommandError, Event, Outcome};
+use crate::{
+    clock::{AssignedTime, Clock, ServerTime},
+    log_throttle::LogThrottle,
+    metrics::Metrics,
+};
+use budget::{Budget, Permit};
+use commit_pipeline::{CommitPipeline, CommittedGroup};
+use queue::Queue;
+use thng_pubsub_store::{CLOCK_SET_BACK, StoreError, TimestampMs, WriteStore, session_queue::QueueStats};
+
+mod budget;
+mod commit_pipeline;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+/// What is called with the outcome, on a thread that many wait for: it must be quick and must not block.
+pub(crate) type Reply = Box<dyn FnOnce(Result<Outcome, CommandError>) + Send>;
+
+/// What is called with the events of a commit, in their order. It may block: that is how a full bus slows down those
+/// who write.
+pub(crate) type AfterCommit = Box<dyn FnMut(Vec<Event>) + Send>;
+
+/// What is called with each event before its commit, to keep what it tells for those who are away: it becomes part of the
+/// commit.
+pub(crate) type BeforeCommit =
+    Box<dyn FnMut(&Event, TimestampMs, &mut dyn WriteStore) -> Result<(), StoreError> + Send>;
+
+/// Operations of one commit at the most. More would let the first wait for the last.
+const GROUP_COMMANDS_MAX: usize = 512;
+
+/// The time that the operations of one commit take together, beyond which no further one joins them.
+const GROUP_TIME: Duration = Duration::from_millis(20);
+
+/// Bytes of payloads of one commit, beyond which no further operation joins it.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// Notifications of one commit, beyond which no further operation joins it.
+const GROUP_NOTIFICATIONS: usize = 3_000;
+
+/// Notifications of one commit from which on they are not written on the writer's thread.
+const MANY_NOTIFICATIONS: usize = 500;
+
+/// Operations that wait for the next commit, from which on this one is put on the disk beside it. With fewer, those that
+/// come meanwhile had better share a commit.
+const BUSY_COMMANDS: usize = 256;
+
+/// Commits after which something deleted is freed also while others wait, or a busy server would never free it.
+const GROUPS_BETWEEN_RECLAIMS: u32 = 100;
+
+/// The exit code of a server whose writer failed: `EX_SOFTWARE` of sysexits.
+const EXIT_WRITER_FAILED: i32 = 70;
+
+/// What an operation counts in the queue beside its payload, in bytes: about what it takes in memory.
+const COMMAND_BYTES: usize = 512;
+
+/// The unit of the queue's budget, in bytes.
+const BUDGET_UNIT_BYTES: usize = 64;
+
+struct Job {
+    command: Command,
+    reply: Reply,
+    payload_bytes: usize,
+    _budget: Permit,
+}
+
+/// The way to the writer; cheap to clone. When the last one is dropped, the writer finishes what waits and ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    jobs: mpsc::UnboundedSender<Job>,
+    /// The queue's bound, in bytes: an unbounded channel behind a budget that is taken before and given back after.
+    budget: Arc<Budget>,
+    /// For one probe at a time, which does not wait for what others have in the queue.
+    probes: Arc<Budget>,
+}
+
+/// The queue is closed: the server is stopping.
+#[derive(Debug, thiserror::Error)]
+#[error("the server is stopping")]
+pub struct WriterStopped;
+
+impl Writer {
+    /// Starts the writer's thread.
+    pub(crate) fn start(
+        mut store: Box<dyn WriteStore>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        queue_bytes_max: usize,
+        before_commit: BeforeCommit,
+        after_commit: AfterCommit,
+    ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let budget = Budget::new((queue_bytes_max / BUDGET_UNIT_BYTES).max(1));
+        let pipeline = CommitPipeline::start(store.disk_sync(), after_commit)?;
+        let last_ms = store.last_made_ms().map_err(std::io::Error::other)?;
+        let run = WriterThread {
+            queue_stats: store.queue_stats(),
+            store,
+            time: ServerTime::new(clock, last_ms),
+            metrics,
+            before_commit,
+            pipeline,
+            queue: Queue::new(queue),
+            reclaim: true,
+            groups_since_reclaim: 0,
+            caught_up_ms: None,
+            losses: LogThrottle::new(),
+        };
+        show_queue_stats(&run.metrics, run.queue_stats);
+        let thread = thread::Builder::new().name("writer".into()).spawn(move || run.run_or_die())?;
+        Ok((Self { jobs, budget, probes: Budget::new(1) }, thread))
+    }
+
+    /// Says how many bytes wait for their commit. It holds no way to the writer, which would never end.
+    pub(crate) fn waiting_bytes(&self) -> impl Fn() -> usize + Send + Sync + use<> {
+        let budget = Arc::clone(&self.budget);
+        move || budget.used() * BUDGET_UNIT_BYTES
+    }
+
+    /// Puts an operation into the queue, waiting for space in it; the accounts share that ([`budget`]). `payload_bytes` is what it holds in memory.
+    ///
+    /// Operations of one caller are applied in the order of these calls. `reply` is called exactly once if this
+    /// returns `Ok`, and never otherwise.
+    pub(crate) async fn submit(
+        &self,
+        command: Command,
+        payload_bytes: usize,
+        reply: Reply,
+    ) -> Result<(), WriterStopped> {
+        let units = (payload_bytes + COMMAND_BYTES) / BUDGET_UNIT_BYTES;
+        let budget = if matches!(command, Command::Probe) { &self.probes } else { &self.budget };
+        let budget = budget.take(command.account(), units).await;
+        self.jobs.send(Job { command, reply, payload_bytes, _budget: budget }).map_err(|_| WriterStopped)
+    }
+}
+
+struct WriterThread {
+    store: Box<dyn WriteStore>,
+    time: ServerTime,
+    metrics: Arc<Metrics>,
+    before_commit: BeforeCommit,
+    /// How much is kept, as it was last shown.
+    queue_stats: QueueStats,
+    /// For lines about what was not kept.
+    losses: LogThrottle,
+    pipeline: CommitPipeline,
+    queue: Queue,
+    /// Something deleted may wait to be freed.
+    reclaim: bool,
+    groups_since_reclaim: u32,
+    /// When a clock that was set back has caught up: for the next commit that succeeds.
+    caught_up_ms: Option<TimestampMs>,
+}
+
+impl WriterThread {
+    fn run_or_die(self) {
+        panic::catch_unwind(AssertUnwindSafe(|| self.run())).unwrap_or_else(|_| die());
+    }
+
+    fn run(mut self) {
+        while self.wait_for_work() {
+            let started = Instant::now();
+            let _span = tracing::debug_span!("commit").entered();
+            let commands = self.commit_waiting();
+            self.metrics.commit_batch_size.observe(commands as f64);
+            self.metrics.commit_duration_seconds.observe(started.elapsed().as_secs_f64());
+        }
+        self.pipeline.finish();
+        tracing::debug!("the writer has finished");
+    }
+
+    /// Waits for work. `false` when there will be no more.
+    fn wait_for_work(&mut self) -> bool {
+        self.groups_since_reclaim += 1;
+        if self.reclaim && self.groups_since_reclaim >= GROUPS_BETWEEN_RECLAIMS {
+            self.reclaim_some();
+        }
+        loop {
+            match self.queue.poll() {
+                Some(true) => return true,
+                Some(false) if self.reclaim => self.reclaim_some(),
+                Some(false) => return self.queue.wait(),
+                None => return false,
+            }
+        }
+    }
+
+    /// Frees a little of what was deleted.
+    fn reclaim_some(&mut self) {
+        self.groups_since_reclaim = 0;
+        let started = Instant::now();
+        self.reclaim = self.store.reclaim().unwrap_or_else(|error| {
+            tracing::warn!(%error, "deleted history could not be freed; it is tried again after the next deletion");
+            false
+        });
+        self.metrics.reclaim_seconds.observe(started.elapsed().as_secs_f64());
+        self.show_queue_stats();
+    }
+
+    /// Commits what waits, as much as one group may hold. Returns how many operations it held.
+    fn commit_waiting(&mut self) -> usize {
+        let mut group = Vec::with_capacity(GROUP_COMMANDS_MAX.min(self.queue.len()));
+        let mut work = GroupWork::begin();
+        let applied = self.apply_waiting(&mut group, &mut work);
+        let commands = group.len();
+        match applied {
+            Ok(applied) => self.finish(&mut group, applied, &work),
+            Err(error) if commands == 1 => {
+                self.store.rollback();
+                let job = group.pop().expect("the group holds one");
+                self.refuse(job, error);
+            }
+            Err(error) => {
+                self.store.rollback();
+                tracing::warn!(%error, commands, "a commit failed; its operations are repeated one by one");
+                group.into_iter().for_each(|job| self.commit_alone(job));
+            }
+        }
+        commands
+    }
+
+    /// Repeats an operation in a commit of its own.
+    fn commit_alone(&mut self, job: Job) {
+        let mut work = GroupWork::begin();
+        let applied =
+            self.begin().and_then(|now_ms| self.apply(&job, now_ms, &mut work)).and_then(|applied| {
+                self.commit()?;
+                Ok(applied)
+            });
+        match applied {
+            Ok(applied) => {
+                self.show_queue_stats();
+                self.finish(&mut vec![job], vec![applied], &work);
+            }
+            Err(error) => {
+                self.store.rollback();
+                self.refuse(job, error);
+            }
+        }
+    }
+
+    /// Begins a group; returns its time.
+    fn begin(&mut self) -> Result<TimestampMs, StoreError> {
+        let AssignedTime { now_ms, set_back_ms } = self.time.make();
+        if let Some(by_ms) = set_back_ms {
+            self.clock_was_set_back(now_ms, by_ms);
+        }
+        self.store.begin()?;
+        if let Some(caught_up_ms) = self.caught_up_ms {
+            self.store.set_meta(CLOCK_SET_BACK, &caught_up_ms.to_string())?;
+        }
+        Ok(now_ms)
+    }
+
+    /// Commits a group, with what its begin has stored.
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.store.commit()?;
+        self.caught_up_ms = None;
+        Ok(())
+    }
+
+    /// Applies and commits what waits. An `Err` is the store's and means that nothing of the group is kept.
+    fn apply_waiting(
+        &mut self,
+        group: &mut Vec<Job>,
+        work: &mut GroupWork,
+    ) -> Result<Vec<Result<AppliedCommand, CommandError>>, StoreError> {
+        let mut applied = Vec::with_capacity(group.capacity());
+        let (now_ms, mut failed) = match self.begin() {
+            Ok(now_ms) => (now_ms, None),
+            Err(error) => (0, Some(error)),
+        };
+        while !work.is_full()
+            && let Some(job) = self.queue.pop(group.is_empty())
+        {
+            let outcome = failed.take().map_or_else(|| self.apply(&job, now_ms, work), Err);
+            group.push(job);
+            applied.push(outcome?);
+        }
+        self.commit()?;
+        self.show_queue_stats();
+        Ok(applied)
+    }
+
+    /// Applies one operation, and keeps what it tells.
+    fn apply(
+        &mut self,
+        job: &Job,
+        now_ms: TimestampMs,
+        work: &mut GroupWork,
+    ) -> Result<Result<AppliedCommand, CommandError>, StoreError> {
+        let started = Instant::now();
+        let applied = job.command.apply(&mut *self.store, now_ms);
+        if let Ok(applied) = &applied {
+            for event in &applied.events {
+                (self.before_commit)(event, now_ms, &mut *self.store)?;
+            }
+        }
+        self.reclaim |=
+            job.command.needs_gc(applied.as_ref().map_or(&Outcome::Done, |applied| &applied.outcome));
+        let used = started.elapsed();
+        self.metrics.command_duration_seconds.observe(used.as_secs_f64());
+        self.queue.charge(&job.command, used);
+        work.add(job, applied.as_ref().map(|applied| &applied.events[..]).unwrap_or_default());
+        match applied {
+            Err(CommandError::Store(error)) => Err(error),
+            Err(CommandError::BeyondBound { bound, sentence }) => {
+                self.metrics.commands_rejected.with_label_values(&[bound.name()]).inc();
+                Ok(Err(CommandError::BeyondBound { bound, sentence }))
+            }
+            applied => Ok(applied),
+        }
+    }
+
+    /// The clock is far behind the last time that was made: it is followed, and `doctor` will say so until it has caught up.
+    fn clock_was_set_back(&mut self, now_ms: TimestampMs, by_ms: TimestampMs) {
+        self.metrics.clock_steps.with_label_values(&["back"]).inc();
+        tracing::warn!(
+            seconds = by_ms / 1_000,
+            "clock set back: times of new events are before those of earlier ones; the last written value of a property \
+             counts as its latest all the same"
+        );
+        // Not lost with a group that is rolled back.
+        self.caught_up_ms = self.caught_up_ms.max(Some(now_ms.saturating_add(by_ms)));
+    }
+
+    /// Tells how much is kept for durable sessions, and what their bounds have cost.
+    fn show_queue_stats(&mut self) {
+        let (before, now) = (self.queue_stats, self.store.queue_stats());
+        if before == now {
+            return;
+        }
+        self.queue_stats = now;
+        show_queue_stats(&self.metrics, now);
+        let lost = |bound, of: fn(&QueueStats) -> u64| {
+            let lost = of(&now) - of(&before);
+            self.metrics.session_messages_dropped.with_label_values(&[bound]).inc_by(lost);
+            lost
+        };
+        let count = lost("count", |queue_stats| queue_stats.lost_to_count);
+        let bytes = lost("bytes", |queue_stats| queue_stats.lost_to_bytes);
+        let age = lost("age", |queue_stats| queue_stats.lost_to_age);
+        let evicted = now.evicted - before.evicted;
+        self.metrics.sessions_evicted.inc_by(evicted);
+        if evicted > 0
+            && let Some(suppressed) = self.losses.admit()
+        {
+            let account = now.evicted_of.map(tracing::field::display);
+            tracing::warn!(
+                evicted,
+                account,
+                suppressed,
+                "durable session ended for one of another key: --sessions-max is reached, and its key holds most"
+            );
+        }
+        if count + bytes + age > 0
+            && let Some(suppressed) = self.losses.admit()
+        {
+            let account = now.lost_of.filter(|_| bytes > 0).map(tracing::field::display);
+            tracing::warn!(
+                count,
+                bytes,
+                age,
+                account,
+                suppressed,
+                "messages for durable sessions were dropped unsent: --session-queue-messages-max, --session-queue-bytes-max or \
+                 --session-expiry-s was reached"
+            );
+        }
+    }
+
+    fn finish(
+        &self,
+        group: &mut Vec<Job>,
+        applied: Vec<Result<AppliedCommand, CommandError>>,
+        work: &GroupWork,
+    ) {
+        let mut events = Vec::with_capacity(applied.len());
+        let outcomes = group.drain(..).zip(applied).map(|(job, applied)| {
+            let outcome = applied.map(|applied| {
+                events.extend(applied.events);
+                applied.outcome
+            });
+            (job, outcome)
+        });
+        let outcomes = outcomes.collect();
+        let is_busy = self.is_busy() || work.notifications >= MANY_NOTIFICATIONS;
+        self.pipeline.submit(CommittedGroup { events, outcomes }, is_busy);
+    }
+
+    fn is_busy(&self) -> bool {
+        self.queue.len() >= BUSY_COMMANDS
+    }
+
+    fn refuse(&self, job: Job, error: StoreError) {
+        self.metrics.commit_failures.inc();
+        tracing::error!(%error, "a write could not be stored");
+        let outcomes = vec![(job, Err(CommandError::Store(error)))];
+        self.pipeline.submit(CommittedGroup { events: Vec::new(), outcomes }, self.is_busy());
+    }
+}
+
+/// What the operations of a group have done so far.
+struct GroupWork {
+    started: Instant,
+    commands: usize,
+    bytes: usize,
+    notifications: usize,
+}
+
+impl GroupWork {
+    fn begin() -> Self {
+        Self { started: Instant::now(), commands: 0, bytes: 0, notifications: 0 }
+    }
+
+    fn add(&mut self, job: &Job, events: &[Event]) {
+        self.commands += 1;
+        self.bytes += job.payload_bytes;
+        self.notifications += events.iter().map(Event::topics).sum::<usize>();
+    }
+
+    /// Whether no further operation is to join.
+    fn is_full(&self) -> bool {
+        self.commands >= GROUP_COMMANDS_MAX
+            || self.bytes >= GROUP_BYTES
+            || self.notifications >= GROUP_NOTIFICATIONS
+            || (self.commands > 0 && self.started.elapsed() >= GROUP_TIME)
+    }
+}
+
+fn show_queue_stats(metrics: &Metrics, queue_stats: QueueStats) {
+    metrics.sessions.set(queue_stats.sessions as i64);
+    metrics.session_queued_messages.set(queue_stats.messages as i64);
+    metrics.session_queued_bytes.set(queue_stats.bytes as i64);
+}
+
+/// A server whose writer is gone answers nobody. It ends, so that whoever watches over it starts it again; what was
+/// answered is on disk.
+fn die() {
+    tracing::error!("the writer failed, see above; the server ends");
+    process::exit(EXIT_WRITER_FAILED);
+}

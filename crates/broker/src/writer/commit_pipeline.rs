@@ -1,0 +1,115 @@
+//! What follows a commit: it is put on the disk, its events go to the sink, and its outcomes to those who wait for them.
+//!
+//! While little else waits that happens on the writer's thread: the way is short. Once much work waits it happens on a
+//! thread of its own, beside the next commits, and one sync may serve several of them. Either way the order is that of
+//! the commits.
+
+use std::{
+    io,
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver, SyncSender},
+    },
+    thread::{self, JoinHandle},
+};
+
+use parking_lot::Mutex;
+
+use super::{AfterCommit, Job, die};
+use crate::commands::{CommandError, Event, Outcome};
+use thng_pubsub_store::DiskSync;
+
+/// Groups that wait for the thread; with as many more the writer waits too. That is how a slow disk or a full bus slows it
+/// down.
+const WAITING_GROUPS_MAX: usize = 4;
+
+/// A group whose fate is known.
+pub(super) struct CommittedGroup {
+    pub(super) events: Vec<Event>,
+    pub(super) outcomes: Vec<(Job, Result<Outcome, CommandError>)>,
+}
+
+/// Gives answers, in the order of the calls of [`submit`](Self::submit).
+pub(super) struct CommitPipeline {
+    finisher: Arc<Finisher>,
+    groups: SyncSender<CommittedGroup>,
+    thread: JoinHandle<()>,
+}
+
+/// The way of a group to those who wait.
+struct Finisher {
+    disk: Box<dyn DiskSync>,
+    /// One thread goes this way at a time; the lock is there to say so.
+    after_commit: Mutex<AfterCommit>,
+    /// Groups that were handed to the thread and are not answered.
+    unfinished: AtomicUsize,
+}
+
+impl CommitPipeline {
+    pub(super) fn start(disk: Box<dyn DiskSync>, after_commit: AfterCommit) -> io::Result<Self> {
+        let (groups, waiting) = mpsc::sync_channel(WAITING_GROUPS_MAX);
+        let finisher = Arc::new(Finisher {
+            disk,
+            after_commit: Mutex::new(after_commit),
+            unfinished: AtomicUsize::new(0),
+        });
+        let own = Arc::clone(&finisher);
+        let run = move || {
+            panic::catch_unwind(AssertUnwindSafe(|| own.run(&waiting))).unwrap_or_else(|_| die());
+        };
+        let thread = thread::Builder::new().name("commit-pipeline".into()).spawn(run)?;
+        Ok(Self { finisher, groups, thread })
+    }
+
+    /// Answers a group that was committed. `busy`: the writer has better things to do than to wait for the disk.
+    pub(super) fn submit(&self, group: CommittedGroup, busy: bool) {
+        // Acquire: what the other thread has told is told before what is told here.
+        if !busy && self.finisher.unfinished.load(Ordering::Acquire) == 0 {
+            self.finisher.sync_or_die();
+            return self.finisher.notify(group);
+        }
+        self.finisher.unfinished.fetch_add(1, Ordering::Relaxed);
+        self.groups.send(group).expect("the pipeline's thread ends the process when it fails");
+    }
+
+    /// Waits until everything is told.
+    pub(super) fn finish(self) {
+        drop(self.groups);
+        self.thread.join().expect("the pipeline's thread ends the process when it fails");
+    }
+}
+
+impl Finisher {
+    fn run(&self, waiting: &Receiver<CommittedGroup>) {
+        let mut groups = Vec::with_capacity(WAITING_GROUPS_MAX);
+        while let Ok(first) = waiting.recv() {
+            groups.push(first);
+            groups.extend(waiting.try_iter().take(WAITING_GROUPS_MAX - 1));
+            self.sync_or_die();
+            for group in groups.drain(..) {
+                self.notify(group);
+                self.unfinished.fetch_sub(1, Ordering::Release);
+            }
+        }
+    }
+
+    /// After a failed sync nobody knows what is on the disk, and trying again would not tell. Those who wait are not
+    /// answered; the next start reads what is there.
+    fn sync_or_die(&self) {
+        if let Err(error) = self.disk.sync() {
+            tracing::error!(%error, "what was committed could not be put on the disk");
+            die();
+        }
+    }
+
+    fn notify(&self, CommittedGroup { events, outcomes }: CommittedGroup) {
+        if !events.is_empty() {
+            (self.after_commit.lock())(events);
+        }
+        for (job, outcome) in outcomes {
+            (job.reply)(outcome);
+        }
+    }
+}

@@ -1,8 +1,0 @@
-//! The one source of randomness: the operating system's. Ids and API keys are made of it.
-
-/// A byte that nobody can guess.
-pub(crate) fn byte() -> u8 {
-    let mut byte = [0];
-    getrandom::fill(&mut byte).expect("the operating system has a source of randomness");
-    byte[0]
-}
