@@ -16,7 +16,7 @@
 //! | `a=1&b=2`, `a=1\|b=2`, `(a=1\|b=2)&c=3` | both; either; `&` binds tighter than `\|`, parentheses group |
 //!
 //! A backslash takes the meaning from any of `& | ! > < = ~ ( ) , \`; before anything else it is a backslash.
-//! White space is part of the field or value that it stands in. `name=` asks for the empty text.
+//! White space is part of the field or value that it is in. `name=` asks for the empty text.
 //!
 //! Clients build `identifiers.<key>=<value>` without escaping the value, so a value may hold much as it is:
 //! - an operator, or a `!`: only the first operator of a term is one;
@@ -49,7 +49,7 @@ pub const TERMS_MAX: usize = 32;
 /// Values of all terms of one filter together: as many as a list takes `ids`. It bounds the work as [`TERMS_MAX`] does.
 pub const VALUES_MAX: usize = 100;
 
-/// Parentheses inside one another. The parser, and whoever walks a [`Filter`], call themselves this often: a larger
+/// Parentheses inside one another. The parser and every function over a [`Filter`] recurse this often: a larger
 /// number needs more stack.
 pub const DEPTH_MAX: usize = 8;
 
@@ -79,10 +79,10 @@ pub enum FilterError {
         /// Where it begins.
         column: usize,
     },
-    /// More than [`DEPTH_MAX`] parentheses inside one another; the first too many stands there.
+    /// More than [`DEPTH_MAX`] parentheses inside one another, at the first too many.
     #[error("the filter has more than {} parentheses inside one another, at column {column}", DEPTH_MAX)]
     TooDeep {
-        /// Where it stands.
+        /// Its column.
         column: usize,
     },
     /// A term without an operator that does not continue the value of a term before it.
@@ -92,25 +92,25 @@ pub enum FilterError {
         column: usize,
     },
     /// A term that begins with its operator.
-    #[error("no field stands before the operator at column {column} of the filter")]
+    #[error("there is no field before the operator at column {column} of the filter")]
     Field {
-        /// Where the operator stands.
+        /// The operator's column.
         column: usize,
     },
     /// A `(` that begins a group which does not end.
     #[error("the ( at column {column} of the filter is never closed")]
     Unclosed {
-        /// Where it stands.
+        /// Its column.
         column: usize,
     },
     /// A `)` that ends neither a group nor a parenthesis in a value.
     #[error("the ) at column {column} of the filter closes nothing: as part of a value it is written \\)")]
     Unopened {
-        /// Where it stands.
+        /// Its column.
         column: usize,
     },
     /// A group that is followed by something else than `&`, `|`, `)` or the end.
-    #[error("neither & nor | stands after the group that ends before column {column} of the filter")]
+    #[error("there is neither & nor | after the group that ends before column {column} of the filter")]
     AfterGroup {
         /// Where the something begins.
         column: usize,
@@ -394,7 +394,7 @@ impl fmt::Display for Term {
     }
 }
 
-/// The canonical form: everything special is escaped, and parentheses stand only where they are needed.
+/// The canonical form: everything special is escaped, and there are no parentheses but those that are needed.
 ///
 /// It parses to the same filter if that is in normal form, and if the escapes do not make it longer than [`BYTES_MAX`].
 impl fmt::Display for Filter {

@@ -1,4 +1,4 @@
-//! Identifiers: what a resource, a property and an action type are called on every door.
+//! Identifiers: the names of resources, properties and action types in every protocol.
 //!
 //! Values of these types are well formed; whether the thing exists is for the store to say.
 
@@ -29,7 +29,7 @@ pub enum IdError {
 pub struct Id([u8; limits::ID_CHARS]);
 
 impl Id {
-    /// Reads an id as it stands in a path or a document.
+    /// Reads an id as it is written in a path or a document.
     ///
     /// Any letter or digit is taken, also those that are never generated: documents of old hold such ids.
     ///

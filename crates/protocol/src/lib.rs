@@ -1,4 +1,4 @@
-//! What the words of thng-pubsub mean, shared by the server and the SDK.
+//! The protocol of thng-pubsub, shared by the server and the SDK: topics, ids, documents, filters and MQTT packets.
 //!
 //! - [`topic`]: the resources that are also topics, and [`topic::table`], the one matrix of what may be done with them.
 //! - [`id`]: identifiers and property keys.

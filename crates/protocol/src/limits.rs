@@ -1,6 +1,6 @@
 //! The numbers of the protocol: what a name, a topic or a document may measure at the most.
 //!
-//! Whoever parses asks here; what an operator may change is a setting of the server and starts from these.
+//! Every parser reads them here. Those that an operator may change are defaults of the server's settings.
 //! Each number says its unit, where it comes from and what breaks when it is changed.
 
 /// Characters of an API key, all of `[A-Za-z0-9]`. Existing clients refuse any other length.
@@ -40,8 +40,8 @@ pub const PROPERTIES_MAX: usize = 1_000;
 /// hold. Histories may be of any size.
 pub const PROPERTIES_BYTES_MAX: usize = 1024 * 1024;
 
-/// Bytes of one property value. It is also what a message of MQTT or WebSocket holds at the most by default, so a value
-/// that came in by one door can go out by every other.
+/// Bytes of one property value. It is also the default limit of a message of MQTT or WebSocket, so that a value from
+/// one protocol can be delivered by every other.
 pub const PROPERTY_VALUE_BYTES_MAX: usize = 128 * 1024;
 
 /// Values in one property update. One update becomes one notification, so this bounds a notification too.
@@ -54,11 +54,11 @@ pub const IDENTIFIER_KEY_CHARS_MAX: usize = 128;
 pub const IDENTIFIER_CHARS_MAX: usize = 1_024;
 
 /// Arrays and objects inside one another in a value that a user may store. Parsers of other languages give up between
-/// 128 and 10,000; a deeper value would break everybody who reads the resource.
+/// 128 and 10,000; a deeper value would break every client that reads the resource.
 pub const JSON_DEPTH_MAX: usize = 100;
 
 /// Bytes of a topic string with its options, as MQTT's two-byte length allows at most 65,535.
-/// The longest row with every option needs less than 1 KiB; the rest is room for percent-encoding.
+/// The longest row with every option needs less than 1 KiB; the rest is for percent-encoding.
 pub const TOPIC_BYTES_MAX: usize = 4_096;
 
 /// Milliseconds since the epoch that a timestamp may say at the most: what JavaScript can hold exactly.
@@ -80,7 +80,7 @@ pub const POLICIES_MAX: usize = 100;
 /// Permissions of one role or access policy.
 pub const PERMISSIONS_MAX: usize = 200;
 
-/// Characters of the password of an application user. More would be work for whoever tries to log in with garbage.
+/// Characters of the password of an application user. More would let logins with garbage cost the server work.
 pub const PASSWORD_CHARS: (usize, usize) = (8, 64);
 
 /// Actions that one call may create. Each is checked before the first is stored.

@@ -1,11 +1,11 @@
-//! What bytes a packet of MQTT 3.1 or 3.1.1 is, for both ends of a connection.
+//! Codec of MQTT 3.1 and 3.1.1 packets, for both ends of a connection.
 //!
 //! [`Decoder`] turns received bytes into a [`Packet`] that borrows from them, [`Packet::encode`] appends a packet
 //! to a buffer. The server's MQTT edge and the SDK call them, each with the other [`Side`].
-//! Every rule of the standard that can be judged from one packet alone is held here, in both directions, so that
-//! what is decoded or encoded needs no second look; [`PacketError`] names the rule that was broken.
-//! What needs to know more than one packet is left to the session: that CONNECT comes first and once, keep alive,
-//! packet identifiers in flight, an empty client identifier without a clean session, the grammar of topic filters.
+//! Every rule of the standard that one packet alone can break is checked here, in both directions. A packet that was
+//! decoded or encoded needs no second check; [`PacketError`] names the rule that was broken.
+//! Rules over more than one packet belong to the session, such as the order of packets, keep alive and packet
+//! identifiers in flight. The grammar of topic filters is the server's.
 //!
 //! Numbers such as `[MQTT-3.3.1-4]` are the normative statements of
 //! [MQTT 3.1.1](https://docs.oasis-open.org/mqtt/mqtt/v3.1.1/os/mqtt-v3.1.1-os.html).

@@ -1,8 +1,8 @@
 //! The JSON documents as REST shows them: what comes in is read and checked here, what goes out is written here.
 //!
 //! One shape, one place: REST bodies, MQTT payloads and WebSocket messages of a resource are the same bytes.
-//! Values that belong to the user (property values, custom fields) are kept as the text that was sent, so that
-//! `1.0` stays `1.0` and an integer of 30 digits stays whole.
+//! Values that belong to the user (property values, custom fields) are stored as the text that was sent: `1.0` stays
+//! `1.0`, and an integer of 30 digits stays whole.
 
 use alloc::{borrow::ToOwned, boxed::Box, string::String, vec::Vec};
 use core::fmt;
@@ -39,7 +39,7 @@ pub use schema::{Field, Form, ResourceKind, SetBy};
 pub use scopes::{Scopes, ScopesPatch, UserScope};
 pub use values::{Members, texts_at, values_at};
 
-/// Why a document is not what the resource takes: one sentence a fault, fit to be shown to whoever sent it.
+/// Why a document is not what the resource takes: one sentence a fault, fit to be shown to its sender.
 ///
 /// The sentences name fields, never values.
 #[derive(Debug, Clone, PartialEq, Eq)]

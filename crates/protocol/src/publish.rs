@@ -1,4 +1,4 @@
-//! What a publish asks for: (topic, payload) -> what somebody wants done.
+//! Parses a publish: from topic and payload to the write that it requests.
 //!
 //! The server does what is wanted; the SDK's `check` entry reads the same to say what the server would refuse. Nothing
 //! is looked up: whether the resource is there, and whether the key may write it, only the server knows.
@@ -14,7 +14,7 @@ use crate::{
     topic::Topic,
 };
 
-/// What is said to whoever publishes on a topic that asks for [`PublishRequest::Nothing`].
+/// The refusal of a publish on a topic that asks for [`PublishRequest::Nothing`].
 pub const SUBSCRIBE_ONLY: &str = "This topic can be subscribed to, but not published on.";
 
 /// What has properties.

@@ -1,8 +1,8 @@
 //! Topics: the REST paths that can be published and subscribed to, as a typed value.
 //!
-//! [`TopicString::parse`] reads what a client sent (`thngs/ID/properties?pubStates=1`), tolerant of a missing leading
-//! and an added trailing slash as clients in the field need it; [`Topic`]'s `Display` writes the one canonical form.
-//! Which topics there are and what they mean is [`table`]'s to say; whether the resource exists is the store's.
+//! [`TopicString::parse`] reads what a client sent (`thngs/ID/properties?pubStates=1`). It accepts a missing leading
+//! and an added trailing slash, which clients in the field send. [`Topic`]'s `Display` writes the one canonical form.
+//! [`table`] defines the topics and their meaning; the store knows whether the resource exists.
 
 use alloc::string::String;
 use core::fmt;
@@ -40,7 +40,7 @@ pub enum TopicError {
     /// An option with a value that it cannot take.
     #[error("the topic option '{0}' has a value that it cannot take")]
     Option(&'static str),
-    /// An option that stands there twice.
+    /// An option that is given twice.
     #[error("a topic option is given more than once")]
     RepeatedOption,
 }
@@ -71,7 +71,7 @@ pub enum Topic {
     ThngProperty { thng: Id, key: PropertyKey },
 }
 
-/// A topic string, read: the topic and what stands behind its `?`.
+/// A parsed topic string: the topic and the options behind its `?`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicString {
     /// The resource.

@@ -1,4 +1,4 @@
-//! What the fuzzer was given and what it found, replayed on every test run.
+//! Replays the fuzzer's corpus and findings on every test run.
 #![cfg(feature = "payload")]
 
 use std::path::Path;

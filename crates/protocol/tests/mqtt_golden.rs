@@ -10,7 +10,7 @@ use PacketError as E;
 use ProtocolLevel::{V3_1, V3_1_1};
 use Side::{Client, Server};
 
-/// Bytes from hexadecimal digits; `'text'` stands for its own bytes.
+/// Bytes from hexadecimal digits; `'text'` is its own bytes.
 fn bytes(drawing: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (index, part) in drawing.split('\'').enumerate() {

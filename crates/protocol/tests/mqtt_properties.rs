@@ -1,4 +1,4 @@
-//! What holds for every packet and for all bytes, whatever they are.
+//! Properties of the codec for every packet and for arbitrary bytes.
 
 mod mqtt_generated;
 

@@ -1,4 +1,4 @@
-//! What must hold for every text that is given to the reader of filters, and for what the filter admits.
+//! Checks what the filter parser promises for every text, and what the filter admits.
 //!
 //! The input is an expression and texts that it is asked about, each behind a zero byte.
 

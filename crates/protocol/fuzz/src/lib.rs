@@ -1,8 +1,7 @@
-//! What must hold for every input of a fuzz target, one module a target, with one function `check` that panics where it
-//! does not hold.
+//! The checks of the fuzz targets: one module a target, with a function `check` that panics where a promise is broken.
 //!
-//! A fuzz target (`fuzz_targets/`) calls it with inputs of the fuzzer's making; a test of the protocol crate
-//! (`tests/fuzz_corpus.rs`), which includes this file, with the committed corpus on every test run.
+//! A fuzz target (`fuzz_targets/`) calls it with inputs of the fuzzer. A test of the protocol crate
+//! (`tests/fuzz_corpus.rs`) includes this file and calls it with the committed corpus on every test run.
 //! What is read is compared with an oracle that is written in another way, or with what is read from its own output.
 
 pub mod filter;

@@ -1,4 +1,4 @@
-//! What must hold for every string of bytes that is given to the MQTT decoder.
+//! Checks what the MQTT decoder promises for every string of bytes.
 //!
 //! The input is what a connection sends, from its first byte.
 

@@ -1,4 +1,4 @@
-//! What must hold for every body that is given to the readers of JSON documents.
+//! Checks what the readers of JSON documents promise for every body.
 //!
 //! The input is a byte that chooses the reader, and the body. There are those of the topics' rows, and those of the
 //! bodies by which REST creates and changes each kind of resource.
@@ -64,7 +64,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// The same JSON, with an escape for each letter and digit that stands in a string as it is.
+/// The same JSON, with an escape for each letter and digit of a string that has none.
 fn escaped(json: &str) -> String {
     let (mut out, mut in_string, mut kept) = (String::with_capacity(json.len()), false, 0);
     for letter in json.chars() {
@@ -227,7 +227,7 @@ fn check_identifiers(taken: Option<&str>, given: Option<&RawValue>) {
     }
 }
 
-/// The forms of the schema, told of values that are read already.
+/// The forms of the schema, for values that are parsed already.
 fn fits(form: Form, value: &Value) -> bool {
     let chars = |value: &Value, most: usize| value.as_str().is_some_and(|text| text.chars().count() <= most);
     let texts = |items: usize, most: usize| {
@@ -271,7 +271,7 @@ fn fits(form: Form, value: &Value) -> bool {
     }
 }
 
-/// What stands beside the fields of a creation keeps its bounds, and scopes mean the same when they are read again.
+/// The members of a creation that are no fields keep their bounds, and scopes mean the same when they are read again.
 fn check_extras(patch: &Patch) {
     assert!(patch.properties.len() <= limits::PROPERTY_VALUES_MAX);
     assert!(patch.collections.len() <= limits::COLLECTIONS_MAX);
@@ -306,7 +306,7 @@ fn check_document(kind: ResourceKind, document: &str) {
             "{field}={text} is not found in {document}"
         );
     });
-    // What a filter finds of the user's own values is what each of them is by itself, whatever stands beside it.
+    // A filter finds each of the user's own values by itself, whatever is beside it.
     for name in ["customFields", "identifiers", "location"] {
         let Some(json) = fields.get(name) else { continue };
         let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json) else { continue };

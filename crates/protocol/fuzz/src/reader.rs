@@ -15,7 +15,7 @@ use thng_pubsub_protocol::{
 /// The moment of arrival, for what does not say when it was.
 const NOW_MS: i64 = 7;
 
-/// Who reads a document.
+/// The reader of a document.
 #[derive(Debug, Clone)]
 pub(super) enum Reader {
     /// The body of a creation.
@@ -44,7 +44,7 @@ pub(super) enum Read {
 }
 
 impl Reader {
-    /// Who reads what is published on a topic; nobody where it can only be watched.
+    /// The reader of what is published on a topic; none where a topic can only be subscribed to.
     pub(super) fn of_topic(topic: &Topic) -> Option<Self> {
         Some(match topic.kind().row().publish?.operation {
             OperationKind::CreateActionType => Self::Creation(ResourceKind::ActionType),

@@ -1,4 +1,4 @@
-//! What must hold for every text that is given to the reader of topics and their options.
+//! Checks what the parser of topics and their options promises for every text.
 //!
 //! The input is a topic string as a client sends it: a path, and options behind a `?`.
 

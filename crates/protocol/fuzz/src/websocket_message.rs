@@ -1,9 +1,8 @@
-//! What must hold for every message on a native WebSocket, up to where the server looks something up.
+//! Checks what the server promises for every message on a native WebSocket, before it reads the store.
 //!
-//! The input is the path that the socket was opened on, a line feed, and one message. Text and binary messages are the
-//! same to the server, and their frames are another library's; what is ours is which reader the path chooses, what
-//! the client is answered, and that what a socket is sent can be sent back on it. What the readers themselves take
-//! is `payload`'s to show.
+//! The input is the path that the socket was opened on, a line feed, and one message. The server does not distinguish
+//! text and binary messages, and another library parses their frames. Three things are ours: the reader that the path
+//! chooses, the answer, and that a message from the server can be sent back to it. `payload` checks the readers.
 
 use std::collections::BTreeMap;
 

@@ -2,8 +2,8 @@
 
 use core::cmp::Ordering;
 
-/// The largest exponent of a number, up or down. A text that claims more is no number: `1e999999999999999999999` names
-/// nothing that anybody measures, and its exponent has no integer.
+/// The largest exponent of a number, up or down. A text that claims more is no number: `1e999999999999999999999` is
+/// no measurement, and no integer holds its exponent.
 const EXPONENT_MAX: i64 = 999_999_999_999_999;
 
 /// A finite number, `±0.DIGITS × 10^exponent`, which borrows its digits from the text that it was read from.

@@ -196,7 +196,7 @@ fn unescaped(text: &str) -> String {
     while let Some(at) = rest.find('\\') {
         let (before, escape) = rest.split_at(at);
         plain.push_str(before);
-        // The escape's own backslash goes; what it stands for, even another backslash, is not looked at again.
+        // The escape's own backslash goes; the character that it escapes, even another backslash, is not parsed again.
         let (kept, after) =
             if is_escape(escape.as_bytes()) { (&escape[1..2], &escape[2..]) } else { escape.split_at(1) };
         plain.push_str(kept);

@@ -20,7 +20,7 @@ fn shape(filter: &Filter) -> String {
     }
 }
 
-/// What stands in a filter of a single term.
+/// The parts of a filter of a single term.
 fn single(text: &str) -> Term {
     match parsed(text) {
         Filter::Term(term) => term,
@@ -275,10 +275,10 @@ fn an_error_says_where_and_repeats_nothing() {
         ("", "the filter is empty"),
         ("a=1|secret", "the term at column 5 of the filter has no operator (=, !=, >, >=, <, <= or ~)"),
         ("|secret=1", "the term at column 1 of the filter has no operator (=, !=, >, >=, <, <= or ~)"),
-        ("=secret", "no field stands before the operator at column 1 of the filter"),
+        ("=secret", "there is no field before the operator at column 1 of the filter"),
         ("(a=secret", "the ( at column 1 of the filter is never closed"),
         ("a=secret)", r"the ) at column 9 of the filter closes nothing: as part of a value it is written \)"),
-        ("(a=1)secret", "neither & nor | stands after the group that ends before column 6 of the filter"),
+        ("(a=1)secret", "there is neither & nor | after the group that ends before column 6 of the filter"),
         ("(((((((((a=secret", "the filter has more than 8 parentheses inside one another, at column 9"),
     ];
     for (text, message) in cases {

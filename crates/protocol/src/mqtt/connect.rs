@@ -34,7 +34,7 @@ pub struct Connect<'a> {
     pub client_id: &'a str,
     /// What is to be published if the client leaves without DISCONNECT.
     pub will: Option<Will<'a>>,
-    /// Who it is.
+    /// The client identifier.
     pub user_name: Option<&'a str>,
     /// The proof of it, any bytes; only with a user name `[MQTT-3.1.2-22]`.
     pub password: Option<&'a [u8]>,

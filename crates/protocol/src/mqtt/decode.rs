@@ -1,4 +1,4 @@
-//! Where received bytes become packets: the door of the decoder.
+//! Decodes received bytes into packets.
 //!
 //! The caller keeps the bytes, calls [`Decoder::decode`] on what has arrived, and drops what a packet consumed.
 //! Which packets are allowed when is the session's affair; here it only matters who sent them and at which level.
@@ -44,7 +44,7 @@ impl Side {
 /// It holds no bytes: the same input gives the same answer, wherever it was split on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decoder {
-    /// Who sends.
+    /// The end that sends.
     pub side: Side,
     /// The level of the connection. `None`, as long as no CONNECT has named it, reads like 3.1.1.
     pub level: Option<ProtocolLevel>,
@@ -60,7 +60,7 @@ impl Decoder {
 
     /// What the packet at the start of `input` is going to be, before its body is there.
     ///
-    /// `Ok(None)` asks for more bytes. A receiver learns from it how much room the packet needs, and may refuse by
+    /// `Ok(None)` asks for more bytes. A receiver learns from it how many bytes the packet needs, and may refuse by
     /// type, such as anything but CONNECT from a stranger.
     ///
     /// # Errors

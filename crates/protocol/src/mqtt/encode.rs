@@ -1,7 +1,7 @@
 //! How the fields of a packet are measured and written, for the `encode` of each packet.
 //!
-//! A packet is checked and measured in full before its first byte is written, so that a refused packet leaves the
-//! buffer as it was and an accepted one is written in one pass.
+//! A packet is checked and measured in full before its first byte is written. A refused packet leaves the buffer as it
+//! was, and an accepted one is written in one pass.
 
 use alloc::vec::Vec;
 

@@ -1,7 +1,7 @@
 //! Why bytes are no packet, or a packet has no bytes: one variant for each rule, with its normative number.
 //!
-//! Decoder and encoders return it; the edge closes the connection on it and logs the sentence, which is written
-//! for whoever has to find the fault in a device's firmware. What the peer is told is the caller's affair.
+//! Decoder and encoders return it. The transport closes the connection on it and logs its sentence, which is written
+//! for the developer of the device's firmware. The caller decides what the peer receives.
 
 use core::fmt;
 

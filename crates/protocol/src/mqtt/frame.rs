@@ -2,7 +2,7 @@
 //!
 //! [`Frame`] is what the first two to five bytes say, and all that is needed to judge a packet's type, flags and
 //! size before its body has arrived. The decoder asks for it first, and every encoder starts with it.
-//! What stands in the body is not known here.
+//! The content of the body is not known here.
 
 use alloc::vec::Vec;
 
@@ -151,7 +151,7 @@ impl Frame {
     }
 }
 
-/// Appends a fixed header, after making room for it and for the `inline_bytes` of the body that will follow.
+/// Appends a fixed header, after reserving space for it and for the `inline_bytes` of the body that will follow.
 ///
 /// # Errors
 /// [`PacketError::PacketTooLong`]; `out` is then as it was.

@@ -1,8 +1,8 @@
-//! What a string on the wire may hold: the three kinds of it, checked alike when read and when written.
+//! The three kinds of strings on the wire, checked alike when read and when written.
 //!
 //! Well-formed UTF-8 is what makes a `str`, so only the rest is judged here.
 //! A byte order mark is a character like any other and stays `[MQTT-1.5.3-3]`. Control and non-characters, which
-//! a receiver may refuse (section 1.5.3), pass. Where wildcards may stand in a filter is the server's topic grammar.
+//! a receiver may refuse (section 1.5.3), pass. The server's topic grammar says where a filter may have wildcards.
 
 use super::PacketError;
 

@@ -1,4 +1,4 @@
-//! Who a key is: `GET /access`.
+//! The identity behind a key: `GET /access`.
 
 use alloc::string::String;
 
@@ -21,7 +21,7 @@ pub struct Actor {
 pub struct AccessDocument {
     /// The account that the key belongs to.
     pub account: String,
-    /// Who acts.
+    /// The identity that acts.
     pub actor: Actor,
     /// The project of an application, a user or a device.
     #[serde(skip_serializing_if = "Option::is_none")]

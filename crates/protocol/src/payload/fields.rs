@@ -1,7 +1,7 @@
 //! The fields of a resource: read from what a client sends, merged into what is stored, written as a document.
 //!
 //! One reader for every kind: what a field may hold is said in [`schema`](super::schema). Faults are collected, so
-//! that whoever sent a document hears of everything at once.
+//! that the sender of a document learns of all at once.
 
 use alloc::{
     borrow::Cow,
@@ -90,7 +90,7 @@ impl Fields {
         self.get(name)?.parse().ok()
     }
 
-    /// Sets a field to JSON; `None` takes it away.
+    /// Sets a field to JSON; `None` removes it.
     ///
     /// # Panics
     /// Where the kind has no such field.
@@ -509,7 +509,7 @@ fn read_field(field: &Field, raw: &RawValue) -> Result<Change, String> {
     }
 }
 
-/// A value of the user's own, if whoever reads the document can read it.
+/// A value of the user's own, if every reader of JSON can read it.
 fn readable(name: &str, json: Json) -> Result<Change, String> {
     match json.fault() {
         None => Ok(Change::Set(json)),

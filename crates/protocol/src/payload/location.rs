@@ -71,7 +71,7 @@ pub enum LocationInput {
     Place(Id),
 }
 
-/// One location that somebody wants stored.
+/// A request to store one location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocationWrite {
     /// Where.

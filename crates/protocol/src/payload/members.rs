@@ -1,8 +1,8 @@
 //! The members of JSON objects, and whether an object has two of one name.
 //!
-//! Readers differ on an object with two members of one name: some take the first, some the last, and some, such as Gson
-//! and org.json, refuse the whole document that it is in. So it is refused where it comes in. What was stored before is
-//! read as its last member says.
+//! Readers differ on an object with two members of one name: some take the first, some the last. Others, such as Gson
+//! and org.json, refuse the whole document. Such an object is therefore refused on arrival. In documents that were
+//! stored before this rule, the last member counts.
 
 use alloc::{borrow::Cow, collections::BTreeSet, vec::Vec};
 use core::{fmt, marker::PhantomData};

@@ -1,4 +1,4 @@
-//! Who is in a collection: arrays of ids in, `{"operation","timestamp","resources"}` out.
+//! Members of a collection: arrays of ids in, `{"operation","timestamp","resources"}` out.
 
 use alloc::{borrow::Cow, format, string::String, vec::Vec};
 

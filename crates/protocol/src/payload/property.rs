@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{Json, Object, PayloadError};
 use crate::{filter::integer, id::PropertyKey, limits};
 
-/// One value that somebody wants stored.
+/// A request to store one value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PropertyWrite {
     /// Which property.

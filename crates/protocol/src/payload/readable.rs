@@ -9,7 +9,7 @@ use crate::limits;
 /// What keeps some readers from parsing a text that is JSON, as the end of a sentence about it.
 ///
 /// - Parsers give up on values that nest deeply.
-/// - Half of a surrogate pair (`"\ud800"`) stands for no character, so that no string of UTF-8 can hold it (RFC 8259,
+/// - Half of a surrogate pair (`"\ud800"`) is no character, so that no string of UTF-8 can hold it (RFC 8259,
 ///   section 8.2).
 /// - Of two members of one name each reader takes another one, or none (RFC 8259, section 4).
 /// - A number that no `f64` holds is an infinity to some and an error to others (RFC 8259, section 6).
@@ -53,7 +53,7 @@ fn is_finite(number: &str) -> bool {
     (number.len() < 309 && !number.contains(['e', 'E'])) || number.parse().is_ok_and(f64::is_finite)
 }
 
-/// What stands behind the string whose first character is the first of `rest`; nothing where it holds half of a pair.
+/// The text behind the string whose first character is the first of `rest`; nothing where it holds half of a pair.
 fn behind_string(mut rest: &[u8]) -> Option<&[u8]> {
     loop {
         rest = match rest {

@@ -1,8 +1,8 @@
-//! What each kind of resource looks like: its fields, who sets them, what they may hold, which can be filtered by.
+//! The schema of every kind of resource: fields, the party that sets each, allowed values, and fields for filters.
 //!
-//! This is the only place where a document's fields are listed. What comes in is checked against it
-//! ([`Patch`](super::Patch)), what is stored and shown follows its order ([`Fields`](super::Fields)), lists are
-//! filtered by what it marks, and the OpenAPI document is written from it.
+//! This is the only list of a document's fields. Requests are checked against it ([`Patch`](super::Patch)), and stored
+//! documents follow its order ([`Fields`](super::Fields)). It marks the fields for filters, and OpenAPI is generated
+//! from it.
 //!
 //! What the server works out when it shows a document (`id`, `createdAt`, `updatedAt`, `properties`, `location`,
 //! `collections`, `scopes`, keys) is not listed here: it belongs to no field that is stored.
@@ -69,12 +69,12 @@ pub enum Form {
     Any,
 }
 
-/// Who sets a field.
+/// The party that sets a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SetBy {
-    /// Whoever may change the resource, at any time.
+    /// Every client that may change the resource, at any time.
     Owner,
-    /// Whoever creates the resource; afterwards it is passed over.
+    /// The client that creates the resource; in updates it is ignored.
     Creator,
     /// The server. What a client sends is passed over, since clients send whole documents back.
     Server,
@@ -87,7 +87,7 @@ pub struct Field {
     pub name: &'static str,
     /// What it may hold.
     pub form: Form,
-    /// Who sets it.
+    /// The party that sets it.
     pub set_by: SetBy,
     /// Whether a creation without it is refused.
     pub required: bool,
@@ -128,7 +128,7 @@ impl Field {
 const NAME: Field =
     field("name", Form::Name(limits::NAME_CHARS_MAX), "What people call it.").required().indexed();
 const DESCRIPTION: Field = field("description", Form::Text(limits::DESCRIPTION_CHARS_MAX), "Free text.");
-const LABEL: Field = field("type", Form::Label, "Free text; an empty string takes it away.");
+const LABEL: Field = field("type", Form::Label, "Free text; an empty string removes it.");
 const TAGS: Field = field("tags", Form::Tags, "Words to find it by; replaced whole.").default("[]").indexed();
 const CUSTOM_FIELDS: Field =
     field("customFields", Form::Object, "Anything of your own; replaced whole.").default("{}");
@@ -156,7 +156,7 @@ const OPERATOR: &[Field] = &[
 
 const ACCESS: &[Field] = &[
     field("account", Form::Id, "The account that is accessed.").by_server(),
-    field("operator", Form::Id, "Who has this access.").by_server().indexed(),
+    field("operator", Form::Id, "The operator that has this access.").by_server().indexed(),
     field("email", Form::Email, "The operator's address.").required().by_creator().indexed(),
     field("role", Form::Text(64), "The operator's role: `admin`, `none`, or the id of a role.").indexed(),
     TAGS,
@@ -291,7 +291,7 @@ const PRODUCT: &[Field] = &[
     field("fn", Form::Text(limits::NAME_CHARS_MAX), "The name again.").by_server(),
     DESCRIPTION,
     LABEL,
-    field("brand", Form::Text(limits::NAME_CHARS_MAX), "Who makes it."),
+    field("brand", Form::Text(limits::NAME_CHARS_MAX), "The brand or manufacturer."),
     field("categories", Form::Texts(100, 256), "What it belongs to."),
     field("photos", Form::Texts(100, 2048), "Pictures."),
     field("url", Form::Text(2048), "Its page."),

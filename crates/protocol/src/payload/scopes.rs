@@ -10,7 +10,7 @@ use crate::{id::Id, limits};
 /// Every user of a project.
 const ALL: &str = "all";
 
-/// Who of a project's users sees a resource.
+/// The users of a project that see a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserScope {
     /// `["all"]`: every user.
@@ -19,7 +19,7 @@ pub enum UserScope {
     Only(Vec<Id>),
 }
 
-/// Which projects and users a resource is visible to. Operators of the account see it whatever stands here.
+/// Which projects and users a resource is visible to. Operators of the account see it in any case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scopes {
     /// The projects.
@@ -192,7 +192,7 @@ impl ScopesPatch {
 fn wrong() -> PayloadError {
     PayloadError::one(
         "scopes is an object such as {\"projects\": [project ids], \"users\": [user ids or \"all\"]}; a + or - in front of \
-         every entry of a list adds it or takes it away.",
+         every entry of a list adds it or removes it.",
     )
 }
 

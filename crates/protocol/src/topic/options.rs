@@ -1,7 +1,7 @@
-//! The options of a topic string: what stands behind its `?`.
+//! The options of a topic string, which follow its `?`.
 //!
 //! `project`, `pubStates` and `access_token`, in any order, percent-encoded as in a URL (`%20`, never `+`, is a space).
-//! What else stands there is passed over, as REST passes over query parameters that it does not know.
+//! Others are ignored, as REST passes over query parameters that it does not know.
 
 use alloc::{borrow::Cow, boxed::Box};
 use core::fmt;
@@ -41,11 +41,11 @@ pub struct TopicOptions {
 }
 
 impl TopicOptions {
-    /// Reads what stands behind the `?`.
+    /// Reads the text behind the `?`.
     ///
     /// # Errors
     /// [`TopicError::Escape`], [`TopicError::Option`] for a value that the option cannot take, and
-    /// [`TopicError::RepeatedOption`]: of two tokens nobody could say which one was meant.
+    /// [`TopicError::RepeatedOption`]: of two tokens it is unclear which one was meant.
     pub fn parse(query: &str) -> Result<Self, TopicError> {
         let mut options = Self::default();
         let (mut project, mut states) = (false, false);

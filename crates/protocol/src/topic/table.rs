@@ -1,7 +1,7 @@
 //! THE matrix: every resource that is also a topic, what publishing on it does, what subscribing to it delivers, and
 //! which right each needs.
 //!
-//! This is the only place where topic strings are written. Parser, printer, REST router, gateway, permission check
+//! This is the only place where topic strings are written. Parser, printer, REST router, broker, permission check
 //! and the generated tests all read it. A new row is a new [`TopicKind`], and the closed matches over it and over
 //! [`Topic`](super::Topic) name every place that has to answer for it.
 //!
@@ -33,7 +33,7 @@ pub enum TopicKind {
     ThngProperty,
 }
 
-/// What a publish on a row does: the REST write that it stands for.
+/// The REST write that a publish on a row performs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OperationKind {
     /// `POST /actions`: a new action type.
@@ -54,7 +54,7 @@ pub enum OperationKind {
     UpdateProperties,
 }
 
-/// What happened, as a subscriber hears of it.
+/// The event as a subscriber receives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are the field's own")]
 pub enum EventKind {
@@ -107,7 +107,7 @@ pub enum Access {
 /// What a row offers to those who publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Publish {
-    /// The write that a publish stands for.
+    /// The write that a publish performs.
     pub operation: OperationKind,
     /// The right that it needs on the resource's path.
     pub access: Access,
@@ -118,7 +118,7 @@ pub struct Publish {
 pub struct Row {
     /// Which row this is.
     pub kind: TopicKind,
-    /// The REST path; a segment that starts with `:` stands for an id, a key or a name.
+    /// The REST path; a segment that starts with `:` is an id, a key or a name.
     pub template: &'static str,
     /// What publishing does, or `None` where the topic can only be watched.
     pub publish: Option<Publish>,
@@ -134,8 +134,8 @@ const fn update(operation: OperationKind) -> Option<Publish> {
     Some(Publish { operation, access: Access::Update })
 }
 
-/// The rows, in the order of [`TopicKind`]. The first that matches is the one: a literal segment stands before a
-/// parameter in the same place, so that `all` is never taken for the name of an action type.
+/// The rows, in the order of [`TopicKind`]. The first that matches counts. A literal segment comes before a parameter
+/// in the same position, so that `all` is never taken for the name of an action type.
 #[rustfmt::skip]
 pub const TABLE: [Row; 20] = [
     Row { kind: TopicKind::ActionTypes, template: "/actions",
