@@ -1,9 +1,8 @@
 //! `cargo xtask bench`: the server beside Debian's Mosquitto, in the same run, on the same machine.
 //!
-//! Every measurement gets a freshly started broker, because memory that was used before hides what a connection costs;
-//! the brokers take turns, so that a slow moment of the machine does not fall on one of them. What is measured and how
-//! is the business of the crate `bench`, whose binary is called here; the table is made by `table`. `bench rest` is a
-//! table of its own, made by `rest`.
+//! Every measurement gets a new broker process, because reused memory hides the cost of a connection. The brokers
+//! alternate, so that a slow moment of the machine does not fall on one of them. The binary of the crate `bench` sends
+//! the load; `table` formats the results. `bench rest` is a table of its own, in `rest`.
 
 mod brokers;
 mod rest;
@@ -12,7 +11,8 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use clap::ValueEnum as _;
 use serde_json::Value;
 
 use crate::server::{self, Profile};
@@ -20,32 +20,63 @@ use crate::setup;
 use crate::step::{Log, announce, stream};
 use brokers::{Broker, Started};
 
-/// What the command line asked for.
-#[derive(Debug, PartialEq)]
-struct Asked {
+/// Measure the release build of the server beside Debian's Mosquitto
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "cargo xtask bench [OPTIONS] [SCENARIO]...\n       cargo xtask bench rest [--write]",
+    after_help = "\
+Runs one scenario after the other, each on a new process, alternating between the brokers, and prints a
+table. Takes about six minutes. `rest` measures REST with wrk, beside PocketBase, and in process with a
+million thngs; that takes ten minutes. Loopback only.
+
+Examples:
+  cargo xtask bench
+  cargo xtask bench fanout-1000-qos1 --rounds 1
+  cargo xtask bench --write
+  cargo xtask bench rest"
+)]
+pub(crate) struct Args {
+    /// Names of scenarios of `thng-pubsub-bench` [default: the usual ones], or `rest`
+    #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
-    rounds: usize,
+    /// How often each scenario runs; the median counts
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How long one measurement takes
+    #[arg(long, value_name = "N", default_value = "4")]
     seconds: String,
-    brokers: Vec<Broker>,
-    rest: bool,
+    /// Measure only this broker
+    #[arg(long, value_name = "BROKER")]
+    only: Option<Broker>,
+    /// Write the table into docs/performance.md, with machine, date and commit
+    #[arg(long)]
     write: bool,
 }
 
-/// Runs the command with the words behind `cargo xtask bench`.
-pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
-    let asked = parse(words)?;
+/// The scenario that is a table of its own.
+const REST: &str = "rest";
+
+impl Args {
+    fn brokers(&self) -> Vec<Broker> {
+        self.only.map_or_else(|| Broker::value_variants().to_vec(), |one| vec![one])
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(asked: &Args) -> anyhow::Result<()> {
+    let brokers = asked.brokers();
     let root = setup::root();
     let log = &mut Log::default();
-    if asked.rest {
+    if asked.scenarios.iter().any(|name| name == REST) {
         warn_if_busy();
         let text = rest::document(&root, log)?;
         return print(&root, table::REST, &text, asked.write);
     }
-    if asked.brokers.contains(&Broker::Mosquitto) {
+    if brokers.contains(&Broker::Mosquitto) {
         setup::debian(&[setup::MOSQUITTO], log)?;
     }
     announce("building what is measured and the load generator");
-    if asked.brokers.contains(&Broker::ThngPubsub) {
+    if brokers.contains(&Broker::ThngPubsub) {
         server::build(&root, Profile::Release, log)?;
     }
     // Apart from the server: built together, cargo would give both the features that either asks for.
@@ -59,9 +90,9 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for (number, scenario) in scenarios.iter().enumerate() {
         announce(&format!("{scenario} ({} of {})", number + 1, scenarios.len()));
-        rows.push(measure_row(&root, &bench, scenario, &asked)?);
+        rows.push(measure_row(&root, &bench, scenario, asked, &brokers)?);
     }
-    let text = table::document(&root, &asked.brokers, &rows, asked.rounds, &asked.seconds)?;
+    let text = table::document(&root, &brokers, &rows, asked.rounds as usize, &asked.seconds)?;
     print(&root, table::MQTT, &text, asked.write)
 }
 
@@ -75,54 +106,26 @@ fn print(root: &Path, part: table::Part, text: &str, write: bool) -> anyhow::Res
     Ok(())
 }
 
-fn parse(words: &[String]) -> anyhow::Result<Asked> {
-    let mut asked = Asked {
-        scenarios: Vec::new(),
-        rounds: 3,
-        seconds: "4".to_owned(),
-        brokers: vec![Broker::ThngPubsub, Broker::Mosquitto],
-        rest: false,
-        write: false,
-    };
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let mut value = || words.next().with_context(|| format!("{word} needs a value"));
-        match word.as_str() {
-            "rest" => asked.rest = true,
-            "--write" => asked.write = true,
-            "--rounds" => {
-                let rounds = value()?.parse().ok().filter(|rounds| *rounds > 0);
-                asked.rounds = rounds.context("--rounds needs a number from 1")?;
-            }
-            "--seconds" => asked.seconds = value()?.clone(),
-            "--only" => {
-                let name = value()?;
-                let known =
-                    [Broker::ThngPubsub, Broker::Mosquitto].into_iter().find(|broker| broker.name() == name);
-                asked.brokers =
-                    vec![known.with_context(|| format!("there is no broker `{name}` to measure"))?];
-            }
-            flag if flag.starts_with("--") => bail!("`cargo xtask bench` does not know `{flag}`"),
-            scenario => asked.scenarios.push(scenario.to_owned()),
-        }
-    }
-    Ok(asked)
-}
-
-/// What the load generator measures when it is not told.
+/// The scenarios that the load generator measures by default.
 fn usual_scenarios(bench: &Path) -> anyhow::Result<Vec<String>> {
     let output = Command::new(bench).arg("--list").output()?;
     Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
 }
 
 /// All rounds of one scenario on all brokers: for each broker the round that is the median.
-fn measure_row(root: &Path, bench: &Path, scenario: &str, asked: &Asked) -> anyhow::Result<table::Row> {
-    let mut results: Vec<Vec<Value>> = vec![Vec::new(); asked.brokers.len()];
-    for round in 0..asked.rounds {
-        for turn in 0..asked.brokers.len() {
-            // Who was first in one round is last in the next.
-            let which = (turn + round) % asked.brokers.len();
-            let broker = asked.brokers[which];
+fn measure_row(
+    root: &Path,
+    bench: &Path,
+    scenario: &str,
+    asked: &Args,
+    brokers: &[Broker],
+) -> anyhow::Result<table::Row> {
+    let mut results: Vec<Vec<Value>> = vec![Vec::new(); brokers.len()];
+    for round in 0..asked.rounds as usize {
+        for turn in 0..brokers.len() {
+            // The first broker of one round is the last of the next.
+            let which = (turn + round) % brokers.len();
+            let broker = brokers[which];
             let measured = measure(root, bench, scenario, broker, &asked.seconds);
             results[which].push(measured.with_context(|| format!("{scenario} on {}", broker.name()))?);
         }
@@ -179,25 +182,26 @@ fn raise_open_files_limit() {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> anyhow::Result<Asked> {
-        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    fn parsed(line: &str) -> Result<Args, clap::Error> {
+        crate::parse(line)
     }
 
     #[test]
     fn three_rounds_of_everything_on_both_are_the_default() {
-        let asked = parsed("").unwrap();
-        assert_eq!((asked.rounds, asked.brokers.len(), asked.scenarios.len(), asked.write), (3, 2, 0, false));
+        let args = parsed("").unwrap();
+        assert_eq!((args.rounds, args.brokers().len(), args.scenarios.len(), args.write), (3, 2, 0, false));
+        assert_eq!(args.seconds, "4");
     }
 
     #[test]
-    fn scenarios_and_flags_are_distinguished() {
-        let asked = parsed("fanin-50-qos1 --rounds 1 --only mosquitto --seconds 0.5 --write").unwrap();
-        assert_eq!(asked.scenarios, ["fanin-50-qos1"]);
-        assert_eq!((asked.rounds, asked.brokers, asked.write), (1, vec![Broker::Mosquitto], true));
+    fn scenarios_and_options_are_distinguished() {
+        let args = parsed("fanin-50-qos1 --rounds 1 --only mosquitto --seconds 0.5 --write").unwrap();
+        assert_eq!(args.scenarios, ["fanin-50-qos1"]);
+        assert_eq!((args.rounds, args.brokers(), args.write), (1, vec![Broker::Mosquitto], true));
     }
 
     #[test]
-    fn what_cannot_be_understood_is_refused() {
+    fn wrong_options_are_rejected() {
         for line in ["--rounds 0", "--rounds", "--only rabbit", "--fast"] {
             assert!(parsed(line).is_err(), "{line}");
         }

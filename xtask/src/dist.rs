@@ -2,7 +2,7 @@
 //!
 //! That is the program with SDK and examples inside, an archive of it for any Linux with glibc, a Debian package, a
 //! bill of materials, and a list of checksums. `build` makes the program, `archive` and `deb` pack it, `crates`,
-//! `packages`, `sbom` and `licences` say what is inside, and `install` tries the package.
+//! `packages`, `sbom` and `licenses` describe the contents, and `install` tries the package.
 //!
 //! The same commit gives the same files: they have the date of the commit, and nothing of the machine in them.
 
@@ -12,7 +12,7 @@ mod crates;
 mod deb;
 mod elf;
 mod install;
-mod licences;
+mod licenses;
 mod packages;
 mod sbom;
 mod texts;
@@ -22,7 +22,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use sha2::{Digest as _, Sha256};
 
 use self::archive::{FILE, PROGRAM, Tree};
@@ -39,17 +39,30 @@ const PROGRAM_NAME: &str = "thng-pubsub-server";
 /// The list of the other files and their SHA-256, as `sha256sum --check` reads it.
 const SUMS: &str = "SHA256SUMS";
 
-/// What the command line asked for.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Asked {
-    /// A program that was built before. It is for trying out how it is packed, and so the help does not name it.
-    program: Option<PathBuf>,
+/// Build what is shipped into target/dist/
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
+#[command(after_help = "\
+That is the program with SDK and examples inside, an archive of it with manual, completions and settings, a
+Debian package with a systemd service, the SBOM (CycloneDX) and SHA256SUMS. The first time takes ten minutes
+and more. The program runs where the glibc is as new as here. The same commit gives the same files; their
+date is that of the commit, or SOURCE_DATE_EPOCH.
+
+The test installs the package into a folder, starts its service, upgrades and removes it. It needs root and dpkg.
+
+Examples:
+  cargo xtask dist
+  cargo xtask dist --install-test")]
+pub(crate) struct Args {
+    /// Only test the Debian package of target/dist/
+    #[arg(long)]
     install_test: bool,
+    /// A program that was built before, to try only how it is packed
+    #[arg(long = "binary", value_name = "FILE", hide = true)]
+    program: Option<PathBuf>,
 }
 
-/// Runs the command with the words behind `cargo xtask dist`.
-pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
-    let asked = parse(words)?;
+/// Runs the command.
+pub(crate) fn run(asked: Args) -> anyhow::Result<()> {
     let root = setup::root();
     let log = &mut Log::default();
     if asked.install_test {
@@ -87,21 +100,6 @@ pub(crate) fn install_test(root: &Path, program: Option<&Path>, log: &mut Log) -
     install::test(&package_in(&folder)?, &target, log)
 }
 
-fn parse(words: &[String]) -> anyhow::Result<Asked> {
-    let mut asked = Asked::default();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--install-test" => asked.install_test = true,
-            "--binary" => asked.program = Some(words.next().context("--binary needs a file")?.into()),
-            other => {
-                bail!("`cargo xtask dist` does not know `{other}`; `cargo xtask help dist` says what it does")
-            }
-        }
-    }
-    Ok(asked)
-}
-
 /// What a release is made from.
 #[derive(Debug)]
 struct Release<'a> {
@@ -137,7 +135,7 @@ fn pack(release: &Release<'_>, folder: &Path) -> anyhow::Result<()> {
         sdk: packages::sdk_version(root)?,
         packages: packages::inside(root)?,
     };
-    let third_party = licences::document(inside.server.iter().chain(&inside.module))?;
+    let third_party = licenses::document(inside.server.iter().chain(&inside.module))?;
 
     announce("packing the archive and the Debian package");
     let name = format!("thng-pubsub-{version}-{host}");
@@ -203,8 +201,8 @@ fn package_in(folder: &Path) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("there is no package in {}; `cargo xtask dist` makes it", folder.display()))
 }
 
-/// The date of everything in a release, in seconds since 1970: what `SOURCE_DATE_EPOCH` says, as for other tools that
-/// make the same thing again, or when the last commit was made.
+/// The date of every file in a release, in seconds since 1970: `SOURCE_DATE_EPOCH`, as for other tools with
+/// reproducible output, or the date of the last commit.
 fn date(root: &Path) -> anyhow::Result<u64> {
     if let Some(set) = std::env::var_os("SOURCE_DATE_EPOCH") {
         let seconds = set.to_str().and_then(|text| text.parse().ok());
@@ -266,17 +264,14 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn words(line: &str) -> Vec<String> {
-        line.split_whitespace().map(str::to_owned).collect()
-    }
-
     #[test]
-    fn flags_are_read_and_others_refused() {
-        assert_eq!(parse(&[]).unwrap(), Asked::default());
-        let asked = parse(&words("--binary a/server --install-test")).unwrap();
-        assert_eq!(asked, Asked { program: Some(PathBuf::from("a/server")), install_test: true });
-        assert!(parse(&words("--binary")).is_err());
-        assert!(parse(&words("--deb")).unwrap_err().to_string().contains("`--deb`"));
+    fn options_are_read_and_others_rejected() {
+        let parse = |line: &str| crate::parse::<Args>(line);
+        assert_eq!(parse("").unwrap(), Args::default());
+        let args = parse("--binary a/server --install-test").unwrap();
+        assert_eq!(args, Args { program: Some(PathBuf::from("a/server")), install_test: true });
+        assert!(parse("--binary").is_err());
+        assert!(parse("--deb").unwrap_err().to_string().contains("'--deb'"));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! `cargo xtask fuzz`: gives the fuzz targets of `crates/protocol/fuzz` inputs of the fuzzer's making, for a while.
+//! `cargo xtask fuzz`: runs the fuzz targets of `crates/protocol/fuzz` for a while.
 //!
-//! `test` runs each target for [`SECONDS`] where a nightly toolchain is installed, which the instrumentation needs; the
-//! committed corpora are replayed by a test of the protocol crate, on the stable one. What the fuzzer has found to be
-//! new is kept below the target folder, so that the next run goes on from there.
-//! The targets are compiled with the flags that `cargo fuzz` would give, so that it need not be installed.
+//! `test` runs each target for [`SECONDS`] where a nightly toolchain is installed, which the instrumentation needs. A
+//! test of the protocol crate replays the committed corpora on the stable one. New inputs are stored below the target
+//! folder, from where the next run continues.
+//! The targets are compiled with the flags of `cargo fuzz`, so that it need not be installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -29,16 +29,35 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// Runs the command with the words behind `cargo xtask fuzz`.
-pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
+/// Run the fuzz targets of crates/protocol/fuzz, one on each core
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Needs a nightly toolchain (`rustup toolchain install nightly --profile minimal`) and a C++ compiler. An input
+that fails is stored in crates/protocol/fuzz/artifacts/. Once the fault is fixed, move it into the target's
+corpus under a name that describes it; the test `fuzz_corpus` of the protocol crate replays it.
+
+Examples:
+  cargo xtask fuzz
+  cargo xtask fuzz --seconds 3600 topic filter")]
+pub(crate) struct Args {
+    /// How long each target runs
+    #[arg(long, value_name = "N", default_value_t = SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// Names of files in crates/protocol/fuzz/fuzz_targets/ [default: all]
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let root = setup::root();
-    let (chosen, seconds) = parse(words, &targets(&root)?)?;
+    let chosen = choose(&args.targets, targets(&root)?)?;
     let Some(toolchain) = nightly() else {
         bail!("fuzzing needs a nightly toolchain: `rustup toolchain install nightly --profile minimal`");
     };
     let mut session = Session::new();
     session.step("fuzz", "the fuzz targets of crates/protocol/", |log| {
-        fuzz(&root, &toolchain, &chosen, seconds, log)
+        fuzz(&root, &toolchain, &chosen, args.seconds, log)
     });
     session.finish()
 }
@@ -57,21 +76,12 @@ pub(crate) fn suite(root: &Path, filters: &[String], log: &mut Log) -> anyhow::R
     if chosen.is_empty() { Ok(()) } else { fuzz(root, &toolchain, &chosen, SECONDS, log) }
 }
 
-/// The targets that are named, all where none is, and for how many seconds each.
-fn parse(words: &[String], known: &[String]) -> anyhow::Result<(Vec<String>, u32)> {
-    let (mut chosen, mut seconds) = (Vec::new(), SECONDS);
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        if word == "--seconds" {
-            let number = words.next().and_then(|number| number.parse().ok()).filter(|number| *number > 0);
-            seconds = number.context("`--seconds` takes a number of seconds")?;
-        } else if known.contains(word) {
-            chosen.push(word.clone());
-        } else {
-            bail!("there is no fuzz target `{word}`; there are {}", known.join(", "));
-        }
+/// The targets that are named, all where none is.
+fn choose(names: &[String], known: Vec<String>) -> anyhow::Result<Vec<String>> {
+    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
+        bail!("there is no fuzz target `{unknown}`; the targets are {}", known.join(", "));
     }
-    Ok((if chosen.is_empty() { known.to_vec() } else { chosen }, seconds))
+    Ok(if names.is_empty() { known } else { names.to_vec() })
 }
 
 /// The names of all targets.
@@ -192,20 +202,19 @@ fn inputs(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> anyhow::Result<(Vec<String>, u32)> {
-        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        parse(&words, &["filter".to_owned(), "topic".to_owned()])
-    }
-
     #[test]
-    fn targets_are_chosen_by_name_and_run_for_as_long_as_is_said() {
-        let all = || vec!["filter".to_owned(), "topic".to_owned()];
-        assert_eq!(parsed("").unwrap(), (all(), SECONDS));
-        assert_eq!(parsed("--seconds 3600 topic").unwrap(), (vec!["topic".to_owned()], 3600));
+    fn targets_are_chosen_by_name_and_run_for_the_given_time() {
+        let known = || vec!["filter".to_owned(), "topic".to_owned()];
+        let parsed = |line: &str| {
+            let args: Args = crate::parse(line).unwrap();
+            (choose(&args.targets, known()).map_err(|error| error.to_string()), args.seconds)
+        };
+        assert_eq!(parsed(""), (Ok(known()), SECONDS));
+        assert_eq!(parsed("--seconds 3600 topic"), (Ok(vec!["topic".to_owned()]), 3600));
+        assert!(parsed("topics").0.unwrap_err().contains("filter, topic"));
         for wrong in ["--seconds", "--seconds 0", "--seconds topic"] {
-            assert!(parsed(wrong).unwrap_err().to_string().contains("number of seconds"), "{wrong}");
+            assert!(crate::parse::<Args>(wrong).is_err(), "{wrong}");
         }
-        assert!(parsed("topics").unwrap_err().to_string().contains("filter, topic"));
     }
 
     #[test]

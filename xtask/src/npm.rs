@@ -1,8 +1,8 @@
 //! Builds the SDK and packs it as an npm tarball.
 //!
 //! Called by `cargo xtask npm`, and by `run` and `test`, which need the result. The npm packages of `npm/` are
-//! expected to be installed. wasm-bindgen runs as a library, in the version that Cargo.lock fixes together with the
-//! crate's, so that nothing has to be installed for it; what needs JavaScript tools is `npm/build.mjs`.
+//! already installed then. wasm-bindgen runs as a library, in the version that Cargo.lock fixes together with the
+//! crate's, and needs no installation. `npm/build.mjs` calls the JavaScript tools.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +12,17 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::setup;
 use crate::step::{Log, announce, stream};
+
+/// Runs the command.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let root = setup::root();
+    let log = &mut Log::default();
+    setup::node()?;
+    setup::wasm_target(&root, log)?;
+    setup::npm_packages(&root.join("npm"), log)?;
+    println!("{}", build(&root)?.display());
+    Ok(())
+}
 
 /// Builds the SDK of the checkout at `root` and returns the path of the packed tarball.
 ///
@@ -25,7 +36,7 @@ pub(crate) fn build(root: &Path) -> anyhow::Result<PathBuf> {
     for (name, feature) in MODULES {
         let module = compile(root, feature, log)?;
         bind(&module, &npm.join("pkg"), name)?;
-        optimise(&npm, name)?;
+        optimize(&npm, name)?;
     }
     stream(Command::new("node").arg("build.mjs").current_dir(&npm), log)?;
     pack(root, &npm, log)
@@ -51,7 +62,7 @@ fn compile(root: &Path, feature: &str, log: &mut Log) -> anyhow::Result<PathBuf>
     cargo.args(["build", "--locked", "--package", "thng-pubsub-wasm", "--profile", "wasm"]);
     cargo.args(["--target", setup::WASM_TARGET, "--no-default-features", "--features", feature]);
     if let Some(home) = cargo_home() {
-        // Panic messages name source files. Without the folder of whoever built it, every machine builds the same.
+        // Panic messages name source files. Without the name of the builder's folder, every machine builds the same.
         let remap = format!("--remap-path-prefix={}=cargo", home.display());
         cargo.arg("--config").arg(format!("target.{}.rustflags=[{remap:?}]", setup::WASM_TARGET));
     }
@@ -67,8 +78,8 @@ fn cargo_home() -> Option<PathBuf> {
 
 /// Runs wasm-bindgen: `<name>.js`, a script whose only variable is `core`, and `<name>_bg.wasm`.
 ///
-/// It is a script and not an ES module because `npm/build.mjs` makes a function of it, which can be called again for
-/// a second instance: that is how the SDK recovers from a trap.
+/// It is a script and not an ES module, because `npm/build.mjs` makes a function of it. The SDK calls that again for a
+/// second instance to recover from a trap.
 fn bind(module: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
     let mut bindgen = Bindgen::new();
     bindgen.input_path(module).out_name(name).typescript(false);
@@ -79,8 +90,8 @@ fn bind(module: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
 
 /// Runs Binaryen over the module, which takes a quarter off it (a tenth after compression): `<name>.wasm`. It gives imports
 /// and exports names of a letter or two; `<name>-names.json` has them, and `npm/build.mjs` puts them into the script.
-fn optimise(npm: &Path, name: &str) -> anyhow::Result<()> {
-    // What rustc uses without being asked, and Binaryen has to be told.
+fn optimize(npm: &Path, name: &str) -> anyhow::Result<()> {
+    // rustc uses these by default; Binaryen needs an option for each.
     const FEATURES: [&str; 6] = [
         "--enable-bulk-memory",
         "--enable-multivalue",
@@ -129,7 +140,7 @@ fn pack(root: &Path, npm: &Path, log: &mut Log) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// What stands in `npm/README.md` for the hash.
+/// The placeholder of the hash in `npm/README.md`.
 const INTEGRITY: &str = "sha384-INTEGRITY";
 
 /// Copies what is packed, and puts the hash of the script into the README.

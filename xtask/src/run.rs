@@ -18,40 +18,48 @@ use crate::{npm, setup};
 const HTTP: &str = "127.0.0.1:8080";
 const MQTT: &str = "127.0.0.1:1883";
 
-/// What the command line asked for.
-#[derive(Debug, PartialEq, Eq)]
-struct Asked {
-    profile: Profile,
-    flags: Vec<String>,
+/// Build everything, start the server on ./data, and print commands to try
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Unless its flags say otherwise, the server listens on 127.0.0.1:8080 (HTTP, WebSocket) and 127.0.0.1:1883
+(MQTT). The first start creates the operator's API key in ./data/operator.key. Ctrl-C stops the server.
+
+Examples:
+  cargo xtask run
+  cargo xtask run -- --http 127.0.0.1:0 --mqtt 127.0.0.1:0 --log debug
+  cargo xtask run --debug -- --data /tmp/try")]
+pub(crate) struct Args {
+    /// Build with optimizations (default)
+    #[arg(long, overrides_with_all = ["release", "debug"])]
+    release: bool,
+    /// Build quickly, without optimizations
+    #[arg(long, overrides_with_all = ["release", "debug"])]
+    debug: bool,
+    /// Flags of the server
+    #[arg(last = true, value_name = "SERVER FLAGS")]
+    pub(crate) server_flags: Vec<String>,
 }
 
-/// Runs the command with the words behind `cargo xtask run`.
-pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
-    let asked = parse(words)?;
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let root = setup::root();
+    let flags = &args.server_flags;
     for (name, default) in [("--http", HTTP), ("--mqtt", MQTT)] {
-        let address = setting(&asked.flags, name).unwrap_or_else(|| default.to_owned());
+        let address = setting(flags, name).unwrap_or_else(|| default.to_owned());
         if address != "off" {
             server::check_free(name, &address)?;
         }
     }
     let started = Instant::now();
-    let binary = prepare(&root, asked.profile)?;
+    let binary = prepare(&root, args.profile())?;
     announce(&format!("starting the server (everything was ready after {})", human(started.elapsed())));
-    serve(&root, &binary, &asked.flags)
+    serve(&root, &binary, flags)
 }
 
-fn parse(words: &[String]) -> anyhow::Result<Asked> {
-    let mut profile = Profile::Release;
-    for (at, word) in words.iter().enumerate() {
-        match word.as_str() {
-            "--release" => profile = Profile::Release,
-            "--debug" => profile = Profile::Debug,
-            "--" => return Ok(Asked { profile, flags: words[at + 1..].to_vec() }),
-            other => bail!("`cargo xtask run` does not know `{other}`; flags of the server come after `--`"),
-        }
+impl Args {
+    fn profile(&self) -> Profile {
+        if self.debug { Profile::Debug } else { Profile::Release }
     }
-    Ok(Asked { profile, flags: Vec::new() })
 }
 
 /// The value of a server flag, as `--name value` or `--name=value`; the last one counts.
@@ -141,7 +149,7 @@ fn count_signals() -> anyhow::Result<Arc<AtomicU32>> {
     Ok(signals)
 }
 
-/// What is printed when the server is ready: where it is, the key, and commands that work as they stand.
+/// The text for a server that is ready: its addresses, the key, and commands to copy.
 fn welcome(http: &str, mqtt: &str, key: &str) -> String {
     let mut text = format!(
         "\nthng-pubsub is ready.\n\n  REST, WebSocket    http://{http}\n  MQTT               {mqtt}\n"
@@ -180,15 +188,19 @@ mod tests {
 
     #[test]
     fn release_is_the_default_and_the_rest_goes_to_the_server() {
-        assert_eq!(parse(&[]).unwrap(), Asked { profile: Profile::Release, flags: vec![] });
-        let asked = parse(&words("--debug -- --http 127.0.0.1:0 --debug")).unwrap();
-        assert_eq!(asked, Asked { profile: Profile::Debug, flags: words("--http 127.0.0.1:0 --debug") });
+        let parsed = |line: &str| {
+            let args: Args = crate::parse(line).unwrap();
+            (args.profile(), args.server_flags)
+        };
+        assert_eq!(parsed(""), (Profile::Release, vec![]));
+        assert_eq!(parsed("--debug -- --http x --release"), (Profile::Debug, words("--http x --release")));
+        assert_eq!(parsed("--debug --release"), (Profile::Release, vec![]), "the last one counts");
     }
 
     #[test]
     fn a_server_flag_without_the_dashes_before_it_is_explained() {
-        let error = parse(&words("--http 127.0.0.1:0")).unwrap_err().to_string();
-        assert!(error.contains("after `--`"), "{error}");
+        let error = crate::parse::<Args>("--http 127.0.0.1:0").unwrap_err().to_string();
+        assert!(error.contains("'-- --http'"), "{error}");
     }
 
     #[test]

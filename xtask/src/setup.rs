@@ -251,7 +251,7 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
 }
 
-/// Who runs the Rust tests.
+/// The program that runs the Rust tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TestRunner {
     /// `cargo nextest run`: each test in its own process, hung tests are stopped.

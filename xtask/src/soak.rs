@@ -1,8 +1,6 @@
 //! `cargo xtask soak`: ten minutes of clients that come and go, on the release build. The test itself is
 //! `tests/it/soak.rs`, and says every ten seconds how far it is.
 
-use anyhow::{Context, bail};
-
 use crate::server::{self, Profile};
 use crate::setup;
 use crate::step::{Session, stream};
@@ -10,9 +8,23 @@ use crate::step::{Session, stream};
 /// How long it takes, in seconds.
 const SECONDS: u32 = 600;
 
-/// Runs the command with the words behind `cargo xtask soak`.
-pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
-    let seconds = parse(words)?;
+/// Let clients of every protocol come and go, on the release build
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(after_help = "\
+Fails when memory at the end is more than 10 % above that of the first minute, or when a client missed a
+message. Not part of `test`. Loopback only.
+
+Examples:
+  cargo xtask soak
+  cargo xtask soak --seconds 3600")]
+pub(crate) struct Args {
+    /// How long it takes; the first of at least two minutes is the warm-up
+    #[arg(long, value_name = "N", default_value_t = SECONDS, value_parser = clap::value_parser!(u32).range(120..))]
+    seconds: u32,
+}
+
+/// Runs the command.
+pub(crate) fn run(Args { seconds }: Args) -> anyhow::Result<()> {
     let root = setup::root();
     let mut session = Session::new();
     let binary = session
@@ -31,24 +43,13 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
     session.finish()
 }
 
-fn parse(words: &[String]) -> anyhow::Result<u32> {
-    match words {
-        [] => Ok(SECONDS),
-        [flag, number] if flag == "--seconds" => {
-            let seconds = number.parse().ok().filter(|seconds| *seconds >= 120);
-            seconds.context("`--seconds` takes a number of seconds, 120 or more: the first minute warms up")
-        }
-        _ => bail!("`cargo xtask soak` takes `--seconds N` and nothing else"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_soak_takes_ten_minutes_or_at_least_two() {
-        let parse = |line: &str| parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    fn it_takes_ten_minutes_by_default_and_never_less_than_two() {
+        let parse = |line: &str| crate::parse::<Args>(line).map(|args| args.seconds);
         assert_eq!((parse("").ok(), parse("--seconds 120").ok()), (Some(600), Some(120)));
         for wrong in ["--seconds", "--seconds 119", "--seconds x", "120", "--seconds 120 x"] {
             assert!(parse(wrong).is_err(), "{wrong}");

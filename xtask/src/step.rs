@@ -23,7 +23,7 @@ const TAIL_LINES: usize = 80;
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// How long one command may take. Twice the longest that was seen on two slow cores without any cache; without a
-/// limit a hung test would hold a CI machine until somebody looks.
+/// limit a hung test would block a CI machine for ever.
 const COMMAND_LIMIT: Duration = Duration::from_secs(45 * 60);
 
 /// How long the output of a command that has ended may still be held open by something that it left running.
@@ -54,7 +54,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Notes what the summary is to say beside the step, such as that it had nothing to do.
+    /// Adds a remark for the summary, such as that the step had nothing to do.
     pub(crate) fn note(&mut self, text: &'static str) {
         eprintln!("    {text}");
         self.note = Some(text);
@@ -199,7 +199,7 @@ impl Session {
         Self { started: Instant::now(), outcomes: Vec::new() }
     }
 
-    /// Runs one step and notes how it ended. A failure does not stop the session: the next step may still say
+    /// Runs one step and records its result. A failure does not stop the session: the next step may still say
     /// something useful.
     ///
     /// Returns what the step returned, or `None` where it failed.
@@ -226,7 +226,7 @@ impl Session {
         value
     }
 
-    /// Notes that a step was not run, because `needed` had failed.
+    /// Records that a step was not run, because `needed` had failed.
     pub(crate) fn skip(&mut self, name: &'static str, needed: &'static str) {
         let (time, tally) = (Duration::ZERO, Tally::default());
         self.outcomes.push(Outcome { name, time, tally, note: None, ending: Ending::Skipped(needed) });

@@ -8,7 +8,7 @@ use std::iter::Sum;
 use std::path::Path;
 use std::process::Command;
 
-/// Who runs tests and closes with their number.
+/// A program that runs tests and ends with their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Runner {
     /// `cargo nextest run`
@@ -42,7 +42,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// Adds what this line of a runner's output says, if it is a closing line.
     pub(crate) fn read(&mut self, runner: Runner, line: &str) {
-        let line = without_colours(line);
+        let line = without_colors(line);
         match runner {
             // "     Summary [ 1.2s] 9 tests run: 7 passed (1 slow), 1 failed, 1 timed out, 2 skipped"
             Runner::Nextest => {
@@ -92,7 +92,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// The number that stands before `word`, 0 where the word is missing.
+/// The number before `word`, 0 where the word is missing.
 fn count_before(line: &str, word: &str) -> u64 {
     let mut before = "";
     for token in line.split([' ', ',', ';', '(', ')']).filter(|token| !token.is_empty()) {
@@ -104,8 +104,8 @@ fn count_before(line: &str, word: &str) -> u64 {
     0
 }
 
-/// The line without its terminal colours.
-fn without_colours(line: &str) -> String {
+/// The line without its terminal colors.
+fn without_colors(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(at) = rest.find("\x1b[") {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_do_not_hide_a_count() {
+    fn colors_do_not_hide_a_count() {
         let line = "\x1b[32;1m     Summary\x1b[0m [   0.1s] \x1b[1m2\x1b[0m tests run: \x1b[1m2\x1b[0m \x1b[32mpassed\x1b[0m";
         assert_eq!(tally(Runner::Nextest, &[line]), Tally { passed: 2, failed: 0 });
     }

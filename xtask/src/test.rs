@@ -99,16 +99,57 @@ const SUITES: [Suite; 8] = [
     },
 ];
 
-/// The names of all suites with what they show, for the help.
-pub(crate) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
-    SUITES.iter().map(|suite| (suite.name, suite.about))
+/// Run the tests, all suites or those that are named
+#[derive(Debug, clap::Args)]
+#[command(after_help = after_help())]
+pub(crate) struct Args {
+    /// The suites to run [default: all]
+    #[arg(value_name = "SUITE", value_parser = known_suite)]
+    suites: Vec<String>,
+    /// Only tests with one of these in their name
+    #[arg(last = true, value_name = "NAME")]
+    names: Vec<String>,
 }
 
-/// Runs the command with the words behind `cargo xtask test`.
-pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
-    let (chosen, filters) = parse(words)?;
+fn after_help() -> String {
+    let suites = crate::list(SUITES.iter().map(|suite| (suite.name, suite.about)));
+    format!(
+        "\
+Installs missing tools first: the wasm32 target, packages of npm and Python, and cargo-nextest. Debian's chromium,
+mosquitto, mosquitto-clients and libpaho-mqtt-dev need apt-get and root; without them a message names them.
+The summary at the end repeats the first failure.
+
+Suites:\n{suites}
+Environment of the suites, where it is not to be prepared here:
+  THNG_PUBSUB_CHROMIUM     a Chromium instead of Debian's
+  THNG_PUBSUB_TEST_URL, THNG_PUBSUB_TEST_MQTT (host:port), THNG_PUBSUB_TEST_KEY (the operator's)
+                           a server that runs already, for the suites of Node.js
+tests/README.md has the other variables.
+
+Examples:
+  cargo xtask test
+  cargo xtask test rust
+  cargo xtask test rust blackbox -- properties"
+    )
+}
+
+/// Checks the name of a suite on the command line.
+fn known_suite(name: &str) -> Result<String, String> {
+    if SUITES.iter().any(|suite| suite.name == name) {
+        return Ok(name.to_owned());
+    }
+    let known: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
+    Err(format!(
+        "the suites are {}. Names of tests come after `--`: `cargo xtask test rust -- {name}`",
+        known.join(", ")
+    ))
+}
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let chosen = chosen(&args);
     let mut session = Session::new();
-    let mut suites = Suites { root: setup::root(), filters, ..Suites::default() };
+    let mut suites = Suites { root: setup::root(), filters: args.names, ..Suites::default() };
     for suite in chosen {
         let missing = suite.needs.iter().copied().filter(|need| !suites.is_prepared(*need, &mut session));
         match missing.last() {
@@ -119,20 +160,11 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<()> {
     session.finish()
 }
 
-/// The suites that were asked for, all where none is named, and the filters behind `--`.
-fn parse(words: &[String]) -> anyhow::Result<(Vec<&'static Suite>, Vec<String>)> {
-    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
-    let (names, filters) = (&words[..end], words.get(end + 1..).unwrap_or_default());
-    if let Some(unknown) = names.iter().find(|word| SUITES.iter().all(|suite| suite.name != *word)) {
-        let known: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
-        bail!(
-            "there is no suite `{unknown}`; there are {}. Names of tests come after `--`: \
-             `cargo xtask test rust -- {unknown}`",
-            known.join(", ")
-        );
-    }
-    let is_chosen = |suite: &&Suite| names.is_empty() || names.iter().any(|word| word == suite.name);
-    Ok((SUITES.iter().filter(is_chosen).collect(), filters.to_vec()))
+/// The suites that are named, all where none is.
+fn chosen(args: &Args) -> Vec<&'static Suite> {
+    let is_chosen =
+        |suite: &&Suite| args.suites.is_empty() || args.suites.iter().any(|name| name == suite.name);
+    SUITES.iter().filter(is_chosen).collect()
 }
 
 impl Need {
@@ -321,7 +353,7 @@ fn node_takes(option: &str) -> bool {
     asked.is_ok_and(|answer| answer.status.success())
 }
 
-/// Whether nobody is watching: then all failures are wanted, not the first.
+/// Whether this is an unattended run, which reports all failures and not only the first.
 fn is_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
@@ -358,9 +390,8 @@ mod tests {
     use super::*;
 
     fn chosen(line: &str) -> (Vec<&'static str>, Vec<String>) {
-        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let (suites, filters) = parse(&words).unwrap();
-        (suites.iter().map(|suite| suite.name).collect(), filters)
+        let args: Args = crate::parse(line).unwrap();
+        (super::chosen(&args).iter().map(|suite| suite.name).collect(), args.names)
     }
 
     #[test]
@@ -376,8 +407,8 @@ mod tests {
 
     #[test]
     fn an_unknown_suite_is_answered_with_the_known_ones() {
-        let Err(error) = parse(&["topic".to_owned()]) else { panic!("there is no such suite") };
-        assert!(error.to_string().contains("blackbox") && error.to_string().contains("rust -- topic"));
+        let error = crate::parse::<Args>("topic").unwrap_err().to_string();
+        assert!(error.contains("blackbox") && error.contains("rust -- topic"), "{error}");
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn link_whole_protocol(root: &Path, log: &mut Log) -> anyhow::Result<PathBuf> {
     let mut link = |argument: &str| {
         rustc.arg(format!("-Clink-arg={argument}"));
     };
-    // Without these two the linker would drop what nobody calls, which here is everything.
+    // Without these two the linker would drop all functions without a caller, which here are all.
     link("--no-gc-sections");
     link("--whole-archive");
     link(&protocol.to_string_lossy());

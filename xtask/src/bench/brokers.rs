@@ -13,12 +13,10 @@ use crate::setup;
 /// How long Mosquitto may take until it accepts a connection.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
-/// A broker that can be measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A broker that can be measured: this project's server, and Debian's Mosquitto.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Broker {
-    /// This project's server.
     ThngPubsub,
-    /// Debian's Mosquitto.
     Mosquitto,
 }
 
@@ -140,7 +138,7 @@ impl Drop for Mosquitto {
     }
 }
 
-/// Mosquitto at its best: nothing on disk, nobody asked who he is, and no limit on queues. With its own limits it
+/// Mosquitto at its best: nothing on disk, no authentication, and no limit on queues. With its own limits it
 /// drops QoS 1 messages when fifty publish at once, and what is lost cannot be compared.
 fn settings(address: SocketAddr) -> String {
     format!(

@@ -1,6 +1,6 @@
-//! `cargo xtask bench rest`: what REST does over HTTP, and what the gateway does without it, beside PocketBase.
+//! `cargo xtask bench rest`: the speed of REST over HTTP and of the services behind it, beside PocketBase.
 //!
-//! `wrk` asks over 64 connections on loopback, on the same cores. PocketBase comes with pip and stands there for scale:
+//! `wrk` asks over 64 connections on loopback, on the same cores. PocketBase comes with pip and gives the scale:
 //! it too is one program on SQLite. What is measured in process is `server/examples/measure.rs`.
 
 use std::io::{Read, Write};

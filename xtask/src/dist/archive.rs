@@ -1,8 +1,8 @@
 //! Packs files so that the same files give the same bytes: `.tar.gz`, and the `ar` that a Debian package is.
 //!
-//! Called by `dist` and `deb`. Nothing is read from the disk here: a [`Tree`] holds what it packs, with modes of its
-//! own, so that neither the umask nor the owner of a checkout gets into a release. Everything belongs to root and has
-//! one date, that of the last commit.
+//! Called by `dist` and `deb`. Nothing is read from the disk here: a [`Tree`] holds bytes and modes, so that neither
+//! the umask nor the owner of a checkout gets into a release. Every file belongs to root and has the date of the last
+//! commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -11,10 +11,10 @@ use anyhow::ensure;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// The mode of a file that everybody may read.
+/// The mode of a file that every user may read.
 pub(super) const FILE: u32 = 0o644;
 
-/// The mode of a file that everybody may run.
+/// The mode of a file that every user may run.
 pub(super) const PROGRAM: u32 = 0o755;
 
 /// The mode of a file that only its group may read besides its owner.
@@ -52,7 +52,7 @@ impl Tree {
     /// The files as a tar, compressed with gzip. `root` comes before every path: `./`, or the name of a folder and `/`.
     ///
     /// # Errors
-    /// A path has 100 bytes or more, for which this format has no room.
+    /// A path has 100 bytes or more, which does not fit into this format.
     pub(super) fn tar_gz(&self, root: &str, date: u64) -> anyhow::Result<Vec<u8>> {
         let mut tar = tar::Builder::new(gzip());
         let mut add = |path: &str, kind, mode, bytes: &[u8]| {
@@ -97,7 +97,7 @@ fn gzip() -> GzEncoder<Vec<u8>> {
 /// An `ar` of a few small names, which is a head of 60 bytes before each file.
 ///
 /// The crates for this format write the tables of a linker's archives, which a Debian package must not have, or have
-/// not been looked after for years.
+/// had no maintainer for years.
 pub(super) fn ar(members: &[(&str, &[u8])], date: u64) -> Vec<u8> {
     let mut archive = b"!<arch>\n".to_vec();
     for (name, bytes) in members {

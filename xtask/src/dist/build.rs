@@ -56,7 +56,7 @@ pub(super) fn host(root: &Path) -> anyhow::Result<String> {
     Ok(host)
 }
 
-/// Folders of this machine, and what stands for them in the program: the later ones are in the earlier ones.
+/// Folders of this machine, and their names in the program. Later folders are inside earlier ones.
 fn folders(root: &Path, metadata: &Metadata) -> Vec<(PathBuf, &'static str)> {
     let mut folders = vec![(root.to_owned(), "thng-pubsub"), (setup::target_dir(root), "target")];
     let registries: BTreeSet<PathBuf> = metadata.source_folders().collect();
@@ -69,7 +69,7 @@ fn folders(root: &Path, metadata: &Metadata) -> Vec<(PathBuf, &'static str)> {
 /// The standard library asks for `-lgcc_s`, the shared one that unwinds a panicking stack, whatever `-static-libgcc`
 /// says. It is a package of its own, which small images do not have. What is in this folder takes its place, in the way
 /// in which glibc's own `libc.so` names others. The path is relative, because cargo makes names of symbols from flags,
-/// which have to be the same on every machine; rustc runs in the root of the workspace when it links.
+/// which have to be the same on every machine. It is that from the root of the workspace, where rustc links.
 const STATIC_LIBGCC: &str = "-Lnative=packaging/static-libgcc";
 
 /// rustc's flags, separated as cargo wants them.

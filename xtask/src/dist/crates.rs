@@ -36,7 +36,7 @@ pub(super) struct Crate {
 pub(super) struct Metadata(Value);
 
 impl Metadata {
-    /// Asks cargo, as far as a target matters: what is only used elsewhere is left out of who uses whom.
+    /// Asks cargo for the dependencies on one target.
     ///
     /// # Errors
     /// `Cargo.lock` does not fit the manifests, or a package cannot be fetched.
@@ -173,7 +173,7 @@ fn describe(
     })
 }
 
-/// A licence in today's spelling: `/` was once written for `OR`.
+/// A license in today's spelling: `/` is an old one of `OR`.
 fn spdx(licence: &str) -> String {
     licence.split('/').map(str::trim).collect::<Vec<_>>().join(" OR ")
 }

@@ -30,7 +30,7 @@ pub(super) struct Contents<'a> {
     /// The glibc that the program needs, such as `2.34`.
     pub(super) glibc: &'a str,
     pub(super) texts: &'a Texts,
-    /// The licences of what is inside.
+    /// The licenses of the contents.
     pub(super) third_party: &'a str,
 }
 

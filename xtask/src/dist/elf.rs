@@ -1,4 +1,4 @@
-//! What a program asks of the machine that it is started on: its shared libraries, and how new their glibc has to be.
+//! Reads the requirements of a program on its machine: shared libraries, and the least version of glibc.
 //!
 //! Called by `dist`, which ships nothing that needs more than glibc, and by `deb`, whose dependency it is. It is read
 //! from the file itself, so that neither `ldd` nor `readelf` has to be there.

@@ -1,10 +1,10 @@
 //! `cargo xtask dist --install-test`: shows that the Debian package installs, that what it installs serves, and that
 //! it goes again.
 //!
-//! Called by `dist`. dpkg installs the package into a folder with a root of its own (`chroot.rs`), and runs the
-//! package's scripts in there, so that nothing of this machine changes. There is no systemd in it: the unit is checked
-//! by its tool where there is one, and what it would start is started by hand, as the user that it names. A program
-//! that writes down how it was called takes the place of `systemctl`, for what the scripts tell systemd.
+//! Called by `dist`. dpkg installs the package into a folder that is a root of its own (`chroot.rs`), and runs
+//! its scripts there, so that this machine does not change. There is no systemd in it. systemd's own tool checks
+//! the unit where it is installed, and the test starts the unit's command as the unit's user. In place of `systemctl`
+//! a program records how the scripts call it.
 //!
 //! That needs root and dpkg; where one is missing, the test says so and is not run.
 
@@ -253,7 +253,7 @@ fn upgrade(root: &Root, package: &Path, key: &str, log: &mut Log) -> anyhow::Res
         std::fs::read_to_string(root.join(DATA).join("operator.key"))? == *key,
         "an upgrade changed the data"
     );
-    let told = root.systemd_was_told()?;
+    let told = root.systemctl_calls()?;
     ensure!(
         told == ["daemon-reload", "try-restart thng-pubsub.service"],
         "an upgrade should restart a service that runs, but tells systemd {told:?}"
@@ -264,7 +264,7 @@ fn upgrade(root: &Root, package: &Path, key: &str, log: &mut Log) -> anyhow::Res
 /// Removing keeps what the administrator and the server have written; purging does not.
 fn remove(root: &Root, log: &mut Log) -> anyhow::Result<()> {
     root.dpkg("--remove", Path::new(NAME), log)?;
-    let told = root.systemd_was_told()?;
+    let told = root.systemctl_calls()?;
     ensure!(
         told.first().is_some_and(|first| first == "disable --now thng-pubsub.service"),
         "removing should stop the service, but tells systemd {told:?}"

@@ -1,8 +1,11 @@
 //! The bill of materials of a release: everything that is inside the program, as CycloneDX 1.6 in JSON.
 //!
-//! Called by `dist`. Three kinds of things are inside: the crates that the server is compiled from, with the C libraries
-//! that two of them bring; the SDK, a WebAssembly module with crates of its own; and packages of npm, as files that are
-//! served. The document is made from nothing but them and the date, so that the same sources give the same bytes.
+//! Called by `dist`. A program contains the server's crates with two C libraries, the SDK as a WebAssembly module with
+//! crates of its own, and packages of npm that it serves. The document follows from them and the date alone, so that
+//! the same sources give the same bytes.
+//!
+//! cargo-cyclonedx describes one graph of crates. It does not know what the program carries as files, nor the C
+//! libraries, and those are what scanners look for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,7 +108,7 @@ fn finish(
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
-/// A UUID of version 8, which is for whoever makes them from something else than time and chance: here from a hash.
+/// A UUID of version 8, which is for values from other sources than time and chance: here a hash.
 fn uuid(content: &[u8]) -> String {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&Sha256::digest(content)[..16]);
@@ -128,8 +131,8 @@ fn describe(one: &Crate) -> Part {
     Part { component, uses: BTreeSet::new() }
 }
 
-/// What a crate is called everywhere: its package URL. One of ours is in no registry, and must not be taken for what
-/// somebody may publish there under its name.
+/// The package URL of a crate. One of ours is in no registry, and must not be confused with a crate that is published
+/// there under the same name.
 fn reference(one: &Crate) -> String {
     let kind = if one.is_foreign { "cargo" } else { "generic" };
     format!("pkg:{kind}/{}@{}", one.name, one.version.replace('+', "%2B"))

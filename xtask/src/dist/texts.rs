@@ -1,4 +1,4 @@
-//! What the program says of itself: its man page, completions for three shells, and its settings.
+//! Asks the program for its own texts: the man page, completions for three shells, and the settings.
 //!
 //! Called by `dist`. The program that was just built is asked, so that none of these can be out of date.
 

@@ -96,7 +96,7 @@ const RULES: [Rule; 8] = [
         look: Look::Everything,
         within: &[],
         except: &["xtask/src/tidy/words.rs"],
-        why: "no path of somebody's machine",
+        why: "no path of one machine",
     },
 ];
 

@@ -1,8 +1,8 @@
 //! A folder that is a root of its own: for a package to be installed into and run from, with nothing of this machine
 //! to change.
 //!
-//! Called by `install`. It holds copies of the few programs that the package's scripts call, with their libraries, an
-//! empty list of users, and what dpkg knows of the packages that ours depends on. It is deleted with its folder.
+//! Called by `install`. It holds copies of the few programs that the package's scripts call, with their libraries. It
+//! also has an empty list of users, and dpkg's records of our dependencies. It is deleted with its folder.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -28,8 +28,8 @@ const DEPENDENCIES: [&str; 2] = ["libc6", "passwd"];
 /// Where programs are looked for inside, and the tools of dpkg outside.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Where what stands in for `systemctl` writes down how it was called.
-const TOLD: &str = "run/systemctl-was-told";
+/// Where the replacement of `systemctl` records its calls.
+const CALLS: &str = "run/systemctl-calls";
 
 /// Why the test cannot be run on this machine, if it cannot.
 pub(super) fn impossible() -> Option<&'static str> {
@@ -67,7 +67,7 @@ impl Root {
         for name in ["dev", "etc", "run", "tmp", "var/lib/dpkg/info", "var/lib/dpkg/updates"] {
             fs::create_dir_all(root.join(name))?;
         }
-        // Whoever runs in there is no root, and has to get through whatever our umask is.
+        // The programs inside do not run as root, and need access whatever our umask is.
         for (path, mode) in [("", 0o755), ("tmp", 0o1777)] {
             fs::set_permissions(root.join(path), fs::Permissions::from_mode(mode))?;
         }
@@ -189,7 +189,7 @@ impl Root {
     pub(super) fn pretend_systemd(&self) -> anyhow::Result<()> {
         fs::create_dir_all(self.join("run/systemd/system"))?;
         let systemctl = self.join("usr/bin/systemctl");
-        fs::write(&systemctl, format!("#!/bin/sh\necho \"$*\" >>/{TOLD}\n"))?;
+        fs::write(&systemctl, format!("#!/bin/sh\necho \"$*\" >>/{CALLS}\n"))?;
         fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755))?;
         Ok(())
     }
@@ -198,10 +198,10 @@ impl Root {
     ///
     /// # Errors
     /// It was not called.
-    pub(super) fn systemd_was_told(&self) -> anyhow::Result<Vec<String>> {
+    pub(super) fn systemctl_calls(&self) -> anyhow::Result<Vec<String>> {
         let text =
-            fs::read_to_string(self.join(TOLD)).context("the package's scripts told systemd nothing")?;
-        fs::remove_file(self.join(TOLD))?;
+            fs::read_to_string(self.join(CALLS)).context("the package's scripts did not call systemctl")?;
+        fs::remove_file(self.join(CALLS))?;
         Ok(text.lines().map(str::to_owned).collect())
     }
 }

@@ -1,7 +1,10 @@
-//! The licences of everything that is compiled into the program: most of them want their text to be passed on with it.
+//! Collects the licenses of all crates in the program, because most require that their text comes with it.
 //!
-//! Called by `dist`. The texts are those that the crates bring along, each once, with the names of all that are under
-//! it. What the program serves from npm carries its licences itself.
+//! Called by `dist`. The texts are those in the crates' sources, each once, with the names of all crates under it. The
+//! packages of npm that the program serves carry their own.
+//!
+//! cargo-about does this for crates, but a new machine would compile 115 crates for it, which takes minutes. The texts
+//! are in sources that the build has fetched anyway.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +14,7 @@ use anyhow::Context;
 
 use super::crates::Crate;
 
-/// How the name of a file with a licence begins, in capitals.
+/// Beginnings of names of files with a license, in capitals.
 const NAMES: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
 
 /// Where they are in the folder of a crate; below `jemalloc` is the C library that a crate of ours brings.
@@ -28,7 +31,7 @@ pub(super) fn document<'a>(crates: impl Iterator<Item = &'a Crate>) -> anyhow::R
     for one in crates.filter(|one| one.is_foreign) {
         let name = format!("{} {}", one.name, one.version);
         let found = texts_of(&one.folder)
-            .with_context(|| format!("the licence of {name} is not in {}", one.folder.display()))?;
+            .with_context(|| format!("the license of {name} is not in {}", one.folder.display()))?;
         if found.is_empty() {
             without.push(format!("{name} ({})", one.licence));
         }
@@ -50,13 +53,13 @@ pub(super) fn document<'a>(crates: impl Iterator<Item = &'a Crate>) -> anyhow::R
 
 fn write(names: &[String], without: &[String], texts: BTreeMap<String, Vec<String>>) -> String {
     let mut document = String::from(
-        "thng-pubsub is under the Apache License 2.0. Its program contains the work of others, under these licences:\n\n",
+        "thng-pubsub is under the Apache License 2.0. Its program contains the work of others, under these licenses:\n\n",
     );
     for name in names {
         let _ = writeln!(document, "  {name}");
     }
     if !without.is_empty() {
-        document += "\nThese name their licence and bring no text of it:\n\n";
+        document += "\nThese name their license and bring no text of it:\n\n";
         for name in without {
             let _ = writeln!(document, "  {name}");
         }
@@ -73,7 +76,7 @@ fn write(names: &[String], without: &[String], texts: BTreeMap<String, Vec<Strin
     document
 }
 
-/// The texts of the files of a crate that have the name of a licence.
+/// The texts of the files of a crate that have the name of a license.
 fn texts_of(folder: &Path) -> anyhow::Result<Vec<String>> {
     let mut texts = Vec::new();
     for folder in FOLDERS.map(|below| folder.join(below)).iter().filter(|folder| folder.is_dir()) {
