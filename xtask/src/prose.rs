@@ -4,6 +4,7 @@
 
 mod baseline;
 mod lexer;
+mod names;
 mod passages;
 mod sentences;
 mod words;
@@ -110,7 +111,21 @@ fn findings(source: &Source) -> Vec<Finding> {
             findings.extend(of_sentence(sentence, shape, is_history));
         }
     }
+    findings.extend(names::tests(source).into_iter().flat_map(|(line, name)| of_name(line, name)));
     findings.sort_by_key(|one| one.line);
+    findings
+}
+
+/// Everything that is wrong with the name of a test.
+fn of_name(line: usize, name: &str) -> Vec<Finding> {
+    let finding = |what: String| Finding { line, what, sentence: name.to_owned() };
+    let all = sentences::words(&name.replace('_', " "));
+    let found = words::find(&all, words::ROWS);
+    let mut findings: Vec<Finding> =
+        found.map(|(_, form, row)| finding(format!("`{form}`, better: {}", row.better))).collect();
+    if name.len() > names::LENGTH {
+        findings.push(finding(format!("{} characters, at most {}", name.len(), names::LENGTH)));
+    }
     findings
 }
 
@@ -225,6 +240,14 @@ mod tests {
         assert_eq!(found("npm/src/a.js", "// nobody\nf('the client is told', 'told')\n").len(), 2);
         assert_eq!(found("server/src/a.html", "<p>Nobody</p>").len(), 1);
         assert_eq!(found("server/src/a.css", "/* nobody */"), []);
+    }
+
+    #[test]
+    fn names_of_tests_are_sentences_too() {
+        let test = |name: &str| found("server/src/a.rs", &format!("//! A.\n#[test]\nfn {name}() {{}}\n"));
+        assert_eq!(test("clients_wait"), []);
+        assert_eq!(test("nobody_waits"), [(3, "`nobody`, better: no client, no user, nothing".to_owned())]);
+        assert_eq!(test(&"a".repeat(61)), [(3, "61 characters, at most 60".to_owned())]);
     }
 
     #[test]

@@ -185,13 +185,7 @@ impl Markdown {
 
 /// What ends the part that this line begins and that is no prose.
 fn skipped(text: &str) -> Option<&'static str> {
-    let starts = [
-        ("```", "```"),
-        ("~~~", "~~~"),
-        (GENERATED, GENERATED_END),
-        ("<!-- bench", "<!-- bench"),
-        ("<!--", "-->"),
-    ];
+    let starts = [("```", "```"), ("~~~", "~~~"), (GENERATED, GENERATED_END), ("<!--", "-->")];
     starts.into_iter().find(|(start, _)| text.starts_with(start)).map(|(_, end)| end)
 }
 
