@@ -4,8 +4,8 @@
 //! crates of its own, and packages of npm that it serves. The document follows from them and the date alone, so that
 //! the same sources give the same bytes.
 //!
-//! cargo-cyclonedx describes one graph of crates. It does not know what the program carries as files, nor the C
-//! libraries, and those are what scanners look for.
+//! cargo-cyclonedx describes one graph of crates in CycloneDX 1.5 at most. It does not see the files that the program
+//! serves, nor the C libraries, whose names scanners look for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
