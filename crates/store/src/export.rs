@@ -22,7 +22,7 @@ pub enum SeriesKind {
     Location,
     /// The actions of a type.
     Actions,
-    /// Who joined and left a collection.
+    /// The members that joined and left a collection.
     Membership,
 }
 
@@ -39,7 +39,7 @@ pub enum EventKind {
     Created,
     Updated,
     Deleted,
-    /// Who joined and left a collection.
+    /// The members that joined and left a collection.
     Members,
 }
 

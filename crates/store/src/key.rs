@@ -28,7 +28,7 @@ impl PartialEq for KeyHash {
 const HANDLE_DIGITS: usize = 12;
 
 impl KeyHash {
-    /// What people call the key by, who must not see it: the beginning of its hash.
+    /// The public name of the key, which does not reveal it: the beginning of its hash.
     pub fn handle(&self) -> String {
         self.to_hex()[..HANDLE_DIGITS].to_owned()
     }
@@ -39,7 +39,7 @@ impl KeyHash {
     }
 }
 
-/// Who a key belongs to.
+/// The owner of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Actor {
     /// An operator of the account.

@@ -1,4 +1,4 @@
-//! What a list or a history asks for, what it may cost, and the page that it gets.
+//! Requests for lists and histories, their bounds on cost, and their pages.
 
 use std::time::Instant;
 
@@ -50,7 +50,7 @@ pub struct TimeRange {
 pub enum IndexScan {
     /// All of the kind.
     All,
-    /// Those that have this value in this field, or one that is told apart from it only by looking.
+    /// Those that have this value in this field, or one that differs from it only in the document.
     Key(i64),
     /// The members of a collection.
     Members(Id),
@@ -100,7 +100,7 @@ pub struct ListRequest<'a> {
     pub account: Id,
     pub kind: ResourceKind,
     pub source: IndexScan,
-    /// Who of the source belongs to the list; `None` for all.
+    /// The resources of the scan that belong to the list; `None` for all.
     pub record_filter: Option<RecordFilter<'a>>,
     pub page: PageRequest,
     /// Items to pass over before the page.

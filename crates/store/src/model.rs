@@ -156,7 +156,7 @@ pub enum Change {
     Deleted,
 }
 
-/// Who is to join or to leave a collection.
+/// The thngs that join or leave a collection.
 #[derive(Debug, Clone, Copy)]
 pub enum Members<'a> {
     /// These.
@@ -165,7 +165,7 @@ pub enum Members<'a> {
     UpTo(usize),
 }
 
-/// What belongs to a resource and stands elsewhere than in its document.
+/// The details of a resource that are stored outside its document.
 #[derive(Debug, Default)]
 pub struct ResourceDetails {
     /// The collections that it is in, in the order of their creation.

@@ -1,9 +1,8 @@
-//! What is remembered of durable MQTT sessions: their subscriptions, how far each has come, and the notifications that
-//! wait for them.
+//! Durable MQTT sessions in the store: their subscriptions, cursors and queued notifications.
 //!
-//! A notification is kept once for all sessions that subscribe to its topic, in the same commit as the write that it
-//! tells of, and goes when the last of them has acknowledged it. Each subscription has a cursor of its own: the
-//! notifications of one topic come in the order of their sequence, those of different topics in any.
+//! A notification is stored once for all sessions that subscribe to its topic, in the commit of its write. It is removed
+//! when the last of them has acknowledged it. Each subscription has a cursor of its own: the notifications of one topic
+//! are delivered in the order of their sequence, those of different topics in any.
 
 use std::sync::Arc;
 
@@ -77,7 +76,7 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSubscription {
     pub number: SubscriptionNumber,
-    /// What the gateway made of the string that the client sent.
+    /// The topic that the client's string was parsed to.
     pub filter: Vec<u8>,
     /// `None` at QoS 0, for which nothing is kept.
     pub queue: Option<(TopicNumber, Progress)>,
@@ -115,7 +114,7 @@ pub struct SessionProgress {
 }
 
 impl SessionProgress {
-    /// The same in parts with at most so many subscriptions, to be saved in this order: what is not acknowledged comes
+    /// The same in parts with at most so many subscriptions, to be saved in this order. Unacknowledged messages come
     /// first, so that an end in between repeats messages and loses none.
     pub fn into_parts(self, subscriptions_max: usize) -> Vec<Self> {
         let Self { session, subscriptions, in_flight, has_left } = self;
@@ -166,7 +165,7 @@ pub struct QueueStats {
     pub lost_to_age: u64,
     /// The account that lost the last one of [`lost_to_bytes`](Self::lost_to_bytes).
     pub lost_of: Option<Id>,
-    /// Sessions that were ended to make room for one of another key.
+    /// Sessions that were ended in favor of one of another key.
     pub evicted: u64,
     /// The account that lost the last one of these.
     pub evicted_of: Option<Id>,

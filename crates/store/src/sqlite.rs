@@ -1,11 +1,11 @@
 //! The default store: one SQLite database in a directory of this server's own.
 //!
-//! [`SqliteStore::open`] makes both halves: [`mod@write`] is the one connection that writes, [`read`] a pool of
-//! connections that read snapshots beside it (WAL), [`checkpoint`] empties the log of it and
-//! [`disk_sync`] puts it on the disk; [`log_rewrite`] comes before both, where a crash has left a log. [`layout`] brings the database to the layout that this program
-//! knows, [`directory`] keeps a second server out, [`mod@column`] says how domain types stand in columns.
-//! What commands do with a whole database: [`read_only`] reads beside a server, [`backup`] copies and restores,
-//! [`export`] and [`import`] take it apart and put it together, [`examine`] looks it over.
+//! [`SqliteStore::open`] returns both handles: [`mod@write`] is the one connection that writes, [`read`] a pool of
+//! connections that read snapshots beside it (WAL). [`checkpoint`] moves the write-ahead log into the database, and
+//! [`disk_sync`] syncs it; [`log_rewrite`] comes before both, where a crash has left a log. [`layout`] migrates the
+//! database, [`directory`] keeps a second server out, and [`mod@column`] maps domain types to columns.
+//! For commands on a whole database, [`read_only`] reads beside a server, [`backup`] copies and restores, [`export`]
+//! and [`import`] convert, and [`examine`] checks it.
 //! Nothing outside this folder names SQLite.
 
 use std::{path::Path, sync::Arc};

@@ -39,7 +39,7 @@ pub enum SubscriptionBound {
     Total,
 }
 
-/// The counters. Shared by the store, which knows of durable sessions, and the gateway, which knows of the others.
+/// The counters. Shared by the store, which knows of durable sessions, and the broker, which knows of the others.
 #[derive(Debug, Default)]
 pub struct SubscriptionUsage {
     counters: Mutex<Counters>,

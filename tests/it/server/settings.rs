@@ -73,7 +73,8 @@ fn the_settings_page_has_a_row_and_default_for_each_setting() {
 fn flags_override_the_environment_which_overrides_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("settings.toml");
-    fs::write(&file, "bulk-size-max = 7\npage_size_max = 8\nmembers-max = 9\n").expect("the file can be written");
+    fs::write(&file, "bulk-size-max = 7\npage_size_max = 8\nmembers-max = 9\n")
+        .expect("the file can be written");
     let variables = [
         ("THNG_PUBSUB_CONFIG", file.to_str().expect("text")),
         ("THNG_PUBSUB_PAGE_SIZE_MAX", "18"),

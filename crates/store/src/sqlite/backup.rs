@@ -1,9 +1,9 @@
 //! A backup: the whole database of one moment in one file, with what the server needs besides, and the way back.
 //!
 //! It is made with SQLite's online backup, page by page, inside one read transaction. Without that transaction SQLite would
-//! begin anew whenever the server commits, and on a busy server never end; `VACUUM INTO` reads the same state, but every
-//! row of it, and takes about twice as long (224 MiB on a machine with other work: 1.1 to 1.6 s against 2.0 to 2.8 s),
-//! during which the write-ahead log only grows, and says nothing of how far it is.
+//! begin anew whenever the server commits, and on a busy server never end. `VACUUM INTO` reads every row of the same
+//! state and reports no progress, and meanwhile the write-ahead log only grows. It takes about twice as long: 224 MiB on
+//! a busy machine in 2.0 to 2.8 s instead of 1.1 to 1.6 s.
 
 use std::{
     fs::{self, File},
@@ -106,7 +106,7 @@ impl ReadOnlyDatabase {
             match step {
                 StepResult::Done => return Ok(()),
                 StepResult::More => {}
-                // Nobody else has the copy, and whoever reads waits for nobody.
+                // No other process has the copy, and readers never wait.
                 _ => {
                     return Err(
                         rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None).into()
@@ -117,7 +117,7 @@ impl ReadOnlyDatabase {
     }
 }
 
-/// A file that is being written; taken away unless it got its name.
+/// A file that is being written; removed unless it got its name.
 struct Part {
     path: PathBuf,
     /// Open from the beginning, so that a failure to put any of it on the disk is seen.
@@ -213,9 +213,9 @@ impl Backup {
 
     /// Makes a database of it in a directory that is empty or missing.
     ///
-    /// What was in flight between the server and the clients of durable sessions was so at the moment of the backup, and is
-    /// not any more: it is sent again under new packet ids, and QoS 2 publishes that were not released then are not taken
-    /// for those that come now. Their clients get the whole time to come back.
+    /// Messages that were in flight to the clients of durable sessions at the moment of the backup are sent again under
+    /// new packet ids. QoS 2 publishes that were not released then are not taken for those that come now. The clients
+    /// get their whole expiry interval to reconnect.
     ///
     /// # Errors
     /// [`StoreError`], also for a directory that is not empty.
@@ -278,7 +278,7 @@ const HAS_SESSIONS: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND
 
 const RESTORED: &str = "DROP TABLE backup";
 
-/// See [`Backup::restore`]. A session whose client seems to be connected is told at the next start that it is not.
+/// See [`Backup::restore`]. The next start marks sessions whose clients seem to be connected as disconnected.
 const RESTORED_SESSIONS: &str = "BEGIN;
     UPDATE session SET left_at_ms = NULL, in_flight = x'';
     UPDATE session_subscription SET sent = cursor;

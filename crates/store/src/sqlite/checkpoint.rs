@@ -4,9 +4,8 @@
 //! that happens by itself. Without them the thread comes close, and the writer carries over the last few pages.
 //!
 //! A checkpoint that does not reach the end of the log is not synced by SQLite: all of it would be by the one that does, on
-//! the writer. So the thread syncs the database after each of its own. While a backup or an export reads, the log
-//! cannot be carried over beyond the state that they see, and grows; afterwards the thread catches up, and no write waits
-//! for it.
+//! the writer. So the thread syncs the database after each of its own. While a backup or an export reads, the log grows,
+//! since it cannot be moved beyond the state that they see. Afterwards the thread catches up, and no write waits for it.
 
 use std::{
     fmt,

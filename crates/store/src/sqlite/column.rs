@@ -1,4 +1,4 @@
-//! How domain types stand in columns: the numbers of the kinds, ids as text, lists as JSON, and rows read back.
+//! Maps domain types to columns: the numbers of the kinds, ids as text, lists as JSON.
 //!
 //! Whatever does not read back as it was written is [`Fault::Corrupt`], which names the column and not its value.
 
@@ -22,7 +22,7 @@ pub(super) const MEMBERSHIP: i64 = 5;
 /// `event.kind` of a property's value, or of a location.
 pub(super) const VALUE: i64 = 1;
 
-/// `event.kind` of who joined and left a collection.
+/// `event.kind` of members that joined and left a collection.
 pub(super) const MEMBERS: i64 = 5;
 
 /// `event.kind` of what happened to a resource.

@@ -11,15 +11,15 @@ use super::{directory::DataDirectory, fault::Fault};
 /// bytes, 48,000 at 4,096, 56,000 at 8,192, and no more than that at 16,384.
 const PAGE_BYTES: i64 = 8_192;
 
-/// KiB of pages that a connection keeps. The operating system keeps the rest: reading a page from it costs little more,
-/// while SQLite walks through all that it keeps itself when a commit has split a page of an index (at 64 MiB an eighth
-/// of the writer's time). No memory map instead: with one, a failing disk ends the process.
+/// KiB of pages that a connection caches. The operating system caches the rest: a read from there costs little more.
+/// SQLite visits its whole cache when a commit has split a page of an index (at 64 MiB an eighth of the writer's
+/// time). A memory map is no alternative: with one, a failing disk ends the process.
 const CACHE_KIB: i64 = 8_192;
 
 /// Statements that a connection keeps compiled: more than the store has.
 const STATEMENTS: usize = 64;
 
-/// How long to wait for a lock of SQLite's. Nobody else should have one; a backup program might, for a moment.
+/// How long to wait for a lock of SQLite's. No other process should have one; a backup program might, for a moment.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// The connection that writes. Nothing of the database is touched before [`super::layout`] has looked at it.
@@ -48,16 +48,16 @@ pub(super) fn checkpointer(directory: &DataDirectory) -> Result<Connection, Faul
     open(directory.database())
 }
 
-/// A connection that only reads. It could write but for `query_only`, because the last connection to close carries
-/// the write-ahead log over into the database, and one without the right to write would leave it lying.
+/// A connection that only reads. Only `query_only` keeps it from writing: the last connection to close moves the
+/// write-ahead log into the database, and one without the right to write would leave the log behind.
 pub(super) fn reader(database: &Path) -> Result<Connection, Fault> {
     let connection = open(database)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
-/// A connection to a file that nobody else has open and that counts only once it is whole: nothing of it is synced before,
-/// and what fails leaves nothing to use.
+/// A connection to a file that no other process has open and that counts only once it is whole. Nothing is synced
+/// before, and a failure leaves nothing to use.
 pub(super) fn unshared(file: &Path) -> Result<Connection, Fault> {
     let connection = Connection::open_with_flags(file, FLAGS)?;
     connection.pragma_update(None, "synchronous", "OFF")?;

@@ -116,7 +116,7 @@ impl NewDirectory {
 }
 
 impl Drop for NewDirectory {
-    /// What was begun and not finished is taken away, so that it can be begun again.
+    /// Removes the files of an unfinished import or restore, so that it can be repeated.
     fn drop(&mut self) {
         if !self.is_finished {
             // What cannot be removed is replaced by the next try.

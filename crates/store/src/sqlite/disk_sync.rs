@@ -1,8 +1,8 @@
 //! Putting committed groups on the disk, beside the writer.
 //!
 //! SQLite would do it inside COMMIT (`synchronous = FULL`), and the writer would wait a third of its time
-//! (docs/decisions/0014-synced-beside-the-next-commit.md). It is the same call on the same file, before anybody is
-//! answered. What SQLite itself syncs under `NORMAL` keeps the database whole: the log before it is carried over, the
+//! (docs/decisions/0014-synced-beside-the-next-commit.md). It is the same call on the same file, before any
+//! answer. What SQLite itself syncs under `NORMAL` keeps the database whole: the log before it is carried over, the
 //! database before the log starts anew.
 
 use std::{

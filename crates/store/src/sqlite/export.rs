@@ -178,7 +178,7 @@ const KEYS: &str = concat!(
 );
 
 /// In the order of their rows: a CROSS JOIN keeps SQLite from another one. Without those that are deleted and not freed yet:
-/// nobody sees them any more, and an import begins with none of them.
+/// no client sees them any more, and an import begins with none of them.
 const EVENTS: &str = "SELECT event.seq, event.series, event.kind, event.part, event.ts, event.at, event.body
     FROM event CROSS JOIN series ON series.id = event.series
     WHERE NOT EXISTS (SELECT 1 FROM doomed WHERE doomed.series = event.series

@@ -1,4 +1,4 @@
-//! What can go wrong inside the store, and the sentence that its callers get to see.
+//! Errors inside the store, and the sentences that its callers see.
 //!
 //! The sentences name what to look at (disk, permissions, another process), never a value that was stored.
 

@@ -273,7 +273,7 @@ impl Import {
         self.accounts.get(&id).copied().ok_or_else(|| invalid(format!("there is no account {id}")))
     }
 
-    /// A sequence, as it stands in a column.
+    /// A sequence as a column stores it.
     fn place(&self, seq: Sequence) -> Result<i64, ImportError> {
         match i64::try_from(seq) {
             Ok(place) if seq > 0 && seq < self.next_sequence => Ok(place),

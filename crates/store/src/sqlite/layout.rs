@@ -1,6 +1,6 @@
 //! The layout of the database: migrations in order, each applied once, each whole or not at all.
 //!
-//! The number of the last one that was applied stands in the database itself (`user_version`).
+//! The number of the last one that was applied is in the database itself (`user_version`).
 
 use rusqlite::Connection;
 
@@ -30,7 +30,7 @@ pub(super) fn check(connection: &Connection) -> Result<(), Fault> {
     }
 }
 
-/// The layout of a database that somebody has used. Changes nothing.
+/// The layout of a database that is not empty. Changes nothing.
 pub(super) fn of(connection: &Connection) -> Result<i64, Fault> {
     check(connection)?;
     match applied(connection)? {

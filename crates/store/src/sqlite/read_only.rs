@@ -1,8 +1,7 @@
 //! Reading a database from another process, beside the server that has it open or where none does.
 //!
-//! The directory is not claimed: SQLite's own locks let anybody read one state of the database while the server writes the
-//! next. As long as somebody reads, the write-ahead log grows by what is written meanwhile; whoever comes here reads
-//! without pauses.
+//! The directory is not claimed: SQLite's own locks let others read one state of the database while the server writes the
+//! next. While a reader is active, the write-ahead log grows by what is written meanwhile, so read without pauses.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,7 +20,7 @@ use super::{
 };
 use crate::{KeyRecord, ResourceRecord, StoreError, TimestampMs};
 
-/// Somebody who reads and changes nothing.
+/// A database that is opened for reading only.
 #[derive(Debug)]
 pub struct ReadOnlyDatabase {
     pub(super) connection: Connection,

@@ -1,8 +1,8 @@
 //! The store against real files: what is promised of commits, deletions and restarts.
 //!
-//! [`model`] compares arbitrary sequences of calls with a model in memory, [`directory`] opens directories gone wrong,
-//! [`crash`] kills a writing process, [`checkpoints`] writes without a pause, [`lists`] seeks and merges, [`sessions`] compares durable sessions with a model, [`plans`] looks at how SQLite goes about every
-//! statement, [`whole`] copies databases and takes them apart.
+//! [`model`] compares arbitrary sequences of calls with a model in memory, [`sessions`] does so for durable sessions.
+//! [`directory`] opens damaged directories, [`crash`] kills a writing process, [`checkpoints`] writes without a pause.
+//! [`lists`] seeks and merges, [`plans`] checks the query plan of every statement, [`whole`] copies and exports.
 
 use std::{fs, sync::Barrier, thread};
 
@@ -397,7 +397,7 @@ fn a_page_behind_a_cursor_omits_what_was_deleted_meanwhile() {
             let request = PageRequest { items: 4, order, after };
             store.read.history(owner(), &key("k"), TimeRange::default(), request.into()).expect("a page")
         };
-        // Four of the newest or oldest: the cursor stands among the threes, or before them.
+        // Four of the newest or oldest: the cursor is among the threes, or before them.
         let cursor = page(&store, None).next;
         store.delete_below(8);
         let left: Vec<i64> = page(&store, cursor).items.iter().map(|update| update.timestamp_ms).collect();

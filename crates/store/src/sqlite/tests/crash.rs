@@ -1,6 +1,6 @@
 //! A writing process is killed in the middle of its work: every group that it knew to be committed is there.
 //!
-//! The process is this test binary once more, told by an environment variable to be the victim.
+//! The process is this test binary once more, which an environment variable makes the victim.
 
 use std::{
     env,

@@ -167,7 +167,7 @@ fn an_unwritable_directory_is_refused_in_plain_words() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().expect("a temporary directory");
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o555)).expect("read-only");
-    // Permissions do not hold for root; what the kernel shows of itself is read-only for everybody.
+    // Permissions do not hold for root; what the kernel shows of itself is read-only for all users.
     let is_root = fs::write(directory.path().join("probe"), "").is_ok();
     let path = if is_root { Path::new("/sys/kernel") } else { directory.path() };
     let expected =

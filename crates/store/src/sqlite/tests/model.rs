@@ -140,7 +140,7 @@ struct Run {
     /// What the open group will make of it.
     group: Option<Model>,
     last_seq: Sequence,
-    /// The last that was committed: after a restart nobody has heard of a later one.
+    /// The last that was committed: after a restart no later one is known.
     committed_seq: Sequence,
     /// The last of the open group.
     group_seq: Option<Sequence>,

@@ -104,7 +104,7 @@ struct Subscribed {
 #[derive(Debug, Clone, Default)]
 struct Model {
     sessions: BTreeMap<usize, (SessionNumber, BTreeMap<usize, Subscribed>)>,
-    /// By topic: everything that was told since somebody listens.
+    /// By topic: every notification since the first subscription.
     told: BTreeMap<usize, Vec<(Sequence, usize)>>,
     ended: Vec<SessionNumber>,
     /// Topics of ended sessions, until all is freed.
@@ -142,7 +142,7 @@ impl Model {
         held
     }
 
-    /// What somebody still needs of a topic.
+    /// The notifications of a topic that some session still needs.
     fn needed(&self, topic: usize) -> Vec<(Sequence, usize)> {
         let Some(least) = self.cursors(topic).min() else { return Vec::new() };
         let told = self.told.get(&topic).into_iter().flatten();
@@ -461,7 +461,7 @@ fn in_flight_and_received_come_back_as_they_were_saved() {
         write.save_progress(&SessionProgress { subscriptions: late.clone(), ..progress.clone() }, 1)?;
         write.release(session, 1)
     });
-    // Whoever was taken over changes nothing any more.
+    // A session that was taken over changes nothing any more.
     let again = store.commit(|write| write.open_session(&KEY, "c", &AMPLE));
     assert_eq!(again, OpenedSession::Resumed(SessionNumber { epoch: session.epoch + 1, ..session }));
     let over = Progress { cursor: 20, sent: 30 };

@@ -1,4 +1,4 @@
-//! What commands do with a whole database: backups beside a writer, and facts out of one database into another.
+//! Commands on a whole database: backups beside a writer, and exports from one database into another.
 
 use std::{fs, path::Path};
 

@@ -55,7 +55,7 @@ impl EventLog {
         Ok(seq as Sequence)
     }
 
-    /// To be called where events are taken away.
+    /// To be called where events are removed.
     pub(super) fn shorten(&mut self) {
         self.shortened = true;
     }

@@ -345,7 +345,7 @@ impl Properties {
         self.series.remove(&SeriesRef::new(owner, key));
     }
 
-    /// Values of this owner are taken away.
+    /// Values of this owner are removed.
     pub(super) fn forget_extent(&mut self, owner: Id) {
         self.extents.remove(&owner);
     }

@@ -1,8 +1,8 @@
-//! Taking property values and locations away without making anybody wait.
+//! Deletes property values and locations in small steps, so that no other write waits.
 //!
 //! A property that goes whole loses its row in `series` and `latest` at once: nothing finds its events any more, and a
 //! later value starts a new series. Of one that loses its older values, few are deleted at once, while many get a
-//! row in `doomed` that readers honour. What was left behind either way is freed in small steps by [`free_some`].
+//! row in `doomed` that readers honor. What was left behind either way is freed in small steps by [`free_some`].
 
 use rusqlite::{Connection, params};
 use thng_pubsub_protocol::id::{Id, PropertyKey};
@@ -141,7 +141,7 @@ fn delete_before(
     Ok(())
 }
 
-/// Leaves events to be freed. What was doomed before in the same series and no further is part of it.
+/// Leaves events to be freed. Events of the same series that were marked before, and reach no further, are part of it.
 fn schedule_delete(
     connection: &Connection,
     series: i64,
@@ -162,7 +162,7 @@ struct PendingDelete {
     freed: (TimestampMs, i64),
 }
 
-/// Frees doomed events, after a look at no more than `bounds.step` of them.
+/// Frees marked events, after a look at no more than `bounds.step` of them.
 pub(super) fn free_some(connection: &Connection, log: &mut EventLog, bounds: Bounds) -> Result<(), Fault> {
     let mut left = bounds.step;
     while left > 0 {

@@ -83,7 +83,7 @@ impl Resources {
         ])?;
         index(connection, place, before.map(index_keys).unwrap_or_default(), index_keys(after))?;
         rename(connection, account, before, Some(after))?;
-        // Nobody writes to an action.
+        // Actions have no properties.
         if after.kind != ResourceKind::Action {
             self.cache.insert(after.id, Arc::new(meta));
         }

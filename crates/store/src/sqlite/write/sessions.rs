@@ -4,8 +4,8 @@
 //! database has it as of the last commit, and a group that is rolled back leaves no trace in either.
 //!
 //! - `ending.rs`: the end of sessions, and what is freed after it
-//! - `queue.rs`: the notifications that are kept
-//! - `shares.rs`: who holds most of a bound
+//! - `queue.rs`: the queued notifications
+//! - `shares.rs`: fair shares of a bound
 
 use std::sync::Arc;
 

@@ -115,8 +115,8 @@ impl Sessions {
         Ok(())
     }
 
-    /// Drops some of what is `over` the bytes that all topics may hold: what is not needed any more, else the oldest
-    /// notifications of a topic of the key that holds most of the account that holds most. Returns whether there was
+    /// Drops some of what is `over` the bytes that all topics may hold. Notifications that no session needs go first, then
+    /// the oldest of a topic of the key that holds most, in the account that holds most. Returns whether there was
     /// something.
     fn give_way(
         &mut self,
@@ -219,9 +219,9 @@ impl Sessions {
         Ok(())
     }
 
-    /// Frees some of what is needed no more of a topic, at most so many notifications, and the topic itself when it has no
-    /// subscription and nothing of it is left. Returns how many notifications it freed; where there may be more, the topic
-    /// is looked at again.
+    /// Frees at most so many notifications of a topic that no session needs. Frees the topic itself when it has neither
+    /// subscriptions nor notifications. Returns how many notifications it freed; where there may be more, the topic is
+    /// looked at again.
     pub(super) fn trim(
         &mut self,
         connection: &Connection,

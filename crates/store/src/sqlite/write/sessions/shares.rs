@@ -1,7 +1,7 @@
 //! Adds up what accounts and API keys hold of a shared bound, and finds the one that holds most.
 //!
 //! A fair share is the bound divided by the accounts that hold something. Above a full bound the account that holds most
-//! gives way, and in it the key that holds most: that account always holds more than its share, so a share is safe.
+//! gives way, and in it the key that holds most. That account always holds more than its share, so a share is safe.
 
 use std::{collections::BTreeSet, hash::Hash};
 
@@ -120,7 +120,7 @@ impl Shares {
         self.keys.amounts.iter().map(|(key, (_, amount))| (*key, *amount))
     }
 
-    /// The key that gives way to `newcomer`, who wants one more of a bound that is reached: of the account that holds
+    /// The key that gives way to `newcomer`, which wants one more of a bound that is reached: of the account that holds
     /// most, else of the newcomer's own. Only from a key that still holds as much as the newcomer afterwards, or the two
     /// would take turns.
     pub(super) fn gives_way_to(&self, newcomer: Owner) -> Option<Owner> {
