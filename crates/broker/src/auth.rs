@@ -1,8 +1,8 @@
-//! Who a key is, and what it may do. The one place where that is decided, for every protocol.
+//! Authenticates keys and authorizes requests, for every protocol.
 //!
 //! - [`keys`]: an API key by its hash, and keys that can be shown again without being stored
 //! - [`conceal`]: stored subscriptions that hold a key
-//! - [`held`]: who is to be told when a key is taken away
+//! - [`key_leases`]: connections that end when their key is revoked
 //! - [`identity`]: from a key to a [`Principal`], with the rights of its kind, role or policies
 //! - [`grants`]: which verbs on which paths; [`roles`]: how roles and policies say that
 //! - [`visibility`]: which resources a right reaches, also for events on their way
@@ -24,12 +24,12 @@ pub(crate) mod visibility;
 use grants::Grants;
 use visibility::Visibility;
 
-/// Somebody with a valid key.
+/// An authenticated identity with its grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// The account that the key belongs to; nobody ever sees or touches another one.
+    /// The account that the key belongs to; no other account is ever visible to it.
     pub account: Id,
-    /// Who acts.
+    /// The identity that acts.
     pub actor: Actor,
     /// Which key it was: sessions belong to it.
     pub key: KeyHash,
@@ -42,8 +42,8 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Whether it may do everything in its account. Only such a one gives rights to others, and sees their keys: whoever
-    /// could give more than they have could do everything.
+    /// Whether it may do everything in its account. Only such a principal gives rights to others, and sees their
+    /// keys: with a right to give more than it has, any principal could do everything.
     pub fn is_admin(&self) -> bool {
         let everything = Grants::everything();
         self.rights.iter().any(|right| right.view == Visibility::Account && right.grants == everything)

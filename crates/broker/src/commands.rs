@@ -1,8 +1,8 @@
-//! What can be done, and what has happened: the closed set of operations and events.
+//! The closed sets of commands and of the events that they cause.
 //!
-//! [`Command::apply`] validates against what is stored and writes; one noun a file. Who may do it was decided
-//! before (`auth`), the JSON was read before (`protocol::payload`), and who hears of it is decided after
-//! (`translate`). The single writer that puts many operations into one commit is [`writer`](crate::writer).
+//! [`Command::apply`] validates against what is stored and writes; one noun a file. Before it, `auth` authorized
+//! the request and `protocol::payload` parsed the JSON; after it, `notifications` chooses the subscribers. The single
+//! writer that puts many commands into one commit is [`writer`](crate::writer).
 
 use std::sync::Arc;
 
@@ -40,10 +40,10 @@ pub(crate) use resource::Creation;
 pub(crate) use session::{DurableSubscription, EXPIRED_AT_ONCE};
 pub(crate) use task::{PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private};
 
-/// What the store notes a probe under.
+/// The name of a probe in the store.
 const PROBE: &str = "probe";
 
-/// A write that somebody may do.
+/// An authorized write.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// A new resource.
@@ -79,10 +79,10 @@ pub(crate) enum Command {
     LeaveCollections { account: Id, thng: Id },
     /// Collections that join or leave another one; `None` for all.
     ChangeCollections { account: Id, collection: Id, joins: bool, children: Option<Vec<Id>> },
-    /// A key for somebody who has none; who has one keeps it. `private` is what the actor's resource keeps to itself
+    /// A key for an actor without one; an existing key stays. `private` is what the actor's resource keeps to itself
     /// from now on.
     IssueKey { key: KeyRecord, private: Option<Json> },
-    /// One more key for somebody.
+    /// One more key for an actor.
     AddKey { key: KeyRecord },
     /// The end of one key.
     RevokeKey { account: Id, hash: KeyHash },
@@ -114,7 +114,7 @@ pub(crate) enum Command {
     PublishOnce { session: SessionNumber, packet_id: u16, command: Box<Command> },
     /// The client knows that its QoS 2 publish was received: its packet id is free.
     ReleaseQos2 { account: Id, session: SessionNumber, packet_id: u16 },
-    /// A write that nobody reads: whether the store can be written at all.
+    /// A write that is never read: whether the store can be written at all.
     Probe,
 }
 
@@ -157,13 +157,13 @@ pub(crate) enum Event {
         batch: Arc<ResourceMeta>,
         record: Arc<ResourceRecord>,
     },
-    /// Keys were taken away.
+    /// Keys were revoked.
     KeysRevoked { hashes: Vec<KeyHash> },
-    /// These keys stand on something else now.
+    /// These keys depend on something else now.
     KeysChanged { hashes: Vec<KeyHash> },
     /// What many keys may do has changed.
     RightsChanged,
-    /// A durable session was ended to make room for one of another key.
+    /// A durable session was ended in favor of one of another key.
     SessionEvicted { number: i64 },
 }
 
@@ -201,7 +201,7 @@ pub enum Outcome {
     Locations(Arc<[LocationUpdate]>),
     /// How many resources were changed.
     Count(usize),
-    /// The key that somebody has now.
+    /// The actor's present key.
     Key(KeyRecord),
     /// The durable session that a client got.
     Session(OpenedSession),

@@ -48,7 +48,7 @@ impl KeySecret {
         XChaCha20Poly1305::new(&self.derive("filter key", &[]).into())
     }
 
-    /// 32 bytes that stand for this purpose and this text, and tell nothing of the secret.
+    /// 32 bytes derived from this purpose and this text, which reveal nothing of the secret.
     fn derive(&self, purpose: &str, text: &[u8]) -> [u8; 32] {
         let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(self.bytes())
             .expect("any length of key is taken");

@@ -1,8 +1,8 @@
 //! Which verbs are granted on which paths, as a table of REST paths with letters: `/thngs cru`.
 //!
 //! A path is governed by the entry that covers it and is the longest; of equally long ones by the one that is more
-//! literal. An entry covers what lies below it, too. In an entry `:name`, `{name}` and `*` stand for any segment, and
-//! `:self` for the id of the one who acts.
+//! literal. An entry covers what lies below it, too. In an entry `:name`, `{name}` and `*` match any segment, and
+//! `:self` matches the id of the principal.
 
 use thng_pubsub_protocol::topic::table::Access;
 

@@ -1,7 +1,7 @@
-//! From a stored key to a principal: who acts, in which project, with which rights.
+//! From a stored key to a principal: its actor, project and rights.
 //!
-//! This is the snapshot that an open connection keeps; a REST request looks it up anew whenever something that it
-//! stands on has changed. A key whose application, project or thng is gone belongs to nobody.
+//! This is the snapshot that an open connection keeps; a REST request looks it up again whenever something that it
+//! depends on has changed. A key whose application, project or thng is gone is invalid.
 
 use thng_pubsub_protocol::{id::Id, payload::ResourceKind};
 
@@ -16,7 +16,7 @@ use thng_pubsub_store::{
     index_key,
 };
 
-/// The principal of a key, if what the key stands on is still there. May block on the disk.
+/// The principal of a key, if what the key depends on still exists. May block on the disk.
 pub(crate) fn of(store: &dyn ReadStore, key: &KeyRecord) -> Result<Option<Principal>, StoreError> {
     let account = key.account;
     let get = |id: Id, kind: ResourceKind| {

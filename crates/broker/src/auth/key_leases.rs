@@ -1,4 +1,4 @@
-//! Keys that open connections and subscriptions stand on: whoever holds one is told when it is taken away.
+//! Leases of open connections and subscriptions on their API keys, through which a revocation reaches them.
 //!
 //! Only that. What a key may do is a snapshot that a connection keeps until it connects again (product description,
 //! "Permissions").
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use thng_pubsub_store::KeyHash;
 
-/// Who holds which key. Bounded by the connections and their subscriptions.
+/// The leases of each key. Bounded by the connections and their subscriptions.
 #[derive(Debug)]
 pub(crate) struct KeyLeases {
     leases: Mutex<HashMap<KeyHash, LeasesOfKey>>,
@@ -66,14 +66,14 @@ impl KeyLeases {
         leases_of_key.wakes.values().for_each(|wake| wake.notify_one());
     }
 
-    /// Every key that somebody holds.
+    /// Every key with a lease.
     pub(super) fn hashes(&self) -> Vec<KeyHash> {
         self.leases.lock().keys().copied().collect()
     }
 }
 
 impl KeyLease {
-    /// Whether the key was taken away.
+    /// Whether the key was revoked.
     pub fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::Acquire)
     }
@@ -83,7 +83,7 @@ impl Drop for KeyLease {
     fn drop(&mut self) {
         let mut leases = self.keys.leases.lock();
         let Some(leases_of_key) = leases.get_mut(&self.hash) else { return };
-        // A key that was revoked may be held anew by somebody who is about to learn it.
+        // A key that was revoked may get a new lease from a connection that is about to learn it.
         if !Arc::ptr_eq(&leases_of_key.revoked, &self.revoked) {
             return;
         }

@@ -1,8 +1,8 @@
 //! API keys: from the 80 characters that came over the wire to a principal, and from an actor to its key.
 //!
 //! Keys are looked up by their hash, so the time that a look-up takes tells nothing of any key. Some keys have to be
-//! shown again (an application's, a device's): those are made from the server's secret and a number that is stored, so
-//! that the database alone opens nothing (docs/decisions/0008-keys-that-are-shown-again.md).
+//! shown again (an application's, a device's). Those are derived from the server's secret and a stored number, so that
+//! the database alone opens nothing (docs/decisions/0008-keys-that-are-shown-again.md).
 
 use std::{
     fmt,
@@ -108,7 +108,7 @@ pub struct Keys {
     /// Counts what was forgotten, so that a slow reader notices.
     changes: AtomicU64,
     leases: Arc<KeyLeases>,
-    /// Something that keys stand on may be gone: those that are held are to be looked up again.
+    /// Something that keys depend on may be gone: those with leases are to be looked up again.
     shaken: Notify,
 }
 
@@ -137,32 +137,32 @@ impl Keys {
         }
     }
 
-    /// Called after a commit that changed what many keys may do, or took away what they stand on: everybody is looked up
-    /// anew.
+    /// Called after a commit that changed the rights of many keys, or removed something that they depend on: every key
+    /// is looked up again.
     pub fn forget_all(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.cached.clear();
         self.shaken.notify_one();
     }
 
-    /// Holds a key for longer than a call: `wake` is notified once it is taken away. Whether it is still there is to be
-    /// asked afterwards. `None` if as many hold it as may.
+    /// Leases a key for longer than a call: `wake` is notified once it is revoked. Check afterwards whether it still
+    /// exists. `None` if as many hold it as may.
     pub fn lease(&self, hash: &KeyHash, wake: Arc<Notify>) -> Option<KeyLease> {
         self.leases.lease(*hash, wake)
     }
 
-    /// Whether there is such a key, and what it stands on. May block on the disk.
+    /// Whether there is such a key, and what it depends on. May block on the disk.
     pub fn is_in_force(&self, hash: &KeyHash) -> Result<bool, StoreError> {
         Ok(self.cached(hash).is_some() || self.look_up(hash)?.is_some())
     }
 
-    /// Waits until held keys are to be looked up again.
+    /// Waits until leased keys are to be looked up again.
     pub async fn shaken(&self) {
         self.shaken.notified().await;
     }
 
-    /// Looks every held key up, and tells the holders of those that are gone: with an application go the keys of its
-    /// users. Blocks on the disk.
+    /// Looks every leased key up, and notifies the leases of those that are gone: the keys of an application's users end
+    /// with it. Blocks on the disk.
     pub fn end_revoked(&self) -> Result<(), StoreError> {
         for hash in self.leases.hashes() {
             if !self.is_in_force(&hash)? {

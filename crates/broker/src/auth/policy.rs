@@ -60,7 +60,7 @@ pub(crate) fn on_resource(
     Ok(())
 }
 
-/// Decides about an event on its way to a subscriber who has these views.
+/// Decides about an event on its way to a subscriber that has these views.
 pub(crate) fn on_event(views: &[Visibility], meta: &impl Scoped) -> bool {
     views.iter().any(|view| view.can_see(meta))
 }

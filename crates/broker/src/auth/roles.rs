@@ -149,7 +149,7 @@ impl RolePermissions {
         Ok(())
     }
 
-    /// A switch by its name, wherever it stands in the tree.
+    /// A switch by its name, at any level of the tree.
     pub(crate) fn switch(&self, name: &str) -> Option<&Switch> {
         let all = self.switches.iter().flat_map(|switch| std::iter::once(switch).chain(&switch.children));
         { all }.find(|switch| switch.name == name)

@@ -1,8 +1,8 @@
 //! Which resources a right reaches, by their scopes and by what they are about.
 //!
-//! The same rule is asked of a resource ([`ResourceMeta`]) and of an event on its way to a subscriber, whose head
-//! travels through the bus as bytes that only this module reads ([`EncodedMeta`]), so that fan-out needs no
-//! look-up. The account is decided before: it is part of the bus's route, and of every look-up.
+//! The same rule applies to a resource ([`ResourceMeta`]) and to an event on its way to a subscriber. The event's
+//! metadata travels through the bus as bytes that only this module reads ([`EncodedMeta`]), so fan-out needs no look-up.
+//! The account is decided before: it is part of the bus's route, and of every look-up.
 
 use std::sync::Arc;
 
@@ -134,8 +134,8 @@ impl Scoped for ResourceMeta {
 /// Ids of `thng` and `product` are written as this where there are none.
 const NO_ID: [u8; ID_CHARS] = [0; ID_CHARS];
 
-/// Writes a head for the bus's envelope: kind, id, thng, product, the number of projects as two bytes, big-endian,
-/// their ids, then either a single `*` (all users) or the users' ids.
+/// Writes metadata for the bus's envelope: kind, id, thng, product, the number of projects as two bytes, big-endian,
+/// their ids. A single `*` (all users) or the users' ids follow.
 pub(crate) fn encode(meta: &ResourceMeta) -> Bytes {
     // A resource that is scoped to more projects than fit is seen by those that fit.
     let count = u16::try_from(meta.scopes.projects.len()).unwrap_or(u16::MAX);
@@ -160,7 +160,7 @@ pub(crate) fn encode(meta: &ResourceMeta) -> Bytes {
 /// Before a pair of heads. No kind has this number.
 const PAIR: u8 = 0xFF;
 
-/// Writes the head of what an event is about, and of the resource below whose path it is told, where that is another one.
+/// Writes the metadata of an event's subject, and of the resource in its topic where that is another one.
 pub(crate) fn encode_below(meta: &ResourceMeta, below: &ResourceMeta) -> Bytes {
     let (meta, below) = (encode(meta), encode(below));
     let length = u32::try_from(meta.len()).expect("a head is far below 4 GiB");
@@ -172,7 +172,7 @@ pub(crate) fn encode_below(meta: &ResourceMeta, below: &ResourceMeta) -> Bytes {
 pub(crate) struct EncodedScopes<'a> {
     /// Of what the event is about.
     pub meta: EncodedMeta<'a>,
-    /// Of the resource below whose path it is told.
+    /// Of the resource in the event's topic.
     pub below: Option<EncodedMeta<'a>>,
 }
 

@@ -1,4 +1,4 @@
-//! Accounts: each is made with an operator who may do everything in it, and nobody else is in it yet.
+//! Accounts: each is created with one operator, which may do everything in it.
 
 use thng_pubsub_protocol::{
     id::Id,

@@ -28,7 +28,7 @@ pub(crate) const BUILT_IN_TYPES: [&str; 8] = [
 pub(crate) struct ActionInput {
     pub id: Id,
     pub action_type: ActionTypeName,
-    /// Whether the type stands in the path: then one that does not exist is not found.
+    /// Whether the type is in the path: then a type that does not exist is not found.
     pub type_in_path: bool,
     pub subject: Subject,
     pub patch: Patch,
@@ -40,8 +40,8 @@ pub(crate) struct ActionInput {
     pub app: Option<Id>,
     /// Who sees it besides those who see what it is about.
     pub scopes: Scopes,
-    /// Of the projects of what it is about, those that may see it; `None` for all. Who shares a product does not see
-    /// what the users of others do with it.
+    /// Of the projects of what it is about, those that may see it; `None` for all. Projects that share a product do not
+    /// see the actions of each other's users.
     pub gained: Option<Vec<Id>>,
     /// A JSON object: where and how it came about.
     pub context: Json,
@@ -66,7 +66,7 @@ pub(super) fn create(
     let mut ready: Vec<ValidatedAction> = Vec::with_capacity(inputs.len());
     for input in inputs {
         let one = prepare(store, now_ms, account, input, &mut notifications)?;
-        // Each was looked at as things stood before the call.
+        // Each was checked against the state before the call.
         let changed = |ready: &ValidatedAction| ready.thng.as_ref().map(|(before, _)| before.id);
         if changed(&one).is_some() && ready.iter().any(|other| changed(other) == changed(&one)) {
             return Err(invalid("One call commissions or decommissions a thng once."));

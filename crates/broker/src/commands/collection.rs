@@ -1,4 +1,4 @@
-//! Who is in a collection: thngs, and other collections.
+//! Members of collections: thngs, and other collections.
 
 use std::collections::HashSet;
 
@@ -159,5 +159,5 @@ fn ancestors(store: &mut dyn WriteStore, collection: Id) -> Result<HashSet<Id>, 
         }
         level = above;
     }
-    Err(invalid(format!("Collections can stand at most {DEPTH_MAX} deep in one another.")))
+    Err(invalid(format!("Collections can be nested at most {DEPTH_MAX} deep.")))
 }

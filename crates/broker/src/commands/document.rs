@@ -1,4 +1,4 @@
-//! A resource's document as every door shows it: what is stored, and behind it what the server works out.
+//! A resource's document as every protocol shows it: the stored fields, followed by those that the server computes.
 
 use thng_pubsub_protocol::{
     id::Id,

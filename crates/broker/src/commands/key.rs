@@ -1,11 +1,11 @@
-//! Keys of everybody who has one: issued once, taken away at once.
+//! API keys: issued once, revoked at once.
 
 use thng_pubsub_protocol::{id::Id, payload::Json};
 
 use super::{AppliedCommand, CommandError, Event, Outcome};
 use thng_pubsub_store::{Actor, KeyHash, KeyRecord, TimestampMs, WriteStore};
 
-/// Gives somebody a key who has none, and sets what their resource keeps to itself.
+/// Gives an actor without a key one, and sets the private fields of its resource.
 pub(super) fn issue(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
@@ -32,7 +32,7 @@ pub(super) fn issue(
     Ok(AppliedCommand { outcome: Outcome::Key(current), events: Vec::new() })
 }
 
-/// Gives somebody one more key. Those that they have stay.
+/// Gives an actor one more key. Existing keys stay.
 pub(super) fn add(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,

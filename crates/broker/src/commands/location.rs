@@ -69,7 +69,7 @@ pub(super) fn resolve(
     }
 }
 
-/// Forgets locations. Nobody is notified: a topic tells of locations, and there is none to tell.
+/// Deletes locations. No notification is sent: a topic carries locations, and there is none to send.
 pub(super) fn delete(
     store: &mut dyn WriteStore,
     account: Id,

@@ -69,7 +69,7 @@ pub(super) fn stamp(writes: &[PropertyWrite], now_ms: TimestampMs) -> impl Itera
     })
 }
 
-/// Forgets values. Nobody is notified: a topic tells of values, and there is none to tell.
+/// Deletes values. No notification is sent: a topic carries values, and there is none to send.
 pub(super) fn delete(
     store: &mut dyn WriteStore,
     account: Id,

@@ -244,7 +244,7 @@ impl ValidatedChange {
     }
 }
 
-/// What a change means for those whose keys stand on the resource.
+/// The effect of a change on the keys that depend on the resource.
 fn rights_of(
     store: &mut dyn WriteStore,
     before: &ResourceRecord,
@@ -537,7 +537,7 @@ fn complete_place(fields: &mut Fields, patch: &Patch) -> Result<(), CommandError
             )
         }
         None => {
-            // Taken away in one way, it is gone in the other.
+            // Removed in one direction, it is gone in the other.
             let ways = ["position", "longitude", "latitude"];
             if ways.iter().any(|way| fields.get(way).is_none()) {
                 ways.iter().for_each(|way| fields.set(way, None));

@@ -100,8 +100,8 @@ pub(super) fn save(
     Ok(AppliedCommand::done())
 }
 
-/// Does an operation, unless a QoS 2 publish with this packet id did it before: both are in the same commit, so a client
-/// that repeats its publish after a crash finds it done or not, never twice.
+/// Applies a command, unless a QoS 2 publish with this packet id did so before. Both are in the same commit: a client
+/// that repeats its publish after a crash finds it applied or not, never twice.
 pub(super) fn once(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,

@@ -3,9 +3,8 @@
 //! One part is one operation: it creates a bounded number of thngs and writes down how far the task has come, both in
 //! the same transaction. So a task that was interrupted goes on where it was, and creates nothing twice.
 //!
-//! What a task is to make stands in the document that it was created with, and in none of the later ones: it may be as
-//! large as a request, and every part writes the document anew. It is read once, off the writer ([`input`]), and each
-//! part gets it.
+//! Only the document that a task was created with has its input, which may be as large as a request: every part writes
+//! the document again. The input is read once, off the writer ([`input`]), and each part gets it.
 
 use std::sync::Arc;
 
@@ -114,7 +113,7 @@ pub(super) fn advance(
                 events.extend(applied.events);
             }
             Err(CommandError::Store(error)) => return Err(CommandError::Store(error)),
-            // What was made before it is made, and told.
+            // What was created before stays, and subscribers are notified of it.
             Err(error) => {
                 failure = Some(error.to_string());
                 break;
@@ -180,7 +179,7 @@ enum Ending {
     KeyRevoked,
 }
 
-/// Ends a task: its status, its result, its batch's status, and everybody who waits for it.
+/// Ends a task: its status, its result, its batch's status, and the calls that wait for it.
 fn finish(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,

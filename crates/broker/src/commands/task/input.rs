@@ -1,7 +1,7 @@
-//! What a batch task creates, read once from the `inputParameters` of its document.
+//! Parses the input of a batch task, once, from the `inputParameters` of its document.
 //!
-//! A list has as many entries as a request can hold, and a template may be as large: the two are checked apart from each
-//! other, so that a request costs what it is long and never the product of both.
+//! A list has as many entries as a request can hold, and a template may be as large. They are checked separately: the
+//! cost of a request grows with its length, never with the product of both.
 
 use std::collections::BTreeMap;
 
