@@ -74,16 +74,16 @@ impl Client {
         mut on: impl FnMut(Packet<'_>, &mut Stage, &mut Vec<u8>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         loop {
-            let kept = self.unfinished.len();
-            buffer[..kept].copy_from_slice(&self.unfinished);
-            let count = match self.stream.read(&mut buffer[kept..]) {
+            let leftover = self.unfinished.len();
+            buffer[..leftover].copy_from_slice(&self.unfinished);
+            let count = match self.stream.read(&mut buffer[leftover..]) {
                 Ok(0) => bail!("the broker closed the connection"),
                 Ok(count) => count,
                 Err(error) if is_later(&error) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error).context("cannot read from the broker"),
             };
-            let received = &buffer[..kept + count];
+            let received = &buffer[..leftover + count];
             let mut at = 0;
             while let Some((packet, bytes)) = self.decoder.decode(&received[at..])? {
                 on(packet, &mut self.stage, &mut self.outgoing)?;
@@ -92,7 +92,7 @@ impl Client {
             self.unfinished.clear();
             self.unfinished.extend_from_slice(&received[at..]);
             // Less than there was room for: the socket is empty, and the next byte wakes us again.
-            if kept + count < buffer.len() {
+            if leftover + count < buffer.len() {
                 return Ok(());
             }
         }

@@ -119,12 +119,12 @@ pub fn writes(data: &Path) -> anyhow::Result<Vec<String>> {
             }
         }
         let payload = format!(r#"[{{"value":"{}"}}]"#, "x".repeat(180));
-        let room = Arc::new(Semaphore::new(IN_FLIGHT));
+        let permits = Arc::new(Semaphore::new(IN_FLIGHT));
         let stored = Arc::new(AtomicU64::new(0));
         let started = Instant::now();
         let (mut counted_from, mut before) = (started, 0);
         for topic in topics.iter().cycle() {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
             let counted = Arc::clone(&stored);
             let on_stored = Box::new(move |outcome: Result<_, _>| {
                 counted.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);
@@ -141,7 +141,7 @@ pub fn writes(data: &Path) -> anyhow::Result<Vec<String>> {
             }
         }
         let rate = (stored.load(Ordering::Relaxed) - before) as f64 / counted_from.elapsed().as_secs_f64();
-        let all = room.acquire_many(IN_FLIGHT as u32).await;
+        let all = permits.acquire_many(IN_FLIGHT as u32).await;
         drop(all);
         let figure = serde_json::json!({ "figure": "durable property writes over 5,000 properties", "per_s": rate.round() });
         Ok(vec![figure.to_string()])
@@ -156,9 +156,9 @@ pub fn writes(data: &Path) -> anyhow::Result<Vec<String>> {
 pub fn lists(data: &Path, count: usize) -> anyhow::Result<Vec<String>> {
     runtime()?.block_on(async {
         let opened = Arc::new(open(data).await?);
-        let (started, room) = (Instant::now(), Arc::new(Semaphore::new(CREATIONS)));
+        let (started, permits) = (Instant::now(), Arc::new(Semaphore::new(CREATIONS)));
         for number in 0..count {
-            let permit = Arc::clone(&room).acquire_owned().await?;
+            let permit = Arc::clone(&permits).acquire_owned().await?;
             let opened = Arc::clone(&opened);
             let tag = number % 100;
             let body = format!(
@@ -170,7 +170,7 @@ pub fn lists(data: &Path, count: usize) -> anyhow::Result<Vec<String>> {
                 created.map(drop)
             });
         }
-        drop(room.acquire_many(CREATIONS as u32).await?);
+        drop(permits.acquire_many(CREATIONS as u32).await?);
         let created = count as f64 / started.elapsed().as_secs_f64();
         let mut figures =
             vec![serde_json::json!({ "figure": "thngs created, with a tag and an identifier", "per_s": created.round() })];

@@ -175,7 +175,7 @@ impl Running {
         let open_files = open_files::divide(config)?;
         metrics.connections_limit.set(open_files.connections_max(config.connections_max));
         let acceptor = Acceptor {
-            room: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            permits: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
             open_files,
             addresses: Arc::new(Addresses::new(config.connections_per_address_max.unwrap_or(usize::MAX))),
             rates: Arc::clone(&rates),

@@ -79,14 +79,14 @@ fn every_test_that_a_document_names_is_there() {
 fn every_test_row_names_a_running_test_or_a_reason() {
     let rows = rows(&read(SECURITY));
     assert!(!rows.is_empty(), "{SECURITY} has a table of tests");
-    let is_held = |row: &&Vec<String>| {
+    let is_covered = |row: &&Vec<String>| {
         let tests = row.last().expect("a row has cells");
         let runs = |(file, name)| attributes(file, name).is_ok_and(|above| !above.contains("#[ignore"));
         let is_not_ours = row.iter().any(|cell| cell.starts_with("Not ours: "));
         if is_not_ours { tests == "–" } else { named(tests).any(runs) }
     };
-    let not_held: Vec<_> = rows.iter().filter(|row| !is_held(row)).collect();
-    assert!(not_held.is_empty(), "rows of {SECURITY} without a test that runs: {not_held:#?}");
+    let not_covered: Vec<_> = rows.iter().filter(|row| !is_covered(row)).collect();
+    assert!(not_covered.is_empty(), "rows of {SECURITY} without a test that runs: {not_covered:#?}");
 }
 
 #[test]

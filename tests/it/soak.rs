@@ -74,8 +74,8 @@ fn visit(server: &Server, thngs: &[String], stage: &Stage, random: &mut fastrand
     stage.connections.fetch_add(1, Ordering::Relaxed);
     match random.u8(..4) {
         0 => watch_natively(server, thng, stage, random),
-        1 => converse(MqttFrames::open(server, "mqtt"), &hello, thngs, stage, random),
-        _ => converse(Raw::connect(server.mqtt()), &hello, thngs, stage, random),
+        1 => run_client(MqttFrames::open(server, "mqtt"), &hello, thngs, stage, random),
+        _ => run_client(Raw::connect(server.mqtt()), &hello, thngs, stage, random),
     }
 }
 
@@ -93,7 +93,7 @@ fn watch_natively(server: &Server, thng: &str, stage: &Stage, random: &mut fastr
     }
 }
 
-fn converse<L: Link>(link: L, hello: &Hello, thngs: &[String], stage: &Stage, random: &mut fastrand::Rng) {
+fn run_client<L: Link>(link: L, hello: &Hello, thngs: &[String], stage: &Stage, random: &mut fastrand::Rng) {
     let (mut client, _) = Client::greeted(link, hello);
     let mut filters = Vec::new();
     for _ in 0..random.u32(..30) {

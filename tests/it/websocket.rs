@@ -370,10 +370,10 @@ fn mqtt_over_websocket_checks_the_key_at_connect() {
     client.assert_closed();
 
     let topic = property(&mut server.rest());
-    let mut nobody = Client::accepted(MqttFrames::open(server, "mqtt"), &Hello::anonymous());
-    assert_eq!(nobody.subscribe(&topic, QoS::AtMostOnce), SubAckCode::Refused);
+    let mut keyless = Client::accepted(MqttFrames::open(server, "mqtt"), &Hello::anonymous());
+    assert_eq!(keyless.subscribe(&topic, QoS::AtMostOnce), SubAckCode::Refused);
     let with_token = format!("{topic}?access_token={KEY}");
-    assert_eq!(nobody.subscribe(&with_token, QoS::AtMostOnce), SubAckCode::Granted(QoS::AtMostOnce));
+    assert_eq!(keyless.subscribe(&with_token, QoS::AtMostOnce), SubAckCode::Granted(QoS::AtMostOnce));
 }
 
 /// Opens `/mqtt` with a key in the upgrade.

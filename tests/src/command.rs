@@ -106,11 +106,11 @@ impl Program {
 }
 
 fn is_installed(name: &str) -> bool {
-    let asked = Command::new("sh")
+    let output = Command::new("sh")
         .args(["-c", r#"command -v "$1""#, "is_installed", name])
         .stdout(Stdio::null())
         .status();
-    asked.expect("there is a shell").success()
+    output.expect("there is a shell").success()
 }
 
 impl Drop for Program {

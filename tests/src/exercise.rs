@@ -77,26 +77,26 @@ pub fn run<C: Client>(version: Version, connect: impl FnOnce(&Setting) -> C) {
 
     assert_eq!(client.subscribe(&temperature, 1), Some(1));
     client.publish(&temperature, &payload("published"));
-    assert_hears(&mut client, &temperature, "published");
+    assert_receives(&mut client, &temperature, "published");
     assert_eq!(rest.get(&temperature).expect(200)[0]["value"], "published");
     write(&mut rest, &temperature, "by REST");
-    assert_hears(&mut client, &temperature, "by REST");
+    assert_receives(&mut client, &temperature, "by REST");
 
     assert_eq!(client.subscribe(&humidity_with_state, 0), Some(0));
-    assert_hears(&mut client, &humidity_with_state, "stored before");
+    assert_receives(&mut client, &humidity_with_state, "stored before");
     write(&mut rest, &humidity, "update");
-    assert_hears(&mut client, &humidity_with_state, "update");
+    assert_receives(&mut client, &humidity_with_state, "update");
 
     assert_eq!(client.subscribe(REFUSED_TOPIC, 1), None, "a refused subscription is shown as one");
 
     proxy.cut();
     assert!(!client.back(), "nothing is kept of a clean session");
     // The state comes with every subscription, so it says that the client has subscribed again.
-    assert_hears(&mut client, &humidity_with_state, "update");
+    assert_receives(&mut client, &humidity_with_state, "update");
     write(&mut rest, &temperature, "after the cut");
-    assert_hears(&mut client, &temperature, "after the cut");
+    assert_receives(&mut client, &temperature, "after the cut");
     client.publish(&humidity, &payload("published after the cut"));
-    assert_hears(&mut client, &humidity_with_state, "published after the cut");
+    assert_receives(&mut client, &humidity_with_state, "published after the cut");
 }
 
 /// The exercise with a session that outlives its connection.
@@ -119,7 +119,7 @@ pub fn run_durable<C: Client>(version: Version, connect: impl FnOnce(&Setting) -
     assert_eq!(is_present, version == Version::Mqtt311, "session present");
     write(&mut rest, &topic, "after");
     for value in missed.iter().map(String::as_str).chain(["after"]) {
-        assert_hears(&mut client, &topic, value);
+        assert_receives(&mut client, &topic, value);
     }
 }
 
@@ -134,7 +134,7 @@ fn write(rest: &mut Rest, topic: &str, value: &str) {
 
 /// The next message is this value of this topic's property, on the string that was subscribed to.
 #[track_caller]
-fn assert_hears(client: &mut impl Client, topic: &str, value: &str) {
+fn assert_receives(client: &mut impl Client, topic: &str, value: &str) {
     let (on, payload) = client.message();
     let document: Value =
         serde_json::from_str(&payload).unwrap_or_else(|error| panic!("{error} in {payload:?}"));

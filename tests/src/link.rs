@@ -29,8 +29,8 @@ pub trait Link: Debug {
     /// Sends all of `bytes`; that the other side has closed shows at the next [`Link::receive`].
     fn send(&mut self, bytes: &[u8]);
 
-    /// Waits for bytes, at most `patience` long.
-    fn receive(&mut self, patience: Duration) -> Arrival;
+    /// Waits for bytes, at most `timeout` long.
+    fn receive(&mut self, timeout: Duration) -> Arrival;
 
     /// Ends the connection without a word, as a client does that lost its network.
     fn cut(&mut self);
@@ -42,8 +42,8 @@ impl Link for Box<dyn Link> {
         (**self).send(bytes);
     }
 
-    fn receive(&mut self, patience: Duration) -> Arrival {
-        (**self).receive(patience)
+    fn receive(&mut self, timeout: Duration) -> Arrival {
+        (**self).receive(timeout)
     }
 
     fn cut(&mut self) {
@@ -220,8 +220,8 @@ impl Link for Raw {
         let _ = self.stream.write_all(bytes);
     }
 
-    fn receive(&mut self, patience: Duration) -> Arrival {
-        read_some(&mut self.stream, patience)
+    fn receive(&mut self, timeout: Duration) -> Arrival {
+        read_some(&mut self.stream, timeout)
     }
 
     fn cut(&mut self) {
@@ -229,10 +229,10 @@ impl Link for Raw {
     }
 }
 
-fn read_some(stream: &mut Stream, patience: Duration) -> Arrival {
+fn read_some(stream: &mut Stream, timeout: Duration) -> Arrival {
     // A timeout of zero would mean none.
-    let patience = patience.max(Duration::from_millis(1));
-    stream.tcp().set_read_timeout(Some(patience)).expect("a timeout can be set");
+    let timeout = timeout.max(Duration::from_millis(1));
+    stream.tcp().set_read_timeout(Some(timeout)).expect("a timeout can be set");
     let mut buffer = vec![0; 64 * 1024];
     match stream.read(&mut buffer) {
         Ok(0) => Arrival::Closed,

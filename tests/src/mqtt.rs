@@ -360,11 +360,11 @@ impl<L: Link> Client<L> {
 
     /// The next packet, the end of the connection, or `None` when the time is up.
     #[track_caller]
-    pub fn next_within(&mut self, patience: Duration) -> Option<Result<Received, Ended>> {
+    pub fn next_within(&mut self, timeout: Duration) -> Option<Result<Received, Ended>> {
         if let Some(packet) = self.backlog.pop_front() {
             return Some(Ok(packet));
         }
-        self.read_within(patience)
+        self.read_within(timeout)
     }
 
     /// # Panics
@@ -424,8 +424,8 @@ impl<L: Link> Client<L> {
     }
 
     #[track_caller]
-    fn read_within(&mut self, patience: Duration) -> Option<Result<Received, Ended>> {
-        let deadline = Instant::now() + patience;
+    fn read_within(&mut self, timeout: Duration) -> Option<Result<Received, Ended>> {
+        let deadline = Instant::now() + timeout;
         loop {
             if let Some(packet) = self.decode() {
                 self.acknowledge(&packet);

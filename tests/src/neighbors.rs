@@ -232,8 +232,8 @@ impl<'a> Neighbors<'a> {
                 open.insert(send(&mut client, number), due);
                 continue;
             }
-            let patience = ticks.peek().map_or(PATIENCE, |(_, due)| due.duration_since(Instant::now()));
-            match client.next_within(patience) {
+            let timeout = ticks.peek().map_or(PATIENCE, |(_, due)| due.duration_since(Instant::now()));
+            match client.next_within(timeout) {
                 Some(Ok(packet)) => {
                     let due = answered(&packet).and_then(|id| open.remove(&id));
                     times.extend(due.map(|due| due.elapsed()));

@@ -247,12 +247,14 @@ impl Rest {
         head.push_str("\r\n");
         let mut message = head.into_bytes();
         message.extend_from_slice(body.unwrap_or_default());
-        let kept = self.connection.take().and_then(|connection| self.exchange(connection, method, &message));
-        kept.or_else(|| {
-            let connection = self.connect();
-            self.exchange(connection, method, &message)
-        })
-        .unwrap_or_else(|| panic!("the server closed without an answer to {method} {path}"))
+        let reused =
+            self.connection.take().and_then(|connection| self.exchange(connection, method, &message));
+        reused
+            .or_else(|| {
+                let connection = self.connect();
+                self.exchange(connection, method, &message)
+            })
+            .unwrap_or_else(|| panic!("the server closed without an answer to {method} {path}"))
     }
 
     #[track_caller]

@@ -166,9 +166,9 @@ impl Scene {
         if answer.status != 200 {
             return Err(answer.status);
         }
-        let found = |list: &Value, field: &str, wanted: &Value| {
+        let found = |list: &Value, field: &str, expected: &Value| {
             let items = list.as_array().expect("a list").iter();
-            items.clone().find(|item| item[field] == *wanted).cloned().unwrap_or_default()
+            items.clone().find(|item| item[field] == *expected).cloned().unwrap_or_default()
         };
         let mut shown = answer.json();
         Ok(match operation {
@@ -255,7 +255,7 @@ pub fn is_of_the_root(row: &Row) -> bool {
 
 /// Whether what was written kept every number as the text that it was.
 #[must_use]
-pub fn kept_numbers(payload: &str, notification: &str) -> bool {
+pub fn has_same_numbers(payload: &str, notification: &str) -> bool {
     let numbers = payload.split(|it: char| !it.is_ascii_digit() && it != '.');
     numbers
         .filter(|number| number.ends_with(".50"))

@@ -421,10 +421,10 @@ impl Server {
         // The first time warms up what a server allocates once: threads, pools, the allocator's own arenas.
         drop(during());
         let before = self.resident_bytes();
-        let kept = during();
+        let guard = during();
         self.assert_serves();
         let after = self.resident_bytes();
-        drop(kept);
+        drop(guard);
         after.saturating_sub(before)
     }
 

@@ -70,8 +70,8 @@ impl Trust {
     /// Asks for the server by another name, or by an address.
     #[must_use]
     #[track_caller]
-    pub fn named(self, asked: &str) -> Trust {
-        Trust { name: name(asked), ..self }
+    pub fn named(self, host: &str) -> Trust {
+        Trust { name: name(host), ..self }
     }
 
     /// Speaks these versions only.
@@ -129,8 +129,8 @@ impl Trust {
 /// The certificate that a client is shown who asks for this name, or for an address, which is no name (SNI).
 #[must_use]
 #[track_caller]
-pub fn shown(to: SocketAddr, asked: &str) -> Vec<u8> {
-    let raw = Trust::blind().named(asked).connect(to);
+pub fn shown(to: SocketAddr, host: &str) -> Vec<u8> {
+    let raw = Trust::blind().named(host).connect(to);
     let chain = raw.tls().peer_certificates().expect("a server shows a certificate");
     chain.first().expect("a chain has a certificate").to_vec()
 }
@@ -303,8 +303,8 @@ fn config(
 }
 
 #[track_caller]
-fn name(asked: &str) -> ServerName<'static> {
-    ServerName::try_from(asked.to_owned()).expect("a name or an address")
+fn name(host: &str) -> ServerName<'static> {
+    ServerName::try_from(host.to_owned()).expect("a name or an address")
 }
 
 /// Looks at no certificate. That the server has its key is still shown.

@@ -100,12 +100,12 @@ impl WebSocket {
         let _ = self.socket.send(message.into());
     }
 
-    /// The next message, at most `patience` from now; `Ok(None)` when the time is up.
+    /// The next message, at most `timeout` from now; `Ok(None)` when the time is up.
     ///
     /// # Errors
     /// How the connection ended.
-    pub fn receive(&mut self, patience: Duration) -> Result<Option<Message>, End> {
-        let deadline = Instant::now() + patience;
+    pub fn receive(&mut self, timeout: Duration) -> Result<Option<Message>, End> {
+        let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             self.socket.get_mut().tcp().set_read_timeout(Some(left)).expect("a timeout can be set");
@@ -221,8 +221,8 @@ impl Link for MqttFrames {
         self.socket.send(Message::binary(bytes.to_vec()));
     }
 
-    fn receive(&mut self, patience: Duration) -> Arrival {
-        match self.socket.receive(patience) {
+    fn receive(&mut self, timeout: Duration) -> Arrival {
+        match self.socket.receive(timeout) {
             Ok(Some(Message::Binary(bytes))) => Arrival::Bytes(bytes.to_vec()),
             // A ping is answered by tungstenite with its next write or read.
             Ok(Some(Message::Ping(_) | Message::Pong(_))) => Arrival::Bytes(Vec::new()),

@@ -319,8 +319,8 @@ impl Channel {
 
     /// The connection, or the attempt at one, is over: retries later, unless there never was one or it is not needed.
     fn connection_ended(&mut self, failure: Failure, now: u64) {
-        let is_wanted = !self.handlers.is_empty() || !self.queue.is_empty();
-        if !self.was_open || !is_wanted {
+        let is_needed = !self.handlers.is_empty() || !self.queue.is_empty();
+        if !self.was_open || !is_needed {
             self.link = Link::Idle;
             return self.end(failure);
         }

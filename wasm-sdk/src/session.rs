@@ -374,14 +374,14 @@ impl Session {
         self.link = Link::Ended(failure.clone());
         let mut call_ids = self.requests.take_calls();
         call_ids.extend(self.publishes.take_calls());
-        let is_told = !call_ids.is_empty() || failure.code == Code::Closed;
+        let is_reported = !call_ids.is_empty() || failure.code == Code::Closed;
         for (call_id, topic) in call_ids {
             let failure = Failure { topic, ..failure.clone() };
             self.settle(call_id, Err(failure));
         }
         self.effects
             .push_back(Effect::Report(Notice::Disconnected { failure: failure.clone(), retry_in_ms: None }));
-        if !is_told {
+        if !is_reported {
             self.effects.push_back(Effect::Report(Notice::Error(failure)));
         }
     }

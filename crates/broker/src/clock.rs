@@ -23,7 +23,7 @@ pub enum Clock {
     /// The machine's own clock.
     System,
     /// A time that only changes when a test says so.
-    Held(Arc<AtomicI64>),
+    Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
@@ -34,7 +34,7 @@ impl Clock {
             Self::System => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
-            Self::Held(at_ms) => at_ms.load(Ordering::Relaxed),
+            Self::Manual(at_ms) => at_ms.load(Ordering::Relaxed),
         }
     }
 }
@@ -118,17 +118,17 @@ impl EvenClock {
 mod tests {
     use super::*;
 
-    fn held(at_ms: i64) -> (Clock, Arc<AtomicI64>) {
-        let held = Arc::new(AtomicI64::new(at_ms));
-        (Clock::Held(Arc::clone(&held)), held)
+    fn manual(at_ms: i64) -> (Clock, Arc<AtomicI64>) {
+        let manual = Arc::new(AtomicI64::new(at_ms));
+        (Clock::Manual(Arc::clone(&manual)), manual)
     }
 
     #[test]
     fn assigned_times_ignore_small_steps_back_and_follow_large_ones() {
-        let (clock, held) = held(10_000_000);
+        let (clock, manual) = manual(10_000_000);
         let mut time = ServerTime::new(clock, None);
         let mut at = |clock_ms: i64| {
-            held.store(clock_ms, Ordering::Relaxed);
+            manual.store(clock_ms, Ordering::Relaxed);
             let AssignedTime { now_ms, set_back_ms } = time.make();
             (now_ms, set_back_ms)
         };
@@ -142,9 +142,9 @@ mod tests {
 
     #[test]
     fn a_restart_goes_on_behind_the_last_made_time() {
-        let (clock, held) = held(1_000);
+        let (clock, manual) = manual(1_000);
         assert_eq!(ServerTime::new(clock.clone(), Some(1_500)).make().now_ms, 1_500);
-        held.store(2_000, Ordering::Relaxed);
+        manual.store(2_000, Ordering::Relaxed);
         assert_eq!(ServerTime::new(clock.clone(), Some(1_500)).make().now_ms, 2_000);
         let hour = 3_600_000;
         let made = ServerTime::new(clock, Some(2_000 + hour)).make();
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn nothing_expires_by_a_clock_that_was_just_set() {
         const DAYS_MS: i64 = 3 * 86_400_000;
-        let (clock, held) = held(0);
+        let (clock, manual) = manual(0);
         let start = Instant::now();
         let minute = Duration::from_secs(60);
         let mut even = EvenClock::new(clock, Duration::from_secs(604_800), start);
@@ -167,7 +167,7 @@ mod tests {
                     66 => ahead_ms = 0,
                     _ => {}
                 }
-                held.store(minutes * 60_000 + ahead_ms, Ordering::Relaxed);
+                manual.store(minutes * 60_000 + ahead_ms, Ordering::Relaxed);
                 even.look(start + minute * minutes as u32)
             })
             .collect();
@@ -180,10 +180,10 @@ mod tests {
 
     #[test]
     fn a_short_wait_needs_an_even_clock_no_longer_than_itself() {
-        let (clock, held) = held(0);
+        let (clock, manual) = manual(0);
         let start = Instant::now();
         let mut even = EvenClock::new(clock, Duration::from_secs(1), start);
-        held.store(1_000, Ordering::Relaxed);
+        manual.store(1_000, Ordering::Relaxed);
         assert_eq!(even.look(start + Duration::from_secs(1)), Run::Even { now_ms: 1_000 });
     }
 }

@@ -56,10 +56,10 @@ mod tests {
 
     #[test]
     fn the_first_lines_of_a_second_are_written_and_others_counted() {
-        let sparing = LogThrottle::new();
-        let written = (0..100).filter(|_| sparing.admit_at(5).is_some()).count();
+        let throttle = LogThrottle::new();
+        let written = (0..100).filter(|_| throttle.admit_at(5).is_some()).count();
         assert_eq!(written as u64, LINES_MAX);
-        assert_eq!(sparing.admit_at(6), Some(100 - LINES_MAX));
-        assert_eq!(sparing.admit_at(6), Some(0));
+        assert_eq!(throttle.admit_at(6), Some(100 - LINES_MAX));
+        assert_eq!(throttle.admit_at(6), Some(0));
     }
 }

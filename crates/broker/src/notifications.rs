@@ -254,13 +254,13 @@ mod tests {
         }
     }
 
-    fn told(event: &Event) -> Vec<(String, String)> {
-        let mut told = Vec::new();
-        let everybody = |topic: &Topic| Some(topic.canonical());
-        notifications_of(event, everybody, |topic, body, _| {
-            told.push((topic, String::from_utf8(body.to_vec()).expect("JSON is UTF-8")));
+    fn notified(event: &Event) -> Vec<(String, String)> {
+        let mut notified = Vec::new();
+        let all_topics = |topic: &Topic| Some(topic.canonical());
+        notifications_of(event, all_topics, |topic, body, _| {
+            notified.push((topic, String::from_utf8(body.to_vec()).expect("JSON is UTF-8")));
         });
-        told
+        notified
     }
 
     fn updated(pairs: &[(&str, &str)]) -> Event {
@@ -282,7 +282,7 @@ mod tests {
             format!(r#"{{"key":"{key}","value":{value},"timestamp":1,"createdAt":2}}"#)
         };
         assert_eq!(
-            told(&updated(&[("b", "1"), ("a", "2"), ("b", "3")])),
+            notified(&updated(&[("b", "1"), ("a", "2"), ("b", "3")])),
             [
                 (format!("{base}/a"), format!("[{}]", entry("a", "2"))),
                 (format!("{base}/b"), format!("[{},{}]", entry("b", "1"), entry("b", "3"))),
@@ -294,10 +294,10 @@ mod tests {
     #[test]
     fn notifications_without_subscribers_are_skipped() {
         let event = updated(&[("a", "1"), ("b", "2")]);
-        let mut told = Vec::new();
+        let mut notified = Vec::new();
         let only_b = |topic: &Topic| topic.canonical().ends_with("/b").then_some(());
-        notifications_of(&event, only_b, |(), body, _| told.push(body));
-        assert_eq!(told, [r#"[{"key":"b","value":2,"timestamp":1,"createdAt":2}]"#]);
+        notifications_of(&event, only_b, |(), body, _| notified.push(body));
+        assert_eq!(notified, [r#"[{"key":"b","value":2,"timestamp":1,"createdAt":2}]"#]);
     }
 
     #[test]
@@ -317,7 +317,7 @@ mod tests {
             let record = Arc::new(record(kind, "_a b"));
             let meta = Arc::new(record.meta());
             let event = Event::ResourceChanged { seq: 1, meta, change, record, collections: Arc::new([]) };
-            let topics: Vec<String> = told(&event).into_iter().map(|(topic, _)| topic).collect();
+            let topics: Vec<String> = notified(&event).into_iter().map(|(topic, _)| topic).collect();
             assert_eq!(topics, topic.into_iter().collect::<Vec<_>>(), "{kind:?} {change:?}");
         }
     }
@@ -337,8 +337,8 @@ mod tests {
         let (action_type, collections) = ("scans".into(), Arc::new([collection]));
         let about = Arc::new([]);
         let event = Event::ActionCreated { seq: 1, meta, about, action_type, collections, record };
-        let told = told(&event);
-        let topics: Vec<&str> = told.iter().map(|(topic, _)| topic.as_str()).collect();
+        let notified = notified(&event);
+        let topics: Vec<&str> = notified.iter().map(|(topic, _)| topic.as_str()).collect();
         let below = |kind: &str, id: &str, last: &str| format!("/{kind}/{id}/actions/{last}");
         let mut expected = vec!["/actions/all".to_owned(), "/actions/scans".into()];
         for (kind, id) in [("thngs", &thng), ("products", &product), ("collections", &collection.to_string())]
@@ -346,6 +346,8 @@ mod tests {
             expected.extend(["all", "scans"].map(|last| below(kind, id, last)));
         }
         assert_eq!(topics, expected);
-        assert!(told.iter().all(|(_, body)| *body == told[0].1 && body.contains(r#""type":"scans""#)));
+        assert!(
+            notified.iter().all(|(_, body)| *body == notified[0].1 && body.contains(r#""type":"scans""#))
+        );
     }
 }

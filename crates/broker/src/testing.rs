@@ -47,8 +47,8 @@ impl TestBroker {
         let keys = [add_account(&mut *write, "a"), add_account(&mut *write, "b")];
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let bus = Bus::start(BusSettings::default(), &metrics.registry).expect("a bus");
-        let held = Arc::new(AtomicI64::new(1_000));
-        let clock = Clock::Held(Arc::clone(&held));
+        let manual = Arc::new(AtomicI64::new(1_000));
+        let clock = Clock::Manual(Arc::clone(&manual));
         let secret = KeySecret::new([7; SECRET_BYTES]);
         let settings = GatewaySettings {
             write_queue_bytes_max: 1 << 24,
@@ -84,7 +84,7 @@ impl TestBroker {
                 .expect("a gateway");
         let owner = gateway.authenticate(&keys[0]).await.expect("a known key");
         let stranger = gateway.authenticate(&keys[1]).await.expect("a known key");
-        Self { gateway, bus, metrics, owner, stranger, clock: held, data }
+        Self { gateway, bus, metrics, owner, stranger, clock: manual, data }
     }
 
     /// Something new of the owner's.

@@ -25,10 +25,10 @@ on_each_bus! {
     all_credits_in_one_partition_are_not_too_many,
     a_receiver_without_parcels_returns_after_its_wait,
     every_receiver_reports_the_death_and_the_next_bus_is_empty,
-    an_engine_keeps_order_and_loses_nothing_under_flow_control,
+    a_bus_keeps_order_and_loses_nothing_under_credits,
     probes_return,
-    a_dead_bus_is_rebuilt_and_what_it_owed_is_replayed,
-    a_stopped_engine_delivers_nothing,
+    a_dead_carrier_is_replaced_and_its_window_replayed,
+    a_stopped_bus_delivers_nothing,
 }
 
 fn parcel(partition: usize, number: u64) -> Parcel {
@@ -125,7 +125,7 @@ fn start(carrier: Box<dyn Carrier>, config: BusSettings) -> Arc<Bus> {
     Bus::start_on(carrier, config, &Registry::new()).unwrap()
 }
 
-fn an_engine_keeps_order_and_loses_nothing_under_flow_control(carrier: Box<dyn Carrier>) {
+fn a_bus_keeps_order_and_loses_nothing_under_credits(carrier: Box<dyn Carrier>) {
     const NOTIFICATIONS: u64 = 20_000;
     let bus = start(carrier, tight());
     let mut session = Session::new(UNLIMITED);
@@ -156,7 +156,7 @@ fn probes_return(carrier: Box<dyn Carrier>) {
     assert!(health.alive && health.rebuilds == 0 && health.probe_round_trip.is_some(), "{health:?}");
 }
 
-fn a_dead_bus_is_rebuilt_and_what_it_owed_is_replayed(carrier: Box<dyn Carrier>) {
+fn a_dead_carrier_is_replaced_and_its_window_replayed(carrier: Box<dyn Carrier>) {
     let bus = start(carrier, tight());
     let mut session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&key(1), session.subscriber(0, DeliveryQos::AtLeastOnce));
@@ -172,7 +172,7 @@ fn a_dead_bus_is_rebuilt_and_what_it_owed_is_replayed(carrier: Box<dyn Carrier>)
     assert!(bus.health().rebuilds > 0 && bus.health().gaps == 0);
 }
 
-fn a_stopped_engine_delivers_nothing(carrier: Box<dyn Carrier>) {
+fn a_stopped_bus_delivers_nothing(carrier: Box<dyn Carrier>) {
     let bus = start(carrier, tight());
     let mut session = Session::new(UNLIMITED);
     let _route = bus.subscribe(&key(1), session.subscriber(0, DeliveryQos::AtLeastOnce));

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_comes_out_as_it_went_in() {
+    fn a_notification_round_trips() {
         for (scopes, body) in [(&b"p1,p2"[..], &b"{\"value\":1}"[..]), (b"", b"x"), (b"p", b""), (b"", b"")] {
             let sent = notification(scopes, body);
             let Ok(Envelope::Notification(read)) = decode(encode_notification(63, 7, &sent)) else {

@@ -34,7 +34,7 @@ pub(super) struct Flow {
     sequences: Mutex<[u64; PARTITIONS]>,
     state: Mutex<State>,
     /// Pending bytes went down to where `publish` may go on, or the bus was stopped.
-    room: Condvar,
+    space: Condvar,
     /// Something was dispatched during a flush, or the bus was stopped.
     dispatched: Condvar,
     attached: AtomicBool,
@@ -51,7 +51,7 @@ struct State {
     pending: VecDeque<Parcel>,
     pending_bytes: usize,
     /// `publish` is waiting for space.
-    waiting_for_room: bool,
+    waiting_for_space: bool,
     flushing: usize,
     stopped: bool,
     batch: Vec<Parcel>,
@@ -75,7 +75,7 @@ impl Flow {
             free: credits,
             pending: VecDeque::new(),
             pending_bytes: 0,
-            waiting_for_room: false,
+            waiting_for_space: false,
             flushing: 0,
             stopped: false,
             batch: Vec::new(),
@@ -83,7 +83,7 @@ impl Flow {
         Self {
             sequences: Mutex::new([0; PARTITIONS]),
             state: Mutex::new(state),
-            room: Condvar::new(),
+            space: Condvar::new(),
             dispatched: Condvar::new(),
             attached: AtomicBool::new(false),
             pending_bytes_max: config.pending_bytes,
@@ -125,10 +125,10 @@ impl Flow {
         if state.pending_bytes >= self.pending_bytes_max {
             // Going on only at half of it spares a switch of threads per chunk.
             while state.pending_bytes > self.pending_bytes_max / 2 && !state.stopped {
-                state.waiting_for_room = true;
-                self.room.wait(&mut state);
+                state.waiting_for_space = true;
+                self.space.wait(&mut state);
             }
-            state.waiting_for_room = false;
+            state.waiting_for_space = false;
         }
         true
     }
@@ -149,8 +149,8 @@ impl Flow {
             }
             sender.send(&mut state.batch);
         }
-        if state.waiting_for_room && state.pending_bytes <= self.pending_bytes_max / 2 {
-            self.room.notify_one();
+        if state.waiting_for_space && state.pending_bytes <= self.pending_bytes_max / 2 {
+            self.space.notify_one();
         }
         self.metrics.credit_bytes_in_use.set((state.credits - state.free) as i64);
         self.metrics.pending_bytes.set(state.pending_bytes as i64);
@@ -190,8 +190,9 @@ impl Flow {
             return;
         }
         for (partition, lane) in (0_u8..).zip(&state.lanes) {
-            let owed = lane.window.iter().map(|payload| Parcel { partition, payload: payload.clone() });
-            state.batch.extend(owed);
+            let unconfirmed =
+                lane.window.iter().map(|payload| Parcel { partition, payload: payload.clone() });
+            state.batch.extend(unconfirmed);
         }
         sender.send(&mut state.batch);
         state.sender = Some(sender);
@@ -252,7 +253,7 @@ impl Flow {
         self.metrics.pending_bytes.set(0);
         self.metrics.dropped_stopped.inc_by(forgotten.len() as u64);
         drop(state);
-        self.room.notify_all();
+        self.space.notify_all();
         self.dispatched.notify_all();
         self.detach();
     }

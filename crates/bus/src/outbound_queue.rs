@@ -108,10 +108,10 @@ pub(super) enum OfferResult {
 }
 
 impl OutboundQueue {
-    /// The capacity that an idle outbox may keep, in deliveries of 48 bytes.
+    /// The capacity that an idle outbound queue may keep, in deliveries of 48 bytes.
     const CAPACITY_IDLE: usize = 16;
 
-    /// An empty outbox; it allocates nothing for its queue until something comes.
+    /// An empty outbound queue; it allocates nothing for its queue until something comes.
     pub fn new(limits: OutboundQueueLimits, wake: Arc<Notify>) -> Arc<Self> {
         let queue = Queue { deliveries: Vec::new(), bytes: 0, state: OutboundQueueState::Open };
         Arc::new(Self { queue: Mutex::new(queue), limits, dropped: AtomicU64::new(0), wake })
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn at_qos_1_the_first_that_does_not_fit_ends_the_outbox() {
+    fn at_qos_1_the_first_misfit_ends_the_queue() {
         let outbound_queue = outbound_queue(2, 100);
         let (offered, tally) = offer(&outbound_queue, &[1, 1, 1, 1], DeliveryQos::AtLeastOnce);
         assert_eq!((offered, tally.delivered, tally.overflowed), (OfferResult::Forget, 2, 1));
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_outbox_takes_a_note_that_is_larger_than_its_limit() {
+    fn an_empty_queue_accepts_an_oversized_notification() {
         let outbound_queue = outbound_queue(10, 100);
         let (_, tally) = offer(&outbound_queue, &[5000, 1], DeliveryQos::AtMostOnce);
         assert_eq!((tally.delivered, tally.dropped), (1, 1));
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_outbox_stays_thin() {
+    fn an_idle_queue_shrinks() {
         assert!(size_of::<OutboundQueue>() <= 96, "{}", size_of::<OutboundQueue>());
         assert_eq!(size_of::<Delivery>(), 48);
         let outbound_queue = outbound_queue(1000, 100_000);
@@ -355,7 +355,7 @@ mod tests {
             assert_eq!(batch.len(), 64);
         }
         outbound_queue.take(&mut batch);
-        let kept = batch.capacity() + outbound_queue.queue.lock().deliveries.capacity();
-        assert!(kept <= 2 * OutboundQueue::CAPACITY_IDLE, "{kept} deliveries are kept for nothing");
+        let capacity = batch.capacity() + outbound_queue.queue.lock().deliveries.capacity();
+        assert!(capacity <= 2 * OutboundQueue::CAPACITY_IDLE, "{capacity} deliveries are kept for nothing");
     }
 }

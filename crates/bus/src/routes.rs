@@ -372,7 +372,7 @@ mod tests {
         let Ok(Envelope::Notification(notification)) =
             envelope::decode(envelope::encode_notification(partition, 1, &notification))
         else {
-            panic!("no note")
+            panic!("no notification")
         };
         let hash = table.hash(notification.key());
         if let Some(topic) = table.find(partition, hash, notification.key()) {

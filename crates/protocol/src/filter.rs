@@ -244,12 +244,14 @@ impl FieldValue<'_> {
         }
     }
 
-    fn is(&self, asked: &str) -> bool {
+    fn is(&self, operand: &str) -> bool {
         match self {
-            Self::Text(text) => text == asked,
+            Self::Text(text) => text == operand,
             Self::Number(text) => {
-                text == asked
-                    || Number::parse(text).zip(Number::parse(asked)).is_some_and(|(own, asked)| own == asked)
+                text == operand
+                    || Number::parse(text)
+                        .zip(Number::parse(operand))
+                        .is_some_and(|(own, operand)| own == operand)
             }
         }
     }
@@ -281,8 +283,8 @@ impl Term {
     pub fn admits_field(&self, field: &FieldValues) -> bool {
         match self.op {
             Op::Contains => {
-                let mut asked = self.values.iter().map(|value| folded(value));
-                asked.any(|part| field.folded().iter().any(|text| text.contains(part.as_str())))
+                let mut operand = self.values.iter().map(|value| folded(value));
+                operand.any(|part| field.folded().iter().any(|text| text.contains(part.as_str())))
             }
             Op::Equal | Op::NotEqual | Op::Greater | Op::GreaterOrEqual | Op::Less | Op::LessOrEqual => {
                 self.admits(field.values.iter())
@@ -306,10 +308,10 @@ impl Term {
             Op::Less => self.compares(values, Ordering::is_lt),
             Op::LessOrEqual => self.compares(values, Ordering::is_le),
             Op::Contains => {
-                let asked: Vec<String> = self.values.iter().map(|value| folded(value)).collect();
+                let operand: Vec<String> = self.values.iter().map(|value| folded(value)).collect();
                 values.any(|value| {
                     let text = folded(value.as_str());
-                    asked.iter().any(|part| text.contains(part.as_str()))
+                    operand.iter().any(|part| text.contains(part.as_str()))
                 })
             }
         }
@@ -325,7 +327,7 @@ impl Term {
     }
 
     fn has_value(&self, value: &FieldValue<'_>) -> bool {
-        self.values.iter().any(|asked| value.is(asked))
+        self.values.iter().any(|operand| value.is(operand))
     }
 
     fn compares<'v>(

@@ -124,7 +124,7 @@ impl<'a> Path<'a> {
 
     fn matches(&self, row: &table::Row) -> bool {
         let mut given = self.as_slice().iter();
-        row.segments().all(|wanted| match (wanted, given.next()) {
+        row.segments().all(|segment| match (segment, given.next()) {
             (Segment::Literal(literal), Some(segment)) => *segment == literal,
             (Segment::Parameter, Some(segment)) => !segment.is_empty(),
             (_, None) => false,

@@ -15,8 +15,8 @@ fn replay(target: &str) {
     for entry in corpus.read_dir().expect("a target has a corpus") {
         let path = entry.expect("a corpus can be read").path();
         let bytes = std::fs::read(&path).expect("an input can be read");
-        let kept = std::panic::catch_unwind(|| check(&bytes));
-        assert!(kept.is_ok(), "a promise is broken by {}: see above", path.display());
+        let outcome = std::panic::catch_unwind(|| check(&bytes));
+        assert!(outcome.is_ok(), "a promise is broken by {}: see above", path.display());
         inputs += 1;
     }
     assert!(inputs >= 30, "the corpus in {} is gone: {inputs} inputs", corpus.display());

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_subscriptions_count_beside_those_of_connections() {
+    fn stored_and_live_subscriptions_count_together() {
         let limits = SubscriptionLimits { per_key: 10, per_account: 100, total: 100 };
         let usage = Arc::<SubscriptionUsage>::default();
         usage.set_stored(id("a"), KEYS[0], 8);

@@ -30,7 +30,7 @@ use crate::{log_throttle::LogThrottle, metrics::Metrics, polls::MeasuredFuture};
 #[derive(Debug, Clone)]
 pub(crate) struct Acceptor {
     /// One permit a connection.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) permits: Arc<Semaphore>,
     /// One permit a descriptor.
     pub(crate) open_files: OpenFiles,
     /// How many each address may have.
@@ -110,7 +110,7 @@ impl AcceptedConnection {
     /// A connection that counts nowhere else.
     pub(crate) fn alone() -> Self {
         let slot = ConnectionSlot {
-            _room: Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is room"),
+            _permit: Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is room"),
             _descriptor: Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is one"),
             _counted: Arc::new(Addresses::new(1)).enter([127, 0, 0, 1].into()).expect("there is room"),
             _task: TaskTracker::new().token(),
@@ -127,7 +127,7 @@ impl AcceptedConnection {
 
 #[derive(Debug)]
 struct ConnectionSlot {
-    _room: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
     _descriptor: OwnedSemaphorePermit,
     _counted: CountedConnection,
     _task: TaskTrackerToken,
@@ -176,7 +176,7 @@ impl Acceptor {
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+        let Ok(permits) = Arc::clone(&self.permits).try_acquire_owned() else {
             return self.reject(protocol, peer, "too_many_connections", "--connections-max");
         };
         let Some((descriptor, is_reserved)) = self.open_files.take(protocol) else {
@@ -200,7 +200,7 @@ impl Acceptor {
             least_rate::observe(&stream);
         }
         let slot = ConnectionSlot {
-            _room: room,
+            _permit: permits,
             _descriptor: descriptor,
             _counted: counted,
             _task: self.tasks.token(),

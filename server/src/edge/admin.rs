@@ -244,13 +244,13 @@ impl AdminSocket {
         stop: CancellationToken,
         tasks: TaskTracker,
     ) {
-        let (status, room) = (Arc::new(status), Arc::new(Semaphore::new(AT_A_TIME)));
+        let (status, permits) = (Arc::new(status), Arc::new(Semaphore::new(AT_A_TIME)));
         loop {
             let next = async {
-                let room = Arc::clone(&room).acquire_owned().await;
-                (room, self.listener.accept().await)
+                let permits = Arc::clone(&permits).acquire_owned().await;
+                (permits, self.listener.accept().await)
             };
-            let Some((room, accepted)) = stop.run_until_cancelled(next).await else { return };
+            let Some((permits, accepted)) = stop.run_until_cancelled(next).await else { return };
             match accepted {
                 Ok((stream, _)) => {
                     let (context, status) = (Arc::clone(&context), Arc::clone(&status));
@@ -258,7 +258,7 @@ impl AdminSocket {
                         if let Err(error) = exchange(stream, &context.gateway, &status).await {
                             tracing::info!(%error, "a command at the administrator's socket got no answer");
                         }
-                        drop(room);
+                        drop(permits);
                     });
                 }
                 Err(error) => {
@@ -275,7 +275,7 @@ async fn exchange(stream: UnixStream, gateway: &Gateway, status: &Status) -> io:
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     let mut limited = (&mut stream).take(REQUEST_BYTES_MAX);
-    within_patience(limited.read_line(&mut line)).await?;
+    within_timeout(limited.read_line(&mut line)).await?;
     let answer = match serde_json::from_str::<Request>(&line) {
         Ok(request) => {
             let answer = answer(gateway, status, &request).await;
@@ -292,8 +292,8 @@ async fn exchange(stream: UnixStream, gateway: &Gateway, status: &Status) -> io:
     };
     let mut line = serde_json::to_string(&answer)?;
     line.push('\n');
-    within_patience(stream.write_all(line.as_bytes())).await?;
-    within_patience(stream.shutdown()).await
+    within_timeout(stream.write_all(line.as_bytes())).await?;
+    within_timeout(stream.shutdown()).await
 }
 
 /// What an administrator does is told, and by whom. Neither keys nor names are.
@@ -317,6 +317,6 @@ fn log(request: &Request, answer: &Answer, uid: u32) {
     }
 }
 
-async fn within_patience<T>(doing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+async fn within_timeout<T>(doing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::time::timeout(PATIENCE, doing).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

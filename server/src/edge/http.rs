@@ -307,9 +307,9 @@ async fn asset(request: Request) -> Response {
 }
 
 /// The file, or that the browser's copy is still good; compressed for whoever takes it.
-fn send_asset(asset: &Asset, asked: &HeaderMap) -> Response {
+fn send_asset(asset: &Asset, request_headers: &HeaderMap) -> Response {
     let says = |name, text: &str| {
-        let values = asked.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let values = request_headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|value| value.trim().trim_start_matches("W/") == text)
     };
     // One tag for both encodings, hence a weak one: they are the same file [RFC 9110, 8.8.3.3].

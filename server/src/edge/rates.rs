@@ -109,14 +109,14 @@ impl<K: Hash + Eq + Copy> Limit<K> {
     fn new(
         setting: RateLimit,
         name: &'static Name,
-        (patience, most): (Duration, usize),
+        (delay_max, most): (Duration, usize),
         metrics: &Metrics,
     ) -> Option<Self> {
         let rate = setting.rate()?;
         let labels = [name.kind, name.scope];
-        let kept = metrics.rate_limit_entries.with_label_values(&labels);
+        let entries = metrics.rate_limit_entries.with_label_values(&labels);
         let exceeded = metrics.rate_limited.with_label_values(&labels);
-        Some(Self { name, buckets: Buckets::new(rate, patience, most, kept), exceeded })
+        Some(Self { name, buckets: Buckets::new(rate, delay_max, most, entries), exceeded })
     }
 
     fn take(&self, key: &K) -> Result<(), BrokerError> {

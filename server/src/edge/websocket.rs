@@ -92,7 +92,7 @@ enum CloseReason {
 }
 
 impl Socket {
-    /// Subscribes. From here on events wait in the outbox, so nothing is lost while the upgrade completes.
+    /// Subscribes. From here on events wait in the outbound queue, so nothing is lost while the upgrade completes.
     async fn open(
         context: Arc<Context>,
         key: Option<&str>,
@@ -150,8 +150,8 @@ impl Socket {
         gauge.dec();
         // What was read is published, whether its client has the patience or not. It has its turn already.
         if let Some((_, payload)) = delayed.filter(|_| !self.key.is_revoked()) {
-            let (nobody, _) = mpsc::unbounded_channel();
-            if let Err(refusal) = self.publish(&payload, &nobody).await {
+            let (unused, _) = mpsc::unbounded_channel();
+            if let Err(refusal) = self.publish(&payload, &unused).await {
                 self.log_refusal("a publish was refused", refusal);
             }
         }
@@ -295,7 +295,7 @@ impl Socket {
     /// Sends, but waits neither for ever nor past the server's stop.
     async fn send(&self, stream: &mut WebSocket, message: Message) -> Result<(), CloseReason> {
         let mut sending = pin!(stream.send(message));
-        let mut patience = pin!(tokio::time::sleep(self.context.limits.websocket_ping_interval));
+        let mut silence = pin!(tokio::time::sleep(self.context.limits.websocket_ping_interval));
         loop {
             tokio::select! {
                 sent = &mut sending => return sent.map_err(|_| CloseReason::ClientClosed),
@@ -304,7 +304,7 @@ impl Socket {
                 () = self.wake.notified() => if self.key.is_revoked() {
                     return Err(revoked());
                 },
-                () = &mut patience => {
+                () = &mut silence => {
                     return Err(CloseReason::Close(close_code::POLICY, "too slow: nothing was taken for a while", "slow_consumer"));
                 }
             }

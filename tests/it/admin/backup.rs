@@ -89,8 +89,8 @@ fn a_backup_under_writes_has_every_acknowledged_whole_update() {
     });
     for (before, (_folder, file)) in backups {
         assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
-        let beside = fs::read_dir(file.parent().expect("a folder")).expect("a folder").count();
-        assert_eq!(beside, 1, "nothing else is left there");
+        let entries = fs::read_dir(file.parent().expect("a folder")).expect("a folder").count();
+        assert_eq!(entries, 1, "nothing else is left there");
         let restored = restored(&file);
         let mut rest = restored.rest();
         for (thng, before) in thngs.iter().zip(before) {
@@ -173,8 +173,8 @@ fn durable_sessions_resume_after_a_restore_without_loss() {
     assert!(client.session_present);
     // After the backup the client had released its publish, and uses the id for another one.
     client.send(&Packet::Publish(publish(&topic, r#"[{"value":4}]"#, QoS::ExactlyOnce, Some(id))));
-    let heard: Vec<_> = (0..4).map(|_| client.message().value()).collect();
-    assert_eq!(heard, [1, 2, 3, 4]);
+    let received: Vec<_> = (0..4).map(|_| client.message().value()).collect();
+    assert_eq!(received, [1, 2, 3, 4]);
     client.wait("the publish is received", |packet| {
         matches!(packet, Received::PubRec(received) if *received == id).then_some(())
     });
@@ -248,7 +248,7 @@ fn what_belongs_to_a_lost_database_starts_no_empty_one() {
     let (_folder, file) = backed_up(&server);
     server.kill9();
     let database = server.data().join("thng-pubsub.db");
-    let kept = fs::read(&database).expect("the database");
+    let original = fs::read(&database).expect("the database");
     let log = fs::read(server.data().join("thng-pubsub.db-wal")).expect("the log");
     for (lost, named) in [(true, "thng-pubsub.db-wal"), (false, "thng-pubsub.db-wal"), (true, "keys.secret")]
     {
@@ -263,7 +263,7 @@ fn what_belongs_to_a_lost_database_starts_no_empty_one() {
         }
         let ended = Launch::new().refused_in(server.data());
         assert!(ended.stderr.contains(named) && ended.stderr.contains("put that database back"), "{ended:?}");
-        fs::write(&database, &kept).expect("the database");
+        fs::write(&database, &original).expect("the database");
         fs::write(&log_path, &log).expect("the log");
     }
     let server = server.restart();

@@ -37,13 +37,13 @@ impl Rumqttc {
         connected
     }
 
-    /// The next packet that `wanted` makes something of; messages before it are kept.
+    /// The next packet that `select` makes something of; messages before it are kept.
     #[track_caller]
-    fn wait_for<T>(&mut self, what: &str, wanted: impl Fn(&Packet) -> Option<T>) -> T {
+    fn wait_for<T>(&mut self, what: &str, select: impl Fn(&Packet) -> Option<T>) -> T {
         loop {
             let packet = self.packets.recv_timeout(PATIENCE);
             let packet = packet.unwrap_or_else(|error| panic!("no {what}: {error}"));
-            if let Some(found) = wanted(&packet) {
+            if let Some(found) = select(&packet) {
                 return found;
             }
             self.messages.extend(message(&packet));
@@ -69,11 +69,11 @@ impl Rumqttc {
 }
 
 /// Goes on after every error: that is how this client reconnects.
-fn drive(mut connection: Connection, heard: impl Fn(Packet) -> bool) {
+fn drive(mut connection: Connection, on_packet: impl Fn(Packet) -> bool) {
     for event in connection.iter() {
         match event {
             Ok(Event::Incoming(packet)) => {
-                if !heard(packet) {
+                if !on_packet(packet) {
                     return;
                 }
             }
@@ -108,8 +108,8 @@ impl Client for Rumqttc {
     }
 
     fn message(&mut self) -> (String, String) {
-        let kept = self.messages.pop_front();
-        kept.unwrap_or_else(|| self.wait_for("PUBLISH", message))
+        let queued = self.messages.pop_front();
+        queued.unwrap_or_else(|| self.wait_for("PUBLISH", message))
     }
 
     fn back(&mut self) -> bool {

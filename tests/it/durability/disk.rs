@@ -113,11 +113,11 @@ fn assert_refuses_and_recovers(
         rest.get(&topic).assert_status(200);
         rest.get(&format!("/thngs/{thng}")).assert_status(200);
         rest.get("/thngs").assert_status(200);
-        let anybody = || Rest::new(server.http(), None);
+        let keyless = || Rest::new(server.http(), None);
         until("the server says that it is not ready", || {
-            (anybody().send("GET", "/ready", &[], None).status == 503).then_some(())
+            (keyless().send("GET", "/ready", &[], None).status == 503).then_some(())
         });
-        anybody().get("/health").assert_status(200);
+        keyless().get("/health").assert_status(200);
         assert!(server.metric("commit_failures_total") > 0);
 
         // By every other door nothing is acknowledged either.
@@ -131,7 +131,7 @@ fn assert_refuses_and_recovers(
 
         mend(&server);
         until("the server is ready again by itself", || {
-            (anybody().send("GET", "/ready", &[], None).status == 200).then_some(())
+            (keyless().send("GET", "/ready", &[], None).status == 200).then_some(())
         });
         let again = json!([{ "value": { "number": stored } }]).to_string();
         rest.put(&topic, again).assert_status(200);

@@ -87,7 +87,7 @@ fn watch(server: SocketAddr, random: &mut fastrand::Rng, packets: &AtomicUsize) 
         let mut seen = Vec::new();
         // Patient, forgetful or in a hurry: how many of ten messages it acknowledges at once, and when it breaks off.
         let (at_once, breaks_off_after) = (random.u32(0..=10), random.usize(5..400));
-        let mut owed = Vec::new();
+        let mut unacked = Vec::new();
         let gone = loop {
             if seen.len() >= breaks_off_after {
                 break false;
@@ -97,9 +97,9 @@ fn watch(server: SocketAddr, random: &mut fastrand::Rng, packets: &AtomicUsize) 
                     assert_eq!(message.qos, QoS::AtLeastOnce);
                     seen.push((message.topic.clone(), message.value().as_u64().expect("a number")));
                     packets.fetch_add(1, Ordering::Relaxed);
-                    owed.push(message.packet_id.expect("at QoS 1"));
-                    if random.u32(0..10) < at_once || owed.len() > 100 {
-                        let one = owed.swap_remove(random.usize(..owed.len()));
+                    unacked.push(message.packet_id.expect("at QoS 1"));
+                    if random.u32(0..10) < at_once || unacked.len() > 100 {
+                        let one = unacked.swap_remove(random.usize(..unacked.len()));
                         client.send(&Packet::PubAck(one));
                     }
                 }
@@ -124,10 +124,10 @@ fn a_durable_subscriber_misses_nothing_over_a_hundred_kills() {
     let thng = server.rest().thng();
     let topic = |key: &str| format!("/thngs/{thng}/properties/{key}");
     let whole_topic = format!("/thngs/{thng}/properties");
-    let watched = [topic(KEYS[0]), topic(KEYS[1]), whole_topic.clone()];
+    let topics = [topic(KEYS[0]), topic(KEYS[1]), whole_topic.clone()];
 
     let mut client = Client::connect_as(&server, &Hello::with_key(server.key()).durable(WATCHER));
-    for topic in &watched {
+    for topic in &topics {
         client.subscribed(topic, QoS::AtLeastOnce);
     }
     client.cut();

@@ -224,7 +224,7 @@ fn a_stalled_native_socket_is_closed_despite_pongs() {
 }
 
 /// Publishes until so much waits for somebody who does not read that something did not fit.
-fn publish_until_somebody_is_too_slow(server: &Server, topic: &str) {
+fn publish_until_a_consumer_is_slow(server: &Server, topic: &str) {
     let mut publisher = Client::connect(server);
     let payload = large();
     until("somebody's queue is full", || {
@@ -241,19 +241,19 @@ type Arrives = fn(&Server, &str) -> Box<dyn Any>;
 const THOSE_WHO_COULD_BE_WAITED_FOR: [(&str, Arrives); 9] = [
     ("a native WebSocket that does not read", |server, topic| {
         let deaf = WebSocket::open(server, topic);
-        publish_until_somebody_is_too_slow(server, topic);
+        publish_until_a_consumer_is_slow(server, topic);
         Box::new(deaf)
     }),
     ("an MQTT subscriber that does not read", |server, topic| {
         let mut deaf = Client::connect(server);
         deaf.subscribed(topic, QoS::AtMostOnce);
-        publish_until_somebody_is_too_slow(server, topic);
+        publish_until_a_consumer_is_slow(server, topic);
         Box::new(deaf)
     }),
     ("an MQTT subscriber over WebSocket that does not read", |server, topic| {
         let mut deaf = Client::connect_over_websocket(server);
         deaf.subscribed(topic, QoS::AtMostOnce);
-        publish_until_somebody_is_too_slow(server, topic);
+        publish_until_a_consumer_is_slow(server, topic);
         Box::new(deaf)
     }),
     ("half the head of a request", |server, _| {
@@ -298,9 +298,9 @@ fn sigterm_ends_within_five_seconds_despite_stalled_clients() {
         let mut server = Launch::new().flag("--outbound-queue-messages-max", "10").start();
         let topic = property(&server);
         let arrived = arrives(&server, &topic);
-        let asked = Instant::now();
+        let started = Instant::now();
         server.terminate();
-        late.extend(Some((who, asked.elapsed())).filter(|(_, took)| *took > Duration::from_secs(5)));
+        late.extend(Some((who, started.elapsed())).filter(|(_, took)| *took > Duration::from_secs(5)));
         drop(arrived);
     }
     assert!(late.is_empty(), "the end waited for {late:?}");

@@ -206,7 +206,7 @@ fn no_answer_allows_credentials_or_sets_a_cookie() {
     let mut rest = server.rest();
     let thng = format!("/thngs/{}", rest.thng());
     let cookie = format!("authorization={KEY}; access_token={KEY}");
-    let asked = [
+    let request = [
         ("Origin", "https://evil.example"),
         ("Cookie", &*cookie),
         ("Access-Control-Request-Method", "PUT"),
@@ -223,7 +223,7 @@ fn no_answer_allows_credentials_or_sets_a_cookie() {
         [&*thng, "/access", "/thngs", "/nothing", "/health", "/metrics", "/docs", "/openapi.json", "/mqtt"]
     {
         for method in ["OPTIONS", "GET", "PUT", "POST", "DELETE", "PATCH", "HEAD"] {
-            for headers in [asked.to_vec(), [&asked[..], &upgrade].concat()] {
+            for headers in [request.to_vec(), [&request[..], &upgrade].concat()] {
                 let answer = rest.send(method, path, &headers, None);
                 for never in
                     ["access-control-allow-credentials", "access-control-allow-private-network", "set-cookie"]
@@ -250,7 +250,7 @@ fn no_error_link_or_metric_repeats_a_key_from_the_url() {
     for _ in 0..2 {
         let _ = rest.thng();
     }
-    let mut anybody = Rest::new(server.http(), None);
+    let mut keyless = Rest::new(server.http(), None);
     let wrong = KEY.to_lowercase();
     for key in [KEY, &wrong] {
         for (method, path) in [
@@ -269,12 +269,12 @@ fn no_error_link_or_metric_repeats_a_key_from_the_url() {
             ("GET", format!("/docs?access_token={key}")),
         ] {
             let body = (method != "GET").then_some(&b"{"[..]);
-            let answer = anybody.send(method, &path, &[], body);
+            let answer = keyless.send(method, &path, &[], body);
             let headers = answer.headers.iter().map(|(_, value)| value.as_str()).collect::<String>();
             let shown = headers + &String::from_utf8_lossy(&answer.body);
             assert!(!shown.contains(&key[..12]), "{method} {path}: {shown}");
         }
     }
-    let metrics = anybody.send("GET", "/metrics", &[], None);
+    let metrics = keyless.send("GET", "/metrics", &[], None);
     assert!(!metrics.text().contains(&KEY[..12]) && !metrics.text().contains(&wrong[..12]));
 }

@@ -215,8 +215,8 @@ fn at_the_descriptor_limit_keys_count_and_writes_are_stored() {
             client.publish_acknowledged(&topic, r#"[{"value":1}]"#);
         }
     }
-    let mut nobody = Client::accepted(accepted.next().expect("some were accepted"), &Hello::anonymous());
-    assert_eq!(nobody.subscribe(&topic, QoS::AtMostOnce), SubAckCode::Refused);
+    let mut keyless = Client::accepted(accepted.next().expect("some were accepted"), &Hello::anonymous());
+    assert_eq!(keyless.subscribe(&topic, QoS::AtMostOnce), SubAckCode::Refused);
     inside.publish_acknowledged(&topic, r#"[{"value":2}]"#);
     assert!(server.metric(refused) > 0);
     assert!(!server.log().contains("cannot accept connections"), "{}", server.log());

@@ -126,8 +126,9 @@ fn a_frame_that_never_ends_does_not_keep_a_native_socket() {
     for said in
         dripped([("a frame", opened(), bytes(&whole)), ("fragments", begun, vec![frame(0x00, b" "); 10_000])])
     {
-        let away = [0x88, 0x03, 0xe9];
-        let closed = said.windows(away.len() + 1).any(|four| [four[0], four[2], four[3]] == away);
+        let close_frame = [0x88, 0x03, 0xe9];
+        let closed =
+            said.windows(close_frame.len() + 1).any(|four| [four[0], four[2], four[3]] == close_frame);
         assert!(closed, "with 1001, since no pong came: {said:02x?}");
     }
     assert_eq!(server.rest().get(&topic).expect(200), serde_json::json!([]));

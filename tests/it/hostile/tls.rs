@@ -32,10 +32,10 @@ fn started(launch: Launch) -> (Server, Trust) {
 }
 
 /// Raises this process's limit of open files, where it is lower and may be raised.
-fn allow_open_files(wanted: u64) {
+fn allow_open_files(needed: u64) {
     let limit = getrlimit(Resource::Nofile);
     let current =
-        limit.current.map(|current| current.max(limit.maximum.map_or(wanted, |most| most.min(wanted))));
+        limit.current.map(|current| current.max(limit.maximum.map_or(needed, |most| most.min(needed))));
     setrlimit(Resource::Nofile, Rlimit { current, ..limit }).expect("a soft limit can be raised");
 }
 
@@ -216,8 +216,8 @@ fn half_open_handshakes_count_as_connections() {
             unfinished.push(Raw::connect(address).with(half(&hello)));
             server.log().contains(&format!("reason={reason:?}")).then_some(())
         });
-        let turned_away = |address| Raw::connect(address).with(&hello).until_closed().is_empty();
-        assert!(turned_away(server.https()) && turned_away(server.mqtts()), "{setting}");
+        let rejected = |address| Raw::connect(address).with(&hello).until_closed().is_empty();
+        assert!(rejected(server.https()) && rejected(server.mqtts()), "{setting}");
         assert_eq!(Raw::connect(server.http()).with(b"GET / HTTP/1.1\r\n\r\n").until_closed(), b"");
 
         drop(unfinished);

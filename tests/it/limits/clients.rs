@@ -489,11 +489,11 @@ fn memory_of_subscriptions_is_released_however_they_end() {
         let mut tokens = Client::connect_as(&server, &Hello::anonymous());
         let own = format!("/thngs/{}/properties/k?access_token={}", device.id, device.key);
         tokens.subscribed(&own, q1);
-        let mut held = Client::connect_as(&server, &Hello::with_key(&device.key));
-        held.subscribed(&format!("/thngs/{}/properties", device.id), q1);
+        let mut connected = Client::connect_as(&server, &Hello::with_key(&device.key));
+        connected.subscribed(&format!("/thngs/{}/properties", device.id), q1);
         assert!(used() > 2_048);
         rest.delete(&format!("/auth/evrythng/thngs/{}", device.id)).assert_status(200);
-        held.assert_closed();
+        connected.assert_closed();
         released("the subscriptions of a revoked key have ended");
         let socket = WebSocket::open(&server, topic);
         assert!(used() > 1_024);

@@ -251,12 +251,12 @@ fn a_bulk_deletion_notifies_more_than_100_collections() {
         watcher.subscribed(&format!("/collections/{collection}/thngs"), QoS::AtLeastOnce);
     }
     rest.delete(&format!("/thngs?ids={thng},{}", others[0])).assert_status(200);
-    let mut told = BTreeSet::new();
-    while told.len() < own.len() {
+    let mut notified = BTreeSet::new();
+    while notified.len() < own.len() {
         let message = watcher.message();
         assert_eq!(message.json()["operation"], "thngsRemoved");
         if message.payload.contains(&thng) {
-            assert!(told.insert(message.topic.clone()), "each once");
+            assert!(notified.insert(message.topic.clone()), "each once");
         }
     }
     rest.get(&path).assert_status(404);

@@ -127,9 +127,9 @@ fn a_key_over_its_request_rate_gets_retry_after() {
 #[test]
 fn an_address_over_its_request_rate_is_refused_with_any_key() {
     let limited = RateLimitedServer::with(&[("--request-rate-per-address", "3/d")]);
-    let mut nobody = Rest::new(limited.server.http(), None);
-    nobody.get("/access").assert_status(401);
-    nobody.send("GET", "/docs", &[], None).assert_status(200);
+    let mut keyless = Rest::new(limited.server.http(), None);
+    keyless.get("/access").assert_status(401);
+    keyless.send("GET", "/docs", &[], None).assert_status(200);
     limited.rest().get("/access").assert_status(200);
     for mut rest in [limited.rest(), limited.server.rest(), Rest::new(limited.server.http(), None)] {
         assert_too_often(&rest.get("/access"), "--request-rate-per-address is 3/d");
@@ -138,9 +138,9 @@ fn an_address_over_its_request_rate_is_refused_with_any_key() {
     let mqtt = WebSocket::request(&limited.server, "/mqtt", &[("Sec-WebSocket-Protocol", "mqtt")]);
     assert_eq!(mqtt.err(), Some(429));
 
-    nobody.get("/health").assert_status(200);
-    nobody.get("/ready").assert_status(200);
-    nobody.send("OPTIONS", "/access", &[], None).assert_status(204);
+    keyless.get("/health").assert_status(200);
+    keyless.get("/ready").assert_status(200);
+    keyless.send("OPTIONS", "/access", &[], None).assert_status(204);
     assert_eq!(limited.exceeded("requests", "address"), 5, "and /metrics goes on");
     limited.rest_from_elsewhere().get("/access").assert_status(200);
     Client::connect(&limited.server).ping();
@@ -296,7 +296,7 @@ const LONG_WAIT: [(&str, &str); 2] = [("--publish-rate-per-key", "1/m:2"), ("--p
 
 /// Publishes three; the third is not acknowledged.
 #[track_caller]
-fn held_back(limited: &RateLimitedServer) -> Client {
+fn delayed_client(limited: &RateLimitedServer) -> Client {
     let mut client = Client::connect_as(&limited.server, &limited.hello());
     let topic = limited.topic("k");
     client.publish_acknowledged(&topic, r#"[{"value":1}]"#);
@@ -308,9 +308,9 @@ fn held_back(limited: &RateLimitedServer) -> Client {
 #[test]
 fn pings_and_deliveries_continue_while_a_publish_waits() {
     let limited = RateLimitedServer::with(&[&LONG_WAIT[..], &[("--deliveries-in-flight-max", "1")]].concat());
-    let watched = limited.topic("watched");
+    let topic = limited.topic("watched");
     let mut client = Client::connect_as(&limited.server, &limited.hello());
-    client.subscribed(&watched, QoS::AtLeastOnce);
+    client.subscribed(&topic, QoS::AtLeastOnce);
     let topic = limited.topic("k");
     client.publish_acknowledged(&topic, r#"[{"value":1}]"#);
     client.publish_acknowledged(&topic, r#"[{"value":2}]"#);
@@ -322,7 +322,7 @@ fn pings_and_deliveries_continue_while_a_publish_waits() {
     assert_eq!([client.packet(), client.packet()], [Received::PingResp, Received::PingResp]);
     // The second comes only when the first was acknowledged.
     for n in 0..2 {
-        put(&mut limited.server.rest(), &watched, n).assert_status(200);
+        put(&mut limited.server.rest(), &topic, n).assert_status(200);
         assert_eq!(client.message().value(), n);
     }
     client.assert_nothing_else();
@@ -332,7 +332,7 @@ fn pings_and_deliveries_continue_while_a_publish_waits() {
 #[test]
 fn a_stopping_server_does_not_wait_for_a_delayed_publish() {
     let limited = RateLimitedServer::with(&LONG_WAIT);
-    let mut client = held_back(&limited);
+    let mut client = delayed_client(&limited);
     client.ping();
     let RateLimitedServer { mut server, thng, .. } = limited;
     server.terminate();
@@ -349,7 +349,7 @@ fn a_client_that_leaves_returns_the_turn_of_its_publish() {
         let limits = limited.rest().get("/rateLimits").expect(200);
         limits[0]["rateLimits"][0]["reset"].as_u64().expect("seconds")
     };
-    let mut client = held_back(&limited);
+    let mut client = delayed_client(&limited);
     client.ping();
     assert!((121..=180).contains(&waits_s()), "{} s", waits_s());
     client.cut();
@@ -425,8 +425,8 @@ fn an_address_that_guesses_keys_is_blocked() {
     let guess_by_rest =
         |limited: &RateLimitedServer| limited.server.rest_as(&wrong_key()).get("/access").assert_status(403);
     let guess_in_url = |limited: &RateLimitedServer| {
-        let mut nobody = Rest::new(limited.server.http(), None);
-        nobody.get("/access?access_token=short").assert_status(403);
+        let mut keyless = Rest::new(limited.server.http(), None);
+        keyless.get("/access?access_token=short").assert_status(403);
     };
     let guess_by_mqtt =
         |limited: &RateLimitedServer| assert_eq!(limited.connect(&wrong_key()), ConnectCode::NotAuthorised);

@@ -119,11 +119,11 @@ fn a_connection_without_a_key_is_accepted_without_rights() {
     let mut rest = server.rest();
     let topic = format!("/thngs/{}/properties/k", rest.thng());
     for hello in levels(&Hello::anonymous()) {
-        let mut nobody = Client::connect_as(server, &hello);
-        assert_eq!(nobody.subscribe(&topic, QoS::AtMostOnce), SubAckCode::Refused);
-        nobody.publish(&topic, r#"[{"value":1}]"#);
-        nobody.ping();
-        assert_eq!(nobody.publish_refused(&topic, r#"[{"value":1}]"#)["status"], 401);
+        let mut keyless = Client::connect_as(server, &hello);
+        assert_eq!(keyless.subscribe(&topic, QoS::AtMostOnce), SubAckCode::Refused);
+        keyless.publish(&topic, r#"[{"value":1}]"#);
+        keyless.ping();
+        assert_eq!(keyless.publish_refused(&topic, r#"[{"value":1}]"#)["status"], 401);
     }
     assert_eq!(rest.get(&topic).expect(200), serde_json::json!([]));
 }

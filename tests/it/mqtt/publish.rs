@@ -331,10 +331,10 @@ fn a_connection_without_a_key_writes_with_the_topics_token() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
-    let mut nobody = Client::connect_as(server, &Hello::anonymous());
-    nobody.publish_acknowledged(&format!("{topic}?access_token={KEY}"), r#"[{"value":1}]"#);
+    let mut keyless = Client::connect_as(server, &Hello::anonymous());
+    keyless.publish_acknowledged(&format!("{topic}?access_token={KEY}"), r#"[{"value":1}]"#);
     assert_eq!(rest.get(&topic).expect(200)[0]["value"], 1);
-    assert_eq!(nobody.publish_refused(&topic, r#"[{"value":2}]"#)["status"], 401);
+    assert_eq!(keyless.publish_refused(&topic, r#"[{"value":2}]"#)["status"], 401);
 }
 
 /// Also MQTT-4.8.0-2.

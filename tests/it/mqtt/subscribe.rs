@@ -309,18 +309,18 @@ fn a_connection_without_a_key_subscribes_with_the_topics_token() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);
-    let mut nobody = Client::connect_as(server, &Hello::anonymous());
+    let mut keyless = Client::connect_as(server, &Hello::anonymous());
     let with_token = format!("{topic}?access_token={KEY}");
-    nobody.subscribed(&with_token, QoS::AtMostOnce);
+    keyless.subscribed(&with_token, QoS::AtMostOnce);
     assert_eq!(
-        nobody.subscribe(&topic, QoS::AtMostOnce),
+        keyless.subscribe(&topic, QoS::AtMostOnce),
         SubAckCode::Refused,
         "the token was for that topic"
     );
     let wrong_token = format!("{topic}?access_token={}", KEY.to_lowercase());
-    assert_eq!(nobody.subscribe(&wrong_token, QoS::AtMostOnce), SubAckCode::Refused);
+    assert_eq!(keyless.subscribe(&wrong_token, QoS::AtMostOnce), SubAckCode::Refused);
     set(&mut rest, &topic, 1);
-    let message = nobody.message();
+    let message = keyless.message();
     assert_eq!((message.topic, message.retain), (with_token, false));
 }
 
@@ -362,8 +362,8 @@ fn one_unsubscribe_may_name_several_filters() {
         set(&mut rest, topic, 1);
         set(&mut rest, topic, 2);
     }
-    let heard = [client.message(), client.message()];
-    assert!(heard.iter().all(|message| message.topic == topics[2]), "{heard:?}");
+    let received = [client.message(), client.message()];
+    assert!(received.iter().all(|message| message.topic == topics[2]), "{received:?}");
     client.assert_nothing_else();
 }
 

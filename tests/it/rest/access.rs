@@ -54,14 +54,14 @@ fn a_key_is_taken_raw_with_a_scheme_and_from_the_query() {
 #[test]
 fn a_missing_key_gets_401_and_an_unknown_one_403() {
     let server = Server::shared();
-    let mut nobody = Rest::new(server.http(), None);
+    let mut keyless = Rest::new(server.http(), None);
     let one_other_letter = format!("{}p", &KEY[..79]);
     let lower_case = KEY.to_lowercase();
     for path in ["/access", "/thngs", "/operators/Uabcdefghkmnpqrstwxy0123", "/v2/access"] {
-        nobody.get(path).assert_status(401);
+        keyless.get(path).assert_status(401);
         for wrong in [&*one_other_letter, &*lower_case, &KEY[..79], "x"] {
             Rest::new(server.http(), Some(wrong)).get(path).assert_status(403);
-            nobody.get(&format!("{path}?access_token={wrong}")).assert_status(403);
+            keyless.get(&format!("{path}?access_token={wrong}")).assert_status(403);
         }
     }
 }

@@ -143,8 +143,8 @@ fn an_operator_is_found_by_id_or_address_and_renamed() {
     assert_eq!((&updated["firstName"], &updated["email"]), (&json!("Grace"), &json!(email)));
     assert_eq!(updated["id"], *id);
     assert_eq!(own.get(&format!("/operators/{email}")).expect(200), updated);
-    for nobody in [unique_email(), UNKNOWN.to_owned(), "me".to_owned()] {
-        own.get(&format!("/operators/{nobody}")).assert_status(404);
+    for unknown in [unique_email(), UNKNOWN.to_owned(), "me".to_owned()] {
+        own.get(&format!("/operators/{unknown}")).assert_status(404);
     }
 }
 
@@ -268,9 +268,9 @@ fn domains_are_documents_and_short_domains_strings() {
 
 #[test]
 fn the_time_needs_no_key_and_knows_zones() {
-    let mut anybody = Rest::new(Server::shared().http(), None);
+    let mut keyless = Rest::new(Server::shared().http(), None);
     let before = now_ms();
-    let plain = anybody.get("/time").expect(200);
+    let plain = keyless.get("/time").expect(200);
     let after = now_ms();
     let at = plain["timestamp"].as_u64().expect("milliseconds");
     assert!((before..=after).contains(&at), "{before} <= {at} <= {after}");
@@ -282,16 +282,16 @@ fn the_time_needs_no_key_and_knows_zones() {
         ("Asia/Kolkata", &[19_800_000], false),
         ("UTC", &[0], false),
     ] {
-        let told = anybody.get(&format!("/time?tz={zone}")).expect(200);
-        assert!(offsets.iter().any(|offset| told["offset"] == *offset), "{zone}: {told}");
-        assert!(told["localTime"].is_string() && told["timestamp"].is_u64(), "{zone}: {told}");
-        assert_eq!(told.get("nextChange").is_some(), changes, "{zone}: {told}");
+        let time = keyless.get(&format!("/time?tz={zone}")).expect(200);
+        assert!(offsets.iter().any(|offset| time["offset"] == *offset), "{zone}: {time}");
+        assert!(time["localTime"].is_string() && time["timestamp"].is_u64(), "{zone}: {time}");
+        assert_eq!(time.get("nextChange").is_some(), changes, "{zone}: {time}");
         if changes {
-            assert!(told["nextChange"].as_u64() > told["timestamp"].as_u64(), "{zone}: {told}");
+            assert!(time["nextChange"].as_u64() > time["timestamp"].as_u64(), "{zone}: {time}");
         }
     }
     for wrong in ["Europe/Nowhere", "", "..%2F..%2Fetc%2Fpasswd", "%00"] {
-        anybody.get(&format!("/time?tz={wrong}")).assert_status(400);
+        keyless.get(&format!("/time?tz={wrong}")).assert_status(400);
     }
     // Whoever has a key may ask as well, even with one that is not known.
     Rest::new(Server::shared().http(), Some("x")).get("/time").assert_status(200);

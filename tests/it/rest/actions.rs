@@ -673,7 +673,7 @@ fn an_action_is_notified_once_on_each_of_its_topics() {
         }
     }
     let everywhere = [0, 1, 2, 3, 4];
-    for (path, sent, told_at) in [
+    for (path, sent, notified_at) in [
         ("/actions/_turned".to_owned(), json!({}), &[0][..]),
         ("/actions/all".to_owned(), json!({"type": "_turned", "product": product}), &[0, 2]),
         ("/actions/all".to_owned(), json!({"type": "_turned", "thng": thng}), &everywhere),
@@ -705,17 +705,17 @@ fn an_action_is_notified_once_on_each_of_its_topics() {
             let mut expected: BTreeMap<String, Vec<Value>> = BTreeMap::new();
             for (at, topic) in paths.iter().enumerate() {
                 for topic in [format!("{topic}/all"), format!("{topic}/_turned")] {
-                    let told = expected.entry(topic).or_default();
-                    told.extend(told_at.contains(&at).then(|| action.clone()));
-                    told.push(marker.clone());
+                    let notified = expected.entry(topic).or_default();
+                    notified.extend(notified_at.contains(&at).then(|| action.clone()));
+                    notified.push(marker.clone());
                 }
             }
-            let mut heard: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+            let mut received: BTreeMap<String, Vec<Value>> = BTreeMap::new();
             for _ in 0..expected.values().map(Vec::len).sum() {
                 let message = client.message();
-                heard.entry(message.topic.clone()).or_default().push(message.json());
+                received.entry(message.topic.clone()).or_default().push(message.json());
             }
-            assert_eq!(heard, expected, "{sent} to {path}");
+            assert_eq!(received, expected, "{sent} to {path}");
             client.assert_nothing_else();
         }
     }
@@ -735,12 +735,12 @@ fn an_array_is_notified_action_by_action_and_deletions_are_not() {
     }
     rest.delete(&format!("{topic}/{}", id_of(&created[0]))).assert_status(200);
     client.publish_acknowledged(&topic, r#"[{"type":"scans"},{"type":"checkins"}]"#);
-    let told = [client.message().json(), client.message().json()];
-    assert_eq!(told.each_ref().map(|action| &action["type"]), ["scans", "checkins"]);
+    let notified = [client.message().json(), client.message().json()];
+    assert_eq!(notified.each_ref().map(|action| &action["type"]), ["scans", "checkins"]);
     client.assert_nothing_else();
-    let kept: BTreeSet<_> =
-        created.as_array().expect("an array")[1..].iter().chain(&told).map(id_of).collect();
-    assert_eq!(ids(&mut rest, &topic).into_iter().collect::<BTreeSet<_>>(), kept);
+    let remaining: BTreeSet<_> =
+        created.as_array().expect("an array")[1..].iter().chain(&notified).map(id_of).collect();
+    assert_eq!(ids(&mut rest, &topic).into_iter().collect::<BTreeSet<_>>(), remaining);
 }
 
 /// A thng with an identifier, a product with one, and the path of the thng by its identifier.
@@ -790,10 +790,10 @@ fn a_thng_is_commissioned_once_and_decommissioned_afterwards() {
         state(&mut rest, &format!("/thngs/{thng}")),
         json!({"state": "commissioned", "occurredAt": 5_000})
     );
-    let told = [client.message(), client.message()];
-    let topics: BTreeSet<_> = told.iter().map(|message| message.topic.clone()).collect();
+    let notified = [client.message(), client.message()];
+    let topics: BTreeSet<_> = notified.iter().map(|message| message.topic.clone()).collect();
     assert_eq!(topics.len(), 2);
-    assert!(told.iter().all(|message| message.json() == commissioned));
+    assert!(notified.iter().all(|message| message.json() == commissioned));
 
     refused(&mut rest, "commissions");
     let decommissioned = rest.post(&format!("{path}/actions/decommissions"), json!({})).expect(200);

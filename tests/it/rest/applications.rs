@@ -238,7 +238,7 @@ fn users_of_a_deleted_application_are_removed() {
     let mut rest = server.rest();
     let (project, application, path) = application(&mut rest);
     let other = rest.application(&project);
-    let kept = server.rest_as(&other.public_key).named_user(&unique_email(), "correct horse");
+    let remaining = server.rest_as(&other.public_key).named_user(&unique_email(), "correct horse");
     let mut public = server.rest_as(&application.public_key);
     let users: Vec<_> = (0..3).map(|_| public.named_user(&unique_email(), "correct horse")).collect();
     let listed = |rest: &mut Rest| rest.get(&format!("/users?project={project}")).expect(200);
@@ -251,8 +251,8 @@ fn users_of_a_deleted_application_are_removed() {
     for user in users {
         rest.get(&format!("/users/{}", user.id)).assert_status(404);
     }
-    rest.get(&format!("/users/{}", kept.id)).assert_status(200);
-    server.rest_as(&kept.key).get("/access").assert_status(200);
+    rest.get(&format!("/users/{}", remaining.id)).assert_status(200);
+    server.rest_as(&remaining.key).get("/access").assert_status(200);
 }
 
 #[test]
@@ -261,8 +261,8 @@ fn a_deleted_project_ends_its_applications_and_all_their_keys() {
     let mut rest = server.rest();
     let project = rest.project();
     let applications = [rest.application(&project), rest.application(&project)];
-    let kept = rest.project();
-    let kept_application = rest.application(&kept);
+    let remaining = rest.project();
+    let remaining_application = rest.application(&remaining);
     let thng = rest.id_of(&format!("/thngs?project={project}"), json!({"name": "n"}));
     let mut keys = Vec::new();
     for Application { public_key, secret_key, .. } in &applications {
@@ -285,7 +285,7 @@ fn a_deleted_project_ends_its_applications_and_all_their_keys() {
         });
         assert_eq!(rest.get(&format!("/applications?ids={id}")).expect(200), json!([]));
     }
-    server.rest_as(&kept_application.secret_key).get("/applications/me").assert_status(200);
+    server.rest_as(&remaining_application.secret_key).get("/applications/me").assert_status(200);
     // What was in the project is the account's.
     rest.get(&format!("/thngs/{thng}")).assert_status(200);
     rest.put(&format!("/thngs/{thng}"), json!({"name": "still there"})).assert_status(200);

@@ -270,20 +270,24 @@ fn every_change_of_a_bulk_call_is_notified() {
         }
         rest.put(&format!("{list}?{}", filter("tags=red")), json!({"description": "changed"}))
             .assert_status(204);
-        let mut told = BTreeSet::new();
+        let mut notified = BTreeSet::new();
         for _ in &ids {
             let message = client.message();
             let document = message.json();
             assert_eq!(document["description"], "changed");
             assert_eq!(message.topic, format!("{list}/{}", document["id"].as_str().expect("an id")));
-            told.insert(message.topic);
+            notified.insert(message.topic);
         }
-        assert_eq!(told, ids.iter().map(|id| format!("{list}/{id}")).collect());
+        assert_eq!(notified, ids.iter().map(|id| format!("{list}/{id}")).collect());
 
         if list == "/collections" {
             rest.delete(&format!("{list}?ids={}", ids.join(","))).assert_status(200);
-            let told: BTreeSet<_> = ids.iter().map(|_| client.message().topic).collect();
-            assert_eq!(told, ids.iter().map(|id| format!("{list}/{id}")).collect(), "their end is told too");
+            let notified: BTreeSet<_> = ids.iter().map(|_| client.message().topic).collect();
+            assert_eq!(
+                notified,
+                ids.iter().map(|id| format!("{list}/{id}")).collect(),
+                "their end is told too"
+            );
         }
         rest.put(&format!("{list}/{bystander}"), json!({"description": "marker"})).assert_status(200);
         assert_eq!(client.message().json()["description"], "marker");
@@ -310,17 +314,17 @@ fn thngs_deleted_together_leave_collections_with_notifications() {
         assert_eq!(left.as_array().map(Vec::len), Some(1));
         assert_eq!(left[0]["id"], *thngs[3]);
     }
-    let mut told = BTreeSet::new();
-    while told.len() < 6 {
+    let mut notified = BTreeSet::new();
+    while notified.len() < 6 {
         let message = client.message();
         let change = message.json();
         assert_eq!(change["operation"], "thngsRemoved");
         for id in change["resources"].as_array().expect("ids") {
             let id = id.as_str().expect("an id").to_owned();
-            assert!(told.insert((message.topic.clone(), id)), "nobody leaves twice: {change}");
+            assert!(notified.insert((message.topic.clone(), id)), "nobody leaves twice: {change}");
         }
     }
-    let gone: BTreeSet<_> = told.into_iter().map(|(_, id)| id).collect();
+    let gone: BTreeSet<_> = notified.into_iter().map(|(_, id)| id).collect();
     assert_eq!(gone, thngs[..3].iter().cloned().collect());
     client.assert_nothing_else();
 }

@@ -44,15 +44,15 @@ fn watch(server: &Server, topic: &str) -> Client {
 /// The next message about a membership: its operation and the thngs that it names.
 #[track_caller]
 fn change(client: &mut Client) -> (String, BTreeSet<String>) {
-    let told = client.message().json();
-    let fields: Vec<_> = told.as_object().expect("an object").keys().collect();
-    assert_eq!(fields, ["operation", "resources", "timestamp"], "{told}");
-    let at = told["timestamp"].as_u64().expect("whole milliseconds");
-    assert!(at <= now_ms() && at + 60_000 > now_ms(), "{told}");
-    let resources = told["resources"].as_array().expect("ids");
+    let notified = client.message().json();
+    let fields: Vec<_> = notified.as_object().expect("an object").keys().collect();
+    assert_eq!(fields, ["operation", "resources", "timestamp"], "{notified}");
+    let at = notified["timestamp"].as_u64().expect("whole milliseconds");
+    assert!(at <= now_ms() && at + 60_000 > now_ms(), "{notified}");
+    let resources = notified["resources"].as_array().expect("ids");
     let named: BTreeSet<_> = resources.iter().map(|id| id.as_str().expect("an id").to_owned()).collect();
-    assert_eq!(named.len(), resources.len(), "nobody is named twice: {told}");
-    (told["operation"].as_str().expect("an operation").to_owned(), named)
+    assert_eq!(named.len(), resources.len(), "nobody is named twice: {notified}");
+    (notified["operation"].as_str().expect("an operation").to_owned(), named)
 }
 
 #[test]
@@ -221,8 +221,8 @@ fn the_thngs_of_a_collection_are_walked_filtered_and_counted() {
     let sizes: Vec<_> = rest.parts(&format!("{members}?perPage=2")).iter().map(Vec::len).collect();
     assert_eq!(sizes, [2, 2, 1]);
     assert_eq!(ids(&mut rest, &format!("{members}?filter=tags%3Dlow&perPage=2")), newest_first[2..]);
-    let asked = format!("{members}?ids={},{UNKNOWN},{}", thngs[0], thngs[1]);
-    assert_eq!(ids(&mut rest, &asked), newest_first[3..]);
+    let query = format!("{members}?ids={},{UNKNOWN},{}", thngs[0], thngs[1]);
+    assert_eq!(ids(&mut rest, &query), newest_first[3..]);
     let counted = rest.get(&format!("{members}?page=2&perPage=2"));
     assert_eq!(counted.header("x-result-count"), Some("5"));
     assert_eq!(counted.expect(200).as_array().map(Vec::len), Some(2));
@@ -363,15 +363,15 @@ fn no_collection_comes_to_be_inside_itself() {
 fn a_deleted_collection_leaves_its_members_free() {
     let mut rest = Server::shared().rest();
     let (parent, middle, child) = (collection(&mut rest), collection(&mut rest), collection(&mut rest));
-    let (thng, kept) = (rest.thng(), collection(&mut rest));
+    let (thng, remaining) = (rest.thng(), collection(&mut rest));
     rest.post(&format!("/collections/{parent}/collections"), json!([middle])).assert_status(200);
     rest.post(&format!("/collections/{middle}/collections"), json!([child])).assert_status(200);
-    for id in [&middle, &kept] {
+    for id in [&middle, &remaining] {
         rest.put(&format!("/collections/{id}/thngs"), json!([thng])).assert_status(200);
     }
     rest.delete(&format!("/collections/{middle}")).assert_status(200);
 
-    assert_eq!(collections_of(&mut rest, &format!("/thngs/{thng}")), set([&kept]));
+    assert_eq!(collections_of(&mut rest, &format!("/thngs/{thng}")), set([&remaining]));
     assert_eq!(collections_of(&mut rest, &format!("/collections/{child}")), set([]));
     assert_eq!(ids(&mut rest, &format!("/collections/{parent}/collections")), [] as [String; 0]);
     assert_eq!(ids(&mut rest, &format!("/thngs?filter=collections%3D{middle}")), [] as [String; 0]);

@@ -286,8 +286,8 @@ fn a_sign_gives_no_key_more_than_its_own_project() {
     ] {
         app.put(&path, json!({"scopes": change})).assert_status(status);
     }
-    let kept = scopes(&mut rest, &path);
-    assert_eq!(kept, json!({"projects": [own, other], "users": ["all"]}));
+    let unchanged = scopes(&mut rest, &path);
+    assert_eq!(unchanged, json!({"projects": [own, other], "users": ["all"]}));
     app.post("/thngs", json!({"name": "n", "scopes": {"projects": [format!("+{other}")]}}))
         .assert_status(400);
 }

@@ -187,11 +187,11 @@ fn json_is_answered_as_json() {
 #[test]
 fn a_browser_of_another_origin_may_ask_before_it_calls() {
     let server = Server::shared();
-    let mut nobody = Rest::new(server.http(), None);
+    let mut keyless = Rest::new(server.http(), None);
     let paths = ["/thngs", "/thngs/Uabcdefghkmnpqrstwxy0123/properties/k", "/access", "/v2/thngs"];
     for path in paths {
         for method in ["GET", "POST", "PUT", "DELETE"] {
-            let preflight = nobody.send(
+            let preflight = keyless.send(
                 "OPTIONS",
                 path,
                 &[

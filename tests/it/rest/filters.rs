@@ -666,7 +666,7 @@ fn the_link_carries_everything_on_that_was_asked_for() {
             )
         })
         .collect();
-    let asked = [
+    let parameters = [
         ("filter", "tags=ü +\\&\\=\\,%&name~a\\&b".to_owned()),
         ("project", project.clone()),
         ("withScopes", "true".to_owned()),
@@ -675,7 +675,8 @@ fn the_link_carries_everything_on_that_was_asked_for() {
         ("ids", format!("{},{},{},{},{UNKNOWN}", thngs[5], thngs[3], thngs[2], thngs[1])),
     ];
     for prefix in ["", "/v2"] {
-        let query: Vec<_> = asked.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let query: Vec<_> =
+            parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
         let mut path = format!("{prefix}/thngs?{}", query.join("&"));
         for (n, expected) in [1, 3, 5].into_iter().enumerate() {
             let answer = rest.get(&path);
@@ -699,7 +700,7 @@ fn the_link_carries_everything_on_that_was_asked_for() {
                         )
                     })
                     .collect();
-                for (name, value) in &asked {
+                for (name, value) in &parameters {
                     assert_eq!(carried.get(*name), Some(value), "{name} in {query}");
                 }
                 path = next;

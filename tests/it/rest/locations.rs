@@ -187,7 +187,7 @@ fn a_history_is_bounded_ordered_and_walked() {
 fn deleting_to_a_time_keeps_what_is_of_that_time_and_later() {
     let mut rest = Server::shared().rest();
     let path = five(&mut rest);
-    for (query, kept) in [
+    for (query, remaining) in [
         ("?to=0", &[5, 4, 3, 2, 1][..]),
         ("?to=3000", &[5, 4, 3]),
         ("?to=3001", &[5, 4]),
@@ -198,10 +198,10 @@ fn deleting_to_a_time_keeps_what_is_of_that_time_and_later() {
         let answer = rest.delete(&format!("{path}{query}"));
         answer.assert_status(200);
         assert_eq!(answer.text(), "");
-        assert_eq!(latitudes(&rest.get(&path)), kept, "DELETE {query}");
+        assert_eq!(latitudes(&rest.get(&path)), remaining, "DELETE {query}");
         let shown = rest.get(thng_of(&path)).expect(200);
         let at = shown.get("location").map(|location| location["latitude"].clone());
-        assert_eq!(at, kept.first().map(|n| json!(n)), "the thng after DELETE {query}");
+        assert_eq!(at, remaining.first().map(|n| json!(n)), "the thng after DELETE {query}");
     }
     let path = five(&mut rest);
     for wrong in ["yesterday", "1.5", ""] {

@@ -49,7 +49,7 @@ fn operations(document: &Value) -> Vec<Operation> {
 
 /// What anybody gets at a path, without a key.
 #[track_caller]
-fn anybody_gets(path: &str, media_type: &str) -> Response {
+fn get_without_key(path: &str, media_type: &str) -> Response {
     let answer = Rest::new(Server::shared().http(), None).send("GET", path, &[], None);
     answer.assert_status(200);
     let kind = answer.header("content-type").unwrap_or_default();
@@ -76,7 +76,7 @@ fn references<'d>(value: &'d Value, found: &mut BTreeSet<&'d str>) {
 
 #[test]
 fn the_document_is_openapi_3_1_and_needs_no_key() {
-    let answer = anybody_gets("/openapi.json", "application/json");
+    let answer = get_without_key("/openapi.json", "application/json");
     let document = answer.json();
     assert_eq!(document["openapi"], "3.1.0");
     for pointer in ["/info/title", "/info/version"] {
@@ -282,7 +282,7 @@ fn every_path_has_the_methods_that_are_described_and_no_others() {
 
 #[test]
 fn the_page_of_the_document_asks_nothing_of_other_hosts() {
-    let page = anybody_gets("/docs", "text/html");
+    let page = get_without_key("/docs", "text/html");
     let html = page.text();
     let mut addresses: Vec<&str> =
         ["src=\"", "href=\"", "action=\""].iter().flat_map(|name| between(html, name, '"')).collect();
@@ -302,11 +302,11 @@ fn the_page_of_the_document_asks_nothing_of_other_hosts() {
     let scripts = between(html, "<script", '>').collect::<Vec<_>>();
     assert!(scripts.iter().all(|script| script.contains("src=")), "no script in the page: {scripts:?}");
 
-    let style = anybody_gets("/docs/style.css", "text/css");
+    let style = get_without_key("/docs/style.css", "text/css");
     for elsewhere in ["url(", "@import", "://"] {
         assert!(!style.text().contains(elsewhere), "{elsewhere} in the style");
     }
-    let script = anybody_gets("/docs/page.js", "text/javascript");
+    let script = get_without_key("/docs/page.js", "text/javascript");
     // The one that it names is an example of a URL, which nobody opens.
     let hosts: BTreeSet<&str> = between(script.text(), "https://", '/').collect();
     assert!(hosts.is_subset(&BTreeSet::from(["example.com"])), "{hosts:?}");
@@ -320,7 +320,7 @@ fn the_docs_page_has_a_strict_content_policy() {
     for (path, media_type) in
         [("/docs", "text/html"), ("/docs/page.js", "text/javascript"), ("/docs/style.css", "text/css")]
     {
-        let answer = anybody_gets(path, media_type);
+        let answer = get_without_key(path, media_type);
         let policy = answer.header("content-security-policy").unwrap_or_default();
         let directives: Vec<&str> = policy.split(';').map(str::trim).collect();
         assert!(directives.contains(&"default-src 'self'"), "{path}: {policy:?}");
@@ -332,8 +332,8 @@ fn the_docs_page_has_a_strict_content_policy() {
 
 #[test]
 fn a_part_that_the_page_does_not_have_is_404_as_everywhere() {
-    let mut anybody = Rest::new(Server::shared().http(), None);
+    let mut keyless = Rest::new(Server::shared().http(), None);
     for path in ["/docs/nothing.js", "/docs/../openapi.json", "/openapi.yaml"] {
-        anybody.get(path).assert_status(404);
+        keyless.get(path).assert_status(404);
     }
 }

@@ -38,13 +38,13 @@ fn watch(server: &Server, topics: &[&str]) -> Client {
 
 /// The next so many messages, by the topics that they came on.
 #[track_caller]
-fn heard(client: &mut Client, count: usize) -> BTreeMap<String, Vec<Value>> {
-    let mut heard: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+fn received(client: &mut Client, count: usize) -> BTreeMap<String, Vec<Value>> {
+    let mut received: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for _ in 0..count {
         let message = client.message();
-        heard.entry(message.topic.clone()).or_default().push(message.json());
+        received.entry(message.topic.clone()).or_default().push(message.json());
     }
-    heard
+    received
 }
 
 #[test]
@@ -371,7 +371,7 @@ fn a_property_update_notifies_properties_and_each_key() {
         (a, vec![json!([both[0], both[2]])]),
         (b, vec![json!([both[1]]), lone]),
     ]);
-    assert_eq!(heard(&mut client, 5), expected);
+    assert_eq!(received(&mut client, 5), expected);
 
     // The update of the product itself comes after all of that.
     rest.put(&path, json!({"description": "marker"})).assert_status(200);
@@ -387,14 +387,14 @@ fn a_product_update_is_notified_whichever_client_made_it() {
     let path = path_of(&rest.create("/products", json!({"name": "n", "properties": {"k": 1}})));
     let mut client = watch(server, &[&path]);
     let updated = rest.put(&path, json!({"tags": ["x"]})).expect(200);
-    let told = client.message().json();
-    assert_eq!(told, updated);
-    assert_eq!(told.get("properties"), None, "without values, which an update does not change");
+    let notified = client.message().json();
+    assert_eq!(notified, updated);
+    assert_eq!(notified.get("properties"), None, "without values, which an update does not change");
 
     client.publish_acknowledged(&path, r#"{"name":"by MQTT"}"#);
-    let told = client.message().json();
+    let notified = client.message().json();
     assert_eq!(
-        (&told["name"], &told["fn"], &told["tags"]),
+        (&notified["name"], &notified["fn"], &notified["tags"]),
         (&json!("by MQTT"), &json!("by MQTT"), &json!(["x"]))
     );
     assert_eq!(rest.get(&path).expect(200)["name"], "by MQTT");

@@ -250,14 +250,14 @@ fn keys_may_hold_digits_underscores_dashes_dots_and_colons() {
 fn a_timestamp_in_digits_is_stored_as_a_number() {
     let mut rest = Server::shared().rest();
     let path = format!("{}/k", properties(&mut rest));
-    for (sent, kept) in
+    for (sent, expected) in
         [(json!(1_500_000_000_123_u64), 1_500_000_000_123_u64), (json!("1500000000456"), 1_500_000_000_456)]
     {
         let before = now_ms();
         let stored = rest.put(&path, json!([{"value": 1, "timestamp": sent}])).expect(200);
-        assert_eq!(stored[0]["timestamp"], kept);
+        assert_eq!(stored[0]["timestamp"], expected);
         assert!(stored[0]["createdAt"].as_u64() >= Some(before), "createdAt is the arrival: {stored}");
-        assert_eq!(rest.get(&path).expect(200)[0]["timestamp"], kept);
+        assert_eq!(rest.get(&path).expect(200)[0]["timestamp"], expected);
     }
 }
 

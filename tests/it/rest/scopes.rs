@@ -62,7 +62,7 @@ fn ids(list: &Response) -> Vec<String> {
 
 /// Whether a key sees something: by its id, in the list of its kind, and among the ids asked for, all the same.
 #[track_caller]
-fn sees(server: &Server, key: &str, kind: &str, id: &str) -> bool {
+fn can_see(server: &Server, key: &str, kind: &str, id: &str) -> bool {
     let mut rest = server.rest_as(key);
     let read = rest.get(&format!("/{kind}/{id}"));
     if read.status == 403 {
@@ -93,9 +93,9 @@ fn resources_outside_projects_are_visible_to_operators_only() {
         assert_eq!(scopes(&mut world.rest, kind, &id), json!({"projects": [], "users": []}), "{kind}");
         let Side { application, ada, .. } = &world.own;
         for key in [&application.public_key, &application.secret_key, &ada.key] {
-            assert!(!sees(world.server, key, kind, &id), "{kind}");
+            assert!(!can_see(world.server, key, kind, &id), "{kind}");
         }
-        assert!(sees(world.server, world.server.key(), kind, &id), "{kind}");
+        assert!(can_see(world.server, world.server.key(), kind, &id), "{kind}");
     }
 }
 
@@ -108,14 +108,14 @@ fn resources_of_a_project_are_visible_within_it_only() {
         assert_eq!(scopes(&mut world.rest, kind, &id), expected, "{kind}");
         let Side { application, ada, bob, .. } = &world.own;
         for key in [&application.secret_key, &ada.key, &bob.key] {
-            assert!(sees(world.server, key, kind, &id), "{kind}");
+            assert!(can_see(world.server, key, kind, &id), "{kind}");
         }
         // The public key reads products and places.
         let public = matches!(kind, "products" | "places");
-        assert_eq!(sees(world.server, &application.public_key, kind, &id), public, "{kind}");
+        assert_eq!(can_see(world.server, &application.public_key, kind, &id), public, "{kind}");
         let Side { application, ada, .. } = &world.foreign;
         for key in [&application.secret_key, &application.public_key, &ada.key] {
-            assert!(!sees(world.server, key, kind, &id), "{kind}");
+            assert!(!can_see(world.server, key, kind, &id), "{kind}");
         }
     }
 }
@@ -210,10 +210,10 @@ fn a_rescope_replaces_named_scopes_at_once() {
                 (&world.own.ada.key, by_ada),
                 (&world.own.bob.key, by_bob),
             ] {
-                assert_eq!(sees(world.server, key, kind, &id), expected, "{kind} {said}");
+                assert_eq!(can_see(world.server, key, kind, &id), expected, "{kind} {said}");
             }
             assert!(
-                !sees(world.server, &world.foreign.ada.key, kind, &id) || then["users"] == json!(["all"])
+                !can_see(world.server, &world.foreign.ada.key, kind, &id) || then["users"] == json!(["all"])
             );
         }
         world.rest.put(&path, json!({"name": "m"})).assert_status(200);
@@ -243,7 +243,7 @@ fn scopes_can_be_said_at_the_creation_and_stay_over_a_restart() {
     for (kind, id) in made.iter().chain([&("thngs", both)]) {
         assert_eq!(scopes(&mut rest, kind, id), said, "{kind}");
         for key in [&side.application.secret_key, &side.ada.key, &side.bob.key] {
-            assert!(sees(&server, key, kind, id), "{kind}");
+            assert!(can_see(&server, key, kind, id), "{kind}");
         }
     }
 }
@@ -265,7 +265,7 @@ fn what_a_user_makes_is_for_them_alone_within_their_project() {
             (&world.foreign.application.secret_key, false),
             (&world.foreign.ada.key, false),
         ] {
-            assert_eq!(sees(world.server, key, kind, &id), expected, "{kind}");
+            assert_eq!(can_see(world.server, key, kind, &id), expected, "{kind}");
         }
         let mut other = world.server.rest_as(&bob.key);
         other.put(&format!("/{kind}/{id}"), json!({"name": "mine"})).assert_status(404);
@@ -674,8 +674,8 @@ fn a_project_in_the_query_narrows_an_operator() {
         let nowhere = rest.id_of(&format!("/{kind}"), json!({"name": "n"}));
         let list = rest.get(&format!("/{kind}?project={own}&withTotalCount=true"));
         assert_eq!((ids(&list), list.header("x-result-count")), (vec![inside.clone()], Some("1")), "{kind}");
-        let asked = format!("/{kind}?project={own}&ids={inside},{outside},{nowhere}");
-        assert_eq!(ids(&rest.get(&asked)), [&*inside], "{kind}");
+        let query = format!("/{kind}?project={own}&ids={inside},{outside},{nowhere}");
+        assert_eq!(ids(&rest.get(&query)), [&*inside], "{kind}");
         for id in [&outside, &nowhere] {
             let path = format!("/{kind}/{id}");
             rest.get(&path).assert_status(200);
@@ -836,11 +836,11 @@ fn a_filter_does_not_reveal_members_of_a_hidden_collection() {
         rest.post(&format!("/collections/{collection}/collections"), json!([child])).assert_status(200);
     }
     for (kind, id) in [("thngs", &thng), ("collections", &child)] {
-        let mut asked = |collection: &str| {
+        let mut query = |collection: &str| {
             ids(&world.own.trusted.get(&format!("/{kind}?filter=collections={collection}")))
         };
-        assert_eq!(asked(&own), [&**id], "{kind}");
-        assert_eq!(asked(&foreign), [""; 0], "{kind}");
+        assert_eq!(query(&own), [&**id], "{kind}");
+        assert_eq!(query(&foreign), [""; 0], "{kind}");
     }
 }
 
@@ -864,8 +864,8 @@ fn a_token_with_resource_conditions_sees_only_these() {
             (ids(&list), list.header("x-result-count")),
             (vec![second.clone(), first.clone()], Some("2"))
         );
-        let asked = token.get(&format!("/{kind}?ids={first},{other}"));
-        assert_eq!(ids(&asked), [&*first], "{kind}");
+        let query = token.get(&format!("/{kind}?ids={first},{other}"));
+        assert_eq!(ids(&query), [&*first], "{kind}");
         assert_eq!(ids(&token.get(&format!("/{kind}?filter=createdAt%3E0"))), [&*second, &*first], "{kind}");
         token.put(&format!("/{kind}/{first}"), json!({"name": "m"})).assert_status(200);
         token.get(&format!("/{kind}/{other}")).assert_status(404);

@@ -328,12 +328,12 @@ fn the_end_of_a_task_is_notified_on_batch_and_task() {
     assert!(!has_ended(&rest.get(&task).expect(200)), "the subscription came before the end");
 
     let mut end = ended(&mut rest, &task);
-    let mut told = [client_message(&mut client), client_message(&mut client)];
-    told.sort_by_key(|(topic, _)| topic.len());
+    let mut notified = [client_message(&mut client), client_message(&mut client)];
+    notified.sort_by_key(|(topic, _)| topic.len());
     assert_eq!(end["status"], "EXECUTED");
     // What it was to make may be large: it is read by REST.
     end.as_object_mut().expect("an object").remove("inputParameters");
-    let [by_batch, by_task] = told;
+    let [by_batch, by_task] = notified;
     assert_eq!((&*by_batch.0, &*by_task.0), (&*tasks, &*task));
     for (topic, mut document) in [by_batch, by_task] {
         document.as_object_mut().expect("an object").remove("inputParameters");
@@ -411,7 +411,7 @@ fn a_small_task_does_not_wait_for_a_large_one() {
 fn a_task_of_a_deleted_batch_ends_and_the_next_one_runs() {
     let server = Server::start();
     let mut rest = server.rest();
-    let (gone, kept) = (batch(&mut rest), batch(&mut rest));
+    let (gone, remaining) = (batch(&mut rest), batch(&mut rest));
     let task = start(&mut rest, &gone, populating(20_000, json!({"name": "n"})));
     until("some thngs are there", || (made(&rest.get(&task).expect(200)) > 0).then_some(()));
     rest.delete(&gone).assert_status(200);
@@ -419,16 +419,16 @@ fn a_task_of_a_deleted_batch_ends_and_the_next_one_runs() {
         rest.get(path).assert_status(404);
     }
     let small = || populating(150, json!({"name": "n"}));
-    let next = start(&mut rest, &kept, small());
+    let next = start(&mut rest, &remaining, small());
     assert_eq!(ended(&mut rest, &next)["status"], "EXECUTED");
     let left = thngs(&mut rest, &gone).len();
     assert!(left < 20_000, "{left}");
     let server = server.restart();
     let mut rest = server.rest();
-    let next = start(&mut rest, &kept, small());
+    let next = start(&mut rest, &remaining, small());
     assert_eq!(ended(&mut rest, &next)["status"], "EXECUTED");
     assert_eq!(thngs(&mut rest, &gone).len(), left, "nothing more is made for a batch that is gone");
-    assert_eq!(count(&mut rest, &kept), 300);
+    assert_eq!(count(&mut rest, &remaining), 300);
 }
 
 #[test]
@@ -442,9 +442,9 @@ fn a_repeatedly_killed_task_creates_each_of_20_000_thngs_once() {
     let task = start(&mut rest, &batch, populating(QUANTITY, json!({"name": "n", "product": product})));
     let mut before = 0;
     for round in 0..5 {
-        let wanted = before + random.u64(1..2_000);
-        let there = until(format!("{wanted} thngs are there"), || {
-            Some(made(&rest.get(&task).expect(200))).filter(|there| *there >= wanted)
+        let target = before + random.u64(1..2_000);
+        let there = until(format!("{target} thngs are there"), || {
+            Some(made(&rest.get(&task).expect(200))).filter(|there| *there >= target)
         });
         eprintln!("round {round}: kill -9 when there were {there}");
         server.kill9();

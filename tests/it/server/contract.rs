@@ -58,8 +58,8 @@ fn a_setting_in_the_environment_counts_and_a_flag_counts_more() {
 
 #[test]
 fn health_answers_200_without_a_key() {
-    let mut anybody = Rest::new(Server::shared().http(), None);
-    anybody.get("/health").assert_status(200);
+    let mut keyless = Rest::new(Server::shared().http(), None);
+    keyless.get("/health").assert_status(200);
 }
 
 #[test]
@@ -90,8 +90,8 @@ fn the_script_tag_sdk_needs_no_key() {
 
 #[test]
 fn the_sdk_of_the_platform_is_served_together_with_its_licence() {
-    let mut anybody = Rest::new(Server::shared().http(), None);
-    let mut get = |path| anybody.send("GET", path, &[], None);
+    let mut keyless = Rest::new(Server::shared().http(), None);
+    let mut get = |path| keyless.send("GET", path, &[], None);
     let script = get("/sdk/evrythng.js");
     script.assert_status(200);
     let licence = get("/sdk/evrythng.LICENSE.txt");

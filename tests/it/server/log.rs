@@ -29,10 +29,10 @@ fn a_refused_publish_is_logged_and_counted_with_its_reason() {
     client.publish(&topic, "[{");
     client.publish("/thngs/Uabcdefghkmnpqrstwxy0123/properties/k", r#"[{"value":1}]"#);
     client.ping();
-    let mut anybody = Rest::new(server.http(), None);
+    let mut keyless = Rest::new(server.http(), None);
     for reason in ["invalid", "not_found"] {
         until(format!("a metric and the log show a refusal because of {reason}"), || {
-            let metrics = anybody.send("GET", "/metrics", &[], None);
+            let metrics = keyless.send("GET", "/metrics", &[], None);
             let labelled = format!("reason=\"{reason}\"");
             let counted =
                 |line: &str| line.contains("refused") && line.contains(&labelled) && line.ends_with(" 1");
@@ -330,7 +330,7 @@ fn no_error_document_shows_a_key_wherever_it_came() {
     let mut rest = server.rest();
     let thng = rest.thng();
     let wrong = KEY.to_lowercase();
-    let mut anybody = Rest::new(server.http(), None);
+    let mut keyless = Rest::new(server.http(), None);
     let json = ("Content-Type", "application/json");
     let mut shown = Vec::new();
     for key in [KEY, &wrong] {
@@ -354,7 +354,7 @@ fn no_error_document_shows_a_key_wherever_it_came() {
             ("POST", format!("/auth/all/logout?access_token={key}"), &whole),
         ];
         for (method, path, body) in requests {
-            let answer = anybody.send(method, &path, &[json], Some(body.as_bytes()));
+            let answer = keyless.send(method, &path, &[json], Some(body.as_bytes()));
             if answer.status >= 400 {
                 shown.push((format!("{method} {path}"), answer.text().to_owned()));
             }
@@ -362,7 +362,7 @@ fn no_error_document_shows_a_key_wherever_it_came() {
         for headers in
             [[("Authorization", key)], [("Authorization", &*format!("Bearer {key}"))], [("Accept", key)]]
         {
-            let answer = anybody.send("GET", &format!("/thngs/{key}"), &headers, None);
+            let answer = keyless.send("GET", &format!("/thngs/{key}"), &headers, None);
             shown.push((format!("{headers:?}"), answer.text().to_owned()));
         }
     }

@@ -53,10 +53,10 @@ fn busy_server() -> Server {
     drop(client);
     let _ =
         WebSocket::request(&server, "/thngs/UeECn9a8PBpar8x4FEGdMsDd", &[("Authorization", server.key())]);
-    let mut nobody = Client::connect(&server);
-    nobody.subscribe("/nothing", QoS::AtMostOnce);
-    nobody.publish("/nothing", "1");
-    nobody.ping();
+    let mut keyless = Client::connect(&server);
+    keyless.subscribe("/nothing", QoS::AtMostOnce);
+    keyless.publish("/nothing", "1");
+    keyless.ping();
     server
 }
 

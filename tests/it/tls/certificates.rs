@@ -51,7 +51,7 @@ fn each_name_gets_its_certificate_and_others_the_first() {
             .map(|names| authority.signs(names));
     let files = [&first, &second, &third].map(Files::holding);
     let server = Files::launch_all(&files.each_ref()).start();
-    for (asked, expected) in [
+    for (host_name, expected) in [
         ("localhost", &first),
         ("one.test", &first),
         ("two.test", &second),
@@ -65,12 +65,12 @@ fn each_name_gets_its_certificate_and_others_the_first() {
         ("127.0.0.1", &first),
         ("127.0.0.2", &first),
     ] {
-        assert!(shown(server.https(), asked) == expected.der, "{asked} over HTTPS");
-        assert!(shown(server.mqtts(), asked) == expected.der, "{asked} over MQTT");
+        assert!(shown(server.https(), host_name) == expected.der, "{host_name} over HTTPS");
+        assert!(shown(server.mqtts(), host_name) == expected.der, "{host_name} over MQTT");
     }
     let trust = Trust::of(&authority.pem);
-    for asked in ["localhost", "two.test", "a.three.test"] {
-        let link = trust.clone().named(asked).connect(server.mqtts());
+    for host_name in ["localhost", "two.test", "a.three.test"] {
+        let link = trust.clone().named(host_name).connect(server.mqtts());
         Client::accepted(link, &Hello::with_key(KEY)).ping();
     }
 }

@@ -103,17 +103,17 @@ fn the_documented_mosquitto_lines_work_with_client_pem() {
     let topic = property(&server);
     let with_state = format!("{topic}?pubStates=1");
     server.rest().put(&topic, r#"[{"value":"initial"}]"#).assert_status(200);
-    let heard = |program: &Program| -> Value {
+    let received = |program: &Program| -> Value {
         let line = program.line_that_starts("[");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
     };
 
     let watching = mosquitto("mosquitto_sub", &server, &cafile, &["-t", &with_state, "-d"]);
     watching.line_that_starts("Subscribed ");
-    assert_eq!(heard(&watching)[0]["value"], "initial");
+    assert_eq!(received(&watching)[0]["value"], "initial");
     let update = ["-t", &topic, "-q", "1", "-m", r#"[{"value":37.2}]"#];
     assert_eq!(mosquitto("mosquitto_pub", &server, &cafile, &update).exit_code(), Some(0));
-    assert_eq!(heard(&watching)[0]["value"], 37.2);
+    assert_eq!(received(&watching)[0]["value"], 37.2);
     assert_eq!(server.rest().get(&topic).expect(200)[0]["value"], 37.2);
 }
 
@@ -151,9 +151,9 @@ fn every_protocol_over_tls_receives_every_other() {
             "wss" => socket.send(payload(writer)),
             _ => plain.publish_acknowledged(&topic, &payload(writer)),
         }
-        let heard = [mqtt.message().value(), frames.message().value(), plain.message().value()]
+        let received = [mqtt.message().value(), frames.message().value(), plain.message().value()]
             .map(|it| it.to_string());
-        assert_eq!(heard, [0; 3].map(|_| json!(writer).to_string()));
+        assert_eq!(received, [0; 3].map(|_| json!(writer).to_string()));
         assert_eq!(socket.json()[0]["value"], writer);
         assert_eq!(rest.get(&topic).expect(200)[0]["value"], writer);
     }
@@ -341,9 +341,9 @@ fn client_pem_is_served_without_a_key_on_both_listeners() {
     assert_eq!(fs::read_to_string(server.data().join("tls/authority.pem")).unwrap(), pem);
     assert!(pem.starts_with("-----BEGIN CERTIFICATE-----") && !pem.contains("PRIVATE KEY"), "{pem}");
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_lowercase();
-    for asked in ["localhost", "127.0.0.1", "::1", &host] {
+    for host_name in ["localhost", "127.0.0.1", "::1", &host] {
         for address in [server.https(), server.mqtts()] {
-            let _ = trust.clone().named(asked).connect(address);
+            let _ = trust.clone().named(host_name).connect(address);
         }
     }
     until("the log says what it is not for", || server.log().contains("for development only").then_some(()));

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::topic::table::{Access, OperationKind, Row, TABLE};
-use thng_pubsub_tests::rows::{Cause, Scene, is_of_the_root, kept_numbers};
+use thng_pubsub_tests::rows::{Cause, Scene, has_same_numbers, is_of_the_root};
 use thng_pubsub_tests::transports::{Reader, Refused, SUBSCRIBABLE, TRANSPORTS, Transport, Writer};
 use thng_pubsub_tests::{Rest, Server};
 
@@ -32,7 +32,7 @@ const OTHERS: [Who; 3] = [Who::ReadingUser, Who::ReadingOperator, Who::Stranger]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sight {
     /// All that happens.
-    Sees,
+    Visible,
     /// A topic on which, for them, nothing happens.
     Silence,
     /// Nothing: REST answers with this status.
@@ -44,9 +44,9 @@ impl Who {
     fn sight(self, row: &Row) -> Sight {
         let is_for_operators = row.template.starts_with("/batches");
         match self {
-            Who::Operator | Who::ReadingOperator => Sight::Sees,
+            Who::Operator | Who::ReadingOperator => Sight::Visible,
             Who::Application | Who::ReadingUser | Who::Stranger if is_for_operators => Sight::Hidden(403),
-            Who::Application | Who::ReadingUser => Sight::Sees,
+            Who::Application | Who::ReadingUser => Sight::Visible,
             Who::Stranger if is_of_the_root(row) => Sight::Silence,
             Who::Stranger => Sight::Hidden(404),
         }
@@ -125,7 +125,7 @@ impl<'s> Cast<'s> {
                 let project = if *who == Who::Stranger { &self.others_project } else { &self.scene.project };
                 let strings = spellings(transport, topic, project);
                 match (Reader::open(transport, self.server, Some(key), &strings), who.sight(row)) {
-                    (Ok(reader), Sight::Sees | Sight::Silence) => {
+                    (Ok(reader), Sight::Visible | Sight::Silence) => {
                         readers.push(Watcher { who: *who, transport, reader });
                     }
                     (Err(Refused(status)), Sight::Hidden(_)) => {
@@ -151,7 +151,7 @@ impl<'s> Cast<'s> {
         access: Access,
         by: Who,
         transport: Transport,
-    ) -> Told {
+    ) -> ExpectedNotification {
         let payload = self.scene.payload(row, operation);
         let topic = self.scene.topic(row);
         let mut writer =
@@ -163,19 +163,19 @@ impl<'s> Cast<'s> {
         assert!(document.is_array() || document.is_object(), "{topic}: REST shows {document}");
         for (who, _) in &self.keys {
             let expected = match who.sight(row) {
-                Sight::Sees => Ok(document.clone()),
+                Sight::Visible => Ok(document.clone()),
                 Sight::Silence => Ok(Value::Null),
                 Sight::Hidden(status) => Err(status),
             };
             assert_eq!(shown(*who), expected, "{topic} by {who:?}, after {payload} by {by:?}");
         }
-        Told { payload, document }
+        ExpectedNotification { payload, document }
     }
 }
 
 /// What everybody who sees it is to be told.
 #[derive(Debug)]
-struct Told {
+struct ExpectedNotification {
     payload: String,
     document: Value,
 }
@@ -196,23 +196,27 @@ fn spellings(transport: Transport, topic: &str, project: &str) -> Vec<String> {
 
 /// Holds what readers get against what everybody is to be told: exactly that, in this order, and the same text for all.
 #[track_caller]
-fn assert_told<'r>(readers: impl Iterator<Item = &'r mut Watcher>, told: &[Told], after: impl Debug) {
+fn assert_notified<'r>(
+    readers: impl Iterator<Item = &'r mut Watcher>,
+    notified: &[ExpectedNotification],
+    after: impl Debug,
+) {
     let mut first: Option<Vec<String>> = None;
     for Watcher { who, transport, reader } in readers {
-        for (string, notes) in reader.read(told.len()) {
-            let first = first.get_or_insert_with(|| notes.clone());
-            assert_eq!(notes, *first, "{string} by {who:?} through {transport:?}, after {after:?}");
+        for (string, notifications) in reader.read(notified.len()) {
+            let first = first.get_or_insert_with(|| notifications.clone());
+            assert_eq!(notifications, *first, "{string} by {who:?} through {transport:?}, after {after:?}");
         }
     }
     let first = first.expect("somebody watches");
-    for (note, Told { payload, document }) in first.iter().zip(told) {
-        let mut json: Value = serde_json::from_str(note).expect("a notification is JSON");
+    for (notification, ExpectedNotification { payload, document }) in first.iter().zip(notified) {
+        let mut json: Value = serde_json::from_str(notification).expect("a notification is JSON");
         // REST does not show when somebody joined a collection.
         if let Some(change) = json.as_object_mut().filter(|it| it.contains_key("operation")) {
-            assert!(change.remove("timestamp").is_some_and(|it| it.is_u64()), "{note}");
+            assert!(change.remove("timestamp").is_some_and(|it| it.is_u64()), "{notification}");
         }
         assert_eq!(json, *document, "told after {after:?}, and shown by REST");
-        assert!(kept_numbers(payload, note), "{payload} became {note}");
+        assert!(has_same_numbers(payload, notification), "{payload} became {notification}");
     }
 }
 
@@ -243,10 +247,10 @@ fn check(transport: Transport) {
         }
 
         // The last is the marker: whatever else was to be told came before it.
-        let mut told: Vec<Told> =
+        let mut notified: Vec<ExpectedNotification> =
             OWNERS.iter().map(|who| cast.written(row, operation, access, *who, transport)).collect();
-        told.push(cast.written(row, operation, access, Who::Operator, Transport::Rest));
-        assert_told(readers.iter_mut().filter(|it| it.who != Who::Stranger), &told, &topic);
+        notified.push(cast.written(row, operation, access, Who::Operator, Transport::Rest));
+        assert_notified(readers.iter_mut().filter(|it| it.who != Who::Stranger), &notified, &topic);
 
         // Who sees nothing of it was told nothing of it, and still is told of what is theirs.
         if Who::Stranger.sight(row) == Sight::Silence {
@@ -256,8 +260,8 @@ fn check(transport: Transport) {
                 Writer::open(Transport::Rest, server, cast.key(Who::Stranger), &topic).expect("REST");
             writer.write(access, &payload).expect("what is theirs");
             let document = cast.scene.shown(&mut rest, row, operation, &payload).expect("what is theirs");
-            let own = [Told { payload, document }];
-            assert_told(
+            let own = [ExpectedNotification { payload, document }];
+            assert_notified(
                 readers.iter_mut().filter(|it| it.who == Who::Stranger),
                 &own,
                 format!("their own on {topic}"),
@@ -272,7 +276,7 @@ fn check_subscribe_only(cast: &Cast<'_>, row: &Row, transport: Transport) {
     for (who, key) in cast.keys.iter().filter(|_| transport != Transport::Rest) {
         let write = |mut writer: Writer| writer.write(Access::Create, "{}");
         let refused = Writer::open(transport, cast.server, key, &topic).and_then(write);
-        let status = if who.sight(row) == Sight::Sees { 405 } else { 403 };
+        let status = if who.sight(row) == Sight::Visible { 405 } else { 403 };
         let expected = (transport == Transport::WebSocket).then_some(status);
         assert_eq!(refused, Err(Refused(expected)), "{topic} by {who:?}");
     }
@@ -324,13 +328,13 @@ fn check_deletion(cast: &mut Cast<'_>, row: &Row) {
     let document = cast.scene.operator.get(&document).expect(200);
     let mut readers = cast.watch(row, &topic);
     cast.scene.operator.delete(&topic).assert_status(200);
-    assert_told(readers.iter_mut(), &[Told { payload: String::new(), document }], &topic);
+    assert_notified(readers.iter_mut(), &[ExpectedNotification { payload: String::new(), document }], &topic);
     if let Some(publish) = row.publish.filter(|_| is_of_the_root(row)) {
         // Made again, the type shows that its end was told once.
         cast.scene.operator.create("/actions", json!({"name": cast.scene.action_type}));
         let marker = cast.written(row, publish.operation, publish.access, Who::Operator, Transport::Rest);
         let of_the_project = readers.iter_mut().filter(|it| it.who != Who::Stranger);
-        assert_told(of_the_project, &[marker], format!("the end of {topic}"));
+        assert_notified(of_the_project, &[marker], format!("the end of {topic}"));
     }
 }
 
@@ -346,13 +350,16 @@ fn check_task(cast: &mut Cast<'_>, row: &Row) {
             break;
         }
     }
-    let told = |cast: &mut Cast<'_>| Told { payload: String::new(), document: cast.scene.ended_task() };
-    let mut all = vec![told(cast)];
+    let notified = |cast: &mut Cast<'_>| ExpectedNotification {
+        payload: String::new(),
+        document: cast.scene.ended_task(),
+    };
+    let mut all = vec![notified(cast)];
     if !is_of_one {
         cast.scene.begin_task(1);
-        all.push(told(cast));
+        all.push(notified(cast));
     }
-    assert_told(readers.iter_mut(), &all, "the end of a task");
+    assert_notified(readers.iter_mut(), &all, "the end of a task");
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn options_work_in_any_order_and_encoding_on_every_transport() {
 }
 
 /// The values that tell of these thngs: two of each, the second of which is the marker of the first.
-fn told(of: &[usize]) -> Vec<Value> {
+fn notified(of: &[usize]) -> Vec<Value> {
     [1, 2].iter().flat_map(|n| of.iter().map(move |of| json!(n * 10 + of))).collect()
 }
 
@@ -147,7 +147,7 @@ fn a_subscription_with_its_own_key_has_that_keys_rights() {
         ("", (false, false, None)),
     ];
     for transport in [Transport::Mqtt, Transport::MqttOverWebSocket] {
-        let mut nobody = mqtt(transport, &server, &Hello::anonymous());
+        let mut keyless = mqtt(transport, &server, &Hello::anonymous());
         let mut expected: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for (key, (of_first, of_second, actions)) in &keys {
             let option = if key.is_empty() { String::new() } else { format!("?access_token={key}") };
@@ -158,9 +158,9 @@ fn a_subscription_with_its_own_key_has_that_keys_rights() {
             ];
             for (topic, of) in topics {
                 let string = topic + &option;
-                let granted = nobody.subscribe(&string, QoS::AtLeastOnce) != SubAckCode::Refused;
+                let granted = keyless.subscribe(&string, QoS::AtLeastOnce) != SubAckCode::Refused;
                 assert_eq!(granted, of.is_some(), "{string}");
-                expected.extend(of.map(|of| (string.clone(), told(of))));
+                expected.extend(of.map(|of| (string.clone(), notified(of))));
             }
         }
         for n in [1, 2] {
@@ -168,9 +168,10 @@ fn a_subscription_with_its_own_key_has_that_keys_rights() {
                 let value = n * 10 + of;
                 let payload = json!([{"key": "k", "value": value}]).to_string();
                 let token = format!("?access_token={}", two.applications[of].secret_key);
-                nobody.publish_acknowledged(&format!("/thngs/{}/properties{token}", two.thngs[of]), &payload);
+                keyless
+                    .publish_acknowledged(&format!("/thngs/{}/properties{token}", two.thngs[of]), &payload);
                 let payload = json!({"customFields": {"n": value}}).to_string();
-                nobody.publish_acknowledged(
+                keyless.publish_acknowledged(
                     &format!("/thngs/{}/actions/scans{token}", two.thngs[of]),
                     &payload,
                 );
@@ -178,12 +179,12 @@ fn a_subscription_with_its_own_key_has_that_keys_rights() {
         }
         let mut came: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for _ in 0..expected.values().map(Vec::len).sum() {
-            let message = nobody.message();
+            let message = keyless.message();
             let document = message.json();
             let value = document.pointer("/0/value").or_else(|| document.pointer("/customFields/n")).cloned();
             came.entry(message.topic).or_default().push(value.expect("a value or an action"));
         }
         assert_eq!(came, expected, "through {transport:?}");
-        nobody.assert_nothing_else();
+        keyless.assert_nothing_else();
     }
 }

@@ -116,11 +116,11 @@ fn a_subscription_ends_with_its_own_token_only() {
     client.subscribed(&others, QoS::AtLeastOnce);
 
     rest.put(&topic, json!([{"value": 1}])).assert_status(200);
-    let mut heard = [client.message().topic, client.message().topic];
-    heard.sort();
+    let mut received = [client.message().topic, client.message().topic];
+    received.sort();
     let mut both = [own.clone(), others.clone()];
     both.sort();
-    assert_eq!(heard, both);
+    assert_eq!(received, both);
 
     rest.delete(&format!("/accessTokens/{}", token.id)).assert_status(204);
     rest.put(&topic, json!([{"value": 2}])).assert_status(200);

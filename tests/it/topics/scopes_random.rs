@@ -35,7 +35,7 @@ struct Watch {
     socket: Option<WebSocket>,
     /// The marks of the events that REST lets the key read, and of those that it was told of.
     readable: Vec<String>,
-    told: Vec<String>,
+    notified: Vec<String>,
 }
 
 /// Something that happened.
@@ -162,8 +162,8 @@ impl Trial {
                 };
                 assert_eq!(granted, may, "{string} by {name}: granted, and to be read by REST");
                 if granted {
-                    let (readable, told) = (Vec::new(), Vec::new());
-                    watches.push(Watch { topic, project, string, socket, readable, told });
+                    let (readable, notified) = (Vec::new(), Vec::new());
+                    watches.push(Watch { topic, project, string, socket, readable, notified });
                 }
             }
         }
@@ -273,20 +273,20 @@ impl Trial {
     /// Writes to everything that is watched once more, so that everybody is told of something last.
     fn write_markers(&mut self) {
         let before: Vec<usize> = self.watches().map(|watch| watch.readable.len()).collect();
-        let everybody = json!({"projects": self.all.projects, "users": ["all"]});
+        let all_users = json!({"projects": self.all.projects, "users": ["all"]});
         let topics: BTreeSet<String> = self.watches().map(|watch| watch.topic.clone()).collect();
         let resource = |topic: &String| topic.split('/').take(3).collect::<Vec<_>>().join("/");
         let resources: BTreeSet<String> =
             topics.iter().filter(|topic| !topic.starts_with("/actions")).map(resource).collect();
         for topic in resources.iter().chain(&topics) {
-            self.write(topic, None, Some(everybody.clone()));
+            self.write(topic, None, Some(all_users.clone()));
         }
         // A device sees actions on its own thng, and types of its projects or, if it is in none, of none.
         for at in 0..self.holders.len() {
             let Some(thng) = self.holders[at].key.device.clone() else { continue };
             let topics = self.holders[at].watches.iter().map(|watch| watch.topic.clone());
             for topic in topics.filter(|topic| topic.starts_with("/actions/")).collect::<Vec<_>>() {
-                self.write(&format!("/thngs/{thng}{topic}"), None, Some(everybody.clone()));
+                self.write(&format!("/thngs/{thng}{topic}"), None, Some(all_users.clone()));
             }
         }
         self.write("/actions", None, None);
@@ -306,7 +306,7 @@ impl Trial {
 impl Watch {
     /// Whether what REST showed last has still to be told.
     fn is_waiting(&self) -> bool {
-        self.told.len() < self.readable.len() || self.told.last() != self.readable.last()
+        self.notified.len() < self.readable.len() || self.notified.last() != self.readable.last()
     }
 }
 
@@ -317,7 +317,7 @@ impl Holder {
             while self.watches.iter().any(Watch::is_waiting) {
                 let Some(Ok(Received::Message(message))) = client.next_within(PATIENCE) else { return };
                 let watch = self.watches.iter_mut().find(|watch| watch.string == message.topic);
-                watch.expect("a string that was subscribed").told.push(mark(&message.json()));
+                watch.expect("a string that was subscribed").notified.push(mark(&message.json()));
             }
         }
         for watch in &mut self.watches {
@@ -325,7 +325,7 @@ impl Holder {
                 && let Some(socket) = &mut watch.socket
             {
                 let Ok(Some(Message::Text(text))) = socket.receive(PATIENCE) else { return };
-                watch.told.push(mark(&serde_json::from_str(text.as_str()).expect("JSON")));
+                watch.notified.push(mark(&serde_json::from_str(text.as_str()).expect("JSON")));
             }
         }
     }
@@ -349,17 +349,18 @@ fn a_key_is_notified_exactly_of_what_it_can_read_by_rest() {
     trial.holders.iter_mut().for_each(Holder::listen);
 
     for Holder { key, watches, .. } in &trial.holders {
-        for Watch { string, readable, told, .. } in watches {
-            let same = told.iter().zip(readable).take_while(|(told, readable)| told == readable).count();
+        for Watch { string, readable, notified, .. } in watches {
+            let same =
+                notified.iter().zip(readable).take_while(|(notified, readable)| notified == readable).count();
             assert!(
-                told == readable,
+                notified == readable,
                 "{} on {string}: told of {:?}, and can read {:?}, after {same} on which both agree",
                 key.name,
-                &told[same..],
+                &notified[same..],
                 &readable[same..],
             );
         }
     }
-    let told: usize = trial.watches().map(|watch| watch.told.len()).sum();
-    assert!(told > 500 && trial.hidden > 100, "{told} were told, {} were not", trial.hidden);
+    let notified: usize = trial.watches().map(|watch| watch.notified.len()).sum();
+    assert!(notified > 500 && trial.hidden > 100, "{notified} were told, {} were not", trial.hidden);
 }

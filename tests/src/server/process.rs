@@ -109,8 +109,8 @@ impl Guarded {
         assert!(sent.expect("there is a shell").success(), "SIG{name} reaches the server");
     }
 
-    pub(super) fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let deadline = Instant::now() + patience;
+    pub(super) fn ended_within(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + timeout;
         until("the process ended or its time is up", || {
             match self.child.try_wait().expect("the child is ours") {
                 Some(status) => Some(Some(status)),

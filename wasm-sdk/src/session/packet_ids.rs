@@ -93,10 +93,10 @@ mod tests {
     #[test]
     fn numbers_in_use_are_skipped_when_the_count_comes_round() {
         let mut ids = PacketIds::new();
-        let kept = ids.take().unwrap();
+        let remaining = ids.take().unwrap();
         for _ in 0..u16::MAX {
             let taken = ids.take().unwrap();
-            assert_ne!(taken, kept);
+            assert_ne!(taken, remaining);
             ids.release(taken);
         }
     }

@@ -72,8 +72,8 @@ impl Publishes {
     /// to be sent again goes first.
     pub(super) fn next_queued_qos(&self) -> Option<QoS> {
         let next = self.queue.front()?;
-        let has_room = next.qos == QoS::AtMostOnce || self.in_flight.len() < IN_FLIGHT_MAX;
-        (!self.is_held() && has_room).then_some(next.qos)
+        let has_space = next.qos == QoS::AtMostOnce || self.in_flight.len() < IN_FLIGHT_MAX;
+        (!self.is_held() && has_space).then_some(next.qos)
     }
 
     /// Takes the first message out of the queue.

@@ -65,11 +65,11 @@ impl Subscriptions {
                 Some(handlers) => subscription.handlers.retain(|it| !handlers.contains(it)),
                 None => subscription.handlers.clear(),
             }
-            let is_wanted = !subscription.handlers.is_empty();
-            if !is_wanted {
+            let is_needed = !subscription.handlers.is_empty();
+            if !is_needed {
                 silent.push(std::mem::take(&mut subscription.topic));
             }
-            is_wanted
+            is_needed
         });
         silent
     }

@@ -138,7 +138,7 @@ impl Grants {
 impl Entry {
     fn covers(&self, path: &str, own: &str) -> bool {
         let mut path = segments(path);
-        self.pattern.iter().all(|wanted| path.next().is_some_and(|segment| wanted.covers(segment, own)))
+        self.pattern.iter().all(|pattern| path.next().is_some_and(|segment| pattern.covers(segment, own)))
     }
 }
 

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_of_heads_comes_out_as_it_went_in() {
+    fn a_pair_of_metadata_round_trips() {
         let action = meta(ResourceKind::Action, &["p", "q"], UserScope::Only(vec![id("u")]));
         let collection =
             ResourceMeta { id: id("c"), ..meta(ResourceKind::Collection, &["q"], UserScope::All) };

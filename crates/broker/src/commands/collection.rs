@@ -55,11 +55,11 @@ pub(super) fn change_thngs(
     if !changed.is_empty() {
         // A collection of more than that is emptied in steps, and only the last one says so.
         let is_emptied = !store.has_members(collection, ResourceKind::Thng)?;
-        let told = match change {
+        let reported = match change {
             MembershipChange::ThngsCleared if !is_emptied => MembershipChange::ThngsRemoved,
             change => change,
         };
-        let document = membership_document(told, now_ms, &changed);
+        let document = membership_document(reported, now_ms, &changed);
         events.extend(resource::membership(store, account, record.id, now_ms, document)?);
     }
     Ok(AppliedCommand { outcome: Outcome::Count(changed.len()), events })

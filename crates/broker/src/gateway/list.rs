@@ -140,24 +140,24 @@ fn any(mut sources: Vec<IndexScan>) -> IndexScan {
     }
 }
 
-fn source_of_term(asked: &Term, account: Id, kind: ResourceKind) -> IndexScan {
-    if asked.op != Op::Equal {
+fn source_of_term(condition: &Term, account: Id, kind: ResourceKind) -> IndexScan {
+    if condition.op != Op::Equal {
         return IndexScan::All;
     }
-    let name = asked.field.split_once('.').map_or(&*asked.field, |(name, _)| name);
+    let name = condition.field.split_once('.').map_or(&*condition.field, |(name, _)| name);
     if name == "collections" {
-        let members = asked.values.iter().filter_map(|id| Id::parse(id).ok()).map(IndexScan::Members);
+        let members = condition.values.iter().filter_map(|id| Id::parse(id).ok()).map(IndexScan::Members);
         return any(members.collect());
     }
-    let is_indexed = matches!(&*asked.field, "context.city" | "context.countryCode")
+    let is_indexed = matches!(&*condition.field, "context.city" | "context.countryCode")
         || kind.field(name).is_some_and(|(_, field)| {
-            field.indexed && (field.form == Form::Identifiers) == (name.len() < asked.field.len())
+            field.indexed && (field.form == Form::Identifiers) == (name.len() < condition.field.len())
         });
     match is_indexed {
-        true => any(asked
+        true => any(condition
             .values
             .iter()
-            .map(|value| IndexScan::Key(index_key(account, kind, &asked.field, value)))
+            .map(|value| IndexScan::Key(index_key(account, kind, &condition.field, value)))
             .collect()),
         false => IndexScan::All,
     }
@@ -283,8 +283,8 @@ impl Gateway {
             let seen = || match caller.is_unlimited() {
                 true => collections(),
                 false => {
-                    let sees = |id: &Id| matches!(self.sees_collection(caller, *id), Ok(true));
-                    collections().into_iter().filter(sees).collect()
+                    let is_visible = |id: &Id| matches!(self.can_see_collection(caller, *id), Ok(true));
+                    collections().into_iter().filter(is_visible).collect()
                 }
             };
             let fields = LazyCell::new(|| record.fields());
@@ -294,7 +294,11 @@ impl Gateway {
         }
     }
 
-    pub(super) fn sees_collection(&self, caller: &RequestContext<'_>, id: Id) -> Result<bool, BrokerError> {
+    pub(super) fn can_see_collection(
+        &self,
+        caller: &RequestContext<'_>,
+        id: Id,
+    ) -> Result<bool, BrokerError> {
         Ok(self.resource_meta(id)?.is_some_and(|meta| caller.can_reference(&meta)))
     }
 

@@ -100,7 +100,7 @@ impl Gateway {
         }
         for collection in details.collections {
             // Who does not see a collection does not see who is in it.
-            let seen = caller.is_unlimited() || self.sees_collection(caller, collection)?;
+            let seen = caller.is_unlimited() || self.can_see_collection(caller, collection)?;
             extras.collections.extend(seen.then_some(collection));
         }
         Ok(extras)

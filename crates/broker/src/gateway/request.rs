@@ -102,16 +102,16 @@ impl<'a> RequestContext<'a> {
 
     /// Who sees what the caller creates, unless the document says so.
     pub(super) fn default_scopes(&self) -> Scopes {
-        let everybody = |project| Scopes { projects: vec![project], users: UserScope::All };
+        let all_users = |project| Scopes { projects: vec![project], users: UserScope::All };
         match (self.principal.actor, self.principal.project) {
             (Actor::User(user), Some(project)) => {
                 Scopes { projects: vec![project], users: UserScope::Only(vec![user]) }
             }
-            (Actor::Application(_) | Actor::TrustedApplication(_), Some(project)) => everybody(project),
+            (Actor::Application(_) | Actor::TrustedApplication(_), Some(project)) => all_users(project),
             (Actor::Operator(_) | Actor::AccessToken(_), _) => match (self.project, self.own_projects()) {
-                (Some(project), _) => everybody(project),
+                (Some(project), _) => all_users(project),
                 // What somebody makes who sees one project only is to be seen by them.
-                (None, Some(projects)) if projects.len() == 1 => everybody(projects[0]),
+                (None, Some(projects)) if projects.len() == 1 => all_users(projects[0]),
                 (None, _) => Scopes::default(),
             },
             _ => Scopes::default(),
@@ -181,7 +181,7 @@ fn source_of(view: &Visibility, account: Id, kind: ResourceKind) -> IndexScan {
         (Visibility::Device { .. }, ResourceKind::ActionType) => IndexScan::All,
         (Visibility::Device { .. }, _) => IndexScan::Ids(Vec::new()),
         (Visibility::Only(conditions), kind) => {
-            let of = |wanted| conditions.iter().filter(move |(named, _)| *named == wanted).map(|(_, id)| *id);
+            let of = |kind| conditions.iter().filter(move |(named, _)| *named == kind).map(|(_, id)| *id);
             let own: Vec<Id> = of(kind).collect();
             let projects: Vec<Id> = of(ResourceKind::Project).collect();
             match (own.is_empty(), projects.is_empty() || !kind.is_scoped() || kind == ResourceKind::Project)

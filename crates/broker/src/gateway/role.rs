@@ -124,7 +124,7 @@ impl Gateway {
         caller: &RequestContext<'_>,
         query: &ListQuery,
     ) -> Result<(Page<String>, Option<usize>), BrokerError> {
-        let seen = BUILT_IN_ROLES.iter().filter(|(name, _)| sees_built_in(caller, name));
+        let seen = BUILT_IN_ROLES.iter().filter(|(name, _)| can_see_built_in(caller, name));
         let built_in = seen.map(|(name, document)| (*name, (*document).to_owned()));
         let show = |record: &ResourceRecord| document(record, &Extras::default());
         self.list_behind(caller, ResourceKind::Role, built_in, query, show).await
@@ -136,7 +136,7 @@ impl Gateway {
     /// [`BrokerError`].
     pub async fn role(&self, caller: &RequestContext<'_>, id: &str) -> Result<Role, BrokerError> {
         self.permit(caller)?;
-        let mut seen = BUILT_IN_ROLES.iter().filter(|(name, _)| sees_built_in(caller, name));
+        let mut seen = BUILT_IN_ROLES.iter().filter(|(name, _)| can_see_built_in(caller, name));
         if let Some((name, document)) = seen.find(|(name, _)| *name == id) {
             return Ok(Role::BuiltIn(name, document));
         }
@@ -374,7 +374,7 @@ impl Gateway {
 }
 
 /// Application users see the built-in role that is for them.
-fn sees_built_in(caller: &RequestContext<'_>, name: &str) -> bool {
+fn can_see_built_in(caller: &RequestContext<'_>, name: &str) -> bool {
     name == roles::BASE || !matches!(caller.principal.actor, Actor::User(_))
 }
 

@@ -249,8 +249,9 @@ mod tests {
     fn turns_go_round_accounts_first_and_keys_second() {
         let turns = ScanQueue::new(1, 100);
         let mut running = now(&mut asks(&turns, 1, 1)).expect("the turn is free").expect("a turn");
-        let asked = [(1, 1), (1, 1), (1, 1), (1, 2), (2, 3), (3, 4), (3, 4)];
-        let mut waiting: Vec<_> = asked.iter().map(|(of, with)| (*with, asks(&turns, *of, *with))).collect();
+        let requests = [(1, 1), (1, 1), (1, 1), (1, 2), (2, 3), (3, 4), (3, 4)];
+        let mut waiting: Vec<_> =
+            requests.iter().map(|(of, with)| (*with, asks(&turns, *of, *with))).collect();
         let mut order = Vec::new();
         while !waiting.is_empty() {
             drop(running);

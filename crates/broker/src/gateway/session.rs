@@ -268,8 +268,8 @@ impl Gateway {
         granted: &SubscribeGrant,
         seq: Sequence,
     ) -> Result<Option<Bytes>, BrokerError> {
-        let kept = self.store.queued_messages(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES)?;
-        Ok(kept
+        let queued = self.store.queued_messages(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES)?;
+        Ok(queued
             .messages
             .into_iter()
             .find(|message| granted.can_see(&message.scopes))

@@ -158,11 +158,11 @@ impl Gateway {
             true => None,
             false => Some(Arc::new(move |bytes| {
                 EncodedScopes::read(bytes).is_some_and(|EncodedScopes { meta, below }| {
-                    let sees_here = || {
+                    let visible_here = || {
                         policy::on_event(&views, &meta)
                             && below.is_none_or(|below| policy::on_event(&views, &below))
                     };
-                    (sees_here() || policy::on_event(&root, &meta))
+                    (visible_here() || policy::on_event(&root, &meta))
                         && project.is_none_or(|project| !meta.kind().is_scoped() || meta.is_in(project))
                 })
             })),

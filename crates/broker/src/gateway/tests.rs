@@ -63,15 +63,15 @@ fn value(document: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killing_the_router_under_load_loses_no_note_and_repeats_none() {
+async fn router_deaths_under_load_lose_and_repeat_nothing() {
     const WRITES: usize = 20_000;
     let broker = TestBroker::open().await;
     let thng = broker.thng().await;
-    let watched = topic(thng, "/properties/n");
+    let subscribed = topic(thng, "/properties/n");
     let (outbound_queue, wake) = outbound_queue();
     let _watch = broker
         .gateway
-        .subscribe(&broker.owner, &watched, &outbound_queue, 0, DeliveryQos::AtLeastOnce, None)
+        .subscribe(&broker.owner, &subscribed, &outbound_queue, 0, DeliveryQos::AtLeastOnce, None)
         .await
         .expect("the owner watches");
     let stored = Arc::new(AtomicI64::new(0));
@@ -91,7 +91,11 @@ async fn killing_the_router_under_load_loses_no_note_and_repeats_none() {
             stored.fetch_add(1, Ordering::SeqCst);
         });
         let payload = format!("[{{\"value\":{number}}}]");
-        broker.gateway.publish(&broker.owner, &watched, payload.as_bytes(), count).await.expect("accepted");
+        broker
+            .gateway
+            .publish(&broker.owner, &subscribed, payload.as_bytes(), count)
+            .await
+            .expect("accepted");
     }
     let values: Vec<usize> =
         received(&outbound_queue, &wake, WRITES).await.iter().map(|one| value(one)).collect();
@@ -105,20 +109,26 @@ async fn killing_the_router_under_load_loses_no_note_and_repeats_none() {
 async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
     let broker = TestBroker::open().await;
     let thng = broker.thng().await;
-    let watched = topic(thng, "/properties/n");
+    let subscribed = topic(thng, "/properties/n");
     let (outbound_queue, wake) = outbound_queue();
-    let subscribe =
-        broker.gateway.subscribe(&broker.owner, &watched, &outbound_queue, 0, DeliveryQos::AtLeastOnce, None);
+    let subscribe = broker.gateway.subscribe(
+        &broker.owner,
+        &subscribed,
+        &outbound_queue,
+        0,
+        DeliveryQos::AtLeastOnce,
+        None,
+    );
     let _watch = subscribe.await.expect("the owner watches");
-    broker.gateway.publish_and_wait(&broker.owner, &watched, b"1").await.expect("stored");
+    broker.gateway.publish_and_wait(&broker.owner, &subscribed, b"1").await.expect("stored");
     assert_eq!(received(&outbound_queue, &wake, 1).await.len(), 1);
 
     broker.bus.stop();
-    broker.gateway.publish_and_wait(&broker.owner, &watched, b"2").await.expect("stored");
+    broker.gateway.publish_and_wait(&broker.owner, &subscribed, b"2").await.expect("stored");
     let late = timeout(Duration::from_millis(500), received(&outbound_queue, &wake, 1)).await;
     assert!(late.is_err(), "{late:?} was delivered");
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
-    let Topic::ThngProperty { key, .. } = &watched.topic else { unreachable!("a property") };
+    let Topic::ThngProperty { key, .. } = &subscribed.topic else { unreachable!("a property") };
     let owner = PropertyOwner::Thng(thng);
     let caller = reader(&broker.owner);
     let history = broker.gateway.history(&caller, owner, key, TimeRange::default(), page.into()).await;
@@ -213,14 +223,14 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
 async fn a_subscription_starts_at_the_next_write_and_can_be_repeated() {
     let broker = TestBroker::open().await;
     let thng = broker.thng().await;
-    let watched = topic(thng, "/properties/n");
+    let subscribed = topic(thng, "/properties/n");
     for round in 0..200 {
         let (outbound_queue, wake) = outbound_queue();
         let write = async |value: usize| {
             let payload = value.to_string();
             broker
                 .gateway
-                .publish_and_wait(&broker.owner, &watched, payload.as_bytes())
+                .publish_and_wait(&broker.owner, &subscribed, payload.as_bytes())
                 .await
                 .expect("stored");
         };
@@ -228,7 +238,7 @@ async fn a_subscription_starts_at_the_next_write_and_can_be_repeated() {
             let qos = DeliveryQos::AtLeastOnce;
             broker
                 .gateway
-                .subscribe(&broker.owner, &watched, &outbound_queue, 0, qos, earlier)
+                .subscribe(&broker.owner, &subscribed, &outbound_queue, 0, qos, earlier)
                 .await
                 .expect("the owner watches")
         };
@@ -253,12 +263,12 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     const NOON_MS: i64 = 1_000_000_000_000;
     let broker = TestBroker::open().await;
     let thng = broker.thng().await;
-    let watched = topic(thng, "/properties/n");
-    let Topic::ThngProperty { key, .. } = &watched.topic else { unreachable!("a property") };
+    let subscribed = topic(thng, "/properties/n");
+    let Topic::ThngProperty { key, .. } = &subscribed.topic else { unreachable!("a property") };
     let owner = PropertyOwner::Thng(thng);
     let write = async |at_ms: i64, payload: &str| {
         broker.clock.store(at_ms, Ordering::Relaxed);
-        let published = broker.gateway.publish_and_wait(&broker.owner, &watched, payload.as_bytes()).await;
+        let published = broker.gateway.publish_and_wait(&broker.owner, &subscribed, payload.as_bytes()).await;
         published.expect("stored");
         let latest = broker.gateway.properties(&reader(&broker.owner), owner).await.expect("readable");
         let latest = latest.into_iter().find(|update| update.key == *key).expect("a value");
@@ -313,9 +323,9 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     }
     caller.access = Access::Delete;
     // No change is answered before the turn is taken.
-    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (release, released) = std::sync::mpsc::channel::<()>();
     let hold = Box::new(move |_| {
-        let _ = held.recv();
+        let _ = released.recv();
     });
     broker.gateway.submit(Command::Probe, 0, hold).await.expect("the writer takes it");
     let mut removal = Box::pin(broker.gateway.remove_members(&caller, collection, ResourceKind::Thng, None));
@@ -350,16 +360,16 @@ async fn a_clock_set_back_is_noted_though_its_first_commit_fails() {
     let fault = "CREATE TRIGGER fault BEFORE INSERT ON resource BEGIN SELECT RAISE(ABORT, 'fault'); END";
     database.execute_batch(fault).expect("a trigger");
     assert!(write(HOUR_MS).await.is_err());
-    let note = || {
+    let meta = || {
         let query = "SELECT body FROM note WHERE name = ?1";
         database.query_row(query, [CLOCK_SET_BACK], |row| row.get::<_, String>(0)).ok()
     };
-    assert_eq!(note(), None, "its commit was rolled back");
+    assert_eq!(meta(), None, "its commit was rolled back");
     database.execute_batch("DROP TRIGGER fault").expect("no trigger");
     write(HOUR_MS + 1).await.expect("stored");
-    assert_eq!(note(), Some((9 * HOUR_MS).to_string()));
+    assert_eq!(meta(), Some((9 * HOUR_MS).to_string()));
     assert_eq!(broker.metrics.clock_steps.with_label_values(&["back"]).get(), 1);
     database.execute("DELETE FROM note WHERE name = ?1", [CLOCK_SET_BACK]).expect("no note");
     write(HOUR_MS + 2).await.expect("stored");
-    assert_eq!(note(), None, "it is noted once");
+    assert_eq!(meta(), None, "it is noted once");
 }

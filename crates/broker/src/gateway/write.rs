@@ -333,8 +333,8 @@ impl Gateway {
         command: Command,
         payload_bytes: usize,
     ) -> Result<Outcome, BrokerError> {
-        let (tell, told) = oneshot::channel();
-        self.submit(command, payload_bytes, Box::new(move |outcome| drop(tell.send(outcome)))).await?;
-        told.await.map_err(|_| BrokerError::Unavailable)?
+        let (sender, receiver) = oneshot::channel();
+        self.submit(command, payload_bytes, Box::new(move |outcome| drop(sender.send(outcome)))).await?;
+        receiver.await.map_err(|_| BrokerError::Unavailable)?
     }
 }

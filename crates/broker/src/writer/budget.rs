@@ -231,19 +231,19 @@ mod tests {
     #[test]
     fn parked_commands_of_one_account_delay_no_other() {
         let budget = Budget::new(100);
-        let held = at_once(&budget, "a", 50);
+        let taken = at_once(&budget, "a", 50);
         let parked: Vec<_> = (0..100).map(|_| asks(&budget, "a", 10)).collect();
         // The half that is left is for others.
         let other = at_once(&budget, "b", 50);
         assert_eq!(budget.used(), 100);
-        drop((held, parked, other));
+        drop((taken, parked, other));
         assert!(is_empty(&budget));
     }
 
     #[test]
     fn accounts_take_turns_for_units_that_become_free() {
         let budget = Budget::new(100);
-        let (held, other) = (at_once(&budget, "a", 50), at_once(&budget, "b", 45));
+        let (taken, other) = (at_once(&budget, "a", 50), at_once(&budget, "b", 45));
         let mut greedy: Vec<_> = (0..10).map(|_| asks(&budget, "c", 10)).collect();
         let mut small = asks(&budget, "d", 1);
         drop(other);
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(granted.len(), 4);
         let small = now(&mut small).expect("its turn came");
         assert_eq!(budget.used(), 91);
-        drop((held, granted, small));
+        drop((taken, granted, small));
         let granted: Vec<_> = greedy[4..].iter_mut().filter_map(now).collect();
         assert_eq!(granted.len(), 5, "its share and no more");
         drop((granted, greedy));
@@ -299,9 +299,9 @@ mod tests {
     #[test]
     fn an_account_has_its_order() {
         let budget = Budget::new(4);
-        let held = at_once(&budget, "a", 2);
+        let taken = at_once(&budget, "a", 2);
         let mut waiting = [asks(&budget, "a", 2), asks(&budget, "a", 1)];
-        let first = at_once_after(&mut waiting[0], held);
+        let first = at_once_after(&mut waiting[0], taken);
         assert!(now(&mut waiting[1]).is_none());
         let [_, second] = &mut waiting;
         drop(at_once_after(second, first));

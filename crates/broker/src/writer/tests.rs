@@ -46,13 +46,13 @@ fn answers_keep_commit_order_and_follow_their_own_sync() {
     let disk = Arc::new(Disk::default());
     let pipeline = CommitPipeline::start(Box::new(SlowDisk(Arc::clone(&disk))), Box::new(|_| {}))
         .expect("a second thread");
-    let told_so_far = Arc::new(Mutex::new(Vec::new()));
+    let answered_so_far = Arc::new(Mutex::new(Vec::new()));
     let budget = Budget::new(2 * GROUPS);
     for number in 0..GROUPS {
-        let (told, disk_then) = (Arc::clone(&told_so_far), Arc::clone(&disk));
+        let (answered, disk_then) = (Arc::clone(&answered_so_far), Arc::clone(&disk));
         let reply = Box::new(move |_| {
             assert!(disk_then.synced.load(Ordering::SeqCst) > number, "answered before the sync");
-            told.lock().push((number, thread::current().name().map(str::to_owned)));
+            answered.lock().push((number, thread::current().name().map(str::to_owned)));
         });
         let thng = Id::parse(&"U".repeat(24)).expect("an id");
         let command = Command::DeleteLocation { account: thng, thng, before_ms: None };
@@ -61,13 +61,14 @@ fn answers_keep_commit_order_and_follow_their_own_sync() {
         disk.committed.store(number + 1, Ordering::SeqCst);
         pipeline.submit(CommittedGroup { events: Vec::new(), outcomes }, number % 4 > 0);
         // The disk catches up before each that is not busy, so that both ways are gone.
-        while number % 4 == 3 && told_so_far.lock().len() <= number {
+        while number % 4 == 3 && answered_so_far.lock().len() <= number {
             thread::yield_now();
         }
     }
     pipeline.finish();
-    let told = told_so_far.lock();
-    assert!(told.iter().map(|(number, _)| *number).eq(0..GROUPS), "{told:?}");
-    let beside = told.iter().filter(|(_, thread)| thread.as_deref() == Some("commit-pipeline")).count();
-    assert!(beside > 0 && beside < GROUPS, "{beside} of {GROUPS} were answered beside the writer");
+    let answered = answered_so_far.lock();
+    assert!(answered.iter().map(|(number, _)| *number).eq(0..GROUPS), "{answered:?}");
+    let pipelined =
+        answered.iter().filter(|(_, thread)| thread.as_deref() == Some("commit-pipeline")).count();
+    assert!(pipelined > 0 && pipelined < GROUPS, "{pipelined} of {GROUPS} were answered beside the writer");
 }

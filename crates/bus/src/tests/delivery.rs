@@ -212,7 +212,7 @@ fn a_waiting_session_is_woken() {
         bus.publish(vec![notification(&key(1), seq)]);
         runtime
             .block_on(async { tokio::time::timeout(DEADLINE, session.wake.notified()).await })
-            .expect("the note woke nobody");
+            .expect("the notification woke nobody");
         session.take();
     }
     assert_eq!(session.by_slot(), HashMap::from([(0, (0..100).collect())]));
@@ -225,9 +225,9 @@ fn flush_returns_after_all_dispatches_or_at_its_deadline() {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock();
     let session = Session::new(UNLIMITED);
-    let held = Arc::clone(&gate);
+    let blocked = Arc::clone(&gate);
     let predicate: Predicate = Arc::new(move |_| {
-        drop(held.lock());
+        drop(blocked.lock());
         true
     });
     let subscriber = Subscriber { predicate: Some(predicate), ..session.subscriber(0, QOS0) };
@@ -239,7 +239,7 @@ fn flush_returns_after_all_dispatches_or_at_its_deadline() {
 }
 
 #[test]
-fn a_registry_serves_one_engine() {
+fn a_registry_serves_one_bus() {
     let registry = Registry::new();
     let _bus = Bus::start(tight(), &registry).unwrap();
     assert!(matches!(Bus::start(tight(), &registry), Err(BusError::Metrics(_))));

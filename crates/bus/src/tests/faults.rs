@@ -121,13 +121,13 @@ fn probes_detect_a_bus_that_swallows_everything() {
 }
 
 #[test]
-fn a_note_that_the_bus_lost_is_an_alarm_and_is_replayed() {
+fn a_lost_notification_alarms_and_is_replayed() {
     let mut parcels = 0;
     let faulty = Faulty::tampering(Box::new(Rumqttd), move |batch| {
         batch.retain(|parcel| {
-            let is_note = parcel.payload[0] == 1;
-            parcels += u32::from(is_note);
-            !(is_note && parcels == 500)
+            let is_notification = parcel.payload[0] == 1;
+            parcels += u32::from(is_notification);
+            !(is_notification && parcels == 500)
         });
     });
     let bus = start_on(faulty, tight());
@@ -137,7 +137,7 @@ fn a_note_that_the_bus_lost_is_an_alarm_and_is_replayed() {
 }
 
 #[test]
-fn notes_that_the_bus_repeats_are_delivered_once() {
+fn repeated_notifications_are_delivered_once() {
     let faulty = Faulty::tampering(Box::new(Memory), |batch| {
         let twice = batch.clone();
         batch.extend(twice);
@@ -188,7 +188,9 @@ fn a_blocked_publisher_continues_when_the_bus_stops() {
             }
         });
         let full = bus.shared.config.pending_bytes as i64;
-        wait_until("the pending notes fill their bound", || bus.shared.metrics.pending_bytes.get() >= full);
+        wait_until("the pending notifications fill their bound", || {
+            bus.shared.metrics.pending_bytes.get() >= full
+        });
         assert!(!publisher.is_finished());
         bus.stop();
         publisher.join().unwrap();
@@ -215,7 +217,7 @@ fn a_dispatcher_that_panics_is_replaced() {
     let _route = bus.subscribe(&key(2), session.subscriber(0, QOS1));
     closed.outbound_queue.close();
     bus.publish(vec![notification(&key(1), 1)]);
-    assert!(bus.flush(DEADLINE), "the note that it died of is not repeated");
+    assert!(bus.flush(DEADLINE), "the notification that it died of is not repeated");
     drop(armed);
     bus.publish((0..1000).map(|seq| notification(&key(2), seq)).collect());
     assert!(bus.flush(DEADLINE));
@@ -225,7 +227,7 @@ fn a_dispatcher_that_panics_is_replaced() {
 }
 
 #[test]
-fn an_engine_does_not_start_on_a_bus_that_does_not_answer() {
+fn a_bus_does_not_start_on_a_silent_carrier() {
     let deaf = Faulty::tampering(Box::new(Memory), Vec::clear);
     let config = BusSettings { probe_deadline: Duration::from_millis(30), ..tight() };
     let started = Bus::start_on(Box::new(deaf), config, &Registry::new());

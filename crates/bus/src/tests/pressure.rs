@@ -41,7 +41,7 @@ fn a_full_queue_drops_at_qos_0_and_overflows_at_qos_1() {
     assert_eq!(
         lazy0.received.last().map(|delivery| delivery.seq),
         Some(NOTIFICATIONS),
-        "room again, notes again"
+        "room again, notifications again"
     );
     assert_eq!(lazy1.received.len(), 10, "nothing more after the overflow");
 }
@@ -87,9 +87,9 @@ fn publish_blocks_at_the_pending_bound_and_resumes_in_order() {
         });
         let metrics = &bus.shared.metrics;
         let full = bus.shared.config.pending_bytes as i64;
-        wait_until("the pending notes fill their bound", || metrics.pending_bytes.get() >= full);
-        let held = metrics.pending_bytes.get() + metrics.credit_bytes_in_use.get();
-        assert!(held as usize <= bounds + 200, "{held} bytes are held, the bounds are {bounds}");
+        wait_until("the pending notifications fill their bound", || metrics.pending_bytes.get() >= full);
+        let used = metrics.pending_bytes.get() + metrics.credit_bytes_in_use.get();
+        assert!(used as usize <= bounds + 200, "{used} bytes are held, the bounds are {bounds}");
         assert!(!publisher.is_finished());
         assert!(metrics.published.get() < NOTIFICATIONS / 2, "publish went on without bound");
         drop(closed);

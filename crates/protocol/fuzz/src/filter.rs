@@ -129,9 +129,9 @@ fn check_decoded_again(filter: &Filter) {
 fn check_holds(filter: &Filter, texts: &[&str]) {
     let admits = |term: &Term| term.admits(values(texts).iter());
     let mut terms = filter.terms();
-    let holds = filter.holds(&mut |asked| {
-        assert!(terms.any(|term| std::ptr::eq(term, asked)), "{asked} is asked again, or too late");
-        admits(asked)
+    let holds = filter.holds(&mut |operand| {
+        assert!(terms.any(|term| std::ptr::eq(term, operand)), "{operand} is asked again, or too late");
+        admits(operand)
     });
     assert_eq!(holds, holds_in_full(filter, &admits), "{filter} about {texts:?}");
     for term in filter.terms().take(COMPARED_MAX) {
@@ -181,21 +181,21 @@ fn is_number(text: &str) -> bool {
 
 /// The operators agree with each other about one text and one value.
 fn check_pair(text: &str, value: &str) {
-    let asked = |text: &str, op: Op, value: &str| {
+    let operand = |text: &str, op: Op, value: &str| {
         Term { field: "f".into(), op, values: vec![value.into()] }.admits(values(&[text]).iter())
     };
     let number_is = |op| {
         let number = FieldValue::Number(text.into());
         Term { field: "f".into(), op, values: vec![value.into()] }.admits(once(&number))
     };
-    let is = |op| asked(text, op, value);
+    let is = |op| operand(text, op, value);
     assert_eq!(is(Op::Equal), text == value);
     assert_eq!(is(Op::NotEqual), text != value);
     assert!(is(Op::Contains) || !text.contains(value), "{text:?} contains {value:?}");
-    assert!(asked(&format!("{text}{value}"), Op::Contains, value), "{value:?} at the end of {text:?}");
+    assert!(operand(&format!("{text}{value}"), Op::Contains, value), "{value:?} at the end of {text:?}");
     let (less, at_most, at_least, greater) =
         (is(Op::Less), is(Op::LessOrEqual), is(Op::GreaterOrEqual), is(Op::Greater));
-    let mirrored = |op| asked(value, op, text);
+    let mirrored = |op| operand(value, op, text);
     assert_eq!((less, at_most), (mirrored(Op::Greater), mirrored(Op::GreaterOrEqual)), "{text} and {value}");
     // Two numbers are in exactly one order; what is no number is in none.
     if is_number(text) && is_number(value) {

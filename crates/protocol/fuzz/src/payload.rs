@@ -66,15 +66,15 @@ pub fn check(bytes: &[u8]) {
 
 /// The same JSON, with an escape for each letter and digit of a string that has none.
 fn escaped(json: &str) -> String {
-    let (mut out, mut in_string, mut kept) = (String::with_capacity(json.len()), false, 0);
+    let (mut out, mut in_string, mut literal) = (String::with_capacity(json.len()), false, 0);
     for letter in json.chars() {
-        if kept > 0 {
-            kept = if letter == 'u' && out.ends_with('\\') { 4 } else { kept - 1 };
+        if literal > 0 {
+            literal = if letter == 'u' && out.ends_with('\\') { 4 } else { literal - 1 };
         } else if in_string && letter.is_ascii_alphanumeric() {
             out.push_str(&format!("\\u{:04X}", u32::from(letter)));
             continue;
         } else if in_string && letter == '\\' {
-            kept = 1;
+            literal = 1;
         } else if letter == '"' {
             in_string = !in_string;
         }

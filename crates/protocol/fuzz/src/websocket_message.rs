@@ -28,7 +28,7 @@ pub fn check(bytes: &[u8]) {
     let Some(reader) = Reader::of_topic(&topic) else { return };
     match reader.read(message) {
         Err(error) => check_refusal(ErrorDocument::new(ErrorCode::INVALID, error.0)),
-        Ok(read) => check_told(&topic, &reader, &read),
+        Ok(read) => check_notified(&topic, &reader, &read),
     }
 }
 
@@ -43,7 +43,7 @@ fn check_refusal(document: ErrorDocument) {
     );
 }
 
-fn check_told(topic: &Topic, reader: &Reader, read: &Read) {
+fn check_notified(topic: &Topic, reader: &Reader, read: &Read) {
     if let Ok(documents) = read.documents() {
         for document in &documents {
             check_sent_back(reader, document);

@@ -197,9 +197,9 @@ fn unescaped(text: &str) -> String {
         let (before, escape) = rest.split_at(at);
         plain.push_str(before);
         // The escape's own backslash goes; the character that it escapes, even another backslash, is not parsed again.
-        let (kept, after) =
+        let (text, after) =
             if is_escape(escape.as_bytes()) { (&escape[1..2], &escape[2..]) } else { escape.split_at(1) };
-        plain.push_str(kept);
+        plain.push_str(text);
         rest = after;
     }
     plain.push_str(rest);

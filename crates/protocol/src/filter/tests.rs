@@ -434,12 +434,12 @@ fn a_filter_holds_as_its_terms_do_and_asks_no_more_than_it_must() {
         ("(n=1|y=2)&n=3", false, "nyn"),
     ];
     for (text, expected, order) in cases {
-        let mut asked = String::new();
+        let mut seen = String::new();
         let holds = parsed(text).holds(&mut |term| {
-            asked.push_str(&term.field);
+            seen.push_str(&term.field);
             term.field == "y"
         });
-        assert_eq!((holds, asked.as_str()), (expected, order), "{text}");
+        assert_eq!((holds, seen.as_str()), (expected, order), "{text}");
     }
 }
 

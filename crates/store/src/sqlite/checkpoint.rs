@@ -195,7 +195,7 @@ impl Shared {
     }
 
     fn failed(&self, error: &rusqlite::Error) {
-        self.failure.note(error);
+        self.failure.record(error);
         tracing::warn!(%error, "the write-ahead log could not be carried over into the database");
     }
 }
@@ -209,35 +209,35 @@ struct Checkpointer {
 
 impl Checkpointer {
     fn run(self, wakes: &Receiver<()>) {
-        let mut was_held_back = false;
+        let mut was_blocked = false;
         for () in wakes {
-            match self.carry(was_held_back) {
-                Ok(is_held_back) => was_held_back = is_held_back,
+            match self.carry(was_blocked) {
+                Ok(is_blocked) => was_blocked = is_blocked,
                 Err(error) => self.shared.failed(&error),
             }
             // One of the commits meanwhile; the next one wakes it again where that is needed.
             let _done_already = wakes.try_recv();
-            if was_held_back && !self.shared.is_stopping.load(Ordering::Relaxed) {
+            if was_blocked && !self.shared.is_stopping.load(Ordering::Relaxed) {
                 thread::park_timeout(HELD_BACK_PAUSE);
             }
         }
     }
 
     /// Carries over what can be, and syncs it. Returns whether a reader holds the rest back.
-    fn carry(&self, was_held_back: bool) -> Result<bool, rusqlite::Error> {
+    fn carry(&self, was_blocked: bool) -> Result<bool, rusqlite::Error> {
         let _carrying = self.shared.carrying.lock();
         let before = Lengths::of(&self.connection)?;
-        if was_held_back {
+        if was_blocked {
             self.shared.grown_from.store(CATCHING_UP, Ordering::Relaxed);
         }
         let carried = self.carry_in_parts(before.long - before.carried);
-        let is_held_back =
+        let is_blocked =
             carried.as_ref().is_ok_and(|lengths| lengths.long - lengths.carried >= HELD_BACK_PAGES);
-        if was_held_back || is_held_back {
+        if was_blocked || is_blocked {
             let long = Lengths::of(&self.connection).map_or(0, |lengths| lengths.long);
             self.shared.grown_from.store(long, Ordering::Relaxed);
         }
-        carried.map(|_| is_held_back)
+        carried.map(|_| is_blocked)
     }
 
     /// SQLite writes the pages without a pause; where they are many, they are synced meanwhile.

@@ -26,7 +26,7 @@ pub(super) struct SyncFailure(Arc<AtomicBool>);
 
 impl SyncFailure {
     /// To be called with each error of a commit or a checkpoint.
-    pub(super) fn note(&self, error: &rusqlite::Error) {
+    pub(super) fn record(&self, error: &rusqlite::Error) {
         let code = error.sqlite_error().map(|error| error.extended_code);
         if matches!(code, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)) {
             self.set();

@@ -94,7 +94,7 @@ impl Import {
     /// [`ImportError::Invalid`] for one that does not go with those before.
     pub fn put(&mut self, record: &ExportRecord) -> Result<(), ImportError> {
         match record {
-            ExportRecord::Meta { name, text } => self.execute(ADD_NOTE, params![name, text]),
+            ExportRecord::Meta { name, text } => self.execute(ADD_META, params![name, text]),
             ExportRecord::Account { id, created_at_ms } => {
                 self.execute(ADD_ACCOUNT, params![id.as_str(), created_at_ms])?;
                 self.accounts.insert(*id, self.connection.last_insert_rowid());
@@ -326,7 +326,7 @@ fn invalid(sentence: impl Into<String>) -> ImportError {
 
 const INDEX: &str = "SELECT sql FROM sqlite_schema WHERE name = 'event_by_time'";
 
-const ADD_NOTE: &str = "INSERT INTO note (name, body) VALUES (?1, ?2)";
+const ADD_META: &str = "INSERT INTO note (name, body) VALUES (?1, ?2)";
 
 const ADD_ACCOUNT: &str = "INSERT INTO account (id, created_at_ms) VALUES (?1, ?2)";
 

@@ -378,7 +378,7 @@ pub(super) fn named(
 }
 
 pub(super) fn meta(connection: &Connection, name: &str) -> Result<Option<String>, Fault> {
-    one(connection, NOTE, [name], |row| Ok(row.get(0)?))
+    one(connection, META, [name], |row| Ok(row.get(0)?))
 }
 
 pub(super) fn first_document(connection: &Connection, place: Sequence) -> Result<Option<String>, Fault> {
@@ -475,7 +475,7 @@ const ACCOUNTS: &str = "SELECT id FROM account ORDER BY num LIMIT ?1";
 
 const HAS_KEYS: &str = "SELECT EXISTS (SELECT 1 FROM api_key)";
 
-const NOTE: &str = "SELECT body FROM note WHERE name = ?1";
+const META: &str = "SELECT body FROM note WHERE name = ?1";
 
 const HEAD: &str = concat!(
     "SELECT ",
@@ -555,7 +555,7 @@ pub(super) const QUERIES: &[&str] = &[
     KEYS_BETWEEN,
     ACCOUNTS,
     HAS_KEYS,
-    NOTE,
+    META,
     HEAD,
     RESOURCE,
     DOCUMENT,

@@ -272,7 +272,7 @@ fn a_unique_name_finds_its_resource_until_renamed_or_deleted() {
 }
 
 #[test]
-fn locations_are_a_history_of_their_own_beside_the_properties() {
+fn locations_have_their_own_history() {
     let mut store = Fixture::new();
     store.append([5], "a");
     let at =

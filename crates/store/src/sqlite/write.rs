@@ -134,7 +134,7 @@ impl SqliteWriter {
         self.log.flush(&self.connection)?;
         self.sessions.flush(&self.connection)?;
         let committed = self.connection.prepare_cached("COMMIT")?.execute([]);
-        committed.inspect_err(|error| self.sync_failure.note(error))?;
+        committed.inspect_err(|error| self.sync_failure.record(error))?;
         self.sessions.committed();
         self.checkpoints.after_commit(&self.connection);
         Ok(())
@@ -531,7 +531,7 @@ fn is_pending(connection: &Connection) -> Result<bool, Fault> {
 }
 
 fn set_meta(connection: &Connection, name: &str, text: &str) -> Result<(), Fault> {
-    connection.prepare_cached(PUT_NOTE)?.execute([name, text])?;
+    connection.prepare_cached(PUT_META)?.execute([name, text])?;
     Ok(())
 }
 
@@ -548,7 +548,7 @@ const ACCOUNT: &str = "SELECT num FROM account WHERE id = ?1";
 
 const ADD_ACCOUNT: &str = "INSERT INTO account (id, created_at_ms) VALUES (?1, ?2)";
 
-const PUT_NOTE: &str = "INSERT INTO note (name, body) VALUES (?1, ?2)
+const PUT_META: &str = "INSERT INTO note (name, body) VALUES (?1, ?2)
     ON CONFLICT (name) DO UPDATE SET body = excluded.body";
 
 const IS_PENDING: &str = "SELECT EXISTS (SELECT 1 FROM doomed) OR EXISTS (SELECT 1 FROM orphaned)
@@ -557,7 +557,7 @@ const IS_PENDING: &str = "SELECT EXISTS (SELECT 1 FROM doomed) OR EXISTS (SELECT
 /// Every statement of the writer, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
-    let own: &[&str] = &[ACCOUNT, ADD_ACCOUNT, PUT_NOTE, IS_PENDING];
+    let own: &[&str] = &[ACCOUNT, ADD_ACCOUNT, PUT_META, IS_PENDING];
     let parts = [
         own,
         events::STATEMENTS,
@@ -573,8 +573,8 @@ pub(super) fn statements() -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 impl SqliteWriter {
     /// Of each key, its sessions and the bytes that are kept for it.
-    pub(super) fn held_of_sessions(&self) -> std::collections::BTreeMap<[u8; 32], (usize, usize)> {
-        self.sessions.held()
+    pub(super) fn session_usage(&self) -> std::collections::BTreeMap<[u8; 32], (usize, usize)> {
+        self.sessions.key_usage()
     }
 
     /// The connection, for tests that make the disk full or look at plans and rows.

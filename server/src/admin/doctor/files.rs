@@ -42,7 +42,7 @@ pub(super) fn check(report: &mut Report, data: &Path) {
         ),
     }
     entries(report, data, folder.uid());
-    room(report, data);
+    free_space(report, data);
     file_system(report, data);
 }
 
@@ -90,7 +90,7 @@ fn entries(report: &mut Report, data: &Path, owner: u32) {
     }
 }
 
-fn room(report: &mut Report, data: &Path) {
+fn free_space(report: &mut Report, data: &Path) {
     let free = match rustix::fs::statvfs(data) {
         Ok(volume) => volume.f_bavail.saturating_mul(volume.f_frsize),
         Err(error) => {

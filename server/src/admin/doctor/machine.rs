@@ -39,13 +39,13 @@ fn open_files(report: &mut Report, settings: &Config, server: Option<&Status>) {
         Some(server) => (server.open_files_max, server.connections_max, "the server's"),
         None => (here(), u64::try_from(settings.connections_max).unwrap_or(u64::MAX), "this shell's"),
     };
-    let wanted = connections.saturating_add(FILES_BESIDE);
+    let needed = connections.saturating_add(FILES_BESIDE);
     match limit {
-        Some(limit) if limit < wanted => report.warning(
+        Some(limit) if limit < needed => report.warning(
             "open files",
             format!("{whose} limit is {limit}, --connections-max is {connections}"),
             format!(
-                "ulimit -n {wanted}, LimitNOFILE={wanted} in a systemd unit, or a smaller --connections-max"
+                "ulimit -n {needed}, LimitNOFILE={needed} in a systemd unit, or a smaller --connections-max"
             ),
         ),
         Some(limit) => {

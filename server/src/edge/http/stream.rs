@@ -201,7 +201,7 @@ impl<S> RequestStream<S> {
 
     /// Notes what became of a write or a flush: while one is pending, and until it has ended, no request is expected. A
     /// client that takes an answer slowly is `least_rate`'s matter.
-    fn note_output<T>(&mut self, outcome: &Poll<io::Result<T>>, is_progress: bool) {
+    fn record_output<T>(&mut self, outcome: &Poll<io::Result<T>>, is_progress: bool) {
         self.is_writing = outcome.is_pending();
         if !is_progress || !matches!(outcome, Poll::Ready(Ok(_))) {
             return;
@@ -283,7 +283,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for RequestStream<S> {
             before => {
                 let bytes = before.map_or(bytes, |before| &bytes[..before]);
                 let outcome = Pin::new(&mut this.inner).poll_write(context, bytes);
-                this.note_output(&outcome, true);
+                this.record_output(&outcome, true);
                 outcome
             }
         }
@@ -301,7 +301,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for RequestStream<S> {
             }
             _ => {
                 let outcome = Pin::new(&mut self.inner).poll_write_vectored(context, parts);
-                self.note_output(&outcome, true);
+                self.record_output(&outcome, true);
                 outcome
             }
         }
@@ -315,7 +315,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for RequestStream<S> {
         let had_output = self.is_writing;
         let outcome = Pin::new(&mut self.inner).poll_flush(context);
         // The library also flushes where nothing is to be written.
-        self.note_output(&outcome, had_output);
+        self.record_output(&outcome, had_output);
         outcome
     }
 

@@ -275,31 +275,32 @@ impl<W: Wire> Connection<W> {
     async fn serve_session(&mut self, accepted: &mut EstablishedSession) -> DisconnectReason {
         let session = &mut accepted.session;
         let taken_over = accepted.slot.as_ref().map(|slot| slot.taken_over.clone());
-        let mut heard = Instant::now();
-        let mut unheard_bytes = 0;
-        let mut sleep = pin!(tokio::time::sleep_until(heard));
+        let mut last_received = Instant::now();
+        let mut partial_bytes = 0;
+        let mut sleep = pin!(tokio::time::sleep_until(last_received));
         loop {
             match self.process(session).await {
-                Ok(true) => (heard, unheard_bytes) = (Instant::now(), 0),
+                Ok(true) => (last_received, partial_bytes) = (Instant::now(), 0),
                 Ok(false) => {}
                 Err(end) => return end,
             }
             // Nobody is silent who is not listened to.
-            let is_held_back = session.is_held_back();
-            let keep_alive_timeout = accepted.keep_alive_timeout.filter(|_| !is_held_back);
-            let silence_ends = keep_alive_timeout.map(|keep_alive_timeout| heard + keep_alive_timeout);
+            let is_throttled = session.is_throttled();
+            let keep_alive_timeout = accepted.keep_alive_timeout.filter(|_| !is_throttled);
+            let silence_ends =
+                keep_alive_timeout.map(|keep_alive_timeout| last_received + keep_alive_timeout);
             let due = [silence_ends, session.next_due()].into_iter().flatten().min();
             if let Some(due) = due
                 && due != sleep.deadline()
             {
                 sleep.as_mut().reset(due);
             }
-            let may_read = session.may_read() && (!is_held_back || self.input.len() < LOOKED_AHEAD_BYTES);
+            let may_read = session.may_read() && (!is_throttled || self.input.len() < LOOKED_AHEAD_BYTES);
             match self.next_wakeup(sleep.as_mut(), may_read, due.is_some(), taken_over.as_ref()).await {
                 Wakeup::Received(bytes) => {
-                    unheard_bytes += bytes;
-                    if unheard_bytes >= SIGN_OF_LIFE_BYTES {
-                        (heard, unheard_bytes) = (Instant::now(), 0);
+                    partial_bytes += bytes;
+                    if partial_bytes >= SIGN_OF_LIFE_BYTES {
+                        (last_received, partial_bytes) = (Instant::now(), 0);
                     }
                 }
                 Wakeup::Sent | Wakeup::Woken => {}
@@ -309,8 +310,8 @@ impl<W: Wire> Connection<W> {
                         return DisconnectReason::KeepAlive;
                     }
                     Box::pin(session.due(now)).await;
-                    if is_held_back {
-                        (heard, unheard_bytes) = (now, 0);
+                    if is_throttled {
+                        (last_received, partial_bytes) = (now, 0);
                     }
                 }
                 Wakeup::Ended(DisconnectReason::Stopping) => return self.settle(session).await,
@@ -326,12 +327,12 @@ impl<W: Wire> Connection<W> {
         // Before anything is read: it makes room for more publishes, and whoever settles later is woken again.
         session.settle(&mut self.out.bytes)?;
         let mut used = 0;
-        while session.may_read() && !session.is_held_back() && self.out.waiting() < WRITE_BUFFER_BYTES {
+        while session.may_read() && !session.is_throttled() && self.out.waiting() < WRITE_BUFFER_BYTES {
             match self.decoder.decode(&self.input[used..]) {
                 Ok(Some((packet, bytes))) => {
                     session.handle(packet, &mut self.out.bytes).await?;
                     // A publish that waits for its turn stays where it is.
-                    if !session.is_held_back() {
+                    if !session.is_throttled() {
                         used += bytes;
                     }
                 }
@@ -349,7 +350,7 @@ impl<W: Wire> Connection<W> {
         if used > 0 {
             self.overtaken = 0;
         }
-        let has_overtaken = session.is_held_back() && Box::pin(self.overtake(session)).await?;
+        let has_overtaken = session.is_throttled() && Box::pin(self.overtake(session)).await?;
         session.settle(&mut self.out.bytes)?;
         session.deliver(&mut self.out.bytes, WRITE_BUFFER_BYTES)?;
         Ok(used > 0 || has_overtaken)
@@ -405,7 +406,7 @@ impl<W: Wire> Connection<W> {
             }
         });
         let (wire, input, out) = (&mut self.wire, &mut self.input, &mut self.out);
-        let room = may_read && input.len() <= self.decoder.max_packet_bytes;
+        let has_space = may_read && input.len() <= self.decoder.max_packet_bytes;
         std::future::poll_fn(|cx| {
             if !out.is_sent() {
                 match wire.poll_send(cx, out) {
@@ -416,7 +417,7 @@ impl<W: Wire> Connection<W> {
                     Poll::Pending => {}
                 }
             }
-            if room {
+            if has_space {
                 match wire.poll_receive(cx, input) {
                     Poll::Ready(Ok(0)) => {
                         return Poll::Ready(Wakeup::Ended(DisconnectReason::ConnectionLost));
@@ -511,7 +512,7 @@ mod tests {
         });
         let (stream, _) = tokio::io::duplex(1);
         let task = serve(context, mqtt::ByteStream(stream), "mqtt", AcceptedConnection::alone());
-        let (task, kept) = (size_of_val(&task), size_of::<EstablishedSession>());
-        assert!(task <= 1_152 && kept <= 768, "{task} bytes and {kept}");
+        let (task, established) = (size_of_val(&task), size_of::<EstablishedSession>());
+        assert!(task <= 1_152 && established <= 768, "{task} bytes and {established}");
     }
 }

@@ -1,7 +1,7 @@
-//! Notifications on their way to one client: from the outbox that the bus fills to bytes.
+//! Notifications on their way to one client: from the outbound queue that the bus fills to bytes.
 //!
 //! QoS 1 messages get a packet id and stay counted until the client acknowledges them; when too many are open, the rest
-//! waits here and in the outbox, in order, whose bounds then decide.
+//! waits here and in the outbound queue, in order, whose bounds then decide.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::gateway::{Delivery, OutboundQueue, OutboundQueueState, Sequence};
 /// After so many ids the first comes again.
 const LAP: u32 = u16::MAX as u32;
 
-/// The session is to end: a QoS 1 message did not fit into its outbox.
+/// The session is to end: a QoS 1 message did not fit into its outbound queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct QueueOverflow;
 
@@ -60,7 +60,7 @@ enum MessageSource {
 #[derive(Debug)]
 pub(super) struct OutboundMessages {
     outbound_queue: Arc<OutboundQueue>,
-    /// Taken from the outbox and not encoded yet, from `next` on.
+    /// Taken from the outbound queue and not encoded yet, from `next` on.
     batch: Vec<Delivery>,
     next: usize,
     /// Initial states; they go out before the batch, or a change of them would be told too late.
@@ -245,7 +245,7 @@ impl OutboundMessages {
         Ok(encoded)
     }
 
-    /// The delivery whose turn it is; refills from the outbox.
+    /// The delivery whose turn it is; refills from the outbound queue.
     fn peek(&mut self) -> Result<Option<(MessageSource, &Delivery)>, QueueOverflow> {
         if self.states.is_empty() && self.stored.is_empty() && self.next == self.batch.len() {
             self.batch.clear();

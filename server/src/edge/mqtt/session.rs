@@ -167,7 +167,7 @@ impl Session {
 
     /// Whether the publish that was handed in last waits for its turn: it was not taken, and is to be handed in again when
     /// the clock says so, before anything that came behind it but for what may overtake it.
-    pub(super) fn is_held_back(&self) -> bool {
+    pub(super) fn is_throttled(&self) -> bool {
         matches!(self.throttle, Throttle::At(_))
     }
 
@@ -257,7 +257,7 @@ impl Session {
             }
         }
         let submitted = self.submit(publish, ack).await;
-        if self.is_held_back() {
+        if self.is_throttled() {
             return Ok(());
         }
         self.throttle = Throttle::Unasked;
@@ -546,7 +546,7 @@ mod tests {
     /// Also MQTT-3.1.2-24.
     #[test]
     fn a_keep_alive_counts_one_and_a_half_times_up_to_120_seconds() {
-        for (asked_s, granted_ms) in [
+        for (requested_s, granted_ms) in [
             (0, None),
             (1, Some(1_500)),
             (3, Some(4_500)),
@@ -555,7 +555,11 @@ mod tests {
             (121, Some(180_000)),
             (u16::MAX, Some(180_000)),
         ] {
-            assert_eq!(keep_alive_timeout(asked_s), granted_ms.map(Duration::from_millis), "{asked_s} s");
+            assert_eq!(
+                keep_alive_timeout(requested_s),
+                granted_ms.map(Duration::from_millis),
+                "{requested_s} s"
+            );
         }
     }
 }

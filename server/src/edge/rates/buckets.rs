@@ -55,23 +55,29 @@ pub(crate) struct Remaining {
 }
 
 impl<K: Hash + Eq + Copy> Buckets<K> {
-    /// Buckets of this rate, for those who wait up to `patience`. Up to `most` are kept, and `count` says how many are.
-    pub(crate) fn new(rate: Rate, patience: Duration, most: usize, count: IntGauge) -> Self {
+    /// Buckets of this rate, for those who wait up to `delay_max`. Up to `most` are kept, and `count` says how many are.
+    pub(crate) fn new(rate: Rate, delay_max: Duration, most: usize, count: IntGauge) -> Self {
         let begun = Arc::new(OnceLock::new());
-        let buckets = Self::with_clock(rate, patience, most, count, LimiterClock::Since(Arc::clone(&begun)));
+        let buckets = Self::with_clock(rate, delay_max, most, count, LimiterClock::Since(Arc::clone(&begun)));
         // Not before: all views of a bucket are to have begun at the same time, which is zero.
         begun.get_or_init(Instant::now);
         buckets
     }
 
-    fn with_clock(rate: Rate, patience: Duration, most: usize, count: IntGauge, clock: LimiterClock) -> Self {
+    fn with_clock(
+        rate: Rate,
+        delay_max: Duration,
+        most: usize,
+        count: IntGauge,
+        clock: LimiterClock,
+    ) -> Self {
         let store = Arc::new(BucketStore {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::default(),
             most: (most / SHARDS).max(1),
             count,
         });
-        let ahead = u32::try_from(patience.as_nanos() / rate.period().as_nanos()).unwrap_or(u32::MAX);
+        let ahead = u32::try_from(delay_max.as_nanos() / rate.period().as_nanos()).unwrap_or(u32::MAX);
         let quota =
             Quota::with_period(rate.period()).expect("a period is 1 ns or more").allow_burst(rate.burst());
         let with_ahead = quota.allow_burst(rate.burst().saturating_add(ahead));
@@ -195,14 +201,14 @@ impl<K: Hash + Eq + Copy> BucketStore<K> {
 
     fn put(&self, shard: &mut Shard<K>, hash: u64, key: K, full_at: Nanos) {
         if shard.buckets.len() >= self.most {
-            self.make_room(shard);
+            self.make_space(shard);
         }
         shard.buckets.insert_unique(hash, (key, full_at), |(key, _)| self.hash(key));
         self.count.inc();
     }
 
     /// Forgets the bucket that is full again soonest, of some that stand where chance points.
-    fn make_room(&self, shard: &mut Shard<K>) {
+    fn make_space(&self, shard: &mut Shard<K>) {
         use std::hash::BuildHasher as _;
         shard.forgotten = shard.forgotten.wrapping_add(1);
         let places = shard.buckets.num_buckets();
@@ -297,13 +303,13 @@ mod tests {
         count: IntGauge,
     }
 
-    fn limiter(rate: &str, patience_ms: u64, most: usize) -> LimiterFixture {
+    fn limiter(rate: &str, delay_max_ms: u64, most: usize) -> LimiterFixture {
         let rate = rate.parse().ok().and_then(RateLimit::rate).expect("a rate");
         let count = IntGauge::new("buckets", "of a test").expect("a gauge");
         let clock = FakeRelativeClock::default();
         let beat = LimiterClock::LimiterFixture(clock.clone());
         let buckets =
-            Buckets::with_clock(rate, Duration::from_millis(patience_ms), most, count.clone(), beat);
+            Buckets::with_clock(rate, Duration::from_millis(delay_max_ms), most, count.clone(), beat);
         LimiterFixture { buckets, clock, count }
     }
 

@@ -242,15 +242,15 @@ fn notification(event: EventKind) -> (&'static str, Value) {
 fn used_schemas() -> Map<String, Value> {
     let mut all = schemas();
     all.insert("MembershipChange".into(), membership_change());
-    let mut wanted: Vec<String> = Vec::new();
+    let mut pending: Vec<String> = Vec::new();
     for row in &TABLE {
-        names_in(&channel(row), &mut wanted);
+        names_in(&channel(row), &mut pending);
     }
     let (mut used, mut seen) = (Map::new(), BTreeSet::new());
-    while let Some(name) = wanted.pop() {
+    while let Some(name) = pending.pop() {
         if seen.insert(name.clone()) {
             let schema = all.get(&name).expect("a test looks every name up");
-            names_in(schema, &mut wanted);
+            names_in(schema, &mut pending);
             used.insert(name, schema.clone());
         }
     }

@@ -81,11 +81,11 @@ pub(super) fn history_page(call: &Call) -> Result<(HistoryPage, Arc<AnswerShare>
 pub(super) fn history_answer<T>(
     call: &Call,
     page: &Page<T>,
-    wanted: HistoryPage,
+    request: HistoryPage,
     share: Arc<AnswerShare>,
     document: String,
 ) -> Response {
-    if page.next.is_some() && page.items.len() < wanted.page.items {
+    if page.next.is_some() && page.items.len() < request.page.items {
         share.page_ended_early();
     }
     let mut response = json(StatusCode::OK, document);

@@ -155,9 +155,9 @@ fn needs_body(route: &Route) -> bool {
 fn topic(route: &Route) -> Option<String> {
     let is_parameter = |segment: &str| segment.starts_with([':', '{']);
     let fits = |template: &str| {
-        let (mut wanted, mut given) = (template.split('/'), route.path.split('/'));
+        let (mut template_segments, mut given) = (template.split('/'), route.path.split('/'));
         loop {
-            match (wanted.next(), given.next()) {
+            match (template_segments.next(), given.next()) {
                 (None, None) => return true,
                 (Some(one), Some(other)) if one == other || (is_parameter(one) && is_parameter(other)) => {}
                 _ => return false,

@@ -26,15 +26,15 @@ const DOCUMENT_BYTES: usize = 128;
 /// A document, with its scopes and context where they are asked for.
 pub(super) fn show(call: &Call, record: &ResourceRecord) -> Result<String, HttpError> {
     let extras = call.gateway().extras(&call.caller(), record)?;
-    Ok(document(record, &asked_for(call, extras)))
+    Ok(document(record, &requested_extras(call, extras)))
 }
 
 /// A document without what the server would have to look up.
 pub(super) fn show_plain(call: &Call, record: &ResourceRecord) -> String {
-    document(record, &asked_for(call, Extras::default()))
+    document(record, &requested_extras(call, Extras::default()))
 }
 
-fn asked_for(call: &Call, extras: Extras) -> Extras {
+fn requested_extras(call: &Call, extras: Extras) -> Extras {
     let context = call.says("context").then(|| ContextVisibility::to(call.principal().actor));
     Extras { scopes: call.says("withScopes"), context, ..extras }
 }
@@ -117,7 +117,7 @@ pub(super) async fn create(call: Call, kind: ResourceKind) -> Result<Response, H
             .collect();
         extras.properties = Some(latest_document(&updates));
     }
-    let shown = document(&record, &asked_for(&call, extras));
+    let shown = document(&record, &requested_extras(&call, extras));
     Ok(created(&call, record.id.as_str(), shown))
 }
 
@@ -135,7 +135,7 @@ pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Res
 pub(super) async fn read(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let id = named(&call, kind, "id").await?;
     let (record, extras) = call.gateway().read_whole(&call.caller(), kind, id)?;
-    Ok(json(StatusCode::OK, document(&record, &asked_for(&call, extras))))
+    Ok(json(StatusCode::OK, document(&record, &requested_extras(&call, extras))))
 }
 
 pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
@@ -160,7 +160,7 @@ fn show_updated(call: &Call, record: &ResourceRecord) -> Result<String, HttpErro
     if record.kind.has_collections() {
         extras.collections = call.gateway().extras(&call.caller(), record)?.collections;
     }
-    Ok(document(record, &asked_for(call, extras)))
+    Ok(document(record, &requested_extras(call, extras)))
 }
 
 fn topic_of(kind: ResourceKind, id: Id) -> Option<thng_pubsub_protocol::topic::Topic> {

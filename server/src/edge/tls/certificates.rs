@@ -158,11 +158,11 @@ impl Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let pairs = self.current.read();
-        let asked = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+        let server_name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
         let fits = |pair: &&Pair| {
             let end = pair.certified.cert.first().and_then(|end| EndEntityCert::try_from(end).ok());
-            match (&asked, end) {
-                (Some(asked), Some(end)) => end.verify_is_valid_for_subject_name(asked).is_ok(),
+            match (&server_name, end) {
+                (Some(server_name), Some(end)) => end.verify_is_valid_for_subject_name(server_name).is_ok(),
                 _ => false,
             }
         };

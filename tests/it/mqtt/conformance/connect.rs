@@ -355,8 +355,8 @@ fn a_connack_comes_before_anything_else_that_the_server_sends() {
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
     let mut busy = Client::connect(server);
     busy.publish_acknowledged(&topic, "0");
-    let wanted = [(&*topic, QoS::AtLeastOnce)];
-    let subscribe = thng_pubsub_protocol::mqtt::Subscribe::new(busy.packet_id(), &wanted);
+    let filters = [(&*topic, QoS::AtLeastOnce)];
+    let subscribe = thng_pubsub_protocol::mqtt::Subscribe::new(busy.packet_id(), &filters);
     for level in [ProtocolLevel::V3_1_1, ProtocolLevel::V3_1] {
         let mut bytes = Hello { level, ..Hello::with_key(KEY).named("in a hurry") }.bytes();
         bytes.extend(encoded(&Packet::PingReq));

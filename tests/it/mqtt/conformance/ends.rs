@@ -127,9 +127,13 @@ fn a_will_is_delivered_like_any_write_and_never_retained() {
             }));
             client.ping();
             client.cut();
-            let heard = watcher.message();
-            assert_eq!((heard.value(), heard.qos), (json!("will"), QoS::AtLeastOnce), "{qos:?} {retain}");
-            assert!(!heard.retain && !heard.dup, "{heard:?}");
+            let received = watcher.message();
+            assert_eq!(
+                (received.value(), received.qos),
+                (json!("will"), QoS::AtLeastOnce),
+                "{qos:?} {retain}"
+            );
+            assert!(!received.retain && !received.dup, "{received:?}");
 
             let mut late = Client::connect(server);
             late.subscribed(&topic, QoS::AtLeastOnce);
@@ -154,13 +158,13 @@ fn the_will_is_that_of_the_last_connect_and_of_no_other() {
     Client::connect_as(server, &hello("first")).disconnect();
     Client::connect_as(server, &hello("second")).cut();
     let mut marker = Client::connect(server);
-    let heard = |rest: &mut Rest| -> Vec<Value> {
+    let received = |rest: &mut Rest| -> Vec<Value> {
         let entries = rest.get(&topic).expect(200);
         entries.as_array().expect("a list").iter().map(|entry| entry["value"].clone()).collect()
     };
-    until("the second will is stored", || (heard(&mut rest) == ["second"]).then_some(()));
+    until("the second will is stored", || (received(&mut rest) == ["second"]).then_some(()));
     marker.publish_acknowledged(&topic, "\"marker\"");
-    assert_eq!(heard(&mut rest), ["marker", "second"]);
+    assert_eq!(received(&mut rest), ["marker", "second"]);
 }
 
 /// Also MQTT-3.1.2-8.
@@ -255,8 +259,8 @@ fn a_client_id_belongs_to_its_key() {
     for (client, key) in clients.iter_mut().zip(&keys) {
         client.assert_closed_after(&format!("a take-over with the key of {}", &key[..3]));
     }
-    for nobody in &mut clients[keys.len()..] {
-        nobody.ping();
+    for keyless in &mut clients[keys.len()..] {
+        keyless.ping();
     }
 }
 
@@ -292,9 +296,9 @@ fn a_clean_take_over_starts_with_nothing() {
     assert_eq!(rest.get(&topic).expect(200)[0]["value"], 3);
     second.subscribed(&topic, QoS::AtLeastOnce);
     rest.put(&topic, json!([{"value": 4}])).assert_status(200);
-    let heard = second.next_within(PATIENCE);
-    let Some(Ok(Received::Message(heard))) = heard else { panic!("{heard:?}") };
-    assert_eq!((heard.value(), heard.dup), (json!(4), false), "nothing is left over from the first");
+    let received = second.next_within(PATIENCE);
+    let Some(Ok(Received::Message(received))) = received else { panic!("{received:?}") };
+    assert_eq!((received.value(), received.dup), (json!(4), false), "nothing is left over from the first");
     second.assert_nothing_else();
 }
 

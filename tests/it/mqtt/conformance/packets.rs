@@ -125,7 +125,7 @@ fn every_answer_has_the_packet_id_of_its_request() {
         client.send_bytes(&write(&topic, "one", AtLeastOnce, number, false));
         client.send_bytes(&write(&topic, "two", ExactlyOnce, number, false));
         client.send(&Packet::Unsubscribe(Unsubscribe::new(packet_id, &["never"])));
-        let is = |wanted: Received| move |packet: &Received| (*packet == wanted).then_some(());
+        let is = |expected: Received| move |packet: &Received| (*packet == expected).then_some(());
         client.wait("SUBACK", |packet| match packet {
             Received::SubAck { packet_id, .. } => (packet_id.get() == number).then_some(()),
             _ => None,
@@ -296,9 +296,9 @@ fn dup_and_retain_of_a_publish_reach_no_subscriber() {
             let publish = Publish { dup, qos, retain, packet_id, topic: &topic, payload: payload.as_bytes() };
             client.send(&Packet::Publish(publish));
             for (watcher, granted) in &mut watchers {
-                let heard = watcher.message();
-                assert_eq!((heard.value(), heard.qos), (json!(count), *granted));
-                assert!(!heard.dup && !heard.retain, "{heard:?} of {publish:?}");
+                let received = watcher.message();
+                assert_eq!((received.value(), received.qos), (json!(count), *granted));
+                assert!(!received.dup && !received.retain, "{received:?} of {publish:?}");
             }
             let mut late = Client::connect(server);
             late.subscribed(&topic, AtLeastOnce);

@@ -50,7 +50,7 @@ fn filters_of_one_packet_are_granted_one_by_one() {
         rest.device(&other).key
     };
     let foreign = format!("{topic}?access_token={device_key}");
-    let wanted = [
+    let requests = [
         (&*topic, ExactlyOnce, Granted(AtLeastOnce)),
         ("#", AtLeastOnce, Refused),
         (bare, AtLeastOnce, Granted(AtLeastOnce)),
@@ -63,10 +63,10 @@ fn filters_of_one_packet_are_granted_one_by_one() {
         (bare, ExactlyOnce, Granted(AtLeastOnce)),
         (all, AtMostOnce, Granted(AtMostOnce)),
     ];
-    let expected: Vec<_> = wanted.iter().map(|(_, _, code)| *code).collect();
+    let expected: Vec<_> = requests.iter().map(|(_, _, code)| *code).collect();
     for hello in [Hello::with_key(KEY), Hello::with_key(KEY).in_3_1()] {
         let mut at_once = Client::connect_as(server, &hello);
-        let filters: Vec<_> = wanted.iter().map(|(filter, qos, _)| (*filter, *qos)).collect();
+        let filters: Vec<_> = requests.iter().map(|(filter, qos, _)| (*filter, *qos)).collect();
         assert_eq!(at_once.subscribe_all(&filters), expected);
         let mut one_by_one = Client::connect_as(server, &hello.named("one by one"));
         let codes: Vec<_> = filters.iter().map(|(filter, qos)| one_by_one.subscribe(filter, *qos)).collect();
@@ -74,12 +74,12 @@ fn filters_of_one_packet_are_granted_one_by_one() {
 
         set(&mut rest, &topic, 1);
         for client in [&mut at_once, &mut one_by_one] {
-            let mut heard = [(); 3].map(|()| client.message()).map(|message| (message.topic, message.qos));
-            heard.sort();
+            let mut received = [(); 3].map(|()| client.message()).map(|message| (message.topic, message.qos));
+            received.sort();
             let mut expected = [(all, AtMostOnce), (&*topic, AtMostOnce), (bare, AtLeastOnce)]
                 .map(|(topic, qos)| (topic.to_owned(), qos));
             expected.sort();
-            assert_eq!(heard, expected, "each string once, with the QoS that it was granted last");
+            assert_eq!(received, expected, "each string once, with the QoS that it was granted last");
             client.assert_nothing_else();
         }
     }
@@ -93,12 +93,12 @@ fn one_packet_may_name_a_thousand_filters_and_has_one_answer() {
     let topic = property(&mut rest);
     let filters: Vec<String> = (0..1_000).map(|n| format!("{topic}?n={n}")).collect();
     let mut client = Client::connect(server);
-    let wanted: Vec<_> = filters
+    let requests: Vec<_> = filters
         .iter()
         .enumerate()
         .map(|(n, filter)| if n % 3 == 0 { ("/nothing", AtMostOnce) } else { (&**filter, AtMostOnce) })
         .collect();
-    let codes = client.subscribe_all(&wanted);
+    let codes = client.subscribe_all(&requests);
     for (n, code) in codes.iter().enumerate() {
         assert_eq!(*code, if n % 3 == 0 { Refused } else { Granted(AtMostOnce) }, "the code of filter {n}");
     }
@@ -121,15 +121,15 @@ fn a_delivery_has_the_granted_qos() {
     let server = Server::shared();
     let topic = property(&mut server.rest());
     let mut publisher = Client::connect(server);
-    for asked in [AtMostOnce, AtLeastOnce, ExactlyOnce] {
+    for requested in [AtMostOnce, AtLeastOnce, ExactlyOnce] {
         let mut watcher = Client::connect(server);
-        let granted = asked.min(AtLeastOnce);
-        assert_eq!(watcher.subscribe(&topic, asked), Granted(granted));
+        let granted = requested.min(AtLeastOnce);
+        assert_eq!(watcher.subscribe(&topic, requested), Granted(granted));
         for published in [AtMostOnce, AtLeastOnce, ExactlyOnce] {
             let id = (published != AtMostOnce).then(|| publisher.packet_id());
             publisher.send(&Packet::Publish(publish(&topic, "1", published, id)));
-            let heard = watcher.message();
-            assert_eq!((heard.qos, heard.packet_id.is_some()), (granted, granted == AtLeastOnce));
+            let received = watcher.message();
+            assert_eq!((received.qos, received.packet_id.is_some()), (granted, granted == AtLeastOnce));
         }
     }
 }
@@ -139,9 +139,9 @@ fn a_delivery_has_the_granted_qos() {
 fn a_requested_qos_above_2_ends_the_connection() {
     let server = Server::shared();
     let topic = property(&mut server.rest());
-    let asked = encoded(&Packet::Subscribe(Subscribe::new(PacketId::MIN, &[(&topic, AtMostOnce)])));
+    let requested = encoded(&Packet::Subscribe(Subscribe::new(PacketId::MIN, &[(&topic, AtMostOnce)])));
     for qos in 3..=u8::MAX {
-        let mut packet = asked.clone();
+        let mut packet = requested.clone();
         *packet.last_mut().expect("the QoS is its last byte") = qos;
         let mut client = Client::connect(server);
         client.send_bytes(&packet);
@@ -175,8 +175,8 @@ fn a_filter_with_a_wildcard_anywhere_is_refused() {
     let escaped = format!("/thngs/{thng}/actions/{}", kind.replace('+', "%2B"));
     client.subscribed(&escaped, AtLeastOnce);
     client.publish_acknowledged(&escaped, "{}");
-    let heard = client.message();
-    assert_eq!((&heard.topic, &heard.json()["type"]), (&escaped, &json!(kind)));
+    let received = client.message();
+    assert_eq!((&received.topic, &received.json()["type"]), (&escaped, &json!(kind)));
 }
 
 /// MQTT-3.8.4-3: The same string again replaces the first subscription without a gap. Its initial state is sent
@@ -196,14 +196,14 @@ fn subscribing_again_while_messages_flow_loses_none_of_them() {
             }
         }
         // While one takes the place of the other a message may come by both, but none is missing or out of place.
-        let mut heard = Vec::new();
-        while heard.last() != Some(&json!(299)) {
+        let mut received = Vec::new();
+        while received.last() != Some(&json!(299)) {
             let value = client.message().value();
-            if heard.last() != Some(&value) {
-                heard.push(value);
+            if received.last() != Some(&value) {
+                received.push(value);
             }
         }
-        assert_eq!(heard, (0..300).map(|n| json!(n)).collect::<Vec<_>>(), "{qos:?}");
+        assert_eq!(received, (0..300).map(|n| json!(n)).collect::<Vec<_>>(), "{qos:?}");
     }
 }
 
@@ -254,11 +254,11 @@ fn an_unsubscribe_matches_exact_strings_only() {
     for ended in 0..=mine.len() {
         set(&mut rest, &topic, 1);
         let left = &mine[ended..];
-        let mut heard: Vec<_> = left.iter().map(|_| client.message().topic).collect();
+        let mut received: Vec<_> = left.iter().map(|_| client.message().topic).collect();
         let mut expected = left.to_vec();
-        heard.sort();
+        received.sort();
         expected.sort();
-        assert_eq!(heard, expected, "after {ended} were ended");
+        assert_eq!(received, expected, "after {ended} were ended");
         // The same filter twice in one packet, and one that is not there, are answered once.
         if let Some(next) = left.first() {
             unsubscribe_all(&mut client, &[next, "/nothing", next]);
@@ -277,24 +277,24 @@ fn an_unsubscribe_matches_exact_strings_only() {
 fn deliveries_before_an_unsubscribe_are_completed() {
     let server = Launch::new().flag("--deliveries-in-flight-max", "1").start();
     let mut rest = server.rest();
-    let (ended, kept) = (property(&mut rest), property(&mut rest));
+    let (ended, remaining) = (property(&mut rest), property(&mut rest));
     let mut client = Client::connect(&server);
     client.acknowledges = false;
     client.subscribed(&ended, AtLeastOnce);
-    client.subscribed(&kept, AtLeastOnce);
+    client.subscribed(&remaining, AtLeastOnce);
     set(&mut rest, &ended, 1);
     let open = client.message();
     assert_eq!((&open.topic, open.value()), (&ended, json!(1)));
 
     unsubscribe_all(&mut client, &[&ended]);
     set(&mut rest, &ended, 2);
-    set(&mut rest, &kept, 3);
+    set(&mut rest, &remaining, 3);
     // The one exchange that may be open is that of the subscription that is gone: it still has to be completed.
     client.assert_nothing_else();
     client.send(&Packet::PubAck(open.packet_id.expect("QoS 1")));
     let next = client.message();
-    assert_eq!((&next.topic, next.value()), (&kept, json!(3)));
+    assert_eq!((&next.topic, next.value()), (&remaining, json!(3)));
     client.send(&Packet::PubAck(next.packet_id.expect("QoS 1")));
-    set(&mut rest, &kept, 4);
+    set(&mut rest, &remaining, 4);
     assert_eq!(client.message().value(), 4, "and nothing of what was written to the other");
 }

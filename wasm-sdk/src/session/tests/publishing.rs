@@ -91,12 +91,12 @@ fn a_packet_that_is_too_long_for_one_send_is_split() {
 #[test]
 fn the_queue_is_bounded_and_the_newest_is_refused() {
     let mut world = World::with(Options { queue_limit: 2, ..Options::default() });
-    let kept = [world.publish("/a", "1", QoS::AtMostOnce), world.publish("/a", "2", QoS::AtLeastOnce)];
+    let remaining = [world.publish("/a", "1", QoS::AtMostOnce), world.publish("/a", "2", QoS::AtLeastOnce)];
     let refused = world.publish("/b", "3", QoS::AtMostOnce);
     assert_eq!(world.outcome(refused), Some(&Err((Code::QueueFull, Some("/b".into())))));
     world.accept();
     assert_eq!(payloads(&world.take_sent()), ["1", "2"]);
-    assert_eq!(kept.map(|call| world.code(call)), [None, None]);
+    assert_eq!(remaining.map(|call| world.code(call)), [None, None]);
 }
 
 #[test]
@@ -153,16 +153,16 @@ fn an_identifier_in_flight_is_not_given_to_anything_else() {
     let mut world = World::new();
     world.connect();
     world.publish("/a", "held", QoS::AtLeastOnce);
-    let held = world.take_one_sent().id();
+    let first_id = world.take_one_sent().id();
     for _ in 0..66_000 {
         world.publish("/a", "", QoS::AtLeastOnce);
         let id = world.take_one_sent().id();
-        assert_ne!(id, held);
+        assert_ne!(id, first_id);
         world.puback(id);
         world.settled.clear();
     }
     world.subscribe("/a");
-    assert_ne!(world.take_one_sent().id(), held);
+    assert_ne!(world.take_one_sent().id(), first_id);
 }
 
 #[test]

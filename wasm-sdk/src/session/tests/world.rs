@@ -50,7 +50,7 @@ pub(super) struct World {
     /// The beginning of a packet whose rest is not sent yet.
     unfinished: Vec<u8>,
     /// The identifier of a SUBSCRIBE to the topic of rejections that was not answered.
-    rejections_asked: Option<u16>,
+    rejections_requested: Option<u16>,
     last_number: u32,
 }
 
@@ -75,7 +75,7 @@ impl World {
             states: 0,
             notices: Vec::new(),
             unfinished: Vec::new(),
-            rejections_asked: None,
+            rejections_requested: None,
             last_number: 0,
         }
     }
@@ -147,7 +147,7 @@ impl World {
     pub(super) fn connack(&mut self, code: ConnectCode) {
         self.reply(&Packet::ConnAck(ConnAck { session_present: false, code }));
         // As a server does that knows the topic, or one that does not.
-        if let Some(id) = self.rejections_asked.take() {
+        if let Some(id) = self.rejections_requested.take() {
             self.suback(id, if id % 2 == 0 { &[0] } else { &[0x80] });
         }
     }
@@ -245,7 +245,7 @@ impl World {
                                 let is_first = self.sent.iter().all(|it| matches!(it, Sent::Connect { .. }));
                                 assert!(is_first, "it is asked for before anything else");
                                 assert_eq!(filters[0].1, QoS::AtMostOnce);
-                                self.rejections_asked = Some(id);
+                                self.rejections_requested = Some(id);
                             }
                             packet => self.sent.push_back(packet),
                         }

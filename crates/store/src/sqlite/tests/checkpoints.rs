@@ -42,7 +42,7 @@ const COMMIT_MAX: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]
-fn a_log_that_was_held_back_starts_anew_beside_the_writer() {
+fn a_blocked_log_restarts_parallel_to_the_writer() {
     let mut store = Fixture::new();
     let log = store.directory.path().join("thng-pubsub.db-wal");
     let log_bytes = || fs::metadata(&log).expect("the log is there").len();
@@ -55,13 +55,13 @@ fn a_log_that_was_held_back_starts_anew_beside_the_writer() {
         store.commit(|write| write.append_properties(id(1), owner(), &updates));
         written += VALUES;
     }
-    let held_back = log_bytes();
+    let blocked = log_bytes();
     reader.execute_batch("COMMIT").expect("it has read");
     drop(reader);
 
     let (began, mut longest) = (Instant::now(), Duration::ZERO);
     while log_bytes() > LOG_BYTES_KEPT {
-        assert!(began.elapsed() < DEADLINE, "{} bytes, {held_back} before", log_bytes());
+        assert!(began.elapsed() < DEADLINE, "{} bytes, {blocked} before", log_bytes());
         let commit = Instant::now();
         store.commit(|write| write.append_properties(id(1), owner(), &[update("k", written, "1")]));
         longest = longest.max(commit.elapsed());

@@ -208,9 +208,9 @@ fn a_record_filter_may_read_collections_during_the_scan() {
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
     let request =
         ListRequest { record_filter: Some(&record_filter), ..find(&IndexScan::All, page, 0, 1_000) };
-    let kept: Vec<Id> =
+    let selected: Vec<Id> =
         store.read.find(&request).expect("a page").items.iter().map(|record| record.id).collect();
-    assert_eq!(kept, [id(1), id(3)]);
-    assert_eq!(ids(&store, &IndexScan::Members(id(1000)), 1, SortOrder::OldestFirst, 1_000), kept);
+    assert_eq!(selected, [id(1), id(3)]);
+    assert_eq!(ids(&store, &IndexScan::Members(id(1000)), 1, SortOrder::OldestFirst, 1_000), selected);
     assert_eq!(ids(&store, &IndexScan::Members(id(999)), 1, SortOrder::OldestFirst, 1_000), []);
 }

@@ -201,7 +201,7 @@ impl Run {
     }
 
     /// Sequences grow, also over restarts and deletions.
-    fn note(&mut self, seq: Sequence, entries: usize) {
+    fn log(&mut self, seq: Sequence, entries: usize) {
         assert!(seq >= self.last_seq + entries as Sequence, "{seq} after {}", self.last_seq);
         self.last_seq = seq;
         self.group_seq = Some(seq);
@@ -228,7 +228,7 @@ impl Run {
         }
         assert_eq!(after, group.extent(thng));
         let seq = store.write.append_properties(id(1), owner(thng), &updates).expect("appended");
-        self.note(seq, updates.len());
+        self.log(seq, updates.len());
     }
 
     fn put_thng(&mut self, number: u64, projects: &[u64]) {
@@ -247,7 +247,7 @@ impl Run {
             Some(known) => *known = record,
             None => group.thngs.push(record),
         }
-        self.note(seq, 1);
+        self.log(seq, 1);
     }
 
     fn delete_thng(&mut self, number: u64) {
@@ -256,7 +256,7 @@ impl Run {
         let record = group.thngs.remove(place);
         group.delete(number, None, None);
         let seq = store.write.delete_resource(&record, 5).expect("deleted");
-        self.note(seq, 1);
+        self.log(seq, 1);
     }
 
     /// Everything that can be read, in pages of `items` where there are pages, compared with the model.

@@ -45,7 +45,7 @@ enum Step {
     Subscribe {
         client: usize,
         topic: usize,
-        kept: bool,
+        queued: bool,
     },
     Unsubscribe {
         client: usize,
@@ -82,7 +82,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => client.clone().prop_map(|client| Step::End { client }),
         1 => client.prop_map(|client| Step::Revoke { client }),
         4 => (both.clone(), prop::bool::weighted(0.8))
-            .prop_map(|((client, topic), kept)| Step::Subscribe { client, topic, kept }),
+            .prop_map(|((client, topic), queued)| Step::Subscribe { client, topic, queued }),
         1 => both.clone().prop_map(|(client, topic)| Step::Unsubscribe { client, topic }),
         8 => (topic, 0..50_usize).prop_map(|(topic, bytes)| Step::Enqueue { topic, bytes }),
         4 => (both, 0..4_usize)
@@ -105,7 +105,7 @@ struct Subscribed {
 struct Model {
     sessions: BTreeMap<usize, (SessionNumber, BTreeMap<usize, Subscribed>)>,
     /// By topic: every notification since the first subscription.
-    told: BTreeMap<usize, Vec<(Sequence, usize)>>,
+    published: BTreeMap<usize, Vec<(Sequence, usize)>>,
     ended: Vec<SessionNumber>,
     /// Topics of ended sessions, until all is freed.
     left: BTreeSet<usize>,
@@ -124,10 +124,10 @@ impl Model {
     }
 
     /// What each key holds: its sessions, and the bytes of the topics on which it is furthest behind.
-    fn held(&self, write: &SqliteWriter) -> BTreeMap<[u8; 32], (usize, usize)> {
-        let mut held = BTreeMap::<_, (usize, usize)>::new();
+    fn key_usage(&self, write: &SqliteWriter) -> BTreeMap<[u8; 32], (usize, usize)> {
+        let mut key_usage = BTreeMap::<_, (usize, usize)>::new();
         for client in self.sessions.keys() {
-            held.entry(key(*client).0).or_default().0 += 1;
+            key_usage.entry(key(*client).0).or_default().0 += 1;
         }
         for topic in (0..TOPICS).filter(|topic| write.session_topic(&route(*topic)).is_some()) {
             let subscribed = self.sessions.iter().filter_map(|(client, (_, subscribed))| {
@@ -136,17 +136,17 @@ impl Model {
             });
             if let Some((_, _, key)) = subscribed.min_by_key(|(cursor, number, _)| (*cursor, *number)) {
                 let bytes = self.needed(topic).iter().map(|(_, bytes)| 48 + 1 + bytes).sum::<usize>();
-                held.entry(key.0).or_default().1 += bytes;
+                key_usage.entry(key.0).or_default().1 += bytes;
             }
         }
-        held
+        key_usage
     }
 
     /// The notifications of a topic that some session still needs.
     fn needed(&self, topic: usize) -> Vec<(Sequence, usize)> {
         let Some(least) = self.cursors(topic).min() else { return Vec::new() };
-        let told = self.told.get(&topic).into_iter().flatten();
-        told.filter(|(seq, _)| *seq > least).copied().collect()
+        let published = self.published.get(&topic).into_iter().flatten();
+        published.filter(|(seq, _)| *seq > least).copied().collect()
     }
 }
 
@@ -219,21 +219,21 @@ impl Run {
                     .filter(|other| key(*other) == key(client))
                     .for_each(|of_key| self.model.end(of_key));
             }
-            Step::Subscribe { client, topic, kept } => {
+            Step::Subscribe { client, topic, queued } => {
                 let Some((session, subscribed)) = self.model.sessions.get_mut(&client) else {
-                    let nobody = write
+                    let refused = write
                         .put_subscription(SessionNumber { number: 999, epoch: 1 }, &filter(topic), None)
                         .expect("a look");
-                    assert_eq!(nobody, None);
+                    assert_eq!(refused, None);
                     return;
                 };
-                let route = kept.then(|| route(topic));
+                let route = queued.then(|| route(topic));
                 let stored = write
                     .put_subscription(*session, &filter(topic), route.as_deref())
                     .expect("it is stored")
                     .expect("the session is there");
                 let before = subscribed.get(&topic).cloned();
-                let cursor = kept.then(|| {
+                let cursor = queued.then(|| {
                     let now = stored.queue.expect("it is kept").1.cursor;
                     before
                         .as_ref()
@@ -241,7 +241,7 @@ impl Run {
                         .inspect(|was| assert_eq!(*was, now))
                         .unwrap_or(now)
                 });
-                assert_eq!(stored.queue.is_some(), kept);
+                assert_eq!(stored.queue.is_some(), queued);
                 assert!(before.is_none_or(|before| before.number == stored.number));
                 subscribed.insert(topic, Subscribed { number: stored.number, cursor });
             }
@@ -253,13 +253,13 @@ impl Run {
             Step::Enqueue { topic, bytes } => {
                 let seq = write.log_membership(id(1), id(1), 1, "{}").expect("an event");
                 let listened_to = self.model.cursors(topic).next().is_some();
-                let kept = write.session_topic(&route(topic));
-                assert!(kept.is_some() || !listened_to);
-                assert!(kept.is_none() || listened_to || self.model.left.contains(&topic));
-                let Some(kept) = kept else { return };
+                let queued = write.session_topic(&route(topic));
+                assert!(queued.is_some() || !listened_to);
+                assert!(queued.is_none() || listened_to || self.model.left.contains(&topic));
+                let Some(queued) = queued else { return };
                 let message = QueuedMessage { seq, scopes: b"s".to_vec(), body: vec![b'x'; bytes] };
-                write.enqueue(kept, 0, &message, &AMPLE).expect("it is kept");
-                self.model.told.entry(topic).or_default().push((seq, bytes));
+                write.enqueue(queued, 0, &message, &AMPLE).expect("it is kept");
+                self.model.published.entry(topic).or_default().push((seq, bytes));
             }
             Step::Save { client, topic, acknowledged } => {
                 let needed = self.model.needed(topic);
@@ -344,20 +344,20 @@ impl Run {
             );
             for (topic, Subscribed { cursor, .. }) in subscribed {
                 let Some(cursor) = *cursor else { continue };
-                let expected = self.model.told.get(topic).into_iter().flatten();
+                let expected = self.model.published.get(topic).into_iter().flatten();
                 let expected: Vec<_> = expected.filter(|(seq, _)| *seq > cursor).copied().collect();
-                assert_eq!(self.kept(*topic, cursor), expected, "client {client} topic {topic}");
+                assert_eq!(self.queued(*topic, cursor), expected, "client {client} topic {topic}");
             }
         }
     }
 
     /// What is kept of a topic behind a cursor.
-    fn kept(&self, topic: usize, after: Sequence) -> Vec<(Sequence, usize)> {
+    fn queued(&self, topic: usize, after: Sequence) -> Vec<(Sequence, usize)> {
         let Fixture { read, write, .. } = &self.fixture;
         let number = write.session_topic(&route(topic)).expect("it is listened to");
-        let kept =
+        let queued =
             read.queued_messages(number, after, Sequence::MAX >> 1, 1_000, usize::MAX).expect("a look");
-        kept.messages.iter().map(|message| (message.seq, message.body.len())).collect()
+        queued.messages.iter().map(|message| (message.seq, message.body.len())).collect()
     }
 
     /// Compares what is kept with the model, where all is freed that is needed no more.
@@ -369,7 +369,7 @@ impl Run {
             let is_named = write.session_topic(&route(topic)).is_some();
             assert_eq!(is_named, self.model.cursors(topic).next().is_some(), "topic {topic}");
             if is_named {
-                assert_eq!(self.kept(topic, 0), needed, "topic {topic}");
+                assert_eq!(self.queued(topic, 0), needed, "topic {topic}");
             }
             messages += needed.len();
             bytes += needed.iter().map(|(_, bytes)| 48 + 1 + bytes).sum::<usize>();
@@ -388,7 +388,7 @@ impl Run {
         );
         assert_eq!(self.fixture.rows("session_subscription"), subscriptions as i64);
         assert_eq!((self.fixture.rows("ended_session"), self.fixture.rows("ended_session_key")), (0, 0));
-        assert_eq!(write.held_of_sessions(), self.model.held(write));
+        assert_eq!(write.session_usage(), self.model.key_usage(write));
     }
 }
 
@@ -396,8 +396,8 @@ impl Run {
     /// The memory of subscriptions that is shown is that of those that are committed.
     fn check_usage(&self) {
         let usage = self.fixture.write.subscription_usage();
-        let of = |wanted: &dyn Fn(usize) -> bool| -> usize {
-            let sessions = self.model.sessions.iter().filter(|(client, _)| wanted(**client));
+        let of = |selected: &dyn Fn(usize) -> bool| -> usize {
+            let sessions = self.model.sessions.iter().filter(|(client, _)| selected(**client));
             let filters = sessions.flat_map(|(_, (_, subscribed))| subscribed.keys());
             filters.map(|topic| subscription_bytes(1, filter(*topic).len())).sum()
         };
@@ -525,7 +525,7 @@ fn enqueue(store: &mut Fixture, route: &[u8], bytes: usize, limits: &QueueLimits
     });
 }
 
-fn kept(store: &Fixture, route: &[u8]) -> usize {
+fn queued(store: &Fixture, route: &[u8]) -> usize {
     let topic = store.write.session_topic(route).expect("a durable session subscribes to it");
     let messages =
         store.read.queued_messages(topic, 0, Sequence::MAX >> 1, 1_000_000, usize::MAX).expect("a look");

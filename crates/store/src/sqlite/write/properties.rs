@@ -309,8 +309,8 @@ impl Properties {
 
     fn keep(&mut self, owner: Id, key: SeriesKey<'_>, series: Series) {
         let name = SeriesRef::new(owner, key);
-        if let Some(mut kept) = self.series.get_mut(&name) {
-            *kept = series;
+        if let Some(mut cached) = self.series.get_mut(&name) {
+            *cached = series;
             return;
         }
         self.series.insert(name.to_name(), series);

@@ -394,12 +394,12 @@ impl Sessions {
 
     /// Of each key, its sessions and the bytes that are kept for it, as they are ranked.
     #[cfg(test)]
-    pub(super) fn held(&self) -> std::collections::BTreeMap<KeyBytes, (usize, usize)> {
+    pub(super) fn key_usage(&self) -> std::collections::BTreeMap<KeyBytes, (usize, usize)> {
         assert!(self.unranked.is_empty(), "a group has ended");
-        let mut held = std::collections::BTreeMap::<_, (usize, usize)>::new();
-        self.session_shares.keys().for_each(|(key, sessions)| held.entry(key).or_default().0 = sessions);
-        self.byte_shares.keys().for_each(|(key, bytes)| held.entry(key).or_default().1 = bytes);
-        held
+        let mut key_usage = std::collections::BTreeMap::<_, (usize, usize)>::new();
+        self.session_shares.keys().for_each(|(key, sessions)| key_usage.entry(key).or_default().0 = sessions);
+        self.byte_shares.keys().for_each(|(key, bytes)| key_usage.entry(key).or_default().1 = bytes);
+        key_usage
     }
 
     fn rank_key(&mut self, key: &KeyHash, new: Option<KeyUse>) {

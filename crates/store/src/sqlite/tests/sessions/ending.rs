@@ -118,8 +118,8 @@ fn a_client_that_comes_back_meanwhile_has_a_session_of_its_own() {
             .expect("the session is there");
         let (topic, Progress { cursor, .. }) = stored.queue.expect("it is kept");
         let notes = |store: &Fixture| {
-            let kept = store.read.queued_messages(topic, cursor, Sequence::MAX >> 1, 10, usize::MAX);
-            kept.map(|QueuedMessages { messages, .. }| messages.len()).expect("a look")
+            let queued = store.read.queued_messages(topic, cursor, Sequence::MAX >> 1, 10, usize::MAX);
+            queued.map(|QueuedMessages { messages, .. }| messages.len()).expect("a look")
         };
         assert_eq!(notes(&store), 0, "{how}: nothing from before");
         enqueue(&mut store, &own_topic(last), 10, &AMPLE);
@@ -175,15 +175,15 @@ fn ended_subscriptions_in_front_hide_no_other_messages() {
     enqueue(&mut store, &route, 10, &AMPLE);
     store.commit(|write| write.remove_key(&KEYS[0]));
     let needed = |store: &Fixture| {
-        let kept = store.read.queued_messages(topic, progress.cursor, Sequence::MAX >> 1, 10, usize::MAX);
-        kept.expect("a look").messages.len()
+        let queued = store.read.queued_messages(topic, progress.cursor, Sequence::MAX >> 1, 10, usize::MAX);
+        queued.expect("a look").messages.len()
     };
     while store.write.reclaim().expect("a part is freed") {
         assert_eq!(needed(&store), 1);
         assert_eq!(store.write.session_topic(&route), Some(topic));
     }
     assert_eq!((needed(&store), store.rows("session_note")), (1, 1));
-    assert_eq!(store.write.held_of_sessions()[&KEYS[1].0], (1, 48 + 10));
+    assert_eq!(store.write.session_usage()[&KEYS[1].0], (1, 48 + 10));
     assert!(store.write.session_topic(&other).is_some());
 }
 
@@ -204,7 +204,7 @@ fn what_ended_sessions_leave_gives_way_first_and_is_not_lost() {
     let few = QueueLimits { messages_per_topic: 2, ..AMPLE };
     (0..4).for_each(|_| enqueue(&mut store, &left[14], 10, &few));
     assert_eq!(store.write.queue_stats().lost_to_count, 0);
-    assert_eq!((kept(&store, &modest), kept(&store, &next)), (1, 4));
+    assert_eq!((queued(&store, &modest), queued(&store, &next)), (1, 4));
 }
 
 #[test]

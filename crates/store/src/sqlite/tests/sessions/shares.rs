@@ -15,13 +15,13 @@ fn an_account_within_its_share_of_bytes_loses_nothing() {
     for _ in 0..4 {
         greedy.iter().for_each(|route| enqueue(&mut store, route, 952, &limits));
     }
-    assert_eq!(kept(&store, &modest), 4);
+    assert_eq!(queued(&store, &modest), 4);
     let extent = store.write.queue_stats();
     assert_eq!((extent.bytes, extent.lost_to_bytes, extent.lost_of), (64_000, 100, Some(id(1))));
     // The same after a restart, which reads what each holds.
     let mut store = store.restart();
     (0..8).for_each(|_| enqueue(&mut store, &greedy[0], 952, &limits));
-    assert_eq!((kept(&store, &modest), store.write.queue_stats().bytes), (4, 64_000));
+    assert_eq!((queued(&store, &modest), store.write.queue_stats().bytes), (4, 64_000));
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn of_an_account_the_key_that_holds_most_bytes_gives_way() {
         let (_, route) = subscribed(&mut store, &KEYS[0], &format!("greedy {n}"));
         (0..4).for_each(|_| enqueue(&mut store, &route, 952, &limits));
     }
-    assert_eq!((kept(&store, &modest), store.write.queue_stats().bytes), (3, 64_000));
+    assert_eq!((queued(&store, &modest), store.write.queue_stats().bytes), (3, 64_000));
 }
 
 #[test]

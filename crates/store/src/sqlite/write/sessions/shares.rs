@@ -124,13 +124,13 @@ impl Shares {
     /// most, else of the newcomer's own. Only from a key that still holds as much as the newcomer afterwards, or the two
     /// would take turns.
     pub(super) fn gives_way_to(&self, newcomer: Owner) -> Option<Owner> {
-        let wanted = |amount: usize| amount + 2;
+        let threshold = |amount: usize| amount + 2;
         let (account, most) = self.largest_account()?;
-        if most >= wanted(self.accounts.amount(newcomer.account)) {
+        if most >= threshold(self.accounts.amount(newcomer.account)) {
             return self.largest_key(account).map(|(owner, _)| owner);
         }
         let (owner, most) = self.largest_key(newcomer.account)?;
-        (most >= wanted(self.keys.amount(newcomer.key))).then_some(owner)
+        (most >= threshold(self.keys.amount(newcomer.key))).then_some(owner)
     }
 }
 
@@ -180,17 +180,17 @@ mod tests {
         const BOUND: usize = 7;
         for first in 0..=BOUND {
             for second in 0..=BOUND - first {
-                let held = [first, second, BOUND - first - second];
+                let amounts = [first, second, BOUND - first - second];
                 let mut shares = Shares::default();
-                (0..3).for_each(|n| shares.change(owner(n as i64 + 1, n as u8 + 1), 0, held[n]));
-                let holders = 1 + held[1..].iter().filter(|amount| **amount > 0).count();
+                (0..3).for_each(|n| shares.change(owner(n as i64 + 1, n as u8 + 1), 0, amounts[n]));
+                let holders = 1 + amounts[1..].iter().filter(|amount| **amount > 0).count();
                 let gives = shares.gives_way_to(owner(1, 1)).filter(|owner| owner.account != 1);
-                if held[0] < BOUND / holders {
-                    assert!(gives.is_some(), "{held:?}");
+                if amounts[0] < BOUND / holders {
+                    assert!(gives.is_some(), "{amounts:?}");
                 }
                 let keeps_its_share =
-                    gives.is_none_or(|owner| held[owner.account as usize - 1] > BOUND / holders);
-                assert!(keeps_its_share, "{held:?} {gives:?}");
+                    gives.is_none_or(|owner| amounts[owner.account as usize - 1] > BOUND / holders);
+                assert!(keeps_its_share, "{amounts:?} {gives:?}");
             }
         }
     }
