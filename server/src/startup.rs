@@ -84,7 +84,7 @@ pub fn check(config: &Config, warnings: &[String]) -> anyhow::Result<()> {
         eprintln!("warning: {warning}");
     }
     log::filter(&config.log)?;
-    if let Some(tls::Source::Files(files)) = tls_source(config) {
+    if let Some(tls::CertificateSource::Files(files)) = tls_source(config) {
         tls::check(&files).context("TLS")?;
     }
     print("The settings are fine.\n")
@@ -361,14 +361,16 @@ fn open_certificates(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<
 }
 
 /// Where certificates come from; nothing where no listener wants any.
-fn tls_source(config: &Config) -> Option<tls::Source> {
+fn tls_source(config: &Config) -> Option<tls::CertificateSource> {
     if config.https == Listen::Off && config.mqtts == Listen::Off {
         return None;
     }
     Some(if config.tls_cert.is_empty() {
-        tls::Source::Local(config.data.join("tls"))
+        tls::CertificateSource::Local(config.data.join("tls"))
     } else {
-        tls::Source::Files(config.tls_cert.iter().cloned().zip(config.tls_key.iter().cloned()).collect())
+        tls::CertificateSource::Files(
+            config.tls_cert.iter().cloned().zip(config.tls_key.iter().cloned()).collect(),
+        )
     })
 }
 

@@ -8,7 +8,7 @@ use thng_pubsub_protocol::mqtt::{ConnectCode, Packet, PacketId, QoS, SubAckCode,
 use thng_pubsub_tests::frames::{Frames, frame, handshake};
 use thng_pubsub_tests::link::{Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received, encoded, publish};
-use thng_pubsub_tests::websocket::{End, MqttFrames, WebSocket};
+use thng_pubsub_tests::websocket::{CloseOutcome, MqttFrames, WebSocket};
 use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -297,7 +297,7 @@ fn a_message_above_the_limit_closes_with_1009() {
     socket.send(of(100));
     assert_eq!(socket.json()[0]["value"].as_str().map(str::len), Some(100 * 1024));
     socket.send(of(200));
-    assert_eq!(socket.ended(), End::Code(1009));
+    assert_eq!(socket.ended(), CloseOutcome::Code(1009));
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn text_that_is_not_utf_8_closes_with_1007() {
     let mut socket = WebSocket::open(server, &topic);
     let frame = Frame::message(&b"\"\xff\xfe\""[..], OpCode::Data(Data::Text), true);
     socket.send(Message::Frame(frame));
-    assert_eq!(socket.ended(), End::Code(1007));
+    assert_eq!(socket.ended(), CloseOutcome::Code(1007));
 }
 
 #[test]
@@ -523,7 +523,7 @@ fn a_message_of_one_mebibyte_may_hold_many_packets() {
         assert_eq!(client.packet(), Received::PingResp);
     }
     client.send_bytes(&b"\xc0\x00".repeat(MIB / 2 + 1));
-    assert_eq!(client.link().socket.ended(), End::Code(1009));
+    assert_eq!(client.link().socket.ended(), CloseOutcome::Code(1009));
 }
 
 #[test]
@@ -535,7 +535,7 @@ fn the_size_of_a_message_at_mqtt_is_a_setting() {
     client.send_bytes(&message);
     acknowledges(&mut client, count);
     client.send_bytes(&publishes(&topic, 264_000).0);
-    assert_eq!(client.link().socket.ended(), End::Code(1009));
+    assert_eq!(client.link().socket.ended(), CloseOutcome::Code(1009));
 }
 
 #[test]
@@ -564,14 +564,14 @@ fn a_client_without_a_key_sends_smaller_messages() {
     };
     let mut unknown = Frames::open(server, "/mqtt");
     unknown.send(&fragments(2, 10));
-    assert_eq!(unknown.ended(), End::Code(1009), "before CONNECT");
+    assert_eq!(unknown.ended(), CloseOutcome::Code(1009), "before CONNECT");
 
     let handshake = handshake("/mqtt", "").replace(&format!("Authorization: {KEY}\r\n"), "");
     let mut anonymous = Frames::opened(Raw::connect(server.http()).with(handshake.as_bytes()));
     anonymous.send(&frame(0x82, &Hello::anonymous().bytes()));
     assert_eq!(anonymous.payload(2), b"\x20\x02\x00\x00");
     anonymous.send(&fragments(2, 10));
-    assert_eq!(anonymous.ended(), End::Code(1009), "without a key in CONNECT");
+    assert_eq!(anonymous.ended(), CloseOutcome::Code(1009), "without a key in CONNECT");
 }
 
 /// A message that never ends costs its connection's share and no more.

@@ -5,7 +5,7 @@
 use crate::link::{Arrival, Link, Raw};
 use crate::server::{KEY, Server};
 use crate::wait::PATIENCE;
-use crate::websocket::End;
+use crate::websocket::CloseOutcome;
 
 /// The line of a handshake that has the client's nonce.
 pub const NONCE: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -124,16 +124,16 @@ impl Frames {
         }
     }
 
-    /// Waits for the server to end the connection, without a word to it, as [`End::Code`] with its close frame's code.
+    /// Waits for the server to end the connection, without a word to it, as [`CloseOutcome::Code`] with its close frame's code.
     ///
     /// # Panics
     /// When it does not, or sends data first.
     #[track_caller]
-    pub fn ended(&mut self) -> End {
-        let mut end = End::Cut;
+    pub fn ended(&mut self) -> CloseOutcome {
+        let mut end = CloseOutcome::Cut;
         while let Some(frame) = self.receive() {
             match (frame.opcode, &*frame.payload) {
-                (CLOSE, [high, low, ..]) => end = End::Code(u16::from_be_bytes([*high, *low])),
+                (CLOSE, [high, low, ..]) => end = CloseOutcome::Code(u16::from_be_bytes([*high, *low])),
                 (CLOSE, []) => {}
                 (9 | 10, _) => continue,
                 _ => panic!("the connection was to end, but there came {frame:?}"),

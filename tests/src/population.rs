@@ -173,15 +173,15 @@ impl Population {
             .collect()
     }
 
-    fn hold(&mut self, name: String, key: &str, device: Option<String>) {
+    fn register(&mut self, name: String, key: &str, device: Option<String>) {
         self.keys.push(Key { name, key: key.to_owned(), device });
     }
 
     fn add_applications_and_users(&mut self, server: &Server) {
         for (number, project) in self.projects.clone().into_iter().enumerate() {
             let application = self.operator.application(&project);
-            self.hold(format!("the secret key of project {number}"), &application.secret_key, None);
-            self.hold(format!("the public key of project {number}"), &application.public_key, None);
+            self.register(format!("the secret key of project {number}"), &application.secret_key, None);
+            self.register(format!("the public key of project {number}"), &application.public_key, None);
             if number % 2 == 1 {
                 let all = [
                     ("/thngs", "r"),
@@ -209,7 +209,7 @@ impl Population {
             }
             for user in 0..3 {
                 let created = server.rest_as(&application.public_key).anonymous_user();
-                self.hold(format!("user {user} of project {number}"), &created.key, None);
+                self.register(format!("user {user} of project {number}"), &created.key, None);
                 self.users.push(created.id);
             }
         }
@@ -247,7 +247,7 @@ impl Population {
         for number in POPULAR - 2..POPULAR + 6 {
             let thng = self.thngs[number].clone();
             let device = self.operator.device(&thng);
-            self.hold(format!("the key of thng {number}"), &device.key, Some(thng.clone()));
+            self.register(format!("the key of thng {number}"), &device.key, Some(thng.clone()));
             let shown = self.operator.get(&format!("/thngs/{thng}?withScopes=true")).expect(200);
             let projects: Vec<String> =
                 serde_json::from_value(shown["scopes"]["projects"].clone()).expect("ids");
@@ -256,7 +256,7 @@ impl Population {
     }
 
     fn add_operators_and_tokens(&mut self, server: &Server) {
-        self.hold("the operator".to_owned(), server.key(), None);
+        self.register("the operator".to_owned(), server.key(), None);
         for number in 0..4 {
             let role = self.operator.id_of("/roles", json!({"name": "reads"}));
             let switch = if number == 0 { "global_read" } else { "project_read" };
@@ -264,7 +264,7 @@ impl Population {
             let body = json!({"name": switch, "enabled": true, "projects": projects});
             self.operator.put(&format!("/roles/{role}/permissions/{switch}"), body).assert_status(200);
             let operator = self.operator.operator(json!({"role": role}));
-            self.hold(format!("operator {number} with {switch}"), &operator.key, None);
+            self.register(format!("operator {number} with {switch}"), &operator.key, None);
         }
         for number in 0..8 {
             let mut conditions = Vec::new();
@@ -290,7 +290,7 @@ impl Population {
                 false => "thngs:read,list",
             });
             let token = self.operator.access_token(&permissions, &conditions);
-            self.hold(format!("token {number}, {permissions:?} on {conditions:?}"), &token.key, None);
+            self.register(format!("token {number}, {permissions:?} on {conditions:?}"), &token.key, None);
         }
     }
 }

@@ -33,7 +33,7 @@ pub const SUBSCRIBABLE: [Transport; 3] =
 
 /// Somebody was not let through. Holds the HTTP status; MQTT has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused(pub Option<u16>);
+pub struct WriteError(pub Option<u16>);
 
 /// An MQTT client on either of its links.
 pub type Mqtt = Client<Box<dyn Link>>;
@@ -58,9 +58,9 @@ pub fn mqtt(transport: Transport, server: &Server, hello: &Hello) -> Mqtt {
 /// # Errors
 /// When the server refuses the upgrade.
 #[track_caller]
-pub fn websocket(server: &Server, key: Option<&str>, topic: &str) -> Result<WebSocket, Refused> {
+pub fn websocket(server: &Server, key: Option<&str>, topic: &str) -> Result<WebSocket, WriteError> {
     let header = key.map(|key| ("Authorization", key));
-    WebSocket::request(server, topic, header.as_slice()).map_err(|status| Refused(Some(status)))
+    WebSocket::request(server, topic, header.as_slice()).map_err(|status| WriteError(Some(status)))
 }
 
 /// Somebody who writes to one topic.
@@ -83,7 +83,7 @@ impl Writer {
     /// # Errors
     /// When the door is closed to this key before anything is written: that of a native WebSocket may be.
     #[track_caller]
-    pub fn open(transport: Transport, server: &Server, key: &str, topic: &str) -> Result<Writer, Refused> {
+    pub fn open(transport: Transport, server: &Server, key: &str, topic: &str) -> Result<Writer, WriteError> {
         let by = match transport {
             Transport::Rest => Writing::Rest(Box::new(server.rest_as(key))),
             Transport::Mqtt | Transport::MqttOverWebSocket => {
@@ -101,7 +101,7 @@ impl Writer {
     /// What the server refused, in the form of the protocol: an error document, or the answer that an MQTT client asked
     /// for.
     #[track_caller]
-    pub fn write(&mut self, access: Access, payload: &str) -> Result<(), Refused> {
+    pub fn write(&mut self, access: Access, payload: &str) -> Result<(), WriteError> {
         match &mut self.by {
             Writing::Rest(rest) => {
                 let answer = match access {
@@ -109,7 +109,7 @@ impl Writer {
                     Access::Update => rest.put(&self.topic, payload),
                     Access::Read | Access::Delete => panic!("{access:?} is no write with a payload"),
                 };
-                if answer.status < 300 { Ok(()) } else { Err(Refused(Some(answer.status))) }
+                if answer.status < 300 { Ok(()) } else { Err(WriteError(Some(answer.status))) }
             }
             Writing::Mqtt(client) => {
                 client.subscribed(rejection::TOPIC, QoS::AtMostOnce);
@@ -118,7 +118,7 @@ impl Writer {
                     Received::PubAck(acknowledged) if acknowledged == id => return Ok(()),
                     Received::Message(answer) if answer.topic == rejection::TOPIC => {
                         assert_eq!(answer.json()["packetId"], id.get(), "{}", answer.payload);
-                        Err(Refused(None))
+                        Err(WriteError(None))
                     }
                     other => panic!("PUBACK or an answer, not {other:?}"),
                 };
@@ -130,7 +130,7 @@ impl Writer {
                 let answer = socket.json();
                 match answer.get("errors") {
                     None => Ok(()),
-                    Some(_) => Err(Refused(answer["status"].as_u64().and_then(|it| it.try_into().ok()))),
+                    Some(_) => Err(WriteError(answer["status"].as_u64().and_then(|it| it.try_into().ok()))),
                 }
             }
         }
@@ -163,7 +163,7 @@ impl Reader {
         server: &Server,
         key: Option<&str>,
         strings: &[String],
-    ) -> Result<Reader, Refused> {
+    ) -> Result<Reader, WriteError> {
         let by = match transport {
             Transport::Mqtt | Transport::MqttOverWebSocket => {
                 let mut client = mqtt(transport, server, &key.map_or_else(Hello::anonymous, Hello::with_key));
@@ -171,7 +171,7 @@ impl Reader {
                 let codes = client.subscribe_all(&filters);
                 assert!(codes.iter().all(|code| *code == codes[0]), "{codes:?} for {strings:?}");
                 if codes[0] == SubAckCode::Refused {
-                    return Err(Refused(None));
+                    return Err(WriteError(None));
                 }
                 Watching::Mqtt(client)
             }

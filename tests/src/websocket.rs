@@ -26,7 +26,7 @@ pub struct WebSocket {
 
 /// How the server's side of a WebSocket ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub enum CloseOutcome {
     /// With a close frame of this code.
     Code(u16),
     /// Without one.
@@ -104,7 +104,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// How the connection ended.
-    pub fn receive(&mut self, timeout: Duration) -> Result<Option<Message>, End> {
+    pub fn receive(&mut self, timeout: Duration) -> Result<Option<Message>, CloseOutcome> {
         let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -113,7 +113,9 @@ impl WebSocket {
                 Ok(Message::Close(frame)) => {
                     // The answer to the close frame, and what the server still sends, are read to the end.
                     while self.socket.read().is_ok() {}
-                    return Err(frame.map_or(End::Cut, |frame| End::Code(frame.code.into())));
+                    return Err(
+                        frame.map_or(CloseOutcome::Cut, |frame| CloseOutcome::Code(frame.code.into()))
+                    );
                 }
                 Ok(message) => return Ok(Some(message)),
                 Err(Error::Io(error))
@@ -123,7 +125,7 @@ impl WebSocket {
                         return Ok(None);
                     }
                 }
-                Err(_) => return Err(End::Cut),
+                Err(_) => return Err(CloseOutcome::Cut),
             }
         }
     }
@@ -152,7 +154,7 @@ impl WebSocket {
     /// # Panics
     /// When it does not, or sends a data message first.
     #[track_caller]
-    pub fn ended(&mut self) -> End {
+    pub fn ended(&mut self) -> CloseOutcome {
         match self.receive(PATIENCE) {
             Err(end) => end,
             Ok(message) => panic!("the connection was to end, but there came {message:?}"),

@@ -97,7 +97,7 @@ impl Dispatcher {
 
     /// Works until there is a reason to end.
     pub(super) fn run(mut self, mut receiver: Box<dyn CarrierReceiver>) {
-        let work = panic::catch_unwind(AssertUnwindSafe(|| self.work(&mut *receiver)));
+        let work = panic::catch_unwind(AssertUnwindSafe(|| self.deliver_until_end(&mut *receiver)));
         let ended = work.unwrap_or(DispatchEnd::Panicked);
         self.shared.activity[self.index].set_busy(false);
         if ended != DispatchEnd::Superseded {
@@ -105,7 +105,7 @@ impl Dispatcher {
         }
     }
 
-    fn work(&mut self, receiver: &mut dyn CarrierReceiver) -> DispatchEnd {
+    fn deliver_until_end(&mut self, receiver: &mut dyn CarrierReceiver) -> DispatchEnd {
         let mut arrived = VecDeque::new();
         loop {
             self.shared.activity[self.index].set_busy(false);

@@ -35,7 +35,7 @@ pub(super) fn back_up(arguments: &BackupArguments) -> anyhow::Result<()> {
     };
     let progress = Progress::of_bytes("backing up");
     read_only.back_up(file, &head, &mut |done, all| {
-        progress.tell(done, all);
+        progress.update(done, all);
         if done == all {
             progress.wait("checking");
         }
@@ -76,7 +76,7 @@ pub(super) fn restore(arguments: &Restore) -> anyhow::Result<()> {
     let layout = backup.layout();
     let copying = Progress::of_bytes("restoring");
     let took = progress.end();
-    let made = backup.restore(data, &mut |done, all| copying.tell(done, all))?;
+    let made = backup.restore(data, &mut |done, all| copying.update(done, all))?;
     let is_new = key_secret::write(data, &secret)?;
     made.finish().inspect_err(|_| {
         if is_new {

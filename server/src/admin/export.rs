@@ -146,7 +146,7 @@ fn write(
             && trailer.events % TOLD_AFTER == 0
         {
             // How many there are would have to be counted first; how far the log reaches is known.
-            progress.tell(*seq, head.next_sequence);
+            progress.update(*seq, head.next_sequence);
         }
         put(out, &Line::of(&record))
     })?;

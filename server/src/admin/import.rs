@@ -123,7 +123,7 @@ impl Importer<'_> {
             })?;
             counted.count(&record);
             if lines.number.is_multiple_of(TOLD_AFTER) {
-                self.progress.tell(lines.bytes, lines.all);
+                self.progress.update(lines.bytes, lines.all);
             }
         };
         if trailer != counted {

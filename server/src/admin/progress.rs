@@ -36,7 +36,7 @@ impl Progress {
     }
 
     /// So much of so much is done.
-    pub(super) fn tell(&self, done: u64, all: u64) {
+    pub(super) fn update(&self, done: u64, all: u64) {
         self.bar.set_length(all);
         self.bar.set_position(done);
     }

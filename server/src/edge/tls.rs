@@ -18,7 +18,7 @@ use rustls::{ServerConfig, crypto::ring};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-pub(crate) use certificates::{Certificates, Source, check, look_at};
+pub(crate) use certificates::{CertificateSource, Certificates, check, look_at};
 
 use super::accept::AcceptedConnection;
 use crate::{clock::Clock, log_throttle::LogThrottle, metrics::Metrics};

@@ -10,7 +10,7 @@ use thng_pubsub_tests::history::whole;
 use thng_pubsub_tests::link::{Arrival, Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, Received};
 use thng_pubsub_tests::wait::until;
-use thng_pubsub_tests::websocket::{End, MqttFrames, WebSocket};
+use thng_pubsub_tests::websocket::{CloseOutcome, MqttFrames, WebSocket};
 use thng_pubsub_tests::{KEY, PATIENCE, Server};
 
 /// Answers that are waited for before the server is stopped.
@@ -34,7 +34,7 @@ fn publish(mut client: Client<impl Link>, topic: &str, answers: &AtomicU64) -> u
 }
 
 /// The same on a native WebSocket, where a stored value comes back.
-fn send(mut socket: WebSocket, answers: &AtomicU64) -> (u64, End) {
+fn send(mut socket: WebSocket, answers: &AtomicU64) -> (u64, CloseOutcome) {
     for value in 0.. {
         socket.send(number(value));
         match socket.receive(PATIENCE) {
@@ -93,7 +93,7 @@ fn sigterm_under_writes_loses_no_answered_write() {
         until("there is traffic", || (answers.load(Ordering::Relaxed) >= ANSWERS).then_some(()));
         server.terminate();
         let (natively, end) = by_native.join().expect("no panic");
-        assert_eq!(end, End::Code(1012), "a native WebSocket is told that the server restarts");
+        assert_eq!(end, CloseOutcome::Code(1012), "a native WebSocket is told that the server restarts");
         let by_mqtt = [by_tcp, by_websocket].map(|writer| writer.join().expect("no panic"));
         [by_mqtt[0], by_mqtt[1], natively, by_rest.join().expect("no panic")]
     });
@@ -104,8 +104,8 @@ fn sigterm_under_writes_loses_no_answered_write() {
             Err(end) => break end,
         }
     };
-    assert_eq!(end, End::Code(1012), "a native WebSocket that only watches, too");
-    assert_eq!(idle_mqtt.socket.ended(), End::Code(1012), "and one that carries MQTT");
+    assert_eq!(end, CloseOutcome::Code(1012), "a native WebSocket that only watches, too");
+    assert_eq!(idle_mqtt.socket.ended(), CloseOutcome::Code(1012), "and one that carries MQTT");
     assert!(TcpStream::connect(server.mqtt()).is_err(), "nobody listens any more");
 
     let server = server.restart();

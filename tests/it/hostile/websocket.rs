@@ -7,7 +7,7 @@ use thng_pubsub_tests::canary::Canary;
 use thng_pubsub_tests::frames::{Frame, Frames, MQTT, NONCE, frame, handshake, status};
 use thng_pubsub_tests::link::{Arrival, Link as _, Raw};
 use thng_pubsub_tests::mqtt::{Hello, encoded, publish};
-use thng_pubsub_tests::websocket::End;
+use thng_pubsub_tests::websocket::CloseOutcome;
 use thng_pubsub_tests::{KEY, PATIENCE, Server};
 
 const TEXT: u8 = 1;
@@ -61,7 +61,7 @@ fn announcing(first: u8, length: u64) -> Vec<u8> {
 fn assert_closes(server: &Server, path: &str, what: &str, bytes: &[u8], code: u16) {
     let mut socket = Frames::open(server, path);
     socket.send(bytes);
-    assert_eq!(socket.ended(), End::Code(code), "{what} on {path}");
+    assert_eq!(socket.ended(), CloseOutcome::Code(code), "{what} on {path}");
 }
 
 /// The bug classes 16 (a compressed bomb, CVE-2026-39804) and 17 (CVE-2023-43669) are among them.
@@ -290,7 +290,10 @@ fn bytes_around_a_handshake_are_read_in_order() {
 
         let followed = Raw::connect(server.http()).with(format!("{upgrade}{get}").as_bytes());
         let end = Frames::opened(followed).ended();
-        assert!(matches!(end, End::Code(PROTOCOL) | End::Cut), "a request is no frame: {end:?}");
+        assert!(
+            matches!(end, CloseOutcome::Code(PROTOCOL) | CloseOutcome::Cut),
+            "a request is no frame: {end:?}"
+        );
 
         let at_once = [upgrade.as_bytes(), first].concat();
         Frames::opened(Raw::connect(server.http()).with(&at_once)).payload(opcode);
@@ -317,7 +320,10 @@ fn compression_is_never_negotiated_and_closes_the_socket() {
             // `Hello`, compressed: the example of RFC 7692, 7.2.3.1.
             socket.send(&frame(0xc1, b"\xf2\x48\xcd\xc9\xc9\x07\x00"));
             let end = socket.ended();
-            assert!(end == End::Code(PROTOCOL) || path == "/mqtt" && end == End::Cut, "{end:?}");
+            assert!(
+                end == CloseOutcome::Code(PROTOCOL) || path == "/mqtt" && end == CloseOutcome::Cut,
+                "{end:?}"
+            );
         }
     }
 }
@@ -359,7 +365,7 @@ fn a_packet_longer_than_its_frame_waits_for_the_next() {
         socket.send(&frame(FIN | BINARY, unfinished));
         socket.send(&frame(0x88, b"\x03\xe8"));
         let end = socket.ended();
-        assert!(matches!(end, End::Code(1_000) | End::Cut), "{unfinished:02x?}: {end:?}");
+        assert!(matches!(end, CloseOutcome::Code(1_000) | CloseOutcome::Cut), "{unfinished:02x?}: {end:?}");
     }
     let history = server.rest().get(topic).expect(200);
     assert_eq!(history.as_array().map(Vec::len), Some(2), "what was not whole is not there: {history}");

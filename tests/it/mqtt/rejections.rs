@@ -13,7 +13,7 @@ use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
 const UNKNOWN: &str = "Uabcdefghkmnpqrstwxy0123";
 
 /// A publish that is refused for good.
-struct Refused {
+struct RefusalCase {
     reason: &'static str,
     status: u16,
     hello: Hello,
@@ -24,12 +24,12 @@ struct Refused {
 }
 
 /// One for each row of the reason table that a publish can meet and that is final.
-fn refused_for_good(server: &Server) -> Vec<Refused> {
+fn refused_for_good(server: &Server) -> Vec<RefusalCase> {
     let mut rest = server.rest();
     let (thng, other) = (rest.thng(), rest.thng());
     let device = rest.device(&thng).key;
     let own = format!("/thngs/{thng}/properties/k");
-    let row = |reason, status, key: Option<&str>, topic: &str, payload: &str, by_rest| Refused {
+    let row = |reason, status, key: Option<&str>, topic: &str, payload: &str, by_rest| RefusalCase {
         reason,
         status,
         hello: key.map_or_else(Hello::anonymous, Hello::with_key),
@@ -53,7 +53,7 @@ fn refused_for_good(server: &Server) -> Vec<Refused> {
     ]
 }
 
-fn publish_bytes(refused: &Refused, qos: QoS, id: Option<PacketId>) -> Vec<u8> {
+fn publish_bytes(refused: &RefusalCase, qos: QoS, id: Option<PacketId>) -> Vec<u8> {
     encoded(&Packet::Publish(publish(&refused.topic, &refused.payload, qos, id)))
 }
 
@@ -70,7 +70,7 @@ fn rejection(client: &mut Client) -> Value {
 }
 
 #[track_caller]
-fn assert_says(document: &Value, refused: &Refused, server: &Server) {
+fn assert_says(document: &Value, refused: &RefusalCase, server: &Server) {
     let what = format!("{} on {}: {document}", refused.payload, refused.topic);
     assert_eq!(document["reason"], refused.reason, "{what}");
     assert_eq!(document["status"], refused.status, "{what}");

@@ -35,7 +35,7 @@ fn set<'a>(ids: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
     ids.into_iter().cloned().collect()
 }
 
-fn watch(server: &Server, topic: &str) -> Client {
+fn subscriber(server: &Server, topic: &str) -> Client {
     let mut client = Client::connect(server);
     client.subscribed(topic, QoS::AtLeastOnce);
     client
@@ -386,8 +386,8 @@ fn joining_and_leaving_thngs_are_notified() {
     let id = collection(&mut rest);
     let members = format!("/collections/{id}/thngs");
     let thngs: Vec<_> = (0..4).map(|_| rest.thng()).collect();
-    let mut client = watch(server, &members);
-    let mut of_document = watch(server, &format!("/collections/{id}"));
+    let mut client = subscriber(server, &members);
+    let mut of_document = subscriber(server, &format!("/collections/{id}"));
     let added = |thngs: &[String]| ("thngsAdded".to_owned(), set(thngs));
 
     rest.put(&members, json!([thngs[0], thngs[1], thngs[0]])).assert_status(200);
@@ -426,7 +426,7 @@ fn updates_and_deletion_of_a_collection_are_notified() {
     let (parent, id) = (collection(&mut rest), collection(&mut rest));
     rest.post(&format!("/collections/{parent}/collections"), json!([id])).assert_status(200);
     let path = format!("/collections/{id}");
-    let mut client = watch(server, &path);
+    let mut client = subscriber(server, &path);
 
     let updated = rest.put(&path, json!({"tags": ["x"]})).expect(200);
     assert_eq!(client.message().json(), updated);

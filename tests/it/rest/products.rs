@@ -28,7 +28,7 @@ fn values(answer: &Response) -> Vec<Value> {
     entries.as_array().expect("an array").iter().map(|entry| entry["value"].clone()).collect()
 }
 
-fn watch(server: &Server, topics: &[&str]) -> Client {
+fn subscriber(server: &Server, topics: &[&str]) -> Client {
     let mut client = Client::connect(server);
     for topic in topics {
         client.subscribed(topic, QoS::AtLeastOnce);
@@ -357,7 +357,7 @@ fn a_property_update_notifies_properties_and_each_key() {
     let path = product(&mut rest);
     let all = format!("{path}/properties");
     let (a, b) = (format!("{all}/a"), format!("{all}/b"));
-    let mut client = watch(server, &[&all, &a, &b, &path]);
+    let mut client = subscriber(server, &[&all, &a, &b, &path]);
 
     let sent = json!([
         {"key": "a", "value": 1, "timestamp": 1_000},
@@ -385,7 +385,7 @@ fn a_product_update_is_notified_whichever_client_made_it() {
     let server = Server::shared();
     let mut rest = server.rest();
     let path = path_of(&rest.create("/products", json!({"name": "n", "properties": {"k": 1}})));
-    let mut client = watch(server, &[&path]);
+    let mut client = subscriber(server, &[&path]);
     let updated = rest.put(&path, json!({"tags": ["x"]})).expect(200);
     let notified = client.message().json();
     assert_eq!(notified, updated);

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use serde_json::{Value, json};
 use thng_pubsub_protocol::topic::table::{Access, OperationKind, Row, TABLE};
 use thng_pubsub_tests::rows::{Cause, Scene, has_same_numbers, is_of_the_root};
-use thng_pubsub_tests::transports::{Reader, Refused, SUBSCRIBABLE, TRANSPORTS, Transport, Writer};
+use thng_pubsub_tests::transports::{Reader, SUBSCRIBABLE, TRANSPORTS, Transport, WriteError, Writer};
 use thng_pubsub_tests::{Rest, Server};
 
 /// Who comes to a door.
@@ -128,7 +128,7 @@ impl<'s> Cast<'s> {
                     (Ok(reader), Sight::Visible | Sight::Silence) => {
                         readers.push(Watcher { who: *who, transport, reader });
                     }
-                    (Err(Refused(status)), Sight::Hidden(_)) => {
+                    (Err(WriteError(status)), Sight::Hidden(_)) => {
                         assert_eq!(
                             status,
                             (transport == Transport::WebSocket).then_some(403),
@@ -243,7 +243,7 @@ fn check(transport: Transport) {
                 (Transport::WebSocket, Sight::Hidden(_)) => Some(403),
                 (Transport::WebSocket | Transport::Rest, _) => Some(who.refusal(row)),
             };
-            assert_eq!(refused, Err(Refused(expected)), "{payload} on {topic} by {who:?}");
+            assert_eq!(refused, Err(WriteError(expected)), "{payload} on {topic} by {who:?}");
         }
 
         // The last is the marker: whatever else was to be told came before it.
@@ -278,7 +278,7 @@ fn check_subscribe_only(cast: &Cast<'_>, row: &Row, transport: Transport) {
         let refused = Writer::open(transport, cast.server, key, &topic).and_then(write);
         let status = if who.sight(row) == Sight::Visible { 405 } else { 403 };
         let expected = (transport == Transport::WebSocket).then_some(status);
-        assert_eq!(refused, Err(Refused(expected)), "{topic} by {who:?}");
+        assert_eq!(refused, Err(WriteError(expected)), "{topic} by {who:?}");
     }
 }
 
@@ -379,7 +379,7 @@ fn every_transport_refuses_the_same_payloads() {
     ] {
         for transport in TRANSPORTS {
             let writer = Writer::open(transport, server, server.key(), &topic);
-            let Err(Refused(status)) = writer.and_then(|mut it| it.write(Access::Update, payload)) else {
+            let Err(WriteError(status)) = writer.and_then(|mut it| it.write(Access::Update, payload)) else {
                 panic!("{payload} through {transport:?} was taken")
             };
             let expected = matches!(transport, Transport::Rest | Transport::WebSocket).then_some(400);

@@ -4,7 +4,7 @@ use serde_json::json;
 use thng_pubsub_protocol::mqtt::{ConnectCode, QoS, SubAckCode};
 use thng_pubsub_tests::link::Raw;
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill};
-use thng_pubsub_tests::websocket::{End, MqttFrames, WebSocket};
+use thng_pubsub_tests::websocket::{CloseOutcome, MqttFrames, WebSocket};
 use thng_pubsub_tests::{Keyed, Rest, Server, wait};
 
 /// The close code of a WebSocket whose peer may not go on (RFC 6455, 7.4.1).
@@ -89,7 +89,7 @@ fn a_revoked_key_ends_its_connections_on_every_protocol() {
         let mut owner = Client::connect(server);
 
         revoke(&mut server.rest());
-        assert_eq!(socket.ended(), End::Code(POLICY), "{what}");
+        assert_eq!(socket.ended(), CloseOutcome::Code(POLICY), "{what}");
         mqtt.assert_closed_after(what);
         framed.assert_closed_after(what);
         idle.assert_closed_after(what);

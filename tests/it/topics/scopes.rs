@@ -11,7 +11,7 @@ fn made(rest: &mut Rest, kind: &str, projects: &[&str]) -> String {
     rest.id_of(&format!("/{kind}"), json!({"name": "n", "scopes": scopes}))
 }
 
-fn watch(server: &Server, key: &str, topic: &str) -> Client {
+fn subscriber(server: &Server, key: &str, topic: &str) -> Client {
     let mut client = Client::connect_as(server, &Hello::with_key(key));
     client.subscribed(topic, QoS::AtLeastOnce);
     client
@@ -27,7 +27,7 @@ fn an_action_is_not_notified_below_a_hidden_resource() {
     let token = rest.access_token(&["collections:read"], &[format!("projects:{own}")]).key;
     let mut limited = server.rest_as(&token);
     let topic = format!("/collections/{collection}/actions/all");
-    let mut client = watch(server, &token, &topic);
+    let mut client = subscriber(server, &token, &topic);
     let mut act = |projects: &[&str]| {
         let scopes = json!({"projects": projects, "users": ["all"]});
         rest.put(&format!("/collections/{collection}"), json!({"scopes": scopes})).assert_status(200);
@@ -57,7 +57,7 @@ fn a_notification_may_name_ids_of_hidden_resources() {
     for collection in [&seen, &hidden] {
         rest.put(&format!("/collections/{collection}/thngs"), json!([thng])).assert_status(200);
     }
-    let mut client = watch(server, &key, &path);
+    let mut client = subscriber(server, &key, &path);
     rest.put(&path, json!({"name": "another"})).assert_status(200);
     assert_eq!(client.message().json()["collections"], json!([seen, hidden]));
     assert_eq!(limited.get(&path).expect(200)["collections"], json!([seen]));
@@ -65,7 +65,7 @@ fn a_notification_may_name_ids_of_hidden_resources() {
 
     let [visible, invisible] = [&own, &other].map(|project| made(&mut rest, "thngs", &[project]));
     let path = format!("/collections/{seen}/thngs");
-    let mut client = watch(server, &key, &path);
+    let mut client = subscriber(server, &key, &path);
     rest.put(&path, json!([visible, invisible])).assert_status(200);
     assert_eq!(client.message().json()["resources"], json!([visible, invisible]));
     limited.get(&format!("/thngs/{invisible}")).assert_status(404);

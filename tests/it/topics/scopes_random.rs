@@ -10,7 +10,7 @@ use thng_pubsub_protocol::mqtt::{QoS, SubAckCode};
 use thng_pubsub_tests::keys::text;
 use thng_pubsub_tests::mqtt::{Hello, Received};
 use thng_pubsub_tests::population::{Key, Population, TYPES};
-use thng_pubsub_tests::transports::{Mqtt, Refused, SUBSCRIBABLE, Transport, mqtt, websocket};
+use thng_pubsub_tests::transports::{Mqtt, SUBSCRIBABLE, Transport, WriteError, mqtt, websocket};
 use thng_pubsub_tests::websocket::WebSocket;
 use thng_pubsub_tests::{Launch, PATIENCE, Rest, Server};
 use tungstenite::Message;
@@ -24,11 +24,11 @@ struct Holder {
     rest: Rest,
     /// Without one, each topic has a WebSocket of its own.
     session: Option<Mqtt>,
-    watches: Vec<Watch>,
+    watches: Vec<TopicSubscription>,
 }
 
 /// A subscription that was granted.
-struct Watch {
+struct TopicSubscription {
     topic: String,
     project: Option<String>,
     string: String,
@@ -67,7 +67,7 @@ enum What {
 
 impl Event {
     /// Whether a key reads it by REST.
-    fn is_readable(&self, rest: &mut Rest, operator: &mut Rest, watch: &Watch) -> bool {
+    fn is_readable(&self, rest: &mut Rest, operator: &mut Rest, watch: &TopicSubscription) -> bool {
         let project = watch.project.as_ref().map_or_else(String::new, |project| format!("project={project}"));
         match &self.what {
             What::Resource => is_shown(rest, &format!("{}?{project}", watch.topic)).unwrap_or(false),
@@ -154,7 +154,7 @@ impl Trial {
                     }
                     None => match websocket(&self.server, Some(&key), &string) {
                         Ok(socket) => (true, Some(socket)),
-                        Err(Refused(status)) => {
+                        Err(WriteError(status)) => {
                             assert_eq!(status, Some(403), "{string} by {name}");
                             (false, None)
                         }
@@ -163,7 +163,7 @@ impl Trial {
                 assert_eq!(granted, may, "{string} by {name}: granted, and to be read by REST");
                 if granted {
                     let (readable, notified) = (Vec::new(), Vec::new());
-                    watches.push(Watch { topic, project, string, socket, readable, notified });
+                    watches.push(TopicSubscription { topic, project, string, socket, readable, notified });
                 }
             }
         }
@@ -298,12 +298,12 @@ impl Trial {
         );
     }
 
-    fn watches(&self) -> impl Iterator<Item = &Watch> {
+    fn watches(&self) -> impl Iterator<Item = &TopicSubscription> {
         self.holders.iter().flat_map(|holder| &holder.watches)
     }
 }
 
-impl Watch {
+impl TopicSubscription {
     /// Whether what REST showed last has still to be told.
     fn is_waiting(&self) -> bool {
         self.notified.len() < self.readable.len() || self.notified.last() != self.readable.last()
@@ -314,7 +314,7 @@ impl Holder {
     /// Reads until everything that was read by REST came last has been told, or nothing comes any more.
     fn listen(&mut self) {
         if let Some(client) = &mut self.session {
-            while self.watches.iter().any(Watch::is_waiting) {
+            while self.watches.iter().any(TopicSubscription::is_waiting) {
                 let Some(Ok(Received::Message(message))) = client.next_within(PATIENCE) else { return };
                 let watch = self.watches.iter_mut().find(|watch| watch.string == message.topic);
                 watch.expect("a string that was subscribed").notified.push(mark(&message.json()));
@@ -349,7 +349,7 @@ fn a_key_is_notified_exactly_of_what_it_can_read_by_rest() {
     trial.holders.iter_mut().for_each(Holder::listen);
 
     for Holder { key, watches, .. } in &trial.holders {
-        for Watch { string, readable, notified, .. } in watches {
+        for TopicSubscription { string, readable, notified, .. } in watches {
             let same =
                 notified.iter().zip(readable).take_while(|(notified, readable)| notified == readable).count();
             assert!(

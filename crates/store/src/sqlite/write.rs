@@ -417,7 +417,7 @@ impl WriteStore for SqliteWriter {
     }
 
     fn leave_collections(&mut self, id: Id, collections: &[Id]) -> Result<(), StoreError> {
-        self.at_place(members::leave(&self.connection, id, collections))
+        self.at_place(members::leave_collections(&self.connection, id, collections))
     }
 
     fn add_members(

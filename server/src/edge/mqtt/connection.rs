@@ -144,7 +144,7 @@ impl<W: Wire> Connection<W> {
         let EstablishedSession { session, slot, will, .. } = *accepted;
         drop(session);
         if let Some(slot) = &slot {
-            self.context.mqtt_sessions.leave(slot);
+            self.context.mqtt_sessions.release(slot);
         }
         if end != DisconnectReason::Disconnect
             && let Some(will) = will
@@ -260,7 +260,7 @@ impl<W: Wire> Connection<W> {
     /// Refuses a CONNECT that has taken a place already.
     fn reject(&mut self, slot: Option<&SessionSlot>, refusal: &BrokerError) -> DisconnectReason {
         if let Some(slot) = slot {
-            self.context.mqtt_sessions.leave(slot);
+            self.context.mqtt_sessions.release(slot);
         }
         connack(connect::code(refusal), false, &mut self.out.bytes);
         self.refused(refusal.reason());

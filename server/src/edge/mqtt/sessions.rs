@@ -25,7 +25,7 @@ struct ConnectedClient {
     ended: CancellationToken,
 }
 
-/// A client's place among the connected. Given back with [`Sessions::leave`].
+/// A client's place among the connected. Given back with [`Sessions::release`].
 #[derive(Debug)]
 pub(super) struct SessionSlot {
     key: KeyHash,
@@ -58,7 +58,7 @@ impl Sessions {
     }
 
     /// Gives a place back, unless somebody else has it by now.
-    pub(super) fn leave(&self, slot: &SessionSlot) {
+    pub(super) fn release(&self, slot: &SessionSlot) {
         slot.ended.cancel();
         let mut connected = self.connected.lock();
         let name = (slot.key, slot.client_id.clone());
@@ -92,10 +92,10 @@ mod tests {
         let sessions = Sessions::default();
         let first = sessions.enter(KeyHash([1; 32]), "lamp", 1);
         let second = sessions.enter(KeyHash([1; 32]), "lamp", 2);
-        sessions.leave(&first);
+        sessions.release(&first);
         let third = sessions.enter(KeyHash([1; 32]), "lamp", 3);
         assert!(second.taken_over.is_cancelled());
-        sessions.leave(&third);
+        sessions.release(&third);
         assert!(sessions.connected.lock().is_empty());
     }
 }

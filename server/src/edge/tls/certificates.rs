@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 
 /// Where certificates come from.
 #[derive(Debug, Clone)]
-pub(crate) enum Source {
+pub(crate) enum CertificateSource {
     /// PEM files, a chain and its private key each. The first pair is for clients that ask for no name or another.
     Files(Vec<(PathBuf, PathBuf)>),
     /// A folder in which an authority and a certificate of our own are made where they are missing.
@@ -52,7 +52,7 @@ pub(super) struct CertificateInfo {
 /// What the TLS listeners show, now.
 #[derive(Debug)]
 pub(crate) struct Certificates {
-    source: Source,
+    source: CertificateSource,
     current: RwLock<Arc<[Pair]>>,
     /// What [`Certificates::watch`] has seen of the files.
     stamps: parking_lot::Mutex<Vec<Stamp>>,
@@ -72,8 +72,8 @@ impl Certificates {
     ///
     /// # Errors
     /// A sentence that names the file and what is wrong with it.
-    pub(crate) fn open(source: Source, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        if let Source::Local(folder) = &source {
+    pub(crate) fn open(source: CertificateSource, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        if let CertificateSource::Local(folder) = &source {
             let authority = local::ensure(folder)?;
             tracing::warn!(
                 authority = %authority.display(),
@@ -89,15 +89,15 @@ impl Certificates {
             }
         }
         let opened = Self { source, current: RwLock::new(pairs), stamps: stamps.into(), metrics };
-        opened.tell();
+        opened.log_all();
         Ok(opened)
     }
 
     /// The certificate of the authority that signed ours, where we made it: PEM.
     pub(crate) fn authority(&self) -> Option<Vec<u8>> {
         match &self.source {
-            Source::Local(folder) => fs::read(folder.join(local::AUTHORITY)).ok(),
-            Source::Files(_) => None,
+            CertificateSource::Local(folder) => fs::read(folder.join(local::AUTHORITY)).ok(),
+            CertificateSource::Files(_) => None,
         }
     }
 
@@ -110,7 +110,7 @@ impl Certificates {
             }
             let this = Arc::clone(&self);
             let looked = tokio::task::spawn_blocking(move || {
-                if let Source::Local(folder) = &this.source
+                if let CertificateSource::Local(folder) = &this.source
                     && let Err(error) = local::ensure(folder)
                 {
                     tracing::error!("the certificate could not be renewed: {error:#}");
@@ -131,7 +131,7 @@ impl Certificates {
         let outcome = match load(&self.source).and_then(still_valid) {
             Ok(pairs) => {
                 *self.current.write() = pairs;
-                self.tell();
+                self.log_all();
                 "taken"
             }
             Err(error) => {
@@ -143,7 +143,7 @@ impl Certificates {
     }
 
     /// Says in the log and in the metrics what is shown now.
-    fn tell(&self) {
+    fn log_all(&self) {
         let pairs = Arc::clone(&self.current.read());
         for pair in &*pairs {
             let ends = jiff::Timestamp::try_from(pair.info.ends).map(|ends| ends.to_string());
@@ -172,14 +172,16 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-fn files(source: &Source) -> Vec<PathBuf> {
+fn files(source: &CertificateSource) -> Vec<PathBuf> {
     match source {
-        Source::Files(pairs) => pairs.iter().flat_map(|(chain, key)| [chain.clone(), key.clone()]).collect(),
-        Source::Local(folder) => vec![folder.join(local::CHAIN), folder.join(local::KEY)],
+        CertificateSource::Files(pairs) => {
+            pairs.iter().flat_map(|(chain, key)| [chain.clone(), key.clone()]).collect()
+        }
+        CertificateSource::Local(folder) => vec![folder.join(local::CHAIN), folder.join(local::KEY)],
     }
 }
 
-fn stamps(source: &Source) -> Vec<Stamp> {
+fn stamps(source: &CertificateSource) -> Vec<Stamp> {
     let stamp = |path: PathBuf| {
         let file = fs::metadata(path).ok()?;
         Some((file.ino(), file.ctime(), file.ctime_nsec(), file.len()))
@@ -191,7 +193,7 @@ fn stamps(source: &Source) -> Vec<Stamp> {
 ///
 /// # Errors
 /// What is wrong with the first that cannot be used.
-fn load(source: &Source) -> anyhow::Result<Arc<[Pair]>> {
+fn load(source: &CertificateSource) -> anyhow::Result<Arc<[Pair]>> {
     let files = files(source);
     files.chunks_exact(2).map(|pair| load_pair(&pair[0], &pair[1])).collect()
 }
@@ -201,7 +203,7 @@ fn load(source: &Source) -> anyhow::Result<Arc<[Pair]>> {
 /// # Errors
 /// What is wrong with the first that cannot, or that it has expired.
 pub(crate) fn check(files: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> {
-    load(&Source::Files(files.to_vec())).and_then(still_valid).map(drop)
+    load(&CertificateSource::Files(files.to_vec())).and_then(still_valid).map(drop)
 }
 
 fn load_pair(chain_file: &Path, key_file: &Path) -> anyhow::Result<Pair> {

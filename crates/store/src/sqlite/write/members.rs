@@ -106,7 +106,7 @@ pub(super) fn first_crowded(
 }
 
 /// Takes a resource out of some of the collections that it is in.
-pub(super) fn leave(connection: &Connection, id: Id, collections: &[Id]) -> Result<(), Fault> {
+pub(super) fn leave_collections(connection: &Connection, id: Id, collections: &[Id]) -> Result<(), Fault> {
     let Some(resource) = place(connection, id)? else { return Ok(()) };
     for collection in collections {
         if let Some(collection) = place(connection, *collection)? {
