@@ -1,7 +1,8 @@
 //! The one place where the time is read, so that a test can hold it still, and what the server makes of a clock that is set.
 //!
-//! Clocks are set: by hand, by NTP, by a machine that wakes up. A time that the server makes never falls behind the last one
-//! for a small step; a large one is followed, because a clock that was days ahead must not stop time for days.
+//! Clocks are set: by hand, by NTP, by a machine that wakes up. After a small step back,
+//! the server's time stays at the last one that it gave. A large step is followed, because a clock that was days ahead
+//! must not stop time for days.
 
 use std::{
     sync::{
@@ -27,7 +28,7 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// Milliseconds since the epoch; 0 on a machine whose clock stands before it.
+    /// Milliseconds since the epoch; 0 on a machine whose clock is before it.
     pub fn now_ms(&self) -> i64 {
         match self {
             #[expect(clippy::disallowed_methods, reason = "this is the place")]

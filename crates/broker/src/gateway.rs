@@ -1,22 +1,22 @@
-//! THE door for every protocol: REST, MQTT and WebSocket all end here, and nothing else reaches the rooms behind it.
+//! Application services: the only API that transports may call.
 //!
-//! It authenticates keys, authorises every call ([`crate::auth`]), turns topics into operations and events into
-//! notifications ([`crate::translate`]), hands operations to the writer ([`crate::writer`]) and notifications
-//! to the bus ([`thng_pubsub_bus`]). It knows no wire: what it refuses is a [`BrokerError`], which each edge renders.
+//! They authenticate keys, authorize every call ([`crate::auth`]), turn topics into commands and events into
+//! notifications ([`crate::translate`]), hand commands to the writer ([`crate::writer`]) and notifications
+//! to the bus ([`thng_pubsub_bus`]). They know no wire format: every refusal is a [`BrokerError`], which each transport renders.
 //!
-//! - `caller.rs`: who asks, for what verb on which path; every call begins with one
+//! - `caller.rs`: the principal, verb and path of a call; every call begins with one
 //! - `write.rs`: publish, and hand operations to the writer
 //! - `watch.rs`: subscribe and the initial state
-//! - `resource.rs`, `list.rs`, `read.rs`: what REST creates, changes, lists and reads of every kind
-//! - `action.rs`, `application.rs`, `collection.rs`, `operator.rs`, `role.rs`, `user.rs`: what only they have
-//! - `session.rs`: durable MQTT sessions, and what is kept for them; `session_lease.rs`: connections of ended sessions
-//! - `password_queue.rs`: whose password is hashed next
-//! - `administration.rs`: what those may do who own the server's files
-//! - `key.rs`: keys that are issued, shown again, held by connections, and taken away
+//! - `resource.rs`, `list.rs`, `read.rs`: create, change, list and read resources of every kind
+//! - `action.rs`, `application.rs`, `collection.rs`, `operator.rs`, `role.rs`, `user.rs`: calls of one kind only
+//! - `session.rs`: durable MQTT sessions and their queues; `session_lease.rs`: connections of ended sessions
+//! - `password_queue.rs`: the order in which passwords are hashed
+//! - `administration.rs`: accounts and keys, for the owner of the server's files
+//! - `key.rs`: issue, show, lease and revoke keys
 //! - `tasks.rs`: the background work of batch tasks
-//! - `scan.rs`, `scan_queue.rs`: scans of lists in slices, and whose slice is next; long inputs take turns alike
+//! - `scan.rs`, `scan_queue.rs`: scans of lists in slices, and their order; long inputs take turns alike
 //! - `answer_budget.rs`: bytes of HTTP answers that wait for their clients
-//! - `resource_cache.rs`: the cache of what every call needs to know of a resource
+//! - `resource_cache.rs`: the cache of resource metadata
 
 use std::{
     sync::{
@@ -98,12 +98,12 @@ use session_lease::SessionLeases;
 pub use subscribe::{SubscribeGrant, SubscriptionHandle};
 pub use user::{Login, NewUser, named_users};
 
-/// What edges see of the rooms behind: who calls, what they get, what they ask for.
+/// The types of the modules behind that transports use in calls and results.
 pub use crate::{
     auth::{Principal, key_leases::KeyLease},
     commands::{ContextVisibility, Extras, Outcome, document},
 };
-/// What edges see of the bus: they hold the outbound queue of each connection and write its deliveries.
+/// The types of the bus that transports use: they own the outbound queue of each connection and write its deliveries.
 pub use thng_pubsub_bus::{Delivery, DeliveryQos, OutboundQueue, OutboundQueueLimits, OutboundQueueState};
 pub use thng_pubsub_store::{
     Actor, Cursor, HistoryPage, IndexScan, KeyHash, KeyRecord, Page, PageRequest, PropertyOwner,
@@ -115,7 +115,7 @@ pub use thng_pubsub_store::{
     subscriptions::{SubscriptionLease, SubscriptionLimits},
 };
 
-/// What the gateway is told at the start.
+/// The settings of the application services.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
     /// Bytes of writes that may wait for their commit.
@@ -128,7 +128,7 @@ pub struct GatewaySettings {
     pub members_max: usize,
     /// Notifications that one command may cause.
     pub notifications_max: usize,
-    /// Connections and subscriptions that stand on one key.
+    /// Connections and subscriptions that lease one key.
     pub connections_per_key_max: usize,
     /// What lists may cost.
     pub scans: ScanLimits,
@@ -144,7 +144,7 @@ pub struct GatewaySettings {
     pub session_expiry_ms: TimestampMs,
 }
 
-/// The door. Shared by all connections.
+/// The application services, shared by all connections.
 #[derive(Debug)]
 pub struct Gateway {
     store: Arc<dyn ReadStore>,
@@ -182,7 +182,7 @@ const PROBE_AGE: Duration = Duration::from_secs(1);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Gateway {
-    /// Opens the door: starts the writer, whose events go to the bus. The thread ends when the gateway is dropped.
+    /// Starts the writer, whose events go to the bus. Its thread ends when this is dropped.
     pub fn start(
         store: Arc<dyn ReadStore>,
         write_store: Box<dyn WriteStore>,
@@ -243,10 +243,10 @@ impl Gateway {
         Ok((gateway, thread))
     }
 
-    /// Whether the server can do what it is there for: writes are stored and told.
+    /// Whether the server can store writes and send their notifications.
     ///
-    /// It is tried by a write of its own, so a store that failed for a while is found to be well again also when nobody
-    /// else writes. Those who ask within [`PROBE_AGE`] of each other get the same answer.
+    /// The check is a write of its own, so that a store that has recovered is noticed without any other write. Checks
+    /// within [`PROBE_AGE`] of each other get the same answer.
     ///
     /// # Errors
     /// A sentence that says what does not work.
@@ -272,7 +272,7 @@ impl Gateway {
     }
 
     /// Whether notifications get through right now. A bus that died is rebuilt within seconds; until then writes are
-    /// stored and wait to be told.
+    /// stored, and their notifications wait.
     pub fn delivers(&self) -> bool {
         self.bus.health().alive
     }
@@ -298,7 +298,7 @@ impl Gateway {
         }
     }
 
-    /// Who a key is.
+    /// The principal of a key.
     ///
     /// # Errors
     /// [`BrokerError::InvalidKey`], [`BrokerError::Unavailable`].
@@ -359,7 +359,7 @@ impl Gateway {
     }
 }
 
-/// The kinds of keys that may use a verb on a path, whose segments in braces stand for anything; for documentation.
+/// The kinds of keys that may use a verb on a path, whose segments in braces match anything; for documentation.
 pub fn who_may(access: Access, path: &str) -> Vec<&'static str> {
     use crate::auth::grants::{APPLICATION, BASE_APP_USER, DEVICE, Grants, TRUSTED_APPLICATION};
     let kinds = [
@@ -442,7 +442,7 @@ fn publish_committed(publisher: CommittedPublisher) -> AfterCommit {
             let Some((seq, meta)) = notifications::about(event) else { continue };
             committed.fetch_max(seq, Ordering::SeqCst);
             let mut alone = None;
-            // Whoever subscribes from here on subscribes after this commit, so the unwatched need no note.
+            // A subscription from here on begins after this commit: topics without subscribers need no notification.
             let address = |topic: &Topic| {
                 let key = RouteKey::new(meta.account.as_str(), &topic.canonical());
                 bus.has_subscribers(&key).then_some(key)

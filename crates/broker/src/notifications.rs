@@ -65,7 +65,7 @@ pub(crate) fn needed_type(topic: &Topic) -> Option<&ActionTypeName> {
     }
 }
 
-/// The resource that an event is about, and where it stands in the log; `None` for one that no topic tells of.
+/// The resource that an event is about, and its sequence in the log; `None` for an event without a topic.
 pub(crate) fn about(event: &Event) -> Option<(u64, &ResourceMeta)> {
     match event {
         Event::ResourceChanged { seq, meta, .. }
@@ -81,10 +81,11 @@ pub(crate) fn about(event: &Event) -> Option<(u64, &ResourceMeta)> {
     }
 }
 
-/// Who is told of an event, and what: each payload is written once and shared by all its receivers.
+/// The topics and payloads of an event: each payload is written once and shared by all its receivers.
 ///
-/// `address` says where a topic's notes go, or `None` where nobody hears them: those are not even written. `tell` gets with
-/// the payload the resource below whose path it is told, where that is not what the event is about.
+/// `address` returns the destination of a topic's notifications, or `None` for a topic without subscribers, whose
+/// payload is then never written. `tell` receives the payload, and the resource in the topic where that is not the
+/// event's subject.
 pub(crate) fn notifications_of<A>(
     event: &Event,
     mut address: impl FnMut(&Topic) -> Option<A>,
@@ -195,7 +196,7 @@ fn action_topics(meta: &ResourceMeta, action_type: &str, collections: &[Id]) -> 
     topics
 }
 
-/// One note with everything on `/properties`, and one for each key with its own entries on `/properties/:key`.
+/// One notification with everything on `/properties`, and one for each key with its own entries on `/properties/:key`.
 fn property_notifications<A>(
     owner: PropertyOwner,
     updates: &[PropertyUpdate],

@@ -1,11 +1,10 @@
-//! How often something may happen: what a rate limit's setting says, such as `100/s`, `6000/m:500` or `off`, and what
-//! whoever reaches it is told.
+//! Rates: the settings of rate limits, such as `100/s`, `6000/m:500` or `off`, and the refusals above them.
 //!
 //! The transports count (`rates.rs`): who is counted, and what happens to a request beyond the limit, is theirs.
 
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
-/// Of one unit of time, and at once. More is no limit that anybody would notice.
+/// Of one unit of time, and at once. More would have no effect.
 const COUNT_MAX: u32 = 1_000_000_000;
 
 /// Days in which an empty bucket has to be full again. The buckets count nanoseconds in 64 bits, which is 584 years.
@@ -62,7 +61,7 @@ impl Unit {
     }
 }
 
-/// So many in a unit of time, evenly, and so many at once by whoever made no use of it before.
+/// So many in a unit of time, evenly, and so many at once after a time without use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     count: NonZeroU32,
@@ -91,7 +90,7 @@ impl Rate {
         self.burst
     }
 
-    /// The time in which room for one comes back, 1 ns or more.
+    /// The time after which one more may happen, 1 ns or more.
     pub fn period(self) -> Duration {
         Duration::from_nanos((self.unit.seconds() * 1_000_000_000 / u64::from(self.count.get())).max(1))
     }
@@ -104,10 +103,10 @@ impl fmt::Display for Rate {
     }
 }
 
-/// What a setting says of something: how often it may happen, or that nobody counts.
+/// A rate limit's setting: how often something may happen, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateLimit {
-    /// As often as anybody likes.
+    /// Without a limit.
     Off,
     /// So often.
     At(Rate),
@@ -207,7 +206,7 @@ impl Exceeded {
         Self { name, rate, retry_after_s: u32::try_from(whole_seconds(wait)).unwrap_or(u32::MAX).max(1) }
     }
 
-    /// For whoever caused it.
+    /// For the client that caused it.
     pub fn sentence(&self) -> String {
         let Self { name, rate, retry_after_s } = self;
         format!("Too many {}: --{} is {rate}. Try again in {retry_after_s} s.", name.said, name.setting)

@@ -1,4 +1,4 @@
-//! What the server's own tests stand on: a gateway with the real store and the real bus behind it.
+//! The base of unit tests: the application services with the real store and the real bus.
 
 use std::sync::{Arc, atomic::AtomicI64};
 
@@ -20,7 +20,7 @@ use crate::{
 use thng_pubsub_bus::{Bus, BusSettings};
 use thng_pubsub_store::{Durability, ResourceRecord, SqliteStore, WriteStore};
 
-/// A gateway with two accounts behind it.
+/// Application services with two accounts.
 #[derive(Debug)]
 pub struct TestBroker {
     pub gateway: Gateway,
@@ -40,7 +40,7 @@ fn add_account(store: &mut dyn WriteStore, letter: &str) -> String {
 }
 
 impl TestBroker {
-    /// Opens it on a store of its own; the clock stands still at 1,000 ms.
+    /// Opens it on a store of its own; the clock stays at 1,000 ms.
     pub async fn open() -> Self {
         let data = tempfile::tempdir().expect("a folder");
         let (read, mut write) = SqliteStore::open(data.path(), Durability::Normal, 2).expect("a new store");

@@ -23,7 +23,7 @@ use crate::{
 use thng_pubsub_store::{Actor, IndexScan, Page, ResourceRecord};
 
 impl Gateway {
-    /// What an action will be, from what was sent and who sent it. What it names must be visible to them.
+    /// The action to create, from a request and its sender. Resources that it names must be visible to the sender.
     pub(super) fn action_input(
         &self,
         caller: &RequestContext<'_>,

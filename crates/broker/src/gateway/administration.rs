@@ -1,8 +1,8 @@
-//! What those may do who own the server's files: make accounts and keys, and take keys away.
+//! Administration without a key: creates accounts and keys, and revokes keys.
 //!
-//! They come by the administrator's socket or start the server's core themselves (`crate::edge::admin`), and show no key:
-//! whoever reads the data folder can do all of this anyhow. What they ask for goes to the single writer like everything
-//! else, so that connections end with their keys.
+//! Its commands come through the administration socket or run in a process of their own. They need no key, since a user
+//! that can read the data folder could do all of this anyway. They pass the single writer like every other command, so
+//! that connections end with their keys.
 
 use serde_json::json;
 use thng_pubsub_protocol::{
@@ -22,7 +22,7 @@ use thng_pubsub_store::{Actor, KeyHash, KeyRecord};
 /// Hexadecimal digits that name a key at the least: fewer are typed by accident.
 const HANDLE_DIGITS_MIN: usize = 8;
 
-/// A key that was made. Shown once, to whoever asked for it.
+/// A new key, shown only once.
 pub struct IssuedKey {
     pub account: Id,
     pub actor: Actor,
@@ -191,11 +191,11 @@ impl Gateway {
     }
 }
 
-/// Somebody who may do everything in an account, and has no key.
+/// An operator that may do everything in an account, and has no key.
 fn administrator(account: Id) -> Principal {
     Principal {
         account,
-        // Nobody has this id as an operator's.
+        // No operator has this id.
         actor: Actor::Operator(account),
         key: KeyHash([0; 32]),
         project: None,

@@ -102,7 +102,7 @@ impl Gateway {
         rules.map_or_else(|| r#"{"rules":[]}"#.into(), |rules| rules.to_string())
     }
 
-    /// Keeps the rules of a redirector; whoever redirects reads them here.
+    /// Stores the rules of a redirector, which reads them from here.
     ///
     /// # Errors
     /// [`BrokerError`].

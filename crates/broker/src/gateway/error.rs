@@ -1,4 +1,4 @@
-//! Why the gateway says no, in terms of no protocol. Each edge has one function that puts it on its wire.
+//! Refusals and failures, in terms of no protocol. Each transport has one function that renders them.
 
 use thng_pubsub_protocol::{
     payload::{ErrorCode, ErrorDocument, PayloadError},
@@ -77,7 +77,7 @@ impl From<SubscriptionBound> for BrokerError {
     }
 }
 
-/// A refusal: what kind it is, and what to tell whoever caused it. It never repeats keys, topics or payloads.
+/// A refusal: its kind, and a sentence for the client that caused it. It never repeats keys, topics or payloads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
     /// No key came.
@@ -107,7 +107,7 @@ pub enum BrokerError {
     /// The request or its payload cannot be what it says; one sentence a fault.
     #[error("{}", .0.join(" "))]
     Invalid(Vec<String>),
-    /// As much stands on the key as may.
+    /// The key has as many leases as it may.
     #[error("too many connections and subscriptions of this API key: --connections-per-key-max is reached")]
     ConnectionLimitPerKey,
     /// There are as many subscriptions as a bound allows.

@@ -1,4 +1,4 @@
-//! Keys that are issued, shown again, held by connections, and taken away.
+//! Issues, shows, leases and revokes API keys.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,15 +21,14 @@ use thng_pubsub_store::{Actor, KeyRecord};
 const RETRY: Duration = Duration::from_millis(200);
 
 impl Gateway {
-    /// Holds the key of a principal for as long as a connection or a subscription stands on it: `wake` is notified once it
-    /// is taken away.
+    /// Leases the key of a principal for a connection or a subscription: `wake` is notified once the key is revoked.
     ///
     /// # Errors
     /// [`BrokerError::InvalidKey`] if it is gone already, [`BrokerError::ConnectionLimitPerKey`], [`BrokerError::Unavailable`].
     pub fn lease_key(&self, principal: &Principal, wake: &Arc<Notify>) -> Result<KeyLease, BrokerError> {
         let lease =
             self.keys.lease(&principal.key, Arc::clone(wake)).ok_or(BrokerError::ConnectionLimitPerKey)?;
-        // In this order, whatever is taken away in between is noticed either here or by the one who holds.
+        // In this order, a revocation in between is noticed either here or by the lease.
         self.check_key(principal)?;
         Ok(lease)
     }
@@ -42,7 +41,7 @@ impl Gateway {
         if self.keys.is_in_force(&principal.key)? { Ok(()) } else { Err(BrokerError::InvalidKey) }
     }
 
-    /// Ends the connections of keys whose application, project or thng is gone, until told to stop.
+    /// Ends the connections of keys whose application, project or thng is gone, until it is stopped.
     pub async fn run_key_watch(&self, stop: CancellationToken) {
         while stop.run_until_cancelled(self.keys.shaken()).await.is_some() {
             while let Err(error) = tokio::task::block_in_place(|| self.keys.end_revoked()) {

@@ -99,7 +99,7 @@ pub fn check_filter(
             "createdAt" => true,
             "updatedAt" => kind != ResourceKind::Action,
             "timestamp" => kind == ResourceKind::Action,
-            // Nobody finds out by a filter what the document does not show.
+            // A filter must not reveal what the document does not show.
             "context" if kind == ResourceKind::Action && has_key => {
                 shows_address || term.field != commands::ADDRESS_PATH
             }
@@ -279,7 +279,7 @@ impl Gateway {
         query: &'q ListQuery,
     ) -> impl Fn(&ResourceRecord, &dyn Fn() -> Vec<Id>) -> bool + Sync {
         move |record, collections| {
-            // Who does not see a collection does not learn by a filter who is in it.
+            // A filter must not reveal the members of a collection that the caller cannot see.
             let seen = || match caller.is_unlimited() {
                 true => collections(),
                 false => {

@@ -55,8 +55,8 @@ impl Gateway {
         self.read(caller, ResourceKind::Account, id).await
     }
 
-    /// What an access shows besides its fields: the caller's own key, and to those who may do everything also those of
-    /// others that can be shown: they can make such keys as well.
+    /// The members that an access shows besides its fields: the caller's own key. A caller that may do everything also
+    /// sees those of others that can be shown, since it can create such keys as well.
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`].
@@ -101,12 +101,12 @@ impl Gateway {
         if new.patch.get("role").is_none() && new.patch.texts("policies").is_empty() {
             new.patch.set_text("role", roles::NONE);
         }
-        // An operator without an access may do nothing: whoever is interrupted here left nobody in.
+        // An operator without an access may do nothing, so an interruption here grants nothing.
         self.create(caller, new, body.len()).await
     }
 
-    /// Only those who may do everything change what others may do: whoever could give more than they have could do
-    /// everything.
+    /// Only a caller that may do everything changes what others may do: with a right to give more than it has, any caller
+    /// could do everything.
     pub(super) fn may_give_rights(caller: &RequestContext<'_>) -> Result<(), BrokerError> {
         if caller.principal.is_admin() { Ok(()) } else { Err(BrokerError::Forbidden) }
     }

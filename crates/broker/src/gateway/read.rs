@@ -1,4 +1,4 @@
-//! What REST reads. Every call authorises first; what the key cannot see is not found.
+//! Reads of resources for REST. Every call authorizes first; what the key cannot see is not found.
 //!
 //! Reads that look up a few rows happen on the runtime's own threads: handing each to another thread costs several times
 //! what it takes. Those that walk through many rows say so (`list.rs`).
@@ -99,7 +99,7 @@ impl Gateway {
             _ => {}
         }
         for collection in details.collections {
-            // Who does not see a collection does not see who is in it.
+            // A caller that does not see a collection does not see its members.
             let seen = caller.is_unlimited() || self.can_see_collection(caller, collection)?;
             extras.collections.extend(seen.then_some(collection));
         }

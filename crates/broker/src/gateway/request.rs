@@ -1,4 +1,4 @@
-//! One call: who asks, for what verb on which path, narrowed to what. Every call of the gateway begins with it.
+//! The context of one call: its principal, verb, path and visibility, computed once.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::auth::{
 };
 use thng_pubsub_store::{Actor, IndexScan, ResourceMeta, index_fields, index_key};
 
-/// Who asks, and for what.
+/// The principal of a call, and what it asks for.
 #[derive(Debug, Clone)]
 pub struct RequestContext<'a> {
     pub principal: &'a Principal,
@@ -110,7 +110,7 @@ impl<'a> RequestContext<'a> {
             (Actor::Application(_) | Actor::TrustedApplication(_), Some(project)) => all_users(project),
             (Actor::Operator(_) | Actor::AccessToken(_), _) => match (self.project, self.own_projects()) {
                 (Some(project), _) => all_users(project),
-                // What somebody makes who sees one project only is to be seen by them.
+                // A caller that sees one project only must see what it creates.
                 (None, Some(projects)) if projects.len() == 1 => all_users(projects[0]),
                 (None, _) => Scopes::default(),
             },

@@ -63,7 +63,7 @@ pub fn children_of(caller: &RequestContext<'_>, kind: ResourceKind, parent: Id) 
 }
 
 impl Gateway {
-    /// The operation that creates something, authorised.
+    /// The authorized command that creates a resource.
     pub(super) fn creation(
         &self,
         caller: &RequestContext<'_>,
@@ -226,7 +226,7 @@ impl Gateway {
             let meta = self.resource_meta(*id)?;
             self.check_patch(caller, &patch, meta.as_deref())?;
         }
-        // They are changed in one transaction, for which everybody else waits.
+        // They are changed in one transaction, for which every other write waits.
         if payload_bytes.saturating_mul(ids.len()) > BULK_BYTES_MAX {
             return Err(BrokerError::invalid(format!(
                 "Together these changes are more than {BULK_BYTES_MAX} bytes. Change fewer at a time; nothing was changed."

@@ -1,7 +1,7 @@
 //! Account and scopes of resources, kept in memory: every publish and every subscription asks for them.
 //!
-//! A head that is served is never older than the last commit that changed it: the writer forgets before anybody is
-//! answered, and a reader that was overtaken by that throws away what it read.
+//! Cached metadata is never older than the last commit that changed it. The writer invalidates entries before any
+//! answer goes out, and a reader that is overtaken by an invalidation discards its result.
 
 use std::sync::{
     Arc,

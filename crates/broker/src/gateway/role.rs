@@ -72,7 +72,7 @@ impl Gateway {
         if let Some(filter) = &query.filter {
             super::check_filter(caller, kind, filter)?;
         }
-        // What is built in stands before everything that has a place in the log.
+        // Built-in entries come before everything that has a sequence in the log.
         let start = match query.page.after {
             None => Some(query.skip),
             Some(Cursor { at_ms, seq: BUILT_IN }) => usize::try_from(at_ms).ok(),
@@ -378,7 +378,7 @@ fn can_see_built_in(caller: &RequestContext<'_>, name: &str) -> bool {
     name == roles::BASE || !matches!(caller.principal.actor, Actor::User(_))
 }
 
-/// The sequence in cursors that stand among what is built in: none that the log ever gives out.
+/// The sequence in cursors among built-in entries: none that the log ever assigns.
 const BUILT_IN: u64 = u64::MAX;
 
 fn to_json(value: &impl serde::Serialize) -> String {

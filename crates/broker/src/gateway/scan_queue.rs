@@ -1,8 +1,9 @@
 //! Shares long work between accounts and keys: the database connections that scan lists, and the reading of long inputs.
 //!
-//! A scan takes a turn, works for a slice of time, and takes its next turn behind all others that wait: round robin over
-//! the accounts, and within an account over its keys. So one key, with however many requests, delays another account by a
-//! slice. The reading of an input is one slice. What waits is bounded; when the queue is full, the last of the key that waits with most gives way.
+//! A scan takes a turn, works for a slice of time, and takes its next turn behind all others that wait. Turns go round
+//! robin over the accounts, and within an account over its keys. One key therefore delays another account by one slice,
+//! however many requests it sends. Parsing an input is one slice. The queue is bounded: when it is full, the last scan
+//! of the key with most of them gives way.
 
 use std::{collections::VecDeque, sync::Arc};
 

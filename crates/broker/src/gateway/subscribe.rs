@@ -96,10 +96,10 @@ impl Gateway {
         Ok(())
     }
 
-    /// Subscribes: authorises, and puts the session into the bus's table. Events that are committed after this
-    /// returned reach `outbound_queue` under `slot`; events that were committed before it was called do not, also where they
-    /// are still on their way through the bus. A subscription that takes the place of `earlier` goes on where that
-    /// began, so that nothing falls between the two.
+    /// Subscribes: authorizes, and puts the session into the bus's table. Events that are committed after this returned
+    /// reach `outbound_queue` under `slot`. Events that were committed before the call do not, even if they are still
+    /// on their way through the bus. A subscription that replaces `earlier` goes on where that began, so that no event
+    /// is lost between the two.
     ///
     /// # Errors
     /// Any [`BrokerError`]; nothing was subscribed then.
@@ -147,7 +147,7 @@ impl Gateway {
         let caller = RequestContext::new(principal, Access::Read, &canonical);
         self.authorise_subscribe(&caller, &topic.topic)?;
         let views: Vec<Visibility> = policy::views(principal, Access::Read, &canonical).cloned().collect();
-        // Who reads an action at the root as well need not see what it is told below.
+        // A subscriber that reads actions at the root need not see the resource below which they are sent.
         let root: Vec<Visibility> = match publish::actions(&topic.topic) {
             Some(_) => policy::views(principal, Access::Read, &Topic::Actions.canonical()).cloned().collect(),
             None => Vec::new(),

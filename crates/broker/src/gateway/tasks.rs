@@ -118,7 +118,7 @@ impl Gateway {
         if is_in_batch { Ok(()) } else { Err(BrokerError::NotFound) }
     }
 
-    /// Works on open tasks until told to stop.
+    /// Works on open tasks until it is stopped.
     pub async fn run_task_worker(&self, stop: CancellationToken) {
         let mut inputs: HashMap<Id, Input> = HashMap::new();
         let mut turns = TaskTurns::new(TASKS_AT_A_TIME);
@@ -196,7 +196,7 @@ impl Gateway {
             .await
     }
 
-    /// Whether the key that a task was made with is there, and what it stands on.
+    /// Whether the key that created a task still exists, with everything that it depends on.
     fn is_key_in_force(&self, task: &ResourceRecord) -> Result<bool, BrokerError> {
         Ok(match key_of_task(task) {
             Some(key) => self.keys.is_in_force(&key)?,
@@ -244,7 +244,7 @@ fn parameters_of(store: &dyn ReadStore, task: Id) -> Result<Option<String>, Stor
     })
 }
 
-/// Waits a moment. `false` when told to stop.
+/// Waits a moment. `false` when it is stopped.
 async fn pause(stop: &CancellationToken) -> bool {
     tokio::select! {
         () = stop.cancelled() => false,

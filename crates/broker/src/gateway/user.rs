@@ -180,7 +180,7 @@ impl Gateway {
         let id = self.store.named(account, ResourceKind::User, &name)?;
         let user = id.map(|id| self.store.resource(id)).transpose()?.flatten();
         let hash = user.as_ref().and_then(|user| user.private_text("password"));
-        // An address that nobody has takes as long as a wrong password.
+        // An unknown address takes as long as a wrong password.
         let fits = self.verify(address, password, hash.unwrap_or_else(|| NOBODY.to_owned())).await?;
         let user = user.filter(|user| fits && user.user_status() == "active").ok_or(BrokerError::BadLogin)?;
         let key = self.issue(account, Actor::User(user.id), None).await?;
@@ -238,7 +238,7 @@ impl Gateway {
     }
 }
 
-/// The hash of a password that nobody knows, made as the others are.
+/// The hash of an unknown password, made as the others are.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
