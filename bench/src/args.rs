@@ -1,7 +1,7 @@
 //! The command line: which scenarios, against which broker, for how long.
 //!
-//! Read by the binary. Only addresses of this machine are taken: a load generator that can be pointed at somebody
-//! else's broker by a slip is a weapon.
+//! Read by the binary. Only addresses of this machine are taken: a load generator that a slip can point at
+//! another owner's broker is a weapon.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;

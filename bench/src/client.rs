@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use mio::net::TcpStream;
 use thng_pubsub_protocol::mqtt::{Decoder, Packet, ProtocolLevel, Side};
 
-/// The largest packet that a broker may send us, in bytes: room for any payload and its topic.
+/// The largest packet that a broker may send us, in bytes: any payload and its topic fit.
 const PACKET_BYTES_MAX: usize = 128 * 1024;
 
 /// How far a connection has come.
@@ -91,7 +91,7 @@ impl Client {
             }
             self.unfinished.clear();
             self.unfinished.extend_from_slice(&received[at..]);
-            // Less than there was room for: the socket is empty, and the next byte wakes us again.
+            // Less than would have fit: the socket is empty, and the next byte wakes us again.
             if leftover + count < buffer.len() {
                 return Ok(());
             }

@@ -1,6 +1,6 @@
 //! All connections of a scenario, and the one loop that serves them.
 //!
-//! [`Clients::open`] connects and subscribes; after that a scenario calls [`Clients::turn`] again and again, is told of
+//! [`Clients::open`] connects and subscribes; after that a scenario calls [`Clients::turn`] again and again, receives
 //! every packet, and appends what it wants to send to a client's buffer.
 
 use std::io::ErrorKind;

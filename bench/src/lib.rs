@@ -1,8 +1,8 @@
 //! A load generator for MQTT brokers: what one does with connections, fan-out, fan-in and a steady rate, and what it
 //! costs its process.
 //!
-//! It shares the machine with the broker, so it is built to cost little itself: one thread, one `epoll`, messages that
-//! are encoded once, and deliveries that are counted and dropped. Each measurement is a closed loop, except latency,
+//! It shares the machine with the broker and costs little itself. One thread with one `epoll` sends messages that are
+//! encoded once, and counts deliveries and drops them. Each measurement is a closed loop, except latency,
 //! which keeps to a schedule; and each says how many messages got lost. Connections that stop halfway are begun by a
 //! second thread, since the first has a schedule to keep.
 //!

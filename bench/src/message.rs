@@ -9,7 +9,7 @@ use thng_pubsub_protocol::mqtt::{PacketId, Publish, QoS};
 const HEAD: &[u8] = b"[{\"value\":\"";
 const TAIL: &[u8] = b"\"}]";
 
-/// Stands before and behind the number, and nowhere else in what is received.
+/// The mark before and behind the number, which is nowhere else in a received message.
 const MARK: u8 = b'#';
 
 /// Digits of the number: ten billion messages.

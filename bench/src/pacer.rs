@@ -1,7 +1,7 @@
 //! Wakes the loop in time for the next message of a schedule.
 //!
-//! `epoll` counts in milliseconds, which is as long as what is to be measured; a timer of the kernel that is one more
-//! thing to wait for counts in nanoseconds and costs nothing between two messages.
+//! `epoll` counts in milliseconds, which is as long as the latencies to measure. A timer of the kernel, registered like
+//! a socket, counts in nanoseconds and costs nothing between two messages.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Pacer {
         Ok(())
     }
 
-    /// Has the timer wake whoever waits for this registry. It is edge-triggered: each firing wakes once, whether it
+    /// Has the timer wake the thread that waits for this registry. It is edge-triggered: each firing wakes once, whether it
     /// was read or not.
     pub(crate) fn register(&self, registry: &Registry, token: Token) -> anyhow::Result<()> {
         let timer = self.timer.as_raw_fd();

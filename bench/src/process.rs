@@ -1,4 +1,4 @@
-//! What Linux says about a process: CPU time and memory.
+//! Reads a process's CPU time and memory from Linux.
 //!
 //! Read before and after a measurement, from `/proc`; the broker is asked nothing.
 

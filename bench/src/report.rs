@@ -1,4 +1,4 @@
-//! What a person reads: one line for each scenario. A program reads the JSON document instead.
+//! Prints one line for each scenario, for people. A program reads the JSON document instead.
 
 use crate::scenario::{Figures, Measurement};
 

@@ -1,4 +1,4 @@
-//! What can be measured, by name, and how long.
+//! The scenarios, by name, and their durations.
 //!
 //! Each scenario is one file: [`connections`], [`flow`] (fan-out, fan-in and series are one loop with different
 //! numbers), [`latency`], and [`halfopen`], which is latency twice.

@@ -36,7 +36,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// A broker that asks nobody who they are.
+    /// A broker without authentication.
     pub fn anonymous(mqtt: SocketAddr) -> Self {
         let (http, https, mqtts) = (None, None, None);
         Self { mqtt, http, https, mqtts, key: None, user: None, password: None, pid: None }

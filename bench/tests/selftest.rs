@@ -1,7 +1,7 @@
 //! The load generator against brokers that do exactly what they should, and one that does not.
 //!
-//! The brokers are a page of code each and say nothing about speed: what is shown is that the counts are right, that
-//! loss is found, and that every scenario ends by itself.
+//! The brokers are a page of code each and say nothing about speed. The tests show that the counts are right, that loss
+//! is found, and that every scenario ends by itself.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
@@ -25,7 +25,7 @@ enum Manners {
     Loses,
     /// Every hundredth delivery is made twice.
     Repeats,
-    /// Nobody is let in.
+    /// Every client is rejected.
     Refuses,
 }
 
@@ -117,7 +117,7 @@ fn deliver(publish: Publish<'_>, subscribers: &Subscribers, manners: Manners) {
             _ => 1,
         };
         for _ in 0..copies {
-            // Who has gone is not missed.
+            // A client that has disconnected is not missed.
             let _ = stream.write_all(&bytes);
         }
     }

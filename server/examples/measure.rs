@@ -1,4 +1,4 @@
-//! Measures the gateway in process and prints one JSON line a figure: `measure writes DIR` or `measure lists DIR COUNT`.
+//! Measures the broker in process and prints one JSON line a figure: `measure writes DIR` or `measure lists DIR COUNT`.
 #![expect(clippy::print_stdout, reason = "a command line program answers on standard output")]
 
 use std::path::Path;

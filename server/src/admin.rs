@@ -1,8 +1,8 @@
-//! The commands of whoever looks after a server: what `main` runs besides `serve`.
+//! The administrators' commands: everything that `main` runs besides `serve`.
 //!
-//! Those that read open the database beside the server that may have it open; those that change something ask that server
-//! (`door.rs`) or, where none runs, start its core without listeners. None of them needs an API key: whoever may open the
-//! data folder has everything that is in it.
+//! Commands that read open the database beside a running server. Commands that write ask that server (`client.rs`) or,
+//! where none runs, start its broker without listeners. None needs an API key: a user that may open the data folder has
+//! everything in it.
 //!
 //! - `keys.rs`, `accounts.rs`: who may get in
 //! - `backup.rs`: a copy in one file, and the way back

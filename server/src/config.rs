@@ -1,7 +1,7 @@
 //! The settings: what the command line, the environment and a file say, read once at the start.
 //!
 //! One name, spelled `--http` on the command line, `THNG_PUBSUB_HTTP` in the environment and `http` in the file; the
-//! command line counts most, the file least. Nobody else reads the environment. Nothing secret is printed.
+//! command line counts most, the file least. No other code reads the environment. Nothing secret is printed.
 //!
 //! - `environment.rs`: variables that are empty, or that no setting has
 //! - `file.rs`: the settings file
@@ -393,8 +393,8 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_CONNECTION_RATE_PER_ADDRESS", value_name = "RATE", default_value = "off")]
     pub connection_rate_per_address: RateLimit,
 
-    /// Wrong API keys and passwords of one address, beyond which none of its keys are looked at: a rate, or `off`; with
-    /// `public:` in front only of addresses that are not of a private network.
+    /// Wrong API keys and passwords of one address, beyond which none of its keys are checked: a rate, or `off`. With
+    /// `public:` in front, it holds only for addresses outside of private networks.
     #[arg(long, env = "THNG_PUBSUB_FAILED_LOGINS_PER_ADDRESS", value_name = "RATE", default_value = defaults::FAILED_LOGINS_PER_ADDRESS)]
     pub failed_logins_per_address: FailedLogins,
 
@@ -402,7 +402,7 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_PASSWORD_QUEUE_MAX", value_name = "N", default_value_t = defaults::PASSWORD_QUEUE_MAX)]
     pub password_queue_max: usize,
 
-    /// Seconds that a publish by MQTT or WebSocket waits for room under its rate limits.
+    /// Seconds that a publish by MQTT or WebSocket may be delayed by its rate limits.
     #[arg(long, env = "THNG_PUBSUB_PUBLISH_DELAY_MAX_S", value_name = "S", default_value_t = defaults::PUBLISH_DELAY_MAX_S,
           value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub publish_delay_max_s: u64,

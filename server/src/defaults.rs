@@ -19,8 +19,8 @@ pub(crate) const INITIAL_STATE_DELAY_MS: u64 = 25;
 /// Seconds that a new connection has for its TLS handshake, then for its MQTT CONNECT or the head of an HTTP request.
 pub(crate) const CONNECT_TIMEOUT_S: u64 = 10;
 
-/// Seconds that an HTTP connection may wait for its next request: longer than the 60 s after which pools of common
-/// proxies close a connection themselves, so that no request meets a connection that is being closed.
+/// Seconds that an HTTP connection may wait for its next request. Pools of common proxies close a connection after 60 s;
+/// a longer time here means that no request meets a connection that is being closed.
 pub(crate) const HTTP_IDLE_TIMEOUT_S: u64 = 75;
 
 /// Seconds that the body of an HTTP request may take.
@@ -133,17 +133,17 @@ pub(crate) const SESSION_QUEUE_BYTES_MAX: usize = 1 << 30;
 /// Bytes of operations that may wait for their commit, of all connections together. Callers wait beyond it.
 pub(crate) const WRITE_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Wrong keys and passwords of one address, of those that are not of a private network: what comes from there may be a
-/// proxy, and whoever guesses behind it would keep everybody out. Also elsewhere many may share an address: a thousand
-/// devices whose key was taken away may knock once each, and a hundred of them go on every five seconds for ever, before
-/// the others have to wait. Whoever tries passwords one after the other needs 14 hours for a million of them.
+/// Wrong keys and passwords of one address outside of private networks. An address of a private network may be a proxy,
+/// and an attacker behind it would lock all other clients out. Elsewhere, too, many clients may share an address: a
+/// thousand devices with a revoked key may each try once, and a hundred of them every five seconds, before others wait.
+/// An attacker needs 14 hours for a million passwords.
 pub(crate) const FAILED_LOGINS_PER_ADDRESS: &str = "public:20/s:1000";
 
 /// Passwords that may wait to be hashed, a quarter of them of one address. Two are hashed at a time, in about 30 ms, so the
 /// last of one address waits for a second, and of all for four.
 pub(crate) const PASSWORD_QUEUE_MAX: usize = 256;
 
-/// Seconds that a publish waits for room under its rate limits before its connection is ended. Clients wait about as
+/// Seconds that rate limits may delay a publish before its connection is ended. Clients wait about as
 /// long for an answer to a ping.
 pub(crate) const PUBLISH_DELAY_MAX_S: u64 = 10;
 
@@ -151,7 +151,7 @@ pub(crate) const PUBLISH_DELAY_MAX_S: u64 = 10;
 /// its burst.
 pub(crate) const RATE_LIMIT_ENTRIES_MAX: usize = 100_000;
 
-/// No clock that is right stands before this: 2026, the year in which this program was begun. Unix milliseconds.
+/// No clock that is right is before this: 2026, the year in which this program was begun. Unix milliseconds.
 pub(crate) const EARLIEST_MS: i64 = 1_767_225_600_000;
 
 /// Connections to the database that read.

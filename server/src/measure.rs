@@ -1,4 +1,4 @@
-//! What the gateway does without a network in front of it: durable property writes, and pages of long lists.
+//! Measures the broker without a network: durable property writes, and pages of long lists.
 //!
 //! Called by `cargo xtask bench` through `examples/measure.rs`; not part of a release (the feature `measure`). Each
 //! function works on an empty folder of its own, with the disk synced before anything counts as done, and returns one
@@ -102,8 +102,8 @@ async fn create(opened: &OpenStore, body: String) -> anyhow::Result<Id> {
     Ok(created.map_err(|refusal| anyhow::anyhow!("{refusal}"))?.id)
 }
 
-/// Durable property writes per second over 5,000 properties, 200 bytes each, through the gateway: authorised, validated,
-/// committed, and told to nobody.
+/// Durable property writes per second over 5,000 properties, 200 bytes each, through the broker: authorized, validated,
+/// committed, without subscribers.
 ///
 /// # Errors
 /// Whatever keeps it from running.
@@ -148,8 +148,8 @@ pub fn writes(data: &Path) -> anyhow::Result<Vec<String>> {
     })
 }
 
-/// How long a page of 100 takes in an account of so many thngs: at the beginning, the middle and the end, by a tag that
-/// every hundredth has, by an identifier that one has, and by both.
+/// How long a page of 100 takes in an account of so many thngs: at the beginning, the middle and the end. Filters are a
+/// tag that every hundredth has, an identifier that one has, and both.
 ///
 /// # Errors
 /// Whatever keeps it from running.
@@ -230,6 +230,6 @@ async fn place(opened: &OpenStore, count: usize) -> anyhow::Result<Cursor> {
     let newest = opened.gateway.list(&caller, ResourceKind::Thng, IndexScan::All, &ListQuery::one()).await;
     let newest =
         newest.ok().and_then(|page| page.items.first().map(|one| one.cursor().seq)).unwrap_or_default();
-    // One event a creation: places stand as close as the thngs were created.
+    // One event a creation: sequences are as close as the thngs were created.
     Ok(Cursor { at_ms: 0, seq: newest.saturating_sub(count as u64).max(oldest) })
 }

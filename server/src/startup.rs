@@ -1,5 +1,4 @@
-//! The putting together: opens the store, starts the bus, the gateway and the listeners, and takes them down again in
-//! the order in which nothing is lost.
+//! Starts the components and stops them in an order that loses no data.
 
 use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -57,7 +56,7 @@ pub fn serve(config: Config, warnings: &[String]) -> anyhow::Result<()> {
         .build()
         .context("the runtime could not be started")?;
     let (mut signals, running) = runtime.block_on(async {
-        // Watched from before the ready line on: whoever reads it may stop us at once.
+        // Watched from before the ready line on: its reader may stop us at once.
         let signals = Signals::watch()?;
         anyhow::Ok((signals, Running::start(&config).await?))
     })?;
@@ -93,7 +92,7 @@ pub fn check(config: &Config, warnings: &[String]) -> anyhow::Result<()> {
 /// Prints what was asked for.
 ///
 /// # Errors
-/// Nobody reads it.
+/// Standard output is closed.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("standard output is closed")
@@ -114,7 +113,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
-    /// Watched only so that it ends nobody: a file that may not grow is an error of the write, which is answered.
+    /// Watched only so that it does not end the process: a file that may not grow is an error of the write, which is answered.
     _file_too_large: Signal,
 }
 
@@ -211,7 +210,7 @@ impl Running {
         Ok(running)
     }
 
-    /// Lets commands of this machine in. A server without this door serves all the same.
+    /// Opens the administration socket for commands of this machine. A server without it serves all the same.
     fn open_admin_socket(&self, config: &Config) {
         let socket = match AdminSocket::open(&config.data) {
             Ok(socket) => socket,
@@ -302,7 +301,7 @@ impl Running {
         }
     }
 
-    /// Ends it: first the doors, then the connections, then the writer, then the bus.
+    /// Ends it: first the listeners, then the connections, then the writer, then the bus.
     async fn stop(self) {
         self.acceptor.stop.cancel();
         self.acceptor.tasks.close();
@@ -310,7 +309,7 @@ impl Running {
         if tokio::time::timeout(limit, self.acceptor.tasks.wait()).await.is_err() {
             tracing::warn!(connections = self.acceptor.tasks.len(), "some connections did not end in time");
         }
-        // With the last reference to the gateway the writer's queue closes; it finishes what is in it.
+        // With the last reference to the broker the writer's queue closes; it finishes what is in it.
         drop(self.context);
         let (writer, bus) = (self.writer, self.bus);
         let finished = tokio::task::spawn_blocking(move || broker::finish(writer, &bus));
@@ -320,12 +319,12 @@ impl Running {
     }
 }
 
-/// Does what a command asks for where no server runs: the same things by the same ways, without anybody listening.
+/// Runs a command where no server runs: in the same way, without listeners.
 ///
 /// # Errors
 /// A sentence, also where a server has the folder open.
 pub(crate) fn run_offline(data: &Path, request: &Request) -> anyhow::Result<Answer> {
-    // Whoever wants a new database starts a server.
+    // Only `serve` creates a new database.
     SqliteStore::ensure_in(data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("the runtime could not be started")?;

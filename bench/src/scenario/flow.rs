@@ -30,7 +30,7 @@ const LOST_AFTER: Duration = Duration::from_secs(1);
 /// How long to wait, at the end, for what is still on its way.
 const DRAIN: Duration = Duration::from_secs(3);
 
-/// Who publishes, who receives, on how many topics.
+/// The publishers, the receivers and the topics.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     /// Connections that publish; each has its share of the topics.

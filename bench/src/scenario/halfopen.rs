@@ -1,7 +1,7 @@
-//! What others notice of those who begin a connection and stop halfway: latency before, and meanwhile.
+//! Measures the latency of other clients before and during many half-open connections.
 //!
-//! Both halves are one run over the same connections: first the steady rate alone, then the same rate while so many
-//! connections are begun at once and left as they are. What comes late because the broker was busy with them is
+//! Both halves are one run over the same connections. First there is the steady rate alone, then the same rate while so
+//! many connections are begun at once and left as they are. What comes late because the broker was busy with them is
 //! charged to it, since latency counts from when a message was due.
 //!
 //! The broker lets such connections go after some time (ours after 10 s); how many were left at the end is a figure.
@@ -153,7 +153,7 @@ fn begin(count: usize, starts: &[Start]) -> anyhow::Result<(Vec<TcpStream>, Dura
         begun.push(stream);
     }
     let took = began.elapsed();
-    // Whether they were what they should be is asked when nobody is waited for any more.
+    // The state of the half-open connections is checked when the run is over.
     for (stream, start) in begun.iter_mut().zip(starts.iter().cycle()) {
         let Some(expected) = start.answered_with else { continue };
         let mut first = [0];
@@ -191,7 +191,7 @@ fn client_hello() -> Vec<u8> {
         [&length[4 - length_bytes..], content].concat()
     };
     let extension = |kind: u8, content: &[u8]| [&[0, kind][..], &sized(2, content)].concat();
-    // The base point of the curve is a public key as good as any, to somebody who does not go on.
+    // The base point of the curve is as good as any public key for a client that does not go on.
     let mut share = [0; 32];
     share[0] = 9;
     let extensions = [

@@ -1,8 +1,8 @@
 //! Latency at a steady rate, over pairs of publisher and receiver, at QoS 1.
 //!
 //! The schedule is open: a message is due whether the last one has arrived or not, and its latency counts from the
-//! moment when it was due. So a broker that stops for a while is charged for all that waited meanwhile, and so are we
-//! when we send late; how late we were is a figure of its own.
+//! moment when it was due. A broker that stops for a while is therefore charged for all messages that waited. So is
+//! this program when it sends late, which is a figure of its own.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -80,7 +80,7 @@ impl Schedule {
     }
 }
 
-/// Keeps to the schedule and notes what arrives when.
+/// Keeps to the schedule and records the time of each arrival.
 pub(super) fn measure(
     pairs: usize,
     per_s: u32,

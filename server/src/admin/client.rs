@@ -1,4 +1,4 @@
-//! The way of a command to the server that has the data open, or to a core of its own where none has.
+//! Sends a command to the server that has the data folder open, or to a broker of its own where none has.
 
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},

@@ -1,8 +1,8 @@
-//! `doctor`: looks over what a server stands on, and says of each what to do. Changes nothing.
+//! `doctor`: checks everything that a server depends on, and says what to do about each problem. Changes nothing.
 //!
 //! A check is a function that adds findings to a [`Report`]: of the folder and its files ([`files`]), of the database
-//! ([`database`]), of the machine and the ports ([`machine`]). One that depends on something that is not there says nothing;
-//! whoever is missing it has said so.
+//! ([`database`]), of the machine and the ports ([`machine`]). A check whose subject is missing says nothing, since
+//! another check reports what is missing.
 
 use std::process::ExitCode;
 

@@ -84,7 +84,7 @@ fn write_file(
         .and_then(|trailer| sync(out, path).map(|()| trailer))
         .with_context(|| cannot_write(path));
     if written.is_err() {
-        // Half an export is of no use to anybody.
+        // Half an export is of no use.
         let _ = fs::remove_file(path);
     }
     written

@@ -51,9 +51,8 @@ fn resolve(url: &str) -> anyhow::Result<SocketAddr> {
 /// A sentence that says what it answered instead.
 pub(super) fn probe(address: SocketAddr) -> anyhow::Result<()> {
     let address = reachable(address);
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(|| {
-        format!("nobody answers at {address}: is the server running, and is --http this?")
-    })?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
+        .with_context(|| format!("no server answers at {address}: is it running, and is --http right?"))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut head = Vec::new();

@@ -130,7 +130,7 @@ impl Importer<'_> {
             return Err(lines.wrong("there are not as many lines before it as it says: some are missing"));
         }
         if lines.next()?.is_some() {
-            return Err(lines.wrong("something stands behind the last line"));
+            return Err(lines.wrong("there is something after the last line"));
         }
         let secret = self.secret(in_header, known.as_deref())?;
         self.progress.wait("indexing");
@@ -181,7 +181,7 @@ struct Lines<'n, R> {
     /// Of the line that was read last, from 1.
     number: u64,
     bytes: u64,
-    /// Bytes that there are; 0 where nobody knows.
+    /// Bytes that there are; 0 where that is unknown.
     all: u64,
     line: Vec<u8>,
 }

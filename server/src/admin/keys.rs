@@ -50,7 +50,7 @@ fn line(key: &KeyRecord, name: &str, is_there: bool) -> String {
     .to_string()
 }
 
-/// What people know somebody by.
+/// The name of a key's owner for people.
 fn name_of(owner: &ResourceRecord) -> String {
     let fields = owner.fields();
     let text = |name| fields.text(name).filter(|text| !text.is_empty());

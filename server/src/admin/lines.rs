@@ -1,7 +1,7 @@
 //! The lines of an export: one JSON object each, with one member that names what it is.
 //!
-//! The first is `header`, the last `trailer` with counts, so that one that was cut off is known; between them stands a
-//! line for each fact (`crates/store/src/export.rs`), in the order of its kinds. Documents and values are strings that hold their
+//! The first is `header`, the last `trailer` with counts, which shows an export that was truncated. Between them is a
+//! line for each record (`crates/store/src/export.rs`), in the order of its kinds. Documents and values are strings that hold their
 //! JSON: they come back letter by letter. docs/operations.md describes the form for those who read it elsewhere.
 
 use std::borrow::Cow;
@@ -361,7 +361,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The bytes that hexadecimal digits stand for.
+/// The bytes of hexadecimal digits.
 ///
 /// # Errors
 /// They are no such digits, or not as many.

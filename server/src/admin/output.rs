@@ -1,4 +1,4 @@
-//! What commands print: lines to standard output, words to standard error, and nothing that a terminal takes for a command.
+//! Prints lines to standard output and messages to standard error, without control sequences.
 
 use std::{
     io::{self, Write as _},
@@ -10,7 +10,7 @@ use anyhow::Context as _;
 /// Prints lines to standard output.
 ///
 /// # Errors
-/// Nobody reads it any more, or the disk is full behind it.
+/// The reader has closed it, or the disk behind it is full.
 pub(super) fn print(lines: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{lines}").and_then(|()| stdout.flush()).context("standard output cannot be written to")
@@ -28,11 +28,11 @@ pub(super) fn cannot_write(path: &Path) -> String {
 
 /// Says something to the person, beside what the command prints.
 pub(super) fn say(sentence: &str) {
-    // If nobody listens, nothing is lost: the exit code tells.
+    // A closed reader loses nothing: the exit code says the same.
     let _ = writeln!(io::stderr().lock(), "{sentence}");
 }
 
-/// Text that somebody else wrote, for a terminal: without what could move its cursor or colour it.
+/// Text from elsewhere, for a terminal: without control characters, which could move its cursor or color it.
 pub(super) fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }

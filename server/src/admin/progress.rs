@@ -1,4 +1,4 @@
-//! How far a command is: a bar where somebody looks on, and at the end a sentence with what it came to.
+//! Progress of a command: a bar on a terminal, and at the end a sentence with the result.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ impl Progress {
         Self::new(what, "{msg:10} {bar:30} {human_pos} of {human_len} events, {eta} left")
     }
 
-    /// Counts bytes where nobody knows how many there are.
+    /// Counts bytes of an unknown total.
     pub(super) fn of_unknown(what: &'static str) -> Self {
         Self::new(what, "{msg:10} {spinner} {bytes}, {bytes_per_sec}")
     }
@@ -41,7 +41,7 @@ impl Progress {
         self.bar.set_position(done);
     }
 
-    /// Something is being done of which nobody knows how far it is.
+    /// Shows work of unknown length.
     pub(super) fn wait(&self, what: &'static str) {
         let style = ProgressStyle::with_template("{msg:10} {spinner} {elapsed}");
         self.bar.set_style(style.expect("our own templates are well formed"));

@@ -63,7 +63,7 @@ fn describe(command: &Command, above: &str, page: &mut Vec<u8>) -> io::Result<()
     own.render_description_section(&mut section)?;
     own.render_options_section(&mut section)?;
     writeln!(page, ".SH \"{}\"", name.to_uppercase())?;
-    // Sections of a page of its own are parts of this one, and what stands before a page stands here already.
+    // Sections of a command's own page are parts of this one, which already has the lines before them.
     let section = String::from_utf8_lossy(&section).replace(".SH ", ".SS ");
     let lines = section.lines().filter(|line| !line.starts_with(".ie ") && !line.starts_with(".el "));
     lines.for_each(|line| page.extend([line.as_bytes(), b"\n"].concat()));

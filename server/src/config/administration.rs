@@ -1,4 +1,4 @@
-//! What the commands of administrators take from the command line; what they do is in `admin`.
+//! The command line of the administrators' commands, which `admin` implements.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use super::{Config, Listen};
 use crate::defaults;
 
-/// Commands of whoever looks after a server.
+/// Administrators' commands.
 #[derive(Debug, Subcommand)]
 pub enum Administration {
     /// List, create and revoke API keys.
@@ -213,7 +213,7 @@ pub struct Import {
 /// `doctor`
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// As `serve` is told.
+    /// As for `serve`.
     #[command(flatten)]
     pub settings: Config,
 
@@ -237,7 +237,7 @@ pub struct Health {
     #[arg(long, env = "THNG_PUBSUB_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
-    /// As `serve` is told.
+    /// As for `serve`.
     #[arg(long, env = "THNG_PUBSUB_HTTP", default_value = defaults::HTTP)]
     pub http: Listen,
 }

@@ -1,7 +1,7 @@
 //! The settings file: TOML, whose keys are the names of the flags.
 //!
-//! A file is read into defaults for the command line, so that a variable counts more and a flag most, and so that every
-//! value goes through the one parser that it has. What is wrong is said with file, line and what was probably meant.
+//! A file is read into defaults for the command line: variables override it, and flags override both. Every value
+//! therefore has one parser. An error names file, line and the setting that was probably meant.
 
 use std::{
     collections::BTreeMap,
@@ -17,10 +17,10 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-/// The flag that names the file, and cannot stand in it.
+/// The flag that names the file, and cannot be in it.
 pub(super) const CONFIG: &str = "config";
 
-/// What a file says: each setting's value as the command line would spell it, and the line that it stands in.
+/// The settings of a file: each value as the command line would spell it, and its line.
 #[derive(Debug, Default)]
 pub(super) struct SettingsFile {
     path: PathBuf,
@@ -78,7 +78,7 @@ impl SettingsFile {
         command
     }
 
-    /// Where a setting stands in the file: `FILE:LINE`.
+    /// The position of a setting in the file: `FILE:LINE`.
     pub(super) fn place(&self, name: &str) -> Option<String> {
         let (_, line) = self.values.get(name)?;
         Some(format!("{}:{line}", self.path.display()))

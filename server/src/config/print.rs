@@ -1,6 +1,6 @@
 //! `config print`: every setting with its meaning and its value, as a settings file.
 //!
-//! What stands at its default is a comment, so that the output can be taken as it is, or be cut down to what differs.
+//! Settings at their default are comments, so that the output can be used as it is, or be cut down to what differs.
 //! Nothing secret is in it.
 
 use std::fmt::Write as _;
@@ -56,7 +56,7 @@ fn literal(arg: &Arg, values: &[String]) -> String {
     values.first().map(quote).unwrap_or_default()
 }
 
-/// What stands for the value of a setting that has none.
+/// The placeholder for the value of a setting that has none.
 fn example(arg: &Arg) -> String {
     let name = arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
     if arg.get_value_delimiter().is_some() { format!("[\"{name}\"]") } else { format!("\"{name}\"") }

@@ -1,4 +1,4 @@
-//! The server without its listeners: the store, the bus, and the gateway in front of both.
+//! The server without its listeners: the store, the bus and the broker.
 //!
 //! `serve` puts listeners in front of it; a command that changes something where no server runs does without.
 
@@ -22,7 +22,7 @@ use crate::{
 };
 use thng_pubsub_bus::{Bus, BusSettings};
 
-/// What the core is told at its start.
+/// The settings of the broker at its start.
 #[derive(Debug)]
 pub(super) struct BrokerSettings {
     data: PathBuf,
@@ -116,7 +116,7 @@ impl BrokerSettings {
     }
 }
 
-/// What there is before the gateway.
+/// The context before the broker exists.
 pub(super) struct BootContext<'s> {
     pub(super) read: &'s dyn ReadStore,
     pub(super) write: &'s mut dyn WriteStore,
@@ -131,8 +131,8 @@ pub(super) struct BrokerHandle {
 }
 
 impl BrokerHandle {
-    /// Claims the data folder and starts everything behind the gateway. `before` is called when the store is open and
-    /// nobody else has it yet.
+    /// Claims the data folder and starts store, bus and broker. `before` is called when the store is open and no other
+    /// code uses it yet.
     ///
     /// # Errors
     /// Whatever keeps it from starting, in a sentence that says what to do.
@@ -164,7 +164,7 @@ impl BrokerHandle {
 
 /// Waits for the end of the writer, whose queue is closed, and stops the bus.
 pub(super) fn finish(writer: JoinHandle<()>, bus: &Bus) {
-    // It has told of its failure itself.
+    // It has reported its failure itself.
     let _ = writer.join();
     bus.stop();
 }

@@ -29,7 +29,7 @@ pub(super) fn start(config: &Config) -> anyhow::Result<Log> {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
-    // At trace level it prints every frame with its payload, which belongs in no log, whoever asks for it.
+    // At trace level it prints every frame with its payload, which belongs in no log.
     let no_payloads =
         filter_fn(|line| !line.target().starts_with("tungstenite") || *line.level() <= tracing::Level::INFO);
     let lines = lines.with_filter(no_payloads).with_filter(filter(&config.log)?);

@@ -98,12 +98,12 @@ fn clock(report: &mut Report, last: Option<i64>, set_back_from: Option<i64>) {
     match last {
         None if now < defaults::EARLIEST_MS => report.problem(
             "clock",
-            "it stands before this program was written",
+            "it is before the release of this program",
             "set the clock: times of events and the ends of sessions come from it",
         ),
         Some(last) if last > now + STEP_MS => report.problem(
             "clock",
-            format!("it stands {} s before the newest event", (last - now) / 1_000),
+            format!("it is {} s before the newest event", (last - now) / 1_000),
             "set the clock, or find out who set it forward: what is written now is older than what is there",
         ),
         Some(_) if set_back_from.is_some_and(|from| from > now) => report.warning(
@@ -111,7 +111,7 @@ fn clock(report: &mut Report, last: Option<i64>, set_back_from: Option<i64>) {
             format!("it was set back, and is {} s behind earlier events", (set_back_from.unwrap_or(now) - now) / 1_000),
             "nothing is lost: the last written value of a property counts as its latest; histories are sorted by time",
         ),
-        None => report.ok("clock", "it stands after this program was written"),
-        Some(_) => report.ok("clock", "it stands after the newest event"),
+        None => report.ok("clock", "it is after the release of this program"),
+        Some(_) => report.ok("clock", "it is after the newest event"),
     }
 }

@@ -1,4 +1,4 @@
-//! The data folder: whose it is, who else can read it, and how much room there is.
+//! The data folder: its owner, its permissions, and the free space.
 
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -94,15 +94,15 @@ fn free_space(report: &mut Report, data: &Path) {
     let free = match rustix::fs::statvfs(data) {
         Ok(volume) => volume.f_bavail.saturating_mul(volume.f_frsize),
         Err(error) => {
-            return report.warning("disk", format!("its room is not known: {error}"), "look with `df`");
+            return report.warning("disk", format!("its free space is unknown: {error}"), "look with `df`");
         }
     };
     let size = store::sizes(data).map_or(0, |sizes| sizes.database);
     let found = format!("{} free, the database has {}", bytes(free), bytes(size));
     if free < ROOM_MIN {
-        report.problem("disk", found, "make room: without it writes are refused with 503");
+        report.problem("disk", found, "free space: without it writes are refused with 503");
     } else if free < size {
-        report.warning("disk", found, "make room: a backup does not fit beside the database");
+        report.warning("disk", found, "free space: a backup does not fit beside the database");
     } else {
         report.ok("disk", found);
     }

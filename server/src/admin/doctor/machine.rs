@@ -71,7 +71,7 @@ fn listeners(report: &mut Report, server: &Status) {
     }
 }
 
-/// Whether a server could listen where it is told to.
+/// Whether a server could listen on its configured addresses.
 fn ports(report: &mut Report, settings: &Config) {
     let listens = [
         ("http", settings.http),
