@@ -3,6 +3,7 @@
 //! Called by `lint`, on every file that git tracks or would track. The rules are a table in `tidy/words.rs`:
 //! which words stay in which files. A rule that is in the way is changed there, in the open, with its reason.
 
+mod modules;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -77,8 +78,11 @@ impl Source {
 /// All findings, one a line, as `path:line: what`.
 pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     let mut report = Vec::new();
-    for source in sources(root)? {
-        let findings = shape(&source).into_iter().chain(words::check(&source));
+    let sources = sources(root)?;
+    let main = modules::main(&sources);
+    for source in &sources {
+        let findings = shape(source).into_iter().chain(words::check(source));
+        let findings = findings.chain(modules::check(source, main));
         report.extend(findings.map(|one| format!("{}:{}: {}", source.path.display(), one.line, one.what)));
     }
     if report.is_empty() {

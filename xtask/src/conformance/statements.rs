@@ -71,6 +71,8 @@ pub(super) fn read(sources: &[Source]) -> anyhow::Result<Statements> {
             also.extend(numbers.into_iter().map(|number| (number, test.clone(), path.to_string())));
         }
     }
+    // git lists new files last; the page must not change when they are added.
+    also.sort();
     for (number, test, path) in also {
         match (statements.get_mut(&Number(number.clone())), test) {
             (Some(statement), Some(test)) => statement.tests.push(test),
