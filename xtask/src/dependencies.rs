@@ -47,7 +47,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
 ];
 
 /// Crates for development: they may depend on any other.
-const DEVELOPMENT: [&str; 3] = ["thng-pubsub-bench", "thng-pubsub-tests", "xtask"];
+const DEVELOPMENT: [&str; 4] = ["thng-pubsub-bench", "thng-pubsub-doc-tables", "thng-pubsub-tests", "xtask"];
 
 /// Checks every package of the lock file.
 ///

@@ -7,6 +7,7 @@ mod bench;
 mod conformance;
 mod dependencies;
 mod dist;
+mod docs;
 mod fuzz;
 mod lint;
 mod npm;
@@ -41,7 +42,7 @@ enum Command {
     Run(run::Args),
     Test(test::Args),
     Lint(lint::Args),
-    /// Write the generated tables of docs/mqtt-conformance.md, from the documentation of tests
+    /// Write the generated tables of docs/, from the code and the documentation of tests
     Generate,
     Fuzz(fuzz::Args),
     Soak(soak::Args),
@@ -79,7 +80,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test::run(args),
         Command::Lint(args) => lint::run(&args),
-        Command::Generate => conformance::write(&setup::root()),
+        Command::Generate => {
+            conformance::write(&setup::root())?;
+            docs::write(&setup::root())
+        }
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Soak(args) => soak::run(args),
         Command::Bench(args) => bench::run(&args),
