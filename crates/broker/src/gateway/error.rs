@@ -285,41 +285,48 @@ impl From<WriterStopped> for BrokerError {
 mod tests {
     use std::time::Duration;
 
+    use thng_pubsub_doc_tables::assert_documented;
+
     use super::*;
     use crate::rate;
 
-    /// Operators read the table in the documentation.
     #[test]
-    fn the_documented_reason_table_says_what_is_temporary() {
-        let documented = include_str!("../../../../docs/operations.md");
-        const NAME: rate::Name = rate::Name { setting: "x", kind: "x", scope: "x", said: "x" };
+    fn every_reason_is_documented() {
+        const NAME: rate::Name = rate::Name { setting: "…", kind: "…", scope: "…", said: "…" };
         let limit: rate::RateLimit = "1/s".parse().expect("a rate");
         let exceeded = Exceeded::new(&NAME, limit.rate().expect("it is on"), Duration::ZERO);
-        for refusal in [
+        let conflict = BrokerError::Conflict("the change collides with something that exists".into());
+        let all = [
             BrokerError::NoKey,
             BrokerError::InvalidKey,
-            BrokerError::NotFound,
-            BrokerError::InvalidTopic(TopicError::Wildcard),
             BrokerError::BadLogin,
             BrokerError::Forbidden,
-            BrokerError::Conflict("it exists".into()),
+            BrokerError::NotFound,
+            conflict,
+            BrokerError::InvalidTopic(TopicError::Unknown),
             BrokerError::SubscribeOnly,
-            BrokerError::invalid("it is none"),
+            BrokerError::invalid(
+                "the request or payload is malformed, or names something that does not exist",
+            ),
             BrokerError::ConnectionLimitPerKey,
             BrokerError::TooManySubscriptions(SubscriptionsBound::Session),
+            BrokerError::TooManySubscriptions(SubscriptionsBound::Durable),
             BrokerError::TooManySubscriptions(SubscriptionsBound::KeyMemory),
             BrokerError::TooManySubscriptions(SubscriptionsBound::AccountMemory),
             BrokerError::TooManySubscriptions(SubscriptionsBound::Memory),
             BrokerError::TooManySessions,
             BrokerError::PasswordQueueFull,
+            BrokerError::TooManyScans,
             BrokerError::TooManyAnswerBytes,
             BrokerError::TooManyTasks,
             BrokerError::TooOften(exceeded),
             BrokerError::Unavailable,
-        ] {
+        ];
+        let rows = all.map(|refusal| {
             let lasts = if refusal.is_temporary() { "temporary" } else { "final" };
-            let row = format!("| `{}` | {lasts} |", refusal.reason());
-            assert!(documented.contains(&row), "docs/operations.md has no row that begins with {row}");
-        }
+            let status = refusal.document().status.to_string();
+            [format!("`{}`", refusal.reason()), lasts.into(), status, refusal.to_string()]
+        });
+        assert_documented("docs/errors.md", "## Reasons", &["reason", "lasts", "status", "log text"], rows);
     }
 }

@@ -84,7 +84,19 @@ impl ErrorDocument {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString as _;
+
+    use thng_pubsub_doc_tables::assert_documented;
+
     use super::*;
+
+    #[test]
+    fn every_error_code_is_documented() {
+        let rows = ERROR_CODES
+            .iter()
+            .map(|error| [error.code.to_string(), error.status.to_string(), error.meaning.into()]);
+        assert_documented("docs/errors.md", "## Codes", &["code", "status", "meaning"], rows);
+    }
 
     #[test]
     fn an_error_document_has_the_expected_fields_and_no_message() {

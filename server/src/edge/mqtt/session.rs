@@ -529,7 +529,32 @@ pub(super) fn keep_alive_timeout(keep_alive_s: u16) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use thng_pubsub_doc_tables::assert_documented;
+
     use super::*;
+
+    #[test]
+    fn every_end_of_a_connection_is_documented() {
+        let all = [
+            DisconnectReason::Disconnect,
+            DisconnectReason::ConnectionLost,
+            DisconnectReason::Protocol("the client broke a rule of the protocol, which the log names"),
+            DisconnectReason::RefusedPublish(BrokerError::Unavailable),
+            DisconnectReason::RateLimited(BrokerError::Unavailable),
+            DisconnectReason::SlowConsumer,
+            DisconnectReason::KeepAlive,
+            DisconnectReason::Revoked,
+            DisconnectReason::SessionEvicted,
+            DisconnectReason::Unavailable,
+            DisconnectReason::TakenOver,
+            DisconnectReason::Stopping,
+            DisconnectReason::ConnectTimeout,
+            DisconnectReason::ConnectRefused("…"),
+        ];
+        let sample = format!(": {}", BrokerError::Unavailable);
+        let rows = all.map(|end| [format!("`{}`", end.reason()), end.to_string().replace(&sample, ": …")]);
+        assert_documented("docs/errors.md", "### Ended MQTT connections", &["reason", "log text"], rows);
+    }
 
     #[test]
     fn a_state_that_is_tried_again_later_keeps_no_other_waiting() {
