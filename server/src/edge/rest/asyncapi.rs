@@ -174,7 +174,7 @@ fn about(kind: TopicKind) -> &'static str {
 fn about_write(operation: OperationKind) -> &'static str {
     match operation {
         OperationKind::CreateActionType => "Creates an action type.",
-        OperationKind::CreateAction => "Creates actions; on a topic with a type it may be left out.",
+        OperationKind::CreateAction => "Creates actions; the type is optional where the topic names it.",
         OperationKind::UpdateCollection => "Updates the collection.",
         OperationKind::AddThngs => "Adds thngs to the collection.",
         OperationKind::UpdateProduct => "Updates the product's own fields.",
@@ -312,9 +312,23 @@ fn upper(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use thng_pubsub_doc_tables::assert_documented;
     use thng_pubsub_protocol::{publish, topic::TopicString};
 
     use super::*;
+
+    #[test]
+    fn every_topic_is_documented() {
+        let rows = TABLE.iter().map(|row| {
+            let (write, right) = row.publish.map_or(("–", "–"), |publish| {
+                let right = if publish.access == Access::Create { "create" } else { "update" };
+                (about_write(publish.operation), right)
+            });
+            [format!("`{}`", row.template), write.into(), right.into(), about(row.kind).into()]
+        });
+        let columns = ["topic", "publishing", "right", "subscribers receive"];
+        assert_documented("docs/topics.md", "## The table", &columns, rows);
+    }
 
     #[test]
     fn the_server_takes_every_example() {
