@@ -89,3 +89,73 @@ pub const ACTIONS_MAX: usize = 500;
 /// Bytes of a resource's own document, without its properties: it goes out as one message on its topic, and a message
 /// of MQTT or WebSocket holds as much by default.
 pub const DOCUMENT_BYTES_MAX: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use alloc::{
+        format,
+        string::{String, ToString as _},
+    };
+
+    use thng_pubsub_doc_tables::assert_documented;
+
+    use super::*;
+
+    /// A number as people read it: `10,000`, `128 KiB`.
+    fn shown(number: usize, unit: &str) -> String {
+        match (unit, number) {
+            ("bytes", n) if n % (1024 * 1024) == 0 => format!("{} MiB", n / (1024 * 1024)),
+            ("bytes", n) if n % 1024 == 0 => format!("{} KiB", n / 1024),
+            ("", n) if n >= 1000 => format!("{},{:03}", n / 1000, n % 1000),
+            ("", n) => n.to_string(),
+            (unit, n) => format!("{} {unit}", shown(n, "")),
+        }
+    }
+
+    #[test]
+    fn every_limit_is_documented() {
+        let (password_min, password_max) = PASSWORD_CHARS;
+        let rows = [
+            ("document of a resource, without its properties", shown(DOCUMENT_BYTES_MAX, "bytes")),
+            ("`name`", shown(NAME_CHARS_MAX, "characters")),
+            ("`description`", shown(DESCRIPTION_CHARS_MAX, "characters")),
+            ("`tags`", format!("{}, of {}", shown(TAGS_MAX, ""), shown(TAG_CHARS_MAX, "characters"))),
+            (
+                "`identifiers`",
+                format!(
+                    "{}, of {}, with keys of {}",
+                    shown(IDENTIFIERS_MAX, ""),
+                    shown(IDENTIFIER_CHARS_MAX, "characters"),
+                    shown(IDENTIFIER_KEY_CHARS_MAX, "")
+                ),
+            ),
+            ("arrays and objects inside one another", shown(JSON_DEPTH_MAX, "")),
+            ("projects, and users, in `scopes`", format!("{} each", shown(SCOPES_MAX, ""))),
+            ("property key", shown(PROPERTY_KEY_CHARS_MAX, "characters")),
+            ("property value", shown(PROPERTY_VALUE_BYTES_MAX, "bytes")),
+            ("values, or locations, in one update", shown(PROPERTY_VALUES_MAX, "")),
+            (
+                "properties of one thng or product",
+                format!(
+                    "{}, with latest values of {} together",
+                    shown(PROPERTIES_MAX, ""),
+                    shown(PROPERTIES_BYTES_MAX, "bytes")
+                ),
+            ),
+            ("actions in one call", shown(ACTIONS_MAX, "")),
+            ("name of an action type", shown(ACTION_TYPE_BYTES_MAX, "bytes of UTF-8")),
+            ("thngs, or collections, that one call adds to a collection", shown(MEMBERSHIP_MAX, "")),
+            ("collections that a thng, or a collection, is in", shown(COLLECTIONS_MAX, "")),
+            ("email address", shown(EMAIL_CHARS_MAX, "characters")),
+            ("password", format!("{password_min} to {password_max} characters")),
+            (
+                "policies, and conditions, of a token or an access",
+                format!("{} each", shown(POLICIES_MAX, "")),
+            ),
+            ("permissions of a role or a policy", shown(PERMISSIONS_MAX, "")),
+            ("topic string with its options", shown(TOPIC_BYTES_MAX, "bytes")),
+        ];
+        let rows = rows.map(|(what, most)| [what.into(), most]);
+        assert_documented("docs/rest.md", "## Limits", &["what", "maximum"], rows);
+    }
+}

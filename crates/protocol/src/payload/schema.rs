@@ -523,8 +523,44 @@ impl ResourceKind {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use alloc::{format, vec::Vec};
     use std::collections::BTreeSet;
+
+    use thng_pubsub_doc_tables::assert_documented;
+
+    use super::*;
+
+    /// What the lists of a kind are called in the documents; an operator is in no list.
+    const fn list_of(kind: ResourceKind) -> Option<&'static str> {
+        Some(match kind {
+            ResourceKind::Account => "accounts",
+            ResourceKind::Operator => return None,
+            ResourceKind::Access => "accesses",
+            ResourceKind::Project => "projects",
+            ResourceKind::Application => "applications",
+            ResourceKind::User => "users",
+            ResourceKind::Role => "roles",
+            ResourceKind::AccessPolicy => "access policies",
+            ResourceKind::AccessToken => "access tokens",
+            ResourceKind::Thng => "thngs",
+            ResourceKind::Product => "products",
+            ResourceKind::Collection => "collections",
+            ResourceKind::Place => "places",
+            ResourceKind::ActionType => "action types",
+            ResourceKind::Action => "actions",
+            ResourceKind::Batch => "batches",
+            ResourceKind::Task => "tasks",
+        })
+    }
+
+    #[test]
+    fn every_filter_field_is_documented() {
+        let rows = ResourceKind::ALL.iter().filter_map(|kind| {
+            let names: Vec<&str> = kind.filterable().collect();
+            Some([list_of(*kind)?.into(), format!("`{}`", names.join("`, `"))])
+        });
+        assert_documented("docs/rest.md", "### Fields", &["list", "fields"], rows);
+    }
 
     #[test]
     fn no_document_has_a_field_twice() {
