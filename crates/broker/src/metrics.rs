@@ -1,10 +1,10 @@
-//! What the server counts. One registry, Prometheus text at `/metrics`; the bus registers its own beside these.
+//! Metrics of the server. One registry, Prometheus text at `/metrics`; the bus registers its own beside these.
 //!
 //! Every name starts with `thng_pubsub_`, but for those of the process (`process_`), which all programs share. Nothing that a client chooses becomes a label.
 
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    PullingGauge, Registry, TextEncoder, process_collector::ProcessCollector,
+    PullingGauge, Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
 };
 
 /// The server's counters, shared by everyone who counts.
@@ -15,7 +15,7 @@ pub struct Metrics {
     pub connections: IntGaugeVec,
     /// Connections that may be open: `--connections-max`, or fewer where the limit of open files allows fewer.
     pub connections_limit: IntGauge,
-    /// Connections that were turned away, by `protocol` and `reason`.
+    /// Connections that were rejected, by `protocol` and `reason`.
     pub connections_refused: IntCounterVec,
     /// TLS certificates that were read again, by `outcome`: taken or refused.
     pub tls_reloads: IntCounterVec,
@@ -27,7 +27,7 @@ pub struct Metrics {
     pub publishes_refused: IntCounterVec,
     /// Subscriptions that were refused, by `protocol` and `reason`.
     pub subscriptions_refused: IntCounterVec,
-    /// Subscriptions whose own key was taken away, by `protocol`.
+    /// Subscriptions whose own key was revoked, by `protocol`.
     pub subscriptions_revoked: IntCounterVec,
     /// Notifications handed to sockets, by `protocol`.
     pub deliveries: IntCounterVec,
@@ -72,7 +72,7 @@ pub struct Metrics {
     pub session_queued_bytes: IntGauge,
     /// Messages that were dropped though a durable session waited for them, by `reason`: count, bytes or age.
     pub session_messages_dropped: IntCounterVec,
-    /// Durable sessions that were ended to make room for one of another key.
+    /// Durable sessions that were ended so that another key could have one.
     pub sessions_evicted: IntCounter,
 }
 
@@ -81,170 +81,173 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let counters = |name: &str, help: &str, labels: &[&str]| {
-            let counters = IntCounterVec::new(Opts::new(format!("thng_pubsub_{name}"), help), labels)?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok::<_, prometheus::Error>(counters)
+            let opts = Opts::new(format!("thng_pubsub_{name}"), help);
+            added(&registry, IntCounterVec::new(opts, labels)?)
         };
         let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
             let options = HistogramOpts::new(format!("thng_pubsub_{name}"), help).buckets(buckets);
-            let histogram = Histogram::with_opts(options)?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok::<_, prometheus::Error>(histogram)
+            added(&registry, Histogram::with_opts(options)?)
         };
-        let gauge = |name: &str, help: &str| {
-            let gauge = IntGauge::new(format!("thng_pubsub_{name}"), help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
+        let gauge =
+            |name: &str, help: &str| added(&registry, IntGauge::new(format!("thng_pubsub_{name}"), help)?);
+        let counter =
+            |name: &str, help: &str| added(&registry, IntCounter::new(format!("thng_pubsub_{name}"), help)?);
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            let opts = Opts::new(format!("thng_pubsub_{name}"), help);
+            added(&registry, IntGaugeVec::new(opts, labels)?)
         };
-        let connections =
-            IntGaugeVec::new(Opts::new("thng_pubsub_connections", "Open connections."), &["protocol"])?;
-        registry.register(Box::new(connections.clone()))?;
-        let rate_limit_entries = IntGaugeVec::new(
-            Opts::new("thng_pubsub_rate_limit_entries", "Keys and addresses that rate limits remember."),
-            &["kind", "scope"],
-        )?;
-        registry.register(Box::new(rate_limit_entries.clone()))?;
-        let commit_failures =
-            IntCounter::new("thng_pubsub_commit_failures_total", "Operations that could not be stored.")?;
-        registry.register(Box::new(commit_failures.clone()))?;
-        let sessions_evicted = IntCounter::new(
-            "thng_pubsub_sessions_evicted_total",
-            "Durable sessions that were ended to make room for one of another key.",
-        )?;
-        registry.register(Box::new(sessions_evicted.clone()))?;
-        let build = IntGaugeVec::new(
-            Opts::new("thng_pubsub_build_info", "Always 1; the labels say what runs."),
-            &["version", "arch"],
-        )?;
+        let build = gauges("build_info", "Always 1; the labels name what runs.", &["version", "arch"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), std::env::consts::ARCH]).set(1);
-        registry.register(Box::new(build))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Self {
-            connections,
+            connections: gauges(
+                "connections",
+                "Open connections, TLS handshakes included; a WebSocket counts as http or https only until its upgrade.",
+                &["protocol"],
+            )?,
             connections_limit: gauge(
                 "connections_limit",
-                "Connections that may be open: --connections-max, or what the limit of open files allows.",
+                "Connections that may be open: --connections-max, or fewer where the limit of open files allows fewer.",
             )?,
             connections_refused: counters(
                 "connections_refused_total",
-                "Connections that were turned away.",
+                "Connections and CONNECTs that were rejected, by reason.",
                 &["protocol", "reason"],
             )?,
             tls_reloads: counters(
                 "tls_reloads_total",
-                "TLS certificates that were read again.",
+                "TLS certificates that were read again, by outcome: taken or refused.",
                 &["outcome"],
             )?,
             tls_certificate_expiry: gauge(
                 "tls_certificate_expiry_timestamp_seconds",
-                "When the first TLS certificate runs out, in seconds since the epoch; 0 without TLS.",
+                "When the first TLS certificate expires, in seconds since the epoch; 0 without TLS.",
             )?,
             publishes: counters("publishes_total", "Publishes that were stored.", &["protocol"])?,
             publishes_refused: counters(
                 "publishes_refused_total",
-                "Publishes that were refused.",
+                "Publishes that were refused, by reason.",
                 &["protocol", "reason"],
             )?,
             subscriptions_refused: counters(
                 "subscriptions_refused_total",
-                "Subscriptions that were refused.",
+                "Subscriptions that were refused, by reason.",
                 &["protocol", "reason"],
             )?,
             subscriptions_revoked: counters(
                 "subscriptions_revoked_total",
-                "Subscriptions that ended because the key of their access_token was taken away.",
+                "Subscriptions that ended because the key of their access_token was revoked.",
                 &["protocol"],
             )?,
-            deliveries: counters("deliveries_total", "Notifications handed to sockets.", &["protocol"])?,
-            disconnects: counters("disconnects_total", "Connections that ended.", &["protocol", "reason"])?,
-            requests: counters("http_requests_total", "REST requests.", &["status"])?,
+            deliveries: counters(
+                "deliveries_total",
+                "Notifications that were written to the sockets of clients.",
+                &["protocol"],
+            )?,
+            disconnects: counters(
+                "disconnects_total",
+                "MQTT connections and native WebSockets that ended, and HTTP connections that read too slowly, by reason.",
+                &["protocol", "reason"],
+            )?,
+            requests: counters(
+                "http_requests_total",
+                "Answers of the HTTP listeners, upgrades (101) and health checks included.",
+                &["status"],
+            )?,
             rate_limited: counters(
                 "rate_limited_total",
-                "What was too much for a rate limit.",
+                "What exceeded a rate limit: requests, publishes, connects or failed_logins, by key or address.",
                 &["kind", "scope"],
             )?,
-            rate_limit_entries,
+            rate_limit_entries: gauges(
+                "rate_limit_entries",
+                "Keys and addresses that a rate limit remembers; at --rate-limit-entries-max it begins to forget.",
+                &["kind", "scope"],
+            )?,
             clock_steps: counters(
                 "clock_steps_total",
-                "Times that the clock was set by more than five minutes.",
+                "Times that the clock was set by more than five minutes, by direction: back or ahead.",
                 &["direction"],
             )?,
             passwords_refused: counters(
                 "passwords_refused_total",
-                "Passwords that were not checked because too many waited.",
+                "Passwords that were not checked because --password-queue-max was reached, by bound: address or all.",
                 &["bound"],
             )?,
             publishes_throttled: counters(
                 "publishes_throttled_total",
-                "Publishes that had to wait for their turn under a rate limit.",
+                "Publishes that a rate limit delayed.",
                 &["protocol"],
             )?,
             commit_batch_size: histogram(
                 "commit_batch_size",
-                "Operations in one commit.",
+                "Operations in one commit; a busy server commits many at once.",
                 prometheus::exponential_buckets(1.0, 2.0, 10)?,
             )?,
             commit_duration_seconds: histogram(
                 "commit_duration_seconds",
-                "Seconds that a commit took, answers included.",
+                "Seconds from taking a group of operations to having answered it.",
                 prometheus::exponential_buckets(0.000_1, 2.0, 14)?,
             )?,
             poll_duration_seconds: histogram(
                 "poll_duration_seconds",
-                "Seconds that a connection kept a thread of the runtime at a time.",
+                "Seconds that a connection kept a thread of the runtime at a time; others wait for it.",
                 prometheus::exponential_buckets(0.000_1, 2.0, 15)?,
             )?,
             command_duration_seconds: histogram(
                 "command_duration_seconds",
-                "Seconds that one command held the writer, before its commit.",
+                "Seconds that one command held the writer before its commit; all accounts wait meanwhile.",
                 prometheus::exponential_buckets(0.000_01, 2.0, 18)?,
             )?,
             reclaim_seconds: histogram(
                 "reclaim_seconds",
-                "Seconds of one step that frees what was deleted, its commit included.",
+                "Seconds of one step that frees deleted data or ended sessions, its commit included; all accounts wait meanwhile.",
                 prometheus::exponential_buckets(0.000_01, 2.0, 18)?,
             )?,
             commands_rejected: counters(
                 "commands_rejected_total",
-                "Commands that were rejected because they asked for more than one command may do.",
+                "Commands that exceeded what one may do, by bound: collections, ancestors, notifications, bytes or task_queue.",
                 &["bound"],
             )?,
-            commit_failures,
+            commit_failures: counter("commit_failures_total", "Operations that could not be stored.")?,
             scans_refused: counters(
                 "scans_refused_total",
-                "Lists, totals and bulk changes that were refused for the cost of their scan.",
+                "Lists that were refused (queue), and totals and bulk changes whose scan reached a bound: items, bytes or time.",
                 &["bound"],
             )?,
             answers_limited: counters(
                 "answers_limited_total",
-                "HTTP answers for which too few of --answer-bytes-max were free.",
+                "HTTP answers that --answer-bytes-max limited, by outcome: page_shortened, refused or body_omitted (of a stored write).",
                 &["outcome"],
             )?,
             scans_ended_early: counters(
                 "scans_ended_early_total",
-                "Scans that ended at a bound before their list did.",
+                "Scans that reached a bound before the end of their list: items, bytes or time.",
                 &["bound"],
             )?,
-            sessions: gauge("sessions", "Durable sessions that are stored, connected or not.")?,
+            sessions: gauge("sessions", "Durable sessions, their clients connected or not.")?,
             session_queued_messages: gauge(
                 "session_queued_messages",
-                "Messages that are kept for durable sessions.",
+                "Messages that are stored for durable sessions.",
             )?,
             session_queued_bytes: gauge(
                 "session_queued_bytes",
-                "Bytes of the messages that are kept for durable sessions.",
+                "Bytes of the messages that are stored for durable sessions.",
             )?,
             session_messages_dropped: counters(
                 "session_messages_dropped_total",
-                "Messages that were dropped though a durable session waited for them.",
-                &["reason"],
+                "Messages that were dropped although a durable session needed them, by bound: count, bytes or age.",
+                &["bound"],
             )?,
-            sessions_evicted,
+            sessions_evicted: counter(
+                "sessions_evicted_total",
+                "Durable sessions that were ended so that another key could have one (--sessions-max).",
+            )?,
             registry,
         })
     }
 
-    /// Shows how many scans wait for a turn, which `read` knows.
+    /// Shows how many bytes of answers are in memory, which `read` knows.
     ///
     /// # Errors
     /// It is shown already.
@@ -252,23 +255,18 @@ impl Metrics {
         &self,
         read: impl Fn() -> usize + Send + Sync + 'static,
     ) -> Result<(), prometheus::Error> {
-        let help = "Bytes of HTTP answers of more than 16 KiB that are in memory.";
-        let gauge = PullingGauge::new("thng_pubsub_answer_bytes", help, Box::new(move || read() as f64))?;
-        self.registry.register(Box::new(gauge))
+        self.show("answer_bytes", "Bytes of HTTP answers of more than 16 KiB that are in memory.", read)
     }
 
-    /// Shows how many scans wait for a turn.
+    /// Shows how many scans wait for a turn, which `read` knows.
+    ///
+    /// # Errors
+    /// It is shown already.
     pub fn show_scans_waiting(
         &self,
         read: impl Fn() -> usize + Send + Sync + 'static,
     ) -> Result<(), prometheus::Error> {
-        let name = "thng_pubsub_scans_waiting";
-        let gauge = PullingGauge::new(
-            name,
-            "Scans of lists that wait for a connection to the database.",
-            Box::new(move || read() as f64),
-        )?;
-        self.registry.register(Box::new(gauge))
+        self.show("scans_waiting", "Lists that wait for a connection to the database.", read)
     }
 
     /// Shows how many bytes wait to be written, which `read` knows.
@@ -279,7 +277,11 @@ impl Metrics {
         &self,
         read: impl Fn() -> usize + Send + Sync + 'static,
     ) -> Result<(), prometheus::Error> {
-        self.show("write_queue_bytes", "Bytes of writes that wait for their commit.", read)
+        self.show(
+            "write_queue_bytes",
+            "Bytes of writes that wait for their commit; near --write-queue-bytes-max writers wait.",
+            read,
+        )
     }
 
     /// Shows how much memory subscriptions take, which `read` knows.
@@ -290,7 +292,7 @@ impl Metrics {
         &self,
         read: impl Fn() -> usize + Send + Sync + 'static,
     ) -> Result<(), prometheus::Error> {
-        let help = "Memory of subscriptions, those of durable sessions included, in bytes.";
+        let help = "Bytes of memory that subscriptions count, durable sessions included.";
         self.show("subscription_bytes", help, read)
     }
 
@@ -301,8 +303,7 @@ impl Metrics {
         read: impl Fn() -> usize + Send + Sync + 'static,
     ) -> Result<(), prometheus::Error> {
         let name = format!("thng_pubsub_{name}");
-        let gauge = PullingGauge::new(name, help, Box::new(move || read() as f64))?;
-        self.registry.register(Box::new(gauge))
+        added(&self.registry, PullingGauge::new(name, help, Box::new(move || read() as f64))?).map(drop)
     }
 
     /// The Prometheus text of everything in the registry.
@@ -312,5 +313,36 @@ impl Metrics {
             .encode(&self.registry.gather(), &mut out)
             .expect("metrics that were registered can be written to memory");
         out
+    }
+}
+
+/// Registers a collector.
+fn added<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+    #[cfg(test)]
+    thng_pubsub_doc_tables::metrics::record(&collector);
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+#[cfg(test)]
+mod tests {
+    use thng_pubsub_doc_tables::{assert_documented, metrics};
+
+    use super::*;
+
+    #[test]
+    fn every_metric_of_the_server_is_documented() {
+        let metrics = Metrics::new().expect("a new registry");
+        metrics.show_answer_bytes(|| 0).expect("the first time");
+        metrics.show_scans_waiting(|| 0).expect("the first time");
+        metrics.show_write_queue(|| 0).expect("the first time");
+        metrics.show_subscription_bytes(|| 0).expect("the first time");
+        metrics::record(&ProcessCollector::for_self());
+        assert_documented(
+            "docs/operations.md",
+            "## Metrics",
+            &["metric", "type", "meaning"],
+            metrics::recorded(),
+        );
     }
 }

@@ -1,21 +1,4 @@
-//! The metrics of the bus. Every name begins with `thng_pubsub_bus_`.
-//!
-//! | name | kind | what |
-//! |---|---|---|
-//! | `notifications_published_total` | counter | notifications accepted by `publish` |
-//! | `deliveries_total` | counter | notifications put into outbound queues |
-//! | `dropped_total{reason}` | counter | `outbound_queue_full`: deliveries at QoS 0 that did not fit; `stopped`: notifications published after the stop |
-//! | `slow_consumers_total` | counter | sessions that must end, because a delivery at QoS 1 did not fit |
-//! | `subscriptions` | gauge | routes in the tables |
-//! | `credit_bytes_in_use` | gauge | bytes on the way between publisher and dispatchers |
-//! | `pending_bytes` | gauge | bytes waiting for credit |
-//! | `gaps_total` | counter | sequence numbers missing when a later one arrived: a defect, alarm on it |
-//! | `duplicates_total` | counter | notifications that arrived again and were skipped |
-//! | `malformed_total` | counter | parcels that were no envelope: a defect |
-//! | `rebuilds_total` | counter | buses that died and were replaced |
-//! | `probe_round_trip_seconds` | gauge | of the last complete probe round |
-//! | `outbound_queue_messages`, `outbound_queue_bytes` | gauge | what waits for clients, of all sessions together |
-//! | `dispatch_batch_size` | histogram | notifications that a dispatcher worked off at once |
+//! Metrics of the bus. Every name begins with `thng_pubsub_bus_`.
 
 use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, PullingGauge, Registry,
@@ -52,7 +35,10 @@ impl Metrics {
         let dropped = added(
             registry,
             IntCounterVec::new(
-                opts("dropped_total", "Notifications that were dropped, by reason."),
+                opts(
+                    "dropped_total",
+                    "Deliveries at QoS 0 to slow consumers (outbound_queue_full), and notifications after the bus was stopped (stopped).",
+                ),
                 &["reason"],
             )?,
         )?;
@@ -64,29 +50,48 @@ impl Metrics {
             let name = format!("{NAMESPACE}_{name}");
             added(registry, PullingGauge::new(name, help, Box::new(move || read() as f64))?).map(drop)
         };
-        pulled("outbound_queue_messages", "Deliveries that wait for clients, of all sessions.", || {
-            QUEUE_TOTALS.messages()
+        pulled(
+            "outbound_queue_messages",
+            "Deliveries that wait for clients, in the queues of all connections.",
+            || QUEUE_TOTALS.messages(),
+        )?;
+        pulled("outbound_queue_bytes", "Bytes of the deliveries that wait for clients.", || {
+            QUEUE_TOTALS.bytes()
         })?;
-        pulled("outbound_queue_bytes", "Their bytes.", || QUEUE_TOTALS.bytes())?;
         Ok(Self {
-            published: counter("notifications_published_total", "Notifications accepted for publishing.")?,
+            published: counter("notifications_published_total", "Notifications that the bus accepted.")?,
             delivered: counter(
                 "deliveries_total",
-                "Notifications put into the outbound queues of sessions.",
+                "Deliveries that were put into the queues of connections.",
             )?,
             dropped_queue_full: dropped.with_label_values(&["outbound_queue_full"]),
             dropped_stopped: dropped.with_label_values(&["stopped"]),
-            overflowed: counter("slow_consumers_total", "Sessions that fell behind at QoS 1.")?,
-            subscriptions: gauge("subscriptions", "Routes in the subscription tables.")?,
-            credit_bytes_in_use: gauge("credit_bytes_in_use", "Bytes on the way to the dispatchers.")?,
-            pending_bytes: gauge("pending_bytes", "Bytes waiting for credit.")?,
-            gaps: counter("gaps_total", "Sequence numbers that were missing on the bus.")?,
-            duplicates: counter("duplicates_total", "Notifications that arrived again and were skipped.")?,
-            malformed: counter("malformed_total", "Parcels that were no envelope.")?,
-            rebuilds: counter("rebuilds_total", "Buses that died and were replaced.")?,
+            overflowed: counter(
+                "slow_consumers_total",
+                "Connections that ended because a delivery at QoS 1 did not fit into their queue.",
+            )?,
+            subscriptions: gauge("subscriptions", "Subscriptions in the tables of the bus.")?,
+            credit_bytes_in_use: gauge(
+                "credit_bytes_in_use",
+                "Bytes between the writer and the dispatchers.",
+            )?,
+            pending_bytes: gauge(
+                "pending_bytes",
+                "Bytes that wait for credit; near 8 MiB writers are slowed down.",
+            )?,
+            gaps: counter("gaps_total", "Sequence numbers that were missing on the bus: a defect.")?,
+            duplicates: counter(
+                "duplicates_total",
+                "Notifications that came again after a rebuild and were skipped.",
+            )?,
+            malformed: counter("malformed_total", "Envelopes that could not be read: a defect.")?,
+            rebuilds: counter("rebuilds_total", "Routers of the bus that died and were replaced.")?,
             probe_round_trip: added(
                 registry,
-                Gauge::with_opts(opts("probe_round_trip_seconds", "Round trip of the last probe round."))?,
+                Gauge::with_opts(opts(
+                    "probe_round_trip_seconds",
+                    "Seconds of the last probe through every partition of the bus.",
+                ))?,
             )?,
             batch: added(registry, Histogram::with_opts(batch)?)?,
         })
@@ -100,6 +105,22 @@ fn opts(name: &str, help: &str) -> Opts {
 }
 
 fn added<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+    #[cfg(test)]
+    thng_pubsub_doc_tables::metrics::record(&collector);
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
+}
+
+#[cfg(test)]
+mod tests {
+    use thng_pubsub_doc_tables::{assert_documented, metrics};
+
+    use super::*;
+
+    #[test]
+    fn every_metric_of_the_bus_is_documented() {
+        Metrics::register(&Registry::new()).expect("a new registry");
+        let columns = ["metric", "type", "meaning"];
+        assert_documented("docs/operations.md", "### The notification bus", &columns, metrics::recorded());
+    }
 }
