@@ -308,9 +308,9 @@ fn delayed_client(limited: &RateLimitedServer) -> Client {
 #[test]
 fn pings_and_deliveries_continue_while_a_publish_waits() {
     let limited = RateLimitedServer::with(&[&LONG_WAIT[..], &[("--deliveries-in-flight-max", "1")]].concat());
-    let topic = limited.topic("watched");
+    let subscribed = limited.topic("watched");
     let mut client = Client::connect_as(&limited.server, &limited.hello());
-    client.subscribed(&topic, QoS::AtLeastOnce);
+    client.subscribed(&subscribed, QoS::AtLeastOnce);
     let topic = limited.topic("k");
     client.publish_acknowledged(&topic, r#"[{"value":1}]"#);
     client.publish_acknowledged(&topic, r#"[{"value":2}]"#);
@@ -322,7 +322,7 @@ fn pings_and_deliveries_continue_while_a_publish_waits() {
     assert_eq!([client.packet(), client.packet()], [Received::PingResp, Received::PingResp]);
     // The second comes only when the first was acknowledged.
     for n in 0..2 {
-        put(&mut limited.server.rest(), &topic, n).assert_status(200);
+        put(&mut limited.server.rest(), &subscribed, n).assert_status(200);
         assert_eq!(client.message().value(), n);
     }
     client.assert_nothing_else();
