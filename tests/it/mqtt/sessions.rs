@@ -43,13 +43,23 @@ fn values(client: &mut Client, count: usize) -> Vec<i64> {
     (0..count).map(|_| client.message().value().as_i64().expect("a number")).collect()
 }
 
+/// Cuts the connection, and waits until the server has noticed: it may write to a dead connection until then, and a message
+/// that it wrote there is repeated with DUP.
+#[track_caller]
+fn leave(server: &Server, client: Client) {
+    let connections = || server.metric(r#"connections{protocol="mqtt"}"#);
+    let before = connections();
+    client.cut();
+    until("the server notices the end of the connection", || (connections() < before).then_some(()));
+}
+
 /// A topic, its own REST client, and a durable client that subscribed to it at QoS 1 and has left.
 fn left_behind(server: &Server, client_id: &str) -> (Rest, String) {
     let mut rest = server.rest();
     let topic = format!("/thngs/{}/properties/k", rest.thng());
     let mut client = connect(server, client_id);
     client.subscribed(&topic, QoS::AtLeastOnce);
-    client.cut();
+    leave(server, client);
     (rest, topic)
 }
 
@@ -112,7 +122,7 @@ fn only_unacknowledged_messages_are_redelivered() {
         client.send(&Packet::PubAck(sent[n].packet_id.expect("at QoS 1")));
     }
     client.ping();
-    client.cut();
+    leave(server, client);
     put(&mut rest, &topic, [5]);
 
     for new_ones in [5..6, 6..7] {
@@ -127,7 +137,7 @@ fn only_unacknowledged_messages_are_redelivered() {
             client.send(&Packet::PubAck(new.packet_id.expect("at QoS 1")));
         }
         client.assert_nothing_else();
-        client.cut();
+        leave(server, client);
         put(&mut rest, &topic, [new_ones.end]);
     }
 }
@@ -159,7 +169,7 @@ fn at_qos_0_the_subscription_is_stored_without_messages() {
     let topic = format!("/thngs/{}/properties/k", rest.thng());
     let mut client = connect(server, "qos 0");
     client.subscribed(&topic, QoS::AtMostOnce);
-    client.cut();
+    leave(server, client);
     put(&mut rest, &topic, [1]);
     let mut client = resume(server, "qos 0");
     client.ping();
@@ -182,7 +192,7 @@ fn a_subscription_that_was_taken_back_or_changed_comes_back_so() {
     client.subscribed(&topic("raised"), QoS::AtLeastOnce);
     client.subscribed(&topic("lowered"), QoS::AtMostOnce);
     client.subscribed(&topic("kept"), QoS::AtLeastOnce);
-    client.cut();
+    leave(server, client);
     for key in ["ended", "raised", "lowered", "kept"] {
         put(&mut rest, &topic(key), [1]);
     }
@@ -204,7 +214,7 @@ fn a_filter_with_options_resumes_exactly_and_in_its_project() {
     let filter = format!("thngs/{id}/properties/k/?pubStates=1&project={project}");
     let mut client = connect(server, "options");
     client.subscribed(&filter, QoS::AtLeastOnce);
-    client.cut();
+    leave(server, client);
     let topic = format!("/thngs/{id}/properties/k");
     put(&mut rest, &topic, [1]);
     rest.put(&format!("/thngs/{id}"), json!({ "scopes": { "projects": [project] } })).assert_status(200);
@@ -238,7 +248,7 @@ fn a_resumed_session_gets_the_initial_state_again() {
     let initial = [client.message(), client.message()].map(|message| message.topic);
     assert_eq!(initial, [state_of(&q0), state_of(&q1)]);
     for round in 1..4 {
-        client.cut();
+        leave(server, client);
         // What was missed comes first, so that the state is never older than what came before it.
         put(&mut rest, &q1, round * 100..round * 100 + 30);
         client = resume(server, "states");
@@ -255,7 +265,7 @@ fn a_resumed_session_gets_the_initial_state_again() {
     }
     // Without anything missed, and not for one that ends before.
     client.unsubscribe(&state_of(&q0));
-    client.cut();
+    leave(server, client);
     client = resume(server, "states");
     assert_eq!(client.message().topic, state_of(&q1));
     put(&mut rest, &plain, [1]);
@@ -272,7 +282,7 @@ fn a_repeated_subscribe_gets_the_state_after_queued_messages() {
     let filter = format!("{topic}?pubStates=1");
     let mut client = connect(&server, "repeats");
     client.subscribed(&filter, QoS::AtLeastOnce);
-    client.cut();
+    leave(&server, client);
     put(&mut rest, &topic, 0..60);
 
     let mut client = resume_silently(&server, "repeats");
@@ -329,7 +339,7 @@ fn a_session_with_many_subscriptions_ends_at_once() {
     for part in topics.chunks(500) {
         client.subscribe_all(&part.iter().map(|topic| (&**topic, QoS::AtLeastOnce)).collect::<Vec<_>>());
     }
-    client.cut();
+    leave(&server, client);
     let write = |rest: &mut Rest| {
         for thng in &thngs {
             rest.put(&format!("/thngs/{thng}/properties"), written.clone()).assert_status(200);
@@ -400,7 +410,7 @@ fn a_revoked_key_ends_its_sessions() {
         let hello = Hello::with_key(&device.key).durable(&format!("device {n}"));
         let mut client = Client::connect_as(&server, &hello);
         client.subscribed(&topic, QoS::AtLeastOnce);
-        client.cut();
+        leave(&server, client);
     }
     put(&mut rest, &topic, [1]);
     assert_eq!((server.metric("sessions"), server.metric("session_queued_messages")), (3, 1));
@@ -418,7 +428,7 @@ fn what_may_not_be_seen_any_more_is_ended_and_the_rest_comes() {
     for thng in [&gone, &stays] {
         client.subscribed(&format!("/thngs/{thng}/properties/k"), QoS::AtLeastOnce);
     }
-    client.cut();
+    leave(server, client);
     for thng in [&gone, &stays] {
         put(&mut rest, &format!("/thngs/{thng}/properties/k"), [1]);
     }
@@ -438,7 +448,7 @@ fn an_access_token_in_a_filter_is_encrypted_and_revocable() {
     let filter = format!("{topic}?access_token={}", device.key);
     let mut client = connect(&server, "token");
     client.subscribed(&filter, QoS::AtLeastOnce);
-    client.cut();
+    leave(&server, client);
     put(&mut rest, &topic, [1]);
     for file in fs::read_dir(server.data()).expect("the data folder").map(|file| file.expect("a file").path())
     {
@@ -449,7 +459,7 @@ fn an_access_token_in_a_filter_is_encrypted_and_revocable() {
     let mut client = resume(&server, "token");
     let message = client.message();
     assert_eq!((&message.topic, message.value()), (&filter, json!(1)));
-    client.cut();
+    leave(&server, client);
     put(&mut rest, &topic, [2]);
     rest.delete(&format!("/auth/evrythng/thngs/{thng}")).assert_status(200);
     resume(&server, "token").assert_nothing_else();
@@ -714,7 +724,7 @@ fn a_repeated_subscribe_answers_each_filter_in_its_position() {
         client.subscribe_all(&[(&one, q1), ("/nothing", q1), (&two, q0), (&one, q0), (&one, q1), ("#", q1)]);
     let (granted, refused) = (SubAckCode::Granted, SubAckCode::Refused);
     assert_eq!(codes, [granted(q1), refused, granted(q0), granted(q0), granted(q1), refused]);
-    client.cut();
+    leave(server, client);
     put(&mut rest, &two, [1]);
     put(&mut rest, &one, [2]);
     let mut client = resume(server, "several");
@@ -739,7 +749,7 @@ fn a_refused_subscribe_leaves_what_the_session_has() {
     let codes = client.subscribe_all(&filters);
     assert_eq!(codes[0], SubAckCode::Granted(q1), "it is not one of those that are too many");
     assert!(codes[2..].iter().all(|code| *code == SubAckCode::Refused));
-    client.cut();
+    leave(&server, client);
     put(&mut rest, &topics[0], [1]);
     put(&mut rest, &topics[1], [2]);
     let mut client = resume(&server, "several");
