@@ -3,7 +3,10 @@
 //! Values of these types are well formed; whether the thing exists is for the store to say.
 
 use alloc::{borrow::ToOwned, boxed::Box, string::String};
-use core::fmt;
+use core::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use crate::limits;
 
@@ -25,8 +28,18 @@ pub enum IdError {
 }
 
 /// The id of an account, operator, thng, product, collection, batch, task or project: 24 ASCII characters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id([u8; limits::ID_CHARS]);
+
+impl Hash for Id {
+    /// As three numbers: hashers mix these faster than a slice of any length, and a publish looks up many ids.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (words, rest) = self.0.as_chunks::<8>();
+        const { assert!(limits::ID_CHARS.is_multiple_of(8), "no byte is left out") };
+        debug_assert!(rest.is_empty());
+        words.iter().for_each(|word| state.write_u64(u64::from_ne_bytes(*word)));
+    }
+}
 
 impl Id {
     /// Reads an id as it is written in a path or a document.

@@ -17,7 +17,7 @@ mod percent;
 pub mod table;
 
 pub use options::{AccessToken, TopicOptions};
-use table::{Segment, TABLE, TopicKind};
+use table::{SEGMENTS_MAX, Segment, TABLE, TopicKind};
 
 /// Why a string is no topic of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -96,17 +96,15 @@ impl TopicString {
 
 /// The segments of a path, each with its percent-escapes undone: at most as many as the longest row has.
 struct Path<'a> {
-    segments: [&'a str; Path::SEGMENTS_MAX],
+    segments: [&'a str; SEGMENTS_MAX],
     count: usize,
 }
 
 impl<'a> Path<'a> {
-    const SEGMENTS_MAX: usize = 4;
-
     fn split(path: &'a str) -> Result<Self, TopicError> {
         let path = path.strip_prefix('/').unwrap_or(path);
         let path = path.strip_suffix('/').unwrap_or(path);
-        let mut segments = [""; Self::SEGMENTS_MAX];
+        let mut segments = [""; SEGMENTS_MAX];
         let mut count = 0;
         for segment in path.split('/') {
             if segment == "+" || segment == "#" {
@@ -123,12 +121,12 @@ impl<'a> Path<'a> {
     }
 
     fn matches(&self, row: &table::Row) -> bool {
-        let mut given = self.as_slice().iter();
-        row.segments().all(|segment| match (segment, given.next()) {
-            (Segment::Literal(literal), Some(segment)) => *segment == literal,
-            (Segment::Parameter, Some(segment)) => !segment.is_empty(),
-            (_, None) => false,
-        }) && given.next().is_none()
+        let (template, given) = (row.segments(), self.as_slice());
+        template.len() == given.len()
+            && template.iter().zip(given).all(|(expected, segment)| match expected {
+                Segment::Literal(literal) => segment == literal,
+                Segment::Parameter => !segment.is_empty(),
+            })
     }
 
     fn text(&self, index: usize) -> Result<alloc::borrow::Cow<'a, str>, TopicError> {

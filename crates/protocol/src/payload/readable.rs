@@ -56,7 +56,7 @@ fn is_finite(number: &str) -> bool {
 /// The text behind the string whose first character is the first of `rest`; nothing where it holds half of a pair.
 fn behind_string(mut rest: &[u8]) -> Option<&[u8]> {
     loop {
-        rest = match rest {
+        rest = match skip_plain(rest) {
             [b'"', behind @ ..] => return Some(behind),
             [b'\\', b'u', tail @ ..] => match surrogate(tail) {
                 None => tail,
@@ -70,6 +70,19 @@ fn behind_string(mut rest: &[u8]) -> Option<&[u8]> {
             [] => return Some(&[]),
         }
     }
+}
+
+/// Skips what is neither the end of a string nor an escape, many bytes at a time.
+fn skip_plain(mut rest: &[u8]) -> &[u8] {
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    // Without an early end, so that the compiler compares the bytes of a piece at once.
+    while let Some((piece, tail)) = rest.split_first_chunk::<16>()
+        && !piece.iter().fold(false, |found, byte| found | is_special(byte))
+    {
+        rest = tail;
+    }
+    let at = rest.iter().position(is_special).unwrap_or(rest.len());
+    &rest[at..]
 }
 
 /// A half of a surrogate pair.
@@ -102,6 +115,18 @@ mod tests {
         }
         for json in [around("", 101), around("{}", 100), around(r#""\\",[]"#, 100)] {
             assert_eq!(fault(&json), Some("nests deeper than 100 levels"), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_string_ends_and_is_escaped_at_any_length() {
+        for length in 0..50 {
+            let plain = "x".repeat(length);
+            assert_eq!(fault(&format!(r#"["{plain}",[],"{plain}\"",{{}}]"#)), None, "{length}");
+            let half = fault(&format!(r#"["{plain}","{plain}\ud800{plain}"]"#));
+            assert!(half.is_some_and(|fault| fault.contains("half of a character")), "{length}");
+            let deep = fault(&format!(r#"["{plain}"{},1{}]"#, ",[".repeat(100), "]".repeat(100)));
+            assert!(deep.is_some_and(|fault| fault.contains("100 levels")), "{length}");
         }
     }
 

@@ -30,19 +30,40 @@ pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, TopicError> {
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| TopicError::Escape)
 }
 
-/// Encodes whatever is not unreserved (letters, digits, `-._~`) or one of `:@!$'()*,;=`, which a path may hold as they are.
+/// Encodes all but what is unreserved (letters, digits, `-._~`) or one of `:@!$'()*,;=`, which a path may hold as they are.
 pub(super) fn encode(text: &str, out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:@!$'()*,;=".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
+    let mut rest = text;
+    // Most names need no escape, and are copied as one piece.
+    while let Some(at) = rest.bytes().position(|byte| !IS_PLAIN[usize::from(byte)]) {
+        let (plain, behind) = rest.split_at(at);
+        out.push_str(plain);
+        let escaped = behind.chars().next().map_or(0, char::len_utf8);
+        for byte in behind.bytes().take(escaped) {
             out.push('%');
             out.push(char::from(DIGITS[usize::from(byte >> 4)]));
             out.push(char::from(DIGITS[usize::from(byte & 15)]));
         }
+        rest = &behind[escaped..];
     }
+    out.push_str(rest);
 }
+
+/// Bytes that a path may hold as they are.
+const IS_PLAIN: [bool; 256] = {
+    let mut is_plain = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        is_plain[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut marks: &[u8] = b"-._~:@!$'()*,;=";
+    while let [mark, others @ ..] = marks {
+        is_plain[*mark as usize] = true;
+        marks = others;
+    }
+    is_plain
+};
 
 fn hex(digit: u8) -> Result<u8, TopicError> {
     match digit {
@@ -67,6 +88,22 @@ mod tests {
         for text in ["%", "%2", "%zz", "%c0%af", "%ff", "a%2"] {
             assert_eq!(decode(text), Err(TopicError::Escape), "{text}");
         }
+    }
+
+    #[test]
+    fn reserved_characters_alone_are_escaped() {
+        let encoded = |text: &str| {
+            let mut out = String::new();
+            encode(text, &mut out);
+            out
+        };
+        let plain = "azAZ09-._~:@!$'()*,;=";
+        assert_eq!(encoded(plain), plain);
+        assert_eq!(encoded("a/b é%z\u{1f600}/"), "a%2Fb%20%C3%A9%25z%F0%9F%98%80%2F");
+        assert_eq!(
+            encoded("\u{0}\"#&+<>?[\\]^`{|}\u{7f}"),
+            "%00%22%23%26%2B%3C%3E%3F%5B%5C%5D%5E%60%7B%7C%7D%7F"
+        );
     }
 
     #[test]

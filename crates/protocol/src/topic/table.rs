@@ -199,10 +199,52 @@ pub(super) enum Segment {
 }
 
 impl Row {
-    pub(super) fn segments(&self) -> impl Iterator<Item = Segment> + Clone {
-        self.template[1..].split('/').map(|segment| {
-            if segment.starts_with(':') { Segment::Parameter } else { Segment::Literal(segment) }
-        })
+    /// The segments of its template.
+    pub(super) fn segments(&self) -> &'static [Segment] {
+        let template = &TEMPLATES[self.kind as usize];
+        &template.segments[..template.count]
+    }
+}
+
+/// The templates of [`TABLE`], split before the program runs: a topic is compared with all of them.
+static TEMPLATES: [Template; TABLE.len()] = {
+    let mut templates = [Template { segments: [Segment::Parameter; SEGMENTS_MAX], count: 0 }; TABLE.len()];
+    let mut row = 0;
+    while row < TABLE.len() {
+        templates[row] = Template::split(TABLE[row].template);
+        row += 1;
+    }
+    templates
+};
+
+/// Segments of the longest template.
+pub(super) const SEGMENTS_MAX: usize = 4;
+
+#[derive(Clone, Copy)]
+struct Template {
+    segments: [Segment; SEGMENTS_MAX],
+    count: usize,
+}
+
+impl Template {
+    const fn split(template: &'static str) -> Self {
+        let mut split = Self { segments: [Segment::Parameter; SEGMENTS_MAX], count: 0 };
+        let mut rest = template;
+        while !rest.is_empty() {
+            // Each segment begins with its slash.
+            let mut end = 1;
+            while end < rest.len() && rest.as_bytes()[end] != b'/' {
+                end += 1;
+            }
+            let (segment, behind) = rest.split_at(end);
+            let (_, name) = segment.split_at(1);
+            if name.as_bytes()[0] != b':' {
+                split.segments[split.count] = Segment::Literal(name);
+            }
+            split.count += 1;
+            rest = behind;
+        }
+        split
     }
 }
 
@@ -215,6 +257,17 @@ mod tests {
         for (index, row) in TABLE.iter().enumerate() {
             assert_eq!(row.kind as usize, index, "{}", row.template);
             assert_eq!(row.kind.row(), row);
+        }
+    }
+
+    #[test]
+    fn a_template_is_its_segments() {
+        for row in &TABLE {
+            let written = row.template[1..].split('/').map(|segment| match segment.starts_with(':') {
+                true => Segment::Parameter,
+                false => Segment::Literal(segment),
+            });
+            assert!(row.segments().iter().copied().eq(written), "{}", row.template);
         }
     }
 
