@@ -17,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prometheus::local::LocalHistogram;
 use tokio::sync::mpsc;
 
 use crate::commands::{AppliedCommand, Command, CommandError, Event, Outcome};
@@ -83,7 +84,7 @@ struct Job {
     command: Command,
     reply: Reply,
     payload_bytes: usize,
-    _budget: Permit,
+    budget: Permit,
 }
 
 /// The way to the writer; cheap to clone. When the last one is dropped, the writer finishes what waits and ends.
@@ -119,6 +120,7 @@ impl Writer {
             queue_stats: store.queue_stats(),
             store,
             time: ServerTime::new(clock, last_ms),
+            command_duration_seconds: metrics.command_duration_seconds.local(),
             metrics,
             before_commit,
             pipeline,
@@ -152,7 +154,7 @@ impl Writer {
         let units = (payload_bytes + COMMAND_BYTES) / BUDGET_UNIT_BYTES;
         let budget = if matches!(command, Command::Probe) { &self.probes } else { &self.budget };
         let budget = budget.take(command.account(), units).await;
-        self.jobs.send(Job { command, reply, payload_bytes, _budget: budget }).map_err(|_| WriterStopped)
+        self.jobs.send(Job { command, reply, payload_bytes, budget }).map_err(|_| WriterStopped)
     }
 }
 
@@ -160,6 +162,8 @@ struct WriterThread {
     store: Box<dyn WriteStore>,
     time: ServerTime,
     metrics: Arc<Metrics>,
+    /// Shown after each group, because a shared histogram costs more.
+    command_duration_seconds: LocalHistogram,
     before_commit: BeforeCommit,
     /// How much is kept, as it was last shown.
     queue_stats: QueueStats,
@@ -221,23 +225,24 @@ impl WriterThread {
 
     /// Commits what waits, as much as one group may hold. Returns how many operations it held.
     fn commit_waiting(&mut self) -> usize {
-        let mut group = Vec::with_capacity(GROUP_COMMANDS_MAX.min(self.queue.len()));
+        let mut group = CommittedGroup::with_capacity(GROUP_COMMANDS_MAX.min(self.queue.len()));
         let mut work = GroupWork::begin();
         let applied = self.apply_waiting(&mut group, &mut work);
-        let commands = group.len();
+        let commands = group.jobs.len();
         match applied {
-            Ok(applied) => self.finish(&mut group, applied, &work),
+            Ok(()) => self.finish(group, &work),
             Err(error) if commands == 1 => {
                 self.store.rollback();
-                let job = group.pop().expect("the group holds one");
+                let job = group.jobs.pop().expect("the group holds one");
                 self.refuse(job, error);
             }
             Err(error) => {
                 self.store.rollback();
                 tracing::warn!(%error, commands, "a commit failed; its operations are repeated one by one");
-                group.into_iter().for_each(|job| self.commit_alone(job));
+                group.jobs.into_iter().for_each(|job| self.commit_alone(job));
             }
         }
+        self.command_duration_seconds.flush();
         commands
     }
 
@@ -252,7 +257,10 @@ impl WriterThread {
         match applied {
             Ok(applied) => {
                 self.show_queue_stats();
-                self.finish(&mut vec![job], vec![applied], &work);
+                let mut group = CommittedGroup::with_capacity(1);
+                group.jobs.push(job);
+                group.applied(applied);
+                self.finish(group, &work);
             }
             Err(error) => {
                 self.store.rollback();
@@ -282,26 +290,22 @@ impl WriterThread {
     }
 
     /// Applies and commits what waits. An `Err` is the store's and means that nothing of the group is kept.
-    fn apply_waiting(
-        &mut self,
-        group: &mut Vec<Job>,
-        work: &mut GroupWork,
-    ) -> Result<Vec<Result<AppliedCommand, CommandError>>, StoreError> {
-        let mut applied = Vec::with_capacity(group.capacity());
+    fn apply_waiting(&mut self, group: &mut CommittedGroup, work: &mut GroupWork) -> Result<(), StoreError> {
         let (now_ms, mut failed) = match self.begin() {
             Ok(now_ms) => (now_ms, None),
             Err(error) => (0, Some(error)),
         };
+        work.lap();
         while !work.is_full()
-            && let Some(job) = self.queue.pop(group.is_empty())
+            && let Some(job) = self.queue.pop(group.jobs.is_empty())
         {
-            let outcome = failed.take().map_or_else(|| self.apply(&job, now_ms, work), Err);
-            group.push(job);
-            applied.push(outcome?);
+            let applied = failed.take().map_or_else(|| self.apply(&job, now_ms, work), Err);
+            group.jobs.push(job);
+            group.applied(applied?);
         }
         self.commit()?;
         self.show_queue_stats();
-        Ok(applied)
+        Ok(())
     }
 
     /// Applies one operation, and keeps what it tells.
@@ -311,7 +315,6 @@ impl WriterThread {
         now_ms: TimestampMs,
         work: &mut GroupWork,
     ) -> Result<Result<AppliedCommand, CommandError>, StoreError> {
-        let started = Instant::now();
         let applied = job.command.apply(&mut *self.store, now_ms);
         if let Ok(applied) = &applied {
             for event in &applied.events {
@@ -320,8 +323,8 @@ impl WriterThread {
         }
         self.reclaim |=
             job.command.needs_gc(applied.as_ref().map_or(&Outcome::Done, |applied| &applied.outcome));
-        let used = started.elapsed();
-        self.metrics.command_duration_seconds.observe(used.as_secs_f64());
+        let used = work.lap();
+        self.command_duration_seconds.observe(used.as_secs_f64());
         self.queue.charge(&job.command, used);
         work.add(job, applied.as_ref().map(|applied| &applied.events[..]).unwrap_or_default());
         match applied {
@@ -391,23 +394,9 @@ impl WriterThread {
         }
     }
 
-    fn finish(
-        &self,
-        group: &mut Vec<Job>,
-        applied: Vec<Result<AppliedCommand, CommandError>>,
-        work: &GroupWork,
-    ) {
-        let mut events = Vec::with_capacity(applied.len());
-        let outcomes = group.drain(..).zip(applied).map(|(job, applied)| {
-            let outcome = applied.map(|applied| {
-                events.extend(applied.events);
-                applied.outcome
-            });
-            (job, outcome)
-        });
-        let outcomes = outcomes.collect();
+    fn finish(&self, group: CommittedGroup, work: &GroupWork) {
         let is_busy = self.is_busy() || work.notifications >= MANY_NOTIFICATIONS;
-        self.pipeline.submit(CommittedGroup { events, outcomes }, is_busy);
+        self.pipeline.submit(group, is_busy);
     }
 
     fn is_busy(&self) -> bool {
@@ -417,14 +406,17 @@ impl WriterThread {
     fn refuse(&self, job: Job, error: StoreError) {
         self.metrics.commit_failures.inc();
         tracing::error!(%error, "a write could not be stored");
-        let outcomes = vec![(job, Err(CommandError::Store(error)))];
-        self.pipeline.submit(CommittedGroup { events: Vec::new(), outcomes }, self.is_busy());
+        let outcomes = vec![Err(CommandError::Store(error))];
+        self.pipeline
+            .submit(CommittedGroup { jobs: vec![job], outcomes, events: Vec::new() }, self.is_busy());
     }
 }
 
 /// What the operations of a group have done so far.
 struct GroupWork {
     started: Instant,
+    /// The end of the last operation. It is the start of the next one: the clock is read once for each.
+    now: Instant,
     commands: usize,
     bytes: usize,
     notifications: usize,
@@ -432,7 +424,14 @@ struct GroupWork {
 
 impl GroupWork {
     fn begin() -> Self {
-        Self { started: Instant::now(), commands: 0, bytes: 0, notifications: 0 }
+        let started = Instant::now();
+        Self { started, now: started, commands: 0, bytes: 0, notifications: 0 }
+    }
+
+    /// The time since the last call.
+    fn lap(&mut self) -> Duration {
+        let before = std::mem::replace(&mut self.now, Instant::now());
+        self.now - before
     }
 
     fn add(&mut self, job: &Job, events: &[Event]) {
@@ -446,7 +445,7 @@ impl GroupWork {
         self.commands >= GROUP_COMMANDS_MAX
             || self.bytes >= GROUP_BYTES
             || self.notifications >= GROUP_NOTIFICATIONS
-            || (self.commands > 0 && self.started.elapsed() >= GROUP_TIME)
+            || (self.commands > 0 && self.now - self.started >= GROUP_TIME)
     }
 }
 

@@ -4,7 +4,7 @@
 //! an operation waits behind those of its own account and behind one of each other account, however many these have. The
 //! table of accounts has only those that have something here.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -56,8 +56,21 @@ pub(super) struct Permit {
     units: usize,
 }
 
+impl Permit {
+    /// Unites two permits, if they are of one account; else the other one is returned.
+    pub(super) fn merge(mut self, mut other: Self) -> Self {
+        if self.owner == other.owner && Arc::ptr_eq(&self.budget, &other.budget) {
+            self.units += mem::take(&mut other.units);
+        }
+        self
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
+        if self.units == 0 {
+            return;
+        }
         self.budget.state.lock().release(self.owner, self.units, self.budget.share);
     }
 }
@@ -256,6 +269,20 @@ mod tests {
         let granted: Vec<_> = greedy[4..].iter_mut().filter_map(now).collect();
         assert_eq!(granted.len(), 5, "its share and no more");
         drop((granted, greedy));
+        assert!(is_empty(&budget));
+    }
+
+    #[test]
+    fn merged_permits_return_the_units_of_all() {
+        let budget = Budget::new(100);
+        let merged = at_once(&budget, "a", 10).merge(at_once(&budget, "a", 20));
+        assert_eq!(budget.used(), 30);
+        let merged = merged.merge(at_once(&budget, "b", 40));
+        assert_eq!(budget.used(), 30, "the other account's are returned");
+        let other = Budget::new(100);
+        let merged = merged.merge(at_once(&other, "a", 5));
+        assert_eq!((budget.used(), is_empty(&other)), (30, true));
+        drop(merged);
         assert!(is_empty(&budget));
     }
 

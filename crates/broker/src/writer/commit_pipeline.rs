@@ -17,18 +17,39 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{AfterCommit, Job, die};
-use crate::commands::{CommandError, Event, Outcome};
+use super::{AfterCommit, Job, budget::Permit, die};
+use crate::commands::{AppliedCommand, CommandError, Event, Outcome};
 use thng_pubsub_store::DiskSync;
 
 /// Groups that wait for the thread; with as many more the writer waits too. That is how a slow disk or a full bus slows it
 /// down.
 const WAITING_GROUPS_MAX: usize = 4;
 
-/// A group whose fate is known.
+/// A group of operations, and what became of them.
 pub(super) struct CommittedGroup {
+    pub(super) jobs: Vec<Job>,
+    /// In the order of `jobs`.
+    pub(super) outcomes: Vec<Result<Outcome, CommandError>>,
     pub(super) events: Vec<Event>,
-    pub(super) outcomes: Vec<(Job, Result<Outcome, CommandError>)>,
+}
+
+impl CommittedGroup {
+    pub(super) fn with_capacity(jobs: usize) -> Self {
+        Self {
+            jobs: Vec::with_capacity(jobs),
+            outcomes: Vec::with_capacity(jobs),
+            events: Vec::with_capacity(jobs),
+        }
+    }
+
+    /// Adds the outcome of the next job.
+    pub(super) fn applied(&mut self, applied: Result<AppliedCommand, CommandError>) {
+        let outcome = applied.map(|applied| {
+            self.events.extend(applied.events);
+            applied.outcome
+        });
+        self.outcomes.push(outcome);
+    }
 }
 
 /// Gives answers, in the order of the calls of [`submit`](Self::submit).
@@ -104,12 +125,18 @@ impl Finisher {
         }
     }
 
-    fn notify(&self, CommittedGroup { events, outcomes }: CommittedGroup) {
+    fn notify(&self, CommittedGroup { jobs, outcomes, events }: CommittedGroup) {
         if !events.is_empty() {
             (self.after_commit.lock())(events);
         }
-        for (job, outcome) in outcomes {
+        // Returned together, because publishers take units under the same lock.
+        let mut budget: Option<Permit> = None;
+        for (job, outcome) in jobs.into_iter().zip(outcomes) {
             (job.reply)(outcome);
+            budget = Some(match budget {
+                Some(budget) => budget.merge(job.budget),
+                None => job.budget,
+            });
         }
     }
 }

@@ -5,7 +5,7 @@
 //! not by all that it has sent. The order within an account is that of arrival. What is done for its
 //! sessions and tasks counts as its own. Probes ([`Command::Probe`]) are outside of the turns.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, mem, time::Duration};
 
 use hashbrown::{HashMap, HashSet};
 use thng_pubsub_protocol::id::Id;
@@ -20,6 +20,9 @@ const QUANTUM: Duration = Duration::from_millis(1);
 /// that were taken before do not wait for it.
 const HEAVY: Duration = Duration::from_millis(5);
 
+/// Jobs of a queue whose memory is kept for the next one.
+const SPARE_JOBS_MAX: usize = 1_024;
+
 /// The account of a queue; `None` for what the server does by itself.
 type Owner = Option<Id>;
 
@@ -28,15 +31,21 @@ pub(super) struct Queue {
     incoming: UnboundedReceiver<Job>,
     /// They come first: whether the store can be written does not depend on what else waits for it.
     probes: VecDeque<Job>,
+    /// The queue that has the turn, never empty. It is beside the others because most jobs come and go here.
+    current: Option<Lane>,
+    /// The other queues that are not empty.
     lanes: HashMap<Owner, Lane>,
-    /// Owners of queues that are not empty; the first has the turn.
+    /// Their owners, in the order of their turns.
     rotation: VecDeque<Owner>,
+    /// Memory of the last queue that became empty, for the next one.
+    spare: VecDeque<Job>,
     /// Owners whose last command was a heavy one.
     heavy: HashSet<Owner>,
     waiting: usize,
 }
 
 struct Lane {
+    owner: Owner,
     jobs: VecDeque<Job>,
     /// Nanoseconds that are left of its turn; below zero where it used more.
     balance: i64,
@@ -47,8 +56,10 @@ impl Queue {
         Self {
             incoming,
             probes: VecDeque::new(),
+            current: None,
             lanes: HashMap::new(),
             rotation: VecDeque::new(),
+            spare: VecDeque::new(),
             heavy: HashSet::new(),
             waiting: 0,
         }
@@ -86,24 +97,50 @@ impl Queue {
             return Some(probe);
         }
         loop {
-            let owner = *self.rotation.front()?;
-            let is_heavy = self.heavy.contains(&owner);
-            let lane = self.lanes.get_mut(&owner).expect("an owner in the rotation has a queue");
+            let lane = match self.current.take() {
+                Some(lane) => lane,
+                None => self.next_lane()?,
+            };
+            let lane = self.current.insert(lane);
             if lane.balance <= 0 {
                 lane.balance += nanoseconds(QUANTUM);
-                self.rotation.rotate_left(1);
+                self.pass_turn();
                 continue;
             }
-            if is_heavy && !is_first {
+            if !is_first && is_heavy(&self.heavy, &lane.owner) {
                 return None;
             }
-            let job = lane.jobs.pop_front().expect("a queue in the rotation is not empty");
+            let job = lane.jobs.pop_front().expect("the current queue is not empty");
             self.waiting -= 1;
             if lane.jobs.is_empty() {
-                self.lanes.remove(&owner);
-                self.rotation.pop_front();
+                self.end_lane();
             }
             return Some(job);
+        }
+    }
+
+    /// Takes the queue whose turn is next from those that wait for it.
+    fn next_lane(&mut self) -> Option<Lane> {
+        let owner = self.rotation.pop_front()?;
+        Some(self.lanes.remove(&owner).expect("an owner in the rotation has a queue"))
+    }
+
+    /// Removes the current queue, which is empty.
+    fn end_lane(&mut self) {
+        if let Some(Lane { jobs, .. }) = self.current.take()
+            && jobs.capacity() <= SPARE_JOBS_MAX
+        {
+            self.spare = jobs;
+        }
+    }
+
+    /// Ends the turn of the current queue, if there is another.
+    fn pass_turn(&mut self) {
+        if !self.rotation.is_empty()
+            && let Some(lane) = self.current.take()
+        {
+            self.rotation.push_back(lane.owner);
+            self.lanes.insert(lane.owner, lane);
         }
     }
 
@@ -113,12 +150,21 @@ impl Queue {
             return;
         }
         let owner = command.account();
-        match used >= HEAVY {
-            true => drop(self.heavy.insert(owner)),
-            false => drop(self.heavy.remove(&owner)),
+        if used >= HEAVY {
+            self.heavy.insert(owner);
+        } else if is_heavy(&self.heavy, &owner) {
+            self.heavy.remove(&owner);
         }
-        if let Some(lane) = self.lanes.get_mut(&owner) {
+        if let Some(lane) = self.lane(&owner) {
             lane.balance = lane.balance.saturating_sub(nanoseconds(used).max(1));
+        }
+    }
+
+    fn lane(&mut self, owner: &Owner) -> Option<&mut Lane> {
+        match &mut self.current {
+            Some(lane) if lane.owner == *owner => Some(lane),
+            _ if self.lanes.is_empty() => None,
+            _ => self.lanes.get_mut(owner),
         }
     }
 
@@ -141,13 +187,20 @@ impl Queue {
             return;
         }
         let owner = job.command.account();
-        let rotation = &mut self.rotation;
-        let lane = self.lanes.entry(owner).or_insert_with(|| {
-            rotation.push_back(owner);
-            Lane { jobs: VecDeque::new(), balance: nanoseconds(QUANTUM) }
-        });
-        lane.jobs.push_back(job);
+        if let Some(lane) = self.lane(&owner) {
+            lane.jobs.push_back(job);
+            return;
+        }
+        self.rotation.push_back(owner);
+        let mut jobs = mem::take(&mut self.spare);
+        jobs.push_back(job);
+        self.lanes.insert(owner, Lane { owner, jobs, balance: nanoseconds(QUANTUM) });
     }
+}
+
+/// Mostly no owner is a heavy one, and then none is looked up.
+fn is_heavy(heavy: &HashSet<Owner>, owner: &Owner) -> bool {
+    !heavy.is_empty() && heavy.contains(owner)
 }
 
 fn is_probe(command: &Command) -> bool {
@@ -177,7 +230,7 @@ mod tests {
 
     fn of(command: Command, payload_bytes: usize) -> Job {
         let budget = Budget::new(1).take(None, 1).now_or_never().expect("it is free");
-        Job { command, reply: Box::new(|_| {}), payload_bytes, _budget: budget }
+        Job { command, reply: Box::new(|_| {}), payload_bytes, budget }
     }
 
     /// What is taken next, and then charged.

@@ -57,9 +57,10 @@ fn answers_keep_commit_order_and_follow_their_own_sync() {
         let thng = Id::parse(&"U".repeat(24)).expect("an id");
         let command = Command::DeleteLocation { account: thng, thng, before_ms: None };
         let budget = budget.take(None, 1).now_or_never().expect("there are units for all");
-        let outcomes = vec![(Job { command, reply, payload_bytes: 0, _budget: budget }, Ok(Outcome::Done))];
+        let jobs = vec![Job { command, reply, payload_bytes: 0, budget }];
         disk.committed.store(number + 1, Ordering::SeqCst);
-        pipeline.submit(CommittedGroup { events: Vec::new(), outcomes }, number % 4 > 0);
+        let done = CommittedGroup { jobs, outcomes: vec![Ok(Outcome::Done)], events: Vec::new() };
+        pipeline.submit(done, number % 4 > 0);
         // The disk catches up before each that is not busy, so that both ways are gone.
         while number % 4 == 3 && answered_so_far.lock().len() <= number {
             thread::yield_now();
