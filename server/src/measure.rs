@@ -126,10 +126,10 @@ pub fn writes(data: &Path) -> anyhow::Result<Vec<String>> {
         for topic in topics.iter().cycle() {
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
             let counted = Arc::clone(&stored);
-            let on_stored = Box::new(move |outcome: Result<_, _>| {
+            let on_stored = move |outcome: Result<_, _>| {
                 counted.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);
                 drop(permit);
-            });
+            };
             let published =
                 opened.gateway.publish(&opened.principal, topic, payload.as_bytes(), on_stored).await;
             published.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;

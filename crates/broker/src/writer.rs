@@ -80,6 +80,7 @@ const COMMAND_BYTES: usize = 512;
 /// The unit of the queue's budget, in bytes.
 const BUDGET_UNIT_BYTES: usize = 64;
 
+/// An operation on its way. It is boxed from the start, because it passes several queues.
 struct Job {
     command: Command,
     reply: Reply,
@@ -90,7 +91,7 @@ struct Job {
 /// The way to the writer; cheap to clone. When the last one is dropped, the writer finishes what waits and ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::UnboundedSender<Box<Job>>,
     /// The queue's bound, in bytes: an unbounded channel behind a budget that is taken before and given back after.
     budget: Arc<Budget>,
     /// For one probe at a time, which does not wait for what others have in the queue.
@@ -154,7 +155,8 @@ impl Writer {
         let units = (payload_bytes + COMMAND_BYTES) / BUDGET_UNIT_BYTES;
         let budget = if matches!(command, Command::Probe) { &self.probes } else { &self.budget };
         let budget = budget.take(command.account(), units).await;
-        self.jobs.send(Job { command, reply, payload_bytes, budget }).map_err(|_| WriterStopped)
+        let job = Box::new(Job { command, reply, payload_bytes, budget });
+        self.jobs.send(job).map_err(|_| WriterStopped)
     }
 }
 
@@ -247,7 +249,7 @@ impl WriterThread {
     }
 
     /// Repeats an operation in a commit of its own.
-    fn commit_alone(&mut self, job: Job) {
+    fn commit_alone(&mut self, job: Box<Job>) {
         let mut work = GroupWork::begin();
         let applied =
             self.begin().and_then(|now_ms| self.apply(&job, now_ms, &mut work)).and_then(|applied| {
@@ -403,7 +405,7 @@ impl WriterThread {
         self.queue.len() >= BUSY_COMMANDS
     }
 
-    fn refuse(&self, job: Job, error: StoreError) {
+    fn refuse(&self, job: Box<Job>, error: StoreError) {
         self.metrics.commit_failures.inc();
         tracing::error!(%error, "a write could not be stored");
         let outcomes = vec![Err(CommandError::Store(error))];

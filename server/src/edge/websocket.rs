@@ -262,10 +262,10 @@ impl Socket {
     /// Publishes a message; `answered` is told what became of it, unless it is refused at once.
     async fn publish(&self, payload: &Bytes, answered: &PublishResults) -> Result<(), BrokerError> {
         let answered = answered.clone();
-        let on_stored = Box::new(move |outcome: Result<Outcome, BrokerError>| {
+        let on_stored = move |outcome: Result<Outcome, BrokerError>| {
             // The socket may be gone by now; then nobody wants to know.
             let _ = answered.send(outcome.map(drop));
-        });
+        };
         self.context.gateway.publish(&self.principal, &self.topic, payload, on_stored).await
     }
 

@@ -204,7 +204,7 @@ impl Gateway {
     ) -> Result<(), BrokerError> {
         for part in progress.into_parts(STORED_AT_ONCE) {
             let progress = Box::new(part);
-            self.submit(Command::SaveProgress { account, progress }, 0, Box::new(drop)).await?;
+            self.submit(Command::SaveProgress { account, progress }, 0, drop).await?;
         }
         Ok(())
     }
@@ -225,7 +225,7 @@ impl Gateway {
         &self,
         account: Id,
         (session, packet_id): (SessionNumber, u16),
-        on_stored: super::write::OnStored,
+        on_stored: impl super::write::OnStored,
     ) -> Result<(), BrokerError> {
         self.submit(Command::ReleaseQos2 { account, session, packet_id }, 0, on_stored).await
     }

@@ -324,9 +324,9 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     caller.access = Access::Delete;
     // No change is answered before the turn is taken.
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let hold = Box::new(move |_| {
+    let hold = move |_| {
         let _ = released.recv();
-    });
+    };
     broker.gateway.submit(Command::Probe, 0, hold).await.expect("the writer takes it");
     let mut removal = Box::pin(broker.gateway.remove_members(&caller, collection, ResourceKind::Thng, None));
     // From the first change on, no scan gets a turn any more.

@@ -17,7 +17,9 @@ use crate::{
 use thng_pubsub_store::{Actor, PropertyOwner, ResourceMeta, session_queue::SessionNumber};
 
 /// What is called once the outcome is known and on disk, on the writer's thread: quick, never blocking.
-pub(crate) type OnStored = Box<dyn FnOnce(Result<Outcome, BrokerError>) + Send>;
+pub trait OnStored: FnOnce(Result<Outcome, BrokerError>) + Send + 'static {}
+
+impl<F: FnOnce(Result<Outcome, BrokerError>) + Send + 'static> OnStored for F {}
 
 impl Gateway {
     /// Publishes on a topic: authorises, reads the payload, and puts the write into the writer's queue.
@@ -32,7 +34,7 @@ impl Gateway {
         principal: &Principal,
         topic: &TopicString,
         payload: &[u8],
-        on_stored: OnStored,
+        on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
         let command = self.published(principal, topic, payload)?;
         self.submit(command, payload.len(), on_stored).await
@@ -49,7 +51,7 @@ impl Gateway {
         topic: &TopicString,
         payload: &[u8],
         (session, packet_id): (SessionNumber, u16),
-        on_stored: OnStored,
+        on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
         let command = Box::new(self.published(principal, topic, payload)?);
         let command = Command::PublishOnce { session, packet_id, command };
@@ -61,7 +63,7 @@ impl Gateway {
         &self,
         command: Command,
         payload_bytes: usize,
-        on_stored: OnStored,
+        on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
         // For those who export traces: from here until the outcome is on disk.
         let span = tracing::debug_span!("write", command = command.name());
@@ -334,7 +336,7 @@ impl Gateway {
         payload_bytes: usize,
     ) -> Result<Outcome, BrokerError> {
         let (sender, receiver) = oneshot::channel();
-        self.submit(command, payload_bytes, Box::new(move |outcome| drop(sender.send(outcome)))).await?;
+        self.submit(command, payload_bytes, move |outcome| drop(sender.send(outcome))).await?;
         receiver.await.map_err(|_| BrokerError::Unavailable)?
     }
 }

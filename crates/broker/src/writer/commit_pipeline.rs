@@ -27,7 +27,8 @@ const WAITING_GROUPS_MAX: usize = 4;
 
 /// A group of operations, and what became of them.
 pub(super) struct CommittedGroup {
-    pub(super) jobs: Vec<Job>,
+    #[expect(clippy::vec_box, reason = "jobs come boxed from the queue")]
+    pub(super) jobs: Vec<Box<Job>>,
     /// In the order of `jobs`.
     pub(super) outcomes: Vec<Result<Outcome, CommandError>>,
     pub(super) events: Vec<Event>,
@@ -132,10 +133,11 @@ impl Finisher {
         // Returned together, because publishers take units under the same lock.
         let mut budget: Option<Permit> = None;
         for (job, outcome) in jobs.into_iter().zip(outcomes) {
-            (job.reply)(outcome);
+            let Job { reply, budget: own, .. } = *job;
+            reply(outcome);
             budget = Some(match budget {
-                Some(budget) => budget.merge(job.budget),
-                None => job.budget,
+                Some(budget) => budget.merge(own),
+                None => own,
             });
         }
     }

@@ -28,9 +28,9 @@ type Owner = Option<Id>;
 
 /// See the module's text.
 pub(super) struct Queue {
-    incoming: UnboundedReceiver<Job>,
+    incoming: UnboundedReceiver<Box<Job>>,
     /// They come first: whether the store can be written does not depend on what else waits for it.
-    probes: VecDeque<Job>,
+    probes: VecDeque<Box<Job>>,
     /// The queue that has the turn, never empty. It is beside the others because most jobs come and go here.
     current: Option<Lane>,
     /// The other queues that are not empty.
@@ -38,7 +38,7 @@ pub(super) struct Queue {
     /// Their owners, in the order of their turns.
     rotation: VecDeque<Owner>,
     /// Memory of the last queue that became empty, for the next one.
-    spare: VecDeque<Job>,
+    spare: VecDeque<Box<Job>>,
     /// Owners whose last command was a heavy one.
     heavy: HashSet<Owner>,
     waiting: usize,
@@ -46,13 +46,13 @@ pub(super) struct Queue {
 
 struct Lane {
     owner: Owner,
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Box<Job>>,
     /// Nanoseconds that are left of its turn; below zero where it used more.
     balance: i64,
 }
 
 impl Queue {
-    pub(super) fn new(incoming: UnboundedReceiver<Job>) -> Self {
+    pub(super) fn new(incoming: UnboundedReceiver<Box<Job>>) -> Self {
         Self {
             incoming,
             probes: VecDeque::new(),
@@ -90,7 +90,7 @@ impl Queue {
 
     /// The next job, of the account whose turn it is. `is_first`: no other is in the commit; else it is only one of an
     /// account whose commands are light.
-    pub(super) fn pop(&mut self, is_first: bool) -> Option<Job> {
+    pub(super) fn pop(&mut self, is_first: bool) -> Option<Box<Job>> {
         let _ = self.receive();
         if let Some(probe) = self.probes.pop_front() {
             self.waiting -= 1;
@@ -180,7 +180,7 @@ impl Queue {
         }
     }
 
-    fn push(&mut self, job: Job) {
+    fn push(&mut self, job: Box<Job>) {
         self.waiting += 1;
         if is_probe(&job.command) {
             self.probes.push_back(job);
@@ -224,13 +224,13 @@ mod tests {
     }
 
     /// A job that its bytes identify.
-    fn job(account: Id, payload_bytes: usize) -> Job {
+    fn job(account: Id, payload_bytes: usize) -> Box<Job> {
         of(Command::DeleteLocation { account, thng: account, before_ms: None }, payload_bytes)
     }
 
-    fn of(command: Command, payload_bytes: usize) -> Job {
+    fn of(command: Command, payload_bytes: usize) -> Box<Job> {
         let budget = Budget::new(1).take(None, 1).now_or_never().expect("it is free");
-        Job { command, reply: Box::new(|_| {}), payload_bytes, budget }
+        Box::new(Job { command, reply: Box::new(|_| {}), payload_bytes, budget })
     }
 
     /// What is taken next, and then charged.

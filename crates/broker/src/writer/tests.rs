@@ -57,7 +57,7 @@ fn answers_keep_commit_order_and_follow_their_own_sync() {
         let thng = Id::parse(&"U".repeat(24)).expect("an id");
         let command = Command::DeleteLocation { account: thng, thng, before_ms: None };
         let budget = budget.take(None, 1).now_or_never().expect("there are units for all");
-        let jobs = vec![Job { command, reply, payload_bytes: 0, budget }];
+        let jobs = vec![Box::new(Job { command, reply, payload_bytes: 0, budget })];
         disk.committed.store(number + 1, Ordering::SeqCst);
         let done = CommittedGroup { jobs, outcomes: vec![Ok(Outcome::Done)], events: Vec::new() };
         pipeline.submit(done, number % 4 > 0);

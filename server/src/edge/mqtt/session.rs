@@ -290,10 +290,10 @@ impl Session {
             }
             let (completions, about) =
                 (Arc::clone(&self.completions), (user.actor.id(), topic.topic.clone()));
-            let on_stored = Box::new(move |outcome: Result<Outcome, BrokerError>| {
+            let on_stored = move |outcome: Result<Outcome, BrokerError>| {
                 let rejected = |refusal| Box::new(LoggedError::on_topic(refusal, about.0, &about.1));
                 completions.put(outcome.map(drop).map_err(rejected));
-            });
+            };
             match (ack, &self.durable) {
                 (PendingAck::PubRec(id), Some(durable)) => {
                     let once = (durable.number(), id.get());
@@ -316,9 +316,9 @@ impl Session {
         };
         let completions = Arc::clone(&self.completions);
         let rejected = |refusal| Box::new(LoggedError::new(refusal, None));
-        let on_stored = Box::new(move |outcome: Result<Outcome, BrokerError>| {
+        let on_stored = move |outcome: Result<Outcome, BrokerError>| {
             completions.put(outcome.map(drop).map_err(rejected));
-        });
+        };
         let publish = (durable.number(), id.get());
         match self.context.gateway.release(durable.account(), publish, on_stored).await {
             Ok(()) => self.publishes.submitted(PendingAck::PubComp(id)),
