@@ -26,6 +26,8 @@ Scenarios (a usual set where none is given):
   latency-R          R messages/s over 100 pairs at QoS 1: from the time each should have been sent to its arrival
   halfopen-N         1000 messages/s in the same way, before and while N others begin a connection and stop halfway:
                      in MQTT's CONNECT, and where there are such listeners in HTTP, WebSocket and TLS
+  beside-N           1000 writes/s at QoS 1 over a database with N values, from due to PUBACK: alone, and beside a
+                     backup and an export of it; needs --program and --data
 
 The broker:
   --mqtt HOST:PORT   where it listens (default 127.0.0.1:1883); loopback only
@@ -36,6 +38,8 @@ The broker:
   --https HOST:PORT  its HTTPS listener and
   --mqtts HOST:PORT  its listener for MQTT over TLS, for halfopen
   --pid PID          its process, to read CPU time and memory of
+  --program FILE     the program of a thng-pubsub server and
+  --data FOLDER      its data folder, for beside; the copies are written next to that folder
 
 The measurement:
   --seconds S        how long each takes (default 4)
@@ -85,6 +89,8 @@ impl Args {
                 "--key" => target.key = Some(value.clone()),
                 "--user" => target.user = Some(value.clone()),
                 "--password" => target.password = Some(value.clone()),
+                "--program" => target.program = Some(PathBuf::from(value)),
+                "--data" => target.data = Some(PathBuf::from(value)),
                 "--pid" => target.pid = Some(number(word, value)?),
                 "--seconds" => settings.measure = seconds(word, value)?,
                 "--warm-up" => settings.warm_up = seconds(word, value)?,

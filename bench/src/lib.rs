@@ -10,6 +10,7 @@
 //! - [`scenario`]: what is measured, one file each
 //! - [`target`]: which broker, and which topics; `rest` creates what these topics belong to on a thng-pubsub server
 //! - `clients`, `client`: MQTT connections and the loop that serves them
+//! - `fill`: values in the database before a measurement
 //! - `message`: a PUBLISH that is encoded once
 //! - `pacer`: wakes in time for a message of a schedule
 //! - `process`: what `/proc` says about CPU and memory; `statistics`: percentiles
@@ -22,6 +23,7 @@ pub mod args;
 mod client;
 mod clients;
 pub mod command;
+mod fill;
 mod message;
 mod pacer;
 mod process;

@@ -1,6 +1,6 @@
 //! Prints one line for each scenario, for people. A program reads the JSON document instead.
 
-use crate::scenario::{Figures, Measurement};
+use crate::scenario::{Figures, Measurement, beside};
 
 /// The line of one measurement, with a warning where something went missing.
 pub fn line(measured: &Measurement) -> String {
@@ -46,7 +46,23 @@ pub fn line(measured: &Measurement) -> String {
                 "{name:20} before {before}; meanwhile p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.3} ms; {halves}; sent late by {late:.3} ms (p99){missing}"
             )
         }
+        Figures::Beside(figures) => {
+            let missing = missing(figures.lost, figures.surplus, figures.sent);
+            let [alone, backup, export] = [&figures.alone, &figures.backup, &figures.export].map(phases);
+            let (by_backup, by_export) = (figures.backup_ratio, figures.export_ratio);
+            format!(
+                "{name:20} alone {alone}; beside a backup {backup} ({by_backup:.2} x); beside an export {export} ({by_export:.2} x){missing}"
+            )
+        }
     }
+}
+
+/// p99 with its spread over the phases, and the slowest write of all.
+fn phases(phases: &beside::Phases) -> String {
+    let beside::Phases { p99_ms, p99_min_ms, p99_max_ms, max_ms, late_max_ms, seconds } = phases;
+    format!(
+        "p99 {p99_ms:.2} ({p99_min_ms:.2} to {p99_max_ms:.2}) ms, max {max_ms:.1} ms (sent late by {late_max_ms:.1} ms) in {seconds:.1} s"
+    )
 }
 
 fn unit(value: Option<f64>, unit: &str) -> String {

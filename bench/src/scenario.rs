@@ -1,8 +1,9 @@
 //! The scenarios, by name, and their durations.
 //!
 //! Each scenario is one file: [`connections`], [`flow`] (fan-out, fan-in and series are one loop with different
-//! numbers), [`latency`], and [`halfopen`], which is latency twice.
+//! numbers), [`latency`], [`halfopen`], which is latency twice, and [`beside`], which is latency beside a copy.
 
+pub mod beside;
 pub mod connections;
 pub mod flow;
 pub mod halfopen;
@@ -24,8 +25,8 @@ const SERIES_PUBLISHERS: usize = 50;
 /// How many pairs share the rate of a `latency` scenario, and that of a `halfopen` one.
 const LATENCY_PAIRS: usize = 100;
 
-/// Messages per second of a `halfopen` scenario.
-const HALF_OPEN_PER_S: u32 = 1000;
+/// Messages per second of a `halfopen` and a `beside` scenario.
+const STEADY_PER_S: u32 = 1000;
 
 /// One thing to measure. [`fmt::Display`] and [`FromStr`] are its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,11 @@ pub enum Scenario {
         /// How many do.
         count: usize,
     },
+    /// A steady rate of writes, alone and beside a backup and an export.
+    Beside {
+        /// Values in the database.
+        values: usize,
+    },
 }
 
 impl Scenario {
@@ -79,6 +85,7 @@ impl Scenario {
         usual.push(Self::Series { topics: 5000, qos: 1 });
         usual.push(Self::Latency { per_s: 1000 });
         usual.push(Self::HalfOpen { count: 1000 });
+        usual.push(Self::Beside { values: 1_000_000 });
         usual.push(Self::Connections { count: 10_000 });
         usual
     }
@@ -93,6 +100,7 @@ impl fmt::Display for Scenario {
             Self::Series { topics, qos } => write!(f, "series-{topics}-qos{qos}"),
             Self::Latency { per_s } => write!(f, "latency-{per_s}"),
             Self::HalfOpen { count } => write!(f, "halfopen-{count}"),
+            Self::Beside { values } => write!(f, "beside-{values}"),
         }
     }
 }
@@ -116,6 +124,7 @@ impl FromStr for Scenario {
             ("fanin", Some(publishers), Some(qos)) => Self::Fanin { publishers, qos },
             ("series", Some(topics), Some(qos)) => Self::Series { topics, qos },
             ("halfopen", Some(count), None) => Self::HalfOpen { count },
+            ("beside", Some(values), None) => Self::Beside { values },
             ("latency", Some(_), None) => Self::Latency { per_s: count.unwrap_or_default() },
             _ => bail!("there is no scenario `{name}`; see --help"),
         })
@@ -181,6 +190,8 @@ pub enum Figures {
     Latency(latency::Figures),
     /// Of [`Scenario::HalfOpen`].
     HalfOpen(halfopen::Figures),
+    /// Of [`Scenario::Beside`].
+    Beside(beside::Figures),
 }
 
 /// Measures one scenario against a broker.
@@ -208,7 +219,10 @@ pub fn run(scenario: &Scenario, target: &Target, settings: &Settings) -> anyhow:
             Figures::Latency(latency::measure(LATENCY_PAIRS, per_s, target, settings)?)
         }
         Scenario::HalfOpen { count } => {
-            Figures::HalfOpen(halfopen::measure(count, LATENCY_PAIRS, HALF_OPEN_PER_S, target, settings)?)
+            Figures::HalfOpen(halfopen::measure(count, LATENCY_PAIRS, STEADY_PER_S, target, settings)?)
+        }
+        Scenario::Beside { values } => {
+            Figures::Beside(beside::measure(values as u64, LATENCY_PAIRS, STEADY_PER_S, target, settings)?)
         }
     };
     Ok(Measurement { scenario: scenario.to_string(), figures })

@@ -4,6 +4,7 @@
 //! broker gets topics of the same form and length without that.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use thng_pubsub_protocol::id::{Id, PropertyKey};
@@ -12,7 +13,7 @@ use thng_pubsub_protocol::topic::Topic;
 use crate::rest;
 
 /// Properties of one thng: enough topics for any scenario without thousands of requests before it.
-const KEYS_PER_THNG: usize = 100;
+pub(crate) const KEYS_PER_THNG: usize = 100;
 
 /// Where the broker is and how to log in.
 #[derive(Debug, Clone)]
@@ -33,13 +34,18 @@ pub struct Target {
     pub password: Option<String>,
     /// Its process on this machine.
     pub pid: Option<u32>,
+    /// The program of a thng-pubsub server, for its commands.
+    pub program: Option<PathBuf>,
+    /// The server's data folder.
+    pub data: Option<PathBuf>,
 }
 
 impl Target {
     /// A broker without authentication.
     pub fn anonymous(mqtt: SocketAddr) -> Self {
         let (http, https, mqtts) = (None, None, None);
-        Self { mqtt, http, https, mqtts, key: None, user: None, password: None, pid: None }
+        let (key, user, password) = (None, None, None);
+        Self { mqtt, http, https, mqtts, key, user, password, pid: None, program: None, data: None }
     }
 
     /// User name and password for CONNECT.
@@ -65,6 +71,14 @@ impl Target {
             }
         }
         Ok(topics)
+    }
+
+    /// The topic of all properties of a thng.
+    ///
+    /// # Errors
+    /// The REST address does not create a thng.
+    pub(crate) fn properties(&self, number: usize) -> anyhow::Result<String> {
+        Ok(Topic::ThngProperties { thng: self.thng(number)? }.canonical())
     }
 
     /// The id of a thng: a new one on a thng-pubsub server, a made up one for any other broker.

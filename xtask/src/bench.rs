@@ -126,6 +126,9 @@ fn measure_row(
             // The first broker of one round is the last of the next.
             let which = (turn + round) % brokers.len();
             let broker = brokers[which];
+            if !broker.has(scenario) {
+                continue;
+            }
             let measured = measure(root, bench, scenario, broker, &asked.seconds);
             results[which].push(measured.with_context(|| format!("{scenario} on {}", broker.name()))?);
         }

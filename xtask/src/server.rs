@@ -73,6 +73,10 @@ pub(crate) fn build(root: &Path, profile: Profile, log: &mut Log) -> anyhow::Res
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
+    /// The program.
+    pub(crate) binary: PathBuf,
+    /// The data folder.
+    pub(crate) data: PathBuf,
     /// Where it listens for HTTP, `host:port`, or `off`.
     pub(crate) http: String,
     /// Where it listens for MQTT, `host:port`, or `off`.
@@ -99,7 +103,8 @@ impl Running {
         let mut child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
         match wait_until_ready(&mut child).and_then(|ready| Ok((ready, read_key(data, flags)?))) {
             Ok((Ready { http, mqtt, https, mqtts }, operator_key)) => {
-                Ok(Self { child, http, mqtt, https, mqtts, operator_key })
+                let (binary, data) = (binary.to_owned(), data.to_owned());
+                Ok(Self { child, binary, data, http, mqtt, https, mqtts, operator_key })
             }
             Err(error) => {
                 let _ = child.kill();

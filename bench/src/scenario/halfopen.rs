@@ -15,7 +15,7 @@ use serde::Serialize;
 use thng_pubsub_protocol::mqtt::{Connect, ProtocolLevel};
 
 use super::Settings;
-use super::latency::{Counts, Steady, due_in};
+use super::latency::{Counts, Steady, Until, due_in};
 use crate::clients::check_open_files;
 use crate::target::Target;
 
@@ -66,7 +66,7 @@ pub(super) fn measure(
     let first = due_in(settings.warm_up, per_s);
     let others = due_in(settings.warm_up + settings.measure, per_s);
     let end = due_in(settings.warm_up + settings.measure * 2, per_s);
-    let mut steady = Steady::open(pairs, per_s, end, target, settings)?;
+    let mut steady = Steady::open(pairs, per_s, Until::Received, target, settings)?;
     steady.until(others)?;
     let beginning = std::thread::spawn(move || begin(count, &starts));
     steady.until(end)?;

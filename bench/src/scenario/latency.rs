@@ -4,6 +4,7 @@
 //! moment when it was due. A broker that stops for a while is therefore charged for all messages that waited. So is
 //! this program when it sends late, which is a figure of its own.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,16 @@ pub(super) struct Times {
     pub(super) p99_ms: f64,
     pub(super) max_ms: f64,
     pub(super) late_p99_ms: f64,
+    pub(super) late_max_ms: f64,
+}
+
+/// The end of a message's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Its receiver has it.
+    Received,
+    /// Its publisher has the PUBACK. There are no receivers.
+    Acknowledged,
 }
 
 /// Messages, from warm-up to end.
@@ -88,7 +99,7 @@ pub(super) fn measure(
     settings: &Settings,
 ) -> anyhow::Result<Figures> {
     let (first, end) = (due_in(settings.warm_up, per_s), due_in(settings.warm_up + settings.measure, per_s));
-    let mut steady = Steady::open(pairs, per_s, end, target, settings)?;
+    let mut steady = Steady::open(pairs, per_s, Until::Received, target, settings)?;
     steady.until(first)?;
     let cpu_before = target.pid.map(process::cpu_time).transpose()?;
     steady.until(end)?;
@@ -115,20 +126,27 @@ impl Steady {
     pub(super) fn open(
         pairs: usize,
         per_s: u32,
-        total: u64,
+        until: Until,
         target: &Target,
         settings: &Settings,
     ) -> anyhow::Result<Self> {
         let topics: Vec<[String; 1]> = target.topics(pairs)?.into_iter().map(|topic| [topic]).collect();
         let mut clients = Clients::new()?;
-        clients.open(pairs, target, QoS::AtLeastOnce, |index| &topics[index])?;
+        if until == Until::Received {
+            clients.open(pairs, target, QoS::AtLeastOnce, |index| &topics[index])?;
+        }
         clients.open(pairs, target, QoS::AtLeastOnce, |_| &[])?;
         let message = |[topic]: &[String; 1]| Message::new(topic, settings.payload_bytes, QoS::AtLeastOnce);
         let messages = topics.iter().map(message).collect::<anyhow::Result<Vec<_>>>()?;
         let pacer = Pacer::new()?;
         clients.pace(&pacer)?;
         let schedule = Schedule { start: Instant::now(), per_s };
-        Ok(Self { run: Run::new(schedule, messages, total), pacer, clients })
+        Ok(Self { run: Run::new(schedule, messages, until), pacer, clients })
+    }
+
+    /// How many messages were sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.run.sent
     }
 
     /// Sends what is due, up to message `end`, and takes what arrives.
@@ -148,6 +166,11 @@ pub(super) struct Run {
     schedule: Schedule,
     messages: Vec<Message>,
     packet_ids: Vec<PacketId>,
+    until: Until,
+    /// The first publisher, by number of the client.
+    first_publisher: usize,
+    /// Numbers of the messages that each publisher has no PUBACK for, oldest first.
+    unacknowledged: Vec<VecDeque<u64>>,
     sent: u64,
     /// Nanoseconds between due and sent, by number of the message.
     late: Vec<u64>,
@@ -158,11 +181,21 @@ pub(super) struct Run {
 }
 
 impl Run {
-    fn new(schedule: Schedule, messages: Vec<Message>, total: u64) -> Self {
-        let packet_ids = vec![PacketId::MIN; messages.len()];
-        let total = usize::try_from(total).expect("so many messages fit into memory");
-        let (late, took) = (vec![0; total], vec![None; total]);
-        Self { schedule, messages, packet_ids, sent: 0, late, took, received: 0, surplus: 0 }
+    fn new(schedule: Schedule, messages: Vec<Message>, until: Until) -> Self {
+        let publishers = messages.len();
+        Self {
+            schedule,
+            messages,
+            packet_ids: vec![PacketId::MIN; publishers],
+            until,
+            first_publisher: if until == Until::Received { publishers } else { 0 },
+            unacknowledged: vec![VecDeque::new(); publishers],
+            sent: 0,
+            late: Vec::new(),
+            took: Vec::new(),
+            received: 0,
+            surplus: 0,
+        }
     }
 
     /// Sends what is due, up to message `end`, and takes what arrives.
@@ -182,28 +215,43 @@ impl Run {
 
     fn send(&mut self, clients: &mut Clients) -> anyhow::Result<()> {
         let pair = (self.sent % self.messages.len() as u64) as usize;
-        // The receivers were opened first.
-        let client = self.messages.len() + pair;
+        let client = self.first_publisher + pair;
         let outgoing = clients.outgoing(client);
         self.messages[pair].append_numbered(self.packet_ids[pair], self.sent, outgoing);
         self.packet_ids[pair] = self.packet_ids[pair].successor();
-        self.late[self.sent as usize] = nanos_since(self.schedule.due(self.sent));
+        self.late.push(nanos_since(self.schedule.due(self.sent)));
+        self.took.push(None);
+        if self.until == Until::Acknowledged {
+            self.unacknowledged[pair].push_back(self.sent);
+        }
         self.sent += 1;
         clients.flush(client)
     }
 
     fn turn(&mut self, wait: Duration, clients: &mut Clients) -> anyhow::Result<()> {
-        clients.turn(Some(wait), |_, packet, _, outgoing| {
-            if let Packet::Publish(publish) = packet {
-                if let Some(packet_id) = publish.packet_id {
-                    encode_puback(packet_id, outgoing);
+        clients.turn(Some(wait), |client, packet, _, outgoing| {
+            match packet {
+                Packet::Publish(publish) => {
+                    if let Some(packet_id) = publish.packet_id {
+                        encode_puback(packet_id, outgoing);
+                    }
+                    if let Some(number) = message::number(publish.payload) {
+                        self.arrive(number);
+                    }
                 }
-                if let Some(number) = message::number(publish.payload) {
-                    self.arrive(number);
-                }
+                Packet::PubAck(_) if self.until == Until::Acknowledged => self.acknowledge(client),
+                _ => {}
             }
             Ok(())
         })
+    }
+
+    /// Acknowledgements come in the order of the messages. [MQTT-4.6.0-2]
+    fn acknowledge(&mut self, client: usize) {
+        match self.unacknowledged[client - self.first_publisher].pop_front() {
+            Some(number) => self.arrive(number),
+            None => self.surplus += 1,
+        }
     }
 
     fn arrive(&mut self, number: u64) {
@@ -227,7 +275,7 @@ impl Run {
 
     /// The figures of the messages from `first` on.
     fn figures(&self, first: u64, cpu_us_per_message: Option<f64>) -> Figures {
-        let Times { p50_ms, p99_ms, max_ms, late_p99_ms } = self.times(first..self.sent);
+        let Times { p50_ms, p99_ms, max_ms, late_p99_ms, .. } = self.times(first..self.sent);
         let Counts { sent, lost, surplus } = self.counts();
         let per_s = self.schedule.per_s;
         Figures { per_s, p50_ms, p99_ms, max_ms, late_p99_ms, cpu_us_per_message, sent, lost, surplus }
@@ -244,6 +292,7 @@ impl Run {
             p99_ms: ms(took.percentile(99.0)),
             max_ms: ms(took.max()),
             late_p99_ms: ms(late.percentile(99.0)),
+            late_max_ms: ms(late.max()),
         }
     }
 
@@ -276,13 +325,26 @@ mod tests {
     #[test]
     fn a_repeated_message_is_surplus_and_a_missing_one_lost() {
         let schedule = Schedule { start: Instant::now(), per_s: 1000 };
-        let mut run = Run::new(schedule, vec![Message::new("a", 100, QoS::AtLeastOnce).unwrap()], 3);
-        run.sent = 3;
+        let messages = vec![Message::new("a", 100, QoS::AtLeastOnce).unwrap()];
+        let mut run = Run::new(schedule, messages, Until::Received);
+        (run.sent, run.took, run.late) = (3, vec![None; 3], vec![0; 3]);
         run.arrive(0);
         run.arrive(2);
         run.arrive(2);
         run.arrive(99);
         let figures = run.figures(0, None);
         assert_eq!((figures.lost, figures.surplus), (1, 2));
+    }
+
+    #[test]
+    fn acknowledgements_belong_to_messages_in_their_order() {
+        let schedule = Schedule { start: Instant::now(), per_s: 1000 };
+        let messages = ["a", "b"].map(|topic| Message::new(topic, 100, QoS::AtLeastOnce).unwrap());
+        let mut run = Run::new(schedule, messages.into(), Until::Acknowledged);
+        (run.sent, run.took, run.late) = (3, vec![None; 3], vec![0; 3]);
+        run.unacknowledged = vec![[0, 2].into(), [1].into()];
+        [1, 0, 1].into_iter().for_each(|client| run.acknowledge(client));
+        assert!(run.took[0].is_some() && run.took[1].is_some() && run.took[2].is_none());
+        assert_eq!((run.counts().lost, run.surplus), (1, 1));
     }
 }

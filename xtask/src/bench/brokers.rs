@@ -21,6 +21,11 @@ pub(super) enum Broker {
 }
 
 impl Broker {
+    /// Whether a scenario can be measured on it: only our server copies its database.
+    pub(super) fn has(self, scenario: &str) -> bool {
+        self == Self::ThngPubsub || !scenario.starts_with("beside-")
+    }
+
     /// Its name on the command line.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -77,6 +82,8 @@ impl Started {
                 ("--mqtts", running.mqtts.clone()),
                 ("--key", running.operator_key.clone()),
                 ("--pid", running.pid().to_string()),
+                ("--program", running.binary.display().to_string()),
+                ("--data", running.data.display().to_string()),
             ],
             Self::Mosquitto(mosquitto) => {
                 vec![("--mqtt", mosquitto.address.to_string()), ("--pid", mosquitto.child.id().to_string())]
@@ -152,6 +159,12 @@ fn settings(address: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copies_are_measured_on_our_server_alone() {
+        assert!(Broker::ThngPubsub.has("beside-1000"));
+        assert!(!Broker::Mosquitto.has("beside-1000") && Broker::Mosquitto.has("latency-1000"));
+    }
 
     #[test]
     fn mosquitto_gets_its_port_and_the_loopback_address() {

@@ -31,10 +31,13 @@ pub(super) struct Row {
     pub(super) cells: Vec<Value>,
 }
 
-/// The round whose main figure is the median of all rounds.
+/// The round whose main figure is the median of all rounds; nothing where there was none.
 pub(super) fn median(mut rounds: Vec<Value>) -> Value {
+    if rounds.is_empty() {
+        return Value::Null;
+    }
     let main = |result: &Value| {
-        let figures = ["deliveries_per_s", "p99_ms", "connects_per_s"];
+        let figures = ["deliveries_per_s", "p99_ms", "connects_per_s", "backup_ratio"];
         figures.iter().find_map(|name| result[*name].as_f64()).unwrap_or_default()
     };
     rounds.sort_by(|a, b| main(a).total_cmp(&main(b)));
@@ -68,7 +71,10 @@ pub(super) fn document(
 
 /// The lines of one scenario: what it is called, and a cell for each broker.
 fn lines(row: &Row) -> Vec<(String, Vec<String>)> {
-    let each = |cell: fn(&Value) -> String| row.cells.iter().map(cell).collect::<Vec<_>>();
+    let each = |cell: fn(&Value) -> String| -> Vec<String> {
+        let or_none = |result: &Value| if result.is_null() { "–".to_owned() } else { cell(result) };
+        row.cells.iter().map(or_none).collect()
+    };
     match row.cells.first().and_then(|first| first["kind"].as_str()) {
         Some("connections") => vec![
             (format!("KiB per idle connection with one subscription, of {}", count(row)), each(memory)),
@@ -82,6 +88,17 @@ fn lines(row: &Row) -> Vec<(String, Vec<String>)> {
             format!("the same while {} others stop halfway (before): p50 / p99 / max", count(row)),
             each(half_open),
         )],
+        Some("beside") => {
+            let per_s = row.cells.first().map_or_else(String::new, |cell| number(cell, "per_s", thousands));
+            vec![
+                (
+                    format!("{per_s} writes/s over {} values, due to PUBACK: p99 / max", count(row)),
+                    each(|result| phases(result, "alone")),
+                ),
+                ("the same beside a backup (p99 to p99 without)".to_owned(), each(beside_backup)),
+                ("the same beside an export (p99 to p99 without)".to_owned(), each(beside_export)),
+            ]
+        }
         _ => {
             let window =
                 row.cells.first().map_or_else(|| "?".to_owned(), |cell| number(cell, "window", thousands));
@@ -128,6 +145,27 @@ fn latency(result: &Value) -> String {
 fn half_open(result: &Value) -> String {
     let ms = |name| number(result, name, |ms| format!("{ms:.2}"));
     format!("{} ({} / {} ms)", latency(result), ms("before_p50_ms"), ms("before_p99_ms"))
+}
+
+fn phases(result: &Value, which: &str) -> String {
+    let ms = |name| number(&result[which], name, |ms| format!("{ms:.2}"));
+    format!("{} / {} ms{}", ms("p99_ms"), ms("max_ms"), lost(result, "sent"))
+}
+
+fn beside_backup(result: &Value) -> String {
+    format!(
+        "{} ({})",
+        phases(result, "backup"),
+        number(result, "backup_ratio", |ratio| format!("{ratio:.1}"))
+    )
+}
+
+fn beside_export(result: &Value) -> String {
+    format!(
+        "{} ({})",
+        phases(result, "export"),
+        number(result, "export_ratio", |ratio| format!("{ratio:.1}"))
+    )
 }
 
 fn message_cpu(result: &Value) -> String {
@@ -275,6 +313,22 @@ mod tests {
         let line = lines(&row).remove(0);
         assert_eq!(line.0, "the same while 1,000 others stop halfway (before): p50 / p99 / max");
         assert_eq!(line.1, ["0.50 / 3.00 / 9.00 ms (0.40 / 2.00 ms)"]);
+    }
+
+    #[test]
+    fn writes_beside_a_copy_are_three_lines_of_our_server_alone() {
+        let phases = |p99_ms: f64| json!({"p99_ms": p99_ms, "max_ms": p99_ms * 2.0});
+        let result = json!({
+            "kind": "beside", "per_s": 1000, "alone": phases(1.0), "backup": phases(2.0), "backup_ratio": 2.0,
+            "export": phases(2.5), "export_ratio": 2.4, "lost": 0, "sent": 9,
+        });
+        let row = Row { scenario: "beside-1000000".to_owned(), cells: vec![result, median(Vec::new())] };
+        let (titles, cells): (Vec<_>, Vec<_>) = lines(&row).into_iter().unzip();
+        assert_eq!(titles[0], "1,000 writes/s over 1,000,000 values, due to PUBACK: p99 / max");
+        assert_eq!(
+            cells,
+            [["1.00 / 2.00 ms", "–"], ["2.00 / 4.00 ms (2.0)", "–"], ["2.50 / 5.00 ms (2.4)", "–"],]
+        );
     }
 
     #[test]
