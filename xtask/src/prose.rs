@@ -120,7 +120,7 @@ fn findings(source: &Source) -> Vec<Finding> {
 fn of_name(line: usize, name: &str) -> Vec<Finding> {
     let finding = |what: String| Finding { line, what, sentence: name.to_owned() };
     let all = sentences::words(&name.replace('_', " "));
-    let found = words::find(&all, words::ROWS);
+    let found = words::find(&all);
     let mut findings: Vec<Finding> =
         found.map(|(_, form, row)| finding(format!("`{form}`, better: {}", row.better))).collect();
     if name.len() > names::LENGTH {
@@ -138,7 +138,7 @@ fn of_sentence(sentence: &sentences::Sentence, shape: passages::Shape, is_histor
     let all = sentences::words(&sentence.text);
     let is_asked = |row: &Row| row.why != Why::Renamed || !is_history;
     let mut seen = BTreeSet::new();
-    let mut findings: Vec<Finding> = words::find(&all, words::ROWS)
+    let mut findings: Vec<Finding> = words::find(&all)
         .filter(|(_, _, row)| is_asked(row))
         .filter(|(at, form, _)| seen.insert((*at, *form)))
         .map(|(at, form, row)| finding(at, format!("`{form}`, better: {}", row.better)))

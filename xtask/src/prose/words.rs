@@ -2,6 +2,9 @@
 //!
 //! A row is a word or a phrase, in all of its forms.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use super::passages::Shape;
 use super::sentences::Word;
 
@@ -173,17 +176,31 @@ pub(super) fn who(words: &[Word], shape: Shape, sentence: &str) -> Option<(usize
 /// The better word for a title that is a question without a question mark.
 const TITLE: &str = "a title that begins with \"What\", better: a noun phrase or a verb";
 
+/// Every form of every row by its first word, with all of its words.
+static FORMS: LazyLock<HashMap<&str, Vec<Form>>> = LazyLock::new(|| {
+    let mut forms: HashMap<&str, Vec<Form>> = HashMap::new();
+    for (row, form) in ROWS.iter().flat_map(|row| row.forms.iter().map(move |form| (row, *form))) {
+        let words: Vec<&str> = form.split([' ', '-']).collect();
+        forms.entry(words[0]).or_default().push(Form { words, form, row });
+    }
+    forms
+});
+
+struct Form {
+    words: Vec<&'static str>,
+    form: &'static str,
+    row: &'static Row,
+}
+
 /// Every forbidden word of a sentence: the line break behind which it is, the form, and its row.
-pub(super) fn find<'a>(
-    words: &'a [Word],
-    rows: &'a [Row],
-) -> impl Iterator<Item = (usize, &'static str, &'a Row)> {
-    rows.iter().flat_map(|row| row.forms.iter().map(move |form| (row, *form))).flat_map(move |(row, form)| {
-        let form_words: Vec<&str> = form.split([' ', '-']).collect();
-        let is_form =
-            move |part: &&[Word]| part.iter().map(|word| word.text.as_str()).eq(form_words.iter().copied());
-        let width = form.split([' ', '-']).count();
-        words.windows(width).filter(is_form).map(move |part| (part[0].row, form, row))
+pub(super) fn find(words: &[Word]) -> impl Iterator<Item = (usize, &'static str, &'static Row)> {
+    words.iter().enumerate().flat_map(move |(at, first)| {
+        let forms = FORMS.get(first.text.as_str()).map_or(&[][..], Vec::as_slice);
+        let is_here = move |form: &&Form| {
+            let behind = words[at..].iter().map(|word| word.text.as_str());
+            behind.take(form.words.len()).eq(form.words.iter().copied())
+        };
+        forms.iter().filter(is_here).map(|form| (first.row, form.form, form.row))
     })
 }
 
