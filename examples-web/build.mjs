@@ -1,5 +1,5 @@
 /**
- * Makes `dist/`, what the pages load that does not lie here as it is: Paho's client, and the app. `server/build.rs` puts
+ * Makes `dist/`, what the pages load that does not lie here as it is: Paho's client, and the app. `crates/transport/build.rs` puts
  * it into the server, which serves `dist/NAME` at `/examples/NAME`. Also puts in place what the scripts in `node/` import.
  *
  * Needs the tarball of the SDK, which `cargo xtask npm` packs; THNG_PUBSUB_TARBALL names another one.

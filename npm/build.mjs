@@ -22,7 +22,7 @@ const noWebSocket = {
   }
 }
 
-/** What the server serves at `/sdk/`; see `server/build.rs`. */
+/** What the server serves at `/sdk/`; see `crates/transport/build.rs`. */
 const SERVED = [
   'pubsub.js',
   'served.mjs',

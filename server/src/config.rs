@@ -5,12 +5,10 @@
 //!
 //! - `environment.rs`: variables that are empty, or that no setting has
 //! - `file.rs`: the settings file
-//! - `origins.rs`: the origins of pages that may use the server
 //! - `print.rs`: all settings as such a file
 
 mod environment;
 mod file;
-mod origins;
 mod print;
 
 use std::{
@@ -26,6 +24,8 @@ use clap::{
     parser::ValueSource,
 };
 
+use thng_pubsub_transport::origins::AllowedOrigins;
+
 use crate::{
     auth::keys,
     defaults,
@@ -33,8 +33,6 @@ use crate::{
 };
 use environment::Environment;
 use file::SettingsFile;
-pub use origins::AllowedOrigins;
-pub(crate) use origins::WebOrigin;
 
 pub mod administration;
 

@@ -4,20 +4,16 @@
 //!
 //! - [`config`], [`startup`]: the settings, and the components that they start
 //! - [`admin`]: the commands that need the data folder or the administrator's socket
-//! - `edge`: the transports; bytes to calls of the broker, refusals to the wire
 //!
-//! Authorization, commands and the writer are the crate `thng-pubsub-broker`, the bus is `thng-pubsub-bus`, and the
-//! database `thng-pubsub-store`. `ARCHITECTURE.md` at the root of the repository walks through a write.
+//! The transports are the crate `thng-pubsub-transport`, authorization, commands and the writer `thng-pubsub-broker`, the
+//! notification bus `thng-pubsub-bus`, and the database `thng-pubsub-store`. `ARCHITECTURE.md` at the root of the repository walks through a write.
 
-#[cfg(test)]
-use thng_pubsub_broker::testing;
-use thng_pubsub_broker::{auth, clock, gateway, log_throttle, metrics, polls, random, rate};
+use thng_pubsub_broker::{auth, clock, gateway, log_throttle, metrics, random, rate};
 use thng_pubsub_store::{self as store, durable_file};
 
 pub mod admin;
 pub mod config;
 mod defaults;
-mod edge;
 #[cfg(feature = "measure")]
 pub mod measure;
 pub mod startup;

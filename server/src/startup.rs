@@ -11,24 +11,24 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Listen},
+    config::{Config, Listen, OnRejectedPublish},
     defaults,
-    edge::{
-        self, Context, Limits,
-        accept::{AcceptedConnection, Acceptor},
-        addresses::Addresses,
-        admin::{AdminSocket, Answer, Request, SOCKET, Status},
-        least_rate::LeastRate,
-        mqtt,
-        rates::Rates,
-        tls::{self, Certificates, Tls},
-    },
     gateway::leave_all_sessions,
     log_throttle::LogThrottle,
     metrics::Metrics,
     store::SqliteStore,
 };
 use thng_pubsub_bus::{Bus, OutboundQueueLimits};
+use thng_pubsub_transport::{
+    Context, Limits,
+    accept::{AcceptedConnection, Acceptor},
+    addresses::Addresses,
+    admin_socket::{AdminSocket, Answer, Request, SOCKET, Status},
+    least_rate::LeastRate,
+    mqtt,
+    rate_limits::{RateSettings, Rates},
+    tls::{self, Certificates, Tls},
+};
 
 mod broker;
 mod first_start;
@@ -168,7 +168,7 @@ impl Running {
         // Behind the core, which made sure that the folder is ours alone.
         let certificates = open_certificates(config, &metrics)?;
         let BrokerHandle { gateway, bus, writer } = broker;
-        let rates = Arc::new(Rates::new(config, &metrics));
+        let rates = Arc::new(Rates::new(&rate_settings(config), &metrics));
         let listeners = Listeners::bind(config)?;
         // When all that is open from the start is open.
         let open_files = open_files::divide(config)?;
@@ -237,11 +237,11 @@ impl Running {
                 self.addresses.push((name, listener.local_addr().context("a bound socket has an address")?));
             }
         }
-        let router = edge::http::router(Arc::clone(&self.context));
+        let router = thng_pubsub_transport::http::router(Arc::clone(&self.context));
         if let Some(listener) = http {
             let (context, router) = (Arc::clone(&self.context), router.clone());
             let serve = move |stream, admitted| {
-                edge::http::serve(Arc::clone(&context), router.clone(), stream, admitted)
+                thng_pubsub_transport::http::serve(Arc::clone(&context), router.clone(), stream, admitted)
             };
             tokio::spawn(self.acceptor.clone().run(listener, "http", serve));
         }
@@ -258,7 +258,7 @@ impl Running {
                 let (context, router, tls) = (Arc::clone(&context), router.clone(), tls.clone());
                 async move {
                     if let Some(stream) = tls.handshake(stream, &admitted).await {
-                        edge::http::serve(context, router, stream, admitted).await;
+                        thng_pubsub_transport::http::serve(context, router, stream, admitted).await;
                     }
                 }
             };
@@ -331,7 +331,7 @@ pub(crate) fn run_offline(data: &Path, request: &Request) -> anyhow::Result<Answ
     let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);
     runtime.block_on(async {
         let broker = BrokerHandle::start(BrokerSettings::offline(data), &metrics, |_| Ok(()))?;
-        let answer = edge::admin::answer(&broker.gateway, &status(0), request).await;
+        let answer = thng_pubsub_transport::admin_socket::answer(&broker.gateway, &status(0), request).await;
         broker.stop();
         Ok(answer)
     })
@@ -413,8 +413,23 @@ fn bind(name: &str, listen: Listen) -> anyhow::Result<Option<TcpListener>> {
     }
 }
 
+/// The rate limits that the settings name.
+fn rate_settings(config: &Config) -> RateSettings {
+    RateSettings {
+        request_rate_per_key: config.request_rate_per_key,
+        request_rate_per_address: config.request_rate_per_address,
+        publish_rate_per_key: config.publish_rate_per_key,
+        publish_rate_per_address: config.publish_rate_per_address,
+        connection_rate_per_key: config.connection_rate_per_key,
+        connection_rate_per_address: config.connection_rate_per_address,
+        failed_logins_per_address: config.failed_logins_per_address,
+        entries_max: config.rate_limit_entries_max,
+        publish_delay_max: Duration::from_secs(config.publish_delay_max_s),
+    }
+}
+
 /// The bounds of a connection, as the settings say.
-pub(crate) fn limits(config: &Config) -> Limits {
+fn limits(config: &Config) -> Limits {
     Limits {
         connect_timeout: Duration::from_secs(config.connect_timeout_s),
         http_idle_timeout: Duration::from_secs(config.http_idle_timeout_s),
@@ -435,7 +450,10 @@ pub(crate) fn limits(config: &Config) -> Limits {
             messages: config.outbound_queue_messages_max,
             bytes: config.outbound_queue_bytes_max,
         },
-        on_rejected_publish: config.on_rejected_publish,
+        on_rejected_publish: match config.on_rejected_publish {
+            OnRejectedPublish::Ack => thng_pubsub_transport::OnRejectedPublish::Ack,
+            OnRejectedPublish::Close => thng_pubsub_transport::OnRejectedPublish::Close,
+        },
         allowed_origins: config.allowed_origins.clone(),
     }
 }

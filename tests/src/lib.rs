@@ -6,7 +6,7 @@
 //! - [`mqtt`]: an MQTT client on any link, TCP or WebSocket.
 //! - [`websocket`]: the native WebSocket on a topic, and MQTT's link over WebSocket.
 //! - [`frames`]: WebSocket handshakes and frames by hand.
-//! - [`doors`]: the four protocols behind one face, for the tests that are the same for all of them.
+//! - [`transports`]: the four protocols behind one face, for the tests that are the same for all of them.
 //! - [`rows`]: what every row of the topic table needs to be tested, so that a new row brings its tests.
 //! - [`population`]: an account with hundreds of resources in random scopes, and dozens of keys.
 //! - [`canary`]: a polite client that must not notice the hostile ones.

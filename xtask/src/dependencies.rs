@@ -34,11 +34,18 @@ const LICENSES: [&str; 14] = [
 ];
 
 /// The crates of this workspace with what each depends on among them: no arrow less, and no other.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     (
         "thng-pubsub-server",
-        &["thng-pubsub-broker", "thng-pubsub-bus", "thng-pubsub-protocol", "thng-pubsub-store"],
+        &[
+            "thng-pubsub-broker",
+            "thng-pubsub-bus",
+            "thng-pubsub-protocol",
+            "thng-pubsub-store",
+            "thng-pubsub-transport",
+        ],
     ),
+    ("thng-pubsub-transport", &["thng-pubsub-broker", "thng-pubsub-protocol"]),
     ("thng-pubsub-broker", &["thng-pubsub-bus", "thng-pubsub-protocol", "thng-pubsub-store"]),
     ("thng-pubsub-store", &["thng-pubsub-protocol"]),
     ("thng-pubsub-bus", &[]),

@@ -11,6 +11,8 @@
 //! The crate knows no wire format: a refusal is one type, which each transport renders. Of the bus it exports the
 //! outbound queue and its deliveries, since a connection owns its queue.
 
+pub use thng_pubsub_store::durable_file;
+
 pub mod auth;
 pub mod clock;
 mod commands;

@@ -6,10 +6,8 @@ use super::{
     client,
     output::{print, say},
 };
-use crate::{
-    config::administration::AccountsCreate,
-    edge::admin::{Created, KeyShown, Request},
-};
+use crate::config::administration::AccountsCreate;
+use thng_pubsub_transport::admin_socket::{Created, KeyShown, Request};
 
 /// Creates an account, and prints its id, its operator's and the key.
 ///

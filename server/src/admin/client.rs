@@ -9,11 +9,8 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 
-use crate::{
-    edge::admin::{Answer, Created, Request, SOCKET, Status},
-    startup::run_offline,
-    store::StoreError,
-};
+use crate::{startup::run_offline, store::StoreError};
+use thng_pubsub_transport::admin_socket::{Answer, Created, Request, SOCKET, Status};
 
 /// How long a server may take to answer: a write waits for those before it, and for the disk.
 const PATIENCE: Duration = Duration::from_secs(30);

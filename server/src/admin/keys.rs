@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     config::administration::{KeysCreate, KeysList, KeysRevoke},
-    edge::admin::{Answer, Created, KeyShown, Request, kind_of},
     store::{KeyRecord, ReadOnlyDatabase, ResourceRecord},
 };
+use thng_pubsub_transport::admin_socket::{Answer, Created, KeyShown, Request, kind_of};
 
 /// Prints all keys, without their texts.
 ///

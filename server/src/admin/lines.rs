@@ -13,13 +13,11 @@ use thng_pubsub_protocol::{
     payload::{Json, ResourceKind, Scopes, UserScope},
 };
 
-use crate::{
-    edge::admin::kind_of,
-    store::{
-        Actor, KeyHash, KeyRecord,
-        export::{EventKind, ExportRecord, ExportedEvent, ExportedResource, ExportedSeries, SeriesKind},
-    },
+use crate::store::{
+    Actor, KeyHash, KeyRecord,
+    export::{EventKind, ExportRecord, ExportedEvent, ExportedResource, ExportedSeries, SeriesKind},
 };
+use thng_pubsub_transport::admin_socket::kind_of;
 
 /// What the header calls the form.
 pub(super) const FORMAT: &str = "thng-pubsub-export";

@@ -9,7 +9,8 @@ use anyhow::ensure;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 
-use crate::{config::Config, edge::accept::OpenFiles};
+use crate::config::Config;
+use thng_pubsub_transport::accept::OpenFiles;
 
 /// HTTP connections that are served when no other connection is accepted any more: health checks come in them, and an
 /// operator who revokes a key.

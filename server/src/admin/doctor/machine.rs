@@ -11,8 +11,8 @@ use super::Report;
 use crate::{
     admin::health,
     config::{Config, Listen},
-    edge::{admin::Status, tls},
 };
+use thng_pubsub_transport::{admin_socket::Status, tls};
 
 /// Files that a server has open besides its connections.
 const FILES_BESIDE: u64 = 100;

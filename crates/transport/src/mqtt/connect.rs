@@ -1,0 +1,125 @@
+//! What a CONNECT asks for: who is it, and may they leave this will?
+
+use std::{net::IpAddr, sync::Arc};
+
+use thng_pubsub_protocol::{
+    mqtt::{Connect, ConnectCode, ProtocolLevel, Will},
+    topic::TopicString,
+};
+
+use super::wire::UpgradeKey;
+use crate::{Context, logged_error::LoggedError};
+use thng_pubsub_broker::gateway::{BrokerError, Principal};
+
+/// Where a broker says how it is. Mosquitto leaves a will there for each of its bridges, whatever is at the other end. This
+/// server has no such topics, so such a will is nothing that its client relies on, and is no reason to refuse it.
+const BROKER_STATE: &str = "$SYS/";
+
+/// A will that was authorised at CONNECT, to be published when the connection breaks off.
+pub(super) struct LastWill {
+    principal: Arc<Principal>,
+    topic: TopicString,
+    payload: Vec<u8>,
+}
+
+/// Whoever is let in: their principal, if they sent a key, and their will, if they left one.
+type AcceptedClient = (Option<Arc<Principal>>, Option<Box<LastWill>>);
+
+/// Decides about a CONNECT. On refusal the CONNACK code, and the name of the reason for log and metrics.
+pub(super) async fn examine(
+    context: &Context,
+    (protocol, address): (&'static str, IpAddr),
+    connect: &Connect<'_>,
+    upgrade_key: Option<UpgradeKey>,
+) -> Result<AcceptedClient, (ConnectCode, &'static str)> {
+    // 3.1.1 lets a server name a client that has no id if it keeps no session [MQTT-3.1.3-7]; 3.1 does not.
+    let nameless = connect.client_id.is_empty();
+    if nameless && (connect.level == ProtocolLevel::V3_1 || !connect.clean_session) {
+        return Err((ConnectCode::IdentifierRejected, "empty_client_id"));
+    }
+    let principal = identify(context, address, connect, upgrade_key).await.and_then(|principal| {
+        if let Some(principal) = &principal {
+            context.rates.connect_of_key(&principal.key)?;
+        }
+        Ok(principal)
+    });
+    let principal = principal.map_err(|refusal| {
+        context.log_limited(protocol, "a CONNECT was refused", address, &refusal);
+        (code(&refusal), refusal.reason())
+    })?;
+    let Some(will) = &connect.will else { return Ok((principal, None)) };
+    if will.topic.starts_with(BROKER_STATE) {
+        let refusal = TopicString::parse(will.topic).err().map_or(BrokerError::NotFound, BrokerError::from);
+        let rejected = LoggedError::on_text(refusal, principal.as_deref(), will.topic);
+        context.log_refusal(protocol, "a will was ignored", &rejected);
+        return Ok((principal, None));
+    }
+    match examine_will(context, address, principal.as_ref(), will).await {
+        Ok(will) => Ok((principal, Some(will))),
+        Err(refusal) => {
+            // Whose key was not even looked at may come again; every other will stays refused.
+            let answer = match &refusal {
+                BrokerError::TooOften(_) => (code(&refusal), refusal.reason()),
+                _ => (ConnectCode::NotAuthorised, "will"),
+            };
+            let rejected = LoggedError::on_text(refusal, principal.as_deref(), will.topic);
+            context.log_refusal(protocol, "a will was refused", &rejected);
+            Err(answer)
+        }
+    }
+}
+
+/// The CONNACK code of a refusal: 3 for what may be better later.
+pub(super) fn code(refusal: &BrokerError) -> ConnectCode {
+    if refusal.is_temporary() { ConnectCode::ServerUnavailable } else { ConnectCode::NotAuthorised }
+}
+
+/// The product description: user name `authorization`, the API key as password. A client that sends neither has the key
+/// of its upgrade to a WebSocket. Without that it is let in too; each of its topics then needs an `access_token`.
+async fn identify(
+    context: &Context,
+    address: IpAddr,
+    connect: &Connect<'_>,
+    upgrade_key: Option<UpgradeKey>,
+) -> Result<Option<Arc<Principal>>, BrokerError> {
+    match (connect.user_name, connect.password) {
+        (None, None) => match upgrade_key {
+            None => Ok(None),
+            Some(key) => context.authenticate(address, &key.0).await.map(Some),
+        },
+        (Some("authorization"), Some(password)) => {
+            // What is no text is no key either, and counts as one that is none.
+            let key = std::str::from_utf8(password).unwrap_or_default();
+            context.authenticate(address, key).await.map(Some)
+        }
+        (Some(_) | None, _) => Err(BrokerError::InvalidKey),
+    }
+}
+
+async fn examine_will(
+    context: &Context,
+    address: IpAddr,
+    principal: Option<&Arc<Principal>>,
+    will: &Will<'_>,
+) -> Result<Box<LastWill>, BrokerError> {
+    let topic = TopicString::parse(will.topic)?;
+    let principal = context.principal(address, principal, &topic.options).await?;
+    context.gateway.check_publish(&principal, &topic, will.payload)?;
+    Ok(Box::new(LastWill { principal, topic, payload: will.payload.to_vec() }))
+}
+
+impl LastWill {
+    /// Publishes it like any other publish.
+    pub(super) async fn publish(self, context: &Context, protocol: &'static str) {
+        let gateway = &context.gateway;
+        // Its key may have been taken away meanwhile.
+        let published = match gateway.check_key(&self.principal) {
+            Ok(()) => gateway.publish_and_wait(&self.principal, &self.topic, &self.payload).await,
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = published {
+            let rejected = LoggedError::on_topic(refusal, self.principal.actor.id(), &self.topic.topic);
+            context.log_refusal(protocol, "a will was not published", &rejected);
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! One connection from its first byte to its end.
+//!
+//! Here is timing and buffering: when to read, when to write, how long to wait. Reading stops while too many publishes
+//! wait for their commit, and encoding stops while the client does not read; neither ever stops the other.
+
+use std::{pin::pin, sync::Arc, task::Poll};
+
+use thng_pubsub_protocol::mqtt::{
+    Connect, ConnectCode, Decoder, Packet, PacketError, PacketType, ProtocolLevel, Side,
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, Sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connect::{self, LastWill},
+    session::{DisconnectReason, Session, connack, keep_alive_timeout},
+    sessions::SessionSlot,
+    wire::{BrokenRule, Outgoing, Wire},
+};
+use crate::{Context, accept::AcceptedConnection};
+use thng_pubsub_broker::gateway::{BrokerError, Principal, SessionNumber, StoredSession};
+
+/// Bytes that may wait in the write buffer before encoding pauses. Large enough to fill a socket's buffer in one go.
+const WRITE_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Bytes of a CONNECT: whoever has not shown a key yet is not given more memory than this. Client id, key and a will
+/// of some KiB fit.
+const CONNECT_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes that are a sign of life without a whole packet [MQTT-3.1.2-24]: a large one on a slow line may take longer than
+/// the keep alive, and whoever drips one byte after the other is no better than one who is silent.
+const SIGN_OF_LIFE_BYTES: usize = 1024;
+
+/// Bytes that are read while a publish waits for its turn, for what may overtake it.
+const LOOKED_AHEAD_BYTES: usize = 16 * 1024;
+
+/// How long a client that takes over waits for the connection before it to end.
+const TAKE_OVER_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// How long a connection that ends may take to say its last words.
+const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Serves one client until it leaves, breaks the rules, or the server stops.
+pub async fn serve(
+    context: Arc<Context>,
+    wire: impl Wire,
+    protocol: &'static str,
+    admitted: AcceptedConnection,
+) {
+    let peer = admitted.peer;
+    let number = context.mqtt_sessions.number();
+    let mut connection = Connection {
+        decoder: Decoder::new(Side::Client, CONNECT_BYTES_MAX.min(context.limits.message_bytes_max)),
+        context: Arc::clone(&context),
+        wire,
+        protocol,
+        number,
+        input: Vec::new(),
+        out: Outgoing::default(),
+        wake: Arc::default(),
+        admitted,
+        overtaken: 0,
+    };
+    let end = connection.run().await;
+    if matches!(end, DisconnectReason::Stopping) {
+        connection.wire.will_restart();
+    }
+    connection.flush_and_close().await;
+    let reason = end.reason();
+    context.metrics.disconnects.with_label_values(&[protocol, reason]).inc();
+    match end {
+        DisconnectReason::Disconnect
+        | DisconnectReason::ConnectionLost
+        | DisconnectReason::Stopping
+        | DisconnectReason::TakenOver => {
+            tracing::debug!(protocol, connection = number, %peer, reason, "{end}");
+        }
+        DisconnectReason::Protocol(_)
+        | DisconnectReason::RefusedPublish(_)
+        | DisconnectReason::Revoked
+        | DisconnectReason::SessionEvicted
+        | DisconnectReason::Unavailable
+        | DisconnectReason::RateLimited(_)
+        | DisconnectReason::SlowConsumer
+        | DisconnectReason::KeepAlive
+        | DisconnectReason::ConnectTimeout
+        | DisconnectReason::ConnectRefused(_) => {
+            if let Some(suppressed) = context.refusal_log.admit() {
+                tracing::info!(protocol, connection = number, %peer, reason, suppressed, "connection ended: {end}");
+            }
+        }
+    }
+}
+
+struct Connection<W> {
+    context: Arc<Context>,
+    wire: W,
+    protocol: &'static str,
+    number: u64,
+    decoder: Decoder,
+    /// Received and not decoded yet.
+    input: Vec<u8>,
+    out: Outgoing,
+    /// Told by the bus and by the writer that the session has something to do.
+    wake: Arc<Notify>,
+    admitted: AcceptedConnection,
+    /// Bytes of the input in which everything that may overtake a publish has done so.
+    overtaken: usize,
+}
+
+/// What came first.
+enum Wakeup {
+    /// So many bytes.
+    Received(usize),
+    Sent,
+    Woken,
+    Due,
+    Ended(DisconnectReason),
+}
+
+/// What an accepted CONNECT leaves behind.
+struct EstablishedSession {
+    session: Session,
+    slot: Option<SessionSlot>,
+    keep_alive_timeout: Option<std::time::Duration>,
+    will: Option<Box<LastWill>>,
+}
+
+impl<W: Wire> Connection<W> {
+    async fn run(&mut self) -> DisconnectReason {
+        // What is large or happens once is boxed: a task has room for the largest of its moments as long as it lives.
+        let mut accepted = match Box::pin(self.connect()).await {
+            Ok(accepted) => accepted,
+            Err(end) => return end,
+        };
+        let end = self.serve_session(&mut accepted).await;
+        Box::pin(accepted.session.save_on_disconnect()).await;
+        // Whoever takes over finds what it held free.
+        let EstablishedSession { session, slot, will, .. } = *accepted;
+        drop(session);
+        if let Some(slot) = &slot {
+            self.context.mqtt_sessions.release(slot);
+        }
+        if end != DisconnectReason::Disconnect
+            && let Some(will) = will
+        {
+            Box::pin(will.publish(&self.context, self.protocol)).await;
+        }
+        end
+    }
+
+    /// Waits for CONNECT and answers it.
+    async fn connect(&mut self) -> Result<Box<EstablishedSession>, DisconnectReason> {
+        let deadline = Instant::now() + self.context.limits.connect_timeout;
+        let mut sleep = pin!(tokio::time::sleep_until(deadline));
+        loop {
+            match self.decoder.frame(&self.input) {
+                Ok(Some(frame)) if frame.packet_type != PacketType::Connect => {
+                    return Err(DisconnectReason::Protocol(
+                        "the first packet was not CONNECT [MQTT-3.1.0-1]",
+                    ));
+                }
+                Ok(_) => {}
+                Err(error) => return Err(DisconnectReason::Protocol(error.reason())),
+            }
+            let input = std::mem::take(&mut self.input);
+            match self.decoder.decode(&input) {
+                Ok(Some((Packet::Connect(connect), used))) => {
+                    let accepted = self.accept(&connect).await?;
+                    self.input = input[used..].to_vec();
+                    return Ok(Box::new(accepted));
+                }
+                Ok(Some(_)) => {
+                    return Err(DisconnectReason::Protocol(
+                        "the first packet was not CONNECT [MQTT-3.1.0-1]",
+                    ));
+                }
+                Ok(None) => self.input = input,
+                Err(PacketError::UnacceptableProtocolLevel) => {
+                    connack(ConnectCode::UnacceptableProtocolVersion, false, &mut self.out.bytes);
+                    self.refused("protocol_level");
+                    return Err(DisconnectReason::ConnectRefused(
+                        "the protocol level is neither 3.1 nor 3.1.1",
+                    ));
+                }
+                Err(error) => return Err(DisconnectReason::Protocol(error.reason())),
+            }
+            match self.next_wakeup(sleep.as_mut(), true, true, None).await {
+                Wakeup::Due => return Err(DisconnectReason::ConnectTimeout),
+                Wakeup::Ended(end) => return Err(end),
+                Wakeup::Received(_) | Wakeup::Sent | Wakeup::Woken => {}
+            }
+        }
+    }
+
+    /// Decides about a CONNECT and puts the CONNACK into the buffer.
+    async fn accept(&mut self, connect: &Connect<'_>) -> Result<EstablishedSession, DisconnectReason> {
+        self.decoder.level = Some(connect.level);
+        self.decoder.max_packet_bytes = self.context.limits.message_bytes_max;
+        let from = (self.protocol, self.admitted.address());
+        let key = self.wire.take_key();
+        let (principal, will) = match connect::examine(&self.context, from, connect, key).await {
+            Ok(admitted) => admitted,
+            Err((code, why)) => {
+                connack(code, false, &mut self.out.bytes);
+                self.refused(why);
+                return Err(DisconnectReason::ConnectRefused(why));
+            }
+        };
+        let principal = match principal {
+            None => None,
+            Some(principal) => match self.context.gateway.lease_key(&principal, &self.wake) {
+                Ok(lease) => Some((principal, lease)),
+                Err(refusal) => {
+                    connack(connect::code(&refusal), false, &mut self.out.bytes);
+                    self.refused(refusal.reason());
+                    return Err(DisconnectReason::ConnectRefused(refusal.reason()));
+                }
+            },
+        };
+        let slot = principal.as_ref().filter(|_| !connect.client_id.is_empty()).map(|(principal, _)| {
+            self.context.mqtt_sessions.enter(principal.key, connect.client_id, self.number)
+        });
+        let opened = match (&principal, &slot) {
+            (Some((principal, _)), Some(slot)) => open_session(&self.context, connect, principal, slot).await,
+            _ => Ok(None),
+        };
+        let durable = match opened {
+            Ok(durable) => durable,
+            Err(refusal) => return Err(self.reject(slot.as_ref(), &refusal)),
+        };
+        let is_present = durable.as_ref().is_some_and(|(_, stored)| stored.is_some());
+        let mut session = Session::new(Arc::clone(&self.context), from, principal, Arc::clone(&self.wake));
+        if let Some((number, stored)) = durable
+            && let Err(refusal) = session.resume(number, connect.client_id, stored).await
+        {
+            if let Some(principal) = &session.principal {
+                self.context.gateway.leave_session(principal.account, number).await;
+            }
+            return Err(self.reject(slot.as_ref(), &refusal));
+        }
+        if session.principal.is_some() {
+            self.wire.authenticated();
+        }
+        let tells = connect.level == ProtocolLevel::V3_1_1;
+        connack(ConnectCode::Accepted, is_present && tells, &mut self.out.bytes);
+        Ok(EstablishedSession {
+            session,
+            slot,
+            keep_alive_timeout: keep_alive_timeout(connect.keep_alive_s),
+            will,
+        })
+    }
+
+    /// Refuses a CONNECT that has taken a place already.
+    fn reject(&mut self, slot: Option<&SessionSlot>, refusal: &BrokerError) -> DisconnectReason {
+        if let Some(slot) = slot {
+            self.context.mqtt_sessions.release(slot);
+        }
+        connack(connect::code(refusal), false, &mut self.out.bytes);
+        self.refused(refusal.reason());
+        DisconnectReason::ConnectRefused(refusal.reason())
+    }
+
+    fn refused(&self, why: &'static str) {
+        self.context.metrics.connections_refused.with_label_values(&[self.protocol, why]).inc();
+    }
+
+    /// Everything between CONNACK and the end.
+    async fn serve_session(&mut self, accepted: &mut EstablishedSession) -> DisconnectReason {
+        let session = &mut accepted.session;
+        let taken_over = accepted.slot.as_ref().map(|slot| slot.taken_over.clone());
+        let mut last_received = Instant::now();
+        let mut partial_bytes = 0;
+        let mut sleep = pin!(tokio::time::sleep_until(last_received));
+        loop {
+            match self.process(session).await {
+                Ok(true) => (last_received, partial_bytes) = (Instant::now(), 0),
+                Ok(false) => {}
+                Err(end) => return end,
+            }
+            // Nobody is silent who is not listened to.
+            let is_throttled = session.is_throttled();
+            let keep_alive_timeout = accepted.keep_alive_timeout.filter(|_| !is_throttled);
+            let silence_ends =
+                keep_alive_timeout.map(|keep_alive_timeout| last_received + keep_alive_timeout);
+            let due = [silence_ends, session.next_due()].into_iter().flatten().min();
+            if let Some(due) = due
+                && due != sleep.deadline()
+            {
+                sleep.as_mut().reset(due);
+            }
+            let may_read = session.may_read() && (!is_throttled || self.input.len() < LOOKED_AHEAD_BYTES);
+            match self.next_wakeup(sleep.as_mut(), may_read, due.is_some(), taken_over.as_ref()).await {
+                Wakeup::Received(bytes) => {
+                    partial_bytes += bytes;
+                    if partial_bytes >= SIGN_OF_LIFE_BYTES {
+                        (last_received, partial_bytes) = (Instant::now(), 0);
+                    }
+                }
+                Wakeup::Sent | Wakeup::Woken => {}
+                Wakeup::Due => {
+                    let now = Instant::now();
+                    if silence_ends.is_some_and(|end| end <= now) {
+                        return DisconnectReason::KeepAlive;
+                    }
+                    Box::pin(session.due(now)).await;
+                    if is_throttled {
+                        (last_received, partial_bytes) = (now, 0);
+                    }
+                }
+                Wakeup::Ended(DisconnectReason::Stopping) => return self.settle(session).await,
+                Wakeup::Ended(end) => return end,
+            }
+        }
+    }
+
+    /// Handles what has been received, acknowledges what has been stored, encodes what is to be sent. Returns whether
+    /// there was a packet.
+    async fn process(&mut self, session: &mut Session) -> Result<bool, DisconnectReason> {
+        session.check_keys().await?;
+        // Before anything is read: it makes room for more publishes, and whoever settles later is woken again.
+        session.settle(&mut self.out.bytes)?;
+        let mut used = 0;
+        while session.may_read() && !session.is_throttled() && self.out.waiting() < WRITE_BUFFER_BYTES {
+            match self.decoder.decode(&self.input[used..]) {
+                Ok(Some((packet, bytes))) => {
+                    session.handle(packet, &mut self.out.bytes).await?;
+                    // A publish that waits for its turn stays where it is.
+                    if !session.is_throttled() {
+                        used += bytes;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => return Err(DisconnectReason::Protocol(error.reason())),
+            }
+            // A publish that needed no commit is answered in its turn.
+            session.settle(&mut self.out.bytes)?;
+        }
+        if used == self.input.len() {
+            self.input = Vec::new();
+        } else if used > 0 {
+            self.input.drain(..used);
+        }
+        if used > 0 {
+            self.overtaken = 0;
+        }
+        let has_overtaken = session.is_throttled() && Box::pin(self.overtake(session)).await?;
+        session.settle(&mut self.out.bytes)?;
+        session.deliver(&mut self.out.bytes, WRITE_BUFFER_BYTES)?;
+        Ok(used > 0 || has_overtaken)
+    }
+
+    /// Handles what has nothing to do with a publish that waits for its turn and came behind it: pings, whose answers tell
+    /// the client that somebody is there, and acknowledgements, without which it would hear nothing more. What else came
+    /// stays in its order. Returns whether there was a packet.
+    async fn overtake(&mut self, session: &mut Session) -> Result<bool, DisconnectReason> {
+        let behind = self.input.split_off(self.overtaken);
+        let mut at = 0;
+        while self.out.waiting() < WRITE_BUFFER_BYTES {
+            // What breaks a rule does so in its turn.
+            let Ok(Some((packet, bytes))) = self.decoder.decode(&behind[at..]) else { break };
+            if matches!(packet, Packet::PingReq | Packet::PubAck(_)) {
+                session.handle(packet, &mut self.out.bytes).await?;
+            } else {
+                self.input.extend_from_slice(&behind[at..at + bytes]);
+            }
+            at += bytes;
+        }
+        let has_overtaken = self.input.len() < self.overtaken + at;
+        self.overtaken = self.input.len();
+        self.input.extend_from_slice(&behind[at..]);
+        Ok(has_overtaken)
+    }
+
+    /// The server stops: what was read is still stored and acknowledged, and nothing more is read.
+    async fn settle(&mut self, session: &mut Session) -> DisconnectReason {
+        while !session.is_settled() {
+            self.wake.notified().await;
+            if let Err(end) = session.settle(&mut self.out.bytes) {
+                return end;
+            }
+        }
+        DisconnectReason::Stopping
+    }
+
+    /// Waits for the next thing to do, sending on the side.
+    async fn next_wakeup(
+        &mut self,
+        mut sleep: std::pin::Pin<&mut Sleep>,
+        may_read: bool,
+        timed: bool,
+        taken_over: Option<&CancellationToken>,
+    ) -> Wakeup {
+        let mut woken = pin!(self.wake.notified());
+        let mut stopped = pin!(self.admitted.stop.cancelled());
+        let mut replaced = pin!(async {
+            match taken_over {
+                Some(token) => token.cancelled().await,
+                None => std::future::pending().await,
+            }
+        });
+        let (wire, input, out) = (&mut self.wire, &mut self.input, &mut self.out);
+        let has_space = may_read && input.len() <= self.decoder.max_packet_bytes;
+        std::future::poll_fn(|cx| {
+            if !out.is_sent() {
+                match wire.poll_send(cx, out) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(Wakeup::Sent),
+                    Poll::Ready(Err(_)) => {
+                        return Poll::Ready(Wakeup::Ended(DisconnectReason::ConnectionLost));
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            if has_space {
+                match wire.poll_receive(cx, input) {
+                    Poll::Ready(Ok(0)) => {
+                        return Poll::Ready(Wakeup::Ended(DisconnectReason::ConnectionLost));
+                    }
+                    Poll::Ready(Ok(bytes)) => return Poll::Ready(Wakeup::Received(bytes)),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Wakeup::Ended(unreadable(&error))),
+                    Poll::Pending => {}
+                }
+            }
+            if woken.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wakeup::Woken);
+            }
+            if stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wakeup::Ended(DisconnectReason::Stopping));
+            }
+            if replaced.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wakeup::Ended(DisconnectReason::TakenOver));
+            }
+            if timed && sleep.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wakeup::Due);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Sends the last words, such as a CONNACK that refuses, and closes.
+    async fn flush_and_close(&mut self) {
+        let (wire, out) = (&mut self.wire, &mut self.out);
+        let sent = std::future::poll_fn(|cx| {
+            if !out.is_sent() && wire.poll_send(cx, out)?.is_pending() {
+                return Poll::Pending;
+            }
+            wire.poll_close(cx).map(Ok::<_, std::io::Error>)
+        });
+        // A peer that does not take them in time does without.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, sent).await;
+    }
+}
+
+/// Opens the durable session that a client asks for, or ends the one that it does not want any more.
+async fn open_session(
+    context: &Context,
+    connect: &Connect<'_>,
+    principal: &Principal,
+    slot: &SessionSlot,
+) -> Result<Option<(SessionNumber, Option<StoredSession>)>, BrokerError> {
+    // Whoever is taken over saves how far it came, or what it was sent would all come again.
+    if let Some(earlier) = &slot.earlier {
+        let _ = tokio::time::timeout(TAKE_OVER_WAIT, earlier.cancelled()).await;
+    }
+    if connect.clean_session {
+        context.gateway.end_session(principal, connect.client_id).await?;
+        return Ok(None);
+    }
+    context.gateway.open_session(principal, connect.client_id).await.map(Some)
+}
+
+fn unreadable(error: &std::io::Error) -> DisconnectReason {
+    match error.get_ref().and_then(|broken| broken.downcast_ref::<BrokenRule>()) {
+        Some(BrokenRule(sentence)) => DisconnectReason::Protocol(sentence),
+        None => DisconnectReason::ConnectionLost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+    use crate::{
+        mqtt,
+        rate_limits::{RateSettings, Rates},
+    };
+    use thng_pubsub_broker::{log_throttle::LogThrottle, testing::TestBroker};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_connection_that_waits_is_small() {
+        let TestBroker { gateway, metrics, data: _data, .. } = TestBroker::open().await;
+        let (limits, rates) = (Limits::default(), Arc::new(Rates::new(&RateSettings::default(), &metrics)));
+        let context = Arc::new(Context {
+            gateway,
+            metrics,
+            limits,
+            mqtt_sessions: mqtt::Sessions::default(),
+            rates,
+            refusal_log: LogThrottle::new(),
+            authority: None,
+        });
+        let (stream, _) = tokio::io::duplex(1);
+        let task = serve(context, mqtt::ByteStream(stream), "mqtt", AcceptedConnection::alone());
+        let (task, established) = (size_of_val(&task), size_of::<EstablishedSession>());
+        assert!(task <= 1_152 && established <= 768, "{task} bytes and {established}");
+    }
+}

@@ -1,0 +1,132 @@
+//! Actions, at the root and below thngs, products and collections, and their types.
+
+use axum::{http::StatusCode, response::Response};
+use thng_pubsub_protocol::{
+    id::{ActionTypeName, Id},
+    payload::{Patch, ResourceKind},
+    topic::Topic,
+};
+
+use super::{
+    HttpError,
+    call::Call,
+    json,
+    list::{COMPONENT, answer, query},
+    resource::{created, done, list_within, named, show_plain},
+};
+use thng_pubsub_broker::gateway::{BrokerError, Outcome, commissioned_type};
+
+/// What actions stand below: the root, or a kind of resource.
+pub(super) type ActionParent = Option<ResourceKind>;
+
+/// The topic that the path is.
+async fn topic(call: &Call, below: ActionParent) -> Result<Topic, HttpError> {
+    let subject = match below {
+        Some(kind) => Some((kind, named(call, kind, "id").await?)),
+        None => None,
+    };
+    let name = call.segment("type");
+    let action_type = match name {
+        "all" => None,
+        name => Some(ActionTypeName::parse(name).map_err(|_| BrokerError::NotFound)?),
+    };
+    Ok(match (subject, action_type) {
+        (Some((ResourceKind::Product, product)), None) => Topic::ProductActions { product },
+        (Some((ResourceKind::Product, product)), Some(action_type)) => {
+            Topic::ProductActionsOfType { product, action_type }
+        }
+        (Some((ResourceKind::Collection, collection)), None) => Topic::CollectionActions { collection },
+        (Some((ResourceKind::Collection, collection)), Some(action_type)) => {
+            Topic::CollectionActionsOfType { collection, action_type }
+        }
+        (Some((_, thng)), None) => Topic::ThngActions { thng },
+        (Some((_, thng)), Some(action_type)) => Topic::ThngActionsOfType { thng, action_type },
+        (None, None) => Topic::Actions,
+        (None, Some(action_type)) => Topic::ActionsOfType { action_type },
+    })
+}
+
+pub(super) async fn list(call: Call, below: ActionParent) -> Result<Response, HttpError> {
+    let topic = topic(&call, below).await?;
+    let within = call.gateway().actions_at(&call.caller(), &topic)?;
+    list_within(&call, ResourceKind::Action, within).await
+}
+
+pub(super) async fn create(call: Call, below: ActionParent) -> Result<Response, HttpError> {
+    let topic = topic(&call, below).await?;
+    if let Topic::ThngActionsOfType { thng, action_type } = &topic
+        && commissioned_type(action_type.as_str())
+    {
+        let caller = call.caller_with_context();
+        let action = call.gateway().commission(&caller, *thng, action_type.clone(), &call.body).await?;
+        return Ok(json(StatusCode::OK, show_plain(&call, &action)));
+    }
+    let Outcome::Resources(actions) = call.publish(&topic).await? else {
+        return Err(BrokerError::Unavailable.into());
+    };
+    let is_array = call.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    match &actions[..] {
+        [action] if !is_array => Ok(created(&call, action.id.as_str(), show_plain(&call, action))),
+        actions => {
+            let documents: Vec<String> = actions.iter().map(|action| show_plain(&call, action)).collect();
+            Ok(json(StatusCode::CREATED, format!("[{}]", documents.join(","))))
+        }
+    }
+}
+
+fn action_id(call: &Call) -> Result<Id, HttpError> {
+    call.id("action")
+}
+
+pub(super) async fn read(call: Call, below: ActionParent) -> Result<Response, HttpError> {
+    let topic = topic(&call, below).await?;
+    let action = call.gateway().action(&call.caller(), &topic, action_id(&call)?).await?;
+    Ok(json(StatusCode::OK, show_plain(&call, &action)))
+}
+
+pub(super) async fn delete(call: Call, below: ActionParent) -> Result<Response, HttpError> {
+    let topic = topic(&call, below).await?;
+    let action = call.gateway().action(&call.caller(), &topic, action_id(&call)?).await?;
+    call.gateway().delete(&call.caller(), ResourceKind::Action, action.id).await?;
+    Ok(done())
+}
+
+pub(super) async fn types(call: Call) -> Result<Response, HttpError> {
+    let query = query(&call)?;
+    let (page, count) = call.gateway().action_types(&call.caller(), &query).await?;
+    Ok(answer(&call, &query, page, count))
+}
+
+pub(super) async fn create_type(call: Call) -> Result<Response, HttpError> {
+    match call.publish(&Topic::ActionTypes).await? {
+        Outcome::Resource(record) => {
+            let name = record.fields().text("name").unwrap_or_default();
+            let name = percent_encoding::utf8_percent_encode(&name, COMPONENT);
+            Ok(created(&call, &name.to_string(), show_plain(&call, &record)))
+        }
+        _ => Err(BrokerError::Unavailable.into()),
+    }
+}
+
+pub(super) async fn read_type(call: Call) -> Result<Response, HttpError> {
+    let document = match call.gateway().action_type(&call.caller(), call.segment("type")).await? {
+        Ok(name) => format!(r#"{{"name":"{name}"}}"#),
+        Err(record) => show_plain(&call, &record),
+    };
+    Ok(json(StatusCode::OK, document))
+}
+
+pub(super) async fn update_type(call: Call) -> Result<Response, HttpError> {
+    let caller = call.caller();
+    let id = call.gateway().own_type(&caller, call.segment("type"))?;
+    let patch = Patch::parse_update(ResourceKind::ActionType, &call.body).map_err(BrokerError::from)?;
+    let record = call.gateway().update(&caller, id, patch, call.body.len()).await?;
+    Ok(json(StatusCode::OK, show_plain(&call, &record)))
+}
+
+pub(super) async fn delete_type(call: Call) -> Result<Response, HttpError> {
+    let caller = call.caller();
+    let id = call.gateway().own_type(&caller, call.segment("type"))?;
+    call.gateway().delete(&caller, ResourceKind::ActionType, id).await?;
+    Ok(done())
+}

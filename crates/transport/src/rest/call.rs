@@ -1,0 +1,299 @@
+//! One REST call: who calls, with what query and body. Everything that can be refused before the resource matters.
+
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, OriginalUri, RawPathParams, Request},
+    http::{HeaderMap, Method, header, request::Parts},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use thng_pubsub_protocol::{
+    filter::integer,
+    id::Id,
+    payload::{ErrorCode, Json},
+    topic::{Topic, table::Access},
+};
+
+use super::{Context, HttpError};
+use crate::{
+    accept::AcceptedConnection,
+    answer::{key_of, parameter},
+    public_url::public_url,
+};
+use thng_pubsub_broker::gateway::{
+    AnswerShare, BrokerError, Gateway, Login, Outcome, Principal, RequestContext, TimestampMs,
+};
+
+const PROTOCOL: &str = "rest";
+
+/// What the log says of a call that came too often.
+const WHAT: &str = "a request was refused";
+
+/// Characters of a user agent that an action remembers.
+const USER_AGENT_CHARS_MAX: usize = 512;
+
+/// A call by somebody with a valid key who may use this verb on this path.
+pub(super) struct Call {
+    pub(super) context: Arc<Context>,
+    pub(super) body: Bytes,
+    /// The key as it came: an operator's access shows the operator's own.
+    pub(super) key: String,
+    principal: Arc<Principal>,
+    access: Access,
+    segments: Vec<(String, String)>,
+    project: Option<Id>,
+    app: Option<Id>,
+    head: Parts,
+}
+
+impl FromRequest<Arc<Context>> for Call {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, HttpError> {
+        let (mut head, body) = request.into_parts();
+        let key = key_of(&head.headers, head.uri.query()).ok_or(BrokerError::NoKey)?;
+        let address = address_of(&head);
+        let principal = context.authenticate(address, &key).await.and_then(|principal| {
+            context.rates.request_of_key(&principal.key)?;
+            Ok(principal)
+        });
+        let principal =
+            principal.inspect_err(|refusal| context.log_limited(PROTOCOL, WHAT, address, refusal))?;
+        let access = match head.method {
+            Method::POST => Access::Create,
+            Method::PUT => Access::Update,
+            Method::DELETE => Access::Delete,
+            _ => Access::Read,
+        };
+        let decoded = RawPathParams::from_request_parts(&mut head, context).await;
+        let segments = decoded
+            .map_err(|_| invalid("The path does not decode to UTF-8 text."))?
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let (project, app) = (None, None);
+        let mut call = Self {
+            context: Arc::clone(context),
+            body: Bytes::new(),
+            key,
+            principal,
+            access,
+            segments,
+            project,
+            app,
+            head,
+        };
+        // Before the body: who may not do this has no need to send it.
+        call.gateway().permit(&call.caller())?;
+        call.project = call.id_parameter("project")?;
+        call.app = call.id_parameter("app")?;
+        call.body = read_body(context, &call.head.headers, body).await?;
+        Ok(call)
+    }
+}
+
+/// Whose call it is, for what is counted by address. Only a router without a listener in front does not know.
+fn address_of(head: &Parts) -> IpAddr {
+    let admitted = head.extensions.get::<AcceptedConnection>();
+    admitted.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), AcceptedConnection::address)
+}
+
+async fn read_body(
+    context: &Context,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<Bytes, HttpError> {
+    let bytes_max = context.limits.body_bytes_max;
+    let too_large =
+        || HttpError::new(ErrorCode::TOO_LARGE, &format!("The body is larger than {bytes_max} bytes."));
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > bytes_max) {
+        return Err(too_large());
+    }
+    let collected =
+        tokio::time::timeout(context.limits.body_timeout, Limited::new(body, bytes_max).collect());
+    let body = match collected.await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+        Ok(Err(_)) => return Err(HttpError::new(ErrorCode::INVALID, "The body broke off.")),
+        Err(_) => return Err(HttpError::new(ErrorCode::INVALID, "The body did not come in time.")),
+    };
+    if !body.is_empty() && !is_json(headers) {
+        let sentence = "The body must be JSON: send Content-Type: application/json.";
+        return Err(HttpError::new(ErrorCode::MEDIA_TYPE, sentence));
+    }
+    Ok(body)
+}
+
+/// A body without a type is taken for JSON: small clients leave the header out.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(media_type) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return true;
+    };
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence.ends_with("+json")
+}
+
+impl Call {
+    /// The door.
+    pub(super) fn gateway(&self) -> &Gateway {
+        &self.context.gateway
+    }
+
+    /// Who asks, and for what.
+    pub(super) fn caller(&self) -> RequestContext<'_> {
+        let mut caller = RequestContext::new(&self.principal, self.access, self.plain_path());
+        (caller.project, caller.app) = (self.project, self.app);
+        caller
+    }
+
+    /// The same with what an action remembers of how it came about.
+    pub(super) fn caller_with_context(&self) -> RequestContext<'_> {
+        let mut members = serde_json::Map::new();
+        if let Some(admitted) = self.head.extensions.get::<AcceptedConnection>() {
+            members.insert("ipAddress".into(), admitted.peer.ip().to_string().into());
+        }
+        if let Some(agent) = self.head.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
+            let agent: String = agent.chars().take(USER_AGENT_CHARS_MAX).collect();
+            members.insert("userAgent".into(), agent.into());
+        }
+        let context = Json::parse(serde_json::Value::Object(members).to_string());
+        RequestContext { context: context.ok(), ..self.caller() }
+    }
+
+    /// Whether the call changes nothing.
+    pub(super) fn reads(&self) -> bool {
+        self.access == Access::Read
+    }
+
+    /// What the answer occupies.
+    pub(super) fn answer_share(&self) -> Arc<AnswerShare> {
+        self.gateway().answer_share(Some(self.principal.account))
+    }
+
+    /// Who asks.
+    pub(super) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Does what a publish on the topic does: the writes that other protocols know too.
+    pub(super) async fn publish(&self, topic: &Topic) -> Result<Outcome, HttpError> {
+        let stored = match self.context.rates.publish(self.address(), &self.principal.key) {
+            Ok(()) => self.gateway().write(&self.caller_with_context(), topic, &self.body).await,
+            Err(refusal) => Err(refusal),
+        };
+        let metrics = &self.context.metrics;
+        match &stored {
+            Ok(_) => metrics.publishes.with_label_values(&[PROTOCOL]).inc(),
+            Err(refusal) => {
+                metrics.publishes_refused.with_label_values(&[PROTOCOL, refusal.reason()]).inc();
+                self.context.log_limited(PROTOCOL, WHAT, self.address(), refusal);
+            }
+        }
+        Ok(stored?)
+    }
+
+    /// Whose call it is, for what is counted by address.
+    pub(super) fn address(&self) -> IpAddr {
+        address_of(&self.head)
+    }
+
+    /// Lets a user in who knows their password, unless too many of this address did not know theirs.
+    pub(super) async fn log_in(&self) -> Result<Login, HttpError> {
+        let tried = self.context.rates.try_password(self.address());
+        let tried =
+            tried.inspect_err(|refusal| self.context.log_limited(PROTOCOL, WHAT, self.address(), refusal))?;
+        let login = self.gateway().log_in(&self.caller(), self.address(), &self.body).await;
+        if !matches!(login, Err(BrokerError::BadLogin)) {
+            tried.forgive();
+        }
+        login.map_err(|refusal| {
+            self.context.log_limited(PROTOCOL, WHAT, self.address(), &refusal);
+            refusal.into()
+        })
+    }
+
+    /// A parameter of the path, decoded; empty where the path has none of this name.
+    pub(super) fn segment(&self, name: &str) -> &str {
+        self.segments.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    /// The id in the path; text that can be none is simply not found.
+    pub(super) fn id(&self, name: &str) -> Result<Id, HttpError> {
+        Id::parse(self.segment(name)).map_err(|_| BrokerError::NotFound.into())
+    }
+
+    /// A parameter of the query, decoded.
+    pub(super) fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        parameter(self.head.uri.query(), name)
+    }
+
+    /// Whether a parameter of the query says `true`.
+    pub(super) fn says(&self, name: &str) -> bool {
+        self.parameter(name).is_some_and(|value| value == "true")
+    }
+
+    /// All parameters of the query, decoded.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        form_urlencoded::parse(self.head.uri.query().unwrap_or_default().as_bytes())
+    }
+
+    /// A parameter that is a time in milliseconds.
+    pub(super) fn time(&self, name: &str) -> Result<Option<TimestampMs>, HttpError> {
+        let Some(text) = self.parameter(name) else { return Ok(None) };
+        let wrong = || invalid(&format!("{name} is a time in milliseconds since 1970."));
+        integer(&text).map(Some).ok_or_else(wrong)
+    }
+
+    fn id_parameter(&self, name: &str) -> Result<Option<Id>, HttpError> {
+        let Some(text) = self.parameter(name) else { return Ok(None) };
+        Id::parse(&text).map(Some).map_err(|_| invalid(&format!("{name} is an id of 24 letters and digits.")))
+    }
+
+    /// The path as the client called it, with `/v2` if that was there.
+    pub(super) fn path(&self) -> &str {
+        let original = self.head.extensions.get::<OriginalUri>();
+        original.map_or(self.head.uri.path(), |uri| uri.path())
+    }
+
+    /// The path without `/v2`.
+    fn plain_path(&self) -> &str {
+        let path = self.path();
+        path.strip_prefix("/v2").filter(|rest| rest.starts_with('/')).unwrap_or(path)
+    }
+
+    /// The address that the client used for this server, such as `http://127.0.0.1:8080`.
+    pub(super) fn origin(&self) -> String {
+        let is_tls =
+            self.head.extensions.get::<AcceptedConnection>().is_some_and(AcceptedConnection::is_https);
+        public_url(&self.head.headers, is_tls)
+    }
+}
+
+/// 400 with one sentence.
+pub(super) fn invalid(sentence: &str) -> HttpError {
+    HttpError::new(ErrorCode::INVALID, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn json_with_media_type_parameters_is_json() {
+        let with = |value: &'static str| {
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))])
+        };
+        assert!(is_json(&HeaderMap::new()));
+        assert!(is_json(&with("Application/JSON; charset=utf-8")));
+        assert!(!is_json(&with("text/plain")));
+    }
+}

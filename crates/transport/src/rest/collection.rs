@@ -1,0 +1,61 @@
+//! Who is in a collection: `/collections/:id/thngs` and `/collections/:id/collections`.
+
+use axum::{http::StatusCode, response::Response};
+use thng_pubsub_protocol::{
+    payload::{ResourceKind, THNGS_MAX, parse_ids},
+    topic::Topic,
+};
+
+use super::{
+    HttpError,
+    call::Call,
+    json,
+    list::{named_ids, with_count},
+    resource::{done, list_within, show},
+};
+use thng_pubsub_broker::gateway::{BrokerError, IndexScan};
+
+async fn members(call: &Call, kind: ResourceKind) -> Result<Response, HttpError> {
+    let collection = call.id("id")?;
+    call.gateway().read(&call.caller(), ResourceKind::Collection, collection).await?;
+    list_within(call, kind, IndexScan::Members(collection)).await
+}
+
+pub(super) async fn thngs(call: Call) -> Result<Response, HttpError> {
+    members(&call, ResourceKind::Thng).await
+}
+
+/// The answer is the collection's document, which the change left as it was.
+pub(super) async fn add_thngs(call: Call) -> Result<Response, HttpError> {
+    let collection = call.id("id")?;
+    call.publish(&Topic::CollectionThngs { collection }).await?;
+    let record = call.gateway().read(&call.caller(), ResourceKind::Collection, collection).await?;
+    Ok(json(StatusCode::OK, show(&call, &record)?))
+}
+
+pub(super) async fn remove_thng(call: Call) -> Result<Response, HttpError> {
+    call.gateway().remove_thng(&call.caller(), call.id("id")?, call.id("member")?).await?;
+    Ok(done())
+}
+
+/// Removes the members that `ids` and `project` leave, and says how many there were.
+pub(super) async fn remove_members(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+    let ids = named_ids(&call)?;
+    let removed = call.gateway().remove_members(&call.caller(), call.id("id")?, kind, ids).await?;
+    Ok(with_count(done(), Some(removed)))
+}
+
+pub(super) async fn collections(call: Call) -> Result<Response, HttpError> {
+    members(&call, ResourceKind::Collection).await
+}
+
+pub(super) async fn add_collections(call: Call) -> Result<Response, HttpError> {
+    let children = parse_ids(&call.body, THNGS_MAX).map_err(BrokerError::from)?;
+    call.gateway().add_collections(&call.caller(), call.id("id")?, children).await?;
+    Ok(done())
+}
+
+pub(super) async fn remove_collection(call: Call) -> Result<Response, HttpError> {
+    call.gateway().remove_collection(&call.caller(), call.id("id")?, call.id("member")?).await?;
+    Ok(done())
+}

@@ -1,0 +1,38 @@
+//! Locations of thngs: `/thngs/:id/location`.
+
+use axum::{http::StatusCode, response::Response};
+use thng_pubsub_protocol::{
+    payload::{ResourceKind, locations_document},
+    topic::Topic,
+};
+
+use super::{
+    HttpError,
+    call::Call,
+    json,
+    list::{history_answer, history_page},
+    property::range,
+    resource::{done, named},
+};
+use thng_pubsub_broker::gateway::{BrokerError, Outcome};
+
+pub(super) async fn update(call: Call) -> Result<Response, HttpError> {
+    let thng = named(&call, ResourceKind::Thng, "id").await?;
+    match call.publish(&Topic::ThngLocation { thng }).await? {
+        Outcome::Locations(updates) => Ok(json(StatusCode::OK, locations_document(updates.iter()))),
+        _ => Err(BrokerError::Unavailable.into()),
+    }
+}
+
+pub(super) async fn history(call: Call) -> Result<Response, HttpError> {
+    let (range, (page, share)) = (range(&call)?, history_page(&call)?);
+    let thng = named(&call, ResourceKind::Thng, "id").await?;
+    let history = call.gateway().locations(&call.caller(), thng, range, page).await?;
+    Ok(history_answer(&call, &history, page, share, locations_document(&history.items)))
+}
+
+pub(super) async fn delete(call: Call) -> Result<Response, HttpError> {
+    let (thng, before_ms) = (named(&call, ResourceKind::Thng, "id").await?, call.time("to")?);
+    call.gateway().delete_locations(&call.caller(), thng, before_ms).await?;
+    Ok(done())
+}

@@ -1,0 +1,122 @@
+//! Properties of thngs and products: `…/properties` and `…/properties/:key`.
+
+use axum::{http::StatusCode, response::Response};
+use thng_pubsub_protocol::{
+    id::PropertyKey,
+    payload::{ResourceKind, history_document, update_document},
+    topic::Topic,
+};
+
+use super::{
+    HttpError,
+    call::{Call, invalid},
+    json,
+    list::{history_answer, history_page},
+    resource::{done, named},
+};
+use thng_pubsub_broker::gateway::{BrokerError, Outcome, PropertyOwner, TimeRange};
+
+async fn owner(call: &Call, kind: ResourceKind) -> Result<PropertyOwner, HttpError> {
+    let id = named(call, kind, "id").await?;
+    Ok(match kind {
+        ResourceKind::Product => PropertyOwner::Product(id),
+        _ => PropertyOwner::Thng(id),
+    })
+}
+
+fn key(call: &Call) -> Result<PropertyKey, HttpError> {
+    PropertyKey::parse(call.segment("key"))
+        .map_err(|error| invalid(&format!("The path names no property: {error}.")))
+}
+
+async fn publish(call: &Call, topic: Topic) -> Result<Response, HttpError> {
+    match call.publish(&topic).await? {
+        Outcome::Properties(updates) => Ok(json(StatusCode::OK, update_document(updates.iter()))),
+        _ => Err(BrokerError::Unavailable.into()),
+    }
+}
+
+pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+    let topic = match owner(&call, kind).await? {
+        PropertyOwner::Thng(thng) => Topic::ThngProperties { thng },
+        PropertyOwner::Product(product) => Topic::ProductProperties { product },
+    };
+    publish(&call, topic).await
+}
+
+pub(super) async fn update_one(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+    let key = key(&call)?;
+    let topic = match owner(&call, kind).await? {
+        PropertyOwner::Thng(thng) => Topic::ThngProperty { thng, key },
+        PropertyOwner::Product(product) => Topic::ProductProperty { product, key },
+    };
+    publish(&call, topic).await
+}
+
+/// Refuses what would narrow a list, where it does not, rather than answer with too much.
+fn refuse(call: &Call, names: &[&str]) -> Result<(), HttpError> {
+    match names.iter().find(|name| call.parameter(name).is_some()) {
+        Some(name) => Err(invalid(&format!("{name}: properties are not listed by it."))),
+        None => Ok(()),
+    }
+}
+
+pub(super) async fn latest(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+    refuse(&call, &["filter", "ids"])?;
+    let latest = call.gateway().properties(&call.caller(), owner(&call, kind).await?).await?;
+    Ok(json(StatusCode::OK, update_document(&latest)))
+}
+
+/// The part of a history that is asked for: `from` and `to`, or a filter of timestamps.
+pub(super) fn range(call: &Call) -> Result<TimeRange, HttpError> {
+    use thng_pubsub_protocol::filter::{Filter, Op, integer};
+    let mut range = TimeRange { from_ms: call.time("from")?, to_ms: call.time("to")? };
+    let Some(text) = call.parameter("filter").filter(|text| !text.is_empty()) else { return Ok(range) };
+    let filter = Filter::parse(&text).map_err(|error| invalid(&format!("filter: {error}.")))?;
+    let wrong =
+        || invalid("filter: a history can be filtered by timestamp, such as timestamp>1700000000000.");
+    if matches!(filter, Filter::Any(_)) {
+        return Err(wrong());
+    }
+    for term in filter.terms() {
+        let [value] = &term.values[..] else { return Err(wrong()) };
+        let time = integer(value).ok_or_else(wrong)?;
+        if term.field != "timestamp" {
+            return Err(wrong());
+        }
+        let (from, to) = match term.op {
+            Op::Greater => (Some(time.saturating_add(1)), None),
+            Op::GreaterOrEqual => (Some(time), None),
+            Op::Less => (None, Some(time.saturating_sub(1))),
+            Op::LessOrEqual => (None, Some(time)),
+            Op::Equal => (Some(time), Some(time)),
+            Op::NotEqual | Op::Contains => return Err(wrong()),
+        };
+        range.from_ms = range.from_ms.max(from);
+        range.to_ms = [range.to_ms, to].into_iter().flatten().min();
+    }
+    Ok(range)
+}
+
+pub(super) async fn history(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+    refuse(&call, &["ids"])?;
+    let (range, key, (page, share)) = (range(&call)?, key(&call)?, history_page(&call)?);
+    let owner = owner(&call, kind).await?;
+    let history = call.gateway().history(&call.caller(), owner, &key, range, page).await?;
+    Ok(history_answer(&call, &history, page, share, history_document(&history.items)))
+}
+
+pub(super) async fn delete(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+    forget(&call, kind, None).await
+}
+
+pub(super) async fn delete_one(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+    let key = key(&call)?;
+    forget(&call, kind, Some(key)).await
+}
+
+async fn forget(call: &Call, kind: ResourceKind, key: Option<PropertyKey>) -> Result<Response, HttpError> {
+    let (owner, before_ms) = (owner(call, kind).await?, call.time("to")?);
+    call.gateway().delete_properties(&call.caller(), owner, key, before_ms).await?;
+    Ok(done())
+}
