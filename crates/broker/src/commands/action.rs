@@ -108,7 +108,7 @@ struct Notifications {
 const ROOT_TOPICS: usize = 2;
 
 /// Bytes of a document that one notification may have; a longer one counts as several.
-const NOTIFICATION_BYTES: usize = 4096;
+const NOTIFICATION_BYTES: usize = 2048;
 
 impl Notifications {
     /// What the actions of a command may still cause.
