@@ -156,10 +156,30 @@ fn documents_of_more_than_8_mib_are_not_changed_at_once() {
     let answer = rest.put(path, json!({"description": "changed"}));
     assert_names_bound(&answer, "more than 8388608 bytes, which is the most for one call");
     assert!(rest.get(path).expect(200)[0].get("description").is_none());
+    assert_names_bound(&rest.delete(path), "more than 8388608 bytes");
+    assert_eq!(count(&mut rest, path), 68);
     let one = rest.get(path).expect(200)[0]["id"].as_str().expect("an id").to_owned();
     rest.delete(&format!("/thngs/{one}")).assert_status(200);
     assert!(rest.put(path, json!({"description": "changed"})).status < 300);
     assert_eq!(rest.get(path).expect(200)[0]["description"], "changed");
+}
+
+#[test]
+fn entries_of_indexes_count_in_a_change_of_many() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    let identifiers = |value: &str| -> Value { (0..100).map(|n| (format!("k{n}"), json!(value))).collect() };
+    for _ in 0..400 {
+        rest.create("/thngs", json!({"name": "n", "tags": ["many"], "identifiers": identifiers("a")}));
+    }
+    let path = "/thngs?filter=tags%3Dmany";
+    // Each change removes 100 entries and adds as many: 25,600 bytes a thng.
+    let answer = rest.put(path, json!({"identifiers": identifiers("b")}));
+    assert_names_bound(&answer, "128 bytes for each entry of an index");
+    assert!(server.metric("commands_rejected_total{bound=\"bytes\"}") >= 1);
+    assert_eq!(rest.get(&format!("{path}%26identifiers.k0%3Db")).expect(200), json!([]));
+    rest.put(path, json!({"description": "d"})).assert_status(204);
+    rest.delete(path).assert_status(200);
 }
 
 /// An export of a thng that is in 100 collections, with memberships in so many more, as earlier versions allowed them.

@@ -14,7 +14,7 @@ use thng_pubsub_protocol::{
 use super::{AppliedCommand, Bound, CommandError, Event, Outcome, beyond, invalid, location, property};
 use thng_pubsub_store::{
     Actor, Change, KeyRecord, PropertyOwner, ResourceMeta, ResourceRecord, StoreError, TimestampMs,
-    WriteStore,
+    WriteStore, index_keys,
 };
 
 /// A new resource.
@@ -276,8 +276,36 @@ fn rights_of(
     })
 }
 
-/// Bytes of the documents that one command changes: all of them are written in one transaction.
-const UPDATED_BYTES_MAX: usize = 8 << 20;
+/// Bytes of the documents that one command changes or deletes: all of them are written in one transaction.
+const BULK_BYTES_MAX: usize = 8 << 20;
+
+/// What an entry of an index that is added or removed counts, in bytes.
+const INDEX_ENTRY_BYTES: usize = 128;
+
+/// What a notification counts that a deletion of many causes, in bytes.
+const NOTIFICATION_BYTES: usize = 1_024;
+
+/// What it counts, in bytes, to replace one document by another one, or to delete it.
+fn bulk_bytes(before: &ResourceRecord, after: Option<&ResourceRecord>) -> usize {
+    let (old, new) = (index_keys(before), after.map(index_keys).unwrap_or_default());
+    let added = new.iter().filter(|key| old.binary_search(key).is_err()).count();
+    let removed = old.iter().filter(|key| new.binary_search(key).is_err()).count();
+    after.unwrap_or(before).body.len() + (added + removed) * INDEX_ENTRY_BYTES
+}
+
+/// Refuses a change of many that writes too much.
+fn check_bulk_bytes(bytes: usize) -> Result<(), CommandError> {
+    match bytes <= BULK_BYTES_MAX {
+        true => Ok(()),
+        false => Err(beyond(
+            Bound::Bytes,
+            format!(
+                "These documents, with {INDEX_ENTRY_BYTES} bytes for each entry of an index, would be more than \
+                 {BULK_BYTES_MAX} bytes, which is the most for one call. Name fewer at a time; nothing was changed."
+            ),
+        )),
+    }
+}
 
 pub(super) fn update_many(
     store: &mut dyn WriteStore,
@@ -295,16 +323,8 @@ pub(super) fn update_many(
                     fields.apply(patch, false)?;
                     complete(fields, patch)
                 })?;
-                bytes += one.after.body.len();
-                if bytes > UPDATED_BYTES_MAX {
-                    return Err(beyond(
-                        Bound::Bytes,
-                        format!(
-                            "The changed documents would be more than {UPDATED_BYTES_MAX} bytes, which is the most for \
-                             one call. Change fewer at a time; nothing was changed."
-                        ),
-                    ));
-                }
+                bytes += bulk_bytes(&one.before, Some(&one.after));
+                check_bulk_bytes(bytes)?;
                 checked.push(one);
             }
             Err(CommandError::NotFound) => {}
@@ -366,7 +386,13 @@ pub(super) fn delete_many(
     ids: &[Id],
     notifications_max: usize,
 ) -> Result<AppliedCommand, CommandError> {
-    check_notifications(store, kind, ids, notifications_max)?;
+    let mut bytes = NOTIFICATION_BYTES * check_notifications(store, kind, ids, notifications_max)?;
+    for id in ids {
+        if let Some(record) = store.resource(*id)? {
+            bytes += bulk_bytes(&record, None);
+            check_bulk_bytes(bytes)?;
+        }
+    }
     let (mut count, mut events) = (0, Vec::new());
     for id in ids {
         match delete(store, now_ms, account, kind, *id) {
@@ -381,15 +407,15 @@ pub(super) fn delete_many(
     Ok(AppliedCommand { outcome: Outcome::Count(count), events })
 }
 
-/// Refuses a deletion whose notifications to the collections of the thngs exceed the bound.
+/// Refuses a deletion whose notifications to the collections of the thngs exceed the bound. Returns how many there are.
 fn check_notifications(
     store: &mut dyn WriteStore,
     kind: ResourceKind,
     ids: &[Id],
     most: usize,
-) -> Result<(), CommandError> {
+) -> Result<usize, CommandError> {
     if kind != ResourceKind::Thng {
-        return Ok(());
+        return Ok(ids.len());
     }
     let mut caused = ids.len();
     for id in ids {
@@ -405,7 +431,7 @@ fn check_notifications(
             ));
         }
     }
-    Ok(())
+    Ok(caused)
 }
 
 /// Those whose keys go with a resource.
