@@ -33,7 +33,7 @@ mod task;
 
 pub(crate) use account::NewAccount;
 pub(crate) use action::{ActionInput, BUILT_IN_TYPES, commission_state};
-pub(crate) use collection::LEFT_AT_ONCE;
+pub(crate) use collection::{ADDED_AT_ONCE, LEFT_AT_ONCE, crowded};
 pub(crate) use document::{ADDRESS_PATH, notification};
 pub use document::{ContextVisibility, Extras, document};
 pub(crate) use resource::Creation;

@@ -93,6 +93,14 @@ pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
     fn open_tasks(&self, most_per_account: usize) -> Result<Vec<OpenTask>, StoreError>;
     /// The collections that something is in, in the order of their creation.
     fn collections_of(&self, id: Id) -> Result<Vec<Id>, StoreError>;
+    /// The first of these that is not in the collection, and is in `most` others or more.
+    fn first_crowded(
+        &self,
+        collection: Id,
+        kind: ResourceKind,
+        members: &[Id],
+        most: usize,
+    ) -> Result<Option<Id>, StoreError>;
     /// A resource and what belongs to it, all of one moment.
     fn resource_with_details(&self, id: Id) -> Result<Option<(ResourceRecord, ResourceDetails)>, StoreError>;
     /// What belongs to a thng or product and stands elsewhere, all of one moment.

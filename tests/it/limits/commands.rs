@@ -106,6 +106,50 @@ fn a_collection_joins_100_others_and_is_below_1000() {
     rest.delete(&format!("/collections/{}/collections", child[0])).assert_status(200);
 }
 
+/// The ids of so many new thngs.
+fn thngs(rest: &mut Rest, quantity: usize) -> Vec<String> {
+    let batch = rest.id_of("/batches", json!({"name": "b"}));
+    let input = json!({
+        "type": "FIXED_AMOUNT", "quantity": quantity, "thngTemplate": {"name": "n"}, "generateThngs": true
+    });
+    let tasks = format!("/batches/{batch}/tasks");
+    let begun = rest.post(&tasks, json!({"type": "POPULATING", "inputParameters": input}));
+    let task = begun.header("location").and_then(|path| path.rsplit('/').next()).expect("a task").to_owned();
+    until("the thngs are there", || {
+        (rest.get(&format!("{tasks}/{task}")).expect(200)["status"] == "EXECUTED").then_some(())
+    });
+    let parts = rest.parts(&format!("/thngs?perPage=100&filter=batch%3D{batch}"));
+    parts.iter().flatten().map(|thng| thng["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[test]
+fn many_thngs_join_a_collection_in_steps_or_none_does() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    let (crowded, _) = crowded(&mut rest);
+    let mut all = thngs(&mut rest, 2_600);
+    let collection = collections(&mut rest, 1).remove(0);
+    let path = format!("/collections/{collection}/thngs");
+    let mut client = Client::connect(&server);
+    client.subscribed(&path, QoS::AtLeastOnce);
+    all.push(crowded);
+    assert_names_bound(&rest.put(&path, json!(all)), "is in 100 collections, which is the most");
+    assert_eq!(rest.get(&path).expect(200), json!([]), "nothing of what was refused is there");
+    assert_eq!(server.metric("commands_rejected_total{bound=\"collections\"}"), 1);
+    all.pop();
+    rest.put(&path, json!(all)).assert_status(200);
+    let mut named = Vec::new();
+    for count in [2_500, 100] {
+        let change = client.message().json();
+        assert_eq!(change["operation"], "thngsAdded");
+        let thngs = change["resources"].as_array().expect("an array").clone();
+        assert_eq!(thngs.len(), count);
+        named.extend(thngs);
+    }
+    assert_eq!(named, all);
+    assert_eq!(count(&mut rest, &format!("{path}?perPage=100")), 2_600);
+}
+
 #[test]
 fn actions_above_the_notification_limit_are_refused_whole() {
     let server = Server::start();

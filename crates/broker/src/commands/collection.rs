@@ -17,6 +17,9 @@ const DEPTH_MAX: usize = 50;
 /// Collections that one may be below, by way of others too: all of them are looked at before another one joins it.
 const ANCESTORS_MAX: usize = 1_000;
 
+/// Thngs that one command adds to a collection; further ones follow in others, so that no writer waits for all.
+pub(crate) const ADDED_AT_ONCE: usize = 2_500;
+
 /// Collections that a thng leaves at a time before it is deleted.
 pub(crate) const LEFT_AT_ONCE: usize = COLLECTIONS_MAX;
 
@@ -100,17 +103,22 @@ fn check_places(
     kind: ResourceKind,
     members: &[Id],
 ) -> Result<(), CommandError> {
-    let Some(crowded) = store.first_crowded(collection, kind, members, COLLECTIONS_MAX)? else {
-        return Ok(());
-    };
-    Err(beyond(
+    match store.first_crowded(collection, kind, members, COLLECTIONS_MAX)? {
+        Some(member) => Err(crowded(kind, member)),
+        None => Ok(()),
+    }
+}
+
+/// The refusal to put a member into one more collection.
+pub(crate) fn crowded(kind: ResourceKind, member: Id) -> CommandError {
+    beyond(
         Bound::Collections,
         format!(
-            "The {} {crowded} is in {COLLECTIONS_MAX} collections, which is the most: take it out of another one first. \
+            "The {} {member} is in {COLLECTIONS_MAX} collections, which is the most: take it out of another one first. \
              Nothing was added.",
             resource::noun(kind)
         ),
-    ))
+    )
 }
 
 /// Takes a thng out of some of its collections. The outcome says of how many.

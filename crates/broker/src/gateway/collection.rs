@@ -2,11 +2,16 @@
 
 use thng_pubsub_protocol::{
     id::Id,
+    limits::COLLECTIONS_MAX,
     payload::{MembershipChange, ResourceKind, THNGS_MAX},
 };
 
 use super::{BrokerError, Gateway, ListQuery, RequestContext};
-use crate::{auth::visibility::Scoped as _, commands::Command};
+use crate::{
+    auth::visibility::Scoped as _,
+    commands::{self, ADDED_AT_ONCE, Command},
+    polls,
+};
 use thng_pubsub_store::{IndexScan, PageRequest};
 
 /// Members that are listed at a time, to be removed.
@@ -149,6 +154,41 @@ impl Gateway {
         self.authorise(caller, ResourceKind::Collection, collection)?;
         let account = caller.principal.account;
         self.count_of(Command::ChangeThngs { account, collection, change, thngs }, 0).await
+    }
+
+    /// Adds the first of the thngs that a command adds, where they are more than one command may. Returns the command that
+    /// adds the rest.
+    ///
+    /// # Errors
+    /// [`BrokerError`]: a thng that is in too many collections is refused before any is added.
+    pub(super) async fn add_first_thngs(&self, command: Command) -> Result<Command, BrokerError> {
+        let (account, collection, mut thngs) = match command {
+            Command::ChangeThngs { account, collection, change: MembershipChange::ThngsAdded, thngs }
+                if thngs.len() > ADDED_AT_ONCE =>
+            {
+                (account, collection, thngs)
+            }
+            command => return Ok(command),
+        };
+        for part in thngs.chunks(ADDED_AT_ONCE) {
+            let kind = ResourceKind::Thng;
+            let find = || self.store.first_crowded(collection, kind, part, COLLECTIONS_MAX);
+            if let Some(thng) = polls::blocking(find)? {
+                self.metrics
+                    .commands_rejected
+                    .with_label_values(&[commands::Bound::Collections.name()])
+                    .inc();
+                return Err(commands::crowded(kind, thng).into());
+            }
+            tokio::task::yield_now().await;
+        }
+        let change = MembershipChange::ThngsAdded;
+        let rest = thngs.split_off((thngs.len() - 1) / ADDED_AT_ONCE * ADDED_AT_ONCE);
+        for part in thngs.chunks(ADDED_AT_ONCE) {
+            let thngs = part.to_vec();
+            self.execute(Command::ChangeThngs { account, collection, change, thngs }, 0).await?;
+        }
+        Ok(Command::ChangeThngs { account, collection, change, thngs: rest })
     }
 
     /// Puts collections into another one.

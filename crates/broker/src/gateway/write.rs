@@ -36,7 +36,7 @@ impl Gateway {
         payload: &[u8],
         on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
-        let command = self.published(principal, topic, payload)?;
+        let command = self.add_first_thngs(self.published(principal, topic, payload)?).await?;
         self.submit(command, payload.len(), on_stored).await
     }
 
@@ -53,7 +53,7 @@ impl Gateway {
         (session, packet_id): (SessionNumber, u16),
         on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
-        let command = Box::new(self.published(principal, topic, payload)?);
+        let command = Box::new(self.add_first_thngs(self.published(principal, topic, payload)?).await?);
         let command = Command::PublishOnce { session, packet_id, command };
         self.submit(command, payload.len(), on_stored).await
     }
@@ -112,7 +112,7 @@ impl Gateway {
         topic: &Topic,
         payload: &[u8],
     ) -> Result<Outcome, BrokerError> {
-        let command = self.command(caller, topic, payload)?;
+        let command = self.add_first_thngs(self.command(caller, topic, payload)?).await?;
         self.execute(command, payload.len()).await
     }
 
@@ -126,7 +126,7 @@ impl Gateway {
         topic: &TopicString,
         payload: &[u8],
     ) -> Result<Outcome, BrokerError> {
-        let command = self.published(principal, topic, payload)?;
+        let command = self.add_first_thngs(self.published(principal, topic, payload)?).await?;
         self.execute(command, payload.len()).await
     }
 

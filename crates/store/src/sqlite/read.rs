@@ -10,7 +10,9 @@ use thng_pubsub_protocol::{
     payload::{LocationUpdate, PropertyUpdate, ResourceKind},
 };
 
-use super::{column, connection, directory::DataDirectory, fault::Fault, scan, session_queue};
+use super::{
+    column, connection, directory::DataDirectory, fault::Fault, scan, session_queue, write::first_crowded,
+};
 use crate::{
     Actor, Cursor, HistoryPage, KeyHash, KeyRecord, ListPart, ListRequest, OpenTask, Page, PropertyOwner,
     ReadStore, ResourceDetails, ResourceMeta, ResourceRecord, ScanProgress, Sequence, SortOrder, StoreError,
@@ -177,6 +179,16 @@ impl ReadStore for SqliteReaders {
 
     fn open_tasks(&self, most_per_account: usize) -> Result<Vec<OpenTask>, StoreError> {
         self.read(|connection| scan::open_tasks(connection, most_per_account))
+    }
+
+    fn first_crowded(
+        &self,
+        collection: Id,
+        kind: ResourceKind,
+        members: &[Id],
+        most: usize,
+    ) -> Result<Option<Id>, StoreError> {
+        self.read(|connection| first_crowded(connection, collection, kind, members, most))
     }
 
     fn collections_of(&self, id: Id) -> Result<Vec<Id>, StoreError> {

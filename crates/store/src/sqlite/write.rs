@@ -32,6 +32,7 @@ use crate::{
     subscriptions::SubscriptionUsage,
 };
 use events::{Entry, EventLog};
+pub(super) use members::first_crowded;
 use properties::{Properties, SeriesKey};
 pub(super) use properties::{is_later, is_made};
 use removal::DeletionScope;

@@ -85,7 +85,7 @@ fn count_others(connection: &Connection, place: i64, collection: i64, most: usiz
 }
 
 /// The first of these resources that is not in the collection, and is in so many others.
-pub(super) fn first_crowded(
+pub(in crate::sqlite) fn first_crowded(
     connection: &Connection,
     collection: Id,
     kind: ResourceKind,
