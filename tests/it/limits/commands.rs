@@ -106,11 +106,11 @@ fn a_collection_joins_100_others_and_is_below_1000() {
     rest.delete(&format!("/collections/{}/collections", child[0])).assert_status(200);
 }
 
-/// The ids of so many new thngs.
-fn thngs(rest: &mut Rest, quantity: usize) -> Vec<String> {
+/// The ids of so many new thngs that a batch task makes of a template.
+fn thngs(rest: &mut Rest, quantity: usize, template: &Value) -> Vec<String> {
     let batch = rest.id_of("/batches", json!({"name": "b"}));
     let input = json!({
-        "type": "FIXED_AMOUNT", "quantity": quantity, "thngTemplate": {"name": "n"}, "generateThngs": true
+        "type": "FIXED_AMOUNT", "quantity": quantity, "thngTemplate": template, "generateThngs": true
     });
     let tasks = format!("/batches/{batch}/tasks");
     let begun = rest.post(&tasks, json!({"type": "POPULATING", "inputParameters": input}));
@@ -127,7 +127,7 @@ fn many_thngs_join_a_collection_in_steps_or_none_does() {
     let server = Server::start();
     let mut rest = server.rest();
     let (crowded, _) = crowded(&mut rest);
-    let mut all = thngs(&mut rest, 2_600);
+    let mut all = thngs(&mut rest, 2_600, &json!({"name": "n"}));
     let collection = collections(&mut rest, 1).remove(0);
     let path = format!("/collections/{collection}/thngs");
     let mut client = Client::connect(&server);
@@ -213,9 +213,8 @@ fn entries_of_indexes_count_in_a_change_of_many() {
     let server = Server::start();
     let mut rest = server.rest();
     let identifiers = |value: &str| -> Value { (0..100).map(|n| (format!("k{n}"), json!(value))).collect() };
-    for _ in 0..400 {
-        rest.create("/thngs", json!({"name": "n", "tags": ["many"], "identifiers": identifiers("a")}));
-    }
+    let template = json!({"name": "n", "tags": ["many"], "identifiers": identifiers("a")});
+    thngs(&mut rest, 400, &template);
     let path = "/thngs?filter=tags%3Dmany";
     // Each change removes 100 entries and adds as many: 25,600 bytes a thng.
     let answer = rest.put(path, json!({"identifiers": identifiers("b")}));
