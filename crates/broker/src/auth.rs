@@ -1,7 +1,7 @@
 //! Authenticates keys and authorizes requests, for every protocol.
 //!
 //! - [`keys`]: an API key by its hash, and keys that can be shown again without being stored
-//! - [`conceal`]: stored subscriptions that hold a key
+//! - [`filter_encryption`]: stored subscriptions that hold a key
 //! - [`key_leases`]: connections that end when their key is revoked
 //! - [`identity`]: from a key to a [`Principal`], with the rights of its kind, role or policies
 //! - [`grants`]: which verbs on which paths; [`roles`]: how roles and policies say that

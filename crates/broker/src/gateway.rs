@@ -1,7 +1,7 @@
 //! Application services: the only API that transports may call.
 //!
 //! They authenticate keys, authorize every call ([`crate::auth`]), turn topics into commands and events into
-//! notifications ([`crate::translate`]), hand commands to the writer ([`crate::writer`]) and notifications
+//! notifications ([`crate::notifications`]), hand commands to the writer ([`crate::writer`]) and notifications
 //! to the bus ([`thng_pubsub_bus`]). They know no wire format: every refusal is a [`BrokerError`], which each transport renders.
 //!
 //! - `caller.rs`: the principal, verb and path of a call; every call begins with one

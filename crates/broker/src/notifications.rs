@@ -1,6 +1,6 @@
 //! Between topics and the domain, in pure functions.
 //!
-//! [`resource`] and [`needed_type`]: what has to be there for a topic. [`notifications`]: an event -> the topics that tell of it,
+//! [`resource`] and [`needed_type`]: what has to be there for a topic. [`notifications_of`]: an event -> the topics that tell of it,
 //! each with its payload. Nothing is looked up: a topic and an event carry every id that is needed. What a publish asks
 //! for is read by `thng_pubsub_protocol::wanted`, which the SDK shares.
 

@@ -22,7 +22,7 @@ pub fn index_key(account: Id, kind: ResourceKind, field: &str, value: &str) -> i
     i64::from_be_bytes(*first)
 }
 
-/// Fields that no document has, for [`term`]: they narrow lists before any filter does.
+/// Fields that no document has, for [`index_key`]: they narrow lists before any filter does.
 pub mod index_fields {
     /// Resources that are scoped to this project.
     pub const PROJECT: &str = "@project";

@@ -157,7 +157,7 @@ fn scopes(row: &Row<'_>, first: usize) -> Result<Scopes, Fault> {
     Ok(Scopes { projects, users })
 }
 
-/// What [`meta`] reads, of `resource` joined with `account`.
+/// The columns that [`resource_meta`] reads, of `resource` joined with `account`.
 macro_rules! head_columns {
     () => {
         "account.id, resource.projects, resource.users, resource.id, resource.kind, resource.thng, resource.product"
