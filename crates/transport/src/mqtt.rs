@@ -9,7 +9,7 @@
 //! - [`inflight_publishes`]: publishes that wait for their commit, acknowledged in order
 //! - [`received`]: QoS 2 publishes between PUBREC and PUBREL
 //! - [`outgoing`]: notifications on their way to the client
-//! - [`sessions`]: who is connected under which client id
+//! - [`sessions`]: the connected client ids
 
 mod connect;
 mod connection;

@@ -15,14 +15,14 @@ use thng_pubsub_broker::gateway::{BrokerError, Principal};
 /// server has no such topics, so such a will is nothing that its client relies on, and is no reason to refuse it.
 const BROKER_STATE: &str = "$SYS/";
 
-/// A will that was authorised at CONNECT, to be published when the connection breaks off.
+/// A will that was authorized at CONNECT, to be published when the connection is lost.
 pub(super) struct LastWill {
     principal: Arc<Principal>,
     topic: TopicString,
     payload: Vec<u8>,
 }
 
-/// Whoever is let in: their principal, if they sent a key, and their will, if they left one.
+/// An accepted client: its principal, if it sent a key, and its will, if it has one.
 type AcceptedClient = (Option<Arc<Principal>>, Option<Box<LastWill>>);
 
 /// Decides about a CONNECT. On refusal the CONNACK code, and the name of the reason for log and metrics.
@@ -112,7 +112,7 @@ impl LastWill {
     /// Publishes it like any other publish.
     pub(super) async fn publish(self, context: &Context, protocol: &'static str) {
         let gateway = &context.gateway;
-        // Its key may have been taken away meanwhile.
+        // Its key may have been revoked meanwhile.
         let published = match gateway.check_key(&self.principal) {
             Ok(()) => gateway.publish_and_wait(&self.principal, &self.topic, &self.payload).await,
             Err(refusal) => Err(refusal),

@@ -26,12 +26,12 @@ use thng_pubsub_broker::gateway::{BrokerError, Principal, SessionNumber, StoredS
 /// Bytes that may wait in the write buffer before encoding pauses. Large enough to fill a socket's buffer in one go.
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
 
-/// Bytes of a CONNECT: whoever has not shown a key yet is not given more memory than this. Client id, key and a will
+/// Bytes of a CONNECT: a client without a verified key gets no more memory than this. Client id, key and a will
 /// of some KiB fit.
 const CONNECT_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes that are a sign of life without a whole packet [MQTT-3.1.2-24]: a large one on a slow line may take longer than
-/// the keep alive, and whoever drips one byte after the other is no better than one who is silent.
+/// Bytes that are a sign of life without a whole packet [MQTT-3.1.2-24]: a large packet on a slow line may take longer
+/// than the keep alive. A client that sends single bytes counts as silent.
 const SIGN_OF_LIFE_BYTES: usize = 1024;
 
 /// Bytes that are read while a publish waits for its turn, for what may overtake it.
@@ -104,7 +104,7 @@ struct Connection<W> {
     /// Received and not decoded yet.
     input: Vec<u8>,
     out: Outgoing,
-    /// Told by the bus and by the writer that the session has something to do.
+    /// Notified by the bus and by the writer when the session has work.
     wake: Arc<Notify>,
     admitted: AcceptedConnection,
     /// Bytes of the input in which everything that may overtake a publish has done so.
@@ -131,14 +131,14 @@ struct EstablishedSession {
 
 impl<W: Wire> Connection<W> {
     async fn run(&mut self) -> DisconnectReason {
-        // What is large or happens once is boxed: a task has room for the largest of its moments as long as it lives.
+        // Large or rare state is boxed: a task always has the size of its largest state.
         let mut accepted = match Box::pin(self.connect()).await {
             Ok(accepted) => accepted,
             Err(end) => return end,
         };
         let end = self.serve_session(&mut accepted).await;
         Box::pin(accepted.session.save_on_disconnect()).await;
-        // Whoever takes over finds what it held free.
+        // A connection that takes over finds these resources free.
         let EstablishedSession { session, slot, will, .. } = *accepted;
         drop(session);
         if let Some(slot) = &slot {
@@ -282,7 +282,7 @@ impl<W: Wire> Connection<W> {
                 Ok(false) => {}
                 Err(end) => return end,
             }
-            // Nobody is silent who is not listened to.
+            // A client whose input is not read is not silent.
             let is_throttled = session.is_throttled();
             let keep_alive_timeout = accepted.keep_alive_timeout.filter(|_| !is_throttled);
             let silence_ends =
@@ -322,7 +322,7 @@ impl<W: Wire> Connection<W> {
     /// there was a packet.
     async fn process(&mut self, session: &mut Session) -> Result<bool, DisconnectReason> {
         session.check_keys().await?;
-        // Before anything is read: it makes room for more publishes, and whoever settles later is woken again.
+        // Before anything is read: it frees space for more publishes, and a later completion wakes the task again.
         session.settle(&mut self.out.bytes)?;
         let mut used = 0;
         while session.may_read() && !session.is_throttled() && self.out.waiting() < WRITE_BUFFER_BYTES {
@@ -354,9 +354,9 @@ impl<W: Wire> Connection<W> {
         Ok(used > 0 || has_overtaken)
     }
 
-    /// Handles what has nothing to do with a publish that waits for its turn and came behind it: pings, whose answers tell
-    /// the client that somebody is there, and acknowledgements, without which it would hear nothing more. What else came
-    /// stays in its order. Returns whether there was a packet.
+    /// Handles the packets that may overtake a publish that waits for its turn. These are pings, which show the client that
+    /// the server is alive, and acknowledgements, without which it would receive nothing more. Other packets stay in
+    /// order. Returns whether there was a packet.
     async fn overtake(&mut self, session: &mut Session) -> Result<bool, DisconnectReason> {
         let behind = self.input.split_off(self.overtaken);
         let mut at = 0;
@@ -463,7 +463,7 @@ async fn open_session(
     principal: &Principal,
     slot: &SessionSlot,
 ) -> Result<Option<(SessionNumber, Option<StoredSession>)>, BrokerError> {
-    // Whoever is taken over saves how far it came, or what it was sent would all come again.
+    // A session that is taken over saves its progress, or all of its messages would be sent again.
     if let Some(earlier) = &slot.earlier {
         let _ = tokio::time::timeout(TAKE_OVER_WAIT, earlier.cancelled()).await;
     }

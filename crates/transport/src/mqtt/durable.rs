@@ -1,8 +1,8 @@
 //! The durable part of a session: how far each subscription has come, and the way from where it was to the present.
 //!
-//! A subscription at QoS 1 begins *behind*: it reads page by page what was kept for it, and only when it has caught up it
-//! takes part in the bus. Order holds because nothing of the bus goes out for a subscription that is behind, and nothing
-//! is lost between the two because the last page is read after the subscription was put into the bus's table.
+//! A subscription at QoS 1 begins *behind*: it reads its queue page by page, and attaches to the bus only when it has
+//! caught up. Order holds because a subscription that is behind sends nothing from the bus. Nothing is lost between the
+//! two, because the last page is read after the subscription was put into the bus's table.
 //!
 //! What was sent before and not acknowledged comes first, under its packet id and marked DUP [MQTT-4.4.0-1].
 //!
@@ -97,7 +97,7 @@ impl Durable {
         self.number
     }
 
-    /// Whether the session was ended to make room for one of another key.
+    /// Whether the session was ended in favor of one of another key.
     pub(super) fn is_evicted(&self) -> bool {
         self.lease.is_ended()
     }

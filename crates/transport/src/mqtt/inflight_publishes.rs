@@ -1,7 +1,7 @@
 //! Publishes of one client that wait for their commit.
 //!
-//! The gateway answers on the writer's thread; the answers are put here, and the session acknowledges in the order in
-//! which the publishes came [MQTT-4.6.0-2], never before they are on disk.
+//! The broker answers on the writer's thread, and the answers are put here. The session acknowledges in the order of the
+//! publishes [MQTT-4.6.0-2], never before they are on disk.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::logged_error::LoggedError;
 
-/// What a publish is owed when it is stored.
+/// The acknowledgement of a publish once it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PendingAck {
     /// QoS 0: nothing.

@@ -1,7 +1,7 @@
 //! Notifications on their way to one client: from the outbound queue that the bus fills to bytes.
 //!
-//! QoS 1 messages get a packet id and stay counted until the client acknowledges them; when too many are open, the rest
-//! waits here and in the outbound queue, in order, whose bounds then decide.
+//! QoS 1 messages get a packet id and count until the client acknowledges them. When too many are in flight, the rest
+//! waits here and in the outbound queue, in order, within the bounds of that queue.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -17,7 +17,7 @@ const LAP: u32 = u16::MAX as u32;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct QueueOverflow;
 
-/// What a slot of the session stands for right now.
+/// The present meaning of a slot of the session.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DeliveryTarget<'a> {
     /// The exact string that the client subscribed with: its topic name towards this client.
@@ -63,7 +63,7 @@ pub(super) struct OutboundMessages {
     /// Taken from the outbound queue and not encoded yet, from `next` on.
     batch: Vec<Delivery>,
     next: usize,
-    /// Initial states; they go out before the batch, or a change of them would be told too late.
+    /// Initial states; they go out before the batch, or a change of them would be sent too late.
     states: VecDeque<Delivery>,
     /// Read from the store for a durable session; they are older than the batch.
     stored: VecDeque<StoredDelivery>,
@@ -112,7 +112,7 @@ impl OutboundMessages {
         !self.stored.is_empty()
     }
 
-    /// Puts a message from the store on its way, again under the packet id that [`restore_unacked`](Self::restore_unacked) was told.
+    /// Sends a message from the store, again under the packet id that [`restore_unacked`](Self::restore_unacked) got.
     pub(super) fn stored(&mut self, delivery: Delivery, again: Option<PacketId>) {
         self.stored.push_back(StoredDelivery { delivery, again });
     }
@@ -132,7 +132,7 @@ impl OutboundMessages {
         self.next_id = id.successor();
     }
 
-    /// Whether the client still owes the acknowledgement of this packet id.
+    /// Whether this packet id is still unacknowledged.
     pub(super) fn is_unacked(&self, id: PacketId) -> bool {
         self.unacknowledged.iter().any(|unacked| unacked.id == id)
     }
@@ -170,10 +170,10 @@ impl OutboundMessages {
         }
     }
 
-    /// Encodes what waits into `out` until that holds `bytes_max`, or until the client owes too many
-    /// acknowledgements. Returns how many messages were encoded.
+    /// Encodes what waits into `out` until that holds `bytes_max`, or until too many messages are
+    /// unacknowledged. Returns how many messages were encoded.
     ///
-    /// `address` says what a slot stands for; a delivery for a slot that is gone is dropped.
+    /// `address` gives the meaning of a slot; a delivery for a slot that is gone is dropped.
     ///
     /// # Errors
     /// [`QueueOverflow`].

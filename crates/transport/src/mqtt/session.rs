@@ -1,7 +1,8 @@
-//! What each packet means: one client's publishes and acknowledgements, and what it is subscribed to.
+//! The session of one client: its publishes, acknowledgements and subscriptions.
 //!
 //! Packets come in through [`Session::handle`], bytes go out into a buffer; the connection decides when to read and
-//! when to write. Rights are the gateway's to decide, and order and durability of publishes [`inflight_publishes`](super::inflight_publishes)'s.
+//! when to write. The broker decides about rights, and [`inflight_publishes`](super::inflight_publishes) about the order
+//! and durability of publishes.
 
 use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
@@ -164,8 +165,8 @@ impl Session {
         !self.is_ending && self.publishes.len() < self.context.limits.publishes_in_flight_max
     }
 
-    /// Whether the publish that was handed in last waits for its turn: it was not taken, and is to be handed in again when
-    /// the clock says so, before anything that came behind it but for what may overtake it.
+    /// Whether the last publish waits for its turn. It was not taken, and is to be handed in again when its time has come,
+    /// before every later packet that may not overtake it.
     pub(super) fn is_throttled(&self) -> bool {
         matches!(self.throttle, Throttle::At(_))
     }
@@ -176,7 +177,7 @@ impl Session {
     }
 
     /// When the session wants to be called again by the clock. One initial state is in memory at a time: the next is
-    /// read when the client has room for it.
+    /// read when the client can take it.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let state = self.states_due.front().filter(|_| !self.outbound.holds_state()).map(|(due, _)| *due);
         let save = self.durable.as_ref().and_then(|durable| durable.save_due());
@@ -270,7 +271,7 @@ impl Session {
         Ok(())
     }
 
-    /// Hands a publish to the gateway, or holds it back.
+    /// Hands a publish to the broker, or delays it.
     async fn submit(&mut self, publish: &Publish<'_>, ack: PendingAck) -> Completion {
         let gateway = &self.context.gateway;
         let mut principal = self.principal.clone();
@@ -381,15 +382,15 @@ impl Session {
         self.context.log_refusal(self.protocol, what, rejected);
     }
 
-    /// Whether a refused publish ends the connection. MQTT 3.1.1 has no other negative answer, and a client that sends a
-    /// publish again for ever is of no use to anybody: what is refused for good is acknowledged, unless the operator wants
-    /// it otherwise. What is refused for now never is, since it may still be stored. A client that asked for an answer
-    /// gets that instead of either.
+    /// Whether a refused publish ends the connection. MQTT 3.1.1 has no other negative answer, and some clients would repeat
+    /// the publish for ever. A final refusal is therefore acknowledged, unless the operator chose otherwise. A temporary
+    /// one never is, since the publish may still be stored. A client that asked for an answer gets that instead of
+    /// either.
     fn is_the_end(&self, ack: PendingAck, refusal: &BrokerError) -> bool {
         let ends =
             || refusal.is_temporary() || self.context.limits.on_rejected_publish == OnRejectedPublish::Close;
         match ack {
-            // Nothing is owed, so nothing is withheld; but a client that publishes too often is slowed by it.
+            // There is no acknowledgement to withhold, but a client that publishes too often is delayed.
             PendingAck::Nothing => !self.sends_rejections && matches!(refusal, BrokerError::TooOften(_)),
             PendingAck::PubAck(_) | PendingAck::PubRec(_) => !self.sends_rejections && ends(),
             // No publish: there is no answer to it but PUBCOMP.
@@ -519,7 +520,7 @@ pub(super) fn connack(code: ConnectCode, session_present: bool, out: &mut Vec<u8
     ConnAck { session_present, code }.encode(out).expect("a CONNACK has four bytes");
 }
 
-/// One and a half times the keep alive [MQTT-3.1.2-24], of at most the seconds that the product honours; `None` where
+/// One and a half times the keep alive [MQTT-3.1.2-24], of at most the seconds that the product honors; `None` where
 /// the client asked for none.
 pub(super) fn keep_alive_timeout(keep_alive_s: u16) -> Option<Duration> {
     let honoured = keep_alive_s.min(crate::defaults::KEEP_ALIVE_S_MAX);

@@ -1,7 +1,7 @@
-//! Who is connected under which client id.
+//! The connected clients by client id, and their take-over.
 //!
-//! A client id belongs to the key that connected with it: a second connection with the same key and id takes over and
-//! the first is ended [MQTT-3.1.4-2]; another key with the same id is simply another client.
+//! A client id belongs to the key that connected with it. A second connection with the same key and id takes over and
+//! ends the first [MQTT-3.1.4-2]. Another key with the same id is another client.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,7 +44,7 @@ impl Sessions {
         self.count.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Takes the place of a client id, ending whoever had it.
+    /// Takes a client id over, and ends the connection that had it.
     pub(super) fn enter(&self, key: KeyHash, client_id: &str, number: u64) -> SessionSlot {
         let taken_over = CancellationToken::new();
         let ended = CancellationToken::new();
@@ -57,7 +57,7 @@ impl Sessions {
         SessionSlot { key, client_id: client_id.into(), number, taken_over, earlier, ended }
     }
 
-    /// Gives a place back, unless somebody else has it by now.
+    /// Releases a client id, unless another connection has it by now.
     pub(super) fn release(&self, slot: &SessionSlot) {
         slot.ended.cancel();
         let mut connected = self.connected.lock();

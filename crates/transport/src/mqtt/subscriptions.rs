@@ -1,7 +1,7 @@
 //! The subscriptions of a session: asked for, granted or refused, remembered where the session is durable, and ended.
 //!
-//! Whether one may be made is the gateway's to decide; what comes on it is [`outgoing`](super::outgoing)'s and, behind the
-//! present, [`durable`](super::durable)'s.
+//! The broker decides whether one may be made. [`outgoing`](super::outgoing) sends its messages and, while it is behind,
+//! [`durable`](super::durable) does.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ enum SubscribeOrigin {
 }
 
 impl Session {
-    /// Ends what stands on a key that was taken away: a subscription with a token of its own, or all of it.
+    /// Ends what depends on a key that was revoked: a subscription with a token of its own, or the whole session.
     pub(super) async fn check_keys(&mut self) -> Result<(), DisconnectReason> {
         if self.key.as_ref().is_some_and(KeyLease::is_revoked) {
             return Err(DisconnectReason::Revoked);
@@ -145,7 +145,7 @@ impl Session {
         request.map_err(|refusal| LoggedError::on_text(refusal, principal.as_deref(), filter))
     }
 
-    /// `whose` is told whose rights count.
+    /// `whose` receives the principal whose rights count.
     async fn examine(
         &self,
         filter: &str,
@@ -158,8 +158,8 @@ impl Session {
         if slot.is_none() && self.subscriptions.len() + others >= self.context.limits.subscriptions_max {
             return Err(BrokerError::TooManySubscriptions(SubscriptionsBound::Session));
         }
-        // Also within a level, or in an option, where they would be ordinary characters elsewhere [MQTT-4.7.1-2]: what comes
-        // on such a subscription could not be sent, since a topic name has neither [MQTT-3.3.2-2].
+        // Also within a level, or in an option, where they would be ordinary characters elsewhere [MQTT-4.7.1-2]. Messages
+        // of such a subscription could not be sent, since a topic name has neither [MQTT-3.3.2-2].
         if filter.contains(['+', '#']) {
             return Err(TopicError::Wildcard.into());
         }

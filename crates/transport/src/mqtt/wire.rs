@@ -1,4 +1,4 @@
-//! What carries MQTT: a byte stream (TCP), or binary WebSocket messages.
+//! The carriers of MQTT: a byte stream (TCP), or binary WebSocket messages.
 //!
 //! Packets have nothing to do with the borders of segments or messages: several may come in one, one in several.
 
@@ -103,8 +103,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for ByteStream<S> {
             from.written += written;
         }
         from.emptied();
-        // TLS takes bytes that it cannot get rid of yet: they have to be flushed when there is room, or they would wait for
-        // the next ones.
+        // TLS buffers bytes that it cannot send yet: they have to be flushed when the socket takes more, or they would wait
+        // for the next ones.
         from.flushing = true;
         ready!(Pin::new(&mut self.0).poll_flush(cx))?;
         from.flushing = false;
