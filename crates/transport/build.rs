@@ -1,7 +1,7 @@
 //! Puts the SDK and the examples into the binary: writes a table of (path, bytes) for `assets.rs`.
 //!
 //! The SDK (`cargo xtask npm`) and what the examples load from npm (`examples-web/build.mjs`) are built before. Where
-//! they were not, the server still builds, and says so to whoever asks for them.
+//! they were not, the server still builds, and says so to clients that ask for them.
 
 use std::{env, fmt::Write as _, fs, path::Path};
 
@@ -20,7 +20,7 @@ const EXAMPLES: [&str; 11] = [
     "websocket",
 ];
 
-/// What of `npm/dist/` is served, and as what. Each has a companion `.gz`, which is sent to whoever takes it.
+/// What of `npm/dist/` is served, and as what. Each has a companion `.gz`, which is sent to clients that accept it.
 const SDK: [(&str, &str); 8] = [
     ("thng-pubsub.js", "pubsub.js"),
     ("thng-pubsub.mjs", "served.mjs"),

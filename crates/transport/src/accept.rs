@@ -42,7 +42,7 @@ pub struct Acceptor {
     /// Knows when the last connection has ended.
     pub tasks: TaskTracker,
     pub metrics: Arc<Metrics>,
-    /// For lines about connections that were turned away.
+    /// For log lines about rejected connections.
     pub log: Arc<LogThrottle>,
 }
 
@@ -142,7 +142,7 @@ const TCP_KEEP_ALIVE: socket2::TcpKeepalive =
     socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
 
 impl Acceptor {
-    /// Accepts until told to stop; each connection runs in a task of its own.
+    /// Accepts until it is stopped; each connection runs in a task of its own.
     pub async fn run<F>(
         self,
         listener: TcpListener,
@@ -209,7 +209,7 @@ impl Acceptor {
         let connection = serve(stream, AcceptedConnection { peer, protocol, is_reserved, stop, _slot: slot });
         let gauge = self.metrics.connections.with_label_values(&[protocol]);
         gauge.inc();
-        // Not an async block: that would have room for the connection twice.
+        // Not an async block: that would hold the connection twice.
         let polls = self.metrics.poll_duration_seconds.clone();
         tokio::spawn(MeasuredFuture::new(connection.map(move |()| gauge.dec()), polls));
     }
@@ -217,7 +217,7 @@ impl Acceptor {
     fn reject(&self, protocol: &'static str, peer: SocketAddr, reason: &str, setting: &str) {
         self.metrics.connections_refused.with_label_values(&[protocol, reason]).inc();
         if let Some(suppressed) = self.log.admit() {
-            tracing::warn!(protocol, %peer, reason, suppressed, "a connection was turned away: {setting} is reached");
+            tracing::warn!(protocol, %peer, reason, suppressed, "connection rejected: {setting} is reached");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The administrator's door: a Unix socket in the data folder, for commands of the same binary on the same machine.
+//! The administration socket: a Unix socket in the data folder, for commands of the same binary on the same machine.
 //!
-//! One connection asks one thing: a line of JSON, and a line of JSON as the answer. Whoever may open the socket owns the data
-//! (its mode is that of the database), so no key is asked for; the system says who it is, which is logged. A command that
-//! finds no server calls [`answer`] itself, with a gateway of its own.
+//! One connection is one request: a line of JSON, and a line of JSON as the answer. A user that may open the socket owns
+//! the data (its mode is that of the database), so no key is needed. The system names the user, which is logged. A
+//! command that finds no server calls [`answer`] itself, with a broker of its own.
 
 use std::{
     fmt,
@@ -32,7 +32,7 @@ pub const SOCKET: &str = "admin.sock";
 /// Bytes that a socket's path may have: what every system takes (Linux takes 107).
 const PATH_BYTES_MAX: usize = 103;
 
-/// How long somebody may take to ask, and to read the answer.
+/// How long a command may take to send its request, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes of a request.
@@ -191,7 +191,7 @@ fn refused(refusal: &BrokerError) -> Answer {
     Answer::Refused(refusal.to_string())
 }
 
-/// The open door. Dropping it takes the socket away.
+/// The open socket. Dropping it removes the file.
 #[derive(Debug)]
 pub struct AdminSocket {
     listener: UnixListener,
@@ -209,7 +209,7 @@ impl Drop for SocketFile {
 }
 
 impl AdminSocket {
-    /// Opens the door of a data folder that this process has claimed: a socket that is there is one that was left behind.
+    /// Opens the socket in a data folder that this process has claimed: an existing file was left behind.
     ///
     /// # Errors
     /// The path is too long, or the file system takes no sockets.
@@ -229,14 +229,14 @@ impl AdminSocket {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&SockAddr::unix(&path)?)?;
         let own = SocketFile(path);
-        // Nobody can connect before `listen`, so at no time does anybody get in whom the mode would keep out.
+        // No process can connect before `listen`, so the mode holds at every time.
         fs::set_permissions(&own.0, Permissions::from_mode(0o600))?;
         socket.listen(16)?;
         socket.set_nonblocking(true)?;
         Ok(Self { listener: UnixListener::from_std(socket.into())?, _path: own })
     }
 
-    /// Answers until told to stop.
+    /// Answers until it is stopped.
     pub async fn serve(
         self,
         context: Arc<Context>,
@@ -296,7 +296,7 @@ async fn exchange(stream: UnixStream, gateway: &Gateway, status: &Status) -> io:
     within_timeout(stream.shutdown()).await
 }
 
-/// What an administrator does is told, and by whom. Neither keys nor names are.
+/// Logs each administrator's command with its user, without keys and names.
 fn log(request: &Request, answer: &Answer, uid: u32) {
     let what = request.name();
     match answer {

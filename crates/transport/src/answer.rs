@@ -1,4 +1,4 @@
-//! What everything that is spoken over HTTP has in common: where a key is found, and how an answer or a refusal looks.
+//! Shared parts of everything over HTTP: reading the API key, and the form of answers and errors.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -58,7 +58,7 @@ pub(super) fn refuse(code: ErrorCode, sentence: &str) -> Response {
     document(&ErrorDocument::new(code, vec![sentence.into()]), None)
 }
 
-/// The gateway's refusal as a response: the one place where it is rendered for HTTP.
+/// The broker's error as a response: the one place where it is rendered for HTTP.
 pub(super) fn render(refusal: &BrokerError) -> Response {
     document(&refusal.document(), retry_after_s(refusal))
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha384};
 /// (path, bytes), sorted by nothing: there are a handful. `x.gz` is `x`, compressed.
 static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// The version of the SDK inside: what stands under `/sdk/VERSION/` does not change as long as it is this one.
+/// The version of the SDK inside: files under `/sdk/VERSION/` do not change while it is this one.
 pub(super) const SDK_VERSION: &str = env!("THNG_PUBSUB_SDK_VERSION");
 
 /// A file and what HTTP says of it.
@@ -42,7 +42,7 @@ static ASSETS: LazyLock<HashMap<&str, Asset>> = LazyLock::new(|| {
     described.collect()
 });
 
-/// The file at a path; a path that ends in `/` means its `index.html`, and a version may stand behind `/sdk/`.
+/// The file at a path; a path that ends in `/` means its `index.html`, and `/sdk/` may be followed by a version.
 pub(super) fn find(path: &str) -> Option<Asset> {
     if let Some((version, name)) = path.strip_prefix("/sdk/").and_then(|rest| rest.split_once('/')) {
         let asset = ASSETS.get(format!("/sdk/{name}").as_str()).filter(|_| version == SDK_VERSION)?;

@@ -1,7 +1,7 @@
-//! The HTTP listener: one address for REST, native WebSocket on every topic's path, `/mqtt`, the SDK, the example
-//! pages, and what those ask who look after the server (`/health`, `/ready`, `/metrics`).
+//! The HTTP listener: one address for REST, native WebSockets, `/mqtt`, the SDK, the example pages, and operation
+//! (`/health`, `/ready`, `/metrics`).
 //!
-//! Only the head of a request is looked at here; what it means is the business of the edge that it goes to.
+//! Only the head of a request is read here; the transport that it goes to interprets it.
 //!
 //! - [`stream`]: how long a connection may wait, and what the HTTP library would answer by itself
 //! - [`head`]: the host of a request, and the answer to a head that cannot be read
@@ -160,9 +160,9 @@ fn report_slow_consumer(context: &Context, protocol: &'static str, peer: SocketA
     }
 }
 
-/// What happens to every request: preflights are answered, the others are held against the rate of their address,
-/// WebSockets on topics leave for their edge, every answer may be read by pages of other origins (keys travel in headers
-/// that no page sends by itself), every answer is counted.
+/// Handles every request: answers preflights, counts the others against the rate of their address, and passes
+/// WebSockets on topics on. Pages of other origins may read every answer, since no page sends the headers of keys by
+/// itself. Every answer is counted.
 async fn front(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
     let is_mqtt = request.uri().path() == "/mqtt";
     let rate = request.extensions().get::<Arc<RateState>>().map(Arc::clone);
@@ -198,8 +198,8 @@ async fn front(State(context): State<Arc<Context>>, mut request: Request, next: 
     response
 }
 
-/// Counts a request by its address. Those who look after the server often come by way of a proxy, and must not be told
-/// that it is ill when it is busy.
+/// Counts a request by its address. Monitoring often comes through a proxy, and must not report
+/// a busy server as failed.
 fn count(context: &Context, request: &Request) -> Result<(), BrokerError> {
     let Some(admitted) = request.extensions().get::<AcceptedConnection>() else { return Ok(()) };
     if matches!(request.uri().path(), "/health" | "/ready" | "/metrics") {
@@ -211,7 +211,7 @@ fn count(context: &Context, request: &Request) -> Result<(), BrokerError> {
     })
 }
 
-/// A WebSocket of a page that may not use the server. Browsers ask nobody before they open one, so the server has to look.
+/// A WebSocket of a page that may not use the server. Browsers send no preflight before they open one, so the server has to check.
 fn refuse_origin(context: &Context, is_mqtt: bool) -> Response {
     let protocol = if is_mqtt { "mqtt_ws" } else { "websocket" };
     context.metrics.connections_refused.with_label_values(&[protocol, "origin"]).inc();
@@ -256,7 +256,7 @@ async fn health(State(context): State<Arc<Context>>) -> Response {
     }
 }
 
-/// Whether it can serve: for balancers and whoever waits for a start.
+/// Whether it can serve: for balancers and scripts that wait for a start.
 async fn ready(State(context): State<Arc<Context>>) -> Response {
     match context.gateway.ready().await {
         Ok(()) => json(StatusCode::OK, r#"{"status":"ready"}"#.into()),
@@ -306,7 +306,7 @@ async fn asset(request: Request) -> Response {
     }
 }
 
-/// The file, or that the browser's copy is still good; compressed for whoever takes it.
+/// The file, or that the browser's copy is still good; compressed for clients that accept it.
 fn send_asset(asset: &Asset, request_headers: &HeaderMap) -> Response {
     let says = |name, text: &str| {
         let values = request_headers.get_all(name).iter().filter_map(|value| value.to_str().ok());

@@ -1,7 +1,7 @@
-//! What a client was refused, and the line in the log about it: whose key it was, on which topic, and why.
+//! Log lines about rejected calls: the key's public name, the topic and the reason.
 //!
-//! Topics are shown without their options, and nothing that could be an API key is ever shown, wherever in a topic it
-//! stands.
+//! Topics are shown without their options, and nothing that could be an API key is ever shown, at any position in a
+//! topic.
 
 use thng_pubsub_protocol::{id::Id, limits, topic::Topic};
 

@@ -1,8 +1,7 @@
 //! The rate limits: how often one API key, and one address, may ask, publish, connect, and show a key that is none.
 //!
-//! Every edge asks here before it does what costs something; [`thng_pubsub_broker::rate`] counts. What a limit costs whoever reaches
-//! it is the edge's: 429, CONNACK 3, a publish that has to wait. Whether somebody may do what they ask for at all is
-//! the gateway's business.
+//! Every transport asks here before work with a cost; [`thng_pubsub_broker::rate`] counts. The transport chooses the
+//! consequence of a limit: 429, CONNACK 3, a publish that has to wait. The broker decides about rights.
 
 use std::{
     hash::Hash,
@@ -207,7 +206,7 @@ impl Rates {
         }
     }
 
-    /// A request has come, whoever it is of.
+    /// A request has come, from any client.
     ///
     /// # Errors
     /// [`BrokerError::TooOften`], here and below.
@@ -230,13 +229,13 @@ impl Rates {
         take(&self.connects.key, key)
     }
 
-    /// A publish by somebody who is told to come again where there is no room.
+    /// A publish by a client that is asked to retry later where the limit is reached.
     pub(super) fn publish(&self, address: IpAddr, key: &KeyHash) -> Result<(), BrokerError> {
         take(&self.publishes.address, &address)?;
         take(&self.publishes.key, key).inspect_err(|_| give_back(&self.publishes.address, &address))
     }
 
-    /// A publish by somebody who can be made to wait: for how long.
+    /// A publish by a client that can be delayed: for how long.
     pub(super) fn publish_in_turn(&self, address: IpAddr, key: &KeyHash) -> Result<Duration, BrokerError> {
         let of_address = take_a_turn(&self.publishes.address, &address)?;
         let of_key = take_a_turn(&self.publishes.key, key)
@@ -273,7 +272,7 @@ impl Rates {
         shown
     }
 
-    /// Forgets now and then who has not been there for a while, until told to stop.
+    /// Removes unused buckets from time to time, until it is stopped.
     pub async fn run_eviction(&self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
             for Pair { key, address } in [&self.requests, &self.publishes, &self.connects] {
@@ -303,10 +302,10 @@ impl PasswordAttempt<'_> {
 }
 
 impl Context {
-    /// Who a key is, unless too many of its address were none: then it is not even looked at, whether it is one or not.
+    /// The principal of a key. After too many wrong keys from its address, the key is not even checked.
     ///
     /// # Errors
-    /// [`BrokerError::TooOften`], and those of the gateway.
+    /// [`BrokerError::TooOften`], and those of the broker.
     pub(super) async fn authenticate(
         &self,
         address: IpAddr,
@@ -318,13 +317,13 @@ impl Context {
         }
         let known = self.gateway.authenticate(key).await;
         if let (Some(limit), Err(BrokerError::InvalidKey)) = (limit, &known) {
-            // Somebody else of this address may have taken the last one meanwhile.
+            // Another client of this address may have taken the last one meanwhile.
             let _ = limit.buckets.take(&address);
         }
         known
     }
 
-    /// Who uses a topic: whoever the topic's own `access_token` belongs to, else the connection's principal.
+    /// The principal that uses a topic: that of the topic's own `access_token`, else the connection's.
     ///
     /// # Errors
     /// As [`authenticate`](Self::authenticate), and [`BrokerError::NoKey`] where there is neither.

@@ -3,7 +3,7 @@
 //! [`router`] is the whole URL space on one page, [`openapi`] its description, and [`asyncapi`] that of the topics. The
 //! handlers are one file a noun; [`resource`] has what all kinds of resources share. What a topic can do goes through
 //! [`Gateway::write`](thng_pubsub_broker::gateway::Gateway::write), which does what a publish does; the rest are calls of the
-//! gateway that no topic has.
+//! broker that no topic has.
 
 use axum::response::{IntoResponse, Response};
 use thng_pubsub_protocol::payload::{ErrorCode, ErrorDocument};

@@ -1,9 +1,9 @@
-//! TLS in front of an edge: the handshake, in the connection's own task and within a time limit.
+//! TLS in front of a transport: the handshake, in the connection's own task and within a time limit.
 //!
 //! - [`certificates`]: which certificate a client is shown, and how another takes its place while connections go on
 //! - [`local`]: an authority and a certificate for development, where none was given
 //!
-//! What is said inside belongs to the edges, which do not know whether they are behind TLS.
+//! The transports do not know whether they are behind TLS.
 
 mod certificates;
 mod local;
@@ -49,14 +49,14 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// The first byte of whoever speaks TLS: the type of a handshake record. [RFC 8446, 5.1]
+/// The first byte of a TLS client: the type of a handshake record. [RFC 8446, 5.1]
 const HANDSHAKE: u8 = 0x16;
 
 /// What a browser or `curl` shows of a plain request on a TLS port.
 const PLAIN_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 47\r\nConnection: close\r\n\r\nThis port speaks HTTPS: use https:// or wss://.";
 
-/// How long whoever speaks plain may take to read that.
+/// How long a client without TLS may take to read that.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// How a handshake ended that was none.
@@ -99,7 +99,7 @@ impl Tls {
         let peer = admitted.peer;
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(admitted.timeout(self.limit), self.shake(stream)) => shaken.unwrap_or(Err(Failure::Late)),
-            // Nobody waits for those who have not come in yet.
+            // Handshakes that have not ended are dropped.
             () = admitted.stop.cancelled() => return None,
         };
         let failure = match shaken {
@@ -118,7 +118,7 @@ impl Tls {
         if let Failure::NotTls(stream) = failure
             && self.protocol == "https"
         {
-            // A courtesy: whoever does not take it in time does without. Boxed, since few connections have room to give.
+            // Best effort: a client that does not take it in time gets none. Boxed, to keep every connection's task small.
             let _ = tokio::time::timeout(LINGER, Box::pin(say_https(stream))).await;
         }
         None
@@ -144,7 +144,7 @@ async fn say_https(mut stream: TcpStream) -> io::Result<()> {
     tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(drop)
 }
 
-/// Why a handshake broke, with what to do about the two that happen to everybody.
+/// The reason of a failed handshake, with advice for the two common ones.
 fn explain(error: &io::Error) -> String {
     use rustls::{AlertDescription, Error};
     let hint = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {

@@ -1,4 +1,4 @@
-//! What both kinds of WebSocket have in common: the handshake, the bounds, and how a socket is closed.
+//! Shared parts of both kinds of WebSocket: the handshake, the bounds, and the close.
 
 use std::{error::Error as _, time::Duration};
 
@@ -96,7 +96,7 @@ pub(super) async fn close(mut socket: WebSocket, code: CloseCode, reason: &'stat
     let _ = tokio::time::timeout(CLOSING, closing).await;
 }
 
-/// The peer has closed: reading on sends the answer that it is owed.
+/// The peer has closed: reading on sends the closing answer.
 pub(super) async fn agree_to_close(mut socket: WebSocket) {
     let _ = tokio::time::timeout(CLOSING, drain(&mut socket)).await;
 }

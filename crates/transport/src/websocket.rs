@@ -1,8 +1,8 @@
 //! Native WebSocket: a socket opened on a topic's own path. What comes out are its notifications, what goes in is
 //! published on it.
 //!
-//! Everything is decided before the upgrade: a bad key and a wrong id get 403 (product description, "Unauthorized
-//! Subscription"), a path that is no topic 404, no key at all 401. Afterwards a message that cannot be published is
+//! Access is decided before the upgrade. A bad key and a wrong id get 403 (product description, "Unauthorized
+//! Subscription"), a path that is no topic gets 404, a missing key gets 401. Afterwards a message that cannot be published is
 //! answered with the error document that REST would give, and the socket stays open. One that comes too often waits for its
 //! turn, and nothing more is read until then.
 
@@ -259,11 +259,11 @@ impl Socket {
         }
     }
 
-    /// Publishes a message; `answered` is told what became of it, unless it is refused at once.
+    /// Publishes a message; `answered` receives the outcome, unless it is refused at once.
     async fn publish(&self, payload: &Bytes, answered: &PublishResults) -> Result<(), BrokerError> {
         let answered = answered.clone();
         let on_stored = move |outcome: Result<Outcome, BrokerError>| {
-            // The socket may be gone by now; then nobody wants to know.
+            // The socket may be gone by now; then the outcome is dropped.
             let _ = answered.send(outcome.map(drop));
         };
         self.context.gateway.publish(&self.principal, &self.topic, payload, on_stored).await
@@ -300,7 +300,7 @@ impl Socket {
             tokio::select! {
                 sent = &mut sending => return sent.map_err(|_| CloseReason::ClientClosed),
                 () = self.admitted.stop.cancelled() => return Err(stopping()),
-                // Whoever is woken here looks at everything when this is sent.
+                // A task that is woken here checks all of its work.
                 () = self.wake.notified() => if self.key.is_revoked() {
                     return Err(revoked());
                 },
@@ -351,7 +351,7 @@ impl Socket {
 }
 
 fn revoked() -> CloseReason {
-    CloseReason::Close(close_code::POLICY, "the API key was taken away", "revoked")
+    CloseReason::Close(close_code::POLICY, "the API key was revoked", "revoked")
 }
 
 fn stopping() -> CloseReason {

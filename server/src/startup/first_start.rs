@@ -25,7 +25,7 @@ pub(super) fn ensure_operator(
 ) -> anyhow::Result<()> {
     if !read.accounts(1)?.is_empty() {
         if !read.has_keys()? {
-            tracing::warn!("no API key opens anything: make one with `keys create`");
+            tracing::warn!("no API keys exist; create one with `keys create`");
         }
         return warn_about_other_key(config, read);
     }

@@ -284,7 +284,7 @@ impl Gateway {
             return false;
         };
         if expired > 0 {
-            tracing::info!(expired, "durable sessions ended: their clients stayed away too long");
+            tracing::info!(count = expired, "expired durable sessions");
         }
         expired == EXPIRED_AT_ONCE
     }

@@ -41,7 +41,7 @@ codes! {
     UPGRADE = 50_331_651, 426, "This address speaks WebSocket only. Open it with a WebSocket client.";
     TOO_MANY = 50_331_652, 429, "More was asked for than a limit allows. `errors` names the limit; wait, or spread the load.";
     HEAD_TOO_LARGE = 50_331_653, 431, "The head of the HTTP request, its address and its headers, is larger than the server takes.";
-    REQUEST_TIMEOUT = 50_331_654, 408, "The head of the HTTP request did not come in time.";
+    REQUEST_TIMEOUT = 50_331_654, 408, "Timed out reading the head of the HTTP request.";
     INTERNAL = 83_886_080, 500, "The server failed at something that it should be able to do. Its log has the details under the time of the request.";
     UNAVAILABLE = 83_886_081, 503, "The server cannot store or deliver right now, or is stopping. Nothing was changed: try again shortly.";
 }

@@ -118,7 +118,7 @@
     return found ?? { description: `\`${reference}\` is not in the document.` }
   }
 
-  /** What a reference leads to; what stands beside `$ref` wins. */
+  /** What a reference leads to; what is beside `$ref` wins. */
   function resolve(node) {
     for (let hops = 0; node?.$ref && hops < 20; hops += 1) {
       const { $ref, ...beside } = node
@@ -417,7 +417,7 @@
   const shellText = (text) => `'${text.replaceAll("'", "'\\''")}'`
   const encode = (text) => encodeURIComponent(text).replaceAll('!', '%21')
 
-  /** A path with its parameters filled in; `missing` says what stands for a value that is not there. */
+  /** A path with its parameters filled in; `missing` says what replaces a value that is not there. */
   function fillPath(path, values, missing) {
     return pathParts(path).map((part, at) => {
       if (at % 2 === 0) return part
@@ -427,7 +427,7 @@
     }).join('')
   }
 
-  /** The address; `missing` says what stands for a required value that is not there. */
+  /** The address; `missing` says what replaces a required value that is not there. */
   function address(operation, values, missing) {
     const query = operation.parameters.filter((one) => one.in === 'query').flatMap((one) => {
       const given = values[`query ${one.name}`]
@@ -547,10 +547,10 @@
   function whoNodes(operation) {
     const kinds = operation['x-api-keys'] ?? []
     const isOpen = !operation.keyHeader || (operation.security ?? api.security).some((one) => !Object.keys(one).length)
-    const anybody = isOpen ? 'anybody, without an API key' : 'any API key'
+    const anyClient = isOpen ? 'any client, without an API key' : 'any API key'
     return [
       make('p', {}, make('strong', {}, 'Who may call it:'), ' ',
-        kinds.length ? kindNodes(kinds) : anybody),
+        kinds.length ? kindNodes(kinds) : anyClient),
       operation['x-topic'] && make('p', {}, make('strong', {}, 'Also a topic:'), ' ', topicOf(operation))
     ]
   }
@@ -888,7 +888,7 @@
   }
 
   function openSocket(path, { opened, told, ended }) {
-    const refused = 'Refused, or not answered. A browser is not told why: the API key, an id or a right may be wrong.'
+    const refused = 'Refused, or not answered. A browser does not learn why: the API key, an id or a right may be wrong.'
     let socket
     let wasOpen = false
     let wasLeft = false
@@ -914,7 +914,7 @@
     return { leave, send: (text) => socket.send(text) }
   }
 
-  /** The last messages, the newest at the end, which stays in view unless somebody has scrolled away from it. */
+  /** The last messages, the newest at the end, which stays in view unless the user has scrolled away from it. */
   function messageLog() {
     const list = make('div.messages', { role: 'log', tabindex: 0, 'aria-label': 'Messages' })
     const count = make('p.hint')

@@ -112,8 +112,8 @@ impl InvalidHead {
     }
 }
 
-/// Writes the last bytes of a connection, and waits until the peer has closed: a socket that is closed with something
-/// unread is reset, and then some systems forget the answer too.
+/// Writes the last bytes of a connection, and waits until the peer has closed. A socket that is closed with unread bytes
+/// is reset, and then some systems discard the answer too.
 async fn write_last<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(bytes).await?;
     stream.shutdown().await?;

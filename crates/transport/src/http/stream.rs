@@ -199,7 +199,7 @@ impl<S> RequestStream<S> {
         (self.waiting, self.deadline) = (waiting, since + timeout);
     }
 
-    /// Notes what became of a write or a flush: while one is pending, and until it has ended, no request is expected. A
+    /// Records the outcome of a write or a flush: while one is pending, and until it has ended, no request is expected. A
     /// client that takes an answer slowly is `least_rate`'s matter.
     fn record_output<T>(&mut self, outcome: &Poll<io::Result<T>>, is_progress: bool) {
         self.is_writing = outcome.is_pending();
@@ -227,8 +227,8 @@ impl<S> RequestStream<S> {
         }
     }
 
-    /// Wakes the connection now and then while an answer is made or written: the library does not read again by itself when
-    /// the answer has ended, and so the wait for the next request would never begin.
+    /// Wakes the connection now and then while an answer is made or written. The library does not read again by itself when
+    /// the answer has ended, so the wait for the next request would never begin.
     fn poll_answering(&mut self, context: &mut Context<'_>) {
         while self.timer.as_mut().poll(context).is_ready() {
             self.timer.as_mut().reset(Instant::now() + self.timeouts.head);

@@ -32,9 +32,9 @@ use thng_pubsub_broker::gateway::{
 /// Why a connection ends. The text goes into the log, the name into the metrics.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum DisconnectReason {
-    #[error("the client said good-bye")]
+    #[error("the client disconnected")]
     Disconnect,
-    #[error("the client broke off")]
+    #[error("the connection was lost")]
     ConnectionLost,
     #[error("{0}")]
     Protocol(&'static str),
@@ -46,7 +46,7 @@ pub(super) enum DisconnectReason {
     SlowConsumer,
     #[error("nothing came for one and a half times the keep alive")]
     KeepAlive,
-    #[error("its API key was taken away")]
+    #[error("its API key was revoked")]
     Revoked,
     #[error("its durable session was ended for one of another key: --sessions-max is reached")]
     SessionEvicted,

@@ -80,7 +80,7 @@ impl Session {
             self.context.metrics.subscriptions_revoked.with_label_values(&[self.protocol]).inc();
             let rejected =
                 LoggedError::on_text(BrokerError::InvalidKey, None, filter.as_deref().unwrap_or_default());
-            self.log_refusal("a subscription was ended: its access_token was taken away", &rejected);
+            self.log_refusal("subscription ended: its access_token was revoked", &rejected);
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! One limit: a bucket for each key or address. Is there room in it, how long until there is, and how much is left?
+//! One limit: a token bucket for each key or address.
 //!
 //! The arithmetic is governor's (GCRA), in which a bucket is one number: the time at which it will be full again. The
 //! buckets are kept here, since governor's own stores have no bound, and strangers have as many addresses as they like.
-//! A bucket that is full again is like one that was never used, and is forgotten. Where there are as many as there may
-//! be, the one goes that is full again soonest, of some that chance picks: whoever wants to have a bucket of their own
-//! forgotten has to use up that many others, and can do more with those than with the one.
+//! A bucket that is full again is like one that was never used, and is removed. At the maximum number of buckets, the
+//! one of a few random ones goes that is full again soonest. An attacker that wants its own bucket removed has to use
+//! up that many others, and can do more with those than with the one.
 
 use std::{
     hash::Hash,
@@ -36,7 +36,7 @@ pub(crate) struct Buckets<K: Hash + Eq + Copy> {
     clock: LimiterClock,
     /// Takes what is there.
     now: Limiter<TakeTokens<K>>,
-    /// Takes also what comes back while somebody waits: a larger bucket, `ahead` of which is not there yet.
+    /// Takes also what comes back during a wait: a larger bucket, `ahead` of which is not there yet.
     later: Limiter<TakeTokens<K>>,
     ahead: u32,
     /// Takes nothing.
@@ -106,11 +106,11 @@ impl<K: Hash + Eq + Copy> Buckets<K> {
         self.now.check_key(key).map(drop).map_err(|until| until.wait_time_from(self.clock.now()))
     }
 
-    /// Takes one out of a bucket, if need be one that comes back later: how long to wait for it. Whoever asks first has
-    /// theirs first, and asks once.
+    /// Takes one out of a bucket, if need be one that comes back later: how long to wait for it. The first to ask gets the
+    /// first, and asks once.
     ///
     /// # Errors
-    /// How long it would be, where that is longer than anybody is to wait.
+    /// How long it would be, where that is longer than the maximum wait.
     pub(crate) fn take_a_turn(&self, key: &K) -> Result<Duration, Duration> {
         match self.later.check_key(key) {
             Ok(left) => {
@@ -147,7 +147,7 @@ impl<K: Hash + Eq + Copy> Buckets<K> {
         Remaining { count, full_in: full_in.into() }
     }
 
-    /// Forgets the buckets that are full again, and gives back the room of those that there were.
+    /// Forgets the buckets that are full again, and releases their memory.
     pub(crate) fn forget_full(&self) {
         let now = self.clock.now();
         for shard in &self.store.shards {
@@ -166,7 +166,7 @@ impl<K: Hash + Eq + Copy> Buckets<K> {
 #[derive(Debug)]
 struct BucketStore<K> {
     shards: [Mutex<Shard<K>>; SHARDS],
-    /// Another one at each start, so that nobody can tell whose bucket is beside whose.
+    /// Another one at each start, so that the order of buckets cannot be predicted.
     hasher: RandomState,
     /// Of one shard.
     most: usize,
@@ -207,7 +207,7 @@ impl<K: Hash + Eq + Copy> BucketStore<K> {
         self.count.inc();
     }
 
-    /// Forgets the bucket that is full again soonest, of some that stand where chance points.
+    /// Forgets the bucket that is full again soonest, of some at a random position.
     fn make_space(&self, shard: &mut Shard<K>) {
         use std::hash::BuildHasher as _;
         shard.forgotten = shard.forgotten.wrapping_add(1);

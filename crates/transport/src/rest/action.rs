@@ -16,7 +16,7 @@ use super::{
 };
 use thng_pubsub_broker::gateway::{BrokerError, Outcome, commissioned_type};
 
-/// What actions stand below: the root, or a kind of resource.
+/// The parent of actions: the root, or a kind of resource.
 pub(super) type ActionParent = Option<ResourceKind>;
 
 /// The topic that the path is.

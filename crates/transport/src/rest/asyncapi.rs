@@ -1,5 +1,5 @@
 //! The AsyncAPI 3 document: the topic table as channels, what is published and delivered on each, and by which
-//! protocols. Made once. It stands beside the OpenAPI document because its documents are the same.
+//! protocols. Made once. It is beside the OpenAPI document because both have the same schemas.
 
 use std::collections::BTreeSet;
 
@@ -13,17 +13,17 @@ use super::openapi::{info, schemas};
 use thng_pubsub_broker::gateway::who_may;
 
 const ABOUT: &str = "\
-Every resource that can be watched has a topic, and the topic is its REST path. Publishing on it is the REST write on \
-that path; subscribing to it delivers the outcome of every such write, by whatever protocol it came.
+A topic is the REST path of a resource. Publishing to it performs the REST write on that path; subscribing to it \
+delivers the stored result of every such write, whichever protocol wrote it.
 
-Topics take options behind a `?`, in any order: `pubStates=1` (or `pubStates` alone) has the current value sent right after the subscription, \
-`project=<id>` narrows a subscription to a project, and `access_token=<API key>` brings a key of the topic's own. What a \
-client hears comes on exactly the string that it subscribed with.
+Topics take options behind a `?`, in any order. `pubStates=1` (or `pubStates` alone) sends the current value right \
+after the subscription, `project=<id>` narrows a subscription to a project, and `access_token=<API key>` is a key for \
+this topic. Notifications arrive on exactly the string that the client subscribed with.
 
 By MQTT the user name is `authorization` and the password is the API key; a client that sends neither needs an \
 `access_token` on every topic. A native WebSocket is opened on the topic's own path, with the key in the \
-`Authorization` header or as `access_token`; what it is sent is published there, and what it brings are the topic's \
-notifications. Wildcards are not served.";
+`Authorization` header or as `access_token`. Its messages are published there, and it delivers the topic's \
+notifications. Wildcards are refused.";
 
 /// The document.
 pub(crate) fn document() -> String {
@@ -133,7 +133,7 @@ fn operation(row: &Row, channel: &str, publish: bool) -> Value {
         }
         _ => {
             let messages = row.subscribe.iter().map(|event| message(notification(*event).0)).collect();
-            ("send", Access::Read, messages, "What happens, to everybody who subscribed and may see it.")
+            ("send", Access::Read, messages, "The stored result, for every subscriber that may see it.")
         }
     };
     json!({
@@ -141,7 +141,7 @@ fn operation(row: &Row, channel: &str, publish: bool) -> Value {
         "channel": { "$ref": format!("#/channels/{channel}") },
         "summary": summary,
         "messages": messages,
-        // REST calls every id so, and the grants of devices and users stand on that.
+        // REST names every id so, and the grants of devices and users depend on that.
         "x-api-keys": who_may(access, &path(row, |name| if name.ends_with("Id") { "id" } else { name })),
     })
 }
@@ -201,7 +201,7 @@ fn write(kind: TopicKind, operation: OperationKind) -> Value {
         }
         OperationKind::AddThngs => ("Ids", json!(["UeECn9a8PBpar8x4FEGdMsDd"])),
         OperationKind::UpdateProduct => ("ProductUpdate", json!({ "name": "Lamp", "brand": "Lumen" })),
-        OperationKind::UpdateThng => ("ThngUpdate", json!({ "name": "Lamp at the door", "tags": ["door"] })),
+        OperationKind::UpdateThng => ("ThngUpdate", json!({ "name": "Lamp at the gate", "tags": ["gate"] })),
         OperationKind::UpdateLocation => {
             ("LocationWrites", json!([{ "position": { "type": "Point", "coordinates": [8.5, 47.4] } }]))
         }

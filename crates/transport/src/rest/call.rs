@@ -37,7 +37,7 @@ const WHAT: &str = "a request was refused";
 /// Characters of a user agent that an action remembers.
 const USER_AGENT_CHARS_MAX: usize = 512;
 
-/// A call by somebody with a valid key who may use this verb on this path.
+/// A call with a valid key that may use this verb on this path.
 pub(super) struct Call {
     pub(super) context: Arc<Context>,
     pub(super) body: Bytes,
@@ -121,8 +121,8 @@ async fn read_body(
     let body = match collected.await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
-        Ok(Err(_)) => return Err(HttpError::new(ErrorCode::INVALID, "The body broke off.")),
-        Err(_) => return Err(HttpError::new(ErrorCode::INVALID, "The body did not come in time.")),
+        Ok(Err(_)) => return Err(HttpError::new(ErrorCode::INVALID, "The request body was truncated.")),
+        Err(_) => return Err(HttpError::new(ErrorCode::INVALID, "Timed out reading the request body.")),
     };
     if !body.is_empty() && !is_json(headers) {
         let sentence = "The body must be JSON: send Content-Type: application/json.";
@@ -141,12 +141,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl Call {
-    /// The door.
+    /// The application services.
     pub(super) fn gateway(&self) -> &Gateway {
         &self.context.gateway
     }
 
-    /// Who asks, and for what.
+    /// The principal, verb and path.
     pub(super) fn caller(&self) -> RequestContext<'_> {
         let mut caller = RequestContext::new(&self.principal, self.access, self.plain_path());
         (caller.project, caller.app) = (self.project, self.app);
@@ -177,7 +177,7 @@ impl Call {
         self.gateway().answer_share(Some(self.principal.account))
     }
 
-    /// Who asks.
+    /// The principal.
     pub(super) fn principal(&self) -> &Principal {
         &self.principal
     }

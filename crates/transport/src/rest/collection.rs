@@ -1,4 +1,4 @@
-//! Who is in a collection: `/collections/:id/thngs` and `/collections/:id/collections`.
+//! Members of a collection: `/collections/:id/thngs` and `/collections/:id/collections`.
 
 use axum::{http::StatusCode, response::Response};
 use thng_pubsub_protocol::{

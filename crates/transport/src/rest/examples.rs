@@ -1,4 +1,4 @@
-//! A body for each route that takes one, which the reference at `/docs` fills in: it is taken as it stands.
+//! A body for each route that takes one, which the reference at `/docs` fills in: it is valid as it is.
 //!
 //! Some name something that has to exist. The page puts what it finds there in the place of the id or the code; the
 //! extension `x-example-from` of the operation says where.
@@ -77,7 +77,7 @@ pub(super) fn example(route: &Route, schema: &str) -> Option<Value> {
     })
 }
 
-/// Where the page finds what stands for the id or the code: the newest of a list, or a field of the last answer.
+/// Where the page finds the id or the code: the newest of a list, or a field of the last answer.
 pub(super) fn source(route: &Route, schema: &str) -> Option<Value> {
     let list = match (schema, route.path) {
         ("Activation", _) => return Some(json!({ "text": CODE, "field": "activationCode" })),

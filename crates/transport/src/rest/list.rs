@@ -234,8 +234,8 @@ pub(super) fn with_count(mut response: Response, count: Option<usize>) -> Respon
 
 /// Says where the next page is, if there is one.
 ///
-/// The whole URL is percent-encoded within the angle brackets, as the platform did: its clients decode it once and use
-/// it as it is, so it also carries every parameter on.
+/// The whole URL is percent-encoded within the angle brackets, as the platform did. Its clients decode it once and use it
+/// as it is, so it also repeats every parameter.
 pub(super) fn link(call: &Call, next: Option<Cursor>, mut response: Response) -> Response {
     let Some(next) = next else { return response };
     let mut query = form_urlencoded::Serializer::new(String::new());

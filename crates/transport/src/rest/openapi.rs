@@ -17,8 +17,8 @@ use schemas::{property_key, reference};
 use thng_pubsub_broker::gateway::who_may;
 
 const ABOUT: &str = "\
-Everything that thng-pubsub stores is a REST resource, and most of it is a topic as well: what is written here is told \
-to all who subscribe to the path by MQTT or WebSocket, and what they publish is written here.
+Everything that thng-pubsub stores is a REST resource, and most resources are topics as well. A write here is \
+delivered to the subscribers of its path by MQTT or WebSocket, and a publish there is a write here.
 
 Send an API key in the `Authorization` header, as it is, or as `?access_token=` where headers cannot be set. What a \
 key can see depends on its kind, its role or policies, and the projects that resources are scoped to. What it cannot \
@@ -73,7 +73,7 @@ fn tags() -> Value {
         "Projects and applications" => "What resources are scoped to, and the keys of applications.",
         "Users and devices" => "Application users, and keys of thngs.",
         "Roles and policies" => "What keys may do.",
-        _ => "Who one is, and the account.",
+        _ => "The identity of a key, and its account.",
     };
     let mut tags: Vec<Value> = Vec::new();
     for route in table() {
@@ -274,7 +274,7 @@ fn responses(route: &Route) -> Value {
         if route.body != Shape::Nothing {
             refuse(409, "It collides with something that exists.");
         }
-        // Whoever sends a body where none is wanted is refused all the same when it is too long or of another type.
+        // A body where none is expected is also refused when it is too long or of another type.
         refuse(413, "The body is too large.");
         refuse(415, "The body is not JSON.");
         refuse(

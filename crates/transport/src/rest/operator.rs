@@ -1,4 +1,4 @@
-//! Who a key is (`/access`, `/me`), operators, and the account with its accesses.
+//! The identity of a key (`/access`, `/me`), operators, and the account with its accesses.
 
 use axum::{
     http::StatusCode,
@@ -129,7 +129,7 @@ pub(super) async fn delete_access(call: Call) -> Result<Response, HttpError> {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// The limits that are in force for the caller, as the platform told them: `burst` and `by` are ours. Nothing is done
+/// The limits that are in force for the caller, as the platform showed them: `burst` and `by` are ours. Nothing is done
 /// before a limit is reached, so there is no warning before it either.
 pub(super) async fn rate_limits(call: Call) -> Result<Response, HttpError> {
     let limits = call.context.rates.shown(call.address(), &call.principal().key);

@@ -1,8 +1,8 @@
 //! The query parameters of each route: the one list that the OpenAPI document shows and that destructive calls hold
 //! their query against.
 //!
-//! A destructive call is refused for a parameter that it does not know: a name that is misspelled, or known elsewhere
-//! only, may be meant to narrow the call, and the call would otherwise take more than was named.
+//! A destructive call is refused for a parameter that it does not know. A name that is misspelled, or known elsewhere
+//! only, may be meant to narrow the call, which would otherwise affect more than was named.
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::payload::ResourceKind;

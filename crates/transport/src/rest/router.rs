@@ -1,7 +1,7 @@
 //! The whole URL space of REST on one page: each path and verb with what it does, takes and answers, and its handler.
 //!
-//! The router is built from this table, and so is the OpenAPI document ([`super::openapi`]): a route that is not
-//! described does not exist, and a description that has no route neither. A test holds it against the topic table.
+//! The router and the OpenAPI document ([`super::openapi`]) are built from this table: every route is described, and
+//! every description has a route. A test compares it with the topic table.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -18,9 +18,9 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send
 /// What answers a route.
 #[derive(Clone)]
 pub(super) enum Handler {
-    /// Somebody with a key who may do this.
+    /// A client with a key that may do this.
     Keyed(Arc<dyn Fn(Call) -> Answering + Send + Sync>),
-    /// Anybody; it is given the query.
+    /// Any client; the handler gets the query.
     Open(fn(Option<&str>) -> Result<Response, HttpError>),
 }
 
@@ -46,7 +46,7 @@ pub(super) enum Shape {
     Named(&'static str),
 }
 
-/// What may stand behind the `?`.
+/// The parameters behind the `?`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Query {
     /// Nothing of its own.
@@ -185,7 +185,7 @@ impl Table {
             let status = 200;
             self.add(
                 route(verb, all, "Update properties", move |call| property::update(call, kind))
-                    .tells("PUT and POST do the same. What is stored is told to all who watch.")
+                    .tells("PUT and POST do the same. Subscribers receive what is stored.")
                     .takes(Shape::Named("PropertyWrites"))
                     .answers(status, Shape::Named("PropertyUpdates")),
             );
@@ -316,7 +316,7 @@ pub(super) fn table() -> Vec<Route> {
     t.tag = "Batches";
     t.resource("/batches", "/batches/{id}", Kind::Batch);
     t.add(route(Verb::Get, "/batches/{id}/tasks", "List a batch's tasks", task::list).asks(Query::List(Kind::Task)).answers(200, Shape::Many(Kind::Task)));
-    t.add(route(Verb::Post, "/batches/{id}/tasks", "Start a task", task::create).tells("The work goes on after the answer; `location` says where the task is. Its end is told on the topics of this path and of the task.").takes(Shape::One(Kind::Task)).answers(202, Shape::Nothing));
+    t.add(route(Verb::Post, "/batches/{id}/tasks", "Start a task", task::create).tells("The work goes on after the answer; `location` says where the task is. Its end is published on the topics of this path and of the task.").takes(Shape::One(Kind::Task)).answers(202, Shape::Nothing));
     t.add(route(Verb::Get, "/batches/{id}/tasks/{task}", "Read a task", task::read).answers(200, Shape::One(Kind::Task)));
     t.add(route(Verb::Get, "/batches/{id}/tasks/{task}/logs", "Read a task's log", task::logs).answers(200, Shape::Named("TaskLog")));
 

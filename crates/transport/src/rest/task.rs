@@ -37,7 +37,7 @@ pub(super) async fn read(call: Call) -> Result<Response, HttpError> {
     Ok(json(StatusCode::OK, show(&call, &task)?))
 }
 
-/// What a task has to say of its course: one line, with where it stands.
+/// The log of a task: one line, with its progress.
 pub(super) async fn logs(call: Call) -> Result<Response, HttpError> {
     let task = call.gateway().task(&call.caller(), call.id("id")?, call.id("task")?).await?;
     let fields = task.fields();

@@ -23,7 +23,7 @@ use crate::{
 };
 use thng_pubsub_broker::{log_throttle::LogThrottle, testing::TestBroker};
 
-/// The REST edge of a house with two accounts.
+/// The REST transport of a broker with two accounts.
 struct World {
     router: Router,
     _data: tempfile::TempDir,
@@ -79,7 +79,7 @@ impl World {
     }
 }
 
-/// Everything that a project can have, by the name of what stands for it in a path.
+/// Everything that a project can have, by the name of its parameter in a path.
 struct Estate {
     ids: BTreeMap<&'static str, String>,
     /// Keys of this project: what they are called, and the keys.
@@ -206,7 +206,7 @@ fn path_to(template: &str, estate: &Estate, name: &str) -> (String, bool) {
     (path, names_something)
 }
 
-/// A body that the route would take from somebody who may.
+/// A body that the route would take from a client with the right.
 fn body_for(shape: Shape, estate: &Estate) -> Option<Value> {
     Some(match shape {
         Shape::Nothing => return None,

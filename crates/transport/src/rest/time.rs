@@ -1,4 +1,4 @@
-//! `/time`: the one resource for which nobody needs a key. Devices without a clock of their own ask it.
+//! `/time`: the one resource that needs no key. Devices without a clock of their own ask it.
 
 use axum::{http::StatusCode, response::Response};
 use jiff::{Timestamp, tz::TimeZone};

@@ -59,9 +59,9 @@ pub struct Certificates {
     metrics: Arc<Metrics>,
 }
 
-/// Which file it is, when it or its permissions were changed last (seconds and nanoseconds), and how long it is. A file
-/// that is put into the place of another may be as old and as long, and one that nobody may read may become readable.
-/// `None` is a file that is not there.
+/// The identity of a file, the time of the last change of it or its permissions (seconds and nanoseconds), and its length.
+/// A file that replaces another may be as old and as long, and an unreadable one may become readable. `None` is a
+/// missing file.
 type Stamp = Option<(u64, i64, i64, u64)>;
 
 /// Between two looks at the files.
@@ -123,7 +123,7 @@ impl Certificates {
         }
     }
 
-    /// Reads the files again. Connections that stand keep what they have; new ones get what was read.
+    /// Reads the files again. Open connections keep their certificates; new ones get what was read.
     pub fn reload(&self) {
         // Before the files: what changes while they are read is seen at the next look.
         let mut seen = self.stamps.lock();
@@ -243,7 +243,7 @@ fn load_pair(chain_file: &Path, key_file: &Path) -> anyhow::Result<Pair> {
     Ok(Pair { certified: Arc::new(certified), info })
 }
 
-/// Looks at a chain and its key, which nobody shows; returns when its first certificate ends.
+/// Checks a chain and its key, which is never shown; returns when its first certificate ends.
 ///
 /// # Errors
 /// A sentence that names the file and what is wrong with it.

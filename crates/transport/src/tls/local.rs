@@ -1,7 +1,7 @@
 //! An authority and a certificate of our own, for development: so that TLS can be tried with one download.
 //!
-//! The authority stays as long as its files do, since clients have its certificate; what it signed is made again when it
-//! runs out, or when the machine has another name. Both keys are readable by their owner only.
+//! The authority stays as long as its files do, since clients have its certificate. The server's certificate is renewed
+//! when it expires, or when the machine has another name. Both keys are readable by their owner only.
 
 use std::{
     fs,

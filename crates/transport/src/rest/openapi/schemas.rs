@@ -246,7 +246,7 @@ pub(in crate::rest) fn schemas() -> Map<String, Value> {
         "users": { "description": "Ids of users, or `all`.", "anyOf": [
             { "type": "array", "items": reference("Id"), "maxItems": limits::SCOPES_MAX },
             { "type": "array", "items": { "type": "string", "enum": ["all"] }, "minItems": 1, "maxItems": 1 }] } } }));
-    let signed = |pattern: &str| json!({ "type": "array", "minItems": 1, "items": { "type": "string", "pattern": pattern }, "maxItems": limits::SCOPES_MAX, "description": "A `+` in front of each adds it, a `-` takes it away; the others stay." });
+    let signed = |pattern: &str| json!({ "type": "array", "minItems": 1, "items": { "type": "string", "pattern": pattern }, "maxItems": limits::SCOPES_MAX, "description": "A `+` in front of each adds it, a `-` removes it; the others stay." });
     add("ScopesWrite", json!({ "type": "object", "properties": {
         "projects": { "anyOf": [
             { "type": "array", "items": reference("Id"), "maxItems": limits::SCOPES_MAX }, signed("^[+-][A-Za-z0-9]{24}$")] },
