@@ -18,7 +18,7 @@ mod defaults;
 pub mod measure;
 pub mod startup;
 
-/// What one thread allocates here another often frees: a payload comes in on an edge's thread and is dropped by the
+/// One thread often frees what another allocated: a payload comes in on a transport's thread and is dropped by the
 /// writer's. The C library's allocator makes the two wait for each other's lock (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

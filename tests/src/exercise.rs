@@ -1,7 +1,7 @@
-//! What an MQTT client that others wrote is put through: it subscribes, publishes, is given the state, is refused, loses
-//! its connection, and comes back as its own documentation says.
+//! The exercise of every third-party MQTT client: it subscribes, publishes, gets the state, is refused, loses its
+//! connection, and comes back as its own documentation says.
 //!
-//! A test brings the [`Client`]; what it has to do and to see stands here once. `js/exercise.mjs` is the same for
+//! A test brings the [`Client`]; its steps and expectations are here once. `js/exercise.mjs` is the same for
 //! clients in JavaScript.
 
 use std::net::SocketAddr;
@@ -48,12 +48,12 @@ pub trait Client {
     fn message(&mut self) -> (String, String);
 
     /// Waits until the client has lost its connection and has come back.
-    /// Returns whether it was told that its session is present.
+    /// Returns whether its CONNACK said that its session is present.
     fn back(&mut self) -> bool;
 }
 
 impl Setting {
-    /// A client id that nobody else has, and that MQTT 3.1 takes.
+    /// A unique client id that MQTT 3.1 accepts.
     #[must_use]
     pub fn new(address: SocketAddr, version: Version, clean_session: bool) -> Setting {
         let client_id = format!("other-{:08x}", fastrand::u32(..));

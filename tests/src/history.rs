@@ -1,7 +1,7 @@
 //! All of a property's history, although one request shows only its newest part.
 //!
-//! The walk uses nothing but `to`, whose bound is inclusive: values of one millisecond may be cut by the end of a window,
-//! so those of the oldest millisecond are taken from the next window, where they all are.
+//! It uses nothing but `to`, whose bound is inclusive. The end of a window may cut the values of one millisecond, so
+//! those of the oldest millisecond are taken from the next window, which has all of them.
 
 use serde::Deserialize;
 use serde_json::Value;

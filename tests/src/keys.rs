@@ -38,7 +38,7 @@ pub fn unique(what: &str) -> String {
     format!("{what} {} {}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// An email address that nobody else has.
+/// A unique email address.
 #[must_use]
 pub fn unique_email() -> String {
     format!("{}@example.com", unique("ada").replace(' ', "."))

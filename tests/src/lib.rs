@@ -2,7 +2,7 @@
 //!
 //! - [`server`]: one server process on ports of its own, the ways to end it, and the other commands of its binary.
 //! - [`rest`]: a small HTTP/1.1 client that holds every answer to the conventions of the REST API.
-//! - [`link`]: bytes to and from a port, each wait with a deadline; the door for malformed input.
+//! - [`link`]: bytes to and from a port, each wait with a deadline; for malformed input.
 //! - [`mqtt`]: an MQTT client on any link, TCP or WebSocket.
 //! - [`websocket`]: the native WebSocket on a topic, and MQTT's link over WebSocket.
 //! - [`frames`]: WebSocket handshakes and frames by hand.

@@ -104,7 +104,7 @@ impl Raw {
     /// Connects to a port of the server.
     ///
     /// # Panics
-    /// When nobody accepts.
+    /// When the connection is refused.
     #[must_use]
     #[track_caller]
     pub fn connect(to: SocketAddr) -> Raw {
@@ -120,7 +120,7 @@ impl Raw {
     /// Connects as if from another machine: every address of the loopback network can be one's own.
     ///
     /// # Panics
-    /// When nobody accepts.
+    /// When the connection is refused.
     #[must_use]
     #[track_caller]
     pub fn connect_from(from: Ipv4Addr, to: SocketAddr) -> Raw {

@@ -1,6 +1,6 @@
 //! An MQTT client that a test drives packet by packet, on TCP or inside WebSocket frames.
 //!
-//! It answers nothing by itself but, unless told otherwise, a QoS 1 delivery with its PUBACK.
+//! It answers nothing by itself but, by default, a QoS 1 delivery with its PUBACK.
 //! What arrives while it waits for something else is kept in its order, so that a test can ask what came before what.
 //! The wire format is `thng-pubsub-protocol`'s; that it is MQTT is shown by that crate's own tests and by the clients of
 //! others in `clients/mosquitto.rs`, `clients/paho.rs`, `clients/rumqttc.rs` and `js/`.

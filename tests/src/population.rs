@@ -41,7 +41,7 @@ pub struct Population {
     pub keys: Vec<Key>,
 }
 
-/// Somebody's key.
+/// A key with its owner.
 #[derive(Debug, Clone)]
 pub struct Key {
     pub name: String,
@@ -100,7 +100,7 @@ impl Population {
         json!({"projects": self.some(&projects), "users": users})
     }
 
-    /// An action type as it stands in a path.
+    /// An action type as it is written in a path.
     #[must_use]
     pub fn action_type(&mut self) -> String {
         let types = [&TYPES[..], &["all"; 3]].concat();
@@ -142,7 +142,7 @@ impl Population {
     }
 
     /// A project to narrow a subscription to, one in two times: of what keeps its scopes, one that it has, for else
-    /// nothing would ever be told.
+    /// there would be no notification.
     #[must_use]
     pub fn project_for(&mut self, topic: &str, device: Option<&String>) -> Option<String> {
         let named = topic.split('/').nth(2).map(str::to_owned);
@@ -151,7 +151,7 @@ impl Population {
         (self.random.bool() && !among.is_empty()).then(|| among[self.random.usize(..among.len())].clone())
     }
 
-    /// All that an action is told on: the topics of the root and of whatever it happened to.
+    /// All topics of an action: those of the root and of its subject.
     #[must_use]
     #[track_caller]
     pub fn topics_of_action(&mut self, id: &str) -> Vec<String> {

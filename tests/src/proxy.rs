@@ -37,7 +37,7 @@ impl Proxy {
                 if state.is_over {
                     return;
                 }
-                // Shut, it still accepts and then closes, so that nobody else is given the port meanwhile.
+                // Shut, it still accepts and then closes, so that no other process gets the port meanwhile.
                 if state.is_open
                     && let Ok(streams) = pass_on(client, to)
                 {
@@ -85,7 +85,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         locked(&self.state).is_over = true;
         self.cut();
-        // The thread looks when somebody comes.
+        // The thread checks at the next connection.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -105,7 +105,7 @@ fn pass_on(client: TcpStream, to: SocketAddr) -> io::Result<[TcpStream; 2]> {
         std::thread::spawn(move || {
             let (mut reader, mut writer) = (&from, &to);
             let _ = io::copy(&mut reader, &mut writer);
-            // When one side has ended, the other is told.
+            // When one side has ended, the other is ended too.
             let _ = from.shutdown(Shutdown::Both);
             let _ = to.shutdown(Shutdown::Both);
         });

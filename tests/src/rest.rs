@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 client: one connection kept alive, exactly the headers that a test names.
 //!
-//! It is ours because the tests need what general clients hide: the bytes of a body, a header's own spelling, a request
-//! without `Content-Length`, an answer that comes before the body was sent.
+//! The tests need what general clients hide: the bytes of a body, a header's own spelling, a request without
+//! `Content-Length`, an answer that comes before the body was sent.
 //! Every answer is held to the conventions of the REST API in passing, so that each test of a route tests those too.
 
 use std::fmt::Write as _;

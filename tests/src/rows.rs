@@ -1,9 +1,8 @@
-//! What each row of the topic table needs to be tested: resources for its path, something to write, and where REST shows
-//! what was written.
+//! Test data for each row of the topic table: resources for its path, a payload, and where REST shows the result.
 //!
-//! Everything is found by what the table says of a row: its template, its operation, its events. A row that brings a
-//! parameter without a resource fails the tests, and one that brings an operation or an event of a new kind does not
-//! compile, until this module knows what to do with it.
+//! Everything is found by what the table says of a row: its template, its operation, its events. A row with a
+//! parameter without a resource fails the tests. One with an operation or an event of a new kind does not compile until
+//! this module handles it.
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::topic::table::{EventKind, OperationKind, Row};
@@ -16,7 +15,7 @@ use crate::wait::until;
 /// The property of all rows that name one.
 const KEY: &str = "temperature";
 
-/// A project with one resource of each kind, all of them for everybody in it.
+/// A project with one resource of each kind, all of them visible to all its users.
 #[derive(Debug)]
 pub struct Scene {
     pub operator: Rest,
@@ -99,7 +98,7 @@ impl Scene {
     }
 
     /// Something new to write on the row's topic. Where no id in the topic says so, it says that it belongs to this
-    /// scene, so that nobody else may write it.
+    /// scene, so that no other user may write it.
     #[must_use]
     #[track_caller]
     pub fn payload(&mut self, row: &Row, operation: OperationKind) -> String {
@@ -108,7 +107,7 @@ impl Scene {
         self.payload_of(row, operation, &project, Some(&thng))
     }
 
-    /// As [`payload`](Self::payload) for somebody of another project.
+    /// As [`payload`](Self::payload) for a user of another project.
     #[must_use]
     #[track_caller]
     pub fn payload_in(&mut self, project: &str, row: &Row, operation: OperationKind) -> String {
@@ -247,7 +246,7 @@ fn literal(number: u32) -> String {
     format!("{number}.50")
 }
 
-/// Whether a row's topics name no resource, so that everybody may watch them who may watch any.
+/// Whether a row's topics name no resource, so that every key with the right may subscribe to them.
 #[must_use]
 pub fn is_of_the_root(row: &Row) -> bool {
     !row.template.contains("Id")

@@ -1,7 +1,7 @@
 //! One server process: started from the binary on free ports, ended in every way that a server ends.
 //!
-//! Each server has a data directory of its own and, because a test may be killed before it can clean up,
-//! a guardian: a shell that waits for the test process to end and then removes what it left.
+//! Each server has a data directory and a guardian of its own, because a test may be killed before it can clean up. The
+//! guardian is a shell that waits for the test process to end and then removes what it left.
 //! [`Server::shared`] is for tests that leave the server as they found it, [`Server::start`] for the others.
 
 use std::collections::BTreeMap;
@@ -477,7 +477,7 @@ impl Server {
     pub fn processor_time(&self) -> Duration {
         let path = format!("/proc/{}/stat", self.process.guarded.child.id());
         let stat = fs::read_to_string(path).expect("the server runs, and on Linux");
-        // Behind the name, which is in parentheses, stand 11 fields, then user and system time in hundredths.
+        // The name, which is in parentheses, is followed by 11 fields, then user and system time in hundredths.
         let (_, fields) = stat.rsplit_once(')').expect("the name is in parentheses");
         let times =
             fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));

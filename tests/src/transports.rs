@@ -1,6 +1,6 @@
 //! The four protocols behind one face: come with a key, write to a topic, watch topics.
 //!
-//! For the tests whose point is that it does not matter which door somebody came by.
+//! For tests that must give the same result with every protocol.
 
 use std::collections::BTreeMap;
 
@@ -31,17 +31,17 @@ pub const TRANSPORTS: [Transport; 4] =
 pub const SUBSCRIBABLE: [Transport; 3] =
     [Transport::Mqtt, Transport::MqttOverWebSocket, Transport::WebSocket];
 
-/// Somebody was not let through. Holds the HTTP status; MQTT has none.
+/// Access was refused. Holds the HTTP status; MQTT has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteError(pub Option<u16>);
 
 /// An MQTT client on either of its links.
 pub type Mqtt = Client<Box<dyn Link>>;
 
-/// Opens an MQTT session through one of its two doors.
+/// Opens an MQTT session over one of its two transports.
 ///
 /// # Panics
-/// When the server refuses, or the door is not MQTT's.
+/// When the server refuses, or the transport is not MQTT's.
 #[must_use]
 #[track_caller]
 pub fn mqtt(transport: Transport, server: &Server, hello: &Hello) -> Mqtt {
@@ -63,7 +63,7 @@ pub fn websocket(server: &Server, key: Option<&str>, topic: &str) -> Result<WebS
     WebSocket::request(server, topic, header.as_slice()).map_err(|status| WriteError(Some(status)))
 }
 
-/// Somebody who writes to one topic.
+/// A client that writes to one topic.
 #[derive(Debug)]
 pub struct Writer {
     topic: String,
@@ -78,10 +78,10 @@ enum Writing {
 }
 
 impl Writer {
-    /// A writer through this door. A native WebSocket watches its topic too.
+    /// A writer over this transport. A native WebSocket also subscribes to its topic.
     ///
     /// # Errors
-    /// When the door is closed to this key before anything is written: that of a native WebSocket may be.
+    /// When this key is refused before anything is written, which a native WebSocket may do.
     #[track_caller]
     pub fn open(transport: Transport, server: &Server, key: &str, topic: &str) -> Result<Writer, WriteError> {
         let by = match transport {
@@ -94,8 +94,8 @@ impl Writer {
         Ok(Writer { topic: topic.to_owned(), by })
     }
 
-    /// Writes, and returns when the server has said that it is stored: with 200 or 201, with PUBACK, or, on a native
-    /// WebSocket, with the notification that its own socket gets.
+    /// Writes, and returns when the server has acknowledged the write: with 200 or 201, with PUBACK, or on a native
+    /// WebSocket with the notification that its own socket gets.
     ///
     /// # Errors
     /// What the server refused, in the form of the protocol: an error document, or the answer that an MQTT client asked
@@ -137,7 +137,7 @@ impl Writer {
     }
 }
 
-/// Somebody who watches a topic, in one spelling or in several.
+/// A client that subscribes to a topic, in one spelling or in several.
 #[derive(Debug)]
 pub struct Reader {
     strings: Vec<String>,
@@ -152,7 +152,7 @@ enum Watching {
 }
 
 impl Reader {
-    /// A reader through this door, subscribed with all these strings when this returns. Without a key of the connection's
+    /// A reader over this transport, subscribed with all these strings when this returns. Without a key of the connection's
     /// own, the strings have to bring one.
     ///
     /// # Errors

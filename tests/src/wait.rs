@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// What a wait is given before the test fails: long, because two cores may be shared with a build.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Between two looks at a condition that nobody signals.
+/// Between two checks of a condition without a signal.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// Looks until `look` finds something, at most [`PATIENCE`] long.
@@ -43,7 +43,7 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).expect("the year is before 500,000,000")
 }
 
-/// Random numbers whose seed stands in the output of a failing test.
+/// Random numbers whose seed is in the output of a failing test.
 ///
 /// `THNG_PUBSUB_TEST_SEED` repeats a run as far as the numbers decide it.
 #[must_use]

@@ -1,13 +1,13 @@
 //! The single writer: takes whatever operations wait, applies them, and puts them on disk in one commit.
 //!
-//! Nobody is answered before the commit that holds their operation is on the disk. What happened is handed on in commit
-//! order, before the answers go out, so that whoever got an answer reads what they wrote. [`commit_pipeline`] does both.
+//! No command is answered before its commit is on the disk. Events are passed on in commit order, before the answers go
+//! out, so that a client that got an answer can read what it wrote. [`commit_pipeline`] does both.
 //!
 //! A group ends by the work that it has done, not by operations alone ([`GroupWork`]): who asks for little does not wait
 //! for those who ask for much. [`queue`] shares the writer's time between accounts.
 //!
-//! An operation that the store fails on takes nobody with it: the group is rolled back and its operations are
-//! repeated one by one, each in a commit of its own.
+//! A command that fails in the store affects no other: the group is rolled back, and its commands are repeated one by
+//! one, each in a commit of its own.
 
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -457,8 +457,8 @@ fn show_queue_stats(metrics: &Metrics, queue_stats: QueueStats) {
     metrics.session_queued_bytes.set(queue_stats.bytes as i64);
 }
 
-/// A server whose writer is gone answers nobody. It ends, so that whoever watches over it starts it again; what was
-/// answered is on disk.
+/// A server without its writer cannot answer. It ends, so that its supervisor restarts it; all answered writes are on
+/// disk.
 fn die() {
     tracing::error!("the writer failed, see above; the server ends");
     process::exit(EXIT_WRITER_FAILED);

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_id_passes_over_bytes_that_would_favour_a_symbol() {
+    fn a_generated_id_passes_over_bytes_that_would_favor_a_symbol() {
         let mut bytes = [255, 250, 0, 49, 50].into_iter().chain(core::iter::repeat(1));
         let id = Id::generate(|| bytes.next().expect("the iterator is endless"));
         assert_eq!(id.as_str(), "Ua9abbbbbbbbbbbbbbbbbbbb");

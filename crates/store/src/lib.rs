@@ -1,4 +1,4 @@
-//! What is remembered: accounts, keys, resources, and the one append-only event log that is the history of everything.
+//! The store: accounts, keys, resources, and one append-only event log, which is the history of everything.
 //!
 //! Two traits in domain terms, so that another database is a second file and not a second design:
 //! [`WriteStore`] belongs to the one thread that writes, [`ReadStore`] to all others.
@@ -49,7 +49,7 @@ pub type TimestampMs = i64;
 /// The place of an entry in the event log: grows in commit order, is never used twice.
 pub type Sequence = u64;
 
-/// The note under which the last time is kept that was made before the clock was set back: milliseconds.
+/// The name of the last time before the clock was set back, in milliseconds.
 pub const CLOCK_SET_BACK: &str = "clock set back from";
 
 /// A clock that is set back by at most this, in milliseconds, sets no time of the log back.
@@ -71,7 +71,7 @@ pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
         greatest: &KeyHash,
         most: usize,
     ) -> Result<Vec<KeyRecord>, StoreError>;
-    /// Whether anybody can get in at all.
+    /// Whether there is any API key.
     fn has_keys(&self) -> Result<bool, StoreError>;
     /// The accounts, oldest first, at most so many.
     fn accounts(&self, most: usize) -> Result<Vec<Id>, StoreError>;
@@ -103,7 +103,7 @@ pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
     ) -> Result<Option<Id>, StoreError>;
     /// A resource and what belongs to it, all of one moment.
     fn resource_with_details(&self, id: Id) -> Result<Option<(ResourceRecord, ResourceDetails)>, StoreError>;
-    /// What belongs to a thng or product and stands elsewhere, all of one moment.
+    /// The details of a thng or product outside of its document, all of one moment.
     fn details(&self, owner: PropertyOwner) -> Result<ResourceDetails, StoreError>;
     /// The latest value of each property, by key.
     fn latest(&self, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, StoreError>;
@@ -134,20 +134,20 @@ pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
 
 /// Puts on the disk what was committed before the call, from any thread, beside the next groups.
 pub trait DiskSync: Send + Sync {
-    /// Returns once it is there, as far as the store's durability asks for that. After an error nobody knows what is on the
-    /// disk, not even after a later call that succeeds: the system may have dropped what it could not write.
+    /// Returns once it is there, as far as the store's durability asks for that. After an error the state of the disk is
+    /// unknown, even after a later call that succeeds: the system may have dropped what it could not write.
     fn sync(&self) -> Result<(), StoreError>;
 }
 
-/// The writing side: one thread. Between [`begin`](Self::begin) and [`commit`](Self::commit) stand many operations;
-/// nothing is promised to anybody before a [`DiskSync`] that began after `commit` has returned.
+/// The writing side: one thread. There are many commands between [`begin`](Self::begin) and [`commit`](Self::commit);
+/// nothing is promised to a client before a [`DiskSync`] that began after `commit` has returned.
 ///
-/// An operation checks before it writes. When a write fails all the same, the caller rolls the whole group back and
-/// repeats its operations one by one, so a method may leave a failed group half written.
+/// A command checks before it writes. When a write still fails, the caller rolls the whole group back and repeats its
+/// commands one by one. A method may therefore leave a failed group half written.
 pub trait WriteStore: WriteSessions + Send {
     /// Starts a group.
     fn begin(&mut self) -> Result<(), StoreError>;
-    /// Commits the group: whoever reads sees it, and the end of this process does not undo it. A loss of power may, until
+    /// Commits the group: readers see it, and the end of this process does not undo it. A loss of power may, until
     /// it is synced.
     fn commit(&mut self) -> Result<(), StoreError>;
     /// Forgets the group.
@@ -185,8 +185,8 @@ pub trait WriteStore: WriteSessions + Send {
     /// Says that a resource was changed by what hangs on it.
     fn touch(&mut self, id: Id, at_ms: TimestampMs) -> Result<(), StoreError>;
     /// Removes a resource with its properties, their histories, its locations and memberships, and logs its deletion.
-    /// What belongs to it ([`index_fields::PARENT`]) is not there any more for anybody who asks for its parent first, and
-    /// goes with [`reclaim`](Self::reclaim), and so do its members.
+    /// Resources that belong to it ([`index_fields::PARENT`]) are gone for every caller that checks their parent first.
+    /// [`reclaim`](Self::reclaim) removes them, and its members.
     fn delete_resource(
         &mut self,
         resource: &ResourceRecord,
@@ -238,7 +238,7 @@ pub trait WriteStore: WriteSessions + Send {
         owner: PropertyOwner,
         updates: &[PropertyUpdate],
     ) -> Result<PropertiesExtent, StoreError>;
-    /// Appends the values of one update to the log, in their order; each becomes the latest of its property unless
+    /// Appends the values of one update to the log, in their order. Each becomes the latest of its property unless
     /// a later timestamp is there already (equal timestamps: the one written last). Returns the last entry's sequence.
     fn append_properties(
         &mut self,

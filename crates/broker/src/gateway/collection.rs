@@ -1,4 +1,4 @@
-//! Who is in a collection.
+//! Members of collections.
 
 use thng_pubsub_protocol::{
     id::Id,

@@ -399,8 +399,8 @@ impl Gateway {
                 return Err(self.scans.refused(
                     bound,
                     &format!(
-                        "To find what is meant, more than {LOOKED_AT_MAX} items, or too many bytes, would have to be \
-                         looked at: name them with ids, or with a filter that an index answers. Nothing was changed."
+                        "This call would have to scan more than {LOOKED_AT_MAX} items, or too many bytes. Name the items \
+                         with ids, or with a filter that an index answers. Nothing was changed."
                     ),
                 ));
             }

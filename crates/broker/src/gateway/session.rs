@@ -1,8 +1,8 @@
 //! Durable MQTT sessions: what a client comes back to, and the notifications that were kept for it meanwhile.
 //!
-//! A session belongs to the API key that opened it, under its client id. What its subscriptions may see is asked for anew
-//! at every CONNECT, like that of any other connection. How messages get to the client is the edge's
-//! (`edge/mqtt/durable.rs`), what is remembered the store's (`crates/store/src/session_queue.rs`).
+//! A session belongs to the API key that opened it, under its client id. The visibility of its subscriptions is
+//! computed at every CONNECT, like that of any other connection. The transport sends its messages
+//! (`crates/transport/src/mqtt/durable.rs`), and the store keeps them (`crates/store/src/session_queue.rs`).
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -39,7 +39,7 @@ const PAGE_MESSAGES: usize = 64;
 /// Bytes of notifications that are read at a time; more only where one alone is larger.
 const PAGE_BYTES: usize = 128 * 1024;
 
-/// Kept notifications of one topic, in order.
+/// Queued notifications of one topic, in order.
 #[derive(Debug, PartialEq, Eq)]
 pub struct QueuePage {
     /// Those that the subscriber sees.
@@ -50,7 +50,7 @@ pub struct QueuePage {
     pub is_last: bool,
 }
 
-/// What the server does at its start, before anybody connects: whoever was connected when it ended is not any more.
+/// Marks all sessions as disconnected, at the start of the server and before any client connects.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -140,7 +140,7 @@ impl Gateway {
         let mut left = subscriptions.len();
         for part in subscriptions.chunks(STORED_AT_ONCE) {
             left -= part.len();
-            // There is room for all of them, or none is stored.
+            // All of them fit, or none is stored.
             let most = self.settings.session_queue.subscriptions.saturating_sub(left);
             let bytes = part.iter().map(|(filter, _)| filter.len()).sum();
             let part = part.iter().map(stored).collect();
@@ -289,7 +289,7 @@ impl Gateway {
         expired == EXPIRED_AT_ONCE
     }
 
-    /// Ends sessions whose clients stay away, until told to stop. Only by a clock that runs evenly: one that is days ahead
+    /// Ends sessions whose clients stay away, until it is stopped. Only by a clock that runs evenly: one that is days ahead
     /// for a minute ends nothing.
     pub async fn run_session_expiry(&self, stop: CancellationToken) {
         let after_ms = self.settings.session_expiry_ms;

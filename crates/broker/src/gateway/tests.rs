@@ -1,4 +1,4 @@
-//! The gateway with the real store and the real bus behind it: what is stored is told, whatever happens to the router.
+//! Tests the services with the real store and the real bus: stored events are delivered, even when a router dies.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -276,7 +276,7 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     };
     let value = |value: &str, at_ms: i64| (value.to_owned(), at_ms);
     assert_eq!(write(NOON_MS, "1").await, value("1", NOON_MS));
-    // A small step: time stands still.
+    // A small step: time stays the same.
     assert_eq!(write(NOON_MS - 5 * 60_000, "2").await, value("2", NOON_MS));
     assert_eq!(broker.metrics.clock_steps.with_label_values(&["back"]).get(), 0);
     // An hour: the clock is followed, and the last value is the latest all the same.

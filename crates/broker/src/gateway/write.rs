@@ -1,4 +1,4 @@
-//! Writes: what is published on a topic, and the way of every operation to the writer.
+//! Writes: publishes on topics, and every other command for the writer.
 
 use thng_pubsub_protocol::{
     id::Id,
@@ -22,7 +22,7 @@ pub trait OnStored: FnOnce(Result<Outcome, BrokerError>) + Send + 'static {}
 impl<F: FnOnce(Result<Outcome, BrokerError>) + Send + 'static> OnStored for F {}
 
 impl Gateway {
-    /// Publishes on a topic: authorises, reads the payload, and puts the write into the writer's queue.
+    /// Publishes on a topic: authorizes, reads the payload, and puts the write into the writer's queue.
     ///
     /// When this returns `Ok`, `on_stored` will be called exactly once, in the order of the calls of one caller;
     /// when it returns an error, never.
@@ -58,7 +58,7 @@ impl Gateway {
         self.submit(command, payload.len(), on_stored).await
     }
 
-    /// Puts an authorised operation into the writer's queue.
+    /// Puts an authorized command into the writer's queue.
     pub(super) async fn submit(
         &self,
         command: Command,
@@ -130,7 +130,7 @@ impl Gateway {
         self.execute(command, payload.len()).await
     }
 
-    /// The operation that a publish asks for, authorised.
+    /// The authorized command of a publish.
     fn command(
         &self,
         caller: &RequestContext<'_>,
@@ -203,7 +203,7 @@ impl Gateway {
     }
 
     /// Refuses a patch that names what the caller may not name, or gives rights that the caller may not give. `before`
-    /// is what it changes: what stands in its scopes already may stay there.
+    /// is what it changes: entries that are in its scopes already may stay there.
     pub(super) fn check_patch(
         &self,
         caller: &RequestContext<'_>,
@@ -329,7 +329,7 @@ impl Gateway {
         self.execute(Command::DeleteLocation { account, thng, before_ms }, 0).await.map(drop)
     }
 
-    /// Hands an authorised operation to the writer and waits until it is on disk.
+    /// Hands an authorized command to the writer and waits until it is on disk.
     pub(super) async fn execute(
         &self,
         command: Command,

@@ -1,8 +1,8 @@
 //! The bytes that may wait for the writer, shared between accounts.
 //!
-//! One account has at most half of them. What does not fit waits in a queue of its account, and the accounts take turns:
-//! an operation waits behind those of its own account and behind one of each other account, however many these have. The
-//! table of accounts has only those that have something here.
+//! One account has at most half of them. What does not fit waits in a queue of its account, and the accounts take turns.
+//! A command waits behind those of its own account and behind one of each other account, however many these have. The
+//! table of accounts has only those with something here.
 
 use std::{collections::VecDeque, mem, sync::Arc};
 

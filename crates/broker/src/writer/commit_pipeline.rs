@@ -1,4 +1,4 @@
-//! What follows a commit: it is put on the disk, its events go to the sink, and its outcomes to those who wait for them.
+//! The steps after a commit: it is synced, its events go to the sink, and its outcomes to the waiting calls.
 //!
 //! While little else waits that happens on the writer's thread: the way is short. Once much work waits it happens on a
 //! thread of its own, beside the next commits, and one sync may serve several of them. Either way the order is that of
@@ -60,7 +60,7 @@ pub(super) struct CommitPipeline {
     thread: JoinHandle<()>,
 }
 
-/// The way of a group to those who wait.
+/// The path of a group to its waiting calls.
 struct Finisher {
     disk: Box<dyn DiskSync>,
     /// One thread goes this way at a time; the lock is there to say so.
@@ -87,7 +87,7 @@ impl CommitPipeline {
 
     /// Answers a group that was committed. `busy`: the writer has better things to do than to wait for the disk.
     pub(super) fn submit(&self, group: CommittedGroup, busy: bool) {
-        // Acquire: what the other thread has told is told before what is told here.
+        // Acquire: the other thread's groups are delivered before those of this one.
         if !busy && self.finisher.unfinished.load(Ordering::Acquire) == 0 {
             self.finisher.sync_or_die();
             return self.finisher.notify(group);
@@ -96,7 +96,7 @@ impl CommitPipeline {
         self.groups.send(group).expect("the pipeline's thread ends the process when it fails");
     }
 
-    /// Waits until everything is told.
+    /// Waits until everything is delivered.
     pub(super) fn finish(self) {
         drop(self.groups);
         self.thread.join().expect("the pipeline's thread ends the process when it fails");
@@ -117,7 +117,7 @@ impl Finisher {
         }
     }
 
-    /// After a failed sync nobody knows what is on the disk, and trying again would not tell. Those who wait are not
+    /// After a failed sync the state of the disk is unknown, and a second try would not reveal it. Waiting calls are not
     /// answered; the next start reads what is there.
     fn sync_or_die(&self) {
         if let Err(error) = self.disk.sync() {

@@ -16,8 +16,8 @@ use super::{Command, Job};
 /// The writer's time that a queue may use in a turn: some property updates, so that turns are not changed for each.
 const QUANTUM: Duration = Duration::from_millis(1);
 
-/// A command that takes longer makes its owner a heavy one: its next command begins a commit of its own, so that those
-/// that were taken before do not wait for it.
+/// A command that takes longer makes its owner a heavy one. The owner's next command begins a commit of its own, so that
+/// earlier commands do not wait for it.
 const HEAVY: Duration = Duration::from_millis(5);
 
 /// Jobs of a queue whose memory is kept for the next one.

@@ -1,4 +1,4 @@
-//! The order of the answers, and that each stands behind a sync of its own commit.
+//! Tests the order of the answers, and that each comes after the sync of its commit.
 
 use std::{
     sync::{

@@ -20,7 +20,7 @@ use crate::{
     session_queue::{QueuedMessages, ReadSessions, SessionNumber, StoredSession, TopicNumber},
 };
 
-/// Read-only connections; who finds none idle waits for one.
+/// Read-only connections; a caller that finds none idle waits for one.
 pub(super) struct SqliteReaders {
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
@@ -34,7 +34,7 @@ impl fmt::Debug for SqliteReaders {
     }
 }
 
-/// A connection on loan: it goes back also when the reading panics.
+/// A pooled connection: it returns to the pool also when the reading panics.
 struct PooledConnection<'p> {
     readers: &'p SqliteReaders,
     connection: Option<Connection>,
@@ -58,7 +58,7 @@ impl SqliteReaders {
     /// Runs `read` with a connection. One statement sees one state; who needs several opens a transaction.
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
         let loan = self.borrow();
-        let connection = loan.connection.as_ref().expect("a loan holds its connection until it is dropped");
+        let connection = loan.connection.as_ref().expect("a pooled connection is there until it is dropped");
         read(connection).map_err(|fault| fault.at(&self.place))
     }
 
@@ -428,7 +428,7 @@ const VALUE_BYTES: usize = 256;
 /// Where `history!` has the value.
 const VALUE_COLUMN: usize = 3;
 
-/// The rows of a query that was told to return one more than the page holds, which shows whether there is a next one.
+/// The rows of a query that returns one more than the page holds, which shows whether there is a next one.
 fn paged<T>(
     connection: &Connection,
     query: &str,

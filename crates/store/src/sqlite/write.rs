@@ -1,8 +1,8 @@
 //! The writing half: one connection, one thread, many operations a commit.
 //!
-//! What every write needs to know (a resource's head, a property's series and newest timestamp) is kept in bounded
-//! caches, so that a value costs one insertion into the log and, once a group, its place in `latest`.
-//! [`events`] appends to the log, [`properties`] and [`resources`] say what is appended, [`removal`] takes away;
+//! Every write needs a resource's metadata, and a property's series and newest timestamp. Bounded caches keep them, so
+//! that a value costs one insertion into the log and, once a group, its place in `latest`.
+//! [`events`] appends to the log, [`properties`] and [`resources`] say what is appended, [`removal`] deletes;
 //! [`members`], [`keys`] and [`sessions`] have tables of their own.
 
 use std::sync::Arc;
@@ -54,7 +54,7 @@ const ORPHAN_ROWS: usize = 5;
 /// How much is done at a time, and how much is remembered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// Events that a deletion takes away at once; more are left to [`WriteStore::reclaim`].
+    /// Events that a deletion removes at once; more are left to [`WriteStore::reclaim`].
     pub(super) at_once: usize,
     /// Properties that go at once with their resource; those of one that has more are left to [`WriteStore::reclaim`].
     pub(super) series_at_once: usize,
@@ -536,7 +536,7 @@ fn set_meta(connection: &Connection, name: &str, text: &str) -> Result<(), Fault
     Ok(())
 }
 
-/// The number that stands for an account in other tables; an account that is new is added.
+/// The number of an account in other tables; an account that is new is added.
 fn account(connection: &Connection, id: Id, now_ms: TimestampMs) -> Result<i64, Fault> {
     if let Some(num) = read::one(connection, ACCOUNT, [id.as_str()], |row| Ok(row.get(0)?))? {
         return Ok(num);

@@ -1,4 +1,4 @@
-//! Who is in which collection.
+//! Members of collections.
 
 use rusqlite::{Connection, params};
 use thng_pubsub_protocol::{id::Id, payload::ResourceKind};
