@@ -1,7 +1,7 @@
 //! The scenarios, by name, and their durations.
 //!
-//! Each scenario is one file: [`connections`], [`flow`] (fan-out, fan-in and series are one loop with different
-//! numbers), [`latency`], [`halfopen`], which is latency twice, and [`beside`], which is latency beside a copy.
+//! Each scenario is one file. [`connections`]; [`flow`]: fan-out, fan-in and series are one loop with different
+//! numbers; [`latency`]; [`halfopen`] is latency twice. [`beside`] is latency beside a copy.
 
 pub mod beside;
 pub mod connections;

@@ -1,9 +1,9 @@
-//! Ten minutes of coming and going: what the server holds does not grow, and nobody misses anything.
+//! Ten minutes of changing load: the server's memory does not grow, and no subscriber misses a message.
 //!
 //! `cargo xtask soak` runs it; it is no part of the suites. Strangers of every protocol connect, subscribe, publish, read a
-//! little and leave, politely or not, while two writers number their publishes and two subscribers write down what they
+//! little and leave, politely or not. Meanwhile two writers number their publishes and two subscribers record what they
 //! get: one stays, the other has a durable session and loses its connection all the time. After a minute, and at the end,
-//! everybody but these pauses and the server's memory is read.
+//! all strangers pause and the server's memory is read.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ const GROWTH_PERCENT_MAX: u64 = 10;
 const THNGS: usize = 40;
 const STRANGERS: usize = 4;
 
-/// Who has to pause, and what they have done.
+/// The clients that have to pause, and what they have done.
 #[derive(Debug, Default)]
 struct Stage {
     over: AtomicBool,
@@ -107,7 +107,7 @@ fn run_client<L: Link>(link: L, hello: &Hello, thngs: &[String], stage: &Stage, 
     }
     if !filters.is_empty() {
         let filters: Vec<_> = filters.iter().map(|(filter, qos)| (&**filter, *qos)).collect();
-        // Somebody else may have taken the client id over: then there is no answer.
+        // Another client may have taken the client id over: then there is no answer.
         client.send(&thng_pubsub_protocol::mqtt::Packet::Subscribe(
             thng_pubsub_protocol::mqtt::Subscribe::new(client_id(random), &filters),
         ));
@@ -165,8 +165,8 @@ fn number(server: &Server, topic: &str, stage: &Stage) -> u64 {
 /// Readers that are at work at the same time while the server warms up: more than it has connections to its database.
 const READERS: usize = 8;
 
-/// Fills what the server keeps at any load, such as the bus's own log and the caches of the database, so that the first
-/// reading is of a server that has everything: writes to every topic, which somebody watches who may miss some of it.
+/// Fills what the server keeps at any load, such as the bus's own log and the caches of the database, before the first
+/// reading. It writes to every topic, with a subscriber that may miss some of it.
 fn flood(server: &Server, thngs: &[String], until: Instant) {
     let mut watcher = Client::connect(server);
     let mut client = Client::connect(server);

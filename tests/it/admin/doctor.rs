@@ -28,7 +28,7 @@ const COMMANDS: [&str; 11] = [
     "man",
 ];
 
-/// What `doctor` says of a data folder, on ports that nobody has: its exit code, and a line for each check.
+/// What `doctor` says of a data folder, on free ports: its exit code, and a line for each check.
 #[track_caller]
 fn examined(data: &Path, more: &[&str]) -> (Option<i32>, Vec<Value>) {
     let few: &[&str] = if more.contains(&"--connections-max") { &[] } else { &["--connections-max", "10"] };
@@ -234,7 +234,7 @@ fn health_exits_0_where_a_server_serves_and_1_elsewhere() {
     let mqtt = format!("http://{}/", server.mqtt());
     assert!(run(["health", "--url", &mqtt]).refusal().contains("HTTP"));
     server.terminate();
-    assert!(run(["health", "--url", &url]).refusal().contains("nobody answers"));
+    assert!(run(["health", "--url", &url]).refusal().contains("no server answers"));
     assert!(run(["health", "--url", "https://127.0.0.1:1"]).refusal().contains("http://"));
     assert!(run(["health", "--http", "off"]).refusal().contains("--url"));
     // One whose bus is being rebuilt.

@@ -282,7 +282,7 @@ fn a_cut_changed_or_unknown_line_is_refused_without_traces() {
         (without(at("series")), String::new(), "no series"),
         (without(event), String::new(), ""),
         ([&lines[..=event], &lines[event..]].concat(), number(event + 1), "once"),
-        ([&lines[..], &lines[last..]].concat(), number(last + 1), "behind"),
+        ([&lines[..], &lines[last..]].concat(), number(last + 1), "after the last"),
         (without(lines.len() - 2), String::new(), "missing"),
     ];
     // Nothing but whole lines is taken, wherever it ends.

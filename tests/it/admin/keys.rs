@@ -1,4 +1,4 @@
-//! `keys` and `accounts`: who may get in, said by whoever owns the data folder, with the server running and without.
+//! `keys` and `accounts`: commands of the owner of the data folder, with the server running and without.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -241,7 +241,7 @@ fn the_socket_is_private_and_answers_one_request_each() {
     let ask = |request: &[u8]| {
         let mut stream = UnixStream::connect(&socket).expect("it is open");
         stream.set_read_timeout(Some(thng_pubsub_tests::PATIENCE)).expect("a timeout");
-        // Who sends more than is read is closed on.
+        // A client that sends more than is read is disconnected.
         let _ = stream.write_all(request);
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer);
@@ -257,7 +257,7 @@ fn the_socket_is_private_and_answers_one_request_each() {
         assert!(answer["refused"].is_string(), "{answer}");
     }
     assert!(!ask(&vec![b'x'; 1 << 20]).contains("created"), "an endless line is cut off");
-    // As many as are answered at a time, of whom none asks anything: they keep nobody out for good.
+    // As many as are answered at a time, none of which sends a request: they lock no other out for good.
     let idle: Vec<_> = (0..4).map(|_| UnixStream::connect(&socket).expect("it is open")).collect();
     until("others are let in again", || ask(b"{\"status\":{}}\n").contains("listeners").then_some(()));
     drop(idle);

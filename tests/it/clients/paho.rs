@@ -1,5 +1,5 @@
 //! Eclipse Paho's clients that we did not write: Debian's C library and PyPI's `paho-mqtt`, each in a small program
-//! that does what it is told by pipe (`c/paho.c`, `python/paho_mqtt.py`).
+//! that takes its commands from a pipe (`c/paho.c`, `python/paho_mqtt.py`).
 //!
 //! Paho's client for browsers is in `js/`.
 

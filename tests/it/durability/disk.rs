@@ -1,5 +1,5 @@
-//! A disk that is full, or that takes no writes: what cannot be stored is refused, what is there is read, nothing that was
-//! answered is lost, and all is well again once the disk is, by itself.
+//! A disk that is full, or that takes no writes. Writes are refused, reads go on, and no acknowledged write is lost. The
+//! server recovers by itself once the disk does.
 //!
 //! The disk is a small one in memory, mounted in a namespace that the server alone sees, so that no rights are needed for it.
 
@@ -15,8 +15,8 @@ use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::WebSocket;
 use thng_pubsub_tests::{Launch, PATIENCE, Rest, Server};
 
-/// Starts the server with a disk of its own under its data: `$4` is the folder behind `serve --data`. `None` where nobody
-/// may have a namespace of their own, as in most containers; then only the tests that need no disk are left.
+/// Starts the server with a disk of its own under its data: `$4` is the folder behind `serve --data`. `None` where
+/// namespaces are not allowed, as in most containers; then only the tests that need no disk are left.
 fn on_a_disk(options: &str) -> Option<Launch> {
     let can = Command::new("unshare")
         .args(["--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"])
@@ -46,7 +46,7 @@ fn disk(server: &Server) -> PathBuf {
 fn fill(server: &Server) -> PathBuf {
     let filler = disk(server).join("filler");
     let mut file = fs::File::create(&filler).expect("there is room for a file");
-    // The last bytes too: a small one finds room where a large one does not.
+    // The last bytes too: a small write fits where a large one does not.
     for size in [1 << 16, 1 << 10, 1] {
         let block = vec![b'x'; size];
         loop {
@@ -67,7 +67,7 @@ fn let_no_file_be_written(server: &Server, limit: &str) {
     assert!(status.expect("util-linux is installed").success());
 }
 
-/// Writes until the server has no room for more, over REST. Returns how many were stored.
+/// Writes until the server's disk is full, over REST. Returns how many were stored.
 fn write_until_refused(rest: &mut Rest, topic: &str, from: u64) -> u64 {
     // Each larger than a page, so that what is freed inside the database does not serve many.
     let padding = "x".repeat(20_000);
@@ -109,7 +109,7 @@ fn assert_refuses_and_recovers(
         spoil(&server);
         stored = write_until_refused(&mut rest, &topic, stored);
 
-        // Reads go on, also of what needs the disk, and whoever asks is told.
+        // Reads go on, also those that need the disk, and `/ready` says what is wrong.
         rest.get(&topic).assert_status(200);
         rest.get(&format!("/thngs/{thng}")).assert_status(200);
         rest.get("/thngs").assert_status(200);
@@ -120,7 +120,7 @@ fn assert_refuses_and_recovers(
         keyless().get("/health").assert_status(200);
         assert!(server.metric("commit_failures_total") > 0);
 
-        // By every other door nothing is acknowledged either.
+        // By every other protocol nothing is acknowledged either.
         let mut client = Client::connect(&server);
         client.publish_unacknowledged(&topic, &small);
         let answer = client.next_within(PATIENCE).expect("an answer or an end");

@@ -1,7 +1,7 @@
-//! What was acknowledged is stored, whatever happens to the process next.
+//! Acknowledged writes are stored, whatever happens to the process next.
 //!
-//! In each round the server is killed with `kill -9` at a random moment of a stream of writes, started again on the same
-//! data, and all that every writer ever wrote is compared with all that is there.
+//! In each round the server is killed with `kill -9` at a random moment of a stream of writes, and started again on the
+//! same data. Then everything that the writers ever wrote is compared with everything that is stored.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,9 +1,9 @@
 //! A durable subscriber gets every acknowledged write, in order for each topic, and nothing else, though the server is killed
 //! again and again.
 //!
-//! In each round the server is killed with `kill -9` at a random moment while two writers publish and a durable subscriber
-//! receives, acknowledges late, out of order or not at all, and loses its own connection. The subscriber writes down what
-//! each of its connections was sent; at the end that is compared with what the writers know and with what is stored.
+//! In each round the server is killed with `kill -9` at a random moment while two writers publish. A durable subscriber
+//! receives, acknowledges late, out of order or not at all, and loses its own connection. It records the messages of each
+//! of its connections; at the end they are compared with the writers' records and with what is stored.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -85,7 +85,7 @@ fn watch(server: SocketAddr, random: &mut fastrand::Rng, packets: &AtomicUsize) 
     let mut connections = Vec::new();
     while let Some(mut client) = watcher(server) {
         let mut seen = Vec::new();
-        // Patient, forgetful or in a hurry: how many of ten messages it acknowledges at once, and when it breaks off.
+        // Patient, forgetful or in a hurry: how many of ten messages it acknowledges at once, and when it disconnects.
         let (at_once, breaks_off_after) = (random.u32(0..=10), random.usize(5..400));
         let mut unacked = Vec::new();
         let gone = loop {

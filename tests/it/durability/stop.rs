@@ -1,5 +1,5 @@
-//! SIGTERM in the middle of work: what was accepted is finished and answered, everybody is told, and nothing that was
-//! answered is missing afterwards.
+//! SIGTERM in the middle of work: accepted requests are finished and answered, all clients are informed, and no answered
+//! write is missing afterwards.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};

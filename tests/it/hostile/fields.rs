@@ -1,4 +1,4 @@
-//! Fields that a document may have and its sender may not set: nothing comes of them, whoever sends them.
+//! Fields that a document may have and its sender may not set: they have no effect, for any sender.
 //!
 //! Bug class 23 of `docs/security.md`, mass assignment. Scopes are in `rest/scopes.rs`.
 
@@ -33,7 +33,7 @@ fn with_forged(document: &Value) -> Value {
     all
 }
 
-/// Shows that nothing forged stands in a document.
+/// Shows that a document has no forged field.
 #[track_caller]
 fn assert_nothing_forged(document: &Value, what: &str) {
     for (field, value) in forged().as_object().expect("an object") {

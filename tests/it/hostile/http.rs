@@ -1,4 +1,4 @@
-//! What the HTTP port does with requests that no client should send, and with floods and noise inside its WebSockets.
+//! Malformed requests at the HTTP port, and floods and noise inside its WebSockets.
 //!
 //! Single frames and handshakes that break the rules are in `hostile/websocket.rs`.
 

@@ -1,6 +1,6 @@
-//! What announced sizes, half-finished handshakes and readers that do not read cost the server: next to nothing.
+//! The small cost of announced sizes, half-finished handshakes and readers that do not read.
 //!
-//! Each test has a server of its own, because each measures that server's memory or fills its doors.
+//! Each test has a server of its own, because each measures that server's memory or fills its listeners.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

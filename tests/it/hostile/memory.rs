@@ -1,4 +1,4 @@
-//! What one crafted message, and what is begun and never finished, costs the server in memory.
+//! The memory that a crafted message, or a message that is never finished, costs the server.
 //!
 //! `docs/security.md` numbers the bug classes. Announced lengths are in `hostile/load.rs`, clients that do not read in
 //! `hostile/readers.rs`.

@@ -1,4 +1,4 @@
-//! What MQTT's port and MQTT's WebSocket do with bytes that no client should send.
+//! Malformed bytes at MQTT's port and MQTT's WebSocket.
 
 use thng_pubsub_protocol::mqtt::{ConnectCode, Packet, PacketId, QoS, SubAckCode, Subscribe};
 use thng_pubsub_tests::canary::Canary;
@@ -48,7 +48,7 @@ const MALFORMED: [(&str, &[u8]); 36] = [
     ("PINGRESP, which only a server sends", b"\xd0\x00"),
 ];
 
-/// CONNECT packets that are none: what stands behind the fixed header.
+/// Malformed CONNECT packets: the bytes behind the fixed header.
 const MALFORMED_CONNECTS: [(&str, &[u8]); 14] = [
     ("nothing", b""),
     ("half a name", b"\x00\x04MQ"),

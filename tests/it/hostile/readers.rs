@@ -1,5 +1,5 @@
-//! Clients that do not read, or do not acknowledge: what waits for them is bounded, they are let go, and nobody else
-//! notices, the server's own end included.
+//! Clients that do not read, or do not acknowledge: their queues are bounded, and they are disconnected. No other client
+//! notices, and neither does the server's shutdown.
 //!
 //! Each test has a server of its own, because each fills that server's queues.
 
@@ -223,7 +223,7 @@ fn a_stalled_native_socket_is_closed_despite_pongs() {
     assert!(deaf.receive(PATIENCE).is_err(), "the connection has ended for the client too");
 }
 
-/// Publishes until so much waits for somebody who does not read that something did not fit.
+/// Publishes until the queue of a client that does not read overflows.
 fn publish_until_a_consumer_is_slow(server: &Server, topic: &str) {
     let mut publisher = Client::connect(server);
     let payload = large();
@@ -235,7 +235,7 @@ fn publish_until_a_consumer_is_slow(server: &Server, topic: &str) {
     });
 }
 
-/// Connects somebody and leaves him in the middle of something.
+/// Connects a client and stops in the middle of something.
 type Arrives = fn(&Server, &str) -> Box<dyn Any>;
 
 const THOSE_WHO_COULD_BE_WAITED_FOR: [(&str, Arrives); 9] = [

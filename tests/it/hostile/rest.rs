@@ -1,7 +1,7 @@
-//! What REST is known to be attacked with: places in lists that nobody was given, endless parameters, numbers beyond all
-//! bounds, and pages of other origins.
+//! Known attacks on REST: forged cursors of lists, endless parameters, numbers beyond all bounds, and pages of other
+//! origins.
 //!
-//! Bug classes 19, 21 and 23 of `docs/security.md`. Fields that nobody may set are in `hostile/fields.rs`, who may do what
+//! Bug classes 19, 21 and 23 of `docs/security.md`. Fields that no client may set are in `hostile/fields.rs`, rights
 //! in `rest/rights.rs` and `rest/permissions.rs`.
 
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ fn seen(rest: &mut Rest, path: &str, token: &str) -> Option<BTreeSet<String>> {
     )
 }
 
-/// Bug class 23: a place in a list that was changed, or given to somebody else.
+/// Bug class 23: a cursor of a list that was changed, or that belongs to another client.
 #[test]
 fn a_cursor_shows_each_key_only_its_own_resources() {
     let server = Server::shared();
@@ -111,7 +111,7 @@ fn a_cursor_shows_each_key_only_its_own_resources() {
     canary.sings();
 }
 
-/// Bug class 23: filters and other parameters without end; bug class 21: numbers that nobody thought of.
+/// Bug class 23: filters and other parameters without end; bug class 21: extreme numbers.
 #[test]
 fn excessive_parameters_are_refused_or_read_as_written() {
     let server = Server::shared();

@@ -213,7 +213,7 @@ fn is_accepted(client: &mut Client) -> bool {
     matches!(answer, Ok(Received::ConnAck { code: ConnectCode::Accepted, .. }))
 }
 
-/// Bug class 8: a will is authorised again when it fires, and is not lost by a change that leaves the key as it is
+/// Bug class 8: a will is authorized again when it fires, and is not lost by a change that leaves the key as it is
 /// (EMQX 15170).
 #[test]
 fn a_will_is_checked_when_published_with_the_rights_of_connect() {

@@ -1,5 +1,5 @@
-//! Settings, files and a machine that are not as they should be: the server refuses to start with a sentence, or it
-//! works, and it never lets anybody in for it.
+//! Wrong settings, files and machines: the server refuses to start with a sentence, or it works. It never grants access
+//! because of them.
 //!
 //! `docs/security.md` numbers the bug classes.
 
@@ -97,7 +97,7 @@ fn assert_works(server: &Server, what: &str) {
     client.disconnect();
 }
 
-/// Bug class 21: numbers that nobody thought of (CVE-2026-42209, a division by zero).
+/// Bug class 21: extreme numbers (CVE-2026-42209, a division by zero).
 #[test]
 fn every_number_of_every_flag_is_refused_by_name_or_works() {
     let flags = Mutex::new(numeric_flags());
@@ -154,7 +154,7 @@ fn an_empty_or_blank_operator_key_is_refused() {
     assert_refused(&Launch::new().flag("--operator-key", "").refused(), "--operator-key", "by flag");
     let mut server = Launch::new().without("--operator-key").start();
     server.terminate();
-    // The key that was written down is never read again, so nobody gets in by what stands there.
+    // The key in the file is never read again, so its content grants no access.
     fs::write(server.data().join("operator.key"), "\n").expect("the file is the test's");
     let server = server.restart();
     for key in ["", " ", "\n"] {
@@ -302,7 +302,7 @@ fn connections_beyond_the_descriptor_limit_warn_at_start() {
     assert_refused(&ended, "ulimit -n", "too few for the server itself");
 }
 
-/// Bug class 22: state and keys that everybody on the machine can read (CVE-2017-9868).
+/// Bug class 22: state and keys that every user of the machine can read (CVE-2017-9868).
 #[test]
 fn created_files_are_private_whatever_the_umask() {
     let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;

@@ -1,4 +1,4 @@
-//! Those who keep a connection by saying a little now and then: nobody is given more time for it.
+//! Clients that keep a connection by sending a little now and then, which gives them no more time.
 //!
 //! Bug class 14 of `docs/security.md` (CVE-2020-13849), and of class 23 the slow body. Those who do not read are in
 //! `hostile/readers.rs`, those who say nothing at all in `hostile/load.rs` and `mqtt/connect.rs`.

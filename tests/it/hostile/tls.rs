@@ -1,9 +1,9 @@
-//! Those who begin a handshake and stop, and those whose first bytes are no handshake: they cost a place for a second, and
-//! nobody else anything.
+//! Clients that begin a handshake and stop, or whose first bytes are no handshake: they cost a connection for a second,
+//! and other clients nothing.
 //!
 //! Bug class 14 of `docs/security.md` (CVE-2020-13849), for the TLS listeners and for all four together. Each test has a
-//! server of its own, because each fills its doors. That their number delays nobody much is measured by the scenario
-//! `halfopen` of `bench/`.
+//! server of its own, because each fills its listeners. The scenario `halfopen` of `bench/` measures how little their number
+//! delays others.
 
 use std::time::Duration;
 
@@ -54,8 +54,8 @@ fn half(whole: &[u8]) -> &[u8] {
     &whole[..whole.len() / 2]
 }
 
-/// Handshakes of TLS that stop: with nothing, with the type of the first record, in the middle of a ClientHello, and
-/// after a whole one, to which the server answers with its certificate and a signature.
+/// Handshakes of TLS that stop: with nothing, with the type of the first record, or in the middle of a ClientHello. The
+/// last stops after a whole one, which the server answers with its certificate and a signature.
 fn half_handshakes(server: &Server, trust: &Trust) -> Vec<Raw> {
     let hello = trust.hello();
     let starts: [&[u8]; 4] = [b"", &hello[..1], half(&hello), &hello];
@@ -78,7 +78,7 @@ fn half_openings(server: &Server, trust: &Trust) -> Vec<Raw> {
     opened
 }
 
-/// Shows that new clients get through every door that TLS is in front of.
+/// Shows that new clients get through every listener with TLS.
 #[track_caller]
 fn assert_served_over_tls(server: &Server, trust: &Trust) {
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
@@ -108,7 +108,7 @@ fn a_thousand_half_open_handshakes_block_no_other_client() {
     }
     assert!(unfinished.len() > 1_000, "{}", unfinished.len());
     until("all of them have come", || {
-        // The canary is one of MQTT, and whoever asks is one of HTTP.
+        // The canary is one of MQTT, and the asking client is one of HTTP.
         let expected =
             [("https", 7 * each), ("mqtts", 6 * each), ("http", 3 * each + 1), ("mqtt", 2 * each + 1)];
         expected.iter().all(|(protocol, count)| open(&server, protocol) == *count).then_some(())
@@ -142,7 +142,7 @@ fn all_that_stop_halfway_are_let_go_when_their_time_is_up() {
     until("nothing is left of them", || {
         let left: u64 =
             ["https", "mqtts", "mqtt", "mqtt_ws"].map(|protocol| open(&server, protocol)).iter().sum();
-        // Whoever asks is one of HTTP.
+        // The asking client is one of HTTP.
         (left == 0 && open(&server, "http") == 1).then_some(())
     });
     for protocol in ["https", "mqtts"] {
@@ -297,7 +297,7 @@ fn a_tls_error_after_the_handshake_ends_only_its_connection() {
         let mut underneath = Raw::on(thng_pubsub_tests::link::Stream::Plain(
             raw.into_stream().tcp().try_clone().expect("a socket can be had twice"),
         ));
-        // A record that nobody can have encrypted with the keys of this connection.
+        // A record that cannot have been encrypted with the keys of this connection.
         underneath.send(&[&[0x17, 0x03, 0x03, 0, 40][..], &[7; 40]].concat());
         underneath.until_closed();
     }

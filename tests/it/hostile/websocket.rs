@@ -42,7 +42,7 @@ fn answer(server: &Server, request: &str) -> Vec<u8> {
         Arrival::Closed => return Vec::new(),
         Arrival::Nothing => panic!("no answer in {PATIENCE:?}"),
     };
-    // Not before: who hangs up is owed no answer.
+    // Not before: a client that disconnects gets no answer.
     raw.finish();
     received.extend(raw.until_closed());
     received
@@ -127,7 +127,7 @@ fn invalid_close_codes_get_1002_and_valid_ones_are_echoed() {
     canary.sings();
 }
 
-/// Bug class 4 (CVE-2017-7653): what is no text is passed on to nobody.
+/// Bug class 4 (CVE-2017-7653): a payload that is no text is passed on to no client.
 #[test]
 fn text_is_checked_as_utf_8_across_fragments() {
     let server = Server::shared();

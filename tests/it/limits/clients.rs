@@ -103,7 +103,7 @@ fn latest_values_of_a_thng_are_limited_to_a_mebibyte() {
     let sentence =
         "With these the latest values would be 1048579 bytes together; a resource can have 1048576.";
     assert_says(&put(&mut rest, "more", 3).expect(400), sentence);
-    // A shorter value makes room, and a value of the past takes none.
+    // A shorter value frees space, and a value of the past takes none.
     put(&mut rest, "k7", MEBIBYTE / 8 - 3).assert_status(200);
     put(&mut rest, "more", 3).assert_status(200);
     let past = format!(r#"[{{"value":{},"timestamp":1}}]"#, text(1_000));
@@ -268,7 +268,7 @@ fn connect_of(bytes: usize, topic: &str) -> Hello {
 /// Also MQTT-3.1.3-5.
 #[test]
 fn a_connect_above_16_kib_is_refused_from_its_header() {
-    // Whoever is closed within the test is not closed because of the time.
+    // A connection that is closed within the test is not closed because of the time.
     let server = Launch::new().flag("--connect-timeout-s", "600").start();
     let topic = format!("/thngs/{}/properties/k", server.rest().thng());
     let longest = connect_of(CONNECT_BYTES_MAX, &topic);
@@ -394,7 +394,7 @@ fn subscriptions_are_bounded_by_memory_per_key_account_and_all() {
         let mut first = Client::connect(&server);
         topics[..3].iter().for_each(|topic| first.subscribed(topic, QoS::AtMostOnce));
         assert_eq!(first.subscribe(last, QoS::AtMostOnce), SubAckCode::Refused, "{flag}");
-        // It comes back with all of them, and one that ends makes room.
+        // It comes back with all of them, and one that ends frees its place.
         let mut second = Client::connect_as(&server, &Hello::with_key(KEY).durable("limits"));
         assert!(second.session_present);
         second.unsubscribe(&topics[3]);

@@ -63,7 +63,7 @@ fn a_thng_is_in_100_collections_by_every_way_in() {
     assert_eq!(rest.get(&path).expect(200), json!([]), "nothing of what was refused is there");
     assert!(server.metric("commands_rejected_total{bound=\"collections\"}") >= 1);
 
-    // Those that it is in already take it again, and where it leaves one there is room for another.
+    // Collections that it is in already take it again, and leaving one allows another.
     put(&mut rest, &all[0], &[&thng]);
     rest.delete(&format!("/collections/{}/thngs/{thng}", all[0])).assert_status(200);
     put(&mut rest, &one_more, &[&thng]);

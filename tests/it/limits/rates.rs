@@ -19,7 +19,7 @@ use thng_pubsub_tests::{KEY, Launch, Response, Rest, Server, history};
 /// Another machine.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// What is not known as a key of anybody.
+/// A text that is no API key.
 fn wrong_key() -> String {
     "x".repeat(80)
 }

@@ -96,7 +96,7 @@ fn a_client_id_may_be_longer_than_23_characters_and_any_text() {
 #[test]
 fn a_protocol_level_that_is_not_served_is_answered_with_code_1() {
     let server = Server::shared();
-    // CONNECT as MQTT 5 sends it, with its properties; then levels that nobody has.
+    // CONNECT as MQTT 5 sends it, with its properties; then unknown levels.
     let level_5 = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01x";
     let level_9 = b"\x10\x0d\x00\x04MQTT\x09\x02\x00\x3c\x00\x01x";
     let old_name_new_level = b"\x10\x0f\x00\x06MQIsdp\x04\x02\x00\x3c\x00\x01x";

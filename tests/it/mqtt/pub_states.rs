@@ -171,12 +171,12 @@ impl Drop for EndsWriter<'_> {
     }
 }
 
-/// A property that nobody writes to under load: an initial state of all properties has it, an update of one has not.
+/// A property without writes under load: an initial state of all properties has it, an update of one has not.
 const UNWRITTEN: &str = "unwritten";
 
-/// Subscribes to all properties while `n` is written on and on, and holds what comes to what is promised: updates without
-/// a gap, and a state that is not older than an update that came before it. Updates that are older than the state may
-/// come after it: they were on their way when it was read.
+/// Subscribes to all properties while `n` is written on and on, and checks the promises. Updates come without a gap, and a
+/// state is not older than an update that came before it. Updates that are older than the state may come after it: they
+/// were on their way when it was read.
 #[track_caller]
 fn assert_state_under_writes(server: &Server, all: &str, qos: QoS) {
     let mut client = Client::connect(server);

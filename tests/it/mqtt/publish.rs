@@ -1,4 +1,4 @@
-//! What an MQTT client may write, and when it is told that it is stored.
+//! Publishes by MQTT: allowed topics and payloads, and their acknowledgement.
 
 use serde_json::json;
 use thng_pubsub_protocol::mqtt::{Packet, Publish, QoS};
@@ -62,7 +62,7 @@ fn after_the_puback_rest_reads_the_value() {
 
 /// Also MQTT-4.7.3-4.
 #[test]
-fn a_topic_may_be_spelled_in_all_the_ways_of_a_subscription() {
+fn a_topic_may_be_spelled_as_in_a_subscription() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = property(&mut rest);

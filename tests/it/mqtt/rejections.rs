@@ -194,7 +194,7 @@ fn answers_keep_the_order_of_neighboring_publishes() {
     let mut bytes = Vec::new();
     for n in 0..300 {
         let id = client.packet_id();
-        // What the edge refuses, what the writer refuses, and what is stored.
+        // One that the transport refuses, one that the writer refuses, and one that is stored.
         let (topic, is_refused) = match n % 3 {
             0 => ("/nothing".to_owned(), true),
             1 => (format!("/thngs/{UNKNOWN}/properties/k"), true),

@@ -525,7 +525,7 @@ fn sessions_are_bounded_in_all_and_for_each_key() {
         assert_eq!(answer(KEY, "c"), ConnectCode::ServerUnavailable);
         let refused = r#"connections_refused_total{protocol="mqtt",reason="too_many_sessions"}"#;
         assert!(server.metric(refused) >= 1);
-        // One that ends makes room.
+        // One that ends frees its place.
         for client_id in ["a", "b"] {
             Client::connect_as(&server, &Hello::with_key(KEY).named(client_id)).disconnect();
         }
@@ -545,7 +545,7 @@ fn subscriptions_of_durable_sessions_are_bounded_in_all() {
     assert_eq!(other.subscribe(&topics[3], QoS::AtLeastOnce), SubAckCode::Refused);
     let refused = r#"subscriptions_refused_total{protocol="mqtt",reason="too_many_subscriptions"}"#;
     assert_eq!(server.metric(refused), 1);
-    // Who keeps nothing takes none of them, and one that is taken back makes room.
+    // A session without durability takes none of them, and one that ends frees its place.
     Client::connect(&server).subscribed(&topics[3], QoS::AtLeastOnce);
     one.unsubscribe(&topics[1]);
     other.subscribed(&topics[3], QoS::AtLeastOnce);
@@ -654,7 +654,7 @@ fn sessions_of_one_user_keep_no_other_account_out() {
             client
         })
         .collect();
-    // The one that is away gives way first, then one that is connected, which is told so.
+    // The one that is away gives way first, then one that is connected, whose client is informed.
     let _first = connect(&server, "first");
     assert_eq!(server.metric("sessions_evicted_total"), 1);
     connected.iter_mut().for_each(Client::ping);

@@ -1,4 +1,4 @@
-//! What an MQTT client may watch, on which topic string it hears of it, and how `pubStates` begins.
+//! Subscriptions by MQTT: allowed topics, the topic string of their notifications, and how `pubStates` begins.
 
 use serde_json::json;
 use thng_pubsub_protocol::mqtt::{Packet, QoS, SubAckCode, Unsubscribe};

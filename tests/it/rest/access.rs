@@ -1,4 +1,4 @@
-//! Who is asking: `GET /access`, `GET /operators/:id`, and the ways in which a key can come.
+//! The identity of a key: `GET /access`, `GET /operators/:id`, and the ways in which a key can come.
 
 use thng_pubsub_tests::{KEY, Rest, Server};
 

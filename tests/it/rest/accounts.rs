@@ -1,4 +1,4 @@
-//! The account and whoever works in it: `/accounts…`, `/operators/…`, and what everybody may ask: `/time`,
+//! The account and its operators: `/accounts…`, `/operators/…`, and the routes for every client: `/time`,
 //! `/rateLimits`.
 
 use serde_json::{Value, json};
@@ -293,7 +293,7 @@ fn the_time_needs_no_key_and_knows_zones() {
     for wrong in ["Europe/Nowhere", "", "..%2F..%2Fetc%2Fpasswd", "%00"] {
         keyless.get(&format!("/time?tz={wrong}")).assert_status(400);
     }
-    // Whoever has a key may ask as well, even with one that is not known.
+    // A client with a key may ask as well, even with an unknown one.
     Rest::new(Server::shared().http(), Some("x")).get("/time").assert_status(200);
 }
 

@@ -1,4 +1,4 @@
-//! Action types: those that are built in, those of the account, and who is told of them.
+//! Action types: those that are built in, those of the account, and their notifications.
 
 use std::collections::BTreeSet;
 

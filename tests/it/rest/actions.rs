@@ -1,4 +1,4 @@
-//! Actions: what happened, to what, by whom and where; their lists, and who is told.
+//! Actions: their subject, author and location, their lists, and their notifications.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -700,7 +700,7 @@ fn an_action_is_notified_once_on_each_of_its_topics() {
                 rest.post(&path, sent.clone()).assert_status(201);
             }
             let action = rest.get("/actions/all?perPage=1").expect(200)[0].clone();
-            // The marker is told on every topic, behind what was told there before.
+            // The marker is published on every topic, after all earlier notifications.
             let marker = rest.create(&format!("/thngs/{thng}/actions/_turned"), json!({"tags": ["marker"]}));
             let mut expected: BTreeMap<String, Vec<Value>> = BTreeMap::new();
             for (at, topic) in paths.iter().enumerate() {

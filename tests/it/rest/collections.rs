@@ -1,4 +1,4 @@
-//! Collections: their own documents, who is in them, collections inside collections, and who is told.
+//! Collections: their own documents, their members, collections inside collections, and their notifications.
 
 use std::collections::BTreeSet;
 
@@ -211,7 +211,7 @@ fn the_thngs_of_a_collection_are_walked_filtered_and_counted() {
         .map(|n| rest.id_of("/thngs", json!({"name": "n", "tags": [if n < 3 { "low" } else { "high" }]})))
         .collect();
     let _elsewhere = rest.id_of("/thngs", json!({"name": "n", "tags": ["low"]}));
-    // The order of the list is that of creation, whoever joined first.
+    // The order of the list is that of creation, not of joining.
     rest.put(&members, json!([thngs[4], thngs[0]])).assert_status(200);
     rest.put(&members, json!([thngs[2], thngs[1], thngs[3]])).assert_status(200);
 
@@ -247,7 +247,7 @@ fn thngs_leave_one_by_one_or_all_at_once_and_are_still_there() {
     assert_eq!(collections_of(&mut rest, &format!("/thngs/{}", thngs[0])), set([&id, &other]));
     rest.delete(&format!("{members}/{UNKNOWN}")).assert_status(404);
 
-    // Whoever is in it or nobody: the answer is the same.
+    // With or without members: the answer is the same.
     for _ in 0..2 {
         let answer = rest.delete(&members);
         answer.assert_status(200);
@@ -273,7 +273,7 @@ fn leaving_changes_the_thng_as_joining_does() {
     for leave in [format!("{members}/{thng}"), members.clone()] {
         rest.put(&members, json!([thng])).assert_status(200);
         let joined = rest.get(&path).expect(200)["updatedAt"].as_u64().expect("a time");
-        // The time of a later moment can be told apart.
+        // The time of a later moment differs.
         thng_pubsub_tests::wait::until("the clock goes on", || (now_ms() > joined).then_some(()));
         rest.delete(&leave).assert_status(200);
         let left = rest.get(&path).expect(200)["updatedAt"].as_u64().expect("a time");
@@ -392,7 +392,7 @@ fn joining_and_leaving_thngs_are_notified() {
 
     rest.put(&members, json!([thngs[0], thngs[1], thngs[0]])).assert_status(200);
     assert_eq!(change(&mut client), added(&thngs[..2]));
-    // Nobody joins and nobody leaves by these: there is nothing to tell.
+    // No thng joins or leaves by these: there is no notification.
     rest.put(&members, json!([thngs[1]])).assert_status(200);
     rest.put(&members, json!([])).assert_status(200);
     rest.put(&members, json!([thngs[2], UNKNOWN])).assert_status(400);

@@ -1,4 +1,4 @@
-//! Keys of thngs: issued once, shown again, taken away; and what a device does with its own.
+//! Keys of thngs: issued once, shown again, revoked; and what a device does with its own.
 
 use serde_json::{Value, json};
 use thng_pubsub_tests::keys::{text, unique};
@@ -175,7 +175,7 @@ fn a_device_writes_and_reads_its_properties_and_its_location() {
     let written = own.put(&format!("{path}/location"), json!([{"position": position}])).expect(200);
     assert_eq!(written[0]["position"], position);
     assert_eq!(own.get(&format!("{path}/location")).expect(200)[0]["position"], position);
-    // What it has told is not for it to take back.
+    // A device may not delete what it has reported.
     for below in ["/properties", "/properties/a"] {
         own.delete(&format!("{path}{below}")).assert_status(403);
     }

@@ -1,5 +1,5 @@
-//! What the documents of every resource have in common: a name comes once, integers count by value, and loaders of the
-//! platform are read as it read them.
+//! Rules for the documents of every resource: a name comes once, integers count by value, and the documents of the
+//! platform's loaders are read as the platform read them.
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::QoS;

@@ -1,4 +1,4 @@
-//! What REST refuses and how it says so, and the courtesies that existing clients and browsers need.
+//! Refusals of REST and their documents, and the exceptions that existing clients and browsers need.
 //!
 //! That every refusal has its document, and no success a field that clients misread, is asserted by the REST client of
 //! the harness on each answer of each test.

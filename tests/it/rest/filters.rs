@@ -1,4 +1,4 @@
-//! What a list is asked for: `filter`, `ids`, `page`, `project`, and all of them together, part by part.
+//! The parameters of lists: `filter`, `ids`, `page`, `project`, and all of them together, part by part.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Thngs and products by their identifiers: `/thngs/<key>:<value>` wherever an id could stand.
+//! Thngs and products by their identifiers: `/thngs/<key>:<value>` in place of an id.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};

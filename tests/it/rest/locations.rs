@@ -306,7 +306,7 @@ fn a_location_update_is_notified_once_as_an_array() {
     assert_eq!(client.message().json()[0]["latitude"], 47.25);
     assert_eq!(latitudes(&rest.get(&format!("{path}?perPage=1"))), [47.25]);
 
-    // What is forgotten is not told.
+    // A deletion sends no notification.
     rest.delete(&path).assert_status(200);
     rest.put(thng_of(&path), json!({"description": "marker"})).assert_status(200);
     assert_eq!(client.message().json()["description"], "marker");

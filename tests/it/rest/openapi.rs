@@ -47,7 +47,7 @@ fn operations(document: &Value) -> Vec<Operation> {
     operations
 }
 
-/// What anybody gets at a path, without a key.
+/// The answer at a path without a key.
 #[track_caller]
 fn get_without_key(path: &str, media_type: &str) -> Response {
     let answer = Rest::new(Server::shared().http(), None).send("GET", path, &[], None);
@@ -57,7 +57,7 @@ fn get_without_key(path: &str, media_type: &str) -> Response {
     answer
 }
 
-/// What stands between each `before` and the next `behind`.
+/// The texts between each `before` and the next `behind`.
 fn between<'t>(text: &'t str, before: &'t str, behind: char) -> impl Iterator<Item = &'t str> {
     text.split(before).skip(1).filter_map(move |rest| rest.split(behind).next())
 }
@@ -307,7 +307,7 @@ fn the_page_of_the_document_asks_nothing_of_other_hosts() {
         assert!(!style.text().contains(elsewhere), "{elsewhere} in the style");
     }
     let script = get_without_key("/docs/page.js", "text/javascript");
-    // The one that it names is an example of a URL, which nobody opens.
+    // The one that it names is an example of a URL, which is never opened.
     let hosts: BTreeSet<&str> = between(script.text(), "https://", '/').collect();
     assert!(hosts.is_subset(&BTreeSet::from(["example.com"])), "{hosts:?}");
     for elsewhere in ["import(", "importScripts", "eval(", "new Function", "http://"] {

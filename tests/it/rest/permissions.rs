@@ -67,7 +67,7 @@ impl<'s> Keyring<'s> {
         Keyring { server, operator, application, reading, administrating }
     }
 
-    /// A key of this kind, and the id of whoever has it. Users and devices are new each time: some calls end them.
+    /// A key of this kind, and the id of its owner. Users and devices are new each time: some calls end them.
     fn key(&mut self, kind: Kind) -> (Option<String>, Option<String>) {
         let Application { id, public_key, secret_key } = self.application.clone();
         let (key, id) = match kind {
@@ -198,7 +198,7 @@ fn every_route_is_open_to_exactly_the_reviewed_kinds_of_keys() {
 fn the_document_names_the_kinds_of_keys_of_each_operation() {
     let mut faults = String::new();
     for ((path, method), (marks, operation)) in observed(&Server::start()) {
-        // An operation for which nobody needs a key does not say which keys.
+        // An operation that needs no key does not say which keys.
         if operation["security"] == json!([]) {
             assert!(operation.get("x-api-keys").is_none(), "{method} {path}");
             assert!(marks.iter().all(|mark| *mark == '+'), "{method} {path}: {marks:?}");

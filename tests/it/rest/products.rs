@@ -1,4 +1,4 @@
-//! Products: create, list, read, update, delete, their properties, and who is told.
+//! Products: create, list, read, update, delete, their properties, and their notifications.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Nobody gets more than they have: limited operators, tokens and application keys try the ways round.
+//! No client gets more rights than it has: limited operators, tokens and application keys try to work around them.
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{QoS, SubAckCode};

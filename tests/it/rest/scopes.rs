@@ -1,5 +1,5 @@
-//! Who sees what: the scopes of resources, held against every kind of key; `?project=` of operators; and the
-//! conditions of access tokens. What somebody does not see does not exist for them, in whatever way they ask.
+//! Visibility: the scopes of resources with every kind of key, `?project=` of operators, and the conditions of access
+//! tokens. For a client, an invisible resource does not exist, in every kind of request.
 
 use serde_json::{Value, json};
 use thng_pubsub_tests::keys::{text, unique};
@@ -429,7 +429,7 @@ fn a_trusted_application_sees_nothing_of_another_project() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    // An action of the root about nobody's thng of a type that is not there is a list without items.
+    // The list of actions of a type that does not exist is empty.
     assert_eq!(ids(&world.foreign.trusted.get(&format!("/actions/{kind}"))), [""; 0]);
     let after = [
         rest.get(&format!("/thngs/{thng}")).expect(200),

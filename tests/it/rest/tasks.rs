@@ -1,4 +1,4 @@
-//! Batch tasks: started by REST, done in the background, also across a `kill -9`, and told on their topics at the end.
+//! Batch tasks: started by REST, done in the background, also across a `kill -9`, and published on their topics at the end.
 
 use std::collections::BTreeSet;
 
@@ -340,7 +340,7 @@ fn the_end_of_a_task_is_notified_on_batch_and_task() {
         assert_eq!(document, end, "on {topic}: the document as REST shows it");
     }
 
-    // What is told of the next task comes behind everything that was told of the first.
+    // The notifications of the next task come after all of the first.
     let next = start(&mut rest, &batch, populating(1, json!({"name": "n"})));
     let (topic, document) = client_message(&mut client);
     assert_eq!((topic, text(&document, "id")), (tasks, id_of(&next).to_owned()));

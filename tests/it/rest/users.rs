@@ -1,5 +1,5 @@
 //! Application users: anonymous and named, validated, logged in and out; what they see of themselves and of others;
-//! and that nobody ever sees a password.
+//! and that no answer ever shows a password.
 
 use serde_json::{Value, json};
 use thng_pubsub_tests::keys::{text, unique, unique_email};
@@ -60,7 +60,7 @@ fn an_anonymous_user_has_a_key_and_is_not_listed() {
         None,
     );
     assert_ne!(bodiless.expect(201)["evrythngUser"], *id);
-    // What is said of oneself is kept, but for an address that nobody has shown to have.
+    // A user's own fields are kept, except an address that was not verified.
     let sent = json!({"firstName": "Nobody", "email": unique_email()});
     let third = app.public.post("/auth/evrythng/users?anonymous=true", sent).expect(201);
     let third = rest.get(&format!("/users/{}", text(&third, "evrythngUser"))).expect(200);
@@ -409,7 +409,7 @@ fn an_applications_role_narrows_its_users_at_once() {
         own.put(&format!("/thngs/{thng}/properties/k"), json!([{"value": 1}])).assert_status(403);
         own.get("/products").assert_status(403);
         own.get("/collections").assert_status(403);
-        // The defaults are everybody's.
+        // The defaults are the same for all.
         own.get("/access").assert_status(200);
         own.get("/actions").assert_status(200);
     }

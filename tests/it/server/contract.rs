@@ -89,7 +89,7 @@ fn the_script_tag_sdk_needs_no_key() {
 }
 
 #[test]
-fn the_sdk_of_the_platform_is_served_together_with_its_licence() {
+fn the_sdk_of_the_platform_is_served_together_with_its_license() {
     let mut keyless = Rest::new(Server::shared().http(), None);
     let mut get = |path| keyless.send("GET", path, &[], None);
     let script = get("/sdk/evrythng.js");

@@ -1,4 +1,4 @@
-//! The log: where it goes, that clients cannot fill it, and what never stands in it.
+//! The log: where it goes, that clients cannot fill it, and what it never contains.
 
 use std::time::Instant;
 
@@ -85,8 +85,8 @@ fn refusals_are_logged_with_key_owner_and_topic_without_options() {
     }
 }
 
-/// Has the server refuse something 5,000 times, and holds its log to a few lines a second, whose `suppressed` makes up for
-/// the rest, and its metric to all of them.
+/// Has the server refuse something 5,000 times. Expects a few log lines a second, whose `suppressed` counts the rest, and
+/// a metric that counts all.
 #[track_caller]
 fn assert_counted_and_seldom_logged(line: &str, metric: &str, mut five_hundred_times: impl FnMut(&Server)) {
     const REFUSALS: u64 = 5_000;
@@ -183,7 +183,7 @@ fn payloads() -> [String; 5] {
     ]
 }
 
-/// Writes, watches and is refused over REST, with the key wherever it may stand.
+/// Writes, watches and is refused over REST, with the key in every allowed position.
 fn drive_rest(server: &Server, topic: &str) {
     let thng = topic.split("/properties").next().expect("a path");
     let mut rest = server.rest();
@@ -249,11 +249,11 @@ fn drive_mqtt<L: Link>(connect: impl Fn() -> L, topic: &str) {
     assert_ne!(code, ConnectCode::Accepted);
 }
 
-/// Somebody's password, which is sent and never shown.
+/// A user's password, which is sent and never shown.
 const PASSWORD: &str = "PasswordThatNobodyMayReadAnywhere";
 
-/// Makes a key of every kind, and signs a user of an application up and in, rightly and wrongly. Returns all that was
-/// made and is nobody else's business.
+/// Makes a key of every kind, and signs a user of an application up and in, rightly and wrongly. Returns all secrets
+/// that were made.
 fn drive_keys(server: &Server) -> Vec<String> {
     let mut rest = server.rest();
     let project = rest.project();
@@ -323,7 +323,7 @@ fn no_log_line_shows_a_key_or_payload_on_any_transport() {
     }
 }
 
-/// Whatever is wrong with a request, the document that says so repeats no key, wherever that stood.
+/// Whatever is wrong with a request, the document that says so repeats no key from any position.
 #[test]
 fn no_error_document_shows_a_key_wherever_it_came() {
     let server = Server::start();

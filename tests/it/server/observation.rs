@@ -1,4 +1,4 @@
-//! What the server shows of itself: metrics and the pages and dashboards that name them, readiness, and the log.
+//! Observability: metrics and the pages and dashboards that name them, readiness, and the log.
 
 use std::collections::BTreeSet;
 use std::fs;

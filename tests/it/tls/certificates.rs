@@ -1,5 +1,5 @@
-//! The certificates of the TLS listeners: which one a client is shown, how others take their place while connections go
-//! on, what is refused at the start, and the one for development.
+//! The certificates of the TLS listeners: the choice by name, their replacement while connections go on, refusals at the
+//! start, and the certificate for development.
 //!
 //! What is said over TLS is in `tls/listeners.rs`.
 
@@ -15,7 +15,7 @@ use thng_pubsub_tests::tls::{Authority, Certificate, Files, Trust, client_pem, s
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{KEY, Launch, Rest, Server};
 
-/// Keys that nobody uses for anything else; see `keys/README.md`.
+/// Keys that are used for nothing else; see `keys/README.md`.
 const RSA_PKCS8: &str = include_str!("../../keys/rsa-pkcs8.pem");
 const RSA_PKCS1: &str = include_str!("../../keys/rsa-pkcs1.pem");
 const EC_PKCS8: &str = include_str!("../../keys/ec-pkcs8.pem");
@@ -265,7 +265,7 @@ fn a_wrong_file_and_its_correction_are_noticed() {
     let [old, new] = [(); 2].map(|()| authority.signs(&["localhost"]));
     let files = Files::holding(&old);
     let server = files.launch().start();
-    // The certificate first and its key long after, as by somebody who copies them by hand.
+    // The certificate first and its key long after, as by an operator that copies them by hand.
     write(&files.chain(), &new.chain);
     until("it is refused", || (reloads(&server, "refused") == 1).then_some(()));
     assert!(shown(server.https(), "localhost") == old.der);
@@ -463,7 +463,7 @@ fn development_keys_are_private_despite_umask_and_crashes() {
     };
     assert_private(&folder);
 
-    // A server that was killed while it wrote certificates, which anybody may read.
+    // A server that was killed while it wrote certificates, which every user may read.
     for left in ["server.pem", "server.key", "authority.pem", "authority.key"] {
         let part = folder.join(format!("{left}.part"));
         write(&part, "half of it");

@@ -1,7 +1,7 @@
 //! TLS as clients meet it: every protocol over it, which versions are spoken, and what is said to those who speak plain.
 //!
-//! Where certificates come from and how they are exchanged is in `tls/certificates.rs`, those who stop in the middle of a
-//! handshake in `hostile/tls.rs`, and clients from npm, our SDK and Chromium over TLS in `js/` and `npm/test/tls.test.mjs`.
+//! `tls/certificates.rs` has the sources and the exchange of certificates, and `hostile/tls.rs` unfinished handshakes.
+//! Clients from npm, our SDK and Chromium over TLS are in `js/` and `npm/test/tls.test.mjs`.
 
 use std::fs;
 use std::io::Read as _;

@@ -1,5 +1,5 @@
-//! THE matrix: every row of the topic table, written through every door by those who may and those who may not, watched
-//! through every door by those who see it and those who do not.
+//! The matrix: every row of the topic table, written over every protocol with and without the right, and subscribed to
+//! over every protocol with and without visibility.
 //!
 //! Generated from the table and from [`thng_pubsub_tests::rows`]: a new row brings its tests.
 
@@ -11,7 +11,7 @@ use thng_pubsub_tests::rows::{Cause, Scene, has_same_numbers, is_of_the_root};
 use thng_pubsub_tests::transports::{Reader, SUBSCRIBABLE, TRANSPORTS, Transport, WriteError, Writer};
 use thng_pubsub_tests::{Rest, Server};
 
-/// Who comes to a door.
+/// The kinds of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Who {
     Operator,
@@ -28,7 +28,7 @@ enum Who {
 const OWNERS: [Who; 2] = [Who::Application, Who::Operator];
 const OTHERS: [Who; 3] = [Who::ReadingUser, Who::ReadingOperator, Who::Stranger];
 
-/// What somebody is to find at a topic.
+/// The expectation of a client at a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sight {
     /// All that happens.
@@ -63,7 +63,7 @@ impl Who {
     }
 }
 
-/// Somebody who was let in to watch.
+/// A client whose subscription was granted.
 #[derive(Debug)]
 struct Watcher {
     who: Who,
@@ -71,7 +71,7 @@ struct Watcher {
     reader: Reader,
 }
 
-/// A scene, and a key for everybody.
+/// A scene, and a key for every kind of client.
 struct Cast<'s> {
     server: &'s Server,
     scene: Scene,
@@ -117,7 +117,7 @@ impl<'s> Cast<'s> {
         self.server.rest_as(self.key(who))
     }
 
-    /// Everybody subscribes through every door, each in several spellings; whoever sees nothing is refused.
+    /// All clients subscribe over every protocol, each in several spellings; a client that sees nothing is refused.
     fn watch(&self, row: &Row, topic: &str) -> Vec<Watcher> {
         let mut readers = Vec::new();
         for (who, key) in &self.keys {
@@ -142,8 +142,8 @@ impl<'s> Cast<'s> {
         readers
     }
 
-    /// Writes as an owner through a door; returns what was written and the document that REST shows of it to everybody
-    /// who sees it, and not to the others.
+    /// Writes as an owner over a protocol. Returns what was written, and the document that REST shows of it to every client
+    /// that sees it, and not to the others.
     fn written(
         &mut self,
         row: &Row,
@@ -173,7 +173,7 @@ impl<'s> Cast<'s> {
     }
 }
 
-/// What everybody who sees it is to be told.
+/// The expected notifications of every client that sees it.
 #[derive(Debug)]
 struct ExpectedNotification {
     payload: String,
@@ -194,7 +194,7 @@ fn spellings(transport: Transport, topic: &str, project: &str) -> Vec<String> {
     }
 }
 
-/// Holds what readers get against what everybody is to be told: exactly that, in this order, and the same text for all.
+/// Compares what readers get with the expected notifications: exactly those, in this order, and the same text for all.
 #[track_caller]
 fn assert_notified<'r>(
     readers: impl Iterator<Item = &'r mut Watcher>,
@@ -211,7 +211,7 @@ fn assert_notified<'r>(
     let first = first.expect("somebody watches");
     for (notification, ExpectedNotification { payload, document }) in first.iter().zip(notified) {
         let mut json: Value = serde_json::from_str(notification).expect("a notification is JSON");
-        // REST does not show when somebody joined a collection.
+        // REST does not show when a thng joined a collection.
         if let Some(change) = json.as_object_mut().filter(|it| it.contains_key("operation")) {
             assert!(change.remove("timestamp").is_some_and(|it| it.is_u64()), "{notification}");
         }
@@ -220,9 +220,9 @@ fn assert_notified<'r>(
     }
 }
 
-/// Every row through one door.
+/// Every row over one protocol.
 fn check(transport: Transport) {
-    // The operator hears of everything, so that nobody else may write here.
+    // The operator receives everything, so no other client may write here.
     let server = &Server::start();
     let mut cast = Cast::new(server);
     for row in &TABLE {
@@ -246,13 +246,13 @@ fn check(transport: Transport) {
             assert_eq!(refused, Err(WriteError(expected)), "{payload} on {topic} by {who:?}");
         }
 
-        // The last is the marker: whatever else was to be told came before it.
+        // The last is the marker: every other notification came before it.
         let mut notified: Vec<ExpectedNotification> =
             OWNERS.iter().map(|who| cast.written(row, operation, access, *who, transport)).collect();
         notified.push(cast.written(row, operation, access, Who::Operator, Transport::Rest));
         assert_notified(readers.iter_mut().filter(|it| it.who != Who::Stranger), &notified, &topic);
 
-        // Who sees nothing of it was told nothing of it, and still is told of what is theirs.
+        // A client that sees nothing of it received nothing of it, and still receives its own.
         if Who::Stranger.sight(row) == Sight::Silence {
             let payload = cast.scene.payload_in(&cast.others_project, row, operation);
             let mut rest = cast.rest(Who::Stranger);
@@ -270,7 +270,7 @@ fn check(transport: Transport) {
     }
 }
 
-/// Nobody publishes on what can only be watched. REST has writes of its own on these paths, which are no publishes.
+/// No client publishes on subscribe-only topics. REST has writes of its own on these paths, which are no publishes.
 fn check_subscribe_only(cast: &Cast<'_>, row: &Row, transport: Transport) {
     let topic = cast.scene.topic(row);
     for (who, key) in cast.keys.iter().filter(|_| transport != Transport::Rest) {
@@ -330,7 +330,7 @@ fn check_deletion(cast: &mut Cast<'_>, row: &Row) {
     cast.scene.operator.delete(&topic).assert_status(200);
     assert_notified(readers.iter_mut(), &[ExpectedNotification { payload: String::new(), document }], &topic);
     if let Some(publish) = row.publish.filter(|_| is_of_the_root(row)) {
-        // Made again, the type shows that its end was told once.
+        // Made again, the type shows that its end was published once.
         cast.scene.operator.create("/actions", json!({"name": cast.scene.action_type}));
         let marker = cast.written(row, publish.operation, publish.access, Who::Operator, Transport::Rest);
         let of_the_project = readers.iter_mut().filter(|it| it.who != Who::Stranger);
@@ -338,7 +338,7 @@ fn check_deletion(cast: &mut Cast<'_>, row: &Row) {
     }
 }
 
-/// The end of a task, that began before anybody subscribed or after it.
+/// The end of a task that began before the subscriptions or after them.
 fn check_task(cast: &mut Cast<'_>, row: &Row) {
     let is_of_one = row.template.ends_with(":taskId");
     let (mut readers, thngs) = (Vec::new(), 1_000);

@@ -1,5 +1,5 @@
-//! What stands behind a topic's `?`: the options in every order and combination, escaped or not, on every door that
-//! watches; and the keys that topics bring.
+//! The options behind a topic's `?`: in every order and combination, escaped or not, on every protocol with
+//! subscriptions; and the keys that topics bring.
 
 use std::collections::BTreeMap;
 
@@ -125,7 +125,7 @@ fn notified(of: &[usize]) -> Vec<Value> {
     [1, 2].iter().flat_map(|n| of.iter().map(move |of| json!(n * 10 + of))).collect()
 }
 
-/// What a key is to be told: of the first thng, of the second, and of actions on which of them.
+/// The expected notifications of a key: of the first thng, of the second, and of actions on which of them.
 type Rights = (bool, bool, Option<&'static [usize]>);
 
 #[test]

@@ -1,4 +1,4 @@
-//! A key that is taken away ends what stands on it, on every protocol; rights that change do not.
+//! A revoked key ends its connections and subscriptions, on every protocol; changed rights do not.
 
 use serde_json::json;
 use thng_pubsub_protocol::mqtt::{ConnectCode, QoS, SubAckCode};
@@ -10,7 +10,7 @@ use thng_pubsub_tests::{Keyed, Rest, Server, wait};
 /// The close code of a WebSocket whose peer may not go on (RFC 6455, 7.4.1).
 const POLICY: u16 = 1008;
 
-/// A topic that a key may watch, and how the key is taken away.
+/// A topic that a key may subscribe to, and how the key is revoked.
 struct Case {
     what: &'static str,
     key: String,
@@ -134,7 +134,7 @@ fn a_subscription_ends_with_its_own_token_only() {
     client.unsubscribe(&own);
 }
 
-/// Bug class 8 of `docs/security.md`: a will is authorised again when it fires.
+/// Bug class 8 of `docs/security.md`: a will is authorized again when it fires.
 ///
 /// Also MQTT-3.1.2-8.
 #[test]

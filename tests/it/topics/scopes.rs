@@ -1,11 +1,11 @@
-//! What a notification says to whom, where that is not plain: below a resource, and of resources that it names.
+//! Content and visibility of notifications in special cases: below a resource, and of resources that they name.
 
 use serde_json::json;
 use thng_pubsub_protocol::mqtt::QoS;
 use thng_pubsub_tests::mqtt::{Client, Hello};
 use thng_pubsub_tests::{Rest, Server};
 
-/// Something that is in these projects, for everybody in them.
+/// A resource in these projects, visible to all their users.
 fn made(rest: &mut Rest, kind: &str, projects: &[&str]) -> String {
     let scopes = json!({"projects": projects, "users": ["all"]});
     rest.id_of(&format!("/{kind}"), json!({"name": "n", "scopes": scopes}))
@@ -42,7 +42,7 @@ fn an_action_is_not_notified_below_a_hidden_resource() {
     assert_eq!(client.message().json()["id"], marker, "told, though REST shows nothing of {hidden}");
 }
 
-/// A notification is written once for all who hear it: it names what REST leaves out for some, by its id and nothing else
+/// A notification is written once for all receivers: it names what REST leaves out for some, by its id and nothing else
 /// (docs/permissions.md).
 #[test]
 fn a_notification_may_name_ids_of_hidden_resources() {

@@ -1,5 +1,6 @@
-//! Who is told is who could read: random writes to hundreds of resources in random scopes, watched by dozens of keys of
-//! every kind. After each write REST is asked what each key can read of it, and that is what the key has to be told.
+//! Notifications reach exactly the keys that can read: random writes to hundreds of resources in random scopes, with
+//! dozens of subscribed keys of every kind. After each write REST shows what each key can read, and the key has to receive
+//! that.
 //!
 //! REST is the measure because there rights and scopes are decided with a look-up, and in the fan-out without one.
 
@@ -18,7 +19,7 @@ use tungstenite::Message;
 const WRITES: usize = 150;
 const TOPICS_PER_KEY: usize = 12;
 
-/// Somebody with a key, and what they watch.
+/// A client with a key, and its subscriptions.
 struct Holder {
     key: Key,
     rest: Rest,
@@ -33,7 +34,7 @@ struct TopicSubscription {
     project: Option<String>,
     string: String,
     socket: Option<WebSocket>,
-    /// The marks of the events that REST lets the key read, and of those that it was told of.
+    /// The marks of the events that REST lets the key read, and of those that it received.
     readable: Vec<String>,
     notified: Vec<String>,
 }
@@ -111,13 +112,13 @@ struct Trial {
     all: Population,
     holders: Vec<Holder>,
     writes: u64,
-    /// How often REST showed nothing to somebody who watched.
+    /// How often REST showed nothing to a subscriber.
     hidden: u64,
 }
 
 impl Trial {
     fn new() -> Trial {
-        // Nobody reads before everything is written, however long that takes, so that no ping is answered either.
+        // No client reads before everything is written, however long that takes, so that no ping is answered either.
         let server = Launch::new().flag("--websocket-ping-interval-s", "3600").start();
         let all = Population::new(&server);
         let holder = |key: &Key| Holder {
@@ -129,7 +130,7 @@ impl Trial {
         Trial { holders: all.keys.iter().map(holder).collect(), server, all, writes: 0, hidden: 0 }
     }
 
-    /// Everybody subscribes to some topics through some door, and is granted those that REST lets them read.
+    /// All clients subscribe to some topics over some protocol, and are granted those that REST lets them read.
     fn subscribe(&mut self) {
         for at in 0..self.holders.len() {
             let Key { name, key, device } = self.holders[at].key.clone();
@@ -270,7 +271,7 @@ impl Trial {
         self.happened(&event("/actions"));
     }
 
-    /// Writes to everything that is watched once more, so that everybody is told of something last.
+    /// Writes to every subscribed topic once more, so that every client receives a last notification.
     fn write_markers(&mut self) {
         let before: Vec<usize> = self.watches().map(|watch| watch.readable.len()).collect();
         let all_users = json!({"projects": self.all.projects, "users": ["all"]});
@@ -304,14 +305,14 @@ impl Trial {
 }
 
 impl TopicSubscription {
-    /// Whether what REST showed last has still to be told.
+    /// Whether the last event that REST showed is still missing.
     fn is_waiting(&self) -> bool {
         self.notified.len() < self.readable.len() || self.notified.last() != self.readable.last()
     }
 }
 
 impl Holder {
-    /// Reads until everything that was read by REST came last has been told, or nothing comes any more.
+    /// Reads until the last events that REST showed have arrived, or nothing comes any more.
     fn listen(&mut self) {
         if let Some(client) = &mut self.session {
             while self.watches.iter().any(TopicSubscription::is_waiting) {

@@ -57,7 +57,7 @@ const RULES: [Rule; 8] = [
         words: &["env::var", "env::vars", "env::set_var"],
         look: Look::Code,
         within: &["crates", "server/src", "wasm-sdk/src"],
-        // A build script is told its folder by a variable.
+        // A build script gets its folder from a variable.
         except: &["server/src/config.rs", "server/src/config", "build.rs"],
         why: "only server/src/config.rs reads the environment",
     },

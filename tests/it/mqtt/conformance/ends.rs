@@ -1,4 +1,4 @@
-//! How connections end, against the standard: wills, keep alive, and who takes whose place.
+//! How connections end, against the standard: wills, keep alive, and take-over.
 //! The statements are listed in `docs/mqtt-conformance.md`.
 //!
 //! MQTT-3.14.4-1: Not ours: the client closes the connection; if it does not, the server does.
@@ -240,7 +240,7 @@ fn a_client_id_belongs_to_its_key() {
     ];
     let mut clients: Vec<_> =
         keys.iter().map(|key| Client::connect_as(server, &Hello::with_key(key).named("shared"))).collect();
-    // Whoever has no key has nothing that could be taken over, and takes nothing over.
+    // A client without a key has no session to take over, and takes none over.
     clients.extend((0..3).map(|_| Client::connect_as(server, &Hello::anonymous().named("shared"))));
     clients[0].subscribed(&topic, QoS::AtLeastOnce);
     for client in &mut clients {
