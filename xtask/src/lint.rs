@@ -30,7 +30,7 @@ const CHECKS: [Check; 9] = [
     Check {
         name: PROSE,
         about: "words and length of sentences (xtask/src/prose/words.rs); paths may follow",
-        run: |root, _| prose::check(root, false),
+        run: |root, _| prose::check(root),
     },
     Check {
         name: "conformance",
@@ -87,7 +87,7 @@ fn is_check(word: &str) -> bool {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let root = setup::root();
     if let Some(paths) = paths(&args.words) {
-        return if paths.is_empty() { prose::check(&root, true) } else { prose::check_paths(&root, paths) };
+        return if paths.is_empty() { prose::check(&root) } else { prose::check_paths(&root, paths) };
     }
     if let Some(unknown) = args.words.iter().find(|word| !is_check(word)) {
         let known: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();

@@ -2,7 +2,6 @@
 //!
 //! Called by `lint`. The table of words and all limits are in `prose/words.rs`.
 
-mod baseline;
 mod lexer;
 mod names;
 mod passages;
@@ -23,6 +22,10 @@ const EXEMPT: [&str; 3] = ["xtask/src/prose", "tests/keys", "LICENSE"];
 /// Files that still say names of earlier versions.
 const HISTORY: [&str; 2] = ["CHANGELOG.md", "migrations"];
 
+/// The words that all Markdown may have until `docs/configuration.md` is generated, which brings them below their budget.
+/// It only falls.
+const ALL_WORDS_MAX: usize = 28_000;
+
 /// What is wrong with one sentence.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
@@ -31,30 +34,35 @@ struct Finding {
     sentence: String,
 }
 
-/// Checks every file and compares the counts with the baseline. `is_verbose` prints each finding.
+/// Checks every file, and the budgets of words.
 ///
 /// # Errors
-/// A part of the project has more findings than its baseline allows, or a document has more words than its budget.
-pub(crate) fn check(root: &Path, is_verbose: bool) -> anyhow::Result<()> {
+/// A file has a finding, or a document has more words than its budget.
+pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     let sources = sources(root)?;
     let mut counts = BTreeMap::new();
     for source in &sources {
         let findings = findings(source);
-        if is_verbose {
-            print(source, &findings);
-        }
+        print(source, &findings);
         count(&mut counts, source, findings.len());
     }
     print_counts(&counts);
-    let mut faults = baseline::compare(&counts);
-    for (name, words, limit) in budgets(&sources) {
-        eprintln!("{words:6} words of {limit:6}  {name}");
-        faults.extend(baseline::compare_words(name, words, limit));
+    let mut faults = Vec::new();
+    match counts.values().sum::<usize>() {
+        0 => {}
+        total => faults.push(format!("{total} finding(s)")),
+    }
+    for (name, words, budget) in budgets(&sources) {
+        eprintln!("{words:6} words of {budget:6}  {name}");
+        let limit = if name == words::ALL { budget.max(ALL_WORDS_MAX) } else { budget };
+        if words > limit {
+            faults.push(format!("{name} has {words} words; its limit is {limit}"));
+        }
     }
     if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("\n")) }
 }
 
-/// Checks the files at or below `paths`, relative to the root, without a baseline.
+/// Checks the files at or below `paths`, relative to the root.
 ///
 /// # Errors
 /// A file has a finding, or there is no file at a path.
