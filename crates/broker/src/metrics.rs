@@ -236,8 +236,8 @@ impl Metrics {
             )?,
             session_messages_dropped: counters(
                 "session_messages_dropped_total",
-                "Messages that were dropped although a durable session needed them, by bound: count, bytes or age.",
-                &["bound"],
+                "Messages that were dropped although a durable session needed them, by reason: count, bytes or age.",
+                &["reason"],
             )?,
             sessions_evicted: counter(
                 "sessions_evicted_total",
