@@ -9,6 +9,7 @@
 
 mod environment;
 mod file;
+mod former_names;
 mod print;
 
 use std::{
@@ -281,7 +282,7 @@ pub struct Config {
     #[arg(long, env = "THNG_PUBSUB_OPERATOR_KEY", value_name = "KEY", hide_env_values = true)]
     pub operator_key: Option<OperatorKey>,
 
-    /// What to log, to standard error: error, warn, info, debug, trace, also per module (`info,tower=warn`).
+    /// What to log, to standard error: error, warn, info, debug, trace, also per crate or module (`info,thng_pubsub_bus=debug`).
     #[arg(long, env = "THNG_PUBSUB_LOG", value_name = "FILTER", default_value = defaults::LOG)]
     pub log: String,
 

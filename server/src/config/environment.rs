@@ -7,7 +7,10 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::file::{ALIKE, id, reason};
+use super::{
+    file::{ALIKE, id, reason},
+    former_names::present_name,
+};
 
 /// What the names of all variables begin with.
 const PREFIX: &str = "THNG_PUBSUB_";
@@ -83,6 +86,11 @@ fn is_of_an_orchestrator(name: &str) -> bool {
 }
 
 fn sentence(name: &str, known: &BTreeSet<String>) -> String {
+    let former = name.strip_prefix(PREFIX).unwrap_or_default().to_lowercase().replace('_', "-");
+    if let Some(present) = present_name(&former) {
+        let present = present.to_uppercase().replace('-', "_");
+        return format!("the variable {name} is no setting; it is now named {PREFIX}{present}");
+    }
     // Without what all of them begin with, which makes any two alike.
     let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or_default().to_owned();
     let alike = known.iter().map(|known| (strsim::jaro_winkler(&bare(name), &bare(known)), known));
@@ -109,6 +117,7 @@ mod tests {
         let variables = [
             ("THNG_PUBSUB_ALOWED_ORIGINS", false),
             ("THNG_PUBSUB_HTTP", false),
+            ("THNG_PUBSUB_HELD_PER_KEY_MAX", false),
             ("THNG_PUBSUB_QQQ", false),
             ("THNG_PUBSUB_EMTPY", true),
             ("THNG_PUBSUB_SERVICE_HOST", false),
@@ -118,11 +127,15 @@ mod tests {
         let environment =
             Environment::of(variables.into_iter().map(|(name, is_empty)| (name.to_owned(), is_empty)));
         let said = environment.unknown(&Arguments::command());
-        assert_eq!(said.len(), 2, "{said:?}");
+        assert_eq!(said.len(), 3, "{said:?}");
         assert_eq!(
             said[0],
             "the variable THNG_PUBSUB_ALOWED_ORIGINS is no setting; did you mean THNG_PUBSUB_ALLOWED_ORIGINS?"
         );
-        assert!(said[1].contains("THNG_PUBSUB_QQQ") && said[1].contains("config print"), "{}", said[1]);
+        assert_eq!(
+            said[1],
+            "the variable THNG_PUBSUB_HELD_PER_KEY_MAX is no setting; it is now named THNG_PUBSUB_CONNECTIONS_PER_KEY_MAX"
+        );
+        assert!(said[2].contains("THNG_PUBSUB_QQQ") && said[2].contains("config print"), "{}", said[2]);
     }
 }

@@ -17,6 +17,8 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use super::former_names::present_name;
+
 /// The flag that names the file, and cannot be in it.
 pub(super) const CONFIG: &str = "config";
 
@@ -137,6 +139,9 @@ fn unknown(key: &str, value: &Spanned<DeValue<'_>>, command: &Command) -> String
     if id(key) == CONFIG {
         return format!("`{key}`: a settings file cannot name another");
     }
+    if let Some(present) = present_name(&key.replace('_', "-")) {
+        return format!("`{key}` is now named `{present}`");
+    }
     let alike = settings(command).map(|(known, _)| (strsim::jaro_winkler(key, known), known));
     let nearest = alike.max_by(|(left, _), (right, _)| left.total_cmp(right));
     match nearest.filter(|(likeness, _)| *likeness >= ALIKE) {
@@ -199,6 +204,12 @@ mod tests {
         );
         assert!(faults[2].starts_with("t.toml:4:") && faults[2].contains("full"), "{}", faults[2]);
         assert!(faults[3].starts_with("t.toml:5: `[tls]`"), "{}", faults[3]);
+    }
+
+    #[test]
+    fn a_former_name_is_answered_with_the_present_one() {
+        let fault = read("kept-bytes-max = 1\n").expect_err("a fault");
+        assert_eq!(fault, "t.toml:1: `kept-bytes-max` is now named `session-queue-bytes-max`");
     }
 
     #[test]
