@@ -424,6 +424,17 @@ impl Command {
         }
     }
 
+    /// Whether it ends durable sessions, with this outcome: what they leave is freed before more is added.
+    pub(crate) fn ends_sessions(&self, outcome: &Outcome) -> bool {
+        matches!(
+            self,
+            Self::EndSession { .. }
+                | Self::ExpireSessions { .. }
+                | Self::RevokeKey { .. }
+                | Self::RevokeKeys { .. }
+        ) || matches!(outcome, Outcome::Session(OpenedSession::StartedInstead { .. }))
+    }
+
     /// Whether it leaves something behind that is freed later, with this outcome.
     pub(crate) fn needs_gc(&self, outcome: &Outcome) -> bool {
         match self {

@@ -71,6 +71,13 @@ const BUSY_COMMANDS: usize = 256;
 /// Commits after which something deleted is freed also while others wait, or a busy server would never free it.
 const GROUPS_BETWEEN_RECLAIMS: u32 = 100;
 
+/// Steps after an end of sessions that are taken after each group: they free the subscriptions of a session with as many
+/// as it may have by default. Otherwise a client that begins and ends sessions would add rows faster than they are freed.
+const STEPS_AFTER_END: u32 = 20;
+
+/// The most of these steps that are due at a time.
+const STEPS_DUE_MAX: u32 = 1_000;
+
 /// The exit code of a server whose writer failed: `EX_SOFTWARE` of sysexits.
 const EXIT_WRITER_FAILED: i32 = 70;
 
@@ -128,6 +135,7 @@ impl Writer {
             queue: Queue::new(queue),
             reclaim: true,
             groups_since_reclaim: 0,
+            steps_due: 0,
             caught_up_ms: None,
             losses: LogThrottle::new(),
         };
@@ -176,6 +184,8 @@ struct WriterThread {
     /// Something deleted may wait to be freed.
     reclaim: bool,
     groups_since_reclaim: u32,
+    /// Steps of freeing that are due after each group.
+    steps_due: u32,
     /// When a clock that was set back has caught up: for the next commit that succeeds.
     caught_up_ms: Option<TimestampMs>,
 }
@@ -200,7 +210,8 @@ impl WriterThread {
     /// Waits for work. `false` when there will be no more.
     fn wait_for_work(&mut self) -> bool {
         self.groups_since_reclaim += 1;
-        if self.reclaim && self.groups_since_reclaim >= GROUPS_BETWEEN_RECLAIMS {
+        let is_due = self.steps_due > 0 || self.groups_since_reclaim >= GROUPS_BETWEEN_RECLAIMS;
+        if self.reclaim && is_due {
             self.reclaim_some();
         }
         loop {
@@ -216,6 +227,7 @@ impl WriterThread {
     /// Frees a little of what was deleted.
     fn reclaim_some(&mut self) {
         self.groups_since_reclaim = 0;
+        self.steps_due = self.steps_due.saturating_sub(1);
         let started = Instant::now();
         self.reclaim = self.store.reclaim().unwrap_or_else(|error| {
             tracing::warn!(%error, "deleted history could not be freed; it is tried again after the next deletion");
@@ -323,8 +335,11 @@ impl WriterThread {
                 (self.before_commit)(event, now_ms, &mut *self.store)?;
             }
         }
-        self.reclaim |=
-            job.command.needs_gc(applied.as_ref().map_or(&Outcome::Done, |applied| &applied.outcome));
+        let outcome = applied.as_ref().map_or(&Outcome::Done, |applied| &applied.outcome);
+        self.reclaim |= job.command.needs_gc(outcome);
+        if job.command.ends_sessions(outcome) {
+            self.steps_due = (self.steps_due + STEPS_AFTER_END).min(STEPS_DUE_MAX);
+        }
         let used = work.lap();
         self.command_duration_seconds.observe(used.as_secs_f64());
         self.queue.charge(&job.command, used);
