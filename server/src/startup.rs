@@ -52,7 +52,7 @@ pub fn serve(config: Config, warnings: &[String]) -> anyhow::Result<()> {
     open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .thread_name("edge")
+        .thread_name("transport")
         .build()
         .context("the runtime could not be started")?;
     let (mut signals, running) = runtime.block_on(async {
