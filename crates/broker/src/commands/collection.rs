@@ -115,7 +115,7 @@ pub(crate) fn crowded(kind: ResourceKind, member: Id) -> CommandError {
         Bound::Collections,
         format!(
             "The {} {member} is in {COLLECTIONS_MAX} collections, which is the most: take it out of another one first. \
-             Nothing was added.",
+             A call adds up to {ADDED_AT_ONCE} thngs all or none, and more in several steps.",
             resource::noun(kind)
         ),
     )
