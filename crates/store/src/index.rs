@@ -27,7 +27,8 @@ pub mod index_fields {
     /// Resources that are scoped to this project.
     pub const PROJECT: &str = "@project";
     /// Resources that every user of this project sees.
-    pub const EVERYBODY: &str = "@everybody";
+    /// The value is stored in databases and stays.
+    pub const ALL_USERS: &str = "@everybody";
     /// Resources that this user sees.
     pub const USER: &str = "@user";
     /// What belongs to this resource.
@@ -50,7 +51,7 @@ pub fn index_keys(record: &ResourceRecord) -> Vec<i64> {
     for project in &record.scopes.projects {
         add(index_fields::PROJECT, project.as_str());
         if record.scopes.users == UserScope::All {
-            add(index_fields::EVERYBODY, project.as_str());
+            add(index_fields::ALL_USERS, project.as_str());
         }
     }
     if let UserScope::Only(users) = &record.scopes.users {

@@ -93,7 +93,7 @@ fn sigterm_under_writes_loses_no_answered_write() {
         until("there is traffic", || (answers.load(Ordering::Relaxed) >= ANSWERS).then_some(()));
         server.terminate();
         let (natively, end) = by_native.join().expect("no panic");
-        assert_eq!(end, CloseOutcome::Code(1012), "a native WebSocket is told that the server restarts");
+        assert_eq!(end, CloseOutcome::Code(1012), "a native WebSocket learns that the server restarts");
         let by_mqtt = [by_tcp, by_websocket].map(|writer| writer.join().expect("no panic"));
         [by_mqtt[0], by_mqtt[1], natively, by_rest.join().expect("no panic")]
     });

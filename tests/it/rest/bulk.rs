@@ -286,7 +286,7 @@ fn every_change_of_a_bulk_call_is_notified() {
             assert_eq!(
                 notified,
                 ids.iter().map(|id| format!("{list}/{id}")).collect(),
-                "their end is told too"
+                "their end is published too"
             );
         }
         rest.put(&format!("{list}/{bystander}"), json!({"description": "marker"})).assert_status(200);
@@ -321,7 +321,7 @@ fn thngs_deleted_together_leave_collections_with_notifications() {
         assert_eq!(change["operation"], "thngsRemoved");
         for id in change["resources"].as_array().expect("ids") {
             let id = id.as_str().expect("an id").to_owned();
-            assert!(notified.insert((message.topic.clone(), id)), "nobody leaves twice: {change}");
+            assert!(notified.insert((message.topic.clone(), id)), "no thng leaves twice: {change}");
         }
     }
     let gone: BTreeSet<_> = notified.into_iter().map(|(_, id)| id).collect();

@@ -51,7 +51,7 @@ fn change(client: &mut Client) -> (String, BTreeSet<String>) {
     assert!(at <= now_ms() && at + 60_000 > now_ms(), "{notified}");
     let resources = notified["resources"].as_array().expect("ids");
     let named: BTreeSet<_> = resources.iter().map(|id| id.as_str().expect("an id").to_owned()).collect();
-    assert_eq!(named.len(), resources.len(), "nobody is named twice: {notified}");
+    assert_eq!(named.len(), resources.len(), "no resource is named twice: {notified}");
     (notified["operation"].as_str().expect("an operation").to_owned(), named)
 }
 

@@ -168,7 +168,7 @@ fn source_of(view: &Visibility, account: Id, kind: ResourceKind) -> IndexScan {
         (Visibility::Projects(projects), _) => in_projects(projects),
         (Visibility::User { user, .. }, ResourceKind::User) => IndexScan::Ids(vec![*user]),
         (Visibility::User { project, user }, _) => {
-            IndexScan::Any(vec![by(index_fields::EVERYBODY, project), by(index_fields::USER, user)])
+            IndexScan::Any(vec![by(index_fields::ALL_USERS, project), by(index_fields::USER, user)])
         }
         (Visibility::Device { thng, .. }, ResourceKind::Thng) => IndexScan::Ids(vec![*thng]),
         (Visibility::Device { product, .. }, ResourceKind::Product) => {

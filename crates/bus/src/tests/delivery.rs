@@ -212,7 +212,7 @@ fn a_waiting_session_is_woken() {
         bus.publish(vec![notification(&key(1), seq)]);
         runtime
             .block_on(async { tokio::time::timeout(DEADLINE, session.wake.notified()).await })
-            .expect("the notification woke nobody");
+            .expect("the notification wakes the session");
         session.take();
     }
     assert_eq!(session.by_slot(), HashMap::from([(0, (0..100).collect())]));

@@ -354,11 +354,15 @@ mod tests {
         let waits = [0, 0, 100, 200, 300, 400, 500].map(|wait| Ok(ms(wait)));
         assert_eq!(turns[..7], waits);
         assert_eq!(turns[7..], [Err(ms(600)), Err(ms(600))]);
-        assert_eq!(limiter.buckets.take(&1), Err(ms(600)), "whoever does not wait comes behind all of them");
+        assert_eq!(
+            limiter.buckets.take(&1),
+            Err(ms(600)),
+            "a caller that does not wait comes behind all of them"
+        );
         limiter.pass_ms(250);
         assert_eq!(limiter.buckets.take_a_turn(&1), Ok(ms(400)), "rounded up to a whole period");
         limiter.buckets.give_back(&1);
-        assert_eq!(limiter.buckets.take_a_turn(&1), Ok(ms(400)), "a turn that nobody took is the next one's");
+        assert_eq!(limiter.buckets.take_a_turn(&1), Ok(ms(400)), "an unused turn is the next caller's");
     }
 
     #[test]
