@@ -19,36 +19,24 @@
 //! - `resource_cache.rs`: the cache of resource metadata
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
-use thng_pubsub_protocol::{
-    id::Id,
-    payload::ResourceKind,
-    topic::{Topic, table::Access},
-};
+use thng_pubsub_protocol::{id::Id, payload::ResourceKind, topic::table::Access};
 
 use crate::{
     auth::{
         keys::{self, KeySecret, Keys},
         policy::{self, AuthzError},
-        visibility,
     },
     clock::Clock,
-    commands::Event,
     metrics::Metrics,
-    notifications,
-    writer::{AfterCommit, BeforeCommit, Writer},
+    notifications::{CommittedPublisher, SessionEnqueuer},
+    writer::Writer,
 };
-use thng_pubsub_bus::{Bus, Notification, RouteKey};
-use thng_pubsub_store::{
-    Change, ReadStore, ResourceMeta, StoreError, WriteStore, session_queue::QueuedMessage,
-    subscriptions::SubscriptionUsage,
-};
+use thng_pubsub_bus::Bus;
+use thng_pubsub_store::{ReadStore, ResourceMeta, StoreError, WriteStore, subscriptions::SubscriptionUsage};
 
 mod action;
 mod administration;
@@ -88,13 +76,13 @@ pub use operator::first_account;
 use password_queue::PasswordQueue;
 pub use request::RequestContext;
 pub use resource::{NewResource, children_of};
-use resource_cache::ResourceCache;
+pub(crate) use resource_cache::ResourceCache;
 pub use scan::ScanLimits;
 use scan::Scans;
 use scan_queue::ScanQueue;
 pub use session::{STORED_AT_ONCE, leave_all_sessions};
 pub use session_lease::SessionLease;
-use session_lease::SessionLeases;
+pub(crate) use session_lease::SessionLeases;
 pub use subscribe::{SubscribeGrant, SubscriptionHandle};
 pub use user::{Login, NewUser, named_users};
 
@@ -197,20 +185,20 @@ impl Gateway {
         let committed = Arc::new(AtomicU64::new(store.last_sequence().map_err(std::io::Error::other)?));
         let subscriptions = write_store.subscription_usage();
         let session_leases = Arc::<SessionLeases>::default();
-        let sink = publish_committed(CommittedPublisher {
+        let publisher = CommittedPublisher {
             resource_cache: Arc::clone(&resource_cache),
             keys: Arc::clone(&keys),
             bus: Arc::clone(&bus),
             committed: Arc::clone(&committed),
             session_leases: Arc::clone(&session_leases),
-        });
+        };
         let (writer, thread) = Writer::start(
             write_store,
             clock.clone(),
             Arc::clone(&metrics),
             settings.write_queue_bytes_max,
-            enqueue_for_sessions(settings.session_queue),
-            sink,
+            Box::new(SessionEnqueuer::new(settings.session_queue)),
+            Box::new(publisher),
         )?;
         metrics.show_write_queue(writer.waiting_bytes()).map_err(std::io::Error::other)?;
         let usage = Arc::clone(&subscriptions);
@@ -375,91 +363,6 @@ pub fn who_may(access: Access, path: &str) -> Vec<&'static str> {
     // Whose own access it is, an operator's.
     let tokens = (path != "/me").then_some("Access Token");
     ["Operator"].into_iter().chain(tokens).chain(some).collect()
-}
-
-/// Who sees what an event tells on a topic: of the resource that it is about, and of the one that the topic is below.
-fn scopes(meta: &ResourceMeta, below: Option<&ResourceMeta>) -> bytes::Bytes {
-    match below {
-        Some(below) => visibility::encode_below(meta, below),
-        None => visibility::encode(meta),
-    }
-}
-
-/// What the writer does with an event before its commit: keep what it tells for the durable sessions that subscribe to it.
-fn enqueue_for_sessions(limits: QueueLimits) -> BeforeCommit {
-    Box::new(move |event, now_ms, store| {
-        if !store.has_queues() {
-            return Ok(());
-        }
-        let Some((seq, meta)) = notifications::about(event) else { return Ok(()) };
-        let mut notifications = Vec::new();
-        let address = |topic: &Topic| {
-            let route = RouteKey::new(meta.account.as_str(), &topic.canonical());
-            store.session_topic(route.as_bytes())
-        };
-        notifications::notifications_of(event, address, |topic, body, below| {
-            notifications.push((topic, body, scopes(meta, below)))
-        });
-        for (topic, body, scopes) in notifications {
-            let message = QueuedMessage { seq, scopes: scopes.into(), body: body.into() };
-            store.enqueue(topic, now_ms, &message, &limits)?;
-        }
-        Ok(())
-    })
-}
-
-/// What learns of the events of a commit.
-struct CommittedPublisher {
-    resource_cache: Arc<ResourceCache>,
-    keys: Arc<Keys>,
-    bus: Arc<Bus>,
-    committed: Arc<AtomicU64>,
-    session_leases: Arc<SessionLeases>,
-}
-
-/// What the writer does with the events of a commit: forget what they made stale, then tell the bus.
-fn publish_committed(publisher: CommittedPublisher) -> AfterCommit {
-    let CommittedPublisher { resource_cache, keys, bus, committed, session_leases } = publisher;
-    Box::new(move |events| {
-        let mut notifications = Vec::with_capacity(events.len() * 2);
-        for event in &events {
-            match event {
-                Event::ResourceChanged { meta, change, .. } => {
-                    if *change != Change::Created {
-                        resource_cache.forget(meta.id);
-                    }
-                }
-                Event::KeysRevoked { hashes } => keys.revoke(hashes),
-                Event::KeysChanged { hashes } => keys.forget(hashes),
-                Event::RightsChanged => keys.forget_all(),
-                Event::SessionEvicted { number } => session_leases.end(*number),
-                Event::PropertiesUpdated { .. }
-                | Event::LocationsUpdated { .. }
-                | Event::ActionCreated { .. }
-                | Event::MembershipChanged { .. }
-                | Event::TaskCompleted { .. } => {}
-            }
-            let Some((seq, meta)) = notifications::about(event) else { continue };
-            committed.fetch_max(seq, Ordering::SeqCst);
-            let mut alone = None;
-            // A subscription from here on begins after this commit: topics without subscribers need no notification.
-            let address = |topic: &Topic| {
-                let key = RouteKey::new(meta.account.as_str(), &topic.canonical());
-                bus.has_subscribers(&key).then_some(key)
-            };
-            let message = |key, body, below: Option<&ResourceMeta>| {
-                let scopes = match below {
-                    None => alone.get_or_insert_with(|| scopes(meta, None)).clone(),
-                    below => scopes(meta, below),
-                };
-                notifications.push(Notification { key, scopes, seq, body });
-            };
-            notifications::notifications_of(event, address, message);
-        }
-        if !notifications.is_empty() {
-            bus.publish(notifications);
-        }
-    })
 }
 
 impl From<AuthzError> for BrokerError {

@@ -1,8 +1,14 @@
-//! Between topics and the domain, in pure functions.
+//! Makes the notifications of events: for session queues before the commit, for the bus after it.
 //!
-//! [`resource`] and [`needed_type`]: what has to be there for a topic. [`notifications_of`]: an event -> the topics that tell of it,
-//! each with its payload. Nothing is looked up: a topic and an event carry every id that is needed. What a publish asks
-//! for is read by `thng_pubsub_protocol::wanted`, which the SDK shares.
+//! [`SessionEnqueuer`] runs before a commit, [`CommittedPublisher`] after it; both take the topics and payloads of an event
+//! from [`notifications_of`], which reads nothing: an event carries every id that is needed. [`resource`] and
+//! [`needed_type`] say what a topic needs to exist. `thng_pubsub_protocol::publish`, which the SDK shares, parses
+//! publishes.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use thng_pubsub_protocol::{
@@ -11,8 +17,123 @@ use thng_pubsub_protocol::{
     topic::Topic,
 };
 
-use crate::commands::{Event, notification};
-use thng_pubsub_store::{Change, PropertyOwner, ResourceMeta, ResourceRecord};
+use thng_pubsub_bus::{Bus, Notification, RouteKey};
+use thng_pubsub_store::{
+    Change, PropertyOwner, ResourceMeta, ResourceRecord, StoreError, TimestampMs, WriteStore,
+    session_queue::{QueueLimits, QueuedMessage},
+};
+
+use crate::{
+    auth::{keys::Keys, visibility},
+    commands::{Event, notification},
+    gateway::{ResourceCache, SessionLeases},
+    writer::{AfterCommit, BeforeCommit},
+};
+
+/// Queues the notifications of an event for the durable sessions that subscribe to their topics.
+pub(crate) struct SessionEnqueuer {
+    limits: QueueLimits,
+}
+
+impl SessionEnqueuer {
+    pub(crate) fn new(limits: QueueLimits) -> Self {
+        Self { limits }
+    }
+}
+
+impl BeforeCommit for SessionEnqueuer {
+    fn before_commit(
+        &mut self,
+        event: &Event,
+        now_ms: TimestampMs,
+        store: &mut dyn WriteStore,
+    ) -> Result<(), StoreError> {
+        if !store.has_queues() {
+            return Ok(());
+        }
+        let Some((seq, meta)) = about(event) else { return Ok(()) };
+        let mut notifications = Vec::new();
+        let address = |topic: &Topic| {
+            let route = RouteKey::new(meta.account.as_str(), &topic.canonical());
+            store.session_topic(route.as_bytes())
+        };
+        notifications_of(event, address, |topic, body, below| {
+            notifications.push((topic, body, scopes(meta, below)))
+        });
+        for (topic, body, scopes) in notifications {
+            let message = QueuedMessage { seq, scopes: scopes.into(), body: body.into() };
+            store.enqueue(topic, now_ms, &message, &self.limits)?;
+        }
+        Ok(())
+    }
+}
+
+/// Invalidates what the events of a commit made stale, then publishes their notifications to the bus.
+pub(crate) struct CommittedPublisher {
+    pub(crate) resource_cache: Arc<ResourceCache>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) bus: Arc<Bus>,
+    /// The newest sequence of a commit.
+    pub(crate) committed: Arc<AtomicU64>,
+    pub(crate) session_leases: Arc<SessionLeases>,
+}
+
+impl CommittedPublisher {
+    fn invalidate(&self, event: &Event) {
+        match event {
+            Event::ResourceChanged { meta, change, .. } => {
+                if *change != Change::Created {
+                    self.resource_cache.forget(meta.id);
+                }
+            }
+            Event::KeysRevoked { hashes } => self.keys.revoke(hashes),
+            Event::KeysChanged { hashes } => self.keys.forget(hashes),
+            Event::RightsChanged => self.keys.forget_all(),
+            Event::SessionEvicted { number } => self.session_leases.end(*number),
+            Event::PropertiesUpdated { .. }
+            | Event::LocationsUpdated { .. }
+            | Event::ActionCreated { .. }
+            | Event::MembershipChanged { .. }
+            | Event::TaskCompleted { .. } => {}
+        }
+    }
+}
+
+impl AfterCommit for CommittedPublisher {
+    fn after_commit(&mut self, events: Vec<Event>) {
+        let mut notifications = Vec::with_capacity(events.len() * 2);
+        for event in &events {
+            self.invalidate(event);
+            let Some((seq, meta)) = about(event) else { continue };
+            self.committed.fetch_max(seq, Ordering::SeqCst);
+            let mut alone = None;
+            // A subscription from here on begins after this commit: topics without subscribers need no notification.
+            let address = |topic: &Topic| {
+                let key = RouteKey::new(meta.account.as_str(), &topic.canonical());
+                self.bus.has_subscribers(&key).then_some(key)
+            };
+            let message = |key, body, below: Option<&ResourceMeta>| {
+                let scopes = match below {
+                    None => alone.get_or_insert_with(|| scopes(meta, None)).clone(),
+                    below => scopes(meta, below),
+                };
+                notifications.push(Notification { key, scopes, seq, body });
+            };
+            notifications_of(event, address, message);
+        }
+        if !notifications.is_empty() {
+            self.bus.publish(notifications);
+        }
+    }
+}
+
+/// The visibility of a notification: of the event's subject, and of the resource in the topic where that is another one.
+fn scopes(meta: &ResourceMeta, below: Option<&ResourceMeta>) -> Bytes {
+    match below {
+        Some(below) => visibility::encode_below(meta, below),
+        None => visibility::encode(meta),
+    }
+}
 
 /// The resource in a topic that has to be there and to be visible, whatever is done on the topic.
 pub(crate) fn resource(topic: &Topic) -> Option<(ResourceKind, Id)> {

@@ -40,14 +40,23 @@ mod tests;
 /// What is called with the outcome, on a thread that many wait for: it must be quick and must not block.
 pub(crate) type Reply = Box<dyn FnOnce(Result<Outcome, CommandError>) + Send>;
 
-/// What is called with the events of a commit, in their order. It may block: that is how a full bus slows down those
-/// who write.
-pub(crate) type AfterCommit = Box<dyn FnMut(Vec<Event>) + Send>;
+/// Acts on each event before its commit: what it writes becomes part of the commit.
+pub(crate) trait BeforeCommit: Send {
+    /// # Errors
+    /// The store fails; the command of the event then fails too.
+    fn before_commit(
+        &mut self,
+        event: &Event,
+        now_ms: TimestampMs,
+        store: &mut dyn WriteStore,
+    ) -> Result<(), StoreError>;
+}
 
-/// What is called with each event before its commit, to keep what it tells for those who are away: it becomes part of the
-/// commit.
-pub(crate) type BeforeCommit =
-    Box<dyn FnMut(&Event, TimestampMs, &mut dyn WriteStore) -> Result<(), StoreError> + Send>;
+/// Acts on the events of a commit that is on the disk, in commit order and before its answers go out. It may block, which
+/// is how a full bus slows down writers.
+pub(crate) trait AfterCommit: Send {
+    fn after_commit(&mut self, events: Vec<Event>);
+}
 
 /// Operations of one commit at the most. More would let the first wait for the last.
 const GROUP_COMMANDS_MAX: usize = 512;
@@ -117,8 +126,8 @@ impl Writer {
         clock: Clock,
         metrics: Arc<Metrics>,
         queue_bytes_max: usize,
-        before_commit: BeforeCommit,
-        after_commit: AfterCommit,
+        before_commit: Box<dyn BeforeCommit>,
+        after_commit: Box<dyn AfterCommit>,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let budget = Budget::new((queue_bytes_max / BUDGET_UNIT_BYTES).max(1));
@@ -174,7 +183,7 @@ struct WriterThread {
     metrics: Arc<Metrics>,
     /// Shown after each group, because a shared histogram costs more.
     command_duration_seconds: LocalHistogram,
-    before_commit: BeforeCommit,
+    before_commit: Box<dyn BeforeCommit>,
     /// How much is kept, as it was last shown.
     queue_stats: QueueStats,
     /// For lines about what was not kept.
@@ -332,7 +341,7 @@ impl WriterThread {
         let applied = job.command.apply(&mut *self.store, now_ms);
         if let Ok(applied) = &applied {
             for event in &applied.events {
-                (self.before_commit)(event, now_ms, &mut *self.store)?;
+                self.before_commit.before_commit(event, now_ms, &mut *self.store)?;
             }
         }
         let outcome = applied.as_ref().map_or(&Outcome::Done, |applied| &applied.outcome);

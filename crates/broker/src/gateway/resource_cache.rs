@@ -17,24 +17,24 @@ use thng_pubsub_store::{ReadStore, ResourceMeta, StoreError};
 const RESOURCES_CACHED_MAX: usize = 200_000;
 
 #[derive(Debug)]
-pub(super) struct ResourceCache {
+pub(crate) struct ResourceCache {
     cached: Cache<Id, Arc<ResourceMeta>>,
     /// Counts what was forgotten, so that a slow reader notices.
     changes: AtomicU64,
 }
 
 impl ResourceCache {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { cached: Cache::new(RESOURCES_CACHED_MAX), changes: AtomicU64::new(0) }
     }
 
     /// The head, if it is in memory. What does not exist is not remembered: a client could fill the memory with it.
-    pub(super) fn get(&self, id: Id) -> Option<Arc<ResourceMeta>> {
+    pub(crate) fn get(&self, id: Id) -> Option<Arc<ResourceMeta>> {
         self.cached.get(&id)
     }
 
     /// Reads the head from the store; may block on the disk.
-    pub(super) fn look_up(
+    pub(crate) fn look_up(
         &self,
         store: &dyn ReadStore,
         id: Id,
@@ -51,7 +51,7 @@ impl ResourceCache {
     }
 
     /// Called by the writer after the commit that changed a resource.
-    pub(super) fn forget(&self, id: Id) {
+    pub(crate) fn forget(&self, id: Id) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.cached.remove(&id);
     }

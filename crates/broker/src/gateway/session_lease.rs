@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 /// The connections of durable sessions, by the number of the session. Bounded by the connections.
 #[derive(Debug, Default)]
-pub(super) struct SessionLeases {
+pub(crate) struct SessionLeases {
     connected: Mutex<HashMap<i64, ConnectedSession>>,
 }
 
@@ -32,7 +32,7 @@ pub struct SessionLease {
 impl SessionLeases {
     /// Registers a connection: `wake` is notified when its session is ended. Whether the session is still there has to be
     /// asked afterwards.
-    pub(super) fn lease(self: &Arc<Self>, number: i64, wake: Arc<Notify>) -> SessionLease {
+    pub(crate) fn lease(self: &Arc<Self>, number: i64, wake: Arc<Notify>) -> SessionLease {
         let ended = Arc::<AtomicBool>::default();
         let connected = ConnectedSession { ended: Arc::clone(&ended), wake };
         self.connected.lock().insert(number, connected);
@@ -40,7 +40,7 @@ impl SessionLeases {
     }
 
     /// The session with this number was ended.
-    pub(super) fn end(&self, number: i64) {
+    pub(crate) fn end(&self, number: i64) {
         if let Some(ConnectedSession { ended, wake }) = self.connected.lock().remove(&number) {
             ended.store(true, Ordering::Release);
             wake.notify_one();

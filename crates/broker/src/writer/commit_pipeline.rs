@@ -1,4 +1,4 @@
-//! The steps after a commit: it is synced, its events go to the sink, and its outcomes to the waiting calls.
+//! The steps after a commit: it is synced, its events go to [`AfterCommit`], and its outcomes to the waiting calls.
 //!
 //! While little else waits that happens on the writer's thread: the way is short. Once much work waits it happens on a
 //! thread of its own, beside the next commits, and one sync may serve several of them. Either way the order is that of
@@ -64,13 +64,13 @@ pub(super) struct CommitPipeline {
 struct Finisher {
     disk: Box<dyn DiskSync>,
     /// One thread goes this way at a time; the lock is there to say so.
-    after_commit: Mutex<AfterCommit>,
+    after_commit: Mutex<Box<dyn AfterCommit>>,
     /// Groups that were handed to the thread and are not answered.
     unfinished: AtomicUsize,
 }
 
 impl CommitPipeline {
-    pub(super) fn start(disk: Box<dyn DiskSync>, after_commit: AfterCommit) -> io::Result<Self> {
+    pub(super) fn start(disk: Box<dyn DiskSync>, after_commit: Box<dyn AfterCommit>) -> io::Result<Self> {
         let (groups, waiting) = mpsc::sync_channel(WAITING_GROUPS_MAX);
         let finisher = Arc::new(Finisher {
             disk,
@@ -128,7 +128,7 @@ impl Finisher {
 
     fn notify(&self, CommittedGroup { jobs, outcomes, events }: CommittedGroup) {
         if !events.is_empty() {
-            (self.after_commit.lock())(events);
+            self.after_commit.lock().after_commit(events);
         }
         // Returned together, because publishers take units under the same lock.
         let mut budget: Option<Permit> = None;

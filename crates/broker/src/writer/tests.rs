@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 use thng_pubsub_protocol::id::Id;
 
 use super::{
-    Job,
+    AfterCommit, Job,
     budget::Budget,
     commit_pipeline::{CommitPipeline, CommittedGroup},
 };
-use crate::commands::{Command, Outcome};
+use crate::commands::{Command, Event, Outcome};
 use thng_pubsub_store::{DiskSync, StoreError};
 
 const GROUPS: usize = 400;
@@ -41,10 +41,18 @@ impl DiskSync for SlowDisk {
     }
 }
 
+struct NoEvents;
+
+impl AfterCommit for NoEvents {
+    fn after_commit(&mut self, events: Vec<Event>) {
+        assert!(events.is_empty(), "this test has none");
+    }
+}
+
 #[test]
 fn answers_keep_commit_order_and_follow_their_own_sync() {
     let disk = Arc::new(Disk::default());
-    let pipeline = CommitPipeline::start(Box::new(SlowDisk(Arc::clone(&disk))), Box::new(|_| {}))
+    let pipeline = CommitPipeline::start(Box::new(SlowDisk(Arc::clone(&disk))), Box::new(NoEvents))
         .expect("a second thread");
     let answered_so_far = Arc::new(Mutex::new(Vec::new()));
     let budget = Budget::new(2 * GROUPS);
