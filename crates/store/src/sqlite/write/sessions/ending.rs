@@ -135,7 +135,12 @@ impl Sessions {
             && let Some(topic) = self.garbage.iter().next().copied()
         {
             self.garbage.remove(&topic);
-            freed += self.trim(connection, topic, most - freed)? + TOPIC_ROWS;
+            let trimmed = self.trim(connection, topic, most - freed);
+            if trimmed.is_err() {
+                // The next step tries again.
+                self.garbage.insert(topic);
+            }
+            freed += trimmed? + TOPIC_ROWS;
         }
         Ok(())
     }
