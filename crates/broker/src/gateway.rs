@@ -4,19 +4,9 @@
 //! notifications ([`crate::notifications`]), hand commands to the writer ([`crate::writer`]) and notifications
 //! to the bus ([`thng_pubsub_bus`]). They know no wire format: every refusal is a [`BrokerError`], which each transport renders.
 //!
-//! - `caller.rs`: the principal, verb and path of a call; every call begins with one
-//! - `write.rs`: publish, and hand operations to the writer
-//! - `watch.rs`: subscribe and the initial state
-//! - `resource.rs`, `list.rs`, `read.rs`: create, change, list and read resources of every kind
-//! - `action.rs`, `application.rs`, `collection.rs`, `operator.rs`, `role.rs`, `user.rs`: calls of one kind only
-//! - `session.rs`: durable MQTT sessions and their queues; `session_lease.rs`: connections of ended sessions
-//! - `password_queue.rs`: the order in which passwords are hashed
-//! - `administration.rs`: accounts and keys, for the owner of the server's files
-//! - `key.rs`: issue, show, lease and revoke keys
-//! - `tasks.rs`: the background work of batch tasks
-//! - `scan.rs`, `scan_queue.rs`: scans of lists in slices, and their order; long inputs take turns alike
-//! - `answer_budget.rs`: bytes of HTTP answers that wait for their clients
-//! - `resource_cache.rs`: the cache of resource metadata
+//! - `pubsub/`: publish, subscribe, the initial state, durable sessions
+//! - `resources/`: list, read and write resources of every kind
+//! - `identity/`: keys, users, operators and administration
 
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -38,53 +28,37 @@ use crate::{
 use thng_pubsub_bus::Bus;
 use thng_pubsub_store::{ReadStore, ResourceMeta, StoreError, WriteStore, subscriptions::SubscriptionUsage};
 
-mod action;
-mod administration;
-mod answer_budget;
-mod application;
-mod collection;
-mod error;
-mod key;
-mod list;
-mod operator;
-mod password_queue;
-mod read;
-mod request;
-mod resource;
-mod resource_cache;
-mod role;
-mod scan;
-mod scan_queue;
-mod session;
-mod session_lease;
-mod task_turns;
-pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
 
-mod subscribe;
-mod user;
-mod write;
-
-pub use action::commissioned_type;
-pub use administration::{IssuedKey, Rights};
-use answer_budget::AnswerBudget;
-pub use answer_budget::{AnswerShare, PAGE_BYTES_MAX};
-pub use error::{BrokerError, SubscriptionsBound};
-pub use list::{GeoFilter, LOOKED_AT_MAX, ListQuery, check_filter};
-pub use operator::first_account;
-use password_queue::PasswordQueue;
-pub use request::RequestContext;
-pub use resource::{NewResource, children_of};
-pub(crate) use resource_cache::ResourceCache;
-pub use scan::ScanLimits;
-use scan::Scans;
-use scan_queue::ScanQueue;
-pub use session::{STORED_AT_ONCE, leave_all_sessions};
-pub use session_lease::SessionLease;
-pub(crate) use session_lease::SessionLeases;
-pub use subscribe::{SubscribeGrant, SubscriptionHandle};
-pub use user::{Login, NewUser, named_users};
+pub use crate::{
+    error::{BrokerError, SubscriptionsBound},
+    identity::{
+        administration::{IssuedKey, Rights},
+        operator::first_account,
+        user::{Login, NewUser, named_users},
+    },
+    pubsub::{
+        durable_session::{STORED_AT_ONCE, leave_all_sessions},
+        session_lease::SessionLease,
+        subscribe::{SubscribeGrant, SubscriptionHandle},
+    },
+    request::RequestContext,
+    resources::{
+        action::commissioned_type,
+        answer_budget::{AnswerShare, PAGE_BYTES_MAX},
+        list::{GeoFilter, LOOKED_AT_MAX, ListQuery, check_filter},
+        scan::ScanLimits,
+        write::{NewResource, children_of},
+    },
+};
+use crate::{
+    identity::password_queue::PasswordQueue,
+    pubsub::session_lease::SessionLeases,
+    resources::{
+        answer_budget::AnswerBudget, resource_cache::ResourceCache, scan::Scans, scan_queue::ScanQueue, tasks,
+    },
+};
 
 /// The types of the modules behind that transports use in calls and results.
 pub use crate::{
@@ -135,32 +109,32 @@ pub struct GatewaySettings {
 /// The application services, shared by all connections.
 #[derive(Debug)]
 pub struct Gateway {
-    store: Arc<dyn ReadStore>,
-    keys: Arc<Keys>,
-    secret: KeySecret,
-    settings: GatewaySettings,
+    pub(crate) store: Arc<dyn ReadStore>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) secret: KeySecret,
+    pub(crate) settings: GatewaySettings,
     /// The turns of reading long inputs, each on a thread of its own.
-    reading: Arc<ScanQueue>,
+    pub(crate) reading: Arc<ScanQueue>,
     /// Wakes the background work of tasks.
-    tasks: Arc<tokio::sync::Notify>,
+    pub(crate) tasks: Arc<tokio::sync::Notify>,
     /// Lists: fewer at a time than the store has readers, because a scan may have to look up who sees a collection, with
     /// another reader.
-    scans: Scans,
-    answers: Arc<AnswerBudget>,
-    passwords: Arc<PasswordQueue>,
-    metrics: Arc<Metrics>,
-    resource_cache: Arc<ResourceCache>,
+    pub(crate) scans: Scans,
+    pub(crate) answers: Arc<AnswerBudget>,
+    pub(crate) passwords: Arc<PasswordQueue>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) resource_cache: Arc<ResourceCache>,
     /// The memory that subscriptions take.
-    subscriptions: Arc<SubscriptionUsage>,
+    pub(crate) subscriptions: Arc<SubscriptionUsage>,
     /// The connections of durable sessions.
-    session_leases: Arc<SessionLeases>,
-    writer: Writer,
-    clock: Clock,
-    bus: Arc<Bus>,
+    pub(crate) session_leases: Arc<SessionLeases>,
+    pub(crate) writer: Writer,
+    pub(crate) clock: Clock,
+    pub(crate) bus: Arc<Bus>,
     /// The last sequence that is on disk: a subscription begins behind it.
-    committed: Arc<AtomicU64>,
+    pub(crate) committed: Arc<AtomicU64>,
     /// What the last probe of the store said, and when.
-    probe: tokio::sync::Mutex<Option<(Instant, Result<(), &'static str>)>>,
+    pub(crate) probe: tokio::sync::Mutex<Option<(Instant, Result<(), &'static str>)>>,
 }
 
 /// How long the answer of a probe is good for.
@@ -276,7 +250,7 @@ impl Gateway {
     }
 
     /// Refuses to add more members to a collection than one call may.
-    fn check_members(&self, count: usize) -> Result<(), BrokerError> {
+    pub(crate) fn check_members(&self, count: usize) -> Result<(), BrokerError> {
         let most = self.settings.members_max;
         match count <= most {
             true => Ok(()),
@@ -307,7 +281,7 @@ impl Gateway {
     }
 
     /// What every use of a resource needs to know of it; `None` where it does not exist.
-    fn resource_meta(&self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
+    pub(crate) fn resource_meta(&self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
         match self.resource_cache.get(id) {
             Some(meta) => Ok(Some(meta)),
             None => self.resource_cache.look_up(&*self.store, id),
@@ -315,7 +289,7 @@ impl Gateway {
     }
 
     /// Checks that a resource of this kind is there for the caller and may be used so.
-    fn authorise(
+    pub(crate) fn authorise(
         &self,
         caller: &RequestContext<'_>,
         kind: ResourceKind,
@@ -328,7 +302,7 @@ impl Gateway {
     }
 
     /// Checks that a document may name this resource.
-    fn can_reference(
+    pub(crate) fn can_reference(
         &self,
         caller: &RequestContext<'_>,
         kind: ResourceKind,

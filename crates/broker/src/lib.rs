@@ -16,13 +16,18 @@ pub use thng_pubsub_store::durable_file;
 pub mod auth;
 pub mod clock;
 mod commands;
+mod error;
 pub mod gateway;
+mod identity;
 pub mod log_throttle;
 pub mod metrics;
 mod notifications;
 pub mod polls;
+mod pubsub;
 pub mod random;
 pub mod rate;
+mod request;
+mod resources;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod writer;

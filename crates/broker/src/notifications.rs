@@ -26,7 +26,8 @@ use thng_pubsub_store::{
 use crate::{
     auth::{keys::Keys, visibility},
     commands::{Event, notification},
-    gateway::{ResourceCache, SessionLeases},
+    pubsub::session_lease::SessionLeases,
+    resources::resource_cache::ResourceCache,
     writer::{AfterCommit, BeforeCommit},
 };
 

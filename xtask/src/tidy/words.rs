@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn libraries_are_named_in_their_modules_only() {
-        assert_eq!(lines("crates/broker/src/gateway.rs", "use rumqttd::Broker;\n"), [1]);
+        assert_eq!(lines("crates/broker/src/broker.rs", "use rumqttd::Broker;\n"), [1]);
         assert_eq!(lines("crates/bus/src/rumqttd.rs", "use rumqttd::Broker;\n"), [0; 0]);
         assert_eq!(lines("crates/broker/src/commands.rs", "use rusqlite::Connection;\n"), [1]);
         assert_eq!(lines("crates/store/src/sqlite.rs", "use rusqlite::Connection;\n"), [0; 0]);
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn the_clock_and_the_environment_have_one_reader() {
         let text = "std::time::SystemTime::now();\nstd::env::var_os(\"A\");\n";
-        assert_eq!(lines("crates/broker/src/gateway.rs", text), [2, 1]);
+        assert_eq!(lines("crates/broker/src/broker.rs", text), [2, 1]);
         assert_eq!(lines("crates/broker/src/clock.rs", text), [2]);
         assert_eq!(lines("server/src/config.rs", text), [1]);
         assert_eq!(lines("xtask/src/setup.rs", text), [0; 0]);

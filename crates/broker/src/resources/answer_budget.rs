@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use thng_pubsub_protocol::id::Id;
 
-use super::BrokerError;
+use crate::gateway::BrokerError;
 use crate::metrics::Metrics;
 
 /// Bytes of a page. One that would be larger ends earlier, with a link to the rest.
@@ -60,7 +60,7 @@ impl AsRef<[u8]> for CountedBytes {
 }
 
 impl AnswerBudget {
-    pub(super) fn new(bytes_max: usize, metrics: Arc<Metrics>) -> Result<Arc<Self>, prometheus::Error> {
+    pub(crate) fn new(bytes_max: usize, metrics: Arc<Metrics>) -> Result<Arc<Self>, prometheus::Error> {
         let budget = Arc::new(Self { bytes_max, usage: Mutex::default(), metrics: Arc::clone(&metrics) });
         let shown = Arc::downgrade(&budget);
         metrics.show_answer_bytes(move || shown.upgrade().map_or(0, |budget| budget.usage.lock().bytes))?;

@@ -6,7 +6,7 @@ use thng_pubsub_protocol::{
     payload::{MembershipChange, ResourceKind, THNGS_MAX},
 };
 
-use super::{BrokerError, Gateway, ListQuery, RequestContext};
+use crate::gateway::{BrokerError, Gateway, ListQuery, RequestContext};
 use crate::{
     auth::visibility::Scoped as _,
     commands::{self, ADDED_AT_ONCE, Command},
@@ -161,7 +161,7 @@ impl Gateway {
     ///
     /// # Errors
     /// [`BrokerError`]: a thng that is in too many collections is refused before any is added.
-    pub(super) async fn add_first_thngs(&self, command: Command) -> Result<Command, BrokerError> {
+    pub(crate) async fn add_first_thngs(&self, command: Command) -> Result<Command, BrokerError> {
         let (account, collection, mut thngs) = match command {
             Command::ChangeThngs { account, collection, change: MembershipChange::ThngsAdded, thngs }
                 if thngs.len() > ADDED_AT_ONCE =>

@@ -9,8 +9,9 @@ use thng_pubsub_protocol::{
     payload::{Fields, Form, Members, ResourceKind, point},
 };
 
-use super::{AnswerShare, BrokerError, Gateway, RequestContext, scan::ScanLease};
+use super::scan::ScanLease;
 use crate::commands;
+use crate::gateway::{AnswerShare, BrokerError, Gateway, RequestContext};
 use thng_pubsub_store::{
     IndexScan, ListRequest, Page, PageRequest, RecordFilter, ResourceRecord, ScanBounds, index_key,
 };
@@ -294,7 +295,7 @@ impl Gateway {
         }
     }
 
-    pub(super) fn can_see_collection(
+    pub(crate) fn can_see_collection(
         &self,
         caller: &RequestContext<'_>,
         id: Id,

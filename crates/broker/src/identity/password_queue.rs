@@ -17,7 +17,7 @@ const ADDRESS_SHARE: usize = 4;
 
 /// The passwords that wait to be hashed.
 #[derive(Debug)]
-pub(super) struct PasswordQueue {
+pub(crate) struct PasswordQueue {
     waiting_max: usize,
     state: Mutex<State>,
 }
@@ -34,14 +34,14 @@ struct State {
 /// The right to hash one password; dropping it gives the turn to the next.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct HashPermit {
+pub(crate) struct HashPermit {
     /// `None` once it was handed on.
     queue: Option<Arc<PasswordQueue>>,
 }
 
 /// Why a password cannot wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum QueueFull {
+pub(crate) enum QueueFull {
     /// Of this address.
     Address,
     /// Of all addresses.
@@ -50,7 +50,7 @@ pub(super) enum QueueFull {
 
 impl PasswordQueue {
     /// A queue for up to `waiting_max` passwords.
-    pub(super) fn new(waiting_max: usize) -> Self {
+    pub(crate) fn new(waiting_max: usize) -> Self {
         Self { waiting_max, state: Mutex::default() }
     }
 
@@ -58,7 +58,7 @@ impl PasswordQueue {
     ///
     /// # Errors
     /// [`QueueFull`].
-    pub(super) async fn turn(self: &Arc<Self>, address: IpAddr) -> Result<HashPermit, QueueFull> {
+    pub(crate) async fn turn(self: &Arc<Self>, address: IpAddr) -> Result<HashPermit, QueueFull> {
         let turn = {
             let mut state = self.state.lock();
             if state.hashing < HASHED_AT_A_TIME {

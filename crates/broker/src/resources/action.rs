@@ -14,7 +14,8 @@ use thng_pubsub_protocol::{
     topic::Topic,
 };
 
-use super::{BrokerError, Gateway, ListQuery, RequestContext, subscribe::actions_source};
+use crate::gateway::{BrokerError, Gateway, ListQuery, RequestContext};
+use crate::pubsub::subscribe::actions_source;
 use crate::{
     auth::policy,
     commands::{ActionInput, BUILT_IN_TYPES, Command, Outcome},
@@ -24,7 +25,7 @@ use thng_pubsub_store::{Actor, IndexScan, Page, ResourceRecord};
 
 impl Gateway {
     /// The action to create, from a request and its sender. Resources that it names must be visible to the sender.
-    pub(super) fn action_input(
+    pub(crate) fn action_input(
         &self,
         caller: &RequestContext<'_>,
         subject: Subject,
@@ -93,7 +94,7 @@ impl Gateway {
     }
 
     /// Checks that there is an action type of this name for the caller.
-    pub(super) fn known_type(&self, caller: &RequestContext<'_>, name: &str) -> Result<(), BrokerError> {
+    pub(crate) fn known_type(&self, caller: &RequestContext<'_>, name: &str) -> Result<(), BrokerError> {
         if BUILT_IN_TYPES.contains(&name) {
             return Ok(());
         }
@@ -246,7 +247,7 @@ pub fn commissioned_type(name: &str) -> bool {
 }
 
 /// Whether a document that is built in is what a filter asks for.
-pub(super) fn admits_built_in(query: &ListQuery, name: &str, document: &str) -> bool {
+pub(crate) fn admits_built_in(query: &ListQuery, name: &str, document: &str) -> bool {
     let values = |path: &str| match path {
         "name" => vec![FieldValue::Text(name.to_owned().into())],
         path => values_at(document, Some(path)),

@@ -7,7 +7,7 @@ use thng_pubsub_protocol::{
     payload::{Json, Patch, ResourceKind, has_duplicate_members},
 };
 
-use super::{BrokerError, Gateway, NewResource, RequestContext};
+use crate::gateway::{BrokerError, Gateway, NewResource, RequestContext};
 use thng_pubsub_store::{Actor, ResourceRecord};
 
 impl Gateway {
@@ -81,7 +81,7 @@ impl Gateway {
     }
 
     /// What an application's document shows besides its fields: its public key.
-    pub(super) fn public_key(&self, id: Id) -> Result<Option<(&'static str, String)>, BrokerError> {
+    pub(crate) fn public_key(&self, id: Id) -> Result<Option<(&'static str, String)>, BrokerError> {
         let key = self.key_of(Actor::Application(id))?;
         Ok(key.map(|key| ("appApiKey", format!("\"{key}\""))))
     }
@@ -133,7 +133,7 @@ fn rules_wrong() -> BrokerError {
 }
 
 /// Visible within the project.
-pub(super) fn of_project(project: Id) -> thng_pubsub_protocol::payload::Scopes {
+pub(crate) fn of_project(project: Id) -> thng_pubsub_protocol::payload::Scopes {
     let users = thng_pubsub_protocol::payload::UserScope::Only(Vec::new());
     thng_pubsub_protocol::payload::Scopes { projects: vec![project], users }
 }

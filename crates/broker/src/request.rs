@@ -43,24 +43,24 @@ impl<'a> RequestContext<'a> {
     }
 
     /// Whether a resource is there for the caller.
-    pub(super) fn can_see(&self, meta: &ResourceMeta) -> bool {
+    pub(crate) fn can_see(&self, meta: &ResourceMeta) -> bool {
         meta.account == self.principal.account
             && self.views().any(|view| view.can_see(meta))
             && self.project.is_none_or(|project| !meta.kind.is_scoped() || meta.is_in(project))
     }
 
     /// Whether the caller can name this resource in what they do here: with the right that they do it with.
-    pub(super) fn can_reference(&self, meta: &ResourceMeta) -> bool {
+    pub(crate) fn can_reference(&self, meta: &ResourceMeta) -> bool {
         meta.account == self.principal.account && self.views().any(|view| view.can_see(meta))
     }
 
     /// Whether the caller reaches everything in the account with what they do here.
-    pub(super) fn is_unlimited(&self) -> bool {
+    pub(crate) fn is_unlimited(&self) -> bool {
         self.views().any(|view| *view == Visibility::Account)
     }
 
     /// Whether [`source`](Self::source) finds what the caller sees of a kind and nothing else.
-    pub(super) fn is_found_by_source(&self, kind: ResourceKind) -> bool {
+    pub(crate) fn is_found_by_source(&self, kind: ResourceKind) -> bool {
         self.views().all(|view| match view {
             Visibility::Account => true,
             Visibility::Projects(_) => kind != ResourceKind::Role,
@@ -72,7 +72,7 @@ impl<'a> RequestContext<'a> {
     }
 
     /// Where the resources that the caller [may name](Self::can_reference) are found.
-    pub(super) fn reach(&self, kind: ResourceKind) -> IndexScan {
+    pub(crate) fn reach(&self, kind: ResourceKind) -> IndexScan {
         let account = self.principal.account;
         let mut sources: Vec<IndexScan> = self.views().map(|view| source_of(view, account, kind)).collect();
         match sources.len() {
@@ -83,7 +83,7 @@ impl<'a> RequestContext<'a> {
     }
 
     /// Where the resources that the caller sees are found.
-    pub(super) fn source(&self, kind: ResourceKind) -> IndexScan {
+    pub(crate) fn source(&self, kind: ResourceKind) -> IndexScan {
         let account = self.principal.account;
         let seen = self.reach(kind);
         let project = self.project.filter(|_| kind.is_scoped());
@@ -101,7 +101,7 @@ impl<'a> RequestContext<'a> {
     }
 
     /// Who sees what the caller creates, unless the document says so.
-    pub(super) fn default_scopes(&self) -> Scopes {
+    pub(crate) fn default_scopes(&self) -> Scopes {
         let all_users = |project| Scopes { projects: vec![project], users: UserScope::All };
         match (self.principal.actor, self.principal.project) {
             (Actor::User(user), Some(project)) => {
@@ -119,7 +119,7 @@ impl<'a> RequestContext<'a> {
     }
 
     /// The projects that the caller may scope something to here; `None` for any of the account.
-    pub(super) fn own_projects(&self) -> Option<Vec<Id>> {
+    pub(crate) fn own_projects(&self) -> Option<Vec<Id>> {
         let mut projects: Vec<Id> = self.principal.project.into_iter().collect();
         for view in self.views() {
             match view {

@@ -10,10 +10,8 @@ use thng_pubsub_protocol::{
     payload::{Json, Object, Patch, ResourceKind, Scopes, UserScope},
 };
 
-use super::{
-    BrokerError, Gateway, NewResource, RequestContext,
-    password_queue::{HashPermit, QueueFull},
-};
+use super::password_queue::{HashPermit, QueueFull};
+use crate::gateway::{BrokerError, Gateway, NewResource, RequestContext};
 use crate::{
     auth::{keys, roles},
     commands::Command,

@@ -9,7 +9,7 @@ use thng_pubsub_protocol::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{BrokerError, Gateway, KeyLease, Principal, RequestContext};
+use crate::gateway::{BrokerError, Gateway, KeyLease, Principal, RequestContext};
 use crate::{
     auth::keys,
     commands::{Command, Outcome},
@@ -54,25 +54,25 @@ impl Gateway {
     }
 
     /// A new key for an actor, which can be shown again.
-    pub(super) fn new_key(&self, account: Id, actor: Actor) -> KeyRecord {
+    pub(crate) fn new_key(&self, account: Id, actor: Actor) -> KeyRecord {
         let nonce = std::array::from_fn(|_| random::byte());
         let hash = keys::hash(&self.secret.key(actor, &nonce)).expect("a made key has the form of a key");
         KeyRecord { hash, account, actor, nonce: Some(nonce), created_at_ms: 0 }
     }
 
     /// The text of a key, if it can be shown.
-    pub(super) fn reveal(&self, key: &KeyRecord) -> Option<String> {
+    pub(crate) fn reveal(&self, key: &KeyRecord) -> Option<String> {
         key.nonce.as_ref().map(|nonce| self.secret.key(key.actor, nonce))
     }
 
     /// The key of an actor, if there is one that can be shown.
-    pub(super) fn key_of(&self, actor: Actor) -> Result<Option<String>, BrokerError> {
+    pub(crate) fn key_of(&self, actor: Actor) -> Result<Option<String>, BrokerError> {
         let key = self.store.key_of(actor)?;
         Ok(key.and_then(|key| self.reveal(&key)))
     }
 
     /// Gives an actor a key, or shows the one that it has.
-    pub(super) async fn issue(
+    pub(crate) async fn issue(
         &self,
         account: Id,
         actor: Actor,
@@ -131,7 +131,7 @@ impl Gateway {
     pub async fn create_access_token(
         &self,
         caller: &RequestContext<'_>,
-        mut new: super::NewResource,
+        mut new: crate::gateway::NewResource,
         payload_bytes: usize,
     ) -> Result<(std::sync::Arc<thng_pubsub_store::ResourceRecord>, String), BrokerError> {
         self.permit(caller)?;

@@ -7,7 +7,8 @@ use thng_pubsub_protocol::{
     payload::{Patch, ResourceKind},
 };
 
-use super::{BrokerError, Gateway, NewResource, RequestContext, role::hexadecimal_id};
+use crate::gateway::{BrokerError, Gateway, NewResource, RequestContext};
+use crate::resources::role::hexadecimal_id;
 use crate::{
     auth::{identity, keys, roles},
     commands::{Command, Extras, NewAccount},
@@ -107,7 +108,7 @@ impl Gateway {
 
     /// Only a caller that may do everything changes what others may do: with a right to give more than it has, any caller
     /// could do everything.
-    pub(super) fn may_give_rights(caller: &RequestContext<'_>) -> Result<(), BrokerError> {
+    pub(crate) fn may_give_rights(caller: &RequestContext<'_>) -> Result<(), BrokerError> {
         if caller.principal.is_admin() { Ok(()) } else { Err(BrokerError::Forbidden) }
     }
 
@@ -211,7 +212,7 @@ pub fn first_account(
 }
 
 /// A new account whose operator has this key, which was found to be one.
-pub(super) fn new_account(key: &str, name: &str, email: &str) -> NewAccount {
+pub(crate) fn new_account(key: &str, name: &str, email: &str) -> NewAccount {
     NewAccount {
         account: Id::generate(random::byte),
         operator: Id::generate(random::byte),

@@ -8,15 +8,15 @@ use thng_pubsub_protocol::{
     payload::{LocationUpdate, PropertyUpdate, ResourceKind, latest_document},
 };
 
-use super::{BrokerError, Gateway, RequestContext};
 use crate::commands::Extras;
+use crate::gateway::{BrokerError, Gateway, RequestContext};
 use thng_pubsub_store::{
     HistoryPage, IndexScan, Page, PageRequest, PropertyOwner, ResourceDetails, ResourceRecord, ScanBounds,
     TimeRange, index_key,
 };
 
 /// Bytes of resources that are looked at to find the one that an identifier names: some milliseconds' work.
-pub(super) const IDENTIFIED_BYTES_MAX: u64 = 8 << 20;
+pub(crate) const IDENTIFIED_BYTES_MAX: u64 = 8 << 20;
 
 /// What each further part of a scan for an identifier costs, in bytes: its sources may have little in common.
 const CONTINUED_BYTES: u64 = 256 << 10;
@@ -136,7 +136,7 @@ impl Gateway {
     }
 
     /// The newest resource with this identifier that the caller may name. Looking for it takes from `work_bytes`.
-    pub(super) fn identified(
+    pub(crate) fn identified(
         &self,
         caller: &RequestContext<'_>,
         kind: ResourceKind,

@@ -16,7 +16,7 @@ use thng_pubsub_store::KeyHash;
 
 /// The turns of all scans, and what waits for one.
 #[derive(Debug)]
-pub(super) struct ScanQueue {
+pub(crate) struct ScanQueue {
     state: Mutex<State>,
     waiting_max: usize,
     /// Turns that one key may have at a time: where there are several, one is left for others.
@@ -51,11 +51,11 @@ struct Waiter {
 
 /// More wait than may.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct QueueFull;
+pub(crate) struct QueueFull;
 
 /// The right to scan. Dropping it passes it on.
 #[derive(Debug)]
-pub(super) struct ScanPermit {
+pub(crate) struct ScanPermit {
     turns: Arc<ScanQueue>,
     key: KeyHash,
 }
@@ -94,19 +94,19 @@ impl Drop for QueueTicket<'_> {
 }
 
 impl ScanQueue {
-    pub(super) fn new(turns: usize, waiting_max: usize) -> Arc<Self> {
+    pub(crate) fn new(turns: usize, waiting_max: usize) -> Arc<Self> {
         let state = State { free: turns, ..State::default() };
         let per_key_max = turns.saturating_sub(1).max(1);
         Arc::new(Self { state: Mutex::new(state), waiting_max, per_key_max })
     }
 
     /// Scans that wait for a turn.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.state.lock().waiting
     }
 
     /// Waits for a turn. Dropping the future gives up the place in the queue.
-    pub(super) async fn take(self: &Arc<Self>, account: Id, key: KeyHash) -> Result<ScanPermit, QueueFull> {
+    pub(crate) async fn take(self: &Arc<Self>, account: Id, key: KeyHash) -> Result<ScanPermit, QueueFull> {
         let (place, turn) = {
             let mut state = self.state.lock();
             if state.may_begin(&key, self.per_key_max) {

@@ -14,10 +14,8 @@ use thng_pubsub_protocol::{
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    BrokerError, Gateway, NewResource, Principal, RequestContext, scan_queue::QueueFull,
-    task_turns::TaskTurns,
-};
+use super::{scan_queue::QueueFull, task_turns::TaskTurns};
+use crate::gateway::{BrokerError, Gateway, NewResource, Principal, RequestContext};
 use crate::{
     commands::{Command, Outcome, PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private},
     random,
@@ -31,10 +29,10 @@ const TASKS_AT_A_TIME: usize = 16;
 const INPUTS_MAX: usize = 64;
 
 /// Inputs of tasks that are read at the same time: each takes a processor for a while.
-pub(super) const READ_AT_A_TIME: usize = 1;
+pub(crate) const READ_AT_A_TIME: usize = 1;
 
 /// Inputs of tasks that wait to be read. Each may be as large as a request.
-pub(super) const READ_QUEUE_MAX: usize = 64;
+pub(crate) const READ_QUEUE_MAX: usize = 64;
 
 /// What a task creates, or why it cannot.
 type Input = Arc<Result<TaskInput, String>>;
@@ -106,7 +104,7 @@ impl Gateway {
     }
 
     /// Checks that a task is there for the caller, in this batch, which has to be there as well: by REST and on topics.
-    pub(super) fn authorise_task(
+    pub(crate) fn authorise_task(
         &self,
         caller: &RequestContext<'_>,
         batch: Id,
@@ -215,7 +213,7 @@ impl Gateway {
     }
 
     /// What a task is to make, where its document does not say it any more.
-    pub(super) fn task_input(
+    pub(crate) fn task_input(
         &self,
         task: &ResourceRecord,
     ) -> Result<Option<(&'static str, String)>, BrokerError> {

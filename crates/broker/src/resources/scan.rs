@@ -8,10 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    BrokerError, RequestContext,
-    scan_queue::{QueueFull, ScanPermit, ScanQueue},
-};
+use super::scan_queue::{QueueFull, ScanPermit, ScanQueue};
+use crate::gateway::{BrokerError, RequestContext};
 use crate::{metrics::Metrics, polls};
 use thng_pubsub_store::{ListRequest, ScanBounds, ScanProgress, StoreError};
 
@@ -33,7 +31,7 @@ pub struct ScanLimits {
 
 /// Which bound ended a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bound {
+pub(crate) enum Bound {
     Items,
     Bytes,
     Time,
@@ -51,7 +49,7 @@ impl Bound {
 
 /// The scans of all callers.
 #[derive(Debug)]
-pub(super) struct Scans {
+pub(crate) struct Scans {
     turns: Arc<ScanQueue>,
     limits: ScanLimits,
     metrics: Arc<Metrics>,
@@ -63,7 +61,7 @@ pub(crate) struct ScanLease(Option<ScanPermit>);
 
 /// The work of one scan.
 #[derive(Debug)]
-pub(super) struct Scan<'s> {
+pub(crate) struct Scan<'s> {
     scans: &'s Scans,
     passes: u64,
     /// Items that it may look at.
@@ -74,7 +72,7 @@ pub(super) struct Scan<'s> {
 }
 
 impl Scans {
-    pub(super) fn new(limits: ScanLimits, metrics: Arc<Metrics>) -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(limits: ScanLimits, metrics: Arc<Metrics>) -> Result<Self, prometheus::Error> {
         let turns = ScanQueue::new(limits.at_a_time, limits.queue_max);
         let waiting = Arc::clone(&turns);
         metrics.show_scans_waiting(move || waiting.waiting())?;
@@ -82,7 +80,7 @@ impl Scans {
     }
 
     /// Waits for a turn.
-    pub(super) async fn turn(&self, caller: &RequestContext<'_>) -> Result<ScanLease, BrokerError> {
+    pub(crate) async fn turn(&self, caller: &RequestContext<'_>) -> Result<ScanLease, BrokerError> {
         let principal = caller.principal;
         let turn = self.turns.take(principal.account, principal.key).await;
         turn.map(|turn| ScanLease(Some(turn))).map_err(|QueueFull| {
@@ -92,7 +90,7 @@ impl Scans {
     }
 
     /// Lets those go first that wait.
-    pub(super) async fn pass_on(
+    pub(crate) async fn pass_on(
         &self,
         turn: &mut ScanLease,
         caller: &RequestContext<'_>,
@@ -106,12 +104,12 @@ impl Scans {
         Ok(())
     }
 
-    pub(super) fn begin(&self, passes: u64, items_max: usize) -> Scan<'_> {
+    pub(crate) fn begin(&self, passes: u64, items_max: usize) -> Scan<'_> {
         Scan { scans: self, passes, items_max, items: 0, work_bytes: 0, worked: Duration::ZERO }
     }
 
     /// The refusal of what may not end early, and would.
-    pub(super) fn refused(&self, bound: Bound, sentence: &str) -> BrokerError {
+    pub(crate) fn refused(&self, bound: Bound, sentence: &str) -> BrokerError {
         self.metrics.scans_refused.with_label_values(&[bound.name()]).inc();
         let setting = match bound {
             Bound::Items => "",
@@ -124,7 +122,7 @@ impl Scans {
 
 impl Scan<'_> {
     /// Scans for a slice of time, from where `request` says.
-    pub(super) fn slice<'f, T>(
+    pub(crate) fn slice<'f, T>(
         &mut self,
         request: &mut ListRequest<'f>,
         scan: impl FnOnce(&ListRequest<'f>) -> Result<T, StoreError>,
@@ -144,7 +142,7 @@ impl Scan<'_> {
     }
 
     /// Which bound the scan has reached, if it has; `scanned` is its last slice.
-    pub(super) fn is_used_up(&mut self, scanned: &ScanProgress) -> Option<Bound> {
+    pub(crate) fn is_used_up(&mut self, scanned: &ScanProgress) -> Option<Bound> {
         self.items += scanned.items;
         self.work_bytes += scanned.work_bytes;
         let limits = &self.scans.limits;

@@ -10,7 +10,7 @@ use thng_pubsub_store::OpenTask;
 
 /// See the module's text.
 #[derive(Debug)]
-pub(super) struct TaskTurns {
+pub(crate) struct TaskTurns {
     slots: usize,
     /// The tasks in work, with their accounts.
     working: HashMap<Id, Id>,
@@ -20,12 +20,12 @@ pub(super) struct TaskTurns {
 }
 
 impl TaskTurns {
-    pub(super) fn new(slots: usize) -> Self {
+    pub(crate) fn new(slots: usize) -> Self {
         Self { slots, working: HashMap::new(), last_turns: HashMap::new(), next_turn: 1 }
     }
 
     /// Fills the free slots from `open`, which holds the tasks of each account in their order. Returns the tasks that begin.
-    pub(super) fn begin(&mut self, open: &[OpenTask]) -> Vec<Id> {
+    pub(crate) fn begin(&mut self, open: &[OpenTask]) -> Vec<Id> {
         let mut in_work: HashMap<Id, usize> = open.iter().map(|task| (task.account, 0)).collect();
         self.last_turns.retain(|account, _| in_work.contains_key(account));
         self.working.values().for_each(|account| *in_work.entry(*account).or_default() += 1);
@@ -46,12 +46,12 @@ impl TaskTurns {
     }
 
     /// A part of a task is done.
-    pub(super) fn end(&mut self, task: Id) {
+    pub(crate) fn end(&mut self, task: Id) {
         self.working.remove(&task);
     }
 
     /// Whether a task is in work.
-    pub(super) fn is_working(&self, task: Id) -> bool {
+    pub(crate) fn is_working(&self, task: Id) -> bool {
         self.working.contains_key(&task)
     }
 }

@@ -5,7 +5,8 @@ use thng_pubsub_protocol::{
     payload::{Object, Patch, ResourceKind, Scopes, UserScope},
 };
 
-use super::{BrokerError, Gateway, ListQuery, NewResource, RequestContext, action::admits_built_in};
+use super::action::admits_built_in;
+use crate::gateway::{BrokerError, Gateway, ListQuery, NewResource, RequestContext};
 use crate::{
     auth::roles::{self, PathPermission, RolePermissions, Switch},
     commands::{Extras, document},
@@ -60,7 +61,7 @@ impl Role {
 impl Gateway {
     /// A list that begins with what is built in, and how long it is where that is asked for. The page of what is built in
     /// has cursors of its own.
-    pub(super) async fn list_behind<'b>(
+    pub(crate) async fn list_behind<'b>(
         &self,
         caller: &RequestContext<'_>,
         kind: ResourceKind,
@@ -70,7 +71,7 @@ impl Gateway {
     ) -> Result<(Page<String>, Option<usize>), BrokerError> {
         self.permit(caller)?;
         if let Some(filter) = &query.filter {
-            super::check_filter(caller, kind, filter)?;
+            crate::gateway::check_filter(caller, kind, filter)?;
         }
         // Built-in entries come before everything that has a sequence in the log.
         let start = match query.page.after {
@@ -302,7 +303,7 @@ impl Gateway {
     }
 
     /// Refuses a role that a document names and that does not exist.
-    pub(super) fn known_role(
+    pub(crate) fn known_role(
         &self,
         caller: &RequestContext<'_>,
         patch: &Patch,
@@ -335,7 +336,7 @@ impl Gateway {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub(super) fn known_policy(
+    pub(crate) fn known_policy(
         &self,
         caller: &RequestContext<'_>,
         policy: &str,
@@ -390,7 +391,7 @@ fn switch_wrong() -> BrokerError {
 }
 
 /// 24 hexadecimal digits, as the ids of roles and accesses were.
-pub(super) fn hexadecimal_id() -> Id {
+pub(crate) fn hexadecimal_id() -> Id {
     let digits: String = (0..12).map(|_| format!("{:02x}", crate::random::byte())).collect();
     Id::parse(&digits).expect("24 digits are an id")
 }

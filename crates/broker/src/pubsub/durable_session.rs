@@ -14,7 +14,7 @@ use thng_pubsub_protocol::id::Id;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{
+use crate::gateway::{
     BrokerError, Gateway, Outcome, Principal, SessionLease, SessionNumber, SessionProgress, StoredSession,
     SubscribeGrant, TopicNumber,
 };
@@ -225,7 +225,7 @@ impl Gateway {
         &self,
         account: Id,
         (session, packet_id): (SessionNumber, u16),
-        on_stored: impl super::write::OnStored,
+        on_stored: impl crate::pubsub::publish::OnStored,
     ) -> Result<(), BrokerError> {
         self.submit(Command::ReleaseQos2 { account, session, packet_id }, 0, on_stored).await
     }

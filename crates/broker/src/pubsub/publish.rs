@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
 };
 use tokio::sync::oneshot;
 
-use super::{BrokerError, Gateway, RequestContext};
+use crate::gateway::{BrokerError, Gateway, RequestContext};
 use crate::{
     auth::{Principal, roles},
     commands::{Command, Outcome},
@@ -59,7 +59,7 @@ impl Gateway {
     }
 
     /// Puts an authorized command into the writer's queue.
-    pub(super) async fn submit(
+    pub(crate) async fn submit(
         &self,
         command: Command,
         payload_bytes: usize,
@@ -149,7 +149,9 @@ impl Gateway {
         };
         let account = caller.principal.account;
         Ok(match publish::parse_publish(topic, payload)? {
-            PublishRequest::ActionType(patch) => self.creation(caller, super::NewResource::of(patch))?,
+            PublishRequest::ActionType(patch) => {
+                self.creation(caller, crate::gateway::NewResource::of(patch))?
+            }
             PublishRequest::Actions { subject, type_in_path, actions } => {
                 let inputs = actions
                     .into_iter()
@@ -188,7 +190,7 @@ impl Gateway {
 
     /// Those who are not there to manage what others see leave scopes as they are: a user their own document's, a thng
     /// its own. Clients send whole documents back.
-    pub(super) fn keep_scopes(caller: &RequestContext<'_>, patch: &mut Patch) {
+    pub(crate) fn keep_scopes(caller: &RequestContext<'_>, patch: &mut Patch) {
         let own = match caller.principal.actor {
             Actor::User(_) => patch.kind() == ResourceKind::User,
             Actor::Device(_) => true,
@@ -204,7 +206,7 @@ impl Gateway {
 
     /// Refuses a patch that names what the caller may not name, or gives rights that the caller may not give. `before`
     /// is what it changes: entries that are in its scopes already may stay there.
-    pub(super) fn check_patch(
+    pub(crate) fn check_patch(
         &self,
         caller: &RequestContext<'_>,
         patch: &Patch,
@@ -330,7 +332,7 @@ impl Gateway {
     }
 
     /// Hands an authorized command to the writer and waits until it is on disk.
-    pub(super) async fn execute(
+    pub(crate) async fn execute(
         &self,
         command: Command,
         payload_bytes: usize,

@@ -7,7 +7,7 @@ use thng_pubsub_protocol::{
     payload::{Json, Patch, ResourceKind, Scopes},
 };
 
-use super::{BrokerError, Gateway, ListQuery, RequestContext};
+use crate::gateway::{BrokerError, Gateway, ListQuery, RequestContext};
 use crate::{
     commands::{Command, Creation, LEFT_AT_ONCE, Outcome},
     random,
@@ -46,13 +46,13 @@ impl NewResource {
     }
 
     /// Says what it belongs to, also in a field of its document.
-    pub(super) fn under(mut self, field: &'static str, parent: Id) -> Self {
+    pub(crate) fn under(mut self, field: &'static str, parent: Id) -> Self {
         self.parent = Some(parent);
         self.set_id(field, parent);
         self
     }
 
-    pub(super) fn set_id(&mut self, field: &'static str, id: Id) {
+    pub(crate) fn set_id(&mut self, field: &'static str, id: Id) {
         self.set.push((field, format!("\"{id}\"")));
     }
 }
@@ -64,7 +64,7 @@ pub fn children_of(caller: &RequestContext<'_>, kind: ResourceKind, parent: Id) 
 
 impl Gateway {
     /// The authorized command that creates a resource.
-    pub(super) fn creation(
+    pub(crate) fn creation(
         &self,
         caller: &RequestContext<'_>,
         new: NewResource,
@@ -93,7 +93,7 @@ impl Gateway {
     }
 
     /// Executes an operation whose outcome is one resource.
-    pub(super) async fn execute_on_one(
+    pub(crate) async fn execute_on_one(
         &self,
         command: Command,
         payload_bytes: usize,
@@ -132,7 +132,7 @@ impl Gateway {
     }
 
     /// Changes what a resource keeps to itself.
-    pub(super) async fn update_private(
+    pub(crate) async fn update_private(
         &self,
         caller: &RequestContext<'_>,
         kind: ResourceKind,
@@ -199,7 +199,7 @@ impl Gateway {
     }
 
     /// Refuses a `?project=` that what is created could not be scoped to. Its own project is always there for a key.
-    pub(super) fn check_project(&self, caller: &RequestContext<'_>) -> Result<(), BrokerError> {
+    pub(crate) fn check_project(&self, caller: &RequestContext<'_>) -> Result<(), BrokerError> {
         match caller.project {
             Some(project) if Some(project) != caller.principal.project => {
                 self.can_reference(caller, ResourceKind::Project, project, "project")
@@ -257,7 +257,7 @@ impl Gateway {
     }
 
     /// Executes an operation whose outcome is a number.
-    pub(super) async fn count_of(
+    pub(crate) async fn count_of(
         &self,
         command: Command,
         payload_bytes: usize,

@@ -15,7 +15,7 @@ use thng_pubsub_protocol::{
     topic::{Topic, TopicString, table::Access},
 };
 
-use super::{BrokerError, Gateway, ListQuery, RequestContext};
+use crate::gateway::{BrokerError, Gateway, ListQuery, RequestContext};
 use crate::{
     auth::{
         Principal, policy,
@@ -55,7 +55,7 @@ impl SubscribeGrant {
     }
 
     /// Whether it sees an event with these scopes.
-    pub(super) fn can_see(&self, scopes: &[u8]) -> bool {
+    pub(crate) fn can_see(&self, scopes: &[u8]) -> bool {
         self.predicate.as_ref().is_none_or(|can_see| can_see(scopes))
     }
 }
@@ -273,7 +273,7 @@ impl Gateway {
 }
 
 /// Where the actions of a topic are found.
-pub(super) fn actions_source(
+pub(crate) fn actions_source(
     caller: &RequestContext<'_>,
     subject: Subject,
     action_type: Option<&str>,

@@ -11,7 +11,8 @@ use thng_pubsub_protocol::{
     topic::table::Access,
 };
 
-use super::{BrokerError, Gateway, NewResource, RequestContext, operator::new_account};
+use super::operator::new_account;
+use crate::gateway::{BrokerError, Gateway, NewResource, RequestContext};
 use crate::{
     auth::{Principal, Right, grants::Grants, keys, visibility::Visibility},
     commands::{Command, NewAccount},
