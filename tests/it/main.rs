@@ -47,7 +47,13 @@ mod hostile {
 mod limits {
     mod clients;
     mod commands;
-    mod rates;
+    /// The rates of one key and of one address.
+    mod rates {
+        mod logins;
+        mod publishes;
+        mod requests;
+        mod server;
+    }
 }
 
 /// MQTT 3.1 and 3.1.1 over TCP.
@@ -63,7 +69,14 @@ mod mqtt {
     mod pub_states;
     mod publish;
     mod rejections;
-    mod sessions;
+    /// Durable sessions.
+    mod sessions {
+        mod client;
+        mod limits;
+        mod publishes;
+        mod resumption;
+        mod rights;
+    }
     mod subscribe;
 }
 
@@ -72,7 +85,15 @@ mod rest {
     mod access;
     mod accounts;
     mod action_types;
-    mod actions;
+    /// Actions.
+    mod actions {
+        mod commissioning;
+        mod creation;
+        mod lists;
+        mod locations;
+        mod notifications;
+        mod world;
+    }
     mod applications;
     mod bulk;
     mod collections;
@@ -80,9 +101,15 @@ mod rest {
     mod devices;
     mod documents;
     mod errors;
-    mod filters;
     mod identifiers;
-    mod lists;
+    /// The lists of every resource, and their parameters.
+    mod lists {
+        mod encoding;
+        mod filters;
+        mod pages;
+        mod parts;
+        mod scans;
+    }
     mod locations;
     mod openapi;
     mod permissions;
@@ -91,8 +118,21 @@ mod rest {
     mod products;
     mod properties;
     mod rights;
-    mod roles;
-    mod scopes;
+    /// The roles of application users and of operators.
+    mod roles {
+        mod attempts;
+        mod documents;
+        mod of_operators;
+        mod of_users;
+    }
+    /// The scopes of resources, and who sees them.
+    mod scopes {
+        mod changes;
+        mod conditions;
+        mod project_parameter;
+        mod visibility;
+        mod world;
+    }
     mod tasks;
     mod thngs;
     mod users;
@@ -124,4 +164,8 @@ mod topics {
     mod scopes_random;
 }
 
-mod websocket;
+/// The two WebSockets: on the path of a resource, and at `/mqtt`.
+mod websocket {
+    mod mqtt;
+    mod native;
+}
