@@ -25,12 +25,13 @@ use tokio::sync::Semaphore;
 use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
-    gateway::{
-        Gateway, GatewaySettings, ListQuery, New, Principal, QueueLimits, RequestContext, ScanLimits,
-        SubscriptionLimits, first_account,
-    },
     metrics::Metrics,
     store::{Cursor, Durability, IndexScan, PageRequest, SortOrder, SqliteStore},
+};
+use thng_pubsub_broker::{
+    QueueLimits, RequestContext, ScanLimits, ServiceSettings, Services, SubscriptionLimits,
+    identity::{Principal, first_account},
+    resources::{ListQuery, NewResource, document},
 };
 use thng_pubsub_bus::{Bus, BusSettings};
 
@@ -51,7 +52,7 @@ const CREATIONS: usize = 1_024;
 const PAGES: usize = 200;
 
 struct OpenStore {
-    gateway: Arc<Gateway>,
+    services: Services,
     principal: Arc<Principal>,
 }
 
@@ -62,13 +63,14 @@ async fn open(data: &Path) -> anyhow::Result<OpenStore> {
     let metrics = Arc::new(Metrics::new()?);
     let bus = Bus::start(BusSettings::default(), &metrics.registry)?;
     let secret = KeySecret::new([0; SECRET_BYTES]);
-    let settings = GatewaySettings {
+    let settings = ServiceSettings {
         write_queue_bytes_max: 64 << 20,
         bulk_size_max: 500,
         page_size_max: 100,
         connections_per_key_max: usize::MAX,
         members_max: 10_000,
         notifications_max: 3_000,
+        answer_bytes_max: 64 << 20,
         scans: ScanLimits {
             at_a_time: 3,
             queue_max: 1_000,
@@ -86,9 +88,9 @@ async fn open(data: &Path) -> anyhow::Result<OpenStore> {
         password_queue_max: 100,
         session_expiry_ms: 60_000,
     };
-    let (gateway, _writer) = Gateway::start(read, write, bus, Clock::System, metrics, secret, settings)?;
-    let principal = gateway.authenticate(&key).await.ok().context("the key was just made")?;
-    Ok(OpenStore { gateway: Arc::new(gateway), principal })
+    let (services, _writer) = Services::start(read, write, bus, Clock::System, metrics, secret, settings)?;
+    let principal = services.identity.authenticate(&key).await.ok().context("the key was just made")?;
+    Ok(OpenStore { services, principal })
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
@@ -98,7 +100,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 async fn create(opened: &OpenStore, body: String) -> anyhow::Result<Id> {
     let patch = Patch::parse(ResourceKind::Thng, body.as_bytes())?;
     let caller = RequestContext::new(&opened.principal, Access::Create, "/");
-    let created = opened.gateway.create(&caller, New::of(patch), body.len()).await;
+    let created = opened.services.resources.create(&caller, NewResource::of(patch), body.len()).await;
     Ok(created.map_err(|refusal| anyhow::anyhow!("{refusal}"))?.id)
 }
 
@@ -131,7 +133,7 @@ pub fn writes(data: &Path) -> anyhow::Result<Vec<String>> {
                 drop(permit);
             };
             let published =
-                opened.gateway.publish(&opened.principal, topic, payload.as_bytes(), on_stored).await;
+                opened.services.pubsub.publish(&opened.principal, topic, payload.as_bytes(), on_stored).await;
             published.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
             if before == 0 && started.elapsed() > MEASURED / 4 {
                 (counted_from, before) = (Instant::now(), stored.load(Ordering::Relaxed).max(1));
@@ -209,12 +211,15 @@ pub fn lists(data: &Path, count: usize) -> anyhow::Result<Vec<String>> {
 /// Reads a page as REST shows it: with latest values, locations and collections.
 async fn read(opened: &OpenStore, query: &ListQuery) -> anyhow::Result<usize> {
     let caller = RequestContext::new(&opened.principal, Access::Read, "/");
-    let page = opened.gateway.list(&caller, ResourceKind::Thng, IndexScan::All, query).await;
+    let page = opened.services.resources.list(&caller, ResourceKind::Thng, IndexScan::All, query).await;
     let page = page.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     for record in &page.items {
-        let extras =
-            opened.gateway.extras(&caller, record).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
-        std::hint::black_box(crate::gateway::document(record, &extras));
+        let extras = opened
+            .services
+            .resources
+            .extras(&caller, record)
+            .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+        std::hint::black_box(document(record, &extras));
     }
     Ok(page.items.len())
 }
@@ -224,10 +229,11 @@ async fn place(opened: &OpenStore, count: usize) -> anyhow::Result<Cursor> {
     let caller = RequestContext::new(&opened.principal, Access::Read, "/");
     let page = PageRequest { items: 1, order: SortOrder::OldestFirst, after: None };
     let oldest = ListQuery { page, ..ListQuery::one() };
-    let list = opened.gateway.list(&caller, ResourceKind::Thng, IndexScan::All, &oldest).await;
+    let list = opened.services.resources.list(&caller, ResourceKind::Thng, IndexScan::All, &oldest).await;
     let oldest =
         list.ok().and_then(|page| page.items.first().map(|one| one.cursor().seq)).unwrap_or_default();
-    let newest = opened.gateway.list(&caller, ResourceKind::Thng, IndexScan::All, &ListQuery::one()).await;
+    let newest =
+        opened.services.resources.list(&caller, ResourceKind::Thng, IndexScan::All, &ListQuery::one()).await;
     let newest =
         newest.ok().and_then(|page| page.items.first().map(|one| one.cursor().seq)).unwrap_or_default();
     // One event a creation: sequences are as close as the thngs were created.

@@ -13,11 +13,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::{Config, Listen, OnRejectedPublish},
     defaults,
-    gateway::leave_all_sessions,
     log_throttle::LogThrottle,
     metrics::Metrics,
     store::SqliteStore,
 };
+use thng_pubsub_broker::{Services, pubsub::leave_all_sessions};
 use thng_pubsub_bus::{Bus, OutboundQueueLimits};
 use thng_pubsub_transport::{
     Context, Limits,
@@ -167,7 +167,8 @@ impl Running {
         })?;
         // Behind the core, which made sure that the folder is ours alone.
         let certificates = open_certificates(config, &metrics)?;
-        let BrokerHandle { gateway, bus, writer } = broker;
+        let BrokerHandle { services, bus, writer } = broker;
+        let Services { pubsub, resources, identity } = services;
         let rates = Arc::new(Rates::new(&rate_settings(config), &metrics));
         let listeners = Listeners::bind(config)?;
         // When all that is open from the start is open.
@@ -184,7 +185,9 @@ impl Running {
             log: Arc::new(LogThrottle::new()),
         };
         let context = Arc::new(Context {
-            gateway,
+            pubsub,
+            resources,
+            identity,
             metrics,
             limits: limits(config),
             mqtt_sessions: mqtt::Sessions::default(),
@@ -200,11 +203,11 @@ impl Running {
             running.acceptor.tasks.spawn(watching);
         }
         let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
-        running.acceptor.tasks.spawn(async move { context.gateway.run_task_worker(stop).await });
+        running.acceptor.tasks.spawn(async move { context.resources.run_task_worker(stop).await });
         let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
-        running.acceptor.tasks.spawn(async move { context.gateway.run_key_watch(stop).await });
+        running.acceptor.tasks.spawn(async move { context.identity.run_key_watch(stop).await });
         let (context, stop) = (Arc::clone(&running.context), running.acceptor.stop.clone());
-        running.acceptor.tasks.spawn(async move { context.gateway.run_session_expiry(stop).await });
+        running.acceptor.tasks.spawn(async move { context.pubsub.run_session_expiry(stop).await });
         let stop = running.acceptor.stop.clone();
         running.acceptor.tasks.spawn(async move { rates.run_eviction(stop).await });
         Ok(running)
@@ -331,7 +334,8 @@ pub(crate) fn run_offline(data: &Path, request: &Request) -> anyhow::Result<Answ
     let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);
     runtime.block_on(async {
         let broker = BrokerHandle::start(BrokerSettings::offline(data), &metrics, |_| Ok(()))?;
-        let answer = thng_pubsub_transport::admin_socket::answer(&broker.gateway, &status(0), request).await;
+        let answer =
+            thng_pubsub_transport::admin_socket::answer(&broker.services.identity, &status(0), request).await;
         broker.stop();
         Ok(answer)
     })

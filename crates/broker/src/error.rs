@@ -6,8 +6,8 @@ use thng_pubsub_protocol::{
     topic::TopicError,
 };
 
-use crate::{commands::CommandError, rate::Exceeded, writer::WriterStopped};
-use thng_pubsub_store::subscriptions::SubscriptionBound;
+use crate::{auth::policy::AuthzError, commands::CommandError, rate::Exceeded, writer::WriterStopped};
+use thng_pubsub_store::{StoreError, subscriptions::SubscriptionBound};
 
 /// A bound of subscriptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,6 +272,22 @@ impl From<CommandError> for BrokerError {
             // The writer has logged it.
             CommandError::Store(_) => Self::Unavailable,
         }
+    }
+}
+
+impl From<AuthzError> for BrokerError {
+    fn from(error: AuthzError) -> Self {
+        match error {
+            AuthzError::Forbidden => Self::Forbidden,
+            AuthzError::NotFound => Self::NotFound,
+        }
+    }
+}
+
+impl From<StoreError> for BrokerError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store did not answer");
+        Self::Unavailable
     }
 }
 

@@ -1,7 +1,35 @@
-//! Authenticates, and manages keys, users and operators.
+//! Authenticates keys and users, and manages keys, users, operators and accounts.
 
-pub(crate) mod administration;
-pub(crate) mod key;
-pub(crate) mod operator;
-pub(crate) mod password_queue;
-pub(crate) mod user;
+use std::sync::Arc;
+
+use crate::{resources::Resources, shared::Shared};
+use password_queue::PasswordQueue;
+
+mod administration;
+mod authenticate;
+mod keys;
+mod operators;
+mod password_queue;
+mod users;
+
+pub use crate::auth::{Principal, grants::who_may, key_leases::KeyLease};
+pub use administration::{IssuedKey, Rights};
+pub use operators::first_account;
+/// The owner of a key.
+pub use thng_pubsub_store::{Actor, KeyHash, KeyRecord};
+pub use users::{Login, NewUser, named_users};
+
+/// Keys, users and operators.
+#[derive(Debug)]
+pub struct Identity {
+    shared: Arc<Shared>,
+    resources: Arc<Resources>,
+    passwords: Arc<PasswordQueue>,
+}
+
+impl Identity {
+    pub(crate) fn new(shared: Arc<Shared>, resources: Arc<Resources>) -> Self {
+        let passwords = Arc::new(PasswordQueue::new(shared.settings.password_queue_max));
+        Self { shared, resources, passwords }
+    }
+}

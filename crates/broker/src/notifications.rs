@@ -26,8 +26,7 @@ use thng_pubsub_store::{
 use crate::{
     auth::{keys::Keys, visibility},
     commands::{Event, notification},
-    pubsub::session_lease::SessionLeases,
-    resources::resource_cache::ResourceCache,
+    shared::{resource_cache::ResourceCache, session_leases::SessionLeases},
     writer::{AfterCommit, BeforeCommit},
 };
 

@@ -8,9 +8,12 @@ use thng_pubsub_protocol::{
     topic::table::Access,
 };
 
-use crate::auth::{
-    Principal, policy,
-    visibility::{Scoped, Visibility},
+use crate::{
+    auth::{
+        Principal, policy,
+        visibility::{Scoped, Visibility},
+    },
+    error::BrokerError,
 };
 use thng_pubsub_store::{Actor, IndexScan, ResourceMeta, index_fields, index_key};
 
@@ -35,6 +38,20 @@ impl<'a> RequestContext<'a> {
     /// `path` as it came, with its percent-escapes.
     pub fn new(principal: &'a Principal, access: Access, path: &'a str) -> Self {
         Self { principal, access, path: decoded(path), project: None, app: None, context: None }
+    }
+
+    /// Whether the verb on the path is granted at all; what is there is not looked at.
+    ///
+    /// # Errors
+    /// [`BrokerError::Forbidden`].
+    pub fn permit(&self) -> Result<(), BrokerError> {
+        Ok(policy::on_path(self.principal, self.access, &self.path)?)
+    }
+
+    /// Only a caller that may do everything changes what others may do: with a right to give more than it has, any caller
+    /// could do everything.
+    pub(crate) fn may_grant_rights(&self) -> Result<(), BrokerError> {
+        if self.principal.is_admin() { Ok(()) } else { Err(BrokerError::Forbidden) }
     }
 
     /// What the caller sees on this path.

@@ -9,21 +9,31 @@ use thng_pubsub_protocol::{
 };
 
 use crate::{
-    auth::keys::{KeySecret, SECRET_BYTES},
-    clock::Clock,
-    gateway::{
-        Gateway, GatewaySettings, NewResource, Principal, QueueLimits, RequestContext, ScanLimits,
-        SubscriptionLimits, first_account,
+    auth::{
+        Principal,
+        keys::{KeySecret, SECRET_BYTES},
     },
+    clock::Clock,
+    identity::{Identity, first_account},
     metrics::Metrics,
+    pubsub::PubSub,
+    request::RequestContext,
+    resources::{NewResource, Resources},
+    services::Services,
+    settings::{ScanLimits, ServiceSettings},
 };
 use thng_pubsub_bus::{Bus, BusSettings};
-use thng_pubsub_store::{Durability, ResourceRecord, SqliteStore, WriteStore};
+use thng_pubsub_store::{
+    Durability, ResourceRecord, SqliteStore, WriteStore, session_queue::QueueLimits,
+    subscriptions::SubscriptionLimits,
+};
 
 /// Application services with two accounts.
 #[derive(Debug)]
 pub struct TestBroker {
-    pub gateway: Gateway,
+    pub pubsub: PubSub,
+    pub resources: Arc<Resources>,
+    pub identity: Identity,
     pub bus: Arc<Bus>,
     pub metrics: Arc<Metrics>,
     pub owner: Arc<Principal>,
@@ -50,7 +60,7 @@ impl TestBroker {
         let manual = Arc::new(AtomicI64::new(1_000));
         let clock = Clock::Manual(Arc::clone(&manual));
         let secret = KeySecret::new([7; SECRET_BYTES]);
-        let settings = GatewaySettings {
+        let settings = ServiceSettings {
             write_queue_bytes_max: 1 << 24,
             bulk_size_max: 500,
             page_size_max: 100,
@@ -79,19 +89,20 @@ impl TestBroker {
             password_queue_max: 100,
             session_expiry_ms: 60_000,
         };
-        let (gateway, _thread) =
-            Gateway::start(read, write, Arc::clone(&bus), clock, Arc::clone(&metrics), secret, settings)
-                .expect("a gateway");
-        let owner = gateway.authenticate(&keys[0]).await.expect("a known key");
-        let stranger = gateway.authenticate(&keys[1]).await.expect("a known key");
-        Self { gateway, bus, metrics, owner, stranger, clock: manual, data }
+        let (services, _thread) =
+            Services::start(read, write, Arc::clone(&bus), clock, Arc::clone(&metrics), secret, settings)
+                .expect("the writer starts");
+        let Services { pubsub, resources, identity } = services;
+        let owner = identity.authenticate(&keys[0]).await.expect("a known key");
+        let stranger = identity.authenticate(&keys[1]).await.expect("a known key");
+        Self { pubsub, resources, identity, bus, metrics, owner, stranger, clock: manual, data }
     }
 
     /// Something new of the owner's.
     pub async fn create(&self, kind: ResourceKind, path: &str, body: &str) -> Arc<ResourceRecord> {
         let patch = Patch::parse(kind, body.as_bytes()).expect("a document");
         let caller = RequestContext::new(&self.owner, Access::Create, path);
-        self.gateway.create(&caller, NewResource::of(patch), 0).await.expect("it is created")
+        self.resources.create(&caller, NewResource::of(patch), 0).await.expect("it is created")
     }
 
     /// A new thng of the owner's.

@@ -24,7 +24,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::Context;
-use thng_pubsub_broker::gateway::{Actor, BrokerError, Gateway, IssuedKey, KeyRecord, Rights};
+use thng_pubsub_broker::{
+    BrokerError,
+    identity::{Actor, Identity, IssuedKey, KeyRecord, Rights},
+};
 
 /// The socket's name in the data folder.
 pub const SOCKET: &str = "admin.sock";
@@ -159,20 +162,20 @@ pub struct Status {
 }
 
 /// Does what was asked for.
-pub async fn answer(gateway: &Gateway, status: &Status, request: &Request) -> Answer {
+pub async fn answer(identity: &Identity, status: &Status, request: &Request) -> Answer {
     let made = match request {
         Request::Status {} => return Answer::Status(status.clone()),
-        Request::CreateAccount { name, email } => gateway.make_account(name, email).await,
+        Request::CreateAccount { name, email } => identity.make_account(name, email).await,
         Request::CreateOperatorKey { account, operator, role, policies, conditions } => {
             let rights =
                 Rights { role: role.clone(), policies: policies.clone(), conditions: conditions.clone() };
-            gateway.make_operator_key(account.as_deref(), operator, &rights).await
+            identity.make_operator_key(account.as_deref(), operator, &rights).await
         }
         Request::CreateToken { account, name, policies, conditions } => {
-            gateway.make_token(account.as_deref(), name, policies, conditions).await
+            identity.make_token(account.as_deref(), name, policies, conditions).await
         }
         Request::RevokeKey { handle } => {
-            return match gateway.revoke_by_handle(handle).await {
+            return match identity.revoke_by_handle(handle).await {
                 Ok(key) => Answer::Revoked((&key).into()),
                 Err(refusal) => refused(&refusal),
             };
@@ -255,7 +258,7 @@ impl AdminSocket {
                 Ok((stream, _)) => {
                     let (context, status) = (Arc::clone(&context), Arc::clone(&status));
                     tasks.spawn(async move {
-                        if let Err(error) = exchange(stream, &context.gateway, &status).await {
+                        if let Err(error) = exchange(stream, &context.identity, &status).await {
                             tracing::info!(%error, "a command at the administrator's socket got no answer");
                         }
                         drop(permits);
@@ -270,7 +273,7 @@ impl AdminSocket {
     }
 }
 
-async fn exchange(stream: UnixStream, gateway: &Gateway, status: &Status) -> io::Result<()> {
+async fn exchange(stream: UnixStream, identity: &Identity, status: &Status) -> io::Result<()> {
     let peer = stream.peer_cred()?;
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
@@ -278,7 +281,7 @@ async fn exchange(stream: UnixStream, gateway: &Gateway, status: &Status) -> io:
     within_timeout(limited.read_line(&mut line)).await?;
     let answer = match serde_json::from_str::<Request>(&line) {
         Ok(request) => {
-            let answer = answer(gateway, status, &request).await;
+            let answer = answer(identity, status, &request).await;
             log(&request, &answer, peer.uid());
             answer
         }

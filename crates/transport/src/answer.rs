@@ -9,7 +9,7 @@ use axum::{
 };
 use thng_pubsub_protocol::payload::{ErrorCode, ErrorDocument};
 
-use thng_pubsub_broker::gateway::{AnswerShare, BrokerError};
+use thng_pubsub_broker::{BrokerError, resources::AnswerShare};
 
 /// The API key of a request: the Authorization header, with or without a scheme in front, or `?access_token=`.
 pub(super) fn key_of(headers: &HeaderMap, query: Option<&str>) -> Option<String> {

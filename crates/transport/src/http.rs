@@ -35,7 +35,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use thng_pubsub_broker::gateway::BrokerError;
+use thng_pubsub_broker::BrokerError;
 
 use super::{
     Context,
@@ -249,7 +249,7 @@ fn is_websocket(request: &Request) -> bool {
 }
 
 async fn health(State(context): State<Arc<Context>>) -> Response {
-    if context.gateway.delivers() {
+    if context.pubsub.delivers() {
         json(StatusCode::OK, r#"{"status":"ok"}"#.into())
     } else {
         refuse(ErrorCode::UNAVAILABLE, "Notifications are not delivered right now; the bus is being rebuilt.")
@@ -258,7 +258,7 @@ async fn health(State(context): State<Arc<Context>>) -> Response {
 
 /// Whether it can serve: for balancers and scripts that wait for a start.
 async fn ready(State(context): State<Arc<Context>>) -> Response {
-    match context.gateway.ready().await {
+    match context.pubsub.ready().await {
         Ok(()) => json(StatusCode::OK, r#"{"status":"ready"}"#.into()),
         Err(sentence) => refuse(ErrorCode::UNAVAILABLE, sentence),
     }
@@ -267,7 +267,7 @@ async fn ready(State(context): State<Arc<Context>>) -> Response {
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
     let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     let response = ([(header::CONTENT_TYPE, media_type)], context.metrics.render()).into_response();
-    let share = context.gateway.answer_share(None);
+    let share = context.resources.answer_share(None);
     let counted = answer::counted(&share, response).await;
     counted.unwrap_or_else(|refusal| {
         share.limited("refused");
@@ -445,10 +445,12 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn every_row_of_the_topic_table_has_a_rest_route() {
-        let TestBroker { gateway, metrics, data: _data, .. } = TestBroker::open().await;
+        let TestBroker { pubsub, resources, identity, metrics, data: _data, .. } = TestBroker::open().await;
         let (limits, rates) = (Limits::default(), Arc::new(Rates::new(&RateSettings::default(), &metrics)));
         let router = router(Arc::new(Context {
-            gateway,
+            pubsub,
+            resources,
+            identity,
             metrics,
             limits,
             mqtt_sessions: mqtt::Sessions::default(),

@@ -37,9 +37,8 @@ use bytes::Bytes;
 
 use origins::AllowedOrigins;
 use thng_pubsub_broker::{
-    gateway::{Gateway, OutboundQueueLimits},
-    log_throttle::LogThrottle,
-    metrics::Metrics,
+    identity::Identity, log_throttle::LogThrottle, metrics::Metrics, pubsub::OutboundQueueLimits,
+    pubsub::PubSub, resources::Resources,
 };
 
 /// How long an initial state waits that the database had no time for.
@@ -48,7 +47,9 @@ const STATE_RETRY: Duration = Duration::from_secs(1);
 /// What every connection needs.
 #[derive(Debug)]
 pub struct Context {
-    pub gateway: Gateway,
+    pub pubsub: PubSub,
+    pub resources: Arc<Resources>,
+    pub identity: Identity,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
     pub mqtt_sessions: mqtt::Sessions,

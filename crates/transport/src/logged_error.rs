@@ -6,7 +6,7 @@
 use thng_pubsub_protocol::{id::Id, limits, topic::Topic};
 
 use super::Context;
-use thng_pubsub_broker::gateway::{BrokerError, Principal};
+use thng_pubsub_broker::{BrokerError, identity::Principal};
 
 /// Characters of a topic that are shown.
 const SHOWN_CHARS: usize = 256;

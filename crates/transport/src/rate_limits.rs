@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use self::buckets::{Buckets, Remaining};
 use super::{Context, defaults};
 use thng_pubsub_broker::{
-    gateway::{BrokerError, KeyHash, Principal},
+    BrokerError,
+    identity::{KeyHash, Principal},
     metrics::Metrics,
     rate::{Exceeded, FailedLogins, Name, Rate, RateLimit},
 };
@@ -315,7 +316,7 @@ impl Context {
         if let Some(limit) = limit {
             limit.buckets.has_one(&address).map_err(|wait| limit.refuse(wait))?;
         }
-        let known = self.gateway.authenticate(key).await;
+        let known = self.identity.authenticate(key).await;
         if let (Some(limit), Err(BrokerError::InvalidKey)) = (limit, &known) {
             // Another client of this address may have taken the last one meanwhile.
             let _ = limit.buckets.take(&address);

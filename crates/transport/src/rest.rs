@@ -2,7 +2,7 @@
 //!
 //! [`router`] is the whole URL space on one page, [`openapi`] its description, and [`asyncapi`] that of the topics. The
 //! handlers are one file a noun; [`resource`] has what all kinds of resources share. What a topic can do goes through
-//! [`Gateway::write`](thng_pubsub_broker::gateway::Gateway::write), which does what a publish does; the rest are calls of the
+//! [`PubSub::write`](thng_pubsub_broker::pubsub::PubSub::write), which does what a publish does; the rest are calls of the
 //! broker that no topic has.
 
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,7 @@ use super::{
     Context,
     answer::{document, json, refuse, render, retry_after_s},
 };
-use thng_pubsub_broker::gateway::BrokerError;
+use thng_pubsub_broker::BrokerError;
 
 mod action;
 mod answered_call;

@@ -28,9 +28,10 @@ use tokio::{
 use super::{
     Context, accept::AcceptedConnection, answer, logged_error::LoggedError, public_url::public_url, upgrade,
 };
-use thng_pubsub_broker::gateway::{
-    BrokerError, Delivery, DeliveryQos, KeyLease, OutboundQueue, OutboundQueueState, Outcome, Principal,
-    SubscriptionHandle,
+use thng_pubsub_broker::{
+    BrokerError,
+    identity::{KeyLease, Principal},
+    pubsub::{Delivery, DeliveryQos, OutboundQueue, OutboundQueueState, Outcome, SubscriptionHandle},
 };
 
 const PROTOCOL: &str = "websocket";
@@ -124,9 +125,9 @@ impl Socket {
         let topic = TopicString::parse(path)?;
         let wake = Arc::<Notify>::default();
         let outbound_queue = OutboundQueue::new(context.limits.outbound_queue, Arc::clone(&wake));
-        let key = context.gateway.lease_key(&principal, &wake)?;
+        let key = context.identity.lease_key(&principal, &wake)?;
         let watch = context
-            .gateway
+            .pubsub
             .subscribe(&principal, &topic, &outbound_queue, SLOT, DeliveryQos::AtLeastOnce, None)
             .await?;
         Ok(Self {
@@ -266,7 +267,7 @@ impl Socket {
             // The socket may be gone by now; then the outcome is dropped.
             let _ = answered.send(outcome.map(drop));
         };
-        self.context.gateway.publish(&self.principal, &self.topic, payload, on_stored).await
+        self.context.pubsub.publish(&self.principal, &self.topic, payload, on_stored).await
     }
 
     /// Sends every notification that waits.
@@ -321,7 +322,7 @@ impl Socket {
 
     /// Says whether the state is done with; if not, the database has no time for it now.
     async fn send_state(&self, stream: &mut WebSocket) -> Result<bool, CloseReason> {
-        match self.context.gateway.initial_state(&self.principal, &self.topic).await {
+        match self.context.pubsub.initial_state(&self.principal, &self.topic).await {
             Ok(Some(body)) if self.topic.options.marks_state => {
                 self.send(stream, Message::Binary(body)).await.map(|()| true)
             }

@@ -16,10 +16,10 @@ use crate::{
     clock::Clock,
     config::{Config, Durability},
     defaults,
-    gateway::{Gateway, GatewaySettings, QueueLimits, ScanLimits, SubscriptionLimits},
     metrics::Metrics,
     store::{self, ReadStore, SqliteStore, WriteStore},
 };
+use thng_pubsub_broker::{QueueLimits, ScanLimits, ServiceSettings, Services, SubscriptionLimits};
 use thng_pubsub_bus::{Bus, BusSettings};
 
 /// The settings of the broker at its start.
@@ -29,7 +29,7 @@ pub(super) struct BrokerSettings {
     durability: store::Durability,
     readers: usize,
     dispatchers: usize,
-    gateway: GatewaySettings,
+    services: ServiceSettings,
 }
 
 impl BrokerSettings {
@@ -43,7 +43,7 @@ impl BrokerSettings {
             },
             readers: config.database_readers,
             dispatchers: config.dispatchers,
-            gateway: GatewaySettings {
+            services: ServiceSettings {
                 write_queue_bytes_max: config.write_queue_bytes_max,
                 bulk_size_max: config.bulk_size_max,
                 page_size_max: config.page_size_max,
@@ -83,7 +83,7 @@ impl BrokerSettings {
             durability: store::Durability::Full,
             readers: 2,
             dispatchers: 1,
-            gateway: GatewaySettings {
+            services: ServiceSettings {
                 write_queue_bytes_max: defaults::WRITE_QUEUE_BYTES_MAX,
                 bulk_size_max: defaults::BULK_SIZE_MAX,
                 page_size_max: defaults::PAGE_SIZE_MAX,
@@ -125,7 +125,7 @@ pub(super) struct BootContext<'s> {
 
 /// The core, running.
 pub(super) struct BrokerHandle {
-    pub(super) gateway: Gateway,
+    pub(super) services: Services,
     pub(super) bus: Arc<Bus>,
     pub(super) writer: JoinHandle<()>,
 }
@@ -141,23 +141,23 @@ impl BrokerHandle {
         metrics: &Arc<Metrics>,
         before: impl FnOnce(BootContext<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
-        let BrokerSettings { data, durability, readers, dispatchers, gateway } = settings;
+        let BrokerSettings { data, durability, readers, dispatchers, services: limits } = settings;
         let (read, mut write) = SqliteStore::open(&data, durability, readers)?;
         let clock = Clock::System;
         let secret = key_secret::open(&data, &*read, &mut *write)?;
         before(BootContext { read: &*read, write: &mut *write, clock: &clock })?;
         let settings = BusSettings { dispatchers, ..BusSettings::default() };
         let bus = Bus::start(settings, &metrics.registry).context("the notification bus did not start")?;
-        let (gateway, writer) =
-            Gateway::start(read, write, Arc::clone(&bus), clock, Arc::clone(metrics), secret, gateway)
+        let (services, writer) =
+            Services::start(read, write, Arc::clone(&bus), clock, Arc::clone(metrics), secret, limits)
                 .context("the writer could not be started")?;
-        Ok(Self { gateway, bus, writer })
+        Ok(Self { services, bus, writer })
     }
 
     /// Ends it when everything that was asked for is done.
     pub(super) fn stop(self) {
-        let Self { gateway, bus, writer } = self;
-        drop(gateway);
+        let Self { services, bus, writer } = self;
+        drop(services);
         finish(writer, &bus);
     }
 }

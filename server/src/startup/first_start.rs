@@ -6,12 +6,11 @@ use crate::{
     auth::keys,
     clock::Clock,
     config::Config,
-    durable_file,
-    gateway::first_account,
-    random,
+    durable_file, random,
     store::{ReadStore, WriteStore},
 };
 use anyhow::Context as _;
+use thng_pubsub_broker::identity::first_account;
 
 /// Where a key that was made here is written to, readable by the owner only.
 const KEY_FILE: &str = "operator.key";

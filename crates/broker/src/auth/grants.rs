@@ -238,6 +238,23 @@ pub(crate) const DEVICE: Table = &[
     ("/actionTypes", "r"),
 ];
 
+/// The kinds of keys that may use a verb on a path, whose segments in braces match anything; for documentation.
+pub fn who_may(access: Access, path: &str) -> Vec<&'static str> {
+    let kinds = [
+        ("Application", APPLICATION),
+        ("Trusted Application", TRUSTED_APPLICATION),
+        ("Application User", BASE_APP_USER),
+        ("Device", DEVICE),
+    ];
+    let grants = |table: &[(&'static str, &'static str)]| {
+        Grants::of(table.iter().copied()).on(path, "{id}").has(access)
+    };
+    let some = kinds.into_iter().filter(|(_, table)| grants(table)).map(|(name, _)| name);
+    // Whose own access it is, an operator's.
+    let tokens = (path != "/me").then_some("Access Token");
+    ["Operator"].into_iter().chain(tokens).chain(some).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

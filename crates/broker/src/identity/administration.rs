@@ -11,12 +11,14 @@ use thng_pubsub_protocol::{
     topic::table::Access,
 };
 
-use super::operator::new_account;
-use crate::gateway::{BrokerError, Gateway, NewResource, RequestContext};
+use super::{Identity, operators::new_account};
 use crate::{
     auth::{Principal, Right, grants::Grants, keys, visibility::Visibility},
     commands::{Command, NewAccount},
+    error::BrokerError,
     random,
+    request::RequestContext,
+    resources::NewResource,
 };
 use thng_pubsub_store::{Actor, KeyHash, KeyRecord};
 
@@ -52,7 +54,7 @@ impl Rights {
     }
 }
 
-impl Gateway {
+impl Identity {
     /// Makes another account with an operator who may do everything in it.
     ///
     /// # Errors
@@ -61,7 +63,7 @@ impl Gateway {
         let text = keys::generate(random::byte);
         let new = new_account(&text, name, email);
         let NewAccount { account, operator, key: hash, .. } = new;
-        self.execute(Command::CreateAccount(Box::new(new)), 0).await?;
+        self.shared.execute(Command::CreateAccount(Box::new(new)), 0).await?;
         Ok(IssuedKey { account, actor: Actor::Operator(operator), hash, text })
     }
 
@@ -78,13 +80,17 @@ impl Gateway {
     ) -> Result<IssuedKey, BrokerError> {
         let account = self.account_meant(account)?;
         let known = match Id::parse(operator) {
-            Ok(id) => {
-                self.resource_meta(id)?.filter(|meta| meta.kind == ResourceKind::Operator).map(|meta| meta.id)
-            }
-            Err(_) => self.store.named(account, ResourceKind::Operator, &operator.to_lowercase())?,
+            Ok(id) => self
+                .shared
+                .resource_meta(id)?
+                .filter(|meta| meta.kind == ResourceKind::Operator)
+                .map(|meta| meta.id),
+            Err(_) => self.shared.store.named(account, ResourceKind::Operator, &operator.to_lowercase())?,
         };
         let known = match known {
-            Some(id) => self.resource_meta(id)?.filter(|meta| meta.account == account).map(|meta| meta.id),
+            Some(id) => {
+                self.shared.resource_meta(id)?.filter(|meta| meta.account == account).map(|meta| meta.id)
+            }
             None => None,
         };
         match known {
@@ -116,8 +122,8 @@ impl Gateway {
             .await?;
         let operator = access.fields().id("operator").ok_or(BrokerError::Unavailable)?;
         let actor = Actor::Operator(operator);
-        let key = self.store.key_of(actor)?.ok_or(BrokerError::Unavailable)?;
-        let text = self.reveal(&key).ok_or(BrokerError::Unavailable)?;
+        let key = self.shared.store.key_of(actor)?.ok_or(BrokerError::Unavailable)?;
+        let text = self.shared.reveal(&key).ok_or(BrokerError::Unavailable)?;
         Ok(IssuedKey { account, actor, hash: key.hash, text })
     }
 
@@ -149,10 +155,10 @@ impl Gateway {
     /// [`BrokerError::Invalid`] where no key or several are meant.
     pub async fn revoke_by_handle(&self, handle: &str) -> Result<KeyRecord, BrokerError> {
         let (least, greatest) = range_of(handle)?;
-        let mut found = self.store.keys_between(&least, &greatest, 2)?;
+        let mut found = self.shared.store.keys_between(&least, &greatest, 2)?;
         match (found.pop(), found.is_empty()) {
             (Some(key), true) => {
-                self.execute(Command::RevokeKey { account: key.account, hash: key.hash }, 0).await?;
+                self.shared.execute(Command::RevokeKey { account: key.account, hash: key.hash }, 0).await?;
                 Ok(key)
             }
             (Some(_), false) => Err(BrokerError::invalid(format!(
@@ -165,17 +171,17 @@ impl Gateway {
     }
 
     async fn add_key(&self, account: Id, actor: Actor) -> Result<IssuedKey, BrokerError> {
-        let key = self.new_key(account, actor);
-        let text = self.reveal(&key).ok_or(BrokerError::Unavailable)?;
+        let key = self.shared.new_key(account, actor);
+        let text = self.shared.reveal(&key).ok_or(BrokerError::Unavailable)?;
         let hash = key.hash;
-        self.execute(Command::AddKey { key }, 0).await?;
+        self.shared.execute(Command::AddKey { key }, 0).await?;
         Ok(IssuedKey { account, actor, hash, text })
     }
 
     /// The account that is named, or the only one.
     fn account_meant(&self, account: Option<&str>) -> Result<Id, BrokerError> {
         let Some(account) = account else {
-            let accounts = self.store.accounts(2)?;
+            let accounts = self.shared.store.accounts(2)?;
             return match accounts.as_slice() {
                 [account] => Ok(*account),
                 [] => Err(BrokerError::invalid("There is no account yet: `accounts create` makes one.")),
@@ -183,7 +189,7 @@ impl Gateway {
             };
         };
         let id = Id::parse(account).ok();
-        let meta = id.map(|id| self.resource_meta(id)).transpose()?.flatten();
+        let meta = id.map(|id| self.shared.resource_meta(id)).transpose()?.flatten();
         let is_account = |kind| kind == ResourceKind::Account;
         match meta.filter(|meta| is_account(meta.kind)) {
             Some(meta) => Ok(meta.id),

@@ -1,4 +1,4 @@
-//! Watching: subscriptions, and the value that a topic has right now.
+//! Subscribes to topics: authorizes, and attaches an outbound queue to the bus.
 
 use std::{
     fmt,
@@ -8,24 +8,24 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use thng_pubsub_protocol::{
-    payload::{ResourceKind, locations_document, update_document},
-    publish::{self, Subject},
+    publish,
     topic::{Topic, TopicString, table::Access},
 };
 
-use crate::gateway::{BrokerError, Gateway, ListQuery, RequestContext};
+use super::PubSub;
 use crate::{
     auth::{
         Principal, policy,
         visibility::{EncodedScopes, Scoped as _, Visibility},
     },
-    commands, notifications,
+    error::BrokerError,
+    notifications,
+    request::RequestContext,
 };
 use thng_pubsub_bus::{DeliveryQos, OutboundQueue, Predicate, Route, RouteKey, Subscriber};
 use thng_pubsub_store::{
-    IndexScan, PropertyOwner, Sequence, index_key,
+    Sequence,
     subscriptions::{SubscriptionLease, subscription_bytes},
 };
 
@@ -77,21 +77,25 @@ impl SubscriptionHandle {
     }
 }
 
-impl Gateway {
+impl PubSub {
     /// Checks that a topic can be watched by this caller: what it names is there and visible.
-    fn authorise_subscribe(&self, caller: &RequestContext<'_>, topic: &Topic) -> Result<(), BrokerError> {
+    pub(super) fn authorize_subscribe(
+        &self,
+        caller: &RequestContext<'_>,
+        topic: &Topic,
+    ) -> Result<(), BrokerError> {
         match notifications::resource(topic) {
             Some((kind, id)) => {
                 if let Topic::BatchTask { batch, .. } = topic {
-                    self.authorise_task(caller, *batch, id)?;
+                    self.resources.authorize_task(caller, *batch, id)?;
                 } else {
-                    self.authorise(caller, kind, id)?;
+                    self.shared.authorize(caller, kind, id)?;
                 }
             }
-            None => self.permit(caller)?,
+            None => caller.permit()?,
         }
         if let Some(name) = notifications::needed_type(topic) {
-            self.known_type(caller, name.as_str())?;
+            self.resources.known_type(caller, name.as_str())?;
         }
         Ok(())
     }
@@ -128,7 +132,7 @@ impl Gateway {
         filter_bytes: usize,
     ) -> Result<SubscriptionLease, BrokerError> {
         let bytes = subscription_bytes(1, filter_bytes);
-        let limits = &self.settings.subscriptions;
+        let limits = &self.shared.settings.subscriptions;
         Ok(self.subscriptions.lease(principal.account, principal.key, bytes, limits)?)
     }
 
@@ -145,7 +149,7 @@ impl Gateway {
         let canonical = topic.topic.canonical();
         // Whether it is in the project is asked of each event: it may come into it later.
         let caller = RequestContext::new(principal, Access::Read, &canonical);
-        self.authorise_subscribe(&caller, &topic.topic)?;
+        self.authorize_subscribe(&caller, &topic.topic)?;
         let views: Vec<Visibility> = policy::views(principal, Access::Read, &canonical).cloned().collect();
         // A subscriber that reads actions at the root need not see the resource below which they are sent.
         let root: Vec<Visibility> = match publish::actions(&topic.topic) {
@@ -185,107 +189,4 @@ impl Gateway {
         let subscriber = Subscriber { outbound_queue, slot, qos, predicate, after: Some(after), offered };
         SubscriptionHandle { after, _route: self.bus.subscribe(&granted.key, subscriber), lease }
     }
-
-    /// What the topic says right now: the document that an update with the stored values would bring.
-    ///
-    /// `None` where nothing is stored, or where the subscriber does not see it. Rights are asked for again: they
-    /// may have gone since the subscription.
-    ///
-    /// # Errors
-    /// Any [`BrokerError`].
-    pub async fn initial_state(
-        &self,
-        principal: &Principal,
-        topic: &TopicString,
-    ) -> Result<Option<Bytes>, BrokerError> {
-        let canonical = topic.topic.canonical();
-        let mut caller = RequestContext::new(principal, Access::Read, &canonical);
-        caller.project = topic.options.project;
-        match self.authorise_subscribe(&caller, &topic.topic) {
-            Ok(()) => {}
-            // It is there, but not in the project that the topic asks for.
-            Err(BrokerError::NotFound) if caller.project.is_some() => return Ok(None),
-            Err(refusal) => return Err(refusal),
-        }
-        if let Some((subject, action_type)) = publish::actions(&topic.topic) {
-            return self.latest_action(&caller, subject, action_type.map(|name| name.as_str())).await;
-        }
-        self.state(&topic.topic)
-    }
-
-    fn state(&self, topic: &Topic) -> Result<Option<Bytes>, BrokerError> {
-        let store = &*self.store;
-        let resource = |id| {
-            let Some(record) = store.resource(id)? else { return Ok::<_, BrokerError>(None) };
-            let collections = match record.kind.has_collections() {
-                true => store.collections_of(id)?,
-                false => Vec::new(),
-            };
-            Ok(Some(commands::notification(&record, &collections)))
-        };
-        let properties = |owner| {
-            let latest = store.latest(owner)?;
-            Ok::<_, BrokerError>((!latest.is_empty()).then(|| update_document(&latest)))
-        };
-        let property = |owner, key| {
-            Ok::<_, BrokerError>(store.latest_of(owner, key)?.map(|latest| update_document([&latest])))
-        };
-        let document = match topic {
-            Topic::Thng { thng: id }
-            | Topic::Product { product: id }
-            | Topic::Collection { collection: id } => resource(*id)?,
-            Topic::ThngProperties { thng } => properties(PropertyOwner::Thng(*thng))?,
-            Topic::ProductProperties { product } => properties(PropertyOwner::Product(*product))?,
-            Topic::ThngProperty { thng, key } => property(PropertyOwner::Thng(*thng), key)?,
-            Topic::ProductProperty { product, key } => property(PropertyOwner::Product(*product), key)?,
-            Topic::ThngLocation { thng } => {
-                store.latest_location(*thng)?.map(|location| locations_document([&location]))
-            }
-            // These tell of something that happens, and have no value of their own.
-            Topic::ActionTypes
-            | Topic::BatchTasks { .. }
-            | Topic::BatchTask { .. }
-            | Topic::CollectionThngs { .. }
-            | Topic::Actions
-            | Topic::ActionsOfType { .. }
-            | Topic::CollectionActions { .. }
-            | Topic::CollectionActionsOfType { .. }
-            | Topic::ProductActions { .. }
-            | Topic::ProductActionsOfType { .. }
-            | Topic::ThngActions { .. }
-            | Topic::ThngActionsOfType { .. } => None,
-        };
-        Ok(document.map(Bytes::from))
-    }
-
-    /// The newest action on a topic that the caller sees.
-    async fn latest_action(
-        &self,
-        caller: &RequestContext<'_>,
-        subject: Subject,
-        action_type: Option<&str>,
-    ) -> Result<Option<Bytes>, BrokerError> {
-        let query = ListQuery::one();
-        let within = actions_source(caller, subject, action_type);
-        let page = self.list(caller, ResourceKind::Action, within, &query).await?;
-        Ok(page.items.first().map(|action| commands::notification(action, &[]).into()))
-    }
-}
-
-/// Where the actions of a topic are found.
-pub(crate) fn actions_source(
-    caller: &RequestContext<'_>,
-    subject: Subject,
-    action_type: Option<&str>,
-) -> IndexScan {
-    let by = |field: &str, value: &str| {
-        IndexScan::Key(index_key(caller.principal.account, ResourceKind::Action, field, value))
-    };
-    let subject = match subject {
-        Subject::Nothing => IndexScan::All,
-        Subject::Thng(id) => by("thng", id.as_str()),
-        Subject::Product(id) => by("product", id.as_str()),
-        Subject::Collection(id) => by("collection", id.as_str()),
-    };
-    subject.and(action_type.map_or(IndexScan::All, |name| by("type", name)))
 }

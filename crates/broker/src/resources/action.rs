@@ -14,16 +14,17 @@ use thng_pubsub_protocol::{
     topic::Topic,
 };
 
-use crate::gateway::{BrokerError, Gateway, ListQuery, RequestContext};
-use crate::pubsub::subscribe::actions_source;
+use super::{ListQuery, Resources};
 use crate::{
     auth::policy,
     commands::{ActionInput, BUILT_IN_TYPES, Command, Outcome},
+    error::BrokerError,
     notifications, random,
+    request::RequestContext,
 };
-use thng_pubsub_store::{Actor, IndexScan, Page, ResourceRecord};
+use thng_pubsub_store::{Actor, IndexScan, Page, ResourceRecord, index_key};
 
-impl Gateway {
+impl Resources {
     /// The action to create, from a request and its sender. Resources that it names must be visible to the sender.
     pub(crate) fn action_input(
         &self,
@@ -53,13 +54,13 @@ impl Gateway {
         ];
         for (field, kind) in named {
             if let Some(id) = patch.id(field) {
-                self.can_reference(caller, kind, id, field)?;
+                self.shared.can_reference(caller, kind, id, field)?;
             }
         }
         let locations = patch.get("location").map(|json| parse_locations(json.as_bytes()));
         for location in locations.into_iter().flatten().flatten() {
             if let LocationInput::Place(place) = location.input {
-                self.can_reference(caller, ResourceKind::Place, place, "location")?;
+                self.shared.can_reference(caller, ResourceKind::Place, place, "location")?;
             }
         }
         let principal = caller.principal;
@@ -104,8 +105,8 @@ impl Gateway {
     /// The id of an action type that is not built in.
     fn type_id(&self, caller: &RequestContext<'_>, name: &str) -> Result<Id, BrokerError> {
         let (account, kind) = (caller.principal.account, ResourceKind::ActionType);
-        let id = self.store.named(account, kind, name)?;
-        let meta = id.map(|id| self.resource_meta(id)).transpose()?.flatten();
+        let id = self.shared.store.named(account, kind, name)?;
+        let meta = id.map(|id| self.shared.resource_meta(id)).transpose()?.flatten();
         meta.filter(|meta| caller.can_reference(meta)).map(|meta| meta.id).ok_or(BrokerError::NotFound)
     }
 
@@ -114,7 +115,7 @@ impl Gateway {
     /// # Errors
     /// [`BrokerError`].
     pub fn own_type(&self, caller: &RequestContext<'_>, name: &str) -> Result<Id, BrokerError> {
-        self.permit(caller)?;
+        caller.permit()?;
         match BUILT_IN_TYPES.contains(&name) {
             true => Err(BrokerError::invalid("This action type is built in: it cannot be changed.")),
             false => self.type_id(caller, name),
@@ -132,7 +133,7 @@ impl Gateway {
         action_type: ActionTypeName,
         body: &[u8],
     ) -> Result<std::sync::Arc<ResourceRecord>, BrokerError> {
-        self.authorise(caller, ResourceKind::Thng, thng)?;
+        self.shared.authorize(caller, ResourceKind::Thng, thng)?;
         if std::str::from_utf8(body).is_ok_and(has_duplicate_members) {
             return Err(BrokerError::invalid("The body holds an object that has two members of one name."));
         }
@@ -156,9 +157,9 @@ impl Gateway {
         let (action_type, patch) = parse_actions(body.as_bytes(), Some(&action_type))?.remove(0);
         let input = self.action_input(caller, Subject::Thng(thng), action_type, true, patch)?;
         let account = caller.principal.account;
-        let notifications_max = self.settings.notifications_max;
+        let notifications_max = self.shared.settings.notifications_max;
         let command = Command::CreateActions { account, inputs: vec![input], notifications_max };
-        match self.execute(command, body.len()).await? {
+        match self.shared.execute(command, body.len()).await? {
             Outcome::Resources(mut records) if records.len() == 1 => Ok(records.remove(0)),
             Outcome::Resources(_)
             | Outcome::Resource(_)
@@ -178,8 +179,8 @@ impl Gateway {
     /// [`BrokerError`].
     pub fn actions_at(&self, caller: &RequestContext<'_>, topic: &Topic) -> Result<IndexScan, BrokerError> {
         match notifications::resource(topic) {
-            Some((kind, id)) => drop(self.authorise(caller, kind, id)?),
-            None => self.permit(caller)?,
+            Some((kind, id)) => drop(self.shared.authorize(caller, kind, id)?),
+            None => caller.permit()?,
         }
         let (subject, action_type) = publish::actions(topic).ok_or(BrokerError::NotFound)?;
         // The root's list of a type that does not exist is empty, as its topic is silent.
@@ -231,14 +232,32 @@ impl Gateway {
         caller: &RequestContext<'_>,
         name: &str,
     ) -> Result<Result<&'static str, ResourceRecord>, BrokerError> {
-        self.permit(caller)?;
+        caller.permit()?;
         if let Some(name) = BUILT_IN_TYPES.iter().find(|known| **known == name) {
             return Ok(Ok(name));
         }
         let id = self.type_id(caller, name)?;
-        let record = self.store.resource(id)?;
+        let record = self.shared.store.resource(id)?;
         record.map(Err).ok_or(BrokerError::NotFound)
     }
+}
+
+/// Where the actions of a topic are found.
+pub(crate) fn actions_source(
+    caller: &RequestContext<'_>,
+    subject: Subject,
+    action_type: Option<&str>,
+) -> IndexScan {
+    let by = |field: &str, value: &str| {
+        IndexScan::Key(index_key(caller.principal.account, ResourceKind::Action, field, value))
+    };
+    let subject = match subject {
+        Subject::Nothing => IndexScan::All,
+        Subject::Thng(id) => by("thng", id.as_str()),
+        Subject::Product(id) => by("product", id.as_str()),
+        Subject::Collection(id) => by("collection", id.as_str()),
+    };
+    subject.and(action_type.map_or(IndexScan::All, |name| by("type", name)))
 }
 
 /// The action types that say how a thng is commissioned.

@@ -14,8 +14,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use thng_pubsub_protocol::id::Id;
 
-use crate::gateway::BrokerError;
-use crate::metrics::Metrics;
+use crate::{error::BrokerError, metrics::Metrics};
 
 /// Bytes of a page. One that would be larger ends earlier, with a link to the rest.
 pub const PAGE_BYTES_MAX: usize = 4 << 20;

@@ -7,10 +7,11 @@ use thng_pubsub_protocol::{
     payload::{Json, Patch, ResourceKind, has_duplicate_members},
 };
 
-use crate::gateway::{BrokerError, Gateway, NewResource, RequestContext};
+use super::{NewResource, Resources};
+use crate::{error::BrokerError, request::RequestContext};
 use thng_pubsub_store::{Actor, ResourceRecord};
 
-impl Gateway {
+impl Resources {
     /// Creates an application with both its keys.
     ///
     /// # Errors
@@ -22,12 +23,12 @@ impl Gateway {
         patch: Patch,
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        self.authorise(caller, ResourceKind::Project, project)?;
+        self.shared.authorize(caller, ResourceKind::Project, project)?;
         self.known_role(caller, &patch, "defaultRole")?;
         let mut new = NewResource::of(patch).under("project", project);
         let account = caller.principal.account;
         new.keys = [Actor::Application(new.id), Actor::TrustedApplication(new.id)]
-            .map(|actor| self.new_key(account, actor))
+            .map(|actor| self.shared.new_key(account, actor))
             .into();
         new.scopes = Some(of_project(project));
         self.create(caller, new, payload_bytes).await
@@ -55,7 +56,7 @@ impl Gateway {
     /// # Errors
     /// [`BrokerError::NotFound`] for keys that belong to none.
     pub fn own_application(&self, caller: &RequestContext<'_>) -> Result<Id, BrokerError> {
-        self.permit(caller)?;
+        caller.permit()?;
         caller.principal.app.ok_or(BrokerError::NotFound)
     }
 
@@ -82,7 +83,7 @@ impl Gateway {
 
     /// What an application's document shows besides its fields: its public key.
     pub(crate) fn public_key(&self, id: Id) -> Result<Option<(&'static str, String)>, BrokerError> {
-        let key = self.key_of(Actor::Application(id))?;
+        let key = self.shared.key_of(Actor::Application(id))?;
         Ok(key.map(|key| ("appApiKey", format!("\"{key}\""))))
     }
 
@@ -91,7 +92,7 @@ impl Gateway {
     /// # Errors
     /// [`BrokerError`].
     pub fn secret_key(&self, id: Id) -> Result<String, BrokerError> {
-        self.key_of(Actor::TrustedApplication(id))?.ok_or(BrokerError::NotFound)
+        self.shared.key_of(Actor::TrustedApplication(id))?.ok_or(BrokerError::NotFound)
     }
 
     /// The rules of a redirector, as they were given.

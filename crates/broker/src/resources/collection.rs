@@ -6,18 +6,20 @@ use thng_pubsub_protocol::{
     payload::{MembershipChange, ResourceKind, THNGS_MAX},
 };
 
-use crate::gateway::{BrokerError, Gateway, ListQuery, RequestContext};
+use super::{ListQuery, Resources};
 use crate::{
     auth::visibility::Scoped as _,
     commands::{self, ADDED_AT_ONCE, Command},
+    error::BrokerError,
     polls,
+    request::RequestContext,
 };
 use thng_pubsub_store::{IndexScan, PageRequest};
 
 /// Members that are listed at a time, to be removed.
 const PAGE: usize = 500;
 
-impl Gateway {
+impl Resources {
     /// Removes one thng from a collection.
     ///
     /// # Errors
@@ -76,7 +78,7 @@ impl Gateway {
             (Some(ids), Some(project)) => {
                 let mut in_project = Vec::new();
                 for id in ids {
-                    if self.resource_meta(id)?.is_some_and(|meta| meta.is_in(project)) {
+                    if self.shared.resource_meta(id)?.is_some_and(|meta| meta.is_in(project)) {
                         in_project.push(id);
                     }
                 }
@@ -104,7 +106,7 @@ impl Gateway {
         collection: Id,
         kind: ResourceKind,
     ) -> Result<usize, BrokerError> {
-        self.authorise(caller, ResourceKind::Collection, collection)?;
+        self.shared.authorize(caller, ResourceKind::Collection, collection)?;
         let page = PageRequest { items: PAGE, ..ListQuery::one().page };
         let mut query = ListQuery { page, ..ListQuery::one() };
         let mut ids = Vec::new();
@@ -151,9 +153,9 @@ impl Gateway {
         change: MembershipChange,
         thngs: Vec<Id>,
     ) -> Result<usize, BrokerError> {
-        self.authorise(caller, ResourceKind::Collection, collection)?;
+        self.shared.authorize(caller, ResourceKind::Collection, collection)?;
         let account = caller.principal.account;
-        self.count_of(Command::ChangeThngs { account, collection, change, thngs }, 0).await
+        self.shared.count_of(Command::ChangeThngs { account, collection, change, thngs }, 0).await
     }
 
     /// Adds the first of the thngs that a command adds, where they are more than one command may. Returns the command that
@@ -172,9 +174,10 @@ impl Gateway {
         };
         for part in thngs.chunks(ADDED_AT_ONCE) {
             let kind = ResourceKind::Thng;
-            let find = || self.store.first_crowded(collection, kind, part, COLLECTIONS_MAX);
+            let find = || self.shared.store.first_crowded(collection, kind, part, COLLECTIONS_MAX);
             if let Some(thng) = polls::blocking(find)? {
-                self.metrics
+                self.shared
+                    .metrics
                     .commands_rejected
                     .with_label_values(&[commands::Bound::Collections.name()])
                     .inc();
@@ -186,7 +189,7 @@ impl Gateway {
         let rest = thngs.split_off((thngs.len() - 1) / ADDED_AT_ONCE * ADDED_AT_ONCE);
         for part in thngs.chunks(ADDED_AT_ONCE) {
             let thngs = part.to_vec();
-            self.execute(Command::ChangeThngs { account, collection, change, thngs }, 0).await?;
+            self.shared.execute(Command::ChangeThngs { account, collection, change, thngs }, 0).await?;
         }
         Ok(Command::ChangeThngs { account, collection, change, thngs: rest })
     }
@@ -203,7 +206,7 @@ impl Gateway {
     ) -> Result<(), BrokerError> {
         self.check_members(children.len())?;
         for child in &children {
-            self.can_reference(caller, ResourceKind::Collection, *child, "The body")?;
+            self.shared.can_reference(caller, ResourceKind::Collection, *child, "The body")?;
         }
         self.change_collections(caller, collection, true, Some(children)).await.map(drop)
     }
@@ -215,8 +218,8 @@ impl Gateway {
         joins: bool,
         children: Option<Vec<Id>>,
     ) -> Result<usize, BrokerError> {
-        self.authorise(caller, ResourceKind::Collection, collection)?;
+        self.shared.authorize(caller, ResourceKind::Collection, collection)?;
         let account = caller.principal.account;
-        self.count_of(Command::ChangeCollections { account, collection, joins, children }, 0).await
+        self.shared.count_of(Command::ChangeCollections { account, collection, joins, children }, 0).await
     }
 }

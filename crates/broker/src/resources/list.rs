@@ -9,9 +9,9 @@ use thng_pubsub_protocol::{
     payload::{Fields, Form, Members, ResourceKind, point},
 };
 
-use super::scan::ScanLease;
+use super::{AnswerShare, Resources, scan::ScanLease};
 use crate::commands;
-use crate::gateway::{AnswerShare, BrokerError, Gateway, RequestContext};
+use crate::{error::BrokerError, request::RequestContext};
 use thng_pubsub_store::{
     IndexScan, ListRequest, Page, PageRequest, RecordFilter, ResourceRecord, ScanBounds, index_key,
 };
@@ -86,7 +86,7 @@ impl GeoFilter {
 ///
 /// # Errors
 /// [`BrokerError::Invalid`] with the fields that there are.
-pub fn check_filter(
+pub(super) fn check_filter(
     caller: &RequestContext<'_>,
     kind: ResourceKind,
     filter: &Filter,
@@ -192,7 +192,7 @@ fn admits(
     })
 }
 
-impl Gateway {
+impl Resources {
     /// A page of the resources of a kind that the caller sees, out of `within`.
     ///
     /// # Errors
@@ -250,7 +250,7 @@ impl Gateway {
         let mut scan = self.scans.begin(passes(query), LOOKED_AT_MAX);
         let mut items = Vec::new();
         loop {
-            let part = scan.slice(&mut request, |request| self.store.find(request))?;
+            let part = scan.slice(&mut request, |request| self.shared.store.find(request))?;
             request.skip -= part.scanned.skipped.min(request.skip);
             request.page.items -= part.items.len().min(request.page.items);
             items.extend(part.items);
@@ -300,7 +300,7 @@ impl Gateway {
         caller: &RequestContext<'_>,
         id: Id,
     ) -> Result<bool, BrokerError> {
-        Ok(self.resource_meta(id)?.is_some_and(|meta| caller.can_reference(&meta)))
+        Ok(self.shared.resource_meta(id)?.is_some_and(|meta| caller.can_reference(&meta)))
     }
 
     /// How many there are on all pages.
@@ -340,7 +340,7 @@ impl Gateway {
         let mut scan = self.scans.begin(passes(query), usize::MAX);
         let mut count = 0;
         loop {
-            let (part, scanned) = scan.slice(&mut request, |request| self.store.count(request))?;
+            let (part, scanned) = scan.slice(&mut request, |request| self.shared.store.count(request))?;
             count += part;
             if scanned.next.is_none() {
                 return Ok(count);
@@ -386,7 +386,7 @@ impl Gateway {
         loop {
             request.page.items = most + 1 - ids.len();
             request.bounds.page_bytes = SELECTED_BYTES_MAX;
-            let part = scan.slice(&mut request, |request| self.store.find(request))?;
+            let part = scan.slice(&mut request, |request| self.shared.store.find(request))?;
             ids.extend(part.items.iter().map(|record| record.id));
             if ids.len() > most {
                 return Err(BrokerError::invalid(format!(

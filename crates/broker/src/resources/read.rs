@@ -8,8 +8,8 @@ use thng_pubsub_protocol::{
     payload::{LocationUpdate, PropertyUpdate, ResourceKind, latest_document},
 };
 
-use crate::commands::Extras;
-use crate::gateway::{BrokerError, Gateway, RequestContext};
+use super::Resources;
+use crate::{commands::Extras, error::BrokerError, request::RequestContext};
 use thng_pubsub_store::{
     HistoryPage, IndexScan, Page, PageRequest, PropertyOwner, ResourceDetails, ResourceRecord, ScanBounds,
     TimeRange, index_key,
@@ -24,7 +24,7 @@ const CONTINUED_BYTES: u64 = 256 << 10;
 /// Places at which `key:value` in a path is taken apart: each is a look into an index.
 const SPLITS_MAX: usize = 64;
 
-impl Gateway {
+impl Resources {
     /// A resource.
     ///
     /// # Errors
@@ -35,8 +35,8 @@ impl Gateway {
         kind: ResourceKind,
         id: Id,
     ) -> Result<ResourceRecord, BrokerError> {
-        self.authorise(caller, kind, id)?;
-        let record = self.store.resource(id)?;
+        self.shared.authorize(caller, kind, id)?;
+        let record = self.shared.store.resource(id)?;
         record.filter(|record| record.kind == kind).ok_or(BrokerError::NotFound)
     }
 
@@ -50,8 +50,8 @@ impl Gateway {
         kind: ResourceKind,
         id: Id,
     ) -> Result<(ResourceRecord, Extras), BrokerError> {
-        self.authorise(caller, kind, id)?;
-        let found = self.store.resource_with_details(id)?.filter(|(record, _)| record.kind == kind);
+        self.shared.authorize(caller, kind, id)?;
+        let found = self.shared.store.resource_with_details(id)?.filter(|(record, _)| record.kind == kind);
         let (record, details) = found.ok_or(BrokerError::NotFound)?;
         let extras = self.extras_of(caller, &record, details)?;
         Ok((record, extras))
@@ -72,9 +72,9 @@ impl Gateway {
             _ => None,
         };
         let details = match owner {
-            Some(owner) => self.store.details(owner)?,
+            Some(owner) => self.shared.store.details(owner)?,
             None if record.kind.has_collections() => ResourceDetails {
-                collections: self.store.collections_of(record.id)?,
+                collections: self.shared.store.collections_of(record.id)?,
                 ..ResourceDetails::default()
             },
             None => ResourceDetails::default(),
@@ -163,7 +163,7 @@ impl Gateway {
         };
         while *work_bytes > 0 {
             find.bounds.work_bytes = *work_bytes;
-            let found = self.store.find(&find)?;
+            let found = self.shared.store.find(&find)?;
             *work_bytes = work_bytes.saturating_sub(found.scanned.work_bytes);
             if let Some(record) = found.items.first() {
                 return Ok(Some(record.id));
@@ -186,8 +186,8 @@ impl Gateway {
         caller: &RequestContext<'_>,
         owner: PropertyOwner,
     ) -> Result<Vec<PropertyUpdate>, BrokerError> {
-        self.authorise(caller, owner.kind(), owner.id())?;
-        Ok(self.store.latest(owner)?)
+        self.shared.authorize(caller, owner.kind(), owner.id())?;
+        Ok(self.shared.store.latest(owner)?)
     }
 
     /// A part of one property's history.
@@ -202,8 +202,8 @@ impl Gateway {
         range: TimeRange,
         page: HistoryPage,
     ) -> Result<Page<PropertyUpdate>, BrokerError> {
-        self.authorise(caller, owner.kind(), owner.id())?;
-        Ok(self.store.history(owner, key, range, page)?)
+        self.shared.authorize(caller, owner.kind(), owner.id())?;
+        Ok(self.shared.store.history(owner, key, range, page)?)
     }
 
     /// A part of a thng's locations.
@@ -217,8 +217,8 @@ impl Gateway {
         range: TimeRange,
         page: HistoryPage,
     ) -> Result<Page<LocationUpdate>, BrokerError> {
-        self.authorise(caller, ResourceKind::Thng, thng)?;
-        Ok(self.store.locations(thng, range, page)?)
+        self.shared.authorize(caller, ResourceKind::Thng, thng)?;
+        Ok(self.shared.store.locations(thng, range, page)?)
     }
 
     /// Whether a thng was commissioned, and when.

@@ -5,11 +5,12 @@ use thng_pubsub_protocol::{
     payload::{Object, Patch, ResourceKind, Scopes, UserScope},
 };
 
-use super::action::admits_built_in;
-use crate::gateway::{BrokerError, Gateway, ListQuery, NewResource, RequestContext};
+use super::{ListQuery, NewResource, Resources, action::admits_built_in, list::check_filter};
 use crate::{
     auth::roles::{self, PathPermission, RolePermissions, Switch},
     commands::{Extras, document},
+    error::BrokerError,
+    request::RequestContext,
 };
 use thng_pubsub_store::{Actor, Cursor, IndexScan, Page, ResourceRecord};
 
@@ -58,7 +59,7 @@ impl Role {
     }
 }
 
-impl Gateway {
+impl Resources {
     /// A list that begins with what is built in, and how long it is where that is asked for. The page of what is built in
     /// has cursors of its own.
     pub(crate) async fn list_behind<'b>(
@@ -69,9 +70,9 @@ impl Gateway {
         query: &ListQuery,
         show: impl Fn(&ResourceRecord) -> String,
     ) -> Result<(Page<String>, Option<usize>), BrokerError> {
-        self.permit(caller)?;
+        caller.permit()?;
         if let Some(filter) = &query.filter {
-            crate::gateway::check_filter(caller, kind, filter)?;
+            check_filter(caller, kind, filter)?;
         }
         // Built-in entries come before everything that has a sequence in the log.
         let start = match query.page.after {
@@ -136,7 +137,7 @@ impl Gateway {
     /// # Errors
     /// [`BrokerError`].
     pub async fn role(&self, caller: &RequestContext<'_>, id: &str) -> Result<Role, BrokerError> {
-        self.permit(caller)?;
+        caller.permit()?;
         let mut seen = BUILT_IN_ROLES.iter().filter(|(name, _)| can_see_built_in(caller, name));
         if let Some((name, document)) = seen.find(|(name, _)| *name == id) {
             return Ok(Role::BuiltIn(name, document));
@@ -154,8 +155,8 @@ impl Gateway {
         caller: &RequestContext<'_>,
         id: &str,
     ) -> Result<ResourceRecord, BrokerError> {
-        self.permit(caller)?;
-        Self::may_give_rights(caller)?;
+        caller.permit()?;
+        caller.may_grant_rights()?;
         match self.role(caller, id).await? {
             Role::BuiltIn(..) => Err(BrokerError::invalid("This role is built in: it cannot be changed.")),
             Role::Own(record) => Ok(*record),
@@ -297,7 +298,7 @@ impl Gateway {
     fn check_projects(&self, caller: &RequestContext<'_>, switch: &Switch) -> Result<(), BrokerError> {
         for project in switch.projects.iter().flatten() {
             let id = Id::parse(project).map_err(|_| BrokerError::invalid("projects are ids of projects."))?;
-            self.can_reference(caller, ResourceKind::Project, id, "projects")?;
+            self.shared.can_reference(caller, ResourceKind::Project, id, "projects")?;
         }
         Ok(())
     }
@@ -315,7 +316,7 @@ impl Gateway {
         }
         let id =
             Id::parse(&role).map_err(|_| BrokerError::invalid(format!("{field}: there is no such role.")))?;
-        self.can_reference(caller, ResourceKind::Role, id, field)
+        self.shared.can_reference(caller, ResourceKind::Role, id, field)
     }
 
     /// Access policies: the one that is built in, then those of the account.
@@ -350,9 +351,9 @@ impl Gateway {
         let account = caller.principal.account;
         let id = match Id::parse(policy) {
             Ok(id) => Some(id),
-            Err(_) => self.store.named(account, ResourceKind::AccessPolicy, policy)?,
+            Err(_) => self.shared.store.named(account, ResourceKind::AccessPolicy, policy)?,
         };
-        let record = id.map(|id| self.store.resource(id)).transpose()?.flatten();
+        let record = id.map(|id| self.shared.store.resource(id)).transpose()?.flatten();
         let record = record
             .filter(|record| record.kind == ResourceKind::AccessPolicy && record.account == account)
             .ok_or_else(missing)?;
@@ -364,7 +365,7 @@ impl Gateway {
     /// # Errors
     /// [`BrokerError`].
     pub async fn policy(&self, caller: &RequestContext<'_>, id: &str) -> Result<String, BrokerError> {
-        self.permit(caller)?;
+        caller.permit()?;
         if id == roles::ACCOUNT_ADMIN_ID || id == roles::ACCOUNT_ADMIN {
             return Ok(BUILT_IN_POLICIES[0].1.to_owned());
         }

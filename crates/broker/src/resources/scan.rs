@@ -9,25 +9,11 @@ use std::{
 };
 
 use super::scan_queue::{QueueFull, ScanPermit, ScanQueue};
-use crate::gateway::{BrokerError, RequestContext};
-use crate::{metrics::Metrics, polls};
+use crate::{error::BrokerError, metrics::Metrics, polls, request::RequestContext, settings::ScanLimits};
 use thng_pubsub_store::{ListRequest, ScanBounds, ScanProgress, StoreError};
 
 /// How long a scan keeps a turn: what another account waits for at the most, times the scans that run at once.
 const SLICE: Duration = Duration::from_millis(10);
-
-/// What one call may scan.
-#[derive(Debug, Clone, Copy)]
-pub struct ScanLimits {
-    /// Scans at a time, 1 or more.
-    pub at_a_time: usize,
-    /// Scans that wait for a turn.
-    pub queue_max: usize,
-    /// Bytes that are gone through, each as often as there are values to compare it with.
-    pub bytes_max: u64,
-    /// Time of work.
-    pub time_max: Duration,
-}
 
 /// Which bound ended a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

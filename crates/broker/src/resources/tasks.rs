@@ -14,11 +14,13 @@ use thng_pubsub_protocol::{
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::{scan_queue::QueueFull, task_turns::TaskTurns};
-use crate::gateway::{BrokerError, Gateway, NewResource, Principal, RequestContext};
+use super::{NewResource, Resources, scan_queue::QueueFull, task_turns::TaskTurns};
 use crate::{
+    auth::Principal,
     commands::{Command, Outcome, PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private},
+    error::BrokerError,
     random,
+    request::RequestContext,
 };
 use thng_pubsub_store::{ReadStore, ResourceRecord, StoreError};
 
@@ -40,7 +42,7 @@ type Input = Arc<Result<TaskInput, String>>;
 /// How long to wait when the store cannot write.
 const RETRY: Duration = Duration::from_secs(1);
 
-impl Gateway {
+impl Resources {
     /// Creates a task of a batch; the work begins at once, and the answer does not wait for it.
     ///
     /// # Errors
@@ -52,7 +54,7 @@ impl Gateway {
         patch: Patch,
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        self.authorise(caller, ResourceKind::Batch, batch)?;
+        self.shared.authorize(caller, ResourceKind::Batch, batch)?;
         let (patch, input) = self.checked_input(caller.principal, patch).await?;
         self.check_patch(caller, input.template(), None)?;
         let mut new = NewResource::of(patch).under("batch", batch);
@@ -75,7 +77,7 @@ impl Gateway {
     ) -> Result<(Patch, TaskInput), BrokerError> {
         let turn = self.reading.take(principal.account, principal.key).await;
         let turn = turn.map_err(|QueueFull| {
-            self.metrics.commands_rejected.with_label_values(&["task_queue"]).inc();
+            self.shared.metrics.commands_rejected.with_label_values(&["task_queue"]).inc();
             BrokerError::TooManyTasks
         })?;
         let read = spawn_blocking(move || {
@@ -99,20 +101,20 @@ impl Gateway {
         batch: Id,
         id: Id,
     ) -> Result<ResourceRecord, BrokerError> {
-        self.authorise_task(caller, batch, id)?;
+        self.authorize_task(caller, batch, id)?;
         self.read(caller, ResourceKind::Task, id).await
     }
 
     /// Checks that a task is there for the caller, in this batch, which has to be there as well: by REST and on topics.
-    pub(crate) fn authorise_task(
+    pub(crate) fn authorize_task(
         &self,
         caller: &RequestContext<'_>,
         batch: Id,
         task: Id,
     ) -> Result<(), BrokerError> {
-        self.authorise(caller, ResourceKind::Batch, batch)?;
-        self.authorise(caller, ResourceKind::Task, task)?;
-        let is_in_batch = self.store.resource(task)?.is_some_and(|task| task.parent == Some(batch));
+        self.shared.authorize(caller, ResourceKind::Batch, batch)?;
+        self.shared.authorize(caller, ResourceKind::Task, task)?;
+        let is_in_batch = self.shared.store.resource(task)?.is_some_and(|task| task.parent == Some(batch));
         if is_in_batch { Ok(()) } else { Err(BrokerError::NotFound) }
     }
 
@@ -122,7 +124,7 @@ impl Gateway {
         let mut turns = TaskTurns::new(TASKS_AT_A_TIME);
         let mut parts = FuturesUnordered::new();
         while !stop.is_cancelled() {
-            match tokio::task::block_in_place(|| self.store.open_tasks(TASKS_AT_A_TIME)) {
+            match tokio::task::block_in_place(|| self.shared.store.open_tasks(TASKS_AT_A_TIME)) {
                 Ok(open) => {
                     let tasks: HashSet<Id> = open.iter().map(|open| open.task).collect();
                     inputs.retain(|task, _| tasks.contains(task));
@@ -187,24 +189,25 @@ impl Gateway {
 
     /// Makes the next part of what a task creates, in the turn of its account.
     async fn make_part(&self, task: Id, input: Input) -> Result<Outcome, BrokerError> {
-        let record = self.store.resource(task)?.ok_or(BrokerError::NotFound)?;
+        let record = self.shared.store.resource(task)?.ok_or(BrokerError::NotFound)?;
         let key_in_force = self.is_key_in_force(&record)?;
         let ids = (0..PART_THNGS).map(|_| Id::generate(random::byte)).collect();
-        self.execute(Command::AdvanceTask { account: record.account, task, ids, input, key_in_force }, 0)
+        self.shared
+            .execute(Command::AdvanceTask { account: record.account, task, ids, input, key_in_force }, 0)
             .await
     }
 
     /// Whether the key that created a task still exists, with everything that it depends on.
     fn is_key_in_force(&self, task: &ResourceRecord) -> Result<bool, BrokerError> {
         Ok(match key_of_task(task) {
-            Some(key) => self.keys.is_in_force(&key)?,
+            Some(key) => self.shared.keys.is_in_force(&key)?,
             None => true,
         })
     }
 
     /// What a task is to create, out of the document that it was created with: that never changes.
     async fn read_input(&self, task: Id) -> Result<Input, StoreError> {
-        let store = Arc::clone(&self.store);
+        let store = Arc::clone(&self.shared.store);
         let read = spawn_blocking(move || {
             let parameters = parameters_of(&*store, task)?.unwrap_or_default();
             Ok(Arc::new(TaskInput::read(&parameters)))
@@ -220,16 +223,16 @@ impl Gateway {
         if task.fields().get("inputParameters").is_some() {
             return Ok(None);
         }
-        let input = input_of(self.store.first_document(task.place)?);
+        let input = input_of(self.shared.store.first_document(task.place)?);
         Ok(input.map(|input| ("inputParameters", input)))
     }
 
     /// A task whose batch is gone is freed with it in time; until then it must not be found again and again.
     async fn forget_orphan(&self, task: Id) {
-        let record = self.store.resource(task);
+        let record = self.shared.store.resource(task);
         if let Ok(Some(record)) = record {
             let (account, kind, id) = (record.account, record.kind, record.id);
-            let _ = self.execute(Command::Delete { account, kind, id }, 0).await;
+            let _ = self.shared.execute(Command::Delete { account, kind, id }, 0).await;
         }
     }
 }
@@ -263,7 +266,7 @@ mod tests {
 
     fn read<'h>(broker: &'h TestBroker, principal: &'h Principal) -> Reading<'h> {
         let patch = Patch::parse(ResourceKind::Task, TASK).expect("a document");
-        Box::pin(broker.gateway.checked_input(principal, patch))
+        Box::pin(broker.resources.checked_input(principal, patch))
     }
 
     #[test]
@@ -279,7 +282,7 @@ mod tests {
             drop(left);
             let mut next = read(&broker, &broker.stranger);
             assert!((&mut next).now_or_never().is_none());
-            assert_eq!(broker.gateway.reading.waiting(), 1, "the first is not read yet, and has its turn");
+            assert_eq!(broker.resources.reading.waiting(), 1, "the first is not read yet, and has its turn");
             drop(go_on);
             next.await.expect("its turn comes");
             drop(blocker.await);
@@ -290,7 +293,7 @@ mod tests {
     async fn inputs_that_wait_to_be_read_are_bounded_for_all_accounts() {
         let broker = TestBroker::open().await;
         let (owner, stranger) = (&broker.owner, &broker.stranger);
-        let turn = broker.gateway.reading.take(owner.account, owner.key).await.expect("it is free");
+        let turn = broker.resources.reading.take(owner.account, owner.key).await.expect("it is free");
         let mut waiting: Vec<_> = (0..READ_QUEUE_MAX).map(|_| read(&broker, owner)).collect();
         assert!(waiting.iter_mut().all(|reading| reading.now_or_never().is_none()));
         let refused = read(&broker, owner).await.map(drop);

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use thng_pubsub_protocol::{
-    id::Id,
+    id::{Id, PropertyKey},
     payload::{Json, Patch, ResourceKind, Scopes},
 };
 
-use crate::gateway::{BrokerError, Gateway, ListQuery, RequestContext};
+use super::{ListQuery, Resources};
 use crate::{
-    commands::{Command, Creation, LEFT_AT_ONCE, Outcome},
+    commands::{Command, Creation, LEFT_AT_ONCE},
+    error::BrokerError,
     random,
+    request::RequestContext,
 };
-use thng_pubsub_store::{IndexScan, KeyRecord, ResourceRecord, index_fields, index_key};
+use thng_pubsub_store::{
+    IndexScan, KeyRecord, PropertyOwner, ResourceRecord, TimestampMs, index_fields, index_key,
+};
 
 /// Bytes that one call writes into many resources.
 const BULK_BYTES_MAX: usize = 8 << 20;
@@ -62,14 +66,14 @@ pub fn children_of(caller: &RequestContext<'_>, kind: ResourceKind, parent: Id) 
     IndexScan::Key(index_key(caller.principal.account, kind, index_fields::PARENT, parent.as_str()))
 }
 
-impl Gateway {
+impl Resources {
     /// The authorized command that creates a resource.
     pub(crate) fn creation(
         &self,
         caller: &RequestContext<'_>,
         new: NewResource,
     ) -> Result<Command, BrokerError> {
-        self.permit(caller)?;
+        caller.permit()?;
         self.check_patch(caller, &new.patch, None)?;
         self.check_project(caller)?;
         let scopes = new.scopes.unwrap_or_else(|| caller.default_scopes());
@@ -89,26 +93,7 @@ impl Gateway {
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
         let command = self.creation(caller, new)?;
-        self.execute_on_one(command, payload_bytes).await
-    }
-
-    /// Executes an operation whose outcome is one resource.
-    pub(crate) async fn execute_on_one(
-        &self,
-        command: Command,
-        payload_bytes: usize,
-    ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        match self.execute(command, payload_bytes).await? {
-            Outcome::Resource(record) => Ok(record),
-            Outcome::Resources(_)
-            | Outcome::Properties(_)
-            | Outcome::Locations(_)
-            | Outcome::Count(_)
-            | Outcome::Session(_)
-            | Outcome::Subscriptions(_)
-            | Outcome::Key(_)
-            | Outcome::Done => Err(BrokerError::Unavailable),
-        }
+        self.shared.execute_on_one(command, payload_bytes).await
     }
 
     /// Changes a resource.
@@ -123,12 +108,14 @@ impl Gateway {
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
         let kind = patch.kind();
-        let meta = self.authorise(caller, kind, id)?;
+        let meta = self.shared.authorize(caller, kind, id)?;
         let mut patch = patch;
         Self::keep_scopes(caller, &mut patch);
         self.check_patch(caller, &patch, Some(&meta))?;
         let (account, patch) = (caller.principal.account, Box::new(patch));
-        self.execute_on_one(Command::Update { account, kind, id, patch, private: None }, payload_bytes).await
+        self.shared
+            .execute_on_one(Command::Update { account, kind, id, patch, private: None }, payload_bytes)
+            .await
     }
 
     /// Changes what a resource keeps to itself.
@@ -141,7 +128,9 @@ impl Gateway {
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
         let (account, bytes) = (caller.principal.account, private.as_str().len());
         let patch = Box::new(Patch::empty(kind));
-        self.execute_on_one(Command::Update { account, kind, id, patch, private: Some(private) }, bytes).await
+        self.shared
+            .execute_on_one(Command::Update { account, kind, id, patch, private: Some(private) }, bytes)
+            .await
     }
 
     /// Deletes a resource and all that hangs on it.
@@ -154,24 +143,24 @@ impl Gateway {
         kind: ResourceKind,
         id: Id,
     ) -> Result<(), BrokerError> {
-        self.authorise(caller, kind, id)?;
+        self.shared.authorize(caller, kind, id)?;
         if matches!(kind, ResourceKind::Role | ResourceKind::AccessPolicy | ResourceKind::AccessToken) {
-            Self::may_give_rights(caller)?;
+            caller.may_grant_rights()?;
         }
         let account = caller.principal.account;
         if kind == ResourceKind::Thng {
             self.leave_collections(account, id).await?;
         }
-        self.execute(Command::Delete { account, kind, id }, 0).await.map(drop)
+        self.shared.execute(Command::Delete { account, kind, id }, 0).await.map(drop)
     }
 
     /// Takes a thng that is in more collections than it may be, from earlier versions or an import, out of them in steps:
     /// its deletion tells each of them.
     async fn leave_collections(&self, account: Id, thng: Id) -> Result<(), BrokerError> {
-        if self.store.collections_of(thng)?.len() <= LEFT_AT_ONCE {
+        if self.shared.store.collections_of(thng)?.len() <= LEFT_AT_ONCE {
             return Ok(());
         }
-        while self.count_of(Command::LeaveCollections { account, thng }, 0).await? == LEFT_AT_ONCE {}
+        while self.shared.count_of(Command::LeaveCollections { account, thng }, 0).await? == LEFT_AT_ONCE {}
         Ok(())
     }
 
@@ -180,12 +169,12 @@ impl Gateway {
         let (mut crowded, mut caused) = (Vec::new(), thngs.len());
         for thng in thngs {
             tokio::task::coop::consume_budget().await;
-            match self.store.collections_of(*thng)?.len() {
+            match self.shared.store.collections_of(*thng)?.len() {
                 count if count > LEFT_AT_ONCE => crowded.push(*thng),
                 count => caused += count,
             }
         }
-        if caused > self.settings.notifications_max {
+        if caused > self.shared.settings.notifications_max {
             return Ok(());
         }
         for thng in crowded {
@@ -202,7 +191,7 @@ impl Gateway {
     pub(crate) fn check_project(&self, caller: &RequestContext<'_>) -> Result<(), BrokerError> {
         match caller.project {
             Some(project) if Some(project) != caller.principal.project => {
-                self.can_reference(caller, ResourceKind::Project, project, "project")
+                self.shared.can_reference(caller, ResourceKind::Project, project, "project")
             }
             _ => Ok(()),
         }
@@ -220,10 +209,10 @@ impl Gateway {
         payload_bytes: usize,
     ) -> Result<usize, BrokerError> {
         let kind = patch.kind();
-        self.permit(caller)?;
-        let ids = self.selected(caller, kind, query, self.settings.bulk_size_max).await?;
+        caller.permit()?;
+        let ids = self.selected(caller, kind, query, self.shared.settings.bulk_size_max).await?;
         for id in &ids {
-            let meta = self.resource_meta(*id)?;
+            let meta = self.shared.resource_meta(*id)?;
             self.check_patch(caller, &patch, meta.as_deref())?;
         }
         // They are changed in one transaction, for which every other write waits.
@@ -233,7 +222,7 @@ impl Gateway {
             )));
         }
         let (account, patch) = (caller.principal.account, Box::new(patch));
-        self.count_of(Command::UpdateMany { account, kind, ids, patch }, payload_bytes).await
+        self.shared.count_of(Command::UpdateMany { account, kind, ids, patch }, payload_bytes).await
     }
 
     /// Deletes everything that `ids` or `filter` name. Returns how many there were.
@@ -246,32 +235,44 @@ impl Gateway {
         kind: ResourceKind,
         query: &ListQuery,
     ) -> Result<usize, BrokerError> {
-        self.permit(caller)?;
-        let ids = self.selected(caller, kind, query, self.settings.bulk_size_max).await?;
+        caller.permit()?;
+        let ids = self.selected(caller, kind, query, self.shared.settings.bulk_size_max).await?;
         let account = caller.principal.account;
-        let notifications_max = self.settings.notifications_max;
+        let notifications_max = self.shared.settings.notifications_max;
         if kind == ResourceKind::Thng {
             self.leave_collections_of_many(account, &ids).await?;
         }
-        self.count_of(Command::DeleteMany { account, kind, ids, notifications_max }, 0).await
+        self.shared.count_of(Command::DeleteMany { account, kind, ids, notifications_max }, 0).await
     }
 
-    /// Executes an operation whose outcome is a number.
-    pub(crate) async fn count_of(
+    /// Forgets property values: of one key or all, those before a time or all.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn delete_properties(
         &self,
-        command: Command,
-        payload_bytes: usize,
-    ) -> Result<usize, BrokerError> {
-        match self.execute(command, payload_bytes).await? {
-            Outcome::Count(count) => Ok(count),
-            Outcome::Resource(_)
-            | Outcome::Resources(_)
-            | Outcome::Properties(_)
-            | Outcome::Locations(_)
-            | Outcome::Key(_)
-            | Outcome::Session(_)
-            | Outcome::Subscriptions(_)
-            | Outcome::Done => Err(BrokerError::Unavailable),
-        }
+        caller: &RequestContext<'_>,
+        owner: PropertyOwner,
+        key: Option<PropertyKey>,
+        before_ms: Option<TimestampMs>,
+    ) -> Result<(), BrokerError> {
+        self.shared.authorize(caller, owner.kind(), owner.id())?;
+        let account = caller.principal.account;
+        self.shared.execute(Command::DeleteProperties { account, owner, key, before_ms }, 0).await.map(drop)
+    }
+
+    /// Forgets a thng's locations: those before a time or all.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn delete_locations(
+        &self,
+        caller: &RequestContext<'_>,
+        thng: Id,
+        before_ms: Option<TimestampMs>,
+    ) -> Result<(), BrokerError> {
+        self.shared.authorize(caller, ResourceKind::Thng, thng)?;
+        let account = caller.principal.account;
+        self.shared.execute(Command::DeleteLocation { account, thng, before_ms }, 0).await.map(drop)
     }
 }

@@ -9,7 +9,7 @@ use thng_pubsub_protocol::{
 
 use super::wire::UpgradeKey;
 use crate::{Context, logged_error::LoggedError};
-use thng_pubsub_broker::gateway::{BrokerError, Principal};
+use thng_pubsub_broker::{BrokerError, identity::Principal};
 
 /// Where a broker says how it is. Mosquitto leaves a will there for each of its bridges, whatever is at the other end. This
 /// server has no such topics, so such a will is nothing that its client relies on, and is no reason to refuse it.
@@ -104,17 +104,16 @@ async fn examine_will(
 ) -> Result<Box<LastWill>, BrokerError> {
     let topic = TopicString::parse(will.topic)?;
     let principal = context.principal(address, principal, &topic.options).await?;
-    context.gateway.check_publish(&principal, &topic, will.payload)?;
+    context.pubsub.check_publish(&principal, &topic, will.payload)?;
     Ok(Box::new(LastWill { principal, topic, payload: will.payload.to_vec() }))
 }
 
 impl LastWill {
     /// Publishes it like any other publish.
     pub(super) async fn publish(self, context: &Context, protocol: &'static str) {
-        let gateway = &context.gateway;
         // Its key may have been revoked meanwhile.
-        let published = match gateway.check_key(&self.principal) {
-            Ok(()) => gateway.publish_and_wait(&self.principal, &self.topic, &self.payload).await,
+        let published = match context.identity.check_key(&self.principal) {
+            Ok(()) => context.pubsub.publish_and_wait(&self.principal, &self.topic, &self.payload).await,
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = published {

@@ -21,7 +21,11 @@ use super::{
     wire::{BrokenRule, Outgoing, Wire},
 };
 use crate::{Context, accept::AcceptedConnection};
-use thng_pubsub_broker::gateway::{BrokerError, Principal, SessionNumber, StoredSession};
+use thng_pubsub_broker::{
+    BrokerError,
+    identity::Principal,
+    pubsub::{SessionNumber, StoredSession},
+};
 
 /// Bytes that may wait in the write buffer before encoding pauses. Large enough to fill a socket's buffer in one go.
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
@@ -212,7 +216,7 @@ impl<W: Wire> Connection<W> {
         };
         let principal = match principal {
             None => None,
-            Some(principal) => match self.context.gateway.lease_key(&principal, &self.wake) {
+            Some(principal) => match self.context.identity.lease_key(&principal, &self.wake) {
                 Ok(lease) => Some((principal, lease)),
                 Err(refusal) => {
                     connack(connect::code(&refusal), false, &mut self.out.bytes);
@@ -238,7 +242,7 @@ impl<W: Wire> Connection<W> {
             && let Err(refusal) = session.resume(number, connect.client_id, stored).await
         {
             if let Some(principal) = &session.principal {
-                self.context.gateway.leave_session(principal.account, number).await;
+                self.context.pubsub.leave_session(principal.account, number).await;
             }
             return Err(self.reject(slot.as_ref(), &refusal));
         }
@@ -468,10 +472,10 @@ async fn open_session(
         let _ = tokio::time::timeout(TAKE_OVER_WAIT, earlier.cancelled()).await;
     }
     if connect.clean_session {
-        context.gateway.end_session(principal, connect.client_id).await?;
+        context.pubsub.end_session(principal, connect.client_id).await?;
         return Ok(None);
     }
-    context.gateway.open_session(principal, connect.client_id).await.map(Some)
+    context.pubsub.open_session(principal, connect.client_id).await.map(Some)
 }
 
 fn unreadable(error: &std::io::Error) -> DisconnectReason {
@@ -493,10 +497,12 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_connection_that_waits_is_small() {
-        let TestBroker { gateway, metrics, data: _data, .. } = TestBroker::open().await;
+        let TestBroker { pubsub, resources, identity, metrics, data: _data, .. } = TestBroker::open().await;
         let (limits, rates) = (Limits::default(), Arc::new(Rates::new(&RateSettings::default(), &metrics)));
         let context = Arc::new(Context {
-            gateway,
+            pubsub,
+            resources,
+            identity,
             metrics,
             limits,
             mqtt_sessions: mqtt::Sessions::default(),

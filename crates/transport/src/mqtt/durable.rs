@@ -23,9 +23,12 @@ use thng_pubsub_protocol::{id::Id, mqtt::PacketId};
 use tokio::time::Instant;
 
 use super::outgoing::OutboundMessages;
-use thng_pubsub_broker::gateway::{
-    BrokerError, Delivery, DeliveryQos, Gateway, InFlight, Progress, Sequence, SessionLease, SessionNumber,
-    SessionProgress, SubscribeGrant, SubscriptionHandle, SubscriptionNumber, TopicNumber,
+use thng_pubsub_broker::{
+    BrokerError,
+    pubsub::{
+        Delivery, DeliveryQos, InFlight, Progress, PubSub, Sequence, SessionLease, SessionNumber,
+        SessionProgress, SubscribeGrant, SubscriptionHandle, SubscriptionNumber, TopicNumber,
+    },
 };
 
 /// How long after an acknowledgement it is saved: what a crash repeats, against writes to the disk.
@@ -183,7 +186,7 @@ impl Durable {
     /// [`BrokerError::Unavailable`].
     pub(super) fn catch_up(
         &mut self,
-        gateway: &Gateway,
+        pubsub: &PubSub,
         outbound: &mut OutboundMessages,
     ) -> Result<Option<u32>, BrokerError> {
         if let Some(slot) = self.last_page.take() {
@@ -198,7 +201,7 @@ impl Durable {
             }
             let position = self.positions.get(&slot);
             let body = position
-                .map(|position| gateway.queued_message(position.topic, &position.granted, seq))
+                .map(|position| pubsub.queued_message(position.topic, &position.granted, seq))
                 .transpose()?;
             match body.flatten() {
                 Some(body) => {
@@ -214,7 +217,7 @@ impl Durable {
         }
         let Some(slot) = self.behind.pop_front() else { return Ok(None) };
         let Some(position) = self.positions.get_mut(&slot) else { return Ok(None) };
-        position.read(slot, gateway, outbound)?;
+        position.read(slot, pubsub, outbound)?;
         match (position.is_behind, &position.handle) {
             // What the bus brings for it holds up what it brings for the others.
             (true, Some(_)) => self.behind.push_front(slot),
@@ -272,19 +275,19 @@ impl SubscriptionPosition {
     fn read(
         &mut self,
         slot: u32,
-        gateway: &Gateway,
+        pubsub: &PubSub,
         outbound: &mut OutboundMessages,
     ) -> Result<(), BrokerError> {
         // All that was read before has been sent.
         outbound.passed(slot, self.reached);
-        let mut page = gateway.queued_messages(self.topic, &self.granted, self.reached)?;
+        let mut page = pubsub.queued_messages(self.topic, &self.granted, self.reached)?;
         if page.is_last && self.handle.is_none() {
             let (qos, offered) = (DeliveryQos::AtLeastOnce, Some(Arc::clone(&self.offered)));
             let outbound_queue = outbound.outbound_queue();
             self.handle =
-                Some(gateway.attach(&self.granted, outbound_queue, slot, qos, (page.up_to, offered), None));
+                Some(pubsub.attach(&self.granted, outbound_queue, slot, qos, (page.up_to, offered), None));
             // What was committed before the bus knew of it, and after the page was read.
-            let rest = gateway.queued_messages(self.topic, &self.granted, page.up_to)?;
+            let rest = pubsub.queued_messages(self.topic, &self.granted, page.up_to)?;
             page.messages.extend(rest.messages);
             (page.up_to, page.is_last) = (rest.up_to, rest.is_last);
         }

@@ -112,7 +112,7 @@ impl InflightPublishes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thng_pubsub_broker::gateway::BrokerError;
+    use thng_pubsub_broker::BrokerError;
 
     fn id(number: u16) -> PacketId {
         PacketId::new(number).expect("not zero")

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 use hashbrown::HashMap;
 use thng_pubsub_protocol::mqtt::{PacketId, Publish, QoS};
 
-use thng_pubsub_broker::gateway::{Delivery, OutboundQueue, OutboundQueueState, Sequence};
+use thng_pubsub_broker::pubsub::{Delivery, OutboundQueue, OutboundQueueState, Sequence};
 
 /// After so many ids the first comes again.
 const LAP: u32 = u16::MAX as u32;
@@ -305,7 +305,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use thng_pubsub_broker::gateway::OutboundQueueLimits;
+    use thng_pubsub_broker::pubsub::OutboundQueueLimits;
 
     #[test]
     fn no_packet_id_is_reused_while_it_is_unacknowledged() {

@@ -25,8 +25,10 @@ use super::{
     subscriptions::Subscription,
 };
 use crate::{Context, OnRejectedPublish, logged_error::LoggedError};
-use thng_pubsub_broker::gateway::{
-    BrokerError, Delivery, KeyHash, KeyLease, OutboundQueue, Outcome, Principal,
+use thng_pubsub_broker::{
+    BrokerError,
+    identity::{KeyHash, KeyLease, Principal},
+    pubsub::{Delivery, OutboundQueue, Outcome},
 };
 
 /// Why a connection ends. The text goes into the log, the name into the metrics.
@@ -195,7 +197,7 @@ impl Session {
             && let Some(progress) = durable.progress(&self.outbound, false)
         {
             // The server is stopping: it is saved when the connection ends.
-            let _ = self.context.gateway.save_progress_later(durable.account(), progress).await;
+            let _ = self.context.pubsub.save_progress_later(durable.account(), progress).await;
         }
         self.read_state(now).await;
     }
@@ -273,7 +275,7 @@ impl Session {
 
     /// Hands a publish to the broker, or delays it.
     async fn submit(&mut self, publish: &Publish<'_>, ack: PendingAck) -> Completion {
-        let gateway = &self.context.gateway;
+        let pubsub = &self.context.pubsub;
         let mut principal = self.principal.clone();
         let throttle = &mut self.throttle;
         let submitted = async {
@@ -297,9 +299,9 @@ impl Session {
             match (ack, &self.durable) {
                 (PendingAck::PubRec(id), Some(durable)) => {
                     let once = (durable.number(), id.get());
-                    gateway.publish_once(user, &topic, publish.payload, once, on_stored).await
+                    pubsub.publish_once(user, &topic, publish.payload, once, on_stored).await
                 }
-                _ => gateway.publish(user, &topic, publish.payload, on_stored).await,
+                _ => pubsub.publish(user, &topic, publish.payload, on_stored).await,
             }
         };
         let submitted: Result<(), BrokerError> = submitted.await;
@@ -320,7 +322,7 @@ impl Session {
             completions.put(outcome.map(drop).map_err(rejected));
         };
         let publish = (durable.number(), id.get());
-        match self.context.gateway.release(durable.account(), publish, on_stored).await {
+        match self.context.pubsub.release(durable.account(), publish, on_stored).await {
             Ok(()) => self.publishes.submitted(PendingAck::PubComp(id)),
             Err(refusal) => self.publishes.answered(PendingAck::PubComp(id), Err(rejected(refusal))),
         }
@@ -402,7 +404,7 @@ impl Session {
     pub(super) async fn save_on_disconnect(&mut self) {
         if let Some(durable) = &mut self.durable
             && let Some(progress) = durable.progress(&self.outbound, true)
-            && let Err(refusal) = self.context.gateway.save_progress(durable.account(), progress).await
+            && let Err(refusal) = self.context.pubsub.save_progress(durable.account(), progress).await
         {
             let rejected = LoggedError::new(refusal, self.principal.as_deref());
             self.log_refusal("a session was not saved", &rejected);
@@ -418,8 +420,7 @@ impl Session {
             self.states_due.pop_front();
             let Some(subscription) = self.subscriptions.get_mut(&slot) else { return };
             subscription.state_due = false;
-            let state =
-                self.context.gateway.initial_state(&subscription.principal, &subscription.topic).await;
+            let state = self.context.pubsub.initial_state(&subscription.principal, &subscription.topic).await;
             match state {
                 Ok(Some(body)) => self.outbound.state(Delivery { slot, seq: 0, body }),
                 Ok(None) => {}
@@ -445,7 +446,7 @@ impl Session {
         self.encode(out, bytes_max)?;
         while out.len() < bytes_max && !self.outbound.has_stored() {
             let Some(durable) = self.durable.as_mut().filter(|durable| durable.is_behind()) else { break };
-            let caught_up = durable.catch_up(&self.context.gateway, &mut self.outbound);
+            let caught_up = durable.catch_up(&self.context.pubsub, &mut self.outbound);
             if let Some(slot) = caught_up.map_err(|_| DisconnectReason::Unavailable)? {
                 self.caught_up(slot);
             }

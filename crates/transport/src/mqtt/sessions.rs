@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use thng_pubsub_broker::gateway::KeyHash;
+use thng_pubsub_broker::identity::KeyHash;
 
 /// The connected clients. Bounded by the number of connections.
 #[derive(Debug, Default)]

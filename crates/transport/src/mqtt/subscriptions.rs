@@ -18,9 +18,13 @@ use super::{
     session::{DisconnectReason, Session, insert_by_time},
 };
 use crate::logged_error::LoggedError;
-use thng_pubsub_broker::gateway::{
-    BrokerError, DeliveryQos, KeyLease, Principal, STORED_AT_ONCE, SessionNumber, StoredSession,
-    StoredSubscription, SubscribeGrant, SubscriptionHandle, SubscriptionLease, SubscriptionsBound,
+use thng_pubsub_broker::{
+    BrokerError, SubscriptionsBound,
+    identity::{KeyLease, Principal},
+    pubsub::{
+        DeliveryQos, STORED_AT_ONCE, SessionNumber, StoredSession, StoredSubscription, SubscribeGrant,
+        SubscriptionHandle, SubscriptionLease,
+    },
 };
 
 /// A subscription, by the exact string that the client sent.
@@ -164,19 +168,19 @@ impl Session {
             return Err(TopicError::Wildcard.into());
         }
         let topic = TopicString::parse(filter)?;
-        let gateway = &self.context.gateway;
+        let (pubsub, identity) = (&self.context.pubsub, &self.context.identity);
         let principal = self.context.principal(self.address, self.principal.as_ref(), &topic.options).await?;
         *whose = Some(Arc::clone(&principal));
         let key = match topic.options.access_token {
-            Some(_) => Some(gateway.lease_key(&principal, &self.wake)?),
+            Some(_) => Some(identity.lease_key(&principal, &self.wake)?),
             None => None,
         };
-        let granted = gateway.grant(&principal, &topic)?;
+        let granted = pubsub.grant(&principal, &topic)?;
         let lease = match origin {
             SubscribeOrigin::Packet { .. } if slot.is_none() => {
                 // A durable session's subscriptions count for its own key, whichever key a topic names.
                 let payer = self.principal.as_ref().filter(|_| self.durable.is_some()).unwrap_or(&principal);
-                Some(gateway.lease_subscription(payer, filter.len())?)
+                Some(pubsub.lease_subscription(payer, filter.len())?)
             }
             SubscribeOrigin::Packet { .. } | SubscribeOrigin::Resume => None,
         };
@@ -276,7 +280,7 @@ impl Session {
             return Ok(requests.iter().map(|_| None).collect());
         }
         let stored =
-            self.context.gateway.store_subscriptions(durable.account(), durable.number(), &new).await?;
+            self.context.pubsub.store_subscriptions(durable.account(), durable.number(), &new).await?;
         let mut stored = stored.into_iter();
         Ok(requests.iter().map(|request| if is_new(request) { stored.next() } else { None }).collect())
     }
@@ -319,9 +323,9 @@ impl Session {
             // Repeated: it goes on as it is.
             (Some(_), None) if qos != QoS::AtMostOnce => None,
             _ => {
-                let gateway = &self.context.gateway;
+                let pubsub = &self.context.pubsub;
                 let mut earlier = earlier.as_mut().and_then(|earlier| earlier.handle.as_mut());
-                let after = gateway.begin(earlier.as_deref());
+                let after = pubsub.begin(earlier.as_deref());
                 // The store counts the subscriptions of a durable session.
                 let lease = lease.filter(|_| self.durable.is_none());
                 let lease = lease.or_else(|| earlier.as_mut().and_then(|earlier| earlier.take_lease()));
@@ -329,14 +333,7 @@ impl Session {
                     QoS::AtMostOnce => DeliveryQos::AtMostOnce,
                     QoS::AtLeastOnce | QoS::ExactlyOnce => DeliveryQos::AtLeastOnce,
                 };
-                Some(gateway.attach(
-                    &granted,
-                    self.outbound.outbound_queue(),
-                    slot,
-                    qos,
-                    (after, None),
-                    lease,
-                ))
+                Some(pubsub.attach(&granted, self.outbound.outbound_queue(), slot, qos, (after, None), lease))
             }
         };
         drop(earlier);
@@ -355,13 +352,13 @@ impl Session {
     ) -> Result<(), BrokerError> {
         let principal = self.principal.as_ref().ok_or(BrokerError::NoKey)?;
         let account = principal.account;
-        let lease = self.context.gateway.lease_session(principal, client_id, number, &self.wake)?;
+        let lease = self.context.pubsub.lease_session(principal, client_id, number, &self.wake)?;
         self.durable = Some(Box::new(Durable::new(account, number, lease)));
         let Some(StoredSession { subscriptions, in_flight, received }) = stored else { return Ok(()) };
         self.received = received.into_iter().filter_map(PacketId::new).collect();
         let mut gone = Vec::new();
         for stored in subscriptions {
-            let Some(filter) = self.context.gateway.stored_filter(&stored) else { continue };
+            let Some(filter) = self.context.pubsub.stored_filter(&stored) else { continue };
             let qos = if stored.queue.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
             // There may be ten thousand: other tasks have their turn in between.
             tokio::task::coop::consume_budget().await;
@@ -383,7 +380,7 @@ impl Session {
         }
         if !gone.is_empty() {
             let filters = gone.iter().map(String::as_str);
-            self.context.gateway.remove_subscriptions(account, number, filters).await?;
+            self.context.pubsub.remove_subscriptions(account, number, filters).await?;
         }
         if let Some(durable) = &mut self.durable {
             durable.send_again(&in_flight, &mut self.outbound);
@@ -412,7 +409,7 @@ impl Session {
         if let Some(durable) = self.durable.as_ref().filter(|_| !filters.is_empty()) {
             let (account, number) = (durable.account(), durable.number());
             let filters = filters.iter().copied();
-            let removed = self.context.gateway.remove_subscriptions(account, number, filters).await;
+            let removed = self.context.pubsub.remove_subscriptions(account, number, filters).await;
             // It must not come back with the session.
             removed.map_err(|_| DisconnectReason::Unavailable)?;
         }

@@ -11,7 +11,7 @@ use thng_pubsub_protocol::id::Id;
 
 use super::{Context, HttpError, call::Call};
 use crate::answer::counted;
-use thng_pubsub_broker::gateway::{AnswerShare, BrokerError};
+use thng_pubsub_broker::{BrokerError, resources::AnswerShare};
 
 /// What of a call is needed once it is answered.
 pub(super) struct AnsweredCall {
@@ -29,7 +29,7 @@ impl AnsweredCall {
     /// so, without the document.
     pub(super) async fn counted(self, mut response: Response) -> Result<Response, HttpError> {
         let share = response.extensions_mut().remove::<Arc<AnswerShare>>();
-        let share = share.unwrap_or_else(|| self.context.gateway.answer_share(Some(self.account)));
+        let share = share.unwrap_or_else(|| self.context.resources.answer_share(Some(self.account)));
         let without_body = (!self.reads).then(|| head_of(&response));
         match (counted(&share, response).await, without_body) {
             (Err(_), Some(response)) => {

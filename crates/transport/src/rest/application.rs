@@ -12,7 +12,10 @@ use super::{
     json,
     resource::{created, done, list_within, show},
 };
-use thng_pubsub_broker::gateway::{BrokerError, Gateway, IndexScan, ResourceRecord, children_of};
+use thng_pubsub_broker::{
+    BrokerError,
+    resources::{IndexScan, ResourceRecord, Resources, children_of},
+};
 
 /// The application that the path means: below a project, alone, or the caller's own.
 async fn meant(call: &Call) -> Result<ResourceRecord, HttpError> {
@@ -22,13 +25,13 @@ async fn meant(call: &Call) -> Result<ResourceRecord, HttpError> {
         _ => Some(call.id("project")?),
     };
     if let Some(project) = project {
-        call.gateway().read(&caller, ResourceKind::Project, project).await?;
+        call.resources().read(&caller, ResourceKind::Project, project).await?;
     }
     let id = match call.segment("id") {
-        "" | "me" => call.gateway().own_application(&caller)?,
+        "" | "me" => call.resources().own_application(&caller)?,
         _ => call.id("id")?,
     };
-    Ok(call.gateway().application(&caller, project, id).await?)
+    Ok(call.resources().application(&caller, project, id).await?)
 }
 
 pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
@@ -36,7 +39,7 @@ pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
         "" => IndexScan::All,
         _ => {
             let project = call.id("project")?;
-            call.gateway().read(&call.caller(), ResourceKind::Project, project).await?;
+            call.resources().read(&call.caller(), ResourceKind::Project, project).await?;
             children_of(&call.caller(), ResourceKind::Application, project)
         }
     };
@@ -46,7 +49,7 @@ pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
 pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
     let project: Id = call.id("project")?;
     let patch = Patch::parse(ResourceKind::Application, &call.body).map_err(BrokerError::from)?;
-    let record = call.gateway().create_application(&call.caller(), project, patch, call.body.len()).await?;
+    let record = call.resources().create_application(&call.caller(), project, patch, call.body.len()).await?;
     Ok(created(&call, record.id.as_str(), show(&call, &record)?))
 }
 
@@ -58,43 +61,43 @@ pub(super) async fn read(call: Call) -> Result<Response, HttpError> {
 pub(super) async fn update(call: Call) -> Result<Response, HttpError> {
     let id = meant(&call).await?.id;
     let patch = Patch::parse_update(ResourceKind::Application, &call.body).map_err(BrokerError::from)?;
-    let record = call.gateway().update_application(&call.caller(), id, patch, call.body.len()).await?;
+    let record = call.resources().update_application(&call.caller(), id, patch, call.body.len()).await?;
     Ok(json(StatusCode::OK, show(&call, &record)?))
 }
 
 pub(super) async fn delete(call: Call) -> Result<Response, HttpError> {
     let id = meant(&call).await?.id;
-    call.gateway().delete(&call.caller(), ResourceKind::Application, id).await?;
+    call.resources().delete(&call.caller(), ResourceKind::Application, id).await?;
     Ok(done())
 }
 
 pub(super) async fn secret_key(call: Call) -> Result<Response, HttpError> {
-    let key = call.gateway().secret_key(meant(&call).await?.id)?;
+    let key = call.resources().secret_key(meant(&call).await?.id)?;
     Ok(json(StatusCode::OK, format!(r#"{{"secretApiKey":"{key}"}}"#)))
 }
 
 pub(super) async fn redirector(call: Call) -> Result<Response, HttpError> {
-    Ok(json(StatusCode::OK, Gateway::redirector(&meant(&call).await?)))
+    Ok(json(StatusCode::OK, Resources::redirector(&meant(&call).await?)))
 }
 
 pub(super) async fn set_redirector(call: Call) -> Result<Response, HttpError> {
     let record = meant(&call).await?;
-    let rules = call.gateway().set_redirector(&call.caller(), &record, &call.body).await?;
+    let rules = call.resources().set_redirector(&call.caller(), &record, &call.body).await?;
     Ok(json(StatusCode::OK, rules))
 }
 
 /// The rules of the whole account.
 async fn account(call: &Call) -> Result<ResourceRecord, HttpError> {
     let account = call.principal().account;
-    Ok(call.gateway().account(&call.caller(), account).await?)
+    Ok(call.identity().account(&call.caller(), account).await?)
 }
 
 pub(super) async fn account_redirector(call: Call) -> Result<Response, HttpError> {
-    Ok(json(StatusCode::OK, Gateway::redirector(&account(&call).await?)))
+    Ok(json(StatusCode::OK, Resources::redirector(&account(&call).await?)))
 }
 
 pub(super) async fn set_account_redirector(call: Call) -> Result<Response, HttpError> {
     let record = account(&call).await?;
-    let rules = call.gateway().set_redirector(&call.caller(), &record, &call.body).await?;
+    let rules = call.resources().set_redirector(&call.caller(), &record, &call.body).await?;
     Ok(json(StatusCode::OK, rules))
 }

@@ -10,7 +10,7 @@ use thng_pubsub_protocol::{
 };
 
 use super::openapi::{info, schemas};
-use thng_pubsub_broker::gateway::who_may;
+use thng_pubsub_broker::identity::who_may;
 
 const ABOUT: &str = "\
 A topic is the REST path of a resource. Publishing to it performs the REST write on that path; subscribing to it \

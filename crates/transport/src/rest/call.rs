@@ -25,8 +25,13 @@ use crate::{
     answer::{key_of, parameter},
     public_url::public_url,
 };
-use thng_pubsub_broker::gateway::{
-    AnswerShare, BrokerError, Gateway, Login, Outcome, Principal, RequestContext, TimestampMs,
+use thng_pubsub_broker::{
+    BrokerError, RequestContext,
+    identity::Identity,
+    identity::{Login, Principal},
+    pubsub::PubSub,
+    resources::Resources,
+    resources::{AnswerShare, Outcome, TimestampMs},
 };
 
 const PROTOCOL: &str = "rest";
@@ -89,7 +94,7 @@ impl FromRequest<Arc<Context>> for Call {
             head,
         };
         // Before the body: who may not do this has no need to send it.
-        call.gateway().permit(&call.caller())?;
+        call.caller().permit()?;
         call.project = call.id_parameter("project")?;
         call.app = call.id_parameter("app")?;
         call.body = read_body(context, &call.head.headers, body).await?;
@@ -141,9 +146,16 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl Call {
-    /// The application services.
-    pub(super) fn gateway(&self) -> &Gateway {
-        &self.context.gateway
+    pub(super) fn pubsub(&self) -> &PubSub {
+        &self.context.pubsub
+    }
+
+    pub(super) fn resources(&self) -> &Resources {
+        &self.context.resources
+    }
+
+    pub(super) fn identity(&self) -> &Identity {
+        &self.context.identity
     }
 
     /// The principal, verb and path.
@@ -174,7 +186,7 @@ impl Call {
 
     /// What the answer occupies.
     pub(super) fn answer_share(&self) -> Arc<AnswerShare> {
-        self.gateway().answer_share(Some(self.principal.account))
+        self.resources().answer_share(Some(self.principal.account))
     }
 
     /// The principal.
@@ -185,7 +197,7 @@ impl Call {
     /// Does what a publish on the topic does: the writes that other protocols know too.
     pub(super) async fn publish(&self, topic: &Topic) -> Result<Outcome, HttpError> {
         let stored = match self.context.rates.publish(self.address(), &self.principal.key) {
-            Ok(()) => self.gateway().write(&self.caller_with_context(), topic, &self.body).await,
+            Ok(()) => self.pubsub().write(&self.caller_with_context(), topic, &self.body).await,
             Err(refusal) => Err(refusal),
         };
         let metrics = &self.context.metrics;
@@ -209,7 +221,7 @@ impl Call {
         let tried = self.context.rates.try_password(self.address());
         let tried =
             tried.inspect_err(|refusal| self.context.log_limited(PROTOCOL, WHAT, self.address(), refusal))?;
-        let login = self.gateway().log_in(&self.caller(), self.address(), &self.body).await;
+        let login = self.identity().log_in(&self.caller(), self.address(), &self.body).await;
         if !matches!(login, Err(BrokerError::BadLogin)) {
             tried.forgive();
         }

@@ -18,7 +18,7 @@ use super::{
     call::{Call, invalid},
     json,
 };
-use thng_pubsub_broker::gateway::{
+use thng_pubsub_broker::resources::{
     AnswerShare, Cursor, GeoFilter, HistoryPage, ListQuery, Page, PageRequest, SortOrder,
 };
 
@@ -33,7 +33,7 @@ pub(super) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'
 
 /// Reads `perPage`, `sortOrder` and `nextPageToken`.
 pub(super) fn page(call: &Call) -> Result<PageRequest, HttpError> {
-    let most = call.gateway().page_size_max();
+    let most = call.resources().page_size_max();
     let usual = ITEMS.0.min(most);
     let items = match call.parameter("perPage") {
         None => usual,

@@ -14,7 +14,7 @@ use super::{
 };
 pub(super) use schemas::schemas;
 use schemas::{property_key, reference};
-use thng_pubsub_broker::gateway::who_may;
+use thng_pubsub_broker::identity::who_may;
 
 const ABOUT: &str = "\
 Everything that thng-pubsub stores is a REST resource, and most resources are topics as well. A write here is \

@@ -13,7 +13,7 @@ use super::{
     list::{COUNTED_OFF_MAX, ITEMS},
     router::{Query, Route, Verb},
 };
-use thng_pubsub_broker::gateway::LOOKED_AT_MAX;
+use thng_pubsub_broker::resources::LOOKED_AT_MAX;
 
 /// Parameters that clients append to every call, whatever it does. `project` narrows every call on resources that have
 /// scopes; the others narrow no destructive call.

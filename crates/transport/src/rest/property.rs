@@ -14,7 +14,10 @@ use super::{
     list::{history_answer, history_page},
     resource::{done, named},
 };
-use thng_pubsub_broker::gateway::{BrokerError, Outcome, PropertyOwner, TimeRange};
+use thng_pubsub_broker::{
+    BrokerError,
+    resources::{Outcome, PropertyOwner, TimeRange},
+};
 
 async fn owner(call: &Call, kind: ResourceKind) -> Result<PropertyOwner, HttpError> {
     let id = named(call, kind, "id").await?;
@@ -63,7 +66,7 @@ fn refuse(call: &Call, names: &[&str]) -> Result<(), HttpError> {
 
 pub(super) async fn latest(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     refuse(&call, &["filter", "ids"])?;
-    let latest = call.gateway().properties(&call.caller(), owner(&call, kind).await?).await?;
+    let latest = call.resources().properties(&call.caller(), owner(&call, kind).await?).await?;
     Ok(json(StatusCode::OK, update_document(&latest)))
 }
 
@@ -102,7 +105,7 @@ pub(super) async fn history(call: Call, kind: ResourceKind) -> Result<Response, 
     refuse(&call, &["ids"])?;
     let (range, key, (page, share)) = (range(&call)?, key(&call)?, history_page(&call)?);
     let owner = owner(&call, kind).await?;
-    let history = call.gateway().history(&call.caller(), owner, &key, range, page).await?;
+    let history = call.resources().history(&call.caller(), owner, &key, range, page).await?;
     Ok(history_answer(&call, &history, page, share, history_document(&history.items)))
 }
 
@@ -117,6 +120,6 @@ pub(super) async fn delete_one(call: Call, kind: ResourceKind) -> Result<Respons
 
 async fn forget(call: &Call, kind: ResourceKind, key: Option<PropertyKey>) -> Result<Response, HttpError> {
     let (owner, before_ms) = (owner(call, kind).await?, call.time("to")?);
-    call.gateway().delete_properties(&call.caller(), owner, key, before_ms).await?;
+    call.resources().delete_properties(&call.caller(), owner, key, before_ms).await?;
     Ok(done())
 }

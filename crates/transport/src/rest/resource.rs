@@ -15,9 +15,11 @@ use super::{
     json,
     list::{DocumentArray, answer_with, near, query, with_count},
 };
-use thng_pubsub_broker::gateway::{
-    BrokerError, ContextVisibility, Extras, IndexScan, NewResource, Outcome, PAGE_BYTES_MAX, ResourceRecord,
-    document,
+use thng_pubsub_broker::{
+    BrokerError,
+    resources::{
+        ContextVisibility, Extras, IndexScan, NewResource, Outcome, PAGE_BYTES_MAX, ResourceRecord, document,
+    },
 };
 
 /// Bytes of a document besides its stored part, where it is small: its id and times.
@@ -25,7 +27,7 @@ const DOCUMENT_BYTES: usize = 128;
 
 /// A document, with its scopes and context where they are asked for.
 pub(super) fn show(call: &Call, record: &ResourceRecord) -> Result<String, HttpError> {
-    let extras = call.gateway().extras(&call.caller(), record)?;
+    let extras = call.resources().extras(&call.caller(), record)?;
     Ok(document(record, &requested_extras(call, extras)))
 }
 
@@ -71,10 +73,10 @@ pub(super) async fn list_within(
     let caller = call.caller();
     // First, so that no page waits for it in memory.
     let count = match query.counted {
-        true => Some(call.gateway().count(&caller, kind, within.clone(), &query).await?),
+        true => Some(call.resources().count(&caller, kind, within.clone(), &query).await?),
         false => None,
     };
-    let page = call.gateway().list(&caller, kind, within, &query).await?;
+    let page = call.resources().list(&caller, kind, within, &query).await?;
     let bytes_max = query.share.as_ref().map_or(PAGE_BYTES_MAX, |share| share.page_bytes());
     let stored_bytes = page.items.iter().map(|record| record.body.len() + DOCUMENT_BYTES).sum::<usize>();
     let mut documents = DocumentArray::new(stored_bytes.min(bytes_max), page.items.len());
@@ -99,10 +101,10 @@ pub(super) async fn create(call: Call, kind: ResourceKind) -> Result<Response, H
     let patch = Patch::parse(kind, &call.body).map_err(BrokerError::from)?;
     // What was just given is shown without being read back.
     let properties = (!patch.properties.is_empty()).then(|| patch.properties.clone());
-    let record = call.gateway().create(&call.caller(), NewResource::of(patch), call.body.len()).await?;
+    let record = call.resources().create(&call.caller(), NewResource::of(patch), call.body.len()).await?;
     let mut extras = Extras::default();
     if kind.has_collections() {
-        extras.collections = call.gateway().extras(&call.caller(), &record)?.collections;
+        extras.collections = call.resources().extras(&call.caller(), &record)?.collections;
     }
     if let Some(properties) = properties {
         let now = record.created_at_ms;
@@ -126,7 +128,7 @@ pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Res
     match kind {
         ResourceKind::Thng | ResourceKind::Product => {
             let caller = call.caller();
-            Ok(call.gateway().named_in_path(&caller, kind, call.segment(segment)).await?)
+            Ok(call.resources().named_in_path(&caller, kind, call.segment(segment)).await?)
         }
         _ => call.id(segment),
     }
@@ -134,7 +136,7 @@ pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Res
 
 pub(super) async fn read(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let id = named(&call, kind, "id").await?;
-    let (record, extras) = call.gateway().read_whole(&call.caller(), kind, id)?;
+    let (record, extras) = call.resources().read_whole(&call.caller(), kind, id)?;
     Ok(json(StatusCode::OK, document(&record, &requested_extras(&call, extras))))
 }
 
@@ -148,7 +150,7 @@ pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, H
         },
         None => {
             let patch = Patch::parse_update(kind, &call.body).map_err(BrokerError::from)?;
-            call.gateway().update(&call.caller(), id, patch, call.body.len()).await?
+            call.resources().update(&call.caller(), id, patch, call.body.len()).await?
         }
     };
     Ok(json(StatusCode::OK, show_updated(&call, &record)?))
@@ -158,7 +160,7 @@ pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, H
 fn show_updated(call: &Call, record: &ResourceRecord) -> Result<String, HttpError> {
     let mut extras = Extras::default();
     if record.kind.has_collections() {
-        extras.collections = call.gateway().extras(&call.caller(), record)?.collections;
+        extras.collections = call.resources().extras(&call.caller(), record)?.collections;
     }
     Ok(document(record, &requested_extras(call, extras)))
 }
@@ -175,13 +177,13 @@ fn topic_of(kind: ResourceKind, id: Id) -> Option<thng_pubsub_protocol::topic::T
 
 pub(super) async fn delete(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let id = named(&call, kind, "id").await?;
-    call.gateway().delete(&call.caller(), kind, id).await?;
+    call.resources().delete(&call.caller(), kind, id).await?;
     Ok(done())
 }
 
 /// Deletes as the newer half of the API answers it: 204.
 pub(super) async fn delete_silently(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
-    call.gateway().delete(&call.caller(), kind, call.id("id")?).await?;
+    call.resources().delete(&call.caller(), kind, call.id("id")?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -189,13 +191,13 @@ pub(super) async fn delete_silently(call: Call, kind: ResourceKind) -> Result<Re
 pub(super) async fn update_many(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let query = query(&call)?;
     let patch = Patch::parse_update(kind, &call.body).map_err(BrokerError::from)?;
-    let count = call.gateway().update_many(&call.caller(), patch, &query, call.body.len()).await?;
+    let count = call.resources().update_many(&call.caller(), patch, &query, call.body.len()).await?;
     Ok(with_count(StatusCode::NO_CONTENT.into_response(), Some(count)))
 }
 
 /// `DELETE` of all that `ids` or `filter` name: 200 with their number.
 pub(super) async fn delete_many(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let query = query(&call)?;
-    let count = call.gateway().delete_many(&call.caller(), kind, &query).await?;
+    let count = call.resources().delete_many(&call.caller(), kind, &query).await?;
     Ok(with_count(done(), Some(count)))
 }

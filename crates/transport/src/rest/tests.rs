@@ -48,11 +48,20 @@ impl Answer {
 
 impl World {
     async fn open() -> Self {
-        let TestBroker { gateway, metrics, data, .. } = TestBroker::open().await;
+        let TestBroker { pubsub, resources, identity, metrics, data, .. } = TestBroker::open().await;
         let (limits, rates) = (Limits::default(), Arc::new(Rates::new(&RateSettings::default(), &metrics)));
         let (mqtt_sessions, refusal_log) = (mqtt::Sessions::default(), LogThrottle::new());
-        let context =
-            Context { gateway, metrics, limits, mqtt_sessions, rates, refusal_log, authority: None };
+        let context = Context {
+            pubsub,
+            resources,
+            identity,
+            metrics,
+            limits,
+            mqtt_sessions,
+            rates,
+            refusal_log,
+            authority: None,
+        };
         Self { router: http::router(Arc::new(context)), _data: data }
     }
 

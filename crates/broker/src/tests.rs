@@ -17,12 +17,16 @@ use thng_pubsub_protocol::{
 };
 use tokio::{sync::Notify, time::timeout};
 
-use super::{
-    BrokerError, DeliveryQos, IndexScan, ListQuery, NewResource, OutboundQueue, OutboundQueueLimits,
-    PageRequest, PropertyOwner, RequestContext,
+use crate::{
+    auth::Principal,
+    commands::Command,
+    error::BrokerError,
+    pubsub::{DeliveryQos, OutboundQueue, OutboundQueueLimits},
+    request::RequestContext,
+    resources::{IndexScan, ListQuery, NewResource, PageRequest, PropertyOwner, SortOrder, TimeRange},
+    testing::TestBroker,
 };
-use crate::{auth::Principal, commands::Command, testing::TestBroker};
-use thng_pubsub_store::{CLOCK_SET_BACK, SortOrder, TimeRange};
+use thng_pubsub_store::CLOCK_SET_BACK;
 
 /// How long anything may take on a busy machine before a test calls it lost.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -70,7 +74,7 @@ async fn router_deaths_under_load_lose_and_repeat_nothing() {
     let subscribed = topic(thng, "/properties/n");
     let (outbound_queue, wake) = outbound_queue();
     let _watch = broker
-        .gateway
+        .pubsub
         .subscribe(&broker.owner, &subscribed, &outbound_queue, 0, DeliveryQos::AtLeastOnce, None)
         .await
         .expect("the owner watches");
@@ -91,11 +95,7 @@ async fn router_deaths_under_load_lose_and_repeat_nothing() {
             stored.fetch_add(1, Ordering::SeqCst);
         });
         let payload = format!("[{{\"value\":{number}}}]");
-        broker
-            .gateway
-            .publish(&broker.owner, &subscribed, payload.as_bytes(), count)
-            .await
-            .expect("accepted");
+        broker.pubsub.publish(&broker.owner, &subscribed, payload.as_bytes(), count).await.expect("accepted");
     }
     let values: Vec<usize> =
         received(&outbound_queue, &wake, WRITES).await.iter().map(|one| value(one)).collect();
@@ -111,7 +111,7 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
     let thng = broker.thng().await;
     let subscribed = topic(thng, "/properties/n");
     let (outbound_queue, wake) = outbound_queue();
-    let subscribe = broker.gateway.subscribe(
+    let subscribe = broker.pubsub.subscribe(
         &broker.owner,
         &subscribed,
         &outbound_queue,
@@ -120,18 +120,18 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
         None,
     );
     let _watch = subscribe.await.expect("the owner watches");
-    broker.gateway.publish_and_wait(&broker.owner, &subscribed, b"1").await.expect("stored");
+    broker.pubsub.publish_and_wait(&broker.owner, &subscribed, b"1").await.expect("stored");
     assert_eq!(received(&outbound_queue, &wake, 1).await.len(), 1);
 
     broker.bus.stop();
-    broker.gateway.publish_and_wait(&broker.owner, &subscribed, b"2").await.expect("stored");
+    broker.pubsub.publish_and_wait(&broker.owner, &subscribed, b"2").await.expect("stored");
     let late = timeout(Duration::from_millis(500), received(&outbound_queue, &wake, 1)).await;
     assert!(late.is_err(), "{late:?} was delivered");
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
     let Topic::ThngProperty { key, .. } = &subscribed.topic else { unreachable!("a property") };
     let owner = PropertyOwner::Thng(thng);
     let caller = reader(&broker.owner);
-    let history = broker.gateway.history(&caller, owner, key, TimeRange::default(), page.into()).await;
+    let history = broker.resources.history(&caller, owner, key, TimeRange::default(), page.into()).await;
     let values: Vec<String> =
         history.expect("readable").items.iter().map(|update| update.value.as_str().to_owned()).collect();
     assert_eq!(values, ["1", "2"]);
@@ -141,33 +141,29 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
 async fn a_stranger_finds_nothing_of_another_account_through_any_call() {
     let broker = TestBroker::open().await;
     let thng = broker.thng().await;
-    let (gateway, stranger) = (&broker.gateway, &broker.stranger);
+    let (pubsub, resources, stranger) = (&broker.pubsub, &broker.resources, &broker.stranger);
     let (outbound_queue, _wake) = outbound_queue();
     let owner = PropertyOwner::Thng(thng);
     for rest in ["", "/properties", "/properties/n"] {
         let topic = topic(thng, rest);
         let watch =
-            gateway.subscribe(stranger, &topic, &outbound_queue, 0, DeliveryQos::AtMostOnce, None).await;
+            pubsub.subscribe(stranger, &topic, &outbound_queue, 0, DeliveryQos::AtMostOnce, None).await;
         assert_eq!(watch.err(), Some(BrokerError::NotFound), "{rest}");
-        let published = gateway.publish_and_wait(stranger, &topic, br#"{"key":"n","value":1}"#).await;
+        let published = pubsub.publish_and_wait(stranger, &topic, br#"{"key":"n","value":1}"#).await;
         assert_eq!(published.err(), Some(BrokerError::NotFound), "{rest}");
-        assert_eq!(
-            gateway.initial_state(stranger, &topic).await.err(),
-            Some(BrokerError::NotFound),
-            "{rest}"
-        );
+        assert_eq!(pubsub.initial_state(stranger, &topic).await.err(), Some(BrokerError::NotFound), "{rest}");
     }
     let caller = reader(stranger);
-    assert_eq!(gateway.read(&caller, ResourceKind::Thng, thng).await.err(), Some(BrokerError::NotFound));
-    assert_eq!(gateway.properties(&caller, owner).await.err(), Some(BrokerError::NotFound));
-    assert_eq!(gateway.delete(&caller, ResourceKind::Thng, thng).await.err(), Some(BrokerError::NotFound));
+    assert_eq!(resources.read(&caller, ResourceKind::Thng, thng).await.err(), Some(BrokerError::NotFound));
+    assert_eq!(resources.properties(&caller, owner).await.err(), Some(BrokerError::NotFound));
+    assert_eq!(resources.delete(&caller, ResourceKind::Thng, thng).await.err(), Some(BrokerError::NotFound));
     assert_eq!(
-        gateway.delete_properties(&caller, owner, None, None).await.err(),
+        resources.delete_properties(&caller, owner, None, None).await.err(),
         Some(BrokerError::NotFound)
     );
     for (principal, count) in [(stranger, 0), (&broker.owner, 1)] {
         let list =
-            gateway.list(&reader(principal), ResourceKind::Thng, IndexScan::All, &ListQuery::one()).await;
+            resources.list(&reader(principal), ResourceKind::Thng, IndexScan::All, &ListQuery::one()).await;
         assert_eq!(list.expect("a list").items.len(), count);
     }
 }
@@ -178,13 +174,13 @@ async fn a_deleted_thng_is_gone_for_the_next_call_whatever_is_cached() {
     for _ in 0..50 {
         let thng = broker.thng().await;
         let topic = topic(thng, "");
+        broker.pubsub.publish_and_wait(&broker.owner, &topic, br#"{"name":"x"}"#).await.expect("it is there");
         broker
-            .gateway
-            .publish_and_wait(&broker.owner, &topic, br#"{"name":"x"}"#)
+            .resources
+            .delete(&reader(&broker.owner), ResourceKind::Thng, thng)
             .await
-            .expect("it is there");
-        broker.gateway.delete(&reader(&broker.owner), ResourceKind::Thng, thng).await.expect("it is deleted");
-        let again = broker.gateway.publish_and_wait(&broker.owner, &topic, br#"{"name":"y"}"#).await;
+            .expect("it is deleted");
+        let again = broker.pubsub.publish_and_wait(&broker.owner, &topic, br#"{"name":"y"}"#).await;
         assert_eq!(again.err(), Some(BrokerError::NotFound));
     }
 }
@@ -196,21 +192,21 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
     let patch = Patch::parse(ResourceKind::Thng, br#"{"name":"lamp"}"#).expect("a thng");
     let caller =
         RequestContext { project: Some(project), ..RequestContext::new(&broker.owner, Access::Create, "/") };
-    let inside = broker.gateway.create(&caller, NewResource::of(patch), 0).await.expect("created");
+    let inside = broker.resources.create(&caller, NewResource::of(patch), 0).await.expect("created");
     let outside = broker.thng().await;
     let (outbound_queue, wake) = outbound_queue();
     let mut watches = Vec::new();
     for (slot, thng) in [(0, inside.id), (1, outside)] {
         let topic = topic(thng, &format!("/properties/n?project={project}"));
         let watch = broker
-            .gateway
+            .pubsub
             .subscribe(&broker.owner, &topic, &outbound_queue, slot, DeliveryQos::AtMostOnce, None)
             .await;
         watches.push(watch.expect("the owner watches"));
     }
     for (thng, number) in [(outside, "1"), (inside.id, "2")] {
         let topic = topic(thng, "/properties/n");
-        broker.gateway.publish_and_wait(&broker.owner, &topic, number.as_bytes()).await.expect("stored");
+        broker.pubsub.publish_and_wait(&broker.owner, &topic, number.as_bytes()).await.expect("stored");
     }
     assert!(broker.bus.flush(PATIENCE));
     assert_eq!(
@@ -229,7 +225,7 @@ async fn a_subscription_starts_at_the_next_write_and_can_be_repeated() {
         let write = async |value: usize| {
             let payload = value.to_string();
             broker
-                .gateway
+                .pubsub
                 .publish_and_wait(&broker.owner, &subscribed, payload.as_bytes())
                 .await
                 .expect("stored");
@@ -237,7 +233,7 @@ async fn a_subscription_starts_at_the_next_write_and_can_be_repeated() {
         let subscribe = async |earlier| {
             let qos = DeliveryQos::AtLeastOnce;
             broker
-                .gateway
+                .pubsub
                 .subscribe(&broker.owner, &subscribed, &outbound_queue, 0, qos, earlier)
                 .await
                 .expect("the owner watches")
@@ -268,9 +264,9 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     let owner = PropertyOwner::Thng(thng);
     let write = async |at_ms: i64, payload: &str| {
         broker.clock.store(at_ms, Ordering::Relaxed);
-        let published = broker.gateway.publish_and_wait(&broker.owner, &subscribed, payload.as_bytes()).await;
+        let published = broker.pubsub.publish_and_wait(&broker.owner, &subscribed, payload.as_bytes()).await;
         published.expect("stored");
-        let latest = broker.gateway.properties(&reader(&broker.owner), owner).await.expect("readable");
+        let latest = broker.resources.properties(&reader(&broker.owner), owner).await.expect("readable");
         let latest = latest.into_iter().find(|update| update.key == *key).expect("a value");
         (latest.value.as_str().to_owned(), latest.timestamp_ms)
     };
@@ -292,7 +288,7 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     assert_eq!(write(NOON_MS - HOUR_MS + 4, "7").await.0, "6", "its time is still to come");
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
     let caller = reader(&broker.owner);
-    let history = broker.gateway.history(&caller, owner, key, TimeRange::default(), page.into()).await;
+    let history = broker.resources.history(&caller, owner, key, TimeRange::default(), page.into()).await;
     let history: Vec<_> = history
         .expect("readable")
         .items
@@ -312,7 +308,7 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     caller.project = Some(project);
     let create = async |kind: ResourceKind, document: &str| {
         let patch = Patch::parse(kind, document.as_bytes()).expect("a document");
-        broker.gateway.create(&caller, NewResource::of(patch), 0).await.expect("it is created").id
+        broker.resources.create(&caller, NewResource::of(patch), 0).await.expect("it is created").id
     };
     let collection = create(ResourceKind::Collection, r#"{"name":"c"}"#).await;
     let document = format!(r#"{{"name":"n","collections":["{collection}"]}}"#);
@@ -327,14 +323,15 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     let hold = move |_| {
         let _ = released.recv();
     };
-    broker.gateway.submit(Command::Probe, 0, hold).await.expect("the writer takes it");
-    let mut removal = Box::pin(broker.gateway.remove_members(&caller, collection, ResourceKind::Thng, None));
+    broker.pubsub.shared.submit(Command::Probe, 0, hold).await.expect("the writer takes it");
+    let mut removal =
+        Box::pin(broker.resources.remove_members(&caller, collection, ResourceKind::Thng, None));
     // From the first change on, no scan gets a turn any more.
     let reading = reader(&broker.owner);
     let turn = loop {
         let polled = poll_fn(|context| Poll::Ready(removal.as_mut().poll(context))).await;
         assert!(polled.is_pending(), "it waits for its first change: {polled:?}");
-        if let Ok(turn) = timeout(Duration::from_millis(20), broker.gateway.scans.turn(&reading)).await {
+        if let Ok(turn) = timeout(Duration::from_millis(20), broker.resources.scans.turn(&reading)).await {
             break turn.expect("the queue is empty");
         }
     };
@@ -352,7 +349,7 @@ async fn a_clock_set_back_is_noted_though_its_first_commit_fails() {
         broker.clock.store(at_ms, Ordering::Relaxed);
         let patch = Patch::parse(ResourceKind::Thng, br#"{"name":"n"}"#).expect("a document");
         let caller = RequestContext::new(&broker.owner, Access::Create, "/thngs");
-        broker.gateway.create(&caller, NewResource::of(patch), 0).await.map(drop)
+        broker.resources.create(&caller, NewResource::of(patch), 0).await.map(drop)
     };
     write(9 * HOUR_MS).await.expect("stored");
     let database =

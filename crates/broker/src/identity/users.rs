@@ -10,12 +10,17 @@ use thng_pubsub_protocol::{
     payload::{Json, Object, Patch, ResourceKind, Scopes, UserScope},
 };
 
-use super::password_queue::{HashPermit, QueueFull};
-use crate::gateway::{BrokerError, Gateway, NewResource, RequestContext};
+use super::{
+    Identity,
+    password_queue::{HashPermit, QueueFull},
+};
 use crate::{
     auth::{keys, roles},
     commands::Command,
+    error::BrokerError,
     random,
+    request::RequestContext,
+    resources::NewResource,
 };
 use thng_pubsub_store::{Actor, IndexScan, ResourceRecord, index_fields, index_key};
 
@@ -64,7 +69,7 @@ fn private(members: &[(&str, &str)]) -> Json {
     Json::parse(object.to_string()).expect("what was just written is JSON")
 }
 
-impl Gateway {
+impl Identity {
     /// Creates a user of the caller's application.
     ///
     /// # Errors
@@ -76,7 +81,7 @@ impl Gateway {
         body: &[u8],
         anonymous: bool,
     ) -> Result<NewUser, BrokerError> {
-        self.permit(caller)?;
+        caller.permit()?;
         let (app, project) = self.own_app(caller)?;
         let body = if body.is_empty() { b"{}" } else { body };
         let patch = Patch::parse(ResourceKind::User, body)?;
@@ -88,10 +93,10 @@ impl Gateway {
         if anonymous {
             new.patch.pass_over("email");
             new.private = Some(private(&[("status", "anonymous")]));
-            let key = self.new_key(caller.principal.account, Actor::User(new.id));
-            let text = self.reveal(&key);
+            let key = self.shared.new_key(caller.principal.account, Actor::User(new.id));
+            let text = self.shared.reveal(&key);
             new.keys.push(key);
-            let user = self.create(caller, new, bytes).await?;
+            let user = self.resources.create(caller, new, bytes).await?;
             return Ok(NewUser { user, activation_code: None, key: text });
         }
         let mut faults = Vec::new();
@@ -109,7 +114,7 @@ impl Gateway {
         let hash = self.hash(address, password).await?;
         let code = keys::generate(random::byte)[..24].to_owned();
         new.private = Some(private(&[("status", "inactive"), ("password", &hash), ("activation", &code)]));
-        let user = self.create(caller, new, bytes).await?;
+        let user = self.resources.create(caller, new, bytes).await?;
         Ok(NewUser { user, activation_code: Some(code), key: None })
     }
 
@@ -122,7 +127,7 @@ impl Gateway {
     /// A user of the caller's application.
     fn user_of(&self, caller: &RequestContext<'_>, id: Id) -> Result<ResourceRecord, BrokerError> {
         let (app, _) = self.own_app(caller)?;
-        let found = self.store.resource(id)?;
+        let found = self.shared.store.resource(id)?;
         found
             .filter(|user| user.kind == ResourceKind::User && user.parent == Some(app))
             .ok_or(BrokerError::NotFound)
@@ -138,7 +143,7 @@ impl Gateway {
         id: Id,
         body: &[u8],
     ) -> Result<(ResourceRecord, String), BrokerError> {
-        self.permit(caller)?;
+        caller.permit()?;
         let user = self.user_of(caller, id)?;
         let Object(given): Object<Activation> =
             serde_json::from_slice(body).map_err(|_| BrokerError::invalid("activationCode is required."))?;
@@ -148,7 +153,7 @@ impl Gateway {
         }
         // The code opens once; from here on it is the password that does.
         let password = user.private_text("password").unwrap_or_default();
-        let now = self.clock.now_ms().to_string();
+        let now = self.shared.clock.now_ms().to_string();
         let private = private(&[("status", "active"), ("password", &password), ("activatedAt", &now)]);
         let key = self.issue(user.account, Actor::User(id), Some(private)).await?;
         Ok((user, key))
@@ -165,7 +170,7 @@ impl Gateway {
         address: IpAddr,
         body: &[u8],
     ) -> Result<Login, BrokerError> {
-        self.permit(caller)?;
+        caller.permit()?;
         let (app, _) = self.own_app(caller)?;
         let Credentials { email: Some(email), password: Some(password) } = credentials(body)? else {
             return Err(BrokerError::invalid("email and password are required."));
@@ -175,14 +180,14 @@ impl Gateway {
         }
         let name = format!("{app}/{}", email.to_lowercase());
         let account = caller.principal.account;
-        let id = self.store.named(account, ResourceKind::User, &name)?;
-        let user = id.map(|id| self.store.resource(id)).transpose()?.flatten();
+        let id = self.shared.store.named(account, ResourceKind::User, &name)?;
+        let user = id.map(|id| self.shared.store.resource(id)).transpose()?.flatten();
         let hash = user.as_ref().and_then(|user| user.private_text("password"));
         // An unknown address takes as long as a wrong password.
         let fits = self.verify(address, password, hash.unwrap_or_else(|| NOBODY.to_owned())).await?;
         let user = user.filter(|user| fits && user.user_status() == "active").ok_or(BrokerError::BadLogin)?;
         let key = self.issue(account, Actor::User(user.id), None).await?;
-        let application = self.store.resource(app)?;
+        let application = self.shared.store.resource(app)?;
         let role = application.and_then(|application| application.fields().text("defaultRole"));
         Ok(Login { user, key, role: role.unwrap_or_else(|| roles::BASE.to_owned()) })
     }
@@ -192,12 +197,12 @@ impl Gateway {
     /// # Errors
     /// [`BrokerError`].
     pub async fn log_out(&self, caller: &RequestContext<'_>) -> Result<(), BrokerError> {
-        self.permit(caller)?;
+        caller.permit()?;
         let Actor::User(_) = caller.principal.actor else {
             return Err(BrokerError::invalid("Only application users log out."));
         };
         let (account, actor) = (caller.principal.account, caller.principal.actor);
-        self.execute(Command::RevokeKeys { account, actor }, 0).await.map(drop)
+        self.shared.execute(Command::RevokeKeys { account, actor }, 0).await.map(drop)
     }
 
     async fn hash(&self, address: IpAddr, password: String) -> Result<String, BrokerError> {
@@ -230,7 +235,7 @@ impl Gateway {
                 QueueFull::Address => "address",
                 QueueFull::Total => "all",
             };
-            self.metrics.passwords_refused.with_label_values(&[bound]).inc();
+            self.shared.metrics.passwords_refused.with_label_values(&[bound]).inc();
             BrokerError::PasswordQueueFull
         })
     }

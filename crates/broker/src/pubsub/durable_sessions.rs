@@ -14,17 +14,19 @@ use thng_pubsub_protocol::id::Id;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::{
-    BrokerError, Gateway, Outcome, Principal, SessionLease, SessionNumber, SessionProgress, StoredSession,
-    SubscribeGrant, TopicNumber,
-};
+use super::{OnStored, Outcome, PubSub, SessionLease, SubscribeGrant};
 use crate::{
+    auth::Principal,
     clock::{EvenClock, Run},
     commands::{Command, DurableSubscription, EXPIRED_AT_ONCE},
+    error::BrokerError,
 };
 use thng_pubsub_store::{
     Sequence, StoreError, TimestampMs, WriteStore,
-    session_queue::{OpenedSession, QueuedMessages, StoredSubscription},
+    session_queue::{
+        OpenedSession, QueuedMessages, SessionNumber, SessionProgress, StoredSession, StoredSubscription,
+        TopicNumber,
+    },
 };
 
 /// How often it is looked for sessions that have waited long enough.
@@ -60,7 +62,7 @@ pub fn leave_all_sessions(store: &mut dyn WriteStore, now_ms: TimestampMs) -> Re
     store.commit()
 }
 
-impl Gateway {
+impl PubSub {
     /// Opens the durable session of a key and client id. With what it holds, where there was one.
     ///
     /// # Errors
@@ -71,13 +73,13 @@ impl Gateway {
         client_id: &str,
     ) -> Result<(SessionNumber, Option<StoredSession>), BrokerError> {
         let Principal { account, key, .. } = *principal;
-        let (client_id, limits) = (client_id.into(), self.settings.session_queue);
-        match self.execute(Command::OpenSession { account, key, client_id, limits }, 0).await? {
+        let (client_id, limits) = (client_id.into(), self.shared.settings.session_queue);
+        match self.shared.execute(Command::OpenSession { account, key, client_id, limits }, 0).await? {
             Outcome::Session(
                 OpenedSession::Started(session) | OpenedSession::StartedInstead { session, .. },
             ) => Ok((session, None)),
             Outcome::Session(OpenedSession::Resumed(session)) => {
-                Ok((session, Some(self.store.session(session)?)))
+                Ok((session, Some(self.shared.store.session(session)?)))
             }
             Outcome::Session(OpenedSession::TooMany) => Err(BrokerError::TooManySessions),
             Outcome::Session(OpenedSession::InvalidKey) => Err(BrokerError::InvalidKey),
@@ -98,7 +100,7 @@ impl Gateway {
     ) -> Result<SessionLease, BrokerError> {
         let lease = self.session_leases.lease(session.number, Arc::clone(wake));
         // In this order, an end in between is noticed either here or by the connection.
-        match self.store.has_session(&principal.key, client_id)? {
+        match self.shared.store.has_session(&principal.key, client_id)? {
             true => Ok(lease),
             false => Err(BrokerError::TooManySessions),
         }
@@ -109,12 +111,12 @@ impl Gateway {
     /// # Errors
     /// [`BrokerError::Unavailable`].
     pub async fn end_session(&self, principal: &Principal, client_id: &str) -> Result<(), BrokerError> {
-        if !self.store.has_session(&principal.key, client_id)? {
+        if !self.shared.store.has_session(&principal.key, client_id)? {
             return Ok(());
         }
         let Principal { account, key, .. } = *principal;
         let client_id = client_id.into();
-        self.execute(Command::EndSession { account, key, client_id }, 0).await.map(drop)
+        self.shared.execute(Command::EndSession { account, key, client_id }, 0).await.map(drop)
     }
 
     /// Stores subscriptions: the strings that the client sent, and at QoS 1 what is granted. What is written after this
@@ -133,7 +135,7 @@ impl Gateway {
         subscriptions: &[(&str, Option<&SubscribeGrant>)],
     ) -> Result<Vec<StoredSubscription>, BrokerError> {
         let stored = |(filter, granted): &(&str, Option<&SubscribeGrant>)| DurableSubscription {
-            filter: self.secret.encrypt_filter(filter),
+            filter: self.shared.secret.encrypt_filter(filter),
             route: granted.map(|granted| granted.route().to_vec()),
         };
         let mut done = Vec::with_capacity(subscriptions.len());
@@ -141,11 +143,11 @@ impl Gateway {
         for part in subscriptions.chunks(STORED_AT_ONCE) {
             left -= part.len();
             // All of them fit, or none is stored.
-            let most = self.settings.session_queue.subscriptions.saturating_sub(left);
+            let most = self.shared.settings.session_queue.subscriptions.saturating_sub(left);
             let bytes = part.iter().map(|(filter, _)| filter.len()).sum();
             let part = part.iter().map(stored).collect();
             let command = Command::Subscribe { account, session, subscriptions: part, most };
-            match self.execute(command, bytes).await {
+            match self.shared.execute(command, bytes).await {
                 Ok(Outcome::Subscriptions(stored)) => done.extend(stored),
                 outcome => {
                     let before = subscriptions[..done.len()].iter().map(|(filter, _)| *filter);
@@ -160,7 +162,7 @@ impl Gateway {
 
     /// The string that a client subscribed with. `None` where it cannot be read with this server's secret.
     pub fn stored_filter(&self, subscription: &StoredSubscription) -> Option<String> {
-        self.secret.decrypt_filter(&subscription.filter)
+        self.shared.secret.decrypt_filter(&subscription.filter)
     }
 
     /// Ends stored subscriptions; those that are not there are passed over.
@@ -173,10 +175,10 @@ impl Gateway {
         session: SessionNumber,
         filters: impl Iterator<Item = &'f str>,
     ) -> Result<(), BrokerError> {
-        let filters: Vec<_> = filters.map(|filter| self.secret.encrypt_filter(filter)).collect();
+        let filters: Vec<_> = filters.map(|filter| self.shared.secret.encrypt_filter(filter)).collect();
         for part in filters.chunks(STORED_AT_ONCE) {
             let (bytes, filters) = (part.iter().map(Vec::len).sum(), part.to_vec());
-            self.execute(Command::Unsubscribe { account, session, filters }, bytes).await?;
+            self.shared.execute(Command::Unsubscribe { account, session, filters }, bytes).await?;
         }
         Ok(())
     }
@@ -188,7 +190,7 @@ impl Gateway {
     pub async fn save_progress(&self, account: Id, progress: SessionProgress) -> Result<(), BrokerError> {
         for part in progress.into_parts(STORED_AT_ONCE) {
             let progress = Box::new(part);
-            self.execute(Command::SaveProgress { account, progress }, 0).await?;
+            self.shared.execute(Command::SaveProgress { account, progress }, 0).await?;
         }
         Ok(())
     }
@@ -204,7 +206,7 @@ impl Gateway {
     ) -> Result<(), BrokerError> {
         for part in progress.into_parts(STORED_AT_ONCE) {
             let progress = Box::new(part);
-            self.submit(Command::SaveProgress { account, progress }, 0, drop).await?;
+            self.shared.submit(Command::SaveProgress { account, progress }, 0, drop).await?;
         }
         Ok(())
     }
@@ -225,9 +227,9 @@ impl Gateway {
         &self,
         account: Id,
         (session, packet_id): (SessionNumber, u16),
-        on_stored: impl crate::pubsub::publish::OnStored,
+        on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
-        self.submit(Command::ReleaseQos2 { account, session, packet_id }, 0, on_stored).await
+        self.shared.submit(Command::ReleaseQos2 { account, session, packet_id }, 0, on_stored).await
     }
 
     /// The next notifications behind `after` that were kept and that the subscriber sees.
@@ -245,7 +247,7 @@ impl Gateway {
         // A few rows side by side: handing them to another thread would cost more, and a thread for each client that
         // comes back.
         let QueuedMessages { messages, is_last } =
-            self.store.queued_messages(topic, after, committed, PAGE_MESSAGES, PAGE_BYTES)?;
+            self.shared.store.queued_messages(topic, after, committed, PAGE_MESSAGES, PAGE_BYTES)?;
         let up_to = match messages.last() {
             Some(last) if !is_last => last.seq,
             _ => committed.max(after),
@@ -268,7 +270,7 @@ impl Gateway {
         granted: &SubscribeGrant,
         seq: Sequence,
     ) -> Result<Option<Bytes>, BrokerError> {
-        let queued = self.store.queued_messages(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES)?;
+        let queued = self.shared.store.queued_messages(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES)?;
         Ok(queued
             .messages
             .into_iter()
@@ -279,7 +281,8 @@ impl Gateway {
     /// Ends some of the sessions whose clients went away before this time. Returns whether there may be more.
     async fn expire_sessions(&self, left_before_ms: TimestampMs) -> bool {
         // What fails is logged by the writer, and tried again.
-        let Ok(Outcome::Count(expired)) = self.execute(Command::ExpireSessions { left_before_ms }, 0).await
+        let Ok(Outcome::Count(expired)) =
+            self.shared.execute(Command::ExpireSessions { left_before_ms }, 0).await
         else {
             return false;
         };
@@ -292,10 +295,10 @@ impl Gateway {
     /// Ends sessions whose clients stay away, until it is stopped. Only by a clock that runs evenly: one that is days ahead
     /// for a minute ends nothing.
     pub async fn run_session_expiry(&self, stop: CancellationToken) {
-        let after_ms = self.settings.session_expiry_ms;
+        let after_ms = self.shared.settings.session_expiry_ms;
         let after = Duration::from_millis(after_ms.unsigned_abs());
         let pause = EXPIRY_INTERVAL.min(after);
-        let mut clock = EvenClock::new(self.clock.clone(), after, Instant::now());
+        let mut clock = EvenClock::new(self.shared.clock.clone(), after, Instant::now());
         loop {
             match clock.look(Instant::now()) {
                 Run::Even { now_ms } => {
@@ -311,7 +314,7 @@ impl Gateway {
                     );
                     // The writer counts what is behind the last event.
                     if by_ms > 0 {
-                        self.metrics.clock_steps.with_label_values(&["ahead"]).inc();
+                        self.shared.metrics.clock_steps.with_label_values(&["ahead"]).inc();
                     }
                 }
             }

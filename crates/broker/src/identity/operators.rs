@@ -7,19 +7,21 @@ use thng_pubsub_protocol::{
     payload::{Patch, ResourceKind},
 };
 
-use crate::gateway::{BrokerError, Gateway, NewResource, RequestContext};
-use crate::resources::role::hexadecimal_id;
+use super::Identity;
 use crate::{
     auth::{identity, keys, roles},
     commands::{Command, Extras, NewAccount},
+    error::BrokerError,
     random,
+    request::RequestContext,
+    resources::{NewResource, hexadecimal_id},
 };
 use thng_pubsub_store::{Actor, ResourceRecord, StoreError, TimestampMs, WriteStore};
 
 /// Short domains of an account. Redirections live on another host; clients ask for these names all the same.
 const SHORT_DOMAIN: &str = "tn.gg";
 
-impl Gateway {
+impl Identity {
     /// An operator by their id or address: oneself, or for those who reach everything any.
     ///
     /// # Errors
@@ -34,14 +36,14 @@ impl Gateway {
             Ok(id) => Some(id),
             Err(_) => {
                 let name = id.to_lowercase();
-                self.store.named(account, kind, &name)?
+                self.shared.store.named(account, kind, &name)?
             }
         };
         let id = id.ok_or(BrokerError::NotFound)?;
         if caller.principal.actor != Actor::Operator(id) && !caller.is_unlimited() {
             return Err(BrokerError::NotFound);
         }
-        self.read(caller, kind, id).await
+        self.resources.read(caller, kind, id).await
     }
 
     /// The account of the caller, where the path names it.
@@ -50,10 +52,10 @@ impl Gateway {
     /// [`BrokerError`].
     pub async fn account(&self, caller: &RequestContext<'_>, id: Id) -> Result<ResourceRecord, BrokerError> {
         if id != caller.principal.account {
-            self.permit(caller)?;
+            caller.permit()?;
             return Err(BrokerError::NotFound);
         }
-        self.read(caller, ResourceKind::Account, id).await
+        self.resources.read(caller, ResourceKind::Account, id).await
     }
 
     /// The members that an access shows besides its fields: the caller's own key. A caller that may do everything also
@@ -70,7 +72,7 @@ impl Gateway {
         let operator = access.fields().id("operator").map(Actor::Operator);
         let key = match operator {
             Some(actor) if actor == caller.principal.actor => Some(own_key.to_owned()),
-            Some(actor) if caller.principal.is_admin() => self.key_of(actor)?,
+            Some(actor) if caller.principal.is_admin() => self.shared.key_of(actor)?,
             _ => None,
         };
         let more = key.map(|key| ("apiKey", format!("\"{key}\""))).into_iter().collect();
@@ -90,11 +92,11 @@ impl Gateway {
         let access = Patch::parse(ResourceKind::Access, body)?;
         self.check_access(caller, &access)?;
         let mut operator = NewResource::of(Patch::parse(ResourceKind::Operator, body)?);
-        operator.keys.push(self.new_key(account, Actor::Operator(operator.id)));
+        operator.keys.push(self.shared.new_key(account, Actor::Operator(operator.id)));
         let id = operator.id;
         // Both are checked before either is made.
-        self.check_patch(caller, &access, None)?;
-        self.create(caller, operator, body.len()).await?;
+        self.resources.check_patch(caller, &access, None)?;
+        self.resources.create(caller, operator, body.len()).await?;
         let mut new = NewResource::of(access);
         new.id = hexadecimal_id();
         new.set_id("account", account);
@@ -103,13 +105,7 @@ impl Gateway {
             new.patch.set_text("role", roles::NONE);
         }
         // An operator without an access may do nothing, so an interruption here grants nothing.
-        self.create(caller, new, body.len()).await
-    }
-
-    /// Only a caller that may do everything changes what others may do: with a right to give more than it has, any caller
-    /// could do everything.
-    pub(crate) fn may_give_rights(caller: &RequestContext<'_>) -> Result<(), BrokerError> {
-        if caller.principal.is_admin() { Ok(()) } else { Err(BrokerError::Forbidden) }
+        self.resources.create(caller, new, body.len()).await
     }
 
     /// Refuses an access that names what does not exist.
@@ -117,9 +113,12 @@ impl Gateway {
     /// # Errors
     /// [`BrokerError`].
     pub fn check_access(&self, caller: &RequestContext<'_>, access: &Patch) -> Result<(), BrokerError> {
-        Self::may_give_rights(caller)?;
-        self.known_role(caller, access, "role")?;
-        access.texts("policies").iter().try_for_each(|policy| self.known_policy(caller, policy).map(drop))
+        caller.may_grant_rights()?;
+        self.resources.known_role(caller, access, "role")?;
+        access
+            .texts("policies")
+            .iter()
+            .try_for_each(|policy| self.resources.known_policy(caller, policy).map(drop))
     }
 
     /// Takes an operator's access away, and with it the operator.
@@ -127,9 +126,9 @@ impl Gateway {
     /// # Errors
     /// [`BrokerError`], also for one's own.
     pub async fn delete_access(&self, caller: &RequestContext<'_>, id: Id) -> Result<(), BrokerError> {
-        self.permit(caller)?;
-        Self::may_give_rights(caller)?;
-        let access = self.read(caller, ResourceKind::Access, id).await?;
+        caller.permit()?;
+        caller.may_grant_rights()?;
+        let access = self.resources.read(caller, ResourceKind::Access, id).await?;
         let account = caller.principal.account;
         if let Some(operator) = access.fields().id("operator") {
             if caller.principal.actor == Actor::Operator(operator) {
@@ -138,12 +137,12 @@ impl Gateway {
                 ));
             }
             let kind = ResourceKind::Operator;
-            match self.execute(Command::Delete { account, kind, id: operator }, 0).await {
+            match self.shared.execute(Command::Delete { account, kind, id: operator }, 0).await {
                 Ok(_) | Err(BrokerError::NotFound) => {}
                 Err(refusal) => return Err(refusal),
             }
         }
-        self.execute(Command::Delete { account, kind: ResourceKind::Access, id }, 0).await.map(drop)
+        self.shared.execute(Command::Delete { account, kind: ResourceKind::Access, id }, 0).await.map(drop)
     }
 
     /// The access of the caller, with the documents of its policies: `GET /me`.
@@ -151,11 +150,11 @@ impl Gateway {
     /// # Errors
     /// [`BrokerError::Forbidden`] for keys that are not an operator's.
     pub async fn me(&self, caller: &RequestContext<'_>) -> Result<String, BrokerError> {
-        self.permit(caller)?;
+        caller.permit()?;
         let Actor::Operator(id) = caller.principal.actor else { return Err(BrokerError::Forbidden) };
         let account = caller.principal.account;
-        let operator = self.store.resource(id)?.ok_or(BrokerError::NotFound)?;
-        let access = identity::access_of(&*self.store, account, id)?.ok_or(BrokerError::NotFound)?;
+        let operator = self.shared.store.resource(id)?.ok_or(BrokerError::NotFound)?;
+        let access = identity::access_of(&*self.shared.store, account, id)?.ok_or(BrokerError::NotFound)?;
         let fields = operator.fields();
         let text = |name: &str| fields.text(name).unwrap_or_default();
         let full_name = format!("{} {}", text("firstName"), text("lastName"));
@@ -163,10 +162,10 @@ impl Gateway {
         let mut policies = Vec::new();
         for policy in own.texts("policies") {
             // One that is gone by now grants nothing, and is no reason to be refused.
-            policies.extend(self.known_policy(caller, &policy).ok());
+            policies.extend(self.resources.known_policy(caller, &policy).ok());
         }
         if own.texts("policies").is_empty() && own.text("role").as_deref() == Some(roles::ADMIN) {
-            policies.push(self.known_policy(caller, roles::ACCOUNT_ADMIN)?);
+            policies.push(self.resources.known_policy(caller, roles::ACCOUNT_ADMIN)?);
         }
         let conditions = own.get("conditions").unwrap_or("[]");
         let name = serde_json::Value::from(full_name.trim());

@@ -1,0 +1,169 @@
+//! State that the services share: the store, the keys, the writer, and the steps that many calls have in common.
+
+use std::sync::Arc;
+
+use thng_pubsub_protocol::{id::Id, payload::ResourceKind};
+use tokio::sync::oneshot;
+
+use crate::{
+    auth::{
+        keys::{self, KeySecret, Keys},
+        policy,
+    },
+    clock::Clock,
+    commands::{Command, Outcome},
+    error::BrokerError,
+    metrics::Metrics,
+    random,
+    request::RequestContext,
+    settings::ServiceSettings,
+    writer::Writer,
+};
+use resource_cache::ResourceCache;
+use thng_pubsub_store::{Actor, KeyRecord, ReadStore, ResourceMeta, ResourceRecord, StoreError};
+
+pub(crate) mod resource_cache;
+pub(crate) mod session_leases;
+
+/// The state of all services. The thread of the writer ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn ReadStore>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) secret: KeySecret,
+    pub(crate) settings: ServiceSettings,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+    pub(crate) resource_cache: Arc<ResourceCache>,
+    pub(crate) writer: Writer,
+}
+
+/// Called on the writer's thread once the outcome is known and on disk: quick, never blocking.
+pub trait OnStored: FnOnce(Result<Outcome, BrokerError>) + Send + 'static {}
+
+impl<F: FnOnce(Result<Outcome, BrokerError>) + Send + 'static> OnStored for F {}
+
+impl Shared {
+    /// The metadata of a resource; `None` where it does not exist.
+    pub(crate) fn resource_meta(&self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
+        match self.resource_cache.get(id) {
+            Some(meta) => Ok(Some(meta)),
+            None => self.resource_cache.look_up(&*self.store, id),
+        }
+    }
+
+    /// Checks that a resource of this kind is there for the caller and may be used so.
+    pub(crate) fn authorize(
+        &self,
+        caller: &RequestContext<'_>,
+        kind: ResourceKind,
+        id: Id,
+    ) -> Result<Arc<ResourceMeta>, BrokerError> {
+        caller.permit()?;
+        let meta = self.resource_meta(id)?.filter(|meta| meta.kind == kind).ok_or(BrokerError::NotFound)?;
+        policy::on_resource(caller.principal, caller.access, &caller.path, &meta)?;
+        if caller.can_see(&meta) { Ok(meta) } else { Err(BrokerError::NotFound) }
+    }
+
+    /// Checks that a document may name this resource.
+    pub(crate) fn can_reference(
+        &self,
+        caller: &RequestContext<'_>,
+        kind: ResourceKind,
+        id: Id,
+        field: &str,
+    ) -> Result<(), BrokerError> {
+        let is_there =
+            self.resource_meta(id)?.is_some_and(|meta| meta.kind == kind && caller.can_reference(&meta));
+        match is_there {
+            true => Ok(()),
+            false => Err(BrokerError::invalid(format!(
+                "{field}: there is no such {}.",
+                kind.noun().to_lowercase()
+            ))),
+        }
+    }
+
+    /// Hands an authorized command to the writer and waits until it is on disk.
+    pub(crate) async fn execute(
+        &self,
+        command: Command,
+        payload_bytes: usize,
+    ) -> Result<Outcome, BrokerError> {
+        let (sender, receiver) = oneshot::channel();
+        self.submit(command, payload_bytes, move |outcome| drop(sender.send(outcome))).await?;
+        receiver.await.map_err(|_| BrokerError::Unavailable)?
+    }
+
+    /// Executes an operation whose outcome is one resource.
+    pub(crate) async fn execute_on_one(
+        &self,
+        command: Command,
+        payload_bytes: usize,
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
+        match self.execute(command, payload_bytes).await? {
+            Outcome::Resource(record) => Ok(record),
+            Outcome::Resources(_)
+            | Outcome::Properties(_)
+            | Outcome::Locations(_)
+            | Outcome::Count(_)
+            | Outcome::Session(_)
+            | Outcome::Subscriptions(_)
+            | Outcome::Key(_)
+            | Outcome::Done => Err(BrokerError::Unavailable),
+        }
+    }
+
+    /// Executes an operation whose outcome is a number.
+    pub(crate) async fn count_of(
+        &self,
+        command: Command,
+        payload_bytes: usize,
+    ) -> Result<usize, BrokerError> {
+        match self.execute(command, payload_bytes).await? {
+            Outcome::Count(count) => Ok(count),
+            Outcome::Resource(_)
+            | Outcome::Resources(_)
+            | Outcome::Properties(_)
+            | Outcome::Locations(_)
+            | Outcome::Key(_)
+            | Outcome::Session(_)
+            | Outcome::Subscriptions(_)
+            | Outcome::Done => Err(BrokerError::Unavailable),
+        }
+    }
+
+    /// Puts an authorized command into the writer's queue.
+    pub(crate) async fn submit(
+        &self,
+        command: Command,
+        payload_bytes: usize,
+        on_stored: impl OnStored,
+    ) -> Result<(), BrokerError> {
+        // For those who export traces: from here until the outcome is on disk.
+        let span = tracing::debug_span!("write", command = command.name());
+        let reply = Box::new(move |outcome: Result<Outcome, _>| {
+            drop(span);
+            on_stored(outcome.map_err(BrokerError::from));
+        });
+        Ok(self.writer.submit(command, payload_bytes, reply).await?)
+    }
+
+    /// A new key for an actor, which can be shown again.
+    pub(crate) fn new_key(&self, account: Id, actor: Actor) -> KeyRecord {
+        let nonce = std::array::from_fn(|_| random::byte());
+        let hash = keys::hash(&self.secret.key(actor, &nonce)).expect("a made key has the form of a key");
+        KeyRecord { hash, account, actor, nonce: Some(nonce), created_at_ms: 0 }
+    }
+
+    /// The text of a key, if it can be shown.
+    pub(crate) fn reveal(&self, key: &KeyRecord) -> Option<String> {
+        key.nonce.as_ref().map(|nonce| self.secret.key(key.actor, nonce))
+    }
+
+    /// The key of an actor, if there is one that can be shown.
+    pub(crate) fn key_of(&self, actor: Actor) -> Result<Option<String>, BrokerError> {
+        let key = self.store.key_of(actor)?;
+        Ok(key.and_then(|key| self.reveal(&key)))
+    }
+}
