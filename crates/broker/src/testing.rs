@@ -52,6 +52,11 @@ fn add_account(store: &mut dyn WriteStore, letter: &str) -> String {
 impl TestBroker {
     /// Opens it on a store of its own; the clock stays at 1,000 ms.
     pub async fn open() -> Self {
+        Self::open_with(|_| {}).await
+    }
+
+    /// As [`TestBroker::open`], with other settings.
+    pub async fn open_with(change: impl FnOnce(&mut ServiceSettings)) -> Self {
         let data = tempfile::tempdir().expect("a folder");
         let (read, mut write) = SqliteStore::open(data.path(), Durability::Normal, 2).expect("a new store");
         let keys = [add_account(&mut *write, "a"), add_account(&mut *write, "b")];
@@ -60,7 +65,7 @@ impl TestBroker {
         let manual = Arc::new(AtomicI64::new(1_000));
         let clock = Clock::Manual(Arc::clone(&manual));
         let secret = KeySecret::new([7; SECRET_BYTES]);
-        let settings = ServiceSettings {
+        let mut settings = ServiceSettings {
             write_queue_bytes_max: 1 << 24,
             bulk_size_max: 500,
             page_size_max: 100,
@@ -89,6 +94,7 @@ impl TestBroker {
             password_queue_max: 100,
             session_expiry_ms: 60_000,
         };
+        change(&mut settings);
         let (services, _thread) =
             Services::start(read, write, Arc::clone(&bus), clock, Arc::clone(&metrics), secret, settings)
                 .expect("the writer starts");

@@ -1,5 +1,7 @@
 //! Tests the services with the real store and the real bus: stored events are delivered, even when a router dies.
 
+mod rules;
+
 use std::{
     future::{Future as _, poll_fn},
     sync::{
