@@ -28,6 +28,7 @@ mod import;
 mod keys;
 mod lines;
 mod output;
+mod priority;
 mod progress;
 mod shell;
 

@@ -240,6 +240,26 @@ pub fn run_killed<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, kib: 
     assert_eq!(status.code(), None, "it was to be killed: {status}");
 }
 
+/// The niceness of a command when it has ended, whatever the result: 19 is the lowest priority.
+///
+/// # Panics
+/// When it does not end.
+pub fn niceness<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> i64 {
+    let mut command = Command::new(binary());
+    command.args(arguments);
+    without_own_settings(&mut command);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let guarded = Guarded::new(command.spawn().expect("the server's binary can be run"), None);
+    let stat = format!("/proc/{}/stat", guarded.child.id());
+    // A process that has ended keeps its line until it is waited for.
+    crate::wait::until("the command has ended", || {
+        let line = std::fs::read_to_string(&stat).expect("it is there until it is waited for");
+        let (_, fields) = line.rsplit_once(')').expect("the name is in parentheses");
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        (fields[0] == "Z").then(|| fields[16].parse().expect("a number"))
+    })
+}
+
 impl Ended {
     /// What it printed on standard output, where it ended well.
     ///

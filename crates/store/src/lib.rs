@@ -23,6 +23,7 @@ mod index;
 mod key;
 mod list;
 mod model;
+mod paced_file;
 pub mod session_queue;
 mod sqlite;
 pub mod subscriptions;
@@ -36,6 +37,7 @@ pub use self::{
         ScanBounds, ScanProgress, SortOrder, TimeRange,
     },
     model::{Change, Members, PropertiesExtent, ResourceDetails, ResourceMeta, ResourceRecord},
+    paced_file::{CopySpeed, PacedFile},
     sqlite::{
         Backup, BackupHeader, Durability, Examination, Import, KNOWN_LAYOUT, ReadOnlyDatabase, SECRET_FILE,
         SqliteStore, sizes,

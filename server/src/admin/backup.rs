@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow, ensure};
 
 use super::{
     output::{bytes, cannot_write, is_there_already, say, time},
+    priority,
     progress::Progress,
 };
 use crate::{
@@ -22,6 +23,8 @@ use crate::{
 pub(super) fn back_up(arguments: &BackupArguments) -> anyhow::Result<()> {
     let (data, file) = (&arguments.data.path, &arguments.file);
     let read_only = ReadOnlyDatabase::open(data)?;
+    let speed = arguments.speed.speed();
+    priority::adjust(speed);
     check_target(file)?;
     let known = read_only.meta(key_secret::META_KEY)?;
     let known =
@@ -34,7 +37,7 @@ pub(super) fn back_up(arguments: &BackupArguments) -> anyhow::Result<()> {
         secret,
     };
     let progress = Progress::of_bytes("backing up");
-    read_only.back_up(file, &head, &mut |done, all| {
+    read_only.back_up(file, &head, speed, &mut |done, all| {
         progress.update(done, all);
         if done == all {
             progress.wait("checking");

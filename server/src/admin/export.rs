@@ -4,7 +4,7 @@
 //! that it takes does not grow with the database.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
@@ -15,6 +15,7 @@ use anyhow::{Context as _, bail};
 use super::{
     lines::{FORMAT, Header, Line, Trailer, VERSION, hex},
     output::{cannot_write, is_there_already, say},
+    priority,
     progress::Progress,
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     durable_file,
     startup::key_secret,
     store::{
-        ReadOnlyDatabase,
+        CopySpeed, PacedFile, ReadOnlyDatabase,
         export::{ExportRecord, ExportedEvent},
     },
 };
@@ -37,6 +38,8 @@ const TOLD_AFTER: u64 = 1_000;
 /// A sentence; then there is no file, and what went to standard output has no last line.
 pub(super) fn export(export: &Export) -> anyhow::Result<()> {
     let read_only = ReadOnlyDatabase::open(&export.data.path)?;
+    let speed = export.speed.speed();
+    priority::adjust(speed);
     let secret = match export.with_secret {
         true => {
             let known = read_only.meta(key_secret::META_KEY)?.context("the database has no secret")?;
@@ -49,7 +52,7 @@ pub(super) fn export(export: &Export) -> anyhow::Result<()> {
         let mut out = BufWriter::new(io::stdout().lock());
         ("standard output".into(), write(&read_only, secret, &mut out, &progress)?)
     } else {
-        (export.file.display().to_string(), write_file(&export.file, &read_only, secret, &progress)?)
+        (export.file.display().to_string(), write_file(&export.file, &read_only, secret, speed, &progress)?)
     };
     let Trailer { accounts, keys, events, resources, .. } = trailer;
     say(&format!(
@@ -68,6 +71,7 @@ fn write_file(
     path: &Path,
     read_only: &ReadOnlyDatabase,
     secret: Option<String>,
+    speed: CopySpeed,
     progress: &Progress,
 ) -> anyhow::Result<Trailer> {
     // All of the data is in it.
@@ -79,7 +83,7 @@ fn write_file(
         }
         Err(error) => return Err(error).with_context(|| cannot_write(path)),
     };
-    let mut out = BufWriter::new(SyncedInParts { file, unsynced: 0 });
+    let mut out = BufWriter::new(PacedFile::new(file, speed));
     let written = write(read_only, secret, &mut out, progress)
         .and_then(|trailer| sync(out, path).map(|()| trailer))
         .with_context(|| cannot_write(path));
@@ -90,34 +94,8 @@ fn write_file(
     written
 }
 
-/// Bytes of an export between two syncs.
-const SYNCED_AFTER: usize = 8 << 20;
-
-/// A file that is synced as it grows: else all of it is written at the end at once, and the server's own syncs wait
-/// behind it.
-struct SyncedInParts {
-    file: File,
-    unsynced: usize,
-}
-
-impl Write for SyncedInParts {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.unsynced += written;
-        if self.unsynced >= SYNCED_AFTER {
-            self.file.sync_data()?;
-            self.unsynced = 0;
-        }
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-fn sync(out: BufWriter<SyncedInParts>, path: &Path) -> anyhow::Result<()> {
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.file.sync_all()?;
+fn sync(out: BufWriter<PacedFile>, path: &Path) -> anyhow::Result<()> {
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.file().sync_all()?;
     Ok(durable_file::sync_folder_of(path)?)
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use super::{Config, Listen};
-use crate::defaults;
+use crate::{defaults, store::CopySpeed};
 
 /// Administrators' commands.
 #[derive(Debug, Subcommand)]
@@ -56,6 +56,20 @@ pub struct DataFolder {
     /// The settings file of the server; of it counts what this command takes too, such as where the data is.
     #[arg(long, env = "THNG_PUBSUB_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
+}
+
+/// How fast a copy of the database is made.
+#[derive(Debug, Args)]
+pub struct Speed {
+    /// Take whole processors and the whole disk, for copies without a server beside them.
+    #[arg(long)]
+    pub full_speed: bool,
+}
+
+impl Speed {
+    pub fn speed(&self) -> CopySpeed {
+        if self.full_speed { CopySpeed::Full } else { CopySpeed::BesideServer }
+    }
 }
 
 /// `keys`
@@ -164,6 +178,9 @@ pub struct Backup {
     #[command(flatten)]
     pub data: DataFolder,
 
+    #[command(flatten)]
+    pub speed: Speed,
+
     /// The file to write; it must not be there yet.
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
@@ -185,6 +202,9 @@ pub struct Restore {
 pub struct Export {
     #[command(flatten)]
     pub data: DataFolder,
+
+    #[command(flatten)]
+    pub speed: Speed,
 
     /// The file to write, which must not be there yet; `-` is standard output.
     #[arg(default_value = "-", value_hint = ValueHint::FilePath)]

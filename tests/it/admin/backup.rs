@@ -9,7 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use thng_pubsub_protocol::mqtt::{Packet, QoS};
 use thng_pubsub_tests::mqtt::{Client, Hello, Received, publish};
-use thng_pubsub_tests::server::{Ended, run, run_killed};
+use thng_pubsub_tests::server::{Ended, niceness, run, run_killed};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{Launch, Rest, Server};
 
@@ -354,4 +354,22 @@ fn a_backup_overwrites_nothing_and_needs_its_own_secret() {
     let refusal =
         run(["backup".as_ref(), other.as_os_str(), "--data".as_ref(), nothing.path().as_os_str()]).refusal();
     assert!(refusal.contains("no database"), "{refusal}");
+}
+
+#[test]
+fn copies_run_at_the_lowest_priority_unless_asked_otherwise() {
+    let server = Launch::new().start();
+    let folder = folder();
+    let niceness = |command: &str, file: &str, options: &[&str]| {
+        let file = folder.path().join(file);
+        let data = ["--data".as_ref(), server.data().as_os_str(), file.as_os_str()];
+        let ended =
+            niceness([command.as_ref()].into_iter().chain(data).chain(options.iter().map(|o| o.as_ref())));
+        assert!(file.is_file(), "{command} has failed");
+        ended
+    };
+    let own = i64::from(rustix::process::getpriority_process(None).expect("it has one"));
+    assert_eq!([niceness("backup", "b", &[]), niceness("export", "e", &[])], [19, 19]);
+    let full = ["--full-speed"];
+    assert_eq!([niceness("backup", "fb", &full), niceness("export", "fe", &full)], [own, own]);
 }

@@ -26,13 +26,10 @@ use super::{
     read::{self, Snapshot},
     read_only::ReadOnlyDatabase,
 };
-use crate::{StoreError, TimestampMs, durable_file};
+use crate::{CopySpeed, PacedFile, StoreError, TimestampMs, durable_file};
 
 /// The number of the way in which a backup is written.
 const FORMAT: i64 = 1;
-
-/// Pages that are copied between two syncs, and two looks at how far it is: 8 MiB.
-const PAGES_AT_ONCE: i32 = 1_024;
 
 /// Bytes that are copied at a time.
 const BYTES_AT_ONCE: usize = 1 << 20;
@@ -60,19 +57,20 @@ impl ReadOnlyDatabase {
         &self,
         file: &Path,
         head: &BackupHeader,
+        speed: CopySpeed,
         progress: ProgressFn<'_>,
     ) -> Result<(), StoreError> {
         let at_file = |fault: Fault| fault.at_file(file);
         if file.exists() {
             return Err(at_file(Fault::File(io::ErrorKind::AlreadyExists.into())));
         }
-        let part = Part::make(file).map_err(|error| at_file(Fault::File(error)))?;
+        let mut part = Part::make(file, speed).map_err(|error| at_file(Fault::File(error)))?;
         let mut copy = super::connection::unshared(&part.path).map_err(at_file)?;
         let snapshot = Snapshot::of(&self.connection).map_err(|fault| fault.at(&self.place))?;
         // The snapshot begins with what is read first.
         let pages = self.connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0));
         pages.map_err(|error| Fault::from(error).at(&self.place))?;
-        self.copy_into(&mut copy, &part, progress).map_err(|fault| fault.at(&self.place))?;
+        self.copy_into(&mut copy, &mut part.file, speed, progress).map_err(|fault| fault.at(&self.place))?;
         drop(copy);
         // What follows reads the copy, and the server's log need not wait for it.
         drop(snapshot);
@@ -88,18 +86,24 @@ impl ReadOnlyDatabase {
             if file.exists() {
                 return Err(Fault::File(io::ErrorKind::AlreadyExists.into()));
             }
-            directory::put(&part.file, &part.path, file).map_err(Fault::File)
+            directory::put(part.file.file(), &part.path, file).map_err(Fault::File)
         };
         finish().map_err(at_file)
     }
 
-    fn copy_into(&self, copy: &mut Connection, part: &Part, progress: ProgressFn<'_>) -> Result<(), Fault> {
+    fn copy_into(
+        &self,
+        copy: &mut Connection,
+        file: &mut PacedFile,
+        speed: CopySpeed,
+        progress: ProgressFn<'_>,
+    ) -> Result<(), Fault> {
         let page_bytes: u32 = self.connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let pages_at_once = speed.bytes_between_syncs() / u64::from(page_bytes);
         let backup = backup::Backup::new(&self.connection, copy)?;
         loop {
-            let step = backup.step(PAGES_AT_ONCE)?;
-            // Else all of it is written at the end at once, and the server's own syncs wait behind it.
-            part.file.sync_data().map_err(Fault::File)?;
+            let step = backup.step(i32::try_from(pages_at_once).unwrap_or(i32::MAX))?;
+            file.written(speed.bytes_between_syncs()).map_err(Fault::File)?;
             let backup::Progress { remaining, pagecount } = backup.progress();
             let bytes = |pages: i32| u64::from(pages.unsigned_abs()) * u64::from(page_bytes);
             progress(bytes(pagecount - remaining), bytes(pagecount));
@@ -121,11 +125,11 @@ impl ReadOnlyDatabase {
 struct Part {
     path: PathBuf,
     /// Open from the beginning, so that a failure to put any of it on the disk is seen.
-    file: File,
+    file: PacedFile,
 }
 
 impl Part {
-    fn make(file: &Path) -> io::Result<Self> {
+    fn make(file: &Path, speed: CopySpeed) -> io::Result<Self> {
         let path = durable_file::part(file);
         let file = directory::make(&path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => io::Error::other(format!(
@@ -134,7 +138,7 @@ impl Part {
             )),
             _ => error,
         })?;
-        Ok(Self { path, file })
+        Ok(Self { path, file: PacedFile::new(file, speed) })
     }
 }
 

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::{Durability, Fixture, ReadStore as _, Sequence, StoreError, WriteStore as _, id, thng, update};
 use crate::{
-    Backup, BackupHeader, Import, ReadOnlyDatabase, SqliteStore,
+    Backup, BackupHeader, CopySpeed, Import, ReadOnlyDatabase, SqliteStore,
     export::{ExportRecord, ExportedEvent},
 };
 
@@ -38,8 +38,9 @@ fn a_backup_is_consistent_and_does_not_restart_on_commits() {
     let file = folder.path().join("backup");
     let (mut steps, mut last) = (0, 0);
     read_only
-        .back_up(&file, &head(), &mut |done, _| {
+        .back_up(&file, &head(), CopySpeed::BesideServer, &mut |done, all| {
             assert!(done > last, "it goes on where it was");
+            assert!(done == all || done - last <= 1 << 20, "it is synced after each MiB");
             (steps, last) = (steps + 1, done);
             store.append([1_000 + steps], "later");
         })
@@ -69,7 +70,7 @@ fn a_backup_of_an_earlier_layout_is_restored_and_migrated() {
     early.close().expect("closed");
     let (file, data) = (directory.path().join("backup"), directory.path().join("data"));
     let read_only = ReadOnlyDatabase::open(directory.path()).expect("a database");
-    read_only.back_up(&file, &head(), &mut |_, _| {}).expect("a backup");
+    read_only.back_up(&file, &head(), CopySpeed::Full, &mut |_, _| {}).expect("a backup");
     assert_eq!(records(directory.path()).1.len(), 1, "an export can be made of it too");
     let backup = Backup::open(&file).expect("it is one");
     assert_eq!((backup.layout(), backup.meta("n").expect("read").as_deref()), (2, Some("kept")));

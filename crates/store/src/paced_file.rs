@@ -1,0 +1,133 @@
+//! Writes a large file beside a server without delaying the server's own syncs.
+//!
+//! A sync waits for everything that the disk received before it.
+//! So a copy of the database hands over little at a time, syncs it, and pauses in proportion to the time of that sync.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How much of the disk a backup or an export takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CopySpeed {
+    /// A quarter at most, for a server that uses the same disk.
+    #[default]
+    BesideServer,
+    /// All of it.
+    Full,
+}
+
+/// The longest pause: a disk that hangs once must not hold the copy up for as long again.
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+
+impl CopySpeed {
+    /// Bytes between two syncs. A disk writes 1 MiB in about a millisecond.
+    pub(crate) const fn bytes_between_syncs(self) -> u64 {
+        match self {
+            Self::BesideServer => 1 << 20,
+            Self::Full => 8 << 20,
+        }
+    }
+
+    /// The pause behind a sync that took this time.
+    fn pause_after(self, sync: Duration) -> Duration {
+        match self {
+            Self::BesideServer => (3 * sync).min(PAUSE_MAX),
+            Self::Full => Duration::ZERO,
+        }
+    }
+}
+
+/// A file that is synced as it grows, with pauses.
+#[derive(Debug)]
+pub struct PacedFile {
+    file: File,
+    speed: CopySpeed,
+    unsynced: u64,
+    pause: fn(Duration),
+}
+
+impl PacedFile {
+    /// A file that is empty so far.
+    pub fn new(file: File, speed: CopySpeed) -> Self {
+        Self { file, speed, unsynced: 0, pause: thread::sleep }
+    }
+
+    /// To be called after each write, also of another handle of the same file.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn written(&mut self, bytes: u64) -> io::Result<()> {
+        self.unsynced += bytes;
+        if self.unsynced < self.speed.bytes_between_syncs() {
+            return Ok(());
+        }
+        self.unsynced = 0;
+        let began = Instant::now();
+        self.file.sync_data()?;
+        (self.pause)(self.speed.pause_after(began.elapsed()));
+        Ok(())
+    }
+
+    /// The file itself, of which the last part is not synced yet.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Write for PacedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.written(written as u64)?;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        static PAUSES: Cell<u32> = const { Cell::new(0) };
+    }
+
+    fn pauses_of(speed: CopySpeed, bytes: usize) -> u32 {
+        let file = tempfile::tempfile().expect("a file");
+        let mut file = PacedFile {
+            pause: |pause| PAUSES.with(|pauses| pauses.set(pauses.get() + u32::from(!pause.is_zero()))),
+            ..PacedFile::new(file, speed)
+        };
+        PAUSES.set(0);
+        for part in vec![0; bytes].chunks(8_192) {
+            file.write_all(part).expect("written");
+        }
+        assert_eq!(file.file().metadata().expect("a file").len(), bytes as u64);
+        PAUSES.get()
+    }
+
+    #[test]
+    fn a_copy_beside_a_server_pauses_after_each_mebibyte() {
+        assert_eq!(pauses_of(CopySpeed::BesideServer, (5 << 20) - 1), 4);
+    }
+
+    #[test]
+    fn a_copy_at_full_speed_never_pauses() {
+        assert_eq!(pauses_of(CopySpeed::Full, 20 << 20), 0);
+    }
+
+    #[test]
+    fn a_pause_leaves_three_quarters_of_the_disk_to_others() {
+        let pause_ms =
+            |sync_ms| CopySpeed::BesideServer.pause_after(Duration::from_millis(sync_ms)).as_millis();
+        assert_eq!((pause_ms(0), pause_ms(2), pause_ms(10_000)), (0, 6, PAUSE_MAX.as_millis()));
+    }
+}
