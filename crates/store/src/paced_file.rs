@@ -41,19 +41,46 @@ impl CopySpeed {
     }
 }
 
+/// Says when a file that is written is to be synced, and how long to pause afterwards.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    speed: CopySpeed,
+    unsynced: u64,
+}
+
+impl Pace {
+    /// To be called after each write. Syncs where enough was written, and returns the pause that is due.
+    ///
+    /// # Errors
+    /// Those of `sync`.
+    pub(crate) fn written(
+        &mut self,
+        bytes: u64,
+        sync: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<Option<Duration>> {
+        self.unsynced += bytes;
+        if self.unsynced < self.speed.bytes_between_syncs() {
+            return Ok(None);
+        }
+        self.unsynced = 0;
+        let began = Instant::now();
+        sync()?;
+        Ok(Some(self.speed.pause_after(began.elapsed())))
+    }
+}
+
 /// A file that is synced as it grows, with pauses.
 #[derive(Debug)]
 pub struct PacedFile {
     file: File,
-    speed: CopySpeed,
-    unsynced: u64,
+    pace: Pace,
     pause: fn(Duration),
 }
 
 impl PacedFile {
     /// A file that is empty so far.
     pub fn new(file: File, speed: CopySpeed) -> Self {
-        Self { file, speed, unsynced: 0, pause: thread::sleep }
+        Self { file, pace: Pace { speed, unsynced: 0 }, pause: thread::sleep }
     }
 
     /// To be called after each write, also of another handle of the same file.
@@ -61,14 +88,9 @@ impl PacedFile {
     /// # Errors
     /// Those of the file system.
     pub(crate) fn written(&mut self, bytes: u64) -> io::Result<()> {
-        self.unsynced += bytes;
-        if self.unsynced < self.speed.bytes_between_syncs() {
-            return Ok(());
+        if let Some(pause) = self.pace.written(bytes, || self.file.sync_data())? {
+            (self.pause)(pause);
         }
-        self.unsynced = 0;
-        let began = Instant::now();
-        self.file.sync_data()?;
-        (self.pause)(self.speed.pause_after(began.elapsed()));
         Ok(())
     }
 

@@ -28,6 +28,7 @@ mod fault;
 mod import;
 mod layout;
 mod log_rewrite;
+mod paced_writes;
 mod read;
 mod read_only;
 mod scan;

@@ -5,14 +5,15 @@
 //!
 //! A checkpoint that does not reach the end of the log is not synced by SQLite: all of it would be by the one that does, on
 //! the writer. So the thread syncs the database after each of its own. While a backup or an export reads, the log grows,
-//! since it cannot be moved beyond the state that they see. Afterwards the thread catches up, and no write waits for it.
+//! since it cannot be moved beyond the state that they see. Afterwards the thread catches up: it syncs each MiB and pauses
+//! in proportion, since a sync of the writer waits behind all that the disk has to write.
 
 use std::{
     fmt,
     fs::File,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
         mpsc::{self, Receiver, SyncSender},
     },
     thread::{self, JoinHandle},
@@ -22,7 +23,8 @@ use std::{
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
-use super::{connection, directory::DataDirectory, disk_sync::SyncFailure, fault::Fault};
+use super::{connection, directory::DataDirectory, disk_sync::SyncFailure, fault::Fault, paced_writes};
+use crate::paced_file::Pace;
 
 /// Pages in the log that are not in the database yet, before they are carried over: 48 MiB. A page that many commits
 /// changed is carried over once, so more is less work: with 5,000 properties 16 MiB cost a tenth of the writes per second.
@@ -46,9 +48,6 @@ const HELD_BACK_PAGES: i64 = CARRIED_AT_PAGES / 2;
 
 /// How long to leave a log alone that a reader holds back: each look sorts all of its pages.
 const HELD_BACK_PAUSE: Duration = Duration::from_millis(250);
-
-/// Pause between two syncs of the database while a long log is carried over, so that no sync is of much.
-const SYNC_PAUSE: Duration = Duration::from_millis(20);
 
 /// Bytes that the log keeps on disk when a long one starts anew: more than it usually has. A sync of a file that is
 /// overwritten in place costs half of one that grows.
@@ -78,6 +77,10 @@ struct Shared {
     failure: SyncFailure,
     /// Pages that the log had when a reader was last seen to hold it back; from there it may grow as always.
     grown_from: AtomicI64,
+    /// Pages that the log had after the last commit.
+    long: AtomicI64,
+    /// Parts of long logs that were carried over and synced.
+    parts: AtomicU64,
     is_stopping: AtomicBool,
 }
 
@@ -97,6 +100,8 @@ impl Checkpoints {
             carrying: Mutex::new(()),
             failure,
             grown_from: AtomicI64::new(0),
+            long: AtomicI64::new(0),
+            parts: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),
         });
         let (wake, wakes) = mpsc::sync_channel(1);
@@ -122,6 +127,7 @@ impl Checkpoints {
 
     fn carry_or_wake(&mut self, connection: &Connection, lengths: Lengths) -> Result<(), rusqlite::Error> {
         let Lengths { long, carried } = lengths;
+        self.shared.long.store(long, Ordering::Relaxed);
         let pending = long - carried;
         let grown = long.saturating_sub(self.shared.grown_from(long));
         if grown >= TOO_LONG_PAGES {
@@ -141,6 +147,12 @@ impl Checkpoints {
             self.shorten(long);
         }
         Ok(())
+    }
+
+    /// Parts of long logs that were carried over so far.
+    #[cfg(test)]
+    pub(super) fn parts(&self) -> u64 {
+        self.shared.parts.load(Ordering::Relaxed)
     }
 
     /// Gives back what a log that was long has on the disk. SQLite would do it at once, and the writer wait for all of it.
@@ -209,10 +221,10 @@ struct Checkpointer {
 
 impl Checkpointer {
     fn run(self, wakes: &Receiver<()>) {
-        let mut was_blocked = false;
+        let (mut was_blocked, mut is_behind) = (false, false);
         for () in wakes {
-            match self.carry(was_blocked) {
-                Ok(is_blocked) => was_blocked = is_blocked,
+            match self.carry(was_blocked, is_behind) {
+                Ok((is_blocked, paced)) => (was_blocked, is_behind) = (is_blocked, paced),
                 Err(error) => self.shared.failed(&error),
             }
             // One of the commits meanwhile; the next one wakes it again where that is needed.
@@ -223,46 +235,52 @@ impl Checkpointer {
         }
     }
 
-    /// Carries over what can be, and syncs it. Returns whether a reader holds the rest back.
-    fn carry(&self, was_blocked: bool) -> Result<bool, rusqlite::Error> {
+    /// Carries over what can be, and syncs it. Returns whether a reader holds the rest back, and whether the pages were
+    /// many: then those that came meanwhile may be many too.
+    fn carry(&self, was_blocked: bool, is_behind: bool) -> Result<(bool, bool), rusqlite::Error> {
         let _carrying = self.shared.carrying.lock();
         let before = Lengths::of(&self.connection)?;
         if was_blocked {
             self.shared.grown_from.store(CATCHING_UP, Ordering::Relaxed);
         }
-        let carried = self.carry_in_parts(before.long - before.carried);
+        let pages = before.long - before.carried;
+        let is_long = pages >= if was_blocked || is_behind { CARRIED_AT_PAGES } else { TOO_LONG_PAGES };
+        // The writer waits for a log that grows by more, unless the thread catches up.
+        let growth = if was_blocked { (pages / 2).max(LONG_PAGES) } else { LONG_PAGES };
+        let carried = match is_long {
+            true => self.carry_in_parts(before.long + growth),
+            false => carry(&self.connection),
+        };
+        self.shared.sync(&self.directory);
         let is_blocked =
             carried.as_ref().is_ok_and(|lengths| lengths.long - lengths.carried >= HELD_BACK_PAGES);
         if was_blocked || is_blocked {
             let long = Lengths::of(&self.connection).map_or(0, |lengths| lengths.long);
             self.shared.grown_from.store(long, Ordering::Relaxed);
         }
-        carried.map(|_| is_blocked)
+        carried.map(|_| (is_blocked, is_long))
     }
 
-    /// SQLite writes the pages without a pause; where they are many, they are synced meanwhile.
-    fn carry_in_parts(&self, pages: i64) -> Result<Lengths, rusqlite::Error> {
-        // The connection is this thread's alone.
-        let Self { connection, directory, shared } = self;
-        let is_done = AtomicBool::new(false);
-        let carried = thread::scope(|scope| {
-            let syncs = (pages >= TOO_LONG_PAGES).then(|| {
-                scope.spawn(|| {
-                    while !is_done.load(Ordering::Relaxed) {
-                        thread::park_timeout(SYNC_PAUSE);
-                        shared.sync(directory);
-                    }
-                })
-            });
-            let carried = carry(connection);
-            is_done.store(true, Ordering::Relaxed);
-            if let Some(syncs) = syncs {
-                syncs.thread().unpark();
+    /// Carries over a long log with a sync and a pause after each part.
+    ///
+    /// There are no pauses while the server stops, nor once the log has so many pages: then the writes are faster than the
+    /// pauses allow.
+    fn carry_in_parts(&self, too_long: i64) -> Result<Lengths, rusqlite::Error> {
+        let (shared, directory) = (Arc::clone(&self.shared), Arc::clone(&self.directory));
+        let mut pace = Pace::default();
+        let after_write = move |bytes| {
+            let sync = || {
+                shared.sync(&directory);
+                Ok(())
+            };
+            let Ok(Some(pause)) = pace.written(bytes, sync) else { return };
+            shared.parts.fetch_add(1, Ordering::Relaxed);
+            let has_grown = shared.long.load(Ordering::Relaxed) >= too_long;
+            if !has_grown && !shared.is_stopping.load(Ordering::Relaxed) {
+                thread::park_timeout(pause);
             }
-            carried
-        });
-        shared.sync(directory);
-        carried
+        };
+        paced_writes::with(after_write, || carry(&self.connection))
     }
 }
 

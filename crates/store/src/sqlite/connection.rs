@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-use super::{directory::DataDirectory, fault::Fault};
+use super::{directory::DataDirectory, fault::Fault, paced_writes};
 
 /// Bytes of a page of a new database. A value changes a page of the index by time wherever its series lies, and each
 /// page is two calls of the operating system. Measured with 180-byte values of 5,000 properties: 39,000 values/s at 2,048
@@ -71,6 +71,7 @@ pub(super) fn unshared(file: &Path) -> Result<Connection, Fault> {
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 fn open(database: &Path) -> Result<Connection, Fault> {
+    paced_writes::install();
     let connection = Connection::open_with_flags(database, FLAGS)?;
     connection.busy_timeout(BUSY)?;
     // A plan depends on the statement alone. Otherwise SQLite compiles some of ours anew whenever a value is bound, which

@@ -79,7 +79,7 @@ impl Default for Bounds {
 #[derive(Debug)]
 pub(super) struct SqliteWriter {
     connection: Connection,
-    checkpoints: Checkpoints,
+    pub(super) checkpoints: Checkpoints,
     log_sync: LogSync,
     sync_failure: SyncFailure,
     log: EventLog,
