@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use thng_pubsub_protocol::id::{Id, PropertyKey};
-use thng_pubsub_protocol::topic::Topic;
+use thng_pubsub_protocol::topic::{PropertyOwner, Topic};
 
 use crate::rest;
 
@@ -67,7 +67,8 @@ impl Target {
             for number in 0..KEYS_PER_THNG.min(count - topics.len()) {
                 let key =
                     PropertyKey::parse(&format!("property{number}")).expect("letters and digits make a key");
-                topics.push(Topic::ThngProperty { thng, key }.canonical());
+                let owner = PropertyOwner::Thng(thng);
+                topics.push(Topic::Properties { owner, key: Some(key) }.canonical());
             }
         }
         Ok(topics)
@@ -78,7 +79,8 @@ impl Target {
     /// # Errors
     /// The REST address does not create a thng.
     pub(crate) fn properties(&self, number: usize) -> anyhow::Result<String> {
-        Ok(Topic::ThngProperties { thng: self.thng(number)? }.canonical())
+        let owner = PropertyOwner::Thng(self.thng(number)?);
+        Ok(Topic::Properties { owner, key: None }.canonical())
     }
 
     /// The id of a thng: a new one on a thng-pubsub server, a made up one for any other broker.
@@ -103,7 +105,7 @@ mod tests {
         assert_eq!(topics.len(), 250);
         let distinct: std::collections::BTreeSet<_> = topics.iter().collect();
         assert_eq!(distinct.len(), 250);
-        assert!(matches!(Topic::parse_path(&topics[249]), Ok(Topic::ThngProperty { .. })));
+        assert!(matches!(Topic::parse_path(&topics[249]), Ok(Topic::Properties { key: Some(_), .. })));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use thng_pubsub_protocol::{
     filter::Filter,
     id::{Id, PropertyKey},
     payload::{Patch, ResourceKind},
-    topic::{Topic, TopicString, table::Access},
+    topic::{PropertyOwner, Topic, TopicString, table::Access},
 };
 use tokio::sync::Semaphore;
 
@@ -116,7 +116,8 @@ pub fn writes(data: &Path) -> anyhow::Result<Vec<String>> {
         for _ in 0..THNGS {
             let thng = create(&opened, r#"{"name":"measured"}"#.into()).await?;
             for key in 0..KEYS {
-                let topic = Topic::ThngProperty { thng, key: PropertyKey::parse(&format!("key-{key}"))? };
+                let key = Some(PropertyKey::parse(&format!("key-{key}"))?);
+                let topic = Topic::Properties { owner: PropertyOwner::Thng(thng), key };
                 topics.push(TopicString::parse(&topic.canonical())?);
             }
         }

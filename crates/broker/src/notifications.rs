@@ -14,7 +14,7 @@ use bytes::Bytes;
 use thng_pubsub_protocol::{
     id::{ActionTypeName, Id, PropertyKey},
     payload::{PropertyUpdate, ResourceKind, locations_document, update_document},
-    topic::Topic,
+    topic::{Subject, SubjectKind, Topic},
 };
 
 use thng_pubsub_bus::{Bus, Notification, RouteKey};
@@ -137,52 +137,31 @@ fn scopes(meta: &ResourceMeta, below: Option<&ResourceMeta>) -> Bytes {
 
 /// The resource in a topic that has to be there and to be visible, whatever is done on the topic.
 pub(crate) fn resource(topic: &Topic) -> Option<(ResourceKind, Id)> {
+    let subject = |subject: &Subject| (subject.kind.resource(), subject.id);
     match topic {
-        Topic::ActionTypes | Topic::Actions | Topic::ActionsOfType { .. } => None,
-        Topic::BatchTasks { batch } => Some((ResourceKind::Batch, *batch)),
-        Topic::BatchTask { task, .. } => Some((ResourceKind::Task, *task)),
-        Topic::Collection { collection }
-        | Topic::CollectionActions { collection }
-        | Topic::CollectionActionsOfType { collection, .. }
-        | Topic::CollectionThngs { collection } => Some((ResourceKind::Collection, *collection)),
-        Topic::Product { product }
-        | Topic::ProductActions { product }
-        | Topic::ProductActionsOfType { product, .. }
-        | Topic::ProductProperties { product }
-        | Topic::ProductProperty { product, .. } => Some((ResourceKind::Product, *product)),
-        Topic::Thng { thng }
-        | Topic::ThngActions { thng }
-        | Topic::ThngActionsOfType { thng, .. }
-        | Topic::ThngLocation { thng }
-        | Topic::ThngProperties { thng }
-        | Topic::ThngProperty { thng, .. } => Some((ResourceKind::Thng, *thng)),
+        Topic::ActionTypes => None,
+        Topic::Actions { subject: about, .. } => about.as_ref().map(subject),
+        Topic::Resource { kind, id } => Some((kind.resource(), *id)),
+        Topic::Properties { owner, .. } => Some((owner.kind().resource(), owner.id())),
+        Topic::Location { thng } => Some((ResourceKind::Thng, *thng)),
+        Topic::Members { collection } => Some((ResourceKind::Collection, *collection)),
+        Topic::Tasks { batch, task: None } => Some((ResourceKind::Batch, *batch)),
+        Topic::Tasks { task: Some(task), .. } => Some((ResourceKind::Task, *task)),
     }
 }
 
-/// The action type that a topic below a resource names: one that does not exist cannot be watched there. The root's
-/// topics can be watched before their type exists.
+/// The action type that a topic below a resource names: one that does not exist cannot be subscribed to there. The
+/// root's topics can be subscribed to before their type exists.
 pub(crate) fn needed_type(topic: &Topic) -> Option<&ActionTypeName> {
     match topic {
-        Topic::CollectionActionsOfType { action_type, .. }
-        | Topic::ProductActionsOfType { action_type, .. }
-        | Topic::ThngActionsOfType { action_type, .. } => Some(action_type),
-        Topic::ActionTypes
-        | Topic::Actions
-        | Topic::ActionsOfType { .. }
-        | Topic::BatchTasks { .. }
-        | Topic::BatchTask { .. }
-        | Topic::Collection { .. }
-        | Topic::CollectionActions { .. }
-        | Topic::CollectionThngs { .. }
-        | Topic::Product { .. }
-        | Topic::ProductActions { .. }
-        | Topic::ProductProperties { .. }
-        | Topic::ProductProperty { .. }
-        | Topic::Thng { .. }
-        | Topic::ThngActions { .. }
-        | Topic::ThngLocation { .. }
-        | Topic::ThngProperties { .. }
-        | Topic::ThngProperty { .. } => None,
+        Topic::Actions { subject: Some(_), action_type } => action_type.as_ref(),
+        Topic::Actions { subject: None, .. }
+        | Topic::ActionTypes
+        | Topic::Resource { .. }
+        | Topic::Properties { .. }
+        | Topic::Location { .. }
+        | Topic::Members { .. }
+        | Topic::Tasks { .. } => None,
     }
 }
 
@@ -224,7 +203,7 @@ pub(crate) fn notifications_of<A>(
             property_notifications(*owner, updates, address, |address, body| tell(address, body, None));
         }
         Event::LocationsUpdated { thng, updates, .. } => {
-            if let Some(address) = address(&Topic::ThngLocation { thng: *thng }) {
+            if let Some(address) = address(&Topic::Location { thng: *thng }) {
                 tell(address, locations_document(updates.iter()).into(), None);
             }
         }
@@ -240,14 +219,13 @@ pub(crate) fn notifications_of<A>(
             }
         }
         Event::MembershipChanged { collection, document, .. } => {
-            if let Some(address) = address(&Topic::CollectionThngs { collection: *collection }) {
+            if let Some(address) = address(&Topic::Members { collection: *collection }) {
                 tell(address, Bytes::copy_from_slice(document.as_bytes()), None);
             }
         }
         Event::TaskCompleted { batch, record, .. } => {
-            let id = batch.id;
-            for topic in [Topic::BatchTasks { batch: id }, Topic::BatchTask { batch: id, task: record.id }] {
-                if let Some(address) = address(&topic) {
+            for task in [None, Some(record.id)] {
+                if let Some(address) = address(&Topic::Tasks { batch: batch.id, task }) {
                     tell(address, notification(record, &[]).into(), Some(batch));
                 }
             }
@@ -261,17 +239,15 @@ pub(crate) fn notifications_of<A>(
 
 /// The topic that tells of a resource's own change, if there is one.
 fn changed_topic(change: Change, record: &ResourceRecord) -> Option<Topic> {
-    let id = record.id;
+    let own = |kind| Some(Topic::Resource { kind, id: record.id });
     match (record.kind, change) {
-        (ResourceKind::Thng, Change::Updated) => Some(Topic::Thng { thng: id }),
-        (ResourceKind::Product, Change::Updated) => Some(Topic::Product { product: id }),
-        (ResourceKind::Collection, Change::Updated | Change::Deleted) => {
-            Some(Topic::Collection { collection: id })
-        }
+        (ResourceKind::Thng, Change::Updated) => own(SubjectKind::Thng),
+        (ResourceKind::Product, Change::Updated) => own(SubjectKind::Product),
+        (ResourceKind::Collection, Change::Updated | Change::Deleted) => own(SubjectKind::Collection),
         (ResourceKind::ActionType, Change::Created) => Some(Topic::ActionTypes),
         (ResourceKind::ActionType, Change::Deleted) => {
             let name = record.fields().text("name")?;
-            Some(Topic::ActionsOfType { action_type: ActionTypeName::parse(&name).ok()? })
+            Some(Topic::Actions { subject: None, action_type: Some(ActionTypeName::parse(&name).ok()?) })
         }
         (
             ResourceKind::Account
@@ -298,21 +274,18 @@ fn changed_topic(change: Change, record: &ResourceRecord) -> Option<Topic> {
 
 /// Every topic that tells of an action: the root's, and those of what it happened to, by its type and for all types.
 fn action_topics(meta: &ResourceMeta, action_type: &str, collections: &[Id]) -> Vec<Topic> {
-    let mut topics = vec![Topic::Actions];
+    let topic = |subject, action_type| Topic::Actions { subject, action_type };
     // A type that is no name was refused when it was created.
-    let Ok(action_type) = ActionTypeName::parse(action_type) else { return topics };
-    topics.push(Topic::ActionsOfType { action_type: action_type.clone() });
-    if let Some(thng) = meta.thng {
-        topics.push(Topic::ThngActions { thng });
-        topics.push(Topic::ThngActionsOfType { thng, action_type: action_type.clone() });
-    }
-    if let Some(product) = meta.product {
-        topics.push(Topic::ProductActions { product });
-        topics.push(Topic::ProductActionsOfType { product, action_type: action_type.clone() });
-    }
-    for collection in collections.iter().copied() {
-        topics.push(Topic::CollectionActions { collection });
-        topics.push(Topic::CollectionActionsOfType { collection, action_type: action_type.clone() });
+    let Ok(action_type) = ActionTypeName::parse(action_type) else { return vec![topic(None, None)] };
+    let subject = |kind, id| Some(Subject { kind, id });
+    let thng = meta.thng.map(|id| subject(SubjectKind::Thng, id));
+    let product = meta.product.map(|id| subject(SubjectKind::Product, id));
+    let subjects = [Some(None), thng, product].into_iter().flatten();
+    let subjects = subjects.chain(collections.iter().map(|id| subject(SubjectKind::Collection, *id)));
+    let mut topics = Vec::with_capacity(2 * (3 + collections.len()));
+    for subject in subjects {
+        topics.push(topic(subject, None));
+        topics.push(topic(subject, Some(action_type.clone())));
     }
     topics
 }
@@ -324,25 +297,18 @@ fn property_notifications<A>(
     mut address: impl FnMut(&Topic) -> Option<A>,
     mut tell: impl FnMut(A, Bytes),
 ) {
-    let of_key = |key: &PropertyKey| match owner {
-        PropertyOwner::Thng(thng) => Topic::ThngProperty { thng, key: key.clone() },
-        PropertyOwner::Product(product) => Topic::ProductProperty { product, key: key.clone() },
-    };
-    let of_all = match owner {
-        PropertyOwner::Thng(thng) => Topic::ThngProperties { thng },
-        PropertyOwner::Product(product) => Topic::ProductProperties { product },
-    };
+    let topic = |key: Option<&PropertyKey>| Topic::Properties { owner, key: key.cloned() };
     let mut keys: Vec<&PropertyKey> = updates.iter().map(|update| &update.key).collect();
     keys.sort_unstable();
     keys.dedup();
     let mut whole = None;
     let mut whole = || whole.get_or_insert_with(|| Bytes::from(update_document(updates))).clone();
     for key in &keys {
-        let Some(address) = address(&of_key(key)) else { continue };
+        let Some(address) = address(&topic(Some(key))) else { continue };
         let own = || update_document(updates.iter().filter(|update| update.key == **key)).into();
         tell(address, if keys.len() == 1 { whole() } else { own() });
     }
-    if let Some(address) = address(&of_all) {
+    if let Some(address) = address(&topic(None)) {
         tell(address, whole());
     }
 }

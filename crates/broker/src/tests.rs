@@ -130,7 +130,7 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
     let late = timeout(Duration::from_millis(500), received(&outbound_queue, &wake, 1)).await;
     assert!(late.is_err(), "{late:?} was delivered");
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
-    let Topic::ThngProperty { key, .. } = &subscribed.topic else { unreachable!("a property") };
+    let Topic::Properties { key: Some(key), .. } = &subscribed.topic else { unreachable!("a property") };
     let owner = PropertyOwner::Thng(thng);
     let caller = reader(&broker.owner);
     let history = broker.resources.history(&caller, owner, key, TimeRange::default(), page.into()).await;
@@ -262,7 +262,7 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     let broker = TestBroker::open().await;
     let thng = broker.thng().await;
     let subscribed = topic(thng, "/properties/n");
-    let Topic::ThngProperty { key, .. } = &subscribed.topic else { unreachable!("a property") };
+    let Topic::Properties { key: Some(key), .. } = &subscribed.topic else { unreachable!("a property") };
     let owner = PropertyOwner::Thng(thng);
     let write = async |at_ms: i64, payload: &str| {
         broker.clock.store(at_ms, Ordering::Relaxed);

@@ -4,7 +4,7 @@
 //! and an added trailing slash, which clients in the field send. [`Topic`]'s `Display` writes the one canonical form.
 //! [`table`] defines the topics and their meaning; the store knows whether the resource exists.
 
-use alloc::string::String;
+use alloc::{borrow::Cow, string::String};
 use core::fmt;
 
 use crate::{
@@ -14,9 +14,11 @@ use crate::{
 
 mod options;
 mod percent;
+mod subject;
 pub mod table;
 
 pub use options::{AccessToken, TopicOptions};
+pub use subject::{OwnerKind, PropertyOwner, Subject, SubjectKind};
 use table::{SEGMENTS_MAX, Segment, TABLE, TopicKind};
 
 /// Why a string is no topic of ours.
@@ -45,30 +47,49 @@ pub enum TopicError {
     RepeatedOption,
 }
 
-/// A resource that is also a topic.
+/// A resource that is also a topic. [`table::TABLE`] has its paths.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each variant is a row of table::TABLE and is described there")]
 pub enum Topic {
+    /// The action types.
     ActionTypes,
-    Actions,
-    ActionsOfType { action_type: ActionTypeName },
-    BatchTasks { batch: Id },
-    BatchTask { batch: Id, task: Id },
-    Collection { collection: Id },
-    CollectionActionsOfType { collection: Id, action_type: ActionTypeName },
-    CollectionActions { collection: Id },
-    CollectionThngs { collection: Id },
-    Product { product: Id },
-    ProductActionsOfType { product: Id, action_type: ActionTypeName },
-    ProductActions { product: Id },
-    ProductProperties { product: Id },
-    ProductProperty { product: Id, key: PropertyKey },
-    Thng { thng: Id },
-    ThngActionsOfType { thng: Id, action_type: ActionTypeName },
-    ThngActions { thng: Id },
-    ThngLocation { thng: Id },
-    ThngProperties { thng: Id },
-    ThngProperty { thng: Id, key: PropertyKey },
+    /// Actions.
+    Actions {
+        /// What they are about; `None` for all actions of the account.
+        subject: Option<Subject>,
+        /// Their type; `None` for every type.
+        action_type: Option<ActionTypeName>,
+    },
+    /// A resource's own fields.
+    Resource {
+        /// Its kind.
+        kind: SubjectKind,
+        /// Its id.
+        id: Id,
+    },
+    /// Properties.
+    Properties {
+        /// The resource that has them.
+        owner: PropertyOwner,
+        /// The key of one property; `None` for all of them.
+        key: Option<PropertyKey>,
+    },
+    /// The location of a thng.
+    Location {
+        /// The thng.
+        thng: Id,
+    },
+    /// The thngs in a collection.
+    Members {
+        /// The collection.
+        collection: Id,
+    },
+    /// Tasks of a batch.
+    Tasks {
+        /// The batch.
+        batch: Id,
+        /// One task; `None` for all of them.
+        task: Option<Id>,
+    },
 }
 
 /// A parsed topic string: the topic and the options behind its `?`.
@@ -129,20 +150,31 @@ impl<'a> Path<'a> {
             })
     }
 
-    fn text(&self, index: usize) -> Result<alloc::borrow::Cow<'a, str>, TopicError> {
-        percent::decode(self.segments[index])
+    /// The segments at the parameters of a row that the path matches.
+    fn parameters(&self, row: &table::Row) -> Parameters<impl Iterator<Item = &'a str>> {
+        let segments = row.segments().iter().zip(self.segments);
+        Parameters(segments.filter(|(expected, _)| **expected == Segment::Parameter).map(|(_, given)| given))
+    }
+}
+
+/// Reads the parameters of a path from left to right.
+struct Parameters<I>(I);
+
+impl<'a, I: Iterator<Item = &'a str>> Parameters<I> {
+    fn text(&mut self) -> Result<Cow<'a, str>, TopicError> {
+        percent::decode(self.0.next().expect("a row's template has a parameter for each value of its kind"))
     }
 
-    fn id(&self, index: usize) -> Result<Id, TopicError> {
-        Ok(Id::parse(&self.text(index)?)?)
+    fn id(&mut self) -> Result<Id, TopicError> {
+        Ok(Id::parse(&self.text()?)?)
     }
 
-    fn key(&self) -> Result<PropertyKey, TopicError> {
-        Ok(PropertyKey::parse(&self.text(3)?)?)
+    fn key(&mut self) -> Result<PropertyKey, TopicError> {
+        Ok(PropertyKey::parse(&self.text()?)?)
     }
 
-    fn action_type(&self, index: usize) -> Result<ActionTypeName, TopicError> {
-        Ok(ActionTypeName::parse(&self.text(index)?)?)
+    fn action_type(&mut self) -> Result<ActionTypeName, TopicError> {
+        Ok(ActionTypeName::parse(&self.text()?)?)
     }
 }
 
@@ -154,85 +186,59 @@ impl Topic {
     pub fn parse_path(path: &str) -> Result<Self, TopicError> {
         let path = Path::split(path)?;
         let row = TABLE.iter().find(|row| path.matches(row)).ok_or(TopicError::Unknown)?;
+        let mut parameters = path.parameters(row);
         Ok(match row.kind {
             TopicKind::ActionTypes => Self::ActionTypes,
-            TopicKind::Actions => Self::Actions,
-            TopicKind::ActionsOfType => Self::ActionsOfType { action_type: path.action_type(1)? },
-            TopicKind::BatchTasks => Self::BatchTasks { batch: path.id(1)? },
-            TopicKind::BatchTask => Self::BatchTask { batch: path.id(1)?, task: path.id(3)? },
-            TopicKind::Collection => Self::Collection { collection: path.id(1)? },
-            TopicKind::CollectionActionsOfType => {
-                Self::CollectionActionsOfType { collection: path.id(1)?, action_type: path.action_type(3)? }
+            TopicKind::Actions { subject, typed } => Self::Actions {
+                subject: match subject {
+                    Some(kind) => Some(Subject { kind, id: parameters.id()? }),
+                    None => None,
+                },
+                action_type: typed.then(|| parameters.action_type()).transpose()?,
+            },
+            TopicKind::Resource(kind) => Self::Resource { kind, id: parameters.id()? },
+            TopicKind::Properties { owner, keyed } => Self::Properties {
+                owner: owner.with_id(parameters.id()?),
+                key: keyed.then(|| parameters.key()).transpose()?,
+            },
+            TopicKind::Location => Self::Location { thng: parameters.id()? },
+            TopicKind::Members => Self::Members { collection: parameters.id()? },
+            TopicKind::Tasks { single } => {
+                Self::Tasks { batch: parameters.id()?, task: single.then(|| parameters.id()).transpose()? }
             }
-            TopicKind::CollectionActions => Self::CollectionActions { collection: path.id(1)? },
-            TopicKind::CollectionThngs => Self::CollectionThngs { collection: path.id(1)? },
-            TopicKind::Product => Self::Product { product: path.id(1)? },
-            TopicKind::ProductActionsOfType => {
-                Self::ProductActionsOfType { product: path.id(1)?, action_type: path.action_type(3)? }
-            }
-            TopicKind::ProductActions => Self::ProductActions { product: path.id(1)? },
-            TopicKind::ProductProperties => Self::ProductProperties { product: path.id(1)? },
-            TopicKind::ProductProperty => Self::ProductProperty { product: path.id(1)?, key: path.key()? },
-            TopicKind::Thng => Self::Thng { thng: path.id(1)? },
-            TopicKind::ThngActionsOfType => {
-                Self::ThngActionsOfType { thng: path.id(1)?, action_type: path.action_type(3)? }
-            }
-            TopicKind::ThngActions => Self::ThngActions { thng: path.id(1)? },
-            TopicKind::ThngLocation => Self::ThngLocation { thng: path.id(1)? },
-            TopicKind::ThngProperties => Self::ThngProperties { thng: path.id(1)? },
-            TopicKind::ThngProperty => Self::ThngProperty { thng: path.id(1)?, key: path.key()? },
         })
     }
 
-    /// Which row of the table this is.
+    /// The kind of its row in the table.
     #[must_use]
     pub fn kind(&self) -> TopicKind {
-        match self {
-            Self::ActionTypes => TopicKind::ActionTypes,
-            Self::Actions => TopicKind::Actions,
-            Self::ActionsOfType { .. } => TopicKind::ActionsOfType,
-            Self::BatchTasks { .. } => TopicKind::BatchTasks,
-            Self::BatchTask { .. } => TopicKind::BatchTask,
-            Self::Collection { .. } => TopicKind::Collection,
-            Self::CollectionActionsOfType { .. } => TopicKind::CollectionActionsOfType,
-            Self::CollectionActions { .. } => TopicKind::CollectionActions,
-            Self::CollectionThngs { .. } => TopicKind::CollectionThngs,
-            Self::Product { .. } => TopicKind::Product,
-            Self::ProductActionsOfType { .. } => TopicKind::ProductActionsOfType,
-            Self::ProductActions { .. } => TopicKind::ProductActions,
-            Self::ProductProperties { .. } => TopicKind::ProductProperties,
-            Self::ProductProperty { .. } => TopicKind::ProductProperty,
-            Self::Thng { .. } => TopicKind::Thng,
-            Self::ThngActionsOfType { .. } => TopicKind::ThngActionsOfType,
-            Self::ThngActions { .. } => TopicKind::ThngActions,
-            Self::ThngLocation { .. } => TopicKind::ThngLocation,
-            Self::ThngProperties { .. } => TopicKind::ThngProperties,
-            Self::ThngProperty { .. } => TopicKind::ThngProperty,
-        }
+        self.parts().0
     }
 
-    /// The values of the template's parameters, in their order.
-    fn parameters(&self) -> [&str; 2] {
+    /// The kind of its row, and the values of the template's parameters in their order.
+    fn parts(&self) -> (TopicKind, [Option<&str>; 2]) {
         match self {
-            Self::ActionTypes | Self::Actions => ["", ""],
-            Self::ActionsOfType { action_type } => [action_type.as_str(), ""],
-            Self::BatchTasks { batch } => [batch.as_str(), ""],
-            Self::BatchTask { batch, task } => [batch.as_str(), task.as_str()],
-            Self::Collection { collection: id }
-            | Self::CollectionActions { collection: id }
-            | Self::CollectionThngs { collection: id }
-            | Self::Product { product: id }
-            | Self::ProductActions { product: id }
-            | Self::ProductProperties { product: id }
-            | Self::Thng { thng: id }
-            | Self::ThngActions { thng: id }
-            | Self::ThngLocation { thng: id }
-            | Self::ThngProperties { thng: id } => [id.as_str(), ""],
-            Self::CollectionActionsOfType { collection: id, action_type }
-            | Self::ProductActionsOfType { product: id, action_type }
-            | Self::ThngActionsOfType { thng: id, action_type } => [id.as_str(), action_type.as_str()],
-            Self::ProductProperty { product: id, key } | Self::ThngProperty { thng: id, key } => {
-                [id.as_str(), key.as_str()]
+            Self::ActionTypes => (TopicKind::ActionTypes, [None, None]),
+            Self::Actions { subject, action_type } => {
+                let subject = subject.as_ref();
+                let kind = TopicKind::Actions {
+                    subject: subject.map(|subject| subject.kind),
+                    typed: action_type.is_some(),
+                };
+                let id = subject.map(|subject| subject.id.as_str());
+                (kind, [id, action_type.as_ref().map(ActionTypeName::as_str)])
+            }
+            Self::Resource { kind, id } => (TopicKind::Resource(*kind), [Some(id.as_str()), None]),
+            Self::Properties { owner, key } => {
+                let kind = TopicKind::Properties { owner: owner.kind(), keyed: key.is_some() };
+                let (PropertyOwner::Product(id) | PropertyOwner::Thng(id)) = owner;
+                (kind, [Some(id.as_str()), key.as_ref().map(PropertyKey::as_str)])
+            }
+            Self::Location { thng } => (TopicKind::Location, [Some(thng.as_str()), None]),
+            Self::Members { collection } => (TopicKind::Members, [Some(collection.as_str()), None]),
+            Self::Tasks { batch, task } => {
+                let kind = TopicKind::Tasks { single: task.is_some() };
+                (kind, [Some(batch.as_str()), task.as_ref().map(Id::as_str)])
             }
         }
     }
@@ -241,16 +247,15 @@ impl Topic {
     #[must_use]
     pub fn canonical(&self) -> String {
         let mut out = String::with_capacity(96);
-        let mut parameters = self.parameters().into_iter();
-        for segment in self.kind().row().segments() {
+        let (kind, parameters) = self.parts();
+        let mut parameters = parameters.into_iter().flatten();
+        for segment in kind.row().segments() {
             out.push('/');
             match segment {
                 Segment::Literal(literal) => out.push_str(literal),
                 Segment::Parameter => {
-                    percent::encode(
-                        parameters.next().expect("no template has more than two parameters"),
-                        &mut out,
-                    );
+                    let value = parameters.next().expect("a topic has a value for each parameter of its row");
+                    percent::encode(value, &mut out);
                 }
             }
         }

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-pub use thng_pubsub_protocol::publish::PropertyOwner;
+pub use thng_pubsub_protocol::topic::PropertyOwner;
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
     payload::{LocationUpdate, PropertyUpdate, ResourceKind},

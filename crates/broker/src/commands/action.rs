@@ -5,7 +5,7 @@ use std::sync::Arc;
 use thng_pubsub_protocol::{
     id::{ActionTypeName, Id},
     payload::{Fields, Json, Patch, ResourceKind, Scopes, UserScope, location_value, parse_locations},
-    publish::Subject,
+    topic::{Subject, SubjectKind},
 };
 
 use super::{AppliedCommand, Bound, CommandError, Event, Outcome, beyond, invalid, location, resource};
@@ -30,7 +30,7 @@ pub(crate) struct ActionInput {
     pub action_type: ActionTypeName,
     /// Whether the type is in the path: then a type that does not exist is not found.
     pub type_in_path: bool,
-    pub subject: Subject,
+    pub subject: Option<Subject>,
     pub patch: Patch,
     /// The application user who acts.
     pub user: Option<Id>,
@@ -165,17 +165,14 @@ fn prepare(
             fields.set_text(name, id.as_str());
         }
     };
-    match input.subject {
-        Subject::Nothing => {}
-        Subject::Thng(id) => set_id("thng", Some(id)),
-        Subject::Product(id) => set_id("product", Some(id)),
-        Subject::Collection(id) => set_id("collection", Some(id)),
+    if let Some(subject) = input.subject {
+        set_id(subject.kind.name(), Some(subject.id));
     }
     set_id("user", input.user);
     set_id("createdByThng", input.device);
     set_id("createdByProject", input.project);
     set_id("createdByApp", input.app);
-    let is_about = ["thng", "product", "collection"].iter().any(|name| fields.get(name).is_some());
+    let is_about = SubjectKind::ALL.iter().any(|kind| fields.get(kind.name()).is_some());
     if let Some(device) = input.device.filter(|_| !is_about) {
         fields.set_text("thng", device.as_str());
     }
@@ -235,13 +232,14 @@ fn read_subject(
     scopes: &mut Scopes,
     notifications: &mut Notifications,
 ) -> Result<SubjectState, CommandError> {
-    let in_path = input.subject;
-    let missing =
-        |is_in_path: bool, error: CommandError| if is_in_path { CommandError::NotFound } else { error };
+    let existing = |store: &mut dyn WriteStore, kind: SubjectKind, id: Id| {
+        let found = resource::existing(store, account, id, kind.resource(), kind.name());
+        let is_in_path = input.subject == Some(Subject { kind, id });
+        found.map_err(|error| if is_in_path { CommandError::NotFound } else { error })
+    };
     let mut state = SubjectState::default();
     if let Some(id) = fields.id("thng") {
-        let meta = resource::existing(store, account, id, ResourceKind::Thng, "thng")
-            .map_err(|error| missing(in_path == Subject::Thng(id), error))?;
+        let meta = existing(store, SubjectKind::Thng, id)?;
         join(scopes, &meta.scopes, input.gained.as_deref());
         if let (None, Some(product)) = (fields.get("product"), &meta.product) {
             fields.set_text("product", product.as_str());
@@ -252,16 +250,14 @@ fn read_subject(
         state.collections = store.collections_of(id, count)?;
         state.thng = commission(store, account, id, input, fields)?;
     } else if let Some(id) = fields.id("product") {
-        let meta = resource::existing(store, account, id, ResourceKind::Product, "product")
-            .map_err(|error| missing(in_path == Subject::Product(id), error))?;
+        let meta = existing(store, SubjectKind::Product, id)?;
         join(scopes, &meta.scopes, input.gained.as_deref());
     }
     if fields.get("thng").is_none() {
         state.topics = notifications.add(fields, usize::from(fields.get("collection").is_some()))?;
     }
     if let Some(id) = fields.id("collection") {
-        let meta = resource::existing(store, account, id, ResourceKind::Collection, "collection")
-            .map_err(|error| missing(in_path == Subject::Collection(id), error))?;
+        let meta = existing(store, SubjectKind::Collection, id)?;
         if state.thng.is_none() && fields.get("thng").is_none() {
             join(scopes, &meta.scopes, input.gained.as_deref());
         }

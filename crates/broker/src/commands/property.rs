@@ -19,7 +19,7 @@ fn owner_meta(
 ) -> Result<Arc<ResourceMeta>, CommandError> {
     store
         .resource_meta(owner.id())?
-        .filter(|meta| meta.account == account && meta.kind == owner.kind())
+        .filter(|meta| meta.account == account && meta.kind == owner.kind().resource())
         .ok_or(CommandError::NotFound)
 }
 

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use thng_pubsub_protocol::{
+    id::ActionTypeName,
     payload::{ResourceKind, locations_document, update_document},
-    publish::{self, Subject},
-    topic::{Topic, TopicString, table::Access},
+    topic::{Subject, Topic, TopicString, table::Access},
 };
 
 use super::PubSub;
@@ -15,7 +15,6 @@ use crate::{
     request::RequestContext,
     resources::{ListQuery, actions_source},
 };
-use thng_pubsub_store::PropertyOwner;
 
 impl PubSub {
     /// What the topic says right now: the document that an update with the stored values would bring.
@@ -39,53 +38,37 @@ impl PubSub {
             Err(BrokerError::NotFound) if caller.project.is_some() => return Ok(None),
             Err(refusal) => return Err(refusal),
         }
-        if let Some((subject, action_type)) = publish::actions(&topic.topic) {
-            return self.latest_action(&caller, subject, action_type.map(|name| name.as_str())).await;
-        }
-        self.state(&topic.topic)
+        self.state(&caller, &topic.topic).await
     }
 
-    fn state(&self, topic: &Topic) -> Result<Option<Bytes>, BrokerError> {
+    async fn state(&self, caller: &RequestContext<'_>, topic: &Topic) -> Result<Option<Bytes>, BrokerError> {
         let store = &*self.shared.store;
-        let resource = |id| {
-            let Some(record) = store.resource(id)? else { return Ok::<_, BrokerError>(None) };
-            let collections = match record.kind.has_collections() {
-                true => store.collections_of(id)?,
-                false => Vec::new(),
-            };
-            Ok(Some(commands::notification(&record, &collections)))
-        };
-        let properties = |owner| {
-            let latest = store.latest(owner)?;
-            Ok::<_, BrokerError>((!latest.is_empty()).then(|| update_document(&latest)))
-        };
-        let property = |owner, key| {
-            Ok::<_, BrokerError>(store.latest_of(owner, key)?.map(|latest| update_document([&latest])))
-        };
         let document = match topic {
-            Topic::Thng { thng: id }
-            | Topic::Product { product: id }
-            | Topic::Collection { collection: id } => resource(*id)?,
-            Topic::ThngProperties { thng } => properties(PropertyOwner::Thng(*thng))?,
-            Topic::ProductProperties { product } => properties(PropertyOwner::Product(*product))?,
-            Topic::ThngProperty { thng, key } => property(PropertyOwner::Thng(*thng), key)?,
-            Topic::ProductProperty { product, key } => property(PropertyOwner::Product(*product), key)?,
-            Topic::ThngLocation { thng } => {
+            Topic::Actions { subject, action_type } => {
+                return self.latest_action(caller, *subject, action_type.as_ref()).await;
+            }
+            Topic::Resource { id, .. } => match store.resource(*id)? {
+                Some(record) => {
+                    let collections = match record.kind.has_collections() {
+                        true => store.collections_of(*id)?,
+                        false => Vec::new(),
+                    };
+                    Some(commands::notification(&record, &collections))
+                }
+                None => None,
+            },
+            Topic::Properties { owner, key: None } => {
+                let latest = store.latest(*owner)?;
+                (!latest.is_empty()).then(|| update_document(&latest))
+            }
+            Topic::Properties { owner, key: Some(key) } => {
+                store.latest_of(*owner, key)?.map(|latest| update_document([&latest]))
+            }
+            Topic::Location { thng } => {
                 store.latest_location(*thng)?.map(|location| locations_document([&location]))
             }
-            // These tell of something that happens, and have no value of their own.
-            Topic::ActionTypes
-            | Topic::BatchTasks { .. }
-            | Topic::BatchTask { .. }
-            | Topic::CollectionThngs { .. }
-            | Topic::Actions
-            | Topic::ActionsOfType { .. }
-            | Topic::CollectionActions { .. }
-            | Topic::CollectionActionsOfType { .. }
-            | Topic::ProductActions { .. }
-            | Topic::ProductActionsOfType { .. }
-            | Topic::ThngActions { .. }
-            | Topic::ThngActionsOfType { .. } => None,
+            // These report what happens, and have no value of their own.
+            Topic::ActionTypes | Topic::Members { .. } | Topic::Tasks { .. } => None,
         };
         Ok(document.map(Bytes::from))
     }
@@ -94,8 +77,8 @@ impl PubSub {
     async fn latest_action(
         &self,
         caller: &RequestContext<'_>,
-        subject: Subject,
-        action_type: Option<&str>,
+        subject: Option<Subject>,
+        action_type: Option<&ActionTypeName>,
     ) -> Result<Option<Bytes>, BrokerError> {
         let query = ListQuery::one();
         let within = actions_source(caller, subject, action_type);

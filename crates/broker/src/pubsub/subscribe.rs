@@ -8,10 +8,7 @@ use std::{
     },
 };
 
-use thng_pubsub_protocol::{
-    publish,
-    topic::{Topic, TopicString, table::Access},
-};
+use thng_pubsub_protocol::topic::{Topic, TopicString, table::Access};
 
 use super::PubSub;
 use crate::{
@@ -29,7 +26,7 @@ use thng_pubsub_store::{
     subscriptions::{SubscriptionLease, subscription_bytes},
 };
 
-/// The right to watch a topic, as of when it was asked for.
+/// The right to subscribe to a topic, as of when it was asked for.
 #[derive(Clone)]
 pub struct SubscribeGrant {
     key: RouteKey,
@@ -78,7 +75,7 @@ impl SubscriptionHandle {
 }
 
 impl PubSub {
-    /// Checks that a topic can be watched by this caller: what it names is there and visible.
+    /// Checks that this caller can subscribe to a topic: what it names is there and visible.
     pub(super) fn authorize_subscribe(
         &self,
         caller: &RequestContext<'_>,
@@ -86,8 +83,8 @@ impl PubSub {
     ) -> Result<(), BrokerError> {
         match notifications::resource(topic) {
             Some((kind, id)) => {
-                if let Topic::BatchTask { batch, .. } = topic {
-                    self.resources.authorize_task(caller, *batch, id)?;
+                if let Topic::Tasks { batch, task: Some(task) } = topic {
+                    self.resources.authorize_task(caller, *batch, *task)?;
                 } else {
                     self.shared.authorize(caller, kind, id)?;
                 }
@@ -141,7 +138,7 @@ impl PubSub {
         earlier.map_or_else(|| self.committed.load(Ordering::SeqCst), |earlier| earlier.after)
     }
 
-    /// Asks for the right to watch a topic.
+    /// Asks for the right to subscribe to a topic.
     ///
     /// # Errors
     /// Any [`BrokerError`].
@@ -152,9 +149,17 @@ impl PubSub {
         self.authorize_subscribe(&caller, &topic.topic)?;
         let views: Vec<Visibility> = policy::views(principal, Access::Read, &canonical).cloned().collect();
         // A subscriber that reads actions at the root need not see the resource below which they are sent.
-        let root: Vec<Visibility> = match publish::actions(&topic.topic) {
-            Some(_) => policy::views(principal, Access::Read, &Topic::Actions.canonical()).cloned().collect(),
-            None => Vec::new(),
+        let root: Vec<Visibility> = match &topic.topic {
+            Topic::Actions { .. } => {
+                let all = Topic::Actions { subject: None, action_type: None }.canonical();
+                policy::views(principal, Access::Read, &all).cloned().collect()
+            }
+            Topic::ActionTypes
+            | Topic::Resource { .. }
+            | Topic::Properties { .. }
+            | Topic::Location { .. }
+            | Topic::Members { .. }
+            | Topic::Tasks { .. } => Vec::new(),
         };
         let project = topic.options.project;
         // What an operator sees of a resource that is there is everything: nothing is asked of each event.

@@ -10,8 +10,7 @@ use thng_pubsub_protocol::{
         Json, LocationInput, Patch, ResourceKind, has_duplicate_members, parse_actions, parse_locations,
         texts_at, values_at,
     },
-    publish::{self, Subject},
-    topic::Topic,
+    topic::{Subject, SubjectKind, Topic},
 };
 
 use super::{ListQuery, Resources};
@@ -29,7 +28,7 @@ impl Resources {
     pub(crate) fn action_input(
         &self,
         caller: &RequestContext<'_>,
-        subject: Subject,
+        subject: Option<Subject>,
         action_type: ActionTypeName,
         type_in_path: bool,
         patch: Patch,
@@ -47,14 +46,9 @@ impl Resources {
             }
             outcome => outcome?,
         }
-        let named = [
-            ("thng", ResourceKind::Thng),
-            ("product", ResourceKind::Product),
-            ("collection", ResourceKind::Collection),
-        ];
-        for (field, kind) in named {
-            if let Some(id) = patch.id(field) {
-                self.shared.can_reference(caller, kind, id, field)?;
+        for kind in SubjectKind::ALL {
+            if let Some(id) = patch.id(kind.name()) {
+                self.shared.can_reference(caller, kind.resource(), id, kind.name())?;
             }
         }
         let locations = patch.get("location").map(|json| parse_locations(json.as_bytes()));
@@ -155,7 +149,8 @@ impl Resources {
         }
         let body = serde_json::to_string(&members).map_err(|_| BrokerError::Unavailable)?;
         let (action_type, patch) = parse_actions(body.as_bytes(), Some(&action_type))?.remove(0);
-        let input = self.action_input(caller, Subject::Thng(thng), action_type, true, patch)?;
+        let subject = Some(Subject { kind: SubjectKind::Thng, id: thng });
+        let input = self.action_input(caller, subject, action_type, true, patch)?;
         let account = caller.principal.account;
         let notifications_max = self.shared.settings.notifications_max;
         let command = Command::CreateActions { account, inputs: vec![input], notifications_max };
@@ -182,12 +177,12 @@ impl Resources {
             Some((kind, id)) => drop(self.shared.authorize(caller, kind, id)?),
             None => caller.permit()?,
         }
-        let (subject, action_type) = publish::actions(topic).ok_or(BrokerError::NotFound)?;
+        let Topic::Actions { subject, action_type } = topic else { return Err(BrokerError::NotFound) };
         // The root's list of a type that does not exist is empty, as its topic is silent.
         if let Some(name) = notifications::needed_type(topic) {
             self.known_type(caller, name.as_str())?;
         }
-        Ok(actions_source(caller, subject, action_type.map(ActionTypeName::as_str)))
+        Ok(actions_source(caller, *subject, action_type.as_ref()))
     }
 
     /// One action, if it is among those of the path.
@@ -245,19 +240,14 @@ impl Resources {
 /// Where the actions of a topic are found.
 pub(crate) fn actions_source(
     caller: &RequestContext<'_>,
-    subject: Subject,
-    action_type: Option<&str>,
+    subject: Option<Subject>,
+    action_type: Option<&ActionTypeName>,
 ) -> IndexScan {
     let by = |field: &str, value: &str| {
         IndexScan::Key(index_key(caller.principal.account, ResourceKind::Action, field, value))
     };
-    let subject = match subject {
-        Subject::Nothing => IndexScan::All,
-        Subject::Thng(id) => by("thng", id.as_str()),
-        Subject::Product(id) => by("product", id.as_str()),
-        Subject::Collection(id) => by("collection", id.as_str()),
-    };
-    subject.and(action_type.map_or(IndexScan::All, |name| by("type", name)))
+    let subject = subject.map_or(IndexScan::All, |subject| by(subject.kind.name(), subject.id.as_str()));
+    subject.and(action_type.map_or(IndexScan::All, |name| by("type", name.as_str())))
 }
 
 /// The action types that say how a thng is commissioned.

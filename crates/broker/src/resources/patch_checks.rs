@@ -3,7 +3,7 @@
 use thng_pubsub_protocol::{
     id::Id,
     payload::{LocationInput, Patch, ResourceKind, Scopes, ScopesPatch, UserScope},
-    topic::{Topic, table::Access},
+    topic::{SubjectKind, Topic, table::Access},
 };
 
 use super::Resources;
@@ -114,9 +114,10 @@ impl Resources {
     ) -> Result<(), BrokerError> {
         let path = match kind {
             ResourceKind::Collection => {
-                format!("{}/collections", Topic::Collection { collection }.canonical())
+                let above = Topic::Resource { kind: SubjectKind::Collection, id: collection };
+                format!("{}/collections", above.canonical())
             }
-            _ => Topic::CollectionThngs { collection }.canonical(),
+            _ => Topic::Members { collection }.canonical(),
         };
         let member = RequestContext::new(caller.principal, Access::Update, &path);
         member.permit()?;

@@ -186,7 +186,7 @@ impl Resources {
         caller: &RequestContext<'_>,
         owner: PropertyOwner,
     ) -> Result<Vec<PropertyUpdate>, BrokerError> {
-        self.shared.authorize(caller, owner.kind(), owner.id())?;
+        self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
         Ok(self.shared.store.latest(owner)?)
     }
 
@@ -202,7 +202,7 @@ impl Resources {
         range: TimeRange,
         page: HistoryPage,
     ) -> Result<Page<PropertyUpdate>, BrokerError> {
-        self.shared.authorize(caller, owner.kind(), owner.id())?;
+        self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
         Ok(self.shared.store.history(owner, key, range, page)?)
     }
 

@@ -256,7 +256,7 @@ impl Resources {
         key: Option<PropertyKey>,
         before_ms: Option<TimestampMs>,
     ) -> Result<(), BrokerError> {
-        self.shared.authorize(caller, owner.kind(), owner.id())?;
+        self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
         let account = caller.principal.account;
         self.shared.execute(Command::DeleteProperties { account, owner, key, before_ms }, 0).await.map(drop)
     }

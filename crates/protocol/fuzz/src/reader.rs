@@ -71,23 +71,11 @@ impl Reader {
 }
 
 fn action_type(topic: &Topic) -> Option<ActionTypeName> {
-    if let Topic::ActionsOfType { action_type }
-    | Topic::CollectionActionsOfType { action_type, .. }
-    | Topic::ProductActionsOfType { action_type, .. }
-    | Topic::ThngActionsOfType { action_type, .. } = topic
-    {
-        Some(action_type.clone())
-    } else {
-        None
-    }
+    if let Topic::Actions { action_type, .. } = topic { action_type.clone() } else { None }
 }
 
 fn property_key(topic: &Topic) -> Option<PropertyKey> {
-    if let Topic::ProductProperty { key, .. } | Topic::ThngProperty { key, .. } = topic {
-        Some(key.clone())
-    } else {
-        None
-    }
+    if let Topic::Properties { key, .. } = topic { key.clone() } else { None }
 }
 
 impl Read {

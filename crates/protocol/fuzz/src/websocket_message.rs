@@ -66,9 +66,8 @@ fn check_sent_back(reader: &Reader, document: &str) {
 fn check_values(topic: &Topic, updates: &[PropertyUpdate]) {
     for update in updates {
         let own = match topic {
-            Topic::ThngProperties { thng } => Topic::ThngProperty { thng: *thng, key: update.key.clone() },
-            Topic::ProductProperties { product } => {
-                Topic::ProductProperty { product: *product, key: update.key.clone() }
+            Topic::Properties { owner, key: None } => {
+                Topic::Properties { owner: *owner, key: Some(update.key.clone()) }
             }
             of_one_key => of_one_key.clone(),
         };

@@ -1,36 +1,44 @@
-//! THE matrix: every resource that is also a topic, what publishing on it does, what subscribing to it delivers, and
-//! which right each needs.
+//! The topic table: the path of every topic, what a publish on it does, what its subscribers receive, and the rights
+//! that each needs.
 //!
-//! This is the only place where topic strings are written. Parser, printer, REST router, broker, permission check
-//! and the generated tests all read it. A new row is a new [`TopicKind`], and the closed matches over it and over
-//! [`Topic`](super::Topic) name every place that has to answer for it.
+//! This is the only place where topic strings are written. Parser, printer, broker, permission check, AsyncAPI and the
+//! generated tests read it. The closed matches over [`TopicKind`] and [`Topic`](super::Topic) name every other place
+//! that a new kind concerns.
 //!
-//! Source: the product description, "Available Topics"; the row without a place there says so.
+//! Source: the product description, "Available Topics"; a row that is not listed there says so.
 
-/// One row of the matrix, without the ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each is described by its row in TABLE")]
+use super::{OwnerKind, SubjectKind};
+
+/// The kind of a row: a [`Topic`](super::Topic) without its ids, keys and names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TopicKind {
+    /// The action types.
     ActionTypes,
-    Actions,
-    ActionsOfType,
-    BatchTasks,
-    BatchTask,
-    Collection,
-    CollectionActions,
-    CollectionActionsOfType,
-    CollectionThngs,
-    Product,
-    ProductActions,
-    ProductActionsOfType,
-    ProductProperties,
-    ProductProperty,
-    Thng,
-    ThngActions,
-    ThngActionsOfType,
-    ThngLocation,
-    ThngProperties,
-    ThngProperty,
+    /// Actions.
+    Actions {
+        /// The kind of what they are about; `None` for all actions of the account.
+        subject: Option<SubjectKind>,
+        /// Whether they are of one type.
+        typed: bool,
+    },
+    /// A resource's own fields.
+    Resource(SubjectKind),
+    /// Properties.
+    Properties {
+        /// The kind of the resource that has them.
+        owner: OwnerKind,
+        /// Whether it is one property.
+        keyed: bool,
+    },
+    /// The location of a thng.
+    Location,
+    /// The thngs in a collection.
+    Members,
+    /// Tasks of a batch.
+    Tasks {
+        /// Whether it is one task.
+        single: bool,
+    },
 }
 
 /// The REST write that a publish on a row performs.
@@ -113,17 +121,19 @@ pub struct Publish {
     pub access: Access,
 }
 
-/// One row of the matrix.
+/// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
-    /// Which row this is.
+    /// The topics of this row.
     pub kind: TopicKind,
     /// The REST path; a segment that starts with `:` is an id, a key or a name.
     pub template: &'static str,
-    /// What publishing does, or `None` where the topic can only be watched.
+    /// What publishing does, or `None` for a topic that can only be subscribed to.
     pub publish: Option<Publish>,
     /// What subscribing delivers. Every subscription needs [`Access::Read`] on the resource's path.
     pub subscribe: &'static [EventKind],
+    /// `template`, split before the program runs: a path is compared with all rows.
+    segments: Segments,
 }
 
 const fn create(operation: OperationKind) -> Option<Publish> {
@@ -134,58 +144,75 @@ const fn update(operation: OperationKind) -> Option<Publish> {
     Some(Publish { operation, access: Access::Update })
 }
 
-/// The rows, in the order of [`TopicKind`]. The first that matches counts. A literal segment comes before a parameter
-/// in the same position, so that `all` is never taken for the name of an action type.
+const fn row(
+    kind: TopicKind,
+    template: &'static str,
+    publish: Option<Publish>,
+    subscribe: &'static [EventKind],
+) -> Row {
+    Row { kind, template, publish, subscribe, segments: Segments::split(template) }
+}
+
+const fn actions(subject: Option<SubjectKind>, typed: bool) -> TopicKind {
+    TopicKind::Actions { subject, typed }
+}
+
+const fn properties(owner: OwnerKind, keyed: bool) -> TopicKind {
+    TopicKind::Properties { owner, keyed }
+}
+
+/// The rows. The first that matches a path counts: a literal segment comes before a parameter in the same position, so
+/// that `all` is never taken for the name of an action type.
 #[rustfmt::skip]
-pub const TABLE: [Row; 20] = [
-    Row { kind: TopicKind::ActionTypes, template: "/actions",
-        publish: create(OperationKind::CreateActionType), subscribe: &[EventKind::ActionTypeCreated] },
-    Row { kind: TopicKind::Actions, template: "/actions/all",
-        publish: create(OperationKind::CreateAction), subscribe: &[EventKind::ActionCreated] },
-    Row { kind: TopicKind::ActionsOfType, template: "/actions/:type",
-        publish: create(OperationKind::CreateAction), subscribe: &[EventKind::ActionCreated, EventKind::ActionTypeDeleted] },
-    Row { kind: TopicKind::BatchTasks, template: "/batches/:batchId/tasks",
-        publish: None, subscribe: &[EventKind::TaskCompleted] },
-    Row { kind: TopicKind::BatchTask, template: "/batches/:batchId/tasks/:taskId",
-        publish: None, subscribe: &[EventKind::TaskCompleted] },
-    Row { kind: TopicKind::Collection, template: "/collections/:collectionId",
-        publish: update(OperationKind::UpdateCollection), subscribe: &[EventKind::CollectionUpdated, EventKind::CollectionDeleted] },
-    Row { kind: TopicKind::CollectionActions, template: "/collections/:collectionId/actions/all",
-        publish: create(OperationKind::CreateAction), subscribe: &[EventKind::ActionCreated] },
-    Row { kind: TopicKind::CollectionActionsOfType, template: "/collections/:collectionId/actions/:type",
-        publish: create(OperationKind::CreateAction), subscribe: &[EventKind::ActionCreated] },
-    Row { kind: TopicKind::CollectionThngs, template: "/collections/:collectionId/thngs",
-        publish: update(OperationKind::AddThngs), subscribe: &[EventKind::MembershipChanged] },
+pub static TABLE: [Row; 20] = [
+    row(TopicKind::ActionTypes, "/actions",
+        create(OperationKind::CreateActionType), &[EventKind::ActionTypeCreated]),
+    row(actions(None, false), "/actions/all",
+        create(OperationKind::CreateAction), &[EventKind::ActionCreated]),
+    row(actions(None, true), "/actions/:type",
+        create(OperationKind::CreateAction), &[EventKind::ActionCreated, EventKind::ActionTypeDeleted]),
+    row(TopicKind::Tasks { single: false }, "/batches/:batchId/tasks",
+        None, &[EventKind::TaskCompleted]),
+    row(TopicKind::Tasks { single: true }, "/batches/:batchId/tasks/:taskId",
+        None, &[EventKind::TaskCompleted]),
+    row(TopicKind::Resource(SubjectKind::Collection), "/collections/:collectionId",
+        update(OperationKind::UpdateCollection), &[EventKind::CollectionUpdated, EventKind::CollectionDeleted]),
+    row(actions(Some(SubjectKind::Collection), false), "/collections/:collectionId/actions/all",
+        create(OperationKind::CreateAction), &[EventKind::ActionCreated]),
+    row(actions(Some(SubjectKind::Collection), true), "/collections/:collectionId/actions/:type",
+        create(OperationKind::CreateAction), &[EventKind::ActionCreated]),
+    row(TopicKind::Members, "/collections/:collectionId/thngs",
+        update(OperationKind::AddThngs), &[EventKind::MembershipChanged]),
     // Not in the product description's list; the SDK's product resource needs it, in the manner of a thng.
-    Row { kind: TopicKind::Product, template: "/products/:productId",
-        publish: update(OperationKind::UpdateProduct), subscribe: &[EventKind::ProductUpdated] },
-    Row { kind: TopicKind::ProductActions, template: "/products/:productId/actions/all",
-        publish: create(OperationKind::CreateAction), subscribe: &[EventKind::ActionCreated] },
-    Row { kind: TopicKind::ProductActionsOfType, template: "/products/:productId/actions/:type",
-        publish: create(OperationKind::CreateAction), subscribe: &[EventKind::ActionCreated] },
-    Row { kind: TopicKind::ProductProperties, template: "/products/:productId/properties",
-        publish: update(OperationKind::UpdateProperties), subscribe: &[EventKind::PropertiesUpdated] },
-    Row { kind: TopicKind::ProductProperty, template: "/products/:productId/properties/:key",
-        publish: update(OperationKind::UpdateProperties), subscribe: &[EventKind::PropertiesUpdated] },
-    Row { kind: TopicKind::Thng, template: "/thngs/:thngId",
-        publish: update(OperationKind::UpdateThng), subscribe: &[EventKind::ThngUpdated] },
-    Row { kind: TopicKind::ThngActions, template: "/thngs/:thngId/actions/all",
-        publish: create(OperationKind::CreateAction), subscribe: &[EventKind::ActionCreated] },
-    Row { kind: TopicKind::ThngActionsOfType, template: "/thngs/:thngId/actions/:type",
-        publish: create(OperationKind::CreateAction), subscribe: &[EventKind::ActionCreated] },
-    Row { kind: TopicKind::ThngLocation, template: "/thngs/:thngId/location",
-        publish: update(OperationKind::UpdateLocation), subscribe: &[EventKind::LocationUpdated] },
-    Row { kind: TopicKind::ThngProperties, template: "/thngs/:thngId/properties",
-        publish: update(OperationKind::UpdateProperties), subscribe: &[EventKind::PropertiesUpdated] },
-    Row { kind: TopicKind::ThngProperty, template: "/thngs/:thngId/properties/:key",
-        publish: update(OperationKind::UpdateProperties), subscribe: &[EventKind::PropertiesUpdated] },
+    row(TopicKind::Resource(SubjectKind::Product), "/products/:productId",
+        update(OperationKind::UpdateProduct), &[EventKind::ProductUpdated]),
+    row(actions(Some(SubjectKind::Product), false), "/products/:productId/actions/all",
+        create(OperationKind::CreateAction), &[EventKind::ActionCreated]),
+    row(actions(Some(SubjectKind::Product), true), "/products/:productId/actions/:type",
+        create(OperationKind::CreateAction), &[EventKind::ActionCreated]),
+    row(properties(OwnerKind::Product, false), "/products/:productId/properties",
+        update(OperationKind::UpdateProperties), &[EventKind::PropertiesUpdated]),
+    row(properties(OwnerKind::Product, true), "/products/:productId/properties/:key",
+        update(OperationKind::UpdateProperties), &[EventKind::PropertiesUpdated]),
+    row(TopicKind::Resource(SubjectKind::Thng), "/thngs/:thngId",
+        update(OperationKind::UpdateThng), &[EventKind::ThngUpdated]),
+    row(actions(Some(SubjectKind::Thng), false), "/thngs/:thngId/actions/all",
+        create(OperationKind::CreateAction), &[EventKind::ActionCreated]),
+    row(actions(Some(SubjectKind::Thng), true), "/thngs/:thngId/actions/:type",
+        create(OperationKind::CreateAction), &[EventKind::ActionCreated]),
+    row(TopicKind::Location, "/thngs/:thngId/location",
+        update(OperationKind::UpdateLocation), &[EventKind::LocationUpdated]),
+    row(properties(OwnerKind::Thng, false), "/thngs/:thngId/properties",
+        update(OperationKind::UpdateProperties), &[EventKind::PropertiesUpdated]),
+    row(properties(OwnerKind::Thng, true), "/thngs/:thngId/properties/:key",
+        update(OperationKind::UpdateProperties), &[EventKind::PropertiesUpdated]),
 ];
 
 impl TopicKind {
     /// The row of this kind.
     #[must_use]
     pub fn row(self) -> &'static Row {
-        &TABLE[self as usize]
+        TABLE.iter().find(|row| row.kind == self).expect("every kind has a row")
     }
 }
 
@@ -200,35 +227,23 @@ pub(super) enum Segment {
 
 impl Row {
     /// The segments of its template.
-    pub(super) fn segments(&self) -> &'static [Segment] {
-        let template = &TEMPLATES[self.kind as usize];
-        &template.segments[..template.count]
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.segments.list[..self.segments.count]
     }
 }
-
-/// The templates of [`TABLE`], split before the program runs: a topic is compared with all of them.
-static TEMPLATES: [Template; TABLE.len()] = {
-    let mut templates = [Template { segments: [Segment::Parameter; SEGMENTS_MAX], count: 0 }; TABLE.len()];
-    let mut row = 0;
-    while row < TABLE.len() {
-        templates[row] = Template::split(TABLE[row].template);
-        row += 1;
-    }
-    templates
-};
 
 /// Segments of the longest template.
 pub(super) const SEGMENTS_MAX: usize = 4;
 
-#[derive(Clone, Copy)]
-struct Template {
-    segments: [Segment; SEGMENTS_MAX],
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Segments {
+    list: [Segment; SEGMENTS_MAX],
     count: usize,
 }
 
-impl Template {
+impl Segments {
     const fn split(template: &'static str) -> Self {
-        let mut split = Self { segments: [Segment::Parameter; SEGMENTS_MAX], count: 0 };
+        let mut split = Self { list: [Segment::Parameter; SEGMENTS_MAX], count: 0 };
         let mut rest = template;
         while !rest.is_empty() {
             // Each segment begins with its slash.
@@ -239,7 +254,7 @@ impl Template {
             let (segment, behind) = rest.split_at(end);
             let (_, name) = segment.split_at(1);
             if name.as_bytes()[0] != b':' {
-                split.segments[split.count] = Segment::Literal(name);
+                split.list[split.count] = Segment::Literal(name);
             }
             split.count += 1;
             rest = behind;
@@ -250,13 +265,23 @@ impl Template {
 
 #[cfg(test)]
 mod tests {
+    use std::vec;
+
     use super::*;
 
     #[test]
-    fn every_kind_finds_its_own_row() {
-        for (index, row) in TABLE.iter().enumerate() {
-            assert_eq!(row.kind as usize, index, "{}", row.template);
-            assert_eq!(row.kind.row(), row);
+    fn every_kind_has_exactly_one_row() {
+        let both = [false, true];
+        let subjects = SubjectKind::ALL.map(Some).into_iter().chain([None]);
+        let mut kinds = vec![TopicKind::ActionTypes, TopicKind::Location, TopicKind::Members];
+        kinds.extend(SubjectKind::ALL.map(TopicKind::Resource));
+        kinds.extend(both.map(|single| TopicKind::Tasks { single }));
+        kinds.extend(subjects.flat_map(|subject| both.map(|typed| actions(subject, typed))));
+        kinds.extend(OwnerKind::ALL.iter().flat_map(|owner| both.map(|keyed| properties(*owner, keyed))));
+        assert_eq!(kinds.len(), TABLE.len());
+        for kind in kinds {
+            assert_eq!(TABLE.iter().filter(|row| row.kind == kind).count(), 1, "{kind:?}");
+            assert_eq!(kind.row().kind, kind);
         }
     }
 
@@ -273,14 +298,14 @@ mod tests {
 
     #[test]
     fn the_table_has_nineteen_documented_rows_and_one_for_the_sdk() {
-        let listed = TABLE.iter().filter(|row| row.kind != TopicKind::Product).count();
+        let listed = TABLE.iter().filter(|row| row.kind != TopicKind::Resource(SubjectKind::Product)).count();
         assert_eq!(listed, 19);
     }
 
     #[test]
     fn only_batch_tasks_cannot_be_published_to() {
         for row in &TABLE {
-            let subscribe_only = matches!(row.kind, TopicKind::BatchTasks | TopicKind::BatchTask);
+            let subscribe_only = matches!(row.kind, TopicKind::Tasks { .. });
             assert_eq!(row.publish.is_none(), subscribe_only, "{}", row.template);
             assert!(!row.subscribe.is_empty(), "{}", row.template);
         }

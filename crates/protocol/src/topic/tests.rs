@@ -45,9 +45,10 @@ fn slashes_and_options_around_a_topic_do_not_change_it() {
 
 #[test]
 fn all_means_every_type_and_not_a_type_of_that_name() {
-    assert_eq!(Topic::parse_path("/actions/all"), Ok(Topic::Actions));
-    let thng = Id::parse(ID).expect("an id");
-    assert_eq!(Topic::parse_path(&format!("/thngs/{ID}/actions/all")), Ok(Topic::ThngActions { thng }));
+    assert_eq!(Topic::parse_path("/actions/all"), Ok(Topic::Actions { subject: None, action_type: None }));
+    let subject = Some(Subject { kind: SubjectKind::Thng, id: Id::parse(ID).expect("an id") });
+    let of_thng = Topic::Actions { subject, action_type: None };
+    assert_eq!(Topic::parse_path(&format!("/thngs/{ID}/actions/all")), Ok(of_thng));
     assert_eq!(Topic::parse_path("/actions/%61ll"), Err(TopicError::Name(IdError::ActionType)));
 }
 
@@ -95,27 +96,17 @@ fn any_topic() -> impl Strategy<Value = Topic> {
     (0..TABLE.len(), any_id(), any_id(), any_key(), any_type()).prop_map(
         |(index, id, task, key, action_type)| match TABLE[index].kind {
             TopicKind::ActionTypes => Topic::ActionTypes,
-            TopicKind::Actions => Topic::Actions,
-            TopicKind::ActionsOfType => Topic::ActionsOfType { action_type },
-            TopicKind::BatchTasks => Topic::BatchTasks { batch: id },
-            TopicKind::BatchTask => Topic::BatchTask { batch: id, task },
-            TopicKind::Collection => Topic::Collection { collection: id },
-            TopicKind::CollectionActionsOfType => {
-                Topic::CollectionActionsOfType { collection: id, action_type }
+            TopicKind::Actions { subject, typed } => Topic::Actions {
+                subject: subject.map(|kind| Subject { kind, id }),
+                action_type: typed.then_some(action_type),
+            },
+            TopicKind::Resource(kind) => Topic::Resource { kind, id },
+            TopicKind::Properties { owner, keyed } => {
+                Topic::Properties { owner: owner.with_id(id), key: keyed.then_some(key) }
             }
-            TopicKind::CollectionActions => Topic::CollectionActions { collection: id },
-            TopicKind::CollectionThngs => Topic::CollectionThngs { collection: id },
-            TopicKind::Product => Topic::Product { product: id },
-            TopicKind::ProductActionsOfType => Topic::ProductActionsOfType { product: id, action_type },
-            TopicKind::ProductActions => Topic::ProductActions { product: id },
-            TopicKind::ProductProperties => Topic::ProductProperties { product: id },
-            TopicKind::ProductProperty => Topic::ProductProperty { product: id, key },
-            TopicKind::Thng => Topic::Thng { thng: id },
-            TopicKind::ThngActionsOfType => Topic::ThngActionsOfType { thng: id, action_type },
-            TopicKind::ThngActions => Topic::ThngActions { thng: id },
-            TopicKind::ThngLocation => Topic::ThngLocation { thng: id },
-            TopicKind::ThngProperties => Topic::ThngProperties { thng: id },
-            TopicKind::ThngProperty => Topic::ThngProperty { thng: id, key },
+            TopicKind::Location => Topic::Location { thng: id },
+            TopicKind::Members => Topic::Members { collection: id },
+            TopicKind::Tasks { single } => Topic::Tasks { batch: id, task: single.then_some(task) },
         },
     )
 }

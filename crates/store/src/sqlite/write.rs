@@ -469,7 +469,7 @@ impl WriteStore for SqliteWriter {
         owner: PropertyOwner,
         updates: &[PropertyUpdate],
     ) -> Result<Sequence, StoreError> {
-        let owner = (owner.id(), owner.kind());
+        let owner = (owner.id(), owner.kind().resource());
         let outcome = self.properties.append(&self.connection, &mut self.log, account, owner, updates);
         self.at_place(outcome)
     }

@@ -4,7 +4,7 @@ use axum::{http::StatusCode, response::Response};
 use thng_pubsub_protocol::{
     id::{ActionTypeName, Id},
     payload::{Patch, ResourceKind},
-    topic::Topic,
+    topic::{Subject, SubjectKind, Topic},
 };
 
 use super::{
@@ -19,34 +19,20 @@ use thng_pubsub_broker::{
     resources::{Outcome, commissioned_type},
 };
 
-/// The parent of actions: the root, or a kind of resource.
-pub(super) type ActionParent = Option<ResourceKind>;
+/// The parent of actions: a kind of resource, or `None` for the root.
+pub(super) type ActionParent = Option<SubjectKind>;
 
 /// The topic that the path is.
 async fn topic(call: &Call, below: ActionParent) -> Result<Topic, HttpError> {
     let subject = match below {
-        Some(kind) => Some((kind, named(call, kind, "id").await?)),
+        Some(kind) => Some(Subject { kind, id: named(call, kind.resource(), "id").await? }),
         None => None,
     };
-    let name = call.segment("type");
-    let action_type = match name {
+    let action_type = match call.segment("type") {
         "all" => None,
         name => Some(ActionTypeName::parse(name).map_err(|_| BrokerError::NotFound)?),
     };
-    Ok(match (subject, action_type) {
-        (Some((ResourceKind::Product, product)), None) => Topic::ProductActions { product },
-        (Some((ResourceKind::Product, product)), Some(action_type)) => {
-            Topic::ProductActionsOfType { product, action_type }
-        }
-        (Some((ResourceKind::Collection, collection)), None) => Topic::CollectionActions { collection },
-        (Some((ResourceKind::Collection, collection)), Some(action_type)) => {
-            Topic::CollectionActionsOfType { collection, action_type }
-        }
-        (Some((_, thng)), None) => Topic::ThngActions { thng },
-        (Some((_, thng)), Some(action_type)) => Topic::ThngActionsOfType { thng, action_type },
-        (None, None) => Topic::Actions,
-        (None, Some(action_type)) => Topic::ActionsOfType { action_type },
-    })
+    Ok(Topic::Actions { subject, action_type })
 }
 
 pub(super) async fn list(call: Call, below: ActionParent) -> Result<Response, HttpError> {
@@ -57,11 +43,13 @@ pub(super) async fn list(call: Call, below: ActionParent) -> Result<Response, Ht
 
 pub(super) async fn create(call: Call, below: ActionParent) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
-    if let Topic::ThngActionsOfType { thng, action_type } = &topic
+    if let Topic::Actions { subject: Some(subject), action_type: Some(action_type) } = &topic
+        && subject.kind == SubjectKind::Thng
         && commissioned_type(action_type.as_str())
     {
         let caller = call.caller_with_context();
-        let action = call.resources().commission(&caller, *thng, action_type.clone(), &call.body).await?;
+        let action =
+            call.resources().commission(&caller, subject.id, action_type.clone(), &call.body).await?;
         return Ok(json(StatusCode::OK, show_plain(&call, &action)));
     }
     let Outcome::Resources(actions) = call.publish(&topic).await? else {

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use thng_pubsub_protocol::{
     payload::MembershipChange,
-    topic::table::{Access, EventKind, OperationKind, Row, TABLE, TopicKind},
+    topic::{
+        SubjectKind,
+        table::{Access, EventKind, OperationKind, Row, TABLE, TopicKind},
+    },
 };
 
 use super::openapi::{info, schemas};
@@ -146,28 +149,33 @@ fn operation(row: &Row, channel: &str, publish: bool) -> Value {
     })
 }
 
-fn about(kind: TopicKind) -> &'static str {
+fn about(kind: TopicKind) -> String {
     match kind {
-        TopicKind::ActionTypes => "Action types that are created.",
-        TopicKind::Actions => "Every action.",
-        TopicKind::ActionsOfType => "Every action of a type, and the end of the type.",
-        TopicKind::BatchTasks => "Every task of a batch that has ended.",
-        TopicKind::BatchTask => "A task, when it has ended.",
-        TopicKind::Collection => "A collection's own fields, and its end.",
-        TopicKind::CollectionActions => "Actions on a collection and on the thngs in it.",
-        TopicKind::CollectionActionsOfType => "Actions of one type on a collection and on the thngs in it.",
-        TopicKind::CollectionThngs => "Which thngs join and leave a collection.",
-        TopicKind::Product => "A product's own fields.",
-        TopicKind::ProductActions => "Actions on a product and on its thngs.",
-        TopicKind::ProductActionsOfType => "Actions of one type on a product and on its thngs.",
-        TopicKind::ProductProperties => "All properties of a product.",
-        TopicKind::ProductProperty => "One property of a product.",
-        TopicKind::Thng => "A thng's own fields, without its properties.",
-        TopicKind::ThngActions => "Actions on a thng.",
-        TopicKind::ThngActionsOfType => "Actions of one type on a thng.",
-        TopicKind::ThngLocation => "Where a thng is.",
-        TopicKind::ThngProperties => "All properties of a thng.",
-        TopicKind::ThngProperty => "One property of a thng.",
+        TopicKind::ActionTypes => "Action types that are created.".into(),
+        TopicKind::Actions { subject: None, typed: false } => "Every action.".into(),
+        TopicKind::Actions { subject: None, typed: true } => {
+            "Every action of a type, and the end of the type.".into()
+        }
+        TopicKind::Actions { subject: Some(subject), typed } => {
+            let actions = if typed { "Actions of one type" } else { "Actions" };
+            let subjects = match subject {
+                SubjectKind::Collection => "a collection and on the thngs in it",
+                SubjectKind::Product => "a product and on its thngs",
+                SubjectKind::Thng => "a thng",
+            };
+            format!("{actions} on {subjects}.")
+        }
+        TopicKind::Resource(SubjectKind::Collection) => "A collection's own fields, and its end.".into(),
+        TopicKind::Resource(SubjectKind::Product) => "A product's own fields.".into(),
+        TopicKind::Resource(SubjectKind::Thng) => "A thng's own fields, without its properties.".into(),
+        TopicKind::Properties { owner, keyed } => {
+            let properties = if keyed { "One property" } else { "All properties" };
+            format!("{properties} of a {}.", owner.name())
+        }
+        TopicKind::Location => "Where a thng is.".into(),
+        TopicKind::Members => "Which thngs join and leave a collection.".into(),
+        TopicKind::Tasks { single: false } => "Every task of a batch that has ended.".into(),
+        TopicKind::Tasks { single: true } => "A task, when it has ended.".into(),
     }
 }
 
@@ -186,7 +194,7 @@ fn about_write(operation: OperationKind) -> &'static str {
 
 /// What is published, and an example of it that the server takes.
 fn write(kind: TopicKind, operation: OperationKind) -> Value {
-    let on_one_key = matches!(kind, TopicKind::ProductProperty | TopicKind::ThngProperty);
+    let on_one_key = matches!(kind, TopicKind::Properties { keyed: true, .. });
     let names_type = kind.row().template.ends_with("/all");
     let (schema, example) = match operation {
         OperationKind::CreateActionType => ("NewActionType", json!({ "name": "_switched" })),
@@ -298,11 +306,23 @@ fn path(row: &Row, named: impl Fn(&'static str) -> &'static str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
-/// `thngProperties` of `ThngProperties`.
+/// The name of a channel, such as `thngProperties`.
 fn name(kind: TopicKind) -> String {
-    let name = format!("{kind:?}");
-    let mut letters = name.chars();
-    letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect()
+    let below = |resource: &str, what: &str| format!("{resource}{}", upper(what));
+    match kind {
+        TopicKind::ActionTypes => "actionTypes".into(),
+        TopicKind::Actions { subject, typed } => {
+            let actions = if typed { "actionsOfType" } else { "actions" };
+            subject.map_or_else(|| actions.into(), |subject| below(subject.name(), actions))
+        }
+        TopicKind::Resource(subject) => subject.name().into(),
+        TopicKind::Properties { owner, keyed } => {
+            below(owner.name(), if keyed { "property" } else { "properties" })
+        }
+        TopicKind::Location => "thngLocation".into(),
+        TopicKind::Members => "collectionThngs".into(),
+        TopicKind::Tasks { single } => if single { "batchTask" } else { "batchTasks" }.into(),
+    }
 }
 
 fn upper(name: &str) -> String {
@@ -324,7 +344,7 @@ mod tests {
                 let right = if publish.access == Access::Create { "create" } else { "update" };
                 (about_write(publish.operation), right)
             });
-            [format!("`{}`", row.template), write.into(), right.into(), about(row.kind).into()]
+            [format!("`{}`", row.template), write.into(), right.into(), about(row.kind)]
         });
         let columns = ["topic", "publishing", "right", "subscribers receive"];
         assert_documented("docs/topics.md", "## The table", &columns, rows);

@@ -28,7 +28,7 @@ pub(super) async fn thngs(call: Call) -> Result<Response, HttpError> {
 /// The answer is the collection's document, which the change left as it was.
 pub(super) async fn add_thngs(call: Call) -> Result<Response, HttpError> {
     let collection = call.id("id")?;
-    call.publish(&Topic::CollectionThngs { collection }).await?;
+    call.publish(&Topic::Members { collection }).await?;
     let record = call.resources().read(&call.caller(), ResourceKind::Collection, collection).await?;
     Ok(json(StatusCode::OK, show(&call, &record)?))
 }

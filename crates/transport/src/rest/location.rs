@@ -18,7 +18,7 @@ use thng_pubsub_broker::{BrokerError, resources::Outcome};
 
 pub(super) async fn update(call: Call) -> Result<Response, HttpError> {
     let thng = named(&call, ResourceKind::Thng, "id").await?;
-    match call.publish(&Topic::ThngLocation { thng }).await? {
+    match call.publish(&Topic::Location { thng }).await? {
         Outcome::Locations(updates) => Ok(json(StatusCode::OK, locations_document(updates.iter()))),
         _ => Err(BrokerError::Unavailable.into()),
     }

@@ -3,8 +3,8 @@
 use axum::{http::StatusCode, response::Response};
 use thng_pubsub_protocol::{
     id::PropertyKey,
-    payload::{ResourceKind, history_document, update_document},
-    topic::Topic,
+    payload::{history_document, update_document},
+    topic::{OwnerKind, PropertyOwner, Topic},
 };
 
 use super::{
@@ -16,15 +16,11 @@ use super::{
 };
 use thng_pubsub_broker::{
     BrokerError,
-    resources::{Outcome, PropertyOwner, TimeRange},
+    resources::{Outcome, TimeRange},
 };
 
-async fn owner(call: &Call, kind: ResourceKind) -> Result<PropertyOwner, HttpError> {
-    let id = named(call, kind, "id").await?;
-    Ok(match kind {
-        ResourceKind::Product => PropertyOwner::Product(id),
-        _ => PropertyOwner::Thng(id),
-    })
+async fn owner(call: &Call, kind: OwnerKind) -> Result<PropertyOwner, HttpError> {
+    Ok(kind.with_id(named(call, kind.resource(), "id").await?))
 }
 
 fn key(call: &Call) -> Result<PropertyKey, HttpError> {
@@ -39,21 +35,15 @@ async fn publish(call: &Call, topic: Topic) -> Result<Response, HttpError> {
     }
 }
 
-pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
-    let topic = match owner(&call, kind).await? {
-        PropertyOwner::Thng(thng) => Topic::ThngProperties { thng },
-        PropertyOwner::Product(product) => Topic::ProductProperties { product },
-    };
-    publish(&call, topic).await
+pub(super) async fn update(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
+    let owner = owner(&call, kind).await?;
+    publish(&call, Topic::Properties { owner, key: None }).await
 }
 
-pub(super) async fn update_one(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
-    let key = key(&call)?;
-    let topic = match owner(&call, kind).await? {
-        PropertyOwner::Thng(thng) => Topic::ThngProperty { thng, key },
-        PropertyOwner::Product(product) => Topic::ProductProperty { product, key },
-    };
-    publish(&call, topic).await
+pub(super) async fn update_one(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
+    let key = Some(key(&call)?);
+    let owner = owner(&call, kind).await?;
+    publish(&call, Topic::Properties { owner, key }).await
 }
 
 /// Refuses what would narrow a list, where it does not, rather than answer with too much.
@@ -64,7 +54,7 @@ fn refuse(call: &Call, names: &[&str]) -> Result<(), HttpError> {
     }
 }
 
-pub(super) async fn latest(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+pub(super) async fn latest(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
     refuse(&call, &["filter", "ids"])?;
     let latest = call.resources().properties(&call.caller(), owner(&call, kind).await?).await?;
     Ok(json(StatusCode::OK, update_document(&latest)))
@@ -101,7 +91,7 @@ pub(super) fn range(call: &Call) -> Result<TimeRange, HttpError> {
     Ok(range)
 }
 
-pub(super) async fn history(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+pub(super) async fn history(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
     refuse(&call, &["ids"])?;
     let (range, key, (page, share)) = (range(&call)?, key(&call)?, history_page(&call)?);
     let owner = owner(&call, kind).await?;
@@ -109,16 +99,16 @@ pub(super) async fn history(call: Call, kind: ResourceKind) -> Result<Response, 
     Ok(history_answer(&call, &history, page, share, history_document(&history.items)))
 }
 
-pub(super) async fn delete(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+pub(super) async fn delete(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
     forget(&call, kind, None).await
 }
 
-pub(super) async fn delete_one(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+pub(super) async fn delete_one(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
     let key = key(&call)?;
     forget(&call, kind, Some(key)).await
 }
 
-async fn forget(call: &Call, kind: ResourceKind, key: Option<PropertyKey>) -> Result<Response, HttpError> {
+async fn forget(call: &Call, kind: OwnerKind, key: Option<PropertyKey>) -> Result<Response, HttpError> {
     let (owner, before_ms) = (owner(call, kind).await?, call.time("to")?);
     call.resources().delete_properties(&call.caller(), owner, key, before_ms).await?;
     Ok(done())

@@ -7,6 +7,7 @@ use axum::{
 use thng_pubsub_protocol::{
     id::Id,
     payload::{Patch, ResourceKind, latest_document},
+    topic::{SubjectKind, Topic},
 };
 
 use super::{
@@ -142,9 +143,9 @@ pub(super) async fn read(call: Call, kind: ResourceKind) -> Result<Response, Htt
 
 pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let id = named(&call, kind, "id").await?;
-    let record = match topic_of(kind, id) {
+    let record = match SubjectKind::of(kind) {
         // What other protocols can do as well goes their way.
-        Some(topic) => match call.publish(&topic).await? {
+        Some(kind) => match call.publish(&Topic::Resource { kind, id }).await? {
             Outcome::Resource(record) => record,
             _ => return Err(BrokerError::Unavailable.into()),
         },
@@ -163,16 +164,6 @@ fn show_updated(call: &Call, record: &ResourceRecord) -> Result<String, HttpErro
         extras.collections = call.resources().extras(&call.caller(), record)?.collections;
     }
     Ok(document(record, &requested_extras(call, extras)))
-}
-
-fn topic_of(kind: ResourceKind, id: Id) -> Option<thng_pubsub_protocol::topic::Topic> {
-    use thng_pubsub_protocol::topic::Topic;
-    match kind {
-        ResourceKind::Thng => Some(Topic::Thng { thng: id }),
-        ResourceKind::Product => Some(Topic::Product { product: id }),
-        ResourceKind::Collection => Some(Topic::Collection { collection: id }),
-        _ => None,
-    }
 }
 
 pub(super) async fn delete(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {

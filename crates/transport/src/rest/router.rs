@@ -6,7 +6,10 @@
 use std::{pin::Pin, sync::Arc};
 
 use axum::{Router, response::Response, routing::MethodRouter};
-use thng_pubsub_protocol::payload::ResourceKind as Kind;
+use thng_pubsub_protocol::{
+    payload::ResourceKind as Kind,
+    topic::{OwnerKind, SubjectKind},
+};
 
 use super::{
     Context, HttpError, action, answered_call::AnsweredCall, application, call::Call, collection, device,
@@ -175,7 +178,7 @@ impl Table {
         );
     }
 
-    fn properties(&mut self, all: &'static str, one: &'static str, kind: Kind) {
+    fn properties(&mut self, all: &'static str, one: &'static str, kind: OwnerKind) {
         self.add(
             route(Verb::Get, all, "Read all properties", move |call| property::latest(call, kind))
                 .tells("The latest value of each.")
@@ -270,18 +273,18 @@ pub(super) fn table() -> Vec<Route> {
     let mut t = Table { tag: "Thngs", routes: Vec::new() };
     t.resource("/thngs", "/thngs/{id}", Kind::Thng);
     t.bulk("/thngs", Kind::Thng);
-    t.properties("/thngs/{id}/properties", "/thngs/{id}/properties/{key}", Kind::Thng);
+    t.properties("/thngs/{id}/properties", "/thngs/{id}/properties/{key}", OwnerKind::Thng);
     t.add(route(Verb::Get, "/thngs/{id}/location", "Read a thng's locations", location::history).tells("Newest first, unless `sortOrder` says otherwise.").asks(Query::History).answers(200, Shape::Named("Locations")));
     t.add(route(Verb::Put, "/thngs/{id}/location", "Update a thng's location", location::update).takes(Shape::Named("LocationWrites")).answers(200, Shape::Named("Locations")));
     t.add(route(Verb::Delete, "/thngs/{id}/location", "Delete a thng's locations", location::delete).tells("All, or those before `to`.").asks(Query::Until));
     t.add(route(Verb::Get, "/thngs/{id}/commissionState", "Read whether a thng was commissioned", task::commission_state).answers(200, Shape::Named("CommissionState")));
-    t.actions("/thngs/{id}/actions/{type}", "/thngs/{id}/actions/{type}/{action}", Some(Kind::Thng));
+    t.actions("/thngs/{id}/actions/{type}", "/thngs/{id}/actions/{type}/{action}", Some(SubjectKind::Thng));
 
     t.tag = "Products";
     t.resource("/products", "/products/{id}", Kind::Product);
     t.bulk("/products", Kind::Product);
-    t.properties("/products/{id}/properties", "/products/{id}/properties/{key}", Kind::Product);
-    t.actions("/products/{id}/actions/{type}", "/products/{id}/actions/{type}/{action}", Some(Kind::Product));
+    t.properties("/products/{id}/properties", "/products/{id}/properties/{key}", OwnerKind::Product);
+    t.actions("/products/{id}/actions/{type}", "/products/{id}/actions/{type}/{action}", Some(SubjectKind::Product));
 
     t.tag = "Collections";
     t.resource("/collections", "/collections/{id}", Kind::Collection);
@@ -296,7 +299,7 @@ pub(super) fn table() -> Vec<Route> {
     }
     t.add(route(Verb::Delete, "/collections/{id}/collections", "Remove collections", |call| collection::remove_members(call, Kind::Collection)).tells(MEMBERS).asks(Query::Members));
     t.add(route(Verb::Delete, "/collections/{id}/collections/{member}", "Remove a collection", collection::remove_collection));
-    t.actions("/collections/{id}/actions/{type}", "/collections/{id}/actions/{type}/{action}", Some(Kind::Collection));
+    t.actions("/collections/{id}/actions/{type}", "/collections/{id}/actions/{type}/{action}", Some(SubjectKind::Collection));
 
     t.tag = "Actions";
     t.add(route(Verb::Get, "/actions", "List action types", action::types).tells("Those that are built in, then those of the account, newest first.").asks(Query::List(Kind::ActionType)).answers(200, Shape::Many(Kind::ActionType)));
