@@ -161,8 +161,8 @@ const fn properties(owner: OwnerKind, keyed: bool) -> TopicKind {
     TopicKind::Properties { owner, keyed }
 }
 
-/// The rows. The first that matches a path counts: a literal segment comes before a parameter in the same position, so
-/// that `all` is never taken for the name of an action type.
+/// The rows. The first that matches a path counts. A literal segment comes before a parameter in the same position:
+/// `all` is never taken for the name of an action type.
 #[rustfmt::skip]
 pub static TABLE: [Row; 20] = [
     row(TopicKind::ActionTypes, "/actions",
