@@ -13,7 +13,6 @@ use thng_pubsub_store::{self as store, durable_file};
 
 pub mod admin;
 pub mod config;
-mod defaults;
 #[cfg(feature = "measure")]
 pub mod measure;
 pub mod startup;

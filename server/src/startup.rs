@@ -11,22 +11,23 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Listen, OnRejectedPublish},
-    defaults,
+    config::{
+        Config,
+        listeners::{Listen, ListenerSettings},
+    },
     log_throttle::LogThrottle,
     metrics::Metrics,
     store::SqliteStore,
 };
 use thng_pubsub_broker::{Services, pubsub::leave_all_sessions};
-use thng_pubsub_bus::{Bus, OutboundQueueLimits};
+use thng_pubsub_bus::Bus;
 use thng_pubsub_transport::{
     Context, Limits,
     accept::{AcceptedConnection, Acceptor},
     addresses::Addresses,
     admin_socket::{AdminSocket, Answer, Request, SOCKET, Status},
-    least_rate::LeastRate,
     mqtt,
-    rate_limits::{RateSettings, Rates},
+    rate_limits::Rates,
     tls::{self, Certificates, Tls},
 };
 
@@ -40,12 +41,15 @@ mod traces;
 
 use broker::{BrokerHandle, BrokerSettings};
 
+/// Time from SIGTERM to the end, whatever still runs.
+const STOP_TIMEOUT: Duration = Duration::from_secs(9);
+
 /// Runs the server until SIGTERM or Ctrl-C.
 ///
 /// # Errors
 /// Whatever keeps it from starting, in a sentence that says what to do.
 pub fn serve(config: Config, warnings: &[String]) -> anyhow::Result<()> {
-    let _log = log::start(&config)?;
+    let _log = log::start(&config.log)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -82,8 +86,10 @@ pub fn check(config: &Config, warnings: &[String]) -> anyhow::Result<()> {
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
-    log::filter(&config.log)?;
-    if let Some(tls::CertificateSource::Files(files)) = tls_source(config) {
+    log::filter(&config.log.filter)?;
+    if let Some(tls::CertificateSource::Files(files)) =
+        tls_source(&config.data.folder.path, &config.listeners)
+    {
         tls::check(&files).context("TLS")?;
     }
     print("The settings are fine.\n")
@@ -169,15 +175,17 @@ impl Running {
         let certificates = open_certificates(config, &metrics)?;
         let BrokerHandle { services, bus, writer } = broker;
         let Services { pubsub, resources, identity } = services;
-        let rates = Arc::new(Rates::new(&rate_settings(config), &metrics));
-        let listeners = Listeners::bind(config)?;
+        let rates = Arc::new(Rates::new(&config.rates.rates(), &metrics));
+        let listeners = Listeners::bind(&config.listeners)?;
         // When all that is open from the start is open.
         let open_files = open_files::divide(config)?;
-        metrics.connections_limit.set(open_files.connections_max(config.connections_max));
+        metrics.connections_limit.set(open_files.connections_max(config.connections.connections_max));
         let acceptor = Acceptor {
-            permits: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            permits: Arc::new(Semaphore::new(config.connections.connections_max.min(Semaphore::MAX_PERMITS))),
             open_files,
-            addresses: Arc::new(Addresses::new(config.connections_per_address_max.unwrap_or(usize::MAX))),
+            addresses: Arc::new(Addresses::new(
+                config.connections.connections_per_address_max.unwrap_or(usize::MAX),
+            )),
             rates: Arc::clone(&rates),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -215,10 +223,11 @@ impl Running {
 
     /// Opens the administration socket for commands of this machine. A server without it serves all the same.
     fn open_admin_socket(&self, config: &Config) {
-        let socket = match AdminSocket::open(&config.data) {
+        let data = &config.data.folder.path;
+        let socket = match AdminSocket::open(data) {
             Ok(socket) => socket,
             Err(error) => {
-                let socket = config.data.join(SOCKET);
+                let socket = data.join(SOCKET);
                 return tracing::warn!(
                     %error,
                     socket = %socket.display(),
@@ -227,7 +236,7 @@ impl Running {
             }
         };
         let listeners = self.addresses.iter().map(|(name, at)| ((*name).into(), at.to_string())).collect();
-        let status = Status { listeners, ..status(config.connections_max) };
+        let status = Status { listeners, ..status(config.connections.connections_max) };
         let (context, acceptor) = (Arc::clone(&self.context), &self.acceptor);
         let (stop, tasks) = (acceptor.stop.clone(), acceptor.tasks.clone());
         acceptor.tasks.spawn(async move { socket.serve(context, status, stop, tasks).await });
@@ -308,8 +317,7 @@ impl Running {
     async fn stop(self) {
         self.acceptor.stop.cancel();
         self.acceptor.tasks.close();
-        let limit = Duration::from_secs(defaults::STOP_TIMEOUT_S);
-        if tokio::time::timeout(limit, self.acceptor.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_TIMEOUT, self.acceptor.tasks.wait()).await.is_err() {
             tracing::warn!(connections = self.acceptor.tasks.len(), "some connections did not end in time");
         }
         // With the last reference to the broker the writer's queue closes; it finishes what is in it.
@@ -353,8 +361,8 @@ fn status(connections_max: usize) -> Status {
 
 /// What the TLS listeners will show; nothing where there are none.
 fn open_certificates(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Arc<Certificates>>> {
-    let Some(source) = tls_source(config) else {
-        if !config.tls_cert.is_empty() {
+    let Some(source) = tls_source(&config.data.folder.path, &config.listeners) else {
+        if !config.listeners.tls_cert.is_empty() {
             tracing::warn!("--tls-cert has no effect: neither --https nor --mqtts says where to listen");
         }
         return Ok(None);
@@ -364,16 +372,15 @@ fn open_certificates(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<
 }
 
 /// Where certificates come from; nothing where no listener wants any.
-fn tls_source(config: &Config) -> Option<tls::CertificateSource> {
-    if config.https == Listen::Off && config.mqtts == Listen::Off {
+fn tls_source(data: &Path, listeners: &ListenerSettings) -> Option<tls::CertificateSource> {
+    let ListenerSettings { https, mqtts, tls_cert, tls_key, .. } = listeners;
+    if *https == Listen::Off && *mqtts == Listen::Off {
         return None;
     }
-    Some(if config.tls_cert.is_empty() {
-        tls::CertificateSource::Local(config.data.join("tls"))
+    Some(if tls_cert.is_empty() {
+        tls::CertificateSource::Local(data.join("tls"))
     } else {
-        tls::CertificateSource::Files(
-            config.tls_cert.iter().cloned().zip(config.tls_key.iter().cloned()).collect(),
-        )
+        tls::CertificateSource::Files(tls_cert.iter().cloned().zip(tls_key.iter().cloned()).collect())
     })
 }
 
@@ -398,12 +405,12 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn bind(config: &Config) -> anyhow::Result<Self> {
+    fn bind(settings: &ListenerSettings) -> anyhow::Result<Self> {
         Ok(Self {
-            http: bind("http", config.http)?,
-            mqtt: bind("mqtt", config.mqtt)?,
-            https: bind("https", config.https)?,
-            mqtts: bind("mqtts", config.mqtts)?,
+            http: bind("http", settings.http.listen)?,
+            mqtt: bind("mqtt", settings.mqtt)?,
+            https: bind("https", settings.https)?,
+            mqtts: bind("mqtts", settings.mqtts)?,
         })
     }
 }
@@ -417,47 +424,24 @@ fn bind(name: &str, listen: Listen) -> anyhow::Result<Option<TcpListener>> {
     }
 }
 
-/// The rate limits that the settings name.
-fn rate_settings(config: &Config) -> RateSettings {
-    RateSettings {
-        request_rate_per_key: config.request_rate_per_key,
-        request_rate_per_address: config.request_rate_per_address,
-        publish_rate_per_key: config.publish_rate_per_key,
-        publish_rate_per_address: config.publish_rate_per_address,
-        connection_rate_per_key: config.connection_rate_per_key,
-        connection_rate_per_address: config.connection_rate_per_address,
-        failed_logins_per_address: config.failed_logins_per_address,
-        entries_max: config.rate_limit_entries_max,
-        publish_delay_max: Duration::from_secs(config.publish_delay_max_s),
-    }
-}
-
 /// The bounds of a connection, as the settings say.
 fn limits(config: &Config) -> Limits {
+    let Config { protocols, connections, messages, subscriptions, .. } = config;
     Limits {
-        connect_timeout: Duration::from_secs(config.connect_timeout_s),
-        http_idle_timeout: Duration::from_secs(config.http_idle_timeout_s),
-        body_timeout: Duration::from_secs(config.body_timeout_s),
-        answer_rate: LeastRate {
-            bytes_per_s: config.answer_rate_min,
-            window: Duration::from_secs(config.answer_rate_window_s),
-        },
-        websocket_ping_interval: Duration::from_secs(config.websocket_ping_interval_s),
-        initial_state_delay: Duration::from_millis(config.initial_state_delay_ms),
-        message_bytes_max: config.message_bytes_max,
-        mqtt_websocket_message_bytes_max: config.mqtt_websocket_message_bytes_max,
-        body_bytes_max: config.body_bytes_max,
-        subscriptions_max: config.subscriptions_max,
-        publishes_in_flight_max: config.publishes_in_flight_max,
-        deliveries_in_flight_max: config.deliveries_in_flight_max,
-        outbound_queue: OutboundQueueLimits {
-            messages: config.outbound_queue_messages_max,
-            bytes: config.outbound_queue_bytes_max,
-        },
-        on_rejected_publish: match config.on_rejected_publish {
-            OnRejectedPublish::Ack => thng_pubsub_transport::OnRejectedPublish::Ack,
-            OnRejectedPublish::Close => thng_pubsub_transport::OnRejectedPublish::Close,
-        },
-        allowed_origins: config.allowed_origins.clone(),
+        connect_timeout: Duration::from_secs(connections.connect_timeout_s),
+        http_idle_timeout: Duration::from_secs(connections.http_idle_timeout_s),
+        body_timeout: Duration::from_secs(connections.body_timeout_s),
+        answer_rate: connections.answer_rate(),
+        websocket_ping_interval: Duration::from_secs(protocols.websocket_ping_interval_s),
+        initial_state_delay: Duration::from_millis(protocols.initial_state_delay_ms),
+        message_bytes_max: messages.message_bytes_max,
+        mqtt_websocket_message_bytes_max: messages.mqtt_websocket_message_bytes_max,
+        body_bytes_max: messages.body_bytes_max,
+        subscriptions_max: subscriptions.subscriptions_max,
+        publishes_in_flight_max: messages.publishes_in_flight_max,
+        deliveries_in_flight_max: subscriptions.deliveries_in_flight_max,
+        outbound_queue: subscriptions.outbound_queue(),
+        on_rejected_publish: protocols.on_rejected_publish.into(),
+        allowed_origins: protocols.allowed_origins.clone(),
     }
 }

@@ -433,9 +433,8 @@ mod tests {
     };
 
     use super::*;
-    use crate::Limits;
-    use crate::rate_limits::{RateSettings, Rates};
-    use thng_pubsub_broker::{log_throttle::LogThrottle, testing::TestBroker};
+    use crate::testing;
+    use thng_pubsub_broker::{Services, testing::TestBroker};
 
     async fn status(router: &Router, method: &str, path: &str) -> u16 {
         let request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
@@ -446,18 +445,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn every_row_of_the_topic_table_has_a_rest_route() {
         let TestBroker { pubsub, resources, identity, metrics, data: _data, .. } = TestBroker::open().await;
-        let (limits, rates) = (Limits::default(), Arc::new(Rates::new(&RateSettings::default(), &metrics)));
-        let router = router(Arc::new(Context {
-            pubsub,
-            resources,
-            identity,
-            metrics,
-            limits,
-            mqtt_sessions: mqtt::Sessions::default(),
-            rates,
-            refusal_log: LogThrottle::new(),
-            authority: None,
-        }));
+        let services = Services { pubsub, resources, identity };
+        let router = router(Arc::new(testing::context(services, metrics)));
         for row in &TABLE {
             let path: Vec<&str> = row
                 .template

@@ -17,7 +17,6 @@ pub mod addresses;
 pub mod admin_socket;
 mod answer;
 mod assets;
-pub mod defaults;
 pub mod http;
 pub mod least_rate;
 mod logged_error;
@@ -27,6 +26,8 @@ pub mod origins;
 mod public_url;
 pub mod rate_limits;
 mod rest;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 mod upgrade;
 mod websocket;
@@ -60,7 +61,7 @@ pub struct Context {
     pub authority: Option<Bytes>,
 }
 
-/// The bounds of a connection, from the settings of the same names.
+/// The bounds of a connection, from the settings of the same names, which state the defaults and ranges.
 #[derive(Debug, Clone)]
 pub struct Limits {
     pub connect_timeout: Duration,
@@ -79,34 +80,6 @@ pub struct Limits {
     pub outbound_queue: OutboundQueueLimits,
     pub on_rejected_publish: OnRejectedPublish,
     pub allowed_origins: AllowedOrigins,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(defaults::CONNECT_TIMEOUT_S),
-            http_idle_timeout: Duration::from_secs(defaults::HTTP_IDLE_TIMEOUT_S),
-            body_timeout: Duration::from_secs(defaults::BODY_TIMEOUT_S),
-            answer_rate: least_rate::LeastRate {
-                bytes_per_s: defaults::ANSWER_RATE_MIN,
-                window: Duration::from_secs(defaults::ANSWER_RATE_WINDOW_S),
-            },
-            websocket_ping_interval: Duration::from_secs(defaults::WEBSOCKET_PING_INTERVAL_S),
-            initial_state_delay: Duration::from_millis(defaults::INITIAL_STATE_DELAY_MS),
-            message_bytes_max: defaults::MESSAGE_BYTES_MAX,
-            mqtt_websocket_message_bytes_max: defaults::MQTT_WEBSOCKET_MESSAGE_BYTES_MAX,
-            body_bytes_max: defaults::BODY_BYTES_MAX,
-            subscriptions_max: defaults::SUBSCRIPTIONS_MAX,
-            publishes_in_flight_max: defaults::PUBLISHES_IN_FLIGHT_MAX,
-            deliveries_in_flight_max: defaults::DELIVERIES_IN_FLIGHT_MAX,
-            outbound_queue: OutboundQueueLimits {
-                messages: defaults::OUTBOUND_QUEUE_MESSAGES_MAX,
-                bytes: defaults::OUTBOUND_QUEUE_BYTES_MAX,
-            },
-            on_rejected_publish: OnRejectedPublish::Ack,
-            allowed_origins: AllowedOrigins::Any,
-        }
-    }
 }
 
 /// The consequence of a QoS 1 or 2 publish that is rejected for good, such as one with an invalid payload.

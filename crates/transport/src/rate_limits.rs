@@ -15,7 +15,7 @@ use thng_pubsub_protocol::topic::TopicOptions;
 use tokio_util::sync::CancellationToken;
 
 use self::buckets::{Buckets, Remaining};
-use super::{Context, defaults};
+use super::Context;
 use thng_pubsub_broker::{
     BrokerError,
     identity::{KeyHash, Principal},
@@ -162,22 +162,6 @@ pub struct RateSettings {
     pub entries_max: usize,
     /// How long a publish waits for its turn at the most.
     pub publish_delay_max: Duration,
-}
-
-impl Default for RateSettings {
-    fn default() -> Self {
-        Self {
-            request_rate_per_key: RateLimit::Off,
-            request_rate_per_address: RateLimit::Off,
-            publish_rate_per_key: RateLimit::Off,
-            publish_rate_per_address: RateLimit::Off,
-            connection_rate_per_key: RateLimit::Off,
-            connection_rate_per_address: RateLimit::Off,
-            failed_logins_per_address: defaults::FAILED_LOGINS_PER_ADDRESS.parse().expect("a test reads it"),
-            entries_max: defaults::RATE_LIMIT_ENTRIES_MAX,
-            publish_delay_max: Duration::from_secs(defaults::PUBLISH_DELAY_MAX_S),
-        }
-    }
 }
 
 impl Rates {

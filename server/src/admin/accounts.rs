@@ -16,7 +16,7 @@ use thng_pubsub_transport::admin_socket::{Created, KeyShown, Request};
 pub(super) fn create(create: AccountsCreate) -> anyhow::Result<()> {
     let AccountsCreate { data, name, email, json } = create;
     let request = Request::CreateAccount { name, email };
-    let Created { whose: KeyShown { account, id, .. }, key } = client::ask_for_new(&data.path, &request)?;
+    let Created { whose: KeyShown { account, id, .. }, key } = client::ask_for_new(data.path(), &request)?;
     if json {
         return print(&json!({ "account": account, "operator": id, "key": key }).to_string());
     }

@@ -21,7 +21,7 @@ use crate::{
 /// # Errors
 /// A sentence; then there is no file.
 pub(super) fn back_up(arguments: &BackupArguments) -> anyhow::Result<()> {
-    let (data, file) = (&arguments.data.path, &arguments.file);
+    let (data, file) = (arguments.data.path(), &arguments.file);
     let read_only = ReadOnlyDatabase::open(data)?;
     let speed = arguments.speed.speed();
     priority::adjust(speed);
@@ -60,7 +60,7 @@ fn check_target(file: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// A sentence; then the folder is as it was.
 pub(super) fn restore(arguments: &Restore) -> anyhow::Result<()> {
-    let (data, file) = (&arguments.data.path, &arguments.file);
+    let (data, file) = (arguments.data.path(), &arguments.file);
     let backup = Backup::open(file).map_err(|error| {
         anyhow::Error::new(error).context(format!("{} cannot be restored", file.display()))
     })?;

@@ -86,7 +86,7 @@ impl Report {
 /// # Errors
 /// Standard output cannot be written to. Problems are no errors, but another exit code.
 pub(super) fn examine(doctor: &Doctor) -> anyhow::Result<ExitCode> {
-    let data = &doctor.settings.data;
+    let data = &doctor.settings.data.folder.path;
     let server = client::status(data);
     let mut report = Report::default();
     match &server {

@@ -37,13 +37,13 @@ const TOLD_AFTER: u64 = 1_000;
 /// # Errors
 /// A sentence; then there is no file, and what went to standard output has no last line.
 pub(super) fn export(export: &Export) -> anyhow::Result<()> {
-    let read_only = ReadOnlyDatabase::open(&export.data.path)?;
+    let read_only = ReadOnlyDatabase::open(export.data.path())?;
     let speed = export.speed.speed();
     priority::adjust(speed);
     let secret = match export.with_secret {
         true => {
             let known = read_only.meta(key_secret::META_KEY)?.context("the database has no secret")?;
-            Some(hex(&key_secret::read(&export.data.path, &known)?))
+            Some(hex(&key_secret::read(export.data.path(), &known)?))
         }
         false => None,
     };

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 
 use super::output::say;
-use crate::config::{Listen, administration::Health};
+use crate::config::{administration::Health, listeners::Listen};
 
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ const ANSWER_BYTES_MAX: u64 = 4_096;
 /// # Errors
 /// A sentence.
 pub(super) fn ask(health: &Health) -> anyhow::Result<()> {
-    let address = match (&health.url, health.http) {
+    let address = match (&health.url, health.http.listen) {
         (Some(url), _) => resolve(url)?,
         (None, Listen::At(address)) => address,
         (None, Listen::Off) => bail!("--http is `off`: say with --url where the server is asked"),

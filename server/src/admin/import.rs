@@ -34,7 +34,7 @@ const TOLD_AFTER: u64 = 1_000;
 /// # Errors
 /// A sentence, with the number of the line where there is one; then the folder is as it was.
 pub(super) fn import(arguments: &Arguments) -> anyhow::Result<()> {
-    let (data, file) = (&arguments.data.path, &arguments.file);
+    let (data, file) = (arguments.data.path(), &arguments.file);
     let given = arguments.secret.as_deref().map(read_secret).transpose()?;
     let (name, imported) = if file == Path::new("-") {
         let name = "standard input".to_owned();

@@ -17,7 +17,7 @@ use thng_pubsub_transport::admin_socket::{Answer, Created, KeyShown, Request, ki
 /// # Errors
 /// A sentence.
 pub(super) fn list(list: &KeysList) -> anyhow::Result<()> {
-    let read_only = ReadOnlyDatabase::open(&list.data.path)?;
+    let read_only = ReadOnlyDatabase::open(list.data.path())?;
     let mut rows = vec![["HANDLE", "ACCOUNT", "KIND", "ID", "CREATED (UTC)", "NAME"].map(str::to_owned)];
     read_only.keys(|key, owner| {
         if list.account.as_ref().is_some_and(|account| *account != key.account.as_str()) {
@@ -69,7 +69,7 @@ pub(super) fn create(create: KeysCreate) -> anyhow::Result<()> {
             Request::CreateToken { account, name: token.unwrap_or_default(), policies, conditions }
         }
     };
-    let Created { whose, key } = client::ask_for_new(&data.path, &request)?;
+    let Created { whose, key } = client::ask_for_new(data.path(), &request)?;
     let KeyShown { handle, account, actor, id } = &whose;
     if json {
         let shown = json!({ "key": key, "handle": handle, "account": account, "actor": actor, "id": id });
@@ -86,7 +86,7 @@ pub(super) fn create(create: KeysCreate) -> anyhow::Result<()> {
 /// A sentence.
 pub(super) fn revoke(revoke: KeysRevoke) -> anyhow::Result<()> {
     let KeysRevoke { data, handle } = revoke;
-    match client::ask(&data.path, &Request::RevokeKey { handle })? {
+    match client::ask(data.path(), &Request::RevokeKey { handle })? {
         Answer::Revoked(KeyShown { handle, account, actor, id }) => {
             say(&format!(
                 "The key {handle} opens nothing any more: {} {id} of account {account}.",

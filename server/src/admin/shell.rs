@@ -3,12 +3,12 @@
 use std::{fs, io, io::Write as _};
 
 use anyhow::Context as _;
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_mangen::Man as Page;
 
 use crate::config::{
-    Arguments,
     administration::{Completions, Man},
+    command_line,
 };
 
 /// What the program is called where it is installed.
@@ -20,7 +20,7 @@ const NAME: &str = "thng-pubsub-server";
 /// Standard output cannot be written to.
 pub(super) fn completions(completions: &Completions) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(completions.shell, &mut Arguments::command(), NAME, &mut script);
+    clap_complete::generate(completions.shell, &mut command_line(), NAME, &mut script);
     out(&script)
 }
 
@@ -31,7 +31,7 @@ pub(super) fn completions(completions: &Completions) -> anyhow::Result<()> {
 pub(super) fn man(man: &Man) -> anyhow::Result<()> {
     match &man.folder {
         Some(folder) => fs::create_dir_all(folder)
-            .and_then(|()| clap_mangen::generate_to(Arguments::command(), folder))
+            .and_then(|()| clap_mangen::generate_to(command_line(), folder))
             .with_context(|| format!("cannot write manual pages into {}", folder.display())),
         None => out(&page().context("the manual page could not be made")?),
     }
@@ -39,7 +39,7 @@ pub(super) fn man(man: &Man) -> anyhow::Result<()> {
 
 /// The page of the program, with every command in it.
 fn page() -> io::Result<Vec<u8>> {
-    let mut command = Arguments::command().disable_help_subcommand(true);
+    let mut command = command_line().disable_help_subcommand(true);
     // Fills in what commands inherit, such as their full names.
     command.build();
     let mut page = Vec::new();

@@ -1,12 +1,12 @@
 //! The command line of the administrators' commands, which `admin` implements.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueHint};
 use clap_complete::Shell;
 
-use super::{Config, Listen};
-use crate::{defaults, store::CopySpeed};
+use super::{Config, ConfigFile, data::DataPath, listeners::HttpListener};
+use crate::store::CopySpeed;
 
 /// Administrators' commands.
 #[derive(Debug, Subcommand)]
@@ -44,18 +44,19 @@ pub enum Administration {
     Man(Man),
 }
 
-/// Which data.
+/// The data folder, and the settings file that may name it.
 #[derive(Debug, Args)]
 pub struct DataFolder {
-    /// The data folder.
-    // The name by which the settings file finds it.
-    #[arg(id = "data", long = "data", env = "THNG_PUBSUB_DATA", value_name = "DIR", default_value = defaults::DATA,
-          value_hint = ValueHint::DirPath)]
-    pub path: PathBuf,
+    #[command(flatten)]
+    folder: DataPath,
+    #[command(flatten)]
+    config: ConfigFile,
+}
 
-    /// The settings file of the server; of it counts what this command takes too, such as where the data is.
-    #[arg(long, env = "THNG_PUBSUB_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
+impl DataFolder {
+    pub fn path(&self) -> &Path {
+        &self.folder.path
+    }
 }
 
 /// How fast a copy of the database is made.
@@ -253,13 +254,11 @@ pub struct Health {
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub url: Option<String>,
 
-    /// The settings file of the server, which says where it listens.
-    #[arg(long, env = "THNG_PUBSUB_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigFile,
 
-    /// As for `serve`.
-    #[arg(long, env = "THNG_PUBSUB_HTTP", default_value = defaults::HTTP)]
-    pub http: Listen,
+    #[command(flatten)]
+    pub http: HttpListener,
 }
 
 /// `completions`

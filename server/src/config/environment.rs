@@ -1,4 +1,4 @@
-//! Variables of the environment: empty ones say nothing, and names that no setting has are reported.
+//! Variables of the environment: their names; empty ones say nothing, and names that no setting has are reported.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +14,25 @@ use super::{
 
 /// What the names of all variables begin with.
 const PREFIX: &str = "THNG_PUBSUB_";
+
+/// The variable of a setting.
+pub(super) fn variable(setting: &str) -> String {
+    format!("{PREFIX}{}", id(setting).to_uppercase())
+}
+
+/// The command with a variable for each setting. An argument of an inner command that has a setting's name is that
+/// setting, as in the settings file.
+pub(super) fn with_variables(command: Command, settings: &Command) -> Command {
+    let is_setting = |name: &str| settings.get_arguments().any(|arg| arg.get_long() == Some(name));
+    let command = command.mut_args(|arg| match arg.get_long().filter(|name| is_setting(name)) {
+        Some(name) => {
+            let variable = variable(name);
+            arg.env(variable)
+        }
+        None => arg,
+    });
+    command.mut_subcommands(|inner| with_variables(inner, settings))
+}
 
 /// The variables that the process was started with, by name, where the value is not empty.
 #[derive(Debug)]
@@ -66,7 +85,7 @@ impl Environment {
         let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
         let flag = flag.split([' ', '=']).next().unwrap_or_default();
         let is_given = arguments.iter().any(|given| given.split('=').next() == Some(flag));
-        let variable = format!("{PREFIX}{}", id(flag.strip_prefix("--")?).to_uppercase());
+        let variable = variable(flag.strip_prefix("--")?);
         (!is_given && self.names.contains(&variable)).then(|| format!("{variable} {}", reason(error)))
     }
 }
@@ -88,8 +107,7 @@ fn is_of_an_orchestrator(name: &str) -> bool {
 fn sentence(name: &str, known: &BTreeSet<String>) -> String {
     let former = name.strip_prefix(PREFIX).unwrap_or_default().to_lowercase().replace('_', "-");
     if let Some(present) = present_name(&former) {
-        let present = present.to_uppercase().replace('-', "_");
-        return format!("the variable {name} is no setting; it is now named {PREFIX}{present}");
+        return format!("the variable {name} is no setting; it is now named {}", variable(present));
     }
     // Without what all of them begin with, which makes any two alike.
     let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or_default().to_owned();
@@ -107,10 +125,8 @@ fn sentence(name: &str, known: &BTreeSet<String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
-    use crate::config::Arguments;
+    use crate::config::command_line;
 
     #[test]
     fn unknown_variables_are_named_with_the_likely_one() {
@@ -126,7 +142,7 @@ mod tests {
         ];
         let environment =
             Environment::of(variables.into_iter().map(|(name, is_empty)| (name.to_owned(), is_empty)));
-        let said = environment.unknown(&Arguments::command());
+        let said = environment.unknown(&command_line());
         assert_eq!(said.len(), 3, "{said:?}");
         assert_eq!(
             said[0],

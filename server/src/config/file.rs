@@ -167,16 +167,13 @@ fn spell(value: &DeValue<'_>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
-    use crate::config::Config;
 
     fn read(text: &str) -> Result<SettingsFile, String> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("t.toml");
         fs::write(&path, text).expect("the file can be written");
-        SettingsFile::read(&path, &Config::command())
+        SettingsFile::read(&path, &crate::config::settings())
             .map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
     }
 
@@ -198,7 +195,7 @@ mod tests {
         assert_eq!(faults.len(), 4, "{faults:?}");
         assert_eq!(faults[0], "t.toml:1: there is no setting `htp`; did you mean `http`?");
         assert!(
-            faults[1].starts_with("t.toml:3: `connect-timeout-s`") && faults[1].contains("1..=600"),
+            faults[1].starts_with("t.toml:3: `connect-timeout-s`") && faults[1].contains("1 to 600"),
             "{}",
             faults[1]
         );

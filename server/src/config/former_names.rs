@@ -28,15 +28,12 @@ pub(super) fn present_name(former: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
-    use crate::config::Config;
 
     #[test]
     fn every_former_name_has_a_setting_of_today() {
         let changelog = include_str!("../../../CHANGELOG.md");
-        let command = Config::command();
+        let command = crate::config::settings();
         let settings: Vec<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
         for (former, present) in FORMER {
             assert!(settings.contains(&present) && !settings.contains(&former), "{former}: {present}");

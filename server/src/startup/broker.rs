@@ -14,8 +14,7 @@ use anyhow::Context as _;
 use super::key_secret;
 use crate::{
     clock::Clock,
-    config::{Config, Durability},
-    defaults,
+    config::Config,
     metrics::Metrics,
     store::{self, ReadStore, SqliteStore, WriteStore},
 };
@@ -35,42 +34,26 @@ pub(super) struct BrokerSettings {
 impl BrokerSettings {
     /// Those of a server.
     pub(super) fn of(config: &Config) -> Self {
+        let Config { data, connections, messages, lists, subscriptions, sessions, rates, .. } = config;
+        let readers = data.database_readers;
         Self {
-            data: config.data.clone(),
-            durability: match config.durability {
-                Durability::Full => store::Durability::Full,
-                Durability::Normal => store::Durability::Normal,
-            },
-            readers: config.database_readers,
-            dispatchers: config.dispatchers,
+            data: data.folder.path.clone(),
+            durability: data.durability.into(),
+            readers,
+            dispatchers: subscriptions.dispatchers,
             services: ServiceSettings {
-                write_queue_bytes_max: config.write_queue_bytes_max,
-                bulk_size_max: config.bulk_size_max,
-                page_size_max: config.page_size_max,
-                members_max: config.members_max,
-                notifications_max: config.command_notifications_max,
-                connections_per_key_max: config.connections_per_key_max.unwrap_or(usize::MAX),
-                answer_bytes_max: config.answer_bytes_max,
-                scans: ScanLimits {
-                    at_a_time: config.database_readers.saturating_sub(1).max(1),
-                    queue_max: config.scan_queue_max,
-                    bytes_max: config.scan_bytes_max,
-                    time_max: Duration::from_millis(config.scan_time_max_ms),
-                },
-                session_queue: QueueLimits {
-                    sessions: config.sessions_max,
-                    sessions_per_key: config.sessions_per_key_max.unwrap_or(usize::MAX),
-                    subscriptions: config.session_subscriptions_max,
-                    messages_per_topic: config.session_queue_messages_max,
-                    bytes: config.session_queue_bytes_max,
-                },
-                password_queue_max: config.password_queue_max,
-                subscriptions: SubscriptionLimits {
-                    per_key: config.subscription_bytes_per_key_max,
-                    per_account: config.subscription_bytes_per_account_max,
-                    total: config.subscription_bytes_max,
-                },
-                session_expiry_ms: i64::try_from(config.session_expiry_s).unwrap_or(i64::MAX / 1000) * 1000,
+                write_queue_bytes_max: messages.write_queue_bytes_max,
+                bulk_size_max: messages.bulk_size_max,
+                page_size_max: lists.page_size_max,
+                members_max: messages.members_max,
+                notifications_max: messages.command_notifications_max,
+                connections_per_key_max: connections.connections_per_key_max.unwrap_or(usize::MAX),
+                answer_bytes_max: lists.answer_bytes_max,
+                scans: lists.scan_limits(readers.saturating_sub(1).max(1)),
+                session_queue: sessions.queue_limits(),
+                password_queue_max: rates.password_queue_max,
+                subscriptions: subscriptions.memory(),
+                session_expiry_ms: i64::try_from(sessions.session_expiry_s).unwrap_or(i64::MAX / 1000) * 1000,
             },
         }
     }
@@ -78,18 +61,13 @@ impl BrokerSettings {
     /// Those of a command that does one thing where no server runs. Nothing that is kept for durable sessions is dropped
     /// for a bound that their server may not have.
     pub(super) fn offline(data: &Path) -> Self {
+        let Self { durability, services, .. } = Self::of(&Config::default());
         Self {
             data: data.into(),
-            durability: store::Durability::Full,
+            durability,
             readers: 2,
             dispatchers: 1,
             services: ServiceSettings {
-                write_queue_bytes_max: defaults::WRITE_QUEUE_BYTES_MAX,
-                bulk_size_max: defaults::BULK_SIZE_MAX,
-                page_size_max: defaults::PAGE_SIZE_MAX,
-                members_max: defaults::MEMBERS_MAX,
-                notifications_max: defaults::COMMAND_NOTIFICATIONS_MAX,
-                connections_per_key_max: usize::MAX,
                 answer_bytes_max: usize::MAX,
                 scans: ScanLimits {
                     at_a_time: 1,
@@ -104,13 +82,13 @@ impl BrokerSettings {
                     messages_per_topic: usize::MAX,
                     bytes: usize::MAX,
                 },
-                password_queue_max: defaults::PASSWORD_QUEUE_MAX,
                 subscriptions: SubscriptionLimits {
                     per_key: usize::MAX,
                     per_account: usize::MAX,
                     total: usize::MAX,
                 },
                 session_expiry_ms: i64::MAX,
+                ..services
             },
         }
     }

@@ -28,9 +28,9 @@ pub(super) fn ensure_operator(
         }
         return warn_about_other_key(config, read);
     }
-    let key = match &config.operator_key {
+    let key = match &config.data.operator_key {
         Some(key) => key.reveal().to_owned(),
-        None => make_key(&config.data)?,
+        None => make_key(&config.data.folder.path)?,
     };
     let now_ms = clock.now_ms();
     let (account, id) = first_account(write, &key, now_ms)?;
@@ -40,7 +40,7 @@ pub(super) fn ensure_operator(
 
 /// A key on the command line that is not in the database would otherwise fail every call without a hint.
 fn warn_about_other_key(config: &Config, read: &dyn ReadStore) -> anyhow::Result<()> {
-    if let Some(key) = &config.operator_key
+    if let Some(key) = &config.data.operator_key
         && read.key(&keys::hash(key.reveal())?)?.is_none()
     {
         tracing::warn!(

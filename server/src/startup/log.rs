@@ -9,7 +9,7 @@ use tracing_subscriber::{
 
 #[cfg(feature = "otel")]
 use super::traces;
-use crate::config::{Config, LogFormat};
+use crate::config::log::{LogFormat, LogSettings};
 
 /// What has to be kept while lines are written: when it goes, what waits to be exported is sent.
 #[derive(Debug)]
@@ -22,28 +22,28 @@ pub(super) struct Log {
 ///
 /// # Errors
 /// The filter is none, or spans cannot be exported.
-pub(super) fn start(config: &Config) -> anyhow::Result<Log> {
+pub(super) fn start(settings: &LogSettings) -> anyhow::Result<Log> {
     let colours = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr);
-    let lines = match config.log_format {
+    let lines = match settings.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
     // At trace level it prints every frame with its payload, which belongs in no log.
     let no_payloads =
         filter_fn(|line| !line.target().starts_with("tungstenite") || *line.level() <= tracing::Level::INFO);
-    let lines = lines.with_filter(no_payloads).with_filter(filter(&config.log)?);
+    let lines = lines.with_filter(no_payloads).with_filter(filter(&settings.filter)?);
     let registry = tracing_subscriber::registry().with(lines);
     #[cfg(feature = "otel")]
     {
-        let (exporter, layer) = config.otlp_endpoint.as_deref().map(traces::export).transpose()?.unzip();
+        let (exporter, layer) = settings.otlp_endpoint.as_deref().map(traces::export).transpose()?.unzip();
         registry.with(layer).init();
         Ok(Log { _exporter: exporter })
     }
     #[cfg(not(feature = "otel"))]
     {
         anyhow::ensure!(
-            config.otlp_endpoint.is_none(),
+            settings.otlp_endpoint.is_none(),
             "--otlp-endpoint: this program was built without OpenTelemetry; build it with `--features otel`"
         );
         registry.init();

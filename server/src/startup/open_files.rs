@@ -48,16 +48,16 @@ pub(super) fn divide(config: &Config) -> anyhow::Result<OpenFiles> {
         return Ok(unlimited());
     };
     // The writer has a connection too.
-    let own = open_now() + PER_DATABASE_CONNECTION * (config.database_readers + 1) + MOMENTARY;
+    let own = open_now() + PER_DATABASE_CONNECTION * (config.data.database_readers + 1) + MOMENTARY;
     let connections = limit.saturating_sub(own + RESERVED_HTTP);
     ensure!(
         connections > 0,
         "the limit of open files is {limit}, and the server needs {} without any connection: raise it with `ulimit -n`",
         own + RESERVED_HTTP
     );
-    if connections < config.connections_max {
+    if connections < config.connections.connections_max {
         tracing::warn!(
-            connections_max = config.connections_max,
+            connections_max = config.connections.connections_max,
             open_files_limit = limit,
             connections,
             "--connections-max exceeds what the limit of open files allows: raise `ulimit -n` or LimitNOFILE"

@@ -488,28 +488,14 @@ fn unreadable(error: &std::io::Error) -> DisconnectReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Limits;
-    use crate::{
-        mqtt,
-        rate_limits::{RateSettings, Rates},
-    };
-    use thng_pubsub_broker::{log_throttle::LogThrottle, testing::TestBroker};
+    use crate::{mqtt, testing};
+    use thng_pubsub_broker::{Services, testing::TestBroker};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_connection_that_waits_is_small() {
         let TestBroker { pubsub, resources, identity, metrics, data: _data, .. } = TestBroker::open().await;
-        let (limits, rates) = (Limits::default(), Arc::new(Rates::new(&RateSettings::default(), &metrics)));
-        let context = Arc::new(Context {
-            pubsub,
-            resources,
-            identity,
-            metrics,
-            limits,
-            mqtt_sessions: mqtt::Sessions::default(),
-            rates,
-            refusal_log: LogThrottle::new(),
-            authority: None,
-        });
+        let services = Services { pubsub, resources, identity };
+        let context = Arc::new(testing::context(services, metrics));
         let (stream, _) = tokio::io::duplex(1);
         let task = serve(context, mqtt::ByteStream(stream), "mqtt", AcceptedConnection::alone());
         let (task, established) = (size_of_val(&task), size_of::<EstablishedSession>());

@@ -521,10 +521,13 @@ pub(super) fn connack(code: ConnectCode, session_present: bool, out: &mut Vec<u8
     ConnAck { session_present, code }.encode(out).expect("a CONNACK has four bytes");
 }
 
+/// Seconds of keep alive that are honored at the most: the product description's number.
+const KEEP_ALIVE_S_MAX: u16 = 120;
+
 /// One and a half times the keep alive [MQTT-3.1.2-24], of at most the seconds that the product honors; `None` where
 /// the client asked for none.
 pub(super) fn keep_alive_timeout(keep_alive_s: u16) -> Option<Duration> {
-    let honoured = keep_alive_s.min(crate::defaults::KEEP_ALIVE_S_MAX);
+    let honoured = keep_alive_s.min(KEEP_ALIVE_S_MAX);
     (honoured > 0).then(|| Duration::from_millis(u64::from(honoured) * 1_500))
 }
 

@@ -12,16 +12,9 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::super::Limits;
-use super::{
-    Context,
-    router::{Shape, Verb, table},
-};
-use crate::{
-    http, mqtt,
-    rate_limits::{RateSettings, Rates},
-};
-use thng_pubsub_broker::{log_throttle::LogThrottle, testing::TestBroker};
+use super::router::{Shape, Verb, table};
+use crate::{http, testing};
+use thng_pubsub_broker::{Services, testing::TestBroker};
 
 /// The REST transport of a broker with two accounts.
 struct World {
@@ -49,19 +42,8 @@ impl Answer {
 impl World {
     async fn open() -> Self {
         let TestBroker { pubsub, resources, identity, metrics, data, .. } = TestBroker::open().await;
-        let (limits, rates) = (Limits::default(), Arc::new(Rates::new(&RateSettings::default(), &metrics)));
-        let (mqtt_sessions, refusal_log) = (mqtt::Sessions::default(), LogThrottle::new());
-        let context = Context {
-            pubsub,
-            resources,
-            identity,
-            metrics,
-            limits,
-            mqtt_sessions,
-            rates,
-            refusal_log,
-            authority: None,
-        };
+        let services = Services { pubsub, resources, identity };
+        let context = testing::context(services, metrics);
         Self { router: http::router(Arc::new(context)), _data: data }
     }
 

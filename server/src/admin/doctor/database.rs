@@ -6,10 +6,12 @@ use super::Report;
 use crate::{
     admin::output::bytes,
     clock::{Clock, STEP_MS},
-    defaults,
     startup::key_secret,
     store::{self, CLOCK_SET_BACK, Examination, KNOWN_LAYOUT, ReadOnlyDatabase, StoreError},
 };
+
+/// No clock that is right is before this: 2026, the year of the first version. Unix milliseconds.
+const EARLIEST_MS: i64 = 1_767_225_600_000;
 
 /// A log that is longer is not carried over as it should be.
 const LOG_LONG: u64 = 512 << 20;
@@ -96,7 +98,7 @@ fn secret(report: &mut Report, data: &Path, read_only: &ReadOnlyDatabase) {
 fn clock(report: &mut Report, last: Option<i64>, set_back_from: Option<i64>) {
     let now = Clock::System.now_ms();
     match last {
-        None if now < defaults::EARLIEST_MS => report.problem(
+        None if now < EARLIEST_MS => report.problem(
             "clock",
             "it is before the release of this program",
             "set the clock: times of events and the ends of sessions come from it",

@@ -10,7 +10,10 @@ use std::{
 use super::Report;
 use crate::{
     admin::health,
-    config::{Config, Listen},
+    config::{
+        Config,
+        listeners::{Listen, ListenerSettings},
+    },
 };
 use thng_pubsub_transport::{admin_socket::Status, tls};
 
@@ -26,7 +29,7 @@ pub(super) fn check(report: &mut Report, settings: &Config, server: Option<&Stat
         Some(server) => listeners(report, server),
         None => ports(report, settings),
     }
-    for (chain, key) in settings.tls_cert.iter().zip(&settings.tls_key) {
+    for (chain, key) in settings.listeners.tls_cert.iter().zip(&settings.listeners.tls_key) {
         certificate(report, chain, key);
     }
 }
@@ -37,7 +40,9 @@ fn open_files(report: &mut Report, settings: &Config, server: Option<&Status>) {
     let here = || rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     let (limit, connections, whose) = match server {
         Some(server) => (server.open_files_max, server.connections_max, "the server's"),
-        None => (here(), u64::try_from(settings.connections_max).unwrap_or(u64::MAX), "this shell's"),
+        None => {
+            (here(), u64::try_from(settings.connections.connections_max).unwrap_or(u64::MAX), "this shell's")
+        }
     };
     let needed = connections.saturating_add(FILES_BESIDE);
     match limit {
@@ -73,12 +78,8 @@ fn listeners(report: &mut Report, server: &Status) {
 
 /// Whether a server could listen on its configured addresses.
 fn ports(report: &mut Report, settings: &Config) {
-    let listens = [
-        ("http", settings.http),
-        ("mqtt", settings.mqtt),
-        ("https", settings.https),
-        ("mqtts", settings.mqtts),
-    ];
+    let ListenerSettings { http, mqtt, https, mqtts, .. } = &settings.listeners;
+    let listens = [("http", http.listen), ("mqtt", *mqtt), ("https", *https), ("mqtts", *mqtts)];
     for (name, listen) in listens {
         let Listen::At(address) = listen else { continue };
         match TcpListener::bind(address) {

@@ -1,0 +1,52 @@
+//! Writes the tables of `docs/configuration.md`: each setting as clap describes it.
+
+use clap::Arg;
+use thng_pubsub_doc_tables::assert_documented;
+
+use super::{file, range::range_of, settings};
+
+const PAGE: &str = "docs/configuration.md";
+
+const COLUMNS: [&str; 5] = ["flag", "variable", "default", "value", "meaning"];
+
+fn row(arg: &Arg) -> [String; 5] {
+    let name = arg.get_long().expect("a setting has a name");
+    let variable = arg.get_env().expect("a setting has a variable").to_string_lossy();
+    let default = arg.get_default_values().first().map(|value| format!("`{}`", value.to_string_lossy()));
+    let help = arg.get_long_help().or(arg.get_help()).expect("a setting has a help").to_string();
+    let sentences = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    [
+        format!("`--{name}`"),
+        format!("`{variable}`"),
+        default.unwrap_or_else(|| "none".into()),
+        value(arg),
+        sentences.strip_suffix('.').unwrap_or(&sentences).into(),
+    ]
+}
+
+/// What a setting can be: a unit and a range, words, or the name of its form.
+fn value(arg: &Arg) -> String {
+    let names = arg.get_value_names().unwrap_or_default();
+    let form = names.first().map(ToString::to_string).unwrap_or_default();
+    if let Some(range) = range_of(arg) {
+        return format!("{}, {range}", form.to_lowercase().replace('_', " "));
+    }
+    let words: Vec<_> =
+        arg.get_possible_values().iter().map(|word| format!("`{}`", word.get_name())).collect();
+    match (words.is_empty(), arg.get_value_delimiter()) {
+        (false, _) => words.join(" or "),
+        (true, Some(_)) => format!("`{form}`, …"),
+        (true, None) => format!("`{form}`"),
+    }
+}
+
+#[test]
+fn every_setting_is_documented() {
+    let settings = settings();
+    let all: Vec<&Arg> = file::settings(&settings).map(|(_, arg)| arg).collect();
+    let heading = |arg: &Arg| arg.get_help_heading().expect("a setting is in a section").to_owned();
+    for section in all.chunk_by(|one, next| heading(one) == heading(next)) {
+        let heading = format!("## {}", heading(section[0]));
+        assert_documented(PAGE, &heading, &COLUMNS, section.iter().map(|arg| row(arg)));
+    }
+}
