@@ -367,11 +367,23 @@ async fn asyncapi() -> Response {
     (headers, DOCUMENT.clone()).into_response()
 }
 
+/// The script of `/docs`: its parts in one function, so that none of their names is global.
+const DOCS_SCRIPT: &str = concat!(
+    "(() => {\n'use strict'\n",
+    include_str!("docs/page/nodes.js"),
+    include_str!("docs/page/schemas.js"),
+    include_str!("docs/page/operations.js"),
+    include_str!("docs/page/requests.js"),
+    include_str!("docs/page/topics.js"),
+    include_str!("docs/page/page.js"),
+    "})()\n",
+);
+
 /// The description of both for people: a page that reads `/openapi.json` and needs nothing from elsewhere.
 async fn docs(request: Request) -> Response {
     let (media_type, text) = match request.uri().path() {
         "/docs" => ("text/html; charset=utf-8", include_str!("docs/index.html")),
-        "/docs/page.js" => ("text/javascript; charset=utf-8", include_str!("docs/page.js")),
+        "/docs/page.js" => ("text/javascript; charset=utf-8", DOCS_SCRIPT),
         "/docs/style.css" => ("text/css; charset=utf-8", include_str!("docs/style.css")),
         "/docs/icon.svg" => ("image/svg+xml", include_str!("docs/icon.svg")),
         _ => return rest::not_found().await,
