@@ -1,5 +1,7 @@
 //! Writes the tables of `docs/configuration.md`: each setting as clap describes it.
 
+use std::{fs, path::Path};
+
 use clap::Arg;
 use thng_pubsub_doc_tables::assert_documented;
 
@@ -48,5 +50,17 @@ fn every_setting_is_documented() {
     for section in all.chunk_by(|one, next| heading(one) == heading(next)) {
         let heading = format!("## {}", heading(section[0]));
         assert_documented(PAGE, &heading, &COLUMNS, section.iter().map(|arg| row(arg)));
+    }
+}
+
+#[test]
+fn files_of_fixed_numbers_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(root.join(PAGE)).expect("the page is there");
+    // Every other part between backticks is code.
+    let files: Vec<&str> = page.split('`').skip(1).step_by(2).filter(|code| code.ends_with(".rs")).collect();
+    assert!(!files.is_empty());
+    for file in files {
+        assert!(root.join(file).is_file(), "{file}");
     }
 }
