@@ -12,10 +12,12 @@ use serde_json::value::RawValue;
 mod access;
 mod action;
 mod error;
+mod field_value;
 mod fields;
 mod location;
 mod members;
 mod membership;
+mod patch;
 mod property;
 mod readable;
 pub mod schema;
@@ -25,13 +27,15 @@ mod values;
 pub use access::{AccessDocument, Actor};
 pub use action::parse_actions;
 pub use error::{ERROR_CODES, ErrorCode, ErrorDocument};
-pub use fields::{Fields, Patch, is_email, with_members};
+pub use field_value::is_email;
+pub use fields::{Fields, with_members};
 pub use location::{
     LocationInput, LocationUpdate, LocationWrite, Point, location_value, locations_document, parse_locations,
     point,
 };
 pub use members::has_duplicate_members;
 pub use membership::{MembershipChange, THNGS_MAX, ids_document, membership_document, parse_ids};
+pub use patch::Patch;
 pub use property::{
     PropertyUpdate, PropertyWrite, history_document, latest_document, parse_writes, update_document,
 };
