@@ -7,6 +7,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 
 use anyhow::{Context, bail};
 
@@ -92,16 +93,51 @@ fn node_version(version: &str) -> Option<(u32, u32)> {
 /// # Errors
 /// The folder has no `package-lock.json`, or `npm ci` fails.
 pub(crate) fn npm_packages(folder: &Path, log: &mut Log) -> anyhow::Result<()> {
+    let Some(lock) = missing_packages(folder)? else { return Ok(()) };
+    announce(&format!("installing the npm packages of {}", folder.display()));
+    stream(&mut npm_ci(folder), log)?;
+    record_packages(folder, &lock)
+}
+
+/// Installs the npm packages of folders in the background, without output, so that the download costs no time of its own.
+/// A failure is left to [`npm_packages`], which tries again and reports it.
+pub(crate) fn npm_packages_ahead(folders: Vec<PathBuf>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for folder in folders {
+            let Ok(Some(lock)) = missing_packages(&folder) else { continue };
+            let mut npm = npm_ci(&folder);
+            npm.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            if npm.status().is_ok_and(|status| status.success()) {
+                // Without the record, they are installed again.
+                let _ = record_packages(&folder, &lock);
+            }
+        }
+    })
+}
+
+/// The lock file of a folder, if its packages are not installed.
+fn missing_packages(folder: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let lock_file = folder.join("package-lock.json");
     let lock = std::fs::read(&lock_file).with_context(|| format!("cannot read {}", lock_file.display()))?;
-    let installed = folder.join("node_modules/.installed-package-lock.json");
-    if std::fs::read(&installed).is_ok_and(|before| before == lock) {
-        return Ok(());
-    }
-    announce(&format!("installing the npm packages of {}", folder.display()));
-    stream(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder), log)?;
+    let is_installed = std::fs::read(installed_lock(folder)).is_ok_and(|before| before == lock);
+    Ok((!is_installed).then_some(lock))
+}
+
+fn npm_ci(folder: &Path) -> Command {
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(folder);
+    npm
+}
+
+/// Records which lock file the installed packages are from.
+fn record_packages(folder: &Path, lock: &[u8]) -> anyhow::Result<()> {
+    let installed = installed_lock(folder);
     std::fs::create_dir_all(folder.join("node_modules"))?;
     std::fs::write(&installed, lock).with_context(|| format!("cannot write {}", installed.display()))
+}
+
+fn installed_lock(folder: &Path) -> PathBuf {
+    folder.join("node_modules/.installed-package-lock.json")
 }
 
 /// Installs the programs in which the tests of the SDK run it: the versions of Node.js that it is for, and workerd. They
@@ -283,6 +319,18 @@ pub(crate) fn test_runner(root: &Path, log: &mut Log) -> TestRunner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packages_are_missing_until_their_lock_file_was_installed() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(missing_packages(folder.path()).is_err(), "without a lock file");
+        std::fs::write(folder.path().join("package-lock.json"), "{}").unwrap();
+        let lock = missing_packages(folder.path()).unwrap().expect("nothing is installed");
+        record_packages(folder.path(), &lock).unwrap();
+        assert_eq!(missing_packages(folder.path()).unwrap(), None);
+        std::fs::write(folder.path().join("package-lock.json"), "[]").unwrap();
+        assert!(missing_packages(folder.path()).unwrap().is_some(), "the lock file has changed");
+    }
 
     #[test]
     fn the_version_of_node_is_read() {

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::JoinHandle;
 
 use anyhow::{Context, bail};
 
@@ -52,7 +53,11 @@ const SUITES: [Suite; 8] = [
         run: |suites, log| {
             // With what is left out of the usual build, so that it is tested too.
             let features = ["--features", "thng-pubsub-server/otel"];
-            suites.rust(&[&["--workspace", "--exclude", "thng-pubsub-tests"][..], &features].concat(), log)
+            suites.rust(
+                &[&["--workspace", "--exclude", "thng-pubsub-tests"][..], &features].concat(),
+                None,
+                log,
+            )
         },
     },
     Suite {
@@ -65,7 +70,8 @@ const SUITES: [Suite; 8] = [
         name: "blackbox",
         about: "the server's binary through every protocol, also with clients that others wrote (tests/)",
         needs: &[Need::Server, Need::DebianClients, Need::PythonClients],
-        run: |suites, log| suites.rust(&["--package", "thng-pubsub-tests"], log),
+        // Most of them wait for the clocks of their server, so twice as many as there are cores run at once.
+        run: |suites, log| suites.rust(&["--package", "thng-pubsub-tests"], Some(2 * cores()), log),
     },
     Suite {
         name: "clients",
@@ -150,6 +156,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let chosen = chosen(&args);
     let mut session = Session::new();
     let mut suites = Suites { root: setup::root(), filters: args.names, ..Suites::default() };
+    suites.fetch_ahead(&chosen);
     for suite in chosen {
         let missing = suite.needs.iter().copied().filter(|need| !suites.is_prepared(*need, &mut session));
         match missing.last() {
@@ -192,13 +199,32 @@ struct Suites {
     chromium: Option<PathBuf>,
     /// What was tried, and whether it is there.
     prepared: Vec<(Need, bool)>,
+    /// Installs npm packages while suites run that need none.
+    ahead: Option<JoinHandle<()>>,
 }
 
 impl Suites {
+    /// Starts to install the npm packages that the chosen suites need.
+    fn fetch_ahead(&mut self, chosen: &[&Suite]) {
+        let needs = |need| chosen.iter().any(|suite| suite.needs.contains(&need));
+        let folders = [
+            ("npm", needs(Need::Server) || needs(Need::Sdk)),
+            ("npm/test/runtimes", needs(Need::Runtimes)),
+            ("tests/js", chosen.iter().any(|suite| suite.name == "clients")),
+        ];
+        let needed = folders.iter().filter(|(_, is_needed)| *is_needed);
+        let folders = needed.map(|(folder, _)| self.root.join(folder)).collect();
+        self.ahead = Some(setup::npm_packages_ahead(folders));
+    }
+
     /// Whether a need is there; prepares it the first time.
     fn is_prepared(&mut self, need: Need, session: &mut Session) -> bool {
         if let Some((_, there)) = self.prepared.iter().find(|(prepared, _)| *prepared == need) {
             return *there;
+        }
+        if let Some(ahead) = self.ahead.take() {
+            // A panic there was printed; what is missing is installed now.
+            let _ = ahead.join();
         }
         if need == Need::Server {
             // The server carries the SDK in its binary, so that must be built before; without it, it still serves.
@@ -259,8 +285,8 @@ impl Suites {
         known.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
-    /// Runs Rust tests of the chosen packages.
-    fn rust(&self, packages: &[&str], log: &mut Log) -> anyhow::Result<()> {
+    /// Runs Rust tests of the chosen packages, so many at once, or as many as there are cores.
+    fn rust(&self, packages: &[&str], at_once: Option<usize>, log: &mut Log) -> anyhow::Result<()> {
         let runner = setup::test_runner(&self.root, log);
         let mut cargo = setup::cargo(&self.root);
         cargo.envs(self.variables());
@@ -277,6 +303,7 @@ impl Suites {
         };
         if runner == TestRunner::Nextest {
             cargo.args(["--profile", if is_ci() { "ci" } else { "default" }]);
+            cargo.args(at_once.map(|count| format!("--test-threads={count}")));
         }
         stream(&mut cargo, log)?;
         if runner == TestRunner::Nextest && self.filters.is_empty() {
@@ -338,7 +365,9 @@ impl Suites {
         node.env("THNG_PUBSUB_TEST_HTTPS", &running.https);
         node.env("THNG_PUBSUB_TEST_MQTTS", &running.mqtts);
         node.env("THNG_PUBSUB_TEST_KEY", &running.operator_key);
-        node.args(["--test", "--test-reporter=spec"]).arg(format!("--test-timeout={NODE_TEST_LIMIT_MS}"));
+        // Its files share the operator's account, and some count what is in it: they run one after the other.
+        node.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]);
+        node.arg(format!("--test-timeout={NODE_TEST_LIMIT_MS}"));
         // A browser that died may leave a handle behind that keeps its test's process for ever.
         node.args(node_takes("--test-force-exit").then_some("--test-force-exit"));
         node.args(self.filters.iter().map(|filter| format!("--test-name-pattern={filter}")));
@@ -351,6 +380,10 @@ impl Suites {
 fn node_takes(option: &str) -> bool {
     let asked = Command::new("node").args([option, "--version"]).output();
     asked.is_ok_and(|answer| answer.status.success())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Whether this is an unattended run, which reports all failures and not only the first.
