@@ -36,7 +36,7 @@ pub(crate) use action::{ActionInput, BUILT_IN_TYPES, commission_state};
 pub(crate) use collection::{ADDED_AT_ONCE, LEFT_AT_ONCE, crowded};
 pub(crate) use document::{ADDRESS_PATH, notification};
 pub use document::{ContextVisibility, Extras, document};
-pub(crate) use resource::Creation;
+pub(crate) use resource::{Creation, DELETED_BYTES_AT_ONCE, deletion_bytes};
 pub(crate) use session::{DurableSubscription, EXPIRED_AT_ONCE};
 pub(crate) use task::{PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private};
 
@@ -110,8 +110,9 @@ pub(crate) enum Command {
     Unsubscribe { account: Id, session: SessionNumber, filters: Vec<Vec<u8>> },
     /// How far a durable session has come.
     SaveProgress { account: Id, progress: Box<SessionProgress> },
-    /// An operation that a QoS 2 publish of a durable session asks for.
-    PublishOnce { session: SessionNumber, packet_id: u16, command: Box<Command> },
+    /// An operation that a QoS 2 publish of a durable session asks for. Without `is_last` another step of it follows, and
+    /// the publish is not received yet.
+    PublishOnce { session: SessionNumber, packet_id: u16, command: Box<Command>, is_last: bool },
     /// The client knows that its QoS 2 publish was received: its packet id is free.
     ReleaseQos2 { account: Id, session: SessionNumber, packet_id: u16 },
     /// A write that is never read: whether the store can be written at all.
@@ -347,8 +348,8 @@ impl Command {
             }
             Self::Unsubscribe { session, filters, .. } => session::unsubscribe(store, *session, filters),
             Self::SaveProgress { progress, .. } => session::save(store, now_ms, progress),
-            Self::PublishOnce { session, packet_id, command } => {
-                session::once(store, now_ms, (*session, *packet_id), command)
+            Self::PublishOnce { session, packet_id, command, is_last } => {
+                session::once(store, now_ms, (*session, *packet_id), command, *is_last)
             }
             Self::ReleaseQos2 { session, packet_id, .. } => session::release(store, *session, *packet_id),
             Self::Probe => {

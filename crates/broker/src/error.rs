@@ -134,6 +134,9 @@ pub enum BrokerError {
     /// It cannot be stored or read right now.
     #[error("the server cannot store or read right now")]
     Unavailable,
+    /// The same, when the first steps of so many resources are stored.
+    #[error("the server cannot store the rest of a call of several steps")]
+    StoppedPartway(usize),
 }
 
 /// How long a refusal lasts.
@@ -149,6 +152,19 @@ impl BrokerError {
     /// One thing that is wrong with what was sent.
     pub fn invalid(sentence: impl Into<String>) -> Self {
         Self::Invalid(vec![sentence.into()])
+    }
+
+    /// The same refusal of a later step of a call, whose earlier steps have changed so many resources.
+    pub(crate) fn after_steps(self, changed: usize) -> Self {
+        match self {
+            error if changed == 0 => error,
+            Self::Unavailable => Self::StoppedPartway(changed),
+            Self::Invalid(mut sentences) => {
+                sentences.push(format!("Earlier steps of this call have changed {changed} resources."));
+                Self::Invalid(sentences)
+            }
+            error => error,
+        }
     }
 
     /// A name for metrics and logs; a closed set.
@@ -185,6 +201,7 @@ impl BrokerError {
             Self::TooManyTasks => ("task_queue_full", Persistence::Temporary),
             Self::TooOften(_) => ("rate_limited", Persistence::Temporary),
             Self::Unavailable => ("unavailable", Persistence::Temporary),
+            Self::StoppedPartway(_) => ("stopped_partway", Persistence::Temporary),
         }
     }
 
@@ -244,6 +261,13 @@ impl BrokerError {
             Self::Unavailable => one(
                 ErrorCode::UNAVAILABLE,
                 "The server cannot store or read right now. Nothing was changed; try again shortly.",
+            ),
+            Self::StoppedPartway(changed) => one(
+                ErrorCode::UNAVAILABLE,
+                &format!(
+                    "The server cannot store right now. {changed} resources of this call are changed; repeat it shortly for \
+                     the rest."
+                ),
             ),
         }
     }
@@ -337,6 +361,7 @@ mod tests {
             BrokerError::TooManyTasks,
             BrokerError::TooOften(exceeded),
             BrokerError::Unavailable,
+            BrokerError::StoppedPartway(1),
         ];
         let rows = all.map(|refusal| {
             let lasts = if refusal.is_temporary() { "temporary" } else { "final" };

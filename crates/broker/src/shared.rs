@@ -133,6 +133,24 @@ impl Shared {
         }
     }
 
+    /// Executes commands one after the other, also when the caller's client has gone meanwhile. Returns the sum of their
+    /// counts.
+    ///
+    /// # Errors
+    /// The refusal of the first command that fails, with what those before it have changed.
+    pub(crate) async fn count_of_all(self: &Arc<Self>, commands: Vec<Command>) -> Result<usize, BrokerError> {
+        let shared = Arc::clone(self);
+        let steps = tokio::spawn(async move {
+            let mut changed = 0;
+            for command in commands {
+                let count = shared.count_of(command, 0).await.map_err(|error| error.after_steps(changed))?;
+                changed += count;
+            }
+            Ok(changed)
+        });
+        steps.await.unwrap_or(Err(BrokerError::Unavailable))
+    }
+
     /// Puts an authorized command into the writer's queue.
     pub(crate) async fn submit(
         &self,

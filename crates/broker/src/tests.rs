@@ -1,6 +1,7 @@
 //! Tests the services with the real store and the real bus: stored events are delivered, even when a router dies.
 
 mod rules;
+mod steps;
 
 use std::{
     future::{Future as _, poll_fn},

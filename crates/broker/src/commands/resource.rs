@@ -13,6 +13,7 @@ mod delete;
 mod update;
 mod validate;
 
+pub(crate) use bulk::{DELETED_BYTES_AT_ONCE, deletion_bytes};
 pub(super) use bulk::{delete_many, update_many};
 pub(crate) use create::Creation;
 pub(super) use create::create;

@@ -101,22 +101,29 @@ pub(super) fn save(
 }
 
 /// Applies a command, unless a QoS 2 publish with this packet id did so before. Both are in the same commit: a client
-/// that repeats its publish after a crash finds it applied or not, never twice.
+/// that repeats its publish after a crash finds it applied or not, never twice. Of a publish of several steps the last one
+/// is remembered; those before it add members, which changes nothing the second time.
 pub(super) fn once(
     store: &mut dyn WriteStore,
     now_ms: TimestampMs,
     (session, packet_id): (SessionNumber, u16),
     command: &Command,
+    is_last: bool,
 ) -> Result<AppliedCommand, CommandError> {
     // The client has another connection by now, and repeats there what this one was not acknowledged.
     if !store.is_current(session)? {
         return Err(CommandError::NotFound);
     }
     if store.is_received(session, packet_id)? {
-        return Ok(AppliedCommand::done());
+        return Ok(match is_last {
+            true => AppliedCommand::done(),
+            false => AppliedCommand { outcome: Outcome::Count(0), events: Vec::new() },
+        });
     }
     let applied = command.apply(store, now_ms)?;
-    store.receive(session, packet_id)?;
+    if is_last {
+        store.receive(session, packet_id)?;
+    }
     Ok(applied)
 }
 

@@ -32,8 +32,28 @@ impl PubSub {
         payload: &[u8],
         on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
-        let command = self.resources.add_first_thngs(self.published(principal, topic, payload)?).await?;
-        self.shared.submit(command, payload.len(), on_stored).await
+        let mut steps = self.resources.steps(principal, self.published(principal, topic, payload)?).await?;
+        let last = steps.pop().ok_or(BrokerError::Unavailable)?;
+        self.submit_last(steps, last, payload.len(), on_stored).await
+    }
+
+    /// Executes all steps of a publish but the last one, and puts that one into the writer's queue.
+    async fn submit_last(
+        &self,
+        steps: Vec<Command>,
+        last: Command,
+        payload_bytes: usize,
+        on_stored: impl OnStored,
+    ) -> Result<(), BrokerError> {
+        let changed = match steps.is_empty() {
+            true => 0,
+            false => self.shared.count_of_all(steps).await?,
+        };
+        let on_stored = move |outcome: Result<_, BrokerError>| {
+            on_stored(outcome.map_err(|error| error.after_steps(changed)))
+        };
+        let submitted = self.shared.submit(last, payload_bytes, on_stored).await;
+        submitted.map_err(|error| error.after_steps(changed))
     }
 
     /// The same for a QoS 2 publish of a durable session: what was stored under this packet id before, and not released
@@ -49,10 +69,14 @@ impl PubSub {
         (session, packet_id): (SessionNumber, u16),
         on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
-        let command =
-            Box::new(self.resources.add_first_thngs(self.published(principal, topic, payload)?).await?);
-        let command = Command::PublishOnce { session, packet_id, command };
-        self.shared.submit(command, payload.len(), on_stored).await
+        let mut steps = self.resources.steps(principal, self.published(principal, topic, payload)?).await?;
+        let last = steps.pop().ok_or(BrokerError::Unavailable)?;
+        let once = |command, is_last| {
+            let command = Box::new(command);
+            Command::PublishOnce { session, packet_id, command, is_last }
+        };
+        let steps = steps.into_iter().map(|step| once(step, false)).collect();
+        self.submit_last(steps, once(last, true), payload.len(), on_stored).await
     }
 
     /// Whether a publish would be taken, without doing it.
@@ -93,8 +117,22 @@ impl PubSub {
         topic: &Topic,
         payload: &[u8],
     ) -> Result<Outcome, BrokerError> {
-        let command = self.resources.add_first_thngs(self.command(caller, topic, payload)?).await?;
-        self.shared.execute(command, payload.len()).await
+        self.execute_all(caller.principal, self.command(caller, topic, payload)?, payload.len()).await
+    }
+
+    /// Executes a command, in several steps where it is too long for one.
+    async fn execute_all(
+        &self,
+        principal: &Principal,
+        command: Command,
+        payload_bytes: usize,
+    ) -> Result<Outcome, BrokerError> {
+        let mut steps = self.resources.steps(principal, command).await?;
+        if steps.len() > 1 {
+            return self.shared.count_of_all(steps).await.map(Outcome::Count);
+        }
+        let command = steps.pop().ok_or(BrokerError::Unavailable)?;
+        self.shared.execute(command, payload_bytes).await
     }
 
     /// Publishes and waits for the outcome.
@@ -107,8 +145,7 @@ impl PubSub {
         topic: &TopicString,
         payload: &[u8],
     ) -> Result<Outcome, BrokerError> {
-        let command = self.resources.add_first_thngs(self.published(principal, topic, payload)?).await?;
-        self.shared.execute(command, payload.len()).await
+        self.execute_all(principal, self.published(principal, topic, payload)?, payload.len()).await
     }
 
     /// The authorized command of a publish.

@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
 
 use super::{ListQuery, Resources};
 use crate::{
-    auth::visibility::Scoped as _,
+    auth::{Principal, visibility::Scoped as _},
     commands::{self, ADDED_AT_ONCE, Command},
     error::BrokerError,
     polls,
@@ -87,7 +87,8 @@ impl Resources {
             (None, None) => {
                 let mut removed = 0;
                 loop {
-                    let count = self.remove(caller, collection, kind, None).await?;
+                    let step = self.remove(caller, collection, kind, None).await;
+                    let count = step.map_err(|error| error.after_steps(removed))?;
                     removed += count;
                     if count < THNGS_MAX {
                         return Ok(removed);
@@ -120,7 +121,8 @@ impl Resources {
         }
         let mut removed = 0;
         for part in ids.chunks(PAGE) {
-            removed += self.remove(caller, collection, kind, Some(part.to_vec())).await?;
+            let step = self.remove(caller, collection, kind, Some(part.to_vec())).await;
+            removed += step.map_err(|error| error.after_steps(removed))?;
         }
         Ok(removed)
     }
@@ -158,23 +160,27 @@ impl Resources {
         self.shared.count_of(Command::ChangeThngs { account, collection, change, thngs }, 0).await
     }
 
-    /// Adds the first of the thngs that a command adds, where they are more than one command may. Returns the command that
-    /// adds the rest.
+    /// The commands that make up a command: several where it adds more thngs than one may.
     ///
     /// # Errors
     /// [`BrokerError`]: a thng that is in too many collections is refused before any is added.
-    pub(crate) async fn add_first_thngs(&self, command: Command) -> Result<Command, BrokerError> {
-        let (account, collection, mut thngs) = match command {
+    pub(crate) async fn steps(
+        &self,
+        principal: &Principal,
+        command: Command,
+    ) -> Result<Vec<Command>, BrokerError> {
+        let (account, collection, thngs) = match command {
             Command::ChangeThngs { account, collection, change: MembershipChange::ThngsAdded, thngs }
                 if thngs.len() > ADDED_AT_ONCE =>
             {
                 (account, collection, thngs)
             }
-            command => return Ok(command),
+            command => return Ok(vec![command]),
         };
-        for part in thngs.chunks(ADDED_AT_ONCE) {
+        for step in thngs.chunks(ADDED_AT_ONCE) {
+            let _turn = self.scans.turn_of(principal).await?;
             let kind = ResourceKind::Thng;
-            let find = || self.shared.store.first_crowded(collection, kind, part, COLLECTIONS_MAX);
+            let find = || self.shared.store.first_crowded(collection, kind, step, COLLECTIONS_MAX);
             if let Some(thng) = polls::blocking(find)? {
                 self.shared
                     .metrics
@@ -183,15 +189,12 @@ impl Resources {
                     .inc();
                 return Err(commands::crowded(kind, thng).into());
             }
-            tokio::task::yield_now().await;
         }
         let change = MembershipChange::ThngsAdded;
-        let rest = thngs.split_off((thngs.len() - 1) / ADDED_AT_ONCE * ADDED_AT_ONCE);
-        for part in thngs.chunks(ADDED_AT_ONCE) {
-            let thngs = part.to_vec();
-            self.shared.execute(Command::ChangeThngs { account, collection, change, thngs }, 0).await?;
-        }
-        Ok(Command::ChangeThngs { account, collection, change, thngs: rest })
+        let steps = thngs.chunks(ADDED_AT_ONCE);
+        Ok(steps
+            .map(|thngs| Command::ChangeThngs { account, collection, change, thngs: thngs.to_vec() })
+            .collect())
     }
 
     /// Puts collections into another one.

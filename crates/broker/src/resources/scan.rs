@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::scan_queue::{QueueFull, ScanPermit, ScanQueue};
-use crate::{error::BrokerError, metrics::Metrics, polls, request::RequestContext, settings::ScanLimits};
+use crate::{
+    auth::Principal, error::BrokerError, metrics::Metrics, polls, request::RequestContext,
+    settings::ScanLimits,
+};
 use thng_pubsub_store::{ListRequest, ScanBounds, ScanProgress, StoreError};
 
 /// How long a scan keeps a turn: what another account waits for at the most, times the scans that run at once.
@@ -67,7 +70,11 @@ impl Scans {
 
     /// Waits for a turn.
     pub(crate) async fn turn(&self, caller: &RequestContext<'_>) -> Result<ScanLease, BrokerError> {
-        let principal = caller.principal;
+        self.turn_of(caller.principal).await
+    }
+
+    /// As [`turn`](Self::turn).
+    pub(crate) async fn turn_of(&self, principal: &Principal) -> Result<ScanLease, BrokerError> {
         let turn = self.turns.take(principal.account, principal.key).await;
         turn.map(|turn| ScanLease(Some(turn))).map_err(|QueueFull| {
             self.metrics.scans_refused.with_label_values(&["queue"]).inc();

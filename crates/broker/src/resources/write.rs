@@ -9,13 +9,13 @@ use thng_pubsub_protocol::{
 
 use super::{ListQuery, Resources};
 use crate::{
-    commands::{Command, Creation, LEFT_AT_ONCE},
+    commands::{Command, Creation, DELETED_BYTES_AT_ONCE, LEFT_AT_ONCE, deletion_bytes},
     error::BrokerError,
-    random,
+    polls, random,
     request::RequestContext,
 };
 use thng_pubsub_store::{
-    IndexScan, KeyRecord, PropertyOwner, ResourceRecord, TimestampMs, index_fields, index_key,
+    IndexScan, KeyRecord, PropertyOwner, ResourceRecord, StoreError, TimestampMs, index_fields, index_key,
 };
 
 /// Bytes that one call writes into many resources.
@@ -64,6 +64,16 @@ impl NewResource {
 /// Where what belongs to a resource is found.
 pub fn children_of(caller: &RequestContext<'_>, kind: ResourceKind, parent: Id) -> IndexScan {
     IndexScan::Key(index_key(caller.principal.account, kind, index_fields::PARENT, parent.as_str()))
+}
+
+/// What the deletion of one of many resources costs.
+#[derive(Debug)]
+struct DeletionCost {
+    /// It leaves its collections before, since they are more than a thng may be in.
+    is_crowded: bool,
+    notifications: usize,
+    /// As [`DELETED_BYTES_AT_ONCE`] counts them.
+    bytes: usize,
 }
 
 impl Resources {
@@ -164,19 +174,40 @@ impl Resources {
         Ok(())
     }
 
-    /// The same for thngs that are deleted together. A deletion that is refused for the others' notifications changes nothing.
-    async fn leave_collections_of_many(&self, account: Id, thngs: &[Id]) -> Result<(), BrokerError> {
-        let (mut crowded, mut caused) = (Vec::new(), thngs.len());
-        for thng in thngs {
-            tokio::task::coop::consume_budget().await;
-            match self.shared.store.collections_of(*thng)?.len() {
-                count if count > LEFT_AT_ONCE => crowded.push(*thng),
-                count => caused += count,
+    /// The commands that delete resources together; each holds the writer for a short time.
+    ///
+    /// Thngs in too many collections leave them here. A deletion that is refused for the others' notifications changes
+    /// nothing: it is one command, which is refused.
+    async fn deletions(
+        &self,
+        caller: &RequestContext<'_>,
+        kind: ResourceKind,
+        ids: Vec<Id>,
+    ) -> Result<Vec<Command>, BrokerError> {
+        let (account, most) = (caller.principal.account, self.shared.settings.notifications_max);
+        let delete = |ids| Command::DeleteMany { account, kind, ids, notifications_max: most };
+        let (mut crowded, mut caused) = (Vec::new(), 0);
+        let (mut steps, mut step, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut turn = self.scans.turn(caller).await?;
+        for id in &ids {
+            let cost = polls::blocking(|| self.deletion_cost(kind, *id))?;
+            if cost.is_crowded {
+                crowded.push(*id);
             }
+            caused += cost.notifications;
+            if bytes + cost.bytes > DELETED_BYTES_AT_ONCE && !step.is_empty() {
+                steps.push(std::mem::take(&mut step));
+                bytes = 0;
+            }
+            step.push(*id);
+            bytes += cost.bytes;
+            self.scans.pass_on(&mut turn, caller).await?;
         }
-        if caused > self.shared.settings.notifications_max {
-            return Ok(());
+        if caused > most {
+            return Ok(vec![delete(ids)]);
         }
+        drop(turn);
+        steps.push(step);
         for thng in crowded {
             match self.leave_collections(account, thng).await {
                 // It was deleted meanwhile.
@@ -184,7 +215,19 @@ impl Resources {
                 Err(refusal) => return Err(refusal),
             }
         }
-        Ok(())
+        Ok(steps.into_iter().map(delete).collect())
+    }
+
+    fn deletion_cost(&self, kind: ResourceKind, id: Id) -> Result<DeletionCost, StoreError> {
+        let collections = match kind {
+            ResourceKind::Thng => self.shared.store.collections_of(id)?.len(),
+            _ => 0,
+        };
+        let is_crowded = collections > LEFT_AT_ONCE;
+        let notifications = if is_crowded { 1 } else { 1 + collections };
+        let record = self.shared.store.resource(id)?;
+        let bytes = record.map_or(0, |record| deletion_bytes(&record, notifications));
+        Ok(DeletionCost { is_crowded, notifications, bytes })
     }
 
     /// Refuses a `?project=` that what is created could not be scoped to. Its own project is always there for a key.
@@ -237,12 +280,8 @@ impl Resources {
     ) -> Result<usize, BrokerError> {
         caller.permit()?;
         let ids = self.selected(caller, kind, query, self.shared.settings.bulk_size_max).await?;
-        let account = caller.principal.account;
-        let notifications_max = self.shared.settings.notifications_max;
-        if kind == ResourceKind::Thng {
-            self.leave_collections_of_many(account, &ids).await?;
-        }
-        self.shared.count_of(Command::DeleteMany { account, kind, ids, notifications_max }, 0).await
+        let deletions = self.deletions(caller, kind, ids).await?;
+        self.shared.count_of_all(deletions).await
     }
 
     /// Forgets property values: of one key or all, those before a time or all.

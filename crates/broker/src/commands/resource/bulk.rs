@@ -26,6 +26,14 @@ fn bulk_bytes(before: &ResourceRecord, after: Option<&ResourceRecord>) -> usize 
     after.unwrap_or(before).body.len() + (added + removed) * INDEX_ENTRY_BYTES
 }
 
+/// What one command of a deletion of many may count, in bytes: half of what is refused, since documents may grow meanwhile.
+pub(crate) const DELETED_BYTES_AT_ONCE: usize = BULK_BYTES_MAX / 2;
+
+/// What it counts, in bytes, to delete a resource with so many notifications.
+pub(crate) fn deletion_bytes(record: &ResourceRecord, notifications: usize) -> usize {
+    bulk_bytes(record, None) + NOTIFICATION_BYTES * notifications
+}
+
 /// Refuses a change of many that writes too much.
 fn check_bulk_bytes(bytes: usize) -> Result<(), CommandError> {
     match bytes <= BULK_BYTES_MAX {
