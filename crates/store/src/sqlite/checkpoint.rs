@@ -5,7 +5,7 @@
 //!
 //! A checkpoint that does not reach the end of the log is not synced by SQLite: all of it would be by the one that does, on
 //! the writer. So the thread syncs the database after each of its own. While a backup or an export reads, the log grows,
-//! since it cannot be moved beyond the state that they see. Afterwards the thread catches up: it syncs each MiB and pauses
+//! since it cannot be moved beyond the state that they see. Afterwards the thread catches up: it syncs each 2 MiB and pauses
 //! in proportion, since a sync of the writer waits behind all that the disk has to write.
 
 use std::{
@@ -276,8 +276,9 @@ impl Checkpointer {
             let Ok(Some(pause)) = pace.written(bytes, sync) else { return };
             shared.parts.fetch_add(1, Ordering::Relaxed);
             let has_grown = shared.long.load(Ordering::Relaxed) >= too_long;
-            if !has_grown && !shared.is_stopping.load(Ordering::Relaxed) {
-                thread::park_timeout(pause);
+            match has_grown || shared.is_stopping.load(Ordering::Relaxed) {
+                true => pace.hurry(),
+                false => thread::park_timeout(pause),
             }
         };
         paced_writes::with(after_write, || carry(&self.connection))

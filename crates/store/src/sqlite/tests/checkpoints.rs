@@ -69,6 +69,6 @@ fn a_blocked_log_restarts_parallel_to_the_writer() {
     }
     assert!(longest < COMMIT_MAX, "{longest:?}");
     let parts = store.write.checkpoints.parts() - parts;
-    assert!(parts > LOG_BYTES_KEPT >> 20, "it was synced {parts} times");
+    assert!(parts > 10, "it was synced {parts} times");
     assert_eq!(store.rows("event"), written);
 }
