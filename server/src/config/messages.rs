@@ -31,7 +31,7 @@ pub struct MessageSettings {
 
     /// Resources that one call changes or deletes by `ids` or `filter`; where more are meant, nothing is changed.
     ///
-    /// The call is one transaction, for which all other writers wait.
+    /// An update is one transaction, for which other writers wait.
     #[arg(long, value_name = "RESOURCES", default_value_t = 500, value_parser = within::<usize>(1..=10_000))]
     pub bulk_size_max: usize,
 
