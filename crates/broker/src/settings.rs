@@ -1,4 +1,4 @@
-//! The limits of the services, which the server takes from its settings.
+//! The limits of the services. The server's settings state their ranges and defaults.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ pub struct ServiceSettings {
     pub write_queue_bytes_max: usize,
     /// Resources that one call changes or deletes by `ids` or `filter`.
     pub bulk_size_max: usize,
-    /// Items of a page, 1 to 100.
+    /// Items of a page.
     pub page_size_max: usize,
-    /// Members that one call adds to a collection, 1 to 10,000.
+    /// Members that one call adds to a collection.
     pub members_max: usize,
     /// Notifications that one command may cause.
     pub notifications_max: usize,

@@ -53,6 +53,44 @@ fn every_setting_is_documented() {
     }
 }
 
+/// The numbers behind flags on other pages, as in `` `--body-bytes-max` (1 MiB) ``.
+fn defaults_on(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    let flags = page.split("`--").skip(1).filter_map(|text| text.split_once("` ("));
+    let behind = flags.filter_map(|(name, text)| Some((name, text.split_once(')')?.0)));
+    behind.filter(|(name, value)| {
+        !name.contains('`') && value.starts_with(|first: char| first.is_ascii_digit())
+    })
+}
+
+/// The number that people write as `10,000`, `1 MiB` or `10 s`.
+fn number(text: &str) -> u64 {
+    let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
+    let number: u64 = number.replace(',', "").parse().expect("a whole number");
+    match unit {
+        "" | "s" | "ms" => number,
+        "KiB" => number << 10,
+        "MiB" => number << 20,
+        "GiB" => number << 30,
+        unit => panic!("{unit} is no unit of a default"),
+    }
+}
+
+#[test]
+fn defaults_on_other_pages_are_those_of_the_settings() {
+    let settings = settings();
+    let mut count = 0;
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")).expect("docs") {
+        let Ok(page) = fs::read_to_string(entry.expect("an entry").path()) else { continue };
+        for (name, shown) in defaults_on(&page) {
+            let (_, arg) = file::settings(&settings).find(|(known, _)| *known == name).expect(name);
+            let default = arg.get_default_values().first().and_then(|default| default.to_str());
+            assert_eq!(default, Some(number(shown).to_string().as_str()), "--{name} ({shown})");
+            count += 1;
+        }
+    }
+    assert!(count > 15, "{count}");
+}
+
 #[test]
 fn files_of_fixed_numbers_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
