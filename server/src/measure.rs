@@ -25,11 +25,13 @@ use tokio::sync::Semaphore;
 use crate::{
     auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
+    config::Config,
     metrics::Metrics,
-    store::{Cursor, Durability, IndexScan, PageRequest, SortOrder, SqliteStore},
+    startup::service_settings,
+    store::{Cursor, IndexScan, PageRequest, SortOrder, SqliteStore},
 };
 use thng_pubsub_broker::{
-    QueueLimits, RequestContext, ScanLimits, ServiceSettings, Services, SubscriptionLimits,
+    RequestContext, Services,
     identity::{Principal, first_account},
     resources::{ListQuery, NewResource, document},
 };
@@ -57,37 +59,15 @@ struct OpenStore {
 }
 
 async fn open(data: &Path) -> anyhow::Result<OpenStore> {
-    let (read, mut write) = SqliteStore::open(data, Durability::Full, 4)?;
+    let config = Config::default();
+    let (read, mut write) =
+        SqliteStore::open(data, config.data.durability.into(), config.data.database_readers)?;
     let key = "M".repeat(80);
     first_account(&mut *write, &key, 0)?;
     let metrics = Arc::new(Metrics::new()?);
     let bus = Bus::start(BusSettings::default(), &metrics.registry)?;
     let secret = KeySecret::new([0; SECRET_BYTES]);
-    let settings = ServiceSettings {
-        write_queue_bytes_max: 64 << 20,
-        bulk_size_max: 500,
-        page_size_max: 100,
-        connections_per_key_max: usize::MAX,
-        members_max: 10_000,
-        notifications_max: 3_000,
-        answer_bytes_max: 64 << 20,
-        scans: ScanLimits {
-            at_a_time: 3,
-            queue_max: 1_000,
-            bytes_max: 256 << 20,
-            time_max: std::time::Duration::from_secs(1),
-        },
-        session_queue: QueueLimits {
-            sessions: 1_000,
-            sessions_per_key: usize::MAX,
-            subscriptions: 1_000_000,
-            messages_per_topic: 10_000,
-            bytes: 1 << 26,
-        },
-        subscriptions: SubscriptionLimits { per_key: usize::MAX, per_account: usize::MAX, total: usize::MAX },
-        password_queue_max: 100,
-        session_expiry_ms: 60_000,
-    };
+    let settings = service_settings(&config);
     let (services, _writer) = Services::start(read, write, bus, Clock::System, metrics, secret, settings)?;
     let principal = services.identity.authenticate(&key).await.ok().context("the key was just made")?;
     Ok(OpenStore { services, principal })

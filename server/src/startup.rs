@@ -39,6 +39,8 @@ mod open_files;
 #[cfg(feature = "otel")]
 mod traces;
 
+#[cfg(feature = "measure")]
+pub(crate) use broker::service_settings;
 use broker::{BrokerHandle, BrokerSettings};
 
 /// Time from SIGTERM to the end, whatever still runs.

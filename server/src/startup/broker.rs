@@ -34,27 +34,12 @@ pub(super) struct BrokerSettings {
 impl BrokerSettings {
     /// Those of a server.
     pub(super) fn of(config: &Config) -> Self {
-        let Config { data, connections, messages, lists, subscriptions, sessions, rates, .. } = config;
-        let readers = data.database_readers;
         Self {
-            data: data.folder.path.clone(),
-            durability: data.durability.into(),
-            readers,
-            dispatchers: subscriptions.dispatchers,
-            services: ServiceSettings {
-                write_queue_bytes_max: messages.write_queue_bytes_max,
-                bulk_size_max: messages.bulk_size_max,
-                page_size_max: lists.page_size_max,
-                members_max: messages.members_max,
-                notifications_max: messages.command_notifications_max,
-                connections_per_key_max: connections.connections_per_key_max.unwrap_or(usize::MAX),
-                answer_bytes_max: lists.answer_bytes_max,
-                scans: lists.scan_limits(readers.saturating_sub(1).max(1)),
-                session_queue: sessions.queue_limits(),
-                password_queue_max: rates.password_queue_max,
-                subscriptions: subscriptions.memory(),
-                session_expiry_ms: i64::try_from(sessions.session_expiry_s).unwrap_or(i64::MAX / 1000) * 1000,
-            },
+            data: config.data.folder.path.clone(),
+            durability: config.data.durability.into(),
+            readers: config.data.database_readers,
+            dispatchers: config.subscriptions.dispatchers,
+            services: service_settings(config),
         }
     }
 
@@ -91,6 +76,25 @@ impl BrokerSettings {
                 ..services
             },
         }
+    }
+}
+
+/// The limits of the services, as the settings say.
+pub(crate) fn service_settings(config: &Config) -> ServiceSettings {
+    let Config { data, connections, messages, lists, subscriptions, sessions, rates, .. } = config;
+    ServiceSettings {
+        write_queue_bytes_max: messages.write_queue_bytes_max,
+        bulk_size_max: messages.bulk_size_max,
+        page_size_max: lists.page_size_max,
+        members_max: messages.members_max,
+        notifications_max: messages.command_notifications_max,
+        connections_per_key_max: connections.connections_per_key_max.unwrap_or(usize::MAX),
+        answer_bytes_max: lists.answer_bytes_max,
+        scans: lists.scan_limits(data.database_readers.saturating_sub(1).max(1)),
+        session_queue: sessions.queue_limits(),
+        password_queue_max: rates.password_queue_max,
+        subscriptions: subscriptions.memory(),
+        session_expiry_ms: i64::try_from(sessions.session_expiry_s).unwrap_or(i64::MAX / 1000) * 1000,
     }
 }
 
