@@ -1,11 +1,11 @@
 //! The context of one call: its principal, verb, path and visibility, computed once.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use thng_pubsub_protocol::{
-    id::Id,
+    id::{ActionTypeName, Id},
     payload::{Json, ResourceKind, Scopes, UserScope},
-    topic::table::Access,
+    topic::{TopicString, table::Access},
 };
 
 use crate::{
@@ -17,14 +17,15 @@ use crate::{
 };
 use thng_pubsub_store::{Actor, IndexScan, ResourceMeta, index_fields, index_key};
 
-/// The principal of a call, and what it asks for.
+/// A call: who makes it, what it asks for, and what it reaches. The question of permission is answered when it is made.
 #[derive(Debug, Clone)]
-pub struct RequestContext<'a> {
-    pub principal: &'a Principal,
-    /// What kind of call it is.
-    pub access: Access,
-    /// The path, decoded, without `/v2` and without a query: what grants are looked up by.
-    pub path: Cow<'a, str>,
+pub struct RequestContext {
+    pub principal: Arc<Principal>,
+    access: Access,
+    /// With its percent-escapes, without `/v2` and without a query; of a topic the canonical form.
+    path: String,
+    /// The views of the rights that grant the verb on the path; none where no right does.
+    views: Vec<Visibility>,
     /// `?project=`: only what is scoped to it; what is created is scoped to it.
     pub project: Option<Id>,
     /// `?app=`: only what comes from this application.
@@ -33,11 +34,41 @@ pub struct RequestContext<'a> {
     pub context: Option<Json>,
 }
 
-impl<'a> RequestContext<'a> {
-    /// A call that is narrowed to nothing.
-    /// `path` as it came, with its percent-escapes.
-    pub fn new(principal: &'a Principal, access: Access, path: &'a str) -> Self {
-        Self { principal, access, path: decoded(path), project: None, app: None, context: None }
+impl RequestContext {
+    /// A call that is narrowed to nothing. `path` as it came, with its percent-escapes.
+    pub fn new(principal: &Arc<Principal>, access: Access, path: impl Into<String>) -> Self {
+        let path = path.into();
+        let views = policy::views(principal, access, &decoded(&path));
+        Self {
+            principal: Arc::clone(principal),
+            access,
+            path,
+            views,
+            project: None,
+            app: None,
+            context: None,
+        }
+    }
+
+    /// A publish, with the verb that the topic's row says.
+    ///
+    /// # Errors
+    /// [`BrokerError::SubscribeOnly`].
+    pub fn publish(principal: &Arc<Principal>, topic: &TopicString) -> Result<Self, BrokerError> {
+        let row = topic.topic.kind().row();
+        let access = row.publish.ok_or(BrokerError::SubscribeOnly)?.access;
+        let project = topic.options.project;
+        Ok(Self { project, ..Self::new(principal, access, topic.topic.canonical()) })
+    }
+
+    /// A subscription. Its project is asked of each event, since a resource may come into a project later.
+    pub fn subscribe(principal: &Arc<Principal>, topic: &TopicString) -> Self {
+        Self::new(principal, Access::Read, topic.topic.canonical())
+    }
+
+    /// A read of what a topic says right now.
+    pub fn initial_state(principal: &Arc<Principal>, topic: &TopicString) -> Self {
+        Self { project: topic.options.project, ..Self::subscribe(principal, topic) }
     }
 
     /// Whether the verb on the path is granted at all; what is there is not looked at.
@@ -45,7 +76,29 @@ impl<'a> RequestContext<'a> {
     /// # Errors
     /// [`BrokerError::Forbidden`].
     pub fn permit(&self) -> Result<(), BrokerError> {
-        Ok(policy::on_path(self.principal, self.access, &self.path)?)
+        Ok(policy::on_path(&self.views)?)
+    }
+
+    /// The same for an action type that the body names below a path that ends with `all`: it is granted as if it were in
+    /// the path.
+    ///
+    /// # Errors
+    /// [`BrokerError::Forbidden`].
+    pub(crate) fn permit_action_type(&self, action_type: &ActionTypeName) -> Result<(), BrokerError> {
+        let path = decoded(&self.path);
+        let Some(above) = path.strip_suffix("/all") else { return Ok(()) };
+        let path = format!("{above}/{}", action_type.as_str());
+        Ok(policy::on_path(&policy::views(&self.principal, self.access, &path))?)
+    }
+
+    /// The canonical form of the topic, where the path is one.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What the caller sees on this path.
+    pub(crate) fn views(&self) -> &[Visibility] {
+        &self.views
     }
 
     /// Only a caller that may do everything changes what others may do: with a right to give more than it has, any caller
@@ -54,31 +107,25 @@ impl<'a> RequestContext<'a> {
         if self.principal.is_admin() { Ok(()) } else { Err(BrokerError::Forbidden) }
     }
 
-    /// What the caller sees on this path.
-    fn views(&self) -> impl Iterator<Item = &Visibility> + Clone {
-        policy::views(self.principal, self.access, &self.path)
-    }
-
     /// Whether a resource is there for the caller.
     pub(crate) fn can_see(&self, meta: &ResourceMeta) -> bool {
-        meta.account == self.principal.account
-            && self.views().any(|view| view.can_see(meta))
+        self.can_reference(meta)
             && self.project.is_none_or(|project| !meta.kind.is_scoped() || meta.is_in(project))
     }
 
     /// Whether the caller can name this resource in what they do here: with the right that they do it with.
     pub(crate) fn can_reference(&self, meta: &ResourceMeta) -> bool {
-        meta.account == self.principal.account && self.views().any(|view| view.can_see(meta))
+        policy::on_resource(self.principal.account, &self.views, meta).is_ok()
     }
 
     /// Whether the caller reaches everything in the account with what they do here.
     pub(crate) fn is_unlimited(&self) -> bool {
-        self.views().any(|view| *view == Visibility::Account)
+        self.views.contains(&Visibility::Account)
     }
 
     /// Whether [`source`](Self::source) finds what the caller sees of a kind and nothing else.
     pub(crate) fn is_found_by_source(&self, kind: ResourceKind) -> bool {
-        self.views().all(|view| match view {
+        self.views.iter().all(|view| match view {
             Visibility::Account => true,
             Visibility::Projects(_) => kind != ResourceKind::Role,
             Visibility::User { .. }
@@ -91,7 +138,8 @@ impl<'a> RequestContext<'a> {
     /// Where the resources that the caller [may name](Self::can_reference) are found.
     pub(crate) fn reach(&self, kind: ResourceKind) -> IndexScan {
         let account = self.principal.account;
-        let mut sources: Vec<IndexScan> = self.views().map(|view| source_of(view, account, kind)).collect();
+        let mut sources: Vec<IndexScan> =
+            self.views.iter().map(|view| source_of(view, account, kind)).collect();
         match sources.len() {
             _ if sources.contains(&IndexScan::All) => IndexScan::All,
             1 => sources.remove(0),
@@ -138,7 +186,7 @@ impl<'a> RequestContext<'a> {
     /// The projects that the caller may scope something to here; `None` for any of the account.
     pub(crate) fn own_projects(&self) -> Option<Vec<Id>> {
         let mut projects: Vec<Id> = self.principal.project.into_iter().collect();
-        for view in self.views() {
+        for view in &self.views {
             match view {
                 Visibility::Account => return None,
                 Visibility::Projects(own) | Visibility::Device { projects: own, .. } => {

@@ -6,10 +6,7 @@ use thng_pubsub_protocol::{id::Id, payload::ResourceKind};
 use tokio::sync::oneshot;
 
 use crate::{
-    auth::{
-        keys::{self, KeySecret, Keys},
-        policy,
-    },
+    auth::keys::{self, KeySecret, Keys},
     clock::Clock,
     commands::{Command, Outcome},
     error::BrokerError,
@@ -55,20 +52,19 @@ impl Shared {
     /// Checks that a resource of this kind is there for the caller and may be used so.
     pub(crate) fn authorize(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         id: Id,
     ) -> Result<Arc<ResourceMeta>, BrokerError> {
         caller.permit()?;
-        let meta = self.resource_meta(id)?.filter(|meta| meta.kind == kind).ok_or(BrokerError::NotFound)?;
-        policy::on_resource(caller.principal, caller.access, &caller.path, &meta)?;
-        if caller.can_see(&meta) { Ok(meta) } else { Err(BrokerError::NotFound) }
+        let meta = self.resource_meta(id)?.filter(|meta| meta.kind == kind && caller.can_see(meta));
+        meta.ok_or(BrokerError::NotFound)
     }
 
     /// Checks that a document may name this resource.
     pub(crate) fn can_reference(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         id: Id,
         field: &str,

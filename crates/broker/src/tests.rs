@@ -39,8 +39,12 @@ fn topic(thng: Id, rest: &str) -> TopicString {
 }
 
 /// A reading call that every operator may make.
-fn reader(principal: &Principal) -> RequestContext<'_> {
+fn reader(principal: &Arc<Principal>) -> RequestContext {
     RequestContext::new(principal, Access::Read, "/")
+}
+
+fn publish(principal: &Arc<Principal>, topic: &TopicString) -> RequestContext {
+    RequestContext::publish(principal, topic).expect("a topic to publish to")
 }
 
 fn outbound_queue() -> (Arc<OutboundQueue>, Arc<Notify>) {
@@ -78,7 +82,14 @@ async fn router_deaths_under_load_lose_and_repeat_nothing() {
     let (outbound_queue, wake) = outbound_queue();
     let _watch = broker
         .pubsub
-        .subscribe(&broker.owner, &subscribed, &outbound_queue, 0, DeliveryQos::AtLeastOnce, None)
+        .subscribe(
+            &RequestContext::subscribe(&broker.owner, &subscribed),
+            &subscribed,
+            &outbound_queue,
+            0,
+            DeliveryQos::AtLeastOnce,
+            None,
+        )
         .await
         .expect("the owner watches");
     let stored = Arc::new(AtomicI64::new(0));
@@ -98,7 +109,11 @@ async fn router_deaths_under_load_lose_and_repeat_nothing() {
             stored.fetch_add(1, Ordering::SeqCst);
         });
         let payload = format!("[{{\"value\":{number}}}]");
-        broker.pubsub.publish(&broker.owner, &subscribed, payload.as_bytes(), count).await.expect("accepted");
+        broker
+            .pubsub
+            .publish(&publish(&broker.owner, &subscribed), &subscribed.topic, payload.as_bytes(), count)
+            .await
+            .expect("accepted");
     }
     let values: Vec<usize> =
         received(&outbound_queue, &wake, WRITES).await.iter().map(|one| value(one)).collect();
@@ -114,20 +129,23 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
     let thng = broker.thng().await;
     let subscribed = topic(thng, "/properties/n");
     let (outbound_queue, wake) = outbound_queue();
-    let subscribe = broker.pubsub.subscribe(
-        &broker.owner,
-        &subscribed,
-        &outbound_queue,
-        0,
-        DeliveryQos::AtLeastOnce,
-        None,
-    );
+    let caller = RequestContext::subscribe(&broker.owner, &subscribed);
+    let subscribe =
+        broker.pubsub.subscribe(&caller, &subscribed, &outbound_queue, 0, DeliveryQos::AtLeastOnce, None);
     let _watch = subscribe.await.expect("the owner watches");
-    broker.pubsub.publish_and_wait(&broker.owner, &subscribed, b"1").await.expect("stored");
+    broker
+        .pubsub
+        .publish_and_wait(&publish(&broker.owner, &subscribed), &subscribed.topic, b"1")
+        .await
+        .expect("stored");
     assert_eq!(received(&outbound_queue, &wake, 1).await.len(), 1);
 
     broker.bus.stop();
-    broker.pubsub.publish_and_wait(&broker.owner, &subscribed, b"2").await.expect("stored");
+    broker
+        .pubsub
+        .publish_and_wait(&publish(&broker.owner, &subscribed), &subscribed.topic, b"2")
+        .await
+        .expect("stored");
     let late = timeout(Duration::from_millis(500), received(&outbound_queue, &wake, 1)).await;
     assert!(late.is_err(), "{late:?} was delivered");
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
@@ -149,12 +167,26 @@ async fn a_stranger_finds_nothing_of_another_account_through_any_call() {
     let owner = PropertyOwner::Thng(thng);
     for rest in ["", "/properties", "/properties/n"] {
         let topic = topic(thng, rest);
-        let watch =
-            pubsub.subscribe(stranger, &topic, &outbound_queue, 0, DeliveryQos::AtMostOnce, None).await;
+        let watch = pubsub
+            .subscribe(
+                &RequestContext::subscribe(stranger, &topic),
+                &topic,
+                &outbound_queue,
+                0,
+                DeliveryQos::AtMostOnce,
+                None,
+            )
+            .await;
         assert_eq!(watch.err(), Some(BrokerError::NotFound), "{rest}");
-        let published = pubsub.publish_and_wait(stranger, &topic, br#"{"key":"n","value":1}"#).await;
+        let published = pubsub
+            .publish_and_wait(&publish(stranger, &topic), &topic.topic, br#"{"key":"n","value":1}"#)
+            .await;
         assert_eq!(published.err(), Some(BrokerError::NotFound), "{rest}");
-        assert_eq!(pubsub.initial_state(stranger, &topic).await.err(), Some(BrokerError::NotFound), "{rest}");
+        assert_eq!(
+            pubsub.initial_state(&RequestContext::initial_state(stranger, &topic), &topic.topic).await.err(),
+            Some(BrokerError::NotFound),
+            "{rest}"
+        );
     }
     let caller = reader(stranger);
     assert_eq!(resources.read(&caller, ResourceKind::Thng, thng).await.err(), Some(BrokerError::NotFound));
@@ -177,13 +209,20 @@ async fn a_deleted_thng_is_gone_for_the_next_call_whatever_is_cached() {
     for _ in 0..50 {
         let thng = broker.thng().await;
         let topic = topic(thng, "");
-        broker.pubsub.publish_and_wait(&broker.owner, &topic, br#"{"name":"x"}"#).await.expect("it is there");
+        broker
+            .pubsub
+            .publish_and_wait(&publish(&broker.owner, &topic), &topic.topic, br#"{"name":"x"}"#)
+            .await
+            .expect("it is there");
         broker
             .resources
             .delete(&reader(&broker.owner), ResourceKind::Thng, thng)
             .await
             .expect("it is deleted");
-        let again = broker.pubsub.publish_and_wait(&broker.owner, &topic, br#"{"name":"y"}"#).await;
+        let again = broker
+            .pubsub
+            .publish_and_wait(&publish(&broker.owner, &topic), &topic.topic, br#"{"name":"y"}"#)
+            .await;
         assert_eq!(again.err(), Some(BrokerError::NotFound));
     }
 }
@@ -193,8 +232,8 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
     let broker = TestBroker::open().await;
     let project = broker.create(ResourceKind::Project, "/projects", r#"{"name":"p"}"#).await.id;
     let patch = Patch::parse(ResourceKind::Thng, br#"{"name":"lamp"}"#).expect("a thng");
-    let caller =
-        RequestContext { project: Some(project), ..RequestContext::new(&broker.owner, Access::Create, "/") };
+    let mut caller = RequestContext::new(&broker.owner, Access::Create, "/");
+    caller.project = Some(project);
     let inside = broker.resources.create(&caller, NewResource::of(patch), 0).await.expect("created");
     let outside = broker.thng().await;
     let (outbound_queue, wake) = outbound_queue();
@@ -203,13 +242,24 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
         let topic = topic(thng, &format!("/properties/n?project={project}"));
         let watch = broker
             .pubsub
-            .subscribe(&broker.owner, &topic, &outbound_queue, slot, DeliveryQos::AtMostOnce, None)
+            .subscribe(
+                &RequestContext::subscribe(&broker.owner, &topic),
+                &topic,
+                &outbound_queue,
+                slot,
+                DeliveryQos::AtMostOnce,
+                None,
+            )
             .await;
         watches.push(watch.expect("the owner watches"));
     }
     for (thng, number) in [(outside, "1"), (inside.id, "2")] {
         let topic = topic(thng, "/properties/n");
-        broker.pubsub.publish_and_wait(&broker.owner, &topic, number.as_bytes()).await.expect("stored");
+        broker
+            .pubsub
+            .publish_and_wait(&publish(&broker.owner, &topic), &topic.topic, number.as_bytes())
+            .await
+            .expect("stored");
     }
     assert!(broker.bus.flush(PATIENCE));
     assert_eq!(
@@ -229,7 +279,7 @@ async fn a_subscription_starts_at_the_next_write_and_can_be_repeated() {
             let payload = value.to_string();
             broker
                 .pubsub
-                .publish_and_wait(&broker.owner, &subscribed, payload.as_bytes())
+                .publish_and_wait(&publish(&broker.owner, &subscribed), &subscribed.topic, payload.as_bytes())
                 .await
                 .expect("stored");
         };
@@ -237,7 +287,14 @@ async fn a_subscription_starts_at_the_next_write_and_can_be_repeated() {
             let qos = DeliveryQos::AtLeastOnce;
             broker
                 .pubsub
-                .subscribe(&broker.owner, &subscribed, &outbound_queue, 0, qos, earlier)
+                .subscribe(
+                    &RequestContext::subscribe(&broker.owner, &subscribed),
+                    &subscribed,
+                    &outbound_queue,
+                    0,
+                    qos,
+                    earlier,
+                )
                 .await
                 .expect("the owner watches")
         };
@@ -267,7 +324,10 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     let owner = PropertyOwner::Thng(thng);
     let write = async |at_ms: i64, payload: &str| {
         broker.clock.store(at_ms, Ordering::Relaxed);
-        let published = broker.pubsub.publish_and_wait(&broker.owner, &subscribed, payload.as_bytes()).await;
+        let published = broker
+            .pubsub
+            .publish_and_wait(&publish(&broker.owner, &subscribed), &subscribed.topic, payload.as_bytes())
+            .await;
         published.expect("stored");
         let latest = broker.resources.properties(&reader(&broker.owner), owner).await.expect("readable");
         let latest = latest.into_iter().find(|update| update.key == *key).expect("a value");
@@ -320,7 +380,8 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     for _ in 0..count {
         create(ResourceKind::Thng, &document).await;
     }
-    caller.access = Access::Delete;
+    let mut caller = RequestContext::new(&broker.owner, Access::Delete, "/collections");
+    caller.project = Some(project);
     // No change is answered before the turn is taken.
     let (release, released) = std::sync::mpsc::channel::<()>();
     let hold = move |_| {

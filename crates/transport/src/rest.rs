@@ -2,7 +2,7 @@
 //!
 //! [`router`] is the whole URL space on one page, [`openapi`] its description, and [`asyncapi`] that of the topics. The
 //! handlers are one file a noun; [`resource`] has what all kinds of resources share. What a topic can do goes through
-//! [`PubSub::write`](thng_pubsub_broker::pubsub::PubSub::write), which does what a publish does; the rest are calls of the
+//! [`PubSub::publish_and_wait`](thng_pubsub_broker::pubsub::PubSub::publish_and_wait), which does what a publish does; the rest are calls of the
 //! broker that no topic has.
 
 use axum::response::{IntoResponse, Response};

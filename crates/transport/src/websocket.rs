@@ -29,7 +29,7 @@ use super::{
     Context, accept::AcceptedConnection, answer, logged_error::LoggedError, public_url::public_url, upgrade,
 };
 use thng_pubsub_broker::{
-    BrokerError,
+    BrokerError, RequestContext,
     identity::{KeyLease, Principal},
     pubsub::{Delivery, DeliveryQos, OutboundQueue, OutboundQueueState, Outcome, SubscriptionHandle},
 };
@@ -126,9 +126,10 @@ impl Socket {
         let wake = Arc::<Notify>::default();
         let outbound_queue = OutboundQueue::new(context.limits.outbound_queue, Arc::clone(&wake));
         let key = context.identity.lease_key(&principal, &wake)?;
-        let watch = context
+        let caller = RequestContext::subscribe(&principal, &topic);
+        let handle = context
             .pubsub
-            .subscribe(&principal, &topic, &outbound_queue, SLOT, DeliveryQos::AtLeastOnce, None)
+            .subscribe(&caller, &topic, &outbound_queue, SLOT, DeliveryQos::AtLeastOnce, None)
             .await?;
         Ok(Self {
             context,
@@ -136,7 +137,7 @@ impl Socket {
             topic,
             outbound_queue,
             wake,
-            _handle: watch,
+            _handle: handle,
             key,
             admitted,
             url: String::new(),
@@ -267,7 +268,8 @@ impl Socket {
             // The socket may be gone by now; then the outcome is dropped.
             let _ = answered.send(outcome.map(drop));
         };
-        self.context.pubsub.publish(&self.principal, &self.topic, payload, on_stored).await
+        let caller = RequestContext::publish(&self.principal, &self.topic)?;
+        self.context.pubsub.publish(&caller, &self.topic.topic, payload, on_stored).await
     }
 
     /// Sends every notification that waits.
@@ -322,7 +324,8 @@ impl Socket {
 
     /// Says whether the state is done with; if not, the database has no time for it now.
     async fn send_state(&self, stream: &mut WebSocket) -> Result<bool, CloseReason> {
-        match self.context.pubsub.initial_state(&self.principal, &self.topic).await {
+        let caller = RequestContext::initial_state(&self.principal, &self.topic);
+        match self.context.pubsub.initial_state(&caller, &self.topic.topic).await {
             Ok(Some(body)) if self.topic.options.marks_state => {
                 self.send(stream, Message::Binary(body)).await.map(|()| true)
             }

@@ -4,7 +4,7 @@
 //! verb on the path is decided first: without it the answer is [`AuthzError::Forbidden`], whatever there is. A resource
 //! outside of what a key can see does not exist for it: the answer is [`AuthzError::NotFound`], not a hint.
 
-use thng_pubsub_protocol::topic::table::Access;
+use thng_pubsub_protocol::{id::Id, topic::table::Access};
 
 use super::{
     Principal, Right,
@@ -21,43 +21,33 @@ pub enum AuthzError {
     NotFound,
 }
 
-/// The views that a principal has on a path with a verb; none where it may not use it so.
-pub(crate) fn views<'p>(
-    principal: &'p Principal,
-    access: Access,
-    path: &'p str,
-) -> impl Iterator<Item = &'p Visibility> + Clone {
+/// The views that a principal has on a path with a verb; none where it may not use it so. A call asks once.
+pub(crate) fn views(principal: &Principal, access: Access, path: &str) -> Vec<Visibility> {
     let own = principal.actor.id();
-    let grants = move |right: &&Right| right.grants.on(path, own.as_str()).has(access);
-    principal.rights.iter().filter(grants).map(|right| &right.view)
+    let grants = |right: &&Right| right.grants.on(path, own.as_str()).has(access);
+    principal.rights.iter().filter(grants).map(|right| right.view.clone()).collect()
 }
 
-/// Decides about a path as such: making something there, listing what is there.
+/// Decides about a path as such, by the views there: making something there, listing what is there.
 ///
 /// # Errors
 /// [`AuthzError::Forbidden`].
-pub(crate) fn on_path(principal: &Principal, access: Access, path: &str) -> Result<(), AuthzError> {
-    views(principal, access, path).next().map(drop).ok_or(AuthzError::Forbidden)
+pub(crate) fn on_path(views: &[Visibility]) -> Result<(), AuthzError> {
+    if views.is_empty() { Err(AuthzError::Forbidden) } else { Ok(()) }
 }
 
-/// Decides about one resource.
+/// Decides about one resource, by the views of an account on a path.
 ///
 /// # Errors
 /// [`AuthzError`].
 pub(crate) fn on_resource(
-    principal: &Principal,
-    access: Access,
-    path: &str,
+    account: Id,
+    views: &[Visibility],
     resource: &ResourceMeta,
 ) -> Result<(), AuthzError> {
-    let mut views = views(principal, access, path).peekable();
-    if views.peek().is_none() {
-        return Err(AuthzError::Forbidden);
-    }
-    if resource.account != principal.account || !views.any(|view| view.can_see(resource)) {
-        return Err(AuthzError::NotFound);
-    }
-    Ok(())
+    on_path(views)?;
+    let is_visible = resource.account == account && on_event(views, resource);
+    if is_visible { Ok(()) } else { Err(AuthzError::NotFound) }
 }
 
 /// Decides about an event on its way to a subscriber that has these views.
@@ -67,10 +57,7 @@ pub(crate) fn on_event(views: &[Visibility], meta: &impl Scoped) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use thng_pubsub_protocol::{
-        id::Id,
-        payload::{ResourceKind, Scopes},
-    };
+    use thng_pubsub_protocol::payload::{ResourceKind, Scopes};
 
     use super::*;
     use crate::auth::grants::Grants;
@@ -83,6 +70,19 @@ mod tests {
     fn principal(rights: Vec<Right>) -> Principal {
         let (account, actor) = (id("a"), Actor::Operator(id("o")));
         Principal { account, actor, key: KeyHash([0; 32]), project: None, app: None, rights }
+    }
+
+    fn on_path(principal: &Principal, access: Access, path: &str) -> Result<(), AuthzError> {
+        super::on_path(&views(principal, access, path))
+    }
+
+    fn on_resource(
+        principal: &Principal,
+        access: Access,
+        path: &str,
+        resource: &ResourceMeta,
+    ) -> Result<(), AuthzError> {
+        super::on_resource(principal.account, &views(principal, access, path), resource)
     }
 
     fn thng(account: &str) -> ResourceMeta {

@@ -4,6 +4,8 @@
 //! that can read the data folder could do all of this anyway. They pass the single writer like every other command, so
 //! that connections end with their keys.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use thng_pubsub_protocol::{
     id::Id,
@@ -116,7 +118,7 @@ impl Identity {
         if let Some(role) = role {
             body["role"] = json!(role);
         }
-        let principal = administrator(account);
+        let principal = Arc::new(administrator(account));
         let access = self
             .create_access(&RequestContext::new(&principal, Access::Create, "/"), body.to_string().as_bytes())
             .await?;
@@ -142,7 +144,7 @@ impl Identity {
         let body = json!({ "name": name, "policies": policies, "conditions": conditions }).to_string();
         let new = NewResource::of(Patch::parse(ResourceKind::AccessToken, body.as_bytes())?);
         let actor = Actor::AccessToken(new.id);
-        let principal = administrator(account);
+        let principal = Arc::new(administrator(account));
         let caller = RequestContext::new(&principal, Access::Create, "/");
         let (_, text) = self.create_access_token(&caller, new, body.len()).await?;
         let hash = keys::hash(&text).map_err(|_| BrokerError::Unavailable)?;

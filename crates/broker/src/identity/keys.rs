@@ -42,11 +42,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn issue_device_key(
-        &self,
-        caller: &RequestContext<'_>,
-        thng: Id,
-    ) -> Result<String, BrokerError> {
+    pub async fn issue_device_key(&self, caller: &RequestContext, thng: Id) -> Result<String, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Thng, thng)?;
         self.issue(caller.principal.account, Actor::Device(thng), None).await
     }
@@ -55,7 +51,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn device_key(&self, caller: &RequestContext<'_>, thng: Id) -> Result<String, BrokerError> {
+    pub async fn device_key(&self, caller: &RequestContext, thng: Id) -> Result<String, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Thng, thng)?;
         self.shared.key_of(Actor::Device(thng))?.ok_or(BrokerError::NotFound)
     }
@@ -64,7 +60,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn revoke_device_key(&self, caller: &RequestContext<'_>, thng: Id) -> Result<(), BrokerError> {
+    pub async fn revoke_device_key(&self, caller: &RequestContext, thng: Id) -> Result<(), BrokerError> {
         self.shared.authorize(caller, ResourceKind::Thng, thng)?;
         let (account, actor) = (caller.principal.account, Actor::Device(thng));
         self.shared.execute(Command::RevokeKeys { account, actor }, 0).await.map(drop)
@@ -76,7 +72,7 @@ impl Identity {
     /// [`BrokerError`].
     pub async fn create_access_token(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         mut new: NewResource,
         payload_bytes: usize,
     ) -> Result<(std::sync::Arc<thng_pubsub_store::ResourceRecord>, String), BrokerError> {

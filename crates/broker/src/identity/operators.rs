@@ -26,11 +26,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn operator(
-        &self,
-        caller: &RequestContext<'_>,
-        id: &str,
-    ) -> Result<ResourceRecord, BrokerError> {
+    pub async fn operator(&self, caller: &RequestContext, id: &str) -> Result<ResourceRecord, BrokerError> {
         let (account, kind) = (caller.principal.account, ResourceKind::Operator);
         let id = match Id::parse(id) {
             Ok(id) => Some(id),
@@ -50,7 +46,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn account(&self, caller: &RequestContext<'_>, id: Id) -> Result<ResourceRecord, BrokerError> {
+    pub async fn account(&self, caller: &RequestContext, id: Id) -> Result<ResourceRecord, BrokerError> {
         if id != caller.principal.account {
             caller.permit()?;
             return Err(BrokerError::NotFound);
@@ -65,7 +61,7 @@ impl Identity {
     /// [`BrokerError::Unavailable`].
     pub fn access_extras(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         access: &ResourceRecord,
         own_key: &str,
     ) -> Result<Extras, BrokerError> {
@@ -85,7 +81,7 @@ impl Identity {
     /// [`BrokerError`].
     pub async fn create_access(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         body: &[u8],
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
         let account = caller.principal.account;
@@ -94,9 +90,6 @@ impl Identity {
         let mut operator = NewResource::of(Patch::parse(ResourceKind::Operator, body)?);
         operator.keys.push(self.shared.new_key(account, Actor::Operator(operator.id)));
         let id = operator.id;
-        // Both are checked before either is made.
-        self.resources.check_patch(caller, &access, None)?;
-        self.resources.create(caller, operator, body.len()).await?;
         let mut new = NewResource::of(access);
         new.id = hexadecimal_id();
         new.set_id("account", account);
@@ -104,15 +97,19 @@ impl Identity {
         if new.patch.get("role").is_none() && new.patch.texts("policies").is_empty() {
             new.patch.set_text("role", roles::NONE);
         }
+        // Both are checked before either is made.
+        let access = self.resources.creation(caller, new)?;
+        let operator = self.resources.creation(caller, operator)?;
+        self.shared.execute_on_one(operator, body.len()).await?;
         // An operator without an access may do nothing, so an interruption here grants nothing.
-        self.resources.create(caller, new, body.len()).await
+        self.shared.execute_on_one(access, body.len()).await
     }
 
     /// Refuses an access that names what does not exist.
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub fn check_access(&self, caller: &RequestContext<'_>, access: &Patch) -> Result<(), BrokerError> {
+    pub fn check_access(&self, caller: &RequestContext, access: &Patch) -> Result<(), BrokerError> {
         caller.may_grant_rights()?;
         self.resources.known_role(caller, access, "role")?;
         access
@@ -125,7 +122,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError`], also for one's own.
-    pub async fn delete_access(&self, caller: &RequestContext<'_>, id: Id) -> Result<(), BrokerError> {
+    pub async fn delete_access(&self, caller: &RequestContext, id: Id) -> Result<(), BrokerError> {
         caller.permit()?;
         caller.may_grant_rights()?;
         let access = self.resources.read(caller, ResourceKind::Access, id).await?;
@@ -149,7 +146,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError::Forbidden`] for keys that are not an operator's.
-    pub async fn me(&self, caller: &RequestContext<'_>) -> Result<String, BrokerError> {
+    pub async fn me(&self, caller: &RequestContext) -> Result<String, BrokerError> {
         caller.permit()?;
         let Actor::Operator(id) = caller.principal.actor else { return Err(BrokerError::Forbidden) };
         let account = caller.principal.account;

@@ -44,7 +44,7 @@ pub struct Login {
 }
 
 /// Where users are found who are not anonymous.
-pub fn named_users(caller: &RequestContext<'_>) -> IndexScan {
+pub fn named_users(caller: &RequestContext) -> IndexScan {
     IndexScan::Key(index_key(caller.principal.account, ResourceKind::User, index_fields::NAMED, ""))
 }
 
@@ -76,7 +76,7 @@ impl Identity {
     /// [`BrokerError`].
     pub async fn create_user(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         address: IpAddr,
         body: &[u8],
         anonymous: bool,
@@ -118,14 +118,14 @@ impl Identity {
         Ok(NewUser { user, activation_code: Some(code), key: None })
     }
 
-    fn own_app(&self, caller: &RequestContext<'_>) -> Result<(Id, Id), BrokerError> {
+    fn own_app(&self, caller: &RequestContext) -> Result<(Id, Id), BrokerError> {
         caller.principal.app.zip(caller.principal.project).ok_or_else(|| {
             BrokerError::invalid("Users belong to an application: call this with the key of one.")
         })
     }
 
     /// A user of the caller's application.
-    fn user_of(&self, caller: &RequestContext<'_>, id: Id) -> Result<ResourceRecord, BrokerError> {
+    fn user_of(&self, caller: &RequestContext, id: Id) -> Result<ResourceRecord, BrokerError> {
         let (app, _) = self.own_app(caller)?;
         let found = self.shared.store.resource(id)?;
         found
@@ -139,7 +139,7 @@ impl Identity {
     /// [`BrokerError`].
     pub async fn validate_user(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         id: Id,
         body: &[u8],
     ) -> Result<(ResourceRecord, String), BrokerError> {
@@ -166,7 +166,7 @@ impl Identity {
     /// [`BrokerError::PasswordQueueFull`].
     pub async fn log_in(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         address: IpAddr,
         body: &[u8],
     ) -> Result<Login, BrokerError> {
@@ -196,7 +196,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn log_out(&self, caller: &RequestContext<'_>) -> Result<(), BrokerError> {
+    pub async fn log_out(&self, caller: &RequestContext) -> Result<(), BrokerError> {
         caller.permit()?;
         let Actor::User(_) = caller.principal.actor else {
             return Err(BrokerError::invalid("Only application users log out."));

@@ -4,12 +4,11 @@ use bytes::Bytes;
 use thng_pubsub_protocol::{
     id::ActionTypeName,
     payload::{ResourceKind, locations_document, update_document},
-    topic::{Subject, Topic, TopicString, table::Access},
+    topic::{Subject, Topic},
 };
 
 use super::PubSub;
 use crate::{
-    auth::Principal,
     commands,
     error::BrokerError,
     request::RequestContext,
@@ -26,22 +25,19 @@ impl PubSub {
     /// Any [`BrokerError`].
     pub async fn initial_state(
         &self,
-        principal: &Principal,
-        topic: &TopicString,
+        caller: &RequestContext,
+        topic: &Topic,
     ) -> Result<Option<Bytes>, BrokerError> {
-        let canonical = topic.topic.canonical();
-        let mut caller = RequestContext::new(principal, Access::Read, &canonical);
-        caller.project = topic.options.project;
-        match self.authorize_subscribe(&caller, &topic.topic) {
+        match self.authorize_subscribe(caller, topic) {
             Ok(()) => {}
             // It is there, but not in the project that the topic asks for.
             Err(BrokerError::NotFound) if caller.project.is_some() => return Ok(None),
             Err(refusal) => return Err(refusal),
         }
-        self.state(&caller, &topic.topic).await
+        self.state(caller, topic).await
     }
 
-    async fn state(&self, caller: &RequestContext<'_>, topic: &Topic) -> Result<Option<Bytes>, BrokerError> {
+    async fn state(&self, caller: &RequestContext, topic: &Topic) -> Result<Option<Bytes>, BrokerError> {
         let store = &*self.shared.store;
         let document = match topic {
             Topic::Actions { subject, action_type } => {
@@ -76,7 +72,7 @@ impl PubSub {
     /// The newest action on a topic that the caller sees.
     async fn latest_action(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         subject: Option<Subject>,
         action_type: Option<&ActionTypeName>,
     ) -> Result<Option<Bytes>, BrokerError> {

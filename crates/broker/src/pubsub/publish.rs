@@ -3,12 +3,11 @@
 use thng_pubsub_protocol::{
     payload::{LocationInput, MembershipChange, ResourceKind},
     publish::{self, PublishRequest},
-    topic::{Topic, TopicString},
+    topic::Topic,
 };
 
 use super::{OnStored, PubSub};
 use crate::{
-    auth::Principal,
     commands::{Command, Outcome},
     error::BrokerError,
     notifications,
@@ -18,7 +17,7 @@ use crate::{
 use thng_pubsub_store::session_queue::SessionNumber;
 
 impl PubSub {
-    /// Publishes on a topic: authorizes, reads the payload, and puts the write into the writer's queue.
+    /// Publishes to a topic: authorizes, reads the payload, and puts the write into the writer's queue.
     ///
     /// When this returns `Ok`, `on_stored` will be called exactly once, in the order of the calls of one caller;
     /// when it returns an error, never.
@@ -27,12 +26,12 @@ impl PubSub {
     /// Any [`BrokerError`] that is known before the write.
     pub async fn publish(
         &self,
-        principal: &Principal,
-        topic: &TopicString,
+        caller: &RequestContext,
+        topic: &Topic,
         payload: &[u8],
         on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
-        let mut steps = self.resources.steps(principal, self.published(principal, topic, payload)?).await?;
+        let mut steps = self.steps(caller, topic, payload).await?;
         let last = steps.pop().ok_or(BrokerError::Unavailable)?;
         self.submit_last(steps, last, payload.len(), on_stored).await
     }
@@ -63,13 +62,13 @@ impl PubSub {
     /// Any [`BrokerError`] that is known before the write.
     pub async fn publish_once(
         &self,
-        principal: &Principal,
-        topic: &TopicString,
+        caller: &RequestContext,
+        topic: &Topic,
         payload: &[u8],
         (session, packet_id): (SessionNumber, u16),
         on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
-        let mut steps = self.resources.steps(principal, self.published(principal, topic, payload)?).await?;
+        let mut steps = self.steps(caller, topic, payload).await?;
         let last = steps.pop().ok_or(BrokerError::Unavailable)?;
         let once = |command, is_last| {
             let command = Box::new(command);
@@ -79,85 +78,54 @@ impl PubSub {
         self.submit_last(steps, once(last, true), payload.len(), on_stored).await
     }
 
+    /// Publishes and waits for the outcome. The verb of the call may be another one than the topic's own.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and whatever the command refuses.
+    pub async fn publish_and_wait(
+        &self,
+        caller: &RequestContext,
+        topic: &Topic,
+        payload: &[u8],
+    ) -> Result<Outcome, BrokerError> {
+        let mut steps = self.steps(caller, topic, payload).await?;
+        if steps.len() > 1 {
+            return self.shared.count_of_all(steps).await.map(Outcome::Count);
+        }
+        let command = steps.pop().ok_or(BrokerError::Unavailable)?;
+        self.shared.execute(command, payload.len()).await
+    }
+
     /// Whether a publish would be taken, without doing it.
     ///
     /// # Errors
     /// Any [`BrokerError`] that is known before the write.
     pub fn check_publish(
         &self,
-        principal: &Principal,
-        topic: &TopicString,
-        payload: &[u8],
-    ) -> Result<(), BrokerError> {
-        self.published(principal, topic, payload).map(drop)
-    }
-
-    /// The operation of a publish, with the verb that the topic's row says.
-    fn published(
-        &self,
-        principal: &Principal,
-        topic: &TopicString,
-        payload: &[u8],
-    ) -> Result<Command, BrokerError> {
-        let row = topic.topic.kind().row();
-        let access = row.publish.ok_or(BrokerError::SubscribeOnly)?.access;
-        let canonical = topic.topic.canonical();
-        let mut caller = RequestContext::new(principal, access, &canonical);
-        caller.project = topic.options.project;
-        self.command(&caller, &topic.topic, payload)
-    }
-
-    /// Does by REST what a publish does, with REST's own verb, and waits for the outcome.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish), and whatever the domain refuses.
-    pub async fn write(
-        &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         topic: &Topic,
         payload: &[u8],
-    ) -> Result<Outcome, BrokerError> {
-        self.execute_all(caller.principal, self.command(caller, topic, payload)?, payload.len()).await
+    ) -> Result<(), BrokerError> {
+        self.command(caller, topic, payload).map(drop)
     }
 
-    /// Executes a command, in several steps where it is too long for one.
-    async fn execute_all(
+    /// The authorized command of a publish, in several steps where it is too long for one.
+    async fn steps(
         &self,
-        principal: &Principal,
-        command: Command,
-        payload_bytes: usize,
-    ) -> Result<Outcome, BrokerError> {
-        let mut steps = self.resources.steps(principal, command).await?;
-        if steps.len() > 1 {
-            return self.shared.count_of_all(steps).await.map(Outcome::Count);
-        }
-        let command = steps.pop().ok_or(BrokerError::Unavailable)?;
-        self.shared.execute(command, payload_bytes).await
-    }
-
-    /// Publishes and waits for the outcome.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish), and whatever the domain refuses.
-    pub async fn publish_and_wait(
-        &self,
-        principal: &Principal,
-        topic: &TopicString,
+        caller: &RequestContext,
+        topic: &Topic,
         payload: &[u8],
-    ) -> Result<Outcome, BrokerError> {
-        self.execute_all(principal, self.published(principal, topic, payload)?, payload.len()).await
+    ) -> Result<Vec<Command>, BrokerError> {
+        self.resources.steps(&caller.principal, self.command(caller, topic, payload)?).await
     }
 
     /// The authorized command of a publish.
     fn command(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         topic: &Topic,
         payload: &[u8],
     ) -> Result<Command, BrokerError> {
-        if topic.kind().row().publish.is_none() {
-            return Err(BrokerError::SubscribeOnly);
-        }
         let meta = match notifications::resource(topic) {
             Some((kind, id)) => Some(self.shared.authorize(caller, kind, id)?),
             None => {

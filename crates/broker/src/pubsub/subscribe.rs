@@ -78,7 +78,7 @@ impl PubSub {
     /// Checks that this caller can subscribe to a topic: what it names is there and visible.
     pub(super) fn authorize_subscribe(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         topic: &Topic,
     ) -> Result<(), BrokerError> {
         match notifications::resource(topic) {
@@ -106,7 +106,7 @@ impl PubSub {
     /// Any [`BrokerError`]; nothing was subscribed then.
     pub async fn subscribe(
         &self,
-        principal: &Principal,
+        caller: &RequestContext,
         topic: &TopicString,
         outbound_queue: &Arc<OutboundQueue>,
         slot: u32,
@@ -114,8 +114,8 @@ impl PubSub {
         earlier: Option<&SubscriptionHandle>,
     ) -> Result<SubscriptionHandle, BrokerError> {
         let after = self.begin(earlier);
-        let granted = self.grant(principal, topic)?;
-        let lease = self.lease_subscription(principal, granted.route().len())?;
+        let granted = self.grant(caller, topic)?;
+        let lease = self.lease_subscription(&caller.principal, granted.route().len())?;
         Ok(self.attach(&granted, outbound_queue, slot, qos, (after, None), Some(lease)))
     }
 
@@ -142,17 +142,14 @@ impl PubSub {
     ///
     /// # Errors
     /// Any [`BrokerError`].
-    pub fn grant(&self, principal: &Principal, topic: &TopicString) -> Result<SubscribeGrant, BrokerError> {
-        let canonical = topic.topic.canonical();
-        // Whether it is in the project is asked of each event: it may come into it later.
-        let caller = RequestContext::new(principal, Access::Read, &canonical);
-        self.authorize_subscribe(&caller, &topic.topic)?;
-        let views: Vec<Visibility> = policy::views(principal, Access::Read, &canonical).cloned().collect();
+    pub fn grant(&self, caller: &RequestContext, topic: &TopicString) -> Result<SubscribeGrant, BrokerError> {
+        self.authorize_subscribe(caller, &topic.topic)?;
+        let views = caller.views().to_vec();
         // A subscriber that reads actions at the root need not see the resource below which they are sent.
-        let root: Vec<Visibility> = match &topic.topic {
+        let root = match &topic.topic {
             Topic::Actions { .. } => {
                 let all = Topic::Actions { subject: None, action_type: None }.canonical();
-                policy::views(principal, Access::Read, &all).cloned().collect()
+                policy::views(&caller.principal, Access::Read, &all)
             }
             Topic::ActionTypes
             | Topic::Resource { .. }
@@ -176,7 +173,7 @@ impl PubSub {
                 })
             })),
         };
-        Ok(SubscribeGrant { key: RouteKey::new(principal.account.as_str(), &canonical), predicate })
+        Ok(SubscribeGrant { key: RouteKey::new(caller.principal.account.as_str(), caller.path()), predicate })
     }
 
     /// Puts a session into the bus's table: events behind `after` reach `outbound_queue` under `slot` from now on. `offered` says

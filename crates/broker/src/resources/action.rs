@@ -15,7 +15,6 @@ use thng_pubsub_protocol::{
 
 use super::{ListQuery, Resources};
 use crate::{
-    auth::policy,
     commands::{ActionInput, BUILT_IN_TYPES, Command, Outcome},
     error::BrokerError,
     notifications, random,
@@ -27,7 +26,7 @@ impl Resources {
     /// The action to create, from a request and its sender. Resources that it names must be visible to the sender.
     pub(crate) fn action_input(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         subject: Option<Subject>,
         action_type: ActionTypeName,
         type_in_path: bool,
@@ -35,11 +34,7 @@ impl Resources {
     ) -> Result<ActionInput, BrokerError> {
         self.check_patch(caller, &patch, None)?;
         self.check_project(caller)?;
-        // With `all` in the path the type is in the body: it is granted as if it were in the path.
-        if let Some(above) = caller.path.strip_suffix("/all") {
-            let path = format!("{above}/{}", action_type.as_str());
-            policy::on_path(caller.principal, caller.access, &path)?;
-        }
+        caller.permit_action_type(&action_type)?;
         match self.known_type(caller, action_type.as_str()) {
             Err(BrokerError::NotFound) if !type_in_path => {
                 return Err(BrokerError::invalid("type: there is no such action type."));
@@ -57,7 +52,7 @@ impl Resources {
                 self.shared.can_reference(caller, ResourceKind::Place, place, "location")?;
             }
         }
-        let principal = caller.principal;
+        let principal = &caller.principal;
         let (user, device) = match principal.actor {
             Actor::User(id) => (Some(id), None),
             Actor::Device(id) => (None, Some(id)),
@@ -89,7 +84,7 @@ impl Resources {
     }
 
     /// Checks that there is an action type of this name for the caller.
-    pub(crate) fn known_type(&self, caller: &RequestContext<'_>, name: &str) -> Result<(), BrokerError> {
+    pub(crate) fn known_type(&self, caller: &RequestContext, name: &str) -> Result<(), BrokerError> {
         if BUILT_IN_TYPES.contains(&name) {
             return Ok(());
         }
@@ -97,7 +92,7 @@ impl Resources {
     }
 
     /// The id of an action type that is not built in.
-    fn type_id(&self, caller: &RequestContext<'_>, name: &str) -> Result<Id, BrokerError> {
+    fn type_id(&self, caller: &RequestContext, name: &str) -> Result<Id, BrokerError> {
         let (account, kind) = (caller.principal.account, ResourceKind::ActionType);
         let id = self.shared.store.named(account, kind, name)?;
         let meta = id.map(|id| self.shared.resource_meta(id)).transpose()?.flatten();
@@ -108,7 +103,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub fn own_type(&self, caller: &RequestContext<'_>, name: &str) -> Result<Id, BrokerError> {
+    pub fn own_type(&self, caller: &RequestContext, name: &str) -> Result<Id, BrokerError> {
         caller.permit()?;
         match BUILT_IN_TYPES.contains(&name) {
             true => Err(BrokerError::invalid("This action type is built in: it cannot be changed.")),
@@ -122,7 +117,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn commission(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         thng: Id,
         action_type: ActionTypeName,
         body: &[u8],
@@ -172,7 +167,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub fn actions_at(&self, caller: &RequestContext<'_>, topic: &Topic) -> Result<IndexScan, BrokerError> {
+    pub fn actions_at(&self, caller: &RequestContext, topic: &Topic) -> Result<IndexScan, BrokerError> {
         match notifications::resource(topic) {
             Some((kind, id)) => drop(self.shared.authorize(caller, kind, id)?),
             None => caller.permit()?,
@@ -191,7 +186,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn action(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         topic: &Topic,
         id: Id,
     ) -> Result<ResourceRecord, BrokerError> {
@@ -207,7 +202,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn action_types(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         query: &ListQuery,
     ) -> Result<(Page<String>, Option<usize>), BrokerError> {
         let built_in = BUILT_IN_TYPES.iter().map(|name| (*name, format!(r#"{{"name":"{name}"}}"#)));
@@ -224,7 +219,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn action_type(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         name: &str,
     ) -> Result<Result<&'static str, ResourceRecord>, BrokerError> {
         caller.permit()?;
@@ -239,7 +234,7 @@ impl Resources {
 
 /// Where the actions of a topic are found.
 pub(crate) fn actions_source(
-    caller: &RequestContext<'_>,
+    caller: &RequestContext,
     subject: Option<Subject>,
     action_type: Option<&ActionTypeName>,
 ) -> IndexScan {

@@ -18,7 +18,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn create_application(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         project: Id,
         patch: Patch,
         payload_bytes: usize,
@@ -40,7 +40,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn application(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         project: Option<Id>,
         id: Id,
     ) -> Result<ResourceRecord, BrokerError> {
@@ -55,7 +55,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError::NotFound`] for keys that belong to none.
-    pub fn own_application(&self, caller: &RequestContext<'_>) -> Result<Id, BrokerError> {
+    pub fn own_application(&self, caller: &RequestContext) -> Result<Id, BrokerError> {
         caller.permit()?;
         caller.principal.app.ok_or(BrokerError::NotFound)
     }
@@ -66,7 +66,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn update_application(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         id: Id,
         patch: Patch,
         payload_bytes: usize,
@@ -109,7 +109,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn set_redirector(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         record: &ResourceRecord,
         body: &[u8],
     ) -> Result<String, BrokerError> {

@@ -26,7 +26,7 @@ impl Resources {
     /// [`BrokerError`], also where it was not in it.
     pub async fn remove_thng(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         collection: Id,
         thng: Id,
     ) -> Result<(), BrokerError> {
@@ -39,7 +39,7 @@ impl Resources {
     /// [`BrokerError`], also where it was not in it.
     pub async fn remove_collection(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         collection: Id,
         child: Id,
     ) -> Result<(), BrokerError> {
@@ -48,7 +48,7 @@ impl Resources {
 
     async fn remove_member(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         collection: Id,
         kind: ResourceKind,
         member: Id,
@@ -68,7 +68,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn remove_members(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         collection: Id,
         kind: ResourceKind,
         ids: Option<Vec<Id>>,
@@ -103,7 +103,7 @@ impl Resources {
     /// that is refused changes nothing.
     async fn remove_listed(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         collection: Id,
         kind: ResourceKind,
     ) -> Result<usize, BrokerError> {
@@ -130,7 +130,7 @@ impl Resources {
     /// Removes these members, or without ids as many as one notification can name.
     async fn remove(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         collection: Id,
         kind: ResourceKind,
         ids: Option<Vec<Id>>,
@@ -150,7 +150,7 @@ impl Resources {
 
     async fn change_thngs(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         collection: Id,
         change: MembershipChange,
         thngs: Vec<Id>,
@@ -203,7 +203,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn add_collections(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         collection: Id,
         children: Vec<Id>,
     ) -> Result<(), BrokerError> {
@@ -216,7 +216,7 @@ impl Resources {
 
     async fn change_collections(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         collection: Id,
         joins: bool,
         children: Option<Vec<Id>>,

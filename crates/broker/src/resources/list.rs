@@ -87,7 +87,7 @@ impl GeoFilter {
 /// # Errors
 /// [`BrokerError::Invalid`] with the fields that there are.
 pub(super) fn check_filter(
-    caller: &RequestContext<'_>,
+    caller: &RequestContext,
     kind: ResourceKind,
     filter: &Filter,
 ) -> Result<(), BrokerError> {
@@ -199,7 +199,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn list(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
@@ -219,7 +219,7 @@ impl Resources {
     /// The same, with a turn that was waited for.
     async fn list_in_turn(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
@@ -239,7 +239,7 @@ impl Resources {
     /// A page, scanned slice by slice. It may end anywhere, with the place to go on from.
     async fn page(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
@@ -276,7 +276,7 @@ impl Resources {
     /// Whether a resource belongs to the list.
     fn record_filter<'q>(
         &'q self,
-        caller: &'q RequestContext<'_>,
+        caller: &'q RequestContext,
         query: &'q ListQuery,
     ) -> impl Fn(&ResourceRecord, &dyn Fn() -> Vec<Id>) -> bool + Sync {
         move |record, collections| {
@@ -295,11 +295,7 @@ impl Resources {
         }
     }
 
-    pub(crate) fn can_see_collection(
-        &self,
-        caller: &RequestContext<'_>,
-        id: Id,
-    ) -> Result<bool, BrokerError> {
+    pub(crate) fn can_see_collection(&self, caller: &RequestContext, id: Id) -> Result<bool, BrokerError> {
         Ok(self.shared.resource_meta(id)?.is_some_and(|meta| caller.can_reference(&meta)))
     }
 
@@ -309,7 +305,7 @@ impl Resources {
     /// [`BrokerError`], also where counting them all would cost more than one call may.
     pub async fn count(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
@@ -324,7 +320,7 @@ impl Resources {
 
     async fn count_once(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
@@ -364,7 +360,7 @@ impl Resources {
     /// [`BrokerError::Invalid`] where neither is given, or more than `most` are meant: then nothing is to be changed.
     pub async fn selected(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         query: &ListQuery,
         most: usize,
@@ -430,7 +426,7 @@ fn decoded_again(query: &ListQuery, found_nothing: bool) -> Option<ListQuery> {
 }
 
 fn request<'q>(
-    caller: &RequestContext<'_>,
+    caller: &RequestContext,
     kind: ResourceKind,
     within: IndexScan,
     query: &ListQuery,

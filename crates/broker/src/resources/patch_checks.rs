@@ -13,7 +13,7 @@ use thng_pubsub_store::{Actor, ResourceMeta};
 impl Resources {
     /// Those who are not there to manage what others see leave scopes as they are: a user their own document's, a thng
     /// its own. Clients send whole documents back.
-    pub(crate) fn keep_scopes(caller: &RequestContext<'_>, patch: &mut Patch) {
+    pub(crate) fn keep_scopes(caller: &RequestContext, patch: &mut Patch) {
         let own = match caller.principal.actor {
             Actor::User(_) => patch.kind() == ResourceKind::User,
             Actor::Device(_) => true,
@@ -31,7 +31,7 @@ impl Resources {
     /// is what it changes: entries that are in its scopes already may stay there.
     pub(crate) fn check_patch(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         patch: &Patch,
         before: Option<&ResourceMeta>,
     ) -> Result<(), BrokerError> {
@@ -76,7 +76,7 @@ impl Resources {
     /// Refuses scopes that the caller may not give. `before` is what they change.
     fn check_scopes(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         patch: &ScopesPatch,
         before: Option<&Scopes>,
     ) -> Result<(), BrokerError> {
@@ -108,7 +108,7 @@ impl Resources {
     /// right that adding it afterwards needs.
     fn may_join(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         collection: Id,
     ) -> Result<(), BrokerError> {
@@ -119,7 +119,7 @@ impl Resources {
             }
             _ => Topic::Members { collection }.canonical(),
         };
-        let member = RequestContext::new(caller.principal, Access::Update, &path);
+        let member = RequestContext::new(&caller.principal, Access::Update, path);
         member.permit()?;
         self.shared.can_reference(&member, ResourceKind::Collection, collection, "collections")
     }

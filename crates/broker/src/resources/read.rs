@@ -31,7 +31,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn read(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         id: Id,
     ) -> Result<ResourceRecord, BrokerError> {
@@ -46,7 +46,7 @@ impl Resources {
     /// [`BrokerError`].
     pub fn read_whole(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         id: Id,
     ) -> Result<(ResourceRecord, Extras), BrokerError> {
@@ -61,11 +61,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`].
-    pub fn extras(
-        &self,
-        caller: &RequestContext<'_>,
-        record: &ResourceRecord,
-    ) -> Result<Extras, BrokerError> {
+    pub fn extras(&self, caller: &RequestContext, record: &ResourceRecord) -> Result<Extras, BrokerError> {
         let owner = match record.kind {
             ResourceKind::Thng => Some(PropertyOwner::Thng(record.id)),
             ResourceKind::Product => Some(PropertyOwner::Product(record.id)),
@@ -84,7 +80,7 @@ impl Resources {
 
     fn extras_of(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         record: &ResourceRecord,
         details: ResourceDetails,
     ) -> Result<Extras, BrokerError> {
@@ -112,7 +108,7 @@ impl Resources {
     /// [`BrokerError::NotFound`].
     pub async fn named_in_path(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         text: &str,
     ) -> Result<Id, BrokerError> {
@@ -138,7 +134,7 @@ impl Resources {
     /// The newest resource with this identifier that the caller may name. Looking for it takes from `work_bytes`.
     pub(crate) fn identified(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         key: &str,
         value: &str,
@@ -183,7 +179,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn properties(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         owner: PropertyOwner,
     ) -> Result<Vec<PropertyUpdate>, BrokerError> {
         self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
@@ -196,7 +192,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn history(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         owner: PropertyOwner,
         key: &PropertyKey,
         range: TimeRange,
@@ -212,7 +208,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn locations(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         thng: Id,
         range: TimeRange,
         page: HistoryPage,
@@ -227,7 +223,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn commission_state(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         thng: Id,
     ) -> Result<(String, Option<String>), BrokerError> {
         Ok(crate::commands::commission_state(&self.read(caller, ResourceKind::Thng, thng).await?))

@@ -64,7 +64,7 @@ impl Resources {
     /// has cursors of its own.
     pub(crate) async fn list_behind<'b>(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         built_in: impl Iterator<Item = (&'b str, String)>,
         query: &ListQuery,
@@ -123,7 +123,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn roles(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         query: &ListQuery,
     ) -> Result<(Page<String>, Option<usize>), BrokerError> {
         let seen = BUILT_IN_ROLES.iter().filter(|(name, _)| can_see_built_in(caller, name));
@@ -136,7 +136,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn role(&self, caller: &RequestContext<'_>, id: &str) -> Result<Role, BrokerError> {
+    pub async fn role(&self, caller: &RequestContext, id: &str) -> Result<Role, BrokerError> {
         caller.permit()?;
         let mut seen = BUILT_IN_ROLES.iter().filter(|(name, _)| can_see_built_in(caller, name));
         if let Some((name, document)) = seen.find(|(name, _)| *name == id) {
@@ -150,11 +150,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn own_role(
-        &self,
-        caller: &RequestContext<'_>,
-        id: &str,
-    ) -> Result<ResourceRecord, BrokerError> {
+    pub async fn own_role(&self, caller: &RequestContext, id: &str) -> Result<ResourceRecord, BrokerError> {
         caller.permit()?;
         caller.may_grant_rights()?;
         match self.role(caller, id).await? {
@@ -169,7 +165,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn create_role(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         patch: Patch,
         payload_bytes: usize,
     ) -> Result<std::sync::Arc<ResourceRecord>, BrokerError> {
@@ -188,7 +184,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn permissions(&self, caller: &RequestContext<'_>, id: &str) -> Result<String, BrokerError> {
+    pub async fn permissions(&self, caller: &RequestContext, id: &str) -> Result<String, BrokerError> {
         let role = self.role(caller, id).await?;
         Ok(match role {
             Role::BuiltIn(roles::BASE, _) => {
@@ -220,7 +216,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn replace_permissions(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         id: &str,
         body: &[u8],
     ) -> Result<String, BrokerError> {
@@ -250,7 +246,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn permission(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         id: &str,
         name: &str,
     ) -> Result<String, BrokerError> {
@@ -272,7 +268,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn set_permission(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         id: &str,
         name: &str,
         body: &[u8],
@@ -295,7 +291,7 @@ impl Resources {
         permissions.switch(name).map(to_json).ok_or(BrokerError::NotFound)
     }
 
-    fn check_projects(&self, caller: &RequestContext<'_>, switch: &Switch) -> Result<(), BrokerError> {
+    fn check_projects(&self, caller: &RequestContext, switch: &Switch) -> Result<(), BrokerError> {
         for project in switch.projects.iter().flatten() {
             let id = Id::parse(project).map_err(|_| BrokerError::invalid("projects are ids of projects."))?;
             self.shared.can_reference(caller, ResourceKind::Project, id, "projects")?;
@@ -306,7 +302,7 @@ impl Resources {
     /// Refuses a role that a document names and that does not exist.
     pub(crate) fn known_role(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         patch: &Patch,
         field: &str,
     ) -> Result<(), BrokerError> {
@@ -325,7 +321,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn policies(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         query: &ListQuery,
     ) -> Result<(Page<String>, Option<usize>), BrokerError> {
         let built_in = BUILT_IN_POLICIES.iter().map(|(name, document)| (*name, (*document).to_owned()));
@@ -337,11 +333,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub(crate) fn known_policy(
-        &self,
-        caller: &RequestContext<'_>,
-        policy: &str,
-    ) -> Result<String, BrokerError> {
+    pub(crate) fn known_policy(&self, caller: &RequestContext, policy: &str) -> Result<String, BrokerError> {
         if let Some((_, document)) =
             BUILT_IN_POLICIES.iter().find(|(name, _)| *name == policy || policy == roles::ACCOUNT_ADMIN_ID)
         {
@@ -364,7 +356,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn policy(&self, caller: &RequestContext<'_>, id: &str) -> Result<String, BrokerError> {
+    pub async fn policy(&self, caller: &RequestContext, id: &str) -> Result<String, BrokerError> {
         caller.permit()?;
         if id == roles::ACCOUNT_ADMIN_ID || id == roles::ACCOUNT_ADMIN {
             return Ok(BUILT_IN_POLICIES[0].1.to_owned());
@@ -376,7 +368,7 @@ impl Resources {
 }
 
 /// Application users see the built-in role that is for them.
-fn can_see_built_in(caller: &RequestContext<'_>, name: &str) -> bool {
+fn can_see_built_in(caller: &RequestContext, name: &str) -> bool {
     name == roles::BASE || !matches!(caller.principal.actor, Actor::User(_))
 }
 

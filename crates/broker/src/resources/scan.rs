@@ -69,8 +69,8 @@ impl Scans {
     }
 
     /// Waits for a turn.
-    pub(crate) async fn turn(&self, caller: &RequestContext<'_>) -> Result<ScanLease, BrokerError> {
-        self.turn_of(caller.principal).await
+    pub(crate) async fn turn(&self, caller: &RequestContext) -> Result<ScanLease, BrokerError> {
+        self.turn_of(&caller.principal).await
     }
 
     /// As [`turn`](Self::turn).
@@ -86,7 +86,7 @@ impl Scans {
     pub(crate) async fn pass_on(
         &self,
         turn: &mut ScanLease,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
     ) -> Result<(), BrokerError> {
         if self.turns.waiting() > 0 {
             turn.0 = None;

@@ -49,13 +49,13 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn create_task(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         batch: Id,
         patch: Patch,
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Batch, batch)?;
-        let (patch, input) = self.checked_input(caller.principal, patch).await?;
+        let (patch, input) = self.checked_input(&caller.principal, patch).await?;
         self.check_patch(caller, input.template(), None)?;
         let mut new = NewResource::of(patch).under("batch", batch);
         new.set.push(("status", "\"PENDING\"".into()));
@@ -97,25 +97,26 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn task(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         batch: Id,
         id: Id,
     ) -> Result<ResourceRecord, BrokerError> {
-        self.authorize_task(caller, batch, id)?;
-        self.read(caller, ResourceKind::Task, id).await
+        self.authorize_task(caller, batch, id)
     }
 
     /// Checks that a task is there for the caller, in this batch, which has to be there as well: by REST and on topics.
     pub(crate) fn authorize_task(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         batch: Id,
         task: Id,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<ResourceRecord, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Batch, batch)?;
         self.shared.authorize(caller, ResourceKind::Task, task)?;
-        let is_in_batch = self.shared.store.resource(task)?.is_some_and(|task| task.parent == Some(batch));
-        if is_in_batch { Ok(()) } else { Err(BrokerError::NotFound) }
+        let record = self.shared.store.resource(task)?;
+        record
+            .filter(|record| record.kind == ResourceKind::Task && record.parent == Some(batch))
+            .ok_or(BrokerError::NotFound)
     }
 
     /// Works on open tasks until it is stopped.

@@ -62,7 +62,7 @@ impl NewResource {
 }
 
 /// Where what belongs to a resource is found.
-pub fn children_of(caller: &RequestContext<'_>, kind: ResourceKind, parent: Id) -> IndexScan {
+pub fn children_of(caller: &RequestContext, kind: ResourceKind, parent: Id) -> IndexScan {
     IndexScan::Key(index_key(caller.principal.account, kind, index_fields::PARENT, parent.as_str()))
 }
 
@@ -78,11 +78,7 @@ struct DeletionCost {
 
 impl Resources {
     /// The authorized command that creates a resource.
-    pub(crate) fn creation(
-        &self,
-        caller: &RequestContext<'_>,
-        new: NewResource,
-    ) -> Result<Command, BrokerError> {
+    pub(crate) fn creation(&self, caller: &RequestContext, new: NewResource) -> Result<Command, BrokerError> {
         caller.permit()?;
         self.check_patch(caller, &new.patch, None)?;
         self.check_project(caller)?;
@@ -98,7 +94,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn create(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         new: NewResource,
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
@@ -112,7 +108,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn update(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         id: Id,
         patch: Patch,
         payload_bytes: usize,
@@ -131,7 +127,7 @@ impl Resources {
     /// Changes what a resource keeps to itself.
     pub(crate) async fn update_private(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         id: Id,
         private: Json,
@@ -149,7 +145,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn delete(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         id: Id,
     ) -> Result<(), BrokerError> {
@@ -180,7 +176,7 @@ impl Resources {
     /// nothing: it is one command, which is refused.
     async fn deletions(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         ids: Vec<Id>,
     ) -> Result<Vec<Command>, BrokerError> {
@@ -231,7 +227,7 @@ impl Resources {
     }
 
     /// Refuses a `?project=` that what is created could not be scoped to. Its own project is always there for a key.
-    pub(crate) fn check_project(&self, caller: &RequestContext<'_>) -> Result<(), BrokerError> {
+    pub(crate) fn check_project(&self, caller: &RequestContext) -> Result<(), BrokerError> {
         match caller.project {
             Some(project) if Some(project) != caller.principal.project => {
                 self.shared.can_reference(caller, ResourceKind::Project, project, "project")
@@ -246,7 +242,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn update_many(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         patch: Patch,
         query: &ListQuery,
         payload_bytes: usize,
@@ -274,7 +270,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn delete_many(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         query: &ListQuery,
     ) -> Result<usize, BrokerError> {
@@ -290,7 +286,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn delete_properties(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         owner: PropertyOwner,
         key: Option<PropertyKey>,
         before_ms: Option<TimestampMs>,
@@ -306,7 +302,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn delete_locations(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         thng: Id,
         before_ms: Option<TimestampMs>,
     ) -> Result<(), BrokerError> {

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{Context, OnRejectedPublish, logged_error::LoggedError};
 use thng_pubsub_broker::{
-    BrokerError,
+    BrokerError, RequestContext,
     identity::{KeyHash, KeyLease, Principal},
     pubsub::{Delivery, OutboundQueue, Outcome},
 };
@@ -296,12 +296,13 @@ impl Session {
                 let rejected = |refusal| Box::new(LoggedError::on_topic(refusal, about.0, &about.1));
                 completions.put(outcome.map(drop).map_err(rejected));
             };
+            let caller = RequestContext::publish(user, &topic)?;
             match (ack, &self.durable) {
                 (PendingAck::PubRec(id), Some(durable)) => {
                     let once = (durable.number(), id.get());
-                    pubsub.publish_once(user, &topic, publish.payload, once, on_stored).await
+                    pubsub.publish_once(&caller, &topic.topic, publish.payload, once, on_stored).await
                 }
-                _ => pubsub.publish(user, &topic, publish.payload, on_stored).await,
+                _ => pubsub.publish(&caller, &topic.topic, publish.payload, on_stored).await,
             }
         };
         let submitted: Result<(), BrokerError> = submitted.await;
@@ -420,7 +421,8 @@ impl Session {
             self.states_due.pop_front();
             let Some(subscription) = self.subscriptions.get_mut(&slot) else { return };
             subscription.state_due = false;
-            let state = self.context.pubsub.initial_state(&subscription.principal, &subscription.topic).await;
+            let caller = RequestContext::initial_state(&subscription.principal, &subscription.topic);
+            let state = self.context.pubsub.initial_state(&caller, &subscription.topic.topic).await;
             match state {
                 Ok(Some(body)) => self.outbound.state(Delivery { slot, seq: 0, body }),
                 Ok(None) => {}

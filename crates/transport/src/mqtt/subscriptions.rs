@@ -19,7 +19,7 @@ use super::{
 };
 use crate::logged_error::LoggedError;
 use thng_pubsub_broker::{
-    BrokerError, SubscriptionsBound,
+    BrokerError, RequestContext, SubscriptionsBound,
     identity::{KeyLease, Principal},
     pubsub::{
         DeliveryQos, STORED_AT_ONCE, SessionNumber, StoredSession, StoredSubscription, SubscribeGrant,
@@ -175,7 +175,7 @@ impl Session {
             Some(_) => Some(identity.lease_key(&principal, &self.wake)?),
             None => None,
         };
-        let granted = pubsub.grant(&principal, &topic)?;
+        let granted = pubsub.grant(&RequestContext::subscribe(&principal, &topic), &topic)?;
         let lease = match origin {
             SubscribeOrigin::Packet { .. } if slot.is_none() => {
                 // A durable session's subscriptions count for its own key, whichever key a topic names.

@@ -37,7 +37,7 @@ async fn topic(call: &Call, below: ActionParent) -> Result<Topic, HttpError> {
 
 pub(super) async fn list(call: Call, below: ActionParent) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
-    let within = call.resources().actions_at(&call.caller(), &topic)?;
+    let within = call.resources().actions_at(call.caller(), &topic)?;
     list_within(&call, ResourceKind::Action, within).await
 }
 
@@ -71,20 +71,20 @@ fn action_id(call: &Call) -> Result<Id, HttpError> {
 
 pub(super) async fn read(call: Call, below: ActionParent) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
-    let action = call.resources().action(&call.caller(), &topic, action_id(&call)?).await?;
+    let action = call.resources().action(call.caller(), &topic, action_id(&call)?).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &action)))
 }
 
 pub(super) async fn delete(call: Call, below: ActionParent) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
-    let action = call.resources().action(&call.caller(), &topic, action_id(&call)?).await?;
-    call.resources().delete(&call.caller(), ResourceKind::Action, action.id).await?;
+    let action = call.resources().action(call.caller(), &topic, action_id(&call)?).await?;
+    call.resources().delete(call.caller(), ResourceKind::Action, action.id).await?;
     Ok(done())
 }
 
 pub(super) async fn types(call: Call) -> Result<Response, HttpError> {
     let query = query(&call)?;
-    let (page, count) = call.resources().action_types(&call.caller(), &query).await?;
+    let (page, count) = call.resources().action_types(call.caller(), &query).await?;
     Ok(answer(&call, &query, page, count))
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn create_type(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn read_type(call: Call) -> Result<Response, HttpError> {
-    let document = match call.resources().action_type(&call.caller(), call.segment("type")).await? {
+    let document = match call.resources().action_type(call.caller(), call.segment("type")).await? {
         Ok(name) => format!(r#"{{"name":"{name}"}}"#),
         Err(record) => show_plain(&call, &record),
     };
@@ -109,15 +109,15 @@ pub(super) async fn read_type(call: Call) -> Result<Response, HttpError> {
 
 pub(super) async fn update_type(call: Call) -> Result<Response, HttpError> {
     let caller = call.caller();
-    let id = call.resources().own_type(&caller, call.segment("type"))?;
+    let id = call.resources().own_type(caller, call.segment("type"))?;
     let patch = Patch::parse_update(ResourceKind::ActionType, &call.body).map_err(BrokerError::from)?;
-    let record = call.resources().update(&caller, id, patch, call.body.len()).await?;
+    let record = call.resources().update(caller, id, patch, call.body.len()).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &record)))
 }
 
 pub(super) async fn delete_type(call: Call) -> Result<Response, HttpError> {
     let caller = call.caller();
-    let id = call.resources().own_type(&caller, call.segment("type"))?;
-    call.resources().delete(&caller, ResourceKind::ActionType, id).await?;
+    let id = call.resources().own_type(caller, call.segment("type"))?;
+    call.resources().delete(caller, ResourceKind::ActionType, id).await?;
     Ok(done())
 }

@@ -25,13 +25,13 @@ async fn meant(call: &Call) -> Result<ResourceRecord, HttpError> {
         _ => Some(call.id("project")?),
     };
     if let Some(project) = project {
-        call.resources().read(&caller, ResourceKind::Project, project).await?;
+        call.resources().read(caller, ResourceKind::Project, project).await?;
     }
     let id = match call.segment("id") {
-        "" | "me" => call.resources().own_application(&caller)?,
+        "" | "me" => call.resources().own_application(caller)?,
         _ => call.id("id")?,
     };
-    Ok(call.resources().application(&caller, project, id).await?)
+    Ok(call.resources().application(caller, project, id).await?)
 }
 
 pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
@@ -39,8 +39,8 @@ pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
         "" => IndexScan::All,
         _ => {
             let project = call.id("project")?;
-            call.resources().read(&call.caller(), ResourceKind::Project, project).await?;
-            children_of(&call.caller(), ResourceKind::Application, project)
+            call.resources().read(call.caller(), ResourceKind::Project, project).await?;
+            children_of(call.caller(), ResourceKind::Application, project)
         }
     };
     list_within(&call, ResourceKind::Application, within).await
@@ -49,7 +49,7 @@ pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
 pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
     let project: Id = call.id("project")?;
     let patch = Patch::parse(ResourceKind::Application, &call.body).map_err(BrokerError::from)?;
-    let record = call.resources().create_application(&call.caller(), project, patch, call.body.len()).await?;
+    let record = call.resources().create_application(call.caller(), project, patch, call.body.len()).await?;
     Ok(created(&call, record.id.as_str(), show(&call, &record)?))
 }
 
@@ -61,13 +61,13 @@ pub(super) async fn read(call: Call) -> Result<Response, HttpError> {
 pub(super) async fn update(call: Call) -> Result<Response, HttpError> {
     let id = meant(&call).await?.id;
     let patch = Patch::parse_update(ResourceKind::Application, &call.body).map_err(BrokerError::from)?;
-    let record = call.resources().update_application(&call.caller(), id, patch, call.body.len()).await?;
+    let record = call.resources().update_application(call.caller(), id, patch, call.body.len()).await?;
     Ok(json(StatusCode::OK, show(&call, &record)?))
 }
 
 pub(super) async fn delete(call: Call) -> Result<Response, HttpError> {
     let id = meant(&call).await?.id;
-    call.resources().delete(&call.caller(), ResourceKind::Application, id).await?;
+    call.resources().delete(call.caller(), ResourceKind::Application, id).await?;
     Ok(done())
 }
 
@@ -82,14 +82,14 @@ pub(super) async fn redirector(call: Call) -> Result<Response, HttpError> {
 
 pub(super) async fn set_redirector(call: Call) -> Result<Response, HttpError> {
     let record = meant(&call).await?;
-    let rules = call.resources().set_redirector(&call.caller(), &record, &call.body).await?;
+    let rules = call.resources().set_redirector(call.caller(), &record, &call.body).await?;
     Ok(json(StatusCode::OK, rules))
 }
 
 /// The rules of the whole account.
 async fn account(call: &Call) -> Result<ResourceRecord, HttpError> {
     let account = call.principal().account;
-    Ok(call.identity().account(&call.caller(), account).await?)
+    Ok(call.identity().account(call.caller(), account).await?)
 }
 
 pub(super) async fn account_redirector(call: Call) -> Result<Response, HttpError> {
@@ -98,6 +98,6 @@ pub(super) async fn account_redirector(call: Call) -> Result<Response, HttpError
 
 pub(super) async fn set_account_redirector(call: Call) -> Result<Response, HttpError> {
     let record = account(&call).await?;
-    let rules = call.resources().set_redirector(&call.caller(), &record, &call.body).await?;
+    let rules = call.resources().set_redirector(call.caller(), &record, &call.body).await?;
     Ok(json(StatusCode::OK, rules))
 }

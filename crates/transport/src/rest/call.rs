@@ -48,11 +48,10 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// The key as it came: an operator's access shows the operator's own.
     pub(super) key: String,
-    principal: Arc<Principal>,
-    access: Access,
+    caller: RequestContext,
+    /// Whether the call changes nothing.
+    reads: bool,
     segments: Vec<(String, String)>,
-    project: Option<Id>,
-    app: Option<Id>,
     head: Parts,
 }
 
@@ -81,22 +80,14 @@ impl FromRequest<Arc<Context>> for Call {
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let (project, app) = (None, None);
-        let mut call = Self {
-            context: Arc::clone(context),
-            body: Bytes::new(),
-            key,
-            principal,
-            access,
-            segments,
-            project,
-            app,
-            head,
-        };
+        let caller = RequestContext::new(&principal, access, plain_path(path_of(&head)));
         // Before the body: who may not do this has no need to send it.
-        call.caller().permit()?;
-        call.project = call.id_parameter("project")?;
-        call.app = call.id_parameter("app")?;
+        caller.permit()?;
+        let reads = access == Access::Read;
+        let mut call =
+            Self { context: Arc::clone(context), body: Bytes::new(), key, caller, reads, segments, head };
+        call.caller.project = call.id_parameter("project")?;
+        call.caller.app = call.id_parameter("app")?;
         call.body = read_body(context, &call.head.headers, body).await?;
         Ok(call)
     }
@@ -158,15 +149,13 @@ impl Call {
         &self.context.identity
     }
 
-    /// The principal, verb and path.
-    pub(super) fn caller(&self) -> RequestContext<'_> {
-        let mut caller = RequestContext::new(&self.principal, self.access, self.plain_path());
-        (caller.project, caller.app) = (self.project, self.app);
-        caller
+    /// The principal, verb and path, and what they reach.
+    pub(super) fn caller(&self) -> &RequestContext {
+        &self.caller
     }
 
     /// The same with what an action remembers of how it came about.
-    pub(super) fn caller_with_context(&self) -> RequestContext<'_> {
+    pub(super) fn caller_with_context(&self) -> RequestContext {
         let mut members = serde_json::Map::new();
         if let Some(admitted) = self.head.extensions.get::<AcceptedConnection>() {
             members.insert("ipAddress".into(), admitted.peer.ip().to_string().into());
@@ -175,29 +164,30 @@ impl Call {
             let agent: String = agent.chars().take(USER_AGENT_CHARS_MAX).collect();
             members.insert("userAgent".into(), agent.into());
         }
-        let context = Json::parse(serde_json::Value::Object(members).to_string());
-        RequestContext { context: context.ok(), ..self.caller() }
+        let mut caller = self.caller.clone();
+        caller.context = Json::parse(serde_json::Value::Object(members).to_string()).ok();
+        caller
     }
 
     /// Whether the call changes nothing.
     pub(super) fn reads(&self) -> bool {
-        self.access == Access::Read
+        self.reads
     }
 
     /// What the answer occupies.
     pub(super) fn answer_share(&self) -> Arc<AnswerShare> {
-        self.resources().answer_share(Some(self.principal.account))
+        self.resources().answer_share(Some(self.caller.principal.account))
     }
 
     /// The principal.
     pub(super) fn principal(&self) -> &Principal {
-        &self.principal
+        &self.caller.principal
     }
 
     /// Does what a publish on the topic does: the writes that other protocols know too.
     pub(super) async fn publish(&self, topic: &Topic) -> Result<Outcome, HttpError> {
-        let stored = match self.context.rates.publish(self.address(), &self.principal.key) {
-            Ok(()) => self.pubsub().write(&self.caller_with_context(), topic, &self.body).await,
+        let stored = match self.context.rates.publish(self.address(), &self.caller.principal.key) {
+            Ok(()) => self.pubsub().publish_and_wait(&self.caller_with_context(), topic, &self.body).await,
             Err(refusal) => Err(refusal),
         };
         let metrics = &self.context.metrics;
@@ -221,7 +211,7 @@ impl Call {
         let tried = self.context.rates.try_password(self.address());
         let tried =
             tried.inspect_err(|refusal| self.context.log_limited(PROTOCOL, WHAT, self.address(), refusal))?;
-        let login = self.identity().log_in(&self.caller(), self.address(), &self.body).await;
+        let login = self.identity().log_in(self.caller(), self.address(), &self.body).await;
         if !matches!(login, Err(BrokerError::BadLogin)) {
             tried.forgive();
         }
@@ -270,14 +260,7 @@ impl Call {
 
     /// The path as the client called it, with `/v2` if that was there.
     pub(super) fn path(&self) -> &str {
-        let original = self.head.extensions.get::<OriginalUri>();
-        original.map_or(self.head.uri.path(), |uri| uri.path())
-    }
-
-    /// The path without `/v2`.
-    fn plain_path(&self) -> &str {
-        let path = self.path();
-        path.strip_prefix("/v2").filter(|rest| rest.starts_with('/')).unwrap_or(path)
+        path_of(&self.head)
     }
 
     /// The address that the client used for this server, such as `http://127.0.0.1:8080`.
@@ -286,6 +269,17 @@ impl Call {
             self.head.extensions.get::<AcceptedConnection>().is_some_and(AcceptedConnection::is_https);
         public_url(&self.head.headers, is_tls)
     }
+}
+
+/// The path as the client called it, with `/v2` if that was there.
+fn path_of(head: &Parts) -> &str {
+    let original = head.extensions.get::<OriginalUri>();
+    original.map_or(head.uri.path(), |uri| uri.path())
+}
+
+/// The path without `/v2`.
+fn plain_path(path: &str) -> &str {
+    path.strip_prefix("/v2").filter(|rest| rest.starts_with('/')).unwrap_or(path)
 }
 
 /// 400 with one sentence.

@@ -17,7 +17,7 @@ use thng_pubsub_broker::{BrokerError, resources::IndexScan};
 
 async fn members(call: &Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let collection = call.id("id")?;
-    call.resources().read(&call.caller(), ResourceKind::Collection, collection).await?;
+    call.resources().read(call.caller(), ResourceKind::Collection, collection).await?;
     list_within(call, kind, IndexScan::Members(collection)).await
 }
 
@@ -29,19 +29,19 @@ pub(super) async fn thngs(call: Call) -> Result<Response, HttpError> {
 pub(super) async fn add_thngs(call: Call) -> Result<Response, HttpError> {
     let collection = call.id("id")?;
     call.publish(&Topic::Members { collection }).await?;
-    let record = call.resources().read(&call.caller(), ResourceKind::Collection, collection).await?;
+    let record = call.resources().read(call.caller(), ResourceKind::Collection, collection).await?;
     Ok(json(StatusCode::OK, show(&call, &record)?))
 }
 
 pub(super) async fn remove_thng(call: Call) -> Result<Response, HttpError> {
-    call.resources().remove_thng(&call.caller(), call.id("id")?, call.id("member")?).await?;
+    call.resources().remove_thng(call.caller(), call.id("id")?, call.id("member")?).await?;
     Ok(done())
 }
 
 /// Removes the members that `ids` and `project` leave, and says how many there were.
 pub(super) async fn remove_members(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let ids = named_ids(&call)?;
-    let removed = call.resources().remove_members(&call.caller(), call.id("id")?, kind, ids).await?;
+    let removed = call.resources().remove_members(call.caller(), call.id("id")?, kind, ids).await?;
     Ok(with_count(done(), Some(removed)))
 }
 
@@ -51,11 +51,11 @@ pub(super) async fn collections(call: Call) -> Result<Response, HttpError> {
 
 pub(super) async fn add_collections(call: Call) -> Result<Response, HttpError> {
     let children = parse_ids(&call.body, THNGS_MAX).map_err(BrokerError::from)?;
-    call.resources().add_collections(&call.caller(), call.id("id")?, children).await?;
+    call.resources().add_collections(call.caller(), call.id("id")?, children).await?;
     Ok(done())
 }
 
 pub(super) async fn remove_collection(call: Call) -> Result<Response, HttpError> {
-    call.resources().remove_collection(&call.caller(), call.id("id")?, call.id("member")?).await?;
+    call.resources().remove_collection(call.caller(), call.id("id")?, call.id("member")?).await?;
     Ok(done())
 }

@@ -27,12 +27,12 @@ pub(super) async fn update(call: Call) -> Result<Response, HttpError> {
 pub(super) async fn history(call: Call) -> Result<Response, HttpError> {
     let (range, (page, share)) = (range(&call)?, history_page(&call)?);
     let thng = named(&call, ResourceKind::Thng, "id").await?;
-    let history = call.resources().locations(&call.caller(), thng, range, page).await?;
+    let history = call.resources().locations(call.caller(), thng, range, page).await?;
     Ok(history_answer(&call, &history, page, share, locations_document(&history.items)))
 }
 
 pub(super) async fn delete(call: Call) -> Result<Response, HttpError> {
     let (thng, before_ms) = (named(&call, ResourceKind::Thng, "id").await?, call.time("to")?);
-    call.resources().delete_locations(&call.caller(), thng, before_ms).await?;
+    call.resources().delete_locations(call.caller(), thng, before_ms).await?;
     Ok(done())
 }

@@ -28,7 +28,7 @@ const DOCUMENT_BYTES: usize = 128;
 
 /// A document, with its scopes and context where they are asked for.
 pub(super) fn show(call: &Call, record: &ResourceRecord) -> Result<String, HttpError> {
-    let extras = call.resources().extras(&call.caller(), record)?;
+    let extras = call.resources().extras(call.caller(), record)?;
     Ok(document(record, &requested_extras(call, extras)))
 }
 
@@ -74,10 +74,10 @@ pub(super) async fn list_within(
     let caller = call.caller();
     // First, so that no page waits for it in memory.
     let count = match query.counted {
-        true => Some(call.resources().count(&caller, kind, within.clone(), &query).await?),
+        true => Some(call.resources().count(caller, kind, within.clone(), &query).await?),
         false => None,
     };
-    let page = call.resources().list(&caller, kind, within, &query).await?;
+    let page = call.resources().list(caller, kind, within, &query).await?;
     let bytes_max = query.share.as_ref().map_or(PAGE_BYTES_MAX, |share| share.page_bytes());
     let stored_bytes = page.items.iter().map(|record| record.body.len() + DOCUMENT_BYTES).sum::<usize>();
     let mut documents = DocumentArray::new(stored_bytes.min(bytes_max), page.items.len());
@@ -102,10 +102,10 @@ pub(super) async fn create(call: Call, kind: ResourceKind) -> Result<Response, H
     let patch = Patch::parse(kind, &call.body).map_err(BrokerError::from)?;
     // What was just given is shown without being read back.
     let properties = (!patch.properties.is_empty()).then(|| patch.properties.clone());
-    let record = call.resources().create(&call.caller(), NewResource::of(patch), call.body.len()).await?;
+    let record = call.resources().create(call.caller(), NewResource::of(patch), call.body.len()).await?;
     let mut extras = Extras::default();
     if kind.has_collections() {
-        extras.collections = call.resources().extras(&call.caller(), &record)?.collections;
+        extras.collections = call.resources().extras(call.caller(), &record)?.collections;
     }
     if let Some(properties) = properties {
         let now = record.created_at_ms;
@@ -129,7 +129,7 @@ pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Res
     match kind {
         ResourceKind::Thng | ResourceKind::Product => {
             let caller = call.caller();
-            Ok(call.resources().named_in_path(&caller, kind, call.segment(segment)).await?)
+            Ok(call.resources().named_in_path(caller, kind, call.segment(segment)).await?)
         }
         _ => call.id(segment),
     }
@@ -137,7 +137,7 @@ pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Res
 
 pub(super) async fn read(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let id = named(&call, kind, "id").await?;
-    let (record, extras) = call.resources().read_whole(&call.caller(), kind, id)?;
+    let (record, extras) = call.resources().read_whole(call.caller(), kind, id)?;
     Ok(json(StatusCode::OK, document(&record, &requested_extras(&call, extras))))
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, H
         },
         None => {
             let patch = Patch::parse_update(kind, &call.body).map_err(BrokerError::from)?;
-            call.resources().update(&call.caller(), id, patch, call.body.len()).await?
+            call.resources().update(call.caller(), id, patch, call.body.len()).await?
         }
     };
     Ok(json(StatusCode::OK, show_updated(&call, &record)?))
@@ -161,20 +161,20 @@ pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, H
 fn show_updated(call: &Call, record: &ResourceRecord) -> Result<String, HttpError> {
     let mut extras = Extras::default();
     if record.kind.has_collections() {
-        extras.collections = call.resources().extras(&call.caller(), record)?.collections;
+        extras.collections = call.resources().extras(call.caller(), record)?.collections;
     }
     Ok(document(record, &requested_extras(call, extras)))
 }
 
 pub(super) async fn delete(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let id = named(&call, kind, "id").await?;
-    call.resources().delete(&call.caller(), kind, id).await?;
+    call.resources().delete(call.caller(), kind, id).await?;
     Ok(done())
 }
 
 /// Deletes as the newer half of the API answers it: 204.
 pub(super) async fn delete_silently(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
-    call.resources().delete(&call.caller(), kind, call.id("id")?).await?;
+    call.resources().delete(call.caller(), kind, call.id("id")?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -182,13 +182,13 @@ pub(super) async fn delete_silently(call: Call, kind: ResourceKind) -> Result<Re
 pub(super) async fn update_many(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let query = query(&call)?;
     let patch = Patch::parse_update(kind, &call.body).map_err(BrokerError::from)?;
-    let count = call.resources().update_many(&call.caller(), patch, &query, call.body.len()).await?;
+    let count = call.resources().update_many(call.caller(), patch, &query, call.body.len()).await?;
     Ok(with_count(StatusCode::NO_CONTENT.into_response(), Some(count)))
 }
 
 /// `DELETE` of all that `ids` or `filter` name: 200 with their number.
 pub(super) async fn delete_many(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let query = query(&call)?;
-    let count = call.resources().delete_many(&call.caller(), kind, &query).await?;
+    let count = call.resources().delete_many(call.caller(), kind, &query).await?;
     Ok(with_count(done(), Some(count)))
 }

@@ -16,14 +16,14 @@ use thng_pubsub_broker::{BrokerError, resources::children_of};
 
 pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
     let batch = call.id("id")?;
-    call.resources().read(&call.caller(), ResourceKind::Batch, batch).await?;
-    list_within(&call, ResourceKind::Task, children_of(&call.caller(), ResourceKind::Task, batch)).await
+    call.resources().read(call.caller(), ResourceKind::Batch, batch).await?;
+    list_within(&call, ResourceKind::Task, children_of(call.caller(), ResourceKind::Task, batch)).await
 }
 
 /// 202: the work goes on after the answer, which says where to look for it.
 pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
     let patch = Patch::parse(ResourceKind::Task, &call.body).map_err(BrokerError::from)?;
-    let task = call.resources().create_task(&call.caller(), call.id("id")?, patch, call.body.len()).await?;
+    let task = call.resources().create_task(call.caller(), call.id("id")?, patch, call.body.len()).await?;
     let mut response = StatusCode::ACCEPTED.into_response();
     let location = format!("{}{}/{}", call.origin(), call.path().trim_end_matches('/'), task.id);
     if let Ok(location) = HeaderValue::from_str(&location) {
@@ -33,13 +33,13 @@ pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn read(call: Call) -> Result<Response, HttpError> {
-    let task = call.resources().task(&call.caller(), call.id("id")?, call.id("task")?).await?;
+    let task = call.resources().task(call.caller(), call.id("id")?, call.id("task")?).await?;
     Ok(json(StatusCode::OK, show(&call, &task)?))
 }
 
 /// The log of a task: one line, with its progress.
 pub(super) async fn logs(call: Call) -> Result<Response, HttpError> {
-    let task = call.resources().task(&call.caller(), call.id("id")?, call.id("task")?).await?;
+    let task = call.resources().task(call.caller(), call.id("id")?, call.id("task")?).await?;
     let fields = task.fields();
     let status = fields.get("status").unwrap_or("null");
     let result = fields.get("result").unwrap_or("null");
@@ -49,7 +49,7 @@ pub(super) async fn logs(call: Call) -> Result<Response, HttpError> {
 
 pub(super) async fn commission_state(call: Call) -> Result<Response, HttpError> {
     let thng = named(&call, ResourceKind::Thng, "id").await?;
-    let (state, occurred_at) = call.resources().commission_state(&call.caller(), thng).await?;
+    let (state, occurred_at) = call.resources().commission_state(call.caller(), thng).await?;
     let occurred_at = occurred_at.map(|at| format!(r#","occurredAt":{at}"#)).unwrap_or_default();
     Ok(json(StatusCode::OK, format!(r#"{{"state":"{state}"{occurred_at}}}"#)))
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use thng_pubsub_protocol::{
     limits::{COLLECTIONS_MAX, PROPERTIES_BYTES_MAX, PROPERTIES_MAX},
     payload::ResourceKind,
-    topic::{TopicString, table::Access},
+    topic::table::Access,
 };
 use tokio::sync::Notify;
 
@@ -194,7 +194,7 @@ async fn subscriptions_of_durable_sessions_are_bounded() {
     let thng = id_of(&world.device);
     let subscribe = async |key: &str| {
         let text = format!("/thngs/{thng}/properties/{key}");
-        let grant = world.pubsub().grant(&owner, &TopicString::parse(&text).expect("a topic"))?;
+        let grant = world.grant(&owner, &text)?;
         let stored =
             world.pubsub().store_subscriptions(owner.account, session, &[(&text, Some(&grant))]).await;
         stored.map(drop)

@@ -1,37 +1,38 @@
 //! Durable sessions: whose they are, what they queue, and that a repeated publish is stored once.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use thng_pubsub_protocol::topic::TopicString;
 use thng_pubsub_store::session_queue::{SessionNumber, StoredSession};
 use tokio::sync::oneshot;
 
 use super::world::{World, id_of};
-use crate::{auth::Principal, error::BrokerError};
+use crate::{auth::Principal, error::BrokerError, request::RequestContext};
 
-async fn open(world: &World, by: &Principal, client_id: &str) -> (SessionNumber, Option<StoredSession>) {
+async fn open(world: &World, by: &Arc<Principal>, client_id: &str) -> (SessionNumber, Option<StoredSession>) {
     world.pubsub().open_session(by, client_id).await.expect("there is space")
 }
 
 /// Stores a subscription at QoS 1.
 async fn subscribe(
     world: &World,
-    by: &Principal,
+    by: &Arc<Principal>,
     session: SessionNumber,
     topic: &str,
 ) -> Result<(), BrokerError> {
-    let parsed = TopicString::parse(topic).expect("a topic");
-    let grant = world.pubsub().grant(by, &parsed)?;
+    let grant = world.grant(by, topic)?;
     let stored = world.pubsub().store_subscriptions(by.account, session, &[(topic, Some(&grant))]).await?;
     assert_eq!(stored.len(), 1);
     Ok(())
 }
 
 /// Resumes a session with one subscription; what it has queued, as far as the principal sees it.
-async fn resumed(world: &World, by: &Principal, client_id: &str, topic: &str) -> Vec<String> {
+async fn resumed(world: &World, by: &Arc<Principal>, client_id: &str, topic: &str) -> Vec<String> {
     let (_, stored) = open(world, by, client_id).await;
     let stored = stored.expect("the session is there");
     let (number, progress) = stored.subscriptions[0].queue.expect("it is at QoS 1");
-    let grant = world.pubsub().grant(by, &TopicString::parse(topic).expect("a topic")).expect("visible");
+    let grant = world.grant(by, topic).expect("visible");
     let page = world.pubsub().queued_messages(number, &grant, progress.cursor).expect("readable");
     let text = |body: &bytes::Bytes| String::from_utf8(body.to_vec()).expect("JSON");
     page.messages.iter().map(|(_, body)| text(body)).collect()
@@ -94,10 +95,12 @@ async fn a_qos_2_publish_is_stored_once_until_its_release() {
     let topic = TopicString::parse(&text).expect("a topic");
     let (session, _) = open(&world, &owner, "c").await;
     let subscriber = world.subscribe(&owner, &text).await.expect("visible");
+    let caller = RequestContext::publish(&owner, &topic).expect("a topic to publish to");
     let publish = async |packet_id: u16| {
         let (stored, answer) = oneshot::channel();
         let on_stored = move |outcome: Result<_, BrokerError>| drop(stored.send(outcome.map(drop)));
-        let publish = world.pubsub().publish_once(&owner, &topic, b"1", (session, packet_id), on_stored);
+        let once = (session, packet_id);
+        let publish = world.pubsub().publish_once(&caller, &topic.topic, b"1", once, on_stored);
         publish.await.expect("accepted");
         answer.await.expect("it is answered").expect("stored");
         world.received(&subscriber).len()
@@ -113,7 +116,7 @@ async fn a_qos_2_publish_is_stored_once_until_its_release() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_key_opens_no_session() {
     let world = World::new().await;
-    let device = std::sync::Arc::clone(&world.device);
+    let device = Arc::clone(&world.device);
     let (session, _) = open(&world, &device, "c").await;
     let topic = format!("/thngs/{}/properties/n", id_of(&device));
     subscribe(&world, &device, session, &topic).await.expect("visible");

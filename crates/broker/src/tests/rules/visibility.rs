@@ -9,7 +9,7 @@ use super::world::{ResourceId, World, id_of};
 use crate::{auth::Principal, error::BrokerError};
 
 /// Whether a principal sees a resource: the answers by id, in the list and on its topic must agree.
-async fn can_see(world: &World, by: &Principal, kind: &str, id: ResourceId) -> bool {
+async fn can_see(world: &World, by: &Arc<Principal>, kind: &str, id: ResourceId) -> bool {
     let path = format!("/{kind}/{id}");
     let read = world.read(by, &path).await.map(drop);
     let listed = world.list(by, &format!("/{kind}")).await;

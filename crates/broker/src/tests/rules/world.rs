@@ -15,7 +15,7 @@ use crate::{
     auth::Principal,
     error::BrokerError,
     identity::{Identity, Rights},
-    pubsub::{DeliveryQos, OutboundQueue, OutboundQueueLimits, PubSub, SubscriptionHandle},
+    pubsub::{DeliveryQos, OutboundQueue, OutboundQueueLimits, PubSub, SubscribeGrant, SubscriptionHandle},
     request::RequestContext,
     resources::{ListQuery, NewResource, Resources},
     settings::ServiceSettings,
@@ -90,10 +90,12 @@ fn resource(path: &str) -> (ResourceKind, Option<Id>) {
 }
 
 /// A call by a principal on a path, which may end in `?project=`.
-pub(super) fn context<'a>(by: &'a Principal, access: Access, path: &'a str) -> RequestContext<'a> {
+pub(super) fn context(by: &Arc<Principal>, access: Access, path: &str) -> RequestContext {
     let (path, project) = path.split_once("?project=").map_or((path, None), |(path, id)| (path, Some(id)));
     let project = project.map(|id| Id::parse(id).expect("the id of a project"));
-    RequestContext { project, ..RequestContext::new(by, access, path) }
+    let mut caller = RequestContext::new(by, access, path);
+    caller.project = project;
+    caller
 }
 
 impl World {
@@ -198,12 +200,12 @@ impl World {
     /// Creates a resource below a path, which may end in `?project=`.
     pub(super) async fn create(
         &self,
-        by: &Principal,
+        by: &Arc<Principal>,
         path: &str,
         body: Value,
     ) -> Result<ResourceId, BrokerError> {
         let caller = context(by, Access::Create, path);
-        let (kind, _) = resource(&caller.path);
+        let (kind, _) = resource(caller.path());
         let patch = Patch::parse(kind, body.to_string().as_bytes())?;
         Ok(ResourceId(self.resources().create(&caller, NewResource::of(patch), 0).await?.id))
     }
@@ -213,9 +215,14 @@ impl World {
         self.create(&self.owner(), path, body).await.expect("it is created")
     }
 
-    pub(super) async fn update(&self, by: &Principal, path: &str, body: Value) -> Result<(), BrokerError> {
+    pub(super) async fn update(
+        &self,
+        by: &Arc<Principal>,
+        path: &str,
+        body: Value,
+    ) -> Result<(), BrokerError> {
         let caller = context(by, Access::Update, path);
-        let (kind, id) = resource(&caller.path);
+        let (kind, id) = resource(caller.path());
         let patch = Patch::parse(kind, body.to_string().as_bytes())?;
         self.resources().update(&caller, id.expect("an id"), patch, 0).await.map(drop)
     }
@@ -223,39 +230,39 @@ impl World {
     /// Changes all that `ids` name.
     pub(super) async fn update_many(
         &self,
-        by: &Principal,
+        by: &Arc<Principal>,
         path: &str,
         ids: &[ResourceId],
         body: Value,
     ) -> Result<usize, BrokerError> {
         let caller = context(by, Access::Update, path);
         let body = body.to_string();
-        let patch = Patch::parse(resource(&caller.path).0, body.as_bytes())?;
+        let patch = Patch::parse(resource(caller.path()).0, body.as_bytes())?;
         let query = ListQuery { ids: Some(ids.iter().map(|id| id.0).collect()), ..ListQuery::one() };
         self.resources().update_many(&caller, patch, &query, body.len()).await
     }
 
-    pub(super) async fn delete(&self, by: &Principal, path: &str) -> Result<(), BrokerError> {
+    pub(super) async fn delete(&self, by: &Arc<Principal>, path: &str) -> Result<(), BrokerError> {
         let caller = context(by, Access::Delete, path);
-        let (kind, id) = resource(&caller.path);
+        let (kind, id) = resource(caller.path());
         self.resources().delete(&caller, kind, id.expect("an id")).await
     }
 
     /// Deletes all that `ids` name.
     pub(super) async fn delete_many(
         &self,
-        by: &Principal,
+        by: &Arc<Principal>,
         path: &str,
         ids: &[ResourceId],
     ) -> Result<usize, BrokerError> {
         let caller = context(by, Access::Delete, path);
         let query = ListQuery { ids: Some(ids.iter().map(|id| id.0).collect()), ..ListQuery::one() };
-        self.resources().delete_many(&caller, resource(&caller.path).0, &query).await
+        self.resources().delete_many(&caller, resource(caller.path()).0, &query).await
     }
 
-    pub(super) async fn read(&self, by: &Principal, path: &str) -> Result<ResourceRecord, BrokerError> {
+    pub(super) async fn read(&self, by: &Arc<Principal>, path: &str) -> Result<ResourceRecord, BrokerError> {
         let caller = context(by, Access::Read, path);
-        let (kind, id) = resource(&caller.path);
+        let (kind, id) = resource(caller.path());
         self.resources().read(&caller, kind, id.expect("an id")).await
     }
 
@@ -266,10 +273,10 @@ impl World {
     }
 
     /// The ids in the list of a path, newest first.
-    pub(super) async fn list(&self, by: &Principal, path: &str) -> Result<Vec<ResourceId>, BrokerError> {
+    pub(super) async fn list(&self, by: &Arc<Principal>, path: &str) -> Result<Vec<ResourceId>, BrokerError> {
         let caller = context(by, Access::Read, path);
         caller.permit()?;
-        self.listed(&caller, resource(&caller.path).0, IndexScan::All).await
+        self.listed(&caller, resource(caller.path()).0, IndexScan::All).await
     }
 
     /// The members of a kind that a collection has, as the owner lists them.
@@ -281,7 +288,7 @@ impl World {
 
     async fn listed(
         &self,
-        caller: &RequestContext<'_>,
+        caller: &RequestContext,
         kind: ResourceKind,
         within: IndexScan,
     ) -> Result<Vec<ResourceId>, BrokerError> {
@@ -293,26 +300,40 @@ impl World {
 
     pub(super) async fn publish(
         &self,
-        by: &Principal,
+        by: &Arc<Principal>,
         topic: &str,
         payload: Value,
     ) -> Result<(), BrokerError> {
         let topic = TopicString::parse(topic).expect("a topic");
-        self.pubsub().publish_and_wait(by, &topic, payload.to_string().as_bytes()).await.map(drop)
+        let caller = RequestContext::publish(by, &topic)?;
+        self.pubsub().publish_and_wait(&caller, &topic.topic, payload.to_string().as_bytes()).await.map(drop)
     }
 
     /// What a topic says now; `None` where nothing is stored.
-    pub(super) async fn state(&self, by: &Principal, topic: &str) -> Result<Option<Value>, BrokerError> {
+    pub(super) async fn state(&self, by: &Arc<Principal>, topic: &str) -> Result<Option<Value>, BrokerError> {
         let topic = TopicString::parse(topic).expect("a topic");
-        let state = self.pubsub().initial_state(by, &topic).await?;
+        let state =
+            self.pubsub().initial_state(&RequestContext::initial_state(by, &topic), &topic.topic).await?;
         Ok(state.map(|state| serde_json::from_slice(&state).expect("a state is JSON")))
     }
 
-    pub(super) async fn subscribe(&self, by: &Principal, topic: &str) -> Result<Subscriber, BrokerError> {
+    /// The right to subscribe to a topic.
+    pub(super) fn grant(&self, by: &Arc<Principal>, topic: &str) -> Result<SubscribeGrant, BrokerError> {
+        let topic = TopicString::parse(topic).expect("a topic");
+        self.pubsub().grant(&RequestContext::subscribe(by, &topic), &topic)
+    }
+
+    pub(super) async fn subscribe(
+        &self,
+        by: &Arc<Principal>,
+        topic: &str,
+    ) -> Result<Subscriber, BrokerError> {
         let topic = TopicString::parse(topic).expect("a topic");
         let limits = OutboundQueueLimits { messages: 100_000, bytes: 1 << 26 };
         let queue = OutboundQueue::new(limits, Arc::<Notify>::default());
-        let handle = self.pubsub().subscribe(by, &topic, &queue, 0, DeliveryQos::AtLeastOnce, None).await?;
+        let caller = RequestContext::subscribe(by, &topic);
+        let handle =
+            self.pubsub().subscribe(&caller, &topic, &queue, 0, DeliveryQos::AtLeastOnce, None).await?;
         Ok(Subscriber { queue, _handle: handle })
     }
 
