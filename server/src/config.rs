@@ -40,7 +40,7 @@ use clap::{
     parser::ValueSource,
 };
 
-use crate::auth::keys;
+use crate::identity::hash_key;
 use environment::Environment;
 use file::SettingsFile;
 use listeners::{Listen, ListenerSettings};
@@ -254,7 +254,7 @@ impl Config {
                 "--tls-cert names {chains} file(s) and --tls-key {private_keys}: each certificate needs its key, in the same order"
             ),
         )?;
-        if let Some(Err(error)) = self.data.operator_key.as_ref().map(|key| keys::hash(key.reveal())) {
+        if let Some(Err(error)) = self.data.operator_key.as_ref().map(|key| hash_key(key.reveal())) {
             return Err(InvalidSetting {
                 setting: "operator-key",
                 sentence: format!("--operator-key: {error}"),

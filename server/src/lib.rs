@@ -8,7 +8,7 @@
 //! The transports are the crate `thng-pubsub-transport`, authorization, commands and the writer `thng-pubsub-broker`, the
 //! notification bus `thng-pubsub-bus`, and the database `thng-pubsub-store`. `ARCHITECTURE.md` at the root of the repository walks through a write.
 
-use thng_pubsub_broker::{auth, clock, log_throttle, metrics, random, rate};
+use thng_pubsub_broker::{clock, identity, log_throttle, metrics, random, rate};
 use thng_pubsub_store::{self as store, durable_file};
 
 pub mod admin;

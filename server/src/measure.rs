@@ -23,17 +23,16 @@ use thng_pubsub_protocol::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    auth::keys::{KeySecret, SECRET_BYTES},
     clock::Clock,
     config::Config,
     metrics::Metrics,
     startup::service_settings,
-    store::{Cursor, IndexScan, PageRequest, SortOrder, SqliteStore},
+    store::{Cursor, PageRequest, SortOrder, SqliteStore},
 };
 use thng_pubsub_broker::{
     RequestContext, Services,
-    identity::{Principal, first_account},
-    resources::{ListQuery, NewResource, document},
+    identity::{KeySecret, Principal, SECRET_BYTES, first_account},
+    resources::{ListQuery, ListScope, NewResource, document},
 };
 use thng_pubsub_bus::{Bus, BusSettings};
 
@@ -193,8 +192,8 @@ pub fn lists(data: &Path, count: usize) -> anyhow::Result<Vec<String>> {
 /// Reads a page as REST shows it: with latest values, locations and collections.
 async fn read(opened: &OpenStore, query: &ListQuery) -> anyhow::Result<usize> {
     let caller = RequestContext::new(&opened.principal, Access::Read, "/");
-    let page = opened.services.resources.list(&caller, ResourceKind::Thng, IndexScan::All, query).await;
-    let page = page.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+    let page = opened.services.resources.list(&caller, ResourceKind::Thng, ListScope::All, query).await;
+    let (page, _) = page.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     for record in &page.items {
         let extras = opened
             .services
@@ -211,13 +210,13 @@ async fn place(opened: &OpenStore, count: usize) -> anyhow::Result<Cursor> {
     let caller = RequestContext::new(&opened.principal, Access::Read, "/");
     let page = PageRequest { items: 1, order: SortOrder::OldestFirst, after: None };
     let oldest = ListQuery { page, ..ListQuery::one() };
-    let list = opened.services.resources.list(&caller, ResourceKind::Thng, IndexScan::All, &oldest).await;
+    let list = opened.services.resources.list(&caller, ResourceKind::Thng, ListScope::All, &oldest).await;
     let oldest =
-        list.ok().and_then(|page| page.items.first().map(|one| one.cursor().seq)).unwrap_or_default();
+        list.ok().and_then(|(page, _)| page.items.first().map(|one| one.cursor().seq)).unwrap_or_default();
     let newest =
-        opened.services.resources.list(&caller, ResourceKind::Thng, IndexScan::All, &ListQuery::one()).await;
+        opened.services.resources.list(&caller, ResourceKind::Thng, ListScope::All, &ListQuery::one()).await;
     let newest =
-        newest.ok().and_then(|page| page.items.first().map(|one| one.cursor().seq)).unwrap_or_default();
+        newest.ok().and_then(|(page, _)| page.items.first().map(|one| one.cursor().seq)).unwrap_or_default();
     // One event a creation: sequences are as close as the thngs were created.
     Ok(Cursor { at_ms: 0, seq: newest.saturating_sub(count as u64).max(oldest) })
 }

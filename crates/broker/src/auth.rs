@@ -3,7 +3,7 @@
 //! - [`keys`]: an API key by its hash, and keys that can be shown again without being stored
 //! - [`filter_encryption`]: stored subscriptions that hold a key
 //! - [`key_leases`]: connections that end when their key is revoked
-//! - [`identity`]: from a key to a [`Principal`], with the rights of its kind, role or policies
+//! - [`principal`]: from a key to a [`Principal`], with the rights of its kind, role or policies
 //! - [`grants`]: which verbs on which paths; [`roles`]: how roles and policies say that
 //! - [`visibility`]: which resources a right reaches, also for events on their way
 //! - [`policy`]: (principal, access, path, resource) -> allowed, denied or not found
@@ -14,10 +14,10 @@ use thng_pubsub_store::{Actor, KeyHash};
 
 mod filter_encryption;
 pub(crate) mod grants;
-pub(crate) mod identity;
 pub(crate) mod key_leases;
-pub mod keys;
+pub(crate) mod keys;
 pub(crate) mod policy;
+pub(crate) mod principal;
 pub(crate) mod roles;
 pub(crate) mod visibility;
 

@@ -12,12 +12,17 @@ mod operators;
 mod password_queue;
 mod users;
 
-pub use crate::auth::{Principal, grants::who_may, key_leases::KeyLease};
+pub use crate::auth::{
+    Principal,
+    grants::who_may,
+    key_leases::KeyLease,
+    keys::{KeySecret, SECRET_BYTES, generate as generate_key, hash as hash_key},
+};
 pub use administration::{IssuedKey, Rights};
 pub use operators::first_account;
 /// The owner of a key.
-pub use thng_pubsub_store::{Actor, KeyHash, KeyRecord};
-pub use users::{Login, NewUser, named_users};
+pub use thng_pubsub_store::{Actor, KeyHash};
+pub use users::{Login, NewUser};
 
 /// Keys, users and operators.
 #[derive(Debug)]

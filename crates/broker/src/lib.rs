@@ -22,7 +22,7 @@ pub use services::Services;
 pub use settings::{ScanLimits, ServiceSettings};
 pub use thng_pubsub_store::{durable_file, session_queue::QueueLimits, subscriptions::SubscriptionLimits};
 
-pub mod auth;
+mod auth;
 pub mod clock;
 mod commands;
 mod error;

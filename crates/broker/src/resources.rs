@@ -27,14 +27,13 @@ pub use crate::commands::{ContextVisibility, Extras, Outcome, document};
 pub(crate) use action::actions_source;
 pub use action::commissioned_type;
 pub use answer_budget::{AnswerShare, PAGE_BYTES_MAX};
-pub use list::{GeoFilter, LOOKED_AT_MAX, ListQuery};
+pub use list::{GeoFilter, LOOKED_AT_MAX, ListQuery, ListScope};
 pub(crate) use role::hexadecimal_id;
 /// Records of the store, and which part of a list or of a history is asked for.
 pub use thng_pubsub_store::{
-    Cursor, HistoryPage, IndexScan, Page, PageRequest, PropertyOwner, ResourceRecord, SortOrder, TimeRange,
-    TimestampMs,
+    Cursor, HistoryPage, Page, PageRequest, PropertyOwner, ResourceRecord, SortOrder, TimeRange, TimestampMs,
 };
-pub use write::{NewResource, children_of};
+pub use write::NewResource;
 
 /// Resources of every kind, by REST; publishes use it to make their commands.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ use crate::{
     error::BrokerError,
     pubsub::{DeliveryQos, OutboundQueue, OutboundQueueLimits},
     request::RequestContext,
-    resources::{IndexScan, ListQuery, NewResource, PageRequest, PropertyOwner, SortOrder, TimeRange},
+    resources::{ListQuery, ListScope, NewResource, PageRequest, PropertyOwner, SortOrder, TimeRange},
     testing::TestBroker,
 };
 use thng_pubsub_store::CLOCK_SET_BACK;
@@ -198,8 +198,8 @@ async fn a_stranger_finds_nothing_of_another_account_through_any_call() {
     );
     for (principal, count) in [(stranger, 0), (&broker.owner, 1)] {
         let list =
-            resources.list(&reader(principal), ResourceKind::Thng, IndexScan::All, &ListQuery::one()).await;
-        assert_eq!(list.expect("a list").items.len(), count);
+            resources.list(&reader(principal), ResourceKind::Thng, ListScope::All, &ListQuery::one()).await;
+        assert_eq!(list.expect("a list").0.items.len(), count);
     }
 }
 

@@ -16,6 +16,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
+use thng_pubsub_protocol::id::Id;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -26,7 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::Context;
 use thng_pubsub_broker::{
     BrokerError,
-    identity::{Actor, Identity, IssuedKey, KeyRecord, Rights},
+    identity::{Actor, Identity, IssuedKey, KeyHash, Rights},
 };
 
 /// The socket's name in the data folder.
@@ -114,13 +115,14 @@ pub struct KeyShown {
     pub id: String,
 }
 
-impl From<&KeyRecord> for KeyShown {
-    fn from(key: &KeyRecord) -> Self {
+impl KeyShown {
+    /// The key of an actor, by its hash.
+    pub fn new(account: Id, actor: Actor, hash: &KeyHash) -> Self {
         Self {
-            handle: key.hash.handle(),
-            account: key.account.to_string(),
-            actor: kind_of(key.actor).into(),
-            id: key.actor.id().to_string(),
+            handle: hash.handle(),
+            account: account.to_string(),
+            actor: kind_of(actor).into(),
+            id: actor.id().to_string(),
         }
     }
 }
@@ -176,14 +178,14 @@ pub async fn answer(identity: &Identity, status: &Status, request: &Request) -> 
         }
         Request::RevokeKey { handle } => {
             return match identity.revoke_by_handle(handle).await {
-                Ok(key) => Answer::Revoked((&key).into()),
+                Ok(key) => Answer::Revoked(KeyShown::new(key.account, key.actor, &key.hash)),
                 Err(refusal) => refused(&refusal),
             };
         }
     };
     match made {
         Ok(IssuedKey { account, actor, hash, text }) => {
-            let whose = (&KeyRecord { hash, account, actor, nonce: None, created_at_ms: 0 }).into();
+            let whose = KeyShown::new(account, actor, &hash);
             Answer::Created(Created { whose, key: KeyText(text) })
         }
         Err(refusal) => refused(&refusal),

@@ -14,8 +14,8 @@ use super::{
     progress::Progress,
 };
 use crate::{
-    auth::keys::SECRET_BYTES,
     config::administration::Import as Arguments,
+    identity::SECRET_BYTES,
     startup::key_secret,
     store::{
         Import,

@@ -23,7 +23,7 @@ pub(super) fn list(list: &KeysList) -> anyhow::Result<()> {
         if list.account.as_ref().is_some_and(|account| *account != key.account.as_str()) {
             return Ok(());
         }
-        let KeyShown { handle, account, actor, id } = (&key).into();
+        let KeyShown { handle, account, actor, id } = KeyShown::new(key.account, key.actor, &key.hash);
         let name = owner.as_ref().map(name_of).unwrap_or_default();
         if list.json {
             return print(&line(&key, &name, owner.is_some()));

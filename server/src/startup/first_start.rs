@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use crate::{
-    auth::keys,
     clock::Clock,
     config::Config,
     durable_file, random,
     store::{ReadStore, WriteStore},
 };
 use anyhow::Context as _;
-use thng_pubsub_broker::identity::first_account;
+use thng_pubsub_broker::identity::{first_account, generate_key, hash_key};
 
 /// Where a key that was made here is written to, readable by the owner only.
 const KEY_FILE: &str = "operator.key";
@@ -41,7 +40,7 @@ pub(super) fn ensure_operator(
 /// A key on the command line that is not in the database would otherwise fail every call without a hint.
 fn warn_about_other_key(config: &Config, read: &dyn ReadStore) -> anyhow::Result<()> {
     if let Some(key) = &config.data.operator_key
-        && read.key(&keys::hash(key.reveal())?)?.is_none()
+        && read.key(&hash_key(key.reveal())?)?.is_none()
     {
         tracing::warn!(
             "--operator-key counts on the first start only, and this folder was used before with another key: \
@@ -53,7 +52,7 @@ fn warn_about_other_key(config: &Config, read: &dyn ReadStore) -> anyhow::Result
 
 /// Makes a key and writes it down before it is used, so that it is never lost.
 fn make_key(data: &Path) -> anyhow::Result<String> {
-    let key = keys::generate(random::byte);
+    let key = generate_key(random::byte);
     let path = data.join(KEY_FILE);
     let written = durable_file::write(&path, format!("{key}\n").as_bytes(), 0o600);
     written.with_context(|| format!("cannot write the operator's key to {}", path.display()))?;

@@ -8,8 +8,9 @@ use std::{fs, io, path::Path};
 use anyhow::{Context as _, anyhow, ensure};
 
 use crate::{
-    auth::keys::{KeySecret, SECRET_BYTES},
-    durable_file, random,
+    durable_file,
+    identity::{KeySecret, SECRET_BYTES},
+    random,
     store::{self, ReadStore, WriteStore},
 };
 

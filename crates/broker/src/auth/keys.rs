@@ -19,8 +19,9 @@ use thng_pubsub_protocol::limits;
 use tokio::sync::Notify;
 
 use super::{
-    Principal, identity,
+    Principal,
     key_leases::{KeyLease, KeyLeases},
+    principal,
 };
 use thng_pubsub_store::{Actor, KeyHash, KeyNonce, ReadStore, StoreError};
 
@@ -102,7 +103,7 @@ impl KeySecret {
 
 /// The keys that are in use.
 #[derive(Debug)]
-pub struct Keys {
+pub(crate) struct Keys {
     store: Arc<dyn ReadStore>,
     cached: Cache<KeyHash, Arc<Principal>>,
     /// Counts what was forgotten, so that a slow reader notices.
@@ -113,7 +114,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub fn new(store: Arc<dyn ReadStore>, connections_per_key_max: usize) -> Self {
+    pub(crate) fn new(store: Arc<dyn ReadStore>, connections_per_key_max: usize) -> Self {
         Self {
             store,
             cached: Cache::new(KEYS_CACHED_MAX),
@@ -124,13 +125,13 @@ impl Keys {
     }
 
     /// Called after a commit that took keys away.
-    pub fn revoke(&self, hashes: &[KeyHash]) {
+    pub(crate) fn revoke(&self, hashes: &[KeyHash]) {
         self.forget(hashes);
         hashes.iter().for_each(|hash| self.leases.revoke(hash));
     }
 
     /// Called after a commit that changed what keys may do.
-    pub fn forget(&self, hashes: &[KeyHash]) {
+    pub(crate) fn forget(&self, hashes: &[KeyHash]) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         for hash in hashes {
             self.cached.remove(hash);
@@ -139,7 +140,7 @@ impl Keys {
 
     /// Called after a commit that changed the rights of many keys, or removed something that they depend on: every key
     /// is looked up again.
-    pub fn forget_all(&self) {
+    pub(crate) fn forget_all(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.cached.clear();
         self.shaken.notify_one();
@@ -147,23 +148,23 @@ impl Keys {
 
     /// Leases a key for longer than a call: `wake` is notified once it is revoked. Check afterwards whether it still
     /// exists. `None` if as many hold it as may.
-    pub fn lease(&self, hash: &KeyHash, wake: Arc<Notify>) -> Option<KeyLease> {
+    pub(crate) fn lease(&self, hash: &KeyHash, wake: Arc<Notify>) -> Option<KeyLease> {
         self.leases.lease(*hash, wake)
     }
 
     /// Whether there is such a key, and what it depends on. May block on the disk.
-    pub fn is_in_force(&self, hash: &KeyHash) -> Result<bool, StoreError> {
+    pub(crate) fn is_in_force(&self, hash: &KeyHash) -> Result<bool, StoreError> {
         Ok(self.cached(hash).is_some() || self.look_up(hash)?.is_some())
     }
 
     /// Waits until leased keys are to be looked up again.
-    pub async fn shaken(&self) {
+    pub(crate) async fn shaken(&self) {
         self.shaken.notified().await;
     }
 
     /// Looks every leased key up, and notifies the leases of those that are gone: the keys of an application's users end
     /// with it. Blocks on the disk.
-    pub fn end_revoked(&self) -> Result<(), StoreError> {
+    pub(crate) fn end_revoked(&self) -> Result<(), StoreError> {
         for hash in self.leases.hashes() {
             if !self.is_in_force(&hash)? {
                 self.leases.revoke(&hash);
@@ -173,19 +174,19 @@ impl Keys {
     }
 
     /// The principal of a key that was used before, without touching the disk.
-    pub fn cached(&self, hash: &KeyHash) -> Option<Arc<Principal>> {
+    pub(crate) fn cached(&self, hash: &KeyHash) -> Option<Arc<Principal>> {
         self.cached.get(hash)
     }
 
     /// Looks a key up in the store; may block on the disk. `None` for a key that is not known.
     ///
     /// Unknown keys are not remembered: a client could fill the memory with them.
-    pub fn look_up(&self, hash: &KeyHash) -> Result<Option<Arc<Principal>>, StoreError> {
+    pub(crate) fn look_up(&self, hash: &KeyHash) -> Result<Option<Arc<Principal>>, StoreError> {
         let before = self.changes.load(Ordering::SeqCst);
         let Some(record) = self.store.key(hash)?.filter(|record| record.hash == *hash) else {
             return Ok(None);
         };
-        let Some(principal) = identity::of(&*self.store, &record)?.map(Arc::new) else { return Ok(None) };
+        let Some(principal) = principal::of(&*self.store, &record)?.map(Arc::new) else { return Ok(None) };
         // What was read may be stale by now; then it is good for this call, which began before, and for no other.
         if self.changes.load(Ordering::SeqCst) == before {
             self.cached.insert(*hash, Arc::clone(&principal));

@@ -9,7 +9,7 @@ use thng_pubsub_protocol::{
 
 use super::Identity;
 use crate::{
-    auth::{identity, keys, roles},
+    auth::{keys, principal, roles},
     commands::{Command, Extras, NewAccount},
     error::BrokerError,
     random,
@@ -151,7 +151,7 @@ impl Identity {
         let Actor::Operator(id) = caller.principal.actor else { return Err(BrokerError::Forbidden) };
         let account = caller.principal.account;
         let operator = self.shared.store.resource(id)?.ok_or(BrokerError::NotFound)?;
-        let access = identity::access_of(&*self.shared.store, account, id)?.ok_or(BrokerError::NotFound)?;
+        let access = principal::access_of(&*self.shared.store, account, id)?.ok_or(BrokerError::NotFound)?;
         let fields = operator.fields();
         let text = |name: &str| fields.text(name).unwrap_or_default();
         let full_name = format!("{} {}", text("firstName"), text("lastName"));

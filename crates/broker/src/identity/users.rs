@@ -22,7 +22,7 @@ use crate::{
     request::RequestContext,
     resources::NewResource,
 };
-use thng_pubsub_store::{Actor, IndexScan, ResourceRecord, index_fields, index_key};
+use thng_pubsub_store::{Actor, ResourceRecord};
 
 /// A user who was just created, and what lets them in.
 #[derive(Debug)]
@@ -41,11 +41,6 @@ pub struct Login {
     pub key: String,
     /// The role that their application gives them: an id, or the built-in one.
     pub role: String,
-}
-
-/// Where users are found who are not anonymous.
-pub fn named_users(caller: &RequestContext) -> IndexScan {
-    IndexScan::Key(index_key(caller.principal.account, ResourceKind::User, index_fields::NAMED, ""))
 }
 
 #[derive(Deserialize)]

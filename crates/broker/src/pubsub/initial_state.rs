@@ -78,7 +78,7 @@ impl PubSub {
     ) -> Result<Option<Bytes>, BrokerError> {
         let query = ListQuery::one();
         let within = actions_source(caller, subject, action_type);
-        let page = self.resources.list(caller, ResourceKind::Action, within, &query).await?;
+        let page = self.resources.list_within(caller, ResourceKind::Action, within, &query).await?;
         Ok(page.items.first().map(|action| commands::notification(action, &[]).into()))
     }
 }

@@ -167,7 +167,11 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub fn actions_at(&self, caller: &RequestContext, topic: &Topic) -> Result<IndexScan, BrokerError> {
+    pub(super) fn actions_at(
+        &self,
+        caller: &RequestContext,
+        topic: &Topic,
+    ) -> Result<IndexScan, BrokerError> {
         match notifications::resource(topic) {
             Some((kind, id)) => drop(self.shared.authorize(caller, kind, id)?),
             None => caller.permit()?,
@@ -192,7 +196,7 @@ impl Resources {
     ) -> Result<ResourceRecord, BrokerError> {
         let source = self.actions_at(caller, topic)?.and(IndexScan::Ids(vec![id]));
         let query = ListQuery::one();
-        let page = self.list(caller, ResourceKind::Action, source, &query).await?;
+        let page = self.list_within(caller, ResourceKind::Action, source, &query).await?;
         page.items.into_iter().next().ok_or(BrokerError::NotFound)
     }
 

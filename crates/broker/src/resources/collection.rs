@@ -112,7 +112,7 @@ impl Resources {
         let mut query = ListQuery { page, ..ListQuery::one() };
         let mut ids = Vec::new();
         loop {
-            let page = self.list(caller, kind, IndexScan::Members(collection), &query).await?;
+            let page = self.list_within(caller, kind, IndexScan::Members(collection), &query).await?;
             ids.extend(page.items.iter().map(|member| member.id));
             if page.next.is_none() {
                 break;

@@ -7,13 +7,15 @@ use thng_pubsub_protocol::{
     filter::{FieldValue, FieldValues, Filter, Op, Term},
     id::Id,
     payload::{Fields, Form, Members, ResourceKind, point},
+    topic::Topic,
 };
 
 use super::{AnswerShare, Resources, scan::ScanLease};
 use crate::commands;
 use crate::{error::BrokerError, request::RequestContext};
 use thng_pubsub_store::{
-    IndexScan, ListRequest, Page, PageRequest, RecordFilter, ResourceRecord, ScanBounds, index_key,
+    IndexScan, ListRequest, Page, PageRequest, RecordFilter, ResourceRecord, ScanBounds, index_fields,
+    index_key,
 };
 
 /// Items that one call looks at: some tenths of a second's work. A page that would need more ends there, with the place
@@ -22,6 +24,21 @@ pub const LOOKED_AT_MAX: usize = 10_000;
 
 /// Bytes of records that are in memory at a time while what a bulk change means is found.
 const SELECTED_BYTES_MAX: usize = 1 << 20;
+
+/// The resources that a list is made of.
+#[derive(Debug, Clone, Copy)]
+pub enum ListScope<'a> {
+    /// All of the kind.
+    All,
+    /// Those of a project or a batch.
+    Below(ResourceKind, Id),
+    /// The members of a collection.
+    Members(Id),
+    /// The actions on a topic.
+    Actions(&'a Topic),
+    /// The users who are not anonymous.
+    NamedUsers,
+}
 
 /// What a list is asked for.
 #[derive(Debug, Clone)]
@@ -193,11 +210,53 @@ fn admits(
 }
 
 impl Resources {
-    /// A page of the resources of a kind that the caller sees, out of `within`.
+    /// A page of the resources of a kind that the caller sees, and how many there are on all pages where that is asked for.
     ///
     /// # Errors
-    /// [`BrokerError`].
+    /// [`BrokerError`], also where counting them all would cost more than one call may.
     pub async fn list(
+        &self,
+        caller: &RequestContext,
+        kind: ResourceKind,
+        scope: ListScope<'_>,
+        query: &ListQuery,
+    ) -> Result<(Page<ResourceRecord>, Option<usize>), BrokerError> {
+        let within = self.scan_of(caller, kind, scope)?;
+        // First, so that no page waits for it in memory.
+        let count = match query.counted {
+            true => Some(self.count(caller, kind, within.clone(), query).await?),
+            false => None,
+        };
+        Ok((self.list_within(caller, kind, within, query).await?, count))
+    }
+
+    /// Where the resources of a scope are found. What the scope names must be there for the caller.
+    fn scan_of(
+        &self,
+        caller: &RequestContext,
+        kind: ResourceKind,
+        scope: ListScope<'_>,
+    ) -> Result<IndexScan, BrokerError> {
+        let by = |field: &str, value: &str| {
+            IndexScan::Key(index_key(caller.principal.account, kind, field, value))
+        };
+        Ok(match scope {
+            ListScope::All => IndexScan::All,
+            ListScope::Below(parent, id) => {
+                self.shared.authorize(caller, parent, id)?;
+                by(index_fields::PARENT, id.as_str())
+            }
+            ListScope::Members(collection) => {
+                self.shared.authorize(caller, ResourceKind::Collection, collection)?;
+                IndexScan::Members(collection)
+            }
+            ListScope::Actions(topic) => self.actions_at(caller, topic)?,
+            ListScope::NamedUsers => by(index_fields::NAMED, ""),
+        })
+    }
+
+    /// A page out of `within`.
+    pub(crate) async fn list_within(
         &self,
         caller: &RequestContext,
         kind: ResourceKind,
@@ -303,7 +362,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError`], also where counting them all would cost more than one call may.
-    pub async fn count(
+    pub(super) async fn count(
         &self,
         caller: &RequestContext,
         kind: ResourceKind,
@@ -358,7 +417,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError::Invalid`] where neither is given, or more than `most` are meant: then nothing is to be changed.
-    pub async fn selected(
+    pub(super) async fn selected(
         &self,
         caller: &RequestContext,
         kind: ResourceKind,

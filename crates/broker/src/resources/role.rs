@@ -106,13 +106,13 @@ impl Resources {
         if query.page.items == 0 {
             // Whether there is more is known by looking for one.
             query.page.items = 1;
-            let rest = self.list(caller, kind, IndexScan::All, &query).await?;
+            let rest = self.list_within(caller, kind, IndexScan::All, &query).await?;
             let next = Cursor { at_ms: count as i64, seq: BUILT_IN };
             // The scan may have ended before it came to one.
             let has_more = !rest.items.is_empty() || rest.next.is_some();
             return Ok((Page { items, next: has_more.then_some(next) }, whole));
         }
-        let rest = self.list(caller, kind, IndexScan::All, &query).await?;
+        let rest = self.list_within(caller, kind, IndexScan::All, &query).await?;
         items.extend(rest.items.iter().map(show));
         Ok((Page { items, next: rest.next }, whole))
     }

@@ -14,9 +14,7 @@ use crate::{
     polls, random,
     request::RequestContext,
 };
-use thng_pubsub_store::{
-    IndexScan, KeyRecord, PropertyOwner, ResourceRecord, StoreError, TimestampMs, index_fields, index_key,
-};
+use thng_pubsub_store::{KeyRecord, PropertyOwner, ResourceRecord, StoreError, TimestampMs};
 
 /// Bytes that one call writes into many resources.
 const BULK_BYTES_MAX: usize = 8 << 20;
@@ -59,11 +57,6 @@ impl NewResource {
     pub(crate) fn set_id(&mut self, field: &'static str, id: Id) {
         self.set.push((field, format!("\"{id}\"")));
     }
-}
-
-/// Where what belongs to a resource is found.
-pub fn children_of(caller: &RequestContext, kind: ResourceKind, parent: Id) -> IndexScan {
-    IndexScan::Key(index_key(caller.principal.account, kind, index_fields::PARENT, parent.as_str()))
 }
 
 /// What the deletion of one of many resources costs.

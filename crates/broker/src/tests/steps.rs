@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
 use crate::{
     commands::{ADDED_AT_ONCE, Command},
     error::BrokerError,
-    resources::{IndexScan, ListQuery, Outcome},
+    resources::{ListQuery, ListScope, Outcome},
     testing::TestBroker,
 };
 use thng_pubsub_store::session_queue::{OpenedSession, QueueLimits};
@@ -24,8 +24,8 @@ fn change(broker: &TestBroker, collection: Id, change: MembershipChange, thngs: 
 async fn members(broker: &TestBroker, collection: Id) -> usize {
     let (caller, query) = (super::reader(&broker.owner), ListQuery::one());
     let page =
-        broker.resources.list(&caller, ResourceKind::Thng, IndexScan::Members(collection), &query).await;
-    page.expect("a list").items.len()
+        broker.resources.list(&caller, ResourceKind::Thng, ListScope::Members(collection), &query).await;
+    page.expect("a list").0.items.len()
 }
 
 #[tokio::test(flavor = "multi_thread")]

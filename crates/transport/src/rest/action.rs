@@ -12,11 +12,11 @@ use super::{
     call::Call,
     json,
     list::{COMPONENT, answer, query},
-    resource::{created, done, list_within, named, show_plain},
+    resource::{created, done, list_scope, named, show_plain},
 };
 use thng_pubsub_broker::{
     BrokerError,
-    resources::{Outcome, commissioned_type},
+    resources::{ListScope, Outcome, commissioned_type},
 };
 
 /// The parent of actions: a kind of resource, or `None` for the root.
@@ -37,8 +37,7 @@ async fn topic(call: &Call, below: ActionParent) -> Result<Topic, HttpError> {
 
 pub(super) async fn list(call: Call, below: ActionParent) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
-    let within = call.resources().actions_at(call.caller(), &topic)?;
-    list_within(&call, ResourceKind::Action, within).await
+    list_scope(&call, ResourceKind::Action, ListScope::Actions(&topic)).await
 }
 
 pub(super) async fn create(call: Call, below: ActionParent) -> Result<Response, HttpError> {

@@ -10,11 +10,11 @@ use super::{
     HttpError,
     call::Call,
     json,
-    resource::{created, done, list_within, show},
+    resource::{created, done, list_scope, show},
 };
 use thng_pubsub_broker::{
     BrokerError,
-    resources::{IndexScan, ResourceRecord, Resources, children_of},
+    resources::{ListScope, ResourceRecord, Resources},
 };
 
 /// The application that the path means: below a project, alone, or the caller's own.
@@ -35,15 +35,11 @@ async fn meant(call: &Call) -> Result<ResourceRecord, HttpError> {
 }
 
 pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
-    let within = match call.segment("project") {
-        "" => IndexScan::All,
-        _ => {
-            let project = call.id("project")?;
-            call.resources().read(call.caller(), ResourceKind::Project, project).await?;
-            children_of(call.caller(), ResourceKind::Application, project)
-        }
+    let scope = match call.segment("project") {
+        "" => ListScope::All,
+        _ => ListScope::Below(ResourceKind::Project, call.id("project")?),
     };
-    list_within(&call, ResourceKind::Application, within).await
+    list_scope(&call, ResourceKind::Application, scope).await
 }
 
 pub(super) async fn create(call: Call) -> Result<Response, HttpError> {

@@ -11,14 +11,12 @@ use super::{
     call::Call,
     json,
     list::{named_ids, with_count},
-    resource::{done, list_within, show},
+    resource::{done, list_scope, show},
 };
-use thng_pubsub_broker::{BrokerError, resources::IndexScan};
+use thng_pubsub_broker::{BrokerError, resources::ListScope};
 
 async fn members(call: &Call, kind: ResourceKind) -> Result<Response, HttpError> {
-    let collection = call.id("id")?;
-    call.resources().read(call.caller(), ResourceKind::Collection, collection).await?;
-    list_within(call, kind, IndexScan::Members(collection)).await
+    list_scope(call, kind, ListScope::Members(call.id("id")?)).await
 }
 
 pub(super) async fn thngs(call: Call) -> Result<Response, HttpError> {

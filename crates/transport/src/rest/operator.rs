@@ -11,14 +11,14 @@ use super::{
     call::Call,
     json,
     list::{answer, query},
-    resource::{created, list_within, show_plain},
+    resource::{created, list_scope, show_plain},
 };
 use crate::rate_limits::EffectiveLimit;
 use thng_pubsub_broker::{
     BrokerError,
     identity::{Actor, Identity},
     rate::whole_seconds,
-    resources::{IndexScan, Page, ResourceRecord, document},
+    resources::{ListScope, Page, ResourceRecord, document},
 };
 
 pub(super) async fn access(call: Call) -> Result<Response, HttpError> {
@@ -60,7 +60,7 @@ async fn account(call: &Call) -> Result<ResourceRecord, HttpError> {
 }
 
 pub(super) async fn accounts(call: Call) -> Result<Response, HttpError> {
-    list_within(&call, ResourceKind::Account, IndexScan::All).await
+    list_scope(&call, ResourceKind::Account, ListScope::All).await
 }
 
 pub(super) async fn read_account(call: Call) -> Result<Response, HttpError> {
@@ -91,12 +91,8 @@ fn show_access(call: &Call, access: &ResourceRecord) -> Result<String, HttpError
 
 pub(super) async fn accesses(call: Call) -> Result<Response, HttpError> {
     account(&call).await?;
-    let (caller, kind, query) = (call.caller(), ResourceKind::Access, query(&call)?);
-    let count = match query.counted {
-        true => Some(call.resources().count(caller, kind, IndexScan::All, &query).await?),
-        false => None,
-    };
-    let page = call.resources().list(caller, kind, IndexScan::All, &query).await?;
+    let (kind, query) = (ResourceKind::Access, query(&call)?);
+    let (page, count) = call.resources().list(call.caller(), kind, ListScope::All, &query).await?;
     let items = page.items.iter().map(|access| show_access(&call, access)).collect::<Result<_, _>>()?;
     Ok(answer(&call, &query, Page { items, next: page.next }, count))
 }

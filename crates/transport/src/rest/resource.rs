@@ -19,7 +19,7 @@ use super::{
 use thng_pubsub_broker::{
     BrokerError,
     resources::{
-        ContextVisibility, Extras, IndexScan, NewResource, Outcome, PAGE_BYTES_MAX, ResourceRecord, document,
+        ContextVisibility, Extras, ListScope, NewResource, Outcome, PAGE_BYTES_MAX, ResourceRecord, document,
     },
 };
 
@@ -61,23 +61,17 @@ pub(super) fn done() -> Response {
     StatusCode::OK.into_response()
 }
 
-/// A list of what the caller sees of a kind, out of `within`.
-pub(super) async fn list_within(
+/// A list of what the caller sees of a kind.
+pub(super) async fn list_scope(
     call: &Call,
     kind: ResourceKind,
-    within: IndexScan,
+    scope: ListScope<'_>,
 ) -> Result<Response, HttpError> {
     let mut query = query(call)?;
     if kind == ResourceKind::Place {
         query.near = near(call)?;
     }
-    let caller = call.caller();
-    // First, so that no page waits for it in memory.
-    let count = match query.counted {
-        true => Some(call.resources().count(caller, kind, within.clone(), &query).await?),
-        false => None,
-    };
-    let page = call.resources().list(caller, kind, within, &query).await?;
+    let (page, count) = call.resources().list(call.caller(), kind, scope, &query).await?;
     let bytes_max = query.share.as_ref().map_or(PAGE_BYTES_MAX, |share| share.page_bytes());
     let stored_bytes = page.items.iter().map(|record| record.body.len() + DOCUMENT_BYTES).sum::<usize>();
     let mut documents = DocumentArray::new(stored_bytes.min(bytes_max), page.items.len());
@@ -95,7 +89,7 @@ pub(super) async fn list_within(
 }
 
 pub(super) async fn list(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
-    list_within(&call, kind, IndexScan::All).await
+    list_scope(&call, kind, ListScope::All).await
 }
 
 pub(super) async fn create(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {

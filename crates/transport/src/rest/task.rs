@@ -10,14 +10,12 @@ use super::{
     HttpError,
     call::Call,
     json,
-    resource::{list_within, named, show},
+    resource::{list_scope, named, show},
 };
-use thng_pubsub_broker::{BrokerError, resources::children_of};
+use thng_pubsub_broker::{BrokerError, resources::ListScope};
 
 pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
-    let batch = call.id("id")?;
-    call.resources().read(call.caller(), ResourceKind::Batch, batch).await?;
-    list_within(&call, ResourceKind::Task, children_of(call.caller(), ResourceKind::Task, batch)).await
+    list_scope(&call, ResourceKind::Task, ListScope::Below(ResourceKind::Batch, call.id("id")?)).await
 }
 
 /// 202: the work goes on after the answer, which says where to look for it.

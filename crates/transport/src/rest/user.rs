@@ -7,11 +7,11 @@ use super::{
     HttpError,
     call::Call,
     json,
-    resource::{created_at, list_within, show_plain},
+    resource::{created_at, list_scope, show_plain},
 };
 use thng_pubsub_broker::{
-    identity::{Login, NewUser, named_users},
-    resources::ResourceRecord,
+    identity::{Login, NewUser},
+    resources::{ListScope, ResourceRecord},
 };
 
 fn text(text: &str) -> serde_json::Value {
@@ -83,8 +83,7 @@ pub(super) async fn log_out(call: Call) -> Result<Response, HttpError> {
 
 /// Users who have a name: anonymous ones are read by their id only.
 pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
-    let within = named_users(call.caller());
-    list_within(&call, ResourceKind::User, within).await
+    list_scope(&call, ResourceKind::User, ListScope::NamedUsers).await
 }
 
 pub(super) async fn status(call: Call) -> Result<Response, HttpError> {

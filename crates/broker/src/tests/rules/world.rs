@@ -8,7 +8,6 @@ use thng_pubsub_protocol::{
     payload::{Patch, ResourceKind},
     topic::{TopicString, table::Access},
 };
-use thng_pubsub_store::{IndexScan, PageRequest, ResourceRecord};
 use tokio::sync::Notify;
 
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
     identity::{Identity, Rights},
     pubsub::{DeliveryQos, OutboundQueue, OutboundQueueLimits, PubSub, SubscribeGrant, SubscriptionHandle},
     request::RequestContext,
-    resources::{ListQuery, NewResource, Resources},
+    resources::{ListQuery, ListScope, NewResource, PageRequest, ResourceRecord, Resources},
     settings::ServiceSettings,
     testing::TestBroker,
 };
@@ -276,25 +275,25 @@ impl World {
     pub(super) async fn list(&self, by: &Arc<Principal>, path: &str) -> Result<Vec<ResourceId>, BrokerError> {
         let caller = context(by, Access::Read, path);
         caller.permit()?;
-        self.listed(&caller, resource(caller.path()).0, IndexScan::All).await
+        self.listed(&caller, resource(caller.path()).0, ListScope::All).await
     }
 
     /// The members of a kind that a collection has, as the owner lists them.
     pub(super) async fn members(&self, collection: ResourceId, kind: ResourceKind) -> Vec<ResourceId> {
         let owner = self.owner();
         let caller = context(&owner, Access::Read, "/collections");
-        self.listed(&caller, kind, IndexScan::Members(collection.0)).await.expect("the owner lists members")
+        self.listed(&caller, kind, ListScope::Members(collection.0)).await.expect("the owner lists members")
     }
 
     async fn listed(
         &self,
         caller: &RequestContext,
         kind: ResourceKind,
-        within: IndexScan,
+        scope: ListScope<'_>,
     ) -> Result<Vec<ResourceId>, BrokerError> {
         let page = PageRequest { items: 100, ..ListQuery::one().page };
         let query = ListQuery { page, ..ListQuery::one() };
-        let page = self.resources().list(caller, kind, within, &query).await?;
+        let (page, _) = self.resources().list(caller, kind, scope, &query).await?;
         Ok(page.items.iter().map(|record| ResourceId(record.id)).collect())
     }
 
