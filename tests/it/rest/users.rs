@@ -264,11 +264,25 @@ fn two_users_never_have_one_address() {
         email.replace('@', "@@"),
         email.replace('@', " @"),
         format!("{email}@example.com"),
+        format!("{email}."),
+        format!("<{email}>"),
     ] {
         assert_eq!(register(&same), 400, "{same:?}");
     }
     assert_eq!(register(&email.to_uppercase()), 409);
-    assert_eq!(app.listed(&mut server.rest()).len(), 1);
+    let mut rest = server.rest();
+    assert_eq!(app.listed(&mut rest).len(), 1);
+
+    let accesses = format!("/accounts/{}/accesses", rest.account());
+    let mut add = |email: &str| rest.post(&accesses, json!({"email": email, "role": "none"})).status;
+    let operator = unique_email();
+    assert_eq!(add(&operator), 201);
+    for same in
+        [format!("{operator} "), format!("{operator}\n"), format!("{operator}."), format!("<{operator}>")]
+    {
+        assert_eq!(add(&same), 400, "{same:?}");
+    }
+    assert_eq!(add(&operator.to_uppercase()), 409);
 }
 
 #[test]

@@ -119,18 +119,19 @@ const EMAIL: &str = "an address such as ada@example.com, of at most 254 characte
 
 /// Whether a text is the address of one mailbox, in one spelling: one address must not have two users.
 ///
-/// There are no spaces, no control characters and no marks that are not seen, and one `@`. Letters beyond ASCII are
-/// taken where they are whole: `é` is one, and not `e` with an accent behind it.
+/// There are no spaces, no control characters and no marks that are not seen, and one `@`. Nothing is quoted or put
+/// into brackets, and no part of the domain is empty: `<ada@example.com>` and `ada@example.com.` are that mailbox
+/// again. Letters beyond ASCII are taken where they are whole: `é` is one, and not `e` with an accent behind it.
 #[must_use]
 pub fn is_email(text: &str) -> bool {
     const { assert!(limits::EMAIL_CHARS_MAX == 254, "the sentence says so") };
     let is_seen = |letter: char| match letter.is_ascii() {
-        true => letter.is_ascii_graphic(),
+        true => letter.is_ascii_graphic() && !r#"()<>[]:;,\""#.contains(letter),
         false => letter.is_alphanumeric(),
     };
     let Some((local, domain)) = text.split_once('@') else { return false };
     !local.is_empty()
-        && !domain.is_empty()
+        && !domain.split('.').any(str::is_empty)
         && !domain.contains('@')
         && text.chars().count() <= limits::EMAIL_CHARS_MAX
         && text.chars().all(is_seen)
@@ -233,6 +234,13 @@ mod tests {
             "ada\u{a0}@b",
             "ade\u{301}@b",
             "ada\u{7f}@b",
+            "ada@example.com.",
+            "ada@.example.com",
+            "ada@example..com",
+            "<ada@example.com>",
+            "\"ada\"@example.com",
+            "ada(comment)@example.com",
+            "ada\\@example.com",
         ] {
             assert!(!is_email(text), "{text:?}");
         }
