@@ -163,7 +163,12 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Cli
         Command::Config(ConfigCommand::Print(_)) => print::print(&settings(), given, &file),
         _ => String::new(),
     };
-    let warnings = environment.unknown(&command_line());
+    let warnings = match command {
+        Command::Serve(_) | Command::Config(ConfigCommand::Check(_)) => environment.unknown(&command_line()),
+        Command::Config(ConfigCommand::Print(_)) | Command::Administer(_) => {
+            environment.misnamed(&command_line())
+        }
+    };
     Ok(Cli { command, printed, warnings })
 }
 

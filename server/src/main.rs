@@ -22,8 +22,14 @@ fn run(Cli { command, printed, warnings }: Cli) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(config) => startup::serve(*config, &warnings),
         Command::Config(ConfigCommand::Check(config)) => startup::check(&config, &warnings),
-        Command::Config(ConfigCommand::Print(_)) => startup::print(&printed),
-        Command::Administer(command) => return admin::run(*command),
+        Command::Config(ConfigCommand::Print(_)) => {
+            startup::print_warnings(&warnings);
+            startup::print(&printed)
+        }
+        Command::Administer(command) => {
+            startup::print_warnings(&warnings);
+            return admin::run(*command);
+        }
     }?;
     Ok(ExitCode::SUCCESS)
 }

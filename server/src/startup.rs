@@ -85,9 +85,7 @@ pub fn serve(config: Config, warnings: &[String]) -> anyhow::Result<()> {
 /// # Errors
 /// What is wrong, in a sentence that says what to do.
 pub fn check(config: &Config, warnings: &[String]) -> anyhow::Result<()> {
-    for warning in warnings {
-        eprintln!("warning: {warning}");
-    }
+    print_warnings(warnings);
     log::filter(&config.log.filter)?;
     if let Some(tls::CertificateSource::Files(files)) =
         tls_source(&config.data.folder.path, &config.listeners)
@@ -95,6 +93,13 @@ pub fn check(config: &Config, warnings: &[String]) -> anyhow::Result<()> {
         tls::check(&files).context("TLS")?;
     }
     print("The settings are fine.\n")
+}
+
+/// Prints what is probably not as it was meant, to standard error.
+pub fn print_warnings(warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
 }
 
 /// Prints what was asked for.

@@ -71,10 +71,25 @@ impl Environment {
 
     /// A sentence for each variable that looks like a setting and is none.
     pub(super) fn unknown(&self, command: &Command) -> Vec<String> {
+        let no_name_is_near = |name: &String| {
+            format!("the variable {name} is no setting; `thng-pubsub-server config print` lists all of them")
+        };
+        let sentences = self.sentences(command).into_iter();
+        sentences.map(|(name, sentence)| sentence.unwrap_or_else(|| no_name_is_near(name))).collect()
+    }
+
+    /// Those of [`Environment::unknown`] that are likely to mean a setting. Commands beside the server print only these,
+    /// because scripts around them have variables of their own.
+    pub(super) fn misnamed(&self, command: &Command) -> Vec<String> {
+        self.sentences(command).into_iter().filter_map(|(_, sentence)| sentence).collect()
+    }
+
+    /// The variables that are no setting, each with a sentence if it is like the name of one.
+    fn sentences(&self, command: &Command) -> Vec<(&String, Option<String>)> {
         let mut known = BTreeSet::new();
         collect(command, &mut known);
         let unknown = self.names.iter().filter(|name| !known.contains(*name) && !is_of_an_orchestrator(name));
-        unknown.map(|name| sentence(name, &known)).collect()
+        unknown.map(|name| (name, sentence(name, &known))).collect()
     }
 
     /// What clap says of a value that came from a variable, with the name of the variable.
@@ -104,23 +119,17 @@ fn is_of_an_orchestrator(name: &str) -> bool {
         || rest.contains("SERVICE_PORT")
 }
 
-fn sentence(name: &str, known: &BTreeSet<String>) -> String {
+/// What to say of a variable whose name is a former one, or like one of the `known` ones.
+fn sentence(name: &str, known: &BTreeSet<String>) -> Option<String> {
     let former = name.strip_prefix(PREFIX).unwrap_or_default().to_lowercase().replace('_', "-");
     if let Some(present) = present_name(&former) {
-        return format!("the variable {name} is no setting; it is now named {}", variable(present));
+        return Some(format!("the variable {name} is no setting; it is now named {}", variable(present)));
     }
     // Without what all of them begin with, which makes any two alike.
     let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or_default().to_owned();
     let alike = known.iter().map(|known| (strsim::jaro_winkler(&bare(name), &bare(known)), known));
-    match alike
-        .max_by(|(left, _), (right, _)| left.total_cmp(right))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-    {
-        Some((_, nearest)) => format!("the variable {name} is no setting; did you mean {nearest}?"),
-        None => {
-            format!("the variable {name} is no setting; `thng-pubsub-server config print` lists all of them")
-        }
-    }
+    let (likeness, nearest) = alike.max_by(|(left, _), (right, _)| left.total_cmp(right))?;
+    (likeness >= ALIKE).then(|| format!("the variable {name} is no setting; did you mean {nearest}?"))
 }
 
 #[cfg(test)]
@@ -153,5 +162,6 @@ mod tests {
             "the variable THNG_PUBSUB_HELD_PER_KEY_MAX is no setting; it is now named THNG_PUBSUB_CONNECTIONS_PER_KEY_MAX"
         );
         assert!(said[2].contains("THNG_PUBSUB_QQQ") && said[2].contains("config print"), "{}", said[2]);
+        assert_eq!(environment.misnamed(&command_line()), said[..2]);
     }
 }

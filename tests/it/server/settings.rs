@@ -146,6 +146,20 @@ fn an_unknown_variable_is_named_with_the_likely_one() {
 }
 
 #[test]
+fn every_command_names_a_misspelt_variable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    for arguments in [&["keys", "list"][..], &["backup", "file"], &["doctor"], &["config", "print"]] {
+        let mut command = Command::new(binary());
+        command.args(arguments).env_clear().current_dir(folder.path());
+        let output = command.env("THNG_PUBSUB_DATTA", &data).output().expect("the binary can be run");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let likely = "warning: the variable THNG_PUBSUB_DATTA is no setting; did you mean THNG_PUBSUB_DATA?";
+        assert!(said.lines().any(|line| line == likely), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn an_empty_variable_says_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("settings.toml");
