@@ -61,6 +61,9 @@ const RESERVED_MAX: Duration = Duration::from_secs(10);
 /// Bytes of a request's head. Keys, topics and cookies of other sites fit many times.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
+/// Headers of a request: the library's own bound, which it reports as it reports too many bytes.
+const HEADERS_MAX: usize = 100;
+
 /// Everything that the HTTP listener answers.
 pub fn router(context: Arc<Context>) -> Router {
     Router::new()

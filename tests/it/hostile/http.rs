@@ -89,12 +89,17 @@ fn rejected(mut raw: Raw) -> (u16, Value) {
 #[test]
 fn what_the_http_library_refuses_gets_the_error_document() {
     let server = Server::start();
+    let served =
+        format!("GET /health HTTP/1.1\r\nHost: x\r\n{}Connection: close\r\n\r\n", "X: x\r\n".repeat(98));
+    let answer = Raw::connect(server.http()).with(served.as_bytes()).until_closed();
+    assert_eq!(status(&answer), Some(200), "100 headers are served");
     let long = "x".repeat(100_000);
     let post = |headers: &str| format!("POST /thngs HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n{{}}");
     for (request, expected, sentence) in [
         ("GET /thngs?filter=createdAt>17 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 400, "%3E"),
         (format!("GET /thngs?x={long} HTTP/1.1\r\nHost: x\r\n\r\n"), 431, "32768"),
         (format!("GET /thngs HTTP/1.1\r\nHost: x\r\nX: {long}\r\n\r\n"), 431, "32768"),
+        (format!("GET /thngs HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: x\r\n".repeat(100)), 431, "100 headers"),
         (post("Content-Length: -1"), 400, "content-length"),
         (post("Content-Length: 2\r\nContent-Length: 3"), 400, "content-length"),
         (post("Transfer-Encoding: gzip"), 400, "transfer-encoding"),

@@ -9,7 +9,7 @@ use axum::{
 use thng_pubsub_protocol::payload::{ErrorCode, ErrorDocument};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::{HEAD_BYTES_MAX, origin::Origin};
+use super::{HEAD_BYTES_MAX, HEADERS_MAX, origin::Origin};
 use crate::{Context, public_url::is_host};
 
 /// How long a peer may take to read the answer to a head that was rejected.
@@ -56,7 +56,9 @@ impl InvalidHead {
             return Some(Self { code: ErrorCode::REQUEST_TIMEOUT, sentence: sentence.into(), bare });
         }
         if error.is_parse_too_large() {
-            let sentence = format!("The head of the request is larger than {HEAD_BYTES_MAX} bytes.");
+            let sentence = format!(
+                "The head of the request is larger than {HEAD_BYTES_MAX} bytes, or has more than {HEADERS_MAX} headers."
+            );
             return Some(Self { code: ErrorCode::HEAD_TOO_LARGE, sentence, bare });
         }
         if !error.is_parse() {
