@@ -4,6 +4,9 @@ import { isWellFormed, Utf8Decoder, Utf8Encoder } from './text.js'
 /** Resources whose documents are lists of values: all properties of something, or one of them. */
 const PROPERTIES = /\/properties(\/[^/]*)?$/
 
+/** Objects that JSON has a form for. */
+const OF_JSON = /^(Object|Array|Number|String|Boolean)$/
+
 /** Bytes of a message or a body that a server takes at the most, whatever its settings. */
 const BYTES_MAX = 1024 * 1024
 
@@ -52,6 +55,8 @@ function propertyUpdates(payload) {
 function faithful(name, value) {
   const given = this[name]
   if (isBytes(given)) return textOf(given)
+  // `new Number(NaN)` is checked as the number that JSON makes of it.
+  if (value instanceof Number || value instanceof String) value = value.valueOf()
   if (!isWellFormed(name) || (typeof value === 'string' && !isWellFormed(value))) {
     throw new TypeError('a string in it has half of a surrogate pair')
   }
@@ -59,7 +64,7 @@ function faithful(name, value) {
     (value === null && kindOf(given) === 'Date') ||
     ['bigint', 'function', 'symbol'].includes(typeof value) ||
     (typeof value === 'number' && !Number.isFinite(value)) ||
-    (value && typeof value === 'object' && !/^(Object|Array)$/.test(kindOf(value)) && !Object.keys(value).length)
+    (value && typeof value === 'object' && !OF_JSON.test(kindOf(value)) && !Object.keys(value).length)
   if (isLost) throw new TypeError(`JSON has no ${typeof value === 'number' ? value : kindOf(given)}`)
   return value
 }

@@ -32,6 +32,7 @@ const REFUSED = {
   'half of a surrogate pair': [{ value: 'a\ud800' }, /surrogate/],
   'half of a surrogate pair in a name': [{ value: { 'a\udc00': 1 } }, /surrogate/],
   NaN: [NaN, /NaN/],
+  'NaN as an object': [{ value: Object(NaN) }, /NaN/],
   'an infinite number': [{ value: [-Infinity] }, /-Infinity/],
   'a Map': [new Map([['a', 1]]), /Map/],
   'a Set inside': [{ value: new Set([1]) }, /Set/],
@@ -68,6 +69,7 @@ const WRITTEN = {
   'an object with a form of its own': [{ toJSON: () => 5 }, [{ value: 5 }]],
   'an object without prototype': [Object.assign(Object.create(null), { a: 1 }), [{ key: 'a', value: 1 }]],
   'an instance of a class': [new (class Reading { value = 5 })(), [{ value: 5 }]],
+  'a number as an object': [{ value: [Object(5), Object('a'), Object(true)] }, [{ value: [5, 'a', true] }]],
   'half a surrogate that is a whole one': ['😀', [{ value: '😀' }]]
 }
 
