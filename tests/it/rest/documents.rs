@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::QoS;
 use thng_pubsub_tests::mqtt::Client;
 use thng_pubsub_tests::wait::until;
+use thng_pubsub_tests::websocket::WebSocket;
 use thng_pubsub_tests::{Application, Rest, Server};
 
 /// An ICCID as a number: more digits than a floating-point number tells apart.
@@ -66,26 +67,51 @@ fn a_name_that_comes_twice_is_refused_by_rest() {
     assert_eq!(rest.get(&format!("/thngs/{thng}/actions/all")).expect(200), json!([]));
 }
 
+/// A topic below a thng, and a payload that has a name twice.
+const PUBLISHED_TWICE: [(&str, &str); 9] = [
+    ("/properties/t", r#"[{"value":{"a":1,"a":2}}]"#),
+    ("/properties/t", r#"[{"value":1,"value":2}]"#),
+    ("/properties", r#"[{"key":"t","value":[{"a":1,"\u0061":2}]}]"#),
+    ("/location", r#"[{"latitude":47,"longitude":8,"latitude":48}]"#),
+    ("", r#"{"customFields":{"a":1,"a":2}}"#),
+    ("", r#"{"identifiers":{"a":"1","\u0061":"2"}}"#),
+    ("", r#"{"description":"a","description":"b"}"#),
+    ("/actions/scans", r#"{"customFields":{"a":1,"a":2}}"#),
+    ("/actions/scans", r#"[{},{"identifiers":{"a":"1","a":"2"}}]"#),
+];
+
+#[test]
+fn a_name_that_comes_twice_is_refused_by_websocket() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let thng = format!("/thngs/{}", rest.thng());
+    for (below, payload) in PUBLISHED_TWICE {
+        let mut socket = WebSocket::open(server, &format!("{thng}{below}"));
+        socket.send(payload);
+        let refusal = socket.json();
+        assert_eq!(refusal["status"], 400, "{below} {payload}: {refusal}");
+    }
+}
+
 #[test]
 fn a_name_that_comes_twice_is_refused_by_mqtt() {
     let server = Server::shared();
     let mut rest = server.rest();
     let thng = rest.thng();
     let mut client = Client::connect(server);
-    for (topic, payload) in [
-        (format!("/thngs/{thng}/properties/t"), r#"[{"value":{"a":1,"a":2}}]"#),
-        (format!("/thngs/{thng}/properties"), r#"[{"key":"t","value":[{"a":1,"\u0061":2}]}]"#),
-        (format!("/thngs/{thng}"), r#"{"customFields":{"a":1,"a":2}}"#),
-        (format!("/thngs/{thng}/actions/scans"), r#"{"customFields":{"a":1,"a":2}}"#),
-    ] {
+    for (below, payload) in PUBLISHED_TWICE {
         // At QoS 0, so that a refusal leaves the connection.
-        client.publish(&topic, payload);
+        client.publish(&format!("/thngs/{thng}{below}"), payload);
     }
     client.publish_acknowledged(&format!("/thngs/{thng}/properties/t"), r#"[{"value":{"a":1,"A":2}}]"#);
     let stored = rest.get(&format!("/thngs/{thng}/properties/t")).expect(200);
     assert_eq!(stored.as_array().map(Vec::len), Some(1), "{stored}");
-    assert_eq!(rest.get(&format!("/thngs/{thng}")).expect(200)["customFields"], json!({}));
-    assert_eq!(rest.get(&format!("/thngs/{thng}/actions/all")).expect(200), json!([]));
+    let document = rest.get(&format!("/thngs/{thng}")).expect(200);
+    assert_eq!((&document["customFields"], &document["identifiers"]), (&json!({}), &json!({})));
+    assert_eq!(document["description"], Value::Null);
+    for below in ["location", "actions/all"] {
+        assert_eq!(rest.get(&format!("/thngs/{thng}/{below}")).expect(200), json!([]), "{below}");
+    }
 }
 
 #[test]
