@@ -21,7 +21,7 @@ pub struct ProtocolSettings {
     /// Origins of pages that may use the server from a browser, separated by commas, or `*` for any.
     ///
     /// An example is `https://example.com,http://localhost:5173`.
-    /// The server's own pages always may, also behind a proxy that rewrites `Host`.
+    /// The server's own pages may too; a proxy that rewrites `Host` sets `X-Forwarded-Host` for them.
     /// Origins are compared without case and without default ports; a name that is not ASCII has its `xn--` form.
     /// A WebSocket of another page is refused with 403, and the answers of REST cannot be read by it.
     /// Keys are never in cookies, so `*` lets no page act for a visitor without that visitor's key.
