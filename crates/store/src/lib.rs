@@ -40,7 +40,7 @@ pub use self::{
     paced_file::{CopySpeed, PacedFile},
     sqlite::{
         Backup, BackupHeader, Durability, Examination, Import, KNOWN_LAYOUT, ReadOnlyDatabase, SECRET_FILE,
-        SqliteStore, sizes,
+        SqliteStore, UnnamedDatabase, sizes,
     },
 };
 use session_queue::{ReadSessions, WriteSessions};

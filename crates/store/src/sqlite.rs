@@ -40,7 +40,7 @@ mod write;
 pub use backup::{Backup, BackupHeader};
 pub use directory::SECRET_FILE;
 pub use examine::{Examination, KNOWN_LAYOUT, sizes};
-pub use import::Import;
+pub use import::{Import, UnnamedDatabase};
 pub use read_only::ReadOnlyDatabase;
 
 /// How much a commit promises.

@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     config::administration::{Backup as BackupArguments, Restore},
     startup::key_secret,
-    store::{Backup, BackupHeader, ReadOnlyDatabase},
+    store::{Backup, BackupHeader, ReadOnlyDatabase, UnnamedDatabase},
 };
 
 /// Writes a backup of this moment, also while the server runs.
@@ -58,12 +58,14 @@ fn check_target(file: &Path) -> anyhow::Result<()> {
 /// Makes a data folder of a backup.
 ///
 /// # Errors
-/// A sentence; then the folder is as it was.
+/// A sentence; then the folder has nothing new but its lock.
 pub(super) fn restore(arguments: &Restore) -> anyhow::Result<()> {
     let (data, file) = (arguments.data.path(), &arguments.file);
     let backup = Backup::open(file).map_err(|error| {
         anyhow::Error::new(error).context(format!("{} cannot be restored", file.display()))
     })?;
+    // First of all: killed while it checks, it must not look like a folder that nothing was restored to.
+    let database = UnnamedDatabase::claim(data)?;
     let progress = Progress::of_bytes("restoring");
     progress.wait("checking");
     backup.check()?;
@@ -79,7 +81,7 @@ pub(super) fn restore(arguments: &Restore) -> anyhow::Result<()> {
     let layout = backup.layout();
     let copying = Progress::of_bytes("restoring");
     let took = progress.end();
-    let made = backup.restore(data, &mut |done, all| copying.update(done, all))?;
+    let made = backup.restore(database, &mut |done, all| copying.update(done, all))?;
     let is_new = key_secret::write(data, &secret)?;
     made.finish().inspect_err(|_| {
         if is_new {

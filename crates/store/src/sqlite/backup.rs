@@ -9,7 +9,6 @@ use std::{
     fs::{self, File},
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use rusqlite::{
@@ -19,7 +18,7 @@ use rusqlite::{
 };
 
 use super::{
-    directory::{self, NewDirectory},
+    directory,
     fault::Fault,
     import::UnnamedDatabase,
     layout,
@@ -215,20 +214,23 @@ impl Backup {
         check_whole(&self.connection).map_err(|fault| fault.at_file(&self.path))
     }
 
-    /// Makes a database of it in a directory that is empty or missing.
+    /// Makes a database of it in a directory that was claimed for it.
     ///
     /// Messages that were in flight to the clients of durable sessions at the moment of the backup are sent again under
     /// new packet ids. QoS 2 publishes that were not released then are not taken for those that come now. The clients
     /// get their whole expiry interval to reconnect.
     ///
     /// # Errors
-    /// [`StoreError`], also for a directory that is not empty.
-    pub fn restore(self, directory: &Path, progress: ProgressFn<'_>) -> Result<UnnamedDatabase, StoreError> {
-        let place: Arc<str> = directory.display().to_string().into();
+    /// [`StoreError`].
+    pub fn restore(
+        self,
+        database: UnnamedDatabase,
+        progress: ProgressFn<'_>,
+    ) -> Result<UnnamedDatabase, StoreError> {
+        let file = database.directory.part();
         let mut restore = || {
-            let directory = NewDirectory::claim(directory).map_err(Fault::File)?;
-            copy_file(&self.path, &directory.part(), progress).map_err(Fault::File)?;
-            let copy = super::connection::unshared(&directory.part())?;
+            copy_file(&self.path, &file, progress).map_err(Fault::File)?;
+            let copy = super::connection::unshared(&file)?;
             // The secret must not stay in a page that is free.
             copy.pragma_update(None, "secure_delete", true)?;
             copy.execute_batch(RESTORED)?;
@@ -236,11 +238,10 @@ impl Backup {
             if read::one(&copy, HAS_SESSIONS, [], |_| Ok(()))?.is_some() {
                 copy.execute_batch(RESTORED_SESSIONS)?;
             }
-            drop(copy);
-            Ok(directory)
+            Ok(())
         };
-        let directory = restore().map_err(|fault: Fault| fault.at(&place))?;
-        Ok(UnnamedDatabase { directory, place })
+        restore().map_err(|fault: Fault| fault.at(&database.place))?;
+        Ok(database)
     }
 }
 

@@ -308,6 +308,16 @@ pub struct UnnamedDatabase {
 }
 
 impl UnnamedDatabase {
+    /// Takes a directory that is empty or missing. From here on a server does not begin with an empty database there.
+    ///
+    /// # Errors
+    /// [`StoreError`], also for a directory that is not empty.
+    pub fn claim(directory: &Path) -> Result<Self, StoreError> {
+        let place: Arc<str> = directory.display().to_string().into();
+        let directory = NewDirectory::claim(directory).map_err(|error| Fault::File(error).at(&place))?;
+        Ok(Self { directory, place })
+    }
+
     /// Makes it the database of its directory.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::{Durability, Fixture, ReadStore as _, Sequence, StoreError, WriteStore as _, id, thng, update};
 use crate::{
-    Backup, BackupHeader, CopySpeed, Import, ReadOnlyDatabase, SqliteStore,
+    Backup, BackupHeader, CopySpeed, Import, ReadOnlyDatabase, SqliteStore, UnnamedDatabase,
     export::{ExportRecord, ExportedEvent},
 };
 
@@ -52,11 +52,28 @@ fn a_backup_is_consistent_and_does_not_restart_on_commits() {
     backup.check().expect("it is whole");
     assert_eq!(backup.head(), &head());
     let data = folder.path().join("data");
-    backup.restore(&data, &mut |_, _| {}).and_then(|made| made.finish()).expect("it is restored");
+    let database = UnnamedDatabase::claim(&data).expect("a new directory");
+    backup.restore(database, &mut |_, _| {}).and_then(|made| made.finish()).expect("it is restored");
     let restored = fs::read(data.join("thng-pubsub.db")).expect("a file");
     assert!(!restored.windows(32).any(|bytes| bytes == [7; 32]), "the secret is in no page of it");
     let (read, _write) = SqliteStore::open(&data, Durability::Full, 1).expect("a store");
     assert_eq!(read.last_sequence().expect("read"), before as Sequence);
+}
+
+#[test]
+fn a_directory_that_is_claimed_is_no_first_start() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let data = folder.path().join("data");
+    let database = UnnamedDatabase::claim(&data).expect("it is missing");
+    for refusal in [
+        ReadOnlyDatabase::open(&data).expect_err("unfinished"),
+        SqliteStore::ensure_in(&data).expect_err("unfinished"),
+    ] {
+        assert!(refusal.to_string().contains("thng-pubsub.db.part"), "{refusal}");
+    }
+    drop(database);
+    assert!(!data.join("thng-pubsub.db.part").exists(), "a refused restore leaves nothing");
+    UnnamedDatabase::claim(&data).map(drop).expect("it can be repeated");
 }
 
 #[test]
@@ -74,7 +91,8 @@ fn a_backup_of_an_earlier_layout_is_restored_and_migrated() {
     assert_eq!(records(directory.path()).1.len(), 1, "an export can be made of it too");
     let backup = Backup::open(&file).expect("it is one");
     assert_eq!((backup.layout(), backup.meta("n").expect("read").as_deref()), (2, Some("kept")));
-    backup.restore(&data, &mut |_, _| {}).and_then(|made| made.finish()).expect("it is restored");
+    let database = UnnamedDatabase::claim(&data).expect("a new directory");
+    backup.restore(database, &mut |_, _| {}).and_then(|made| made.finish()).expect("it is restored");
     let (read, _write) = SqliteStore::open(&data, Durability::Full, 1).expect("a store");
     assert_eq!(read.meta("n").expect("read").as_deref(), Some("kept"));
 }
