@@ -4,6 +4,7 @@
 //! - [`http`]: one listener for REST, native WebSocket, `/mqtt`, the SDK, health and metrics
 //! - `rest`, `websocket`, [`mqtt`]: one protocol each; none uses another
 //! - [`admin_socket`]: the administrator's socket in the data folder
+//! - `identify`: from a key to a principal
 //! - [`rate_limits`]: the rate of requests, publishes, connections and failed logins of each key and each address
 //! - [`tls`]: the handshake of the TLS listeners, and their certificates
 //! - [`least_rate`]: the least rate at which a client takes its HTTP answers
@@ -18,6 +19,7 @@ pub mod admin_socket;
 mod answer;
 mod assets;
 pub mod http;
+mod identify;
 pub mod least_rate;
 mod logged_error;
 mod message_bound;

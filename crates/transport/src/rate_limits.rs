@@ -6,19 +6,17 @@
 use std::{
     hash::Hash,
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
     time::Duration,
 };
 
 use prometheus::IntCounter;
-use thng_pubsub_protocol::topic::TopicOptions;
 use tokio_util::sync::CancellationToken;
 
 use self::buckets::{Buckets, Remaining};
 use super::Context;
 use thng_pubsub_broker::{
     BrokerError,
-    identity::{KeyHash, Principal},
+    identity::KeyHash,
     metrics::Metrics,
     rate::{Exceeded, FailedLogins, Name, Rate, RateLimit},
 };
@@ -242,6 +240,20 @@ impl Rates {
         Ok(PasswordAttempt { limit, address })
     }
 
+    /// A key is about to be looked up: refused after too many wrong ones from its address.
+    pub(super) fn try_key(&self, address: IpAddr) -> Result<(), BrokerError> {
+        let Some(limit) = self.failed_logins_of(address) else { return Ok(()) };
+        limit.buckets.has_one(&address).map_err(|wait| limit.refuse(wait))
+    }
+
+    /// The key was wrong.
+    pub(super) fn key_failed(&self, address: IpAddr) {
+        if let Some(limit) = self.failed_logins_of(address) {
+            // Another client of this address may have taken the last one meanwhile.
+            let _ = limit.buckets.take(&address);
+        }
+    }
+
     fn failed_logins_of(&self, address: IpAddr) -> Option<&Limit<IpAddr>> {
         self.failed_logins.as_ref().filter(|_| self.counts_private || !is_private(address))
     }
@@ -287,44 +299,6 @@ impl PasswordAttempt<'_> {
 }
 
 impl Context {
-    /// The principal of a key. After too many wrong keys from its address, the key is not even checked.
-    ///
-    /// # Errors
-    /// [`BrokerError::TooOften`], and those of the broker.
-    pub(super) async fn authenticate(
-        &self,
-        address: IpAddr,
-        key: &str,
-    ) -> Result<Arc<Principal>, BrokerError> {
-        let limit = self.rates.failed_logins_of(address);
-        if let Some(limit) = limit {
-            limit.buckets.has_one(&address).map_err(|wait| limit.refuse(wait))?;
-        }
-        let known = self.identity.authenticate(key).await;
-        if let (Some(limit), Err(BrokerError::InvalidKey)) = (limit, &known) {
-            // Another client of this address may have taken the last one meanwhile.
-            let _ = limit.buckets.take(&address);
-        }
-        known
-    }
-
-    /// The principal that uses a topic: that of the topic's own `access_token`, else the connection's.
-    ///
-    /// # Errors
-    /// As [`authenticate`](Self::authenticate), and [`BrokerError::NoKey`] where there is neither.
-    pub(super) async fn principal(
-        &self,
-        address: IpAddr,
-        connection: Option<&Arc<Principal>>,
-        options: &TopicOptions,
-    ) -> Result<Arc<Principal>, BrokerError> {
-        match (&options.access_token, connection) {
-            (Some(token), _) => self.authenticate(address, token.reveal()).await,
-            (None, Some(principal)) => Ok(Arc::clone(principal)),
-            (None, None) => Err(BrokerError::NoKey),
-        }
-    }
-
     /// One line about what came too often; what else is refused in the same place is answered and not logged.
     pub(super) fn log_limited(
         &self,

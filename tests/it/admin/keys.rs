@@ -111,10 +111,10 @@ fn a_new_operator_and_a_token_have_exactly_their_rights() {
     let some = created(&server, &["--operator", "eve@example.com", "--policy", &policy]);
     server.rest_as(text(&some, "key")).get("/thngs").assert_status(200);
     server.rest_as(text(&some, "key")).post("/thngs", json!({"name": "x"})).assert_status(403);
-    let token = created(&server, &["--token", "of a gateway", "--policy", "evt:accountAdmin"]);
+    let token = created(&server, &["--token", "of a script", "--policy", "evt:accountAdmin"]);
     let thng = server.rest_as(text(&token, "key")).id_of("/thngs", json!({"name": "its"}));
     let read = rest.get(&format!("/accessTokens/{}", text(&token, "id"))).expect(200);
-    assert_eq!(text(&read, "name"), "of a gateway");
+    assert_eq!(text(&read, "name"), "of a script");
     let narrow = created(
         &server,
         &["--token", "narrow", "--policy", &policy, "--condition", &format!("thngs:{thng}")],
