@@ -249,7 +249,7 @@ impl Sessions {
                 topic.map(|topic| (topic, Progress { cursor: last as Sequence, sent: last as Sequence }));
             let number = connection.last_insert_rowid();
             self.change_subscribed(&key, session, |subscribed| subscribed.add(filter.len()));
-            topic.map_or(Ok(()), |topic| self.find_holder(connection, topic).map(drop))?;
+            topic.map_or(Ok(()), |topic| self.add_holder(connection, topic, &key))?;
             return Ok(Some(StoredSubscription { number, filter: filter.to_vec(), queue }));
         };
         let queue = match (before.queue, topic) {
@@ -264,7 +264,7 @@ impl Sessions {
             cursor as i64,
             sent as i64
         ])?;
-        topic.map_or(Ok(()), |topic| self.find_holder(connection, topic).map(drop))?;
+        topic.map_or(Ok(()), |topic| self.add_holder(connection, topic, &key))?;
         if let Some((old, _)) = before.queue
             && topic != Some(old)
         {

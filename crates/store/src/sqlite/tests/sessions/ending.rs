@@ -231,3 +231,36 @@ fn a_key_that_was_revoked_gets_no_session_and_leaves_none() {
     assert_eq!((opened, store.rows("session")), (OpenedSession::InvalidKey, 0));
     assert!(store.write.subscription_usage().is_empty());
 }
+
+#[test]
+fn a_subscription_behind_many_ended_ones_keeps_its_messages() {
+    let mut store = store_with_keys();
+    let route = own_topic(0);
+    store.commit(|write| {
+        for number in 0..2 * MANY {
+            let OpenedSession::Started(session) =
+                write.open_session(&KEYS[0], &format!("client {number}"), &AMPLE)?
+            else {
+                panic!("new")
+            };
+            write.put_subscription(session, b"f", Some(&route))?;
+        }
+        write.remove_key(&KEYS[0])
+    });
+    // Nothing is freed yet, and the server does not know any more for whom the topic counted.
+    let mut store = store.restart();
+    store.commit(|write| {
+        let OpenedSession::Started(session) = write.open_session(&KEYS[1], "live", &AMPLE)? else {
+            panic!("new")
+        };
+        write.put_subscription(session, b"f", Some(&route))
+    });
+    let limits = bounds(100, 64_000);
+    enqueue(&mut store, &route, 952, &limits);
+    assert_eq!(store.write.session_usage()[&KEYS[1].0], (1, 1_000));
+    let (_, other) = subscribed(&mut store, &KEYS[2], "greedy");
+    let many: Vec<_> = (0..16).map(|n| subscribed(&mut store, &KEYS[2], &format!("greedy {n}")).1).collect();
+    (0..4).for_each(|_| many.iter().for_each(|route| enqueue(&mut store, route, 952, &limits)));
+    enqueue(&mut store, &other, 952, &limits);
+    assert_eq!(queued(&store, &route), 1, "the key that holds more gives way");
+}

@@ -41,9 +41,12 @@ impl Sessions {
             let (number, route): (TopicNumber, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
             let (messages, bytes) = (size(row, 2)?, size(row, 3)?);
             self.change_messages(number, |extent| (extent.messages, extent.bytes) = (messages, bytes));
-            match route {
-                Some(route) => drop(self.topics.insert(route.into(), number)),
-                None => drop(self.garbage.insert(number)),
+            // What was acknowledged before the last stop may not be freed yet.
+            if route.is_none() || messages > 0 {
+                self.garbage.insert(number);
+            }
+            if let Some(route) = route {
+                self.topics.insert(route.into(), number);
             }
         }
         let mut statement = connection.prepare(HOLDERS)?;
@@ -276,6 +279,22 @@ impl Sessions {
             self.change_messages(topic, |extent| extent.holder = holder);
         }
         Ok(cursor.filter(|_| holder.is_some()))
+    }
+
+    /// A subscription of this key is added to a topic. The topic counts for it where nothing else is known: the subscription
+    /// may be behind too many of ended sessions, and what is kept for it must not be freed as unneeded.
+    pub(super) fn add_holder(
+        &mut self,
+        connection: &Connection,
+        topic: TopicNumber,
+        key: &KeyHash,
+    ) -> Result<(), Fault> {
+        self.find_holder(connection, topic)?;
+        if self.holder(topic).is_none() {
+            let holder = self.owner(key);
+            self.change_messages(topic, |extent| extent.holder = holder);
+        }
+        Ok(())
     }
 
     /// Whether there may be something to free.
