@@ -281,8 +281,8 @@ impl Sessions {
         Ok(cursor.filter(|_| holder.is_some()))
     }
 
-    /// A subscription of this key is added to a topic. The topic counts for it where nothing else is known: the subscription
-    /// may be behind too many of ended sessions, and what is kept for it must not be freed as unneeded.
+    /// A subscription of this key is added to a topic, which counts for it where nothing else is known: the subscription may
+    /// be behind too many of ended sessions. What it needs must not be freed as unneeded.
     pub(super) fn add_holder(
         &mut self,
         connection: &Connection,
