@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 
+import mqtt2 from 'mqtt-2'
 import mqtt3 from 'mqtt-3'
 import mqtt4 from 'mqtt-4'
 import mqtt5 from 'mqtt'
@@ -13,7 +14,7 @@ import {
   Events, ca, createThng, key, mqttUrl, mqttsUrl, newest, next, rest, within, wrongKey, wsUrl, wssUrl
 } from './server.mjs'
 
-const VERSIONS = { 'mqtt 5': mqtt5, 'mqtt 4.3.8': mqtt4, 'mqtt 3.0.0': mqtt3 }
+const VERSIONS = { 'mqtt 5': mqtt5, 'mqtt 4.3.8': mqtt4, 'mqtt 3.0.0': mqtt3, 'mqtt 2.18.9': mqtt2 }
 const URLS = { TCP: mqttUrl, WebSocket: `${wsUrl}/mqtt`, TLS: mqttsUrl, 'WebSocket over TLS': `${wssUrl}/mqtt` }
 const PROTOCOLS = [{ protocolVersion: 4 }, { protocolVersion: 3, protocolId: 'MQIsdp' }]
 
