@@ -74,10 +74,12 @@ impl Event {
             What::Resource => is_shown(rest, &format!("{}?{project}", watch.topic)).unwrap_or(false),
             What::Action(id) => {
                 let path = format!("/actions/all/{id}?{project}");
-                // Who may not read actions at the root may read those below what they may read.
+                // Who may not read actions at the root may read those below what they may read, also of a type that they
+                // no longer see: a list of all types shows them.
                 is_shown(rest, &path).unwrap_or_else(|| {
+                    let below = watch.topic.rsplit_once('/').map_or("", |(below, _)| below);
                     is_shown(operator, &path) == Some(true)
-                        && is_shown(rest, &format!("{}/{id}", watch.topic)) == Some(true)
+                        && is_shown(rest, &format!("{below}/all/{id}")) == Some(true)
                 })
             }
             What::Type => {
