@@ -74,8 +74,8 @@ impl Event {
             What::Resource => is_shown(rest, &format!("{}?{project}", watch.topic)).unwrap_or(false),
             What::Action(id) => {
                 let path = format!("/actions/all/{id}?{project}");
-                // Who may not read actions at the root may read those below what they may read, also of a type that they
-                // no longer see: a list of all types shows them.
+                // A key that may not read actions at the root may read those below a resource that it reads. The path of
+                // all types also shows those of a type that is hidden from it.
                 is_shown(rest, &path).unwrap_or_else(|| {
                     let below = watch.topic.rsplit_once('/').map_or("", |(below, _)| below);
                     is_shown(operator, &path) == Some(true)
