@@ -51,7 +51,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// Goes on without pauses.
-    pub(crate) fn hurry(&mut self) {
+    pub(crate) fn stop_pausing(&mut self) {
         self.speed = CopySpeed::Full;
     }
 

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 
 use super::{connection, directory::DataDirectory, disk_sync::SyncFailure, fault::Fault, paced_writes};
@@ -78,7 +78,11 @@ struct Shared {
     /// Pages that the log had when a reader was last seen to hold it back; from there it may grow as always.
     grown_from: AtomicI64,
     /// Pages that the log had after the last commit.
-    long: AtomicI64,
+    log_pages: AtomicI64,
+    /// How often the log has started anew.
+    restarts: AtomicU64,
+    /// The writer waits for the checkpoint.
+    is_awaited: AtomicBool,
     /// Parts of long logs that were carried over and synced.
     parts: AtomicU64,
     is_stopping: AtomicBool,
@@ -96,14 +100,7 @@ impl Checkpoints {
         let connection = connection::checkpointer(directory)?;
         let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let log = File::options().write(true).open(directory.write_ahead_log()).map_err(Fault::File)?;
-        let shared = Arc::new(Shared {
-            carrying: Mutex::new(()),
-            failure,
-            grown_from: AtomicI64::new(0),
-            long: AtomicI64::new(0),
-            parts: AtomicU64::new(0),
-            is_stopping: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(failure));
         let (wake, wakes) = mpsc::sync_channel(1);
         let checkpointer =
             Checkpointer { connection, directory: Arc::clone(directory), shared: Arc::clone(&shared) };
@@ -126,12 +123,13 @@ impl Checkpoints {
     }
 
     fn carry_or_wake(&mut self, connection: &Connection, lengths: Lengths) -> Result<(), rusqlite::Error> {
-        let Lengths { long, carried } = lengths;
-        self.shared.long.store(long, Ordering::Relaxed);
-        let pending = long - carried;
+        let (long, pending) = (lengths.long, lengths.pending());
+        if long < self.shared.log_pages.swap(long, Ordering::Relaxed) {
+            self.shared.restarts.fetch_add(1, Ordering::Relaxed);
+        }
         let grown = long.saturating_sub(self.shared.grown_from(long));
         if grown >= TOO_LONG_PAGES {
-            let _carrying = self.shared.carrying.lock();
+            let _carrying = self.wait_for_checkpoint();
             return carry(connection).map(drop);
         }
         let last = if grown >= LONG_PAGES + LONG_PAGES / 2 { LAST_PAGES_UNDER_LOAD } else { LAST_PAGES };
@@ -149,10 +147,27 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Lets the thread end its checkpoint without pauses, and no other begin.
+    fn wait_for_checkpoint(&self) -> MutexGuard<'_, ()> {
+        self.shared.is_awaited.store(true, Ordering::Relaxed);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+        let carrying = self.shared.carrying.lock();
+        self.shared.is_awaited.store(false, Ordering::Relaxed);
+        carrying
+    }
+
     /// Parts of long logs that were carried over so far.
     #[cfg(test)]
     pub(super) fn parts(&self) -> u64 {
         self.shared.parts.load(Ordering::Relaxed)
+    }
+
+    /// How often the log has started anew.
+    #[cfg(test)]
+    pub(super) fn restarts(&self) -> u64 {
+        self.shared.restarts.load(Ordering::Relaxed)
     }
 
     /// Gives back what a log that was long has on the disk. SQLite would do it at once, and the writer wait for all of it.
@@ -188,6 +203,19 @@ impl Drop for Checkpoints {
 }
 
 impl Shared {
+    fn new(failure: SyncFailure) -> Self {
+        Self {
+            carrying: Mutex::new(()),
+            failure,
+            grown_from: AtomicI64::new(0),
+            log_pages: AtomicI64::new(0),
+            restarts: AtomicU64::new(0),
+            is_awaited: AtomicBool::new(false),
+            parts: AtomicU64::new(0),
+            is_stopping: AtomicBool::new(false),
+        }
+    }
+
     /// From how many pages on the growth of the log counts, which has so many now.
     fn grown_from(&self, long: i64) -> i64 {
         let from = self.grown_from.load(Ordering::Relaxed);
@@ -221,68 +249,86 @@ struct Checkpointer {
 
 impl Checkpointer {
     fn run(self, wakes: &Receiver<()>) {
-        let (mut was_blocked, mut is_behind) = (false, false);
+        let mut last = Pass::default();
         for () in wakes {
-            match self.carry(was_blocked, is_behind) {
-                Ok((is_blocked, paced)) => (was_blocked, is_behind) = (is_blocked, paced),
+            match self.carry(last) {
+                Ok(pass) => last = pass,
                 Err(error) => self.shared.failed(&error),
             }
             // One of the commits meanwhile; the next one wakes it again where that is needed.
             let _done_already = wakes.try_recv();
-            if was_blocked && !self.shared.is_stopping.load(Ordering::Relaxed) {
+            if last.is_blocked && !self.shared.is_stopping.load(Ordering::Relaxed) {
                 thread::park_timeout(HELD_BACK_PAUSE);
             }
         }
     }
 
-    /// Carries over what can be, and syncs it. Returns whether a reader holds the rest back, and whether the pages were
-    /// many: then those that came meanwhile may be many too.
-    fn carry(&self, was_blocked: bool, is_behind: bool) -> Result<(bool, bool), rusqlite::Error> {
+    /// Carries over what can be, and syncs it. `last` is the pass before.
+    fn carry(&self, last: Pass) -> Result<Pass, rusqlite::Error> {
         let _carrying = self.shared.carrying.lock();
+        let restarts = self.shared.restarts.load(Ordering::Relaxed);
+        // A log that has started anew was carried over to its end: nothing is left of what the last pass found.
+        let last = if last.restarts == restarts { last } else { Pass::default() };
         let before = Lengths::of(&self.connection)?;
-        if was_blocked {
+        if last.is_blocked {
             self.shared.grown_from.store(CATCHING_UP, Ordering::Relaxed);
         }
-        let pages = before.long - before.carried;
-        let is_long = pages >= if was_blocked || is_behind { CARRIED_AT_PAGES } else { TOO_LONG_PAGES };
+        let pages = before.pending();
+        let is_long =
+            pages >= if last.is_blocked || last.is_behind { CARRIED_AT_PAGES } else { TOO_LONG_PAGES };
         // The writer waits for a log that grows by more, unless the thread catches up.
-        let growth = if was_blocked { (pages / 2).max(LONG_PAGES) } else { LONG_PAGES };
+        let growth = if last.is_blocked { (pages / 2).max(LONG_PAGES) } else { LONG_PAGES };
         let carried = match is_long {
             true => self.carry_in_parts(before.long + growth),
             false => carry(&self.connection),
         };
         self.shared.sync(&self.directory);
-        let is_blocked =
-            carried.as_ref().is_ok_and(|lengths| lengths.long - lengths.carried >= HELD_BACK_PAGES);
-        if was_blocked || is_blocked {
-            let long = Lengths::of(&self.connection).map_or(0, |lengths| lengths.long);
-            self.shared.grown_from.store(long, Ordering::Relaxed);
+        let is_blocked = carried.as_ref().is_ok_and(|lengths| lengths.pending() >= HELD_BACK_PAGES);
+        let after = Lengths::of(&self.connection);
+        // As long as each pass of a long log leaves half of the pages, the log grows by no more than it was long.
+        let catches_up = last.is_behind && after.as_ref().is_ok_and(|after| after.pending() <= pages / 2);
+        if last.is_blocked || is_blocked || catches_up {
+            self.shared.grown_from.store(after.map_or(0, |after| after.long), Ordering::Relaxed);
         }
-        carried.map(|_| (is_blocked, is_long))
+        carried.map(|_| Pass { is_blocked, is_behind: is_long, restarts })
     }
 
     /// Carries over a long log with a sync and a pause after each part.
     ///
     /// There are no pauses while the server stops, nor once the log has so many pages: then the writes are faster than the
-    /// pauses allow.
+    /// pauses allow. While the writer waits, there are no syncs either.
     fn carry_in_parts(&self, too_long: i64) -> Result<Lengths, rusqlite::Error> {
         let (shared, directory) = (Arc::clone(&self.shared), Arc::clone(&self.directory));
         let mut pace = Pace::default();
         let after_write = move |bytes| {
+            if shared.is_awaited.load(Ordering::Relaxed) {
+                return;
+            }
             let sync = || {
                 shared.sync(&directory);
                 Ok(())
             };
             let Ok(Some(pause)) = pace.written(bytes, sync) else { return };
             shared.parts.fetch_add(1, Ordering::Relaxed);
-            let has_grown = shared.long.load(Ordering::Relaxed) >= too_long;
+            let has_grown = shared.log_pages.load(Ordering::Relaxed) >= too_long;
             match has_grown || shared.is_stopping.load(Ordering::Relaxed) {
-                true => pace.hurry(),
+                true => pace.stop_pausing(),
                 false => thread::park_timeout(pause),
             }
         };
         paced_writes::with(after_write, || carry(&self.connection))
     }
+}
+
+/// What a pass of the thread found.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pass {
+    /// A reader holds the rest of the log back.
+    is_blocked: bool,
+    /// The pages were many: then those that came meanwhile may be many too.
+    is_behind: bool,
+    /// As [`Shared::restarts`] was when it began.
+    restarts: u64,
 }
 
 /// Pages in the log, and how many of them are in the database.
@@ -297,6 +343,10 @@ impl Lengths {
         connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?.query_row([], Self::read)
     }
 
+    fn pending(self) -> i64 {
+        self.long - self.carried
+    }
+
     fn read(row: &rusqlite::Row<'_>) -> Result<Self, rusqlite::Error> {
         Ok(Self { long: row.get(1)?, carried: row.get(2)? })
     }
@@ -305,4 +355,79 @@ impl Lengths {
 /// As much as can be without waiting for those who read. Returns where the log ended when it began.
 fn carry(connection: &Connection) -> Result<Lengths, rusqlite::Error> {
     connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], Lengths::read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three parts, where parts are largest.
+    const BLOB_BYTES: i64 = 24 << 20;
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    struct Log {
+        _folder: tempfile::TempDir,
+        writer: Connection,
+        checkpointer: Checkpointer,
+    }
+
+    fn long_log() -> Log {
+        let folder = tempfile::tempdir().expect("a folder");
+        let directory = Arc::new(DataDirectory::claim(folder.path()).expect("a directory"));
+        let writer = connection::writer(&directory).expect("a connection");
+        connection::prepare_writer(&writer).expect("a log");
+        writer.execute_batch("CREATE TABLE t (x)").expect("a table");
+        writer.execute("INSERT INTO t VALUES (zeroblob(?1))", [BLOB_BYTES]).expect("a long log");
+        let connection = connection::checkpointer(&directory).expect("a connection");
+        let checkpointer =
+            Checkpointer { connection, directory, shared: Arc::new(Shared::new(SyncFailure::default())) };
+        Log { _folder: folder, writer, checkpointer }
+    }
+
+    #[test]
+    fn a_checkpoint_that_the_writer_awaits_is_not_paced() {
+        for is_awaited in [false, true] {
+            let log = long_log();
+            let shared = &log.checkpointer.shared;
+            shared.is_awaited.store(is_awaited, Ordering::Relaxed);
+            let carried = log.checkpointer.carry_in_parts(i64::MAX).expect("a checkpoint");
+            assert_eq!(carried.pending(), 0);
+            let parts = shared.parts.load(Ordering::Relaxed);
+            assert_eq!(parts > 0, !is_awaited, "{parts} parts");
+        }
+    }
+
+    #[test]
+    fn a_writer_that_waits_says_so_and_then_does_not() {
+        let Log { _folder, writer, checkpointer } = long_log();
+        let mut checkpoints =
+            Checkpoints::start(&checkpointer.directory, SyncFailure::default()).expect("a thread");
+        let shared = Arc::clone(&checkpoints.shared);
+        let carrying = shared.carrying.lock();
+        let waits = thread::spawn(move || {
+            let too_long = Lengths { long: TOO_LONG_PAGES, carried: 0 };
+            checkpoints.carry_or_wake(&writer, too_long).expect("a checkpoint");
+            Lengths::of(&writer).expect("lengths").pending()
+        });
+        let began = Instant::now();
+        while !shared.is_awaited.load(Ordering::Relaxed) {
+            assert!(began.elapsed() < DEADLINE, "the writer does not wait");
+            thread::yield_now();
+        }
+        drop(carrying);
+        assert_eq!(waits.join().expect("no panic"), 0);
+        assert!(!shared.is_awaited.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn the_growth_counts_from_where_a_later_pass_ended() {
+        let log = long_log();
+        let shared = &log.checkpointer.shared;
+        let before = Lengths::of(&log.checkpointer.connection).expect("lengths");
+        let last = Pass { is_behind: true, ..Pass::default() };
+        let pass = log.checkpointer.carry(last).expect("a checkpoint");
+        assert!(!pass.is_blocked);
+        assert_eq!(shared.grown_from.load(Ordering::Relaxed), before.long);
+    }
 }

@@ -39,6 +39,9 @@ const LOG_BYTES_KEPT: u64 = 128 << 20;
 /// Ten times what a commit may take beside a long log.
 const COMMIT_MAX: Duration = Duration::from_secs(1);
 
+/// A log of 256 MiB has so many parts of the largest size, without those at its ends.
+const PARTS_MIN: u64 = 28;
+
 const DEADLINE: Duration = Duration::from_secs(180);
 
 #[test]
@@ -69,6 +72,43 @@ fn a_blocked_log_restarts_parallel_to_the_writer() {
     }
     assert!(longest < COMMIT_MAX, "{longest:?}");
     let parts = store.write.checkpoints.parts() - parts;
-    assert!(parts > 10, "it was synced {parts} times");
+    assert!(parts > PARTS_MIN, "it was synced {parts} times");
     assert_eq!(store.rows("event"), written);
+}
+
+/// How often the log restarts afterwards.
+const RESTARTS: u64 = 3;
+
+#[test]
+fn pacing_ends_when_a_blocked_log_has_restarted() {
+    let mut store = Fixture::new();
+    let log = store.directory.path().join("thng-pubsub.db-wal");
+    let log_bytes = || fs::metadata(&log).expect("the log is there").len();
+    let reader = Connection::open(store.directory.path().join("thng-pubsub.db")).expect("a reader");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM event").expect("it reads");
+    let value = format!("\"{}\"", "x".repeat(VALUE_BYTES));
+    let mut written = 0;
+    let mut write = |store: &mut Fixture| {
+        let updates: Vec<_> = (0..VALUES).map(|n| update("k", written + n, &value)).collect();
+        store.commit(|write| write.append_properties(id(1), owner(), &updates));
+        written += VALUES;
+    };
+    while log_bytes() < LOG_BYTES_KEPT {
+        write(&mut store);
+    }
+    reader.execute_batch("COMMIT").expect("it has read");
+    drop(reader);
+
+    let began = Instant::now();
+    let mut write_until_restarted = |store: &mut Fixture, restarts| {
+        while store.write.checkpoints.restarts() < restarts {
+            assert!(began.elapsed() < DEADLINE, "{} bytes", log_bytes());
+            write(store);
+        }
+    };
+    let first = store.write.checkpoints.restarts() + 1;
+    write_until_restarted(&mut store, first);
+    let parts = store.write.checkpoints.parts();
+    write_until_restarted(&mut store, first + RESTARTS);
+    assert_eq!(store.write.checkpoints.parts(), parts, "a log of the usual length is carried over at once");
 }
