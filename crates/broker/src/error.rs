@@ -137,6 +137,19 @@ pub enum BrokerError {
     /// The same, when the first steps of so many resources are stored.
     #[error("the server cannot store the rest of a call of several steps")]
     StoppedPartway(usize),
+    /// The refusal of a later step of a call, when the steps before it have changed so many resources.
+    #[error("{refusal}")]
+    RefusedPartway { refusal: Box<BrokerError>, changed: usize },
+}
+
+/// What follows the refusal of a command that would do too much. It is a sentence of its own, since it is not true of a
+/// later step.
+const NOTHING_CHANGED: &str = "Nothing was changed.";
+
+/// What the steps before a refused one have done.
+fn changed_before(changed: usize) -> String {
+    let (resources, are) = if changed == 1 { ("resource", "is") } else { ("resources", "are") };
+    format!("{changed} {resources} of this call {are} changed already.")
 }
 
 /// How long a refusal lasts.
@@ -159,11 +172,11 @@ impl BrokerError {
         match self {
             error if changed == 0 => error,
             Self::Unavailable => Self::StoppedPartway(changed),
-            Self::Invalid(mut sentences) => {
-                sentences.push(format!("Earlier steps of this call have changed {changed} resources."));
-                Self::Invalid(sentences)
+            Self::StoppedPartway(before) => Self::StoppedPartway(before + changed),
+            Self::RefusedPartway { refusal, changed: before } => {
+                Self::RefusedPartway { refusal, changed: before + changed }
             }
-            error => error,
+            refusal => Self::RefusedPartway { refusal: Box::new(refusal), changed },
         }
     }
 
@@ -202,6 +215,7 @@ impl BrokerError {
             Self::TooOften(_) => ("rate_limited", Persistence::Temporary),
             Self::Unavailable => ("unavailable", Persistence::Temporary),
             Self::StoppedPartway(_) => ("stopped_partway", Persistence::Temporary),
+            Self::RefusedPartway { refusal, .. } => refusal.row(),
         }
     }
 
@@ -265,10 +279,16 @@ impl BrokerError {
             Self::StoppedPartway(changed) => one(
                 ErrorCode::UNAVAILABLE,
                 &format!(
-                    "The server cannot store right now. {changed} resources of this call are changed; repeat it shortly for \
-                     the rest."
+                    "The server cannot store right now. {} Repeat it shortly for the rest.",
+                    changed_before(*changed)
                 ),
             ),
+            Self::RefusedPartway { refusal, changed } => {
+                let mut document = refusal.document();
+                document.errors.retain(|sentence| sentence != NOTHING_CHANGED);
+                document.errors.push(changed_before(*changed));
+                document
+            }
         }
     }
 }
@@ -290,7 +310,9 @@ impl From<CommandError> for BrokerError {
         match error {
             CommandError::NotFound => Self::NotFound,
             CommandError::Invalid(sentences) => Self::Invalid(sentences),
-            CommandError::BeyondBound { sentence, .. } => Self::Invalid(vec![sentence]),
+            CommandError::BeyondBound { sentence, .. } => {
+                Self::Invalid(vec![sentence, NOTHING_CHANGED.into()])
+            }
             CommandError::Conflict(sentence) => Self::Conflict(sentence),
             CommandError::TooManySubscriptions => Self::TooManySubscriptions(SubscriptionsBound::Durable),
             // The writer has logged it.

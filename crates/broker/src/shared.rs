@@ -1,6 +1,9 @@
 //! State that the services share: the store, the keys, the writer, and the steps that many calls have in common.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use thng_pubsub_protocol::{id::Id, payload::ResourceKind};
 use tokio::sync::oneshot;
@@ -33,6 +36,22 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) resource_cache: Arc<ResourceCache>,
     pub(crate) writer: Writer,
+}
+
+/// How many resources the steps of a call have changed so far, also where the last one panics.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Changed(Arc<AtomicUsize>);
+
+impl Changed {
+    /// To be called after each step. Returns `count`.
+    pub(crate) fn add(&self, count: usize) -> usize {
+        self.0.fetch_add(count, Ordering::Relaxed);
+        count
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Called on the writer's thread once the outcome is known and on disk: quick, never blocking.
@@ -133,18 +152,40 @@ impl Shared {
     /// counts.
     ///
     /// # Errors
-    /// The refusal of the first command that fails, with what those before it have changed.
+    /// As [`in_steps`](Self::in_steps).
     pub(crate) async fn count_of_all(self: &Arc<Self>, commands: Vec<Command>) -> Result<usize, BrokerError> {
-        let shared = Arc::clone(self);
-        let steps = tokio::spawn(async move {
-            let mut changed = 0;
-            for command in commands {
-                let count = shared.count_of(command, 0).await.map_err(|error| error.after_steps(changed))?;
-                changed += count;
-            }
-            Ok(changed)
-        });
-        steps.await.unwrap_or(Err(BrokerError::Unavailable))
+        self.in_steps(|shared, changed| async move { shared.count_in_turn(commands, &changed).await }).await
+    }
+
+    /// The same, as steps of a longer call.
+    pub(crate) async fn count_in_turn(
+        &self,
+        commands: Vec<Command>,
+        changed: &Changed,
+    ) -> Result<usize, BrokerError> {
+        let mut count = 0;
+        for command in commands {
+            count += changed.add(self.count_of(command, 0).await?);
+        }
+        Ok(count)
+    }
+
+    /// Executes several commands, also when the caller's client has gone meanwhile.
+    ///
+    /// # Errors
+    /// That of `steps`, or [`BrokerError::Unavailable`] where they do not come to their end; each with what is changed.
+    pub(crate) async fn in_steps<T, F>(
+        self: &Arc<Self>,
+        steps: impl FnOnce(Arc<Self>, Changed) -> F,
+    ) -> Result<T, BrokerError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, BrokerError>> + Send + 'static,
+    {
+        let changed = Changed::default();
+        let steps = tokio::spawn(steps(Arc::clone(self), changed.clone()));
+        let outcome = steps.await.unwrap_or(Err(BrokerError::Unavailable));
+        outcome.map_err(|error| error.after_steps(changed.count()))
     }
 
     /// Puts an authorized command into the writer's queue.

@@ -36,6 +36,21 @@ impl Bound {
     }
 }
 
+/// The time for which other work than a scan has a turn.
+#[derive(Debug)]
+pub(crate) struct Slice(Instant);
+
+impl Slice {
+    pub(crate) fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Whether it is time to let others go first.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.0.elapsed() >= SLICE
+    }
+}
+
 /// The scans of all callers.
 #[derive(Debug)]
 pub(crate) struct Scans {

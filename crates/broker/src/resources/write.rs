@@ -7,12 +7,13 @@ use thng_pubsub_protocol::{
     payload::{Json, Patch, ResourceKind, Scopes},
 };
 
-use super::{ListQuery, Resources};
+use super::{ListQuery, Resources, scan::Slice};
 use crate::{
     commands::{Command, Creation, DELETED_BYTES_AT_ONCE, LEFT_AT_ONCE, deletion_bytes},
     error::BrokerError,
     polls, random,
     request::RequestContext,
+    shared::{Changed, Shared},
 };
 use thng_pubsub_store::{KeyRecord, PropertyOwner, ResourceRecord, StoreError, TimestampMs};
 
@@ -67,6 +68,28 @@ struct DeletionCost {
     notifications: usize,
     /// As [`DELETED_BYTES_AT_ONCE`] counts them.
     bytes: usize,
+}
+
+/// The commands that delete many resources.
+#[derive(Debug)]
+struct BulkDeletion {
+    /// Thngs that leave their collections before.
+    crowded: Vec<Id>,
+    steps: Vec<Command>,
+}
+
+/// Takes a thng that is in more collections than it may be, from earlier versions or an import, out of them in steps: its
+/// deletion notifies each of them.
+async fn leave_collections(
+    shared: &Shared,
+    changed: &Changed,
+    account: Id,
+    thng: Id,
+) -> Result<(), BrokerError> {
+    while changed.add(shared.count_of(Command::LeaveCollections { account, thng }, 0).await?) == LEFT_AT_ONCE
+    {
+    }
+    Ok(())
 }
 
 impl Resources {
@@ -147,37 +170,33 @@ impl Resources {
             caller.may_grant_rights()?;
         }
         let account = caller.principal.account;
-        if kind == ResourceKind::Thng {
-            self.leave_collections(account, id).await?;
+        let delete = Command::Delete { account, kind, id };
+        if kind != ResourceKind::Thng || self.shared.store.collections_of(id)?.len() <= LEFT_AT_ONCE {
+            return self.shared.execute(delete, 0).await.map(drop);
         }
-        self.shared.execute(Command::Delete { account, kind, id }, 0).await.map(drop)
+        self.shared
+            .in_steps(move |shared, changed| async move {
+                leave_collections(&shared, &changed, account, id).await?;
+                shared.execute(delete, 0).await.map(drop)
+            })
+            .await
     }
 
-    /// Takes a thng that is in more collections than it may be, from earlier versions or an import, out of them in steps:
-    /// its deletion tells each of them.
-    async fn leave_collections(&self, account: Id, thng: Id) -> Result<(), BrokerError> {
-        if self.shared.store.collections_of(thng)?.len() <= LEFT_AT_ONCE {
-            return Ok(());
-        }
-        while self.shared.count_of(Command::LeaveCollections { account, thng }, 0).await? == LEFT_AT_ONCE {}
-        Ok(())
-    }
-
-    /// The commands that delete resources together; each holds the writer for a short time.
+    /// Plans how to delete resources together, so that each command holds the writer for a short time.
     ///
-    /// Thngs in too many collections leave them here. A deletion that is refused for the others' notifications changes
-    /// nothing: it is one command, which is refused.
-    async fn deletions(
+    /// A deletion that would be refused for its notifications is one command, so that nothing is changed then.
+    async fn bulk_deletion(
         &self,
         caller: &RequestContext,
         kind: ResourceKind,
         ids: Vec<Id>,
-    ) -> Result<Vec<Command>, BrokerError> {
+    ) -> Result<BulkDeletion, BrokerError> {
         let (account, most) = (caller.principal.account, self.shared.settings.notifications_max);
         let delete = |ids| Command::DeleteMany { account, kind, ids, notifications_max: most };
         let (mut crowded, mut caused) = (Vec::new(), 0);
         let (mut steps, mut step, mut bytes) = (Vec::new(), Vec::new(), 0);
         let mut turn = self.scans.turn(caller).await?;
+        let mut slice = Slice::begin();
         for id in &ids {
             let cost = polls::blocking(|| self.deletion_cost(kind, *id))?;
             if cost.is_crowded {
@@ -190,21 +209,16 @@ impl Resources {
             }
             step.push(*id);
             bytes += cost.bytes;
-            self.scans.pass_on(&mut turn, caller).await?;
-        }
-        if caused > most {
-            return Ok(vec![delete(ids)]);
-        }
-        drop(turn);
-        steps.push(step);
-        for thng in crowded {
-            match self.leave_collections(account, thng).await {
-                // It was deleted meanwhile.
-                Ok(()) | Err(BrokerError::NotFound) => {}
-                Err(refusal) => return Err(refusal),
+            if slice.is_used_up() {
+                self.scans.pass_on(&mut turn, caller).await?;
+                slice = Slice::begin();
             }
         }
-        Ok(steps.into_iter().map(delete).collect())
+        if caused > most {
+            return Ok(BulkDeletion { crowded: Vec::new(), steps: vec![delete(ids)] });
+        }
+        steps.push(step);
+        Ok(BulkDeletion { crowded, steps: steps.into_iter().map(delete).collect() })
     }
 
     fn deletion_cost(&self, kind: ResourceKind, id: Id) -> Result<DeletionCost, StoreError> {
@@ -269,8 +283,20 @@ impl Resources {
     ) -> Result<usize, BrokerError> {
         caller.permit()?;
         let ids = self.selected(caller, kind, query, self.shared.settings.bulk_size_max).await?;
-        let deletions = self.deletions(caller, kind, ids).await?;
-        self.shared.count_of_all(deletions).await
+        let BulkDeletion { crowded, steps } = self.bulk_deletion(caller, kind, ids).await?;
+        let account = caller.principal.account;
+        self.shared
+            .in_steps(move |shared, changed| async move {
+                for thng in crowded {
+                    match leave_collections(&shared, &changed, account, thng).await {
+                        // It was deleted meanwhile.
+                        Ok(()) | Err(BrokerError::NotFound) => {}
+                        Err(refusal) => return Err(refusal),
+                    }
+                }
+                shared.count_in_turn(steps, &changed).await
+            })
+            .await
     }
 
     /// Forgets property values: of one key or all, those before a time or all.

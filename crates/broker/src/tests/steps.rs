@@ -1,13 +1,17 @@
 //! Tests of calls that are made of several commands.
 
+use std::pin::pin;
+
+use futures_util::FutureExt as _;
 use thng_pubsub_protocol::{
     id::Id,
     payload::{MembershipChange, ResourceKind},
 };
 
 use crate::{
-    commands::{ADDED_AT_ONCE, Command},
+    commands::{ADDED_AT_ONCE, Bound, Command, CommandError},
     error::BrokerError,
+    random,
     resources::{ListQuery, ListScope, Outcome},
     testing::TestBroker,
 };
@@ -32,13 +36,70 @@ async fn members(broker: &TestBroker, collection: Id) -> usize {
 async fn a_later_step_that_fails_reports_what_is_changed() {
     let broker = TestBroker::open().await;
     let (first, second) = (collection(&broker).await, collection(&broker).await);
-    let (there, gone) = (broker.thng().await, second);
-    let add = |thng| change(&broker, first, MembershipChange::ThngsAdded, vec![thng]);
-    let refused = broker.resources.shared.count_of_all(vec![add(there), add(gone)]).await;
-    let Err(BrokerError::Invalid(sentences)) = refused else { panic!("{refused:?}") };
-    assert_eq!(sentences[1], "Earlier steps of this call have changed 1 resources.");
-    assert_eq!(members(&broker, first).await, 1);
-    assert_eq!(broker.resources.shared.count_of_all(vec![add(there), add(there)]).await, Ok(0));
+    let (there, gone) = (broker.thng().await, Id::generate(random::byte));
+    let add_to = |collection, thng| change(&broker, collection, MembershipChange::ThngsAdded, vec![thng]);
+    let add = |thng| add_to(first, thng);
+    let shared = &broker.resources.shared;
+    // A thng that is none, and a collection that is gone.
+    for (refused_step, reason) in [(add(second), "invalid"), (add_to(gone, there), "not_found")] {
+        let thng = broker.thng().await;
+        let refusal = shared.count_of_all(vec![add(thng), refused_step]).await.expect_err("a refusal");
+        let document = refusal.document();
+        assert_eq!((refusal.reason(), document.errors.len()), (reason, 2), "{refusal:?}");
+        assert_eq!(document.errors[1], "1 resource of this call is changed already.");
+    }
+    assert_eq!(shared.count_of_all(vec![add(there), add(there)]).await, Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_that_panic_report_what_is_changed() {
+    let broker = TestBroker::open().await;
+    let panics = |changed: usize| {
+        broker.resources.shared.in_steps(move |_, count| async move {
+            count.add(changed);
+            assert_eq!(changed, usize::MAX, "a panic of the test");
+            Ok(())
+        })
+    };
+    assert_eq!(panics(2).await, Err(BrokerError::StoppedPartway(2)));
+    assert_eq!(panics(0).await, Err(BrokerError::Unavailable));
+}
+
+#[test]
+fn a_refused_later_step_does_not_deny_what_is_changed() {
+    let beyond = || CommandError::BeyondBound { bound: Bound::Bytes, sentence: "Too much.".into() };
+    let sentences = |changed| BrokerError::from(beyond()).after_steps(changed).document().errors;
+    assert_eq!(sentences(0), ["Too much.", "Nothing was changed."]);
+    assert_eq!(sentences(3), ["Too much.", "3 resources of this call are changed already."]);
+    let twice = BrokerError::NotFound.after_steps(3).after_steps(4);
+    assert_eq!((twice.reason(), twice.is_temporary()), ("not_found", false));
+    assert_eq!(twice.document().errors[1], "7 resources of this call are changed already.");
+}
+
+/// More than a slice of time is for on a busy machine.
+const DELETED: usize = 200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_deletion_gives_its_turn_up_once_per_slice() {
+    let broker = TestBroker::open().await;
+    let mut ids = Vec::new();
+    for _ in 0..DELETED {
+        ids.push(broker.thng().await);
+    }
+    let (caller, query) = (super::reader(&broker.owner), ListQuery { ids: Some(ids), ..ListQuery::one() });
+    let mut deletion = pin!(broker.resources.delete_many(&caller, ResourceKind::Thng, &query));
+    let mut turns = 0;
+    loop {
+        // Counted are those turns that the deletion has and gives up.
+        turns += usize::from(broker.resources.scans.turn_of(&broker.stranger).now_or_never().is_none());
+        tokio::select! {
+            biased;
+            deleted = &mut deletion => break assert_eq!(deleted, Ok(DELETED)),
+            turn = broker.resources.scans.turn_of(&broker.stranger) => drop(turn.expect("a turn")),
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(turns < DELETED / 2, "{turns} turns of others between {DELETED} looks");
 }
 
 #[test]
@@ -47,7 +108,7 @@ fn a_store_that_fails_between_two_steps_is_reported() {
     assert_eq!(refusal, BrokerError::StoppedPartway(2_500));
     assert!(refusal.is_temporary());
     let sentence = refusal.document().errors.join(" ");
-    assert!(sentence.contains("2500 resources of this call are changed; repeat it"), "{sentence}");
+    assert!(sentence.contains("2500 resources of this call are changed already. Repeat it"), "{sentence}");
     assert_eq!(BrokerError::Unavailable.after_steps(0), BrokerError::Unavailable);
 }
 

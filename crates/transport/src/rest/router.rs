@@ -263,7 +263,7 @@ impl Table {
 
 const MERGE: &str = "What the body names replaces what was there, whole; what it does not name stays. `null` takes a field away.";
 
-const BULK: &str = "All that `ids` or `filter` name. A call that is refused changes nothing, also where more are meant than one call changes. `x-result-count` says how many there were.";
+const BULK: &str = "All that `ids` or `filter` name. A call that is refused at once changes nothing, also where more are meant than one call changes. A large deletion is stored in several steps: the refusal of a later step says how many resources are changed already. `x-result-count` says how many there were.";
 
 const MEMBERS: &str = "Those that `ids` name; without `ids` all of them. Ids that are not in the collection are passed over. `x-result-count` says how many were removed.";
 

@@ -42,7 +42,7 @@ fn check_bulk_bytes(bytes: usize) -> Result<(), CommandError> {
             Bound::Bytes,
             format!(
                 "These documents, with {INDEX_ENTRY_BYTES} bytes for each entry of an index, would be more than \
-                 {BULK_BYTES_MAX} bytes, which is the most for one call. Name fewer at a time; nothing was changed."
+                 {BULK_BYTES_MAX} bytes, which is the most for one call. Name fewer at a time."
             ),
         )),
     }
@@ -127,7 +127,7 @@ fn check_notifications(
                 format!(
                     "This would cause more than {most} notifications, which is the most for one command \
                      (--command-notifications-max): each collection gets a notification of each thng that leaves. \
-                     Delete fewer at a time; nothing was deleted."
+                     Delete fewer at a time."
                 ),
             ));
         }
