@@ -1,4 +1,4 @@
-//! Tests the order of the answers, and that each comes after the sync of its commit.
+//! Tests the writer: the order of the answers, each after the sync of its commit, and when deleted rows are freed.
 
 use std::{
     sync::{
@@ -13,12 +13,23 @@ use parking_lot::Mutex;
 use thng_pubsub_protocol::id::Id;
 
 use super::{
-    AfterCommit, Job,
+    AfterCommit, BeforeCommit, Job, STEPS_AFTER_END, WriterThread,
     budget::Budget,
     commit_pipeline::{CommitPipeline, CommittedGroup},
+    queue::Queue,
 };
-use crate::commands::{Command, Event, Outcome};
-use thng_pubsub_store::{DiskSync, StoreError};
+use crate::{
+    auth::keys,
+    clock::{Clock, ServerTime},
+    commands::{Command, Event, Outcome},
+    identity::first_account,
+    log_throttle::LogThrottle,
+    metrics::Metrics,
+};
+use thng_pubsub_store::{
+    DiskSync, Durability, SqliteStore, StoreError, TimestampMs, WriteStore,
+    session_queue::{OpenedSession, QueueLimits},
+};
 
 const GROUPS: usize = 400;
 
@@ -46,6 +57,12 @@ struct NoEvents;
 impl AfterCommit for NoEvents {
     fn after_commit(&mut self, events: Vec<Event>) {
         assert!(events.is_empty(), "this test has none");
+    }
+}
+
+impl BeforeCommit for NoEvents {
+    fn before_commit(&mut self, _: &Event, _: TimestampMs, _: &mut dyn WriteStore) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
@@ -80,4 +97,64 @@ fn answers_keep_commit_order_and_follow_their_own_sync() {
     let pipelined =
         answered.iter().filter(|(_, thread)| thread.as_deref() == Some("commit-pipeline")).count();
     assert!(pipelined > 0 && pipelined < GROUPS, "{pipelined} of {GROUPS} were answered beside the writer");
+}
+
+/// More subscriptions than are freed after one end of a session.
+const SUBSCRIPTIONS: usize = 600 * STEPS_AFTER_END as usize;
+
+#[test]
+fn an_ended_session_is_freed_in_a_step_per_group_under_load() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_read, mut store) = SqliteStore::open(folder.path(), Durability::Normal, 1).expect("a store");
+    let text = "a".repeat(80);
+    let (account, _) = first_account(&mut *store, &text, 0).expect("an account");
+    let key = keys::hash(&text).expect("a key");
+    let limits = QueueLimits {
+        sessions: 1,
+        sessions_per_key: 1,
+        subscriptions: SUBSCRIPTIONS,
+        messages_per_topic: 1,
+        bytes: 1 << 20,
+    };
+    store.begin().expect("a group");
+    let opened = store.open_session(&key, "c", &limits).expect("a session");
+    let OpenedSession::Started(session) = opened else { panic!("{opened:?}") };
+    for number in 0..SUBSCRIPTIONS {
+        store.put_subscription(session, &number.to_be_bytes(), None).expect("a subscription");
+    }
+    store.commit().expect("a commit");
+
+    let metrics = Arc::new(Metrics::new().expect("metrics"));
+    let (jobs, queue) = tokio::sync::mpsc::unbounded_channel();
+    let budget = Budget::new(2);
+    let submit = |command| {
+        let budget = budget.take(None, 1).now_or_never().expect("there are units for both");
+        let job = Box::new(Job { command, reply: Box::new(|_| {}), payload_bytes: 0, budget });
+        jobs.send(job).expect("the queue is open");
+    };
+    let mut writer = WriterThread {
+        queue_stats: store.queue_stats(),
+        pipeline: CommitPipeline::start(store.disk_sync(), Box::new(NoEvents)).expect("a thread"),
+        store,
+        time: ServerTime::new(Clock::System, None),
+        command_duration_seconds: metrics.command_duration_seconds.local(),
+        metrics: Arc::clone(&metrics),
+        before_commit: Box::new(NoEvents),
+        queue: Queue::new(queue),
+        reclaim: false,
+        groups_since_reclaim: 0,
+        steps_due: 0,
+        caught_up_ms: None,
+        losses: LogThrottle::new(),
+    };
+    submit(Command::EndSession { account, key, client_id: "c".into() });
+    assert!(writer.wait_for_work());
+    writer.commit_waiting();
+    submit(Command::Probe);
+    for step in 1..=u64::from(STEPS_AFTER_END) {
+        assert!(writer.wait_for_work(), "the probe waits");
+        assert_eq!(metrics.reclaim_seconds.get_sample_count(), step);
+    }
+    assert!(writer.wait_for_work() && writer.reclaim, "the rest waits for a pause or for its turn");
+    assert_eq!(metrics.reclaim_seconds.get_sample_count(), u64::from(STEPS_AFTER_END));
 }
