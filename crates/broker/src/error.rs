@@ -101,7 +101,7 @@ pub enum BrokerError {
     /// The text is no topic.
     #[error("{0}")]
     InvalidTopic(TopicError),
-    /// The topic can be watched, not written.
+    /// Clients can subscribe to the topic, but not publish to it.
     #[error("this topic can be subscribed to, but not published on")]
     SubscribeOnly,
     /// The request or its payload cannot be what it says; one sentence a fault.

@@ -110,7 +110,7 @@ impl Shared {
         receiver.await.map_err(|_| BrokerError::Unavailable)?
     }
 
-    /// Executes an operation whose outcome is one resource.
+    /// Executes a command whose outcome is one resource.
     pub(crate) async fn execute_on_one(
         &self,
         command: Command,
@@ -129,7 +129,7 @@ impl Shared {
         }
     }
 
-    /// Executes an operation whose outcome is a number.
+    /// Executes a command whose outcome is a number.
     pub(crate) async fn count_of(
         &self,
         command: Command,

@@ -29,7 +29,7 @@ struct LeasesOfKey {
     wakes: HashMap<u64, Arc<Notify>>,
 }
 
-/// A key that is held; dropping it lets go.
+/// A registration on a key; dropping it ends it.
 #[derive(Debug)]
 pub struct KeyLease {
     keys: Arc<KeyLeases>,

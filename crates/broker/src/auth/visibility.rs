@@ -157,7 +157,7 @@ pub(crate) fn encode(meta: &ResourceMeta) -> Bytes {
     out.into()
 }
 
-/// Before a pair of heads. No kind has this number.
+/// Before a pair of metadata. No kind has this number.
 const PAIR: u8 = 0xFF;
 
 /// Writes the metadata of an event's subject, and of the resource in its topic where that is another one.
@@ -260,7 +260,7 @@ mod tests {
         ResourceMeta { id: id("r"), kind, account: id("a"), scopes, thng: None, product: None }
     }
 
-    /// Asks the head itself and what it becomes on its way.
+    /// Asks the metadata itself, and what is encoded of it.
     fn can_see(view: &Visibility, meta: &ResourceMeta) -> bool {
         let encoded = encode(meta);
         let on_its_way = view.can_see(&EncodedMeta::read(&encoded).expect("just written"));

@@ -13,7 +13,7 @@ use thng_pubsub_protocol::id::Id;
 
 use thng_pubsub_store::{ReadStore, ResourceMeta, StoreError};
 
-/// Resources whose heads are kept. An entry takes about 150 bytes.
+/// Resources whose metadata is cached. An entry takes about 150 bytes.
 const RESOURCES_CACHED_MAX: usize = 200_000;
 
 #[derive(Debug)]
@@ -28,12 +28,12 @@ impl ResourceCache {
         Self { cached: Cache::new(RESOURCES_CACHED_MAX), changes: AtomicU64::new(0) }
     }
 
-    /// The head, if it is in memory. What does not exist is not remembered: a client could fill the memory with it.
+    /// The metadata, if it is in memory. What does not exist is not remembered: a client could fill the memory with it.
     pub(crate) fn get(&self, id: Id) -> Option<Arc<ResourceMeta>> {
         self.cached.get(&id)
     }
 
-    /// Reads the head from the store; may block on the disk.
+    /// Reads the metadata from the store; may block on the disk.
     pub(crate) fn look_up(
         &self,
         store: &dyn ReadStore,
