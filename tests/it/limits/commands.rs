@@ -229,9 +229,9 @@ fn entries_of_indexes_count_in_a_change_of_many() {
     let template = json!({"name": "n", "tags": ["many"], "identifiers": identifiers("a")});
     thngs(&mut rest, 400, &template);
     let path = "/thngs?filter=tags%3Dmany";
-    // Each change removes 100 entries and adds as many: 25,600 bytes a thng.
+    // Each change removes 100 entries and adds as many: 32,000 bytes a thng.
     let answer = rest.put(path, json!({"identifiers": identifiers("b")}));
-    assert_names_bound(&answer, "128 bytes for each entry of an index");
+    assert_names_bound(&answer, "160 bytes for each entry of an index");
     assert!(server.metric("commands_rejected_total{bound=\"bytes\"}") >= 1);
     assert_eq!(rest.get(&format!("{path}%26identifiers.k0%3Db")).expect(200), json!([]));
     rest.put(path, json!({"description": "d"})).assert_status(204);
