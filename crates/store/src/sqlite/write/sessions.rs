@@ -71,6 +71,8 @@ struct KeyUse {
 pub(super) struct Sessions {
     /// Topics of which there may be more to free than was freed.
     garbage: HashSet<TopicNumber>,
+    /// Those of which freeing has failed.
+    set_aside: HashSet<TopicNumber>,
     topics: HashMap<Box<[u8]>, TopicNumber>,
     extents: HashMap<TopicNumber, Extent>,
     /// Keys that have sessions. A row in `session` counts only while its key is here.
@@ -102,6 +104,7 @@ impl Sessions {
     pub(super) fn open(connection: &Connection) -> Result<Self, Fault> {
         let mut sessions = Self {
             garbage: HashSet::new(),
+            set_aside: HashSet::new(),
             topics: HashMap::new(),
             extents: HashMap::new(),
             keys: HashMap::new(),
@@ -175,7 +178,7 @@ impl Sessions {
     pub(super) fn forget(&mut self) {
         let GroupUndo { extents, topics, keys, sessions, extent } = std::mem::take(&mut self.before);
         // What was freed is there again.
-        self.garbage.extend(extents.keys());
+        self.garbage.extend(extents.keys().filter(|topic| !self.set_aside.contains(*topic)));
         self.unranked.extend(extents.keys());
         for (topic, before) in extents {
             restore(&mut self.extents, topic, before);

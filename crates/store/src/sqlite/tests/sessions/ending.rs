@@ -131,6 +131,30 @@ fn a_client_that_comes_back_meanwhile_has_a_session_of_its_own() {
 }
 
 #[test]
+fn a_topic_that_cannot_be_freed_blocks_no_others() {
+    for stuck in [0, MANY / 2, MANY - 1] {
+        let mut store = store_with_keys();
+        opened_with_many(&mut store);
+        let topic = store.write.session_topic(&own_topic(stuck)).expect("it is subscribed to");
+        let refused = format!(
+            "CREATE TEMP TRIGGER stuck BEFORE DELETE ON main.session_note WHEN old.topic = {topic}
+             BEGIN SELECT RAISE(ABORT, 'a page is damaged'); END"
+        );
+        store.write.connection().execute_batch(&refused).expect("a trigger");
+        store.commit(|write| write.end_session(&KEYS[0], "c"));
+        let mut failed = 0;
+        for _ in 0..20 * MANY {
+            failed += usize::from(store.write.reclaim().is_err());
+        }
+        assert!(failed > 0, "it is tried again and again");
+        assert_eq!(store.rows("session_note"), 1, "that of topic {stuck}");
+        store.write.connection().execute_batch("DROP TRIGGER stuck").expect("it is repaired");
+        store.reclaim_all();
+        assert_eq!((store.rows("session_note"), store.rows("session_topic")), (0, 0));
+    }
+}
+
+#[test]
 fn all_sessions_of_a_key_end_with_one_row() {
     let mut store = store_with_keys();
     for number in 0..MANY {

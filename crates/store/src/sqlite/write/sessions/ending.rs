@@ -131,14 +131,17 @@ impl Sessions {
                 rows => freed += rows,
             }
         }
+        if self.garbage.is_empty() {
+            std::mem::swap(&mut self.garbage, &mut self.set_aside);
+        }
         while freed < most
             && let Some(topic) = self.garbage.iter().next().copied()
         {
             self.garbage.remove(&topic);
             let trimmed = self.trim(connection, topic, most - freed);
             if trimmed.is_err() {
-                // The next step tries again.
-                self.garbage.insert(topic);
+                // The whole step is rolled back, so the next ones leave it out until all others are freed.
+                self.set_aside.insert(topic);
             }
             freed += trimmed? + TOPIC_ROWS;
         }

@@ -299,7 +299,7 @@ impl Sessions {
 
     /// Whether there may be something to free.
     pub(in crate::sqlite::write) fn has_garbage(&self) -> bool {
-        !self.garbage.is_empty()
+        !(self.garbage.is_empty() && self.set_aside.is_empty())
     }
 
     /// Runs a deletion that returns the topic and the bytes of each row.
