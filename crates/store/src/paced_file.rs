@@ -13,7 +13,7 @@ use std::{
 /// How much of the disk a backup or an export takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CopySpeed {
-    /// A quarter at most, for a server that uses the same disk.
+    /// A part of it, for a server that uses the same disk.
     #[default]
     BesideServer,
     /// All of it.
@@ -25,7 +25,7 @@ pub enum CopySpeed {
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 
 impl CopySpeed {
-    /// Bytes between two syncs. A disk writes 1 MiB in about a millisecond, and another sync waits for as long.
+    /// Bytes between two syncs. A disk writes 2 MiB in about two milliseconds, and another sync waits for as long.
     pub(crate) const fn bytes_between_syncs(self) -> u64 {
         match self {
             Self::BesideServer => 2 << 20,
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_leaves_three_quarters_of_the_disk_to_others() {
+    fn a_pause_lasts_three_times_a_sync_up_to_a_limit() {
         let pause_ms =
             |sync_ms| CopySpeed::BesideServer.pause_after(Duration::from_millis(sync_ms)).as_millis();
         assert_eq!((pause_ms(0), pause_ms(2), pause_ms(10_000)), (0, 6, PAUSE_MAX.as_millis()));

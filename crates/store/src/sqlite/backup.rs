@@ -21,7 +21,7 @@ use super::{
     directory,
     fault::Fault,
     import::UnnamedDatabase,
-    layout,
+    layout, paced_writes,
     read::{self, Snapshot},
     read_only::ReadOnlyDatabase,
 };
@@ -167,6 +167,7 @@ impl Backup {
             // SQLite would make a sentence of its own of a file that is not there.
             File::open(file).map_err(Fault::File)?;
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            paced_writes::install();
             let connection = Connection::open_with_flags(file, flags)?;
             connection.pragma_update(None, "trusted_schema", false)?;
             let layout = layout::of(&connection)?;

@@ -59,6 +59,7 @@ pub(super) fn reader(database: &Path) -> Result<Connection, Fault> {
 /// A connection to a file that no other process has open and that counts only once it is whole. Nothing is synced
 /// before, and a failure leaves nothing to use.
 pub(super) fn unshared(file: &Path) -> Result<Connection, Fault> {
+    paced_writes::install();
     let connection = Connection::open_with_flags(file, FLAGS)?;
     connection.pragma_update(None, "synchronous", "OFF")?;
     // What is written over would otherwise be in a second file for a while.

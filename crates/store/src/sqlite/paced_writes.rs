@@ -27,24 +27,33 @@ thread_local! {
     static AFTER_WRITE: RefCell<Option<AfterWrite>> = const { RefCell::new(None) };
 }
 
-/// Replaces SQLite's `pwrite`. To be called before a connection is opened, since SQLite does not lock the table.
+/// Replaces SQLite's `pwrite`. To be called before each connection is opened, since SQLite does not lock the table.
 pub(super) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        // SAFETY: Null names the default. What SQLite returns is valid for as long as the process lives.
-        let vfs = unsafe { ffi::sqlite3_vfs_find(ptr::null()) };
-        let Some(calls) = (unsafe { vfs.as_ref() }).filter(|vfs| vfs.iVersion >= 3) else { return };
-        let (Some(get), Some(set)) = (calls.xGetSystemCall, calls.xSetSystemCall) else { return };
-        // SAFETY: `vfs` is not null, the name is a C string, and both functions belong to this `vfs`.
-        let Some(system_write) = (unsafe { get(vfs, c"pwrite".as_ptr()) }) else { return };
-        // SAFETY: SQLite calls the entry of this name with the type of POSIX's `pwrite`, and casts it in the same way.
-        let system_write = unsafe { mem::transmute::<SystemCall, Write>(system_write) };
-        let ours = unsafe { mem::transmute::<Write, SystemCall>(write) };
-        if SYSTEM_WRITE.set(system_write).is_ok() {
-            // SAFETY: As for `get`; no connection is open yet, so nothing reads the table.
-            unsafe { set(vfs, c"pwrite".as_ptr(), Some(ours)) };
+        if !replace() {
+            tracing::warn!(
+                "this SQLite has no pwrite to replace: a long write-ahead log is carried over at once, and writes wait"
+            );
         }
     });
+}
+
+/// Returns whether there was something to replace.
+fn replace() -> bool {
+    // SAFETY: Null names the default. What SQLite returns is valid for as long as the process lives.
+    let vfs = unsafe { ffi::sqlite3_vfs_find(ptr::null()) };
+    let Some(calls) = (unsafe { vfs.as_ref() }).filter(|vfs| vfs.iVersion >= 3) else { return false };
+    let (Some(get), Some(set)) = (calls.xGetSystemCall, calls.xSetSystemCall) else { return false };
+    // SAFETY: `vfs` is not null, the name is a C string, and both functions belong to this `vfs`.
+    let Some(system_write) = (unsafe { get(vfs, c"pwrite".as_ptr()) }) else { return false };
+    // SAFETY: SQLite calls the entry of this name with the type of POSIX's `pwrite`, and casts it in the same way.
+    let system_write = unsafe { mem::transmute::<SystemCall, Write>(system_write) };
+    let ours = unsafe { mem::transmute::<Write, SystemCall>(write) };
+    // SAFETY: As for `get`. This runs once, and no connection of the store is open, so nothing reads the table: each is
+    // opened after a call of `install`.
+    SYSTEM_WRITE.set(system_write).is_ok()
+        && unsafe { set(vfs, c"pwrite".as_ptr(), Some(ours)) } == ffi::SQLITE_OK
 }
 
 /// Does `work`, and `after_write` after each write of SQLite's on this thread meanwhile.
