@@ -240,7 +240,7 @@ pub fn run_killed<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, kib: 
     assert_eq!(status.code(), None, "it was to be killed: {status}");
 }
 
-/// The niceness of a command when it has ended, whatever the result: 19 is the lowest priority.
+/// The niceness of a command when it has ended, whatever the result: 0 is usual, and 19 the lowest priority.
 ///
 /// # Panics
 /// When it does not end.

@@ -4,8 +4,9 @@
 //! So a copy of the database hands over little at a time, syncs it, and pauses in proportion to the time of that sync.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Write},
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -23,6 +24,10 @@ pub enum CopySpeed {
 /// The longest pause. Where a sync of so little takes longer, the disk has other work, and pauses would only draw out the
 /// copy: the log of the server grows meanwhile.
 const PAUSE_MAX: Duration = Duration::from_millis(10);
+
+/// Bytes of a server's write-ahead log from which on a copy beside it no longer pauses: four times what is usual. The log
+/// grows as long as the copy reads, and must not fill the disk.
+const LOG_BYTES_MAX: u64 = 512 << 20;
 
 impl CopySpeed {
     /// Bytes between two syncs. A disk writes 2 MiB in about two milliseconds, and another sync waits for as long.
@@ -80,13 +85,17 @@ impl Pace {
 pub struct PacedFile {
     file: File,
     pace: Pace,
+    /// The log of the database that is copied.
+    log: PathBuf,
+    log_bytes_max: u64,
     pause: fn(Duration),
 }
 
 impl PacedFile {
-    /// A file that is empty so far.
-    pub fn new(file: File, speed: CopySpeed) -> Self {
-        Self { file, pace: Pace { speed, unsynced: 0 }, pause: thread::sleep }
+    /// A file that is empty so far, for a copy of the database with this write-ahead log.
+    pub(crate) fn new(file: File, speed: CopySpeed, log: PathBuf) -> Self {
+        let pace = Pace { speed, unsynced: 0 };
+        Self { file, pace, log, log_bytes_max: LOG_BYTES_MAX, pause: thread::sleep }
     }
 
     /// To be called after each write, also of another handle of the same file.
@@ -95,7 +104,11 @@ impl PacedFile {
     /// Those of the file system.
     pub(crate) fn written(&mut self, bytes: u64) -> io::Result<()> {
         if let Some(pause) = self.pace.written(bytes, || self.file.sync_data())? {
-            (self.pause)(pause);
+            // Without a server there is no log.
+            match fs::metadata(&self.log).is_ok_and(|log| log.len() > self.log_bytes_max) {
+                true => self.pace.stop_pausing(),
+                false => (self.pause)(pause),
+            }
         }
         Ok(())
     }
@@ -124,15 +137,23 @@ mod tests {
 
     use super::*;
 
+    /// From so many on the log is too long in these tests.
+    const LOG_BYTES: u64 = 100;
+
     thread_local! {
         static PAUSES: Cell<u32> = const { Cell::new(0) };
     }
 
     fn pauses_of(speed: CopySpeed, bytes: usize) -> u32 {
+        pauses_beside(PathBuf::from("/nowhere/log"), speed, bytes)
+    }
+
+    fn pauses_beside(log: PathBuf, speed: CopySpeed, bytes: usize) -> u32 {
         let file = tempfile::tempfile().expect("a file");
         let mut file = PacedFile {
             pause: |pause| PAUSES.with(|pauses| pauses.set(pauses.get() + u32::from(!pause.is_zero()))),
-            ..PacedFile::new(file, speed)
+            log_bytes_max: LOG_BYTES,
+            ..PacedFile::new(file, speed, log)
         };
         PAUSES.set(0);
         for part in vec![0; bytes].chunks(8_192) {
@@ -145,6 +166,16 @@ mod tests {
     #[test]
     fn a_copy_beside_a_server_pauses_after_each_2_mebibytes() {
         assert_eq!(pauses_of(CopySpeed::BesideServer, (10 << 20) - 1), 4);
+    }
+
+    #[test]
+    fn a_copy_beside_a_long_log_does_not_pause() {
+        for (log_bytes, pauses) in [(LOG_BYTES, 4), (LOG_BYTES + 1, 0)] {
+            let log = tempfile::NamedTempFile::new().expect("a file");
+            log.as_file().set_len(log_bytes).expect("it grows");
+            let path = log.path().to_path_buf();
+            assert_eq!(pauses_beside(path, CopySpeed::BesideServer, (10 << 20) - 1), pauses);
+        }
     }
 
     #[test]

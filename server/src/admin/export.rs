@@ -83,7 +83,7 @@ fn write_file(
         }
         Err(error) => return Err(error).with_context(|| cannot_write(path)),
     };
-    let mut out = BufWriter::new(PacedFile::new(file, speed));
+    let mut out = BufWriter::new(read_only.paced_file(file, speed));
     let written = write(read_only, secret, &mut out, progress)
         .and_then(|trailer| sync(out, path).map(|()| trailer))
         .with_context(|| cannot_write(path));

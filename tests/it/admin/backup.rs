@@ -370,7 +370,7 @@ fn a_backup_overwrites_nothing_and_needs_its_own_secret() {
 }
 
 #[test]
-fn copies_run_at_the_lowest_priority_unless_asked_otherwise() {
+fn copies_run_at_a_low_priority_unless_asked_otherwise() {
     let server = Launch::new().start();
     let folder = folder();
     let niceness = |command: &str, file: &str, options: &[&str]| {
@@ -382,7 +382,8 @@ fn copies_run_at_the_lowest_priority_unless_asked_otherwise() {
         ended
     };
     let own = i64::from(rustix::process::getpriority_process(None).expect("it has one"));
-    assert_eq!([niceness("backup", "b", &[]), niceness("export", "e", &[])], [19, 19]);
+    let low = (own + 10).min(19);
+    assert_eq!([niceness("backup", "b", &[]), niceness("export", "e", &[])], [low, low]);
     let full = ["--full-speed"];
     assert_eq!([niceness("backup", "fb", &full), niceness("export", "fe", &full)], [own, own]);
 }

@@ -63,7 +63,8 @@ impl ReadOnlyDatabase {
         if file.exists() {
             return Err(at_file(Fault::File(io::ErrorKind::AlreadyExists.into())));
         }
-        let mut part = Part::make(file, speed).map_err(|error| at_file(Fault::File(error)))?;
+        let mut part = Part::make(file, |part| self.paced_file(part, speed))
+            .map_err(|error| at_file(Fault::File(error)))?;
         let mut copy = super::connection::unshared(&part.path).map_err(at_file)?;
         let snapshot = Snapshot::of(&self.connection).map_err(|fault| fault.at(&self.place))?;
         // The snapshot begins with what is read first.
@@ -128,7 +129,7 @@ struct Part {
 }
 
 impl Part {
-    fn make(file: &Path, speed: CopySpeed) -> io::Result<Self> {
+    fn make(file: &Path, paced: impl FnOnce(File) -> PacedFile) -> io::Result<Self> {
         let path = durable_file::part(file);
         let file = directory::make(&path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => io::Error::other(format!(
@@ -137,7 +138,7 @@ impl Part {
             )),
             _ => error,
         })?;
-        Ok(Self { path, file: PacedFile::new(file, speed) })
+        Ok(Self { path, file: paced(file) })
     }
 }
 

@@ -4,6 +4,7 @@
 //! next. While a reader is active, the write-ahead log grows by what is written meanwhile, so read without pauses.
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,13 +13,13 @@ use rusqlite::{Connection, config::DbConfig};
 
 use super::{
     column, connection,
-    directory::{self, DATABASE_FILE},
+    directory::{self, DATABASE_FILE, WRITE_AHEAD_FILE},
     examine::sizes,
     fault::Fault,
     layout,
     read::{self, Snapshot},
 };
-use crate::{KeyRecord, ResourceRecord, StoreError, TimestampMs};
+use crate::{CopySpeed, KeyRecord, PacedFile, ResourceRecord, StoreError, TimestampMs};
 
 /// A database that is opened for reading only.
 #[derive(Debug)]
@@ -45,6 +46,11 @@ impl ReadOnlyDatabase {
         };
         let (connection, layout) = open().map_err(|fault: Fault| fault.at(&place))?;
         Ok(Self { connection, layout, directory: directory.into(), place })
+    }
+
+    /// A file for a copy of this database, which is empty so far.
+    pub fn paced_file(&self, file: File, speed: CopySpeed) -> PacedFile {
+        PacedFile::new(file, speed, self.directory.join(WRITE_AHEAD_FILE))
     }
 
     /// The number of the database's layout.
