@@ -6,7 +6,7 @@ use thng_pubsub_protocol::{
     topic::TopicError,
 };
 
-use crate::{auth::policy::AuthzError, commands::CommandError, rate::Exceeded, writer::WriterStopped};
+use crate::{auth::policy::AuthzError, commands::CommandError, rate::Exceeded};
 use thng_pubsub_store::{StoreError, subscriptions::SubscriptionBound};
 
 /// A bound of subscriptions.
@@ -315,8 +315,8 @@ impl From<CommandError> for BrokerError {
             }
             CommandError::Conflict(sentence) => Self::Conflict(sentence),
             CommandError::TooManySubscriptions => Self::TooManySubscriptions(SubscriptionsBound::Durable),
-            // The writer has logged it.
-            CommandError::Store(_) => Self::Unavailable,
+            // The writer has logged a failure of the store.
+            CommandError::Store(_) | CommandError::Stopping => Self::Unavailable,
         }
     }
 }
@@ -333,12 +333,6 @@ impl From<AuthzError> for BrokerError {
 impl From<StoreError> for BrokerError {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store did not answer");
-        Self::Unavailable
-    }
-}
-
-impl From<WriterStopped> for BrokerError {
-    fn from(_: WriterStopped) -> Self {
         Self::Unavailable
     }
 }

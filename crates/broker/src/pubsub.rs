@@ -6,6 +6,7 @@ use thng_pubsub_bus::Bus;
 use thng_pubsub_store::subscriptions::SubscriptionUsage;
 
 use crate::{
+    error::BrokerError,
     resources::Resources,
     shared::{Shared, session_leases::SessionLeases},
 };
@@ -16,10 +17,7 @@ mod initial_state;
 mod publish;
 mod subscribe;
 
-pub use crate::{
-    commands::Outcome,
-    shared::{OnStored, session_leases::SessionLease},
-};
+pub use crate::shared::session_leases::SessionLease;
 pub use durable_sessions::{STORED_AT_ONCE, leave_all_sessions};
 pub use subscribe::{SubscribeGrant, SubscriptionHandle};
 /// A connection owns its outbound queue, and writes the deliveries in it.
@@ -33,6 +31,11 @@ pub use thng_pubsub_store::{
     },
     subscriptions::SubscriptionLease,
 };
+
+/// Called on the writer's thread once a write is on the disk or has failed: it must be quick and must not block.
+pub trait OnStored: FnOnce(Result<(), BrokerError>) + Send + 'static {}
+
+impl<F: FnOnce(Result<(), BrokerError>) + Send + 'static> OnStored for F {}
 
 /// Publishes and subscriptions of every protocol.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ mod task_turns;
 mod tasks;
 mod write;
 
-pub use crate::commands::{ContextVisibility, Extras, Outcome, document};
+pub use crate::commands::{ContextVisibility, Extras, document};
 pub(crate) use action::actions_source;
 pub use action::commissioned_type;
 pub use answer_budget::{AnswerShare, PAGE_BYTES_MAX};

@@ -6,12 +6,11 @@ use std::sync::{
 };
 
 use thng_pubsub_protocol::{id::Id, payload::ResourceKind};
-use tokio::sync::oneshot;
 
 use crate::{
     auth::keys::{self, KeySecret, Keys},
     clock::Clock,
-    commands::{Command, Outcome},
+    commands::Command,
     error::BrokerError,
     metrics::Metrics,
     random,
@@ -20,7 +19,7 @@ use crate::{
     writer::Writer,
 };
 use resource_cache::ResourceCache;
-use thng_pubsub_store::{Actor, KeyRecord, ReadStore, ResourceMeta, ResourceRecord, StoreError};
+use thng_pubsub_store::{Actor, KeyRecord, ReadStore, ResourceMeta, StoreError};
 
 pub(crate) mod resource_cache;
 pub(crate) mod session_leases;
@@ -53,11 +52,6 @@ impl Changed {
         self.0.load(Ordering::Relaxed)
     }
 }
-
-/// Called on the writer's thread once the outcome is known and on disk: quick, never blocking.
-pub trait OnStored: FnOnce(Result<Outcome, BrokerError>) + Send + 'static {}
-
-impl<F: FnOnce(Result<Outcome, BrokerError>) + Send + 'static> OnStored for F {}
 
 impl Shared {
     /// The metadata of a resource; `None` where it does not exist.
@@ -99,53 +93,13 @@ impl Shared {
         }
     }
 
-    /// Hands an authorized command to the writer and waits until it is on disk.
-    pub(crate) async fn execute(
+    /// Executes an authorized command: returns its output once it is committed and on the disk.
+    pub(crate) async fn execute<C: Command>(
         &self,
-        command: Command,
+        command: C,
         payload_bytes: usize,
-    ) -> Result<Outcome, BrokerError> {
-        let (sender, receiver) = oneshot::channel();
-        self.submit(command, payload_bytes, move |outcome| drop(sender.send(outcome))).await?;
-        receiver.await.map_err(|_| BrokerError::Unavailable)?
-    }
-
-    /// Executes a command whose outcome is one resource.
-    pub(crate) async fn execute_on_one(
-        &self,
-        command: Command,
-        payload_bytes: usize,
-    ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        match self.execute(command, payload_bytes).await? {
-            Outcome::Resource(record) => Ok(record),
-            Outcome::Resources(_)
-            | Outcome::Properties(_)
-            | Outcome::Locations(_)
-            | Outcome::Count(_)
-            | Outcome::Session(_)
-            | Outcome::Subscriptions(_)
-            | Outcome::Key(_)
-            | Outcome::Done => Err(BrokerError::Unavailable),
-        }
-    }
-
-    /// Executes a command whose outcome is a number.
-    pub(crate) async fn count_of(
-        &self,
-        command: Command,
-        payload_bytes: usize,
-    ) -> Result<usize, BrokerError> {
-        match self.execute(command, payload_bytes).await? {
-            Outcome::Count(count) => Ok(count),
-            Outcome::Resource(_)
-            | Outcome::Resources(_)
-            | Outcome::Properties(_)
-            | Outcome::Locations(_)
-            | Outcome::Key(_)
-            | Outcome::Session(_)
-            | Outcome::Subscriptions(_)
-            | Outcome::Done => Err(BrokerError::Unavailable),
-        }
+    ) -> Result<C::Output, BrokerError> {
+        Ok(self.writer.execute(command, payload_bytes).await?)
     }
 
     /// Executes commands one after the other, also when the caller's client has gone meanwhile. Returns the sum of their
@@ -153,19 +107,22 @@ impl Shared {
     ///
     /// # Errors
     /// As [`in_steps`](Self::in_steps).
-    pub(crate) async fn count_of_all(self: &Arc<Self>, commands: Vec<Command>) -> Result<usize, BrokerError> {
+    pub(crate) async fn count_of_all<C: Command<Output = usize>>(
+        self: &Arc<Self>,
+        commands: Vec<C>,
+    ) -> Result<usize, BrokerError> {
         self.in_steps(|shared, changed| async move { shared.count_in_turn(commands, &changed).await }).await
     }
 
     /// The same, as steps of a longer call.
-    pub(crate) async fn count_in_turn(
+    pub(crate) async fn count_in_turn<C: Command<Output = usize>>(
         &self,
-        commands: Vec<Command>,
+        commands: Vec<C>,
         changed: &Changed,
     ) -> Result<usize, BrokerError> {
         let mut count = 0;
         for command in commands {
-            count += changed.add(self.count_of(command, 0).await?);
+            count += changed.add(self.execute(command, 0).await?);
         }
         Ok(count)
     }
@@ -186,22 +143,6 @@ impl Shared {
         let steps = tokio::spawn(steps(Arc::clone(self), changed.clone()));
         let outcome = steps.await.unwrap_or(Err(BrokerError::Unavailable));
         outcome.map_err(|error| error.after_steps(changed.count()))
-    }
-
-    /// Puts an authorized command into the writer's queue.
-    pub(crate) async fn submit(
-        &self,
-        command: Command,
-        payload_bytes: usize,
-        on_stored: impl OnStored,
-    ) -> Result<(), BrokerError> {
-        // For those who export traces: from here until the outcome is on disk.
-        let span = tracing::debug_span!("write", command = command.name());
-        let reply = Box::new(move |outcome: Result<Outcome, _>| {
-            drop(span);
-            on_stored(outcome.map_err(BrokerError::from));
-        });
-        Ok(self.writer.submit(command, payload_bytes, reply).await?)
     }
 
     /// A new key for an actor, which can be shown again.

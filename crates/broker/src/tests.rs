@@ -22,7 +22,7 @@ use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     auth::Principal,
-    commands::Command,
+    commands::Probe,
     error::BrokerError,
     pubsub::{DeliveryQos, OutboundQueue, OutboundQueueLimits},
     request::RequestContext,
@@ -387,7 +387,7 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     let hold = move |_| {
         let _ = released.recv();
     };
-    broker.pubsub.shared.submit(Command::Probe, 0, hold).await.expect("the writer takes it");
+    broker.pubsub.shared.writer.submit(Probe, 0, hold).await.expect("the writer takes it");
     let mut removal =
         Box::pin(broker.resources.remove_members(&caller, collection, ResourceKind::Thng, None));
     // From the first change on, no scan gets a turn any more.

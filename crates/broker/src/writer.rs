@@ -1,9 +1,9 @@
-//! The single writer: takes whatever operations wait, applies them, and puts them on disk in one commit.
+//! The single writer: applies the commands that wait, and puts them on disk in one commit.
 //!
 //! No command is answered before its commit is on the disk. Events are passed on in commit order, before the answers go
 //! out, so that a client that got an answer can read what it wrote. [`commit_pipeline`] does both.
 //!
-//! A group ends by the work that it has done, not by operations alone ([`GroupWork`]): who asks for little does not wait
+//! A group ends by the work that it has done, not by commands alone ([`GroupWork`]): who asks for little does not wait
 //! for those who ask for much. [`queue`] shares the writer's time between accounts.
 //!
 //! A command that fails in the store affects no other: the group is rolled back, and its commands are repeated one by
@@ -18,27 +18,26 @@ use std::{
 };
 
 use prometheus::local::LocalHistogram;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::commands::{AppliedCommand, Command, CommandError, Event, Outcome};
+use crate::commands::{Command, CommandError, Event, Garbage, Owner};
 use crate::{
     clock::{AssignedTime, Clock, ServerTime},
     log_throttle::LogThrottle,
     metrics::Metrics,
 };
-use budget::{Budget, Permit};
+use budget::Budget;
 use commit_pipeline::{CommitPipeline, CommittedGroup};
+use job::{Effects, Job, PendingCall};
 use queue::Queue;
 use thng_pubsub_store::{CLOCK_SET_BACK, StoreError, TimestampMs, WriteStore, session_queue::QueueStats};
 
 mod budget;
 mod commit_pipeline;
+mod job;
 mod queue;
 #[cfg(test)]
 mod tests;
-
-/// What is called with the outcome, on a thread that many wait for: it must be quick and must not block.
-pub(crate) type Reply = Box<dyn FnOnce(Result<Outcome, CommandError>) + Send>;
 
 /// Acts on each event before its commit: what it writes becomes part of the commit.
 pub(crate) trait BeforeCommit: Send {
@@ -58,22 +57,22 @@ pub(crate) trait AfterCommit: Send {
     fn after_commit(&mut self, events: Vec<Event>);
 }
 
-/// Operations of one commit at the most. More would let the first wait for the last.
+/// Commands of one commit at the most. More would let the first wait for the last.
 const GROUP_COMMANDS_MAX: usize = 512;
 
-/// The time that the operations of one commit take together, beyond which no further one joins them.
+/// The time that the commands of one commit take together, beyond which no further one joins them.
 const GROUP_TIME: Duration = Duration::from_millis(20);
 
-/// Bytes of payloads of one commit, beyond which no further operation joins it.
+/// Bytes of payloads of one commit, beyond which no further command joins it.
 const GROUP_BYTES: usize = 4 << 20;
 
-/// Notifications of one commit, beyond which no further operation joins it.
+/// Notifications of one commit, beyond which no further command joins it.
 const GROUP_NOTIFICATIONS: usize = 3_000;
 
 /// Notifications of one commit from which on they are not written on the writer's thread.
 const MANY_NOTIFICATIONS: usize = 500;
 
-/// Operations that wait for the next commit, from which on this one is put on the disk beside it. With fewer, those that
+/// Commands that wait for the next commit, from which on this one is put on the disk beside it. With fewer, those that
 /// come meanwhile had better share a commit.
 const BUSY_COMMANDS: usize = 256;
 
@@ -90,34 +89,21 @@ const STEPS_DUE_MAX: u32 = 1_000;
 /// The exit code of a server whose writer failed: `EX_SOFTWARE` of sysexits.
 const EXIT_WRITER_FAILED: i32 = 70;
 
-/// What an operation counts in the queue beside its payload, in bytes: about what it takes in memory.
+/// What a command counts in the queue beside its payload, in bytes: about what it takes in memory.
 const COMMAND_BYTES: usize = 512;
 
 /// The unit of the queue's budget, in bytes.
 const BUDGET_UNIT_BYTES: usize = 64;
 
-/// An operation on its way. It is boxed from the start, because it passes several queues.
-struct Job {
-    command: Command,
-    reply: Reply,
-    payload_bytes: usize,
-    budget: Permit,
-}
-
-/// The way to the writer; cheap to clone. When the last one is dropped, the writer finishes what waits and ends.
+/// A handle of the writer; cheap to clone. When the last one is dropped, the writer finishes what waits and ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    jobs: mpsc::UnboundedSender<Box<Job>>,
+    jobs: mpsc::UnboundedSender<Job>,
     /// The queue's bound, in bytes: an unbounded channel behind a budget that is taken before and given back after.
     budget: Arc<Budget>,
     /// For one probe at a time, which does not wait for what others have in the queue.
     probes: Arc<Budget>,
 }
-
-/// The queue is closed: the server is stopping.
-#[derive(Debug, thiserror::Error)]
-#[error("the server is stopping")]
-pub struct WriterStopped;
 
 impl Writer {
     /// Starts the writer's thread.
@@ -153,27 +139,49 @@ impl Writer {
         Ok((Self { jobs, budget, probes: Budget::new(1) }, thread))
     }
 
-    /// Says how many bytes wait for their commit. It holds no way to the writer, which would never end.
+    /// Says how many bytes wait for their commit. It holds no handle of the writer, which would never end.
     pub(crate) fn waiting_bytes(&self) -> impl Fn() -> usize + Send + Sync + use<> {
         let budget = Arc::clone(&self.budget);
         move || budget.used() * BUDGET_UNIT_BYTES
     }
 
-    /// Puts an operation into the queue, waiting for space in it; the accounts share that ([`budget`]). `payload_bytes` is what it holds in memory.
+    /// Executes a command: returns its output once it is committed and on the disk. `payload_bytes` is what it holds in
+    /// memory.
     ///
-    /// Operations of one caller are applied in the order of these calls. `reply` is called exactly once if this
-    /// returns `Ok`, and never otherwise.
-    pub(crate) async fn submit(
+    /// # Errors
+    /// [`CommandError`]; nothing of the command is kept then.
+    pub(crate) async fn execute<C: Command>(
         &self,
-        command: Command,
+        command: C,
         payload_bytes: usize,
-        reply: Reply,
-    ) -> Result<(), WriterStopped> {
-        let units = (payload_bytes + COMMAND_BYTES) / BUDGET_UNIT_BYTES;
-        let budget = if matches!(command, Command::Probe) { &self.probes } else { &self.budget };
-        let budget = budget.take(command.account(), units).await;
-        let job = Box::new(Job { command, reply, payload_bytes, budget });
-        self.jobs.send(job).map_err(|_| WriterStopped)
+    ) -> Result<C::Output, CommandError> {
+        let (sender, receiver) = oneshot::channel();
+        self.submit(command, payload_bytes, move |answer| drop(sender.send(answer))).await?;
+        receiver.await.map_err(|_| CommandError::Stopping)?
+    }
+
+    /// Puts a command into the queue, waiting for space in it; the accounts share that ([`budget`]).
+    ///
+    /// Commands of one caller are applied in the order of these calls. `reply` is called exactly once if this returns
+    /// `Ok`, and never otherwise. Many wait for its thread: it must be quick and must not block.
+    ///
+    /// # Errors
+    /// [`CommandError::Stopping`].
+    pub(crate) async fn submit<C: Command>(
+        &self,
+        command: C,
+        payload_bytes: usize,
+        reply: impl FnOnce(Result<C::Output, CommandError>) + Send + 'static,
+    ) -> Result<(), CommandError> {
+        let (owner, units) = (command.owner(), (payload_bytes + COMMAND_BYTES) / BUDGET_UNIT_BYTES);
+        let call = Box::new(PendingCall::new(command, reply));
+        let budget = match owner {
+            Owner::Probe => &self.probes,
+            Owner::Account(_) | Owner::Server => &self.budget,
+        };
+        let budget = budget.take(owner, units).await;
+        let job = Job { owner, payload_bytes, budget, call };
+        self.jobs.send(job).map_err(|_| CommandError::Stopping)
     }
 }
 
@@ -246,7 +254,7 @@ impl WriterThread {
         self.show_queue_stats();
     }
 
-    /// Commits what waits, as much as one group may hold. Returns how many operations it held.
+    /// Commits what waits, as much as one group may hold. Returns how many commands it held.
     fn commit_waiting(&mut self) -> usize {
         let mut group = CommittedGroup::with_capacity(GROUP_COMMANDS_MAX.min(self.queue.len()));
         let mut work = GroupWork::begin();
@@ -261,7 +269,7 @@ impl WriterThread {
             }
             Err(error) => {
                 self.store.rollback();
-                tracing::warn!(%error, commands, "a commit failed; its operations are repeated one by one");
+                tracing::warn!(%error, commands, "a commit failed; its commands are repeated one by one");
                 group.jobs.into_iter().for_each(|job| self.commit_alone(job));
             }
         }
@@ -269,21 +277,18 @@ impl WriterThread {
         commands
     }
 
-    /// Repeats an operation in a commit of its own.
-    fn commit_alone(&mut self, job: Box<Job>) {
+    /// Repeats a command in a commit of its own.
+    fn commit_alone(&mut self, mut job: Job) {
         let mut work = GroupWork::begin();
         let applied =
-            self.begin().and_then(|now_ms| self.apply(&job, now_ms, &mut work)).and_then(|applied| {
+            self.begin().and_then(|now_ms| self.apply(&mut job, now_ms, &mut work)).and_then(|events| {
                 self.commit()?;
-                Ok(applied)
+                Ok(events)
             });
         match applied {
-            Ok(applied) => {
+            Ok(events) => {
                 self.show_queue_stats();
-                let mut group = CommittedGroup::with_capacity(1);
-                group.jobs.push(job);
-                group.applied(applied);
-                self.finish(group, &work);
+                self.finish(CommittedGroup { jobs: vec![job], events }, &work);
             }
             Err(error) => {
                 self.store.rollback();
@@ -320,47 +325,43 @@ impl WriterThread {
         };
         work.lap();
         while !work.is_full()
-            && let Some(job) = self.queue.pop(group.jobs.is_empty())
+            && let Some(mut job) = self.queue.pop(group.jobs.is_empty())
         {
-            let applied = failed.take().map_or_else(|| self.apply(&job, now_ms, work), Err);
+            let applied = failed.take().map_or_else(|| self.apply(&mut job, now_ms, work), Err);
             group.jobs.push(job);
-            group.applied(applied?);
+            group.events.extend(applied?);
         }
         self.commit()?;
         self.show_queue_stats();
         Ok(())
     }
 
-    /// Applies one operation, and keeps what it tells.
+    /// Applies one command; returns its events.
     fn apply(
         &mut self,
-        job: &Job,
+        job: &mut Job,
         now_ms: TimestampMs,
         work: &mut GroupWork,
-    ) -> Result<Result<AppliedCommand, CommandError>, StoreError> {
-        let applied = job.command.apply(&mut *self.store, now_ms);
-        if let Ok(applied) = &applied {
-            for event in &applied.events {
+    ) -> Result<Vec<Event>, StoreError> {
+        let applied = job.call.apply(&mut *self.store, now_ms);
+        if let Ok(Effects { events, garbage, .. }) = &applied {
+            for event in events {
                 self.before_commit.before_commit(event, now_ms, &mut *self.store)?;
             }
-        }
-        let outcome = applied.as_ref().map_or(&Outcome::Done, |applied| &applied.outcome);
-        self.reclaim |= job.command.needs_gc(outcome);
-        if job.command.ends_sessions(outcome) {
-            self.steps_due = (self.steps_due + STEPS_AFTER_END).min(STEPS_DUE_MAX);
+            self.reclaim |= *garbage != Garbage::None;
+            if *garbage == Garbage::Sessions {
+                self.steps_due = (self.steps_due + STEPS_AFTER_END).min(STEPS_DUE_MAX);
+            }
         }
         let used = work.lap();
         self.command_duration_seconds.observe(used.as_secs_f64());
-        self.queue.charge(&job.command, used);
+        self.queue.charge(job.owner, used);
         work.add(job, applied.as_ref().map(|applied| &applied.events[..]).unwrap_or_default());
-        match applied {
-            Err(CommandError::Store(error)) => Err(error),
-            Err(CommandError::BeyondBound { bound, sentence }) => {
-                self.metrics.commands_rejected.with_label_values(&[bound.name()]).inc();
-                Ok(Err(CommandError::BeyondBound { bound, sentence }))
-            }
-            applied => Ok(applied),
+        let Effects { events, exceeded, .. } = applied?;
+        if let Some(bound) = exceeded {
+            self.metrics.commands_rejected.with_label_values(&[bound.name()]).inc();
         }
+        Ok(events)
     }
 
     /// The clock is far behind the last time that was made: it is followed, and `doctor` will say so until it has caught up.
@@ -429,19 +430,18 @@ impl WriterThread {
         self.queue.len() >= BUSY_COMMANDS
     }
 
-    fn refuse(&self, job: Box<Job>, error: StoreError) {
+    fn refuse(&self, mut job: Job, error: StoreError) {
         self.metrics.commit_failures.inc();
         tracing::error!(%error, "a write could not be stored");
-        let outcomes = vec![Err(CommandError::Store(error))];
-        self.pipeline
-            .submit(CommittedGroup { jobs: vec![job], outcomes, events: Vec::new() }, self.is_busy());
+        job.call.fail(error);
+        self.pipeline.submit(CommittedGroup { jobs: vec![job], events: Vec::new() }, self.is_busy());
     }
 }
 
-/// What the operations of a group have done so far.
+/// What the commands of a group have done so far.
 struct GroupWork {
     started: Instant,
-    /// The end of the last operation. It is the start of the next one: the clock is read once for each.
+    /// The end of the last command. It is the start of the next one: the clock is read once for each.
     now: Instant,
     commands: usize,
     bytes: usize,
@@ -466,7 +466,7 @@ impl GroupWork {
         self.notifications += events.iter().map(Event::topics).sum::<usize>();
     }
 
-    /// Whether no further operation is to join.
+    /// Whether no further command is to join.
     fn is_full(&self) -> bool {
         self.commands >= GROUP_COMMANDS_MAX
             || self.bytes >= GROUP_BYTES

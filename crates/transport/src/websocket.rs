@@ -31,7 +31,7 @@ use super::{
 use thng_pubsub_broker::{
     BrokerError, RequestContext,
     identity::{KeyLease, Principal},
-    pubsub::{Delivery, DeliveryQos, OutboundQueue, OutboundQueueState, Outcome, SubscriptionHandle},
+    pubsub::{Delivery, DeliveryQos, OutboundQueue, OutboundQueueState, SubscriptionHandle},
 };
 
 const PROTOCOL: &str = "websocket";
@@ -264,9 +264,9 @@ impl Socket {
     /// Publishes a message; `answered` receives the outcome, unless it is refused at once.
     async fn publish(&self, payload: &Bytes, answered: &PublishResults) -> Result<(), BrokerError> {
         let answered = answered.clone();
-        let on_stored = move |outcome: Result<Outcome, BrokerError>| {
+        let on_stored = move |outcome: Result<(), BrokerError>| {
             // The socket may be gone by now; then the outcome is dropped.
-            let _ = answered.send(outcome.map(drop));
+            let _ = answered.send(outcome);
         };
         let caller = RequestContext::publish(&self.principal, &self.topic)?;
         self.context.pubsub.publish(&caller, &self.topic.topic, payload, on_stored).await

@@ -8,7 +8,9 @@ use thng_pubsub_protocol::{
     topic::{Subject, SubjectKind},
 };
 
-use super::{AppliedCommand, Bound, CommandError, Event, Outcome, beyond, invalid, location, resource};
+use super::{
+    Applied, Bound, Command, CommandError, Event, Garbage, Owner, beyond, invalid, location, resource,
+};
 use thng_pubsub_store::{ResourceRecord, TimestampMs, WriteStore};
 
 /// Action types that are there without having been created.
@@ -55,47 +57,67 @@ struct ValidatedAction {
     thng: Option<(ResourceRecord, ResourceRecord)>,
 }
 
-pub(super) fn create(
-    store: &mut dyn WriteStore,
-    now_ms: TimestampMs,
-    account: Id,
-    inputs: &[ActionInput],
-    notifications_max: usize,
-) -> Result<AppliedCommand, CommandError> {
-    let mut notifications = Notifications { caused: 0, most: notifications_max };
-    let mut ready: Vec<ValidatedAction> = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        let one = prepare(store, now_ms, account, input, &mut notifications)?;
-        // Each was checked against the state before the call.
-        let changed = |ready: &ValidatedAction| ready.thng.as_ref().map(|(before, _)| before.id);
-        if changed(&one).is_some() && ready.iter().any(|other| changed(other) == changed(&one)) {
-            return Err(invalid("One call commissions or decommissions a thng once."));
-        }
-        ready.push(one);
+/// Creates actions, one event each. The output is the actions in the order of the inputs.
+#[derive(Debug)]
+pub(crate) struct CreateActions {
+    pub account: Id,
+    pub inputs: Vec<ActionInput>,
+    /// The most notifications that all of them may cause.
+    pub notifications_max: usize,
+}
+
+impl Command for CreateActions {
+    type Output = Vec<Arc<ResourceRecord>>;
+
+    fn name(&self) -> &'static str {
+        "create_actions"
     }
-    let (mut events, mut records) = (Vec::with_capacity(ready.len()), Vec::with_capacity(ready.len()));
-    for (ValidatedAction { mut record, collections, thng }, input) in ready.into_iter().zip(inputs) {
-        if let Some((before, after)) = thng {
-            store.put_resource(Some(&before), &after)?;
-        }
-        record.place = store.put_resource(None, &record)?;
-        let record = Arc::new(record);
-        records.push(Arc::clone(&record));
-        let meta = Arc::new(record.meta());
-        let mut about = Vec::with_capacity(2 + collections.len());
-        for id in [meta.thng, meta.product].into_iter().flatten().chain(collections.iter().copied()) {
-            about.extend(store.resource_meta(id)?);
-        }
-        events.push(Event::ActionCreated {
-            seq: record.place,
-            meta,
-            about: about.into(),
-            action_type: input.action_type.as_str().into(),
-            collections: collections.into(),
-            record,
-        });
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
     }
-    Ok(AppliedCommand { outcome: Outcome::Resources(records), events })
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        now_ms: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        let Self { account, inputs, notifications_max } = self;
+        let mut notifications = Notifications { caused: 0, most: *notifications_max };
+        let mut ready: Vec<ValidatedAction> = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let one = prepare(store, now_ms, *account, input, &mut notifications)?;
+            // Each was checked against the state before the call.
+            let changed = |ready: &ValidatedAction| ready.thng.as_ref().map(|(before, _)| before.id);
+            if changed(&one).is_some() && ready.iter().any(|other| changed(other) == changed(&one)) {
+                return Err(invalid("One call commissions or decommissions a thng once."));
+            }
+            ready.push(one);
+        }
+        let (mut events, mut records) = (Vec::with_capacity(ready.len()), Vec::with_capacity(ready.len()));
+        for (ValidatedAction { mut record, collections, thng }, input) in ready.into_iter().zip(inputs) {
+            if let Some((before, after)) = thng {
+                store.put_resource(Some(&before), &after)?;
+            }
+            record.place = store.put_resource(None, &record)?;
+            let record = Arc::new(record);
+            records.push(Arc::clone(&record));
+            let meta = Arc::new(record.meta());
+            let mut about = Vec::with_capacity(2 + collections.len());
+            for id in [meta.thng, meta.product].into_iter().flatten().chain(collections.iter().copied()) {
+                about.extend(store.resource_meta(id)?);
+            }
+            events.push(Event::ActionCreated {
+                seq: record.place,
+                meta,
+                about: about.into(),
+                action_type: input.action_type.as_str().into(),
+                collections: collections.into(),
+                record,
+            });
+        }
+        Ok(Applied { output: records, events, garbage: Garbage::None })
+    }
 }
 
 /// Counts what the actions of one command would cause: each is reported to every collection of its thng.

@@ -2,68 +2,146 @@
 
 use thng_pubsub_protocol::{id::Id, payload::Json};
 
-use super::{AppliedCommand, CommandError, Event, Outcome};
-use thng_pubsub_store::{Actor, KeyHash, KeyRecord, TimestampMs, WriteStore};
+use super::{Applied, Command, CommandError, Event, Garbage, Owner};
+use thng_pubsub_store::{Actor, KeyHash, KeyRecord, ResourceRecord, TimestampMs, WriteStore};
 
-/// Gives an actor without a key one, and sets the private fields of its resource.
-pub(super) fn issue(
-    store: &mut dyn WriteStore,
-    now_ms: TimestampMs,
-    key: &KeyRecord,
-    private: Option<&Json>,
-) -> Result<AppliedCommand, CommandError> {
-    let id = key.actor.id();
-    let before =
-        store.resource(id)?.filter(|found| found.account == key.account).ok_or(CommandError::NotFound)?;
-    if let Some(private) = private {
-        let mut after = before.clone();
-        after.private = Some(private.clone());
-        after.updated_at_ms = now_ms.max(before.created_at_ms + 1);
-        store.put_resource(Some(&before), &after)?;
+/// Gives an actor without a key one, and sets the private fields of its resource. An existing key stays.
+#[derive(Debug)]
+pub(crate) struct IssueKey {
+    pub key: KeyRecord,
+    /// The private fields of the actor's resource from now on.
+    pub private: Option<Json>,
+}
+
+impl Command for IssueKey {
+    type Output = KeyRecord;
+
+    fn name(&self) -> &'static str {
+        "issue_key"
     }
-    let current = match store.key_of(key.actor)? {
-        Some(current) => current,
-        None => {
-            let key = KeyRecord { created_at_ms: now_ms, ..key.clone() };
-            store.add_key(&key)?;
-            key
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.key.account)
+    }
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        now_ms: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        let Self { key, private } = self;
+        let before = actor(store, key)?;
+        if let Some(private) = private {
+            let mut after = before.clone();
+            after.private = Some(private.clone());
+            after.updated_at_ms = now_ms.max(before.created_at_ms + 1);
+            store.put_resource(Some(&before), &after)?;
         }
-    };
-    Ok(AppliedCommand { outcome: Outcome::Key(current), events: Vec::new() })
+        let current = match store.key_of(key.actor)? {
+            Some(current) => current,
+            None => {
+                let key = KeyRecord { created_at_ms: now_ms, ..key.clone() };
+                store.add_key(&key)?;
+                key
+            }
+        };
+        Ok(Applied { output: current, events: Vec::new(), garbage: Garbage::None })
+    }
+}
+
+/// The resource of a key's actor, if it is there and of the key's account.
+fn actor(store: &mut dyn WriteStore, key: &KeyRecord) -> Result<ResourceRecord, CommandError> {
+    let found = store.resource(key.actor.id())?;
+    found.filter(|found| found.account == key.account).ok_or(CommandError::NotFound)
 }
 
 /// Gives an actor one more key. Existing keys stay.
-pub(super) fn add(
-    store: &mut dyn WriteStore,
-    now_ms: TimestampMs,
-    key: &KeyRecord,
-) -> Result<AppliedCommand, CommandError> {
-    store
-        .resource(key.actor.id())?
-        .filter(|found| found.account == key.account)
-        .ok_or(CommandError::NotFound)?;
-    let key = KeyRecord { created_at_ms: now_ms, ..key.clone() };
-    store.add_key(&key)?;
-    Ok(AppliedCommand { outcome: Outcome::Key(key), events: Vec::new() })
+#[derive(Debug)]
+pub(crate) struct AddKey {
+    pub key: KeyRecord,
 }
 
-/// Takes one key away, whosever it is.
-pub(super) fn revoke_one(store: &mut dyn WriteStore, hash: &KeyHash) -> Result<AppliedCommand, CommandError> {
-    if !store.remove_key(hash)? {
-        return Err(CommandError::NotFound);
+impl Command for AddKey {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "add_key"
     }
-    Ok(AppliedCommand { outcome: Outcome::Done, events: vec![Event::KeysRevoked { hashes: vec![*hash] }] })
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.key.account)
+    }
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        now_ms: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        actor(store, &self.key)?;
+        store.add_key(&KeyRecord { created_at_ms: now_ms, ..self.key.clone() })?;
+        Ok(Applied::done(Garbage::None))
+    }
 }
 
-/// Takes an actor's keys away.
-pub(super) fn revoke(
-    store: &mut dyn WriteStore,
-    account: Id,
-    actor: Actor,
-) -> Result<AppliedCommand, CommandError> {
-    if store.key_of(actor)?.is_none_or(|key| key.account != account) {
-        return Err(CommandError::NotFound);
+/// Revokes one key of any actor.
+#[derive(Debug)]
+pub(crate) struct RevokeKey {
+    pub account: Id,
+    pub hash: KeyHash,
+}
+
+impl Command for RevokeKey {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "revoke_key"
     }
-    let hashes = store.remove_keys(actor)?;
-    Ok(AppliedCommand { outcome: Outcome::Done, events: vec![Event::KeysRevoked { hashes }] })
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
+    }
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        _: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        if !store.remove_key(&self.hash)? {
+            return Err(CommandError::NotFound);
+        }
+        let events = vec![Event::KeysRevoked { hashes: vec![self.hash] }];
+        Ok(Applied { output: (), events, garbage: Garbage::Sessions })
+    }
+}
+
+/// Revokes all keys of an actor.
+#[derive(Debug)]
+pub(crate) struct RevokeKeys {
+    pub account: Id,
+    pub actor: Actor,
+}
+
+impl Command for RevokeKeys {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "revoke_keys"
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
+    }
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        _: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        if store.key_of(self.actor)?.is_none_or(|key| key.account != self.account) {
+            return Err(CommandError::NotFound);
+        }
+        let hashes = store.remove_keys(self.actor)?;
+        let events = vec![Event::KeysRevoked { hashes }];
+        Ok(Applied { output: (), events, garbage: Garbage::Sessions })
+    }
 }

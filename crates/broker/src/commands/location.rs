@@ -7,27 +7,51 @@ use thng_pubsub_protocol::{
     payload::{LocationInput, LocationUpdate, LocationWrite, Point, ResourceKind, location_value, point},
 };
 
-use super::{AppliedCommand, CommandError, Event, Outcome, invalid};
-use thng_pubsub_store::{TimestampMs, WriteStore};
+use super::{Applied, Command, CommandError, Event, Garbage, Owner, invalid};
+use thng_pubsub_store::{ResourceMeta, TimestampMs, WriteStore};
 
-pub(super) fn update(
-    store: &mut dyn WriteStore,
-    now_ms: TimestampMs,
-    account: Id,
-    thng: Id,
-    writes: &[LocationWrite],
-) -> Result<AppliedCommand, CommandError> {
-    let meta = store
+/// Stores new locations of a thng, which are one update.
+#[derive(Debug)]
+pub(crate) struct UpdateLocation {
+    pub account: Id,
+    pub thng: Id,
+    pub writes: Vec<LocationWrite>,
+}
+
+impl Command for UpdateLocation {
+    type Output = Arc<[LocationUpdate]>;
+
+    fn name(&self) -> &'static str {
+        "update_location"
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
+    }
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        now_ms: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        let Self { account, thng, writes } = self;
+        let meta = thng_meta(store, *account, *thng)?;
+        let updates: Arc<[LocationUpdate]> = stamp(store, *account, writes, now_ms)?.into();
+        let mut events = Vec::new();
+        if !updates.is_empty() {
+            let seq = store.append_locations(*account, *thng, &updates)?;
+            events.push(Event::LocationsUpdated { seq, meta, thng: *thng, updates: Arc::clone(&updates) });
+        }
+        Ok(Applied { output: updates, events, garbage: Garbage::None })
+    }
+}
+
+/// The metadata of a thng, if it is there and of this account.
+fn thng_meta(store: &mut dyn WriteStore, account: Id, thng: Id) -> Result<Arc<ResourceMeta>, CommandError> {
+    store
         .resource_meta(thng)?
         .filter(|meta| meta.account == account && meta.kind == ResourceKind::Thng)
-        .ok_or(CommandError::NotFound)?;
-    let updates: Arc<[LocationUpdate]> = stamp(store, account, writes, now_ms)?.into();
-    let mut events = Vec::new();
-    if !updates.is_empty() {
-        let seq = store.append_locations(account, thng, &updates)?;
-        events.push(Event::LocationsUpdated { seq, meta, thng, updates: Arc::clone(&updates) });
-    }
-    Ok(AppliedCommand { outcome: Outcome::Locations(updates), events })
+        .ok_or(CommandError::NotFound)
 }
 
 /// Locations without a timestamp of their own get the time of arrival; a place is where it is now.
@@ -69,17 +93,34 @@ pub(super) fn resolve(
     }
 }
 
-/// Deletes locations. No notification is sent: a topic carries locations, and there is none to send.
-pub(super) fn delete(
-    store: &mut dyn WriteStore,
-    account: Id,
-    thng: Id,
-    before_ms: Option<TimestampMs>,
-) -> Result<AppliedCommand, CommandError> {
-    store
-        .resource_meta(thng)?
-        .filter(|meta| meta.account == account && meta.kind == ResourceKind::Thng)
-        .ok_or(CommandError::NotFound)?;
-    store.delete_locations(thng, before_ms)?;
-    Ok(AppliedCommand::done())
+/// Deletes locations: those before a time or all.
+///
+/// No notification is sent: a topic carries locations, and there is none to send.
+#[derive(Debug)]
+pub(crate) struct DeleteLocation {
+    pub account: Id,
+    pub thng: Id,
+    pub before_ms: Option<TimestampMs>,
+}
+
+impl Command for DeleteLocation {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "delete_location"
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
+    }
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        _: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        thng_meta(store, self.account, self.thng)?;
+        store.delete_locations(self.thng, self.before_ms)?;
+        Ok(Applied::done(Garbage::Rows))
+    }
 }

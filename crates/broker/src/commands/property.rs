@@ -8,10 +8,10 @@ use thng_pubsub_protocol::{
     payload::{PropertyUpdate, PropertyWrite},
 };
 
-use super::{AppliedCommand, CommandError, Event, Outcome};
+use super::{Applied, Command, CommandError, Event, Garbage, Owner};
 use thng_pubsub_store::{PropertiesExtent, PropertyOwner, ResourceMeta, TimestampMs, WriteStore};
 
-/// The owner's head, if it is there and of this account.
+/// The owner's metadata, if it is there and of this account.
 fn owner_meta(
     store: &mut dyn WriteStore,
     account: Id,
@@ -23,19 +23,38 @@ fn owner_meta(
         .ok_or(CommandError::NotFound)
 }
 
-pub(super) fn update(
-    store: &mut dyn WriteStore,
-    now_ms: TimestampMs,
-    account: Id,
-    owner: PropertyOwner,
-    writes: &[PropertyWrite],
-) -> Result<AppliedCommand, CommandError> {
-    let meta = owner_meta(store, account, owner)?;
-    let updates: Arc<[PropertyUpdate]> = stamp(writes, now_ms).collect();
-    check_extent(store, owner, &updates)?;
-    let seq = store.append_properties(account, owner, &updates)?;
-    let event = Event::PropertiesUpdated { seq, meta, owner, updates: Arc::clone(&updates) };
-    Ok(AppliedCommand { outcome: Outcome::Properties(updates), events: vec![event] })
+/// Stores new property values, which are one update: one notification on the owner's `/properties`.
+#[derive(Debug)]
+pub(crate) struct UpdateProperties {
+    pub account: Id,
+    pub owner: PropertyOwner,
+    pub writes: Vec<PropertyWrite>,
+}
+
+impl Command for UpdateProperties {
+    type Output = Arc<[PropertyUpdate]>;
+
+    fn name(&self) -> &'static str {
+        "update_properties"
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
+    }
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        now_ms: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        let Self { account, owner, writes } = self;
+        let meta = owner_meta(store, *account, *owner)?;
+        let updates: Arc<[PropertyUpdate]> = stamp(writes, now_ms).collect();
+        check_extent(store, *owner, &updates)?;
+        let seq = store.append_properties(*account, *owner, &updates)?;
+        let event = Event::PropertiesUpdated { seq, meta, owner: *owner, updates: Arc::clone(&updates) };
+        Ok(Applied { output: updates, events: vec![event], garbage: Garbage::None })
+    }
 }
 
 /// Everything that an owner has is shown in one document, so it cannot have any number of properties of any size.
@@ -69,15 +88,35 @@ pub(super) fn stamp(writes: &[PropertyWrite], now_ms: TimestampMs) -> impl Itera
     })
 }
 
-/// Deletes values. No notification is sent: a topic carries values, and there is none to send.
-pub(super) fn delete(
-    store: &mut dyn WriteStore,
-    account: Id,
-    owner: PropertyOwner,
-    key: Option<&PropertyKey>,
-    before_ms: Option<TimestampMs>,
-) -> Result<AppliedCommand, CommandError> {
-    owner_meta(store, account, owner)?;
-    store.delete_properties(owner, key, before_ms)?;
-    Ok(AppliedCommand::done())
+/// Deletes property values: of one key or all, those before a time or all.
+///
+/// No notification is sent: a topic carries values, and there is none to send.
+#[derive(Debug)]
+pub(crate) struct DeleteProperties {
+    pub account: Id,
+    pub owner: PropertyOwner,
+    pub key: Option<PropertyKey>,
+    pub before_ms: Option<TimestampMs>,
+}
+
+impl Command for DeleteProperties {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "delete_properties"
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
+    }
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        _: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        owner_meta(store, self.account, self.owner)?;
+        store.delete_properties(self.owner, self.key.as_ref(), self.before_ms)?;
+        Ok(Applied::done(Garbage::Rows))
+    }
 }

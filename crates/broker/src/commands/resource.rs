@@ -13,12 +13,11 @@ mod delete;
 mod update;
 mod validate;
 
-pub(crate) use bulk::{DELETED_BYTES_AT_ONCE, deletion_bytes};
-pub(super) use bulk::{delete_many, update_many};
-pub(crate) use create::Creation;
-pub(super) use create::create;
-pub(super) use delete::delete;
-pub(super) use update::{change, update};
+pub(crate) use bulk::{DELETED_BYTES_AT_ONCE, DeleteMany, UpdateMany, deletion_bytes};
+pub(crate) use create::Create;
+pub(crate) use delete::Delete;
+pub(crate) use update::Update;
+pub(super) use update::change;
 
 /// The resource, if it is there, of this account and kind.
 pub(super) fn own(

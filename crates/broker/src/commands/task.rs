@@ -1,6 +1,6 @@
 //! Batch tasks: work that goes on in the background, part by part.
 //!
-//! One part is one operation: it creates a bounded number of thngs and writes down how far the task has come, both in
+//! One part is one command: it creates a bounded number of thngs and writes down how far the task has come, both in
 //! the same transaction. So a task that was interrupted goes on where it was, and creates nothing twice.
 //!
 //! Only the document that a task was created with has its input, which may be as large as a request: every part writes
@@ -14,7 +14,7 @@ use thng_pubsub_protocol::{
     payload::{Fields, Json, ResourceKind},
 };
 
-use super::{AppliedCommand, CommandError, Event, Outcome, resource};
+use super::{Applied, Command, CommandError, Create, Event, Garbage, Owner, resource};
 pub(crate) use input::{PART_THNGS, TaskInput, input_of};
 use thng_pubsub_store::{KeyHash, ResourceRecord, TimestampMs, WriteStore};
 
@@ -58,98 +58,126 @@ pub(crate) fn key_of_task(task: &ResourceRecord) -> Option<KeyHash> {
     Some(key)
 }
 
-/// Does the next part of a task: creates thngs with these ids, as many as there are and are missing, and says how far
-/// it has come. A task that is finished, or gone, is left alone.
-pub(super) fn advance(
-    store: &mut dyn WriteStore,
-    now_ms: TimestampMs,
-    task: Id,
-    ids: &[Id],
-    input: &Result<TaskInput, String>,
-    key_in_force: bool,
-) -> Result<AppliedCommand, CommandError> {
-    let Some(before) = store.resource(task)?.filter(|task| task.kind == ResourceKind::Task && is_open(task))
-    else {
-        return Err(CommandError::NotFound);
-    };
-    let account = before.account;
-    // A batch that is gone takes its tasks with it, if not at once.
-    let batch = before.parent.ok_or(CommandError::NotFound)?;
-    let batch = resource::own(store, account, ResourceKind::Batch, batch)?;
-    let has_key = match key_of_task(&before) {
-        Some(key) => key_in_force && store.has_key(&key)?,
-        None => true,
-    };
-    if !has_key {
-        return finish(store, now_ms, before, batch, Ending::KeyRevoked);
+/// Does the next part of a task: creates thngs, and stores how far the task has come. The output is the task as it is now.
+///
+/// A task that is finished or deleted is not found.
+#[derive(Debug)]
+pub(crate) struct AdvanceTask {
+    pub account: Id,
+    pub task: Id,
+    /// Ids for the thngs of this part.
+    pub ids: Vec<Id>,
+    /// What the task creates, or why it cannot.
+    pub input: Arc<Result<TaskInput, String>>,
+    /// Whether the key that created the task is in force. If not, the task ends.
+    pub key_in_force: bool,
+}
+
+impl Command for AdvanceTask {
+    type Output = Arc<ResourceRecord>;
+
+    fn name(&self) -> &'static str {
+        "advance_task"
     }
-    let fields = before.fields();
-    let input = match input {
-        Ok(input) => input,
-        Err(fault) => return finish(store, now_ms, before, batch, Ending::Failed(fault.clone())),
-    };
-    let done = made(&fields);
-    let mut events = Vec::new();
-    let (mut count, mut failure) = (0, None);
-    let mut product = None;
-    for (id, number) in ids.iter().zip(done..input.total()).take(input.part()) {
-        let applied = input.thng(number).and_then(|patch| {
-            product = patch.text("product");
-            let creation = resource::Creation {
-                account,
-                id: *id,
-                parent: None,
-                patch,
-                set: vec![("batch", format!("\"{}\"", batch.id)), ("createdByTask", format!("\"{task}\""))],
-                scopes: before.scopes.clone(),
-                private: None,
-                keys: Vec::new(),
-            };
-            resource::create(store, now_ms, &creation)
-        });
-        match applied {
-            Ok(applied) => {
-                count += 1;
-                events.extend(applied.events);
-            }
-            Err(CommandError::Store(error)) => return Err(CommandError::Store(error)),
-            // What was created before stays, and subscribers are notified of it.
-            Err(error) => {
-                failure = Some(error.to_string());
-                break;
-            }
-        }
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
     }
-    let made = done + count;
-    let progress = progress(task, made, input.total());
-    let (batch, changed) = resource::change(store, now_ms, batch, None, None, |fields| {
-        if fields.text("status").as_deref() == Some("EMPTY") {
-            fields.set_text("status", "IN_PROGRESS");
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        now_ms: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        let Self { task, ids, input, key_in_force, .. } = self;
+        let task = *task;
+        let Some(before) =
+            store.resource(task)?.filter(|task| task.kind == ResourceKind::Task && is_open(task))
+        else {
+            return Err(CommandError::NotFound);
+        };
+        let account = before.account;
+        // A batch that is gone takes its tasks with it, if not at once.
+        let batch = before.parent.ok_or(CommandError::NotFound)?;
+        let batch = resource::own(store, account, ResourceKind::Batch, batch)?;
+        let has_key = match key_of_task(&before) {
+            Some(key) => *key_in_force && store.has_key(&key)?,
+            None => true,
+        };
+        if !has_key {
+            return finish(store, now_ms, before, batch, Ending::KeyRevoked);
         }
-        match product.filter(|_| count > 0) {
-            Some(product) => add_count(fields, &product, count),
-            None => Ok(()),
+        let fields = before.fields();
+        let input = match &**input {
+            Ok(input) => input,
+            Err(fault) => return finish(store, now_ms, before, batch, Ending::Failed(fault.clone())),
+        };
+        let done = made(&fields);
+        let mut events = Vec::new();
+        let (mut count, mut failure) = (0, None);
+        let mut product = None;
+        for (id, number) in ids.iter().zip(done..input.total()).take(input.part()) {
+            let applied = input.thng(number).and_then(|patch| {
+                product = patch.text("product");
+                let creation = Create {
+                    account,
+                    id: *id,
+                    parent: None,
+                    patch,
+                    set: vec![
+                        ("batch", format!("\"{}\"", batch.id)),
+                        ("createdByTask", format!("\"{task}\"")),
+                    ],
+                    scopes: before.scopes.clone(),
+                    private: None,
+                    keys: Vec::new(),
+                };
+                creation.apply(store, now_ms)
+            });
+            match applied {
+                Ok(applied) => {
+                    count += 1;
+                    events.extend(applied.events);
+                }
+                Err(CommandError::Store(error)) => return Err(CommandError::Store(error)),
+                // What was created before stays, and subscribers are notified of it.
+                Err(error) => {
+                    failure = Some(error.to_string());
+                    break;
+                }
+            }
         }
-    })?;
-    events.extend(changed);
-    let ending = match failure {
-        None if made < input.total() => {
-            let (record, changed) = resource::change(store, now_ms, before, None, None, |fields| {
-                fields.set_text("status", "EXECUTING");
-                fields.set("progress", Some(progress));
-                fields.set("inputParameters", None);
-                Ok(())
-            })?;
-            events.extend(changed);
-            return Ok(AppliedCommand { outcome: Outcome::Resource(record), events });
-        }
-        None => Ending::Made(made, progress),
-        Some(fault) if made > 0 => Ending::Broken(made, progress, fault),
-        Some(fault) => Ending::Failed(fault),
-    };
-    let mut applied = finish(store, now_ms, before, (*batch).clone(), ending)?;
-    events.append(&mut applied.events);
-    Ok(AppliedCommand { outcome: applied.outcome, events })
+        let made = done + count;
+        let progress = progress(task, made, input.total());
+        let (batch, changed) = resource::change(store, now_ms, batch, None, None, |fields| {
+            if fields.text("status").as_deref() == Some("EMPTY") {
+                fields.set_text("status", "IN_PROGRESS");
+            }
+            match product.filter(|_| count > 0) {
+                Some(product) => add_count(fields, &product, count),
+                None => Ok(()),
+            }
+        })?;
+        events.extend(changed);
+        let ending = match failure {
+            None if made < input.total() => {
+                let (record, changed) = resource::change(store, now_ms, before, None, None, |fields| {
+                    fields.set_text("status", "EXECUTING");
+                    fields.set("progress", Some(progress));
+                    fields.set("inputParameters", None);
+                    Ok(())
+                })?;
+                events.extend(changed);
+                return Ok(Applied { output: record, events, garbage: Garbage::None });
+            }
+            None => Ending::Made(made, progress),
+            Some(fault) if made > 0 => Ending::Broken(made, progress, fault),
+            Some(fault) => Ending::Failed(fault),
+        };
+        let mut applied = finish(store, now_ms, before, (*batch).clone(), ending)?;
+        events.append(&mut applied.events);
+        Ok(Applied { events, ..applied })
+    }
 }
 
 fn progress(task: Id, made: usize, total: usize) -> Json {
@@ -186,7 +214,7 @@ fn finish(
     before: ResourceRecord,
     batch: ResourceRecord,
     ending: Ending,
-) -> Result<AppliedCommand, CommandError> {
+) -> Result<Applied<Arc<ResourceRecord>>, CommandError> {
     let done = made(&before.fields());
     let (status, made, progress, error) = match ending {
         Ending::Made(made, progress) => ("EXECUTED", made, Some(progress), None),
@@ -228,5 +256,5 @@ fn finish(
     let meta = Arc::new(record.meta());
     let batch = Arc::new(batch.meta());
     events.push(Event::TaskCompleted { seq, meta, batch, record: Arc::clone(&record) });
-    Ok(AppliedCommand { outcome: Outcome::Resource(record), events })
+    Ok(Applied { output: record, events, garbage: Garbage::None })
 }

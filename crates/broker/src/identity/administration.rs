@@ -16,7 +16,7 @@ use thng_pubsub_protocol::{
 use super::{Identity, operators::new_account};
 use crate::{
     auth::{Principal, Right, grants::Grants, keys, visibility::Visibility},
-    commands::{Command, NewAccount},
+    commands::{AddKey, CreateAccount, RevokeKey},
     error::BrokerError,
     random,
     request::RequestContext,
@@ -64,8 +64,8 @@ impl Identity {
     pub async fn make_account(&self, name: &str, email: &str) -> Result<IssuedKey, BrokerError> {
         let text = keys::generate(random::byte);
         let new = new_account(&text, name, email);
-        let NewAccount { account, operator, key: hash, .. } = new;
-        self.shared.execute(Command::CreateAccount(Box::new(new)), 0).await?;
+        let CreateAccount { account, operator, key: hash, .. } = new;
+        self.shared.execute(new, 0).await?;
         Ok(IssuedKey { account, actor: Actor::Operator(operator), hash, text })
     }
 
@@ -160,7 +160,7 @@ impl Identity {
         let mut found = self.shared.store.keys_between(&least, &greatest, 2)?;
         match (found.pop(), found.is_empty()) {
             (Some(key), true) => {
-                self.shared.execute(Command::RevokeKey { account: key.account, hash: key.hash }, 0).await?;
+                self.shared.execute(RevokeKey { account: key.account, hash: key.hash }, 0).await?;
                 Ok(key)
             }
             (Some(_), false) => Err(BrokerError::invalid(format!(
@@ -176,7 +176,7 @@ impl Identity {
         let key = self.shared.new_key(account, actor);
         let text = self.shared.reveal(&key).ok_or(BrokerError::Unavailable)?;
         let hash = key.hash;
-        self.shared.execute(Command::AddKey { key }, 0).await?;
+        self.shared.execute(AddKey { key }, 0).await?;
         Ok(IssuedKey { account, actor, hash, text })
     }
 

@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
 use super::Identity;
 use crate::{
     auth::keys,
-    commands::{Command, Outcome},
+    commands::{IssueKey, RevokeKeys},
     error::BrokerError,
     random,
     request::RequestContext,
@@ -25,17 +25,8 @@ impl Identity {
         private: Option<Json>,
     ) -> Result<String, BrokerError> {
         let key = self.shared.new_key(account, actor);
-        match self.shared.execute(Command::IssueKey { key, private }, 0).await? {
-            Outcome::Key(key) => self.shared.reveal(&key).ok_or(BrokerError::Unavailable),
-            Outcome::Resource(_)
-            | Outcome::Resources(_)
-            | Outcome::Properties(_)
-            | Outcome::Locations(_)
-            | Outcome::Count(_)
-            | Outcome::Session(_)
-            | Outcome::Subscriptions(_)
-            | Outcome::Done => Err(BrokerError::Unavailable),
-        }
+        let key = self.shared.execute(IssueKey { key, private }, 0).await?;
+        self.shared.reveal(&key).ok_or(BrokerError::Unavailable)
     }
 
     /// The key of a thng: made where it has none.
@@ -63,7 +54,7 @@ impl Identity {
     pub async fn revoke_device_key(&self, caller: &RequestContext, thng: Id) -> Result<(), BrokerError> {
         self.shared.authorize(caller, ResourceKind::Thng, thng)?;
         let (account, actor) = (caller.principal.account, Actor::Device(thng));
-        self.shared.execute(Command::RevokeKeys { account, actor }, 0).await.map(drop)
+        self.shared.execute(RevokeKeys { account, actor }, 0).await
     }
 
     /// Creates an access token; returns its key, which is not shown again.

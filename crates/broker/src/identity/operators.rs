@@ -10,7 +10,7 @@ use thng_pubsub_protocol::{
 use super::Identity;
 use crate::{
     auth::{keys, principal, roles},
-    commands::{Command, Extras, NewAccount},
+    commands::{Command as _, CreateAccount, Delete, Extras},
     error::BrokerError,
     random,
     request::RequestContext,
@@ -100,9 +100,9 @@ impl Identity {
         // Both are checked before either is made.
         let access = self.resources.creation(caller, new)?;
         let operator = self.resources.creation(caller, operator)?;
-        self.shared.execute_on_one(operator, body.len()).await?;
+        self.shared.execute(operator, body.len()).await?;
         // An operator without an access may do nothing, so an interruption here grants nothing.
-        self.shared.execute_on_one(access, body.len()).await
+        self.shared.execute(access, body.len()).await
     }
 
     /// Refuses an access that names what does not exist.
@@ -134,12 +134,12 @@ impl Identity {
                 ));
             }
             let kind = ResourceKind::Operator;
-            match self.shared.execute(Command::Delete { account, kind, id: operator }, 0).await {
-                Ok(_) | Err(BrokerError::NotFound) => {}
+            match self.shared.execute(Delete { account, kind, id: operator }, 0).await {
+                Ok(()) | Err(BrokerError::NotFound) => {}
                 Err(refusal) => return Err(refusal),
             }
         }
-        self.shared.execute(Command::Delete { account, kind: ResourceKind::Access, id }, 0).await.map(drop)
+        self.shared.execute(Delete { account, kind: ResourceKind::Access, id }, 0).await
     }
 
     /// The access of the caller, with the documents of its policies: `GET /me`.
@@ -197,7 +197,7 @@ pub fn first_account(
     let new = new_account(key, "Account", "operator@localhost");
     let ids = (new.account, new.operator);
     store.begin()?;
-    match Command::CreateAccount(Box::new(new)).apply(store, now_ms) {
+    match new.apply(store, now_ms) {
         Ok(_) => {}
         Err(crate::commands::CommandError::Store(error)) => return Err(error),
         Err(error) => unreachable!("the first account is like any other: {error}"),
@@ -208,8 +208,8 @@ pub fn first_account(
 }
 
 /// A new account whose operator has this key, which was found to be one.
-pub(crate) fn new_account(key: &str, name: &str, email: &str) -> NewAccount {
-    NewAccount {
+pub(crate) fn new_account(key: &str, name: &str, email: &str) -> CreateAccount {
+    CreateAccount {
         account: Id::generate(random::byte),
         operator: Id::generate(random::byte),
         access: hexadecimal_id(),

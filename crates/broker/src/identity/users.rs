@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     auth::{keys, roles},
-    commands::Command,
+    commands::RevokeKeys,
     error::BrokerError,
     random,
     request::RequestContext,
@@ -197,7 +197,7 @@ impl Identity {
             return Err(BrokerError::invalid("Only application users log out."));
         };
         let (account, actor) = (caller.principal.account, caller.principal.actor);
-        self.shared.execute(Command::RevokeKeys { account, actor }, 0).await.map(drop)
+        self.shared.execute(RevokeKeys { account, actor }, 0).await
     }
 
     async fn hash(&self, address: IpAddr, password: String) -> Result<String, BrokerError> {

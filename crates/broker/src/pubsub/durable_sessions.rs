@@ -14,11 +14,14 @@ use thng_pubsub_protocol::id::Id;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{OnStored, Outcome, PubSub, SessionLease, SubscribeGrant};
+use super::{OnStored, PubSub, SessionLease, SubscribeGrant};
 use crate::{
     auth::Principal,
     clock::{EvenClock, Run},
-    commands::{Command, DurableSubscription, EXPIRED_AT_ONCE},
+    commands::{
+        DurableSubscription, EXPIRED_AT_ONCE, EndSession, ExpireSessions, OpenSession, ReleaseQos2,
+        SaveProgress, Subscribe, Unsubscribe,
+    },
     error::BrokerError,
 };
 use thng_pubsub_store::{
@@ -74,16 +77,13 @@ impl PubSub {
     ) -> Result<(SessionNumber, Option<StoredSession>), BrokerError> {
         let Principal { account, key, .. } = *principal;
         let (client_id, limits) = (client_id.into(), self.shared.settings.session_queue);
-        match self.shared.execute(Command::OpenSession { account, key, client_id, limits }, 0).await? {
-            Outcome::Session(
-                OpenedSession::Started(session) | OpenedSession::StartedInstead { session, .. },
-            ) => Ok((session, None)),
-            Outcome::Session(OpenedSession::Resumed(session)) => {
-                Ok((session, Some(self.shared.store.session(session)?)))
+        match self.shared.execute(OpenSession { account, key, client_id, limits }, 0).await? {
+            OpenedSession::Started(session) | OpenedSession::StartedInstead { session, .. } => {
+                Ok((session, None))
             }
-            Outcome::Session(OpenedSession::TooMany) => Err(BrokerError::TooManySessions),
-            Outcome::Session(OpenedSession::InvalidKey) => Err(BrokerError::InvalidKey),
-            _ => Err(BrokerError::Unavailable),
+            OpenedSession::Resumed(session) => Ok((session, Some(self.shared.store.session(session)?))),
+            OpenedSession::TooMany => Err(BrokerError::TooManySessions),
+            OpenedSession::InvalidKey => Err(BrokerError::InvalidKey),
         }
     }
 
@@ -116,7 +116,7 @@ impl PubSub {
         }
         let Principal { account, key, .. } = *principal;
         let client_id = client_id.into();
-        self.shared.execute(Command::EndSession { account, key, client_id }, 0).await.map(drop)
+        self.shared.execute(EndSession { account, key, client_id }, 0).await
     }
 
     /// Stores subscriptions: the strings that the client sent, and at QoS 1 what is granted. What is written after this
@@ -146,14 +146,14 @@ impl PubSub {
             let most = self.shared.settings.session_queue.subscriptions.saturating_sub(left);
             let bytes = part.iter().map(|(filter, _)| filter.len()).sum();
             let part = part.iter().map(stored).collect();
-            let command = Command::Subscribe { account, session, subscriptions: part, most };
+            let command = Subscribe { account, session, subscriptions: part, most };
             match self.shared.execute(command, bytes).await {
-                Ok(Outcome::Subscriptions(stored)) => done.extend(stored),
-                outcome => {
+                Ok(stored) => done.extend(stored),
+                Err(refusal) => {
                     let before = subscriptions[..done.len()].iter().map(|(filter, _)| *filter);
                     // The answer to the client says that it has none of them. Where this fails too, the session has ended.
                     let _ = self.remove_subscriptions(account, session, before).await;
-                    return Err(outcome.err().unwrap_or(BrokerError::Unavailable));
+                    return Err(refusal);
                 }
             }
         }
@@ -178,7 +178,7 @@ impl PubSub {
         let filters: Vec<_> = filters.map(|filter| self.shared.secret.encrypt_filter(filter)).collect();
         for part in filters.chunks(STORED_AT_ONCE) {
             let (bytes, filters) = (part.iter().map(Vec::len).sum(), part.to_vec());
-            self.shared.execute(Command::Unsubscribe { account, session, filters }, bytes).await?;
+            self.shared.execute(Unsubscribe { account, session, filters }, bytes).await?;
         }
         Ok(())
     }
@@ -190,7 +190,7 @@ impl PubSub {
     pub async fn save_progress(&self, account: Id, progress: SessionProgress) -> Result<(), BrokerError> {
         for part in progress.into_parts(STORED_AT_ONCE) {
             let progress = Box::new(part);
-            self.shared.execute(Command::SaveProgress { account, progress }, 0).await?;
+            self.shared.execute(SaveProgress { account, progress }, 0).await?;
         }
         Ok(())
     }
@@ -206,7 +206,7 @@ impl PubSub {
     ) -> Result<(), BrokerError> {
         for part in progress.into_parts(STORED_AT_ONCE) {
             let progress = Box::new(part);
-            self.shared.submit(Command::SaveProgress { account, progress }, 0, drop).await?;
+            self.shared.writer.submit(SaveProgress { account, progress }, 0, drop).await?;
         }
         Ok(())
     }
@@ -229,7 +229,8 @@ impl PubSub {
         (session, packet_id): (SessionNumber, u16),
         on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
-        self.shared.submit(Command::ReleaseQos2 { account, session, packet_id }, 0, on_stored).await
+        let command = ReleaseQos2 { account, session, packet_id };
+        self.submit(command, 0, on_stored).await
     }
 
     /// The next notifications behind `after` that were kept and that the subscriber sees.
@@ -281,9 +282,7 @@ impl PubSub {
     /// Ends some of the sessions whose clients went away before this time. Returns whether there may be more.
     async fn expire_sessions(&self, left_before_ms: TimestampMs) -> bool {
         // What fails is logged by the writer, and tried again.
-        let Ok(Outcome::Count(expired)) =
-            self.shared.execute(Command::ExpireSessions { left_before_ms }, 0).await
-        else {
+        let Ok(expired) = self.shared.execute(ExpireSessions { left_before_ms }, 0).await else {
             return false;
         };
         if expired > 0 {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::PubSub;
-use crate::commands::Command;
+use crate::commands;
 
 /// How long the answer of a probe is good for.
 const PROBE_AGE: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ impl PubSub {
         {
             return *outcome;
         }
-        let outcome = match tokio::time::timeout(PROBE_TIMEOUT, self.shared.execute(Command::Probe, 0)).await
+        let outcome = match tokio::time::timeout(PROBE_TIMEOUT, self.shared.execute(commands::Probe, 0)).await
         {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err("The store cannot be written; the log of the server says why."),

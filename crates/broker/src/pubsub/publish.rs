@@ -1,23 +1,22 @@
 //! Publishes to topics: authorizes, parses the payload into a command, and hands it to the writer.
 
 use thng_pubsub_protocol::{
-    payload::{LocationInput, MembershipChange, ResourceKind},
     publish::{self, PublishRequest},
     topic::Topic,
 };
 
 use super::{OnStored, PubSub};
 use crate::{
-    commands::{Command, Outcome},
+    commands::{ChangeThngs, Command, CommandError, PublishCommand, PublishOnce, UpdateProperties},
     error::BrokerError,
     notifications,
     request::RequestContext,
-    resources::{NewResource, Resources},
+    resources::NewResource,
 };
 use thng_pubsub_store::session_queue::SessionNumber;
 
 impl PubSub {
-    /// Publishes to a topic: authorizes, reads the payload, and puts the write into the writer's queue.
+    /// Publishes on a topic: authorizes, reads the payload, and puts the write into the writer's queue.
     ///
     /// When this returns `Ok`, `on_stored` will be called exactly once, in the order of the calls of one caller;
     /// when it returns an error, never.
@@ -31,16 +30,15 @@ impl PubSub {
         payload: &[u8],
         on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
-        let mut steps = self.steps(caller, topic, payload).await?;
-        let last = steps.pop().ok_or(BrokerError::Unavailable)?;
+        let (steps, last) = self.steps(caller, topic, payload).await?;
         self.submit_last(steps, last, payload.len(), on_stored).await
     }
 
     /// Executes all steps of a publish but the last one, and puts that one into the writer's queue.
     async fn submit_last(
         &self,
-        steps: Vec<Command>,
-        last: Command,
+        steps: Vec<impl Command<Output = usize>>,
+        last: impl Command<Output = ()>,
         payload_bytes: usize,
         on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
@@ -48,10 +46,10 @@ impl PubSub {
             true => 0,
             false => self.shared.count_of_all(steps).await?,
         };
-        let on_stored = move |outcome: Result<_, BrokerError>| {
+        let on_stored = move |outcome: Result<(), BrokerError>| {
             on_stored(outcome.map_err(|error| error.after_steps(changed)))
         };
-        let submitted = self.shared.submit(last, payload_bytes, on_stored).await;
+        let submitted = self.submit(last, payload_bytes, on_stored).await;
         submitted.map_err(|error| error.after_steps(changed))
     }
 
@@ -68,17 +66,24 @@ impl PubSub {
         (session, packet_id): (SessionNumber, u16),
         on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
-        let mut steps = self.steps(caller, topic, payload).await?;
-        let last = steps.pop().ok_or(BrokerError::Unavailable)?;
-        let once = |command, is_last| {
-            let command = Box::new(command);
-            Command::PublishOnce { session, packet_id, command, is_last }
-        };
-        let steps = steps.into_iter().map(|step| once(step, false)).collect();
-        self.submit_last(steps, once(last, true), payload.len(), on_stored).await
+        let (steps, command) = self.steps(caller, topic, payload).await?;
+        let once = |command| PublishOnce { session, packet_id, command, is_last: false };
+        let last = PublishOnce { session, packet_id, command, is_last: true };
+        self.submit_last(steps.into_iter().map(once).collect(), last, payload.len(), on_stored).await
     }
 
-    /// Publishes and waits for the outcome. The verb of the call may be another one than the topic's own.
+    /// Puts an authorized command into the writer's queue.
+    pub(super) async fn submit(
+        &self,
+        command: impl Command<Output = ()>,
+        payload_bytes: usize,
+        on_stored: impl OnStored,
+    ) -> Result<(), BrokerError> {
+        let reply = |answer: Result<(), CommandError>| on_stored(answer.map_err(BrokerError::from));
+        Ok(self.shared.writer.submit(command, payload_bytes, reply).await?)
+    }
+
+    /// Publishes and waits until that is on the disk. The verb of the call may be another one than the topic's own.
     ///
     /// # Errors
     /// As [`publish`](Self::publish), and whatever the command refuses.
@@ -87,13 +92,14 @@ impl PubSub {
         caller: &RequestContext,
         topic: &Topic,
         payload: &[u8],
-    ) -> Result<Outcome, BrokerError> {
-        let mut steps = self.steps(caller, topic, payload).await?;
-        if steps.len() > 1 {
-            return self.shared.count_of_all(steps).await.map(Outcome::Count);
-        }
-        let command = steps.pop().ok_or(BrokerError::Unavailable)?;
-        self.shared.execute(command, payload.len()).await
+    ) -> Result<(), BrokerError> {
+        let (steps, last) = self.steps(caller, topic, payload).await?;
+        let changed = match steps.is_empty() {
+            true => 0,
+            false => self.shared.count_of_all(steps).await?,
+        };
+        let executed = self.shared.execute(last, payload.len()).await;
+        executed.map_err(|error| error.after_steps(changed))
     }
 
     /// Whether a publish would be taken, without doing it.
@@ -109,23 +115,13 @@ impl PubSub {
         self.command(caller, topic, payload).map(drop)
     }
 
-    /// The authorized command of a publish, in several steps where it is too long for one.
-    async fn steps(
-        &self,
-        caller: &RequestContext,
-        topic: &Topic,
-        payload: &[u8],
-    ) -> Result<Vec<Command>, BrokerError> {
-        self.resources.steps(&caller.principal, self.command(caller, topic, payload)?).await
-    }
-
     /// The authorized command of a publish.
     fn command(
         &self,
         caller: &RequestContext,
         topic: &Topic,
         payload: &[u8],
-    ) -> Result<Command, BrokerError> {
+    ) -> Result<PublishCommand, BrokerError> {
         let meta = match notifications::resource(topic) {
             Some((kind, id)) => Some(self.shared.authorize(caller, kind, id)?),
             None => {
@@ -133,46 +129,52 @@ impl PubSub {
                 None
             }
         };
-        let account = caller.principal.account;
+        let resources = &self.resources;
         Ok(match publish::parse_publish(topic, payload)? {
-            PublishRequest::ActionType(patch) => self.resources.creation(caller, NewResource::of(patch))?,
-            PublishRequest::Actions { subject, type_in_path, actions } => {
-                let inputs = actions
-                    .into_iter()
-                    .map(|(action_type, patch)| {
-                        self.resources.action_input(caller, subject, action_type, type_in_path, patch)
-                    })
-                    .collect::<Result<_, _>>()?;
-                Command::CreateActions {
-                    account,
-                    inputs,
-                    notifications_max: self.shared.settings.notifications_max,
-                }
+            PublishRequest::ActionType(patch) => {
+                let command = resources.creation(caller, NewResource::of(patch))?;
+                PublishCommand::CreateActionType(Box::new(command))
             }
-            PublishRequest::Update { kind, id, mut patch } => {
-                Resources::keep_scopes(caller, &mut patch);
-                self.resources.check_patch(caller, &patch, meta.as_deref())?;
-                Command::Update { account, kind, id, patch: Box::new(patch), private: None }
+            PublishRequest::Actions { subject, type_in_path, actions } => {
+                let inputs = resources.action_inputs(caller, subject, type_in_path, actions)?;
+                PublishCommand::CreateActions(resources.actions_command(caller, inputs))
+            }
+            PublishRequest::Update { id, patch, .. } => {
+                PublishCommand::Update(resources.update_command(caller, id, meta.as_deref(), patch)?)
             }
             PublishRequest::Thngs { collection, thngs } => {
-                self.resources.check_members(thngs.len())?;
-                for thng in &thngs {
-                    self.shared.can_reference(caller, ResourceKind::Thng, *thng, "The body")?;
-                }
-                Command::ChangeThngs { account, collection, change: MembershipChange::ThngsAdded, thngs }
+                PublishCommand::AddThngs(resources.add_thngs_command(caller, collection, thngs)?)
             }
             PublishRequest::Properties { owner, writes } => {
-                Command::UpdateProperties { account, owner, writes }
+                let account = caller.principal.account;
+                PublishCommand::UpdateProperties(UpdateProperties { account, owner, writes })
             }
             PublishRequest::Location { thng, writes } => {
-                for write in &writes {
-                    if let LocationInput::Place(place) = write.input {
-                        self.shared.can_reference(caller, ResourceKind::Place, place, "place")?;
-                    }
-                }
-                Command::UpdateLocation { account, thng, writes }
+                PublishCommand::UpdateLocation(resources.location_command(caller, thng, writes)?)
             }
             PublishRequest::Nothing => return Err(BrokerError::SubscribeOnly),
         })
+    }
+
+    /// The last command of a publish, and those that come before it: several where it adds more thngs than one command
+    /// may.
+    async fn steps(
+        &self,
+        caller: &RequestContext,
+        topic: &Topic,
+        payload: &[u8],
+    ) -> Result<(Vec<ChangeThngs>, PublishCommand), BrokerError> {
+        match self.command(caller, topic, payload)? {
+            PublishCommand::AddThngs(command) => {
+                let mut steps = self.resources.steps(&caller.principal, command).await?;
+                let last = steps.pop().expect("a command has one step or more");
+                Ok((steps, PublishCommand::AddThngs(last)))
+            }
+            command @ (PublishCommand::CreateActionType(_)
+            | PublishCommand::CreateActions(_)
+            | PublishCommand::Update(_)
+            | PublishCommand::UpdateProperties(_)
+            | PublishCommand::UpdateLocation(_)) => Ok((Vec::new(), command)),
+        }
     }
 }

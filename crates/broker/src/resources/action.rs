@@ -1,6 +1,6 @@
 //! Actions and their types.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::value::{RawValue, to_raw_value};
 use thng_pubsub_protocol::{
@@ -13,9 +13,9 @@ use thng_pubsub_protocol::{
     topic::{Subject, SubjectKind, Topic},
 };
 
-use super::{ListQuery, Resources};
+use super::{ListQuery, NewResource, Resources};
 use crate::{
-    commands::{ActionInput, BUILT_IN_TYPES, Command, Outcome},
+    commands::{ActionInput, BUILT_IN_TYPES, CreateActions},
     error::BrokerError,
     notifications, random,
     request::RequestContext,
@@ -24,7 +24,7 @@ use thng_pubsub_store::{Actor, IndexScan, Page, ResourceRecord, index_key};
 
 impl Resources {
     /// The action to create, from a request and its sender. Resources that it names must be visible to the sender.
-    pub(crate) fn action_input(
+    fn action_input(
         &self,
         caller: &RequestContext,
         subject: Option<Subject>,
@@ -121,7 +121,7 @@ impl Resources {
         thng: Id,
         action_type: ActionTypeName,
         body: &[u8],
-    ) -> Result<std::sync::Arc<ResourceRecord>, BrokerError> {
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Thng, thng)?;
         if std::str::from_utf8(body).is_ok_and(has_duplicate_members) {
             return Err(BrokerError::invalid("The body holds an object that has two members of one name."));
@@ -146,21 +146,61 @@ impl Resources {
         let (action_type, patch) = parse_actions(body.as_bytes(), Some(&action_type))?.remove(0);
         let subject = Some(Subject { kind: SubjectKind::Thng, id: thng });
         let input = self.action_input(caller, subject, action_type, true, patch)?;
-        let account = caller.principal.account;
-        let notifications_max = self.shared.settings.notifications_max;
-        let command = Command::CreateActions { account, inputs: vec![input], notifications_max };
-        match self.shared.execute(command, body.len()).await? {
-            Outcome::Resources(mut records) if records.len() == 1 => Ok(records.remove(0)),
-            Outcome::Resources(_)
-            | Outcome::Resource(_)
-            | Outcome::Properties(_)
-            | Outcome::Locations(_)
-            | Outcome::Count(_)
-            | Outcome::Session(_)
-            | Outcome::Subscriptions(_)
-            | Outcome::Key(_)
-            | Outcome::Done => Err(BrokerError::Unavailable),
+        let actions = self.shared.execute(self.actions_command(caller, vec![input]), body.len()).await?;
+        Ok(actions.into_iter().next().expect("each input becomes an action"))
+    }
+
+    /// Creates the actions of a payload. Returns them in their order.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn create_actions(
+        &self,
+        caller: &RequestContext,
+        subject: Option<Subject>,
+        action_type: Option<&ActionTypeName>,
+        payload: &[u8],
+    ) -> Result<Vec<Arc<ResourceRecord>>, BrokerError> {
+        match subject {
+            Some(Subject { kind, id }) => drop(self.shared.authorize(caller, kind.resource(), id)?),
+            None => caller.permit()?,
         }
+        let actions = parse_actions(payload, action_type)?;
+        let inputs = self.action_inputs(caller, subject, action_type.is_some(), actions)?;
+        self.shared.execute(self.actions_command(caller, inputs), payload.len()).await
+    }
+
+    /// The actions to create, as [`action_input`](Self::action_input).
+    pub(crate) fn action_inputs(
+        &self,
+        caller: &RequestContext,
+        subject: Option<Subject>,
+        type_in_path: bool,
+        actions: Vec<(ActionTypeName, Patch)>,
+    ) -> Result<Vec<ActionInput>, BrokerError> {
+        let input =
+            |(action_type, patch)| self.action_input(caller, subject, action_type, type_in_path, patch);
+        actions.into_iter().map(input).collect()
+    }
+
+    /// The command that creates actions.
+    pub(crate) fn actions_command(&self, caller: &RequestContext, inputs: Vec<ActionInput>) -> CreateActions {
+        let notifications_max = self.shared.settings.notifications_max;
+        CreateActions { account: caller.principal.account, inputs, notifications_max }
+    }
+
+    /// Creates an action type.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn create_action_type(
+        &self,
+        caller: &RequestContext,
+        payload: &[u8],
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
+        caller.permit()?;
+        let new = NewResource::of(Patch::parse(ResourceKind::ActionType, payload)?);
+        self.create(caller, new, payload.len()).await
     }
 
     /// Where the actions of a path are found. What the path names must be there for the caller.

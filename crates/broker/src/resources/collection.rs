@@ -3,13 +3,13 @@
 use thng_pubsub_protocol::{
     id::Id,
     limits::COLLECTIONS_MAX,
-    payload::{MembershipChange, ResourceKind, THNGS_MAX},
+    payload::{MembershipChange, ResourceKind, THNGS_MAX, parse_ids},
 };
 
 use super::{ListQuery, Resources};
 use crate::{
     auth::{Principal, visibility::Scoped as _},
-    commands::{self, ADDED_AT_ONCE, Command},
+    commands::{self, ADDED_AT_ONCE, ChangeCollections, ChangeThngs},
     error::BrokerError,
     polls,
     request::RequestContext,
@@ -157,7 +157,42 @@ impl Resources {
     ) -> Result<usize, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Collection, collection)?;
         let account = caller.principal.account;
-        self.shared.count_of(Command::ChangeThngs { account, collection, change, thngs }, 0).await
+        self.shared.execute(ChangeThngs { account, collection, change, thngs }, 0).await
+    }
+
+    /// Adds thngs to a collection.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn add_thngs(
+        &self,
+        caller: &RequestContext,
+        collection: Id,
+        payload: &[u8],
+    ) -> Result<(), BrokerError> {
+        self.shared.authorize(caller, ResourceKind::Collection, collection)?;
+        let command = self.add_thngs_command(caller, collection, parse_ids(payload, THNGS_MAX)?)?;
+        let mut steps = self.steps(&caller.principal, command).await?;
+        if steps.len() > 1 {
+            return self.shared.count_of_all(steps).await.map(drop);
+        }
+        let command = steps.pop().expect("a command has one step or more");
+        self.shared.execute(command, payload.len()).await.map(drop)
+    }
+
+    /// The command that adds thngs to a collection, for a caller that may update it.
+    pub(crate) fn add_thngs_command(
+        &self,
+        caller: &RequestContext,
+        collection: Id,
+        thngs: Vec<Id>,
+    ) -> Result<ChangeThngs, BrokerError> {
+        self.check_members(thngs.len())?;
+        for thng in &thngs {
+            self.shared.can_reference(caller, ResourceKind::Thng, *thng, "The body")?;
+        }
+        let (account, change) = (caller.principal.account, MembershipChange::ThngsAdded);
+        Ok(ChangeThngs { account, collection, change, thngs })
     }
 
     /// The commands that make up a command: several where it adds more thngs than one may.
@@ -167,16 +202,12 @@ impl Resources {
     pub(crate) async fn steps(
         &self,
         principal: &Principal,
-        command: Command,
-    ) -> Result<Vec<Command>, BrokerError> {
-        let (account, collection, thngs) = match command {
-            Command::ChangeThngs { account, collection, change: MembershipChange::ThngsAdded, thngs }
-                if thngs.len() > ADDED_AT_ONCE =>
-            {
-                (account, collection, thngs)
-            }
-            command => return Ok(vec![command]),
-        };
+        command: ChangeThngs,
+    ) -> Result<Vec<ChangeThngs>, BrokerError> {
+        if command.thngs.len() <= ADDED_AT_ONCE {
+            return Ok(vec![command]);
+        }
+        let ChangeThngs { account, collection, change, thngs } = command;
         for step in thngs.chunks(ADDED_AT_ONCE) {
             let _turn = self.scans.turn_of(principal).await?;
             let kind = ResourceKind::Thng;
@@ -190,11 +221,8 @@ impl Resources {
                 return Err(commands::crowded(kind, thng).into());
             }
         }
-        let change = MembershipChange::ThngsAdded;
         let steps = thngs.chunks(ADDED_AT_ONCE);
-        Ok(steps
-            .map(|thngs| Command::ChangeThngs { account, collection, change, thngs: thngs.to_vec() })
-            .collect())
+        Ok(steps.map(|thngs| ChangeThngs { account, collection, change, thngs: thngs.to_vec() }).collect())
     }
 
     /// Puts collections into another one.
@@ -223,6 +251,6 @@ impl Resources {
     ) -> Result<usize, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Collection, collection)?;
         let account = caller.principal.account;
-        self.shared.count_of(Command::ChangeCollections { account, collection, joins, children }, 0).await
+        self.shared.execute(ChangeCollections { account, collection, joins, children }, 0).await
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{NewResource, Resources, scan_queue::QueueFull, task_turns::TaskTurns};
 use crate::{
     auth::Principal,
-    commands::{Command, Outcome, PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private},
+    commands::{AdvanceTask, Delete, PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private},
     error::BrokerError,
     random,
     request::RequestContext,
@@ -176,7 +176,7 @@ impl Resources {
             },
         };
         match self.make_part(task, Arc::clone(&input)).await {
-            Ok(Outcome::Resource(record)) if is_open(&record) => {}
+            Ok(record) if is_open(&record) => {}
             Ok(_) => tracing::info!(task.id = %task, "a batch task has ended"),
             // It was deleted, or something else ended it before.
             Err(BrokerError::NotFound) => self.forget_orphan(task).await,
@@ -189,13 +189,11 @@ impl Resources {
     }
 
     /// Makes the next part of what a task creates, in the turn of its account.
-    async fn make_part(&self, task: Id, input: Input) -> Result<Outcome, BrokerError> {
+    async fn make_part(&self, task: Id, input: Input) -> Result<Arc<ResourceRecord>, BrokerError> {
         let record = self.shared.store.resource(task)?.ok_or(BrokerError::NotFound)?;
         let key_in_force = self.is_key_in_force(&record)?;
         let ids = (0..PART_THNGS).map(|_| Id::generate(random::byte)).collect();
-        self.shared
-            .execute(Command::AdvanceTask { account: record.account, task, ids, input, key_in_force }, 0)
-            .await
+        self.shared.execute(AdvanceTask { account: record.account, task, ids, input, key_in_force }, 0).await
     }
 
     /// Whether the key that created a task still exists, with everything that it depends on.
@@ -233,7 +231,7 @@ impl Resources {
         let record = self.shared.store.resource(task);
         if let Ok(Some(record)) = record {
             let (account, kind, id) = (record.account, record.kind, record.id);
-            let _ = self.shared.execute(Command::Delete { account, kind, id }, 0).await;
+            let _ = self.shared.execute(Delete { account, kind, id }, 0).await;
         }
     }
 }

@@ -4,18 +4,25 @@ use std::sync::Arc;
 
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
-    payload::{Json, Patch, ResourceKind, Scopes},
+    payload::{
+        Json, LocationInput, LocationUpdate, LocationWrite, Patch, PropertyUpdate, ResourceKind, Scopes,
+        parse_locations, parse_writes,
+    },
+    topic::SubjectKind,
 };
 
 use super::{ListQuery, Resources, scan::Slice};
 use crate::{
-    commands::{Command, Creation, DELETED_BYTES_AT_ONCE, LEFT_AT_ONCE, deletion_bytes},
+    commands::{
+        Create, DELETED_BYTES_AT_ONCE, Delete, DeleteLocation, DeleteMany, DeleteProperties, LEFT_AT_ONCE,
+        LeaveCollections, Update, UpdateLocation, UpdateMany, UpdateProperties, deletion_bytes,
+    },
     error::BrokerError,
     polls, random,
     request::RequestContext,
     shared::{Changed, Shared},
 };
-use thng_pubsub_store::{KeyRecord, PropertyOwner, ResourceRecord, StoreError, TimestampMs};
+use thng_pubsub_store::{KeyRecord, PropertyOwner, ResourceMeta, ResourceRecord, StoreError, TimestampMs};
 
 /// Bytes that one call writes into many resources.
 const BULK_BYTES_MAX: usize = 8 << 20;
@@ -75,7 +82,7 @@ struct DeletionCost {
 struct BulkDeletion {
     /// Thngs that leave their collections before.
     crowded: Vec<Id>,
-    steps: Vec<Command>,
+    steps: Vec<DeleteMany>,
 }
 
 /// Takes a thng that is in more collections than it may be, from earlier versions or an import, out of them in steps: its
@@ -86,22 +93,20 @@ async fn leave_collections(
     account: Id,
     thng: Id,
 ) -> Result<(), BrokerError> {
-    while changed.add(shared.count_of(Command::LeaveCollections { account, thng }, 0).await?) == LEFT_AT_ONCE
-    {
-    }
+    while changed.add(shared.execute(LeaveCollections { account, thng }, 0).await?) == LEFT_AT_ONCE {}
     Ok(())
 }
 
 impl Resources {
     /// The authorized command that creates a resource.
-    pub(crate) fn creation(&self, caller: &RequestContext, new: NewResource) -> Result<Command, BrokerError> {
+    pub(crate) fn creation(&self, caller: &RequestContext, new: NewResource) -> Result<Create, BrokerError> {
         caller.permit()?;
         self.check_patch(caller, &new.patch, None)?;
         self.check_project(caller)?;
         let scopes = new.scopes.unwrap_or_else(|| caller.default_scopes());
         let NewResource { id, patch, parent, set, private, keys, .. } = new;
         let account = caller.principal.account;
-        Ok(Command::Create(Box::new(Creation { account, id, parent, patch, set, scopes, private, keys })))
+        Ok(Create { account, id, parent, patch, set, scopes, private, keys })
     }
 
     /// Creates something. `payload_bytes` is what it holds in memory.
@@ -115,10 +120,10 @@ impl Resources {
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
         let command = self.creation(caller, new)?;
-        self.shared.execute_on_one(command, payload_bytes).await
+        self.shared.execute(command, payload_bytes).await
     }
 
-    /// Changes a resource.
+    /// Updates a resource.
     ///
     /// # Errors
     /// [`BrokerError`].
@@ -129,15 +134,40 @@ impl Resources {
         patch: Patch,
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        let kind = patch.kind();
-        let meta = self.shared.authorize(caller, kind, id)?;
-        let mut patch = patch;
+        let meta = self.shared.authorize(caller, patch.kind(), id)?;
+        let command = self.update_command(caller, id, Some(&meta), patch)?;
+        self.shared.execute(command, payload_bytes).await
+    }
+
+    /// Updates a resource with the payload of a publish on its topic.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn publish_update(
+        &self,
+        caller: &RequestContext,
+        kind: SubjectKind,
+        id: Id,
+        payload: &[u8],
+    ) -> Result<Arc<ResourceRecord>, BrokerError> {
+        let meta = self.shared.authorize(caller, kind.resource(), id)?;
+        let patch = Patch::parse_update(kind.resource(), payload)?;
+        let command = self.update_command(caller, id, Some(&meta), patch)?;
+        self.shared.execute(command, payload.len()).await
+    }
+
+    /// The command that updates a resource, for a caller that may update it.
+    pub(crate) fn update_command(
+        &self,
+        caller: &RequestContext,
+        id: Id,
+        before: Option<&ResourceMeta>,
+        mut patch: Patch,
+    ) -> Result<Update, BrokerError> {
         Self::keep_scopes(caller, &mut patch);
-        self.check_patch(caller, &patch, Some(&meta))?;
-        let (account, patch) = (caller.principal.account, Box::new(patch));
-        self.shared
-            .execute_on_one(Command::Update { account, kind, id, patch, private: None }, payload_bytes)
-            .await
+        self.check_patch(caller, &patch, before)?;
+        let (account, kind) = (caller.principal.account, patch.kind());
+        Ok(Update { account, kind, id, patch: Box::new(patch), private: None })
     }
 
     /// Changes what a resource keeps to itself.
@@ -150,9 +180,7 @@ impl Resources {
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
         let (account, bytes) = (caller.principal.account, private.as_str().len());
         let patch = Box::new(Patch::empty(kind));
-        self.shared
-            .execute_on_one(Command::Update { account, kind, id, patch, private: Some(private) }, bytes)
-            .await
+        self.shared.execute(Update { account, kind, id, patch, private: Some(private) }, bytes).await
     }
 
     /// Deletes a resource and all that hangs on it.
@@ -170,14 +198,14 @@ impl Resources {
             caller.may_grant_rights()?;
         }
         let account = caller.principal.account;
-        let delete = Command::Delete { account, kind, id };
+        let delete = Delete { account, kind, id };
         if kind != ResourceKind::Thng || self.shared.store.collections_of(id)?.len() <= LEFT_AT_ONCE {
-            return self.shared.execute(delete, 0).await.map(drop);
+            return self.shared.execute(delete, 0).await;
         }
         self.shared
             .in_steps(move |shared, changed| async move {
                 leave_collections(&shared, &changed, account, id).await?;
-                shared.execute(delete, 0).await.map(drop)
+                shared.execute(delete, 0).await
             })
             .await
     }
@@ -192,7 +220,7 @@ impl Resources {
         ids: Vec<Id>,
     ) -> Result<BulkDeletion, BrokerError> {
         let (account, most) = (caller.principal.account, self.shared.settings.notifications_max);
-        let delete = |ids| Command::DeleteMany { account, kind, ids, notifications_max: most };
+        let delete = |ids| DeleteMany { account, kind, ids, notifications_max: most };
         let (mut crowded, mut caused) = (Vec::new(), 0);
         let (mut steps, mut step, mut bytes) = (Vec::new(), Vec::new(), 0);
         let mut turn = self.scans.turn(caller).await?;
@@ -268,7 +296,7 @@ impl Resources {
             )));
         }
         let (account, patch) = (caller.principal.account, Box::new(patch));
-        self.shared.count_of(Command::UpdateMany { account, kind, ids, patch }, payload_bytes).await
+        self.shared.execute(UpdateMany { account, kind, ids, patch }, payload_bytes).await
     }
 
     /// Deletes everything that `ids` or `filter` name. Returns how many there were.
@@ -299,6 +327,53 @@ impl Resources {
             .await
     }
 
+    /// Stores property values, of the key in the path or of those in the payload. Returns them as they were stored.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn update_properties(
+        &self,
+        caller: &RequestContext,
+        owner: PropertyOwner,
+        key: Option<&PropertyKey>,
+        payload: &[u8],
+    ) -> Result<Arc<[PropertyUpdate]>, BrokerError> {
+        self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
+        let writes = parse_writes(payload, key)?;
+        let command = UpdateProperties { account: caller.principal.account, owner, writes };
+        self.shared.execute(command, payload.len()).await
+    }
+
+    /// Stores locations of a thng. Returns them as they were stored.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn update_location(
+        &self,
+        caller: &RequestContext,
+        thng: Id,
+        payload: &[u8],
+    ) -> Result<Arc<[LocationUpdate]>, BrokerError> {
+        self.shared.authorize(caller, ResourceKind::Thng, thng)?;
+        let command = self.location_command(caller, thng, parse_locations(payload)?)?;
+        self.shared.execute(command, payload.len()).await
+    }
+
+    /// The command that stores locations, for a caller that may update the thng.
+    pub(crate) fn location_command(
+        &self,
+        caller: &RequestContext,
+        thng: Id,
+        writes: Vec<LocationWrite>,
+    ) -> Result<UpdateLocation, BrokerError> {
+        for write in &writes {
+            if let LocationInput::Place(place) = write.input {
+                self.shared.can_reference(caller, ResourceKind::Place, place, "place")?;
+            }
+        }
+        Ok(UpdateLocation { account: caller.principal.account, thng, writes })
+    }
+
     /// Forgets property values: of one key or all, those before a time or all.
     ///
     /// # Errors
@@ -312,7 +387,7 @@ impl Resources {
     ) -> Result<(), BrokerError> {
         self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
         let account = caller.principal.account;
-        self.shared.execute(Command::DeleteProperties { account, owner, key, before_ms }, 0).await.map(drop)
+        self.shared.execute(DeleteProperties { account, owner, key, before_ms }, 0).await
     }
 
     /// Forgets a thng's locations: those before a time or all.
@@ -327,6 +402,6 @@ impl Resources {
     ) -> Result<(), BrokerError> {
         self.shared.authorize(caller, ResourceKind::Thng, thng)?;
         let account = caller.principal.account;
-        self.shared.execute(Command::DeleteLocation { account, thng, before_ms }, 0).await.map(drop)
+        self.shared.execute(DeleteLocation { account, thng, before_ms }, 0).await
     }
 }

@@ -8,11 +8,9 @@ use std::{collections::VecDeque, mem, sync::Arc};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use thng_pubsub_protocol::id::Id;
 use tokio::sync::oneshot;
 
-/// The account that an operation counts for; `None` for what the server does by itself.
-type Owner = Option<Id>;
+use crate::commands::Owner;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -28,7 +26,7 @@ struct State {
     free: usize,
     /// Those that have units, or wait for some.
     accounts: HashMap<Owner, Account>,
-    /// Accounts whose next operation waits for nothing but free units, in the order of their turns.
+    /// Accounts whose next command waits for nothing but free units, in the order of their turns.
     rotation: VecDeque<Owner>,
     next_ticket: u64,
 }
@@ -103,7 +101,7 @@ impl Budget {
         self.units - self.state.lock().free
     }
 
-    /// Waits for units; an operation that is larger than a share takes a whole one.
+    /// Waits for units; an command that is larger than a share takes a whole one.
     pub(super) async fn take(self: &Arc<Self>, owner: Owner, units: usize) -> Permit {
         let units = units.min(self.share);
         let permit = || Permit { budget: Arc::clone(self), owner, units };
@@ -213,13 +211,14 @@ mod tests {
     use std::pin::Pin;
 
     use futures_util::FutureExt as _;
+    use thng_pubsub_protocol::id::Id;
 
     use super::*;
 
     type Waits<'b> = Pin<Box<dyn Future<Output = Permit> + 'b>>;
 
     fn account(letter: &str) -> Owner {
-        Some(Id::parse(&letter.repeat(24)).expect("an id"))
+        Owner::Account(Id::parse(&letter.repeat(24)).expect("an id"))
     }
 
     fn now(waits: &mut Waits<'_>) -> Option<Permit> {
@@ -287,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_operation_is_not_passed_over_for_small_ones() {
+    fn a_large_command_is_not_passed_over_for_small_ones() {
         let budget = Budget::new(100);
         let (first, second) = (at_once(&budget, "a", 50), at_once(&budget, "b", 50));
         let mut large = asks(&budget, "c", 1_000);
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_that_is_given_up_leaves_nothing_behind() {
+    fn an_command_that_is_given_up_leaves_nothing_behind() {
         let budget = Budget::new(100);
         let first = at_once(&budget, "a", 50);
         let given_up = asks(&budget, "a", 50);

@@ -1,4 +1,4 @@
-//! The steps after a commit: it is synced, its events go to [`AfterCommit`], and its outcomes to the waiting calls.
+//! The steps after a commit: it is synced, its events go to [`AfterCommit`], and its answers to the waiting calls.
 //!
 //! While little else waits that happens on the writer's thread: the way is short. Once much work waits it happens on a
 //! thread of its own, beside the next commits, and one sync may serve several of them. Either way the order is that of
@@ -17,39 +17,24 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{AfterCommit, Job, budget::Permit, die};
-use crate::commands::{AppliedCommand, CommandError, Event, Outcome};
+use super::{AfterCommit, budget::Permit, die, job::Job};
+use crate::commands::Event;
 use thng_pubsub_store::DiskSync;
 
 /// Groups that wait for the thread; with as many more the writer waits too. That is how a slow disk or a full bus slows it
 /// down.
 const WAITING_GROUPS_MAX: usize = 4;
 
-/// A group of operations, and what became of them.
+/// A group of commands that was committed, or one that failed.
 pub(super) struct CommittedGroup {
-    #[expect(clippy::vec_box, reason = "jobs come boxed from the queue")]
-    pub(super) jobs: Vec<Box<Job>>,
-    /// In the order of `jobs`.
-    pub(super) outcomes: Vec<Result<Outcome, CommandError>>,
+    pub(super) jobs: Vec<Job>,
+    /// In the order of the jobs.
     pub(super) events: Vec<Event>,
 }
 
 impl CommittedGroup {
     pub(super) fn with_capacity(jobs: usize) -> Self {
-        Self {
-            jobs: Vec::with_capacity(jobs),
-            outcomes: Vec::with_capacity(jobs),
-            events: Vec::with_capacity(jobs),
-        }
-    }
-
-    /// Adds the outcome of the next job.
-    pub(super) fn applied(&mut self, applied: Result<AppliedCommand, CommandError>) {
-        let outcome = applied.map(|applied| {
-            self.events.extend(applied.events);
-            applied.outcome
-        });
-        self.outcomes.push(outcome);
+        Self { jobs: Vec::with_capacity(jobs), events: Vec::with_capacity(jobs) }
     }
 }
 
@@ -126,15 +111,14 @@ impl Finisher {
         }
     }
 
-    fn notify(&self, CommittedGroup { jobs, outcomes, events }: CommittedGroup) {
+    fn notify(&self, CommittedGroup { jobs, events }: CommittedGroup) {
         if !events.is_empty() {
             self.after_commit.lock().after_commit(events);
         }
         // Returned together, because publishers take units under the same lock.
         let mut budget: Option<Permit> = None;
-        for (job, outcome) in jobs.into_iter().zip(outcomes) {
-            let Job { reply, budget: own, .. } = *job;
-            reply(outcome);
+        for Job { call, budget: own, .. } in jobs {
+            call.answer();
             budget = Some(match budget {
                 Some(budget) => budget.merge(own),
                 None => own,

@@ -3,15 +3,15 @@
 //! A deficit round robin: in its turn a queue may use [`QUANTUM`] of the writer's time, and what it used beyond that is
 //! taken from its next turns. So an account whose commands are expensive, or many, delays another one by one command and
 //! not by all that it has sent. The order within an account is that of arrival. What is done for its
-//! sessions and tasks counts as its own. Probes ([`Command::Probe`]) are outside of the turns.
+//! sessions and tasks counts as its own. Probes ([`Owner::Probe`]) are outside of the turns.
 
 use std::{collections::VecDeque, mem, time::Duration};
 
 use hashbrown::{HashMap, HashSet};
-use thng_pubsub_protocol::id::Id;
 use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError};
 
-use super::{Command, Job};
+use super::job::Job;
+use crate::commands::Owner;
 
 /// The writer's time that a queue may use in a turn: some property updates, so that turns are not changed for each.
 const QUANTUM: Duration = Duration::from_millis(1);
@@ -23,14 +23,11 @@ const HEAVY: Duration = Duration::from_millis(5);
 /// Jobs of a queue whose memory is kept for the next one.
 const SPARE_JOBS_MAX: usize = 1_024;
 
-/// The account of a queue; `None` for what the server does by itself.
-type Owner = Option<Id>;
-
 /// See the module's text.
 pub(super) struct Queue {
-    incoming: UnboundedReceiver<Box<Job>>,
+    incoming: UnboundedReceiver<Job>,
     /// They come first: whether the store can be written does not depend on what else waits for it.
-    probes: VecDeque<Box<Job>>,
+    probes: VecDeque<Job>,
     /// The queue that has the turn, never empty. It is beside the others because most jobs come and go here.
     current: Option<Lane>,
     /// The other queues that are not empty.
@@ -38,7 +35,7 @@ pub(super) struct Queue {
     /// Their owners, in the order of their turns.
     rotation: VecDeque<Owner>,
     /// Memory of the last queue that became empty, for the next one.
-    spare: VecDeque<Box<Job>>,
+    spare: VecDeque<Job>,
     /// Owners whose last command was a heavy one.
     heavy: HashSet<Owner>,
     waiting: usize,
@@ -46,13 +43,13 @@ pub(super) struct Queue {
 
 struct Lane {
     owner: Owner,
-    jobs: VecDeque<Box<Job>>,
+    jobs: VecDeque<Job>,
     /// Nanoseconds that are left of its turn; below zero where it used more.
     balance: i64,
 }
 
 impl Queue {
-    pub(super) fn new(incoming: UnboundedReceiver<Box<Job>>) -> Self {
+    pub(super) fn new(incoming: UnboundedReceiver<Job>) -> Self {
         Self {
             incoming,
             probes: VecDeque::new(),
@@ -90,7 +87,7 @@ impl Queue {
 
     /// The next job, of the account whose turn it is. `is_first`: no other is in the commit; else it is only one of an
     /// account whose commands are light.
-    pub(super) fn pop(&mut self, is_first: bool) -> Option<Box<Job>> {
+    pub(super) fn pop(&mut self, is_first: bool) -> Option<Job> {
         let _ = self.receive();
         if let Some(probe) = self.probes.pop_front() {
             self.waiting -= 1;
@@ -144,12 +141,11 @@ impl Queue {
         }
     }
 
-    /// Counts the writer's time that an operation took. An owner without further jobs begins anew.
-    pub(super) fn charge(&mut self, command: &Command, used: Duration) {
-        if is_probe(command) {
+    /// Counts the writer's time that a command took. An owner without further jobs begins anew.
+    pub(super) fn charge(&mut self, owner: Owner, used: Duration) {
+        if owner == Owner::Probe {
             return;
         }
-        let owner = command.account();
         if used >= HEAVY {
             self.heavy.insert(owner);
         } else if is_heavy(&self.heavy, &owner) {
@@ -180,13 +176,13 @@ impl Queue {
         }
     }
 
-    fn push(&mut self, job: Box<Job>) {
+    fn push(&mut self, job: Job) {
         self.waiting += 1;
-        if is_probe(&job.command) {
+        if job.owner == Owner::Probe {
             self.probes.push_back(job);
             return;
         }
-        let owner = job.command.account();
+        let owner = job.owner;
         if let Some(lane) = self.lane(&owner) {
             lane.jobs.push_back(job);
             return;
@@ -203,10 +199,6 @@ fn is_heavy(heavy: &HashSet<Owner>, owner: &Owner) -> bool {
     !heavy.is_empty() && heavy.contains(owner)
 }
 
-fn is_probe(command: &Command) -> bool {
-    matches!(command, Command::Probe)
-}
-
 fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
@@ -216,28 +208,37 @@ mod tests {
     use futures_util::FutureExt as _;
     use tokio::sync::mpsc;
 
-    use super::{super::budget::Budget, *};
+    use super::{
+        super::{budget::Budget, job::PendingCall},
+        *,
+    };
+    use crate::commands::{
+        AdvanceTask, Command, EndSession, ExpireSessions, Probe, ReleaseQos2, RevokeKey, Subscribe,
+        Unsubscribe,
+    };
+    use thng_pubsub_protocol::id::Id;
     use thng_pubsub_store::{KeyHash, session_queue::SessionNumber};
 
-    fn account(letter: &str) -> Id {
-        Id::parse(&letter.repeat(24)).expect("an id")
+    fn account(letter: &str) -> Owner {
+        Owner::Account(Id::parse(&letter.repeat(24)).expect("an id"))
     }
 
     /// A job that its bytes identify.
-    fn job(account: Id, payload_bytes: usize) -> Box<Job> {
-        of(Command::DeleteLocation { account, thng: account, before_ms: None }, payload_bytes)
+    fn job(owner: Owner, payload_bytes: usize) -> Job {
+        Job { owner, ..of(Probe, payload_bytes) }
     }
 
-    fn of(command: Command, payload_bytes: usize) -> Box<Job> {
-        let budget = Budget::new(1).take(None, 1).now_or_never().expect("it is free");
-        Box::new(Job { command, reply: Box::new(|_| {}), payload_bytes, budget })
+    fn of<C: Command>(command: C, payload_bytes: usize) -> Job {
+        let owner = command.owner();
+        let budget = Budget::new(1).take(owner, 1).now_or_never().expect("it is free");
+        Job { owner, payload_bytes, budget, call: Box::new(PendingCall::new(command, |_| {})) }
     }
 
     /// What is taken next, and then charged.
-    fn taken(queue: &mut Queue, used: Duration) -> Option<(Option<Id>, usize)> {
+    fn taken(queue: &mut Queue, used: Duration) -> Option<(Owner, usize)> {
         let job = queue.pop(true)?;
-        queue.charge(&job.command, used);
-        Some((job.command.account(), job.payload_bytes))
+        queue.charge(job.owner, used);
+        Some((job.owner, job.payload_bytes))
     }
 
     #[test]
@@ -251,13 +252,13 @@ mod tests {
         for number in 0..10 {
             assert!(jobs.send(job(modest, number)).is_ok());
         }
-        assert_eq!(taken(&mut queue, QUANTUM * 50), Some((Some(greedy), 0)));
+        assert_eq!(taken(&mut queue, QUANTUM * 50), Some((greedy, 0)));
         // Fifty turns are the other account's, which needs a tenth of one for all that it asks.
         for number in 0..10 {
-            assert_eq!(taken(&mut queue, QUANTUM / 100), Some((Some(modest), number)));
+            assert_eq!(taken(&mut queue, QUANTUM / 100), Some((modest, number)));
         }
         for number in 1..100 {
-            assert_eq!(taken(&mut queue, QUANTUM * 50), Some((Some(greedy), number)));
+            assert_eq!(taken(&mut queue, QUANTUM * 50), Some((greedy, number)));
         }
         assert_eq!((queue.poll(), queue.len()), (Some(false), 0));
         drop(jobs);
@@ -273,9 +274,9 @@ mod tests {
             assert!(jobs.send(job(owner, 0)).is_ok());
         }
         let next = |queue: &mut Queue, is_first, used| {
-            let command = queue.pop(is_first)?.command;
-            queue.charge(&command, used);
-            command.account()
+            let owner = queue.pop(is_first)?.owner;
+            queue.charge(owner, used);
+            Some(owner)
         };
         assert_eq!(next(&mut queue, true, HEAVY), Some(heavy));
         assert_eq!(next(&mut queue, false, QUANTUM), Some(light));
@@ -286,27 +287,28 @@ mod tests {
 
     #[test]
     fn work_for_sessions_and_tasks_takes_turns_of_its_account() {
-        let (greedy, modest) = (account("a"), account("b"));
+        let (greedy, modest) = ("a", "b");
         let session = SessionNumber { number: 1, epoch: 1 };
-        let commands = |account| {
+        let commands = |letter: &str| {
+            let account = Id::parse(&letter.repeat(24)).expect("an id");
             let (key, client_id) = (KeyHash([0; 32]), Box::from("c"));
             let input = std::sync::Arc::new(Err(String::new()));
             [
-                Command::AdvanceTask { account, task: account, ids: Vec::new(), input, key_in_force: true },
-                Command::EndSession { account, key, client_id },
-                Command::Subscribe { account, session, subscriptions: Vec::new(), most: 1 },
-                Command::Unsubscribe { account, session, filters: Vec::new() },
-                Command::ReleaseQos2 { account, session, packet_id: 1 },
-                Command::RevokeKey { account, hash: key },
+                of(AdvanceTask { account, task: account, ids: Vec::new(), input, key_in_force: true }, 0),
+                of(EndSession { account, key, client_id }, 0),
+                of(Subscribe { account, session, subscriptions: Vec::new(), most: 1 }, 0),
+                of(Unsubscribe { account, session, filters: Vec::new() }, 0),
+                of(ReleaseQos2 { account, session, packet_id: 1 }, 0),
+                of(RevokeKey { account, hash: key }, 0),
             ]
         };
         let (jobs, incoming) = mpsc::unbounded_channel();
         let mut queue = Queue::new(incoming);
-        for command in commands(greedy).into_iter().chain(commands(modest)) {
-            assert!(jobs.send(of(command, 0)).is_ok());
+        for job in commands(greedy).into_iter().chain(commands(modest)) {
+            assert!(jobs.send(job).is_ok());
         }
         let order: Vec<_> = std::iter::from_fn(|| taken(&mut queue, QUANTUM)).collect();
-        assert_eq!(order, [(Some(greedy), 0), (Some(modest), 0)].repeat(6));
+        assert_eq!(order, [(account(greedy), 0), (account(modest), 0)].repeat(6));
     }
 
     #[test]
@@ -315,18 +317,18 @@ mod tests {
         let mut queue = Queue::new(incoming);
         for number in 0..100 {
             assert!(jobs.send(job(account("a"), number)).is_ok());
-            assert!(jobs.send(of(Command::ExpireSessions { left_before_ms: 0 }, number)).is_ok());
+            assert!(jobs.send(of(ExpireSessions { left_before_ms: 0 }, number)).is_ok());
         }
-        assert_eq!(taken(&mut queue, QUANTUM * 50), Some((Some(account("a")), 0)));
-        assert_eq!(taken(&mut queue, QUANTUM * 50), Some((None, 0)));
+        assert_eq!(taken(&mut queue, QUANTUM * 50), Some((account("a"), 0)));
+        assert_eq!(taken(&mut queue, QUANTUM * 50), Some((Owner::Server, 0)));
         for number in [1_000, 1_001] {
-            assert!(jobs.send(of(Command::Probe, number)).is_ok());
+            assert!(jobs.send(of(Probe, number)).is_ok());
             let probe = queue.pop(false).expect("it also joins others in their commit");
-            assert!(is_probe(&probe.command));
-            queue.charge(&probe.command, HEAVY * 100);
+            assert_eq!(probe.owner, Owner::Probe);
+            queue.charge(probe.owner, HEAVY * 100);
         }
         // What the probes took is taken from no other's turns.
-        assert_eq!(taken(&mut queue, QUANTUM), Some((Some(account("a")), 1)));
+        assert_eq!(taken(&mut queue, QUANTUM), Some((account("a"), 1)));
         assert_eq!(queue.len(), 197);
     }
 
@@ -341,7 +343,7 @@ mod tests {
             }
         }
         let order: Vec<_> = std::iter::from_fn(|| taken(&mut queue, QUANTUM)).collect();
-        let expected: Vec<_> = (0..3).flat_map(|number| all.map(|account| (Some(account), number))).collect();
+        let expected: Vec<_> = (0..3).flat_map(|number| all.map(|account| (account, number))).collect();
         assert_eq!(order, expected);
     }
 }

@@ -10,18 +10,18 @@ use std::{
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
-use thng_pubsub_protocol::id::Id;
 
 use super::{
-    AfterCommit, BeforeCommit, Job, STEPS_AFTER_END, WriterThread,
+    AfterCommit, BeforeCommit, STEPS_AFTER_END, WriterThread,
     budget::Budget,
     commit_pipeline::{CommitPipeline, CommittedGroup},
+    job::{Call, Effects, Job, PendingCall},
     queue::Queue,
 };
 use crate::{
     auth::keys,
     clock::{Clock, ServerTime},
-    commands::{Command, Event, Outcome},
+    commands::{Command, EndSession, Event, Owner, Probe},
     identity::first_account,
     log_throttle::LogThrottle,
     metrics::Metrics,
@@ -66,6 +66,23 @@ impl BeforeCommit for NoEvents {
     }
 }
 
+/// A call that was applied before; its function is the answer.
+struct Answered<F>(F);
+
+impl<F: FnOnce() + Send> Call for Answered<F> {
+    fn apply(&mut self, _: &mut dyn WriteStore, _: TimestampMs) -> Result<Effects, StoreError> {
+        unreachable!("the pipeline applies nothing")
+    }
+
+    fn fail(&mut self, _: StoreError) {
+        unreachable!("the pipeline refuses nothing")
+    }
+
+    fn answer(self: Box<Self>) {
+        (self.0)();
+    }
+}
+
 #[test]
 fn answers_keep_commit_order_and_follow_their_own_sync() {
     let disk = Arc::new(Disk::default());
@@ -75,16 +92,15 @@ fn answers_keep_commit_order_and_follow_their_own_sync() {
     let budget = Budget::new(2 * GROUPS);
     for number in 0..GROUPS {
         let (answered, disk_then) = (Arc::clone(&answered_so_far), Arc::clone(&disk));
-        let reply = Box::new(move |_| {
+        let call = Box::new(Answered(move || {
             assert!(disk_then.synced.load(Ordering::SeqCst) > number, "answered before the sync");
             answered.lock().push((number, thread::current().name().map(str::to_owned)));
-        });
-        let thng = Id::parse(&"U".repeat(24)).expect("an id");
-        let command = Command::DeleteLocation { account: thng, thng, before_ms: None };
-        let budget = budget.take(None, 1).now_or_never().expect("there are units for all");
-        let jobs = vec![Box::new(Job { command, reply, payload_bytes: 0, budget })];
+        }));
+        let owner = Owner::Server;
+        let budget = budget.take(owner, 1).now_or_never().expect("there are units for all");
+        let jobs = vec![Job { owner, payload_bytes: 0, budget, call }];
         disk.committed.store(number + 1, Ordering::SeqCst);
-        let done = CommittedGroup { jobs, outcomes: vec![Ok(Outcome::Done)], events: Vec::new() };
+        let done = CommittedGroup { jobs, events: Vec::new() };
         pipeline.submit(done, number % 4 > 0);
         // The disk catches up before each that is not busy, so that both ways are gone.
         while number % 4 == 3 && answered_so_far.lock().len() <= number {
@@ -127,11 +143,11 @@ fn an_ended_session_is_freed_in_a_step_per_group_under_load() {
     let metrics = Arc::new(Metrics::new().expect("metrics"));
     let (jobs, queue) = tokio::sync::mpsc::unbounded_channel();
     let budget = Budget::new(2);
-    let submit = |command| {
-        let budget = budget.take(None, 1).now_or_never().expect("there are units for both");
-        let job = Box::new(Job { command, reply: Box::new(|_| {}), payload_bytes: 0, budget });
-        jobs.send(job).expect("the queue is open");
-    };
+    fn job<C: Command>(command: C, budget: &Arc<Budget>) -> Job {
+        let owner = command.owner();
+        let budget = budget.take(owner, 1).now_or_never().expect("there are units for both");
+        Job { owner, payload_bytes: 0, budget, call: Box::new(PendingCall::new(command, |_| {})) }
+    }
     let mut writer = WriterThread {
         queue_stats: store.queue_stats(),
         pipeline: CommitPipeline::start(store.disk_sync(), Box::new(NoEvents)).expect("a thread"),
@@ -147,10 +163,11 @@ fn an_ended_session_is_freed_in_a_step_per_group_under_load() {
         caught_up_ms: None,
         losses: LogThrottle::new(),
     };
-    submit(Command::EndSession { account, key, client_id: "c".into() });
+    let end = EndSession { account, key, client_id: "c".into() };
+    assert!(jobs.send(job(end, &budget)).is_ok(), "the queue is open");
     assert!(writer.wait_for_work());
     writer.commit_waiting();
-    submit(Command::Probe);
+    assert!(jobs.send(job(Probe, &budget)).is_ok(), "the queue is open");
     for step in 1..=u64::from(STEPS_AFTER_END) {
         assert!(writer.wait_for_work(), "the probe waits");
         assert_eq!(metrics.reclaim_seconds.get_sample_count(), step);

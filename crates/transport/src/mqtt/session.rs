@@ -28,7 +28,7 @@ use crate::{Context, OnRejectedPublish, logged_error::LoggedError};
 use thng_pubsub_broker::{
     BrokerError, RequestContext,
     identity::{KeyHash, KeyLease, Principal},
-    pubsub::{Delivery, OutboundQueue, Outcome},
+    pubsub::{Delivery, OutboundQueue},
 };
 
 /// Why a connection ends. The text goes into the log, the name into the metrics.
@@ -292,9 +292,9 @@ impl Session {
             }
             let (completions, about) =
                 (Arc::clone(&self.completions), (user.actor.id(), topic.topic.clone()));
-            let on_stored = move |outcome: Result<Outcome, BrokerError>| {
+            let on_stored = move |outcome: Result<(), BrokerError>| {
                 let rejected = |refusal| Box::new(LoggedError::on_topic(refusal, about.0, &about.1));
-                completions.put(outcome.map(drop).map_err(rejected));
+                completions.put(outcome.map_err(rejected));
             };
             let caller = RequestContext::publish(user, &topic)?;
             match (ack, &self.durable) {
@@ -319,8 +319,8 @@ impl Session {
         };
         let completions = Arc::clone(&self.completions);
         let rejected = |refusal| Box::new(LoggedError::new(refusal, None));
-        let on_stored = move |outcome: Result<Outcome, BrokerError>| {
-            completions.put(outcome.map(drop).map_err(rejected));
+        let on_stored = move |outcome: Result<(), BrokerError>| {
+            completions.put(outcome.map_err(rejected));
         };
         let publish = (durable.number(), id.get());
         match self.context.pubsub.release(durable.account(), publish, on_stored).await {

@@ -16,14 +16,17 @@ use super::{
 };
 use thng_pubsub_broker::{
     BrokerError,
-    resources::{ListScope, Outcome, commissioned_type},
+    resources::{ListScope, commissioned_type},
 };
 
 /// The parent of actions: a kind of resource, or `None` for the root.
 pub(super) type ActionParent = Option<SubjectKind>;
 
-/// The topic that the path is.
-async fn topic(call: &Call, below: ActionParent) -> Result<Topic, HttpError> {
+/// What the actions of the path are about, and their type.
+async fn segments(
+    call: &Call,
+    below: ActionParent,
+) -> Result<(Option<Subject>, Option<ActionTypeName>), HttpError> {
     let subject = match below {
         Some(kind) => Some(Subject { kind, id: named(call, kind.resource(), "id").await? }),
         None => None,
@@ -32,6 +35,12 @@ async fn topic(call: &Call, below: ActionParent) -> Result<Topic, HttpError> {
         "all" => None,
         name => Some(ActionTypeName::parse(name).map_err(|_| BrokerError::NotFound)?),
     };
+    Ok((subject, action_type))
+}
+
+/// The topic that the path is.
+async fn topic(call: &Call, below: ActionParent) -> Result<Topic, HttpError> {
+    let (subject, action_type) = segments(call, below).await?;
     Ok(Topic::Actions { subject, action_type })
 }
 
@@ -41,19 +50,16 @@ pub(super) async fn list(call: Call, below: ActionParent) -> Result<Response, Ht
 }
 
 pub(super) async fn create(call: Call, below: ActionParent) -> Result<Response, HttpError> {
-    let topic = topic(&call, below).await?;
-    if let Topic::Actions { subject: Some(subject), action_type: Some(action_type) } = &topic
-        && subject.kind == SubjectKind::Thng
+    let (subject, action_type) = segments(&call, below).await?;
+    let caller = call.caller_with_context();
+    if let (Some(Subject { kind: SubjectKind::Thng, id }), Some(action_type)) = (subject, &action_type)
         && commissioned_type(action_type.as_str())
     {
-        let caller = call.caller_with_context();
-        let action =
-            call.resources().commission(&caller, subject.id, action_type.clone(), &call.body).await?;
+        let action = call.resources().commission(&caller, id, action_type.clone(), &call.body).await?;
         return Ok(json(StatusCode::OK, show_plain(&call, &action)));
     }
-    let Outcome::Resources(actions) = call.publish(&topic).await? else {
-        return Err(BrokerError::Unavailable.into());
-    };
+    let write = call.resources().create_actions(&caller, subject, action_type.as_ref(), &call.body);
+    let actions = call.publish(write).await?;
     let is_array = call.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     match &actions[..] {
         [action] if !is_array => Ok(created(&call, action.id.as_str(), show_plain(&call, action))),
@@ -88,14 +94,11 @@ pub(super) async fn types(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn create_type(call: Call) -> Result<Response, HttpError> {
-    match call.publish(&Topic::ActionTypes).await? {
-        Outcome::Resource(record) => {
-            let name = record.fields().text("name").unwrap_or_default();
-            let name = percent_encoding::utf8_percent_encode(&name, COMPONENT);
-            Ok(created(&call, &name.to_string(), show_plain(&call, &record)))
-        }
-        _ => Err(BrokerError::Unavailable.into()),
-    }
+    let caller = call.caller_with_context();
+    let record = call.publish(call.resources().create_action_type(&caller, &call.body)).await?;
+    let name = record.fields().text("name").unwrap_or_default();
+    let name = percent_encoding::utf8_percent_encode(&name, COMPONENT);
+    Ok(created(&call, &name.to_string(), show_plain(&call, &record)))
 }
 
 pub(super) async fn read_type(call: Call) -> Result<Response, HttpError> {

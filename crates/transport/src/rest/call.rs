@@ -16,7 +16,7 @@ use thng_pubsub_protocol::{
     filter::integer,
     id::Id,
     payload::{ErrorCode, Json},
-    topic::{Topic, table::Access},
+    topic::table::Access,
 };
 
 use super::{Context, HttpError};
@@ -29,9 +29,8 @@ use thng_pubsub_broker::{
     BrokerError, RequestContext,
     identity::Identity,
     identity::{Login, Principal},
-    pubsub::PubSub,
     resources::Resources,
-    resources::{AnswerShare, Outcome, TimestampMs},
+    resources::{AnswerShare, TimestampMs},
 };
 
 const PROTOCOL: &str = "rest";
@@ -137,10 +136,6 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl Call {
-    pub(super) fn pubsub(&self) -> &PubSub {
-        &self.context.pubsub
-    }
-
     pub(super) fn resources(&self) -> &Resources {
         &self.context.resources
     }
@@ -184,10 +179,13 @@ impl Call {
         &self.caller.principal
     }
 
-    /// Does what a publish on the topic does: the writes that other protocols know too.
-    pub(super) async fn publish(&self, topic: &Topic) -> Result<Outcome, HttpError> {
+    /// Performs a write that other protocols request by a publish: with the limits and metrics of publishes.
+    pub(super) async fn publish<T>(
+        &self,
+        write: impl Future<Output = Result<T, BrokerError>>,
+    ) -> Result<T, HttpError> {
         let stored = match self.context.rates.publish(self.address(), &self.caller.principal.key) {
-            Ok(()) => self.pubsub().publish_and_wait(&self.caller_with_context(), topic, &self.body).await,
+            Ok(()) => write.await,
             Err(refusal) => Err(refusal),
         };
         let metrics = &self.context.metrics;

@@ -1,10 +1,7 @@
 //! Members of a collection: `/collections/:id/thngs` and `/collections/:id/collections`.
 
 use axum::{http::StatusCode, response::Response};
-use thng_pubsub_protocol::{
-    payload::{ResourceKind, THNGS_MAX, parse_ids},
-    topic::Topic,
-};
+use thng_pubsub_protocol::payload::{ResourceKind, THNGS_MAX, parse_ids};
 
 use super::{
     HttpError,
@@ -26,7 +23,8 @@ pub(super) async fn thngs(call: Call) -> Result<Response, HttpError> {
 /// The answer is the collection's document, which the change left as it was.
 pub(super) async fn add_thngs(call: Call) -> Result<Response, HttpError> {
     let collection = call.id("id")?;
-    call.publish(&Topic::Members { collection }).await?;
+    let caller = call.caller_with_context();
+    call.publish(call.resources().add_thngs(&caller, collection, &call.body)).await?;
     let record = call.resources().read(call.caller(), ResourceKind::Collection, collection).await?;
     Ok(json(StatusCode::OK, show(&call, &record)?))
 }

@@ -1,10 +1,7 @@
 //! Locations of thngs: `/thngs/:id/location`.
 
 use axum::{http::StatusCode, response::Response};
-use thng_pubsub_protocol::{
-    payload::{ResourceKind, locations_document},
-    topic::Topic,
-};
+use thng_pubsub_protocol::payload::{ResourceKind, locations_document};
 
 use super::{
     HttpError,
@@ -14,14 +11,12 @@ use super::{
     property::range,
     resource::{done, named},
 };
-use thng_pubsub_broker::{BrokerError, resources::Outcome};
 
 pub(super) async fn update(call: Call) -> Result<Response, HttpError> {
     let thng = named(&call, ResourceKind::Thng, "id").await?;
-    match call.publish(&Topic::Location { thng }).await? {
-        Outcome::Locations(updates) => Ok(json(StatusCode::OK, locations_document(updates.iter()))),
-        _ => Err(BrokerError::Unavailable.into()),
-    }
+    let caller = call.caller_with_context();
+    let updates = call.publish(call.resources().update_location(&caller, thng, &call.body)).await?;
+    Ok(json(StatusCode::OK, locations_document(updates.iter())))
 }
 
 pub(super) async fn history(call: Call) -> Result<Response, HttpError> {

@@ -4,7 +4,7 @@ use axum::{http::StatusCode, response::Response};
 use thng_pubsub_protocol::{
     id::PropertyKey,
     payload::{history_document, update_document},
-    topic::{OwnerKind, PropertyOwner, Topic},
+    topic::{OwnerKind, PropertyOwner},
 };
 
 use super::{
@@ -14,10 +14,7 @@ use super::{
     list::{history_answer, history_page},
     resource::{done, named},
 };
-use thng_pubsub_broker::{
-    BrokerError,
-    resources::{Outcome, TimeRange},
-};
+use thng_pubsub_broker::resources::TimeRange;
 
 async fn owner(call: &Call, kind: OwnerKind) -> Result<PropertyOwner, HttpError> {
     Ok(kind.with_id(named(call, kind.resource(), "id").await?))
@@ -28,22 +25,26 @@ fn key(call: &Call) -> Result<PropertyKey, HttpError> {
         .map_err(|error| invalid(&format!("The path names no property: {error}.")))
 }
 
-async fn publish(call: &Call, topic: Topic) -> Result<Response, HttpError> {
-    match call.publish(&topic).await? {
-        Outcome::Properties(updates) => Ok(json(StatusCode::OK, update_document(updates.iter()))),
-        _ => Err(BrokerError::Unavailable.into()),
-    }
+async fn publish(
+    call: &Call,
+    owner: PropertyOwner,
+    key: Option<&PropertyKey>,
+) -> Result<Response, HttpError> {
+    let caller = call.caller_with_context();
+    let write = call.resources().update_properties(&caller, owner, key, &call.body);
+    let updates = call.publish(write).await?;
+    Ok(json(StatusCode::OK, update_document(updates.iter())))
 }
 
 pub(super) async fn update(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
     let owner = owner(&call, kind).await?;
-    publish(&call, Topic::Properties { owner, key: None }).await
+    publish(&call, owner, None).await
 }
 
 pub(super) async fn update_one(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
-    let key = Some(key(&call)?);
+    let key = key(&call)?;
     let owner = owner(&call, kind).await?;
-    publish(&call, Topic::Properties { owner, key }).await
+    publish(&call, owner, Some(&key)).await
 }
 
 /// Refuses what would narrow a list, where it does not, rather than answer with too much.

@@ -7,7 +7,7 @@ use axum::{
 use thng_pubsub_protocol::{
     id::Id,
     payload::{Patch, ResourceKind, latest_document},
-    topic::{SubjectKind, Topic},
+    topic::SubjectKind,
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 use thng_pubsub_broker::{
     BrokerError,
     resources::{
-        ContextVisibility, Extras, ListScope, NewResource, Outcome, PAGE_BYTES_MAX, ResourceRecord, document,
+        ContextVisibility, Extras, ListScope, NewResource, PAGE_BYTES_MAX, ResourceRecord, document,
     },
 };
 
@@ -139,10 +139,10 @@ pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, H
     let id = named(&call, kind, "id").await?;
     let record = match SubjectKind::of(kind) {
         // What other protocols can do as well goes their way.
-        Some(kind) => match call.publish(&Topic::Resource { kind, id }).await? {
-            Outcome::Resource(record) => record,
-            _ => return Err(BrokerError::Unavailable.into()),
-        },
+        Some(kind) => {
+            let caller = call.caller_with_context();
+            call.publish(call.resources().publish_update(&caller, kind, id, &call.body)).await?
+        }
         None => {
             let patch = Patch::parse_update(kind, &call.body).map_err(BrokerError::from)?;
             call.resources().update(call.caller(), id, patch, call.body.len()).await?

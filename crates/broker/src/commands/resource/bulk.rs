@@ -5,8 +5,8 @@ use thng_pubsub_protocol::{
     payload::{Patch, ResourceKind},
 };
 
-use super::{delete::delete, own, update::check, validate::complete};
-use crate::commands::{AppliedCommand, Bound, CommandError, Outcome, beyond};
+use super::{delete::Delete, own, update::check, validate::complete};
+use crate::commands::{Applied, Bound, Command, CommandError, Garbage, Owner, beyond};
 use thng_pubsub_store::{ResourceRecord, TimestampMs, WriteStore, index_keys};
 
 /// Bytes of the documents that one command changes or deletes: all of them are written in one transaction.
@@ -48,64 +48,104 @@ fn check_bulk_bytes(bytes: usize) -> Result<(), CommandError> {
     }
 }
 
-pub(in crate::commands) fn update_many(
-    store: &mut dyn WriteStore,
-    now_ms: TimestampMs,
-    account: Id,
-    kind: ResourceKind,
-    ids: &[Id],
-    patch: &Patch,
-) -> Result<AppliedCommand, CommandError> {
-    let (mut checked, mut bytes) = (Vec::with_capacity(ids.len()), 0);
-    for id in ids {
-        match own(store, account, kind, *id) {
-            Ok(before) => {
-                let one = check(store, now_ms, before, None, patch.scopes.clone(), |fields| {
-                    fields.apply(patch, false)?;
-                    complete(fields, patch)
-                })?;
-                bytes += bulk_bytes(&one.before, Some(&one.after));
-                check_bulk_bytes(bytes)?;
-                checked.push(one);
-            }
-            Err(CommandError::NotFound) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let (count, mut events) = (checked.len(), Vec::new());
-    for one in checked {
-        events.extend(one.write(store)?.1);
-    }
-    Ok(AppliedCommand { outcome: Outcome::Count(count), events })
+/// Updates many resources in the same way; those that are gone are passed over. The output is how many there were.
+#[derive(Debug)]
+pub(crate) struct UpdateMany {
+    pub account: Id,
+    pub kind: ResourceKind,
+    pub ids: Vec<Id>,
+    pub patch: Box<Patch>,
 }
 
-pub(in crate::commands) fn delete_many(
-    store: &mut dyn WriteStore,
-    now_ms: TimestampMs,
-    account: Id,
-    kind: ResourceKind,
-    ids: &[Id],
-    notifications_max: usize,
-) -> Result<AppliedCommand, CommandError> {
-    let mut bytes = NOTIFICATION_BYTES * check_notifications(store, kind, ids, notifications_max)?;
-    for id in ids {
-        if let Some(record) = store.resource(*id)? {
-            bytes += bulk_bytes(&record, None);
-            check_bulk_bytes(bytes)?;
-        }
+impl Command for UpdateMany {
+    type Output = usize;
+
+    fn name(&self) -> &'static str {
+        "update_many"
     }
-    let (mut count, mut events) = (0, Vec::new());
-    for id in ids {
-        match delete(store, now_ms, account, kind, *id) {
-            Ok(applied) => {
-                count += 1;
-                events.extend(applied.events);
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
+    }
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        now_ms: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        let Self { account, kind, ids, patch } = self;
+        let (mut checked, mut bytes) = (Vec::with_capacity(ids.len()), 0);
+        for id in ids {
+            match own(store, *account, *kind, *id) {
+                Ok(before) => {
+                    let one = check(store, now_ms, before, None, patch.scopes.clone(), |fields| {
+                        fields.apply(patch, false)?;
+                        complete(fields, patch)
+                    })?;
+                    bytes += bulk_bytes(&one.before, Some(&one.after));
+                    check_bulk_bytes(bytes)?;
+                    checked.push(one);
+                }
+                Err(CommandError::NotFound) => {}
+                Err(error) => return Err(error),
             }
-            Err(CommandError::NotFound) => {}
-            Err(error) => return Err(error),
         }
+        let (count, mut events) = (checked.len(), Vec::new());
+        for one in checked {
+            events.extend(one.write(store)?.1);
+        }
+        Ok(Applied { output: count, events, garbage: Garbage::None })
     }
-    Ok(AppliedCommand { outcome: Outcome::Count(count), events })
+}
+
+/// Deletes many resources; those that are gone are passed over. The output is how many there were.
+#[derive(Debug)]
+pub(crate) struct DeleteMany {
+    pub account: Id,
+    pub kind: ResourceKind,
+    pub ids: Vec<Id>,
+    /// The most notifications that all of it may cause.
+    pub notifications_max: usize,
+}
+
+impl Command for DeleteMany {
+    type Output = usize;
+
+    fn name(&self) -> &'static str {
+        "delete_many"
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
+    }
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        now_ms: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        let Self { account, kind, ids, notifications_max } = self;
+        let (account, kind) = (*account, *kind);
+        let mut bytes = NOTIFICATION_BYTES * check_notifications(store, kind, ids, *notifications_max)?;
+        for id in ids {
+            if let Some(record) = store.resource(*id)? {
+                bytes += bulk_bytes(&record, None);
+                check_bulk_bytes(bytes)?;
+            }
+        }
+        let (mut count, mut events) = (0, Vec::new());
+        for id in ids {
+            match (Delete { account, kind, id: *id }).apply(store, now_ms) {
+                Ok(applied) => {
+                    count += 1;
+                    events.extend(applied.events);
+                }
+                Err(CommandError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Applied { output: count, events, garbage: Garbage::Rows })
+    }
 }
 
 /// Refuses a deletion whose notifications to the collections of the thngs exceed the bound. Returns how many there are.

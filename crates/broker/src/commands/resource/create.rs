@@ -15,14 +15,14 @@ use super::{
     existing, membership,
     validate::{body, check_references, complete},
 };
-use crate::commands::{AppliedCommand, CommandError, Event, Outcome, location, property};
+use crate::commands::{Applied, Command, CommandError, Event, Garbage, Owner, location, property};
 use thng_pubsub_store::{
     Change, KeyRecord, PropertyOwner, ResourceMeta, ResourceRecord, TimestampMs, WriteStore,
 };
 
-/// A new resource.
+/// Creates a resource.
 #[derive(Debug)]
-pub(crate) struct Creation {
+pub(crate) struct Create {
     pub account: Id,
     pub id: Id,
     pub parent: Option<Id>,
@@ -35,71 +35,83 @@ pub(crate) struct Creation {
     pub keys: Vec<KeyRecord>,
 }
 
-pub(in crate::commands) fn create(
-    store: &mut dyn WriteStore,
-    now_ms: TimestampMs,
-    creation: &Creation,
-) -> Result<AppliedCommand, CommandError> {
-    let Creation { account, id, patch, .. } = creation;
-    let (account, id, kind) = (*account, *id, patch.kind());
-    if let Some(parent) = creation.parent {
-        let there = store.resource_meta(parent)?.is_some_and(|meta| meta.account == account);
-        if !there {
-            return Err(CommandError::NotFound);
-        }
-    }
-    let mut fields = Fields::new(kind);
-    fields.apply(patch, true)?;
-    for (name, json) in &creation.set {
-        fields.set(name, Some(Json::parse(json.clone())?));
-    }
-    complete(&mut fields, patch)?;
-    let mut scopes = creation.scopes.clone();
-    if let Some(patch) = patch.scopes.clone() {
-        patch.apply(&mut scopes)?;
-    }
-    let mut record = ResourceRecord {
-        id,
-        account,
-        kind,
-        parent: creation.parent,
-        body: body(&fields, &id, now_ms)?,
-        private: creation.private.clone(),
-        scopes,
-        created_at_ms: now_ms,
-        updated_at_ms: now_ms,
-        place: 0,
-    };
-    check_references(store, None, &record, &fields)?;
-    for collection in &patch.collections {
-        existing(store, account, *collection, ResourceKind::Collection, "collections")?;
-    }
-    let values = Values::read(store, account, id, patch, now_ms)?;
+impl Command for Create {
+    type Output = Arc<ResourceRecord>;
 
-    let mut events = Vec::new();
-    record.place = store.put_resource(None, &record)?;
-    for key in &creation.keys {
-        store.add_key(&KeyRecord { created_at_ms: now_ms, ..key.clone() })?;
+    fn name(&self) -> &'static str {
+        "create"
     }
-    let mut joined = Vec::new();
-    for collection in &patch.collections {
-        if !store.add_members(*collection, kind, &[id])?.is_empty() {
-            joined.push(*collection);
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
+    }
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        now_ms: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        let Self { account, id, patch, .. } = self;
+        let (account, id, kind) = (*account, *id, patch.kind());
+        if let Some(parent) = self.parent {
+            let there = store.resource_meta(parent)?.is_some_and(|meta| meta.account == account);
+            if !there {
+                return Err(CommandError::NotFound);
+            }
         }
-    }
-    let collections =
-        if joined.is_empty() { Vec::new() } else { store.collections_of(id, limits::COLLECTIONS_MAX)? };
-    let record = Arc::new(record);
-    let meta = Arc::new(record.meta());
-    events.push(changed(&record, Change::Created, collections.into()));
-    values.append(store, account, &meta, &mut events)?;
-    if kind == ResourceKind::Thng {
-        for collection in joined {
-            let document = membership_document(MembershipChange::ThngsAdded, now_ms, &[id]);
-            events.extend(membership(store, account, collection, now_ms, document)?);
+        let mut fields = Fields::new(kind);
+        fields.apply(patch, true)?;
+        for (name, json) in &self.set {
+            fields.set(name, Some(Json::parse(json.clone())?));
         }
+        complete(&mut fields, patch)?;
+        let mut scopes = self.scopes.clone();
+        if let Some(patch) = patch.scopes.clone() {
+            patch.apply(&mut scopes)?;
+        }
+        let mut record = ResourceRecord {
+            id,
+            account,
+            kind,
+            parent: self.parent,
+            body: body(&fields, &id, now_ms)?,
+            private: self.private.clone(),
+            scopes,
+            created_at_ms: now_ms,
+            updated_at_ms: now_ms,
+            place: 0,
+        };
+        check_references(store, None, &record, &fields)?;
+        for collection in &patch.collections {
+            existing(store, account, *collection, ResourceKind::Collection, "collections")?;
+        }
+        let values = Values::read(store, account, id, patch, now_ms)?;
+
+        let mut events = Vec::new();
+        record.place = store.put_resource(None, &record)?;
+        for key in &self.keys {
+            store.add_key(&KeyRecord { created_at_ms: now_ms, ..key.clone() })?;
+        }
+        let mut joined = Vec::new();
+        for collection in &patch.collections {
+            if !store.add_members(*collection, kind, &[id])?.is_empty() {
+                joined.push(*collection);
+            }
+        }
+        let collections =
+            if joined.is_empty() { Vec::new() } else { store.collections_of(id, limits::COLLECTIONS_MAX)? };
+        let record = Arc::new(record);
+        let meta = Arc::new(record.meta());
+        events.push(changed(&record, Change::Created, collections.into()));
+        values.append(store, account, &meta, &mut events)?;
+        if kind == ResourceKind::Thng {
+            for collection in joined {
+                let document = membership_document(MembershipChange::ThngsAdded, now_ms, &[id]);
+                events.extend(membership(store, account, collection, now_ms, document)?);
+            }
+        }
+        Ok(Applied { output: record, events, garbage: Garbage::None })
     }
-    Ok(AppliedCommand { outcome: Outcome::Resource(record), events })
 }
 
 /// First values of a new thng or product.

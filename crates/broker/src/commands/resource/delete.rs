@@ -9,47 +9,69 @@ use thng_pubsub_protocol::{
 };
 
 use super::{membership, own};
-use crate::commands::{AppliedCommand, CommandError, Event, Outcome};
+use crate::commands::{Applied, Command, CommandError, Event, Garbage, Owner};
 use thng_pubsub_store::{Actor, Change, TimestampMs, WriteStore};
 
-pub(in crate::commands) fn delete(
-    store: &mut dyn WriteStore,
-    now_ms: TimestampMs,
-    account: Id,
-    kind: ResourceKind,
-    id: Id,
-) -> Result<AppliedCommand, CommandError> {
-    let record = own(store, account, kind, id)?;
-    let collections = match kind.has_collections() {
-        true => store.collections_of(id, limits::COLLECTIONS_MAX)?,
-        false => Vec::new(),
-    };
-    let mut hashes = Vec::new();
-    for actor in actors_of(kind, id) {
-        hashes.extend(store.remove_keys(actor)?);
+/// Deletes a resource and everything that depends on it.
+#[derive(Debug)]
+pub(crate) struct Delete {
+    pub account: Id,
+    pub kind: ResourceKind,
+    pub id: Id,
+}
+
+impl Command for Delete {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "delete"
     }
-    let mut events = Vec::new();
-    let seq = store.delete_resource(&record, now_ms)?;
-    if !hashes.is_empty() {
-        events.push(Event::KeysRevoked { hashes });
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
     }
-    if matches!(
-        kind,
-        ResourceKind::Project | ResourceKind::Application | ResourceKind::Role | ResourceKind::AccessPolicy
-    ) {
-        events.push(Event::RightsChanged);
-    }
-    if kind == ResourceKind::Thng {
-        for collection in &collections {
-            let document = membership_document(MembershipChange::ThngsRemoved, now_ms, &[id]);
-            events.extend(membership(store, account, *collection, now_ms, document)?);
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        now_ms: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        let Self { account, kind, id } = *self;
+        let record = own(store, account, kind, id)?;
+        let collections = match kind.has_collections() {
+            true => store.collections_of(id, limits::COLLECTIONS_MAX)?,
+            false => Vec::new(),
+        };
+        let mut hashes = Vec::new();
+        for actor in actors_of(kind, id) {
+            hashes.extend(store.remove_keys(actor)?);
         }
+        let mut events = Vec::new();
+        let seq = store.delete_resource(&record, now_ms)?;
+        if !hashes.is_empty() {
+            events.push(Event::KeysRevoked { hashes });
+        }
+        if matches!(
+            kind,
+            ResourceKind::Project
+                | ResourceKind::Application
+                | ResourceKind::Role
+                | ResourceKind::AccessPolicy
+        ) {
+            events.push(Event::RightsChanged);
+        }
+        if kind == ResourceKind::Thng {
+            for collection in &collections {
+                let document = membership_document(MembershipChange::ThngsRemoved, now_ms, &[id]);
+                events.extend(membership(store, account, *collection, now_ms, document)?);
+            }
+        }
+        let record = Arc::new(record);
+        let meta = Arc::new(record.meta());
+        let collections = collections.into();
+        events.push(Event::ResourceChanged { seq, meta, change: Change::Deleted, record, collections });
+        Ok(Applied { output: (), events, garbage: Garbage::Rows })
     }
-    let record = Arc::new(record);
-    let meta = Arc::new(record.meta());
-    let collections = collections.into();
-    events.push(Event::ResourceChanged { seq, meta, change: Change::Deleted, record, collections });
-    Ok(AppliedCommand { outcome: Outcome::Done, events })
 }
 
 /// Those whose keys go with a resource.

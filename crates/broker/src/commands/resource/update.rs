@@ -12,24 +12,44 @@ use super::{
     own,
     validate::{body, check_references, complete},
 };
-use crate::commands::{AppliedCommand, CommandError, Event, Outcome};
+use crate::commands::{Applied, Command, CommandError, Event, Garbage, Owner};
 use thng_pubsub_store::{Actor, Change, ResourceRecord, StoreError, TimestampMs, WriteStore};
 
-pub(in crate::commands) fn update(
-    store: &mut dyn WriteStore,
-    now_ms: TimestampMs,
-    account: Id,
-    kind: ResourceKind,
-    id: Id,
-    patch: &Patch,
-    private: Option<&Json>,
-) -> Result<AppliedCommand, CommandError> {
-    let before = own(store, account, kind, id)?;
-    let (record, events) = change(store, now_ms, before, private, patch.scopes.clone(), |fields| {
-        fields.apply(patch, false)?;
-        complete(fields, patch)
-    })?;
-    Ok(AppliedCommand { outcome: Outcome::Resource(record), events })
+/// Updates a resource's own fields, and its private data where given.
+#[derive(Debug)]
+pub(crate) struct Update {
+    pub account: Id,
+    pub kind: ResourceKind,
+    pub id: Id,
+    pub patch: Box<Patch>,
+    pub private: Option<Json>,
+}
+
+impl Command for Update {
+    type Output = Arc<ResourceRecord>;
+
+    fn name(&self) -> &'static str {
+        "update"
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Account(self.account)
+    }
+
+    fn apply(
+        &self,
+        store: &mut dyn WriteStore,
+        now_ms: TimestampMs,
+    ) -> Result<Applied<Self::Output>, CommandError> {
+        let Self { account, kind, id, patch, private } = self;
+        let before = own(store, *account, *kind, *id)?;
+        let (record, events) =
+            change(store, now_ms, before, private.as_ref(), patch.scopes.clone(), |fields| {
+                fields.apply(patch, false)?;
+                complete(fields, patch)
+            })?;
+        Ok(Applied { output: record, events, garbage: Garbage::None })
+    }
 }
 
 /// Changes a resource: its fields, what it keeps to itself, who sees it.
