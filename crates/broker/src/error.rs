@@ -330,10 +330,18 @@ impl From<AuthzError> for BrokerError {
     }
 }
 
-impl From<StoreError> for BrokerError {
-    fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store did not answer");
-        Self::Unavailable
+/// Turns a failure of the store into a refusal. It is a call of its own, because it logs.
+pub(crate) trait LogFailure<T> {
+    /// Logs a failure of the store, and returns [`BrokerError::Unavailable`] for it.
+    fn log_failure(self) -> Result<T, BrokerError>;
+}
+
+impl<T> LogFailure<T> for Result<T, StoreError> {
+    fn log_failure(self) -> Result<T, BrokerError> {
+        self.map_err(|error| {
+            tracing::error!(%error, "the store did not answer");
+            BrokerError::Unavailable
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     auth::keys::{self, KeySecret, Keys},
     clock::Clock,
     commands::Command,
-    error::BrokerError,
+    error::{BrokerError, LogFailure as _},
     metrics::Metrics,
     random,
     request::RequestContext,
@@ -70,7 +70,8 @@ impl Shared {
         id: Id,
     ) -> Result<Arc<ResourceMeta>, BrokerError> {
         caller.permit()?;
-        let meta = self.resource_meta(id)?.filter(|meta| meta.kind == kind && caller.can_see(meta));
+        let meta =
+            self.resource_meta(id).log_failure()?.filter(|meta| meta.kind == kind && caller.can_see(meta));
         meta.ok_or(BrokerError::NotFound)
     }
 
@@ -82,8 +83,10 @@ impl Shared {
         id: Id,
         field: &str,
     ) -> Result<(), BrokerError> {
-        let is_there =
-            self.resource_meta(id)?.is_some_and(|meta| meta.kind == kind && caller.can_reference(&meta));
+        let is_there = self
+            .resource_meta(id)
+            .log_failure()?
+            .is_some_and(|meta| meta.kind == kind && caller.can_reference(&meta));
         match is_there {
             true => Ok(()),
             false => Err(BrokerError::invalid(format!(
@@ -159,7 +162,7 @@ impl Shared {
 
     /// The key of an actor, if there is one that can be shown.
     pub(crate) fn key_of(&self, actor: Actor) -> Result<Option<String>, BrokerError> {
-        let key = self.store.key_of(actor)?;
+        let key = self.store.key_of(actor).log_failure()?;
         Ok(key.and_then(|key| self.reveal(&key)))
     }
 }

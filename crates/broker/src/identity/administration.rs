@@ -17,7 +17,7 @@ use super::{Identity, operators::new_account};
 use crate::{
     auth::{Principal, Right, grants::Grants, keys, visibility::Visibility},
     commands::{AddKey, CreateAccount, RevokeKey},
-    error::BrokerError,
+    error::{BrokerError, LogFailure as _},
     random,
     request::RequestContext,
     resources::NewResource,
@@ -84,15 +84,23 @@ impl Identity {
         let known = match Id::parse(operator) {
             Ok(id) => self
                 .shared
-                .resource_meta(id)?
+                .resource_meta(id)
+                .log_failure()?
                 .filter(|meta| meta.kind == ResourceKind::Operator)
                 .map(|meta| meta.id),
-            Err(_) => self.shared.store.named(account, ResourceKind::Operator, &operator.to_lowercase())?,
+            Err(_) => self
+                .shared
+                .store
+                .named(account, ResourceKind::Operator, &operator.to_lowercase())
+                .log_failure()?,
         };
         let known = match known {
-            Some(id) => {
-                self.shared.resource_meta(id)?.filter(|meta| meta.account == account).map(|meta| meta.id)
-            }
+            Some(id) => self
+                .shared
+                .resource_meta(id)
+                .log_failure()?
+                .filter(|meta| meta.account == account)
+                .map(|meta| meta.id),
             None => None,
         };
         match known {
@@ -124,7 +132,7 @@ impl Identity {
             .await?;
         let operator = access.fields().id("operator").ok_or(BrokerError::Unavailable)?;
         let actor = Actor::Operator(operator);
-        let key = self.shared.store.key_of(actor)?.ok_or(BrokerError::Unavailable)?;
+        let key = self.shared.store.key_of(actor).log_failure()?.ok_or(BrokerError::Unavailable)?;
         let text = self.shared.reveal(&key).ok_or(BrokerError::Unavailable)?;
         Ok(IssuedKey { account, actor, hash: key.hash, text })
     }
@@ -157,7 +165,7 @@ impl Identity {
     /// [`BrokerError::Invalid`] where no key or several are meant.
     pub async fn revoke_by_handle(&self, handle: &str) -> Result<KeyRecord, BrokerError> {
         let (least, greatest) = range_of(handle)?;
-        let mut found = self.shared.store.keys_between(&least, &greatest, 2)?;
+        let mut found = self.shared.store.keys_between(&least, &greatest, 2).log_failure()?;
         match (found.pop(), found.is_empty()) {
             (Some(key), true) => {
                 self.shared.execute(RevokeKey { account: key.account, hash: key.hash }, 0).await?;
@@ -183,7 +191,7 @@ impl Identity {
     /// The account that is named, or the only one.
     fn account_meant(&self, account: Option<&str>) -> Result<Id, BrokerError> {
         let Some(account) = account else {
-            let accounts = self.shared.store.accounts(2)?;
+            let accounts = self.shared.store.accounts(2).log_failure()?;
             return match accounts.as_slice() {
                 [account] => Ok(*account),
                 [] => Err(BrokerError::invalid("There is no account yet: `accounts create` makes one.")),
@@ -191,7 +199,7 @@ impl Identity {
             };
         };
         let id = Id::parse(account).ok();
-        let meta = id.map(|id| self.shared.resource_meta(id)).transpose()?.flatten();
+        let meta = id.map(|id| self.shared.resource_meta(id)).transpose().log_failure()?.flatten();
         let is_account = |kind| kind == ResourceKind::Account;
         match meta.filter(|meta| is_account(meta.kind)) {
             Some(meta) => Ok(meta.id),

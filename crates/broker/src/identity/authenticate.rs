@@ -6,7 +6,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Identity, KeyLease, Principal};
-use crate::{auth::keys, error::BrokerError};
+use crate::{
+    auth::keys,
+    error::{BrokerError, LogFailure as _},
+};
 
 /// How long to wait before the store is asked again after it failed.
 const RETRY: Duration = Duration::from_millis(200);
@@ -21,7 +24,7 @@ impl Identity {
         if let Some(principal) = self.shared.keys.cached(&hash) {
             return Ok(principal);
         }
-        self.shared.keys.look_up(&hash)?.ok_or(BrokerError::InvalidKey)
+        self.shared.keys.look_up(&hash).log_failure()?.ok_or(BrokerError::InvalidKey)
     }
 
     /// Leases the key of a principal for a connection or a subscription: `wake` is notified once the key is revoked.
@@ -44,7 +47,11 @@ impl Identity {
     /// # Errors
     /// [`BrokerError::InvalidKey`], [`BrokerError::Unavailable`].
     pub fn check_key(&self, principal: &Principal) -> Result<(), BrokerError> {
-        if self.shared.keys.is_in_force(&principal.key)? { Ok(()) } else { Err(BrokerError::InvalidKey) }
+        if self.shared.keys.is_in_force(&principal.key).log_failure()? {
+            Ok(())
+        } else {
+            Err(BrokerError::InvalidKey)
+        }
     }
 
     /// Ends the connections of keys whose application, project or thng is gone, until it is stopped.

@@ -11,7 +11,7 @@ use super::Identity;
 use crate::{
     auth::{keys, principal, roles},
     commands::{Command as _, CreateAccount, Delete, Extras},
-    error::BrokerError,
+    error::{BrokerError, LogFailure as _},
     random,
     request::RequestContext,
     resources::{NewResource, hexadecimal_id},
@@ -32,7 +32,7 @@ impl Identity {
             Ok(id) => Some(id),
             Err(_) => {
                 let name = id.to_lowercase();
-                self.shared.store.named(account, kind, &name)?
+                self.shared.store.named(account, kind, &name).log_failure()?
             }
         };
         let id = id.ok_or(BrokerError::NotFound)?;
@@ -150,8 +150,10 @@ impl Identity {
         caller.permit()?;
         let Actor::Operator(id) = caller.principal.actor else { return Err(BrokerError::Forbidden) };
         let account = caller.principal.account;
-        let operator = self.shared.store.resource(id)?.ok_or(BrokerError::NotFound)?;
-        let access = principal::access_of(&*self.shared.store, account, id)?.ok_or(BrokerError::NotFound)?;
+        let operator = self.shared.store.resource(id).log_failure()?.ok_or(BrokerError::NotFound)?;
+        let access = principal::access_of(&*self.shared.store, account, id)
+            .log_failure()?
+            .ok_or(BrokerError::NotFound)?;
         let fields = operator.fields();
         let text = |name: &str| fields.text(name).unwrap_or_default();
         let full_name = format!("{} {}", text("firstName"), text("lastName"));

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     auth::{keys, roles},
     commands::RevokeKeys,
-    error::BrokerError,
+    error::{BrokerError, LogFailure as _},
     random,
     request::RequestContext,
     resources::NewResource,
@@ -122,7 +122,7 @@ impl Identity {
     /// A user of the caller's application.
     fn user_of(&self, caller: &RequestContext, id: Id) -> Result<ResourceRecord, BrokerError> {
         let (app, _) = self.own_app(caller)?;
-        let found = self.shared.store.resource(id)?;
+        let found = self.shared.store.resource(id).log_failure()?;
         found
             .filter(|user| user.kind == ResourceKind::User && user.parent == Some(app))
             .ok_or(BrokerError::NotFound)
@@ -175,14 +175,14 @@ impl Identity {
         }
         let name = format!("{app}/{}", email.to_lowercase());
         let account = caller.principal.account;
-        let id = self.shared.store.named(account, ResourceKind::User, &name)?;
-        let user = id.map(|id| self.shared.store.resource(id)).transpose()?.flatten();
+        let id = self.shared.store.named(account, ResourceKind::User, &name).log_failure()?;
+        let user = id.map(|id| self.shared.store.resource(id)).transpose().log_failure()?.flatten();
         let hash = user.as_ref().and_then(|user| user.private_text("password"));
         // An unknown address takes as long as a wrong password.
         let fits = self.verify(address, password, hash.unwrap_or_else(|| NOBODY.to_owned())).await?;
         let user = user.filter(|user| fits && user.user_status() == "active").ok_or(BrokerError::BadLogin)?;
         let key = self.issue(account, Actor::User(user.id), None).await?;
-        let application = self.shared.store.resource(app)?;
+        let application = self.shared.store.resource(app).log_failure()?;
         let role = application.and_then(|application| application.fields().text("defaultRole"));
         Ok(Login { user, key, role: role.unwrap_or_else(|| roles::BASE.to_owned()) })
     }

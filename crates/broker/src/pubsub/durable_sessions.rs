@@ -22,7 +22,7 @@ use crate::{
         DurableSubscription, EXPIRED_AT_ONCE, EndSession, ExpireSessions, OpenSession, ReleaseQos2,
         SaveProgress, Subscribe, Unsubscribe,
     },
-    error::BrokerError,
+    error::{BrokerError, LogFailure as _},
 };
 use thng_pubsub_store::{
     Sequence, StoreError, TimestampMs, WriteStore,
@@ -81,7 +81,9 @@ impl PubSub {
             OpenedSession::Started(session) | OpenedSession::StartedInstead { session, .. } => {
                 Ok((session, None))
             }
-            OpenedSession::Resumed(session) => Ok((session, Some(self.shared.store.session(session)?))),
+            OpenedSession::Resumed(session) => {
+                Ok((session, Some(self.shared.store.session(session).log_failure()?)))
+            }
             OpenedSession::TooMany => Err(BrokerError::TooManySessions),
             OpenedSession::InvalidKey => Err(BrokerError::InvalidKey),
         }
@@ -100,7 +102,7 @@ impl PubSub {
     ) -> Result<SessionLease, BrokerError> {
         let lease = self.session_leases.lease(session.number, Arc::clone(wake));
         // In this order, an end in between is noticed either here or by the connection.
-        match self.shared.store.has_session(&principal.key, client_id)? {
+        match self.shared.store.has_session(&principal.key, client_id).log_failure()? {
             true => Ok(lease),
             false => Err(BrokerError::TooManySessions),
         }
@@ -111,7 +113,7 @@ impl PubSub {
     /// # Errors
     /// [`BrokerError::Unavailable`].
     pub async fn end_session(&self, principal: &Principal, client_id: &str) -> Result<(), BrokerError> {
-        if !self.shared.store.has_session(&principal.key, client_id)? {
+        if !self.shared.store.has_session(&principal.key, client_id).log_failure()? {
             return Ok(());
         }
         let Principal { account, key, .. } = *principal;
@@ -247,8 +249,11 @@ impl PubSub {
         let committed = self.committed.load(Ordering::SeqCst);
         // A few rows side by side: handing them to another thread would cost more, and a thread for each client that
         // comes back.
-        let QueuedMessages { messages, is_last } =
-            self.shared.store.queued_messages(topic, after, committed, PAGE_MESSAGES, PAGE_BYTES)?;
+        let QueuedMessages { messages, is_last } = self
+            .shared
+            .store
+            .queued_messages(topic, after, committed, PAGE_MESSAGES, PAGE_BYTES)
+            .log_failure()?;
         let up_to = match messages.last() {
             Some(last) if !is_last => last.seq,
             _ => committed.max(after),
@@ -271,7 +276,11 @@ impl PubSub {
         granted: &SubscribeGrant,
         seq: Sequence,
     ) -> Result<Option<Bytes>, BrokerError> {
-        let queued = self.shared.store.queued_messages(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES)?;
+        let queued = self
+            .shared
+            .store
+            .queued_messages(topic, seq.saturating_sub(1), seq, 1, PAGE_BYTES)
+            .log_failure()?;
         Ok(queued
             .messages
             .into_iter()

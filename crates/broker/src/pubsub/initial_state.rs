@@ -10,7 +10,7 @@ use thng_pubsub_protocol::{
 use super::PubSub;
 use crate::{
     commands,
-    error::BrokerError,
+    error::{BrokerError, LogFailure as _},
     request::RequestContext,
     resources::{ListQuery, actions_source},
 };
@@ -43,10 +43,10 @@ impl PubSub {
             Topic::Actions { subject, action_type } => {
                 return self.latest_action(caller, *subject, action_type.as_ref()).await;
             }
-            Topic::Resource { id, .. } => match store.resource(*id)? {
+            Topic::Resource { id, .. } => match store.resource(*id).log_failure()? {
                 Some(record) => {
                     let collections = match record.kind.has_collections() {
-                        true => store.collections_of(*id)?,
+                        true => store.collections_of(*id).log_failure()?,
                         false => Vec::new(),
                     };
                     Some(commands::notification(&record, &collections))
@@ -54,14 +54,14 @@ impl PubSub {
                 None => None,
             },
             Topic::Properties { owner, key: None } => {
-                let latest = store.latest(*owner)?;
+                let latest = store.latest(*owner).log_failure()?;
                 (!latest.is_empty()).then(|| update_document(&latest))
             }
             Topic::Properties { owner, key: Some(key) } => {
-                store.latest_of(*owner, key)?.map(|latest| update_document([&latest]))
+                store.latest_of(*owner, key).log_failure()?.map(|latest| update_document([&latest]))
             }
             Topic::Location { thng } => {
-                store.latest_location(*thng)?.map(|location| locations_document([&location]))
+                store.latest_location(*thng).log_failure()?.map(|location| locations_document([&location]))
             }
             // These report what happens, and have no value of their own.
             Topic::ActionTypes | Topic::Members { .. } | Topic::Tasks { .. } => None,

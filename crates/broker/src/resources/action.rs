@@ -16,7 +16,7 @@ use thng_pubsub_protocol::{
 use super::{ListQuery, NewResource, Resources};
 use crate::{
     commands::{ActionInput, BUILT_IN_TYPES, CreateActions},
-    error::BrokerError,
+    error::{BrokerError, LogFailure as _},
     notifications, random,
     request::RequestContext,
 };
@@ -94,8 +94,8 @@ impl Resources {
     /// The id of an action type that is not built in.
     fn type_id(&self, caller: &RequestContext, name: &str) -> Result<Id, BrokerError> {
         let (account, kind) = (caller.principal.account, ResourceKind::ActionType);
-        let id = self.shared.store.named(account, kind, name)?;
-        let meta = id.map(|id| self.shared.resource_meta(id)).transpose()?.flatten();
+        let id = self.shared.store.named(account, kind, name).log_failure()?;
+        let meta = id.map(|id| self.shared.resource_meta(id)).transpose().log_failure()?.flatten();
         meta.filter(|meta| caller.can_reference(meta)).map(|meta| meta.id).ok_or(BrokerError::NotFound)
     }
 
@@ -271,7 +271,7 @@ impl Resources {
             return Ok(Ok(name));
         }
         let id = self.type_id(caller, name)?;
-        let record = self.shared.store.resource(id)?;
+        let record = self.shared.store.resource(id).log_failure()?;
         record.map(Err).ok_or(BrokerError::NotFound)
     }
 }

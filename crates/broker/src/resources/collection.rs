@@ -10,7 +10,7 @@ use super::{ListQuery, Resources};
 use crate::{
     auth::{Principal, visibility::Scoped as _},
     commands::{self, ADDED_AT_ONCE, ChangeCollections, ChangeThngs},
-    error::BrokerError,
+    error::{BrokerError, LogFailure as _},
     polls,
     request::RequestContext,
 };
@@ -78,7 +78,7 @@ impl Resources {
             (Some(ids), Some(project)) => {
                 let mut in_project = Vec::new();
                 for id in ids {
-                    if self.shared.resource_meta(id)?.is_some_and(|meta| meta.is_in(project)) {
+                    if self.shared.resource_meta(id).log_failure()?.is_some_and(|meta| meta.is_in(project)) {
                         in_project.push(id);
                     }
                 }
@@ -212,7 +212,7 @@ impl Resources {
             let _turn = self.scans.turn_of(principal).await?;
             let kind = ResourceKind::Thng;
             let find = || self.shared.store.first_crowded(collection, kind, step, COLLECTIONS_MAX);
-            if let Some(thng) = polls::blocking(find)? {
+            if let Some(thng) = polls::blocking(find).log_failure()? {
                 self.shared
                     .metrics
                     .commands_rejected

@@ -12,7 +12,10 @@ use thng_pubsub_protocol::{
 
 use super::{AnswerShare, Resources, scan::ScanLease};
 use crate::commands;
-use crate::{error::BrokerError, request::RequestContext};
+use crate::{
+    error::{BrokerError, LogFailure as _},
+    request::RequestContext,
+};
 use thng_pubsub_store::{
     IndexScan, ListRequest, Page, PageRequest, RecordFilter, ResourceRecord, ScanBounds, index_fields,
     index_key,
@@ -355,7 +358,7 @@ impl Resources {
     }
 
     pub(crate) fn can_see_collection(&self, caller: &RequestContext, id: Id) -> Result<bool, BrokerError> {
-        Ok(self.shared.resource_meta(id)?.is_some_and(|meta| caller.can_reference(&meta)))
+        Ok(self.shared.resource_meta(id).log_failure()?.is_some_and(|meta| caller.can_reference(&meta)))
     }
 
     /// How many there are on all pages.

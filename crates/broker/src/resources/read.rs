@@ -9,7 +9,11 @@ use thng_pubsub_protocol::{
 };
 
 use super::Resources;
-use crate::{commands::Extras, error::BrokerError, request::RequestContext};
+use crate::{
+    commands::Extras,
+    error::{BrokerError, LogFailure as _},
+    request::RequestContext,
+};
 use thng_pubsub_store::{
     HistoryPage, IndexScan, Page, PageRequest, PropertyOwner, ResourceDetails, ResourceRecord, ScanBounds,
     TimeRange, index_key,
@@ -36,7 +40,7 @@ impl Resources {
         id: Id,
     ) -> Result<ResourceRecord, BrokerError> {
         self.shared.authorize(caller, kind, id)?;
-        let record = self.shared.store.resource(id)?;
+        let record = self.shared.store.resource(id).log_failure()?;
         record.filter(|record| record.kind == kind).ok_or(BrokerError::NotFound)
     }
 
@@ -51,7 +55,12 @@ impl Resources {
         id: Id,
     ) -> Result<(ResourceRecord, Extras), BrokerError> {
         self.shared.authorize(caller, kind, id)?;
-        let found = self.shared.store.resource_with_details(id)?.filter(|(record, _)| record.kind == kind);
+        let found = self
+            .shared
+            .store
+            .resource_with_details(id)
+            .log_failure()?
+            .filter(|(record, _)| record.kind == kind);
         let (record, details) = found.ok_or(BrokerError::NotFound)?;
         let extras = self.extras_of(caller, &record, details)?;
         Ok((record, extras))
@@ -68,9 +77,9 @@ impl Resources {
             _ => None,
         };
         let details = match owner {
-            Some(owner) => self.shared.store.details(owner)?,
+            Some(owner) => self.shared.store.details(owner).log_failure()?,
             None if record.kind.has_collections() => ResourceDetails {
-                collections: self.shared.store.collections_of(record.id)?,
+                collections: self.shared.store.collections_of(record.id).log_failure()?,
                 ..ResourceDetails::default()
             },
             None => ResourceDetails::default(),
@@ -159,7 +168,7 @@ impl Resources {
         };
         while *work_bytes > 0 {
             find.bounds.work_bytes = *work_bytes;
-            let found = self.shared.store.find(&find)?;
+            let found = self.shared.store.find(&find).log_failure()?;
             *work_bytes = work_bytes.saturating_sub(found.scanned.work_bytes);
             if let Some(record) = found.items.first() {
                 return Ok(Some(record.id));
@@ -183,7 +192,7 @@ impl Resources {
         owner: PropertyOwner,
     ) -> Result<Vec<PropertyUpdate>, BrokerError> {
         self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
-        Ok(self.shared.store.latest(owner)?)
+        self.shared.store.latest(owner).log_failure()
     }
 
     /// A part of one property's history.
@@ -199,7 +208,7 @@ impl Resources {
         page: HistoryPage,
     ) -> Result<Page<PropertyUpdate>, BrokerError> {
         self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
-        Ok(self.shared.store.history(owner, key, range, page)?)
+        self.shared.store.history(owner, key, range, page).log_failure()
     }
 
     /// A part of a thng's locations.
@@ -214,7 +223,7 @@ impl Resources {
         page: HistoryPage,
     ) -> Result<Page<LocationUpdate>, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Thng, thng)?;
-        Ok(self.shared.store.locations(thng, range, page)?)
+        self.shared.store.locations(thng, range, page).log_failure()
     }
 
     /// Whether a thng was commissioned, and when.

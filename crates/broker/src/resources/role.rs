@@ -9,7 +9,7 @@ use super::{ListQuery, NewResource, Resources, action::admits_built_in, list::ch
 use crate::{
     auth::roles::{self, PathPermission, RolePermissions, Switch},
     commands::{Extras, document},
-    error::BrokerError,
+    error::{BrokerError, LogFailure as _},
     request::RequestContext,
 };
 use thng_pubsub_store::{Actor, Cursor, IndexScan, Page, ResourceRecord};
@@ -343,9 +343,9 @@ impl Resources {
         let account = caller.principal.account;
         let id = match Id::parse(policy) {
             Ok(id) => Some(id),
-            Err(_) => self.shared.store.named(account, ResourceKind::AccessPolicy, policy)?,
+            Err(_) => self.shared.store.named(account, ResourceKind::AccessPolicy, policy).log_failure()?,
         };
-        let record = id.map(|id| self.shared.store.resource(id)).transpose()?.flatten();
+        let record = id.map(|id| self.shared.store.resource(id)).transpose().log_failure()?.flatten();
         let record = record
             .filter(|record| record.kind == ResourceKind::AccessPolicy && record.account == account)
             .ok_or_else(missing)?;

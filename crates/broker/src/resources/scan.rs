@@ -10,7 +10,11 @@ use std::{
 
 use super::scan_queue::{QueueFull, ScanPermit, ScanQueue};
 use crate::{
-    auth::Principal, error::BrokerError, metrics::Metrics, polls, request::RequestContext,
+    auth::Principal,
+    error::{BrokerError, LogFailure as _},
+    metrics::Metrics,
+    polls,
+    request::RequestContext,
     settings::ScanLimits,
 };
 use thng_pubsub_store::{ListRequest, ScanBounds, ScanProgress, StoreError};
@@ -146,7 +150,7 @@ impl Scan<'_> {
         };
         let part = polls::blocking(|| scan(request));
         self.worked += begin.elapsed();
-        Ok(part?)
+        part.log_failure()
     }
 
     /// Which bound the scan has reached, if it has; `scanned` is its last slice.

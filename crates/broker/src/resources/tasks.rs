@@ -18,7 +18,7 @@ use super::{NewResource, Resources, scan_queue::QueueFull, task_turns::TaskTurns
 use crate::{
     auth::Principal,
     commands::{AdvanceTask, Delete, PART_THNGS, TaskInput, input_of, is_open, key_of_task, task_private},
-    error::BrokerError,
+    error::{BrokerError, LogFailure as _},
     random,
     request::RequestContext,
 };
@@ -113,7 +113,7 @@ impl Resources {
     ) -> Result<ResourceRecord, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Batch, batch)?;
         self.shared.authorize(caller, ResourceKind::Task, task)?;
-        let record = self.shared.store.resource(task)?;
+        let record = self.shared.store.resource(task).log_failure()?;
         record
             .filter(|record| record.kind == ResourceKind::Task && record.parent == Some(batch))
             .ok_or(BrokerError::NotFound)
@@ -190,7 +190,7 @@ impl Resources {
 
     /// Makes the next part of what a task creates, in the turn of its account.
     async fn make_part(&self, task: Id, input: Input) -> Result<Arc<ResourceRecord>, BrokerError> {
-        let record = self.shared.store.resource(task)?.ok_or(BrokerError::NotFound)?;
+        let record = self.shared.store.resource(task).log_failure()?.ok_or(BrokerError::NotFound)?;
         let key_in_force = self.is_key_in_force(&record)?;
         let ids = (0..PART_THNGS).map(|_| Id::generate(random::byte)).collect();
         self.shared.execute(AdvanceTask { account: record.account, task, ids, input, key_in_force }, 0).await
@@ -199,7 +199,7 @@ impl Resources {
     /// Whether the key that created a task still exists, with everything that it depends on.
     fn is_key_in_force(&self, task: &ResourceRecord) -> Result<bool, BrokerError> {
         Ok(match key_of_task(task) {
-            Some(key) => self.shared.keys.is_in_force(&key)?,
+            Some(key) => self.shared.keys.is_in_force(&key).log_failure()?,
             None => true,
         })
     }
@@ -222,7 +222,7 @@ impl Resources {
         if task.fields().get("inputParameters").is_some() {
             return Ok(None);
         }
-        let input = input_of(self.shared.store.first_document(task.place)?);
+        let input = input_of(self.shared.store.first_document(task.place).log_failure()?);
         Ok(input.map(|input| ("inputParameters", input)))
     }
 

@@ -17,7 +17,7 @@ use crate::{
         Create, DELETED_BYTES_AT_ONCE, Delete, DeleteLocation, DeleteMany, DeleteProperties, LEFT_AT_ONCE,
         LeaveCollections, Update, UpdateLocation, UpdateMany, UpdateProperties, deletion_bytes,
     },
-    error::BrokerError,
+    error::{BrokerError, LogFailure as _},
     polls, random,
     request::RequestContext,
     shared::{Changed, Shared},
@@ -199,7 +199,9 @@ impl Resources {
         }
         let account = caller.principal.account;
         let delete = Delete { account, kind, id };
-        if kind != ResourceKind::Thng || self.shared.store.collections_of(id)?.len() <= LEFT_AT_ONCE {
+        if kind != ResourceKind::Thng
+            || self.shared.store.collections_of(id).log_failure()?.len() <= LEFT_AT_ONCE
+        {
             return self.shared.execute(delete, 0).await;
         }
         self.shared
@@ -226,7 +228,7 @@ impl Resources {
         let mut turn = self.scans.turn(caller).await?;
         let mut slice = Slice::begin();
         for id in &ids {
-            let cost = polls::blocking(|| self.deletion_cost(kind, *id))?;
+            let cost = polls::blocking(|| self.deletion_cost(kind, *id)).log_failure()?;
             if cost.is_crowded {
                 crowded.push(*id);
             }
@@ -286,7 +288,7 @@ impl Resources {
         caller.permit()?;
         let ids = self.selected(caller, kind, query, self.shared.settings.bulk_size_max).await?;
         for id in &ids {
-            let meta = self.shared.resource_meta(*id)?;
+            let meta = self.shared.resource_meta(*id).log_failure()?;
             self.check_patch(caller, &patch, meta.as_deref())?;
         }
         // They are changed in one transaction, for which every other write waits.
