@@ -1,8 +1,8 @@
-//! Everything that is remembered, as a stream of facts: what an export holds, and what an import makes a database of.
+//! Everything that is remembered, as a stream of records: what an export holds, and what an import makes a database of.
 //!
-//! A fact is a row in the domain's terms. What follows from other facts is none: terms, unique names and latest values are
-//! made anew. Durable sessions are none either: they are of one server, and of the moment. Facts come in the order of
-//! [`ExportRecord`]'s variants, so that whatever one of them names has come before.
+//! A record is a row in the domain's terms. What follows from other records is left out: terms, unique names and latest
+//! values are made anew. Durable sessions are left out too: they are of one server, and of the moment. Records come in
+//! the order of [`ExportRecord`]'s variants, so that whatever one of them names has come before.
 
 use thng_pubsub_protocol::{
     id::Id,
@@ -131,7 +131,7 @@ pub enum ExportRecord {
     },
 }
 
-/// What is not in the facts themselves.
+/// What is not in the records themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExportHeader {
     /// The layout of the database that they are from.
@@ -140,7 +140,7 @@ pub struct ExportHeader {
     pub next_sequence: Sequence,
 }
 
-/// Why a fact was not taken.
+/// Why a record was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// It cannot be so; says why.

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Events between two looks at how far it is.
-const TOLD_AFTER: u64 = 1_000;
+const PROGRESS_INTERVAL: u64 = 1_000;
 
 /// Writes an export.
 ///
@@ -121,7 +121,7 @@ fn write(
     records.each(|record| {
         trailer.count(&record);
         if let ExportRecord::Event(ExportedEvent { seq, .. }) = &record
-            && trailer.events % TOLD_AFTER == 0
+            && trailer.events % PROGRESS_INTERVAL == 0
         {
             // How many there are would have to be counted first; how far the log reaches is known.
             progress.update(*seq, head.next_sequence);

@@ -27,7 +27,7 @@ use crate::{
 const LINE_BYTES_MAX: u64 = 16 << 20;
 
 /// Lines between two looks at how far it is.
-const TOLD_AFTER: u64 = 1_000;
+const PROGRESS_INTERVAL: u64 = 1_000;
 
 /// Makes a data folder of an export.
 ///
@@ -122,7 +122,7 @@ impl Importer<'_> {
                 ImportError::Store(error) => error.into(),
             })?;
             counted.count(&record);
-            if lines.number.is_multiple_of(TOLD_AFTER) {
+            if lines.number.is_multiple_of(PROGRESS_INTERVAL) {
                 self.progress.update(lines.bytes, lines.all);
             }
         };

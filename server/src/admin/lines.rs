@@ -140,7 +140,7 @@ pub(super) enum Line<'l> {
 }
 
 impl<'l> Line<'l> {
-    /// The line of a fact.
+    /// The line of a record.
     pub(super) fn of(record: &'l ExportRecord) -> Self {
         match record {
             ExportRecord::Meta { name, text } => Self::Note { name: name.into(), text: text.into() },
@@ -437,7 +437,7 @@ mod tests {
             let text = serde_json::to_string(&Line::of(&record)).expect("a line");
             assert!(!text.contains('\n'), "{text}");
             let line: Line<'_> = serde_json::from_str(&text).expect("a line");
-            assert_eq!(line.read().expect("a fact"), ParsedLine::Record(record), "{text}");
+            assert_eq!(line.read().expect("a record"), ParsedLine::Record(record), "{text}");
         }
     }
 }

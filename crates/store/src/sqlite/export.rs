@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// One state of a database, as facts.
+/// One state of a database, as records.
 pub struct ExportReader<'b> {
     read_only: &'b ReadOnlyDatabase,
     _snapshot: Snapshot<'b>,
@@ -20,7 +20,7 @@ pub struct ExportReader<'b> {
 
 impl fmt::Debug for ExportReader<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Facts").field("bystander", self.read_only).finish_non_exhaustive()
+        out.debug_struct("ExportReader").field("database", self.read_only).finish_non_exhaustive()
     }
 }
 
@@ -36,7 +36,7 @@ impl ReadOnlyDatabase {
 }
 
 impl ExportReader<'_> {
-    /// What is not in the facts themselves.
+    /// What is not in the records themselves.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -46,7 +46,7 @@ impl ExportReader<'_> {
         Ok(ExportHeader { layout: self.read_only.layout, next_sequence: last + 1 })
     }
 
-    /// Visits each fact, in the order of [`ExportRecord`]'s variants.
+    /// Visits each record, in the order of [`ExportRecord`]'s variants.
     ///
     /// # Errors
     /// [`StoreError`], and whatever `visit` returns.

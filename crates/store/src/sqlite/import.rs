@@ -1,4 +1,4 @@
-//! Making a database of facts: checks each, and works out what follows from them all.
+//! Making a database of records: checks each, and works out what follows from them all.
 //!
 //! It is written beside its place and gets its name when all of it is there, so that an import that fails leaves nothing.
 
@@ -27,7 +27,7 @@ use crate::{
     index_keys,
 };
 
-/// KiB of pages that are kept: what the facts name was written a while ago.
+/// KiB of pages that are kept: what the records name was written a while ago.
 const CACHE_KIB: i64 = 65_536;
 
 /// A database that is being made.
@@ -51,7 +51,7 @@ pub struct Import {
 }
 
 impl Import {
-    /// Begins in a directory that is empty or missing. The facts say nothing of a later event than before
+    /// Begins in a directory that is empty or missing. The records say nothing of a later event than before
     /// `next_sequence`.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl Import {
         })
     }
 
-    /// Takes a fact in.
+    /// Takes a record in.
     ///
     /// # Errors
     /// [`ImportError::Invalid`] for one that does not go with those before.
@@ -244,10 +244,10 @@ impl Import {
         Ok(())
     }
 
-    /// Works out what follows from the facts. What has been made gets its name with [`UnnamedDatabase::finish`].
+    /// Works out what follows from the records. What has been made gets its name with [`UnnamedDatabase::finish`].
     ///
     /// # Errors
-    /// [`ImportError::Invalid`] where something that the facts name has not come.
+    /// [`ImportError::Invalid`] where something that the records name has not come.
     pub fn complete(self) -> Result<UnnamedDatabase, ImportError> {
         let complete = || {
             let next = i64::try_from(self.next_sequence).unwrap_or(i64::MAX);
