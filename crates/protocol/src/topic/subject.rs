@@ -1,6 +1,8 @@
 //! The resources in topics: those with a topic of their own, and those with properties.
 
-use crate::{id::Id, payload::ResourceKind};
+use crate::id::Id;
+#[cfg(feature = "payload")]
+use crate::payload::ResourceKind;
 
 /// A kind of resource that has a topic of its own. Actions are about resources of these kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,6 +18,7 @@ impl SubjectKind {
     pub const ALL: [Self; 3] = [Self::Thng, Self::Product, Self::Collection];
 
     /// The resource of this kind.
+    #[cfg(feature = "payload")]
     #[must_use]
     pub const fn resource(self) -> ResourceKind {
         match self {
@@ -26,6 +29,7 @@ impl SubjectKind {
     }
 
     /// The kind of a resource; `None` for one without a topic of its own.
+    #[cfg(feature = "payload")]
     #[must_use]
     pub fn of(kind: ResourceKind) -> Option<Self> {
         Self::ALL.into_iter().find(|subject| subject.resource() == kind)
@@ -64,6 +68,7 @@ impl OwnerKind {
     pub const ALL: [Self; 2] = [Self::Product, Self::Thng];
 
     /// The resource of this kind.
+    #[cfg(feature = "payload")]
     #[must_use]
     pub const fn resource(self) -> ResourceKind {
         match self {
