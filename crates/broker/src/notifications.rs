@@ -1,13 +1,16 @@
 //! Makes the notifications of events: for session queues before the commit, for the bus after it.
 //!
-//! [`SessionEnqueuer`] runs before a commit, [`CommittedPublisher`] after it; both take the topics and payloads of an event
-//! from [`notifications_of`], which reads nothing: an event carries every id that is needed. [`resource`] and
-//! [`needed_type`] say what a topic needs to exist. `thng_pubsub_protocol::publish`, which the SDK shares, parses
-//! publishes.
+//! [`SessionEnqueuer`] runs before a commit, [`CommittedPublisher`] after it. Both take the topics and payloads of an event
+//! from one [`EventNotifications`], which makes each at most once and reads nothing: an event carries every id that is
+//! needed. [`resource`] and [`needed_type`] say what a topic needs to exist. `thng_pubsub_protocol::publish`, which the
+//! SDK shares, parses publishes.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    cell::OnceCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -19,7 +22,7 @@ use thng_pubsub_protocol::{
 
 use thng_pubsub_bus::{Bus, Notification, RouteKey};
 use thng_pubsub_store::{
-    Change, PropertyOwner, ResourceMeta, ResourceRecord, StoreError, TimestampMs, WriteStore,
+    Change, ResourceMeta, ResourceRecord, StoreError, TimestampMs, WriteStore,
     session_queue::{QueueLimits, QueuedMessage},
 };
 
@@ -27,7 +30,7 @@ use crate::{
     auth::{keys::Keys, visibility},
     commands::{Event, notification},
     shared::{resource_cache::ResourceCache, session_leases::SessionLeases},
-    writer::{AfterCommit, BeforeCommit},
+    writer::{AfterCommit, BeforeCommit, CommittedEvent},
 };
 
 /// Queues the notifications of an event for the durable sessions that subscribe to their topics.
@@ -41,30 +44,25 @@ impl SessionEnqueuer {
     }
 }
 
-impl BeforeCommit for SessionEnqueuer {
+impl BeforeCommit<EventNotifications> for SessionEnqueuer {
     fn before_commit(
         &mut self,
         event: &Event,
         now_ms: TimestampMs,
         store: &mut dyn WriteStore,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<EventNotifications>, StoreError> {
         if !store.has_queues() {
-            return Ok(());
+            return Ok(None);
         }
-        let Some((seq, meta)) = about(event) else { return Ok(()) };
-        let mut notifications = Vec::new();
-        let address = |topic: &Topic| {
-            let route = RouteKey::new(meta.account.as_str(), &topic.canonical());
-            store.session_topic(route.as_bytes())
-        };
-        notifications_of(event, address, |topic, body, below| {
-            notifications.push((topic, body, scopes(meta, below)))
-        });
-        for (topic, body, scopes) in notifications {
-            let message = QueuedMessage { seq, scopes: scopes.into(), body: body.into() };
-            store.enqueue(topic, now_ms, &message, &self.limits)?;
+        let Some(notifications) = EventNotifications::of(event) else { return Ok(None) };
+        for entry in &notifications.entries {
+            if let Some(topic) = store.session_topic(entry.key.as_bytes()) {
+                let Notification { seq, scopes, body, .. } = notifications.make(entry, event);
+                let message = QueuedMessage { seq, scopes: scopes.into(), body: body.into() };
+                store.enqueue(topic, now_ms, &message, &self.limits)?;
+            }
         }
-        Ok(())
+        Ok(Some(notifications))
     }
 }
 
@@ -99,39 +97,82 @@ impl CommittedPublisher {
     }
 }
 
-impl AfterCommit for CommittedPublisher {
-    fn after_commit(&mut self, events: Vec<Event>) {
-        let mut notifications = Vec::with_capacity(events.len() * 2);
-        for event in &events {
+impl AfterCommit<EventNotifications> for CommittedPublisher {
+    fn after_commit(&mut self, events: Vec<CommittedEvent<EventNotifications>>) {
+        let mut due = Vec::with_capacity(events.len() * 2);
+        for CommittedEvent { event, made } in &events {
             self.invalidate(event);
-            let Some((seq, meta)) = about(event) else { continue };
-            self.committed.fetch_max(seq, Ordering::SeqCst);
-            let mut alone = None;
+            let of_event;
+            let notifications = match made {
+                Some(made) => made,
+                None => match EventNotifications::of(event) {
+                    Some(notifications) => {
+                        of_event = notifications;
+                        &of_event
+                    }
+                    None => continue,
+                },
+            };
+            self.committed.fetch_max(notifications.seq, Ordering::SeqCst);
             // A subscription from here on begins after this commit: topics without subscribers need no notification.
-            let address = |topic: &Topic| {
-                let key = RouteKey::new(meta.account.as_str(), &topic.canonical());
-                self.bus.has_subscribers(&key).then_some(key)
-            };
-            let message = |key, body, below: Option<&ResourceMeta>| {
-                let scopes = match below {
-                    None => alone.get_or_insert_with(|| scopes(meta, None)).clone(),
-                    below => scopes(meta, below),
-                };
-                notifications.push(Notification { key, scopes, seq, body });
-            };
-            notifications_of(event, address, message);
+            let subscribed =
+                notifications.entries.iter().filter(|entry| self.bus.has_subscribers(&entry.key));
+            due.extend(subscribed.map(|entry| notifications.make(entry, event)));
         }
-        if !notifications.is_empty() {
-            self.bus.publish(notifications);
+        if !due.is_empty() {
+            self.bus.publish(due);
         }
     }
 }
 
-/// The visibility of a notification: of the event's subject, and of the resource in the topic where that is another one.
-fn scopes(meta: &ResourceMeta, below: Option<&ResourceMeta>) -> Bytes {
-    match below {
-        Some(below) => visibility::encode_below(meta, below),
-        None => visibility::encode(meta),
+/// The notifications of one event: the keys of its topics, and each payload from the moment that it is needed.
+pub(crate) struct EventNotifications {
+    seq: u64,
+    /// One for each topic of the event, subscribed to or not.
+    entries: Vec<Entry>,
+    /// The payload of all topics that do not have one of their own.
+    body: OnceCell<Bytes>,
+    /// The visibility of the event's subject.
+    scopes: OnceCell<Bytes>,
+}
+
+/// A topic of an event.
+struct Entry {
+    key: RouteKey,
+    /// The resource in the topic, where that is not the event's subject.
+    below: Option<Arc<ResourceMeta>>,
+    /// The property in the topic, where others were updated too.
+    own: Option<(PropertyKey, OnceCell<Bytes>)>,
+}
+
+impl EventNotifications {
+    /// `None` for an event without a topic.
+    fn of(event: &Event) -> Option<Self> {
+        let (seq, meta) = about(event)?;
+        let mut entries = Vec::with_capacity(event.topics());
+        topics(event, |topic, below, own| {
+            let key = RouteKey::new(meta.account.as_str(), &topic.canonical());
+            entries.push(Entry {
+                key,
+                below: below.cloned(),
+                own: own.cloned().map(|own| (own, OnceCell::new())),
+            });
+        });
+        Some(Self { seq, entries, body: OnceCell::new(), scopes: OnceCell::new() })
+    }
+
+    /// The notification of one of the entries.
+    fn make(&self, entry: &Entry, event: &Event) -> Notification {
+        let body = match &entry.own {
+            Some((key, own)) => own.get_or_init(|| body(event, Some(key))),
+            None => self.body.get_or_init(|| body(event, None)),
+        };
+        let meta = || about(event).map(|(_, meta)| meta).expect("an event with notifications has a subject");
+        let scopes = match &entry.below {
+            Some(below) => visibility::encode_below(meta(), below),
+            None => self.scopes.get_or_init(|| visibility::encode(meta())).clone(),
+        };
+        Notification { key: entry.key.clone(), scopes, seq: self.seq, body: body.clone() }
     }
 }
 
@@ -181,59 +222,65 @@ pub(crate) fn about(event: &Event) -> Option<(u64, &ResourceMeta)> {
     }
 }
 
-/// The topics and payloads of an event: each payload is written once and shared by all its receivers.
-///
-/// `address` returns the destination of a topic's notifications, or `None` for a topic without subscribers, whose
-/// payload is then never written. `tell` receives the payload, and the resource in the topic where that is not the
-/// event's subject.
-pub(crate) fn notifications_of<A>(
-    event: &Event,
-    mut address: impl FnMut(&Topic) -> Option<A>,
-    mut tell: impl FnMut(A, Bytes, Option<&ResourceMeta>),
-) {
+/// Calls `tell` with each topic of an event. It also receives the resource in the topic where that is not the event's
+/// subject, and the property in the topic where the event is about more than that.
+fn topics(event: &Event, mut tell: impl FnMut(&Topic, Option<&Arc<ResourceMeta>>, Option<&PropertyKey>)) {
     match event {
-        Event::ResourceChanged { change, record, collections, .. } => {
-            if let Some(topic) = changed_topic(*change, record)
-                && let Some(address) = address(&topic)
-            {
-                tell(address, notification(record, collections).into(), None);
+        Event::ResourceChanged { change, record, .. } => {
+            if let Some(topic) = changed_topic(*change, record) {
+                tell(&topic, None, None);
             }
         }
         Event::PropertiesUpdated { owner, updates, .. } => {
-            property_notifications(*owner, updates, address, |address, body| tell(address, body, None));
-        }
-        Event::LocationsUpdated { thng, updates, .. } => {
-            if let Some(address) = address(&Topic::Location { thng: *thng }) {
-                tell(address, locations_document(updates.iter()).into(), None);
+            let topic = |key: Option<&PropertyKey>| Topic::Properties { owner: *owner, key: key.cloned() };
+            let mut keys: Vec<&PropertyKey> = updates.iter().map(|update| &update.key).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            let is_one_of_many = keys.len() > 1;
+            for key in keys {
+                tell(&topic(Some(key)), None, is_one_of_many.then_some(key));
             }
+            tell(&topic(None), None, None);
         }
-        Event::ActionCreated { meta, about, action_type, collections, record, .. } => {
-            let mut body = None;
+        Event::LocationsUpdated { thng, .. } => tell(&Topic::Location { thng: *thng }, None, None),
+        Event::ActionCreated { meta, about, action_type, collections, .. } => {
             for topic in action_topics(meta, action_type, collections) {
-                if let Some(address) = address(&topic) {
-                    let body = body.get_or_insert_with(|| Bytes::from(notification(record, &[]))).clone();
-                    let below =
-                        resource(&topic).and_then(|(_, id)| about.iter().find(|about| about.id == id));
-                    tell(address, body, below.map(|below| &**below));
-                }
+                let below = resource(&topic).and_then(|(_, id)| about.iter().find(|about| about.id == id));
+                tell(&topic, below, None);
             }
         }
-        Event::MembershipChanged { collection, document, .. } => {
-            if let Some(address) = address(&Topic::Members { collection: *collection }) {
-                tell(address, Bytes::copy_from_slice(document.as_bytes()), None);
-            }
+        Event::MembershipChanged { collection, .. } => {
+            tell(&Topic::Members { collection: *collection }, None, None);
         }
         Event::TaskCompleted { batch, record, .. } => {
             for task in [None, Some(record.id)] {
-                if let Some(address) = address(&Topic::Tasks { batch: batch.id, task }) {
-                    tell(address, notification(record, &[]).into(), Some(batch));
-                }
+                tell(&Topic::Tasks { batch: batch.id, task }, Some(batch), None);
             }
         }
         Event::KeysRevoked { .. }
         | Event::KeysChanged { .. }
         | Event::RightsChanged
         | Event::SessionEvicted { .. } => {}
+    }
+}
+
+/// The payload about an event, or about one of the properties that it has updated.
+fn body(event: &Event, own: Option<&PropertyKey>) -> Bytes {
+    match event {
+        Event::ResourceChanged { record, collections, .. } => notification(record, collections).into(),
+        Event::PropertiesUpdated { updates, .. } => {
+            let is_due = |update: &&PropertyUpdate| own.is_none_or(|key| update.key == *key);
+            update_document(updates.iter().filter(is_due)).into()
+        }
+        Event::LocationsUpdated { updates, .. } => locations_document(updates.iter()).into(),
+        Event::ActionCreated { record, .. } | Event::TaskCompleted { record, .. } => {
+            notification(record, &[]).into()
+        }
+        Event::MembershipChanged { document, .. } => Bytes::copy_from_slice(document.as_bytes()),
+        Event::KeysRevoked { .. }
+        | Event::KeysChanged { .. }
+        | Event::RightsChanged
+        | Event::SessionEvicted { .. } => Bytes::new(),
     }
 }
 
@@ -290,34 +337,12 @@ fn action_topics(meta: &ResourceMeta, action_type: &str, collections: &[Id]) -> 
     topics
 }
 
-/// One notification with everything on `/properties`, and one for each key with its own entries on `/properties/:key`.
-fn property_notifications<A>(
-    owner: PropertyOwner,
-    updates: &[PropertyUpdate],
-    mut address: impl FnMut(&Topic) -> Option<A>,
-    mut tell: impl FnMut(A, Bytes),
-) {
-    let topic = |key: Option<&PropertyKey>| Topic::Properties { owner, key: key.cloned() };
-    let mut keys: Vec<&PropertyKey> = updates.iter().map(|update| &update.key).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let mut whole = None;
-    let mut whole = || whole.get_or_insert_with(|| Bytes::from(update_document(updates))).clone();
-    for key in &keys {
-        let Some(address) = address(&topic(Some(key))) else { continue };
-        let own = || update_document(updates.iter().filter(|update| update.key == **key)).into();
-        tell(address, if keys.len() == 1 { whole() } else { own() });
-    }
-    if let Some(address) = address(&topic(None)) {
-        tell(address, whole());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use thng_pubsub_protocol::payload::{Fields, Json, Scopes};
+    use thng_pubsub_store::PropertyOwner;
 
     use super::*;
 
@@ -343,11 +368,14 @@ mod tests {
     }
 
     fn notified(event: &Event) -> Vec<(String, String)> {
+        let notifications = EventNotifications::of(event).expect("it has a topic");
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
         let mut notified = Vec::new();
-        let all_topics = |topic: &Topic| Some(topic.canonical());
-        notifications_of(event, all_topics, |topic, body, _| {
-            notified.push((topic, String::from_utf8(body.to_vec()).expect("JSON is UTF-8")));
-        });
+        for entry in &notifications.entries {
+            let key = entry.key.as_bytes();
+            let topic = key.iter().position(|byte| *byte == b'/').expect("a topic begins with a slash");
+            notified.push((text(&key[topic..]), text(&notifications.make(entry, event).body)));
+        }
         notified
     }
 
@@ -380,12 +408,21 @@ mod tests {
     }
 
     #[test]
-    fn notifications_without_subscribers_are_skipped() {
+    fn a_payload_is_made_once_and_only_for_topics_that_need_it() {
         let event = updated(&[("a", "1"), ("b", "2")]);
-        let mut notified = Vec::new();
-        let only_b = |topic: &Topic| topic.canonical().ends_with("/b").then_some(());
-        notifications_of(&event, only_b, |(), body, _| notified.push(body));
-        assert_eq!(notified, [r#"[{"key":"b","value":2,"timestamp":1,"createdAt":2}]"#]);
+        let notifications = EventNotifications::of(&event).expect("it has topics");
+        let [_, b, all] = &notifications.entries[..] else { panic!("a, b and all") };
+        let first = notifications.make(b, &event);
+        assert_eq!(first.body, r#"[{"key":"b","value":2,"timestamp":1,"createdAt":2}]"#);
+        let is_made = |entry: &Entry| entry.own.as_ref().is_some_and(|(_, body)| body.get().is_some());
+        assert_eq!(notifications.entries.iter().map(is_made).collect::<Vec<_>>(), [false, true, false]);
+        assert!(notifications.body.get().is_none());
+        let second = notifications.make(b, &event);
+        assert_eq!(
+            (first.body.as_ptr(), first.scopes.as_ptr()),
+            (second.body.as_ptr(), second.scopes.as_ptr())
+        );
+        assert_eq!(notifications.make(all, &event).scopes.as_ptr(), first.scopes.as_ptr());
     }
 
     #[test]

@@ -40,7 +40,9 @@ mod queue;
 mod tests;
 
 /// Acts on each event before its commit: what it writes becomes part of the commit.
-pub(crate) trait BeforeCommit: Send {
+pub(crate) trait BeforeCommit<N>: Send {
+    /// Returns what it has made of the event, for [`AfterCommit`].
+    ///
     /// # Errors
     /// The store fails; the command of the event then fails too.
     fn before_commit(
@@ -48,13 +50,20 @@ pub(crate) trait BeforeCommit: Send {
         event: &Event,
         now_ms: TimestampMs,
         store: &mut dyn WriteStore,
-    ) -> Result<(), StoreError>;
+    ) -> Result<Option<N>, StoreError>;
 }
 
 /// Acts on the events of a commit that is on the disk, in commit order and before its answers go out. It may block, which
 /// is how a full bus slows down writers.
-pub(crate) trait AfterCommit: Send {
-    fn after_commit(&mut self, events: Vec<Event>);
+pub(crate) trait AfterCommit<N>: Send {
+    fn after_commit(&mut self, events: Vec<CommittedEvent<N>>);
+}
+
+/// An event of a commit.
+pub(crate) struct CommittedEvent<N> {
+    pub(crate) event: Event,
+    /// What [`BeforeCommit`] has made of it.
+    pub(crate) made: Option<N>,
 }
 
 /// Commands of one commit at the most. More would let the first wait for the last.
@@ -107,13 +116,13 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the writer's thread.
-    pub(crate) fn start(
+    pub(crate) fn start<N: Send + 'static>(
         mut store: Box<dyn WriteStore>,
         clock: Clock,
         metrics: Arc<Metrics>,
         queue_bytes_max: usize,
-        before_commit: Box<dyn BeforeCommit>,
-        after_commit: Box<dyn AfterCommit>,
+        before_commit: Box<dyn BeforeCommit<N>>,
+        after_commit: Box<dyn AfterCommit<N>>,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let budget = Budget::new((queue_bytes_max / BUDGET_UNIT_BYTES).max(1));
@@ -185,18 +194,18 @@ impl Writer {
     }
 }
 
-struct WriterThread {
+struct WriterThread<N> {
     store: Box<dyn WriteStore>,
     time: ServerTime,
     metrics: Arc<Metrics>,
     /// Shown after each group, because a shared histogram costs more.
     command_duration_seconds: LocalHistogram,
-    before_commit: Box<dyn BeforeCommit>,
+    before_commit: Box<dyn BeforeCommit<N>>,
     /// How much is kept, as it was last shown.
     queue_stats: QueueStats,
     /// For lines about what was not kept.
     losses: LogThrottle,
-    pipeline: CommitPipeline,
+    pipeline: CommitPipeline<N>,
     queue: Queue,
     /// Something deleted may wait to be freed.
     reclaim: bool,
@@ -207,7 +216,7 @@ struct WriterThread {
     caught_up_ms: Option<TimestampMs>,
 }
 
-impl WriterThread {
+impl<N: Send + 'static> WriterThread<N> {
     fn run_or_die(self) {
         panic::catch_unwind(AssertUnwindSafe(|| self.run())).unwrap_or_else(|_| die());
     }
@@ -318,7 +327,11 @@ impl WriterThread {
     }
 
     /// Applies and commits what waits. An `Err` is the store's and means that nothing of the group is kept.
-    fn apply_waiting(&mut self, group: &mut CommittedGroup, work: &mut GroupWork) -> Result<(), StoreError> {
+    fn apply_waiting(
+        &mut self,
+        group: &mut CommittedGroup<N>,
+        work: &mut GroupWork,
+    ) -> Result<(), StoreError> {
         let (now_ms, mut failed) = match self.begin() {
             Ok(now_ms) => (now_ms, None),
             Err(error) => (0, Some(error)),
@@ -342,11 +355,13 @@ impl WriterThread {
         job: &mut Job,
         now_ms: TimestampMs,
         work: &mut GroupWork,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<CommittedEvent<N>>, StoreError> {
+        let mut made = Vec::new();
         let applied = job.call.apply(&mut *self.store, now_ms);
         if let Ok(Effects { events, garbage, .. }) = &applied {
+            made.reserve(events.len());
             for event in events {
-                self.before_commit.before_commit(event, now_ms, &mut *self.store)?;
+                made.push(self.before_commit.before_commit(event, now_ms, &mut *self.store)?);
             }
             self.reclaim |= *garbage != Garbage::None;
             if *garbage == Garbage::Sessions {
@@ -361,7 +376,7 @@ impl WriterThread {
         if let Some(bound) = exceeded {
             self.metrics.commands_rejected.with_label_values(&[bound.name()]).inc();
         }
-        Ok(events)
+        Ok(events.into_iter().zip(made).map(|(event, made)| CommittedEvent { event, made }).collect())
     }
 
     /// The clock is far behind the last time that was made: it is followed, and `doctor` will say so until it has caught up.
@@ -421,7 +436,7 @@ impl WriterThread {
         }
     }
 
-    fn finish(&self, group: CommittedGroup, work: &GroupWork) {
+    fn finish(&self, group: CommittedGroup<N>, work: &GroupWork) {
         let is_busy = self.is_busy() || work.notifications >= MANY_NOTIFICATIONS;
         self.pipeline.submit(group, is_busy);
     }

@@ -17,8 +17,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{AfterCommit, budget::Permit, die, job::Job};
-use crate::commands::Event;
+use super::{AfterCommit, CommittedEvent, budget::Permit, die, job::Job};
 use thng_pubsub_store::DiskSync;
 
 /// Groups that wait for the thread; with as many more the writer waits too. That is how a slow disk or a full bus slows it
@@ -26,36 +25,36 @@ use thng_pubsub_store::DiskSync;
 const WAITING_GROUPS_MAX: usize = 4;
 
 /// A group of commands that was committed, or one that failed.
-pub(super) struct CommittedGroup {
+pub(super) struct CommittedGroup<N> {
     pub(super) jobs: Vec<Job>,
     /// In the order of the jobs.
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<CommittedEvent<N>>,
 }
 
-impl CommittedGroup {
+impl<N> CommittedGroup<N> {
     pub(super) fn with_capacity(jobs: usize) -> Self {
         Self { jobs: Vec::with_capacity(jobs), events: Vec::with_capacity(jobs) }
     }
 }
 
 /// Gives answers, in the order of the calls of [`submit`](Self::submit).
-pub(super) struct CommitPipeline {
-    finisher: Arc<Finisher>,
-    groups: SyncSender<CommittedGroup>,
+pub(super) struct CommitPipeline<N> {
+    finisher: Arc<Finisher<N>>,
+    groups: SyncSender<CommittedGroup<N>>,
     thread: JoinHandle<()>,
 }
 
 /// The path of a group to its waiting calls.
-struct Finisher {
+struct Finisher<N> {
     disk: Box<dyn DiskSync>,
     /// One thread goes this way at a time; the lock is there to say so.
-    after_commit: Mutex<Box<dyn AfterCommit>>,
+    after_commit: Mutex<Box<dyn AfterCommit<N>>>,
     /// Groups that were handed to the thread and are not answered.
     unfinished: AtomicUsize,
 }
 
-impl CommitPipeline {
-    pub(super) fn start(disk: Box<dyn DiskSync>, after_commit: Box<dyn AfterCommit>) -> io::Result<Self> {
+impl<N: Send + 'static> CommitPipeline<N> {
+    pub(super) fn start(disk: Box<dyn DiskSync>, after_commit: Box<dyn AfterCommit<N>>) -> io::Result<Self> {
         let (groups, waiting) = mpsc::sync_channel(WAITING_GROUPS_MAX);
         let finisher = Arc::new(Finisher {
             disk,
@@ -71,7 +70,7 @@ impl CommitPipeline {
     }
 
     /// Answers a group that was committed. `busy`: the writer has better things to do than to wait for the disk.
-    pub(super) fn submit(&self, group: CommittedGroup, busy: bool) {
+    pub(super) fn submit(&self, group: CommittedGroup<N>, busy: bool) {
         // Acquire: the other thread's groups are delivered before those of this one.
         if !busy && self.finisher.unfinished.load(Ordering::Acquire) == 0 {
             self.finisher.sync_or_die();
@@ -88,8 +87,8 @@ impl CommitPipeline {
     }
 }
 
-impl Finisher {
-    fn run(&self, waiting: &Receiver<CommittedGroup>) {
+impl<N> Finisher<N> {
+    fn run(&self, waiting: &Receiver<CommittedGroup<N>>) {
         let mut groups = Vec::with_capacity(WAITING_GROUPS_MAX);
         while let Ok(first) = waiting.recv() {
             groups.push(first);
@@ -111,7 +110,7 @@ impl Finisher {
         }
     }
 
-    fn notify(&self, CommittedGroup { jobs, events }: CommittedGroup) {
+    fn notify(&self, CommittedGroup { jobs, events }: CommittedGroup<N>) {
         if !events.is_empty() {
             self.after_commit.lock().after_commit(events);
         }

@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
 use super::{
-    AfterCommit, BeforeCommit, STEPS_AFTER_END, WriterThread,
+    AfterCommit, BeforeCommit, CommittedEvent, STEPS_AFTER_END, WriterThread,
     budget::Budget,
     commit_pipeline::{CommitPipeline, CommittedGroup},
     job::{Call, Effects, Job, PendingCall},
@@ -54,15 +54,20 @@ impl DiskSync for SlowDisk {
 
 struct NoEvents;
 
-impl AfterCommit for NoEvents {
-    fn after_commit(&mut self, events: Vec<Event>) {
+impl AfterCommit<()> for NoEvents {
+    fn after_commit(&mut self, events: Vec<CommittedEvent<()>>) {
         assert!(events.is_empty(), "this test has none");
     }
 }
 
-impl BeforeCommit for NoEvents {
-    fn before_commit(&mut self, _: &Event, _: TimestampMs, _: &mut dyn WriteStore) -> Result<(), StoreError> {
-        Ok(())
+impl BeforeCommit<()> for NoEvents {
+    fn before_commit(
+        &mut self,
+        _: &Event,
+        _: TimestampMs,
+        _: &mut dyn WriteStore,
+    ) -> Result<Option<()>, StoreError> {
+        Ok(None)
     }
 }
 
