@@ -5,6 +5,7 @@
 mod commands;
 mod limits;
 mod notifications;
+mod races;
 mod sessions;
 mod visibility;
 mod world;
