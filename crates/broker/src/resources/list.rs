@@ -233,7 +233,8 @@ impl Resources {
         Ok((self.list_within(caller, kind, within, query).await?, count))
     }
 
-    /// Where the resources of a scope are found. What the scope names must be there for the caller.
+    /// Where the resources of a scope are found. The verb must be granted, and what the scope names must be there for the
+    /// caller.
     fn scan_of(
         &self,
         caller: &RequestContext,
@@ -244,7 +245,10 @@ impl Resources {
             IndexScan::Key(index_key(caller.principal.account, kind, field, value))
         };
         Ok(match scope {
-            ListScope::All => IndexScan::All,
+            ListScope::All => {
+                caller.permit()?;
+                IndexScan::All
+            }
             ListScope::Below(parent, id) => {
                 self.shared.authorize(caller, parent, id)?;
                 by(index_fields::PARENT, id.as_str())
@@ -254,7 +258,10 @@ impl Resources {
                 IndexScan::Members(collection)
             }
             ListScope::Actions(topic) => self.actions_at(caller, topic)?,
-            ListScope::NamedUsers => by(index_fields::NAMED, ""),
+            ListScope::NamedUsers => {
+                caller.permit()?;
+                by(index_fields::NAMED, "")
+            }
         })
     }
 
