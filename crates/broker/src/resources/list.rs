@@ -233,6 +233,20 @@ impl Resources {
         Ok((self.list_within(caller, kind, within, query).await?, count))
     }
 
+    /// Checks that the caller may list a scope: what it names must be there. A query is read after this, so that its
+    /// faults reveal nothing.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn authorize_list(
+        &self,
+        caller: &RequestContext,
+        kind: ResourceKind,
+        scope: ListScope<'_>,
+    ) -> Result<(), BrokerError> {
+        self.scan_of(caller, kind, scope).map(drop)
+    }
+
     /// Where the resources of a scope are found. The verb must be granted, and what the scope names must be there for the
     /// caller.
     fn scan_of(

@@ -67,6 +67,7 @@ pub(super) async fn list_scope(
     kind: ResourceKind,
     scope: ListScope<'_>,
 ) -> Result<Response, HttpError> {
+    call.resources().authorize_list(call.caller(), kind, scope)?;
     let mut query = query(call)?;
     if kind == ResourceKind::Place {
         query.near = near(call)?;

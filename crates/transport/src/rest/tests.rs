@@ -302,6 +302,30 @@ async fn intrude(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_below_an_invisible_parent_is_not_found() {
+    let world = World::open().await;
+    let (owner, stranger) = (operator("a"), operator("b"));
+    for (parent, below) in [
+        ("collections", "thngs"),
+        ("collections", "collections"),
+        ("collections", "actions/all"),
+        ("projects", "applications"),
+        ("batches", "tasks"),
+    ] {
+        let id = world.create(&owner, &format!("/{parent}"), json!({"name": "n"})).await.id("id");
+        for query in ["", "?perPage=0", "?sortOrder=x", "?nextPageToken=x", "?page=x", "?ids=x", "?filter=x"]
+        {
+            let path = format!("/{parent}/{id}/{below}{query}");
+            let answer = world.call(&stranger, "GET", &path, None).await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}: {}", answer.body);
+        }
+        let path = format!("/{parent}/{id}/{below}?perPage=0");
+        let answer = world.call(&owner, "GET", &path, None).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_route_reads_or_changes_anything_of_another_account() {
     let world = World::open().await;
     let estate = build(&world, "mine").await;
