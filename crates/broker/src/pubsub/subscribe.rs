@@ -115,7 +115,7 @@ impl PubSub {
     ) -> Result<SubscriptionHandle, BrokerError> {
         let after = self.begin(earlier);
         let granted = self.grant(caller, topic)?;
-        let lease = self.lease_subscription(&caller.principal, granted.route().len())?;
+        let lease = self.lease_subscription(&caller.principal, caller.path().len())?;
         Ok(self.attach(&granted, outbound_queue, slot, qos, (after, None), Some(lease)))
     }
 
