@@ -10,6 +10,7 @@ use thng_pubsub_protocol::{
 use thng_pubsub_store::PropertyOwner;
 
 use super::world::{PATIENCE, ResourceId, Subscriber, World, context};
+use crate::error::BrokerError;
 
 /// Resources that hang together, and the owner's subscription to every topic that they have.
 struct Topics {
@@ -201,10 +202,21 @@ async fn deleted_values_and_refused_writes_notify_nothing() {
         ("/actions/scans".to_owned(), json!([{}, {"thng": topics.product}])),
     ] {
         let refused = world.publish(&owner, &topic, payload.clone()).await;
-        assert!(refused.is_err(), "{topic} {payload}");
-        let refused = world.publish(&world.broker.stranger, &topic, json!({})).await;
-        assert!(refused.is_err() || topic == "/actions/scans", "{topic} of another account");
+        assert!(matches!(refused, Err(BrokerError::Invalid(_))), "{topic} {payload}: {refused:?}");
     }
+    let stranger = &world.broker.stranger;
+    for (topic, payload) in [
+        (base.clone(), json!([{"key": "a", "value": 1}])),
+        (format!("{base}/a"), json!([{"value": 1}])),
+        (format!("/thngs/{thng}"), json!({"name": "n"})),
+        (format!("/thngs/{thng}/actions/scans"), json!({})),
+        (format!("/collections/{}/thngs", topics.collection), json!([thng])),
+    ] {
+        let refused = world.publish(stranger, &topic, payload).await;
+        assert_eq!(refused, Err(BrokerError::NotFound), "{topic} of another account");
+    }
+    let refused = world.publish(stranger, "/actions/scans", json!({"thng": thng})).await;
+    assert!(matches!(refused, Err(BrokerError::Invalid(_))), "an action on a foreign thng: {refused:?}");
     topics.assert_notified::<&str>("nothing was stored", &[]);
 }
 
@@ -214,33 +226,44 @@ async fn a_completed_task_notifies_its_batch_and_itself() {
     let owner = world.owner();
     let batch = world.made("/batches", json!({"name": "b"})).await;
     let of_batch = world.subscribe(&owner, &format!("/batches/{batch}/tasks")).await.expect("visible");
+    let create = async |quantity: u32| {
+        let path = format!("/batches/{batch}/tasks");
+        let caller = context(&owner, Access::Create, &path);
+        let input = json!({"type": "FIXED_AMOUNT", "quantity": quantity, "thngTemplate": {"name": "made"}});
+        let body = json!({"type": "POPULATING", "inputParameters": input});
+        let patch = Patch::parse(ResourceKind::Task, body.to_string().as_bytes()).expect("a task");
+        ResourceId(world.resources().create_task(&caller, batch.0, patch, 0).await.expect("created").id)
+    };
     let stop = tokio_util::sync::CancellationToken::new();
-    let path = format!("/batches/{batch}/tasks");
-    let caller = context(&owner, Access::Create, &path);
-    let body = json!({"type": "POPULATING", "inputParameters": {"type": "FIXED_AMOUNT", "quantity": 3, "thngTemplate": {"name": "made"}}});
-    let kind = ResourceKind::Task;
-    let patch = Patch::parse(kind, body.to_string().as_bytes()).expect("a task");
-    let task = world.resources().create_task(&caller, batch.0, patch, 0).await.expect("created").id;
-    let task = ResourceId(task);
-    let of_task = world.subscribe(&owner, &format!("/batches/{batch}/tasks/{task}")).await.expect("visible");
     let work = world.resources().run_task_worker(stop.clone());
-    // A commit can be read before its notifications are published, so the task's end is awaited where it is notified.
     let ended = async {
-        let mut received = [Vec::new(), Vec::new()];
-        while received.iter().any(Vec::is_empty) {
-            for (all, subscriber) in received.iter_mut().zip([&of_batch, &of_task]) {
-                all.extend(world.received(subscriber));
-            }
+        let (mut all, mut own) = (Vec::new(), Vec::new());
+        let task = create(3).await;
+        let topic = format!("/batches/{batch}/tasks/{task}");
+        let of_task = world.subscribe(&owner, &topic).await.expect("visible");
+        // A commit can be read before its notifications are published, so the task's end is awaited where it is notified.
+        while all.is_empty() {
+            all.extend(world.received(&of_batch));
+            tokio::task::yield_now().await;
+        }
+        // The worker is done with a task once it has worked on the next one.
+        let next = create(1).await;
+        while all.last().is_none_or(|last: &Value| last["id"] != json!(next)) {
+            all.extend(world.received(&of_batch));
+            own.extend(world.received(&of_task));
             tokio::task::yield_now().await;
         }
         stop.cancel();
-        received
+        (task, next, of_task, all, own)
     };
     let both = async { tokio::join!(work, ended).1 };
-    let received = tokio::time::timeout(PATIENCE, both).await.expect("the task ends");
-    for (topic, received) in ["the batch", "the task"].into_iter().zip(received) {
-        assert!(matches!(&received[..], [one] if one["id"] == json!(task)), "{topic}: {received:?}");
-    }
+    let (task, next, of_task, mut all, mut own) =
+        tokio::time::timeout(PATIENCE, both).await.expect("the tasks end");
+    all.extend(world.received(&of_batch));
+    own.extend(world.received(&of_task));
+    let ids = |received: &[Value]| received.iter().map(|one| one["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&all), [json!(task), json!(next)], "the batch");
+    assert_eq!(ids(&own), [json!(task)], "the task");
     let made = world.list(&owner, "/thngs").await.expect("a list");
-    assert_eq!(made.len(), 3 + 1, "three more than that of the device");
+    assert_eq!(made.len(), 3 + 1 + 1, "four more than that of the device");
 }
