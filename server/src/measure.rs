@@ -112,9 +112,9 @@ pub fn writes(data: &Path) -> anyhow::Result<Vec<String>> {
                 counted.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);
                 drop(permit);
             };
-            let caller = RequestContext::publish(&opened.principal, topic)?;
+            let caller = RequestContext::publish(&opened.principal, topic.clone())?;
             let pubsub = &opened.services.pubsub;
-            let published = pubsub.publish(&caller, &topic.topic, payload.as_bytes(), on_stored).await;
+            let published = pubsub.publish(&caller, payload.as_bytes(), on_stored).await;
             published.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
             if before == 0 && started.elapsed() > MEASURED / 4 {
                 (counted_from, before) = (Instant::now(), stored.load(Ordering::Relaxed).max(1));

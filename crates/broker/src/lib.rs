@@ -1,6 +1,6 @@
 //! Application services of thng-pubsub: the only API that transports may call.
 //!
-//! Three services take the calls of every protocol, each with a [`RequestContext`]:
+//! Three services take the calls of every protocol, each with a [`RequestContext`], or with one that is tied to a topic:
 //!
 //! - [`pubsub`]: publishes, subscriptions, initial states and durable sessions
 //! - [`resources`]: lists, reads and writes of resources
@@ -17,7 +17,7 @@
 //! outbound queue and its deliveries, since a connection owns its queue.
 
 pub use error::{BrokerError, SubscriptionsBound};
-pub use request::RequestContext;
+pub use request::{PublishContext, RequestContext, SubscribeContext};
 pub use services::Services;
 pub use settings::{ScanLimits, ServiceSettings};
 pub use thng_pubsub_store::{durable_file, session_queue::QueueLimits, subscriptions::SubscriptionLimits};

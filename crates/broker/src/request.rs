@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use thng_pubsub_protocol::{
     id::{ActionTypeName, Id},
     payload::{Json, ResourceKind, Scopes, UserScope},
-    topic::{TopicString, table::Access},
+    topic::{Topic, TopicString, table::Access},
 };
 
 use crate::{
@@ -17,10 +17,10 @@ use crate::{
 };
 use thng_pubsub_store::{Actor, IndexScan, ResourceMeta, index_fields, index_key};
 
-/// A call: who makes it, what it asks for, and what it reaches. The question of permission is answered when it is made.
+/// A call: its principal, verb and path, and the resources that it reaches. Rights are evaluated when it is made.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
-    pub principal: Arc<Principal>,
+    principal: Arc<Principal>,
     access: Access,
     /// With its percent-escapes, without `/v2` and without a query; of a topic the canonical form.
     path: String,
@@ -54,21 +54,22 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`BrokerError::SubscribeOnly`].
-    pub fn publish(principal: &Arc<Principal>, topic: &TopicString) -> Result<Self, BrokerError> {
-        let row = topic.topic.kind().row();
-        let access = row.publish.ok_or(BrokerError::SubscribeOnly)?.access;
-        let project = topic.options.project;
-        Ok(Self { project, ..Self::new(principal, access, topic.topic.canonical()) })
+    pub fn publish(principal: &Arc<Principal>, topic: TopicString) -> Result<PublishContext, BrokerError> {
+        let TopicString { topic, options } = topic;
+        let access = topic.kind().row().publish.ok_or(BrokerError::SubscribeOnly)?.access;
+        let context = Self { project: options.project, ..Self::new(principal, access, topic.canonical()) };
+        Ok(PublishContext { context, topic })
     }
 
     /// A subscription. Its project is asked of each event, since a resource may come into a project later.
-    pub fn subscribe(principal: &Arc<Principal>, topic: &TopicString) -> Self {
-        Self::new(principal, Access::Read, topic.topic.canonical())
+    pub fn subscribe(principal: &Arc<Principal>, topic: TopicString) -> SubscribeContext {
+        let context = Self::new(principal, Access::Read, topic.topic.canonical());
+        SubscribeContext { context, topic }
     }
 
-    /// A read of what a topic says right now.
-    pub fn initial_state(principal: &Arc<Principal>, topic: &TopicString) -> Self {
-        Self { project: topic.options.project, ..Self::subscribe(principal, topic) }
+    /// The principal that makes the call.
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.principal
     }
 
     /// Whether the verb on the path is granted at all; what is there is not looked at.
@@ -206,6 +207,64 @@ impl RequestContext {
         projects.sort_unstable();
         projects.dedup();
         Some(projects)
+    }
+}
+
+/// A publish to a topic: the topic, and the context with the topic's own verb.
+///
+/// Only [`RequestContext::publish`] makes one, so rights to read, or on another topic, never suffice to publish.
+#[derive(Debug, Clone)]
+pub struct PublishContext {
+    context: RequestContext,
+    topic: Topic,
+}
+
+impl PublishContext {
+    /// The principal that publishes.
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.context.principal
+    }
+
+    /// The topic that is published to.
+    pub fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    pub(crate) fn context(&self) -> &RequestContext {
+        &self.context
+    }
+}
+
+/// A subscription to a topic: the topic, and the context that reads it. Only [`RequestContext::subscribe`] makes one.
+#[derive(Debug, Clone)]
+pub struct SubscribeContext {
+    context: RequestContext,
+    topic: TopicString,
+}
+
+impl SubscribeContext {
+    /// The principal that subscribes.
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.context.principal
+    }
+
+    /// The topic with its options.
+    pub fn topic(&self) -> &TopicString {
+        &self.topic
+    }
+
+    /// The topic with its options, for a subscription that keeps nothing else.
+    pub fn into_topic(self) -> TopicString {
+        self.topic
+    }
+
+    pub(crate) fn context(&self) -> &RequestContext {
+        &self.context
+    }
+
+    /// The context that reads the topic's state right now: within the project that the topic asks for.
+    pub(crate) fn of_state(&self) -> RequestContext {
+        RequestContext { project: self.topic.options.project, ..self.context.clone() }
     }
 }
 

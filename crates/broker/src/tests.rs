@@ -25,7 +25,7 @@ use crate::{
     commands::Probe,
     error::BrokerError,
     pubsub::{DeliveryQos, OutboundQueue, OutboundQueueLimits},
-    request::RequestContext,
+    request::{PublishContext, RequestContext},
     resources::{ListQuery, ListScope, NewResource, PageRequest, PropertyOwner, SortOrder, TimeRange},
     testing::TestBroker,
 };
@@ -43,8 +43,8 @@ fn reader(principal: &Arc<Principal>) -> RequestContext {
     RequestContext::new(principal, Access::Read, "/")
 }
 
-fn publish(principal: &Arc<Principal>, topic: &TopicString) -> RequestContext {
-    RequestContext::publish(principal, topic).expect("a topic to publish to")
+fn publish(principal: &Arc<Principal>, topic: &TopicString) -> PublishContext {
+    RequestContext::publish(principal, topic.clone()).expect("a topic to publish to")
 }
 
 fn outbound_queue() -> (Arc<OutboundQueue>, Arc<Notify>) {
@@ -83,8 +83,7 @@ async fn router_deaths_under_load_lose_and_repeat_nothing() {
     let _watch = broker
         .pubsub
         .subscribe(
-            &RequestContext::subscribe(&broker.owner, &subscribed),
-            &subscribed,
+            &RequestContext::subscribe(&broker.owner, subscribed.clone()),
             &outbound_queue,
             0,
             DeliveryQos::AtLeastOnce,
@@ -111,7 +110,7 @@ async fn router_deaths_under_load_lose_and_repeat_nothing() {
         let payload = format!("[{{\"value\":{number}}}]");
         broker
             .pubsub
-            .publish(&publish(&broker.owner, &subscribed), &subscribed.topic, payload.as_bytes(), count)
+            .publish(&publish(&broker.owner, &subscribed), payload.as_bytes(), count)
             .await
             .expect("accepted");
     }
@@ -129,23 +128,14 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
     let thng = broker.thng().await;
     let subscribed = topic(thng, "/properties/n");
     let (outbound_queue, wake) = outbound_queue();
-    let caller = RequestContext::subscribe(&broker.owner, &subscribed);
-    let subscribe =
-        broker.pubsub.subscribe(&caller, &subscribed, &outbound_queue, 0, DeliveryQos::AtLeastOnce, None);
+    let caller = RequestContext::subscribe(&broker.owner, subscribed.clone());
+    let subscribe = broker.pubsub.subscribe(&caller, &outbound_queue, 0, DeliveryQos::AtLeastOnce, None);
     let _watch = subscribe.await.expect("the owner watches");
-    broker
-        .pubsub
-        .publish_and_wait(&publish(&broker.owner, &subscribed), &subscribed.topic, b"1")
-        .await
-        .expect("stored");
+    broker.pubsub.publish_and_wait(&publish(&broker.owner, &subscribed), b"1").await.expect("stored");
     assert_eq!(received(&outbound_queue, &wake, 1).await.len(), 1);
 
     broker.bus.stop();
-    broker
-        .pubsub
-        .publish_and_wait(&publish(&broker.owner, &subscribed), &subscribed.topic, b"2")
-        .await
-        .expect("stored");
+    broker.pubsub.publish_and_wait(&publish(&broker.owner, &subscribed), b"2").await.expect("stored");
     // A bus that works has delivered by then.
     assert!(!broker.bus.flush(PATIENCE), "a stopped bus delivers nothing");
     let mut late = Vec::new();
@@ -172,8 +162,7 @@ async fn a_stranger_finds_nothing_of_another_account_through_any_call() {
         let topic = topic(thng, rest);
         let watch = pubsub
             .subscribe(
-                &RequestContext::subscribe(stranger, &topic),
-                &topic,
+                &RequestContext::subscribe(stranger, topic.clone()),
                 &outbound_queue,
                 0,
                 DeliveryQos::AtMostOnce,
@@ -181,12 +170,11 @@ async fn a_stranger_finds_nothing_of_another_account_through_any_call() {
             )
             .await;
         assert_eq!(watch.err(), Some(BrokerError::NotFound), "{rest}");
-        let published = pubsub
-            .publish_and_wait(&publish(stranger, &topic), &topic.topic, br#"{"key":"n","value":1}"#)
-            .await;
+        let published =
+            pubsub.publish_and_wait(&publish(stranger, &topic), br#"{"key":"n","value":1}"#).await;
         assert_eq!(published.err(), Some(BrokerError::NotFound), "{rest}");
         assert_eq!(
-            pubsub.initial_state(&RequestContext::initial_state(stranger, &topic), &topic.topic).await.err(),
+            pubsub.initial_state(&RequestContext::subscribe(stranger, topic.clone())).await.err(),
             Some(BrokerError::NotFound),
             "{rest}"
         );
@@ -214,7 +202,7 @@ async fn a_deleted_thng_is_gone_for_the_next_call_whatever_is_cached() {
         let topic = topic(thng, "");
         broker
             .pubsub
-            .publish_and_wait(&publish(&broker.owner, &topic), &topic.topic, br#"{"name":"x"}"#)
+            .publish_and_wait(&publish(&broker.owner, &topic), br#"{"name":"x"}"#)
             .await
             .expect("it is there");
         broker
@@ -222,10 +210,7 @@ async fn a_deleted_thng_is_gone_for_the_next_call_whatever_is_cached() {
             .delete(&reader(&broker.owner), ResourceKind::Thng, thng)
             .await
             .expect("it is deleted");
-        let again = broker
-            .pubsub
-            .publish_and_wait(&publish(&broker.owner, &topic), &topic.topic, br#"{"name":"y"}"#)
-            .await;
+        let again = broker.pubsub.publish_and_wait(&publish(&broker.owner, &topic), br#"{"name":"y"}"#).await;
         assert_eq!(again.err(), Some(BrokerError::NotFound));
     }
 }
@@ -246,8 +231,7 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
         let watch = broker
             .pubsub
             .subscribe(
-                &RequestContext::subscribe(&broker.owner, &topic),
-                &topic,
+                &RequestContext::subscribe(&broker.owner, topic.clone()),
                 &outbound_queue,
                 slot,
                 DeliveryQos::AtMostOnce,
@@ -260,7 +244,7 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
         let topic = topic(thng, "/properties/n");
         broker
             .pubsub
-            .publish_and_wait(&publish(&broker.owner, &topic), &topic.topic, number.as_bytes())
+            .publish_and_wait(&publish(&broker.owner, &topic), number.as_bytes())
             .await
             .expect("stored");
     }
@@ -282,7 +266,7 @@ async fn a_subscription_starts_at_the_next_write_and_can_be_repeated() {
             let payload = value.to_string();
             broker
                 .pubsub
-                .publish_and_wait(&publish(&broker.owner, &subscribed), &subscribed.topic, payload.as_bytes())
+                .publish_and_wait(&publish(&broker.owner, &subscribed), payload.as_bytes())
                 .await
                 .expect("stored");
         };
@@ -291,8 +275,7 @@ async fn a_subscription_starts_at_the_next_write_and_can_be_repeated() {
             broker
                 .pubsub
                 .subscribe(
-                    &RequestContext::subscribe(&broker.owner, &subscribed),
-                    &subscribed,
+                    &RequestContext::subscribe(&broker.owner, subscribed.clone()),
                     &outbound_queue,
                     0,
                     qos,
@@ -327,10 +310,8 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     let owner = PropertyOwner::Thng(thng);
     let write = async |at_ms: i64, payload: &str| {
         broker.clock.store(at_ms, Ordering::Relaxed);
-        let published = broker
-            .pubsub
-            .publish_and_wait(&publish(&broker.owner, &subscribed), &subscribed.topic, payload.as_bytes())
-            .await;
+        let published =
+            broker.pubsub.publish_and_wait(&publish(&broker.owner, &subscribed), payload.as_bytes()).await;
         published.expect("stored");
         let latest = broker.resources.properties(&reader(&broker.owner), owner).await.expect("readable");
         let latest = latest.into_iter().find(|update| update.key == *key).expect("a value");

@@ -1,9 +1,8 @@
 //! REST: paths and documents as the platform's clients know them.
 //!
 //! [`router`] is the whole URL space on one page, [`openapi`] its description, and [`asyncapi`] that of the topics. The
-//! handlers are one file a noun; [`resource`] has what all kinds of resources share. What a topic can do goes through
-//! [`PubSub::publish_and_wait`](thng_pubsub_broker::pubsub::PubSub::publish_and_wait), which does what a publish does; the rest are calls of the
-//! broker that no topic has.
+//! handlers are one file a noun; [`resource`] has what all kinds of resources share. Writes that a publish
+//! can do as well count for the limits and metrics of publishes.
 
 use axum::response::{IntoResponse, Response};
 use thng_pubsub_protocol::payload::{ErrorCode, ErrorDocument};

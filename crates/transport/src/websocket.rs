@@ -29,7 +29,7 @@ use super::{
     Context, accept::AcceptedConnection, answer, logged_error::LoggedError, public_url::public_url, upgrade,
 };
 use thng_pubsub_broker::{
-    BrokerError, RequestContext,
+    BrokerError, PublishContext, RequestContext, SubscribeContext,
     identity::{KeyLease, Principal},
     pubsub::{Delivery, DeliveryQos, OutboundQueue, OutboundQueueState, SubscriptionHandle},
 };
@@ -67,8 +67,9 @@ fn refuse(refusal: &BrokerError) -> Response {
 
 struct Socket {
     context: Arc<Context>,
-    principal: Arc<Principal>,
-    topic: TopicString,
+    subscribe: SubscribeContext,
+    /// A refusal where the topic is for subscriptions only.
+    publish: Result<PublishContext, BrokerError>,
     outbound_queue: Arc<OutboundQueue>,
     wake: Arc<Notify>,
     _handle: SubscriptionHandle,
@@ -126,15 +127,16 @@ impl Socket {
         let wake = Arc::<Notify>::default();
         let outbound_queue = OutboundQueue::new(context.limits.outbound_queue, Arc::clone(&wake));
         let key = context.identity.lease_key(&principal, &wake)?;
-        let caller = RequestContext::subscribe(&principal, &topic);
+        let publish = RequestContext::publish(&principal, topic.clone());
+        let subscribe = RequestContext::subscribe(&principal, topic);
         let handle = context
             .pubsub
-            .subscribe(&caller, &topic, &outbound_queue, SLOT, DeliveryQos::AtLeastOnce, None)
+            .subscribe(&subscribe, &outbound_queue, SLOT, DeliveryQos::AtLeastOnce, None)
             .await?;
         Ok(Self {
             context,
-            principal,
-            topic,
+            subscribe,
+            publish,
             outbound_queue,
             wake,
             _handle: handle,
@@ -175,7 +177,7 @@ impl Socket {
         let mut in_flight = 0_usize;
         let limits = &self.context.limits;
         let mut state_at =
-            self.topic.options.initial_state.then(|| Instant::now() + limits.initial_state_delay);
+            self.subscribe.topic().options.initial_state.then(|| Instant::now() + limits.initial_state_delay);
         let mut batch: Vec<Delivery> = Vec::new();
         let mut pinged = false;
         let mut silence_ends = Instant::now() + limits.websocket_ping_interval;
@@ -201,8 +203,9 @@ impl Socket {
                         Message::Ping(_) | Message::Pong(_) => continue,
                         Message::Close(_) => return CloseReason::ClientClosed,
                     };
+                    let principal = self.subscribe.principal();
                     let turn =
-                        self.context.rates.publish_in_turn(self.admitted.address(), &self.principal.key);
+                        self.context.rates.publish_in_turn(self.admitted.address(), &principal.key);
                     let submitted = match turn {
                         Ok(Duration::ZERO) => self.publish(&payload, &answered).await,
                         Ok(wait) => {
@@ -268,8 +271,8 @@ impl Socket {
             // The socket may be gone by now; then the outcome is dropped.
             let _ = answered.send(outcome);
         };
-        let caller = RequestContext::publish(&self.principal, &self.topic)?;
-        self.context.pubsub.publish(&caller, &self.topic.topic, payload, on_stored).await
+        let publish = self.publish.as_ref().map_err(BrokerError::clone)?;
+        self.context.pubsub.publish(publish, payload, on_stored).await
     }
 
     /// Sends every notification that waits.
@@ -324,9 +327,8 @@ impl Socket {
 
     /// Says whether the state is done with; if not, the database has no time for it now.
     async fn send_state(&self, stream: &mut WebSocket) -> Result<bool, CloseReason> {
-        let caller = RequestContext::initial_state(&self.principal, &self.topic);
-        match self.context.pubsub.initial_state(&caller, &self.topic.topic).await {
-            Ok(Some(body)) if self.topic.options.marks_state => {
+        match self.context.pubsub.initial_state(&self.subscribe).await {
+            Ok(Some(body)) if self.subscribe.topic().options.marks_state => {
                 self.send(stream, Message::Binary(body)).await.map(|()| true)
             }
             Ok(Some(body)) => self.send_document(stream, body).await.map(|()| true),
@@ -340,7 +342,11 @@ impl Socket {
     }
 
     fn log_refusal(&self, what: &'static str, refusal: BrokerError) {
-        let rejected = LoggedError::on_topic(refusal, self.principal.actor.id(), &self.topic.topic);
+        let rejected = LoggedError::on_topic(
+            refusal,
+            self.subscribe.principal().actor.id(),
+            &self.subscribe.topic().topic,
+        );
         self.context.log_refusal(PROTOCOL, what, &rejected);
     }
 

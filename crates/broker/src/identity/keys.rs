@@ -35,7 +35,7 @@ impl Identity {
     /// [`BrokerError`].
     pub async fn issue_device_key(&self, caller: &RequestContext, thng: Id) -> Result<String, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Thng, thng)?;
-        self.issue(caller.principal.account, Actor::Device(thng), None).await
+        self.issue(caller.principal().account, Actor::Device(thng), None).await
     }
 
     /// The key of a thng that has one.
@@ -53,7 +53,7 @@ impl Identity {
     /// [`BrokerError`].
     pub async fn revoke_device_key(&self, caller: &RequestContext, thng: Id) -> Result<(), BrokerError> {
         self.shared.authorize(caller, ResourceKind::Thng, thng)?;
-        let (account, actor) = (caller.principal.account, Actor::Device(thng));
+        let (account, actor) = (caller.principal().account, Actor::Device(thng));
         self.shared.execute(RevokeKeys { account, actor }, 0).await
     }
 
@@ -72,7 +72,7 @@ impl Identity {
         for policy in new.patch.texts("policies") {
             self.resources.known_policy(caller, &policy)?;
         }
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         let key = KeyRecord { nonce: None, ..self.shared.new_key(account, Actor::AccessToken(new.id)) };
         let text = keys::generate(random::byte);
         let hash = keys::hash(&text).expect("a made key has the form of a key");

@@ -27,7 +27,7 @@ impl Identity {
     /// # Errors
     /// [`BrokerError`].
     pub async fn operator(&self, caller: &RequestContext, id: &str) -> Result<ResourceRecord, BrokerError> {
-        let (account, kind) = (caller.principal.account, ResourceKind::Operator);
+        let (account, kind) = (caller.principal().account, ResourceKind::Operator);
         let id = match Id::parse(id) {
             Ok(id) => Some(id),
             Err(_) => {
@@ -36,7 +36,7 @@ impl Identity {
             }
         };
         let id = id.ok_or(BrokerError::NotFound)?;
-        if caller.principal.actor != Actor::Operator(id) && !caller.is_unlimited() {
+        if caller.principal().actor != Actor::Operator(id) && !caller.is_unlimited() {
             return Err(BrokerError::NotFound);
         }
         self.resources.read(caller, kind, id).await
@@ -47,7 +47,7 @@ impl Identity {
     /// # Errors
     /// [`BrokerError`].
     pub async fn account(&self, caller: &RequestContext, id: Id) -> Result<ResourceRecord, BrokerError> {
-        if id != caller.principal.account {
+        if id != caller.principal().account {
             caller.permit()?;
             return Err(BrokerError::NotFound);
         }
@@ -67,8 +67,8 @@ impl Identity {
     ) -> Result<Extras, BrokerError> {
         let operator = access.fields().id("operator").map(Actor::Operator);
         let key = match operator {
-            Some(actor) if actor == caller.principal.actor => Some(own_key.to_owned()),
-            Some(actor) if caller.principal.is_admin() => self.shared.key_of(actor)?,
+            Some(actor) if actor == caller.principal().actor => Some(own_key.to_owned()),
+            Some(actor) if caller.principal().is_admin() => self.shared.key_of(actor)?,
             _ => None,
         };
         let more = key.map(|key| ("apiKey", format!("\"{key}\""))).into_iter().collect();
@@ -84,7 +84,7 @@ impl Identity {
         caller: &RequestContext,
         body: &[u8],
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         let access = Patch::parse(ResourceKind::Access, body)?;
         self.check_access(caller, &access)?;
         let mut operator = NewResource::of(Patch::parse(ResourceKind::Operator, body)?);
@@ -126,9 +126,9 @@ impl Identity {
         caller.permit()?;
         caller.may_grant_rights()?;
         let access = self.resources.read(caller, ResourceKind::Access, id).await?;
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         if let Some(operator) = access.fields().id("operator") {
-            if caller.principal.actor == Actor::Operator(operator) {
+            if caller.principal().actor == Actor::Operator(operator) {
                 return Err(BrokerError::invalid(
                     "This is your own access; another operator can take it away.",
                 ));
@@ -148,8 +148,8 @@ impl Identity {
     /// [`BrokerError::Forbidden`] for keys that are not an operator's.
     pub async fn me(&self, caller: &RequestContext) -> Result<String, BrokerError> {
         caller.permit()?;
-        let Actor::Operator(id) = caller.principal.actor else { return Err(BrokerError::Forbidden) };
-        let account = caller.principal.account;
+        let Actor::Operator(id) = caller.principal().actor else { return Err(BrokerError::Forbidden) };
+        let account = caller.principal().account;
         let operator = self.shared.store.resource(id).log_failure()?.ok_or(BrokerError::NotFound)?;
         let access = principal::access_of(&*self.shared.store, account, id)
             .log_failure()?

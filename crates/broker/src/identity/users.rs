@@ -88,7 +88,7 @@ impl Identity {
         if anonymous {
             new.patch.pass_over("email");
             new.private = Some(private(&[("status", "anonymous")]));
-            let key = self.shared.new_key(caller.principal.account, Actor::User(new.id));
+            let key = self.shared.new_key(caller.principal().account, Actor::User(new.id));
             let text = self.shared.reveal(&key);
             new.keys.push(key);
             let user = self.resources.create(caller, new, bytes).await?;
@@ -114,7 +114,7 @@ impl Identity {
     }
 
     fn own_app(&self, caller: &RequestContext) -> Result<(Id, Id), BrokerError> {
-        caller.principal.app.zip(caller.principal.project).ok_or_else(|| {
+        caller.principal().app.zip(caller.principal().project).ok_or_else(|| {
             BrokerError::invalid("Users belong to an application: call this with the key of one.")
         })
     }
@@ -174,7 +174,7 @@ impl Identity {
             return Err(BrokerError::BadLogin);
         }
         let name = format!("{app}/{}", email.to_lowercase());
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         let id = self.shared.store.named(account, ResourceKind::User, &name).log_failure()?;
         let user = id.map(|id| self.shared.store.resource(id)).transpose().log_failure()?.flatten();
         let hash = user.as_ref().and_then(|user| user.private_text("password"));
@@ -193,10 +193,10 @@ impl Identity {
     /// [`BrokerError`].
     pub async fn log_out(&self, caller: &RequestContext) -> Result<(), BrokerError> {
         caller.permit()?;
-        let Actor::User(_) = caller.principal.actor else {
+        let Actor::User(_) = caller.principal().actor else {
             return Err(BrokerError::invalid("Only application users log out."));
         };
-        let (account, actor) = (caller.principal.account, caller.principal.actor);
+        let (account, actor) = (caller.principal().account, caller.principal().actor);
         self.shared.execute(RevokeKeys { account, actor }, 0).await
     }
 

@@ -11,7 +11,7 @@ use super::PubSub;
 use crate::{
     commands,
     error::{BrokerError, LogFailure as _},
-    request::RequestContext,
+    request::{RequestContext, SubscribeContext},
     resources::{ListQuery, actions_source},
 };
 
@@ -23,11 +23,8 @@ impl PubSub {
     ///
     /// # Errors
     /// Any [`BrokerError`].
-    pub async fn initial_state(
-        &self,
-        caller: &RequestContext,
-        topic: &Topic,
-    ) -> Result<Option<Bytes>, BrokerError> {
+    pub async fn initial_state(&self, subscribe: &SubscribeContext) -> Result<Option<Bytes>, BrokerError> {
+        let (caller, topic) = (&subscribe.of_state(), &subscribe.topic().topic);
         match self.authorize_subscribe(caller, topic) {
             Ok(()) => {}
             // It is there, but not in the project that the topic asks for.

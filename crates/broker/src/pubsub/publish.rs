@@ -1,16 +1,13 @@
 //! Publishes to topics: authorizes, parses the payload into a command, and hands it to the writer.
 
-use thng_pubsub_protocol::{
-    publish::{self, PublishRequest},
-    topic::Topic,
-};
+use thng_pubsub_protocol::publish::{PublishRequest, parse_publish};
 
 use super::{OnStored, PubSub};
 use crate::{
     commands::{ChangeThngs, Command, CommandError, PublishCommand, PublishOnce, UpdateProperties},
     error::BrokerError,
     notifications,
-    request::RequestContext,
+    request::PublishContext,
     resources::NewResource,
 };
 use thng_pubsub_store::session_queue::SessionNumber;
@@ -25,12 +22,11 @@ impl PubSub {
     /// Any [`BrokerError`] that is known before the write.
     pub async fn publish(
         &self,
-        caller: &RequestContext,
-        topic: &Topic,
+        publish: &PublishContext,
         payload: &[u8],
         on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
-        let (steps, last) = self.steps(caller, topic, payload).await?;
+        let (steps, last) = self.steps(publish, payload).await?;
         self.submit_last(steps, last, payload.len(), on_stored).await
     }
 
@@ -60,13 +56,12 @@ impl PubSub {
     /// Any [`BrokerError`] that is known before the write.
     pub async fn publish_once(
         &self,
-        caller: &RequestContext,
-        topic: &Topic,
+        publish: &PublishContext,
         payload: &[u8],
         (session, packet_id): (SessionNumber, u16),
         on_stored: impl OnStored,
     ) -> Result<(), BrokerError> {
-        let (steps, command) = self.steps(caller, topic, payload).await?;
+        let (steps, command) = self.steps(publish, payload).await?;
         let once = |command| PublishOnce { session, packet_id, command, is_last: false };
         let last = PublishOnce { session, packet_id, command, is_last: true };
         self.submit_last(steps.into_iter().map(once).collect(), last, payload.len(), on_stored).await
@@ -83,17 +78,16 @@ impl PubSub {
         Ok(self.shared.writer.submit(command, payload_bytes, reply).await?)
     }
 
-    /// Publishes and waits until that is on the disk. The verb of the call may be another one than the topic's own.
+    /// Publishes and waits until that is on the disk.
     ///
     /// # Errors
     /// As [`publish`](Self::publish), and whatever the command refuses.
     pub async fn publish_and_wait(
         &self,
-        caller: &RequestContext,
-        topic: &Topic,
+        publish: &PublishContext,
         payload: &[u8],
     ) -> Result<(), BrokerError> {
-        let (steps, last) = self.steps(caller, topic, payload).await?;
+        let (steps, last) = self.steps(publish, payload).await?;
         let changed = match steps.is_empty() {
             true => 0,
             false => self.shared.count_of_all(steps).await?,
@@ -106,22 +100,13 @@ impl PubSub {
     ///
     /// # Errors
     /// Any [`BrokerError`] that is known before the write.
-    pub fn check_publish(
-        &self,
-        caller: &RequestContext,
-        topic: &Topic,
-        payload: &[u8],
-    ) -> Result<(), BrokerError> {
-        self.command(caller, topic, payload).map(drop)
+    pub fn check_publish(&self, publish: &PublishContext, payload: &[u8]) -> Result<(), BrokerError> {
+        self.command(publish, payload).map(drop)
     }
 
     /// The authorized command of a publish.
-    fn command(
-        &self,
-        caller: &RequestContext,
-        topic: &Topic,
-        payload: &[u8],
-    ) -> Result<PublishCommand, BrokerError> {
+    fn command(&self, publish: &PublishContext, payload: &[u8]) -> Result<PublishCommand, BrokerError> {
+        let (caller, topic) = (publish.context(), publish.topic());
         let meta = match notifications::resource(topic) {
             Some((kind, id)) => Some(self.shared.authorize(caller, kind, id)?),
             None => {
@@ -130,7 +115,7 @@ impl PubSub {
             }
         };
         let resources = &self.resources;
-        Ok(match publish::parse_publish(topic, payload)? {
+        Ok(match parse_publish(topic, payload)? {
             PublishRequest::ActionType(patch) => {
                 let command = resources.creation(caller, NewResource::of(patch))?;
                 PublishCommand::CreateActionType(Box::new(command))
@@ -146,7 +131,7 @@ impl PubSub {
                 PublishCommand::AddThngs(resources.add_thngs_command(caller, collection, thngs)?)
             }
             PublishRequest::Properties { owner, writes } => {
-                let account = caller.principal.account;
+                let account = caller.principal().account;
                 PublishCommand::UpdateProperties(UpdateProperties { account, owner, writes })
             }
             PublishRequest::Location { thng, writes } => {
@@ -160,13 +145,12 @@ impl PubSub {
     /// may.
     async fn steps(
         &self,
-        caller: &RequestContext,
-        topic: &Topic,
+        publish: &PublishContext,
         payload: &[u8],
     ) -> Result<(Vec<ChangeThngs>, PublishCommand), BrokerError> {
-        match self.command(caller, topic, payload)? {
+        match self.command(publish, payload)? {
             PublishCommand::AddThngs(command) => {
-                let mut steps = self.resources.steps(&caller.principal, command).await?;
+                let mut steps = self.resources.steps(publish.principal(), command).await?;
                 let last = steps.pop().expect("a command has one step or more");
                 Ok((steps, PublishCommand::AddThngs(last)))
             }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use thng_pubsub_protocol::topic::{Topic, TopicString, table::Access};
+use thng_pubsub_protocol::topic::{Topic, table::Access};
 
 use super::PubSub;
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     },
     error::BrokerError,
     notifications,
-    request::RequestContext,
+    request::{RequestContext, SubscribeContext},
 };
 use thng_pubsub_bus::{DeliveryQos, OutboundQueue, Predicate, Route, RouteKey, Subscriber};
 use thng_pubsub_store::{
@@ -106,16 +106,15 @@ impl PubSub {
     /// Any [`BrokerError`]; nothing was subscribed then.
     pub async fn subscribe(
         &self,
-        caller: &RequestContext,
-        topic: &TopicString,
+        subscribe: &SubscribeContext,
         outbound_queue: &Arc<OutboundQueue>,
         slot: u32,
         qos: DeliveryQos,
         earlier: Option<&SubscriptionHandle>,
     ) -> Result<SubscriptionHandle, BrokerError> {
         let after = self.begin(earlier);
-        let granted = self.grant(caller, topic)?;
-        let lease = self.lease_subscription(&caller.principal, caller.path().len())?;
+        let granted = self.grant(subscribe)?;
+        let lease = self.lease_subscription(subscribe.principal(), subscribe.context().path().len())?;
         Ok(self.attach(&granted, outbound_queue, slot, qos, (after, None), Some(lease)))
     }
 
@@ -142,14 +141,15 @@ impl PubSub {
     ///
     /// # Errors
     /// Any [`BrokerError`].
-    pub fn grant(&self, caller: &RequestContext, topic: &TopicString) -> Result<SubscribeGrant, BrokerError> {
+    pub fn grant(&self, subscribe: &SubscribeContext) -> Result<SubscribeGrant, BrokerError> {
+        let (caller, topic) = (subscribe.context(), subscribe.topic());
         self.authorize_subscribe(caller, &topic.topic)?;
         let views = caller.views().to_vec();
         // A subscriber that reads actions at the root need not see the resource below which they are sent.
         let root = match &topic.topic {
             Topic::Actions { .. } => {
                 let all = Topic::Actions { subject: None, action_type: None }.canonical();
-                policy::views(&caller.principal, Access::Read, &all)
+                policy::views(caller.principal(), Access::Read, &all)
             }
             Topic::ActionTypes
             | Topic::Resource { .. }
@@ -173,7 +173,10 @@ impl PubSub {
                 })
             })),
         };
-        Ok(SubscribeGrant { key: RouteKey::new(caller.principal.account.as_str(), caller.path()), predicate })
+        Ok(SubscribeGrant {
+            key: RouteKey::new(caller.principal().account.as_str(), caller.path()),
+            predicate,
+        })
     }
 
     /// Puts a session into the bus's table: events behind `after` reach `outbound_queue` under `slot` from now on. `offered` says

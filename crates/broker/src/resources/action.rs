@@ -52,7 +52,7 @@ impl Resources {
                 self.shared.can_reference(caller, ResourceKind::Place, place, "location")?;
             }
         }
-        let principal = &caller.principal;
+        let principal = caller.principal();
         let (user, device) = match principal.actor {
             Actor::User(id) => (Some(id), None),
             Actor::Device(id) => (None, Some(id)),
@@ -93,7 +93,7 @@ impl Resources {
 
     /// The id of an action type that is not built in.
     fn type_id(&self, caller: &RequestContext, name: &str) -> Result<Id, BrokerError> {
-        let (account, kind) = (caller.principal.account, ResourceKind::ActionType);
+        let (account, kind) = (caller.principal().account, ResourceKind::ActionType);
         let id = self.shared.store.named(account, kind, name).log_failure()?;
         let meta = id.map(|id| self.shared.resource_meta(id)).transpose().log_failure()?.flatten();
         meta.filter(|meta| caller.can_reference(meta)).map(|meta| meta.id).ok_or(BrokerError::NotFound)
@@ -186,7 +186,7 @@ impl Resources {
     /// The command that creates actions.
     pub(crate) fn actions_command(&self, caller: &RequestContext, inputs: Vec<ActionInput>) -> CreateActions {
         let notifications_max = self.shared.settings.notifications_max;
-        CreateActions { account: caller.principal.account, inputs, notifications_max }
+        CreateActions { account: caller.principal().account, inputs, notifications_max }
     }
 
     /// Creates an action type.
@@ -283,7 +283,7 @@ pub(crate) fn actions_source(
     action_type: Option<&ActionTypeName>,
 ) -> IndexScan {
     let by = |field: &str, value: &str| {
-        IndexScan::Key(index_key(caller.principal.account, ResourceKind::Action, field, value))
+        IndexScan::Key(index_key(caller.principal().account, ResourceKind::Action, field, value))
     };
     let subject = subject.map_or(IndexScan::All, |subject| by(subject.kind.name(), subject.id.as_str()));
     subject.and(action_type.map_or(IndexScan::All, |name| by("type", name.as_str())))

@@ -26,7 +26,7 @@ impl Resources {
         self.shared.authorize(caller, ResourceKind::Project, project)?;
         self.known_role(caller, &patch, "defaultRole")?;
         let mut new = NewResource::of(patch).under("project", project);
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         new.keys = [Actor::Application(new.id), Actor::TrustedApplication(new.id)]
             .map(|actor| self.shared.new_key(account, actor))
             .into();
@@ -57,7 +57,7 @@ impl Resources {
     /// [`BrokerError::NotFound`] for keys that belong to none.
     pub fn own_application(&self, caller: &RequestContext) -> Result<Id, BrokerError> {
         caller.permit()?;
-        caller.principal.app.ok_or(BrokerError::NotFound)
+        caller.principal().app.ok_or(BrokerError::NotFound)
     }
 
     /// Changes an application.

@@ -156,7 +156,7 @@ impl Resources {
         thngs: Vec<Id>,
     ) -> Result<usize, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Collection, collection)?;
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         self.shared.execute(ChangeThngs { account, collection, change, thngs }, 0).await
     }
 
@@ -172,7 +172,7 @@ impl Resources {
     ) -> Result<(), BrokerError> {
         self.shared.authorize(caller, ResourceKind::Collection, collection)?;
         let command = self.add_thngs_command(caller, collection, parse_ids(payload, THNGS_MAX)?)?;
-        let mut steps = self.steps(&caller.principal, command).await?;
+        let mut steps = self.steps(caller.principal(), command).await?;
         if steps.len() > 1 {
             return self.shared.count_of_all(steps).await.map(drop);
         }
@@ -191,7 +191,7 @@ impl Resources {
         for thng in &thngs {
             self.shared.can_reference(caller, ResourceKind::Thng, *thng, "The body")?;
         }
-        let (account, change) = (caller.principal.account, MembershipChange::ThngsAdded);
+        let (account, change) = (caller.principal().account, MembershipChange::ThngsAdded);
         Ok(ChangeThngs { account, collection, change, thngs })
     }
 
@@ -250,7 +250,7 @@ impl Resources {
         children: Option<Vec<Id>>,
     ) -> Result<usize, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Collection, collection)?;
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         self.shared.execute(ChangeCollections { account, collection, joins, children }, 0).await
     }
 }

@@ -112,7 +112,7 @@ pub(super) fn check_filter(
     filter: &Filter,
 ) -> Result<(), BrokerError> {
     let shows_address =
-        commands::ContextVisibility::to(caller.principal.actor) == commands::ContextVisibility::Whole;
+        commands::ContextVisibility::to(caller.principal().actor) == commands::ContextVisibility::Whole;
     let is_known = |term: &Term| {
         let name = term.field.split_once('.').map_or(&*term.field, |(name, _)| name);
         let has_key = term.field.len() > name.len() + 1;
@@ -256,7 +256,7 @@ impl Resources {
         scope: ListScope<'_>,
     ) -> Result<IndexScan, BrokerError> {
         let by = |field: &str, value: &str| {
-            IndexScan::Key(index_key(caller.principal.account, kind, field, value))
+            IndexScan::Key(index_key(caller.principal().account, kind, field, value))
         };
         Ok(match scope {
             ListScope::All => {
@@ -515,7 +515,7 @@ fn request<'q>(
     query: &ListQuery,
     record_filter: RecordFilter<'q>,
 ) -> ListRequest<'q> {
-    let account = caller.principal.account;
+    let account = caller.principal().account;
     let by_filter = query.filter.as_ref().map(|filter| source_of(filter, account, kind));
     let by_ids = query.ids.clone().map(IndexScan::Ids);
     let source =

@@ -14,7 +14,7 @@ impl Resources {
     /// Those who are not there to manage what others see leave scopes as they are: a user their own document's, a thng
     /// its own. Clients send whole documents back.
     pub(crate) fn keep_scopes(caller: &RequestContext, patch: &mut Patch) {
-        let own = match caller.principal.actor {
+        let own = match caller.principal().actor {
             Actor::User(_) => patch.kind() == ResourceKind::User,
             Actor::Device(_) => true,
             Actor::Operator(_)
@@ -97,7 +97,8 @@ impl Resources {
             && !caller.is_unlimited()
         {
             let is_known = |user: &Id| matches!(&known.users, UserScope::Only(known) if known.contains(user));
-            for user in users.iter().filter(|user| **user != caller.principal.actor.id() && !is_known(user)) {
+            for user in users.iter().filter(|user| **user != caller.principal().actor.id() && !is_known(user))
+            {
                 self.shared.can_reference(caller, ResourceKind::User, *user, "scopes")?;
             }
         }
@@ -119,7 +120,7 @@ impl Resources {
             }
             _ => Topic::Members { collection }.canonical(),
         };
-        let member = RequestContext::new(&caller.principal, Access::Update, path);
+        let member = RequestContext::new(caller.principal(), Access::Update, path);
         member.permit()?;
         self.shared.can_reference(&member, ResourceKind::Collection, collection, "collections")
     }

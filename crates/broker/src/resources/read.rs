@@ -149,7 +149,7 @@ impl Resources {
         value: &str,
         work_bytes: &mut u64,
     ) -> Result<Option<Id>, BrokerError> {
-        let (account, path) = (caller.principal.account, format!("identifiers.{key}"));
+        let (account, path) = (caller.principal().account, format!("identifiers.{key}"));
         let record_filter = |record: &ResourceRecord, _: &dyn Fn() -> Vec<Id>| {
             caller.can_reference(&record.meta())
                 && record.values_at(&record.fields(), &path).iter().any(|found| found.as_str() == value)

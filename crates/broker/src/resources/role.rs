@@ -340,7 +340,7 @@ impl Resources {
             return Ok((*document).to_owned());
         }
         let missing = || BrokerError::invalid("policies: there is no such access policy.");
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         let id = match Id::parse(policy) {
             Ok(id) => Some(id),
             Err(_) => self.shared.store.named(account, ResourceKind::AccessPolicy, policy).log_failure()?,
@@ -369,7 +369,7 @@ impl Resources {
 
 /// Application users see the built-in role that is for them.
 fn can_see_built_in(caller: &RequestContext, name: &str) -> bool {
-    name == roles::BASE || !matches!(caller.principal.actor, Actor::User(_))
+    name == roles::BASE || !matches!(caller.principal().actor, Actor::User(_))
 }
 
 /// The sequence in cursors among built-in entries: none that the log ever assigns.

@@ -89,7 +89,7 @@ impl Scans {
 
     /// Waits for a turn.
     pub(crate) async fn turn(&self, caller: &RequestContext) -> Result<ScanLease, BrokerError> {
-        self.turn_of(&caller.principal).await
+        self.turn_of(caller.principal()).await
     }
 
     /// As [`turn`](Self::turn).

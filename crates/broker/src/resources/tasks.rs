@@ -55,14 +55,14 @@ impl Resources {
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
         self.shared.authorize(caller, ResourceKind::Batch, batch)?;
-        let (patch, input) = self.checked_input(&caller.principal, patch).await?;
+        let (patch, input) = self.checked_input(caller.principal(), patch).await?;
         self.check_patch(caller, input.template(), None)?;
         let mut new = NewResource::of(patch).under("batch", batch);
         new.set.push(("status", "\"PENDING\"".into()));
         // What it makes is seen by those who see what the caller makes.
         new.scopes = Some(caller.default_scopes());
         // It ends with the key that it was made with.
-        new.private = Some(task_private(&caller.principal.key));
+        new.private = Some(task_private(&caller.principal().key));
         let task = self.create(caller, new, payload_bytes).await?;
         self.tasks.notify_one();
         Ok(task)

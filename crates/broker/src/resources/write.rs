@@ -105,7 +105,7 @@ impl Resources {
         self.check_project(caller)?;
         let scopes = new.scopes.unwrap_or_else(|| caller.default_scopes());
         let NewResource { id, patch, parent, set, private, keys, .. } = new;
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         Ok(Create { account, id, parent, patch, set, scopes, private, keys })
     }
 
@@ -166,7 +166,7 @@ impl Resources {
     ) -> Result<Update, BrokerError> {
         Self::keep_scopes(caller, &mut patch);
         self.check_patch(caller, &patch, before)?;
-        let (account, kind) = (caller.principal.account, patch.kind());
+        let (account, kind) = (caller.principal().account, patch.kind());
         Ok(Update { account, kind, id, patch: Box::new(patch), private: None })
     }
 
@@ -178,7 +178,7 @@ impl Resources {
         id: Id,
         private: Json,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        let (account, bytes) = (caller.principal.account, private.as_str().len());
+        let (account, bytes) = (caller.principal().account, private.as_str().len());
         let patch = Box::new(Patch::empty(kind));
         self.shared.execute(Update { account, kind, id, patch, private: Some(private) }, bytes).await
     }
@@ -197,7 +197,7 @@ impl Resources {
         if matches!(kind, ResourceKind::Role | ResourceKind::AccessPolicy | ResourceKind::AccessToken) {
             caller.may_grant_rights()?;
         }
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         let delete = Delete { account, kind, id };
         if kind != ResourceKind::Thng
             || self.shared.store.collections_of(id).log_failure()?.len() <= LEFT_AT_ONCE
@@ -221,7 +221,7 @@ impl Resources {
         kind: ResourceKind,
         ids: Vec<Id>,
     ) -> Result<BulkDeletion, BrokerError> {
-        let (account, most) = (caller.principal.account, self.shared.settings.notifications_max);
+        let (account, most) = (caller.principal().account, self.shared.settings.notifications_max);
         let delete = |ids| DeleteMany { account, kind, ids, notifications_max: most };
         let (mut crowded, mut caused) = (Vec::new(), 0);
         let (mut steps, mut step, mut bytes) = (Vec::new(), Vec::new(), 0);
@@ -266,7 +266,7 @@ impl Resources {
     /// Refuses a `?project=` that what is created could not be scoped to. Its own project is always there for a key.
     pub(crate) fn check_project(&self, caller: &RequestContext) -> Result<(), BrokerError> {
         match caller.project {
-            Some(project) if Some(project) != caller.principal.project => {
+            Some(project) if Some(project) != caller.principal().project => {
                 self.shared.can_reference(caller, ResourceKind::Project, project, "project")
             }
             _ => Ok(()),
@@ -297,7 +297,7 @@ impl Resources {
                 "Together these changes are more than {BULK_BYTES_MAX} bytes. Change fewer at a time; nothing was changed."
             )));
         }
-        let (account, patch) = (caller.principal.account, Box::new(patch));
+        let (account, patch) = (caller.principal().account, Box::new(patch));
         self.shared.execute(UpdateMany { account, kind, ids, patch }, payload_bytes).await
     }
 
@@ -314,7 +314,7 @@ impl Resources {
         caller.permit()?;
         let ids = self.selected(caller, kind, query, self.shared.settings.bulk_size_max).await?;
         let BulkDeletion { crowded, steps } = self.bulk_deletion(caller, kind, ids).await?;
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         self.shared
             .in_steps(move |shared, changed| async move {
                 for thng in crowded {
@@ -342,7 +342,7 @@ impl Resources {
     ) -> Result<Arc<[PropertyUpdate]>, BrokerError> {
         self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
         let writes = parse_writes(payload, key)?;
-        let command = UpdateProperties { account: caller.principal.account, owner, writes };
+        let command = UpdateProperties { account: caller.principal().account, owner, writes };
         self.shared.execute(command, payload.len()).await
     }
 
@@ -373,7 +373,7 @@ impl Resources {
                 self.shared.can_reference(caller, ResourceKind::Place, place, "place")?;
             }
         }
-        Ok(UpdateLocation { account: caller.principal.account, thng, writes })
+        Ok(UpdateLocation { account: caller.principal().account, thng, writes })
     }
 
     /// Forgets property values: of one key or all, those before a time or all.
@@ -388,7 +388,7 @@ impl Resources {
         before_ms: Option<TimestampMs>,
     ) -> Result<(), BrokerError> {
         self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         self.shared.execute(DeleteProperties { account, owner, key, before_ms }, 0).await
     }
 
@@ -403,7 +403,7 @@ impl Resources {
         before_ms: Option<TimestampMs>,
     ) -> Result<(), BrokerError> {
         self.shared.authorize(caller, ResourceKind::Thng, thng)?;
-        let account = caller.principal.account;
+        let account = caller.principal().account;
         self.shared.execute(DeleteLocation { account, thng, before_ms }, 0).await
     }
 }

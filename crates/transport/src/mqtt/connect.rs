@@ -4,12 +4,12 @@ use std::{net::IpAddr, sync::Arc};
 
 use thng_pubsub_protocol::{
     mqtt::{Connect, ConnectCode, ProtocolLevel, Will},
-    topic::{Topic, TopicString},
+    topic::TopicString,
 };
 
 use super::wire::UpgradeKey;
 use crate::{Context, logged_error::LoggedError};
-use thng_pubsub_broker::{BrokerError, RequestContext, identity::Principal};
+use thng_pubsub_broker::{BrokerError, PublishContext, RequestContext, identity::Principal};
 
 /// Where a broker says how it is. Mosquitto leaves a will there for each of its bridges, whatever is at the other end. This
 /// server has no such topics, so such a will is nothing that its client relies on, and is no reason to refuse it.
@@ -17,8 +17,7 @@ const BROKER_STATE: &str = "$SYS/";
 
 /// A will that was authorized at CONNECT, to be published when the connection is lost.
 pub(super) struct LastWill {
-    caller: RequestContext,
-    topic: Topic,
+    publish: PublishContext,
     payload: Vec<u8>,
 }
 
@@ -104,23 +103,22 @@ async fn examine_will(
 ) -> Result<Box<LastWill>, BrokerError> {
     let topic = TopicString::parse(will.topic)?;
     let principal = context.principal(address, principal, &topic.options).await?;
-    let caller = RequestContext::publish(&principal, &topic)?;
-    let topic = topic.topic;
-    context.pubsub.check_publish(&caller, &topic, will.payload)?;
-    Ok(Box::new(LastWill { caller, topic, payload: will.payload.to_vec() }))
+    let publish = RequestContext::publish(&principal, topic)?;
+    context.pubsub.check_publish(&publish, will.payload)?;
+    Ok(Box::new(LastWill { publish, payload: will.payload.to_vec() }))
 }
 
 impl LastWill {
     /// Publishes it like any other publish.
     pub(super) async fn publish(self, context: &Context, protocol: &'static str) {
         // Its key may have been revoked meanwhile.
-        let Self { caller, topic, payload } = self;
-        let published = match context.identity.check_key(&caller.principal) {
-            Ok(()) => context.pubsub.publish_and_wait(&caller, &topic, &payload).await,
+        let Self { publish, payload } = self;
+        let published = match context.identity.check_key(publish.principal()) {
+            Ok(()) => context.pubsub.publish_and_wait(&publish, &payload).await,
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = published {
-            let rejected = LoggedError::on_topic(refusal, caller.principal.actor.id(), &topic);
+            let rejected = LoggedError::on_topic(refusal, publish.principal().actor.id(), publish.topic());
             context.log_refusal(protocol, "a will was not published", &rejected);
         }
     }

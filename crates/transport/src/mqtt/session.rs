@@ -296,13 +296,13 @@ impl Session {
                 let rejected = |refusal| Box::new(LoggedError::on_topic(refusal, about.0, &about.1));
                 completions.put(outcome.map_err(rejected));
             };
-            let caller = RequestContext::publish(user, &topic)?;
+            let context = RequestContext::publish(user, topic)?;
             match (ack, &self.durable) {
                 (PendingAck::PubRec(id), Some(durable)) => {
                     let once = (durable.number(), id.get());
-                    pubsub.publish_once(&caller, &topic.topic, publish.payload, once, on_stored).await
+                    pubsub.publish_once(&context, publish.payload, once, on_stored).await
                 }
-                _ => pubsub.publish(&caller, &topic.topic, publish.payload, on_stored).await,
+                _ => pubsub.publish(&context, publish.payload, on_stored).await,
             }
         };
         let submitted: Result<(), BrokerError> = submitted.await;
@@ -421,8 +421,10 @@ impl Session {
             self.states_due.pop_front();
             let Some(subscription) = self.subscriptions.get_mut(&slot) else { return };
             subscription.state_due = false;
-            let caller = RequestContext::initial_state(&subscription.principal, &subscription.topic);
-            let state = self.context.pubsub.initial_state(&caller, &subscription.topic.topic).await;
+            let Subscription { principal, topic, .. } = &*subscription;
+            // Made anew: one that each subscription keeps would take memory that no bound counts.
+            let subscribe = RequestContext::subscribe(principal, topic.clone());
+            let state = self.context.pubsub.initial_state(&subscribe).await;
             match state {
                 Ok(Some(body)) => self.outbound.state(Delivery { slot, seq: 0, body }),
                 Ok(None) => {}

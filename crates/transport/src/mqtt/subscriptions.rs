@@ -175,7 +175,8 @@ impl Session {
             Some(_) => Some(identity.lease_key(&principal, &self.wake)?),
             None => None,
         };
-        let granted = pubsub.grant(&RequestContext::subscribe(&principal, &topic), &topic)?;
+        let subscribe = RequestContext::subscribe(&principal, topic);
+        let granted = pubsub.grant(&subscribe)?;
         let lease = match origin {
             SubscribeOrigin::Packet { .. } if slot.is_none() => {
                 // A durable session's subscriptions count for its own key, whichever key a topic names.
@@ -184,6 +185,7 @@ impl Session {
             }
             SubscribeOrigin::Packet { .. } | SubscribeOrigin::Resume => None,
         };
+        let topic = subscribe.into_topic();
         Ok(SubscriptionRequest { filter: filter.into(), topic, qos, principal, key, granted, lease })
     }
 

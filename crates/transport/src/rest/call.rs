@@ -171,12 +171,12 @@ impl Call {
 
     /// What the answer occupies.
     pub(super) fn answer_share(&self) -> Arc<AnswerShare> {
-        self.resources().answer_share(Some(self.caller.principal.account))
+        self.resources().answer_share(Some(self.caller.principal().account))
     }
 
     /// The principal.
     pub(super) fn principal(&self) -> &Principal {
-        &self.caller.principal
+        self.caller.principal()
     }
 
     /// Performs a write that other protocols request by a publish: with the limits and metrics of publishes.
@@ -184,7 +184,7 @@ impl Call {
         &self,
         write: impl Future<Output = Result<T, BrokerError>>,
     ) -> Result<T, HttpError> {
-        let stored = match self.context.rates.publish(self.address(), &self.caller.principal.key) {
+        let stored = match self.context.rates.publish(self.address(), &self.caller.principal().key) {
             Ok(()) => write.await,
             Err(refusal) => Err(refusal),
         };

@@ -303,22 +303,21 @@ impl World {
         payload: Value,
     ) -> Result<(), BrokerError> {
         let topic = TopicString::parse(topic).expect("a topic");
-        let caller = RequestContext::publish(by, &topic)?;
-        self.pubsub().publish_and_wait(&caller, &topic.topic, payload.to_string().as_bytes()).await.map(drop)
+        let publish = RequestContext::publish(by, topic)?;
+        self.pubsub().publish_and_wait(&publish, payload.to_string().as_bytes()).await
     }
 
     /// What a topic says now; `None` where nothing is stored.
     pub(super) async fn state(&self, by: &Arc<Principal>, topic: &str) -> Result<Option<Value>, BrokerError> {
         let topic = TopicString::parse(topic).expect("a topic");
-        let state =
-            self.pubsub().initial_state(&RequestContext::initial_state(by, &topic), &topic.topic).await?;
+        let state = self.pubsub().initial_state(&RequestContext::subscribe(by, topic)).await?;
         Ok(state.map(|state| serde_json::from_slice(&state).expect("a state is JSON")))
     }
 
     /// The right to subscribe to a topic.
     pub(super) fn grant(&self, by: &Arc<Principal>, topic: &str) -> Result<SubscribeGrant, BrokerError> {
         let topic = TopicString::parse(topic).expect("a topic");
-        self.pubsub().grant(&RequestContext::subscribe(by, &topic), &topic)
+        self.pubsub().grant(&RequestContext::subscribe(by, topic))
     }
 
     pub(super) async fn subscribe(
@@ -329,9 +328,8 @@ impl World {
         let topic = TopicString::parse(topic).expect("a topic");
         let limits = OutboundQueueLimits { messages: 100_000, bytes: 1 << 26 };
         let queue = OutboundQueue::new(limits, Arc::<Notify>::default());
-        let caller = RequestContext::subscribe(by, &topic);
-        let handle =
-            self.pubsub().subscribe(&caller, &topic, &queue, 0, DeliveryQos::AtLeastOnce, None).await?;
+        let subscribe = RequestContext::subscribe(by, topic);
+        let handle = self.pubsub().subscribe(&subscribe, &queue, 0, DeliveryQos::AtLeastOnce, None).await?;
         Ok(Subscriber { queue, _handle: handle })
     }
 
