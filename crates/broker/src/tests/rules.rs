@@ -5,6 +5,7 @@
 mod commands;
 mod limits;
 mod notifications;
+mod paths;
 mod races;
 mod sessions;
 mod visibility;

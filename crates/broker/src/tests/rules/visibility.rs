@@ -1,4 +1,4 @@
-//! Who sees what: each kind of principal and each kind of resource, by its id, in lists, on topics and in deliveries.
+//! Visibility of each kind of resource for each kind of principal: by its id, in lists, on topics and in deliveries.
 
 use std::sync::Arc;
 

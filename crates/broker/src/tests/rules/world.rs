@@ -284,7 +284,7 @@ impl World {
         self.listed(&caller, kind, ListScope::Members(collection.0)).await.expect("the owner lists members")
     }
 
-    async fn listed(
+    pub(super) async fn listed(
         &self,
         caller: &RequestContext,
         kind: ResourceKind,
