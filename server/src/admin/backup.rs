@@ -58,7 +58,7 @@ fn check_target(file: &Path) -> anyhow::Result<()> {
 /// Makes a data folder of a backup.
 ///
 /// # Errors
-/// A sentence; then the folder has nothing new but its lock.
+/// A sentence; then the folder is as it was.
 pub(super) fn restore(arguments: &Restore) -> anyhow::Result<()> {
     let (data, file) = (arguments.data.path(), &arguments.file);
     let backup = Backup::open(file).map_err(|error| {
@@ -81,7 +81,7 @@ pub(super) fn restore(arguments: &Restore) -> anyhow::Result<()> {
     let layout = backup.layout();
     let copying = Progress::of_bytes("restoring");
     let took = progress.end();
-    let made = backup.restore(database, &mut |done, all| copying.update(done, all))?;
+    let mut made = backup.restore(database, &mut |done, all| copying.update(done, all))?;
     let is_new = key_secret::write(data, &secret)?;
     made.finish().inspect_err(|_| {
         if is_new {

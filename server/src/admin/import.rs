@@ -134,7 +134,7 @@ impl Importer<'_> {
         }
         let secret = self.secret(in_header, known.as_deref())?;
         self.progress.wait("indexing");
-        let made = import.complete()?;
+        let mut made = import.complete()?;
         let is_new = secret.as_ref().map(|secret| key_secret::write(self.data, secret)).transpose()?;
         made.finish().inspect_err(|_| {
             if is_new == Some(true) {

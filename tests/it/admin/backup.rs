@@ -242,6 +242,15 @@ fn a_killed_restore_is_no_first_start_and_can_be_repeated() {
     assert!(names(&doctor.stdout), "{doctor:?}");
     assert!(!data.path().join("thng-pubsub.db").exists(), "nothing has made a database");
 
+    // A second one that is refused leaves the mark of the first.
+    let mut damaged = fs::read(&file).expect("the backup");
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 8_192].fill(0x55);
+    let bad = file.with_extension("damaged");
+    fs::write(&bad, damaged).expect("a file");
+    restore(&bad, data.path()).refusal();
+    assert!(part.exists());
+
     // One that was killed later has written the secret too, or half of it.
     let secret = fs::read(server.data().join("keys.secret")).expect("the secret");
     fs::write(data.path().join("keys.secret"), &secret).expect("a file");
@@ -315,9 +324,7 @@ fn a_damaged_cut_or_foreign_backup_is_refused_without_traces() {
         let data = folder.path().join(format!("{name}-data"));
         let refusal = restore(&bad, &data).refusal();
         assert!(refusal.contains(says) && refusal.contains(name), "{name}: {refusal}");
-        for file in ["thng-pubsub.db", "thng-pubsub.db.part", "keys.secret"] {
-            assert!(!data.join(file).exists(), "{name}: {file}");
-        }
+        assert!(!data.exists(), "{name}: no folder of another user stays");
     }
     let refusal = restore(&folder.path().join("missing"), &folder.path().join("data")).refusal();
     assert!(refusal.contains("missing"), "{refusal}");

@@ -32,21 +32,21 @@ pub(super) struct DataDirectory {
     database: PathBuf,
     /// Open for as long as any connection is: SQLite's locks on a file vanish when any handle on it is closed.
     file: File,
-    _lock: File,
+    _claim: Claim,
 }
 
 impl DataDirectory {
     /// Takes the directory; `WouldBlock` is another process that has it. Makes an empty database where nothing of another
     /// one is.
     pub(super) fn claim(path: &Path) -> Result<Self, Fault> {
-        create(path).map_err(Fault::File)?;
-        let lock = lock(path).map_err(Fault::File)?;
+        let mut claim = Claim::new(path).map_err(Fault::File)?;
         ensure_no_remains(path)?;
         let database = path.join(DATABASE_FILE);
         // SQLite gives its other files the permissions of this one.
         let made = owner_only().read(true).write(true).create(true).truncate(false).open(&database);
         let file = made.and_then(|file| sync_folder(path).map(|()| file)).map_err(Fault::File)?;
-        Ok(Self { database, file, _lock: lock })
+        claim.is_used = true;
+        Ok(Self { database, file, _claim: claim })
     }
 
     pub(super) fn database(&self) -> &Path {
@@ -75,31 +75,30 @@ pub(crate) struct NewDirectory {
     path: PathBuf,
     /// Open from the beginning, so that a failure to put any of it on the disk is seen.
     part: File,
-    is_finished: bool,
-    _lock: File,
+    /// Whether an earlier try has left its file: then one stays, because something is to be repeated.
+    is_repeated: bool,
+    claim: Claim,
 }
 
 impl NewDirectory {
     /// Takes a directory that is empty or missing, or has what an earlier try has left that was killed.
     pub(super) fn claim(path: &Path) -> io::Result<Self> {
-        create(path)?;
-        let lock = lock(path)?;
+        let claim = Claim::new(path)?;
+        let next = durable_file::part(Path::new(PART_FILE));
         let secret_part = durable_file::part(Path::new(SECRET_FILE));
         for entry in fs::read_dir(path)? {
             let name = entry?.file_name();
             // The second is in every file system's own root. Of the secret, the one who writes it sees whether it is ours.
             let is_allowed = [LOCK_FILE, "lost+found", PART_FILE, SECRET_FILE].iter().any(|own| name == *own);
-            if !is_allowed && name != secret_part.as_os_str() {
+            if !is_allowed && name != next.as_os_str() && name != secret_part.as_os_str() {
                 return Err(io::ErrorKind::DirectoryNotEmpty.into());
             }
         }
-        let part = path.join(PART_FILE);
-        match fs::remove_file(&part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let file = make(&part)?;
-        Ok(Self { path: path.into(), part: file, is_finished: false, _lock: lock })
+        let is_repeated = path.join(PART_FILE).exists();
+        let part = make_part(path, &path.join(next))?;
+        let made = Self { path: path.into(), part, is_repeated, claim };
+        sync_folder(path)?;
+        Ok(made)
     }
 
     /// The file that becomes the database; it is there, and empty.
@@ -108,9 +107,9 @@ impl NewDirectory {
     }
 
     /// Makes a database of what was written into [`part`](Self::part).
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub(super) fn finish(&mut self) -> io::Result<()> {
         put(&self.part, &self.part(), &self.path.join(DATABASE_FILE))?;
-        self.is_finished = true;
+        self.claim.is_used = true;
         Ok(())
     }
 }
@@ -118,11 +117,108 @@ impl NewDirectory {
 impl Drop for NewDirectory {
     /// Removes the files of an unfinished import or restore, so that it can be repeated.
     fn drop(&mut self) {
-        if !self.is_finished {
+        if !self.claim.is_used && !self.is_repeated {
             // What cannot be removed is replaced by the next try.
             let _ = fs::remove_file(self.part());
         }
     }
+}
+
+/// Makes the file that becomes the database, in place of that of an earlier try: there is one at every moment.
+fn make_part(directory: &Path, next: &Path) -> io::Result<File> {
+    match fs::remove_file(next) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let file = make(next)?;
+    let named = file.sync_all().and_then(|()| fs::rename(next, directory.join(PART_FILE)));
+    named.inspect_err(|_| drop(fs::remove_file(next)))?;
+    Ok(file)
+}
+
+/// A directory that no other process has. Unless it is used, what the claim made goes with it: another user could
+/// neither open the lock nor the folder.
+#[derive(Debug)]
+struct Claim {
+    path: PathBuf,
+    /// Those that the claim made, the innermost first.
+    folders: Vec<PathBuf>,
+    lock: Option<File>,
+    is_lock_new: bool,
+    is_used: bool,
+}
+
+impl Claim {
+    /// `WouldBlock` is another process that has the directory.
+    fn new(path: &Path) -> io::Result<Self> {
+        let mut claim =
+            Self { path: path.into(), folders: Vec::new(), lock: None, is_lock_new: false, is_used: false };
+        claim.make_folders()?;
+        claim.lock()?;
+        Ok(claim)
+    }
+
+    fn make_folders(&mut self) -> io::Result<()> {
+        if self.path.is_dir() {
+            return Ok(());
+        }
+        let missing = self.path.ancestors().take_while(|ancestor| !ancestor.exists());
+        self.folders = missing.map(Path::to_owned).collect();
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&self.path)?;
+        self.folders.iter().filter_map(|made| made.parent()).try_for_each(sync_folder)
+    }
+
+    fn lock(&mut self) -> io::Result<()> {
+        let path = self.path.join(LOCK_FILE);
+        loop {
+            let is_new = !path.exists();
+            let lock = owner_only().read(true).write(true).create(true).truncate(false).open(&path)?;
+            lock.try_lock().map_err(|error| match error {
+                TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
+                TryLockError::Error(error) => error,
+            })?;
+            // A claim that ended in between may have removed the file, and its lock excludes no other process.
+            if is_at(&lock, &path)? {
+                (self.lock, self.is_lock_new) = (Some(lock), is_new);
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.is_used {
+            return;
+        }
+        // What stays is empty. The lock is held until its file is gone.
+        if self.is_lock_new {
+            let _ = fs::remove_file(self.path.join(LOCK_FILE));
+        }
+        for folder in &self.folders {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Whether a path names this very file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let own = file.metadata()?;
+        match fs::metadata(path) {
+            Ok(named) => Ok((own.dev(), own.ino()) == (named.dev(), named.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+    #[cfg(not(unix))]
+    file.metadata().and_then(|_| path.metadata()).map(|_| true)
 }
 
 /// Makes a file for its owner only, which must not be there yet.
@@ -165,28 +261,6 @@ fn ensure_no_remains(path: &Path) -> Result<(), Fault> {
         return Err(Fault::Unfinished(PART_FILE));
     }
     if bytes(SECRET_FILE)?.is_some() { Err(Fault::Missing(SECRET_FILE)) } else { Ok(()) }
-}
-
-fn lock(path: &Path) -> io::Result<File> {
-    let lock = owner_only().read(true).write(true).create(true).truncate(false).open(path.join(LOCK_FILE))?;
-    lock.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
-        TryLockError::Error(error) => error,
-    })?;
-    Ok(lock)
-}
-
-fn create(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let missing: Vec<_> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)?;
-    missing.iter().filter_map(|made| made.parent()).try_for_each(sync_folder)
 }
 
 fn owner_only() -> OpenOptions {

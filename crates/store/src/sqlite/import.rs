@@ -322,11 +322,11 @@ impl UnnamedDatabase {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub fn finish(self) -> Result<(), StoreError> {
-        let Self { directory, place } = self;
-        directory
-            .finish()
-            .map_err(|error| StoreError::Unavailable { place: place.to_string(), reason: describe(&error) })
+    pub fn finish(&mut self) -> Result<(), StoreError> {
+        self.directory.finish().map_err(|error| StoreError::Unavailable {
+            place: self.place.to_string(),
+            reason: describe(&error),
+        })
     }
 }
 

@@ -53,7 +53,7 @@ fn a_backup_is_consistent_and_does_not_restart_on_commits() {
     assert_eq!(backup.head(), &head());
     let data = folder.path().join("data");
     let database = UnnamedDatabase::claim(&data).expect("a new directory");
-    backup.restore(database, &mut |_, _| {}).and_then(|made| made.finish()).expect("it is restored");
+    backup.restore(database, &mut |_, _| {}).and_then(|mut made| made.finish()).expect("it is restored");
     let restored = fs::read(data.join("thng-pubsub.db")).expect("a file");
     assert!(!restored.windows(32).any(|bytes| bytes == [7; 32]), "the secret is in no page of it");
     let (read, _write) = SqliteStore::open(&data, Durability::Full, 1).expect("a store");
@@ -72,8 +72,39 @@ fn a_directory_that_is_claimed_is_no_first_start() {
         assert!(refusal.to_string().contains("thng-pubsub.db.part"), "{refusal}");
     }
     drop(database);
-    assert!(!data.join("thng-pubsub.db.part").exists(), "a refused restore leaves nothing");
     UnnamedDatabase::claim(&data).map(drop).expect("it can be repeated");
+}
+
+#[test]
+fn an_unused_claim_leaves_neither_its_lock_nor_its_folders() {
+    let folder = tempfile::tempdir().expect("a directory");
+    UnnamedDatabase::claim(&folder.path().join("new/data")).map(drop).expect("it is missing");
+    assert_eq!(names(folder.path()), [""; 0], "another user could not use them");
+    fs::write(folder.path().join("other"), "").expect("a file");
+    UnnamedDatabase::claim(folder.path()).expect_err("it is not empty");
+    assert_eq!(names(folder.path()), ["other"]);
+    fs::remove_file(folder.path().join("other")).expect("it is there");
+    fs::write(folder.path().join("thng-pubsub.lock"), "").expect("a file");
+    UnnamedDatabase::claim(folder.path()).map(drop).expect("it is empty");
+    assert_eq!(names(folder.path()), ["thng-pubsub.lock"], "that of another one stays");
+}
+
+#[test]
+fn a_refused_repetition_leaves_the_mark_of_the_killed_try() {
+    let data = tempfile::tempdir().expect("a directory");
+    fs::write(data.path().join("thng-pubsub.db.part"), "half").expect("a file");
+    let database = UnnamedDatabase::claim(data.path()).expect("it can be repeated");
+    assert_eq!(fs::read(data.path().join("thng-pubsub.db.part")).expect("a file"), b"");
+    drop(database);
+    assert_eq!(names(data.path()), ["thng-pubsub.db.part"]);
+    SqliteStore::open(data.path(), Durability::Full, 1).map(drop).expect_err("unfinished");
+    assert_eq!(names(data.path()), ["thng-pubsub.db.part"]);
+}
+
+/// What is in a directory.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
+    entries.map(|entry| entry.file_name().into_string().expect("text")).collect()
 }
 
 #[test]
@@ -92,7 +123,7 @@ fn a_backup_of_an_earlier_layout_is_restored_and_migrated() {
     let backup = Backup::open(&file).expect("it is one");
     assert_eq!((backup.layout(), backup.meta("n").expect("read").as_deref()), (2, Some("kept")));
     let database = UnnamedDatabase::claim(&data).expect("a new directory");
-    backup.restore(database, &mut |_, _| {}).and_then(|made| made.finish()).expect("it is restored");
+    backup.restore(database, &mut |_, _| {}).and_then(|mut made| made.finish()).expect("it is restored");
     let (read, _write) = SqliteStore::open(&data, Durability::Full, 1).expect("a store");
     assert_eq!(read.meta("n").expect("read").as_deref(), Some("kept"));
 }
@@ -119,7 +150,7 @@ fn an_import_rebuilds_the_database_despite_unfreed_values() {
     let data = tempfile::tempdir().expect("a folder");
     let mut import = Import::begin(data.path(), next).expect("an empty folder");
     exported.iter().for_each(|record| import.put(record).expect("it fits"));
-    import.complete().map(|made| made.finish().expect("it gets its name")).expect("it is whole");
+    import.complete().map(|mut made| made.finish().expect("it gets its name")).expect("it is whole");
     assert_eq!(records(data.path()), (next, exported));
     let mut imported = Fixture::at(data);
     assert_eq!(imported.history(), store.history());
@@ -142,9 +173,7 @@ fn an_incomplete_import_leaves_nothing_and_locks_out_others() {
     assert!(Import::begin(data.path(), 5).is_err(), "another one is at it");
     assert!(SqliteStore::open(data.path(), Durability::Full, 1).is_err(), "and no server starts");
     drop(import);
-    let left: Vec<_> =
-        fs::read_dir(data.path()).expect("a folder").map(|it| it.expect("a file").file_name()).collect();
-    assert_eq!(left, ["thng-pubsub.lock"]);
+    assert_eq!(names(data.path()), [""; 0]);
     let mut import = Import::begin(data.path(), 5).expect("it is empty again");
     import.put(&ExportRecord::Account { id: id(1), created_at_ms: 0 }).expect("it fits");
     let again = import.put(&ExportRecord::Account { id: id(1), created_at_ms: 0 });
@@ -169,7 +198,7 @@ fn an_import_finds_the_latest_where_the_clock_was_set_back() {
     let data = folder.path().join("data");
     let mut import = Import::begin(&data, next).expect("an empty folder");
     records.iter().for_each(|record| import.put(record).expect("it fits"));
-    import.complete().and_then(|made| Ok(made.finish()?)).expect("it is made");
+    import.complete().and_then(|mut made| Ok(made.finish()?)).expect("it is made");
     let (read, _write) = SqliteStore::open(&data, Durability::Full, 1).expect("a store");
     let latest = read.latest_of(super::owner(), &super::key("k")).expect("read").expect("a value");
     assert_eq!(latest.value.as_str(), "\"last\"");
