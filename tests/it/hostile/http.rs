@@ -170,7 +170,7 @@ fn a_host_is_needed_once_and_the_target_has_the_last_word() {
 
 #[test]
 fn an_idle_connection_outlives_slow_heads_and_has_its_own_end() {
-    let server = Launch::new().flag("--connect-timeout-s", "1").flag("--http-idle-timeout-s", "3").start();
+    let server = Launch::new().flag("--connect-timeout-s", "1").flag("--http-idle-timeout-s", "4").start();
     let request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut raw = Raw::connect(server.http());
     let mut slow = Raw::connect(server.http()).with(request);

@@ -425,7 +425,7 @@ fn an_account_that_reads_no_answers_limits_only_its_own() {
 #[test]
 fn a_slow_reader_of_a_large_answer_gets_it_whole() {
     const BYTES_A_TURN: usize = 32 * 1024;
-    let server = Launch::new().with_tls().flag("--http-idle-timeout-s", "1").start();
+    let server = Launch::new().with_tls().flag("--http-idle-timeout-s", "2").start();
     let mut rest = server.rest();
     let large = serde_json::json!({"name": "n", "customFields": {"x": "x".repeat(100_000)}});
     for _ in 0..40 {

@@ -18,12 +18,12 @@ const DROP: Duration = Duration::from_millis(20);
 
 const CONNACK: &[u8] = b"\x20\x02\x00\x00";
 
-/// A server that gives everything a second.
+/// A server that gives everything two seconds.
 fn impatient() -> Server {
-    let second = |launch: Launch, flag| launch.flag(flag, "1");
+    let two = |launch: Launch, flag| launch.flag(flag, "2");
     ["--connect-timeout-s", "--body-timeout-s", "--websocket-ping-interval-s"]
         .into_iter()
-        .fold(Launch::new(), second)
+        .fold(Launch::new(), two)
         .start()
 }
 

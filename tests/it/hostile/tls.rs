@@ -130,7 +130,7 @@ fn a_thousand_half_open_handshakes_block_no_other_client() {
 
 #[test]
 fn all_that_stop_halfway_are_let_go_when_their_time_is_up() {
-    let (server, trust) = started(Launch::new().flag("--connect-timeout-s", "1"));
+    let (server, trust) = started(Launch::new().flag("--connect-timeout-s", "2"));
     let mut unfinished = Vec::new();
     for _ in 0..EACH {
         unfinished.extend(half_handshakes(&server, &trust));
@@ -175,7 +175,7 @@ fn dripped(what: &str, mut raw: Raw, drops: impl Iterator<Item = Vec<u8>>) -> Ve
 
 #[test]
 fn a_dripping_handshake_gets_no_extra_time() {
-    let (server, trust) = started(Launch::new().flag("--connect-timeout-s", "1"));
+    let (server, trust) = started(Launch::new().flag("--connect-timeout-s", "2"));
     let hello = trust.hello();
     // Each byte in a record of its own is a ClientHello all the same [RFC 8446, 5.1].
     let fragments: Vec<Vec<u8>> = hello[5..].iter().map(|byte| vec![0x16, 0x03, 0x01, 0, 1, *byte]).collect();
@@ -335,7 +335,7 @@ fn half_open_handshakes_do_not_delay_the_stop() {
 
 #[test]
 fn the_time_of_a_handshake_is_not_taken_from_what_comes_inside() {
-    let (server, trust) = started(Launch::new().flag("--connect-timeout-s", "1"));
+    let (server, trust) = started(Launch::new().flag("--connect-timeout-s", "2"));
     let mut late = trust.connect(server.mqtts());
     let ended = late.receive(PATIENCE);
     assert_eq!(ended, Arrival::Closed, "no CONNECT came in time");

@@ -174,7 +174,7 @@ fn silence_for_one_and_a_half_keep_alives_ends_the_connection() {
         client.assert_closed();
         let after = connected.elapsed();
         assert!(after >= Duration::from_millis(1_400), "closed too early, after {after:?}");
-        assert!(after < Duration::from_secs(5), "closed too late, after {after:?}");
+        assert!(after < Duration::from_secs(10), "closed too late, after {after:?}");
     }
 }
 
@@ -184,13 +184,13 @@ fn client_packets_keep_a_connection_alive_and_deliveries_do_not() {
     let server = Server::shared();
     let mut rest = server.rest();
     let topic = format!("/thngs/{}/properties/k", rest.thng());
-    let hello = Hello { keep_alive_s: 1, ..Hello::with_key(KEY) };
+    let hello = Hello { keep_alive_s: 2, ..Hello::with_key(KEY) };
     let mut alive = Client::connect_as(server, &hello);
     let mut mute = Client::connect_as(server, &hello);
     mute.subscribed(&topic, QoS::AtMostOnce);
 
     // Each look for a packet that does not come takes half a second, until a keep alive and a half is long over.
-    for round in 0..5 {
+    for round in 0..8 {
         rest.put(&topic, format!(r#"[{{"value":{round}}}]"#)).assert_status(200);
         assert_eq!(alive.next_within(Duration::from_millis(500)), None);
         if round % 2 == 0 {
@@ -349,15 +349,15 @@ fn a_will_may_bring_the_key_of_its_topic() {
 /// Bug class 14 of `docs/security.md` (CVE-2020-13849).
 #[test]
 fn a_connection_without_connect_is_closed_after_its_time() {
-    let server = Launch::new().flag("--connect-timeout-s", "1").start();
+    let server = Launch::new().flag("--connect-timeout-s", "2").start();
     let half = Hello::with_key(KEY).bytes();
     for begun in [&b""[..], &half[..1], &half[..half.len() - 1]] {
         let connected = Instant::now();
         assert_eq!(Raw::connect(server.mqtt()).with(begun).until_closed(), b"");
-        assert!(connected.elapsed() >= Duration::from_millis(900), "it had its second");
+        assert!(connected.elapsed() >= Duration::from_millis(1_900), "it had its time");
     }
     let mut in_time = Client::connect(&server);
-    assert_eq!(in_time.next_within(Duration::from_millis(1_500)), None, "who said it in time stays");
+    assert_eq!(in_time.next_within(Duration::from_millis(2_500)), None, "who said it in time stays");
     in_time.ping();
 }
 

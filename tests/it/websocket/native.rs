@@ -144,7 +144,7 @@ fn a_topic_is_opened_under_v2_as_at_the_root() {
 
 #[test]
 fn a_socket_without_pongs_is_closed() {
-    let server = Launch::new().flag("--websocket-ping-interval-s", "1").start();
+    let server = Launch::new().flag("--websocket-ping-interval-s", "2").start();
     let topic = property(&mut server.rest());
     let mut mute = Raw::connect(server.http());
     let head = format!(
