@@ -15,6 +15,9 @@ use super::{
 /// What the names of all variables begin with.
 const PREFIX: &str = "THNG_PUBSUB_";
 
+/// Letters that are missing, added, exchanged or another, in a name that is taken for a misspelt one.
+const SLIPS_MAX: usize = 2;
+
 /// The variable of a setting.
 pub(super) fn variable(setting: &str) -> String {
     format!("{PREFIX}{}", id(setting).to_uppercase())
@@ -71,25 +74,28 @@ impl Environment {
 
     /// A sentence for each variable that looks like a setting and is none.
     pub(super) fn unknown(&self, command: &Command) -> Vec<String> {
+        let known = known(command);
         let no_name_is_near = |name: &String| {
             format!("the variable {name} is no setting; `thng-pubsub-server config print` lists all of them")
         };
-        let sentences = self.sentences(command).into_iter();
-        sentences.map(|(name, sentence)| sentence.unwrap_or_else(|| no_name_is_near(name))).collect()
+        let sentence = |name: &String| {
+            let named = renamed(name).or_else(|| alike(name, &known));
+            named.unwrap_or_else(|| no_name_is_near(name))
+        };
+        self.unknown_names(&known).map(sentence).collect()
     }
 
-    /// Those of [`Environment::unknown`] that are likely to mean a setting. Commands beside the server print only these,
-    /// because scripts around them have variables of their own.
+    /// Those of [`Environment::unknown`] with a former or a misspelt name. Commands beside the server print only these,
+    /// because scripts around them, such as this project's tests, have variables of their own.
     pub(super) fn misnamed(&self, command: &Command) -> Vec<String> {
-        self.sentences(command).into_iter().filter_map(|(_, sentence)| sentence).collect()
+        let known = known(command);
+        let names = self.unknown_names(&known).filter(|name| !bare(name).starts_with("TEST_"));
+        names.filter_map(|name| renamed(name).or_else(|| misspelt(name, &known))).collect()
     }
 
-    /// The variables that are no setting, each with a sentence if it is like the name of one.
-    fn sentences(&self, command: &Command) -> Vec<(&String, Option<String>)> {
-        let mut known = BTreeSet::new();
-        collect(command, &mut known);
-        let unknown = self.names.iter().filter(|name| !known.contains(*name) && !is_of_an_orchestrator(name));
-        unknown.map(|name| (name, sentence(name, &known))).collect()
+    /// The variables that are no setting.
+    fn unknown_names<'a>(&'a self, known: &'a BTreeSet<String>) -> impl Iterator<Item = &'a String> {
+        self.names.iter().filter(|name| !known.contains(*name) && !is_of_an_orchestrator(name))
     }
 
     /// What clap says of a value that came from a variable, with the name of the variable.
@@ -103,6 +109,13 @@ impl Environment {
         let variable = variable(flag.strip_prefix("--")?);
         (!is_given && self.names.contains(&variable)).then(|| format!("{variable} {}", reason(error)))
     }
+}
+
+/// The variables of all settings.
+fn known(command: &Command) -> BTreeSet<String> {
+    let mut known = BTreeSet::new();
+    collect(command, &mut known);
+    known
 }
 
 fn collect(command: &Command, known: &mut BTreeSet<String>) {
@@ -119,17 +132,34 @@ fn is_of_an_orchestrator(name: &str) -> bool {
         || rest.contains("SERVICE_PORT")
 }
 
-/// What to say of a variable whose name is a former one, or like one of the `known` ones.
-fn sentence(name: &str, known: &BTreeSet<String>) -> Option<String> {
-    let former = name.strip_prefix(PREFIX).unwrap_or_default().to_lowercase().replace('_', "-");
-    if let Some(present) = present_name(&former) {
-        return Some(format!("the variable {name} is no setting; it is now named {}", variable(present)));
-    }
-    // Without what all of them begin with, which makes any two alike.
-    let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or_default().to_owned();
-    let alike = known.iter().map(|known| (strsim::jaro_winkler(&bare(name), &bare(known)), known));
-    let (likeness, nearest) = alike.max_by(|(left, _), (right, _)| left.total_cmp(right))?;
-    (likeness >= ALIKE).then(|| format!("the variable {name} is no setting; did you mean {nearest}?"))
+/// A name without what all of them begin with, which makes any two alike.
+fn bare(name: &str) -> &str {
+    name.strip_prefix(PREFIX).unwrap_or_default()
+}
+
+/// The sentence for the former name of a setting.
+fn renamed(name: &str) -> Option<String> {
+    let present = present_name(&bare(name).to_lowercase().replace('_', "-"))?;
+    Some(format!("the variable {name} is no setting; it is now named {}", variable(present)))
+}
+
+/// The sentence for a name that is like that of a setting.
+fn alike(name: &str, known: &BTreeSet<String>) -> Option<String> {
+    let likeness = |known: &String| strsim::jaro_winkler(bare(name), bare(known));
+    let nearest = known.iter().max_by(|one, next| likeness(one).total_cmp(&likeness(next)))?;
+    (likeness(nearest) >= ALIKE).then(|| did_you_mean(name, nearest))
+}
+
+/// The sentence for a name that is a setting's but for a slip or two, at most one in three letters.
+fn misspelt(name: &str, known: &BTreeSet<String>) -> Option<String> {
+    let slips = |known: &String| strsim::osa_distance(bare(name), bare(known));
+    let nearest = known.iter().min_by_key(|known| slips(known))?;
+    let are_few = slips(nearest) <= SLIPS_MAX && 3 * slips(nearest) <= bare(name).len();
+    are_few.then(|| did_you_mean(name, nearest))
+}
+
+fn did_you_mean(name: &str, setting: &str) -> String {
+    format!("the variable {name} is no setting; did you mean {setting}?")
 }
 
 #[cfg(test)]
@@ -163,5 +193,17 @@ mod tests {
         );
         assert!(said[2].contains("THNG_PUBSUB_QQQ") && said[2].contains("config print"), "{}", said[2]);
         assert_eq!(environment.misnamed(&command_line()), said[..2]);
+    }
+
+    #[test]
+    fn variables_of_scripts_are_not_taken_for_misspelt_settings() {
+        let of_scripts = ["URL", "TEST_KEY", "TEST_URL", "MQTT_URL", "HTTP_PORT", "API_KEY", "SERVER", "TOP"];
+        let environment =
+            Environment::of(of_scripts.into_iter().map(|name| (format!("{PREFIX}{name}"), false)));
+        assert_eq!(environment.misnamed(&command_line()), [""; 0]);
+        let misspelt = ["DATTA", "OPERATOR_KYE", "HTPS", "MAX_PAGE_SIZE"];
+        let environment =
+            Environment::of(misspelt.into_iter().map(|name| (format!("{PREFIX}{name}"), false)));
+        assert_eq!(environment.misnamed(&command_line()).len(), 3);
     }
 }

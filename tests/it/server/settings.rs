@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use thng_pubsub_tests::server::binary;
+use thng_pubsub_tests::server::{binary, run};
 use thng_pubsub_tests::{KEY, Launch};
 
 /// Runs `config` with nothing in the environment but what is given.
@@ -145,17 +145,50 @@ fn an_unknown_variable_is_named_with_the_likely_one() {
     assert!(server.log().contains("WARN") && server.log().contains(likely), "{}", server.log());
 }
 
+/// Each command beside the server, with what it needs to begin.
+const COMMANDS: &[&[&str]] = &[
+    &["config", "check"],
+    &["config", "print"],
+    &["keys", "list"],
+    &["keys", "create", "--operator", "a@example.com"],
+    &["keys", "revoke", "id"],
+    &["accounts", "create"],
+    &["backup", "file"],
+    &["restore", "file"],
+    &["export", "-"],
+    &["import", "file"],
+    &["doctor"],
+    &["health", "--url", "http://127.0.0.1:1"],
+    &["completions", "bash"],
+    &["man"],
+];
+
 #[test]
 fn every_command_names_a_misspelt_variable() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let data = folder.path().join("data");
-    for arguments in [&["keys", "list"][..], &["backup", "file"], &["doctor"], &["config", "print"]] {
+    let help = run(["--help"]).printed();
+    let listed =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    for name in listed
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| !["serve", "help"].contains(name))
+    {
+        assert!(COMMANDS.iter().any(|command| command[0] == name), "{name} is not tried");
+    }
+    let likely = "warning: the variable THNG_PUBSUB_DATTA is no setting; did you mean THNG_PUBSUB_DATA?";
+    for arguments in COMMANDS {
+        let folder = tempfile::tempdir().expect("a folder");
         let mut command = Command::new(binary());
-        command.args(arguments).env_clear().current_dir(folder.path());
-        let output = command.env("THNG_PUBSUB_DATTA", &data).output().expect("the binary can be run");
+        command.args(*arguments).env_clear().current_dir(folder.path());
+        command
+            .env("THNG_PUBSUB_DATTA", "data")
+            .env("THNG_PUBSUB_TEST_KEY", "key")
+            .env("THNG_PUBSUB_URL", "url");
+        let output = command.output().expect("the binary can be run");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let likely = "warning: the variable THNG_PUBSUB_DATTA is no setting; did you mean THNG_PUBSUB_DATA?";
         assert!(said.lines().any(|line| line == likely), "{arguments:?}: {said}");
+        let warnings = said.lines().filter(|line| line.starts_with("warning: the variable")).count();
+        // `check` is for finding settings, so it names all that are unknown.
+        assert_eq!(warnings, if *arguments == ["config", "check"] { 3 } else { 1 }, "{arguments:?}: {said}");
     }
 }
 
