@@ -29,7 +29,7 @@ pub struct LogSettings {
     ///
     /// Spans are of requests, writes and commits.
     /// Only for programs that were built with `--features otel`; others refuse it.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "http://HOST:PORT")]
     pub otlp_endpoint: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use clap::Arg;
+use clap::{Arg, Command};
 use thng_pubsub_doc_tables::assert_documented;
 
 use super::{file, range::range_of, settings};
@@ -26,7 +26,7 @@ fn row(arg: &Arg) -> [String; 5] {
     ]
 }
 
-/// What a setting can be: a unit and a range, words, or the name of its form.
+/// What a setting can be: a unit and a range, words, or the names of its forms.
 fn value(arg: &Arg) -> String {
     let names = arg.get_value_names().unwrap_or_default();
     let form = names.first().map(ToString::to_string).unwrap_or_default();
@@ -38,7 +38,38 @@ fn value(arg: &Arg) -> String {
     match (words.is_empty(), arg.get_value_delimiter()) {
         (false, _) => words.join(" or "),
         (true, Some(_)) => format!("`{form}`, …"),
-        (true, None) => format!("`{form}`"),
+        (true, None) => forms(arg, &form),
+    }
+}
+
+/// The form of a value, and what else its parser takes where it refuses most texts.
+fn forms(arg: &Arg, form: &str) -> String {
+    let takes = |value: &str| {
+        let given = format!("--{}={value}", arg.get_long().expect("a setting has a name"));
+        let command = Command::new("page").no_binary_name(true).arg(arg.clone());
+        command.try_get_matches_from([given]).is_ok()
+    };
+    let mut forms = vec![format!("`{form}`")];
+    if !takes("any text") {
+        forms.extend(takes("public:1/s").then(|| format!("`public:{form}`")));
+        forms.extend(takes("off").then(|| "`off`".to_owned()));
+    }
+    forms.join(" or ")
+}
+
+#[test]
+fn the_value_column_names_every_form_of_a_value() {
+    let settings = settings();
+    let value_of =
+        |name| file::settings(&settings).find(|(known, _)| *known == name).map(|(_, arg)| value(arg));
+    for (name, expected) in [
+        ("mqtts", "`HOST:PORT` or `off`"),
+        ("request-rate-per-key", "`RATE` or `off`"),
+        ("failed-logins-per-address", "`RATE` or `public:RATE` or `off`"),
+        ("otlp-endpoint", "`http://HOST:PORT`"),
+        ("data", "`DIR`"),
+    ] {
+        assert_eq!(value_of(name).as_deref(), Some(expected), "{name}");
     }
 }
 
