@@ -11,7 +11,8 @@ import { binary, exitCode, launch } from './launch.mjs'
 const server = await launch()
 try {
   const environment = { ...process.env, ...server.environment, THNG_PUBSUB_SERVER: binary() }
-  const arguments_ = ['--test', ...process.argv.slice(2)]
+  // The files share one account, and some count what is in it.
+  const arguments_ = ['--test', '--test-concurrency=1', ...process.argv.slice(2)]
   const tests = spawn(process.execPath, arguments_, { cwd: import.meta.dirname, env: environment, stdio: 'inherit' })
   process.exitCode = await exitCode(tests)
 } finally {

@@ -16,6 +16,9 @@ use crate::server::{self, Profile, Running};
 use crate::setup::{self, TestRunner};
 use crate::step::{Log, Session, stream};
 
+/// Files of a folder share an account, and some count what is in it. `tests/js/with-server.mjs` has it too.
+const ONE_FILE_AT_A_TIME: &str = "--test-concurrency=1";
+
 /// How long one test of a Node.js suite may take, in milliseconds. Up to Node.js 20 it holds for a whole file too, and one
 /// with many pages in Chromium takes minutes on two slow cores.
 const NODE_TEST_LIMIT_MS: u32 = 420_000;
@@ -223,6 +226,9 @@ impl Suites {
             return *there;
         }
         if let Some(ahead) = self.ahead.take() {
+            if !ahead.is_finished() {
+                eprintln!("    waiting for npm, which installs packages in the background");
+            }
             // A panic there was printed; what is missing is installed now.
             let _ = ahead.join();
         }
@@ -365,8 +371,7 @@ impl Suites {
         node.env("THNG_PUBSUB_TEST_HTTPS", &running.https);
         node.env("THNG_PUBSUB_TEST_MQTTS", &running.mqtts);
         node.env("THNG_PUBSUB_TEST_KEY", &running.operator_key);
-        // Its files share the operator's account, and some count what is in it: they run one after the other.
-        node.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]);
+        node.args(["--test", "--test-reporter=spec", ONE_FILE_AT_A_TIME]);
         node.arg(format!("--test-timeout={NODE_TEST_LIMIT_MS}"));
         // A browser that died may leave a handle behind that keeps its test's process for ever.
         node.args(node_takes("--test-force-exit").then_some("--test-force-exit"));
@@ -442,6 +447,11 @@ mod tests {
     fn an_unknown_suite_is_answered_with_the_known_ones() {
         let error = crate::parse::<Args>("topic").unwrap_err().to_string();
         assert!(error.contains("blackbox") && error.contains("rust -- topic"), "{error}");
+    }
+
+    #[test]
+    fn both_runners_of_node_tests_run_one_file_at_a_time() {
+        assert!(include_str!("../../tests/js/with-server.mjs").contains(&format!("'{ONE_FILE_AT_A_TIME}'")));
     }
 
     #[test]
