@@ -125,7 +125,7 @@ mod rest {
         mod of_operators;
         mod of_users;
     }
-    /// The scopes of resources, and who sees them.
+    /// Scopes of resources and their visibility.
     mod scopes {
         mod changes;
         mod conditions;
@@ -155,7 +155,7 @@ mod tls {
     mod listeners;
 }
 
-/// What holds for a topic on every transport.
+/// Rules of topics that are the same on every transport.
 mod topics {
     mod matrix;
     mod options;

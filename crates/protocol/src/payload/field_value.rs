@@ -117,11 +117,13 @@ fn readable(name: &str, json: Json) -> Result<Change, String> {
 /// What an address is, for sentences.
 const EMAIL: &str = "an address such as ada@example.com, of at most 254 characters";
 
-/// Whether a text is the address of one mailbox, in one spelling: one address must not have two users.
+/// Whether a text is the address of one mailbox, in one spelling as far as ASCII goes: one address must not have two
+/// users.
 ///
 /// There are no spaces, no control characters and no marks that are not seen, and one `@`. Nothing is quoted or put
 /// into brackets, and no part of the domain is empty: `<ada@example.com>` and `ada@example.com.` are that mailbox
-/// again. Letters beyond ASCII are taken where they are whole: `é` is one, and not `e` with an accent behind it.
+/// again. Letters and digits beyond ASCII are taken without combining accents. Unicode has more spellings of some of
+/// them, such as fullwidth forms, and `xn--bcher-kva.ch` is `bücher.ch`: these remain different addresses.
 #[must_use]
 pub fn is_email(text: &str) -> bool {
     const { assert!(limits::EMAIL_CHARS_MAX == 254, "the sentence says so") };
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_one_spelling() {
+    fn an_address_in_ascii_has_one_spelling() {
         for text in ["ada@example.com", "a@b", "Ada.L+x@EXAMPLE.com", "operator@localhost", "jürg@bücher.ch"]
         {
             assert!(is_email(text), "{text}");

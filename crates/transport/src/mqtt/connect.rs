@@ -1,4 +1,4 @@
-//! What a CONNECT asks for: who is it, and may they leave this will?
+//! Checks of a CONNECT: the credentials, and the right to publish its will.
 
 use std::{net::IpAddr, sync::Arc};
 
