@@ -363,7 +363,7 @@ mod tests {
             scopes: Scopes::default(),
             created_at_ms: 1,
             updated_at_ms: 2,
-            place: 1,
+            created_seq: 1,
         }
     }
 

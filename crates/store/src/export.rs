@@ -88,7 +88,7 @@ pub struct ExportedEvent {
 /// A resource, whose document is in the event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportedResource {
-    pub place: Sequence,
+    pub created_seq: Sequence,
     pub id: Id,
     pub account: Id,
     pub kind: ResourceKind,
@@ -125,7 +125,7 @@ pub enum ExportRecord {
     },
     /// Something is gone whose members and children are still to be freed.
     Orphan {
-        place: Sequence,
+        created_seq: Sequence,
         id: Id,
         kind: ResourceKind,
     },

@@ -84,7 +84,7 @@ pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
     /// A resource, whichever account it belongs to: that is for the caller to check.
     fn resource(&self, id: Id) -> Result<Option<ResourceRecord>, StoreError>;
     /// The document that a resource was created with.
-    fn first_document(&self, place: Sequence) -> Result<Option<String>, StoreError>;
+    fn first_document(&self, created_seq: Sequence) -> Result<Option<String>, StoreError>;
     /// The resource with this unique name.
     fn named(&self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError>;
     /// A part of a page, by creation.

@@ -39,7 +39,7 @@ pub struct ResourceRecord {
     pub created_at_ms: TimestampMs,
     pub updated_at_ms: TimestampMs,
     /// The sequence of its creation: its place in every list. 0 until it is stored.
-    pub place: Sequence,
+    pub created_seq: Sequence,
 }
 
 impl ResourceRecord {
@@ -50,7 +50,7 @@ impl ResourceRecord {
 
     /// Its place in lists.
     pub fn cursor(&self) -> Cursor {
-        Cursor { at_ms: 0, seq: self.place }
+        Cursor { at_ms: 0, seq: self.created_seq }
     }
 
     pub fn meta(&self) -> ResourceMeta {

@@ -90,14 +90,14 @@ fn open(
     readers: usize,
     bounds: Bounds,
 ) -> Result<(SqliteReaders, SqliteWriter), StoreError> {
-    let place: Arc<str> = directory.display().to_string().into();
-    let claimed = DataDirectory::claim(directory).map_err(|fault| fault.at(&place))?;
+    let data_dir: Arc<str> = directory.display().to_string().into();
+    let claimed = DataDirectory::claim(directory).map_err(|fault| fault.at(&data_dir))?;
     let directory = Arc::new(claimed);
     let halves = || -> Result<_, Fault> {
         log_rewrite::run(&directory)?;
-        let writer = SqliteWriter::open(Arc::clone(&directory), durability, bounds, Arc::clone(&place))?;
-        let readers = SqliteReaders::open(Arc::clone(&directory), readers, Arc::clone(&place))?;
+        let writer = SqliteWriter::open(Arc::clone(&directory), durability, bounds, Arc::clone(&data_dir))?;
+        let readers = SqliteReaders::open(Arc::clone(&directory), readers, Arc::clone(&data_dir))?;
         Ok((readers, writer))
     };
-    halves().map_err(|fault| fault.at(&place))
+    halves().map_err(|fault| fault.at(&data_dir))
 }

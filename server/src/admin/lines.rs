@@ -183,7 +183,7 @@ impl<'l> Line<'l> {
                 body: body.into(),
             },
             ExportRecord::Resource(resource) => Self::Resource {
-                place: resource.place,
+                place: resource.created_seq,
                 id: resource.id.as_str().into(),
                 account: resource.account.as_str().into(),
                 kind: resource.kind.noun().into(),
@@ -201,8 +201,8 @@ impl<'l> Line<'l> {
             ExportRecord::Member { collection, kind, member } => {
                 Self::Member { collection: *collection, kind: kind.noun().into(), member: *member }
             }
-            ExportRecord::Orphan { place, id, kind } => {
-                Self::Orphan { place: *place, id: id.as_str().into(), kind: kind.noun().into() }
+            ExportRecord::Orphan { created_seq, id, kind } => {
+                Self::Orphan { place: *created_seq, id: id.as_str().into(), kind: kind.noun().into() }
             }
         }
     }
@@ -266,7 +266,7 @@ impl<'l> Line<'l> {
                 let private = private.map(Json::parse).transpose();
                 let users = users.map(|users| read_ids("users", &users)).transpose()?;
                 ExportRecord::Resource(ExportedResource {
-                    place,
+                    created_seq: place,
                     id: read_id("id", &id)?,
                     account: read_id("account", &account)?,
                     kind: read_kind("kind", &kind)?,
@@ -284,9 +284,11 @@ impl<'l> Line<'l> {
             Self::Member { collection, kind, member } => {
                 ExportRecord::Member { collection, kind: read_kind("kind", &kind)?, member }
             }
-            Self::Orphan { place, id, kind } => {
-                ExportRecord::Orphan { place, id: read_id("id", &id)?, kind: read_kind("kind", &kind)? }
-            }
+            Self::Orphan { place, id, kind } => ExportRecord::Orphan {
+                created_seq: place,
+                id: read_id("id", &id)?,
+                kind: read_kind("kind", &kind)?,
+            },
         }))
     }
 }
@@ -419,7 +421,7 @@ mod tests {
                 body: "{\n \"a\": 1e2, \"b\": \"\u{2028}\"}".into(),
             }),
             ExportRecord::Resource(ExportedResource {
-                place: 1,
+                created_seq: 1,
                 id,
                 account: id,
                 kind: ResourceKind::ActionType,
@@ -431,7 +433,7 @@ mod tests {
                 updated_at_ms: 4,
             }),
             ExportRecord::Member { collection: 1, kind: ResourceKind::Thng, member: 2 },
-            ExportRecord::Orphan { place: 1, id, kind: ResourceKind::Project },
+            ExportRecord::Orphan { created_seq: 1, id, kind: ResourceKind::Project },
         ];
         for record in records {
             let text = serde_json::to_string(&Line::of(&record)).expect("a line");

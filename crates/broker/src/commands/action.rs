@@ -99,7 +99,7 @@ impl Command for CreateActions {
             if let Some((before, after)) = thng {
                 store.put_resource(Some(&before), &after)?;
             }
-            record.place = store.put_resource(None, &record)?;
+            record.created_seq = store.put_resource(None, &record)?;
             let record = Arc::new(record);
             records.push(Arc::clone(&record));
             let meta = Arc::new(record.meta());
@@ -108,7 +108,7 @@ impl Command for CreateActions {
                 about.extend(store.resource_meta(id)?);
             }
             events.push(Event::ActionCreated {
-                seq: record.place,
+                seq: record.created_seq,
                 meta,
                 about: about.into(),
                 action_type: input.action_type.as_str().into(),
@@ -220,7 +220,7 @@ fn prepare(
         scopes,
         created_at_ms: now_ms,
         updated_at_ms: now_ms,
-        place: 0,
+        created_seq: 0,
     };
     Ok(ValidatedAction { record, collections: subject.collections, thng: subject.thng })
 }

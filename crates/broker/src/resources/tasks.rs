@@ -222,7 +222,7 @@ impl Resources {
         if task.fields().get("inputParameters").is_some() {
             return Ok(None);
         }
-        let input = input_of(self.shared.store.first_document(task.place).log_failure()?);
+        let input = input_of(self.shared.store.first_document(task.created_seq).log_failure()?);
         Ok(input.map(|input| ("inputParameters", input)))
     }
 
@@ -240,7 +240,7 @@ fn parameters_of(store: &dyn ReadStore, task: Id) -> Result<Option<String>, Stor
     let Some(task) = store.resource(task)? else { return Ok(None) };
     Ok(match task.fields().get("inputParameters") {
         Some(parameters) => Some(parameters.to_owned()),
-        None => input_of(store.first_document(task.place)?),
+        None => input_of(store.first_document(task.created_seq)?),
     })
 }
 

@@ -66,11 +66,12 @@ impl ReadOnlyDatabase {
         let mut part = Part::make(file, |part| self.paced_file(part, speed))
             .map_err(|error| at_file(Fault::File(error)))?;
         let mut copy = super::connection::unshared(&part.path).map_err(at_file)?;
-        let snapshot = Snapshot::of(&self.connection).map_err(|fault| fault.at(&self.place))?;
+        let snapshot = Snapshot::of(&self.connection).map_err(|fault| fault.at(&self.data_dir))?;
         // The snapshot begins with what is read first.
         let pages = self.connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0));
-        pages.map_err(|error| Fault::from(error).at(&self.place))?;
-        self.copy_into(&mut copy, &mut part.file, speed, progress).map_err(|fault| fault.at(&self.place))?;
+        pages.map_err(|error| Fault::from(error).at(&self.data_dir))?;
+        self.copy_into(&mut copy, &mut part.file, speed, progress)
+            .map_err(|fault| fault.at(&self.data_dir))?;
         drop(copy);
         // What follows reads the copy, and the server's log need not wait for it.
         drop(snapshot);
@@ -242,7 +243,7 @@ impl Backup {
             }
             Ok(())
         };
-        restore().map_err(|fault: Fault| fault.at(&database.place))?;
+        restore().map_err(|fault: Fault| fault.at(&database.data_dir))?;
         Ok(database)
     }
 }

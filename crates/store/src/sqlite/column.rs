@@ -197,7 +197,7 @@ pub(super) fn resource(row: &Row<'_>) -> Result<ResourceRecord, Fault> {
         private: private.map(Json::parse).transpose().map_err(|_| Fault::Corrupt("resource.private"))?,
         created_at_ms: row.get(8)?,
         updated_at_ms: row.get(9)?,
-        place: row.get::<_, i64>(10)? as u64,
+        created_seq: row.get::<_, i64>(10)? as u64,
     })
 }
 

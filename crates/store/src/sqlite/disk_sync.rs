@@ -49,7 +49,7 @@ pub(super) struct LogSync {
     /// `None` where the operating system's word is enough.
     log: Option<Arc<File>>,
     failure: SyncFailure,
-    place: Arc<str>,
+    data_dir: Arc<str>,
 }
 
 impl LogSync {
@@ -58,7 +58,7 @@ impl LogSync {
         directory: &DataDirectory,
         durability: Durability,
         failure: SyncFailure,
-        place: Arc<str>,
+        data_dir: Arc<str>,
     ) -> Result<Self, Fault> {
         // SQLite's locks are on its other files, so it does not lose them when this handle is closed.
         let open = || -> io::Result<_> {
@@ -69,7 +69,7 @@ impl LogSync {
             Durability::Normal => None,
         };
         directory.sync().map_err(Fault::File)?;
-        Ok(Self { log, failure, place })
+        Ok(Self { log, failure, data_dir })
     }
 }
 
@@ -81,6 +81,6 @@ impl DiskSync for LogSync {
             true => Err(io::Error::other("the disk failed to sync, and what it has is not known")),
             false => Ok(()),
         });
-        synced.map_err(|error| Fault::File(error).at(&self.place))
+        synced.map_err(|error| Fault::File(error).at(&self.data_dir))
     }
 }

@@ -48,7 +48,7 @@ impl ReadOnlyDatabase {
     /// # Errors
     /// [`StoreError`], where it is too damaged to be read at all.
     pub fn examine(&self, full: bool) -> Result<Examination, StoreError> {
-        examine(&self.connection, full).map_err(|fault| fault.at(&self.place))
+        examine(&self.connection, full).map_err(|fault| fault.at(&self.data_dir))
     }
 }
 

@@ -30,7 +30,7 @@ impl ReadOnlyDatabase {
     /// # Errors
     /// [`StoreError`].
     pub fn records(&self) -> Result<ExportReader<'_>, StoreError> {
-        let snapshot = Snapshot::of(&self.connection).map_err(|fault| fault.at(&self.place))?;
+        let snapshot = Snapshot::of(&self.connection).map_err(|fault| fault.at(&self.data_dir))?;
         Ok(ExportReader { read_only: self, _snapshot: snapshot })
     }
 }
@@ -42,7 +42,7 @@ impl ExportReader<'_> {
     /// [`StoreError`].
     pub fn header(&self) -> Result<ExportHeader, StoreError> {
         let last = super::session_queue::last_sequence(&self.read_only.connection);
-        let last = last.map_err(|fault| fault.at(&self.read_only.place))?;
+        let last = last.map_err(|fault| fault.at(&self.read_only.data_dir))?;
         Ok(ExportHeader { layout: self.read_only.layout, next_sequence: last + 1 })
     }
 
@@ -54,9 +54,9 @@ impl ExportReader<'_> {
         &self,
         mut visit: impl FnMut(ExportRecord) -> Result<(), E>,
     ) -> Result<(), E> {
-        let ReadOnlyDatabase { connection, place, .. } = self.read_only;
+        let ReadOnlyDatabase { connection, data_dir, .. } = self.read_only;
         for (query, record) in TABLES {
-            each_row(connection, query, record, place, &mut visit)?;
+            each_row(connection, query, record, data_dir, &mut visit)?;
         }
         Ok(())
     }
@@ -66,14 +66,14 @@ fn each_row<E: From<StoreError>>(
     connection: &Connection,
     query: &str,
     record: fn(&Row<'_>) -> Result<ExportRecord, Fault>,
-    place: &str,
+    data_dir: &str,
     visit: &mut impl FnMut(ExportRecord) -> Result<(), E>,
 ) -> Result<(), E> {
-    let at = |error: rusqlite::Error| Fault::from(error).at(place);
+    let at = |error: rusqlite::Error| Fault::from(error).at(data_dir);
     let mut statement = connection.prepare(query).map_err(at)?;
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next().map_err(at)? {
-        visit(record(row).map_err(|fault| fault.at(place))?)?;
+        visit(record(row).map_err(|fault| fault.at(data_dir))?)?;
     }
     Ok(())
 }
@@ -143,7 +143,7 @@ const TABLES: [Table; 8] = [
     (RESOURCES, |row| {
         let (resource, document) = (column::resource(row)?, row.get::<_, i64>(11)?);
         Ok(ExportRecord::Resource(ExportedResource {
-            place: resource.place,
+            created_seq: resource.created_seq,
             id: resource.id,
             account: resource.account,
             kind: resource.kind,
@@ -164,7 +164,7 @@ const TABLES: [Table; 8] = [
     }),
     ("SELECT place, id, kind FROM orphaned ORDER BY place", |row| {
         Ok(ExportRecord::Orphan {
-            place: row.get::<_, i64>(0)? as Sequence,
+            created_seq: row.get::<_, i64>(0)? as Sequence,
             id: column::id(row, 1)?,
             kind: column::kind(row.get(2)?)?,
         })

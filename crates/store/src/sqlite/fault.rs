@@ -43,8 +43,8 @@ impl From<Error> for Fault {
 
 impl Fault {
     /// The error for the caller; `place` is the data directory.
-    pub(super) fn at(self, place: &str) -> StoreError {
-        self.of(place, &format!("{place}/{}", super::directory::DATABASE_FILE))
+    pub(super) fn at(self, data_dir: &str) -> StoreError {
+        self.of(data_dir, &format!("{data_dir}/{}", super::directory::DATABASE_FILE))
     }
 
     /// The error for the caller, about a file that is not in its data directory.
@@ -56,24 +56,27 @@ impl Fault {
         }
     }
 
-    fn of(self, place: &str, file: &str) -> StoreError {
+    fn of(self, data_dir: &str, file: &str) -> StoreError {
         match self {
             Self::Sqlite(Error::SqliteFailure(error, _) | Error::SqlInputError { error, .. }) => {
-                failure(error, place, file)
+                failure(error, data_dir, file)
             }
             // What else rusqlite reports is about a row that is there and does not fit.
             Self::Sqlite(_) => StoreError::Corrupt("a column of another type".into()),
-            Self::Thread(error) => {
-                StoreError::Unavailable { place: place.into(), reason: format!("no thread for it: {error}") }
+            Self::Thread(error) => StoreError::Unavailable {
+                data_dir: data_dir.into(),
+                reason: format!("no thread for it: {error}"),
+            },
+            Self::File(error) => {
+                StoreError::Unavailable { data_dir: data_dir.into(), reason: describe(&error) }
             }
-            Self::File(error) => StoreError::Unavailable { place: place.into(), reason: describe(&error) },
             Self::Log(error) => StoreError::Unavailable {
-                place: place.into(),
+                data_dir: data_dir.into(),
                 reason: format!("its write-ahead log cannot be put on the disk: {}", describe(&error)),
             },
-            Self::Nothing => StoreError::Nothing { place: place.into() },
-            Self::Unfinished(file) => StoreError::Unfinished { place: place.into(), file: file.into() },
-            Self::Missing(file) => StoreError::Missing { place: place.into(), file: file.into() },
+            Self::Nothing => StoreError::Nothing { data_dir: data_dir.into() },
+            Self::Unfinished(file) => StoreError::Unfinished { data_dir: data_dir.into(), file: file.into() },
+            Self::Missing(file) => StoreError::Missing { data_dir: data_dir.into(), file: file.into() },
             Self::Corrupt(what) => StoreError::Corrupt(what.into()),
             Self::TooNew { found, known } => StoreError::TooNew { found, known },
             Self::TooOld { found } => StoreError::TooOld { found },
@@ -81,7 +84,7 @@ impl Fault {
     }
 }
 
-fn failure(error: ffi::Error, place: &str, file: &str) -> StoreError {
+fn failure(error: ffi::Error, data_dir: &str, file: &str) -> StoreError {
     let reason = match error.code {
         ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => {
             return StoreError::Corrupt(format!("{file} is damaged"));
@@ -93,7 +96,7 @@ fn failure(error: ffi::Error, place: &str, file: &str) -> StoreError {
         ErrorCode::SystemIoFailure => format!("the disk failed (SQLite's code {})", error.extended_code),
         _ => ffi::code_to_str(error.extended_code).to_ascii_lowercase(),
     };
-    StoreError::Unavailable { place: place.into(), reason }
+    StoreError::Unavailable { data_dir: data_dir.into(), reason }
 }
 
 /// The sentence for a failure of the file system.

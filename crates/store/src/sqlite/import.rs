@@ -35,7 +35,7 @@ const CACHE_KIB: i64 = 65_536;
 pub struct Import {
     connection: Connection,
     directory: NewDirectory,
-    place: Arc<str>,
+    data_dir: Arc<str>,
     /// The numbers of accounts.
     accounts: HashMap<Id, i64>,
     /// Of each series, the number of its account and its kind.
@@ -57,7 +57,7 @@ impl Import {
     /// # Errors
     /// [`StoreError::Unavailable`], also for a directory that is not empty.
     pub fn begin(directory: &Path, next_sequence: Sequence) -> Result<Self, StoreError> {
-        let place: Arc<str> = directory.display().to_string().into();
+        let data_dir: Arc<str> = directory.display().to_string().into();
         let begin = || {
             let directory = NewDirectory::claim(directory).map_err(Fault::File)?;
             let mut connection = connection::unshared(&directory.part())?;
@@ -71,13 +71,13 @@ impl Import {
             connection.execute_batch("DROP INDEX event_by_time")?;
             Ok((directory, connection, index))
         };
-        let (directory, connection, index) = begin().map_err(|fault: Fault| fault.at(&place))?;
+        let (directory, connection, index) = begin().map_err(|fault: Fault| fault.at(&data_dir))?;
         let (accounts, series) = (HashMap::new(), HashMap::new());
         let (last_arrival_ms, set_back) = (TimestampMs::MIN, None);
         Ok(Self {
             connection,
             directory,
-            place,
+            data_dir,
             accounts,
             series,
             last_event: 0,
@@ -105,12 +105,12 @@ impl Import {
             ExportRecord::Event(event) => self.put_event(event),
             ExportRecord::Resource(resource) => self.put_resource(resource),
             ExportRecord::Member { collection, kind, member } => {
-                let (collection, kind) = (self.place(*collection)?, column::kind_number(*kind));
-                self.execute(ADD_MEMBER, params![collection, kind, self.place(*member)?])
+                let (collection, kind) = (self.row_id(*collection)?, column::kind_number(*kind));
+                self.execute(ADD_MEMBER, params![collection, kind, self.row_id(*member)?])
             }
-            ExportRecord::Orphan { place, id, kind } => {
+            ExportRecord::Orphan { created_seq, id, kind } => {
                 let kind = column::kind_number(*kind);
-                self.execute(ADD_ORPHAN, params![self.place(*place)?, id.as_str(), kind])
+                self.execute(ADD_ORPHAN, params![self.row_id(*created_seq)?, id.as_str(), kind])
             }
         }
     }
@@ -168,11 +168,11 @@ impl Import {
         if serde_json::from_str::<&serde_json::value::RawValue>(body).is_err() {
             return Err(invalid("its body is no JSON"));
         }
-        let place = self.place(*seq)?;
+        let created_seq = self.row_id(*seq)?;
         self.execute(
             ADD_EVENT,
             params![
-                place,
+                created_seq,
                 account,
                 series,
                 event_kind_number(*kind),
@@ -184,7 +184,7 @@ impl Import {
         )?;
         self.last_event = *seq;
         if self.last_arrival_ms.saturating_sub(*arrived_at_ms) > CLOCK_STEP_MS {
-            self.set_back.get_or_insert(place);
+            self.set_back.get_or_insert(created_seq);
         }
         self.last_arrival_ms = self.last_arrival_ms.max(*arrived_at_ms);
         Ok(())
@@ -192,8 +192,8 @@ impl Import {
 
     fn put_resource(&self, resource: &ExportedResource) -> Result<(), ImportError> {
         let account = self.account(resource.account)?;
-        let place = self.place(resource.place)?;
-        let (document, kind) = (self.place(resource.document)?, resource.kind);
+        let created_seq = self.row_id(resource.created_seq)?;
+        let (document, kind) = (self.row_id(resource.document)?, resource.kind);
         let body = read::one(&self.connection, DOCUMENT, [document], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
         });
@@ -214,13 +214,13 @@ impl Import {
             scopes: resource.scopes.clone(),
             created_at_ms: resource.created_at_ms,
             updated_at_ms: resource.updated_at_ms,
-            place: resource.place,
+            created_seq: resource.created_seq,
         };
         let meta = record.meta();
         self.execute(
             ADD_RESOURCE,
             params![
-                place,
+                created_seq,
                 record.id.as_str(),
                 account,
                 column::kind_number(kind),
@@ -236,7 +236,7 @@ impl Import {
             ],
         )?;
         for term in index_keys(&record) {
-            self.execute(ADD_TERM, [term, place])?;
+            self.execute(ADD_TERM, [term, created_seq])?;
         }
         if let Some(name) = record.unique_name() {
             self.execute(ADD_NAME, params![account, column::kind_number(kind), name, record.id.as_str()])?;
@@ -264,9 +264,9 @@ impl Import {
             Ok(())
         };
         complete().map_err(|fault| self.fault(fault))?;
-        let Self { connection, directory, place, .. } = self;
+        let Self { connection, directory, data_dir, .. } = self;
         drop(connection);
-        Ok(UnnamedDatabase { directory, place })
+        Ok(UnnamedDatabase { directory, data_dir })
     }
 
     fn account(&self, id: Id) -> Result<i64, ImportError> {
@@ -274,9 +274,9 @@ impl Import {
     }
 
     /// A sequence as a column stores it.
-    fn place(&self, seq: Sequence) -> Result<i64, ImportError> {
+    fn row_id(&self, seq: Sequence) -> Result<i64, ImportError> {
         match i64::try_from(seq) {
-            Ok(place) if seq > 0 && seq < self.next_sequence => Ok(place),
+            Ok(created_seq) if seq > 0 && seq < self.next_sequence => Ok(created_seq),
             _ => Err(invalid(format!(
                 "{seq} is no sequence of this log, which ends before {}",
                 self.next_sequence
@@ -296,7 +296,7 @@ impl Import {
     }
 
     fn fault(&self, fault: Fault) -> ImportError {
-        fault.at(&self.place).into()
+        fault.at(&self.data_dir).into()
     }
 }
 
@@ -304,7 +304,7 @@ impl Import {
 #[derive(Debug)]
 pub struct UnnamedDatabase {
     pub(super) directory: NewDirectory,
-    pub(super) place: Arc<str>,
+    pub(super) data_dir: Arc<str>,
 }
 
 impl UnnamedDatabase {
@@ -313,9 +313,9 @@ impl UnnamedDatabase {
     /// # Errors
     /// [`StoreError`], also for a directory that is not empty.
     pub fn claim(directory: &Path) -> Result<Self, StoreError> {
-        let place: Arc<str> = directory.display().to_string().into();
-        let directory = NewDirectory::claim(directory).map_err(|error| Fault::File(error).at(&place))?;
-        Ok(Self { directory, place })
+        let data_dir: Arc<str> = directory.display().to_string().into();
+        let directory = NewDirectory::claim(directory).map_err(|error| Fault::File(error).at(&data_dir))?;
+        Ok(Self { directory, data_dir })
     }
 
     /// Makes it the database of its directory.
@@ -324,7 +324,7 @@ impl UnnamedDatabase {
     /// [`StoreError::Unavailable`].
     pub fn finish(&mut self) -> Result<(), StoreError> {
         self.directory.finish().map_err(|error| StoreError::Unavailable {
-            place: self.place.to_string(),
+            data_dir: self.data_dir.to_string(),
             reason: describe(&error),
         })
     }

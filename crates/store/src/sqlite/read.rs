@@ -24,13 +24,13 @@ use crate::{
 pub(super) struct SqliteReaders {
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
-    place: Arc<str>,
+    data_dir: Arc<str>,
     _directory: Arc<DataDirectory>,
 }
 
 impl fmt::Debug for SqliteReaders {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("SqliteReaders").field("place", &self.place).finish_non_exhaustive()
+        out.debug_struct("SqliteReaders").field("directory", &self.data_dir).finish_non_exhaustive()
     }
 }
 
@@ -49,17 +49,21 @@ impl Drop for PooledConnection<'_> {
 
 impl SqliteReaders {
     /// Opens `count` connections (at least one) to a database that the writer has prepared.
-    pub(super) fn open(directory: Arc<DataDirectory>, count: usize, place: Arc<str>) -> Result<Self, Fault> {
+    pub(super) fn open(
+        directory: Arc<DataDirectory>,
+        count: usize,
+        data_dir: Arc<str>,
+    ) -> Result<Self, Fault> {
         let idle =
             (0..count.max(1)).map(|_| connection::reader(directory.database())).collect::<Result<_, _>>()?;
-        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), place, _directory: directory })
+        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), data_dir, _directory: directory })
     }
 
     /// Runs `read` with a connection. One statement sees one state; who needs several opens a transaction.
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
         let loan = self.borrow();
         let connection = loan.connection.as_ref().expect("a pooled connection is there until it is dropped");
-        read(connection).map_err(|fault| fault.at(&self.place))
+        read(connection).map_err(|fault| fault.at(&self.data_dir))
     }
 
     fn borrow(&self) -> PooledConnection<'_> {
@@ -155,8 +159,8 @@ impl ReadStore for SqliteReaders {
         self.read(|connection| resource(connection, id))
     }
 
-    fn first_document(&self, place: Sequence) -> Result<Option<String>, StoreError> {
-        self.read(|connection| first_document(connection, place))
+    fn first_document(&self, created_seq: Sequence) -> Result<Option<String>, StoreError> {
+        self.read(|connection| first_document(connection, created_seq))
     }
 
     fn named(&self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError> {
@@ -393,8 +397,11 @@ pub(super) fn meta(connection: &Connection, name: &str) -> Result<Option<String>
     one(connection, META, [name], |row| Ok(row.get(0)?))
 }
 
-pub(super) fn first_document(connection: &Connection, place: Sequence) -> Result<Option<String>, Fault> {
-    one(connection, DOCUMENT, [signed(place)], |row| Ok(row.get(0)?))
+pub(super) fn first_document(
+    connection: &Connection,
+    created_seq: Sequence,
+) -> Result<Option<String>, Fault> {
+    one(connection, DOCUMENT, [signed(created_seq)], |row| Ok(row.get(0)?))
 }
 
 pub(super) fn key_of(connection: &Connection, actor: Actor) -> Result<Option<KeyRecord>, Fault> {

@@ -27,7 +27,7 @@ pub struct ReadOnlyDatabase {
     pub(super) connection: Connection,
     pub(super) layout: i64,
     directory: PathBuf,
-    pub(super) place: Arc<str>,
+    pub(super) data_dir: Arc<str>,
 }
 
 impl ReadOnlyDatabase {
@@ -36,7 +36,7 @@ impl ReadOnlyDatabase {
     /// # Errors
     /// [`StoreError::Nothing`] where there is none, and as those of [`SqliteStore::open`](super::SqliteStore::open).
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let place: Arc<str> = directory.display().to_string().into();
+        let data_dir: Arc<str> = directory.display().to_string().into();
         let open = || {
             let database = directory.join(DATABASE_FILE);
             directory::ensure_database(directory)?;
@@ -44,8 +44,8 @@ impl ReadOnlyDatabase {
             let layout = layout::of(&connection)?;
             Ok((connection, layout))
         };
-        let (connection, layout) = open().map_err(|fault: Fault| fault.at(&place))?;
-        Ok(Self { connection, layout, directory: directory.into(), place })
+        let (connection, layout) = open().map_err(|fault: Fault| fault.at(&data_dir))?;
+        Ok(Self { connection, layout, directory: directory.into(), data_dir })
     }
 
     /// A file for a copy of this database, which is empty so far.
@@ -63,7 +63,7 @@ impl ReadOnlyDatabase {
     /// # Errors
     /// [`StoreError`].
     pub fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {
-        read::meta(&self.connection, name).map_err(|fault| fault.at(&self.place))
+        read::meta(&self.connection, name).map_err(|fault| fault.at(&self.data_dir))
     }
 
     /// Every key, with the resource that it is of, as long as that is there: by account, kind and age.
@@ -74,7 +74,7 @@ impl ReadOnlyDatabase {
         &self,
         mut visit: impl FnMut(KeyRecord, Option<ResourceRecord>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let at = |fault: Fault| fault.at(&self.place);
+        let at = |fault: Fault| fault.at(&self.data_dir);
         let _snapshot = Snapshot::of(&self.connection).map_err(at)?;
         let mut statement = self.connection.prepare(KEYS).map_err(|error| at(error.into()))?;
         let mut rows = statement.raw_query();
@@ -92,7 +92,7 @@ impl ReadOnlyDatabase {
     /// [`StoreError`].
     pub fn last_arrival_ms(&self) -> Result<Option<TimestampMs>, StoreError> {
         let last = read::one(&self.connection, LAST_ARRIVAL, [], |row| Ok(row.get(0)?));
-        last.map_err(|fault| fault.at(&self.place))
+        last.map_err(|fault| fault.at(&self.data_dir))
     }
 }
 

@@ -42,7 +42,7 @@ enum Node {
     Key(i64),
     Members(i64),
     /// In the order of their creation.
-    Places(Vec<i64>),
+    Sequences(Vec<i64>),
     Each(Vec<Node>),
     Any(Vec<Node>),
 }
@@ -52,22 +52,22 @@ impl Node {
         let nodes = |sources: &[IndexScan]| {
             sources.iter().map(|source| Self::of(connection, source)).collect::<Result<Vec<_>, Fault>>()
         };
-        let place = |id: &thng_pubsub_protocol::id::Id| {
+        let created_seq = |id: &thng_pubsub_protocol::id::Id| {
             read::one(connection, PLACE, [id.as_str()], |row| Ok(row.get::<_, i64>(0)?))
         };
         Ok(match source {
             IndexScan::All => Self::All,
             IndexScan::Key(term) => Self::Key(*term),
-            IndexScan::Members(collection) => match place(collection)? {
-                Some(place) => Self::Members(place),
-                None => Self::Places(Vec::new()),
+            IndexScan::Members(collection) => match created_seq(collection)? {
+                Some(created_seq) => Self::Members(created_seq),
+                None => Self::Sequences(Vec::new()),
             },
             IndexScan::Ids(ids) => {
-                let mut places: Vec<i64> =
-                    ids.iter().filter_map(|id| place(id).transpose()).collect::<Result<_, _>>()?;
-                places.sort_unstable();
-                places.dedup();
-                Self::Places(places)
+                let mut created_seqs: Vec<i64> =
+                    ids.iter().filter_map(|id| created_seq(id).transpose()).collect::<Result<_, _>>()?;
+                created_seqs.sort_unstable();
+                created_seqs.dedup();
+                Self::Sequences(created_seqs)
             }
             IndexScan::Each(sources) => Self::Each(nodes(sources)?),
             IndexScan::Any(sources) => Self::Any(nodes(sources)?),
@@ -78,37 +78,43 @@ impl Node {
 /// Where a search has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Candidate {
-    place: i64,
-    /// Whether the place is in the source. If not, nothing before it is, and it is where to go on.
+    created_seq: i64,
+    /// Whether the position is in the source. If not, nothing before it is, and it is where to go on.
     found: bool,
 }
 
 impl IndexScanner<'_> {
-    /// The nearest place at `from` or beyond.
+    /// The nearest position at `from` or beyond.
     fn seek(&self, node: &Node, from: i64) -> Result<Option<Candidate>, Fault> {
         let newest_first = self.order == SortOrder::NewestFirst;
         let ask = |newest: &str, oldest: &str, parameters: &[&dyn rusqlite::ToSql]| {
             let query = if newest_first { newest } else { oldest };
             read::one(self.connection, query, parameters, |row| Ok(row.get(0)?))
         };
-        let place = match node {
+        let created_seq = match node {
             Node::All => ask(ALL_NEWEST, ALL_OLDEST, params![self.account, self.kind, from])?,
             Node::Key(term) => ask(TERM_NEWEST, TERM_OLDEST, params![term, from])?,
-            Node::Members(place) => ask(MEMBERS_NEWEST, MEMBERS_OLDEST, params![place, self.kind, from])?,
-            Node::Places(places) => {
+            Node::Members(created_seq) => {
+                ask(MEMBERS_NEWEST, MEMBERS_OLDEST, params![created_seq, self.kind, from])?
+            }
+            Node::Sequences(created_seqs) => {
                 if newest_first {
-                    places[..places.partition_point(|place| *place <= from)].last().copied()
+                    created_seqs[..created_seqs.partition_point(|created_seq| *created_seq <= from)]
+                        .last()
+                        .copied()
                 } else {
-                    places[places.partition_point(|place| *place < from)..].first().copied()
+                    created_seqs[created_seqs.partition_point(|created_seq| *created_seq < from)..]
+                        .first()
+                        .copied()
                 }
             }
             Node::Each(nodes) => return self.seek_each(nodes, from),
             Node::Any(nodes) => return self.seek_any(nodes, from),
         };
-        Ok(place.map(|place| Candidate { place, found: true }))
+        Ok(created_seq.map(|created_seq| Candidate { created_seq, found: true }))
     }
 
-    /// Lets the sources overtake one another until all of them are at the same place, or the bound is reached.
+    /// Lets the sources overtake one another until all of them are at the same position, or the bound is reached.
     fn seek_each(&self, nodes: &[Node], from: i64) -> Result<Option<Candidate>, Fault> {
         let mut at = from;
         loop {
@@ -116,16 +122,16 @@ impl IndexScanner<'_> {
             let mut found = !nodes.is_empty();
             for node in nodes {
                 let Some(candidate) = self.seek(node, at)? else { return Ok(None) };
-                at = candidate.place;
+                at = candidate.created_seq;
                 found &= candidate.found;
                 // Not before it has moved: a search that ends early has come further all the same.
                 if self.is_last_seek() && at != from {
-                    return Ok(Some(Candidate { place: at, found: false }));
+                    return Ok(Some(Candidate { created_seq: at, found: false }));
                 }
             }
             // Where no source moved, all of them are there.
             if at == before {
-                return Ok(Some(Candidate { place: at, found }));
+                return Ok(Some(Candidate { created_seq: at, found }));
             }
         }
     }
@@ -143,29 +149,34 @@ impl IndexScanner<'_> {
             let Some(candidate) = self.seek(node, from)? else { continue };
             nearest = Some(match nearest {
                 None => candidate,
-                Some(one) if one.place == candidate.place => {
+                Some(one) if one.created_seq == candidate.created_seq => {
                     Candidate { found: one.found || candidate.found, ..one }
                 }
-                Some(one) if (one.place > candidate.place) == (self.order == SortOrder::NewestFirst) => one,
+                Some(one)
+                    if (one.created_seq > candidate.created_seq)
+                        == (self.order == SortOrder::NewestFirst) =>
+                {
+                    one
+                }
                 Some(_) => candidate,
             });
         }
         Ok(nearest)
     }
 
-    /// The place behind this one, where the search goes on.
-    fn beyond(&self, place: i64) -> i64 {
+    /// The position behind this one, where the search goes on.
+    fn beyond(&self, created_seq: i64) -> i64 {
         match self.order {
-            SortOrder::NewestFirst => place.saturating_sub(1),
-            SortOrder::OldestFirst => place.saturating_add(1),
+            SortOrder::NewestFirst => created_seq.saturating_sub(1),
+            SortOrder::OldestFirst => created_seq.saturating_add(1),
         }
     }
 
-    /// The place in front of this one.
-    fn before(&self, place: i64) -> i64 {
+    /// The position in front of this one.
+    fn before(&self, created_seq: i64) -> i64 {
         match self.order {
-            SortOrder::NewestFirst => place.saturating_add(1),
-            SortOrder::OldestFirst => place.saturating_sub(1),
+            SortOrder::NewestFirst => created_seq.saturating_add(1),
+            SortOrder::OldestFirst => created_seq.saturating_sub(1),
         }
     }
 
@@ -195,14 +206,16 @@ fn scanner<'c>(connection: &'c Connection, request: &'c ListRequest<'_>) -> Resu
     })
 }
 
-/// Reads the resource at a place and asks whether it belongs to the list.
+/// Reads the resource at a position and asks whether it belongs to the list.
 /// Also says how large it is.
 fn look(
     connection: &Connection,
     request: &ListRequest<'_>,
-    place: i64,
+    created_seq: i64,
 ) -> Result<(usize, Option<ResourceRecord>), Fault> {
-    let Some(record) = read::one(connection, AT, [place], column::resource)? else { return Ok((0, None)) };
+    let Some(record) = read::one(connection, AT, [created_seq], column::resource)? else {
+        return Ok((0, None));
+    };
     let size = record.body.len() + record.private.as_ref().map_or(0, |private| private.as_str().len());
     if record.kind != request.kind || record.account != request.account {
         return Ok((size, None));
@@ -259,12 +272,12 @@ pub(super) fn page(connection: &Connection, request: &ListRequest<'_>) -> Result
     let mut progress = Progress::new(request);
     let (mut items, mut bytes) = (Vec::new(), 0);
     let mut skip = request.skip;
-    while let Some(Candidate { place, found }) = scanner.seek(&scanner.node, from)? {
+    while let Some(Candidate { created_seq, found }) = scanner.seek(&scanner.node, from)? {
         if !found || progress.is_over() {
-            let next = if found { progress.scanned.next } else { Some(cursor(scanner.before(place))) };
+            let next = if found { progress.scanned.next } else { Some(cursor(scanner.before(created_seq))) };
             return Ok(ListPart { items, is_full: false, scanned: progress.ended(next) });
         }
-        let (size, record) = look(connection, request, place)?;
+        let (size, record) = look(connection, request, created_seq)?;
         progress.looked_at(size);
         if let Some(record) = record {
             bytes += size;
@@ -281,15 +294,15 @@ pub(super) fn page(connection: &Connection, request: &ListRequest<'_>) -> Result
                 items.push(record);
             }
         }
-        progress.scanned.next = Some(cursor(place));
-        from = scanner.beyond(place);
+        progress.scanned.next = Some(cursor(created_seq));
+        from = scanner.beyond(created_seq);
     }
     Ok(ListPart { items, is_full: false, scanned: progress.ended(None) })
 }
 
-/// Lists are by creation only, so a place says it all.
-fn cursor(place: i64) -> Cursor {
-    Cursor { at_ms: 0, seq: place as Sequence }
+/// Lists are by creation only, so a position says it all.
+fn cursor(created_seq: i64) -> Cursor {
+    Cursor { at_ms: 0, seq: created_seq as Sequence }
 }
 
 /// How many items a part of a list has.
@@ -320,16 +333,16 @@ pub(super) fn count(
         return Ok((usize::try_from(count).unwrap_or_default(), scanned));
     }
     let (mut count, mut from, mut progress) = (0, from, Progress::new(request));
-    while let Some(Candidate { place, found }) = scanner.seek(&scanner.node, from)? {
+    while let Some(Candidate { created_seq, found }) = scanner.seek(&scanner.node, from)? {
         if !found || progress.is_over() {
-            let next = if found { progress.scanned.next } else { Some(cursor(scanner.before(place))) };
+            let next = if found { progress.scanned.next } else { Some(cursor(scanner.before(created_seq))) };
             return Ok((count, progress.ended(next)));
         }
-        let (size, record) = look(connection, request, place)?;
+        let (size, record) = look(connection, request, created_seq)?;
         progress.looked_at(size);
         count += usize::from(record.is_some());
-        progress.scanned.next = Some(cursor(place));
-        from = scanner.beyond(place);
+        progress.scanned.next = Some(cursor(created_seq));
+        from = scanner.beyond(created_seq);
     }
     Ok((count, progress.ended(None)))
 }

@@ -108,7 +108,7 @@ impl Fixture {
     fn put(&mut self, record: ResourceRecord) -> ResourceRecord {
         let before = self.read.resource(record.id).expect("read");
         let seq = self.commit(|write| write.put_resource(before.as_ref(), &record));
-        ResourceRecord { place: before.map_or(seq, |before| before.place), ..record }
+        ResourceRecord { created_seq: before.map_or(seq, |before| before.created_seq), ..record }
     }
 
     /// How many rows a table holds, deleted for readers or not.
@@ -161,7 +161,7 @@ fn thng_of(number: u64, projects: &[u64], body: &str) -> ResourceRecord {
         scopes: Scopes { projects, users: UserScope::Only(Vec::new()) },
         created_at_ms: 100,
         updated_at_ms: 100,
-        place: 0,
+        created_seq: 0,
     }
 }
 
@@ -204,7 +204,7 @@ fn an_update_keeps_its_place_and_both_documents_stay_in_the_log() {
     let mut store = Fixture::new();
     let first = store.put(thng(10, &[]));
     let second = store.put(ResourceRecord { updated_at_ms: 101, ..thng_of(10, &[], r#"{"tags":["new"]}"#) });
-    assert_eq!(first.place, second.place);
+    assert_eq!(first.created_seq, second.created_seq);
     assert_eq!(store.read.resource(id(10)).expect("read"), Some(second));
     assert_eq!(store.rows("event"), 2);
 }

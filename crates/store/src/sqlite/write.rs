@@ -87,7 +87,7 @@ pub(super) struct SqliteWriter {
     properties: Properties,
     sessions: Sessions,
     bounds: Bounds,
-    place: Arc<str>,
+    data_dir: Arc<str>,
     _directory: Arc<DataDirectory>,
 }
 
@@ -97,7 +97,7 @@ impl SqliteWriter {
         directory: Arc<DataDirectory>,
         durability: Durability,
         bounds: Bounds,
-        place: Arc<str>,
+        data_dir: Arc<str>,
     ) -> Result<Self, Fault> {
         let mut connection = connection::writer(&directory)?;
         layout::check(&connection)?;
@@ -106,7 +106,7 @@ impl SqliteWriter {
         let sync_failure = SyncFailure::default();
         let checkpoints = Checkpoints::start(&directory, sync_failure.clone())?;
         let log = EventLog::open(&connection)?;
-        let log_sync = LogSync::open(&directory, durability, sync_failure.clone(), Arc::clone(&place))?;
+        let log_sync = LogSync::open(&directory, durability, sync_failure.clone(), Arc::clone(&data_dir))?;
         let sessions = Sessions::open(&connection)?;
         let resources = Resources::new(bounds.resources_cached);
         let properties = Properties::new(bounds.series_cached);
@@ -120,7 +120,7 @@ impl SqliteWriter {
             properties,
             sessions,
             bounds,
-            place,
+            data_dir,
             _directory: directory,
         })
     }
@@ -194,7 +194,7 @@ impl SqliteWriter {
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
-            tracing::error!(store.place = %self.place, %error, "a group of writes could not be rolled back");
+            tracing::error!(store.directory = %self.data_dir, %error, "a group of writes could not be rolled back");
         }
         self.resources.forget();
         self.properties.forget();
@@ -203,7 +203,7 @@ impl SqliteWriter {
     }
 
     fn at_place<T>(&self, outcome: Result<T, Fault>) -> Result<T, StoreError> {
-        outcome.map_err(|fault| fault.at(&self.place))
+        outcome.map_err(|fault| fault.at(&self.data_dir))
     }
 }
 

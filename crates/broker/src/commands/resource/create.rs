@@ -79,7 +79,7 @@ impl Command for Create {
             scopes,
             created_at_ms: now_ms,
             updated_at_ms: now_ms,
-            place: 0,
+            created_seq: 0,
         };
         check_references(store, None, &record, &fields)?;
         for collection in &patch.collections {
@@ -88,7 +88,7 @@ impl Command for Create {
         let values = Values::read(store, account, id, patch, now_ms)?;
 
         let mut events = Vec::new();
-        record.place = store.put_resource(None, &record)?;
+        record.created_seq = store.put_resource(None, &record)?;
         for key in &self.keys {
             store.add_key(&KeyRecord { created_at_ms: now_ms, ..key.clone() })?;
         }
@@ -169,5 +169,5 @@ impl Values {
 
 fn changed(record: &Arc<ResourceRecord>, change: Change, collections: Arc<[Id]>) -> Event {
     let meta = Arc::new(record.meta());
-    Event::ResourceChanged { seq: record.place, meta, change, record: Arc::clone(record), collections }
+    Event::ResourceChanged { seq: record.created_seq, meta, change, record: Arc::clone(record), collections }
 }

@@ -152,7 +152,7 @@ fn end_of_slice(store: &Fixture, sources: usize, looked_at_max: usize, bounds: S
 
 fn alternating() -> (Fixture, Sequence) {
     let mut store = Fixture::new();
-    let first = store.put(tagged(0, &[0].into())).place;
+    let first = store.put(tagged(0, &[0].into())).created_seq;
     (1..400).for_each(|number| drop(store.put(tagged(number, &[number % 2].into()))));
     (store, first)
 }

@@ -242,7 +242,7 @@ impl Run {
             record.updated_at_ms = before.updated_at_ms + 1;
         }
         let seq = store.write.put_resource(before.as_ref(), &record).expect("put");
-        record.place = before.map_or(seq, |before| before.place);
+        record.created_seq = before.map_or(seq, |before| before.created_seq);
         match known {
             Some(known) => *known = record,
             None => group.thngs.push(record),
@@ -305,7 +305,7 @@ impl Run {
     fn check_list(&self, project: Option<u64>, items: usize) {
         let mut expected = self.committed.thngs.clone();
         expected.retain(|thng| project.is_none_or(|project| thng.scopes.projects.contains(&id(project))));
-        expected.sort_by_key(|thng| thng.place);
+        expected.sort_by_key(|thng| thng.created_seq);
         for order in [SortOrder::OldestFirst, SortOrder::NewestFirst] {
             let read = pages(items, order, |page| {
                 let found = self.store.read.find(&list(id(1), project, page))?;

@@ -6,7 +6,7 @@ use thng_pubsub_protocol::{id::Id, payload::ResourceKind};
 use super::{Fault, column, read};
 use crate::Members;
 
-fn place(connection: &Connection, id: Id) -> Result<Option<i64>, Fault> {
+fn created_seq(connection: &Connection, id: Id) -> Result<Option<i64>, Fault> {
     read::one(connection, PLACE, [id.as_str()], |row| Ok(row.get(0)?))
 }
 
@@ -17,12 +17,12 @@ pub(super) fn add(
     kind: ResourceKind,
     members: &[Id],
 ) -> Result<Vec<Id>, Fault> {
-    let Some(collection) = place(connection, collection)? else { return Ok(Vec::new()) };
+    let Some(collection) = created_seq(connection, collection)? else { return Ok(Vec::new()) };
     let mut added = Vec::new();
     let mut add = connection.prepare_cached(ADD)?;
     for member in members {
-        if let Some(place) = place(connection, *member)?
-            && add.execute(params![collection, column::kind_number(kind), place])? == 1
+        if let Some(created_seq) = created_seq(connection, *member)?
+            && add.execute(params![collection, column::kind_number(kind), created_seq])? == 1
         {
             added.push(*member);
         }
@@ -37,14 +37,14 @@ pub(super) fn remove(
     kind: ResourceKind,
     members: Members<'_>,
 ) -> Result<Vec<Id>, Fault> {
-    let Some(collection) = place(connection, collection)? else { return Ok(Vec::new()) };
+    let Some(collection) = created_seq(connection, collection)? else { return Ok(Vec::new()) };
     let kind = column::kind_number(kind);
     let found = match members {
         Members::These(members) => {
             let mut found = Vec::new();
             for member in members {
-                if let Some(place) = place(connection, *member)? {
-                    found.push((place, *member));
+                if let Some(created_seq) = created_seq(connection, *member)? {
+                    found.push((created_seq, *member));
                 }
             }
             found
@@ -61,8 +61,8 @@ pub(super) fn remove(
     };
     let mut remove = connection.prepare_cached(REMOVE)?;
     let mut removed = Vec::new();
-    for (place, member) in found {
-        if remove.execute(params![collection, kind, place])? == 1 {
+    for (created_seq, member) in found {
+        if remove.execute(params![collection, kind, created_seq])? == 1 {
             removed.push(member);
         }
     }
@@ -71,17 +71,22 @@ pub(super) fn remove(
 
 /// How many collections a resource is in; no further than `most` is counted.
 pub(super) fn count_of(connection: &Connection, id: Id, most: usize) -> Result<usize, Fault> {
-    let Some(place) = place(connection, id)? else { return Ok(0) };
-    count_others(connection, place, NO_COLLECTION, most)
+    let Some(created_seq) = created_seq(connection, id)? else { return Ok(0) };
+    count_others(connection, created_seq, NO_COLLECTION, most)
 }
 
-/// No collection has this place.
+/// No collection has this position.
 const NO_COLLECTION: i64 = 0;
 
-fn count_others(connection: &Connection, place: i64, collection: i64, most: usize) -> Result<usize, Fault> {
+fn count_others(
+    connection: &Connection,
+    created_seq: i64,
+    collection: i64,
+    most: usize,
+) -> Result<usize, Fault> {
     let mut count = connection.prepare_cached(COUNT_OTHERS)?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    Ok(count.query_row([place, collection, most], |row| row.get::<_, i64>(0))? as usize)
+    Ok(count.query_row([created_seq, collection, most], |row| row.get::<_, i64>(0))? as usize)
 }
 
 /// The first of these resources that is not in the collection, and is in so many others.
@@ -92,11 +97,11 @@ pub(in crate::sqlite) fn first_crowded(
     members: &[Id],
     most: usize,
 ) -> Result<Option<Id>, Fault> {
-    let Some(collection) = place(connection, collection)? else { return Ok(None) };
+    let Some(collection) = created_seq(connection, collection)? else { return Ok(None) };
     for member in members {
-        let Some(place) = place(connection, *member)? else { continue };
-        if count_others(connection, place, collection, most)? >= most {
-            let parameters = params![collection, column::kind_number(kind), place];
+        let Some(created_seq) = created_seq(connection, *member)? else { continue };
+        if count_others(connection, created_seq, collection, most)? >= most {
+            let parameters = params![collection, column::kind_number(kind), created_seq];
             if read::one(connection, IS_MEMBER, parameters, |_| Ok(()))?.is_none() {
                 return Ok(Some(*member));
             }
@@ -107,9 +112,9 @@ pub(in crate::sqlite) fn first_crowded(
 
 /// Takes a resource out of some of the collections that it is in.
 pub(super) fn leave_collections(connection: &Connection, id: Id, collections: &[Id]) -> Result<(), Fault> {
-    let Some(resource) = place(connection, id)? else { return Ok(()) };
+    let Some(resource) = created_seq(connection, id)? else { return Ok(()) };
     for collection in collections {
-        if let Some(collection) = place(connection, *collection)? {
+        if let Some(collection) = created_seq(connection, *collection)? {
             connection.prepare_cached(LEAVE)?.execute([resource, collection])?;
         }
     }
@@ -124,8 +129,8 @@ pub(super) fn are_there(connection: &Connection, collection: Id, kind: ResourceK
 }
 
 /// Takes a resource that goes away out of every collection.
-pub(super) fn leave_all(connection: &Connection, place: i64) -> Result<(), Fault> {
-    connection.prepare_cached(LEAVE_ALL)?.execute([place])?;
+pub(super) fn leave_all(connection: &Connection, created_seq: i64) -> Result<(), Fault> {
+    connection.prepare_cached(LEAVE_ALL)?.execute([created_seq])?;
     Ok(())
 }
 

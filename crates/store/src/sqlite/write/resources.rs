@@ -62,12 +62,12 @@ impl Resources {
         let change = if before.is_some() { Change::Updated } else { Change::Created };
         let seq = log_change(connection, log, account, after, change, after.updated_at_ms)?;
         let meta = after.meta();
-        let place = before.map_or(seq as i64, |before| before.place as i64);
+        let created_seq = before.map_or(seq as i64, |before| before.created_seq as i64);
         let thng = meta.thng.as_ref().map(Id::as_str);
         let product = meta.product.as_ref().map(Id::as_str);
         let statement = if before.is_some() { REPLACE } else { ADD };
         connection.prepare_cached(statement)?.execute(params![
-            place,
+            created_seq,
             after.id.as_str(),
             account,
             column::kind_number(after.kind),
@@ -81,7 +81,7 @@ impl Resources {
             after.created_at_ms,
             after.updated_at_ms,
         ])?;
-        index(connection, place, before.map(index_keys).unwrap_or_default(), index_keys(after))?;
+        index(connection, created_seq, before.map(index_keys).unwrap_or_default(), index_keys(after))?;
         rename(connection, account, before, Some(after))?;
         // Actions have no properties.
         if after.kind != ResourceKind::Action {
@@ -105,7 +105,7 @@ impl Resources {
         if leaves_values || has_followers(resource.kind) {
             let kind = column::kind_number(resource.kind);
             connection.prepare_cached(ORPHAN)?.execute(params![
-                resource.place as i64,
+                resource.created_seq as i64,
                 resource.id.as_str(),
                 kind
             ])?;
@@ -119,11 +119,11 @@ impl Resources {
         account: i64,
         resource: &ResourceRecord,
     ) -> Result<(), Fault> {
-        let place = resource.place as i64;
-        connection.prepare_cached(DELETE)?.execute([place])?;
-        index(connection, place, index_keys(resource), Vec::new())?;
+        let created_seq = resource.created_seq as i64;
+        connection.prepare_cached(DELETE)?.execute([created_seq])?;
+        index(connection, created_seq, index_keys(resource), Vec::new())?;
         rename(connection, account, Some(resource), None)?;
-        members::leave_all(connection, place)?;
+        members::leave_all(connection, created_seq)?;
         self.cache.remove(&resource.id);
         Ok(())
     }
@@ -137,21 +137,21 @@ impl Resources {
     ) -> Result<(usize, Vec<KeyHash>), Fault> {
         let (mut freed, mut hashes) = (0, Vec::new());
         while freed < most {
-            let Some((place, id, kind)) = read::one(connection, NEXT_ORPHANED, [], |row| {
+            let Some((created_seq, id, kind)) = read::one(connection, NEXT_ORPHANED, [], |row| {
                 Ok((row.get::<_, i64>(0)?, column::id(row, 1)?, column::kind(row.get(2)?)?))
             })?
             else {
                 break;
             };
             let step = match kind {
-                ResourceKind::Collection => members::free(connection, place, most - freed)?,
+                ResourceKind::Collection => members::free(connection, created_seq, most - freed)?,
                 ResourceKind::Thng | ResourceKind::Product => {
                     removal::drop_some_series(connection, id, most - freed)?
                 }
                 kind => self.free_children(connection, id, kind, most - freed, &mut hashes)?,
             };
             if step == 0 {
-                connection.prepare_cached(ADOPT)?.execute([place])?;
+                connection.prepare_cached(ADOPT)?.execute([created_seq])?;
             }
             freed += step.max(1);
         }
@@ -180,7 +180,7 @@ impl Resources {
                 if has_followers(child) {
                     let number = column::kind_number(child);
                     connection.prepare_cached(ORPHAN)?.execute(params![
-                        resource.place as i64,
+                        resource.created_seq as i64,
                         id.as_str(),
                         number
                     ])?;
@@ -241,14 +241,14 @@ fn accounts(connection: &Connection) -> Result<Vec<Id>, Fault> {
 }
 
 /// Writes down what has changed of what a resource is found by. Both lists are sorted.
-fn index(connection: &Connection, place: i64, before: Vec<i64>, after: Vec<i64>) -> Result<(), Fault> {
+fn index(connection: &Connection, created_seq: i64, before: Vec<i64>, after: Vec<i64>) -> Result<(), Fault> {
     let mut add = connection.prepare_cached(ADD_TERM)?;
     for term in after.iter().filter(|term| before.binary_search(term).is_err()) {
-        add.execute([*term, place])?;
+        add.execute([*term, created_seq])?;
     }
     let mut delete = connection.prepare_cached(DELETE_TERM)?;
     for term in before.iter().filter(|term| after.binary_search(term).is_err()) {
-        delete.execute([*term, place])?;
+        delete.execute([*term, created_seq])?;
     }
     Ok(())
 }
