@@ -156,7 +156,7 @@ impl Metrics {
             )?,
             rate_limited: counters(
                 "rate_limited_total",
-                "What exceeded a rate limit: requests, publishes, connects or failed_logins, by key or address.",
+                "What exceeded a rate limit: requests, publishes, connections or failed_logins, by key or address.",
                 &["kind", "scope"],
             )?,
             rate_limit_entries: gauges(

@@ -52,13 +52,13 @@ static PUBLISH_RATE_PER_ADDRESS: Name = Name {
 };
 static CONNECTION_RATE_PER_KEY: Name = Name {
     setting: "connection-rate-per-key",
-    kind: "connects",
+    kind: "connections",
     scope: "key",
     said: "new connections of this API key",
 };
 static CONNECTION_RATE_PER_ADDRESS: Name = Name {
     setting: "connection-rate-per-address",
-    kind: "connects",
+    kind: "connections",
     scope: "address",
     said: "new connections of this address",
 };

@@ -334,5 +334,5 @@ fn mosquitto_is_a_bridge_with_its_defaults() {
             .any(|line| line.contains("a will was ignored") && line.contains("$SYS"))
             .then_some(())
     });
-    assert_eq!(server.metric(r#"disconnects_total{protocol="mqtt",reason="refused_publish"}"#), 0);
+    assert_eq!(server.metric(r#"disconnects_total{protocol="mqtt",reason="publish_refused"}"#), 0);
 }

@@ -83,7 +83,7 @@ pub async fn serve(
             tracing::debug!(protocol, connection = number, %peer, reason, "{end}");
         }
         DisconnectReason::Protocol(_)
-        | DisconnectReason::RefusedPublish(_)
+        | DisconnectReason::PublishRefused(_)
         | DisconnectReason::Revoked
         | DisconnectReason::SessionEvicted
         | DisconnectReason::Unavailable

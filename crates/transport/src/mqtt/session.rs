@@ -41,7 +41,7 @@ pub(super) enum DisconnectReason {
     #[error("{0}")]
     Protocol(&'static str),
     #[error("a QoS 1 or 2 publish was refused: {0}")]
-    RefusedPublish(BrokerError),
+    PublishRefused(BrokerError),
     #[error("a publish came too often: {0}")]
     RateLimited(BrokerError),
     #[error("the client reads too slowly: a QoS 1 message did not fit into its queue")]
@@ -70,7 +70,7 @@ impl DisconnectReason {
             Self::Disconnect => "disconnect",
             Self::ConnectionLost => "connection_lost",
             Self::Protocol(_) => "protocol",
-            Self::RefusedPublish(_) => "refused_publish",
+            Self::PublishRefused(_) => "publish_refused",
             Self::RateLimited(_) => "rate_limited",
             Self::SlowConsumer => "slow_consumer",
             Self::KeepAlive => "keep_alive",
@@ -362,7 +362,7 @@ impl Session {
             if self.is_the_end(ack, &rejected.refusal) {
                 return Err(match rejected.refusal {
                     refusal @ BrokerError::TooOften(_) => DisconnectReason::RateLimited(refusal),
-                    refusal => DisconnectReason::RefusedPublish(refusal),
+                    refusal => DisconnectReason::PublishRefused(refusal),
                 });
             }
             if self.sends_rejections {
@@ -547,7 +547,7 @@ mod tests {
             DisconnectReason::Disconnect,
             DisconnectReason::ConnectionLost,
             DisconnectReason::Protocol("the client broke a rule of the protocol, which the log names"),
-            DisconnectReason::RefusedPublish(BrokerError::Unavailable),
+            DisconnectReason::PublishRefused(BrokerError::Unavailable),
             DisconnectReason::RateLimited(BrokerError::Unavailable),
             DisconnectReason::SlowConsumer,
             DisconnectReason::KeepAlive,

@@ -80,7 +80,7 @@ fn a_key_over_its_connection_rate_must_wait() {
     limited.rest().get("/access").assert_status(200);
     assert_eq!(limited.connect(KEY), ConnectCode::Accepted);
     Client::connect_as(&limited.server, &Hello::anonymous()).ping();
-    assert_eq!(limited.exceeded("connects", "key"), 3);
+    assert_eq!(limited.exceeded("connections", "key"), 3);
     let refused =
         limited.server.metric(r#"connections_refused_total{protocol="mqtt",reason="rate_limited"}"#);
     assert_eq!(refused, 1);
@@ -108,7 +108,7 @@ fn an_address_over_its_connection_rate_is_closed_on_every_port() {
     inside.get("/access").assert_status(200);
     clients.iter_mut().for_each(Client::ping);
     Client::connect(&limited.server).ping();
-    assert_eq!(limited.exceeded("connects", "address"), 4);
+    assert_eq!(limited.exceeded("connections", "address"), 4);
     until("the log says so", || {
         limited.server.log().contains("--connection-rate-per-address is reached").then_some(())
     });
