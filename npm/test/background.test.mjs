@@ -18,7 +18,7 @@ const NEVER_MS = 2 ** 31 - 1
 
 /** The packet that answers a ping, and how long a test waits for one. */
 const PINGRESP = Buffer.from([0xd0, 0])
-const PATIENCE = { timeout: 30_000 }
+const WAIT_MAX = { timeout: 30_000 }
 
 const TRANSPORTS = { MQTT: 'mqtt', 'a native WebSocket': 'websocket' }
 
@@ -134,7 +134,7 @@ for (const [name, transport] of Object.entries(TRANSPORTS)) {
   })
 }
 
-test('a page that is looked at again asks at once whether its connection lives', PATIENCE, async (t) => {
+test('a page that is looked at again asks at once whether its connection lives', WAIT_MAX, async (t) => {
   const page = await open(t)
   await hide(t, page)
   const answered = line.keepUntil(PINGRESP)
@@ -146,7 +146,7 @@ test('a page that is looked at again asks at once whether its connection lives',
   await assertKept(page, { heard: ['before', 'afterwards'], happened: ['connected'] })
 })
 
-test('a hidden page keeps its connection alive, although its timers are held back', PATIENCE, async (t) => {
+test('a hidden page keeps its connection alive, although its timers are held back', WAIT_MAX, async (t) => {
   // The server disconnects a client that is silent for one and a half times as long.
   const page = await open(t, { keepAlive: 3 })
   await hide(t, page)

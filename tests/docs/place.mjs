@@ -15,7 +15,7 @@ import { binary, exitCode } from '../js/launch.mjs'
 import { Ids, idsIn } from './likeness.mjs'
 import { Terminal } from './terminal.mjs'
 
-const PATIENCE_MS = 20_000
+const WAIT_MAX_MS = 20_000
 const READY_MS = 60_000
 
 /** Listeners by their flag: the variable that a document knows each by, and the port that people use. */
@@ -45,12 +45,12 @@ const NAMED = {
 }
 
 /** Waits until `look` gives something, and says what never came. */
-export async function until(what, look, patienceMs = PATIENCE_MS) {
+export async function until(what, look, waitMaxMs = WAIT_MAX_MS) {
   const begun = Date.now()
   for (;;) {
     const found = await look()
     if (found) return found
-    if (Date.now() - begun > patienceMs) throw new Error(typeof what === 'function' ? what() : `there was no ${what}`)
+    if (Date.now() - begun > waitMaxMs) throw new Error(typeof what === 'function' ? what() : `there was no ${what}`)
     await pause(50)
   }
 }

@@ -16,7 +16,7 @@ use thng_pubsub_tests::link::{Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Ended, Hello, Received};
 use thng_pubsub_tests::wait::{environment, random, until};
 use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Server};
+use thng_pubsub_tests::{KEY, Launch, Server, WAIT_MAX};
 
 /// How long it takes, in seconds; `THNG_PUBSUB_SOAK_S` says otherwise.
 const LENGTH_S: u64 = 600;
@@ -85,7 +85,7 @@ fn watch_natively(server: &Server, thng: &str, stage: &Stage, random: &mut fastr
         socket.send(format!(r#"[{{"key":"native","value":{n}}}]"#));
         stage.published.fetch_add(1, Ordering::Relaxed);
         if random.bool() {
-            let _ = socket.receive(PATIENCE);
+            let _ = socket.receive(WAIT_MAX);
         }
     }
     if random.bool() {

@@ -17,7 +17,7 @@ import { exitCode, launch } from './launch.mjs'
 const require = createRequire(import.meta.url)
 
 /** How long a suite may take. `cargo xtask test` allows the file that runs it 180 s. */
-const PATIENCE_MS = 150_000
+const WAIT_MAX_MS = 150_000
 
 /**
  * Runs a suite and gives mocha's own report of it, as its JSON reporter writes it.
@@ -38,7 +38,7 @@ export async function runMocha ({ suite, preload, environment }) {
     mocha.kill('SIGKILL')
     rmSync(folder, { recursive: true, force: true })
   }
-  const timer = setTimeout(() => mocha.kill('SIGKILL'), PATIENCE_MS)
+  const timer = setTimeout(() => mocha.kill('SIGKILL'), WAIT_MAX_MS)
   process.once('exit', abandon)
   let said = ''
   for (const stream of [mocha.stdout, mocha.stderr]) stream.on('data', chunk => { said += chunk })

@@ -35,13 +35,13 @@ export const key = variable('THNG_PUBSUB_TEST_KEY')
 /** An unknown key of the right form. */
 export const wrongKey = key.toLowerCase() === key ? key.toUpperCase() : key.toLowerCase()
 
-const PATIENCE_MS = 20_000
+const WAIT_MAX_MS = 20_000
 
 /** What `promise` gives, or a failure that says what never happened. */
 export function within (what, promise) {
   let timer
   const late = new Promise((resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited ${PATIENCE_MS} ms in vain for ${what}`)), PATIENCE_MS)
+    timer = setTimeout(() => reject(new Error(`waited ${WAIT_MAX_MS} ms in vain for ${what}`)), WAIT_MAX_MS)
   })
   return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
-use crate::wait::PATIENCE;
+use crate::wait::WAIT_MAX;
 
 /// A program that runs.
 #[derive(Debug)]
@@ -70,13 +70,13 @@ impl Program {
     /// The next line of its standard output.
     ///
     /// # Panics
-    /// When it ends, or prints nothing for [`PATIENCE`].
+    /// When it ends, or prints nothing for [`WAIT_MAX`].
     #[must_use]
     #[track_caller]
     pub fn line(&self) -> String {
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.recv_timeout(WAIT_MAX) {
             Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => panic!("`{}` printed nothing in {PATIENCE:?}", self.name),
+            Err(RecvTimeoutError::Timeout) => panic!("`{}` printed nothing in {WAIT_MAX:?}", self.name),
             Err(RecvTimeoutError::Disconnected) => panic!("`{}` ended", self.name),
         }
     }
@@ -95,7 +95,7 @@ impl Program {
     /// Waits for its end and returns its exit code.
     ///
     /// # Panics
-    /// When it still runs after [`PATIENCE`].
+    /// When it still runs after [`WAIT_MAX`].
     #[track_caller]
     pub fn exit_code(mut self) -> Option<i32> {
         let ended = crate::wait::until(format!("`{}` ends", self.name), || {

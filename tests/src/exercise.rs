@@ -36,7 +36,7 @@ pub struct Setting {
     pub clean_session: bool,
 }
 
-/// A client that is connected. Every wait ends by [`crate::PATIENCE`].
+/// A client that is connected. Every wait ends by [`crate::WAIT_MAX`].
 pub trait Client {
     /// Subscribes, and returns the QoS that was granted, or `None` where it was refused.
     fn subscribe(&mut self, topic: &str, qos: u8) -> Option<u8>;

@@ -4,7 +4,7 @@
 
 use crate::link::{Arrival, Link, Raw};
 use crate::server::{KEY, Server};
-use crate::wait::PATIENCE;
+use crate::wait::WAIT_MAX;
 use crate::websocket::CloseOutcome;
 
 /// The line of a handshake that has the client's nonce.
@@ -107,10 +107,10 @@ impl Frames {
             if let Some(frame) = self.decode() {
                 return Some(frame);
             }
-            match self.raw.receive(PATIENCE) {
+            match self.raw.receive(WAIT_MAX) {
                 Arrival::Bytes(bytes) => self.unread.extend(bytes),
                 Arrival::Closed => return None,
-                Arrival::Nothing => panic!("neither a frame nor the end came in {PATIENCE:?}"),
+                Arrival::Nothing => panic!("neither a frame nor the end came in {WAIT_MAX:?}"),
             }
         }
     }

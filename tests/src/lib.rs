@@ -45,4 +45,4 @@ pub mod websocket;
 pub use keys::{Application, Keyed};
 pub use rest::{Response, Rest};
 pub use server::{KEY, Launch, Server};
-pub use wait::PATIENCE;
+pub use wait::WAIT_MAX;

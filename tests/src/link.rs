@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustls::{ClientConnection, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
-use crate::wait::PATIENCE;
+use crate::wait::WAIT_MAX;
 
 /// What a wait for bytes ended with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl Raw {
     /// Connects to a port of a server that may be gone.
     #[must_use]
     pub fn try_connect(to: SocketAddr) -> Option<Raw> {
-        TcpStream::connect_timeout(&to, PATIENCE).ok().map(Raw::ready)
+        TcpStream::connect_timeout(&to, WAIT_MAX).ok().map(Raw::ready)
     }
 
     /// Connects as if from another machine: every address of the loopback network can be one's own.
@@ -129,7 +129,7 @@ impl Raw {
 
     fn ready(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).expect("a TCP option can be set");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.set_write_timeout(Some(WAIT_MAX)).expect("a timeout can be set");
         Raw { stream: Stream::Plain(stream) }
     }
 
@@ -167,17 +167,17 @@ impl Raw {
     /// Everything that the server sends until it closes.
     ///
     /// # Panics
-    /// When it does not close within [`PATIENCE`].
+    /// When it does not close within [`WAIT_MAX`].
     #[track_caller]
     pub fn until_closed(&mut self) -> Vec<u8> {
         let mut received = Vec::new();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_MAX;
         loop {
             match self.receive(deadline.saturating_duration_since(Instant::now())) {
                 Arrival::Bytes(bytes) => received.extend(bytes),
                 Arrival::Closed => return received,
                 Arrival::Nothing => {
-                    panic!("the server did not close in {PATIENCE:?}; it sent {received:02x?}")
+                    panic!("the server did not close in {WAIT_MAX:?}; it sent {received:02x?}")
                 }
             }
         }
@@ -186,12 +186,12 @@ impl Raw {
     /// What the server sends until `enough` of it has come.
     ///
     /// # Panics
-    /// When the server closes or [`PATIENCE`] ends before.
+    /// When the server closes or [`WAIT_MAX`] ends before.
     #[track_caller]
     pub fn read_until(&mut self, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         let mut received = Vec::new();
         while !enough(&received) {
-            match self.receive(PATIENCE) {
+            match self.receive(WAIT_MAX) {
                 Arrival::Bytes(bytes) => received.extend(bytes),
                 other => panic!("{other:?} after {:?}", String::from_utf8_lossy(&received)),
             }
@@ -210,7 +210,7 @@ impl Raw {
 fn stream_from(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((from, 0)).into())?;
-    socket.connect_timeout(&to.into(), PATIENCE)?;
+    socket.connect_timeout(&to.into(), WAIT_MAX)?;
     Ok(socket.into())
 }
 

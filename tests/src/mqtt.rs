@@ -17,7 +17,7 @@ use thng_pubsub_protocol::rejection;
 
 use crate::link::{Arrival, Link, Raw};
 use crate::server::Server;
-use crate::wait::PATIENCE;
+use crate::wait::WAIT_MAX;
 use crate::websocket::MqttFrames;
 
 /// The user name that goes with an API key.
@@ -351,10 +351,10 @@ impl<L: Link> Client<L> {
     /// The next packet of whatever kind.
     #[track_caller]
     pub fn packet(&mut self) -> Received {
-        match self.next_within(PATIENCE) {
+        match self.next_within(WAIT_MAX) {
             Some(Ok(packet)) => packet,
             Some(Err(Ended)) => panic!("the server closed the connection"),
-            None => panic!("nothing came in {PATIENCE:?}"),
+            None => panic!("nothing came in {WAIT_MAX:?}"),
         }
     }
 
@@ -377,10 +377,10 @@ impl<L: Link> Client<L> {
     /// As [`Client::assert_closed`], saying what was sent.
     #[track_caller]
     pub fn assert_closed_after(&mut self, what: &str) {
-        match self.next_within(PATIENCE) {
+        match self.next_within(WAIT_MAX) {
             Some(Err(Ended)) => {}
             Some(Ok(packet)) => panic!("after {what} the connection was to end, but there came {packet:?}"),
-            None => panic!("{PATIENCE:?} after {what} the connection is still open"),
+            None => panic!("{WAIT_MAX:?} after {what} the connection is still open"),
         }
     }
 
@@ -410,7 +410,7 @@ impl<L: Link> Client<L> {
             self.backlog.remove(index);
             return found;
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_MAX;
         loop {
             match self.read_within(deadline.saturating_duration_since(Instant::now())) {
                 Some(Ok(packet)) => match is(&packet) {
@@ -418,7 +418,7 @@ impl<L: Link> Client<L> {
                     None => self.backlog.push_back(packet),
                 },
                 Some(Err(Ended)) => panic!("the server closed instead of {what}; before: {:?}", self.backlog),
-                None => panic!("no {what} in {PATIENCE:?}; what came: {:?}", self.backlog),
+                None => panic!("no {what} in {WAIT_MAX:?}; what came: {:?}", self.backlog),
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::keys::text;
 use crate::mqtt::{Client, Ended, Hello, Received};
 use crate::rest::Rest;
 use crate::server::Server;
-use crate::wait::{PATIENCE, park_until};
+use crate::wait::{WAIT_MAX, park_until};
 
 /// Between two attempts of one kind: 20 a second.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -232,7 +232,7 @@ impl<'a> Neighbors<'a> {
                 open.insert(send(&mut client, number), due);
                 continue;
             }
-            let timeout = ticks.peek().map_or(PATIENCE, |(_, due)| due.duration_since(Instant::now()));
+            let timeout = ticks.peek().map_or(WAIT_MAX, |(_, due)| due.duration_since(Instant::now()));
             match client.next_within(timeout) {
                 Some(Ok(packet)) => {
                     let due = answered(&packet).and_then(|id| open.remove(&id));

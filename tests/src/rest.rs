@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::link::{Raw, Stream};
 use crate::tls::Trust;
-use crate::wait::PATIENCE;
+use crate::wait::WAIT_MAX;
 
 /// A connection to the server's HTTP port, or its HTTPS port, and the key that it uses.
 #[derive(Debug)]
@@ -266,7 +266,7 @@ impl Rest {
             (Some(trust), _) => trust.connect(self.address),
         };
         let stream = raw.into_stream();
-        stream.tcp().set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.tcp().set_read_timeout(Some(WAIT_MAX)).expect("a timeout can be set");
         BufReader::new(stream)
     }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::rest::Rest;
-use crate::wait::{PATIENCE, environment};
+use crate::wait::{WAIT_MAX, environment};
 
 mod process;
 
@@ -160,7 +160,7 @@ impl Launch {
         let mut guarded = Guarded::new(child, None);
         let stdout = lines(guarded.child.stdout.take().expect("stdout is piped"));
         let stderr = lines(guarded.child.stderr.take().expect("stderr is piped"));
-        let status = guarded.ended_within(PATIENCE).expect("a server that cannot start ends by itself");
+        let status = guarded.ended_within(WAIT_MAX).expect("a server that cannot start ends by itself");
         let all = |lines: Receiver<String>| lines.iter().collect::<Vec<_>>().join("\n");
         Ended { status, stdout: all(stdout), stderr: all(stderr) }
     }
@@ -215,7 +215,7 @@ pub fn run_with<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, input: 
     std::thread::spawn(move || to.write_all(&input));
     let (stdout, all_out) = collected(guarded.child.stdout.take().expect("stdout is piped"));
     let (stderr, all_err) = collected(guarded.child.stderr.take().expect("stderr is piped"));
-    let status = guarded.ended_within(PATIENCE).expect("a command ends by itself");
+    let status = guarded.ended_within(WAIT_MAX).expect("a command ends by itself");
     for all in [all_out, all_err] {
         all.join().expect("no reader panicked");
     }
@@ -236,7 +236,7 @@ pub fn run_killed<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, kib: 
     without_own_settings(&mut command);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut guarded = Guarded::new(command.spawn().expect("a shell can be run"), None);
-    let status = guarded.ended_within(PATIENCE).expect("a command ends by itself");
+    let status = guarded.ended_within(WAIT_MAX).expect("a command ends by itself");
     assert_eq!(status.code(), None, "it was to be killed: {status}");
 }
 

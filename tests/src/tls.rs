@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use crate::link::{Raw, Stream};
 use crate::rest::Rest;
 use crate::server::{Launch, Server};
-use crate::wait::PATIENCE;
+use crate::wait::WAIT_MAX;
 
 /// What a client of TLS knows and wants: whose certificates it takes, and by which name it asks for the server.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ impl Trust {
     #[track_caller]
     pub fn try_connect(&self, to: SocketAddr) -> std::io::Result<Raw> {
         let Stream::Plain(mut tcp) = Raw::connect(to).into_stream() else { unreachable!("it is plain") };
-        tcp.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        tcp.set_read_timeout(Some(WAIT_MAX)).expect("a timeout can be set");
         let mut connection = self.begun();
         while connection.is_handshaking() {
             connection.complete_io(&mut tcp)?;

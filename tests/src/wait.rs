@@ -1,29 +1,29 @@
 //! How long a test waits, what time it is, and which numbers are random.
 //!
-//! Every wait of the harness ends by [`PATIENCE`]; a test that passes never waits that long.
+//! Every wait of the harness ends by [`WAIT_MAX`]; a test that passes never waits that long.
 //! The one pause between two looks at a condition is here, so that no test has a fixed sleep.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What a wait is given before the test fails: long, because two cores may be shared with a build.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Between two checks of a condition without a signal.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
-/// Looks until `look` finds something, at most [`PATIENCE`] long.
+/// Looks until `look` finds something, at most [`WAIT_MAX`] long.
 ///
 /// # Panics
 /// When the time is up, with `what` as the sentence of what never came.
 #[track_caller]
 pub fn until<T>(what: impl Display, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        assert!(Instant::now() < deadline, "waited {WAIT_MAX:?} in vain until {what}");
         std::thread::park_timeout(BETWEEN_LOOKS);
     }
 }

@@ -14,7 +14,7 @@ use tungstenite::{Error, Message};
 use crate::link::{Arrival, Link, Raw, Stream};
 use crate::server::Server;
 use crate::tls::Trust;
-use crate::wait::PATIENCE;
+use crate::wait::WAIT_MAX;
 
 /// An open WebSocket.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl WebSocket {
             request.headers_mut().insert(*name, value);
         }
         let stream = raw.into_stream();
-        stream.tcp().set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.tcp().set_read_timeout(Some(WAIT_MAX)).expect("a timeout can be set");
         match tungstenite::client(request, stream) {
             Ok((socket, answer)) => {
                 let protocol = answer.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
@@ -136,7 +136,7 @@ impl WebSocket {
     /// When none comes, or it is not a text frame.
     #[track_caller]
     pub fn text(&mut self) -> String {
-        match self.receive(PATIENCE) {
+        match self.receive(WAIT_MAX) {
             Ok(Some(Message::Text(text))) => text.as_str().to_owned(),
             other => panic!("expected a text frame, not {other:?}"),
         }
@@ -155,7 +155,7 @@ impl WebSocket {
     /// When it does not, or sends a data message first.
     #[track_caller]
     pub fn ended(&mut self) -> CloseOutcome {
-        match self.receive(PATIENCE) {
+        match self.receive(WAIT_MAX) {
             Err(end) => end,
             Ok(message) => panic!("the connection was to end, but there came {message:?}"),
         }

@@ -32,7 +32,7 @@ use crate::{
 use thng_pubsub_store::CLOCK_SET_BACK;
 
 /// How long anything may take on a busy machine before a test calls it lost.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 fn topic(thng: Id, rest: &str) -> TopicString {
     TopicString::parse(&format!("/thngs/{thng}{rest}")).expect("a topic")
@@ -59,7 +59,7 @@ async fn received(outbound_queue: &OutboundQueue, wake: &Notify, count: usize) -
     while all.len() < count {
         outbound_queue.take(&mut batch);
         if batch.is_empty() {
-            timeout(PATIENCE, wake.notified())
+            timeout(WAIT_MAX, wake.notified())
                 .await
                 .unwrap_or_else(|_| panic!("{} of {count} arrived", all.len()));
         }
@@ -95,7 +95,7 @@ async fn router_deaths_under_load_lose_and_repeat_nothing() {
     for number in 0..WRITES {
         if number % (WRITES / 5) == WRITES / 10 {
             // The one before may still be being replaced.
-            let killed = timeout(PATIENCE, async {
+            let killed = timeout(WAIT_MAX, async {
                 while !broker.bus.kill_router_for_test() {
                     tokio::task::yield_now().await;
                 }
@@ -137,7 +137,7 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
     broker.bus.stop();
     broker.pubsub.publish_and_wait(&publish(&broker.owner, &subscribed), b"2").await.expect("stored");
     // A bus that works has delivered by then.
-    assert!(!broker.bus.flush(PATIENCE), "a stopped bus delivers nothing");
+    assert!(!broker.bus.flush(WAIT_MAX), "a stopped bus delivers nothing");
     let mut late = Vec::new();
     outbound_queue.take(&mut late);
     assert!(late.is_empty(), "{late:?} was delivered");
@@ -248,7 +248,7 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
             .await
             .expect("stored");
     }
-    assert!(broker.bus.flush(PATIENCE));
+    assert!(broker.bus.flush(WAIT_MAX));
     assert_eq!(
         received(&outbound_queue, &wake, 1).await.iter().map(|one| value(one)).collect::<Vec<_>>(),
         [2]
@@ -290,7 +290,7 @@ async fn a_subscription_starts_at_the_next_write_and_can_be_repeated() {
         let _second = subscribe(Some(&first)).await;
         drop(first);
         write(round * 10 + 2).await;
-        assert!(broker.bus.flush(PATIENCE));
+        assert!(broker.bus.flush(WAIT_MAX));
         let mut values: Vec<usize> =
             received(&outbound_queue, &wake, 2).await.iter().map(|one| value(one)).collect();
         // While one takes the place of the other, a value may come twice, but none is missing and none is older.
@@ -384,7 +384,7 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
         }
     };
     drop(release);
-    let removed = timeout(PATIENCE, removal).await.expect("it scans no more").expect("it is removed");
+    let removed = timeout(WAIT_MAX, removal).await.expect("it scans no more").expect("it is removed");
     assert_eq!(removed, count);
     drop(turn);
 }

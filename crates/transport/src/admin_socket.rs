@@ -37,7 +37,7 @@ pub const SOCKET: &str = "admin.sock";
 const PATH_BYTES_MAX: usize = 103;
 
 /// How long a command may take to send its request, and to read the answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Bytes of a request.
 const REQUEST_BYTES_MAX: u64 = 64 * 1024;
@@ -323,5 +323,5 @@ fn log(request: &Request, answer: &Answer, uid: u32) {
 }
 
 async fn within_timeout<T>(doing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    tokio::time::timeout(PATIENCE, doing).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    tokio::time::timeout(WAIT_MAX, doing).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

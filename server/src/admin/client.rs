@@ -13,7 +13,7 @@ use crate::{startup::run_offline, store::StoreError};
 use thng_pubsub_transport::admin_socket::{Answer, Created, Request, SOCKET, Status};
 
 /// How long a server may take to answer: a write waits for those before it, and for the disk.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Asks the server of a data folder, or does what it would do.
 ///
@@ -63,8 +63,8 @@ pub(super) fn misunderstood() -> anyhow::Error {
 }
 
 fn exchange(stream: UnixStream, request: &Request) -> anyhow::Result<Answer> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_MAX))?;
+    stream.set_write_timeout(Some(WAIT_MAX))?;
     let mut stream = BufReader::new(stream);
     let mut line = serde_json::to_string(request)?;
     line.push('\n');

@@ -12,7 +12,7 @@ use super::output::say;
 use crate::config::{administration::Health, listeners::Listen};
 
 /// How long each step may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Bytes of an answer that are read: its head says it all.
 const ANSWER_BYTES_MAX: u64 = 4_096;
@@ -51,10 +51,10 @@ fn resolve(url: &str) -> anyhow::Result<SocketAddr> {
 /// A sentence that says what it answered instead.
 pub(super) fn probe(address: SocketAddr) -> anyhow::Result<()> {
     let address = reachable(address);
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
+    let mut stream = TcpStream::connect_timeout(&address, WAIT_MAX)
         .with_context(|| format!("no server answers at {address}: is it running, and is --http right?"))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_MAX))?;
+    stream.set_write_timeout(Some(WAIT_MAX))?;
     let mut head = Vec::new();
     stream
         .write_all(format!("GET /health HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())

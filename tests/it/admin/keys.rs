@@ -240,7 +240,7 @@ fn the_socket_is_private_and_answers_one_request_each() {
 
     let ask = |request: &[u8]| {
         let mut stream = UnixStream::connect(&socket).expect("it is open");
-        stream.set_read_timeout(Some(thng_pubsub_tests::PATIENCE)).expect("a timeout");
+        stream.set_read_timeout(Some(thng_pubsub_tests::WAIT_MAX)).expect("a timeout");
         // A client that sends more than is read is disconnected.
         let _ = stream.write_all(request);
         let mut answer = String::new();

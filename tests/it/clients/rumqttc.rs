@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use rumqttc::{Connection, ConnectionError, Event, MqttOptions, Packet, QoS, SubscribeReasonCode};
-use thng_pubsub_tests::PATIENCE;
+use thng_pubsub_tests::WAIT_MAX;
 use thng_pubsub_tests::exercise::{self, Client, Setting, Version};
 
 /// Between two attempts to connect; the library itself tries again at once.
@@ -41,7 +41,7 @@ impl Rumqttc {
     #[track_caller]
     fn wait_for<T>(&mut self, what: &str, select: impl Fn(&Packet) -> Option<T>) -> T {
         loop {
-            let packet = self.packets.recv_timeout(PATIENCE);
+            let packet = self.packets.recv_timeout(WAIT_MAX);
             let packet = packet.unwrap_or_else(|error| panic!("no {what}: {error}"));
             if let Some(found) = select(&packet) {
                 return found;

@@ -13,7 +13,7 @@ use thng_pubsub_tests::history::whole;
 use thng_pubsub_tests::mqtt::{Client, Received};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::WebSocket;
-use thng_pubsub_tests::{Launch, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{Launch, Rest, Server, WAIT_MAX};
 
 /// Starts the server with a disk of its own under its data: `$4` is the folder behind `serve --data`. `None` where
 /// namespaces are not allowed, as in most containers; then only the tests that need no disk are left.
@@ -123,7 +123,7 @@ fn assert_refuses_and_recovers(
         // By every other protocol nothing is acknowledged either.
         let mut client = Client::connect(&server);
         client.publish_unacknowledged(&topic, &small);
-        let answer = client.next_within(PATIENCE).expect("an answer or an end");
+        let answer = client.next_within(WAIT_MAX).expect("an answer or an end");
         assert!(!matches!(answer, Ok(Received::PubAck(_))), "{answer:?}");
         let mut socket = WebSocket::open(&server, &topic);
         socket.send(small.clone());

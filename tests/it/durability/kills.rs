@@ -12,7 +12,7 @@ use thng_pubsub_tests::history::whole;
 use thng_pubsub_tests::link::{Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, Received};
 use thng_pubsub_tests::wait::{random, until};
-use thng_pubsub_tests::{PATIENCE, Server};
+use thng_pubsub_tests::{Server, WAIT_MAX};
 
 const ROUNDS: usize = 6;
 
@@ -44,7 +44,7 @@ fn stream<L: Link>(
             under_way.push_back(client.publish_unacknowledged(topic, &payload));
             written.sent += 1;
         }
-        match client.next_within(PATIENCE) {
+        match client.next_within(WAIT_MAX) {
             Some(Ok(Received::PubAck(id))) => {
                 assert_eq!(under_way.pop_front(), Some(id), "acknowledgements come in order");
                 written.acknowledged = written.sent - under_way.len() as u64;
@@ -52,7 +52,7 @@ fn stream<L: Link>(
             }
             Some(Ok(other)) => panic!("only acknowledgements were to come, not {other:?}"),
             Some(Err(_)) => return,
-            None => panic!("no acknowledgement in {:?}", PATIENCE),
+            None => panic!("no acknowledgement in {:?}", WAIT_MAX),
         }
     }
 }

@@ -15,7 +15,7 @@ use thng_pubsub_tests::history::whole;
 use thng_pubsub_tests::mqtt::{Client, Received};
 use thng_pubsub_tests::server::binary;
 use thng_pubsub_tests::wait::{random, until};
-use thng_pubsub_tests::{Launch, PATIENCE, Server};
+use thng_pubsub_tests::{Launch, Server, WAIT_MAX};
 
 const ROUNDS: usize = 12;
 
@@ -179,14 +179,14 @@ impl Written {
                 under_way.push_back(client.publish_unacknowledged(&topic, &payload));
                 self.next += 1;
             }
-            match client.next_within(PATIENCE) {
+            match client.next_within(WAIT_MAX) {
                 Some(Ok(Received::PubAck(id))) => {
                     assert_eq!(under_way.pop_front(), Some(id), "acknowledgements come in order");
                     self.acknowledged += 1;
                 }
                 Some(Ok(other)) => panic!("only acknowledgements were to come, not {other:?}"),
                 Some(Err(_)) => return true,
-                None => panic!("no acknowledgement in {PATIENCE:?}"),
+                None => panic!("no acknowledgement in {WAIT_MAX:?}"),
             }
         }
         false

@@ -15,7 +15,7 @@ use thng_pubsub_tests::history::whole;
 use thng_pubsub_tests::link::Raw;
 use thng_pubsub_tests::mqtt::{Client, Hello, Received};
 use thng_pubsub_tests::wait::{random, until};
-use thng_pubsub_tests::{KEY, PATIENCE, Server};
+use thng_pubsub_tests::{KEY, Server, WAIT_MAX};
 
 const ROUNDS: usize = 100;
 
@@ -49,7 +49,7 @@ fn write(mut client: Client, topic: &str, written: &mut Written, packets: &Atomi
             under_way.push_back((client.publish_unacknowledged(topic, &payload), written.next));
             written.next += 1;
         }
-        match client.next_within(PATIENCE) {
+        match client.next_within(WAIT_MAX) {
             Some(Ok(Received::PubAck(id))) => {
                 let (oldest, number) = under_way.pop_front().expect("one is under way");
                 assert_eq!(oldest, id, "acknowledgements come in order");
@@ -58,7 +58,7 @@ fn write(mut client: Client, topic: &str, written: &mut Written, packets: &Atomi
             }
             Some(Ok(other)) => panic!("only acknowledgements were to come, not {other:?}"),
             Some(Err(_)) => return,
-            None => panic!("no acknowledgement in {PATIENCE:?}"),
+            None => panic!("no acknowledgement in {WAIT_MAX:?}"),
         }
     }
 }
@@ -70,7 +70,7 @@ fn watcher(server: SocketAddr) -> Option<Client> {
     client.acknowledges = false;
     client.expects(hello.level);
     client.send_bytes(&hello.bytes());
-    match client.next_within(PATIENCE)? {
+    match client.next_within(WAIT_MAX)? {
         Ok(Received::ConnAck { session_present, .. }) => {
             assert!(session_present, "the session of the subscriber is lost");
             Some(client)
@@ -92,7 +92,7 @@ fn watch(server: SocketAddr, random: &mut fastrand::Rng, packets: &AtomicUsize) 
             if seen.len() >= breaks_off_after {
                 break false;
             }
-            match client.next_within(PATIENCE) {
+            match client.next_within(WAIT_MAX) {
                 Some(Ok(Received::Message(message))) => {
                     assert_eq!(message.qos, QoS::AtLeastOnce);
                     seen.push((message.topic.clone(), message.value().as_u64().expect("a number")));
@@ -105,7 +105,7 @@ fn watch(server: SocketAddr, random: &mut fastrand::Rng, packets: &AtomicUsize) 
                 }
                 Some(Ok(other)) => panic!("only messages were to come, not {other:?}"),
                 Some(Err(_)) => break true,
-                None => panic!("no message in {PATIENCE:?}"),
+                None => panic!("no message in {WAIT_MAX:?}"),
             }
         };
         connections.push(seen);

@@ -11,7 +11,7 @@ use thng_pubsub_tests::link::{Arrival, Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, Received};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::{CloseOutcome, MqttFrames, WebSocket};
-use thng_pubsub_tests::{KEY, PATIENCE, Server};
+use thng_pubsub_tests::{KEY, Server, WAIT_MAX};
 
 /// Answers that are waited for before the server is stopped.
 const ANSWERS: u64 = 300;
@@ -24,7 +24,7 @@ fn number(value: u64) -> String {
 fn publish(mut client: Client<impl Link>, topic: &str, answers: &AtomicU64) -> u64 {
     for value in 0.. {
         client.publish_unacknowledged(topic, &number(value));
-        match client.next_within(PATIENCE) {
+        match client.next_within(WAIT_MAX) {
             Some(Ok(Received::PubAck(_))) => answers.fetch_add(1, Ordering::Relaxed),
             Some(Err(_)) => return value,
             other => panic!("an acknowledgement or the end was to come, not {other:?}"),
@@ -37,7 +37,7 @@ fn publish(mut client: Client<impl Link>, topic: &str, answers: &AtomicU64) -> u
 fn send(mut socket: WebSocket, answers: &AtomicU64) -> (u64, CloseOutcome) {
     for value in 0.. {
         socket.send(number(value));
-        match socket.receive(PATIENCE) {
+        match socket.receive(WAIT_MAX) {
             Ok(Some(_)) => answers.fetch_add(1, Ordering::Relaxed),
             Err(end) => return (value, end),
             Ok(None) => panic!("a notification or the end was to come"),
@@ -57,7 +57,7 @@ fn put(mut link: Raw, topic: &str, answers: &AtomicU64) -> u64 {
         let mut answer = Vec::new();
         // What is stored comes back, and ends the answer.
         while !answer.ends_with(b"}]") {
-            match link.receive(PATIENCE) {
+            match link.receive(WAIT_MAX) {
                 Arrival::Bytes(bytes) => answer.extend(bytes),
                 Arrival::Closed => return value,
                 Arrival::Nothing => panic!("an answer or the end was to come"),
@@ -79,7 +79,7 @@ fn sigterm_under_writes_loses_no_answered_write() {
     let mut idle = WebSocket::open(&server, &topics[3]);
     let mut idle_mqtt = MqttFrames::open(&server, "mqtt");
     idle_mqtt.send(&Hello::with_key(KEY).bytes());
-    assert_ne!(idle_mqtt.receive(PATIENCE), Arrival::Nothing, "a CONNACK");
+    assert_ne!(idle_mqtt.receive(WAIT_MAX), Arrival::Nothing, "a CONNACK");
     let acknowledged = thread::scope(|scope| {
         let (answers, topics) = (&answers, &topics);
         let tcp = Client::connect_as(&server, &Hello::with_key(KEY));
@@ -99,7 +99,7 @@ fn sigterm_under_writes_loses_no_answered_write() {
     });
     // It watched what REST wrote, which comes before the end.
     let end = loop {
-        match idle.receive(PATIENCE) {
+        match idle.receive(WAIT_MAX) {
             Ok(message) => assert!(message.is_some(), "a notification or the end was to come"),
             Err(end) => break end,
         }

@@ -9,7 +9,7 @@ use thng_pubsub_tests::canary::Canary;
 use thng_pubsub_tests::frames::{Frames, frame, handshake, status};
 use thng_pubsub_tests::link::{Arrival, Link, Raw};
 use thng_pubsub_tests::wait::{random, until};
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Server};
+use thng_pubsub_tests::{KEY, Launch, Server, WAIT_MAX};
 
 #[test]
 fn a_malformed_request_is_answered_with_a_4xx_or_not_at_all() {
@@ -114,7 +114,7 @@ fn what_the_http_library_refuses_gets_the_error_document() {
         for earlier in ["", good] {
             let mut raw = Raw::connect(server.http()).with(earlier.as_bytes());
             if !earlier.is_empty() {
-                assert!(matches!(raw.receive(PATIENCE), Arrival::Bytes(_)));
+                assert!(matches!(raw.receive(WAIT_MAX), Arrival::Bytes(_)));
             }
             let (status, document) = rejected(raw.with(request.as_bytes()));
             assert_eq!(status, expected, "{document}");
@@ -176,19 +176,19 @@ fn an_idle_connection_outlives_slow_heads_and_has_its_own_end() {
     let mut slow = Raw::connect(server.http()).with(request);
     for _ in 0..2 {
         raw.send(request);
-        let Arrival::Bytes(answer) = raw.receive(PATIENCE) else { panic!("an answer") };
+        let Arrival::Bytes(answer) = raw.receive(WAIT_MAX) else { panic!("an answer") };
         assert_eq!(status(&answer), Some(200));
         // A head that is begun and not ended has its second, whatever an idle connection has.
         assert_eq!(raw.receive(Duration::from_millis(1_500)), Arrival::Nothing);
     }
-    assert_eq!(raw.receive(PATIENCE), Arrival::Closed);
-    assert!(matches!(slow.receive(PATIENCE), Arrival::Bytes(_)));
-    assert_eq!(slow.receive(PATIENCE), Arrival::Closed);
+    assert_eq!(raw.receive(WAIT_MAX), Arrival::Closed);
+    assert!(matches!(slow.receive(WAIT_MAX), Arrival::Bytes(_)));
+    assert_eq!(slow.receive(WAIT_MAX), Arrival::Closed);
 
     let (status, document) = rejected(Raw::connect(server.http()).with(b"GET /health HTTP/1.1\r\n"));
     assert_eq!((status, &document["code"]), (408, &json!(50_331_654)));
     let mut used = Raw::connect(server.http()).with(request);
-    assert!(matches!(used.receive(PATIENCE), Arrival::Bytes(_)));
+    assert!(matches!(used.receive(WAIT_MAX), Arrival::Bytes(_)));
     assert_eq!(rejected(used.with(b"GET /health HTTP/1.1\r\n")).0, 408);
 }
 
@@ -274,7 +274,7 @@ fn a_refused_upgrade_leaves_a_connection_that_can_be_closed() {
     let server = Server::shared();
     let request = handshake("/thngs/Uabcdefghkmnpqrstwxy0123/properties/k", "");
     let mut raw = Raw::connect(server.http()).with(request.as_bytes());
-    let Arrival::Bytes(answer) = raw.receive(PATIENCE) else { panic!("an answer") };
+    let Arrival::Bytes(answer) = raw.receive(WAIT_MAX) else { panic!("an answer") };
     assert_eq!(status(&answer), Some(403));
     raw.finish();
     raw.until_closed();

@@ -11,7 +11,7 @@ use thng_pubsub_tests::link::{Arrival, Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Server};
+use thng_pubsub_tests::{KEY, Launch, Server, WAIT_MAX};
 
 const MIB: u64 = 1 << 20;
 
@@ -180,7 +180,7 @@ fn beyond_the_connection_limit_only_new_ones_are_refused() {
     let mut inside: Vec<_> = (0..9).map(|_| Client::connect(&server)).collect();
     let mut last = until("the tenth is inside, since the REST connection has ended", || {
         let mut raw = Raw::connect(server.mqtt()).with(&Hello::with_key(KEY).bytes());
-        matches!(raw.receive(PATIENCE), Arrival::Bytes(_)).then_some(raw)
+        matches!(raw.receive(WAIT_MAX), Arrival::Bytes(_)).then_some(raw)
     });
     for _ in 0..5 {
         assert_eq!(Raw::connect(server.mqtt()).with(&Hello::with_key(KEY).bytes()).until_closed(), b"");
@@ -195,7 +195,7 @@ fn beyond_the_connection_limit_only_new_ones_are_refused() {
     last.cut();
     until("there is room again", || {
         let mut raw = Raw::connect(server.mqtt()).with(&Hello::with_key(KEY).bytes());
-        matches!(raw.receive(PATIENCE), Arrival::Bytes(_)).then_some(())
+        matches!(raw.receive(WAIT_MAX), Arrival::Bytes(_)).then_some(())
     });
 }
 

@@ -14,7 +14,7 @@ use thng_pubsub_tests::mqtt::{Client, Ended, Hello, Received, encoded};
 use thng_pubsub_tests::tls::Trust;
 use thng_pubsub_tests::wait::{park_until, until};
 use thng_pubsub_tests::websocket::WebSocket;
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Server};
+use thng_pubsub_tests::{KEY, Launch, Server, WAIT_MAX};
 
 const MIB: u64 = 1 << 20;
 
@@ -32,7 +32,7 @@ fn property(server: &Server) -> String {
 fn messages_until_the_end<L: Link>(client: &mut Client<L>) -> usize {
     let mut messages = 0;
     loop {
-        match client.next_within(PATIENCE) {
+        match client.next_within(WAIT_MAX) {
             Some(Ok(packet)) => messages += usize::from(matches!(packet, Received::Message(_))),
             Some(Err(Ended)) => return messages,
             None => panic!("the connection is still open, {messages} messages later"),
@@ -219,8 +219,8 @@ fn a_stalled_native_socket_is_closed_despite_pongs() {
     });
     assert_eq!(server.metric(r#"connections{protocol="websocket"}"#), 0);
     canary.sings();
-    while deaf.receive(PATIENCE).is_ok_and(|message| message.is_some()) {}
-    assert!(deaf.receive(PATIENCE).is_err(), "the connection has ended for the client too");
+    while deaf.receive(WAIT_MAX).is_ok_and(|message| message.is_some()) {}
+    assert!(deaf.receive(WAIT_MAX).is_err(), "the connection has ended for the client too");
 }
 
 /// Publishes until the queue of a client that does not read overflows.
@@ -286,7 +286,7 @@ const THOSE_WHO_COULD_BE_WAITED_FOR: [(&str, Arrives); 9] = [
         }
         let get = format!("GET /thngs HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\n\r\n");
         let mut asks = Raw::connect(server.http()).with(get.as_bytes());
-        let Arrival::Bytes(_) = asks.receive(PATIENCE) else { panic!("an answer begins") };
+        let Arrival::Bytes(_) = asks.receive(WAIT_MAX) else { panic!("an answer begins") };
         Box::new(asks)
     }),
 ];
@@ -446,7 +446,7 @@ fn a_slow_reader_of_a_large_answer_gets_it_whole() {
             // 640 KiB a second at the most.
             let due = begin + Duration::from_secs(answer.len() as u64 / BYTES_A_TURN as u64) / 20;
             park_until(due);
-            let Arrival::Bytes(bytes) = reader.receive(PATIENCE) else {
+            let Arrival::Bytes(bytes) = reader.receive(WAIT_MAX) else {
                 panic!("{protocol}: the answer ends after {} bytes, {:?}", answer.len(), begin.elapsed());
             };
             answer.extend(bytes);
@@ -454,6 +454,6 @@ fn a_slow_reader_of_a_large_answer_gets_it_whole() {
         assert!(answer.len() > 4_000_000, "{protocol}: {} bytes", answer.len());
         assert!(begin.elapsed() > Duration::from_secs(3), "it was no slow reader");
         // Idle only now.
-        assert_eq!(reader.receive(PATIENCE), Arrival::Closed, "{protocol}");
+        assert_eq!(reader.receive(WAIT_MAX), Arrival::Closed, "{protocol}");
     }
 }

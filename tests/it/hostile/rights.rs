@@ -9,7 +9,7 @@ use thng_pubsub_tests::link::Raw;
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::WebSocket;
-use thng_pubsub_tests::{KEY, Keyed, Launch, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{KEY, Keyed, Launch, Rest, Server, WAIT_MAX};
 
 fn property(thng: &str) -> String {
     format!("/thngs/{thng}/properties/k")
@@ -209,7 +209,7 @@ fn will_bytes(topic: &str, key: &str) -> Vec<u8> {
 /// Whether a CONNECT was answered with CONNACK 0; else it was refused, or the connection has ended.
 #[track_caller]
 fn is_accepted(client: &mut Client) -> bool {
-    let answer = client.next_within(PATIENCE).expect("an answer, or the end");
+    let answer = client.next_within(WAIT_MAX).expect("an answer, or the end");
     matches!(answer, Ok(Received::ConnAck { code: ConnectCode::Accepted, .. }))
 }
 

@@ -15,7 +15,7 @@ use thng_pubsub_tests::link::{Arrival, Link as _, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello};
 use thng_pubsub_tests::server::{Ended, binary};
 use thng_pubsub_tests::wait::until;
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{KEY, Launch, Rest, Server, WAIT_MAX};
 
 /// The flags whose values are no numbers. Every other one is tried, also those that are added later.
 const NO_NUMBERS: [&str; 22] = [
@@ -84,7 +84,7 @@ fn assert_works(server: &Server, what: &str) {
     let hello = Hello::with_key(KEY).bytes();
     let link = until(format!("there is room for a connection: {what}"), || {
         let mut link = Raw::connect(server.mqtt()).with(&hello);
-        (link.receive(PATIENCE) == Arrival::Bytes(b"\x20\x02\x00\x00".to_vec())).then_some(link)
+        (link.receive(WAIT_MAX) == Arrival::Bytes(b"\x20\x02\x00\x00".to_vec())).then_some(link)
     });
     let mut client = Client::on(link);
     client.expects(ProtocolLevel::V3_1_1);
@@ -223,7 +223,7 @@ fn at_the_descriptor_limit_keys_count_and_writes_are_stored() {
     drop(waiting);
     until("there are descriptors again", || {
         let mut raw = Raw::connect(server.mqtt()).with(&Hello::with_key(KEY).bytes());
-        matches!(raw.receive(PATIENCE), Arrival::Bytes(_)).then_some(())
+        matches!(raw.receive(WAIT_MAX), Arrival::Bytes(_)).then_some(())
     });
     server.assert_serves();
     server.rest_as(&KEY.to_lowercase()).get("/access").assert_status(403);

@@ -16,7 +16,7 @@ use thng_pubsub_tests::mqtt::{Client, Hello};
 use thng_pubsub_tests::tls::Trust;
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{KEY, Launch, Rest, Server, WAIT_MAX};
 
 /// How many of each kind stop halfway. There are eight kinds of TLS handshakes, so these are 200.
 const EACH: usize = 25;
@@ -337,7 +337,7 @@ fn half_open_handshakes_do_not_delay_the_stop() {
 fn the_time_of_a_handshake_is_not_taken_from_what_comes_inside() {
     let (server, trust) = started(Launch::new().flag("--connect-timeout-s", "2"));
     let mut late = trust.connect(server.mqtts());
-    let ended = late.receive(PATIENCE);
+    let ended = late.receive(WAIT_MAX);
     assert_eq!(ended, Arrival::Closed, "no CONNECT came in time");
     let reason = r#"disconnects_total{protocol="mqtts",reason="connect_timeout"}"#;
     until("it is counted as what it is", || (server.metric(reason) == 1).then_some(()));

@@ -8,7 +8,7 @@ use thng_pubsub_tests::frames::{Frame, Frames, MQTT, NONCE, frame, handshake, st
 use thng_pubsub_tests::link::{Arrival, Link as _, Raw};
 use thng_pubsub_tests::mqtt::{Hello, encoded, publish};
 use thng_pubsub_tests::websocket::CloseOutcome;
-use thng_pubsub_tests::{KEY, PATIENCE, Server};
+use thng_pubsub_tests::{KEY, Server, WAIT_MAX};
 
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
@@ -37,10 +37,10 @@ fn message_bytes_max(path: &str) -> u64 {
 #[track_caller]
 fn answer(server: &Server, request: &str) -> Vec<u8> {
     let mut raw = Raw::connect(server.http()).with(request.as_bytes());
-    let mut received = match raw.receive(PATIENCE) {
+    let mut received = match raw.receive(WAIT_MAX) {
         Arrival::Bytes(bytes) => bytes,
         Arrival::Closed => return Vec::new(),
-        Arrival::Nothing => panic!("no answer in {PATIENCE:?}"),
+        Arrival::Nothing => panic!("no answer in {WAIT_MAX:?}"),
     };
     // Not before: a client that disconnects gets no answer.
     raw.finish();

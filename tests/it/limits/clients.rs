@@ -9,7 +9,7 @@ use thng_pubsub_tests::link::{Arrival, Link as _, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Response, Rest, Server};
+use thng_pubsub_tests::{KEY, Launch, Response, Rest, Server, WAIT_MAX};
 
 /// What the 1,001st property is refused with.
 const SENTENCE: &str = "there would be 1001 properties; a resource can have 1000.";
@@ -306,7 +306,7 @@ fn an_address_has_so_many_connections_and_the_next_is_let_go() {
     inside.into_iter().for_each(Client::cut);
     until("there is room again", || {
         let mut raw = Raw::connect(server.mqtt()).with(&Hello::with_key(KEY).bytes());
-        matches!(raw.receive(PATIENCE), Arrival::Bytes(_)).then_some(())
+        matches!(raw.receive(WAIT_MAX), Arrival::Bytes(_)).then_some(())
     });
     let refused =
         server.metric(r#"connections_refused_total{protocol="mqtt",reason="connection_limit_per_address"}"#);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{Packet, PacketId, QoS, Subscribe};
 use thng_pubsub_tests::link::{Arrival, Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, Received, encoded};
-use thng_pubsub_tests::{KEY, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{KEY, Rest, Server, WAIT_MAX};
 
 #[track_caller]
 fn property(rest: &mut Rest) -> String {
@@ -90,7 +90,7 @@ fn the_initial_state_is_not_in_the_segment_of_the_suback() {
         let mut raw = Raw::connect(server.mqtt()).with(&Hello::with_key(KEY).bytes());
         raw.read_until(|received| received.len() >= 4);
         raw.send(&subscribe);
-        let Arrival::Bytes(first) = raw.receive(PATIENCE) else { panic!("a SUBACK") };
+        let Arrival::Bytes(first) = raw.receive(WAIT_MAX) else { panic!("a SUBACK") };
         let subscribed = Instant::now();
         raw.read_until(|received| received.first() == Some(&0x30));
         first == [0x90, 3, 0, 1, 0] && subscribed.elapsed() >= Duration::from_millis(20)

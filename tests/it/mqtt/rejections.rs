@@ -8,7 +8,7 @@ use thng_pubsub_protocol::rejection;
 use thng_pubsub_tests::keys::unique;
 use thng_pubsub_tests::mqtt::{Client, Hello, Received, encoded, publish};
 use thng_pubsub_tests::wait::until;
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{KEY, Launch, Rest, Server, WAIT_MAX};
 
 const UNKNOWN: &str = "Uabcdefghkmnpqrstwxy0123";
 
@@ -279,6 +279,6 @@ fn a_publish_that_comes_too_often_is_answered_and_not_stored() {
 
     let mut plain = Client::connect(&server);
     plain.publish_unacknowledged(&topic, "5");
-    assert!(matches!(plain.next_within(PATIENCE), Some(Err(_))), "closed without PUBACK");
+    assert!(matches!(plain.next_within(WAIT_MAX), Some(Err(_))), "closed without PUBACK");
     assert_eq!(server.rest().get(&topic).expect(200).as_array().map(Vec::len), Some(2));
 }

@@ -8,7 +8,7 @@ use thng_pubsub_tests::mqtt::{Client, Hello, LastWill};
 use thng_pubsub_tests::tls::Trust;
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{KEY, Launch, Rest, Server, WAIT_MAX};
 
 #[test]
 fn the_log_goes_to_standard_error_and_its_filter_is_a_setting() {
@@ -240,7 +240,7 @@ fn drive_mqtt<L: Link>(connect: impl Fn() -> L, topic: &str) {
         client.publish(&format!("/thngs/{KEY}/properties/{}", KEY.to_lowercase()), &payload);
         client.publish_unacknowledged(topic, &payload);
         // Its PUBACK, or its end.
-        assert!(client.next_within(PATIENCE).is_some());
+        assert!(client.next_within(WAIT_MAX).is_some());
         client.cut();
     }
     let _ = watcher.message();

@@ -16,7 +16,7 @@ use thng_pubsub_tests::mqtt::{Client, Hello};
 use thng_pubsub_tests::tls::{Authority, Trust, client_pem, old_hello};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::{MqttFrames, WebSocket};
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{KEY, Launch, Rest, Server, WAIT_MAX};
 
 const PACKAGE: &str = "mosquitto-clients";
 
@@ -274,7 +274,7 @@ fn a_returning_client_resumes_its_tls_session() {
 fn read_to_the_end(raw: Raw) -> String {
     let mut said = String::new();
     let mut stream = raw.into_stream();
-    stream.tcp().set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    stream.tcp().set_read_timeout(Some(WAIT_MAX)).expect("a timeout can be set");
     stream.read_to_string(&mut said).unwrap_or_else(|error| panic!("{error} behind {said:?}"));
     said
 }

@@ -13,7 +13,7 @@ use thng_pubsub_tests::mqtt::{Hello, Received};
 use thng_pubsub_tests::population::{Key, Population, TYPES};
 use thng_pubsub_tests::transports::{Mqtt, SUBSCRIBABLE, Transport, WriteError, mqtt, websocket};
 use thng_pubsub_tests::websocket::WebSocket;
-use thng_pubsub_tests::{Launch, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{Launch, Rest, Server, WAIT_MAX};
 use tungstenite::Message;
 
 const WRITES: usize = 150;
@@ -318,7 +318,7 @@ impl Holder {
     fn listen(&mut self) {
         if let Some(client) = &mut self.session {
             while self.watches.iter().any(TopicSubscription::is_waiting) {
-                let Some(Ok(Received::Message(message))) = client.next_within(PATIENCE) else { return };
+                let Some(Ok(Received::Message(message))) = client.next_within(WAIT_MAX) else { return };
                 let watch = self.watches.iter_mut().find(|watch| watch.string == message.topic);
                 watch.expect("a string that was subscribed").notified.push(mark(&message.json()));
             }
@@ -327,7 +327,7 @@ impl Holder {
             while watch.is_waiting()
                 && let Some(socket) = &mut watch.socket
             {
-                let Ok(Some(Message::Text(text))) = socket.receive(PATIENCE) else { return };
+                let Ok(Some(Message::Text(text))) = socket.receive(WAIT_MAX) else { return };
                 watch.notified.push(mark(&serde_json::from_str(text.as_str()).expect("JSON")));
             }
         }

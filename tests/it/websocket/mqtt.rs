@@ -8,7 +8,7 @@ use thng_pubsub_tests::frames::{Frames, frame, handshake};
 use thng_pubsub_tests::link::Raw;
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received, encoded, publish};
 use thng_pubsub_tests::websocket::{CloseOutcome, MqttFrames, WebSocket};
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Server};
+use thng_pubsub_tests::{KEY, Launch, Server, WAIT_MAX};
 use tungstenite::{Bytes, Message};
 
 use super::native::property;
@@ -337,7 +337,7 @@ fn a_websocket_ping_is_answered_on_mqtts_socket_too() {
     let server = Server::shared();
     let mut client = Client::connect_over_websocket(server);
     client.link().socket.send(Message::Ping(Bytes::from_static(b"ping")));
-    let pong = client.link().socket.receive(PATIENCE);
+    let pong = client.link().socket.receive(WAIT_MAX);
     assert_eq!(pong, Ok(Some(Message::Pong(Bytes::from_static(b"ping")))));
 }
 

@@ -7,7 +7,7 @@ use thng_pubsub_protocol::mqtt::QoS;
 use thng_pubsub_tests::link::{Link as _, Raw};
 use thng_pubsub_tests::mqtt::Client;
 use thng_pubsub_tests::websocket::{CloseOutcome, WebSocket};
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{KEY, Launch, Rest, Server, WAIT_MAX};
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Bytes, Message};
@@ -155,7 +155,7 @@ fn a_socket_without_pongs_is_closed() {
     let mut answers = WebSocket::open(&server, &topic);
     for _ in 0..3 {
         assert_eq!(
-            answers.receive(PATIENCE),
+            answers.receive(WAIT_MAX),
             Ok(Some(Message::Ping(Bytes::new()))),
             "which is answered at once"
         );
@@ -271,7 +271,7 @@ fn a_message_may_come_in_fragments_with_a_ping_between_them() {
     socket.send(Message::Ping(Bytes::from_static(b"are you there")));
     socket.send(part(r#"ue":"grü"#, Data::Continue, false));
     socket.send(part(r#"n"}]"#, Data::Continue, true));
-    let pong = socket.receive(PATIENCE).expect("open");
+    let pong = socket.receive(WAIT_MAX).expect("open");
     assert_eq!(pong, Some(Message::Pong(Bytes::from_static(b"are you there"))));
     assert_eq!(socket.json()[0]["value"], "grün");
 }

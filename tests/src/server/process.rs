@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Ended;
-use crate::wait::{PATIENCE, until};
+use crate::wait::{WAIT_MAX, until};
 
 /// A process that became ready.
 #[derive(Debug)]
@@ -32,11 +32,11 @@ impl Process {
         let stdout = lines(guarded.child.stdout.take().expect("stdout is piped"));
         let (stderr, whole) = collected(guarded.child.stderr.take().expect("stderr is piped"));
         let log = || stderr.lock().expect("no reader panicked").clone();
-        let ready = match stdout.recv_timeout(PATIENCE) {
+        let ready = match stdout.recv_timeout(WAIT_MAX) {
             Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => panic!("no `ready` line in {PATIENCE:?}; the log:\n{}", log()),
+            Err(RecvTimeoutError::Timeout) => panic!("no `ready` line in {WAIT_MAX:?}; the log:\n{}", log()),
             Err(RecvTimeoutError::Disconnected) => {
-                let status = guarded.ended_within(PATIENCE).expect("who closes standard output ends");
+                let status = guarded.ended_within(WAIT_MAX).expect("who closes standard output ends");
                 whole.join().expect("no reader panicked");
                 return Err(Ended { status, stdout: String::new(), stderr: log() });
             }

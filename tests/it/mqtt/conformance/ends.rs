@@ -10,7 +10,7 @@ use thng_pubsub_tests::link::{Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill, Received, USER_NAME, encoded, publish};
 use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::websocket::MqttFrames;
-use thng_pubsub_tests::{KEY, Launch, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{KEY, Launch, Rest, Server, WAIT_MAX};
 
 #[track_caller]
 fn property(rest: &mut Rest) -> String {
@@ -296,7 +296,7 @@ fn a_clean_take_over_starts_with_nothing() {
     assert_eq!(rest.get(&topic).expect(200)[0]["value"], 3);
     second.subscribed(&topic, QoS::AtLeastOnce);
     rest.put(&topic, json!([{"value": 4}])).assert_status(200);
-    let received = second.next_within(PATIENCE);
+    let received = second.next_within(WAIT_MAX);
     let Some(Ok(Received::Message(received))) = received else { panic!("{received:?}") };
     assert_eq!((received.value(), received.dup), (json!(4), false), "nothing is left over from the first");
     second.assert_nothing_else();

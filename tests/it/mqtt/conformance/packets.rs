@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{Packet, PacketId, ProtocolLevel, Publish, QoS, Subscribe, Unsubscribe};
 use thng_pubsub_tests::link::Link;
 use thng_pubsub_tests::mqtt::{Client, Ended, Hello, Received, encoded};
-use thng_pubsub_tests::{KEY, PATIENCE, Rest, Server};
+use thng_pubsub_tests::{KEY, Rest, Server, WAIT_MAX};
 
 use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 
@@ -95,7 +95,7 @@ fn only_first_bytes_of_client_packets_leave_a_connection_open() {
             let mut client = Client::connect_as(server, &hello);
             client.send_bytes(&[packet(first_byte, &topic), ping.clone()].concat());
             let stayed_open = loop {
-                match client.next_within(PATIENCE) {
+                match client.next_within(WAIT_MAX) {
                     Some(Ok(Received::PingResp)) => break true,
                     Some(Ok(_)) => {}
                     Some(Err(Ended)) => break false,

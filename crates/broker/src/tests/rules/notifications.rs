@@ -9,7 +9,7 @@ use thng_pubsub_protocol::{
 };
 use thng_pubsub_store::PropertyOwner;
 
-use super::world::{PATIENCE, ResourceId, Subscriber, World, context};
+use super::world::{ResourceId, Subscriber, WAIT_MAX, World, context};
 use crate::error::BrokerError;
 
 /// Resources that hang together, and the owner's subscription to every topic that they have.
@@ -258,7 +258,7 @@ async fn a_completed_task_notifies_its_batch_and_itself() {
     };
     let both = async { tokio::join!(work, ended).1 };
     let (task, next, of_task, mut all, mut own) =
-        tokio::time::timeout(PATIENCE, both).await.expect("the tasks end");
+        tokio::time::timeout(WAIT_MAX, both).await.expect("the tasks end");
     all.extend(world.received(&of_batch));
     own.extend(world.received(&of_task));
     let ids = |received: &[Value]| received.iter().map(|one| one["id"].clone()).collect::<Vec<_>>();

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long anything may take on a busy machine before a test calls it lost.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A broker, and in one of its accounts two projects with an application and users each.
 pub(super) struct World {
@@ -335,7 +335,7 @@ impl World {
 
     /// What a subscriber has received since the last call, of all that was answered before this one.
     pub(super) fn received(&self, subscriber: &Subscriber) -> Vec<Value> {
-        assert!(self.broker.bus.flush(PATIENCE), "the bus delivers");
+        assert!(self.broker.bus.flush(WAIT_MAX), "the bus delivers");
         let mut batch = Vec::new();
         subscriber.queue.take(&mut batch);
         batch.iter().map(|one| serde_json::from_slice(&one.body).expect("a payload is JSON")).collect()

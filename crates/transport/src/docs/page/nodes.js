@@ -9,7 +9,7 @@
 
 const SOURCE = '/openapi.json'
 const TOPICS_SOURCE = '/asyncapi.json'
-const TOPICS_PATIENCE = 10_000
+const TOPICS_WAIT_MAX = 10_000
 const METHODS = ['get', 'head', 'post', 'put', 'patch', 'delete', 'options', 'trace']
 const SHOWN_HEADERS = ['link', 'location', 'x-result-count', 'allow', 'retry-after', 'content-type']
 const SHOWN_CHARS_MAX = 200_000

@@ -224,7 +224,7 @@ function fail(what, hint) {
 
 async function readTopicApi() {
   try {
-    const signal = AbortSignal.timeout(TOPICS_PATIENCE)
+    const signal = AbortSignal.timeout(TOPICS_WAIT_MAX)
     const answer = await fetch(TOPICS_SOURCE, { headers: { accept: 'application/json' }, signal })
     if (!answer.ok) return `was answered with ${answer.status} ${answer.statusText}.`
     const read = await answer.json()
