@@ -142,6 +142,7 @@ impl Writer {
             steps_due: 0,
             caught_up_ms: None,
             losses: LogThrottle::new(),
+            reclaim_failures: LogThrottle::new(),
         };
         show_queue_stats(&run.metrics, run.queue_stats);
         let thread = thread::Builder::new().name("writer".into()).spawn(move || run.run_or_die())?;
@@ -205,6 +206,8 @@ struct WriterThread<N> {
     queue_stats: QueueStats,
     /// For lines about what was not kept.
     losses: LogThrottle,
+    /// For lines about what could not be freed.
+    reclaim_failures: LogThrottle,
     pipeline: CommitPipeline<N>,
     queue: Queue,
     /// Something deleted may wait to be freed.
@@ -256,7 +259,13 @@ impl<N: Send + 'static> WriterThread<N> {
         self.steps_due = self.steps_due.saturating_sub(1);
         let started = Instant::now();
         self.reclaim = self.store.reclaim().unwrap_or_else(|error| {
-            tracing::warn!(%error, "deleted history could not be freed; it is tried again after the next deletion");
+            if let Some(suppressed) = self.reclaim_failures.admit() {
+                tracing::warn!(
+                    %error,
+                    suppressed,
+                    "deleted history could not be freed; it is tried again after the next deletion"
+                );
+            }
             false
         });
         self.metrics.reclaim_seconds.observe(started.elapsed().as_secs_f64());

@@ -167,6 +167,7 @@ fn an_ended_session_is_freed_in_a_step_per_group_under_load() {
         steps_due: 0,
         caught_up_ms: None,
         losses: LogThrottle::new(),
+        reclaim_failures: LogThrottle::new(),
     };
     let end = EndSession { account, key, client_id: "c".into() };
     assert!(jobs.send(job(end, &budget)).is_ok(), "the queue is open");

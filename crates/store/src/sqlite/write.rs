@@ -502,7 +502,9 @@ impl WriteStore for SqliteWriter {
     }
 
     fn reclaim(&mut self) -> Result<bool, StoreError> {
-        if !self.sessions.has_garbage() && !self.at_place(is_pending(&self.connection))? {
+        let is_pending_now = self.sessions.has_garbage() || self.at_place(is_pending(&self.connection))?;
+        // A topic that fails again must not roll back the freeing of anything else.
+        if !is_pending_now && !self.sessions.retry_set_aside() {
             return Ok(false);
         }
         let group = self.start_group().and_then(|()| {

@@ -148,6 +148,10 @@ fn a_topic_that_cannot_be_freed_blocks_no_others() {
         }
         assert!(failed > 0, "it is tried again and again");
         assert_eq!(store.rows("session_note"), 1, "that of topic {stuck}");
+        store.commit(|write| write.open_session(&KEYS[1], "other", &AMPLE));
+        store.commit(|write| write.end_session(&KEYS[1], "other"));
+        (0..5).for_each(|_| drop(store.write.reclaim()));
+        assert_eq!(store.rows("ended_session"), 0, "what is left later is freed beside topic {stuck}");
         store.write.connection().execute_batch("DROP TRIGGER stuck").expect("it is repaired");
         store.reclaim_all();
         assert_eq!((store.rows("session_note"), store.rows("session_topic")), (0, 0));

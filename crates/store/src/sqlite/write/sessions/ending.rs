@@ -118,6 +118,12 @@ impl Sessions {
         Ok(())
     }
 
+    /// Takes up again the topics that could not be freed. Returns whether there are any.
+    pub(in crate::sqlite::write) fn retry_set_aside(&mut self) -> bool {
+        self.garbage.extend(self.set_aside.drain());
+        self.has_garbage()
+    }
+
     /// Frees a part of what sessions have left and topics need no more: about so many rows.
     pub(in crate::sqlite::write) fn free(
         &mut self,
@@ -131,16 +137,13 @@ impl Sessions {
                 rows => freed += rows,
             }
         }
-        if self.garbage.is_empty() {
-            std::mem::swap(&mut self.garbage, &mut self.set_aside);
-        }
         while freed < most
             && let Some(topic) = self.garbage.iter().next().copied()
         {
             self.garbage.remove(&topic);
             let trimmed = self.trim(connection, topic, most - freed);
             if trimmed.is_err() {
-                // The whole step is rolled back, so the next ones leave it out until all others are freed.
+                // The whole step is rolled back, so the next ones leave it out until nothing else is to be freed.
                 self.set_aside.insert(topic);
             }
             freed += trimmed? + TOPIC_ROWS;

@@ -297,9 +297,9 @@ impl Sessions {
         Ok(())
     }
 
-    /// Whether there may be something to free.
+    /// Whether there may be something to free, other than topics that could not be freed.
     pub(in crate::sqlite::write) fn has_garbage(&self) -> bool {
-        !(self.garbage.is_empty() && self.set_aside.is_empty())
+        !self.garbage.is_empty()
     }
 
     /// Runs a deletion that returns the topic and the bytes of each row.
