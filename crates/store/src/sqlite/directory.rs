@@ -94,7 +94,7 @@ impl NewDirectory {
                 return Err(io::ErrorKind::DirectoryNotEmpty.into());
             }
         }
-        let is_repeated = path.join(PART_FILE).exists();
+        let is_repeated = path.join(PART_FILE).exists() || path.join(&next).exists();
         let part = make_part(path, &path.join(next))?;
         let made = Self { path: path.into(), part, is_repeated, claim };
         sync_folder(path)?;
@@ -257,7 +257,8 @@ fn ensure_no_remains(path: &Path) -> Result<(), Fault> {
     if database.is_some() {
         return Ok(());
     }
-    if bytes(PART_FILE)?.is_some() {
+    let next = durable_file::part(Path::new(PART_FILE));
+    if bytes(PART_FILE)?.is_some() || bytes(&next.to_string_lossy())?.is_some() {
         return Err(Fault::Unfinished(PART_FILE));
     }
     if bytes(SECRET_FILE)?.is_some() { Err(Fault::Missing(SECRET_FILE)) } else { Ok(()) }

@@ -42,6 +42,15 @@ fn an_empty_file_becomes_a_database() {
 }
 
 #[test]
+fn the_first_file_of_a_killed_restore_is_a_mark() {
+    for name in ["thng-pubsub.db.part", "thng-pubsub.db.part.part"] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        fs::write(directory.path().join(name), "").expect("a file");
+        assert!(matches!(refusal(directory.path()), StoreError::Unfinished { .. }), "{name}");
+    }
+}
+
+#[test]
 fn a_directory_serves_one_server_at_a_time() {
     let first = Fixture::new();
     let sentence = refusal(first.directory.path()).to_string();
