@@ -101,7 +101,7 @@ impl Budget {
         self.units - self.state.lock().free
     }
 
-    /// Waits for units; an command that is larger than a share takes a whole one.
+    /// Waits for units; a command that is larger than a share takes a whole one.
     pub(super) async fn take(self: &Arc<Self>, owner: Owner, units: usize) -> Permit {
         let units = units.min(self.share);
         let permit = || Permit { budget: Arc::clone(self), owner, units };

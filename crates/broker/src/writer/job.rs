@@ -54,6 +54,8 @@ impl<C: Command, R> PendingCall<C, R> {
 
 impl<C: Command, R: FnOnce(Result<C::Output, CommandError>) + Send> Call for PendingCall<C, R> {
     fn apply(&mut self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> Result<Effects, StoreError> {
+        // A try that was rolled back has no answer, whatever becomes of this one.
+        self.answer = None;
         let (answer, effects) = match self.command.apply(store, now_ms) {
             Ok(Applied { output, events, garbage }) => {
                 (Ok(output), Effects { events, garbage, exceeded: None })
