@@ -2,6 +2,8 @@
 //!
 //! A sync waits for everything that the disk received before it.
 //! So a copy of the database hands over little at a time, syncs it, and pauses in proportion to the time of that sync.
+//! It also sleeps between short slices of work.
+//! Otherwise a thread of the server that wakes up on the same processor waits for a slice of the scheduler.
 
 use std::{
     fs::{self, File},
@@ -29,11 +31,23 @@ const PAUSE_MAX: Duration = Duration::from_millis(10);
 /// grows as long as the copy reads, and must not fill the disk.
 const LOG_BYTES_MAX: u64 = 512 << 20;
 
+/// Work of a copy between two rests, and their length: the server's threads wait for no more than one slice.
+const WORK_SLICE: Duration = Duration::from_millis(1);
+const REST: Duration = Duration::from_micros(500);
+
 impl CopySpeed {
     /// Bytes between two syncs. A disk writes 2 MiB in about two milliseconds, and another sync waits for as long.
     pub(crate) const fn bytes_between_syncs(self) -> u64 {
         match self {
             Self::BesideServer => 2 << 20,
+            Self::Full => 8 << 20,
+        }
+    }
+
+    /// Bytes of a database that are copied at once.
+    pub(crate) const fn bytes_at_once(self) -> u64 {
+        match self {
+            Self::BesideServer => 256 << 10,
             Self::Full => 8 << 20,
         }
     }
@@ -89,13 +103,18 @@ pub struct PacedFile {
     log: PathBuf,
     log_bytes_max: u64,
     pause: fn(Duration),
+    /// The end of the last pause or rest.
+    working_since: Instant,
+    rest: fn(Duration),
 }
 
 impl PacedFile {
     /// A file that is empty so far, for a copy of the database with this write-ahead log.
     pub(crate) fn new(file: File, speed: CopySpeed, log: PathBuf) -> Self {
         let pace = Pace { speed, unsynced: 0 };
-        Self { file, pace, log, log_bytes_max: LOG_BYTES_MAX, pause: thread::sleep }
+        let working_since = Instant::now();
+        let (pause, rest) = (thread::sleep, thread::sleep);
+        Self { file, pace, log, log_bytes_max: LOG_BYTES_MAX, pause, working_since, rest }
     }
 
     /// To be called after each write, also of another handle of the same file.
@@ -109,6 +128,10 @@ impl PacedFile {
                 true => self.pace.stop_pausing(),
                 false => (self.pause)(pause),
             }
+            self.working_since = Instant::now();
+        } else if self.pace.speed == CopySpeed::BesideServer && self.working_since.elapsed() >= WORK_SLICE {
+            (self.rest)(REST);
+            self.working_since = Instant::now();
         }
         Ok(())
     }
@@ -166,6 +189,22 @@ mod tests {
     #[test]
     fn a_copy_beside_a_server_pauses_after_each_2_mebibytes() {
         assert_eq!(pauses_of(CopySpeed::BesideServer, (10 << 20) - 1), 4);
+    }
+
+    #[test]
+    fn a_copy_beside_a_server_rests_after_a_slice_of_work() {
+        thread_local! {
+            static RESTS: Cell<u32> = const { Cell::new(0) };
+        }
+        for (speed, rests) in [(CopySpeed::BesideServer, 1), (CopySpeed::Full, 0)] {
+            let file = tempfile::tempfile().expect("a file");
+            let mut file = PacedFile::new(file, speed, PathBuf::from("/nowhere/log"));
+            file.rest = |_| RESTS.with(|rests| rests.set(rests.get() + 1));
+            file.working_since = Instant::now().checked_sub(WORK_SLICE).expect("the clock is further");
+            RESTS.set(0);
+            file.write_all(b"a part").expect("written");
+            assert_eq!(RESTS.get(), rests, "{speed:?}");
+        }
     }
 
     #[test]

@@ -100,11 +100,11 @@ impl ReadOnlyDatabase {
         progress: ProgressFn<'_>,
     ) -> Result<(), Fault> {
         let page_bytes: u32 = self.connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-        let pages_at_once = speed.bytes_between_syncs() / u64::from(page_bytes);
+        let pages_at_once = speed.bytes_at_once() / u64::from(page_bytes);
         let backup = backup::Backup::new(&self.connection, copy)?;
         loop {
             let step = backup.step(i32::try_from(pages_at_once).unwrap_or(i32::MAX))?;
-            file.written(speed.bytes_between_syncs()).map_err(Fault::File)?;
+            file.written(speed.bytes_at_once()).map_err(Fault::File)?;
             let backup::Progress { remaining, pagecount } = backup.progress();
             let bytes = |pages: i32| u64::from(pages.unsigned_abs()) * u64::from(page_bytes);
             progress(bytes(pagecount - remaining), bytes(pagecount));
