@@ -67,11 +67,7 @@ pub(crate) trait Command: Send + 'static {
     /// Checks it against the store and writes it, at the time `now_ms`. It is applied again if its group is rolled back.
     ///
     /// Every check comes before the first write.
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError>;
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output>;
 }
 
 /// The owner of a command, with which it waits for its turn.
@@ -95,6 +91,9 @@ pub(crate) struct Applied<T> {
     /// What is freed later.
     pub garbage: Garbage,
 }
+
+/// What becomes of a command when it is applied.
+pub(crate) type CommandResult<T> = Result<Applied<T>, CommandError>;
 
 /// What a command leaves in the database that is freed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +132,7 @@ impl Command for Probe {
         Owner::Probe
     }
 
-    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> Result<Applied<()>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<()> {
         store.set_meta(PROBE, &now_ms.to_string())?;
         Ok(Applied::done(Garbage::None))
     }

@@ -5,7 +5,7 @@ use thng_pubsub_protocol::{
     payload::{Patch, ResourceKind},
 };
 
-use super::{Applied, Command, CommandError, Create, Garbage, Owner};
+use super::{Applied, Command, CommandResult, Create, Garbage, Owner};
 use thng_pubsub_store::{Actor, KeyHash, KeyRecord, TimestampMs, WriteStore};
 
 /// Creates an account with an operator that may do everything in it.
@@ -33,11 +33,7 @@ impl Command for CreateAccount {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { account, operator, access, name, email, key } = self;
         let (account, actor) = (*account, Actor::Operator(*operator));
         let key = KeyRecord { hash: *key, account, actor, nonce: None, created_at_ms: now_ms };

@@ -9,7 +9,8 @@ use thng_pubsub_protocol::{
 };
 
 use super::{
-    Applied, Bound, Command, CommandError, Event, Garbage, Owner, beyond, invalid, location, resource,
+    Applied, Bound, Command, CommandError, CommandResult, Event, Garbage, Owner, beyond, invalid, location,
+    resource,
 };
 use thng_pubsub_store::{ResourceRecord, TimestampMs, WriteStore};
 
@@ -77,11 +78,7 @@ impl Command for CreateActions {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { account, inputs, notifications_max } = self;
         let mut notifications = Notifications { caused: 0, most: *notifications_max };
         let mut ready: Vec<ValidatedAction> = Vec::with_capacity(inputs.len());

@@ -8,7 +8,9 @@ use thng_pubsub_protocol::{
     payload::{MembershipChange, ResourceKind, THNGS_MAX, membership_document},
 };
 
-use super::{Applied, Bound, Command, CommandError, Garbage, Owner, beyond, invalid, resource};
+use super::{
+    Applied, Bound, Command, CommandError, CommandResult, Garbage, Owner, beyond, invalid, resource,
+};
 use thng_pubsub_store::{Members, TimestampMs, WriteStore};
 
 /// Collections above one another. Deeper trees would make every look for a circle slow.
@@ -46,11 +48,7 @@ impl Command for ChangeThngs {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { account, collection, change, thngs } = self;
         let (account, collection, change) = (*account, *collection, *change);
         let record = resource::own(store, account, ResourceKind::Collection, collection)?;
@@ -107,11 +105,7 @@ impl Command for ChangeCollections {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        _: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, _: TimestampMs) -> CommandResult<Self::Output> {
         let Self { account, collection, joins, children } = self;
         let (account, collection) = (*account, *collection);
         resource::own(store, account, ResourceKind::Collection, collection)?;
@@ -180,11 +174,7 @@ impl Command for LeaveCollections {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { account, thng } = *self;
         resource::own(store, account, ResourceKind::Thng, thng)?;
         let collections = store.collections_of(thng, LEFT_AT_ONCE)?;

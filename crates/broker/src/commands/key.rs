@@ -2,7 +2,7 @@
 
 use thng_pubsub_protocol::{id::Id, payload::Json};
 
-use super::{Applied, Command, CommandError, Event, Garbage, Owner};
+use super::{Applied, Command, CommandError, CommandResult, Event, Garbage, Owner};
 use thng_pubsub_store::{Actor, KeyHash, KeyRecord, ResourceRecord, TimestampMs, WriteStore};
 
 /// Gives an actor without a key one, and sets the private fields of its resource. An existing key stays.
@@ -24,11 +24,7 @@ impl Command for IssueKey {
         Owner::Account(self.key.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { key, private } = self;
         let before = actor(store, key)?;
         if let Some(private) = private {
@@ -72,11 +68,7 @@ impl Command for AddKey {
         Owner::Account(self.key.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         actor(store, &self.key)?;
         store.add_key(&KeyRecord { created_at_ms: now_ms, ..self.key.clone() })?;
         Ok(Applied::done(Garbage::None))
@@ -101,11 +93,7 @@ impl Command for RevokeKey {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        _: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, _: TimestampMs) -> CommandResult<Self::Output> {
         if !store.remove_key(&self.hash)? {
             return Err(CommandError::NotFound);
         }
@@ -132,11 +120,7 @@ impl Command for RevokeKeys {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        _: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, _: TimestampMs) -> CommandResult<Self::Output> {
         if store.key_of(self.actor)?.is_none_or(|key| key.account != self.account) {
             return Err(CommandError::NotFound);
         }

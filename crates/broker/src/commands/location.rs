@@ -7,7 +7,7 @@ use thng_pubsub_protocol::{
     payload::{LocationInput, LocationUpdate, LocationWrite, Point, ResourceKind, location_value, point},
 };
 
-use super::{Applied, Command, CommandError, Event, Garbage, Owner, invalid};
+use super::{Applied, Command, CommandError, CommandResult, Event, Garbage, Owner, invalid};
 use thng_pubsub_store::{ResourceMeta, TimestampMs, WriteStore};
 
 /// Stores new locations of a thng, which are one update.
@@ -29,11 +29,7 @@ impl Command for UpdateLocation {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { account, thng, writes } = self;
         let meta = thng_meta(store, *account, *thng)?;
         let updates: Arc<[LocationUpdate]> = stamp(store, *account, writes, now_ms)?.into();
@@ -114,11 +110,7 @@ impl Command for DeleteLocation {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        _: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, _: TimestampMs) -> CommandResult<Self::Output> {
         thng_meta(store, self.account, self.thng)?;
         store.delete_locations(self.thng, self.before_ms)?;
         Ok(Applied::done(Garbage::Rows))

@@ -8,7 +8,7 @@ use thng_pubsub_protocol::{
     payload::{PropertyUpdate, PropertyWrite},
 };
 
-use super::{Applied, Command, CommandError, Event, Garbage, Owner};
+use super::{Applied, Command, CommandError, CommandResult, Event, Garbage, Owner};
 use thng_pubsub_store::{PropertiesExtent, PropertyOwner, ResourceMeta, TimestampMs, WriteStore};
 
 /// The owner's metadata, if it is there and of this account.
@@ -42,11 +42,7 @@ impl Command for UpdateProperties {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { account, owner, writes } = self;
         let meta = owner_meta(store, *account, *owner)?;
         let updates: Arc<[PropertyUpdate]> = stamp(writes, now_ms).collect();
@@ -110,11 +106,7 @@ impl Command for DeleteProperties {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        _: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, _: TimestampMs) -> CommandResult<Self::Output> {
         owner_meta(store, self.account, self.owner)?;
         store.delete_properties(self.owner, self.key.as_ref(), self.before_ms)?;
         Ok(Applied::done(Garbage::Rows))

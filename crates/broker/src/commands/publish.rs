@@ -1,7 +1,7 @@
 //! The command of a publish, whose topic decides which one it is.
 
 use super::{
-    Applied, ChangeThngs, Command, CommandError, Create, CreateActions, Owner, Update, UpdateLocation,
+    Applied, ChangeThngs, Command, CommandResult, Create, CreateActions, Owner, Update, UpdateLocation,
     UpdateProperties,
 };
 use thng_pubsub_store::{TimestampMs, WriteStore};
@@ -42,7 +42,7 @@ impl Command for PublishCommand {
         }
     }
 
-    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> Result<Applied<()>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<()> {
         match self {
             Self::CreateActionType(command) => command.apply(store, now_ms).map(Applied::without_output),
             Self::CreateActions(command) => command.apply(store, now_ms).map(Applied::without_output),

@@ -3,7 +3,7 @@
 
 use thng_pubsub_protocol::id::Id;
 
-use super::{Applied, Command, CommandError, Event, Garbage, Owner};
+use super::{Applied, Command, CommandError, CommandResult, Event, Garbage, Owner};
 use thng_pubsub_store::{
     KeyHash, TimestampMs, WriteStore,
     session_queue::{OpenedSession, QueueLimits, SessionNumber, SessionProgress, StoredSubscription},
@@ -40,11 +40,7 @@ impl Command for OpenSession {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        _: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, _: TimestampMs) -> CommandResult<Self::Output> {
         Ok(opened(store.open_session(&self.key, &self.client_id, &self.limits)?))
     }
 }
@@ -81,11 +77,7 @@ impl Command for EndSession {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        _: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, _: TimestampMs) -> CommandResult<Self::Output> {
         store.end_session(&self.key, &self.client_id)?;
         Ok(Applied::done(Garbage::Sessions))
     }
@@ -108,11 +100,7 @@ impl Command for ExpireSessions {
         Owner::Server
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        _: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, _: TimestampMs) -> CommandResult<Self::Output> {
         let expired = store.expire_sessions(self.left_before_ms, EXPIRED_AT_ONCE)?;
         Ok(Applied { output: expired, events: Vec::new(), garbage: Garbage::Sessions })
     }
@@ -139,11 +127,7 @@ impl Command for Subscribe {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        _: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, _: TimestampMs) -> CommandResult<Self::Output> {
         let Self { session, subscriptions, most, .. } = self;
         if store.queue_stats().subscriptions + subscriptions.len() > *most {
             // One that is there and gets another quality of service adds none.
@@ -183,11 +167,7 @@ impl Command for Unsubscribe {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        _: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, _: TimestampMs) -> CommandResult<Self::Output> {
         for filter in &self.filters {
             store.remove_subscription(self.session, filter)?;
         }
@@ -213,11 +193,7 @@ impl Command for SaveProgress {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         store.save_progress(&self.progress, now_ms)?;
         Ok(Applied::done(Garbage::Rows))
     }
@@ -246,11 +222,7 @@ impl<C: Command<Output: Default>> Command for PublishOnce<C> {
         self.command.owner()
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { session, packet_id, command, is_last } = self;
         // The client has another connection by now, and repeats there what this one was not acknowledged.
         if !store.is_current(*session)? {
@@ -286,11 +258,7 @@ impl Command for ReleaseQos2 {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        _: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, _: TimestampMs) -> CommandResult<Self::Output> {
         if store.is_current(self.session)? {
             store.release(self.session, self.packet_id)?;
         }

@@ -14,7 +14,7 @@ use thng_pubsub_protocol::{
     payload::{Fields, Json, ResourceKind},
 };
 
-use super::{Applied, Command, CommandError, Create, Event, Garbage, Owner, resource};
+use super::{Applied, Command, CommandError, CommandResult, Create, Event, Garbage, Owner, resource};
 pub(crate) use input::{PART_THNGS, TaskInput, input_of};
 use thng_pubsub_store::{KeyHash, ResourceRecord, TimestampMs, WriteStore};
 
@@ -84,11 +84,7 @@ impl Command for AdvanceTask {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { task, ids, input, key_in_force, .. } = self;
         let task = *task;
         let Some(before) =
@@ -214,7 +210,7 @@ fn finish(
     before: ResourceRecord,
     batch: ResourceRecord,
     ending: Ending,
-) -> Result<Applied<Arc<ResourceRecord>>, CommandError> {
+) -> CommandResult<Arc<ResourceRecord>> {
     let done = made(&before.fields());
     let (status, made, progress, error) = match ending {
         Ending::Made(made, progress) => ("EXECUTED", made, Some(progress), None),

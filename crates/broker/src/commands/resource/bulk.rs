@@ -6,7 +6,7 @@ use thng_pubsub_protocol::{
 };
 
 use super::{delete::Delete, own, update::check, validate::complete};
-use crate::commands::{Applied, Bound, Command, CommandError, Garbage, Owner, beyond};
+use crate::commands::{Applied, Bound, Command, CommandError, CommandResult, Garbage, Owner, beyond};
 use thng_pubsub_store::{ResourceRecord, TimestampMs, WriteStore, index_keys};
 
 /// Bytes of the documents that one command changes or deletes: all of them are written in one transaction.
@@ -68,11 +68,7 @@ impl Command for UpdateMany {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { account, kind, ids, patch } = self;
         let (mut checked, mut bytes) = (Vec::with_capacity(ids.len()), 0);
         for id in ids {
@@ -119,11 +115,7 @@ impl Command for DeleteMany {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { account, kind, ids, notifications_max } = self;
         let (account, kind) = (*account, *kind);
         let mut bytes = NOTIFICATION_BYTES * check_notifications(store, kind, ids, *notifications_max)?;

@@ -15,7 +15,9 @@ use super::{
     existing, membership,
     validate::{body, check_references, complete},
 };
-use crate::commands::{Applied, Command, CommandError, Event, Garbage, Owner, location, property};
+use crate::commands::{
+    Applied, Command, CommandError, CommandResult, Event, Garbage, Owner, location, property,
+};
 use thng_pubsub_store::{
     Change, KeyRecord, PropertyOwner, ResourceMeta, ResourceRecord, TimestampMs, WriteStore,
 };
@@ -46,11 +48,7 @@ impl Command for Create {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { account, id, patch, .. } = self;
         let (account, id, kind) = (*account, *id, patch.kind());
         if let Some(parent) = self.parent {

@@ -9,7 +9,7 @@ use thng_pubsub_protocol::{
 };
 
 use super::{membership, own};
-use crate::commands::{Applied, Command, CommandError, Event, Garbage, Owner};
+use crate::commands::{Applied, Command, CommandResult, Event, Garbage, Owner};
 use thng_pubsub_store::{Actor, Change, TimestampMs, WriteStore};
 
 /// Deletes a resource and everything that depends on it.
@@ -31,11 +31,7 @@ impl Command for Delete {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { account, kind, id } = *self;
         let record = own(store, account, kind, id)?;
         let collections = match kind.has_collections() {

@@ -12,7 +12,7 @@ use super::{
     own,
     validate::{body, check_references, complete},
 };
-use crate::commands::{Applied, Command, CommandError, Event, Garbage, Owner};
+use crate::commands::{Applied, Command, CommandError, CommandResult, Event, Garbage, Owner};
 use thng_pubsub_store::{Actor, Change, ResourceRecord, StoreError, TimestampMs, WriteStore};
 
 /// Updates a resource's own fields, and its private data where given.
@@ -36,11 +36,7 @@ impl Command for Update {
         Owner::Account(self.account)
     }
 
-    fn apply(
-        &self,
-        store: &mut dyn WriteStore,
-        now_ms: TimestampMs,
-    ) -> Result<Applied<Self::Output>, CommandError> {
+    fn apply(&self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> CommandResult<Self::Output> {
         let Self { account, kind, id, patch, private } = self;
         let before = own(store, *account, *kind, *id)?;
         let (record, events) =
