@@ -1,6 +1,7 @@
 //! Publishes to topics: authorizes, parses the payload into a command, and hands it to the writer.
 
 use thng_pubsub_protocol::publish::{PublishRequest, parse_publish};
+use tokio::sync::oneshot;
 
 use super::{OnStored, PubSub};
 use crate::{
@@ -87,13 +88,9 @@ impl PubSub {
         publish: &PublishContext,
         payload: &[u8],
     ) -> Result<(), BrokerError> {
-        let (steps, last) = self.steps(publish, payload).await?;
-        let changed = match steps.is_empty() {
-            true => 0,
-            false => self.shared.count_of_all(steps).await?,
-        };
-        let executed = self.shared.execute(last, payload.len()).await;
-        executed.map_err(|error| error.after_steps(changed))
+        let (sender, receiver) = oneshot::channel();
+        self.publish(publish, payload, move |stored| drop(sender.send(stored))).await?;
+        receiver.await.map_err(|_| CommandError::Stopping)?
     }
 
     /// Whether a publish would be taken, without doing it.
