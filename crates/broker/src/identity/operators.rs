@@ -100,9 +100,15 @@ impl Identity {
         // Both are checked before either is made.
         let access = self.resources.creation(caller, new)?;
         let operator = self.resources.creation(caller, operator)?;
-        self.shared.execute(operator, body.len()).await?;
-        // An operator without an access may do nothing, so an interruption here grants nothing.
-        self.shared.execute(access, body.len()).await
+        let bytes = body.len();
+        self.shared
+            .in_steps(move |shared, changed| async move {
+                shared.execute(operator, bytes).await?;
+                changed.add(1);
+                // An operator without an access may do nothing, so an interruption here grants nothing.
+                shared.execute(access, bytes).await
+            })
+            .await
     }
 
     /// Refuses an access that names what does not exist.
@@ -127,19 +133,25 @@ impl Identity {
         caller.may_grant_rights()?;
         let access = self.resources.read(caller, ResourceKind::Access, id).await?;
         let account = caller.principal().account;
-        if let Some(operator) = access.fields().id("operator") {
-            if caller.principal().actor == Actor::Operator(operator) {
-                return Err(BrokerError::invalid(
-                    "This is your own access; another operator can take it away.",
-                ));
-            }
-            let kind = ResourceKind::Operator;
-            match self.shared.execute(Delete { account, kind, id: operator }, 0).await {
-                Ok(()) | Err(BrokerError::NotFound) => {}
-                Err(refusal) => return Err(refusal),
-            }
+        let operator = access.fields().id("operator");
+        if operator.is_some_and(|operator| caller.principal().actor == Actor::Operator(operator)) {
+            return Err(BrokerError::invalid("This is your own access; another operator can take it away."));
         }
-        self.shared.execute(Delete { account, kind: ResourceKind::Access, id }, 0).await
+        let delete = move |kind, id| Delete { account, kind, id };
+        self.shared
+            .in_steps(move |shared, changed| async move {
+                if let Some(operator) = operator {
+                    match shared.execute(delete(ResourceKind::Operator, operator), 0).await {
+                        Ok(()) => {
+                            changed.add(1);
+                        }
+                        Err(BrokerError::NotFound) => {}
+                        Err(refusal) => return Err(refusal),
+                    }
+                }
+                shared.execute(delete(ResourceKind::Access, id), 0).await
+            })
+            .await
     }
 
     /// The access of the caller, with the documents of its policies: `GET /me`.

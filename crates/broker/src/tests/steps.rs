@@ -1,17 +1,19 @@
 //! Tests of calls that are made of several commands.
 
-use std::pin::pin;
+use std::{pin::pin, time::Instant};
 
 use futures_util::FutureExt as _;
 use thng_pubsub_protocol::{
     id::Id,
     payload::{MembershipChange, ResourceKind},
+    topic::table::Access,
 };
 
 use crate::{
     commands::{ADDED_AT_ONCE, Bound, ChangeThngs, CommandError, OpenSession, PublishOnce},
     error::BrokerError,
     random,
+    request::RequestContext,
     resources::{ListQuery, ListScope},
     testing::TestBroker,
 };
@@ -49,6 +51,25 @@ async fn a_later_step_that_fails_reports_what_is_changed() {
         assert_eq!(document.errors[1], "1 resource of this call is changed already.");
     }
     assert_eq!(shared.count_of_all(vec![add(there), add(there)]).await, Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_is_made_although_its_client_has_gone() {
+    let broker = TestBroker::open().await;
+    let caller = RequestContext::new(&broker.owner, Access::Create, "/");
+    let body = br#"{"email":"new@example.com","firstName":"New","lastName":"Operator","role":"admin"}"#;
+    let first_poll = broker.identity.create_access(&caller, body).now_or_never();
+    assert!(first_poll.is_none(), "it waits for the writer");
+    let (caller, query) = (super::reader(&broker.owner), ListQuery::one());
+    let accesses = async || {
+        let page = broker.resources.list(&caller, ResourceKind::Access, ListScope::All, &query).await;
+        page.expect("a list").0.items
+    };
+    let began = Instant::now();
+    while !accesses().await[0].body.contains("new@example.com") {
+        assert!(began.elapsed() < super::WAIT_MAX, "the operator has no access");
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
