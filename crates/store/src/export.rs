@@ -77,7 +77,7 @@ pub struct ExportedEvent {
     pub seq: Sequence,
     pub series: i64,
     pub kind: EventKind,
-    /// Its place among the values of one update.
+    /// Its position among the values of one update.
     pub part: i64,
     pub timestamp_ms: TimestampMs,
     pub arrived_at_ms: TimestampMs,
@@ -117,7 +117,7 @@ pub enum ExportRecord {
     Series(ExportedSeries),
     Event(ExportedEvent),
     Resource(ExportedResource),
-    /// Something is in a collection: both by their places.
+    /// Something is in a collection: both by the sequence of their creation.
     Member {
         collection: Sequence,
         kind: ResourceKind,

@@ -48,7 +48,7 @@ use session_queue::{ReadSessions, WriteSessions};
 /// Milliseconds since the epoch, UTC.
 pub type TimestampMs = i64;
 
-/// The place of an entry in the event log: grows in commit order, is never used twice.
+/// The position of an entry in the event log: grows in commit order, is never used twice.
 pub type Sequence = u64;
 
 /// The name of the last time before the clock was set back, in milliseconds.

@@ -105,13 +105,13 @@ pub struct ListRequest<'a> {
     pub page: PageRequest,
     /// Items to pass over before the page.
     pub skip: usize,
-    /// Items of the source that are looked at; a page that would need more ends there, with the place to go on from.
+    /// Items of the source that are looked at; a page that would need more ends there, with the position to go on from.
     pub looked_at_max: usize,
     /// What the scan may cost besides.
     pub bounds: ScanBounds,
 }
 
-/// What a scan may cost. It ends at the first item that reaches a bound, with the place to go on from.
+/// What a scan may cost. It ends at the first item that reaches a bound, with the position to go on from.
 #[derive(Debug, Clone, Copy)]
 pub struct ScanBounds {
     /// Bytes that are looked at, each as often as `passes` says.

@@ -38,7 +38,7 @@ pub struct ResourceRecord {
     pub scopes: Scopes,
     pub created_at_ms: TimestampMs,
     pub updated_at_ms: TimestampMs,
-    /// The sequence of its creation: its place in every list. 0 until it is stored.
+    /// The sequence of its creation: its position in every list. 0 until it is stored.
     pub created_seq: Sequence,
 }
 
@@ -48,7 +48,7 @@ impl ResourceRecord {
         Fields::read(self.kind, &self.body).unwrap_or_else(|_| Fields::new(self.kind))
     }
 
-    /// Its place in lists.
+    /// Its position in lists.
     pub fn cursor(&self) -> Cursor {
         Cursor { at_ms: 0, seq: self.created_seq }
     }

@@ -21,8 +21,8 @@ use thng_pubsub_store::{
     index_key,
 };
 
-/// Items that one call looks at: some tenths of a second's work. A page that would need more ends there, with the place
-/// to go on from.
+/// Items that one call looks at: some tenths of a second's work. A page that would need more ends there, with the
+/// position to go on from.
 pub const LOOKED_AT_MAX: usize = 10_000;
 
 /// Bytes of records that are in memory at a time while what a bulk change means is found.
@@ -312,14 +312,14 @@ impl Resources {
         if let Some(again) = decoded_again(query, page.items.is_empty() && page.next.is_none()) {
             page = self.page(caller, kind, within, &again, turn).await?;
         }
-        // It ended before the items in front of the page were counted off: from its place on would be another page.
+        // It ended before the items in front of the page were counted off: from its position on would be another page.
         match query.skip > 0 && page.items.is_empty() && page.next.is_some() {
             true => Err(too_far()),
             false => Ok(page),
         }
     }
 
-    /// A page, scanned slice by slice. It may end anywhere, with the place to go on from.
+    /// A page, scanned slice by slice. It may end anywhere, with the position to go on from.
     async fn page(
         &self,
         caller: &RequestContext,

@@ -51,7 +51,7 @@ impl ReadOnlyDatabase {
     /// disk.
     ///
     /// # Errors
-    /// [`StoreError`], with the place that failed.
+    /// [`StoreError`], with the data directory.
     pub fn back_up(
         &self,
         file: &Path,

@@ -42,7 +42,7 @@ impl From<Error> for Fault {
 }
 
 impl Fault {
-    /// The error for the caller; `place` is the data directory.
+    /// The error for the caller; `data_dir` is where it is.
     pub(super) fn at(self, data_dir: &str) -> StoreError {
         self.of(data_dir, &format!("{data_dir}/{}", super::directory::DATABASE_FILE))
     }

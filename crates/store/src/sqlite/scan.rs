@@ -1,6 +1,6 @@
-//! Lists: the places of a [`IndexScan`] one after the other, each found by a seek in an index.
+//! Lists: the positions of an [`IndexScan`] one after the other, each found by a seek in an index.
 //!
-//! Every source can say which of its places comes next from a given one. What is in each of several sources is found
+//! Every source can say which of its positions comes next from a given one. What is in each of several sources is found
 //! by letting them overtake one another, what is in any of them by taking the nearest. So a page costs a few seeks for
 //! each item that it shows, wherever in the list it lies and however long the list is.
 
@@ -36,7 +36,7 @@ struct IndexScanner<'c> {
     until: Option<Instant>,
 }
 
-/// [`IndexScan`], with ids turned into places.
+/// [`IndexScan`], with ids turned into sequences.
 enum Node {
     All,
     Key(i64),

@@ -202,7 +202,7 @@ impl SqliteWriter {
         self.sessions.forget();
     }
 
-    fn at_place<T>(&self, outcome: Result<T, Fault>) -> Result<T, StoreError> {
+    fn in_data_dir<T>(&self, outcome: Result<T, Fault>) -> Result<T, StoreError> {
         outcome.map_err(|fault| fault.at(&self.data_dir))
     }
 }
@@ -215,22 +215,22 @@ impl WriteSessions for SqliteWriter {
         limits: &QueueLimits,
     ) -> Result<OpenedSession, StoreError> {
         let outcome = self.sessions.open_session(&self.connection, key, client_id, limits);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn end_session(&mut self, key: &KeyHash, client_id: &str) -> Result<(), StoreError> {
         let outcome = self.sessions.end_session(&self.connection, key, client_id);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn expire_sessions(&mut self, left_before_ms: TimestampMs, most: usize) -> Result<usize, StoreError> {
         let outcome = self.sessions.expire(&self.connection, left_before_ms, most);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn leave_all_sessions(&mut self, at_ms: TimestampMs) -> Result<(), StoreError> {
         let outcome = self.sessions.leave_all(&self.connection, at_ms);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn put_subscription(
@@ -241,37 +241,37 @@ impl WriteSessions for SqliteWriter {
     ) -> Result<Option<StoredSubscription>, StoreError> {
         let last = self.log.last() as Sequence;
         let outcome = self.sessions.put_subscription(&self.connection, session, filter, route, last);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn has_subscription(&mut self, session: SessionNumber, filter: &[u8]) -> Result<bool, StoreError> {
-        self.at_place(sessions::has_subscription(&self.connection, session, filter))
+        self.in_data_dir(sessions::has_subscription(&self.connection, session, filter))
     }
 
     fn remove_subscription(&mut self, session: SessionNumber, filter: &[u8]) -> Result<(), StoreError> {
         let outcome = self.sessions.remove_subscription(&self.connection, session, filter);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn save_progress(&mut self, progress: &SessionProgress, at_ms: TimestampMs) -> Result<(), StoreError> {
         let outcome = self.sessions.save(&self.connection, progress, at_ms);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn is_current(&mut self, session: SessionNumber) -> Result<bool, StoreError> {
-        self.at_place(self.sessions.is_current(&self.connection, session))
+        self.in_data_dir(self.sessions.is_current(&self.connection, session))
     }
 
     fn is_received(&mut self, session: SessionNumber, packet_id: u16) -> Result<bool, StoreError> {
-        self.at_place(sessions::is_received(&self.connection, session, packet_id))
+        self.in_data_dir(sessions::is_received(&self.connection, session, packet_id))
     }
 
     fn receive(&mut self, session: SessionNumber, packet_id: u16) -> Result<(), StoreError> {
-        self.at_place(sessions::receive(&self.connection, session, packet_id))
+        self.in_data_dir(sessions::receive(&self.connection, session, packet_id))
     }
 
     fn release(&mut self, session: SessionNumber, packet_id: u16) -> Result<(), StoreError> {
-        self.at_place(sessions::release(&self.connection, session, packet_id))
+        self.in_data_dir(sessions::release(&self.connection, session, packet_id))
     }
 
     fn has_queues(&self) -> bool {
@@ -290,7 +290,7 @@ impl WriteSessions for SqliteWriter {
         limits: &QueueLimits,
     ) -> Result<(), StoreError> {
         let outcome = self.sessions.enqueue(&self.connection, topic, at_ms, message, limits);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn queue_stats(&self) -> QueueStats {
@@ -305,12 +305,12 @@ impl WriteSessions for SqliteWriter {
 impl WriteStore for SqliteWriter {
     fn begin(&mut self) -> Result<(), StoreError> {
         let outcome = self.start_group();
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
         let outcome = self.end_group();
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn rollback(&mut self) {
@@ -322,26 +322,26 @@ impl WriteStore for SqliteWriter {
     }
 
     fn last_made_ms(&mut self) -> Result<Option<TimestampMs>, StoreError> {
-        self.at_place(events::last_arrival(&self.connection))
+        self.in_data_dir(events::last_arrival(&self.connection))
     }
 
     fn set_meta(&mut self, name: &str, text: &str) -> Result<(), StoreError> {
         let outcome = set_meta(&self.connection, name, text);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn add_key(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
         let outcome = keys::add(&self.connection, key)
             .and_then(|()| self.sessions.begin_key(&self.connection, &key.hash));
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn key_of(&mut self, actor: Actor) -> Result<Option<KeyRecord>, StoreError> {
-        self.at_place(read::key_of(&self.connection, actor))
+        self.in_data_dir(read::key_of(&self.connection, actor))
     }
 
     fn has_key(&mut self, hash: &KeyHash) -> Result<bool, StoreError> {
-        self.at_place(keys::is_there(&self.connection, hash))
+        self.in_data_dir(keys::is_there(&self.connection, hash))
     }
 
     fn remove_key(&mut self, hash: &KeyHash) -> Result<bool, StoreError> {
@@ -349,7 +349,7 @@ impl WriteStore for SqliteWriter {
             self.sessions.end_sessions_of(&self.connection, hash)?;
             Ok(was_there)
         });
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn remove_keys(&mut self, actor: Actor) -> Result<Vec<KeyHash>, StoreError> {
@@ -359,20 +359,20 @@ impl WriteStore for SqliteWriter {
             }
             Ok(hashes)
         });
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn resource_meta(&mut self, id: Id) -> Result<Option<Arc<ResourceMeta>>, StoreError> {
         let outcome = self.resources.resource_meta(&self.connection, id);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn resource(&mut self, id: Id) -> Result<Option<ResourceRecord>, StoreError> {
-        self.at_place(read::resource(&self.connection, id))
+        self.in_data_dir(read::resource(&self.connection, id))
     }
 
     fn named(&mut self, account: Id, kind: ResourceKind, name: &str) -> Result<Option<Id>, StoreError> {
-        self.at_place(read::named(&self.connection, account, kind, name))
+        self.in_data_dir(read::named(&self.connection, account, kind, name))
     }
 
     fn put_resource(
@@ -381,11 +381,11 @@ impl WriteStore for SqliteWriter {
         after: &ResourceRecord,
     ) -> Result<Sequence, StoreError> {
         let outcome = self.resources.put(&self.connection, &mut self.log, before, after);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn touch(&mut self, id: Id, at_ms: TimestampMs) -> Result<(), StoreError> {
-        self.at_place(self.resources.touch(&self.connection, id, at_ms))
+        self.in_data_dir(self.resources.touch(&self.connection, id, at_ms))
     }
 
     fn delete_resource(
@@ -396,15 +396,15 @@ impl WriteStore for SqliteWriter {
         let outcome = self.delete_few_values(resource).and_then(|leaves_values| {
             self.resources.delete(&self.connection, &mut self.log, resource, at_ms, leaves_values)
         });
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn collections_of(&mut self, id: Id, most: usize) -> Result<Vec<Id>, StoreError> {
-        self.at_place(read::collections_of(&self.connection, id, most))
+        self.in_data_dir(read::collections_of(&self.connection, id, most))
     }
 
     fn count_collections(&mut self, id: Id, most: usize) -> Result<usize, StoreError> {
-        self.at_place(members::count_of(&self.connection, id, most))
+        self.in_data_dir(members::count_of(&self.connection, id, most))
     }
 
     fn first_crowded(
@@ -414,11 +414,11 @@ impl WriteStore for SqliteWriter {
         members: &[Id],
         most: usize,
     ) -> Result<Option<Id>, StoreError> {
-        self.at_place(members::first_crowded(&self.connection, collection, kind, members, most))
+        self.in_data_dir(members::first_crowded(&self.connection, collection, kind, members, most))
     }
 
     fn leave_collections(&mut self, id: Id, collections: &[Id]) -> Result<(), StoreError> {
-        self.at_place(members::leave_collections(&self.connection, id, collections))
+        self.in_data_dir(members::leave_collections(&self.connection, id, collections))
     }
 
     fn add_members(
@@ -427,7 +427,7 @@ impl WriteStore for SqliteWriter {
         kind: ResourceKind,
         members: &[Id],
     ) -> Result<Vec<Id>, StoreError> {
-        self.at_place(members::add(&self.connection, collection, kind, members))
+        self.in_data_dir(members::add(&self.connection, collection, kind, members))
     }
 
     fn remove_members(
@@ -436,11 +436,11 @@ impl WriteStore for SqliteWriter {
         kind: ResourceKind,
         members: Members<'_>,
     ) -> Result<Vec<Id>, StoreError> {
-        self.at_place(members::remove(&self.connection, collection, kind, members))
+        self.in_data_dir(members::remove(&self.connection, collection, kind, members))
     }
 
     fn has_members(&mut self, collection: Id, kind: ResourceKind) -> Result<bool, StoreError> {
-        self.at_place(members::are_there(&self.connection, collection, kind))
+        self.in_data_dir(members::are_there(&self.connection, collection, kind))
     }
 
     fn log_membership(
@@ -451,7 +451,7 @@ impl WriteStore for SqliteWriter {
         document: &str,
     ) -> Result<Sequence, StoreError> {
         let outcome = self.log_members(account, collection, at_ms, document);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn properties_after(
@@ -460,7 +460,7 @@ impl WriteStore for SqliteWriter {
         updates: &[PropertyUpdate],
     ) -> Result<PropertiesExtent, StoreError> {
         let outcome = self.properties.after(&self.connection, owner, updates);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn append_properties(
@@ -471,7 +471,7 @@ impl WriteStore for SqliteWriter {
     ) -> Result<Sequence, StoreError> {
         let owner = (owner.id(), owner.kind().resource());
         let outcome = self.properties.append(&self.connection, &mut self.log, account, owner, updates);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn append_locations(
@@ -482,7 +482,7 @@ impl WriteStore for SqliteWriter {
     ) -> Result<Sequence, StoreError> {
         let owner = (thng, ResourceKind::Thng);
         let outcome = self.properties.append(&self.connection, &mut self.log, account, owner, updates);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn delete_properties(
@@ -493,16 +493,16 @@ impl WriteStore for SqliteWriter {
     ) -> Result<(), StoreError> {
         let which = key.map_or(DeletionScope::Properties, |key| DeletionScope::One(SeriesKey::Property(key)));
         let outcome = self.delete_values(owner.id(), which, before_ms);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn delete_locations(&mut self, thng: Id, before_ms: Option<TimestampMs>) -> Result<(), StoreError> {
         let outcome = self.delete_values(thng, DeletionScope::One(SeriesKey::Location), before_ms);
-        self.at_place(outcome)
+        self.in_data_dir(outcome)
     }
 
     fn reclaim(&mut self) -> Result<bool, StoreError> {
-        let is_pending_now = self.sessions.has_garbage() || self.at_place(is_pending(&self.connection))?;
+        let is_pending_now = self.sessions.has_garbage() || self.in_data_dir(is_pending(&self.connection))?;
         // A topic that fails again must not roll back the freeing of anything else.
         if !is_pending_now && !self.sessions.retry_set_aside() {
             return Ok(false);
@@ -524,7 +524,7 @@ impl WriteStore for SqliteWriter {
         if group.is_err() {
             self.abandon_group();
         }
-        self.at_place(group)
+        self.in_data_dir(group)
     }
 }
 

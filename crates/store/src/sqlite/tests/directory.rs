@@ -54,8 +54,8 @@ fn the_first_file_of_a_killed_restore_is_a_mark() {
 fn a_directory_serves_one_server_at_a_time() {
     let first = Fixture::new();
     let sentence = refusal(first.directory.path()).to_string();
-    let place = first.directory.path().display();
-    assert_eq!(sentence, format!("the database at {place} cannot be used: another server has it open"));
+    let data_dir = first.directory.path().display();
+    assert_eq!(sentence, format!("the database at {data_dir} cannot be used: another server has it open"));
     // The readers alone keep the directory taken: what they read must not change under a second writer's layout.
     let Fixture { read, write, directory } = first;
     drop(write);
