@@ -117,6 +117,13 @@ async fn router_deaths_under_load_lose_and_repeat_nothing() {
     let values: Vec<usize> =
         received(&outbound_queue, &wake, WRITES).await.iter().map(|one| value(one)).collect();
     assert_eq!(values, (0..WRITES).collect::<Vec<_>>());
+    // A callback runs after the notifications.
+    let called_back = timeout(WAIT_MAX, async {
+        while stored.load(Ordering::SeqCst) < WRITES as i64 {
+            tokio::task::yield_now().await;
+        }
+    });
+    called_back.await.expect("each callback is called");
     assert_eq!(stored.load(Ordering::SeqCst), WRITES as i64);
     assert!(broker.bus.health().rebuilds >= 1);
     assert_eq!(broker.bus.health().gaps, 0);
