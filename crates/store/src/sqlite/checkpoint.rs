@@ -46,7 +46,8 @@ const LAST_PAGES_UNDER_LOAD: i64 = 2_048;
 /// Pages behind the end of the log where a reader holds it back. One that reads a list holds it for a moment.
 const HELD_BACK_PAGES: i64 = CARRIED_AT_PAGES / 2;
 
-/// How long to leave a log alone that a reader holds back: each look sorts all of its pages.
+/// How long to leave a log alone that a reader holds back, unless it grows by [`LONG_PAGES`]: each look sorts all of its
+/// pages.
 const HELD_BACK_PAUSE: Duration = Duration::from_millis(250);
 
 /// Bytes that the log keeps on disk when a long one starts anew: more than it usually has. A sync of a file that is
@@ -83,6 +84,8 @@ struct Shared {
     restarts: AtomicU64,
     /// The writer waits for the checkpoint.
     is_awaited: AtomicBool,
+    /// The thread leaves a log alone that a reader holds back.
+    leaves_alone: AtomicBool,
     /// Parts of long logs that were carried over and synced.
     parts: AtomicU64,
     is_stopping: AtomicBool,
@@ -130,7 +133,15 @@ impl Checkpoints {
         let grown = long.saturating_sub(self.shared.grown_from(long));
         if grown >= TOO_LONG_PAGES {
             let _carrying = self.wait_for_checkpoint();
-            return carry(connection).map(drop);
+            let carried = carry(connection)?;
+            // A reader came between the thread's looks. What it holds back is the thread's to carry over afterwards.
+            if carried.is_held_back() {
+                self.shared.grown_from.store(carried.long, Ordering::Relaxed);
+            }
+            return Ok(());
+        }
+        if grown >= LONG_PAGES && self.shared.leaves_alone.swap(false, Ordering::Relaxed) {
+            self.unpark();
         }
         let last = if grown >= LONG_PAGES + LONG_PAGES / 2 { LAST_PAGES_UNDER_LOAD } else { LAST_PAGES };
         if long >= LONG_PAGES && pending <= last {
@@ -150,12 +161,16 @@ impl Checkpoints {
     /// Lets the thread end its checkpoint without pauses, and no other begin.
     fn wait_for_checkpoint(&self) -> MutexGuard<'_, ()> {
         self.shared.is_awaited.store(true, Ordering::Relaxed);
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
-        }
+        self.unpark();
         let carrying = self.shared.carrying.lock();
         self.shared.is_awaited.store(false, Ordering::Relaxed);
         carrying
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 
     /// Parts of long logs that were carried over so far.
@@ -211,6 +226,7 @@ impl Shared {
             log_pages: AtomicI64::new(0),
             restarts: AtomicU64::new(0),
             is_awaited: AtomicBool::new(false),
+            leaves_alone: AtomicBool::new(false),
             parts: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),
         }
@@ -258,7 +274,9 @@ impl Checkpointer {
             // One of the commits meanwhile; the next one wakes it again where that is needed.
             let _done_already = wakes.try_recv();
             if last.is_blocked && !self.shared.is_stopping.load(Ordering::Relaxed) {
+                self.shared.leaves_alone.store(true, Ordering::Relaxed);
                 thread::park_timeout(HELD_BACK_PAUSE);
+                self.shared.leaves_alone.store(false, Ordering::Relaxed);
             }
         }
     }
@@ -283,7 +301,7 @@ impl Checkpointer {
             false => carry(&self.connection),
         };
         self.shared.sync(&self.directory);
-        let is_blocked = carried.as_ref().is_ok_and(|lengths| lengths.pending() >= HELD_BACK_PAGES);
+        let is_blocked = carried.as_ref().is_ok_and(|lengths| lengths.is_held_back());
         let after = Lengths::of(&self.connection);
         // As long as each pass of a long log leaves half of the pages, the log grows by no more than it was long.
         let catches_up = last.is_behind && after.as_ref().is_ok_and(|after| after.pending() <= pages / 2);
@@ -347,6 +365,11 @@ impl Lengths {
         self.long - self.carried
     }
 
+    /// After a checkpoint.
+    fn is_held_back(self) -> bool {
+        self.pending() >= HELD_BACK_PAGES
+    }
+
     fn read(row: &rusqlite::Row<'_>) -> Result<Self, rusqlite::Error> {
         Ok(Self { long: row.get(1)?, carried: row.get(2)? })
     }
@@ -367,7 +390,7 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(60);
 
     struct Log {
-        _folder: tempfile::TempDir,
+        folder: tempfile::TempDir,
         writer: Connection,
         checkpointer: Checkpointer,
     }
@@ -382,7 +405,7 @@ mod tests {
         let connection = connection::checkpointer(&directory).expect("a connection");
         let checkpointer =
             Checkpointer { connection, directory, shared: Arc::new(Shared::new(SyncFailure::default())) };
-        Log { _folder: folder, writer, checkpointer }
+        Log { folder, writer, checkpointer }
     }
 
     #[test]
@@ -400,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_writer_that_waits_says_so_and_then_does_not() {
-        let Log { _folder, writer, checkpointer } = long_log();
+        let Log { folder: _folder, writer, checkpointer } = long_log();
         let mut checkpoints =
             Checkpoints::start(&checkpointer.directory, SyncFailure::default()).expect("a thread");
         let shared = Arc::clone(&checkpoints.shared);
@@ -418,6 +441,20 @@ mod tests {
         drop(carrying);
         assert_eq!(waits.join().expect("no panic"), 0);
         assert!(!shared.is_awaited.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_writer_that_finds_the_log_held_back_waits_for_later_growth_only() {
+        let Log { folder, writer, checkpointer } = long_log();
+        let mut checkpoints =
+            Checkpoints::start(&checkpointer.directory, SyncFailure::default()).expect("a thread");
+        let reader = Connection::open(folder.path().join("thng-pubsub.db")).expect("a reader");
+        reader.execute_batch("BEGIN; SELECT count(*) FROM t").expect("it reads");
+        writer.execute("INSERT INTO t VALUES (zeroblob(?1))", [2 * BLOB_BYTES]).expect("a longer log");
+        let lengths = Lengths::of(&writer).expect("lengths");
+        let too_long = Lengths { long: TOO_LONG_PAGES, ..lengths };
+        checkpoints.carry_or_wake(&writer, too_long).expect("a checkpoint");
+        assert_eq!(checkpoints.shared.grown_from.load(Ordering::Relaxed), lengths.long);
     }
 
     #[test]
