@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_finds_the_log_held_back_waits_for_later_growth_only() {
+    fn a_writer_does_not_wait_twice_for_a_log_held_back() {
         let Log { folder, writer, checkpointer } = long_log();
         let mut checkpoints =
             Checkpoints::start(&checkpointer.directory, SyncFailure::default()).expect("a thread");
