@@ -36,10 +36,10 @@ const WORK_SLICE: Duration = Duration::from_millis(1);
 const REST: Duration = Duration::from_micros(500);
 
 impl CopySpeed {
-    /// Bytes between two syncs. A disk writes 2 MiB in about two milliseconds, and another sync waits for as long.
+    /// Bytes between two syncs. Another sync waits as long as these take: half a millisecond, and two with 2 MiB.
     pub(crate) const fn bytes_between_syncs(self) -> u64 {
         match self {
-            Self::BesideServer => 2 << 20,
+            Self::BesideServer => 512 << 10,
             Self::Full => 8 << 20,
         }
     }
@@ -47,7 +47,7 @@ impl CopySpeed {
     /// Bytes of a database that are copied at once.
     pub(crate) const fn bytes_at_once(self) -> u64 {
         match self {
-            Self::BesideServer => 256 << 10,
+            Self::BesideServer => 128 << 10,
             Self::Full => 8 << 20,
         }
     }
@@ -55,7 +55,7 @@ impl CopySpeed {
     /// The pause behind a sync that took this time.
     fn pause_after(self, sync: Duration) -> Duration {
         match self {
-            Self::BesideServer => (3 * sync).min(PAUSE_MAX),
+            Self::BesideServer => (5 * sync).min(PAUSE_MAX),
             Self::Full => Duration::ZERO,
         }
     }
@@ -187,8 +187,8 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_beside_a_server_pauses_after_each_2_mebibytes() {
-        assert_eq!(pauses_of(CopySpeed::BesideServer, (10 << 20) - 1), 4);
+    fn a_copy_beside_a_server_pauses_after_each_512_kibibytes() {
+        assert_eq!(pauses_of(CopySpeed::BesideServer, (2560 << 10) - 1), 4);
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
             let log = tempfile::NamedTempFile::new().expect("a file");
             log.as_file().set_len(log_bytes).expect("it grows");
             let path = log.path().to_path_buf();
-            assert_eq!(pauses_beside(path, CopySpeed::BesideServer, (10 << 20) - 1), pauses);
+            assert_eq!(pauses_beside(path, CopySpeed::BesideServer, (2560 << 10) - 1), pauses);
         }
     }
 
@@ -223,9 +223,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_lasts_three_times_a_sync_up_to_a_limit() {
+    fn a_pause_lasts_five_times_a_sync_up_to_a_limit() {
         let pause_ms =
             |sync_ms| CopySpeed::BesideServer.pause_after(Duration::from_millis(sync_ms)).as_millis();
-        assert_eq!((pause_ms(0), pause_ms(2), pause_ms(10_000)), (0, 6, PAUSE_MAX.as_millis()));
+        assert_eq!((pause_ms(0), pause_ms(1), pause_ms(10_000)), (0, 5, PAUSE_MAX.as_millis()));
     }
 }

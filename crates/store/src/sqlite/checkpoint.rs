@@ -5,7 +5,7 @@
 //!
 //! A checkpoint that does not reach the end of the log is not synced by SQLite: all of it would be by the one that does, on
 //! the writer. So the thread syncs the database after each of its own. While a backup or an export reads, the log grows,
-//! since it cannot be moved beyond the state that they see. Afterwards the thread catches up: it syncs each 2 MiB and pauses
+//! since it cannot be moved beyond the state that they see. Afterwards the thread catches up: it syncs each 512 KiB and pauses
 //! in proportion, since a sync of the writer waits behind all that the disk has to write.
 
 use std::{

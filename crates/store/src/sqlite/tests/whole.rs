@@ -40,7 +40,7 @@ fn a_backup_is_consistent_and_does_not_restart_on_commits() {
     read_only
         .back_up(&file, &head(), CopySpeed::BesideServer, &mut |done, all| {
             assert!(done > last, "it goes on where it was");
-            assert!(done == all || done - last <= 2 << 20, "it is synced after each 2 MiB");
+            assert!(done == all || done - last <= 512 << 10, "it is synced after each 512 KiB");
             (steps, last) = (steps + 1, done);
             store.append([1_000 + steps], "later");
         })
