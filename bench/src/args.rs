@@ -21,8 +21,11 @@ Usage: thng-pubsub-bench [SCENARIO...] [--mqtt HOST:PORT] [...]
 Scenarios (a usual set where none is given):
   connections-N      N idle connections with one subscription each: connects/s, KiB of broker memory each
   fanout-N-qosQ      1 publisher, N receivers of its topic
+  isolated-N-qosQ    the same, one message at a time: from sending it until the last receiver has it
   fanin-N-qosQ       N publishers on one topic, 1 receiver
   series-N-qosQ      50 publishers on N different properties, 1 receiver of them all
+  writes-N           50 publishers of single values on N properties at random, at QoS 1, without a receiver:
+                     rate with 20 on their way each, then 1000/s from due to PUBACK, and bytes written to disk
   latency-R          R messages/s over 100 pairs at QoS 1: from the time each should have been sent to its arrival
   halfopen-N         1000 messages/s in the same way, before and while N others begin a connection and stop halfway:
                      in MQTT's CONNECT, and where there are such listeners in HTTP, WebSocket and TLS
@@ -45,7 +48,7 @@ The measurement:
   --seconds S        how long each takes (default 4)
   --warm-up S        before it (default 1)
   --window N         messages on their way at the most, in a closed loop (default: by scenario)
-  --payload BYTES    of each message (default 200)
+  --payload BYTES    of each message (default 200, in writes 26)
   --json FILE        write the results there as well
 
 `thng-pubsub-bench --list` prints the names of the scenarios that run when none is given.
@@ -95,7 +98,7 @@ impl Args {
                 "--seconds" => settings.measure = seconds(word, value)?,
                 "--warm-up" => settings.warm_up = seconds(word, value)?,
                 "--window" => settings.window = Some(number(word, value)?),
-                "--payload" => settings.payload_bytes = number(word, value)?,
+                "--payload" => settings.payload_bytes = Some(number(word, value)?),
                 "--json" => json = Some(PathBuf::from(value)),
                 _ => bail!("unknown flag {word}; see --help"),
             }

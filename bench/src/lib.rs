@@ -1,5 +1,5 @@
-//! A load generator for MQTT brokers: what one does with connections, fan-out, fan-in and a steady rate, and what it
-//! costs its process.
+//! A load generator for MQTT brokers: what one does with connections, fan-out, fan-in, writes and a steady rate, and what
+//! it costs its process.
 //!
 //! It shares the machine with the broker and costs little itself. One thread with one `epoll` sends messages that are
 //! encoded once, and counts deliveries and drops them. Each measurement is a closed loop, except latency,
@@ -13,7 +13,7 @@
 //! - `fill`: values in the database before a measurement
 //! - `message`: a PUBLISH that is encoded once
 //! - `pacer`: wakes in time for a message of a schedule
-//! - `process`: what `/proc` says about CPU and memory; `statistics`: percentiles
+//! - `process`: what `/proc` says about CPU, memory and disk; `statistics`: percentiles
 //! - [`report`]: the table and the JSON document
 //!
 //! `cargo xtask bench` starts the brokers and calls the binary. Linux only: the cost is read from `/proc`.

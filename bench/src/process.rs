@@ -1,4 +1,4 @@
-//! Reads a process's CPU time and memory from Linux.
+//! Reads a process's CPU time, memory and disk writes from Linux.
 //!
 //! Read before and after a measurement, from `/proc`; the broker is asked nothing.
 
@@ -42,6 +42,21 @@ fn rss(status: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+/// Bytes that a process has had written to the disk since its start. A page that is changed twice before the system writes
+/// it counts once.
+///
+/// # Errors
+/// There is no such process, or it belongs to another user.
+pub(crate) fn disk_bytes(pid: u32) -> anyhow::Result<u64> {
+    let file = format!("/proc/{pid}/io");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+    written(&text).with_context(|| format!("cannot understand {file}"))
+}
+
+fn written(io: &str) -> Option<u64> {
+    io.lines().find_map(|line| line.strip_prefix("write_bytes: "))?.parse().ok()
+}
+
 /// Allows this process as many open files as the system lets it have, and says how many that is.
 pub(crate) fn raise_open_files_limit() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -69,6 +84,13 @@ mod tests {
     fn resident_memory_is_found_among_the_other_lines() {
         assert_eq!(rss("Name:\tx\nVmHWM:\t  9 kB\nVmRSS:\t  5120 kB\n"), Some(5120));
         assert_eq!(rss("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn bytes_on_the_disk_are_not_those_of_the_calls() {
+        assert_eq!(written("wchar: 7\nwrite_bytes: 4096\ncancelled_write_bytes: 1\n"), Some(4096));
+        assert_eq!(written("wchar: 7\n"), None);
+        assert!(disk_bytes(std::process::id()).is_ok());
     }
 
     #[test]

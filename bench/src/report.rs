@@ -1,6 +1,6 @@
 //! Prints one line for each scenario, for people. A program reads the JSON document instead.
 
-use crate::scenario::{Figures, Measurement, beside};
+use crate::scenario::{Figures, Measurement, beside, writes};
 
 /// The line of one measurement, with a warning where something went missing.
 pub fn line(measured: &Measurement) -> String {
@@ -25,6 +25,24 @@ pub fn line(measured: &Measurement) -> String {
             };
             let missing = missing(figures.lost, figures.surplus, figures.expected);
             format!("{name:20} {rate:>10} deliveries/s{cpu}{acknowledged}{busy}{missing}")
+        }
+        Figures::Isolated(figures) => {
+            let cpu = unit(figures.cpu_us_per_delivery, " us CPU each");
+            let missing = missing(figures.lost, figures.surplus, figures.expected);
+            let (receivers, p50, max) = (figures.receivers, figures.p50_ms, figures.max_ms);
+            let generator = figures.generator_us_per_delivery;
+            format!(
+                "{name:20} all {receivers} have it after p50 {p50:.2} ms, max {max:.2} ms{cpu}; generator {generator:.2} us each{missing}"
+            )
+        }
+        Figures::Writes(figures) => {
+            let missing = missing(figures.lost, figures.surplus, figures.sent);
+            let (rate, closed) = (thousands(figures.publishes_per_s), costs(figures.closed));
+            let (p50, p99, max) = (figures.p50_ms, figures.p99_ms, figures.max_ms);
+            let (per_s, steady) = (figures.per_s, costs(figures.steady));
+            format!(
+                "{name:20} {rate:>10} PUBACK/s{closed}; at {per_s}/s p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.3} ms{steady}{missing}"
+            )
         }
         Figures::Latency(figures) => {
             let cpu = unit(figures.cpu_us_per_message, " us CPU each");
@@ -55,6 +73,13 @@ pub fn line(measured: &Measurement) -> String {
             )
         }
     }
+}
+
+fn costs(costs: Option<writes::Costs>) -> String {
+    let text = |writes::Costs { cpu_us_per_publish: cpu, disk_bytes_per_publish: bytes }| {
+        format!(", {cpu:.2} us CPU and {} bytes on disk each", thousands(bytes))
+    };
+    costs.map_or_else(String::new, text)
 }
 
 /// p99 with its spread over the phases, and the slowest write of all.

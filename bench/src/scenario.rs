@@ -1,13 +1,16 @@
 //! The scenarios, by name, and their durations.
 //!
 //! Each scenario is one file. [`connections`]; [`flow`]: fan-out, fan-in and series are one loop with different
-//! numbers; [`latency`]; [`halfopen`] is latency twice. [`beside`] is latency beside a copy.
+//! numbers; [`isolated`] is fan-out of one message at a time. [`latency`]; [`halfopen`] is latency twice, [`beside`] is
+//! latency beside a copy. [`writes`] is rate and latency over many properties, and what reaches the disk.
 
 pub mod beside;
 pub mod connections;
 pub mod flow;
 pub mod halfopen;
+pub mod isolated;
 pub mod latency;
+pub mod writes;
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,14 +22,17 @@ use serde::Serialize;
 use crate::message;
 use crate::target::Target;
 
-/// How many publish in a `series` scenario.
+/// How many publish in a `series` and a `writes` scenario.
 const SERIES_PUBLISHERS: usize = 50;
 
 /// How many pairs share the rate of a `latency` scenario, and that of a `halfopen` one.
 const LATENCY_PAIRS: usize = 100;
 
-/// Messages per second of a `halfopen` and a `beside` scenario.
+/// Messages per second of a `halfopen`, a `beside` and a `writes` scenario.
 const STEADY_PER_S: u32 = 1000;
+
+/// Bytes of each message's payload, where nothing else is asked for.
+const PAYLOAD_BYTES: usize = 200;
 
 /// One thing to measure. [`fmt::Display`] and [`FromStr`] are its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,13 @@ pub enum Scenario {
     },
     /// One publisher, many receivers of its topic.
     Fanout {
+        /// How many receive.
+        receivers: usize,
+        /// 0 or 1, for publishing and receiving.
+        qos: u8,
+    },
+    /// The same, one message at a time.
+    Isolated {
         /// How many receive.
         receivers: usize,
         /// 0 or 1, for publishing and receiving.
@@ -56,6 +69,11 @@ pub enum Scenario {
         topics: usize,
         /// 0 or 1, for publishing and receiving.
         qos: u8,
+    },
+    /// Fifty publishers on many different topics at random, without a receiver.
+    Writes {
+        /// How many topics.
+        series: usize,
     },
     /// A steady rate over a hundred pairs of publisher and receiver.
     Latency {
@@ -81,8 +99,10 @@ impl Scenario {
         for receivers in [100, 1000] {
             usual.extend([0, 1].map(|qos| Self::Fanout { receivers, qos }));
         }
+        usual.extend([1000, 10_000].map(|receivers| Self::Isolated { receivers, qos: 1 }));
         usual.extend([0, 1].map(|qos| Self::Fanin { publishers: 50, qos }));
         usual.push(Self::Series { topics: 5000, qos: 1 });
+        usual.extend([500, 5000, 50_000].map(|series| Self::Writes { series }));
         usual.push(Self::Latency { per_s: 1000 });
         usual.push(Self::HalfOpen { count: 1000 });
         usual.push(Self::Beside { values: 1_000_000 });
@@ -96,8 +116,10 @@ impl fmt::Display for Scenario {
         match self {
             Self::Connections { count } => write!(f, "connections-{count}"),
             Self::Fanout { receivers, qos } => write!(f, "fanout-{receivers}-qos{qos}"),
+            Self::Isolated { receivers, qos } => write!(f, "isolated-{receivers}-qos{qos}"),
             Self::Fanin { publishers, qos } => write!(f, "fanin-{publishers}-qos{qos}"),
             Self::Series { topics, qos } => write!(f, "series-{topics}-qos{qos}"),
+            Self::Writes { series } => write!(f, "writes-{series}"),
             Self::Latency { per_s } => write!(f, "latency-{per_s}"),
             Self::HalfOpen { count } => write!(f, "halfopen-{count}"),
             Self::Beside { values } => write!(f, "beside-{values}"),
@@ -121,8 +143,10 @@ impl FromStr for Scenario {
         Ok(match (kind, count.map(|count| count as usize), qos) {
             ("connections", Some(count), None) => Self::Connections { count },
             ("fanout", Some(receivers), Some(qos)) => Self::Fanout { receivers, qos },
+            ("isolated", Some(receivers), Some(qos)) => Self::Isolated { receivers, qos },
             ("fanin", Some(publishers), Some(qos)) => Self::Fanin { publishers, qos },
             ("series", Some(topics), Some(qos)) => Self::Series { topics, qos },
+            ("writes", Some(series), None) => Self::Writes { series },
             ("halfopen", Some(count), None) => Self::HalfOpen { count },
             ("beside", Some(values), None) => Self::Beside { values },
             ("latency", Some(_), None) => Self::Latency { per_s: count.unwrap_or_default() },
@@ -140,25 +164,29 @@ pub struct Settings {
     pub warm_up: Duration,
     /// Messages that are on their way at the most; `None` chooses by scenario.
     pub window: Option<usize>,
-    /// Bytes of each message's payload.
-    pub payload_bytes: usize,
+    /// Bytes of each message's payload; `None` chooses by scenario.
+    pub payload_bytes: Option<usize>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let (measure, warm_up) = (Duration::from_secs(4), Duration::from_secs(1));
-        Self { measure, warm_up, window: None, payload_bytes: 200 }
+        Self { measure, warm_up, window: None, payload_bytes: None }
     }
 }
 
 impl Settings {
+    /// Bytes of each message's payload, in most scenarios.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.payload_bytes.unwrap_or(PAYLOAD_BYTES)
+    }
+
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         if self.measure < Duration::from_millis(10) {
             bail!("--seconds must be at least 0.01");
         }
-        if self.payload_bytes < message::PAYLOAD_BYTES_MIN || self.payload_bytes > message::PAYLOAD_BYTES_MAX
-        {
-            let (min, max) = (message::PAYLOAD_BYTES_MIN, message::PAYLOAD_BYTES_MAX);
+        let (min, max) = (message::PAYLOAD_BYTES_MIN, message::PAYLOAD_BYTES_MAX);
+        if !(min..=max).contains(&self.payload_bytes()) {
             bail!("--payload must be {min} to {max} bytes");
         }
         if self.window == Some(0) {
@@ -186,6 +214,10 @@ pub enum Figures {
     Connections(connections::Figures),
     /// Of [`Scenario::Fanout`], [`Scenario::Fanin`] and [`Scenario::Series`].
     Flow(flow::Figures),
+    /// Of [`Scenario::Isolated`].
+    Isolated(isolated::Figures),
+    /// Of [`Scenario::Writes`].
+    Writes(writes::Figures),
     /// Of [`Scenario::Latency`].
     Latency(latency::Figures),
     /// Of [`Scenario::HalfOpen`].
@@ -215,6 +247,12 @@ pub fn run(scenario: &Scenario, target: &Target, settings: &Settings) -> anyhow:
             let shape = flow::Shape { publishers, receivers: 1, topics, qos };
             Figures::Flow(flow::measure(&shape, target, settings)?)
         }
+        Scenario::Isolated { receivers, qos } => {
+            Figures::Isolated(isolated::measure(receivers, qos, target, settings)?)
+        }
+        Scenario::Writes { series } => {
+            Figures::Writes(writes::measure(series, SERIES_PUBLISHERS, STEADY_PER_S, target, settings)?)
+        }
         Scenario::Latency { per_s } => {
             Figures::Latency(latency::measure(LATENCY_PAIRS, per_s, target, settings)?)
         }
@@ -241,9 +279,17 @@ mod tests {
 
     #[test]
     fn other_names_are_refused() {
-        for name in
-            ["", "fanout", "fanout-0-qos0", "fanout-10-qos2", "fanout-10-qos1-x", "latency-9-qos1", "fan-1"]
-        {
+        for name in [
+            "",
+            "fanout",
+            "fanout-0-qos0",
+            "fanout-10-qos2",
+            "fanout-10-qos1-x",
+            "latency-9-qos1",
+            "fan-1",
+            "writes-9-qos1",
+            "isolated-9",
+        ] {
             assert!(name.parse::<Scenario>().is_err(), "{name}");
         }
     }

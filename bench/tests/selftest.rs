@@ -154,6 +154,26 @@ fn every_message_of_a_flow_is_counted_once() {
 }
 
 #[test]
+fn each_isolated_message_reaches_every_receiver() {
+    for name in ["isolated-5-qos0", "isolated-5-qos1"] {
+        let Figures::Isolated(isolated) = figures(Manners::Faithful, name) else { panic!("it is isolated") };
+        assert!(isolated.sent > 1, "{name}: {isolated:?}");
+        assert_eq!((isolated.expected, isolated.lost, isolated.surplus), (isolated.sent * 5, 0, 0), "{name}");
+        assert!(isolated.p50_ms > 0.0 && isolated.p50_ms <= isolated.max_ms, "{name}: {isolated:?}");
+    }
+}
+
+#[test]
+fn writes_are_measured_in_a_loop_and_at_a_rate() {
+    let Figures::Writes(writes) = figures(Manners::Faithful, "writes-120") else {
+        panic!("these are writes")
+    };
+    assert_eq!((writes.sent, writes.lost, writes.surplus), (220, 0, 0), "20 ms and 200 ms");
+    assert!(writes.publishes_per_s > 0.0 && writes.closed.is_none() && writes.steady.is_none());
+    assert!(writes.p50_ms > 0.0 && writes.p50_ms <= writes.p99_ms && writes.p99_ms <= writes.max_ms);
+}
+
+#[test]
 fn latency_is_measured_of_every_message() {
     let Figures::Latency(latency) = figures(Manners::Faithful, "latency-500") else {
         panic!("it is a latency")
@@ -210,6 +230,9 @@ fn the_cost_of_a_process_is_measured_if_it_is_known() {
     let measured = run(&Scenario::Connections { count: 10 }, &target, &settings()).unwrap();
     let Figures::Connections(found) = measured.figures else { panic!("connections") };
     assert!(found.idle_kib.is_some_and(|kib| kib > 0) && found.kib_per_connection.is_some());
+    let measured = run(&Scenario::Writes { series: 10 }, &target, &settings()).unwrap();
+    let Figures::Writes(found) = measured.figures else { panic!("these are writes") };
+    assert!(found.closed.is_some() && found.steady.is_some());
 }
 
 #[test]

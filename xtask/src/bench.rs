@@ -26,7 +26,7 @@ use brokers::{Broker, Started};
     override_usage = "cargo xtask bench [OPTIONS] [SCENARIO]...\n       cargo xtask bench rest [--write]",
     after_help = "\
 Runs one scenario after the other, each on a new process, alternating between the brokers, and prints a
-table. Takes about six minutes. `rest` measures REST with wrk, beside PocketBase, and in process with a
+table. Takes about nine minutes. `rest` measures REST with wrk, beside PocketBase, and in process with a
 million thngs; that takes ten minutes. Loopback only.
 
 Examples:

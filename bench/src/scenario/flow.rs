@@ -80,7 +80,7 @@ pub(super) fn measure(shape: &Shape, target: &Target, settings: &Settings) -> an
     clients.open(shape.receivers, target, qos, |_| &topics)?;
     clients.open(shape.publishers, target, qos, |_| &[])?;
     let messages: anyhow::Result<Vec<Message>> =
-        topics.iter().map(|topic| Message::new(topic, settings.payload_bytes, qos)).collect();
+        topics.iter().map(|topic| Message::new(topic, settings.payload_bytes(), qos)).collect();
     let window = settings.window.unwrap_or(if shape.publishers == 1 { WINDOW_FANOUT } else { WINDOW_FANIN });
     let mut flow = Flow::new(shape, window, messages?, qos);
 

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use serde::Serialize;
 use thng_pubsub_protocol::mqtt::{Packet, PacketId, QoS, encode_puback};
 
@@ -136,12 +137,33 @@ impl Steady {
             clients.open(pairs, target, QoS::AtLeastOnce, |index| &topics[index])?;
         }
         clients.open(pairs, target, QoS::AtLeastOnce, |_| &[])?;
-        let message = |[topic]: &[String; 1]| Message::new(topic, settings.payload_bytes, QoS::AtLeastOnce);
+        let message = |[topic]: &[String; 1]| Message::new(topic, settings.payload_bytes(), QoS::AtLeastOnce);
         let messages = topics.iter().map(message).collect::<anyhow::Result<Vec<_>>>()?;
+        Self::start(clients, |schedule| Run::new(schedule, messages, pairs, until), per_s)
+    }
+
+    /// Connects publishers, each of which sends messages that are chosen at random, until PUBACK.
+    pub(super) fn scattered(
+        publishers: usize,
+        per_s: u32,
+        messages: Vec<Message>,
+        random: Rng,
+        target: &Target,
+    ) -> anyhow::Result<Self> {
+        let mut clients = Clients::new()?;
+        clients.open(publishers, target, QoS::AtLeastOnce, |_| &[])?;
+        let run = |schedule| Run {
+            random: Some(random),
+            ..Run::new(schedule, messages, publishers, Until::Acknowledged)
+        };
+        Self::start(clients, run, per_s)
+    }
+
+    fn start(mut clients: Clients, run: impl FnOnce(Schedule) -> Run, per_s: u32) -> anyhow::Result<Self> {
         let pacer = Pacer::new()?;
         clients.pace(&pacer)?;
         let schedule = Schedule { start: Instant::now(), per_s };
-        Ok(Self { run: Run::new(schedule, messages, until), pacer, clients })
+        Ok(Self { run: run(schedule), pacer, clients })
     }
 
     /// How many messages were sent.
@@ -164,7 +186,9 @@ impl Steady {
 /// The state of one run: per message, how late it was sent and how long it took.
 pub(super) struct Run {
     schedule: Schedule,
+    /// One for each publisher, or any number to choose from.
     messages: Vec<Message>,
+    random: Option<Rng>,
     packet_ids: Vec<PacketId>,
     until: Until,
     /// The first publisher, by number of the client.
@@ -181,11 +205,11 @@ pub(super) struct Run {
 }
 
 impl Run {
-    fn new(schedule: Schedule, messages: Vec<Message>, until: Until) -> Self {
-        let publishers = messages.len();
+    fn new(schedule: Schedule, messages: Vec<Message>, publishers: usize, until: Until) -> Self {
         Self {
             schedule,
             messages,
+            random: None,
             packet_ids: vec![PacketId::MIN; publishers],
             until,
             first_publisher: if until == Until::Received { publishers } else { 0 },
@@ -214,10 +238,14 @@ impl Run {
     }
 
     fn send(&mut self, clients: &mut Clients) -> anyhow::Result<()> {
-        let pair = (self.sent % self.messages.len() as u64) as usize;
+        let pair = (self.sent % self.packet_ids.len() as u64) as usize;
+        let message = match &mut self.random {
+            Some(random) => random.usize(..self.messages.len()),
+            None => pair,
+        };
         let client = self.first_publisher + pair;
         let outgoing = clients.outgoing(client);
-        self.messages[pair].append_numbered(self.packet_ids[pair], self.sent, outgoing);
+        self.messages[message].append_numbered(self.packet_ids[pair], self.sent, outgoing);
         self.packet_ids[pair] = self.packet_ids[pair].successor();
         self.late.push(nanos_since(self.schedule.due(self.sent)));
         self.took.push(None);
@@ -326,7 +354,7 @@ mod tests {
     fn a_repeated_message_is_surplus_and_a_missing_one_lost() {
         let schedule = Schedule { start: Instant::now(), per_s: 1000 };
         let messages = vec![Message::new("a", 100, QoS::AtLeastOnce).unwrap()];
-        let mut run = Run::new(schedule, messages, Until::Received);
+        let mut run = Run::new(schedule, messages, 1, Until::Received);
         (run.sent, run.took, run.late) = (3, vec![None; 3], vec![0; 3]);
         run.arrive(0);
         run.arrive(2);
@@ -340,7 +368,7 @@ mod tests {
     fn acknowledgements_belong_to_messages_in_their_order() {
         let schedule = Schedule { start: Instant::now(), per_s: 1000 };
         let messages = ["a", "b"].map(|topic| Message::new(topic, 100, QoS::AtLeastOnce).unwrap());
-        let mut run = Run::new(schedule, messages.into(), Until::Acknowledged);
+        let mut run = Run::new(schedule, messages.into(), 2, Until::Acknowledged);
         (run.sent, run.took, run.late) = (3, vec![None; 3], vec![0; 3]);
         run.unacknowledged = vec![[0, 2].into(), [1].into()];
         [1, 0, 1].into_iter().for_each(|client| run.acknowledge(client));

@@ -21,9 +21,9 @@ pub(super) enum Broker {
 }
 
 impl Broker {
-    /// Whether a scenario can be measured on it: only our server copies its database.
+    /// Whether a scenario can be measured on it: only our server has a database.
     pub(super) fn has(self, scenario: &str) -> bool {
-        self == Self::ThngPubsub || !scenario.starts_with("beside-")
+        self == Self::ThngPubsub || !["beside-", "writes-"].iter().any(|kind| scenario.starts_with(kind))
     }
 
     /// Its name on the command line.
@@ -161,7 +161,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_are_measured_on_our_server_alone() {
+    fn the_database_is_measured_on_our_server_alone() {
+        assert!(!Broker::Mosquitto.has("writes-500"));
         assert!(Broker::ThngPubsub.has("beside-1000"));
         assert!(!Broker::Mosquitto.has("beside-1000") && Broker::Mosquitto.has("latency-1000"));
     }

@@ -37,7 +37,8 @@ pub(super) fn median(mut rounds: Vec<Value>) -> Value {
         return Value::Null;
     }
     let main = |result: &Value| {
-        let figures = ["deliveries_per_s", "p99_ms", "connects_per_s", "backup_ratio"];
+        let figures =
+            ["deliveries_per_s", "publishes_per_s", "p99_ms", "p50_ms", "connects_per_s", "backup_ratio"];
         figures.iter().find_map(|name| result[*name].as_f64()).unwrap_or_default()
     };
     rounds.sort_by(|a, b| main(a).total_cmp(&main(b)));
@@ -80,6 +81,28 @@ fn lines(row: &Row) -> Vec<(String, Vec<String>)> {
             (format!("KiB per idle connection with one subscription, of {}", count(row)), each(memory)),
             ("connects per second, each with one subscription (CPU of one)".to_owned(), each(connects)),
         ],
+        Some("isolated") => {
+            let title = flow_title(&row.scenario);
+            vec![(
+                format!("{title}, one at a time: until all have it, p50 / max (CPU of one)"),
+                each(isolated),
+            )]
+        }
+        Some("writes") => {
+            let first =
+                |name| row.cells.first().map_or_else(String::new, |cell| number(cell, name, thousands));
+            let (properties, window, per_s) = (count(row), first("window"), first("per_s"));
+            vec![
+                (
+                    format!(
+                        "50 to {properties} properties at random, QoS 1, {window} on their way: PUBACKs per second (CPU of one)"
+                    ),
+                    each(publishes),
+                ),
+                (format!("the same at {per_s} messages/s, due to PUBACK: p50 / p99 / max"), each(latency)),
+                (format!("written to disk for one / for one at {per_s} messages/s"), each(disk)),
+            ]
+        }
         Some("latency") => vec![
             (format!("{} messages/s over 100 pairs, QoS 1: p50 / p99 / max", count(row)), each(latency)),
             (format!("CPU of one message at {} messages/s", count(row)), each(message_cpu)),
@@ -121,7 +144,7 @@ fn flow_title(scenario: &str) -> String {
     let number = number.parse().map_or_else(|_| number.to_owned(), thousands);
     let qos = qos.replace("qos", "QoS ");
     match kind {
-        Some("fanout") => format!("1 to {number}, {qos}"),
+        Some("fanout" | "isolated") => format!("1 to {number}, {qos}"),
         Some("fanin") => format!("{number} to 1, {qos}"),
         Some("series") => format!("50 to 1 on {number} properties, {qos}"),
         _ => scenario.to_owned(),
@@ -140,6 +163,24 @@ fn connects(result: &Value) -> String {
 fn latency(result: &Value) -> String {
     let ms = |name| number(result, name, |ms| format!("{ms:.2}"));
     format!("{} / {} / {} ms{}", ms("p50_ms"), ms("p99_ms"), ms("max_ms"), lost(result, "sent"))
+}
+
+fn isolated(result: &Value) -> String {
+    let ms = |name| number(result, name, |ms| format!("{ms:.1}"));
+    let cpu = number(result, "cpu_us_per_delivery", microseconds);
+    format!("{} / {} ms ({cpu}){}", ms("p50_ms"), ms("max_ms"), lost(result, "expected"))
+}
+
+fn publishes(result: &Value) -> String {
+    let rate = number(result, "publishes_per_s", thousands);
+    format!("{rate} ({})", number(&result["closed"], "cpu_us_per_publish", microseconds))
+}
+
+fn disk(result: &Value) -> String {
+    let kib = |costs: &str| {
+        number(&result[costs], "disk_bytes_per_publish", |bytes| format!("{:.1}", bytes / 1024.0))
+    };
+    format!("{} / {} KiB", kib("closed"), kib("steady"))
 }
 
 fn half_open(result: &Value) -> String {
@@ -302,6 +343,36 @@ mod tests {
             json!({"kind": "latency", "p50_ms": 0.1, "p99_ms": 1.0, "max_ms": 2.0, "lost": 0, "sent": 9});
         let row = Row { scenario: "latency-1000".to_owned(), cells: vec![latency] };
         assert_eq!(lines(&row)[0].1, ["0.10 / 1.00 / 2.00 ms"]);
+    }
+
+    #[test]
+    fn isolated_messages_are_one_line() {
+        let result = json!({
+            "kind": "isolated", "p50_ms": 12.34, "max_ms": 20.0, "cpu_us_per_delivery": 5.678, "lost": 0, "expected": 9,
+        });
+        let row = Row { scenario: "isolated-1000-qos1".to_owned(), cells: vec![result] };
+        let line = lines(&row).remove(0);
+        assert_eq!(line.0, "1 to 1,000, QoS 1, one at a time: until all have it, p50 / max (CPU of one)");
+        assert_eq!(line.1, ["12.3 / 20.0 ms (5.68 us)"]);
+    }
+
+    #[test]
+    fn writes_are_three_lines_with_their_bytes() {
+        let costs = |bytes: f64| json!({"cpu_us_per_publish": 12.0, "disk_bytes_per_publish": bytes});
+        let result = json!({
+            "kind": "writes", "publishes_per_s": 60_000.0, "window": 1000, "closed": costs(4096.0), "per_s": 1000,
+            "p50_ms": 0.5, "p99_ms": 1.0, "max_ms": 2.0, "steady": costs(10_240.0), "lost": 0, "sent": 9,
+        });
+        let row = Row { scenario: "writes-50000".to_owned(), cells: vec![median(vec![result]), Value::Null] };
+        let (titles, cells): (Vec<_>, Vec<_>) = lines(&row).into_iter().unzip();
+        assert!(
+            titles[0].starts_with("50 to 50,000 properties at random, QoS 1, 1,000 on their way"),
+            "{titles:?}"
+        );
+        assert_eq!(
+            cells.concat(),
+            ["60,000 (12 us)", "–", "0.50 / 1.00 / 2.00 ms", "–", "4.0 / 10.0 KiB", "–"]
+        );
     }
 
     #[test]
