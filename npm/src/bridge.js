@@ -216,6 +216,8 @@ export class Bridge {
     const methods = {
       open: (socket) => this.#open(host, socket),
       send: (socket, bytes) => this.#send(socket, bytes),
+      // A socket that is closing takes no more.
+      buffered: () => (this.#socket?.readyState > 1 ? -1 : this.#socket?.bufferedAmount),
       ping: () => this.#socket?.ping(),
       close: () => this.#disconnect(),
       resolve: (token) => this.#take(token)?.resolve(),
@@ -228,7 +230,7 @@ export class Bridge {
     const host = {}
     for (const [name, method] of Object.entries(methods)) {
       host[name] = (...args) => {
-        if (this.#host === host) method(...args)
+        if (this.#host === host) return method(...args)
       }
     }
     return host

@@ -42,7 +42,7 @@ const SENTENCES = {
     `A publish to ${about.topic} over a native WebSocket is not acknowledged. Leave qos out, or use the transport 'mqtt'.`,
   QUEUE_FULL: (about) =>
     `Too much is waiting to be sent, so ${about.topic} was not added. ` +
-    'Wait until the connection is back, publish less often, or raise queueLimit.',
+    'Wait until the network takes more, publish less often, or raise queueLimit.',
   UNSUBSCRIBED: (about) =>
     `${about.topic} was unsubscribed before the server had answered the subscription. Subscribe again if that was not meant.`,
   NOT_SUBSCRIBED: (about) =>

@@ -35,6 +35,14 @@ export class TcpSocket {
       .on('close', () => this.onclose?.({ reason: this.#reason }))
   }
 
+  get readyState() {
+    return this.#socket.destroyed ? 3 : 1
+  }
+
+  get bufferedAmount() {
+    return this.#socket.writableLength
+  }
+
   send(bytes) {
     this.#socket.write(bytes)
   }

@@ -45,7 +45,7 @@ declare namespace PubSub {
     connectTimeout: number
     /** How long an acknowledgement, or the answer to a REST request, may take. Default 30000. */
     answerTimeout: number
-    /** How many publishes may wait for a connection. Default 1000. */
+    /** How many publishes may wait for a connection, or for a network that does not take 256 KiB. Default 1000. */
     queueLimit: number
     /** What the name of every connection begins with, towards the server. Default `thng-pubsub`. */
     clientIdPrefix: string

@@ -33,6 +33,9 @@ extern "C" {
     fn open(this: &Host, socket: u32);
     #[wasm_bindgen(method)]
     fn send(this: &Host, socket: u32, bytes: Uint8Array);
+    /// `bufferedAmount` of the socket.
+    #[wasm_bindgen(method)]
+    fn buffered(this: &Host) -> u32;
     #[wasm_bindgen(method)]
     fn ping(this: &Host, socket: u32);
     #[wasm_bindgen(method)]
@@ -109,6 +112,7 @@ impl Settings {
 trait Machine {
     fn poll_effect(&mut self) -> Option<Effect>;
     fn poll_timeout(&self) -> Option<u64>;
+    fn socket_buffered(&mut self, bytes: u32, now: u64);
     fn is_ended(&self) -> bool;
 }
 
@@ -119,6 +123,10 @@ impl Machine for Session {
 
     fn poll_timeout(&self) -> Option<u64> {
         Session::poll_timeout(self)
+    }
+
+    fn socket_buffered(&mut self, bytes: u32, now: u64) {
+        Session::socket_buffered(self, bytes, now);
     }
 
     fn is_ended(&self) -> bool {
@@ -134,6 +142,10 @@ impl Machine for channel::Channel {
 
     fn poll_timeout(&self) -> Option<u64> {
         channel::Channel::poll_timeout(self)
+    }
+
+    fn socket_buffered(&mut self, bytes: u32, now: u64) {
+        channel::Channel::socket_buffered(self, bytes, now);
     }
 
     fn is_ended(&self) -> bool {
@@ -310,6 +322,8 @@ impl<M: Machine + 'static> Driver<M> {
     /// The timer has gone off.
     fn tick(&self, input: impl FnOnce(&mut M, u64)) {
         self.state.timer.take();
+        // What has left the socket may move what is due.
+        self.state.read_buffered(&self.machine);
         self.run(input);
     }
 
@@ -328,12 +342,23 @@ impl DriverState {
             return;
         }
         loop {
-            let effect = machine.borrow_mut().poll_effect();
+            let mut effect = machine.borrow_mut().poll_effect();
+            if effect.is_none() {
+                // The socket may have space for more.
+                self.read_buffered(machine);
+                effect = machine.borrow_mut().poll_effect();
+            }
             let Some(effect) = effect else { break };
             perform(&self.host, effect);
         }
         self.is_performing.set(false);
         self.schedule(&*machine.borrow());
+    }
+
+    #[inline(never)]
+    fn read_buffered(&self, machine: &RefCell<dyn Machine>) {
+        let buffered = self.host.buffered();
+        machine.borrow_mut().socket_buffered(buffered, now_ms());
     }
 
     /// Sets the timer for what is due next. One that goes off too early is left alone: most deadlines only move away.

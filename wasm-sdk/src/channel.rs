@@ -20,6 +20,7 @@ use crate::{
     failure::{Code, Failure},
     keep_alive::{Due, KeepAlive},
     options::Options,
+    send_buffer::{SendBuffer, earlier},
 };
 
 /// How long a socket without subscriptions stays open for further publishes, in milliseconds.
@@ -53,6 +54,7 @@ pub struct Channel {
     waiting: Vec<(CallId, HandlerId)>,
     /// Messages that wait for the socket, oldest first.
     queue: VecDeque<(CallId, Vec<u8>)>,
+    buffer: SendBuffer,
     /// When it was last of use, while there is no subscription.
     unused_since: u64,
     effects: VecDeque<Effect>,
@@ -71,6 +73,7 @@ impl Channel {
             handlers: Vec::new(),
             waiting: Vec::new(),
             queue: VecDeque::new(),
+            buffer: SendBuffer::default(),
             unused_since: 0,
             effects: VecDeque::new(),
         }
@@ -88,8 +91,7 @@ impl Channel {
             Link::Opening { deadline, .. } => Some(*deadline),
             Link::Waiting { until } => Some(*until),
             Link::Up { keep_alive, .. } => {
-                let unused = self.handlers.is_empty().then(|| self.unused_since + UNUSED_MS);
-                keep_alive.deadline().into_iter().chain(unused).min()
+                self.buffer.deadline_or_poll(earlier(keep_alive.deadline(), self.unused_deadline()))
             }
         }
     }
@@ -136,14 +138,15 @@ impl Channel {
         self.settle(call_id, Ok(()));
     }
 
-    /// Publishes a message. The call is settled when it has been sent. Without a connection it waits, up to the limit
-    /// of the queue.
+    /// Publishes a message. The call is settled when it has been sent. Without a connection, or with a full buffer, it
+    /// waits, up to the limit of the queue.
     pub fn publish(&mut self, payload: Vec<u8>, call_id: CallId, now: u64) {
         if let Link::Ended(failure) = &self.link {
             let failure = failure.clone();
             return self.settle(call_id, Err(failure));
         }
-        if !matches!(self.link, Link::Up { .. }) && self.queue.len() >= self.options.queue_limit {
+        let has_space = matches!(self.link, Link::Up { .. }) && !self.buffer.is_full();
+        if !has_space && self.queue.len() >= self.options.queue_limit {
             return self.settle(call_id, Err(Failure::new(Code::QueueFull)));
         }
         self.queue.push_back((call_id, payload));
@@ -203,6 +206,16 @@ impl Channel {
         self.is_alive(socket, now);
     }
 
+    /// See [`Session::socket_buffered`](crate::session::Session::socket_buffered).
+    pub fn socket_buffered(&mut self, bytes: u32, now: u64) {
+        if self.buffer.drained_towards_answer(bytes, now)
+            && let Link::Up { keep_alive, .. } = &mut self.link
+        {
+            keep_alive.ping_delayed(now);
+        }
+        self.send_queue(now);
+    }
+
     /// The socket has failed. Before it was open that is its end, since not every implementation goes on to close it;
     /// afterwards [`socket_closed`](Self::socket_closed) follows.
     pub fn socket_failed(&mut self, socket: SocketId, detail: &str, now: u64) {
@@ -243,15 +256,21 @@ impl Channel {
                     self.break_off(Failure::with_detail(Code::Timeout, "no connection"), now);
                 }
             }
-            Link::Up { keep_alive, .. } => match keep_alive.due(now) {
+            Link::Up { keep_alive, .. } => match keep_alive.due(now, self.buffer.is_full()) {
                 Due::Dead => self.break_off(Failure::with_detail(Code::Timeout, "no answer to a ping"), now),
-                _ if self.handlers.is_empty() && self.unused_since + UNUSED_MS <= now => {
+                _ if self.unused_deadline().is_some_and(|deadline| deadline <= now) => {
                     self.end(Failure::new(Code::Closed));
                 }
                 Due::Ping => self.ping(now),
                 Due::Nothing => {}
             },
         }
+    }
+
+    /// When it ends for lack of use.
+    fn unused_deadline(&self) -> Option<u64> {
+        let is_used = !self.handlers.is_empty() || !self.queue.is_empty();
+        (!is_used).then(|| self.unused_since + UNUSED_MS)
     }
 
     fn socket(&self) -> Option<SocketId> {
@@ -278,6 +297,7 @@ impl Channel {
         {
             keep_alive.sent(now);
             self.effects.push_back(Effect::Ping(*socket));
+            self.buffer.expect_answer();
         }
     }
 
@@ -290,6 +310,7 @@ impl Channel {
     fn connect(&mut self, now: u64) {
         self.sockets = self.sockets.wrapping_add(1);
         let socket = SocketId(self.sockets);
+        self.buffer = SendBuffer::default();
         self.link = Link::Opening { socket, deadline: now + u64::from(self.options.connect_timeout_ms) };
         self.effects.push_back(Effect::Report(Notice::Connecting));
         self.effects.push_back(Effect::Open(socket));
@@ -298,14 +319,15 @@ impl Channel {
     fn send_queue(&mut self, now: u64) {
         let Link::Up { socket, keep_alive, .. } = &mut self.link else { return };
         let socket = *socket;
-        if !self.queue.is_empty() {
+        while !self.buffer.is_full()
+            && let Some((call_id, payload)) = self.queue.pop_front()
+        {
             keep_alive.sent(now);
             self.unused_since = now;
-        }
-        for (call_id, payload) in std::mem::take(&mut self.queue) {
+            self.buffer.sent(payload.len());
             // Not joined: each message is a frame.
             self.effects.push_back(Effect::Send(socket, payload));
-            self.settle(call_id, Ok(()));
+            self.effects.push_back(Effect::Settle(call_id, Ok(())));
         }
     }
 

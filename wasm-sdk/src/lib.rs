@@ -29,4 +29,6 @@ mod keep_alive;
 #[cfg(feature = "session")]
 pub mod options;
 #[cfg(feature = "session")]
+mod send_buffer;
+#[cfg(feature = "session")]
 pub mod session;

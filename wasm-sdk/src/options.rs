@@ -32,7 +32,7 @@ pub struct Options {
     pub reconnect_ms: u32,
     /// The bound beyond which it doubles no further.
     pub reconnect_ms_max: u32,
-    /// How many publishes may wait for a connection.
+    /// How many publishes may wait for a connection, or for space in the buffer of the socket.
     pub queue_limit: usize,
     /// Whether it goes on where an earlier session was: then a first connection that cannot be made is tried again.
     pub is_resumed: bool,

@@ -30,6 +30,7 @@ use crate::{
     failure::{Code, Failure},
     keep_alive::{Due, KeepAlive},
     options::Options,
+    send_buffer::{SendBuffer, earlier},
 };
 use outgoing::publish_packet;
 use packet_ids::PacketIds;
@@ -77,6 +78,7 @@ pub struct Session {
     unanswered_since: Option<u64>,
     /// The bytes of a packet that has not arrived completely.
     received: Vec<u8>,
+    buffer: SendBuffer,
     effects: VecDeque<Effect>,
 }
 
@@ -96,6 +98,7 @@ impl Session {
             rejections: None,
             unanswered_since: None,
             received: Vec::new(),
+            buffer: SendBuffer::default(),
             effects: VecDeque::new(),
         }
     }
@@ -112,7 +115,7 @@ impl Session {
             Link::Opening { deadline, .. } | Link::Accepting { deadline, .. } => Some(*deadline),
             Link::Waiting { until } => Some(*until),
             Link::Up { keep_alive, .. } => {
-                keep_alive.deadline().into_iter().chain(self.answer_deadline()).min()
+                self.buffer.deadline_or_poll(earlier(keep_alive.deadline(), self.answer_deadline()))
             }
         }
     }
@@ -162,7 +165,7 @@ impl Session {
     }
 
     /// Publishes a message. At QoS 0 the call is settled when it has been sent, at QoS 1 when the server has
-    /// acknowledged it. Without a connection it waits, up to the limit of the queue.
+    /// acknowledged it. Without a connection, or with a full buffer, it waits, up to the limit of the queue.
     pub fn publish(&mut self, topic: &str, payload: Vec<u8>, qos: QoS, call_id: CallId, now: u64) {
         // As it will be sent, and a little longer at QoS 0, so that what passes here can always be encoded.
         let packet = publish_packet(Some(PacketId::MIN), false, topic, &payload);
@@ -239,6 +242,19 @@ impl Session {
         }
     }
 
+    /// How many bytes the socket holds that the network has not taken. Sends what has waited for it.
+    ///
+    /// The driver calls it before [`handle_timeout`](Self::handle_timeout), and when nothing is left to be performed.
+    pub fn socket_buffered(&mut self, bytes: u32, now: u64) {
+        if self.buffer.drained_towards_answer(bytes, now) {
+            if let Link::Up { keep_alive, .. } = &mut self.link {
+                keep_alive.ping_delayed(now);
+            }
+            self.unanswered_since = self.unanswered_since.map(|_| now);
+        }
+        self.send_publishes(now);
+    }
+
     /// The socket has failed. Before it was open that is its end, since not every implementation goes on to close it;
     /// afterwards [`socket_closed`](Self::socket_closed) follows.
     pub fn socket_failed(&mut self, socket: SocketId, detail: &str, now: u64) {
@@ -269,7 +285,7 @@ impl Session {
                     self.break_off(Failure::with_detail(Code::Timeout, "no connection"), now);
                 }
             }
-            Link::Up { keep_alive, .. } => match keep_alive.due(now) {
+            Link::Up { keep_alive, .. } => match keep_alive.due(now, self.buffer.is_full()) {
                 Due::Dead => self.break_off(Failure::with_detail(Code::Timeout, "no answer to a ping"), now),
                 _ if self.answer_deadline().is_some_and(|deadline| deadline <= now) => {
                     self.break_off(Failure::with_detail(Code::Timeout, "no acknowledgement"), now);
@@ -303,6 +319,7 @@ impl Session {
         self.sockets = self.sockets.wrapping_add(1);
         let socket = SocketId(self.sockets);
         self.received.clear();
+        self.buffer = SendBuffer::default();
         self.link = Link::Opening { socket, deadline: now + u64::from(self.options.connect_timeout_ms) };
         self.effects.push_back(Effect::Report(Notice::Connecting));
         self.effects.push_back(Effect::Open(socket));

@@ -22,6 +22,8 @@ struct World {
     delivered: Vec<(Vec<u32>, String)>,
     notices: Vec<Notice>,
     last_number: u32,
+    /// Bytes in the buffer of the socket; `None` while the network takes all at once.
+    buffered: Option<usize>,
 }
 
 impl World {
@@ -41,6 +43,7 @@ impl World {
             delivered: Vec::new(),
             notices: Vec::new(),
             last_number: 0,
+            buffered: None,
         }
     }
 
@@ -108,6 +111,7 @@ impl World {
         let mut steps = 0;
         while let Some(due) = self.channel.poll_timeout().filter(|&due| due <= end) {
             self.now = self.now.max(due);
+            self.read_buffered();
             self.channel.handle_timeout(self.now);
             self.run();
             steps += 1;
@@ -125,7 +129,7 @@ impl World {
     }
 
     fn run(&mut self) {
-        while let Some(effect) = self.channel.poll_effect() {
+        while let Some(effect) = self.next_effect() {
             match effect {
                 Effect::Open(socket) => {
                     self.open.push(socket);
@@ -134,6 +138,7 @@ impl World {
                 Effect::Close(socket) => self.open.retain(|it| *it != socket),
                 Effect::Send(socket, bytes) => {
                     assert_eq!(self.open, [socket], "a message for another socket");
+                    self.buffered = self.buffered.map(|buffered| buffered + bytes.len());
                     self.sent.push(String::from_utf8(bytes).unwrap());
                 }
                 Effect::Ping(socket) => {
@@ -154,6 +159,20 @@ impl World {
                 Effect::Report(notice) => self.notices.push(notice),
             }
         }
+    }
+
+    fn next_effect(&mut self) -> Option<Effect> {
+        let effect = self.channel.poll_effect();
+        if effect.is_some() {
+            return effect;
+        }
+        self.read_buffered();
+        self.channel.poll_effect()
+    }
+
+    fn read_buffered(&mut self) {
+        let buffered = self.buffered.unwrap_or(0).try_into().unwrap();
+        self.channel.socket_buffered(buffered, self.now);
     }
 
     fn outcome(&self, call: u32) -> Option<Result<(), Code>> {
@@ -372,6 +391,40 @@ fn more_publishes_than_the_queue_holds_are_refused() {
     world.accept();
     world.publish("4");
     assert_eq!(world.sent, ["1", "2", "4"]);
+}
+
+#[test]
+fn a_full_buffer_holds_publishes_until_it_drains() {
+    let mut world = World::with(Options { queue_limit: 2, keep_alive_s: 0, ..Options::default() });
+    world.publish("first");
+    world.accept();
+    world.buffered = Some(0);
+    let long = "x".repeat(100_000);
+    let calls: Vec<u32> = (0..6).map(|_| world.publish(&long)).collect();
+    assert_eq!(world.sent.len(), 4, "the third exceeds the bound");
+    assert_eq!(world.outcome(calls[2]), Some(Ok(())));
+    assert_eq!([calls[3], calls[4]].map(|call| world.outcome(call)), [None, None]);
+    assert_eq!(world.outcome(calls[5]), Some(Err(Code::QueueFull)));
+    world.wait(2 * UNUSED_MS);
+    assert!(!world.channel.is_ended(), "messages wait");
+    world.buffered = None;
+    world.wait(100);
+    assert_eq!(world.sent.len(), 6);
+    assert_eq!([calls[3], calls[4]].map(|call| world.outcome(call)), [Some(Ok(())), Some(Ok(()))]);
+}
+
+#[test]
+fn a_ping_in_a_slow_buffer_is_timed_from_when_it_is_sent() {
+    let (mut world, _) = World::up();
+    world.buffered = Some(0);
+    world.publish(&"x".repeat(100_000));
+    for _ in 0..20 {
+        world.wait(5_000);
+        world.buffered = world.buffered.map(|buffered| buffered - 1_000);
+    }
+    assert_eq!((world.pings, world.open.len()), (1, 1));
+    world.wait(20_000);
+    assert!(world.open.is_empty(), "no byte has left for ten seconds, and nothing has come");
 }
 
 #[test]

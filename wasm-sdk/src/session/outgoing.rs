@@ -97,18 +97,23 @@ impl Session {
         self.expect_answer(now);
     }
 
-    /// Sends what may be sent: first what an earlier connection left unacknowledged, then the queue.
+    /// Sends what may be sent: first what an earlier connection left unacknowledged, then the queue. Only publishes wait for
+    /// space in the buffer of the socket: other packets are short, and pings and acknowledgements are urgent.
     pub(super) fn send_publishes(&mut self, now: u64) {
         if !self.is_up() {
             return;
         }
-        while let Some(publish) = self.publishes.next_redelivery() {
+        while !self.buffer.is_full()
+            && let Some(publish) = self.publishes.next_redelivery()
+        {
             let Outgoing { topic, payload, .. } = &publish.message;
             let mut packet = Vec::new();
             checked_before(publish_packet(Some(publish.id), true, topic, payload).encode(&mut packet));
             self.send(packet, now);
         }
-        while let Some(qos) = self.publishes.next_queued_qos() {
+        while !self.buffer.is_full()
+            && let Some(qos) = self.publishes.next_queued_qos()
+        {
             let id = match qos {
                 QoS::AtMostOnce => None,
                 QoS::AtLeastOnce | QoS::ExactlyOnce => match self.ids.take() {
@@ -132,6 +137,7 @@ impl Session {
         let mut packet = Vec::new();
         encode_pingreq(&mut packet);
         self.send(packet, now);
+        self.buffer.expect_answer();
     }
 
     /// Packets that follow each other directly go out together, within [`SEND_BYTES_MAX`].
@@ -139,6 +145,7 @@ impl Session {
         let Some(socket) = self.socket() else {
             return;
         };
+        self.buffer.sent(packet.len());
         if let Link::Up { keep_alive, .. } = &mut self.link {
             keep_alive.sent(now);
         }
@@ -155,8 +162,10 @@ impl Session {
 
     /// An answer of the server is pending from now on, if none was before.
     pub(super) fn expect_answer(&mut self, now: u64) {
-        if self.requests.is_unanswered() || self.publishes.is_unanswered() {
-            self.unanswered_since.get_or_insert(now);
+        let is_unanswered = self.requests.is_unanswered() || self.publishes.is_unanswered();
+        if is_unanswered && self.unanswered_since.is_none() {
+            self.unanswered_since = Some(now);
+            self.buffer.expect_answer();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The session against a server that is played by hand, with simulated time.
 
+mod backpressure;
 mod connecting;
 mod keeping_alive;
 mod publishing;

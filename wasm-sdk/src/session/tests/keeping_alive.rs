@@ -121,6 +121,7 @@ fn waking_with_keep_alive_off_still_finds_a_dead_link() {
     let mut world = World::with(Options { keep_alive_s: 0, ..Options::default() });
     world.connect();
     world.session.wake(world.now);
+    world.run();
     world.wait(10_000);
     assert!(world.open.is_empty());
 }

@@ -177,6 +177,9 @@ fn without_free_identifiers_publishes_wait() {
             crate::session::CallId(100_000 + n),
             world.now,
         );
+        if n % 1_000 == 0 {
+            world.run();
+        }
     }
     world.run();
     let sent = world.take_sent();

@@ -47,6 +47,10 @@ pub(super) struct World {
     /// How many of the delivered messages were marked as a state.
     pub(super) states: usize,
     pub(super) notices: Vec<Notice>,
+    /// Whether the network takes nothing, so that all that is sent stays in the buffer of the socket.
+    pub(super) is_stalled: bool,
+    /// Bytes in the buffer of the socket.
+    pub(super) buffered: usize,
     /// The beginning of a packet whose rest is not sent yet.
     unfinished: Vec<u8>,
     /// The identifier of a SUBSCRIBE to the topic of rejections that was not answered.
@@ -74,6 +78,8 @@ impl World {
             delivered: Vec::new(),
             states: 0,
             notices: Vec::new(),
+            is_stalled: false,
+            buffered: 0,
             unfinished: Vec::new(),
             rejections_requested: None,
             last_number: 0,
@@ -195,6 +201,7 @@ impl World {
         let mut steps = 0;
         while let Some(due) = self.session.poll_timeout().filter(|&due| due <= end) {
             self.now = self.now.max(due);
+            self.read_buffered();
             self.session.handle_timeout(self.now);
             self.run();
             steps += 1;
@@ -223,7 +230,7 @@ impl World {
 
     /// Performs what the session has asked for, and whatever that brings.
     pub(super) fn run(&mut self) {
-        while let Some(effect) = self.session.poll_effect() {
+        while let Some(effect) = self.next_effect() {
             match effect {
                 Effect::Open(socket) => {
                     self.open.push(socket);
@@ -231,6 +238,7 @@ impl World {
                     // Unread bytes of the old one are lost with it.
                     self.sent.clear();
                     self.unfinished.clear();
+                    self.buffered = 0;
                 }
                 Effect::Close(socket) => self.open.retain(|it| *it != socket),
                 Effect::Ping(_) => panic!("MQTT has a ping of its own"),
@@ -238,6 +246,7 @@ impl World {
                     assert_eq!(self.open, [socket], "bytes for another socket");
                     assert!(bytes.len() <= SEND_BYTES_MAX, "{} bytes in one send", bytes.len());
                     self.sends += 1;
+                    self.buffered += if self.is_stalled { bytes.len() } else { 0 };
                     self.unfinished.extend(bytes);
                     for packet in decode(&mut self.unfinished) {
                         match packet {
@@ -268,6 +277,19 @@ impl World {
                 Effect::Report(notice) => self.notices.push(notice),
             }
         }
+    }
+
+    fn next_effect(&mut self) -> Option<Effect> {
+        let effect = self.session.poll_effect();
+        if effect.is_some() {
+            return effect;
+        }
+        self.read_buffered();
+        self.session.poll_effect()
+    }
+
+    fn read_buffered(&mut self) {
+        self.session.socket_buffered(self.buffered.try_into().unwrap(), self.now);
     }
 
     pub(super) fn take_sent(&mut self) -> Vec<Sent> {
