@@ -382,12 +382,20 @@ const DOCS_SCRIPT: &str = concat!(
     "})()\n",
 );
 
+/// The style of `/docs`; the last part overrides the others.
+const DOCS_STYLE: &str = concat!(
+    include_str!("docs/style/base.css"),
+    include_str!("docs/style/navigation.css"),
+    include_str!("docs/style/entries.css"),
+    include_str!("docs/style/screens.css"),
+);
+
 /// The description of both for people: a page that reads `/openapi.json` and needs nothing from elsewhere.
 async fn docs(request: Request) -> Response {
     let (media_type, text) = match request.uri().path() {
         "/docs" => ("text/html; charset=utf-8", include_str!("docs/index.html")),
         "/docs/page.js" => ("text/javascript; charset=utf-8", DOCS_SCRIPT),
-        "/docs/style.css" => ("text/css; charset=utf-8", include_str!("docs/style.css")),
+        "/docs/style.css" => ("text/css; charset=utf-8", DOCS_STYLE),
         "/docs/icon.svg" => ("image/svg+xml", include_str!("docs/icon.svg")),
         _ => return rest::not_found().await,
     };
