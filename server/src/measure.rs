@@ -78,8 +78,8 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 async fn create(opened: &OpenStore, body: String) -> anyhow::Result<Id> {
     let patch = Patch::parse(ResourceKind::Thng, body.as_bytes())?;
-    let caller = RequestContext::new(&opened.principal, Access::Create, "/");
-    let created = opened.services.resources.create(&caller, NewResource::of(patch), body.len()).await;
+    let request = RequestContext::new(&opened.principal, Access::Create, "/");
+    let created = opened.services.resources.create(&request, NewResource::of(patch), body.len()).await;
     Ok(created.map_err(|refusal| anyhow::anyhow!("{refusal}"))?.id)
 }
 
@@ -112,9 +112,9 @@ pub fn writes(data: &Path) -> anyhow::Result<Vec<String>> {
                 counted.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);
                 drop(permit);
             };
-            let caller = RequestContext::publish(&opened.principal, topic.clone())?;
+            let request = RequestContext::publish(&opened.principal, topic.clone())?;
             let pubsub = &opened.services.pubsub;
-            let published = pubsub.publish(&caller, payload.as_bytes(), on_stored).await;
+            let published = pubsub.publish(&request, payload.as_bytes(), on_stored).await;
             published.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
             if before == 0 && started.elapsed() > MEASURED / 4 {
                 (counted_from, before) = (Instant::now(), stored.load(Ordering::Relaxed).max(1));
@@ -191,14 +191,14 @@ pub fn lists(data: &Path, count: usize) -> anyhow::Result<Vec<String>> {
 
 /// Reads a page as REST shows it: with latest values, locations and collections.
 async fn read(opened: &OpenStore, query: &ListQuery) -> anyhow::Result<usize> {
-    let caller = RequestContext::new(&opened.principal, Access::Read, "/");
-    let page = opened.services.resources.list(&caller, ResourceKind::Thng, ListScope::All, query).await;
+    let request = RequestContext::new(&opened.principal, Access::Read, "/");
+    let page = opened.services.resources.list(&request, ResourceKind::Thng, ListScope::All, query).await;
     let (page, _) = page.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     for record in &page.items {
         let extras = opened
             .services
             .resources
-            .extras(&caller, record)
+            .extras(&request, record)
             .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
         std::hint::black_box(document(record, &extras));
     }
@@ -207,14 +207,14 @@ async fn read(opened: &OpenStore, query: &ListQuery) -> anyhow::Result<usize> {
 
 /// The cursor behind so many of the newest.
 async fn place(opened: &OpenStore, count: usize) -> anyhow::Result<Cursor> {
-    let caller = RequestContext::new(&opened.principal, Access::Read, "/");
+    let request = RequestContext::new(&opened.principal, Access::Read, "/");
     let page = PageRequest { items: 1, order: SortOrder::OldestFirst, after: None };
     let oldest = ListQuery { page, ..ListQuery::one() };
-    let list = opened.services.resources.list(&caller, ResourceKind::Thng, ListScope::All, &oldest).await;
+    let list = opened.services.resources.list(&request, ResourceKind::Thng, ListScope::All, &oldest).await;
     let oldest =
         list.ok().and_then(|(page, _)| page.items.first().map(|one| one.cursor().seq)).unwrap_or_default();
     let newest =
-        opened.services.resources.list(&caller, ResourceKind::Thng, ListScope::All, &ListQuery::one()).await;
+        opened.services.resources.list(&request, ResourceKind::Thng, ListScope::All, &ListQuery::one()).await;
     let newest =
         newest.ok().and_then(|(page, _)| page.items.first().map(|one| one.cursor().seq)).unwrap_or_default();
     // One event a creation: sequences are as close as the thngs were created.

@@ -65,20 +65,20 @@ impl Shared {
     /// Checks that a resource of this kind is there for the caller and may be used so.
     pub(crate) fn authorize(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         id: Id,
     ) -> Result<Arc<ResourceMeta>, BrokerError> {
-        caller.permit()?;
+        request.permit()?;
         let meta =
-            self.resource_meta(id).log_failure()?.filter(|meta| meta.kind == kind && caller.can_see(meta));
+            self.resource_meta(id).log_failure()?.filter(|meta| meta.kind == kind && request.can_see(meta));
         meta.ok_or(BrokerError::NotFound)
     }
 
     /// Checks that a document may name this resource.
     pub(crate) fn can_reference(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         id: Id,
         field: &str,
@@ -86,7 +86,7 @@ impl Shared {
         let is_there = self
             .resource_meta(id)
             .log_failure()?
-            .is_some_and(|meta| meta.kind == kind && caller.can_reference(&meta));
+            .is_some_and(|meta| meta.kind == kind && request.can_reference(&meta));
         match is_there {
             true => Ok(()),
             false => Err(BrokerError::invalid(format!(

@@ -107,8 +107,8 @@ impl TestBroker {
     /// Something new of the owner's.
     pub async fn create(&self, kind: ResourceKind, path: &str, body: &str) -> Arc<ResourceRecord> {
         let patch = Patch::parse(kind, body.as_bytes()).expect("a document");
-        let caller = RequestContext::new(&self.owner, Access::Create, path);
-        self.resources.create(&caller, NewResource::of(patch), 0).await.expect("it is created")
+        let request = RequestContext::new(&self.owner, Access::Create, path);
+        self.resources.create(&request, NewResource::of(patch), 0).await.expect("it is created")
     }
 
     /// A new thng of the owner's.

@@ -135,8 +135,8 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
     let thng = broker.thng().await;
     let subscribed = topic(thng, "/properties/n");
     let (outbound_queue, wake) = outbound_queue();
-    let caller = RequestContext::subscribe(&broker.owner, subscribed.clone());
-    let subscribe = broker.pubsub.subscribe(&caller, &outbound_queue, 0, DeliveryQos::AtLeastOnce, None);
+    let request = RequestContext::subscribe(&broker.owner, subscribed.clone());
+    let subscribe = broker.pubsub.subscribe(&request, &outbound_queue, 0, DeliveryQos::AtLeastOnce, None);
     let _watch = subscribe.await.expect("the owner watches");
     broker.pubsub.publish_and_wait(&publish(&broker.owner, &subscribed), b"1").await.expect("stored");
     assert_eq!(received(&outbound_queue, &wake, 1).await.len(), 1);
@@ -151,8 +151,8 @@ async fn stopping_the_bus_stops_all_delivery_and_nothing_else() {
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
     let Topic::Properties { key: Some(key), .. } = &subscribed.topic else { unreachable!("a property") };
     let owner = PropertyOwner::Thng(thng);
-    let caller = reader(&broker.owner);
-    let history = broker.resources.history(&caller, owner, key, TimeRange::default(), page.into()).await;
+    let request = reader(&broker.owner);
+    let history = broker.resources.history(&request, owner, key, TimeRange::default(), page.into()).await;
     let values: Vec<String> =
         history.expect("readable").items.iter().map(|update| update.value.as_str().to_owned()).collect();
     assert_eq!(values, ["1", "2"]);
@@ -186,12 +186,12 @@ async fn a_stranger_finds_nothing_of_another_account_through_any_call() {
             "{rest}"
         );
     }
-    let caller = reader(stranger);
-    assert_eq!(resources.read(&caller, ResourceKind::Thng, thng).await.err(), Some(BrokerError::NotFound));
-    assert_eq!(resources.properties(&caller, owner).await.err(), Some(BrokerError::NotFound));
-    assert_eq!(resources.delete(&caller, ResourceKind::Thng, thng).await.err(), Some(BrokerError::NotFound));
+    let request = reader(stranger);
+    assert_eq!(resources.read(&request, ResourceKind::Thng, thng).await.err(), Some(BrokerError::NotFound));
+    assert_eq!(resources.properties(&request, owner).await.err(), Some(BrokerError::NotFound));
+    assert_eq!(resources.delete(&request, ResourceKind::Thng, thng).await.err(), Some(BrokerError::NotFound));
     assert_eq!(
-        resources.delete_properties(&caller, owner, None, None).await.err(),
+        resources.delete_properties(&request, owner, None, None).await.err(),
         Some(BrokerError::NotFound)
     );
     for (principal, count) in [(stranger, 0), (&broker.owner, 1)] {
@@ -227,9 +227,9 @@ async fn a_project_narrows_a_subscription_to_what_is_scoped_to_it() {
     let broker = TestBroker::open().await;
     let project = broker.create(ResourceKind::Project, "/projects", r#"{"name":"p"}"#).await.id;
     let patch = Patch::parse(ResourceKind::Thng, br#"{"name":"lamp"}"#).expect("a thng");
-    let mut caller = RequestContext::new(&broker.owner, Access::Create, "/");
-    caller.project = Some(project);
-    let inside = broker.resources.create(&caller, NewResource::of(patch), 0).await.expect("created");
+    let mut request = RequestContext::new(&broker.owner, Access::Create, "/");
+    request.project = Some(project);
+    let inside = broker.resources.create(&request, NewResource::of(patch), 0).await.expect("created");
     let outside = broker.thng().await;
     let (outbound_queue, wake) = outbound_queue();
     let mut watches = Vec::new();
@@ -341,8 +341,8 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
     assert_eq!(write(NOON_MS - HOUR_MS + 3, &future).await, value("6", ahead_ms));
     assert_eq!(write(NOON_MS - HOUR_MS + 4, "7").await.0, "6", "its time is still to come");
     let page = PageRequest { items: 10, order: SortOrder::OldestFirst, after: None };
-    let caller = reader(&broker.owner);
-    let history = broker.resources.history(&caller, owner, key, TimeRange::default(), page.into()).await;
+    let request = reader(&broker.owner);
+    let history = broker.resources.history(&request, owner, key, TimeRange::default(), page.into()).await;
     let history: Vec<_> = history
         .expect("readable")
         .items
@@ -358,11 +358,11 @@ async fn the_last_write_is_the_latest_when_the_clock_is_set_back() {
 async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     let broker = TestBroker::open().await;
     let project = broker.create(ResourceKind::Project, "/projects", r#"{"name":"p"}"#).await.id;
-    let mut caller = RequestContext::new(&broker.owner, Access::Create, "/collections");
-    caller.project = Some(project);
+    let mut request = RequestContext::new(&broker.owner, Access::Create, "/collections");
+    request.project = Some(project);
     let create = async |kind: ResourceKind, document: &str| {
         let patch = Patch::parse(kind, document.as_bytes()).expect("a document");
-        broker.resources.create(&caller, NewResource::of(patch), 0).await.expect("it is created").id
+        broker.resources.create(&request, NewResource::of(patch), 0).await.expect("it is created").id
     };
     let collection = create(ResourceKind::Collection, r#"{"name":"c"}"#).await;
     let document = format!(r#"{{"name":"n","collections":["{collection}"]}}"#);
@@ -371,8 +371,8 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     for _ in 0..count {
         create(ResourceKind::Thng, &document).await;
     }
-    let mut caller = RequestContext::new(&broker.owner, Access::Delete, "/collections");
-    caller.project = Some(project);
+    let mut request = RequestContext::new(&broker.owner, Access::Delete, "/collections");
+    request.project = Some(project);
     // No change is answered before the turn is taken.
     let (release, released) = std::sync::mpsc::channel::<()>();
     let hold = move |_| {
@@ -380,7 +380,7 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     };
     broker.pubsub.shared.writer.submit(Probe, 0, hold).await.expect("the writer takes it");
     let mut removal =
-        Box::pin(broker.resources.remove_members(&caller, collection, ResourceKind::Thng, None));
+        Box::pin(broker.resources.remove_members(&request, collection, ResourceKind::Thng, None));
     // From the first change on, no scan gets a turn any more.
     let reading = reader(&broker.owner);
     let turn = loop {
@@ -403,8 +403,8 @@ async fn a_clock_set_back_is_noted_though_its_first_commit_fails() {
     let write = async |at_ms: i64| {
         broker.clock.store(at_ms, Ordering::Relaxed);
         let patch = Patch::parse(ResourceKind::Thng, br#"{"name":"n"}"#).expect("a document");
-        let caller = RequestContext::new(&broker.owner, Access::Create, "/thngs");
-        broker.resources.create(&caller, NewResource::of(patch), 0).await.map(drop)
+        let request = RequestContext::new(&broker.owner, Access::Create, "/thngs");
+        broker.resources.create(&request, NewResource::of(patch), 0).await.map(drop)
     };
     write(9 * HOUR_MS).await.expect("stored");
     let database =

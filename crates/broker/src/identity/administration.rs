@@ -153,8 +153,8 @@ impl Identity {
         let new = NewResource::of(Patch::parse(ResourceKind::AccessToken, body.as_bytes())?);
         let actor = Actor::AccessToken(new.id);
         let principal = Arc::new(administrator(account));
-        let caller = RequestContext::new(&principal, Access::Create, "/");
-        let (_, text) = self.create_access_token(&caller, new, body.len()).await?;
+        let request = RequestContext::new(&principal, Access::Create, "/");
+        let (_, text) = self.create_access_token(&request, new, body.len()).await?;
         let hash = keys::hash(&text).map_err(|_| BrokerError::Unavailable)?;
         Ok(IssuedKey { account, actor, hash, text })
     }

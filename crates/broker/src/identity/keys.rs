@@ -33,17 +33,17 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn issue_device_key(&self, caller: &RequestContext, thng: Id) -> Result<String, BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Thng, thng)?;
-        self.issue(caller.principal().account, Actor::Device(thng), None).await
+    pub async fn issue_device_key(&self, request: &RequestContext, thng: Id) -> Result<String, BrokerError> {
+        self.shared.authorize(request, ResourceKind::Thng, thng)?;
+        self.issue(request.principal().account, Actor::Device(thng), None).await
     }
 
     /// The key of a thng that has one.
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn device_key(&self, caller: &RequestContext, thng: Id) -> Result<String, BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Thng, thng)?;
+    pub async fn device_key(&self, request: &RequestContext, thng: Id) -> Result<String, BrokerError> {
+        self.shared.authorize(request, ResourceKind::Thng, thng)?;
         self.shared.key_of(Actor::Device(thng))?.ok_or(BrokerError::NotFound)
     }
 
@@ -51,9 +51,9 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn revoke_device_key(&self, caller: &RequestContext, thng: Id) -> Result<(), BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Thng, thng)?;
-        let (account, actor) = (caller.principal().account, Actor::Device(thng));
+    pub async fn revoke_device_key(&self, request: &RequestContext, thng: Id) -> Result<(), BrokerError> {
+        self.shared.authorize(request, ResourceKind::Thng, thng)?;
+        let (account, actor) = (request.principal().account, Actor::Device(thng));
         self.shared.execute(RevokeKeys { account, actor }, 0).await
     }
 
@@ -63,20 +63,20 @@ impl Identity {
     /// [`BrokerError`].
     pub async fn create_access_token(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         mut new: NewResource,
         payload_bytes: usize,
     ) -> Result<(std::sync::Arc<thng_pubsub_store::ResourceRecord>, String), BrokerError> {
-        caller.permit()?;
-        caller.may_grant_rights()?;
+        request.permit()?;
+        request.may_grant_rights()?;
         for policy in new.patch.texts("policies") {
-            self.resources.known_policy(caller, &policy)?;
+            self.resources.known_policy(request, &policy)?;
         }
-        let account = caller.principal().account;
+        let account = request.principal().account;
         let key = KeyRecord { nonce: None, ..self.shared.new_key(account, Actor::AccessToken(new.id)) };
         let text = keys::generate(random::byte);
         let hash = keys::hash(&text).expect("a made key has the form of a key");
         new.keys.push(KeyRecord { hash, ..key });
-        Ok((self.resources.create(caller, new, payload_bytes).await?, text))
+        Ok((self.resources.create(request, new, payload_bytes).await?, text))
     }
 }

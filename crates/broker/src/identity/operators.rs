@@ -26,8 +26,8 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn operator(&self, caller: &RequestContext, id: &str) -> Result<ResourceRecord, BrokerError> {
-        let (account, kind) = (caller.principal().account, ResourceKind::Operator);
+    pub async fn operator(&self, request: &RequestContext, id: &str) -> Result<ResourceRecord, BrokerError> {
+        let (account, kind) = (request.principal().account, ResourceKind::Operator);
         let id = match Id::parse(id) {
             Ok(id) => Some(id),
             Err(_) => {
@@ -36,22 +36,22 @@ impl Identity {
             }
         };
         let id = id.ok_or(BrokerError::NotFound)?;
-        if caller.principal().actor != Actor::Operator(id) && !caller.is_unlimited() {
+        if request.principal().actor != Actor::Operator(id) && !request.is_unlimited() {
             return Err(BrokerError::NotFound);
         }
-        self.resources.read(caller, kind, id).await
+        self.resources.read(request, kind, id).await
     }
 
     /// The account of the caller, where the path names it.
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn account(&self, caller: &RequestContext, id: Id) -> Result<ResourceRecord, BrokerError> {
-        if id != caller.principal().account {
-            caller.permit()?;
+    pub async fn account(&self, request: &RequestContext, id: Id) -> Result<ResourceRecord, BrokerError> {
+        if id != request.principal().account {
+            request.permit()?;
             return Err(BrokerError::NotFound);
         }
-        self.resources.read(caller, ResourceKind::Account, id).await
+        self.resources.read(request, ResourceKind::Account, id).await
     }
 
     /// The members that an access shows besides its fields: the caller's own key. A caller that may do everything also
@@ -61,14 +61,14 @@ impl Identity {
     /// [`BrokerError::Unavailable`].
     pub fn access_extras(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         access: &ResourceRecord,
         own_key: &str,
     ) -> Result<Extras, BrokerError> {
         let operator = access.fields().id("operator").map(Actor::Operator);
         let key = match operator {
-            Some(actor) if actor == caller.principal().actor => Some(own_key.to_owned()),
-            Some(actor) if caller.principal().is_admin() => self.shared.key_of(actor)?,
+            Some(actor) if actor == request.principal().actor => Some(own_key.to_owned()),
+            Some(actor) if request.principal().is_admin() => self.shared.key_of(actor)?,
             _ => None,
         };
         let more = key.map(|key| ("apiKey", format!("\"{key}\""))).into_iter().collect();
@@ -81,12 +81,12 @@ impl Identity {
     /// [`BrokerError`].
     pub async fn create_access(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         body: &[u8],
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        let account = caller.principal().account;
+        let account = request.principal().account;
         let access = Patch::parse(ResourceKind::Access, body)?;
-        self.check_access(caller, &access)?;
+        self.check_access(request, &access)?;
         let mut operator = NewResource::of(Patch::parse(ResourceKind::Operator, body)?);
         operator.keys.push(self.shared.new_key(account, Actor::Operator(operator.id)));
         let id = operator.id;
@@ -98,8 +98,8 @@ impl Identity {
             new.patch.set_text("role", roles::NONE);
         }
         // Both are checked before either is made.
-        let access = self.resources.creation(caller, new)?;
-        let operator = self.resources.creation(caller, operator)?;
+        let access = self.resources.creation(request, new)?;
+        let operator = self.resources.creation(request, operator)?;
         let bytes = body.len();
         self.shared
             .in_steps(move |shared, changed| async move {
@@ -115,26 +115,26 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub fn check_access(&self, caller: &RequestContext, access: &Patch) -> Result<(), BrokerError> {
-        caller.may_grant_rights()?;
-        self.resources.known_role(caller, access, "role")?;
+    pub fn check_access(&self, request: &RequestContext, access: &Patch) -> Result<(), BrokerError> {
+        request.may_grant_rights()?;
+        self.resources.known_role(request, access, "role")?;
         access
             .texts("policies")
             .iter()
-            .try_for_each(|policy| self.resources.known_policy(caller, policy).map(drop))
+            .try_for_each(|policy| self.resources.known_policy(request, policy).map(drop))
     }
 
     /// Takes an operator's access away, and with it the operator.
     ///
     /// # Errors
     /// [`BrokerError`], also for one's own.
-    pub async fn delete_access(&self, caller: &RequestContext, id: Id) -> Result<(), BrokerError> {
-        caller.permit()?;
-        caller.may_grant_rights()?;
-        let access = self.resources.read(caller, ResourceKind::Access, id).await?;
-        let account = caller.principal().account;
+    pub async fn delete_access(&self, request: &RequestContext, id: Id) -> Result<(), BrokerError> {
+        request.permit()?;
+        request.may_grant_rights()?;
+        let access = self.resources.read(request, ResourceKind::Access, id).await?;
+        let account = request.principal().account;
         let operator = access.fields().id("operator");
-        if operator.is_some_and(|operator| caller.principal().actor == Actor::Operator(operator)) {
+        if operator.is_some_and(|operator| request.principal().actor == Actor::Operator(operator)) {
             return Err(BrokerError::invalid("This is your own access; another operator can take it away."));
         }
         let delete = move |kind, id| Delete { account, kind, id };
@@ -158,10 +158,10 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError::Forbidden`] for keys that are not an operator's.
-    pub async fn me(&self, caller: &RequestContext) -> Result<String, BrokerError> {
-        caller.permit()?;
-        let Actor::Operator(id) = caller.principal().actor else { return Err(BrokerError::Forbidden) };
-        let account = caller.principal().account;
+    pub async fn me(&self, request: &RequestContext) -> Result<String, BrokerError> {
+        request.permit()?;
+        let Actor::Operator(id) = request.principal().actor else { return Err(BrokerError::Forbidden) };
+        let account = request.principal().account;
         let operator = self.shared.store.resource(id).log_failure()?.ok_or(BrokerError::NotFound)?;
         let access = principal::access_of(&*self.shared.store, account, id)
             .log_failure()?
@@ -173,10 +173,10 @@ impl Identity {
         let mut policies = Vec::new();
         for policy in own.texts("policies") {
             // One that is gone by now grants nothing, and is no reason to be refused.
-            policies.extend(self.resources.known_policy(caller, &policy).ok());
+            policies.extend(self.resources.known_policy(request, &policy).ok());
         }
         if own.texts("policies").is_empty() && own.text("role").as_deref() == Some(roles::ADMIN) {
-            policies.push(self.resources.known_policy(caller, roles::ACCOUNT_ADMIN)?);
+            policies.push(self.resources.known_policy(request, roles::ACCOUNT_ADMIN)?);
         }
         let conditions = own.get("conditions").unwrap_or("[]");
         let name = serde_json::Value::from(full_name.trim());

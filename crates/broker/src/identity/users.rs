@@ -71,13 +71,13 @@ impl Identity {
     /// [`BrokerError`].
     pub async fn create_user(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         address: IpAddr,
         body: &[u8],
         anonymous: bool,
     ) -> Result<NewUser, BrokerError> {
-        caller.permit()?;
-        let (app, project) = self.own_app(caller)?;
+        request.permit()?;
+        let (app, project) = self.own_app(request)?;
         let body = if body.is_empty() { b"{}" } else { body };
         let patch = Patch::parse(ResourceKind::User, body)?;
         let credentials = credentials(body)?;
@@ -88,10 +88,10 @@ impl Identity {
         if anonymous {
             new.patch.pass_over("email");
             new.private = Some(private(&[("status", "anonymous")]));
-            let key = self.shared.new_key(caller.principal().account, Actor::User(new.id));
+            let key = self.shared.new_key(request.principal().account, Actor::User(new.id));
             let text = self.shared.reveal(&key);
             new.keys.push(key);
-            let user = self.resources.create(caller, new, bytes).await?;
+            let user = self.resources.create(request, new, bytes).await?;
             return Ok(NewUser { user, activation_code: None, key: text });
         }
         let mut faults = Vec::new();
@@ -109,19 +109,19 @@ impl Identity {
         let hash = self.hash(address, password).await?;
         let code = keys::generate(random::byte)[..24].to_owned();
         new.private = Some(private(&[("status", "inactive"), ("password", &hash), ("activation", &code)]));
-        let user = self.resources.create(caller, new, bytes).await?;
+        let user = self.resources.create(request, new, bytes).await?;
         Ok(NewUser { user, activation_code: Some(code), key: None })
     }
 
-    fn own_app(&self, caller: &RequestContext) -> Result<(Id, Id), BrokerError> {
-        caller.principal().app.zip(caller.principal().project).ok_or_else(|| {
+    fn own_app(&self, request: &RequestContext) -> Result<(Id, Id), BrokerError> {
+        request.principal().app.zip(request.principal().project).ok_or_else(|| {
             BrokerError::invalid("Users belong to an application: call this with the key of one.")
         })
     }
 
     /// A user of the caller's application.
-    fn user_of(&self, caller: &RequestContext, id: Id) -> Result<ResourceRecord, BrokerError> {
-        let (app, _) = self.own_app(caller)?;
+    fn user_of(&self, request: &RequestContext, id: Id) -> Result<ResourceRecord, BrokerError> {
+        let (app, _) = self.own_app(request)?;
         let found = self.shared.store.resource(id).log_failure()?;
         found
             .filter(|user| user.kind == ResourceKind::User && user.parent == Some(app))
@@ -134,12 +134,12 @@ impl Identity {
     /// [`BrokerError`].
     pub async fn validate_user(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         id: Id,
         body: &[u8],
     ) -> Result<(ResourceRecord, String), BrokerError> {
-        caller.permit()?;
-        let user = self.user_of(caller, id)?;
+        request.permit()?;
+        let user = self.user_of(request, id)?;
         let Object(given): Object<Activation> =
             serde_json::from_slice(body).map_err(|_| BrokerError::invalid("activationCode is required."))?;
         let code = user.private_text("activation");
@@ -161,12 +161,12 @@ impl Identity {
     /// [`BrokerError::PasswordQueueFull`].
     pub async fn log_in(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         address: IpAddr,
         body: &[u8],
     ) -> Result<Login, BrokerError> {
-        caller.permit()?;
-        let (app, _) = self.own_app(caller)?;
+        request.permit()?;
+        let (app, _) = self.own_app(request)?;
         let Credentials { email: Some(email), password: Some(password) } = credentials(body)? else {
             return Err(BrokerError::invalid("email and password are required."));
         };
@@ -174,7 +174,7 @@ impl Identity {
             return Err(BrokerError::BadLogin);
         }
         let name = format!("{app}/{}", email.to_lowercase());
-        let account = caller.principal().account;
+        let account = request.principal().account;
         let id = self.shared.store.named(account, ResourceKind::User, &name).log_failure()?;
         let user = id.map(|id| self.shared.store.resource(id)).transpose().log_failure()?.flatten();
         let hash = user.as_ref().and_then(|user| user.private_text("password"));
@@ -191,12 +191,12 @@ impl Identity {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn log_out(&self, caller: &RequestContext) -> Result<(), BrokerError> {
-        caller.permit()?;
-        let Actor::User(_) = caller.principal().actor else {
+    pub async fn log_out(&self, request: &RequestContext) -> Result<(), BrokerError> {
+        request.permit()?;
+        let Actor::User(_) = request.principal().actor else {
             return Err(BrokerError::invalid("Only application users log out."));
         };
-        let (account, actor) = (caller.principal().account, caller.principal().actor);
+        let (account, actor) = (request.principal().account, request.principal().actor);
         self.shared.execute(RevokeKeys { account, actor }, 0).await
     }
 

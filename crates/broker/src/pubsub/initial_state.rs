@@ -24,21 +24,21 @@ impl PubSub {
     /// # Errors
     /// Any [`BrokerError`].
     pub async fn initial_state(&self, subscribe: &SubscribeContext) -> Result<Option<Bytes>, BrokerError> {
-        let (caller, topic) = (&subscribe.of_state(), &subscribe.topic().topic);
-        match self.authorize_subscribe(caller, topic) {
+        let (request, topic) = (&subscribe.of_state(), &subscribe.topic().topic);
+        match self.authorize_subscribe(request, topic) {
             Ok(()) => {}
             // It is there, but not in the project that the topic asks for.
-            Err(BrokerError::NotFound) if caller.project.is_some() => return Ok(None),
+            Err(BrokerError::NotFound) if request.project.is_some() => return Ok(None),
             Err(refusal) => return Err(refusal),
         }
-        self.state(caller, topic).await
+        self.state(request, topic).await
     }
 
-    async fn state(&self, caller: &RequestContext, topic: &Topic) -> Result<Option<Bytes>, BrokerError> {
+    async fn state(&self, request: &RequestContext, topic: &Topic) -> Result<Option<Bytes>, BrokerError> {
         let store = &*self.shared.store;
         let document = match topic {
             Topic::Actions { subject, action_type } => {
-                return self.latest_action(caller, *subject, action_type.as_ref()).await;
+                return self.latest_action(request, *subject, action_type.as_ref()).await;
             }
             Topic::Resource { id, .. } => match store.resource(*id).log_failure()? {
                 Some(record) => {
@@ -69,13 +69,13 @@ impl PubSub {
     /// The newest action on a topic that the caller sees.
     async fn latest_action(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         subject: Option<Subject>,
         action_type: Option<&ActionTypeName>,
     ) -> Result<Option<Bytes>, BrokerError> {
         let query = ListQuery::one();
-        let within = actions_source(caller, subject, action_type);
-        let page = self.resources.list_within(caller, ResourceKind::Action, within, &query).await?;
+        let within = actions_source(request, subject, action_type);
+        let page = self.resources.list_within(request, ResourceKind::Action, within, &query).await?;
         Ok(page.items.first().map(|action| commands::notification(action, &[]).into()))
     }
 }

@@ -103,36 +103,36 @@ impl PubSub {
 
     /// The authorized command of a publish.
     fn command(&self, publish: &PublishContext, payload: &[u8]) -> Result<PublishCommand, BrokerError> {
-        let (caller, topic) = (publish.context(), publish.topic());
+        let (request, topic) = (publish.context(), publish.topic());
         let meta = match notifications::resource(topic) {
-            Some((kind, id)) => Some(self.shared.authorize(caller, kind, id)?),
+            Some((kind, id)) => Some(self.shared.authorize(request, kind, id)?),
             None => {
-                caller.permit()?;
+                request.permit()?;
                 None
             }
         };
         let resources = &self.resources;
         Ok(match parse_publish(topic, payload)? {
             PublishRequest::ActionType(patch) => {
-                let command = resources.creation(caller, NewResource::of(patch))?;
+                let command = resources.creation(request, NewResource::of(patch))?;
                 PublishCommand::CreateActionType(Box::new(command))
             }
             PublishRequest::Actions { subject, type_in_path, actions } => {
-                let inputs = resources.action_inputs(caller, subject, type_in_path, actions)?;
-                PublishCommand::CreateActions(resources.actions_command(caller, inputs))
+                let inputs = resources.action_inputs(request, subject, type_in_path, actions)?;
+                PublishCommand::CreateActions(resources.actions_command(request, inputs))
             }
             PublishRequest::Update { id, patch, .. } => {
-                PublishCommand::Update(resources.update_command(caller, id, meta.as_deref(), patch)?)
+                PublishCommand::Update(resources.update_command(request, id, meta.as_deref(), patch)?)
             }
             PublishRequest::Thngs { collection, thngs } => {
-                PublishCommand::AddThngs(resources.add_thngs_command(caller, collection, thngs)?)
+                PublishCommand::AddThngs(resources.add_thngs_command(request, collection, thngs)?)
             }
             PublishRequest::Properties { owner, writes } => {
-                let account = caller.principal().account;
+                let account = request.principal().account;
                 PublishCommand::UpdateProperties(UpdateProperties { account, owner, writes })
             }
             PublishRequest::Location { thng, writes } => {
-                PublishCommand::UpdateLocation(resources.location_command(caller, thng, writes)?)
+                PublishCommand::UpdateLocation(resources.location_command(request, thng, writes)?)
             }
             PublishRequest::Nothing => return Err(BrokerError::SubscribeOnly),
         })

@@ -78,21 +78,21 @@ impl PubSub {
     /// Checks that this caller can subscribe to a topic: what it names is there and visible.
     pub(super) fn authorize_subscribe(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         topic: &Topic,
     ) -> Result<(), BrokerError> {
         match notifications::resource(topic) {
             Some((kind, id)) => {
                 if let Topic::Tasks { batch, task: Some(task) } = topic {
-                    self.resources.authorize_task(caller, *batch, *task)?;
+                    self.resources.authorize_task(request, *batch, *task)?;
                 } else {
-                    self.shared.authorize(caller, kind, id)?;
+                    self.shared.authorize(request, kind, id)?;
                 }
             }
-            None => caller.permit()?,
+            None => request.permit()?,
         }
         if let Some(name) = notifications::needed_type(topic) {
-            self.resources.known_type(caller, name.as_str())?;
+            self.resources.known_type(request, name.as_str())?;
         }
         Ok(())
     }
@@ -142,14 +142,14 @@ impl PubSub {
     /// # Errors
     /// Any [`BrokerError`].
     pub fn grant(&self, subscribe: &SubscribeContext) -> Result<SubscribeGrant, BrokerError> {
-        let (caller, topic) = (subscribe.context(), subscribe.topic());
-        self.authorize_subscribe(caller, &topic.topic)?;
-        let views = caller.views().to_vec();
+        let (request, topic) = (subscribe.context(), subscribe.topic());
+        self.authorize_subscribe(request, &topic.topic)?;
+        let views = request.views().to_vec();
         // A subscriber that reads actions at the root need not see the resource below which they are sent.
         let root = match &topic.topic {
             Topic::Actions { .. } => {
                 let all = Topic::Actions { subject: None, action_type: None }.canonical();
-                policy::views(caller.principal(), Access::Read, &all)
+                policy::views(request.principal(), Access::Read, &all)
             }
             Topic::ActionTypes
             | Topic::Resource { .. }
@@ -174,7 +174,7 @@ impl PubSub {
             })),
         };
         Ok(SubscribeGrant {
-            key: RouteKey::new(caller.principal().account.as_str(), caller.path()),
+            key: RouteKey::new(request.principal().account.as_str(), request.path()),
             predicate,
         })
     }

@@ -18,20 +18,20 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn create_application(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         project: Id,
         patch: Patch,
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Project, project)?;
-        self.known_role(caller, &patch, "defaultRole")?;
+        self.shared.authorize(request, ResourceKind::Project, project)?;
+        self.known_role(request, &patch, "defaultRole")?;
         let mut new = NewResource::of(patch).under("project", project);
-        let account = caller.principal().account;
+        let account = request.principal().account;
         new.keys = [Actor::Application(new.id), Actor::TrustedApplication(new.id)]
             .map(|actor| self.shared.new_key(account, actor))
             .into();
         new.scopes = Some(of_project(project));
-        self.create(caller, new, payload_bytes).await
+        self.create(request, new, payload_bytes).await
     }
 
     /// Checks that an application is there for the caller, and in this project where one is named.
@@ -40,11 +40,11 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn application(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         project: Option<Id>,
         id: Id,
     ) -> Result<ResourceRecord, BrokerError> {
-        let record = self.read(caller, ResourceKind::Application, id).await?;
+        let record = self.read(request, ResourceKind::Application, id).await?;
         match project.is_none_or(|project| record.parent == Some(project)) {
             true => Ok(record),
             false => Err(BrokerError::NotFound),
@@ -55,9 +55,9 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError::NotFound`] for keys that belong to none.
-    pub fn own_application(&self, caller: &RequestContext) -> Result<Id, BrokerError> {
-        caller.permit()?;
-        caller.principal().app.ok_or(BrokerError::NotFound)
+    pub fn own_application(&self, request: &RequestContext) -> Result<Id, BrokerError> {
+        request.permit()?;
+        request.principal().app.ok_or(BrokerError::NotFound)
     }
 
     /// Changes an application.
@@ -66,19 +66,19 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn update_application(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         id: Id,
         patch: Patch,
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
         let mut patch = patch;
-        if caller.is_unlimited() {
-            self.known_role(caller, &patch, "defaultRole")?;
+        if request.is_unlimited() {
+            self.known_role(request, &patch, "defaultRole")?;
         } else {
             // An application does not say what its users may do; it sends its whole document back all the same.
             patch.pass_over("defaultRole");
         }
-        self.update(caller, id, patch, payload_bytes).await
+        self.update(request, id, patch, payload_bytes).await
     }
 
     /// What an application's document shows besides its fields: its public key.
@@ -109,7 +109,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn set_redirector(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         record: &ResourceRecord,
         body: &[u8],
     ) -> Result<String, BrokerError> {
@@ -124,7 +124,7 @@ impl Resources {
         let rules = serde_json::Value::Object(rules);
         let private =
             Json::parse(serde_json::json!({ "redirector": rules }).to_string()).map_err(|_| rules_wrong())?;
-        let record = self.update_private(caller, record.kind, record.id, private).await?;
+        let record = self.update_private(request, record.kind, record.id, private).await?;
         Ok(Self::redirector(&record))
     }
 }

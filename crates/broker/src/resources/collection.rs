@@ -26,11 +26,11 @@ impl Resources {
     /// [`BrokerError`], also where it was not in it.
     pub async fn remove_thng(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         collection: Id,
         thng: Id,
     ) -> Result<(), BrokerError> {
-        self.remove_member(caller, collection, ResourceKind::Thng, thng).await
+        self.remove_member(request, collection, ResourceKind::Thng, thng).await
     }
 
     /// Removes one collection from another one.
@@ -39,21 +39,21 @@ impl Resources {
     /// [`BrokerError`], also where it was not in it.
     pub async fn remove_collection(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         collection: Id,
         child: Id,
     ) -> Result<(), BrokerError> {
-        self.remove_member(caller, collection, ResourceKind::Collection, child).await
+        self.remove_member(request, collection, ResourceKind::Collection, child).await
     }
 
     async fn remove_member(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         collection: Id,
         kind: ResourceKind,
         member: Id,
     ) -> Result<(), BrokerError> {
-        match self.remove_members(caller, collection, kind, Some(vec![member])).await? {
+        match self.remove_members(request, collection, kind, Some(vec![member])).await? {
             0 => Err(BrokerError::NotFound),
             _ => Ok(()),
         }
@@ -68,13 +68,13 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn remove_members(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         collection: Id,
         kind: ResourceKind,
         ids: Option<Vec<Id>>,
     ) -> Result<usize, BrokerError> {
-        match (ids, caller.project) {
-            (Some(ids), None) => self.remove(caller, collection, kind, Some(ids)).await,
+        match (ids, request.project) {
+            (Some(ids), None) => self.remove(request, collection, kind, Some(ids)).await,
             (Some(ids), Some(project)) => {
                 let mut in_project = Vec::new();
                 for id in ids {
@@ -82,12 +82,12 @@ impl Resources {
                         in_project.push(id);
                     }
                 }
-                self.remove(caller, collection, kind, Some(in_project)).await
+                self.remove(request, collection, kind, Some(in_project)).await
             }
             (None, None) => {
                 let mut removed = 0;
                 loop {
-                    let step = self.remove(caller, collection, kind, None).await;
+                    let step = self.remove(request, collection, kind, None).await;
                     let count = step.map_err(|error| error.after_steps(removed))?;
                     removed += count;
                     if count < THNGS_MAX {
@@ -95,7 +95,7 @@ impl Resources {
                     }
                 }
             }
-            (None, Some(_)) => self.remove_listed(caller, collection, kind).await,
+            (None, Some(_)) => self.remove_listed(request, collection, kind).await,
         }
     }
 
@@ -103,16 +103,16 @@ impl Resources {
     /// that is refused changes nothing.
     async fn remove_listed(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         collection: Id,
         kind: ResourceKind,
     ) -> Result<usize, BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Collection, collection)?;
+        self.shared.authorize(request, ResourceKind::Collection, collection)?;
         let page = PageRequest { items: PAGE, ..ListQuery::one().page };
         let mut query = ListQuery { page, ..ListQuery::one() };
         let mut ids = Vec::new();
         loop {
-            let page = self.list_within(caller, kind, IndexScan::Members(collection), &query).await?;
+            let page = self.list_within(request, kind, IndexScan::Members(collection), &query).await?;
             ids.extend(page.items.iter().map(|member| member.id));
             if page.next.is_none() {
                 break;
@@ -121,7 +121,7 @@ impl Resources {
         }
         let mut removed = 0;
         for part in ids.chunks(PAGE) {
-            let step = self.remove(caller, collection, kind, Some(part.to_vec())).await;
+            let step = self.remove(request, collection, kind, Some(part.to_vec())).await;
             removed += step.map_err(|error| error.after_steps(removed))?;
         }
         Ok(removed)
@@ -130,33 +130,33 @@ impl Resources {
     /// Removes these members, or without ids as many as one notification can name.
     async fn remove(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         collection: Id,
         kind: ResourceKind,
         ids: Option<Vec<Id>>,
     ) -> Result<usize, BrokerError> {
         match (kind, ids) {
             (ResourceKind::Collection, children) => {
-                self.change_collections(caller, collection, false, children).await
+                self.change_collections(request, collection, false, children).await
             }
             (_, Some(thngs)) => {
-                self.change_thngs(caller, collection, MembershipChange::ThngsRemoved, thngs).await
+                self.change_thngs(request, collection, MembershipChange::ThngsRemoved, thngs).await
             }
             (_, None) => {
-                self.change_thngs(caller, collection, MembershipChange::ThngsCleared, Vec::new()).await
+                self.change_thngs(request, collection, MembershipChange::ThngsCleared, Vec::new()).await
             }
         }
     }
 
     async fn change_thngs(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         collection: Id,
         change: MembershipChange,
         thngs: Vec<Id>,
     ) -> Result<usize, BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Collection, collection)?;
-        let account = caller.principal().account;
+        self.shared.authorize(request, ResourceKind::Collection, collection)?;
+        let account = request.principal().account;
         self.shared.execute(ChangeThngs { account, collection, change, thngs }, 0).await
     }
 
@@ -166,13 +166,13 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn add_thngs(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         collection: Id,
         payload: &[u8],
     ) -> Result<(), BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Collection, collection)?;
-        let command = self.add_thngs_command(caller, collection, parse_ids(payload, THNGS_MAX)?)?;
-        let mut steps = self.steps(caller.principal(), command).await?;
+        self.shared.authorize(request, ResourceKind::Collection, collection)?;
+        let command = self.add_thngs_command(request, collection, parse_ids(payload, THNGS_MAX)?)?;
+        let mut steps = self.steps(request.principal(), command).await?;
         if steps.len() > 1 {
             return self.shared.count_of_all(steps).await.map(drop);
         }
@@ -183,15 +183,15 @@ impl Resources {
     /// The command that adds thngs to a collection, for a caller that may update it.
     pub(crate) fn add_thngs_command(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         collection: Id,
         thngs: Vec<Id>,
     ) -> Result<ChangeThngs, BrokerError> {
         self.check_members(thngs.len())?;
         for thng in &thngs {
-            self.shared.can_reference(caller, ResourceKind::Thng, *thng, "The body")?;
+            self.shared.can_reference(request, ResourceKind::Thng, *thng, "The body")?;
         }
-        let (account, change) = (caller.principal().account, MembershipChange::ThngsAdded);
+        let (account, change) = (request.principal().account, MembershipChange::ThngsAdded);
         Ok(ChangeThngs { account, collection, change, thngs })
     }
 
@@ -231,26 +231,26 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn add_collections(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         collection: Id,
         children: Vec<Id>,
     ) -> Result<(), BrokerError> {
         self.check_members(children.len())?;
         for child in &children {
-            self.shared.can_reference(caller, ResourceKind::Collection, *child, "The body")?;
+            self.shared.can_reference(request, ResourceKind::Collection, *child, "The body")?;
         }
-        self.change_collections(caller, collection, true, Some(children)).await.map(drop)
+        self.change_collections(request, collection, true, Some(children)).await.map(drop)
     }
 
     async fn change_collections(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         collection: Id,
         joins: bool,
         children: Option<Vec<Id>>,
     ) -> Result<usize, BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Collection, collection)?;
-        let account = caller.principal().account;
+        self.shared.authorize(request, ResourceKind::Collection, collection)?;
+        let account = request.principal().account;
         self.shared.execute(ChangeCollections { account, collection, joins, children }, 0).await
     }
 }

@@ -107,12 +107,12 @@ impl GeoFilter {
 /// # Errors
 /// [`BrokerError::Invalid`] with the fields that there are.
 pub(super) fn check_filter(
-    caller: &RequestContext,
+    request: &RequestContext,
     kind: ResourceKind,
     filter: &Filter,
 ) -> Result<(), BrokerError> {
     let shows_address =
-        commands::ContextVisibility::to(caller.principal().actor) == commands::ContextVisibility::Whole;
+        commands::ContextVisibility::to(request.principal().actor) == commands::ContextVisibility::Whole;
     let is_known = |term: &Term| {
         let name = term.field.split_once('.').map_or(&*term.field, |(name, _)| name);
         let has_key = term.field.len() > name.len() + 1;
@@ -219,18 +219,18 @@ impl Resources {
     /// [`BrokerError`], also where counting them all would cost more than one call may.
     pub async fn list(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         scope: ListScope<'_>,
         query: &ListQuery,
     ) -> Result<(Page<ResourceRecord>, Option<usize>), BrokerError> {
-        let within = self.scan_of(caller, kind, scope)?;
+        let within = self.scan_of(request, kind, scope)?;
         // First, so that no page waits for it in memory.
         let count = match query.counted {
-            true => Some(self.count(caller, kind, within.clone(), query).await?),
+            true => Some(self.count(request, kind, within.clone(), query).await?),
             false => None,
         };
-        Ok((self.list_within(caller, kind, within, query).await?, count))
+        Ok((self.list_within(request, kind, within, query).await?, count))
     }
 
     /// Checks that the caller may list a scope: what it names must be there. A query is read after this, so that its
@@ -240,40 +240,40 @@ impl Resources {
     /// [`BrokerError`].
     pub fn authorize_list(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         scope: ListScope<'_>,
     ) -> Result<(), BrokerError> {
-        self.scan_of(caller, kind, scope).map(drop)
+        self.scan_of(request, kind, scope).map(drop)
     }
 
     /// Where the resources of a scope are found. The verb must be granted, and what the scope names must be there for the
     /// caller.
     fn scan_of(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         scope: ListScope<'_>,
     ) -> Result<IndexScan, BrokerError> {
         let by = |field: &str, value: &str| {
-            IndexScan::Key(index_key(caller.principal().account, kind, field, value))
+            IndexScan::Key(index_key(request.principal().account, kind, field, value))
         };
         Ok(match scope {
             ListScope::All => {
-                caller.permit()?;
+                request.permit()?;
                 IndexScan::All
             }
             ListScope::Below(parent, id) => {
-                self.shared.authorize(caller, parent, id)?;
+                self.shared.authorize(request, parent, id)?;
                 by(index_fields::PARENT, id.as_str())
             }
             ListScope::Members(collection) => {
-                self.shared.authorize(caller, ResourceKind::Collection, collection)?;
+                self.shared.authorize(request, ResourceKind::Collection, collection)?;
                 IndexScan::Members(collection)
             }
-            ListScope::Actions(topic) => self.actions_at(caller, topic)?,
+            ListScope::Actions(topic) => self.actions_at(request, topic)?,
             ListScope::NamedUsers => {
-                caller.permit()?;
+                request.permit()?;
                 by(index_fields::NAMED, "")
             }
         })
@@ -282,35 +282,35 @@ impl Resources {
     /// A page out of `within`.
     pub(crate) async fn list_within(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
     ) -> Result<Page<ResourceRecord>, BrokerError> {
         if let Some(filter) = &query.filter {
-            check_filter(caller, kind, filter)?;
+            check_filter(request, kind, filter)?;
         }
         if query.skip > 0 && query.skip.saturating_add(query.page.items) > LOOKED_AT_MAX {
             return Err(too_far());
         }
-        let mut turn = self.scans.turn(caller).await?;
+        let mut turn = self.scans.turn(request).await?;
         // Only now: what waits for a turn needs no memory yet.
         query.share.iter().for_each(|share| share.reserve_page());
-        self.list_in_turn(caller, kind, within, query, &mut turn).await
+        self.list_in_turn(request, kind, within, query, &mut turn).await
     }
 
     /// The same, with a turn that was waited for.
     async fn list_in_turn(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
         turn: &mut ScanLease,
     ) -> Result<Page<ResourceRecord>, BrokerError> {
-        let mut page = self.page(caller, kind, within.clone(), query, turn).await?;
+        let mut page = self.page(request, kind, within.clone(), query, turn).await?;
         if let Some(again) = decoded_again(query, page.items.is_empty() && page.next.is_none()) {
-            page = self.page(caller, kind, within, &again, turn).await?;
+            page = self.page(request, kind, within, &again, turn).await?;
         }
         // It ended before the items in front of the page were counted off: from its position on would be another page.
         match query.skip > 0 && page.items.is_empty() && page.next.is_some() {
@@ -322,20 +322,20 @@ impl Resources {
     /// A page, scanned slice by slice. It may end anywhere, with the position to go on from.
     async fn page(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
         turn: &mut ScanLease,
     ) -> Result<Page<ResourceRecord>, BrokerError> {
-        let record_filter = self.record_filter(caller, query);
-        let mut request = request(caller, kind, within, query, &record_filter);
+        let record_filter = self.record_filter(request, query);
+        let mut list = list_request(request, kind, within, query, &record_filter);
         let mut scan = self.scans.begin(passes(query), LOOKED_AT_MAX);
         let mut items = Vec::new();
         loop {
-            let part = scan.slice(&mut request, |request| self.shared.store.find(request))?;
-            request.skip -= part.scanned.skipped.min(request.skip);
-            request.page.items -= part.items.len().min(request.page.items);
+            let part = scan.slice(&mut list, |list| self.shared.store.find(list))?;
+            list.skip -= part.scanned.skipped.min(list.skip);
+            list.page.items -= part.items.len().min(list.page.items);
             items.extend(part.items);
             let next = part.scanned.next;
             if part.is_full || next.is_none() {
@@ -343,43 +343,43 @@ impl Resources {
             }
             if scan.is_used_up(&part.scanned).is_some() {
                 // Items in front of the page that were not counted off make another page of it.
-                return if request.skip > 0 { Err(too_far()) } else { Ok(Page { items, next }) };
+                return if list.skip > 0 { Err(too_far()) } else { Ok(Page { items, next }) };
             }
-            request.page.after = next;
+            list.page.after = next;
             let used: usize = items.iter().map(|item| item.body.len()).sum();
-            request.bounds.page_bytes = query.page_bytes().saturating_sub(used);
+            list.bounds.page_bytes = query.page_bytes().saturating_sub(used);
             // No scan waits with more bytes than are reserved for it.
-            if request.bounds.page_bytes == 0 && !items.is_empty() {
+            if list.bounds.page_bytes == 0 && !items.is_empty() {
                 return Ok(Page { items, next });
             }
-            self.scans.pass_on(turn, caller).await?;
+            self.scans.pass_on(turn, request).await?;
         }
     }
 
     /// Whether a resource belongs to the list.
     fn record_filter<'q>(
         &'q self,
-        caller: &'q RequestContext,
+        request: &'q RequestContext,
         query: &'q ListQuery,
     ) -> impl Fn(&ResourceRecord, &dyn Fn() -> Vec<Id>) -> bool + Sync {
         move |record, collections| {
             // A filter must not reveal the members of a collection that the caller cannot see.
-            let seen = || match caller.is_unlimited() {
+            let seen = || match request.is_unlimited() {
                 true => collections(),
                 false => {
-                    let is_visible = |id: &Id| matches!(self.can_see_collection(caller, *id), Ok(true));
+                    let is_visible = |id: &Id| matches!(self.can_see_collection(request, *id), Ok(true));
                     collections().into_iter().filter(is_visible).collect()
                 }
             };
             let fields = LazyCell::new(|| record.fields());
-            caller.can_see(&record.meta_with(&fields))
+            request.can_see(&record.meta_with(&fields))
                 && query.filter.as_ref().is_none_or(|filter| admits(filter, record, &fields, &seen))
                 && query.near.is_none_or(|near| near.admits(&fields))
         }
     }
 
-    pub(crate) fn can_see_collection(&self, caller: &RequestContext, id: Id) -> Result<bool, BrokerError> {
-        Ok(self.shared.resource_meta(id).log_failure()?.is_some_and(|meta| caller.can_reference(&meta)))
+    pub(crate) fn can_see_collection(&self, request: &RequestContext, id: Id) -> Result<bool, BrokerError> {
+        Ok(self.shared.resource_meta(id).log_failure()?.is_some_and(|meta| request.can_reference(&meta)))
     }
 
     /// How many there are on all pages.
@@ -388,38 +388,38 @@ impl Resources {
     /// [`BrokerError`], also where counting them all would cost more than one call may.
     pub(super) async fn count(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
     ) -> Result<usize, BrokerError> {
-        let mut turn = self.scans.turn(caller).await?;
-        let count = self.count_once(caller, kind, within.clone(), query, &mut turn).await?;
+        let mut turn = self.scans.turn(request).await?;
+        let count = self.count_once(request, kind, within.clone(), query, &mut turn).await?;
         match decoded_again(query, count == 0) {
-            Some(again) => self.count_once(caller, kind, within, &again, &mut turn).await,
+            Some(again) => self.count_once(request, kind, within, &again, &mut turn).await,
             None => Ok(count),
         }
     }
 
     async fn count_once(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         within: IndexScan,
         query: &ListQuery,
         turn: &mut ScanLease,
     ) -> Result<usize, BrokerError> {
-        let record_filter = self.record_filter(caller, query);
-        let mut request = request(caller, kind, within, query, &record_filter);
-        (request.page.after, request.skip) = (None, 0);
+        let record_filter = self.record_filter(request, query);
+        let mut list = list_request(request, kind, within, query, &record_filter);
+        (list.page.after, list.skip) = (None, 0);
         // Where the index says it all, they are counted without a look at each.
-        if caller.is_found_by_source(kind) && query.filter.is_none() && query.near.is_none() {
-            request.record_filter = None;
+        if request.is_found_by_source(kind) && query.filter.is_none() && query.near.is_none() {
+            list.record_filter = None;
         }
         let mut scan = self.scans.begin(passes(query), usize::MAX);
         let mut count = 0;
         loop {
-            let (part, scanned) = scan.slice(&mut request, |request| self.shared.store.count(request))?;
+            let (part, scanned) = scan.slice(&mut list, |list| self.shared.store.count(list))?;
             count += part;
             if scanned.next.is_none() {
                 return Ok(count);
@@ -431,8 +431,8 @@ impl Resources {
                      page out, or narrow the list.",
                 ));
             }
-            request.page.after = scanned.next;
-            self.scans.pass_on(turn, caller).await?;
+            list.page.after = scanned.next;
+            self.scans.pass_on(turn, request).await?;
         }
     }
 
@@ -443,7 +443,7 @@ impl Resources {
     /// [`BrokerError::Invalid`] where neither is given, or more than `most` are meant: then nothing is to be changed.
     pub(super) async fn selected(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         query: &ListQuery,
         most: usize,
@@ -454,18 +454,18 @@ impl Resources {
             ));
         }
         if let Some(filter) = &query.filter {
-            check_filter(caller, kind, filter)?;
+            check_filter(request, kind, filter)?;
         }
-        let mut turn = self.scans.turn(caller).await?;
-        let record_filter = self.record_filter(caller, query);
-        let mut request = request(caller, kind, IndexScan::All, query, &record_filter);
-        (request.page.after, request.skip) = (None, 0);
+        let mut turn = self.scans.turn(request).await?;
+        let record_filter = self.record_filter(request, query);
+        let mut list = list_request(request, kind, IndexScan::All, query, &record_filter);
+        (list.page.after, list.skip) = (None, 0);
         let mut scan = self.scans.begin(passes(query), LOOKED_AT_MAX);
         let mut ids = Vec::new();
         loop {
-            request.page.items = most + 1 - ids.len();
-            request.bounds.page_bytes = SELECTED_BYTES_MAX;
-            let part = scan.slice(&mut request, |request| self.shared.store.find(request))?;
+            list.page.items = most + 1 - ids.len();
+            list.bounds.page_bytes = SELECTED_BYTES_MAX;
+            let part = scan.slice(&mut list, |list| self.shared.store.find(list))?;
             ids.extend(part.items.iter().map(|record| record.id));
             if ids.len() > most {
                 return Err(BrokerError::invalid(format!(
@@ -484,8 +484,8 @@ impl Resources {
                     ),
                 ));
             }
-            request.page.after = part.scanned.next;
-            self.scans.pass_on(&mut turn, caller).await?;
+            list.page.after = part.scanned.next;
+            self.scans.pass_on(&mut turn, request).await?;
         }
     }
 }
@@ -508,18 +508,18 @@ fn decoded_again(query: &ListQuery, found_nothing: bool) -> Option<ListQuery> {
     Some(ListQuery { filter: Some(filter), ..query.clone() })
 }
 
-fn request<'q>(
-    caller: &RequestContext,
+fn list_request<'q>(
+    request: &RequestContext,
     kind: ResourceKind,
     within: IndexScan,
     query: &ListQuery,
     record_filter: RecordFilter<'q>,
 ) -> ListRequest<'q> {
-    let account = caller.principal().account;
+    let account = request.principal().account;
     let by_filter = query.filter.as_ref().map(|filter| source_of(filter, account, kind));
     let by_ids = query.ids.clone().map(IndexScan::Ids);
     let source =
-        [Some(within), by_ids, by_filter].into_iter().flatten().fold(caller.source(kind), IndexScan::and);
+        [Some(within), by_ids, by_filter].into_iter().flatten().fold(request.source(kind), IndexScan::and);
     ListRequest {
         account,
         kind,

@@ -13,8 +13,8 @@ use thng_pubsub_store::{Actor, ResourceMeta};
 impl Resources {
     /// Those who are not there to manage what others see leave scopes as they are: a user their own document's, a thng
     /// its own. Clients send whole documents back.
-    pub(crate) fn keep_scopes(caller: &RequestContext, patch: &mut Patch) {
-        let own = match caller.principal().actor {
+    pub(crate) fn keep_scopes(request: &RequestContext, patch: &mut Patch) {
+        let own = match request.principal().actor {
             Actor::User(_) => patch.kind() == ResourceKind::User,
             Actor::Device(_) => true,
             Actor::Operator(_)
@@ -31,7 +31,7 @@ impl Resources {
     /// is what it changes: entries that are in its scopes already may stay there.
     pub(crate) fn check_patch(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         patch: &Patch,
         before: Option<&ResourceMeta>,
     ) -> Result<(), BrokerError> {
@@ -39,20 +39,20 @@ impl Resources {
             && let Some(product) = patch.id("product")
             && before.is_none_or(|before| before.product != Some(product))
         {
-            self.shared.can_reference(caller, ResourceKind::Product, product, "product")?;
+            self.shared.can_reference(request, ResourceKind::Product, product, "product")?;
         }
         for collection in &patch.collections {
-            self.shared.can_reference(caller, ResourceKind::Collection, *collection, "collections")?;
+            self.shared.can_reference(request, ResourceKind::Collection, *collection, "collections")?;
             if before.is_none() {
-                self.may_join(caller, patch.kind(), *collection)?;
+                self.may_join(request, patch.kind(), *collection)?;
             }
         }
         if let Some(LocationInput::Place(place)) = patch.location.as_ref().map(|location| &location.input) {
-            self.shared.can_reference(caller, ResourceKind::Place, *place, "location")?;
+            self.shared.can_reference(request, ResourceKind::Place, *place, "location")?;
         }
         match patch.kind() {
             ResourceKind::AccessPolicy => {
-                caller.may_grant_rights()?;
+                request.may_grant_rights()?;
                 if patch.text("name").as_deref() == Some(roles::ACCOUNT_ADMIN) {
                     return Err(BrokerError::Conflict(
                         "This name is that of the policy that is built in.".into(),
@@ -61,14 +61,14 @@ impl Resources {
                 roles::check_permissions(&patch.texts("permissions")).map_err(BrokerError::Invalid)?;
             }
             ResourceKind::AccessToken | ResourceKind::Access => {
-                caller.may_grant_rights()?;
+                request.may_grant_rights()?;
                 roles::conditions(&patch.texts("conditions")).map_err(BrokerError::invalid)?;
             }
-            ResourceKind::Role => caller.may_grant_rights()?,
+            ResourceKind::Role => request.may_grant_rights()?,
             _ => {}
         }
         match &patch.scopes {
-            Some(scopes) => self.check_scopes(caller, scopes, before.map(|before| &before.scopes)),
+            Some(scopes) => self.check_scopes(request, scopes, before.map(|before| &before.scopes)),
             None => Ok(()),
         }
     }
@@ -76,14 +76,14 @@ impl Resources {
     /// Refuses scopes that the caller may not give. `before` is what they change.
     fn check_scopes(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         patch: &ScopesPatch,
         before: Option<&Scopes>,
     ) -> Result<(), BrokerError> {
         let known = before.cloned().unwrap_or_default();
         let mut after = known.clone();
         patch.clone().apply(&mut after)?;
-        if let Some(own) = caller.own_projects().filter(|_| patch.changes_projects()) {
+        if let Some(own) = request.own_projects().filter(|_| patch.changes_projects()) {
             let added = after.projects.iter().filter(|project| !known.projects.contains(project));
             let removed = known.projects.iter().filter(|project| !after.projects.contains(project));
             if added.chain(removed).any(|project| !own.contains(project)) {
@@ -94,12 +94,13 @@ impl Resources {
         }
         if let UserScope::Only(users) = &after.users
             && patch.changes_users()
-            && !caller.is_unlimited()
+            && !request.is_unlimited()
         {
             let is_known = |user: &Id| matches!(&known.users, UserScope::Only(known) if known.contains(user));
-            for user in users.iter().filter(|user| **user != caller.principal().actor.id() && !is_known(user))
+            for user in
+                users.iter().filter(|user| **user != request.principal().actor.id() && !is_known(user))
             {
-                self.shared.can_reference(caller, ResourceKind::User, *user, "scopes")?;
+                self.shared.can_reference(request, ResourceKind::User, *user, "scopes")?;
             }
         }
         Ok(())
@@ -109,7 +110,7 @@ impl Resources {
     /// right that adding it afterwards needs.
     fn may_join(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         collection: Id,
     ) -> Result<(), BrokerError> {
@@ -120,7 +121,7 @@ impl Resources {
             }
             _ => Topic::Members { collection }.canonical(),
         };
-        let member = RequestContext::new(caller.principal(), Access::Update, path);
+        let member = RequestContext::new(request.principal(), Access::Update, path);
         member.permit()?;
         self.shared.can_reference(&member, ResourceKind::Collection, collection, "collections")
     }

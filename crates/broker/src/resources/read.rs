@@ -35,11 +35,11 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn read(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         id: Id,
     ) -> Result<ResourceRecord, BrokerError> {
-        self.shared.authorize(caller, kind, id)?;
+        self.shared.authorize(request, kind, id)?;
         let record = self.shared.store.resource(id).log_failure()?;
         record.filter(|record| record.kind == kind).ok_or(BrokerError::NotFound)
     }
@@ -50,11 +50,11 @@ impl Resources {
     /// [`BrokerError`].
     pub fn read_whole(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         id: Id,
     ) -> Result<(ResourceRecord, Extras), BrokerError> {
-        self.shared.authorize(caller, kind, id)?;
+        self.shared.authorize(request, kind, id)?;
         let found = self
             .shared
             .store
@@ -62,7 +62,7 @@ impl Resources {
             .log_failure()?
             .filter(|(record, _)| record.kind == kind);
         let (record, details) = found.ok_or(BrokerError::NotFound)?;
-        let extras = self.extras_of(caller, &record, details)?;
+        let extras = self.extras_of(request, &record, details)?;
         Ok((record, extras))
     }
 
@@ -70,7 +70,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`].
-    pub fn extras(&self, caller: &RequestContext, record: &ResourceRecord) -> Result<Extras, BrokerError> {
+    pub fn extras(&self, request: &RequestContext, record: &ResourceRecord) -> Result<Extras, BrokerError> {
         let owner = match record.kind {
             ResourceKind::Thng => Some(PropertyOwner::Thng(record.id)),
             ResourceKind::Product => Some(PropertyOwner::Product(record.id)),
@@ -84,12 +84,12 @@ impl Resources {
             },
             None => ResourceDetails::default(),
         };
-        self.extras_of(caller, record, details)
+        self.extras_of(request, record, details)
     }
 
     fn extras_of(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         record: &ResourceRecord,
         details: ResourceDetails,
     ) -> Result<Extras, BrokerError> {
@@ -105,7 +105,7 @@ impl Resources {
         }
         for collection in details.collections {
             // A caller that does not see a collection does not see its members.
-            let seen = caller.is_unlimited() || self.can_see_collection(caller, collection)?;
+            let seen = request.is_unlimited() || self.can_see_collection(request, collection)?;
             extras.collections.extend(seen.then_some(collection));
         }
         Ok(extras)
@@ -117,7 +117,7 @@ impl Resources {
     /// [`BrokerError::NotFound`].
     pub async fn named_in_path(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         text: &str,
     ) -> Result<Id, BrokerError> {
@@ -130,7 +130,7 @@ impl Resources {
         for (key, value) in
             splits.filter(|(key, value)| !key.is_empty() && !value.is_empty()).take(SPLITS_MAX)
         {
-            if let Some(id) = self.identified(caller, kind, key, value, &mut work_bytes)? {
+            if let Some(id) = self.identified(request, kind, key, value, &mut work_bytes)? {
                 return Ok(id);
             }
             if work_bytes == 0 {
@@ -143,15 +143,15 @@ impl Resources {
     /// The newest resource with this identifier that the caller may name. Looking for it takes from `work_bytes`.
     pub(crate) fn identified(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         key: &str,
         value: &str,
         work_bytes: &mut u64,
     ) -> Result<Option<Id>, BrokerError> {
-        let (account, path) = (caller.principal().account, format!("identifiers.{key}"));
+        let (account, path) = (request.principal().account, format!("identifiers.{key}"));
         let record_filter = |record: &ResourceRecord, _: &dyn Fn() -> Vec<Id>| {
-            caller.can_reference(&record.meta())
+            request.can_reference(&record.meta())
                 && record.values_at(&record.fields(), &path).iter().any(|found| found.as_str() == value)
         };
         let by_identifier = IndexScan::Key(index_key(account, kind, &path, value));
@@ -159,7 +159,7 @@ impl Resources {
             account,
             kind,
             // What the caller may not name must not use up the bound: its answer would tell that it is there.
-            source: caller.reach(kind).and(by_identifier),
+            source: request.reach(kind).and(by_identifier),
             record_filter: Some(&record_filter),
             page: PageRequest { items: 1, order: Default::default(), after: None },
             skip: 0,
@@ -188,10 +188,10 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn properties(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         owner: PropertyOwner,
     ) -> Result<Vec<PropertyUpdate>, BrokerError> {
-        self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
+        self.shared.authorize(request, owner.kind().resource(), owner.id())?;
         self.shared.store.latest(owner).log_failure()
     }
 
@@ -201,13 +201,13 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn history(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         owner: PropertyOwner,
         key: &PropertyKey,
         range: TimeRange,
         page: HistoryPage,
     ) -> Result<Page<PropertyUpdate>, BrokerError> {
-        self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
+        self.shared.authorize(request, owner.kind().resource(), owner.id())?;
         self.shared.store.history(owner, key, range, page).log_failure()
     }
 
@@ -217,12 +217,12 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn locations(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         thng: Id,
         range: TimeRange,
         page: HistoryPage,
     ) -> Result<Page<LocationUpdate>, BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Thng, thng)?;
+        self.shared.authorize(request, ResourceKind::Thng, thng)?;
         self.shared.store.locations(thng, range, page).log_failure()
     }
 
@@ -232,9 +232,9 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn commission_state(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         thng: Id,
     ) -> Result<(String, Option<String>), BrokerError> {
-        Ok(crate::commands::commission_state(&self.read(caller, ResourceKind::Thng, thng).await?))
+        Ok(crate::commands::commission_state(&self.read(request, ResourceKind::Thng, thng).await?))
     }
 }

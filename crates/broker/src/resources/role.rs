@@ -64,15 +64,15 @@ impl Resources {
     /// has cursors of its own.
     pub(crate) async fn list_behind<'b>(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         built_in: impl Iterator<Item = (&'b str, String)>,
         query: &ListQuery,
         show: impl Fn(&ResourceRecord) -> String,
     ) -> Result<(Page<String>, Option<usize>), BrokerError> {
-        caller.permit()?;
+        request.permit()?;
         if let Some(filter) = &query.filter {
-            check_filter(caller, kind, filter)?;
+            check_filter(request, kind, filter)?;
         }
         // Built-in entries come before everything that has a sequence in the log.
         let start = match query.page.after {
@@ -86,7 +86,7 @@ impl Resources {
             .collect();
         let count = admitted.len();
         let whole = match query.counted {
-            true => Some(count + self.count(caller, kind, IndexScan::All, query).await?),
+            true => Some(count + self.count(request, kind, IndexScan::All, query).await?),
             false => None,
         };
         let mut items: Vec<String> = match start {
@@ -106,13 +106,13 @@ impl Resources {
         if query.page.items == 0 {
             // Whether there is more is known by looking for one.
             query.page.items = 1;
-            let rest = self.list_within(caller, kind, IndexScan::All, &query).await?;
+            let rest = self.list_within(request, kind, IndexScan::All, &query).await?;
             let next = Cursor { at_ms: count as i64, seq: BUILT_IN };
             // The scan may have ended before it came to one.
             let has_more = !rest.items.is_empty() || rest.next.is_some();
             return Ok((Page { items, next: has_more.then_some(next) }, whole));
         }
-        let rest = self.list_within(caller, kind, IndexScan::All, &query).await?;
+        let rest = self.list_within(request, kind, IndexScan::All, &query).await?;
         items.extend(rest.items.iter().map(show));
         Ok((Page { items, next: rest.next }, whole))
     }
@@ -123,37 +123,37 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn roles(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         query: &ListQuery,
     ) -> Result<(Page<String>, Option<usize>), BrokerError> {
-        let seen = BUILT_IN_ROLES.iter().filter(|(name, _)| can_see_built_in(caller, name));
+        let seen = BUILT_IN_ROLES.iter().filter(|(name, _)| can_see_built_in(request, name));
         let built_in = seen.map(|(name, document)| (*name, (*document).to_owned()));
         let show = |record: &ResourceRecord| document(record, &Extras::default());
-        self.list_behind(caller, ResourceKind::Role, built_in, query, show).await
+        self.list_behind(request, ResourceKind::Role, built_in, query, show).await
     }
 
     /// A role by its id.
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn role(&self, caller: &RequestContext, id: &str) -> Result<Role, BrokerError> {
-        caller.permit()?;
-        let mut seen = BUILT_IN_ROLES.iter().filter(|(name, _)| can_see_built_in(caller, name));
+    pub async fn role(&self, request: &RequestContext, id: &str) -> Result<Role, BrokerError> {
+        request.permit()?;
+        let mut seen = BUILT_IN_ROLES.iter().filter(|(name, _)| can_see_built_in(request, name));
         if let Some((name, document)) = seen.find(|(name, _)| *name == id) {
             return Ok(Role::BuiltIn(name, document));
         }
         let id = Id::parse(id).map_err(|_| BrokerError::NotFound)?;
-        Ok(Role::Own(Box::new(self.read(caller, ResourceKind::Role, id).await?)))
+        Ok(Role::Own(Box::new(self.read(request, ResourceKind::Role, id).await?)))
     }
 
     /// A role that can be changed.
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn own_role(&self, caller: &RequestContext, id: &str) -> Result<ResourceRecord, BrokerError> {
-        caller.permit()?;
-        caller.may_grant_rights()?;
-        match self.role(caller, id).await? {
+    pub async fn own_role(&self, request: &RequestContext, id: &str) -> Result<ResourceRecord, BrokerError> {
+        request.permit()?;
+        request.may_grant_rights()?;
+        match self.role(request, id).await? {
             Role::BuiltIn(..) => Err(BrokerError::invalid("This role is built in: it cannot be changed.")),
             Role::Own(record) => Ok(*record),
         }
@@ -165,7 +165,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn create_role(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         patch: Patch,
         payload_bytes: usize,
     ) -> Result<std::sync::Arc<ResourceRecord>, BrokerError> {
@@ -177,15 +177,15 @@ impl Resources {
         // Users see the roles that are for users, and nothing of what operators may do.
         let users = if for_users { UserScope::All } else { UserScope::Only(Vec::new()) };
         new.scopes = Some(Scopes { projects: Vec::new(), users });
-        self.create(caller, new, payload_bytes).await
+        self.create(request, new, payload_bytes).await
     }
 
     /// What a role grants, as its kind of role says it.
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn permissions(&self, caller: &RequestContext, id: &str) -> Result<String, BrokerError> {
-        let role = self.role(caller, id).await?;
+    pub async fn permissions(&self, request: &RequestContext, id: &str) -> Result<String, BrokerError> {
+        let role = self.role(request, id).await?;
         Ok(match role {
             Role::BuiltIn(roles::BASE, _) => {
                 let paths =
@@ -216,27 +216,27 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn replace_permissions(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         id: &str,
         body: &[u8],
     ) -> Result<String, BrokerError> {
-        let role = Role::Own(Box::new(self.own_role(caller, id).await?));
+        let role = Role::Own(Box::new(self.own_role(request, id).await?));
         let mut permissions = role.permissions();
         let Role::Own(record) = &role else { return Err(BrokerError::NotFound) };
         if role.is_for_users() {
             permissions.replace_paths(body).map_err(BrokerError::Invalid)?;
-            self.update_private(caller, ResourceKind::Role, record.id, permissions.to_private()).await?;
+            self.update_private(request, ResourceKind::Role, record.id, permissions.to_private()).await?;
             return Ok(to_json(&permissions.shown_paths()));
         }
         let given: Vec<Object<Switch>> = serde_json::from_slice(body).map_err(|_| switch_wrong())?;
         for switch in given.iter().flat_map(|Object(switch)| std::iter::once(switch).chain(&switch.children))
         {
-            self.check_projects(caller, switch)?;
+            self.check_projects(request, switch)?;
             if !permissions.set_switch(&switch.name, switch.enabled, switch.projects.clone()) {
                 return Err(BrokerError::NotFound);
             }
         }
-        self.update_private(caller, ResourceKind::Role, record.id, permissions.to_private()).await?;
+        self.update_private(request, ResourceKind::Role, record.id, permissions.to_private()).await?;
         Ok(to_json(&permissions.switches))
     }
 
@@ -246,11 +246,11 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn permission(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         id: &str,
         name: &str,
     ) -> Result<String, BrokerError> {
-        let role = self.role(caller, id).await?;
+        let role = self.role(request, id).await?;
         let permissions = match &role {
             Role::BuiltIn(..) => RolePermissions::new(false),
             Role::Own(_) => role.permissions(),
@@ -268,7 +268,7 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn set_permission(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         id: &str,
         name: &str,
         body: &[u8],
@@ -279,22 +279,22 @@ impl Resources {
             #[serde(default)]
             projects: Option<Vec<String>>,
         }
-        let record = self.own_role(caller, id).await?;
+        let record = self.own_role(request, id).await?;
         let Object(Setting { enabled, projects }) =
             serde_json::from_slice(body).map_err(|_| switch_wrong())?;
         let mut permissions = RolePermissions::read(record.private.as_ref());
         let mut switch = permissions.switch(name).cloned().ok_or(BrokerError::NotFound)?;
         switch.projects.clone_from(&projects);
-        self.check_projects(caller, &switch)?;
+        self.check_projects(request, &switch)?;
         permissions.set_switch(name, enabled, projects);
-        self.update_private(caller, ResourceKind::Role, record.id, permissions.to_private()).await?;
+        self.update_private(request, ResourceKind::Role, record.id, permissions.to_private()).await?;
         permissions.switch(name).map(to_json).ok_or(BrokerError::NotFound)
     }
 
-    fn check_projects(&self, caller: &RequestContext, switch: &Switch) -> Result<(), BrokerError> {
+    fn check_projects(&self, request: &RequestContext, switch: &Switch) -> Result<(), BrokerError> {
         for project in switch.projects.iter().flatten() {
             let id = Id::parse(project).map_err(|_| BrokerError::invalid("projects are ids of projects."))?;
-            self.shared.can_reference(caller, ResourceKind::Project, id, "projects")?;
+            self.shared.can_reference(request, ResourceKind::Project, id, "projects")?;
         }
         Ok(())
     }
@@ -302,7 +302,7 @@ impl Resources {
     /// Refuses a role that a document names and that does not exist.
     pub(crate) fn known_role(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         patch: &Patch,
         field: &str,
     ) -> Result<(), BrokerError> {
@@ -312,7 +312,7 @@ impl Resources {
         }
         let id =
             Id::parse(&role).map_err(|_| BrokerError::invalid(format!("{field}: there is no such role.")))?;
-        self.shared.can_reference(caller, ResourceKind::Role, id, field)
+        self.shared.can_reference(request, ResourceKind::Role, id, field)
     }
 
     /// Access policies: the one that is built in, then those of the account.
@@ -321,26 +321,26 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn policies(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         query: &ListQuery,
     ) -> Result<(Page<String>, Option<usize>), BrokerError> {
         let built_in = BUILT_IN_POLICIES.iter().map(|(name, document)| (*name, (*document).to_owned()));
         let show = |record: &ResourceRecord| document(record, &Extras::default());
-        self.list_behind(caller, ResourceKind::AccessPolicy, built_in, query, show).await
+        self.list_behind(request, ResourceKind::AccessPolicy, built_in, query, show).await
     }
 
     /// The document of an access policy, by its id or its name.
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub(crate) fn known_policy(&self, caller: &RequestContext, policy: &str) -> Result<String, BrokerError> {
+    pub(crate) fn known_policy(&self, request: &RequestContext, policy: &str) -> Result<String, BrokerError> {
         if let Some((_, document)) =
             BUILT_IN_POLICIES.iter().find(|(name, _)| *name == policy || policy == roles::ACCOUNT_ADMIN_ID)
         {
             return Ok((*document).to_owned());
         }
         let missing = || BrokerError::invalid("policies: there is no such access policy.");
-        let account = caller.principal().account;
+        let account = request.principal().account;
         let id = match Id::parse(policy) {
             Ok(id) => Some(id),
             Err(_) => self.shared.store.named(account, ResourceKind::AccessPolicy, policy).log_failure()?,
@@ -356,20 +356,20 @@ impl Resources {
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn policy(&self, caller: &RequestContext, id: &str) -> Result<String, BrokerError> {
-        caller.permit()?;
+    pub async fn policy(&self, request: &RequestContext, id: &str) -> Result<String, BrokerError> {
+        request.permit()?;
         if id == roles::ACCOUNT_ADMIN_ID || id == roles::ACCOUNT_ADMIN {
             return Ok(BUILT_IN_POLICIES[0].1.to_owned());
         }
         let id = Id::parse(id).map_err(|_| BrokerError::NotFound)?;
-        let record = self.read(caller, ResourceKind::AccessPolicy, id).await?;
+        let record = self.read(request, ResourceKind::AccessPolicy, id).await?;
         Ok(document(&record, &Extras::default()))
     }
 }
 
 /// Application users see the built-in role that is for them.
-fn can_see_built_in(caller: &RequestContext, name: &str) -> bool {
-    name == roles::BASE || !matches!(caller.principal().actor, Actor::User(_))
+fn can_see_built_in(request: &RequestContext, name: &str) -> bool {
+    name == roles::BASE || !matches!(request.principal().actor, Actor::User(_))
 }
 
 /// The sequence in cursors among built-in entries: none that the log ever assigns.

@@ -88,8 +88,8 @@ impl Scans {
     }
 
     /// Waits for a turn.
-    pub(crate) async fn turn(&self, caller: &RequestContext) -> Result<ScanLease, BrokerError> {
-        self.turn_of(caller.principal()).await
+    pub(crate) async fn turn(&self, request: &RequestContext) -> Result<ScanLease, BrokerError> {
+        self.turn_of(request.principal()).await
     }
 
     /// As [`turn`](Self::turn).
@@ -105,11 +105,11 @@ impl Scans {
     pub(crate) async fn pass_on(
         &self,
         turn: &mut ScanLease,
-        caller: &RequestContext,
+        request: &RequestContext,
     ) -> Result<(), BrokerError> {
         if self.turns.waiting() > 0 {
             turn.0 = None;
-            *turn = self.turn(caller).await?;
+            *turn = self.turn(request).await?;
         }
         // Where the client has gone, the scan is dropped here.
         tokio::task::yield_now().await;
@@ -133,22 +133,22 @@ impl Scans {
 }
 
 impl Scan<'_> {
-    /// Scans for a slice of time, from where `request` says.
+    /// Scans for a slice of time, from where `list` says.
     pub(crate) fn slice<'f, T>(
         &mut self,
-        request: &mut ListRequest<'f>,
+        list: &mut ListRequest<'f>,
         scan: impl FnOnce(&ListRequest<'f>) -> Result<T, StoreError>,
     ) -> Result<T, BrokerError> {
         let begin = Instant::now();
         let limits = &self.scans.limits;
-        request.looked_at_max = self.items_max.saturating_sub(self.items);
-        request.bounds = ScanBounds {
+        list.looked_at_max = self.items_max.saturating_sub(self.items);
+        list.bounds = ScanBounds {
             work_bytes: limits.bytes_max.saturating_sub(self.work_bytes),
             passes: self.passes,
             until: Some(begin + SLICE.min(limits.time_max.saturating_sub(self.worked))),
-            page_bytes: request.bounds.page_bytes,
+            page_bytes: list.bounds.page_bytes,
         };
-        let part = polls::blocking(|| scan(request));
+        let part = polls::blocking(|| scan(list));
         self.worked += begin.elapsed();
         part.log_failure()
     }

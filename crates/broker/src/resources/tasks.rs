@@ -49,21 +49,21 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn create_task(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         batch: Id,
         patch: Patch,
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Batch, batch)?;
-        let (patch, input) = self.checked_input(caller.principal(), patch).await?;
-        self.check_patch(caller, input.template(), None)?;
+        self.shared.authorize(request, ResourceKind::Batch, batch)?;
+        let (patch, input) = self.checked_input(request.principal(), patch).await?;
+        self.check_patch(request, input.template(), None)?;
         let mut new = NewResource::of(patch).under("batch", batch);
         new.set.push(("status", "\"PENDING\"".into()));
         // What it makes is seen by those who see what the caller makes.
-        new.scopes = Some(caller.default_scopes());
+        new.scopes = Some(request.default_scopes());
         // It ends with the key that it was made with.
-        new.private = Some(task_private(&caller.principal().key));
-        let task = self.create(caller, new, payload_bytes).await?;
+        new.private = Some(task_private(&request.principal().key));
+        let task = self.create(request, new, payload_bytes).await?;
         self.tasks.notify_one();
         Ok(task)
     }
@@ -97,22 +97,22 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn task(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         batch: Id,
         id: Id,
     ) -> Result<ResourceRecord, BrokerError> {
-        self.authorize_task(caller, batch, id)
+        self.authorize_task(request, batch, id)
     }
 
     /// Checks that a task is there for the caller, in this batch, which has to be there as well: by REST and on topics.
     pub(crate) fn authorize_task(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         batch: Id,
         task: Id,
     ) -> Result<ResourceRecord, BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Batch, batch)?;
-        self.shared.authorize(caller, ResourceKind::Task, task)?;
+        self.shared.authorize(request, ResourceKind::Batch, batch)?;
+        self.shared.authorize(request, ResourceKind::Task, task)?;
         let record = self.shared.store.resource(task).log_failure()?;
         record
             .filter(|record| record.kind == ResourceKind::Task && record.parent == Some(batch))

@@ -99,13 +99,13 @@ async fn leave_collections(
 
 impl Resources {
     /// The authorized command that creates a resource.
-    pub(crate) fn creation(&self, caller: &RequestContext, new: NewResource) -> Result<Create, BrokerError> {
-        caller.permit()?;
-        self.check_patch(caller, &new.patch, None)?;
-        self.check_project(caller)?;
-        let scopes = new.scopes.unwrap_or_else(|| caller.default_scopes());
+    pub(crate) fn creation(&self, request: &RequestContext, new: NewResource) -> Result<Create, BrokerError> {
+        request.permit()?;
+        self.check_patch(request, &new.patch, None)?;
+        self.check_project(request)?;
+        let scopes = new.scopes.unwrap_or_else(|| request.default_scopes());
         let NewResource { id, patch, parent, set, private, keys, .. } = new;
-        let account = caller.principal().account;
+        let account = request.principal().account;
         Ok(Create { account, id, parent, patch, set, scopes, private, keys })
     }
 
@@ -115,11 +115,11 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn create(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         new: NewResource,
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        let command = self.creation(caller, new)?;
+        let command = self.creation(request, new)?;
         self.shared.execute(command, payload_bytes).await
     }
 
@@ -129,13 +129,13 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn update(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         id: Id,
         patch: Patch,
         payload_bytes: usize,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        let meta = self.shared.authorize(caller, patch.kind(), id)?;
-        let command = self.update_command(caller, id, Some(&meta), patch)?;
+        let meta = self.shared.authorize(request, patch.kind(), id)?;
+        let command = self.update_command(request, id, Some(&meta), patch)?;
         self.shared.execute(command, payload_bytes).await
     }
 
@@ -145,40 +145,40 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn publish_update(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: SubjectKind,
         id: Id,
         payload: &[u8],
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        let meta = self.shared.authorize(caller, kind.resource(), id)?;
+        let meta = self.shared.authorize(request, kind.resource(), id)?;
         let patch = Patch::parse_update(kind.resource(), payload)?;
-        let command = self.update_command(caller, id, Some(&meta), patch)?;
+        let command = self.update_command(request, id, Some(&meta), patch)?;
         self.shared.execute(command, payload.len()).await
     }
 
     /// The command that updates a resource, for a caller that may update it.
     pub(crate) fn update_command(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         id: Id,
         before: Option<&ResourceMeta>,
         mut patch: Patch,
     ) -> Result<Update, BrokerError> {
-        Self::keep_scopes(caller, &mut patch);
-        self.check_patch(caller, &patch, before)?;
-        let (account, kind) = (caller.principal().account, patch.kind());
+        Self::keep_scopes(request, &mut patch);
+        self.check_patch(request, &patch, before)?;
+        let (account, kind) = (request.principal().account, patch.kind());
         Ok(Update { account, kind, id, patch: Box::new(patch), private: None })
     }
 
     /// Changes what a resource keeps to itself.
     pub(crate) async fn update_private(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         id: Id,
         private: Json,
     ) -> Result<Arc<ResourceRecord>, BrokerError> {
-        let (account, bytes) = (caller.principal().account, private.as_str().len());
+        let (account, bytes) = (request.principal().account, private.as_str().len());
         let patch = Box::new(Patch::empty(kind));
         self.shared.execute(Update { account, kind, id, patch, private: Some(private) }, bytes).await
     }
@@ -189,15 +189,15 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn delete(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         id: Id,
     ) -> Result<(), BrokerError> {
-        self.shared.authorize(caller, kind, id)?;
+        self.shared.authorize(request, kind, id)?;
         if matches!(kind, ResourceKind::Role | ResourceKind::AccessPolicy | ResourceKind::AccessToken) {
-            caller.may_grant_rights()?;
+            request.may_grant_rights()?;
         }
-        let account = caller.principal().account;
+        let account = request.principal().account;
         let delete = Delete { account, kind, id };
         if kind != ResourceKind::Thng
             || self.shared.store.collections_of(id).log_failure()?.len() <= LEFT_AT_ONCE
@@ -217,15 +217,15 @@ impl Resources {
     /// A deletion that would be refused for its notifications is one command, so that nothing is changed then.
     async fn bulk_deletion(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         ids: Vec<Id>,
     ) -> Result<BulkDeletion, BrokerError> {
-        let (account, most) = (caller.principal().account, self.shared.settings.notifications_max);
+        let (account, most) = (request.principal().account, self.shared.settings.notifications_max);
         let delete = |ids| DeleteMany { account, kind, ids, notifications_max: most };
         let (mut crowded, mut caused) = (Vec::new(), 0);
         let (mut steps, mut step, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let mut turn = self.scans.turn(caller).await?;
+        let mut turn = self.scans.turn(request).await?;
         let mut slice = Slice::begin();
         for id in &ids {
             let cost = polls::blocking(|| self.deletion_cost(kind, *id)).log_failure()?;
@@ -240,7 +240,7 @@ impl Resources {
             step.push(*id);
             bytes += cost.bytes;
             if slice.is_used_up() {
-                self.scans.pass_on(&mut turn, caller).await?;
+                self.scans.pass_on(&mut turn, request).await?;
                 slice = Slice::begin();
             }
         }
@@ -264,10 +264,10 @@ impl Resources {
     }
 
     /// Refuses a `?project=` that what is created could not be scoped to. Its own project is always there for a key.
-    pub(crate) fn check_project(&self, caller: &RequestContext) -> Result<(), BrokerError> {
-        match caller.project {
-            Some(project) if Some(project) != caller.principal().project => {
-                self.shared.can_reference(caller, ResourceKind::Project, project, "project")
+    pub(crate) fn check_project(&self, request: &RequestContext) -> Result<(), BrokerError> {
+        match request.project {
+            Some(project) if Some(project) != request.principal().project => {
+                self.shared.can_reference(request, ResourceKind::Project, project, "project")
             }
             _ => Ok(()),
         }
@@ -279,17 +279,17 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn update_many(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         patch: Patch,
         query: &ListQuery,
         payload_bytes: usize,
     ) -> Result<usize, BrokerError> {
         let kind = patch.kind();
-        caller.permit()?;
-        let ids = self.selected(caller, kind, query, self.shared.settings.bulk_size_max).await?;
+        request.permit()?;
+        let ids = self.selected(request, kind, query, self.shared.settings.bulk_size_max).await?;
         for id in &ids {
             let meta = self.shared.resource_meta(*id).log_failure()?;
-            self.check_patch(caller, &patch, meta.as_deref())?;
+            self.check_patch(request, &patch, meta.as_deref())?;
         }
         // They are changed in one transaction, for which every other write waits.
         if payload_bytes.saturating_mul(ids.len()) > BULK_BYTES_MAX {
@@ -297,7 +297,7 @@ impl Resources {
                 "Together these changes are more than {BULK_BYTES_MAX} bytes. Change fewer at a time; nothing was changed."
             )));
         }
-        let (account, patch) = (caller.principal().account, Box::new(patch));
+        let (account, patch) = (request.principal().account, Box::new(patch));
         self.shared.execute(UpdateMany { account, kind, ids, patch }, payload_bytes).await
     }
 
@@ -307,14 +307,14 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn delete_many(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         query: &ListQuery,
     ) -> Result<usize, BrokerError> {
-        caller.permit()?;
-        let ids = self.selected(caller, kind, query, self.shared.settings.bulk_size_max).await?;
-        let BulkDeletion { crowded, steps } = self.bulk_deletion(caller, kind, ids).await?;
-        let account = caller.principal().account;
+        request.permit()?;
+        let ids = self.selected(request, kind, query, self.shared.settings.bulk_size_max).await?;
+        let BulkDeletion { crowded, steps } = self.bulk_deletion(request, kind, ids).await?;
+        let account = request.principal().account;
         self.shared
             .in_steps(move |shared, changed| async move {
                 for thng in crowded {
@@ -335,14 +335,14 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn update_properties(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         owner: PropertyOwner,
         key: Option<&PropertyKey>,
         payload: &[u8],
     ) -> Result<Arc<[PropertyUpdate]>, BrokerError> {
-        self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
+        self.shared.authorize(request, owner.kind().resource(), owner.id())?;
         let writes = parse_writes(payload, key)?;
-        let command = UpdateProperties { account: caller.principal().account, owner, writes };
+        let command = UpdateProperties { account: request.principal().account, owner, writes };
         self.shared.execute(command, payload.len()).await
     }
 
@@ -352,28 +352,28 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn update_location(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         thng: Id,
         payload: &[u8],
     ) -> Result<Arc<[LocationUpdate]>, BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Thng, thng)?;
-        let command = self.location_command(caller, thng, parse_locations(payload)?)?;
+        self.shared.authorize(request, ResourceKind::Thng, thng)?;
+        let command = self.location_command(request, thng, parse_locations(payload)?)?;
         self.shared.execute(command, payload.len()).await
     }
 
     /// The command that stores locations, for a caller that may update the thng.
     pub(crate) fn location_command(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         thng: Id,
         writes: Vec<LocationWrite>,
     ) -> Result<UpdateLocation, BrokerError> {
         for write in &writes {
             if let LocationInput::Place(place) = write.input {
-                self.shared.can_reference(caller, ResourceKind::Place, place, "place")?;
+                self.shared.can_reference(request, ResourceKind::Place, place, "place")?;
             }
         }
-        Ok(UpdateLocation { account: caller.principal().account, thng, writes })
+        Ok(UpdateLocation { account: request.principal().account, thng, writes })
     }
 
     /// Forgets property values: of one key or all, those before a time or all.
@@ -382,13 +382,13 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn delete_properties(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         owner: PropertyOwner,
         key: Option<PropertyKey>,
         before_ms: Option<TimestampMs>,
     ) -> Result<(), BrokerError> {
-        self.shared.authorize(caller, owner.kind().resource(), owner.id())?;
-        let account = caller.principal().account;
+        self.shared.authorize(request, owner.kind().resource(), owner.id())?;
+        let account = request.principal().account;
         self.shared.execute(DeleteProperties { account, owner, key, before_ms }, 0).await
     }
 
@@ -398,12 +398,12 @@ impl Resources {
     /// [`BrokerError`].
     pub async fn delete_locations(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         thng: Id,
         before_ms: Option<TimestampMs>,
     ) -> Result<(), BrokerError> {
-        self.shared.authorize(caller, ResourceKind::Thng, thng)?;
-        let account = caller.principal().account;
+        self.shared.authorize(request, ResourceKind::Thng, thng)?;
+        let account = request.principal().account;
         self.shared.execute(DeleteLocation { account, thng, before_ms }, 0).await
     }
 }

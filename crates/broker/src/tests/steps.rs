@@ -28,9 +28,9 @@ fn change(broker: &TestBroker, collection: Id, change: MembershipChange, thngs: 
 }
 
 async fn members(broker: &TestBroker, collection: Id) -> usize {
-    let (caller, query) = (super::reader(&broker.owner), ListQuery::one());
+    let (request, query) = (super::reader(&broker.owner), ListQuery::one());
     let page =
-        broker.resources.list(&caller, ResourceKind::Thng, ListScope::Members(collection), &query).await;
+        broker.resources.list(&request, ResourceKind::Thng, ListScope::Members(collection), &query).await;
     page.expect("a list").0.items.len()
 }
 
@@ -56,13 +56,13 @@ async fn a_later_step_that_fails_reports_what_is_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_is_made_although_its_client_has_gone() {
     let broker = TestBroker::open().await;
-    let caller = RequestContext::new(&broker.owner, Access::Create, "/");
+    let request = RequestContext::new(&broker.owner, Access::Create, "/");
     let body = br#"{"email":"new@example.com","firstName":"New","lastName":"Operator","role":"admin"}"#;
-    let first_poll = broker.identity.create_access(&caller, body).now_or_never();
+    let first_poll = broker.identity.create_access(&request, body).now_or_never();
     assert!(first_poll.is_none(), "it waits for the writer");
-    let (caller, query) = (super::reader(&broker.owner), ListQuery::one());
+    let (request, query) = (super::reader(&broker.owner), ListQuery::one());
     let accesses = async || {
-        let page = broker.resources.list(&caller, ResourceKind::Access, ListScope::All, &query).await;
+        let page = broker.resources.list(&request, ResourceKind::Access, ListScope::All, &query).await;
         page.expect("a list").0.items
     };
     let began = Instant::now();
@@ -107,8 +107,8 @@ async fn a_bulk_deletion_gives_its_turn_up_once_per_slice() {
     for _ in 0..DELETED {
         ids.push(broker.thng().await);
     }
-    let (caller, query) = (super::reader(&broker.owner), ListQuery { ids: Some(ids), ..ListQuery::one() });
-    let mut deletion = pin!(broker.resources.delete_many(&caller, ResourceKind::Thng, &query));
+    let (request, query) = (super::reader(&broker.owner), ListQuery { ids: Some(ids), ..ListQuery::one() });
+    let mut deletion = pin!(broker.resources.delete_many(&request, ResourceKind::Thng, &query));
     let mut turns = 0;
     loop {
         // Counted are those turns that the deletion has and gives up.

@@ -51,14 +51,14 @@ pub(super) async fn list(call: Call, below: ActionParent) -> Result<Response, Ht
 
 pub(super) async fn create(call: Call, below: ActionParent) -> Result<Response, HttpError> {
     let (subject, action_type) = segments(&call, below).await?;
-    let caller = call.caller_with_context();
+    let request = call.request_with_context();
     if let (Some(Subject { kind: SubjectKind::Thng, id }), Some(action_type)) = (subject, &action_type)
         && commissioned_type(action_type.as_str())
     {
-        let action = call.resources().commission(&caller, id, action_type.clone(), &call.body).await?;
+        let action = call.resources().commission(&request, id, action_type.clone(), &call.body).await?;
         return Ok(json(StatusCode::OK, show_plain(&call, &action)));
     }
-    let write = call.resources().create_actions(&caller, subject, action_type.as_ref(), &call.body);
+    let write = call.resources().create_actions(&request, subject, action_type.as_ref(), &call.body);
     let actions = call.publish(write).await?;
     let is_array = call.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     match &actions[..] {
@@ -76,33 +76,33 @@ fn action_id(call: &Call) -> Result<Id, HttpError> {
 
 pub(super) async fn read(call: Call, below: ActionParent) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
-    let action = call.resources().action(call.caller(), &topic, action_id(&call)?).await?;
+    let action = call.resources().action(call.request(), &topic, action_id(&call)?).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &action)))
 }
 
 pub(super) async fn delete(call: Call, below: ActionParent) -> Result<Response, HttpError> {
     let topic = topic(&call, below).await?;
-    let action = call.resources().action(call.caller(), &topic, action_id(&call)?).await?;
-    call.resources().delete(call.caller(), ResourceKind::Action, action.id).await?;
+    let action = call.resources().action(call.request(), &topic, action_id(&call)?).await?;
+    call.resources().delete(call.request(), ResourceKind::Action, action.id).await?;
     Ok(done())
 }
 
 pub(super) async fn types(call: Call) -> Result<Response, HttpError> {
     let query = query(&call)?;
-    let (page, count) = call.resources().action_types(call.caller(), &query).await?;
+    let (page, count) = call.resources().action_types(call.request(), &query).await?;
     Ok(answer(&call, &query, page, count))
 }
 
 pub(super) async fn create_type(call: Call) -> Result<Response, HttpError> {
-    let caller = call.caller_with_context();
-    let record = call.publish(call.resources().create_action_type(&caller, &call.body)).await?;
+    let request = call.request_with_context();
+    let record = call.publish(call.resources().create_action_type(&request, &call.body)).await?;
     let name = record.fields().text("name").unwrap_or_default();
     let name = percent_encoding::utf8_percent_encode(&name, COMPONENT);
     Ok(created(&call, &name.to_string(), show_plain(&call, &record)))
 }
 
 pub(super) async fn read_type(call: Call) -> Result<Response, HttpError> {
-    let document = match call.resources().action_type(call.caller(), call.segment("type")).await? {
+    let document = match call.resources().action_type(call.request(), call.segment("type")).await? {
         Ok(name) => format!(r#"{{"name":"{name}"}}"#),
         Err(record) => show_plain(&call, &record),
     };
@@ -110,16 +110,16 @@ pub(super) async fn read_type(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn update_type(call: Call) -> Result<Response, HttpError> {
-    let caller = call.caller();
-    let id = call.resources().own_type(caller, call.segment("type"))?;
+    let request = call.request();
+    let id = call.resources().own_type(request, call.segment("type"))?;
     let patch = Patch::parse_update(ResourceKind::ActionType, &call.body).map_err(BrokerError::from)?;
-    let record = call.resources().update(caller, id, patch, call.body.len()).await?;
+    let record = call.resources().update(request, id, patch, call.body.len()).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &record)))
 }
 
 pub(super) async fn delete_type(call: Call) -> Result<Response, HttpError> {
-    let caller = call.caller();
-    let id = call.resources().own_type(caller, call.segment("type"))?;
-    call.resources().delete(caller, ResourceKind::ActionType, id).await?;
+    let request = call.request();
+    let id = call.resources().own_type(request, call.segment("type"))?;
+    call.resources().delete(request, ResourceKind::ActionType, id).await?;
     Ok(done())
 }

@@ -19,19 +19,19 @@ use thng_pubsub_broker::{
 
 /// The application that the path means: below a project, alone, or the caller's own.
 async fn meant(call: &Call) -> Result<ResourceRecord, HttpError> {
-    let caller = call.caller();
+    let request = call.request();
     let project = match call.segment("project") {
         "" => None,
         _ => Some(call.id("project")?),
     };
     if let Some(project) = project {
-        call.resources().read(caller, ResourceKind::Project, project).await?;
+        call.resources().read(request, ResourceKind::Project, project).await?;
     }
     let id = match call.segment("id") {
-        "" | "me" => call.resources().own_application(caller)?,
+        "" | "me" => call.resources().own_application(request)?,
         _ => call.id("id")?,
     };
-    Ok(call.resources().application(caller, project, id).await?)
+    Ok(call.resources().application(request, project, id).await?)
 }
 
 pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
@@ -45,7 +45,7 @@ pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
 pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
     let project: Id = call.id("project")?;
     let patch = Patch::parse(ResourceKind::Application, &call.body).map_err(BrokerError::from)?;
-    let record = call.resources().create_application(call.caller(), project, patch, call.body.len()).await?;
+    let record = call.resources().create_application(call.request(), project, patch, call.body.len()).await?;
     Ok(created(&call, record.id.as_str(), show(&call, &record)?))
 }
 
@@ -57,13 +57,13 @@ pub(super) async fn read(call: Call) -> Result<Response, HttpError> {
 pub(super) async fn update(call: Call) -> Result<Response, HttpError> {
     let id = meant(&call).await?.id;
     let patch = Patch::parse_update(ResourceKind::Application, &call.body).map_err(BrokerError::from)?;
-    let record = call.resources().update_application(call.caller(), id, patch, call.body.len()).await?;
+    let record = call.resources().update_application(call.request(), id, patch, call.body.len()).await?;
     Ok(json(StatusCode::OK, show(&call, &record)?))
 }
 
 pub(super) async fn delete(call: Call) -> Result<Response, HttpError> {
     let id = meant(&call).await?.id;
-    call.resources().delete(call.caller(), ResourceKind::Application, id).await?;
+    call.resources().delete(call.request(), ResourceKind::Application, id).await?;
     Ok(done())
 }
 
@@ -78,14 +78,14 @@ pub(super) async fn redirector(call: Call) -> Result<Response, HttpError> {
 
 pub(super) async fn set_redirector(call: Call) -> Result<Response, HttpError> {
     let record = meant(&call).await?;
-    let rules = call.resources().set_redirector(call.caller(), &record, &call.body).await?;
+    let rules = call.resources().set_redirector(call.request(), &record, &call.body).await?;
     Ok(json(StatusCode::OK, rules))
 }
 
 /// The rules of the whole account.
 async fn account(call: &Call) -> Result<ResourceRecord, HttpError> {
     let account = call.principal().account;
-    Ok(call.identity().account(call.caller(), account).await?)
+    Ok(call.identity().account(call.request(), account).await?)
 }
 
 pub(super) async fn account_redirector(call: Call) -> Result<Response, HttpError> {
@@ -94,6 +94,6 @@ pub(super) async fn account_redirector(call: Call) -> Result<Response, HttpError
 
 pub(super) async fn set_account_redirector(call: Call) -> Result<Response, HttpError> {
     let record = account(&call).await?;
-    let rules = call.resources().set_redirector(call.caller(), &record, &call.body).await?;
+    let rules = call.resources().set_redirector(call.request(), &record, &call.body).await?;
     Ok(json(StatusCode::OK, rules))
 }

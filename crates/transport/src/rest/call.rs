@@ -47,7 +47,7 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// The key as it came: an operator's access shows the operator's own.
     pub(super) key: String,
-    caller: RequestContext,
+    request: RequestContext,
     /// Whether the call changes nothing.
     reads: bool,
     segments: Vec<(String, String)>,
@@ -79,14 +79,14 @@ impl FromRequest<Arc<Context>> for Call {
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let caller = RequestContext::new(&principal, access, plain_path(path_of(&head)));
+        let request = RequestContext::new(&principal, access, plain_path(path_of(&head)));
         // Before the body: who may not do this has no need to send it.
-        caller.permit()?;
+        request.permit()?;
         let reads = access == Access::Read;
         let mut call =
-            Self { context: Arc::clone(context), body: Bytes::new(), key, caller, reads, segments, head };
-        call.caller.project = call.id_parameter("project")?;
-        call.caller.app = call.id_parameter("app")?;
+            Self { context: Arc::clone(context), body: Bytes::new(), key, request, reads, segments, head };
+        call.request.project = call.id_parameter("project")?;
+        call.request.app = call.id_parameter("app")?;
         call.body = read_body(context, &call.head.headers, body).await?;
         Ok(call)
     }
@@ -145,12 +145,12 @@ impl Call {
     }
 
     /// The principal, verb and path, and what they reach.
-    pub(super) fn caller(&self) -> &RequestContext {
-        &self.caller
+    pub(super) fn request(&self) -> &RequestContext {
+        &self.request
     }
 
     /// The same with what an action remembers of how it came about.
-    pub(super) fn caller_with_context(&self) -> RequestContext {
+    pub(super) fn request_with_context(&self) -> RequestContext {
         let mut members = serde_json::Map::new();
         if let Some(admitted) = self.head.extensions.get::<AcceptedConnection>() {
             members.insert("ipAddress".into(), admitted.peer.ip().to_string().into());
@@ -159,9 +159,9 @@ impl Call {
             let agent: String = agent.chars().take(USER_AGENT_CHARS_MAX).collect();
             members.insert("userAgent".into(), agent.into());
         }
-        let mut caller = self.caller.clone();
-        caller.context = Json::parse(serde_json::Value::Object(members).to_string()).ok();
-        caller
+        let mut request = self.request.clone();
+        request.context = Json::parse(serde_json::Value::Object(members).to_string()).ok();
+        request
     }
 
     /// Whether the call changes nothing.
@@ -171,12 +171,12 @@ impl Call {
 
     /// What the answer occupies.
     pub(super) fn answer_share(&self) -> Arc<AnswerShare> {
-        self.resources().answer_share(Some(self.caller.principal().account))
+        self.resources().answer_share(Some(self.request.principal().account))
     }
 
     /// The principal.
     pub(super) fn principal(&self) -> &Principal {
-        self.caller.principal()
+        self.request.principal()
     }
 
     /// Performs a write that other protocols request by a publish: with the limits and metrics of publishes.
@@ -184,7 +184,7 @@ impl Call {
         &self,
         write: impl Future<Output = Result<T, BrokerError>>,
     ) -> Result<T, HttpError> {
-        let stored = match self.context.rates.publish(self.address(), &self.caller.principal().key) {
+        let stored = match self.context.rates.publish(self.address(), &self.request.principal().key) {
             Ok(()) => write.await,
             Err(refusal) => Err(refusal),
         };
@@ -209,7 +209,7 @@ impl Call {
         let tried = self.context.rates.try_password(self.address());
         let tried =
             tried.inspect_err(|refusal| self.context.log_limited(PROTOCOL, WHAT, self.address(), refusal))?;
-        let login = self.identity().log_in(self.caller(), self.address(), &self.body).await;
+        let login = self.identity().log_in(self.request(), self.address(), &self.body).await;
         if !matches!(login, Err(BrokerError::BadLogin)) {
             tried.forgive();
         }

@@ -23,21 +23,21 @@ pub(super) async fn thngs(call: Call) -> Result<Response, HttpError> {
 /// The answer is the collection's document, which the change left as it was.
 pub(super) async fn add_thngs(call: Call) -> Result<Response, HttpError> {
     let collection = call.id("id")?;
-    let caller = call.caller_with_context();
-    call.publish(call.resources().add_thngs(&caller, collection, &call.body)).await?;
-    let record = call.resources().read(call.caller(), ResourceKind::Collection, collection).await?;
+    let request = call.request_with_context();
+    call.publish(call.resources().add_thngs(&request, collection, &call.body)).await?;
+    let record = call.resources().read(call.request(), ResourceKind::Collection, collection).await?;
     Ok(json(StatusCode::OK, show(&call, &record)?))
 }
 
 pub(super) async fn remove_thng(call: Call) -> Result<Response, HttpError> {
-    call.resources().remove_thng(call.caller(), call.id("id")?, call.id("member")?).await?;
+    call.resources().remove_thng(call.request(), call.id("id")?, call.id("member")?).await?;
     Ok(done())
 }
 
 /// Removes the members that `ids` and `project` leave, and says how many there were.
 pub(super) async fn remove_members(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let ids = named_ids(&call)?;
-    let removed = call.resources().remove_members(call.caller(), call.id("id")?, kind, ids).await?;
+    let removed = call.resources().remove_members(call.request(), call.id("id")?, kind, ids).await?;
     Ok(with_count(done(), Some(removed)))
 }
 
@@ -47,11 +47,11 @@ pub(super) async fn collections(call: Call) -> Result<Response, HttpError> {
 
 pub(super) async fn add_collections(call: Call) -> Result<Response, HttpError> {
     let children = parse_ids(&call.body, THNGS_MAX).map_err(BrokerError::from)?;
-    call.resources().add_collections(call.caller(), call.id("id")?, children).await?;
+    call.resources().add_collections(call.request(), call.id("id")?, children).await?;
     Ok(done())
 }
 
 pub(super) async fn remove_collection(call: Call) -> Result<Response, HttpError> {
-    call.resources().remove_collection(call.caller(), call.id("id")?, call.id("member")?).await?;
+    call.resources().remove_collection(call.request(), call.id("id")?, call.id("member")?).await?;
     Ok(done())
 }

@@ -25,17 +25,17 @@ pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
     let Object(request): Object<DeviceKeyRequest> = serde_json::from_slice(&call.body)
         .map_err(|_| invalid("The body is an object such as {\"thngId\": \"UeECn9a8PBpar8x4FEGdMsDd\"}."))?;
     let thng = Id::parse(&request.thng).map_err(|_| invalid("thngId: there is no such thng."))?;
-    let key = call.identity().issue_device_key(call.caller(), thng).await?;
+    let key = call.identity().issue_device_key(call.request(), thng).await?;
     Ok(created(&call, thng.as_str(), document(thng, &key)))
 }
 
 pub(super) async fn read(call: Call) -> Result<Response, HttpError> {
     let thng = call.id("id")?;
-    let key = call.identity().device_key(call.caller(), thng).await?;
+    let key = call.identity().device_key(call.request(), thng).await?;
     Ok(json(StatusCode::OK, document(thng, &key)))
 }
 
 pub(super) async fn delete(call: Call) -> Result<Response, HttpError> {
-    call.identity().revoke_device_key(call.caller(), call.id("id")?).await?;
+    call.identity().revoke_device_key(call.request(), call.id("id")?).await?;
     Ok(done())
 }

@@ -14,20 +14,20 @@ use super::{
 
 pub(super) async fn update(call: Call) -> Result<Response, HttpError> {
     let thng = named(&call, ResourceKind::Thng, "id").await?;
-    let caller = call.caller_with_context();
-    let updates = call.publish(call.resources().update_location(&caller, thng, &call.body)).await?;
+    let request = call.request_with_context();
+    let updates = call.publish(call.resources().update_location(&request, thng, &call.body)).await?;
     Ok(json(StatusCode::OK, locations_document(updates.iter())))
 }
 
 pub(super) async fn history(call: Call) -> Result<Response, HttpError> {
     let (range, (page, share)) = (range(&call)?, history_page(&call)?);
     let thng = named(&call, ResourceKind::Thng, "id").await?;
-    let history = call.resources().locations(call.caller(), thng, range, page).await?;
+    let history = call.resources().locations(call.request(), thng, range, page).await?;
     Ok(history_answer(&call, &history, page, share, locations_document(&history.items)))
 }
 
 pub(super) async fn delete(call: Call) -> Result<Response, HttpError> {
     let (thng, before_ms) = (named(&call, ResourceKind::Thng, "id").await?, call.time("to")?);
-    call.resources().delete_locations(call.caller(), thng, before_ms).await?;
+    call.resources().delete_locations(call.request(), thng, before_ms).await?;
     Ok(done())
 }

@@ -40,23 +40,23 @@ pub(super) async fn access(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn me(call: Call) -> Result<Response, HttpError> {
-    Ok(json(StatusCode::OK, call.identity().me(call.caller()).await?))
+    Ok(json(StatusCode::OK, call.identity().me(call.request()).await?))
 }
 
 pub(super) async fn read(call: Call) -> Result<Response, HttpError> {
-    let operator = call.identity().operator(call.caller(), call.segment("id")).await?;
+    let operator = call.identity().operator(call.request(), call.segment("id")).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &operator)))
 }
 
 pub(super) async fn update(call: Call) -> Result<Response, HttpError> {
-    let id = call.identity().operator(call.caller(), call.segment("id")).await?.id;
+    let id = call.identity().operator(call.request(), call.segment("id")).await?.id;
     let patch = Patch::parse_update(ResourceKind::Operator, &call.body).map_err(BrokerError::from)?;
-    let record = call.resources().update(call.caller(), id, patch, call.body.len()).await?;
+    let record = call.resources().update(call.request(), id, patch, call.body.len()).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &record)))
 }
 
 async fn account(call: &Call) -> Result<ResourceRecord, HttpError> {
-    Ok(call.identity().account(call.caller(), call.id("account")?).await?)
+    Ok(call.identity().account(call.request(), call.id("account")?).await?)
 }
 
 pub(super) async fn accounts(call: Call) -> Result<Response, HttpError> {
@@ -71,7 +71,7 @@ pub(super) async fn read_account(call: Call) -> Result<Response, HttpError> {
 pub(super) async fn update_account(call: Call) -> Result<Response, HttpError> {
     let id = account(&call).await?.id;
     let patch = Patch::parse_update(ResourceKind::Account, &call.body).map_err(BrokerError::from)?;
-    let record = call.resources().update(call.caller(), id, patch, call.body.len()).await?;
+    let record = call.resources().update(call.request(), id, patch, call.body.len()).await?;
     Ok(json(StatusCode::OK, show_plain(&call, &record)))
 }
 
@@ -86,20 +86,20 @@ pub(super) async fn short_domains(call: Call) -> Result<Response, HttpError> {
 }
 
 fn show_access(call: &Call, access: &ResourceRecord) -> Result<String, HttpError> {
-    Ok(document(access, &call.identity().access_extras(call.caller(), access, &call.key)?))
+    Ok(document(access, &call.identity().access_extras(call.request(), access, &call.key)?))
 }
 
 pub(super) async fn accesses(call: Call) -> Result<Response, HttpError> {
     account(&call).await?;
     let (kind, query) = (ResourceKind::Access, query(&call)?);
-    let (page, count) = call.resources().list(call.caller(), kind, ListScope::All, &query).await?;
+    let (page, count) = call.resources().list(call.request(), kind, ListScope::All, &query).await?;
     let items = page.items.iter().map(|access| show_access(&call, access)).collect::<Result<_, _>>()?;
     Ok(answer(&call, &query, Page { items, next: page.next }, count))
 }
 
 async fn one_access(call: &Call) -> Result<ResourceRecord, HttpError> {
     account(call).await?;
-    Ok(call.resources().read(call.caller(), ResourceKind::Access, call.id("id")?).await?)
+    Ok(call.resources().read(call.request(), ResourceKind::Access, call.id("id")?).await?)
 }
 
 pub(super) async fn read_access(call: Call) -> Result<Response, HttpError> {
@@ -109,21 +109,21 @@ pub(super) async fn read_access(call: Call) -> Result<Response, HttpError> {
 
 pub(super) async fn create_access(call: Call) -> Result<Response, HttpError> {
     account(&call).await?;
-    let access = call.identity().create_access(call.caller(), &call.body).await?;
+    let access = call.identity().create_access(call.request(), &call.body).await?;
     Ok(created(&call, access.id.as_str(), show_access(&call, &access)?))
 }
 
 pub(super) async fn update_access(call: Call) -> Result<Response, HttpError> {
     let id = one_access(&call).await?.id;
     let patch = Patch::parse_update(ResourceKind::Access, &call.body).map_err(BrokerError::from)?;
-    call.identity().check_access(call.caller(), &patch)?;
-    let access = call.resources().update(call.caller(), id, patch, call.body.len()).await?;
+    call.identity().check_access(call.request(), &patch)?;
+    let access = call.resources().update(call.request(), id, patch, call.body.len()).await?;
     Ok(json(StatusCode::OK, show_access(&call, &access)?))
 }
 
 pub(super) async fn delete_access(call: Call) -> Result<Response, HttpError> {
     let id = one_access(&call).await?.id;
-    call.identity().delete_access(call.caller(), id).await?;
+    call.identity().delete_access(call.request(), id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

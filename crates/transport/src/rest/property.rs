@@ -30,8 +30,8 @@ async fn publish(
     owner: PropertyOwner,
     key: Option<&PropertyKey>,
 ) -> Result<Response, HttpError> {
-    let caller = call.caller_with_context();
-    let write = call.resources().update_properties(&caller, owner, key, &call.body);
+    let request = call.request_with_context();
+    let write = call.resources().update_properties(&request, owner, key, &call.body);
     let updates = call.publish(write).await?;
     Ok(json(StatusCode::OK, update_document(updates.iter())))
 }
@@ -57,7 +57,7 @@ fn refuse(call: &Call, names: &[&str]) -> Result<(), HttpError> {
 
 pub(super) async fn latest(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
     refuse(&call, &["filter", "ids"])?;
-    let latest = call.resources().properties(call.caller(), owner(&call, kind).await?).await?;
+    let latest = call.resources().properties(call.request(), owner(&call, kind).await?).await?;
     Ok(json(StatusCode::OK, update_document(&latest)))
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn history(call: Call, kind: OwnerKind) -> Result<Response, Htt
     refuse(&call, &["ids"])?;
     let (range, key, (page, share)) = (range(&call)?, key(&call)?, history_page(&call)?);
     let owner = owner(&call, kind).await?;
-    let history = call.resources().history(call.caller(), owner, &key, range, page).await?;
+    let history = call.resources().history(call.request(), owner, &key, range, page).await?;
     Ok(history_answer(&call, &history, page, share, history_document(&history.items)))
 }
 
@@ -111,6 +111,6 @@ pub(super) async fn delete_one(call: Call, kind: OwnerKind) -> Result<Response, 
 
 async fn forget(call: &Call, kind: OwnerKind, key: Option<PropertyKey>) -> Result<Response, HttpError> {
     let (owner, before_ms) = (owner(call, kind).await?, call.time("to")?);
-    call.resources().delete_properties(call.caller(), owner, key, before_ms).await?;
+    call.resources().delete_properties(call.request(), owner, key, before_ms).await?;
     Ok(done())
 }

@@ -28,7 +28,7 @@ const DOCUMENT_BYTES: usize = 128;
 
 /// A document, with its scopes and context where they are asked for.
 pub(super) fn show(call: &Call, record: &ResourceRecord) -> Result<String, HttpError> {
-    let extras = call.resources().extras(call.caller(), record)?;
+    let extras = call.resources().extras(call.request(), record)?;
     Ok(document(record, &requested_extras(call, extras)))
 }
 
@@ -67,12 +67,12 @@ pub(super) async fn list_scope(
     kind: ResourceKind,
     scope: ListScope<'_>,
 ) -> Result<Response, HttpError> {
-    call.resources().authorize_list(call.caller(), kind, scope)?;
+    call.resources().authorize_list(call.request(), kind, scope)?;
     let mut query = query(call)?;
     if kind == ResourceKind::Place {
         query.near = near(call)?;
     }
-    let (page, count) = call.resources().list(call.caller(), kind, scope, &query).await?;
+    let (page, count) = call.resources().list(call.request(), kind, scope, &query).await?;
     let bytes_max = query.share.as_ref().map_or(PAGE_BYTES_MAX, |share| share.page_bytes());
     let stored_bytes = page.items.iter().map(|record| record.body.len() + DOCUMENT_BYTES).sum::<usize>();
     let mut documents = DocumentArray::new(stored_bytes.min(bytes_max), page.items.len());
@@ -97,10 +97,10 @@ pub(super) async fn create(call: Call, kind: ResourceKind) -> Result<Response, H
     let patch = Patch::parse(kind, &call.body).map_err(BrokerError::from)?;
     // What was just given is shown without being read back.
     let properties = (!patch.properties.is_empty()).then(|| patch.properties.clone());
-    let record = call.resources().create(call.caller(), NewResource::of(patch), call.body.len()).await?;
+    let record = call.resources().create(call.request(), NewResource::of(patch), call.body.len()).await?;
     let mut extras = Extras::default();
     if kind.has_collections() {
-        extras.collections = call.resources().extras(call.caller(), &record)?.collections;
+        extras.collections = call.resources().extras(call.request(), &record)?.collections;
     }
     if let Some(properties) = properties {
         let now = record.created_at_ms;
@@ -123,8 +123,8 @@ pub(super) async fn create(call: Call, kind: ResourceKind) -> Result<Response, H
 pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Result<Id, HttpError> {
     match kind {
         ResourceKind::Thng | ResourceKind::Product => {
-            let caller = call.caller();
-            Ok(call.resources().named_in_path(caller, kind, call.segment(segment)).await?)
+            let request = call.request();
+            Ok(call.resources().named_in_path(request, kind, call.segment(segment)).await?)
         }
         _ => call.id(segment),
     }
@@ -132,7 +132,7 @@ pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Res
 
 pub(super) async fn read(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let id = named(&call, kind, "id").await?;
-    let (record, extras) = call.resources().read_whole(call.caller(), kind, id)?;
+    let (record, extras) = call.resources().read_whole(call.request(), kind, id)?;
     Ok(json(StatusCode::OK, document(&record, &requested_extras(&call, extras))))
 }
 
@@ -141,12 +141,12 @@ pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, H
     let record = match SubjectKind::of(kind) {
         // What other protocols can do as well goes their way.
         Some(kind) => {
-            let caller = call.caller_with_context();
-            call.publish(call.resources().publish_update(&caller, kind, id, &call.body)).await?
+            let request = call.request_with_context();
+            call.publish(call.resources().publish_update(&request, kind, id, &call.body)).await?
         }
         None => {
             let patch = Patch::parse_update(kind, &call.body).map_err(BrokerError::from)?;
-            call.resources().update(call.caller(), id, patch, call.body.len()).await?
+            call.resources().update(call.request(), id, patch, call.body.len()).await?
         }
     };
     Ok(json(StatusCode::OK, show_updated(&call, &record)?))
@@ -156,20 +156,20 @@ pub(super) async fn update(call: Call, kind: ResourceKind) -> Result<Response, H
 fn show_updated(call: &Call, record: &ResourceRecord) -> Result<String, HttpError> {
     let mut extras = Extras::default();
     if record.kind.has_collections() {
-        extras.collections = call.resources().extras(call.caller(), record)?.collections;
+        extras.collections = call.resources().extras(call.request(), record)?.collections;
     }
     Ok(document(record, &requested_extras(call, extras)))
 }
 
 pub(super) async fn delete(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let id = named(&call, kind, "id").await?;
-    call.resources().delete(call.caller(), kind, id).await?;
+    call.resources().delete(call.request(), kind, id).await?;
     Ok(done())
 }
 
 /// Deletes as the newer half of the API answers it: 204.
 pub(super) async fn delete_silently(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
-    call.resources().delete(call.caller(), kind, call.id("id")?).await?;
+    call.resources().delete(call.request(), kind, call.id("id")?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -177,13 +177,13 @@ pub(super) async fn delete_silently(call: Call, kind: ResourceKind) -> Result<Re
 pub(super) async fn update_many(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let query = query(&call)?;
     let patch = Patch::parse_update(kind, &call.body).map_err(BrokerError::from)?;
-    let count = call.resources().update_many(call.caller(), patch, &query, call.body.len()).await?;
+    let count = call.resources().update_many(call.request(), patch, &query, call.body.len()).await?;
     Ok(with_count(StatusCode::NO_CONTENT.into_response(), Some(count)))
 }
 
 /// `DELETE` of all that `ids` or `filter` name: 200 with their number.
 pub(super) async fn delete_many(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let query = query(&call)?;
-    let count = call.resources().delete_many(call.caller(), kind, &query).await?;
+    let count = call.resources().delete_many(call.request(), kind, &query).await?;
     Ok(with_count(done(), Some(count)))
 }

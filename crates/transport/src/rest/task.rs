@@ -21,7 +21,7 @@ pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
 /// 202: the work goes on after the answer, which says where to look for it.
 pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
     let patch = Patch::parse(ResourceKind::Task, &call.body).map_err(BrokerError::from)?;
-    let task = call.resources().create_task(call.caller(), call.id("id")?, patch, call.body.len()).await?;
+    let task = call.resources().create_task(call.request(), call.id("id")?, patch, call.body.len()).await?;
     let mut response = StatusCode::ACCEPTED.into_response();
     let location = format!("{}{}/{}", call.origin(), call.path().trim_end_matches('/'), task.id);
     if let Ok(location) = HeaderValue::from_str(&location) {
@@ -31,13 +31,13 @@ pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn read(call: Call) -> Result<Response, HttpError> {
-    let task = call.resources().task(call.caller(), call.id("id")?, call.id("task")?).await?;
+    let task = call.resources().task(call.request(), call.id("id")?, call.id("task")?).await?;
     Ok(json(StatusCode::OK, show(&call, &task)?))
 }
 
 /// The log of a task: one line, with its progress.
 pub(super) async fn logs(call: Call) -> Result<Response, HttpError> {
-    let task = call.resources().task(call.caller(), call.id("id")?, call.id("task")?).await?;
+    let task = call.resources().task(call.request(), call.id("id")?, call.id("task")?).await?;
     let fields = task.fields();
     let status = fields.get("status").unwrap_or("null");
     let result = fields.get("result").unwrap_or("null");
@@ -47,7 +47,7 @@ pub(super) async fn logs(call: Call) -> Result<Response, HttpError> {
 
 pub(super) async fn commission_state(call: Call) -> Result<Response, HttpError> {
     let thng = named(&call, ResourceKind::Thng, "id").await?;
-    let (state, occurred_at) = call.resources().commission_state(call.caller(), thng).await?;
+    let (state, occurred_at) = call.resources().commission_state(call.request(), thng).await?;
     let occurred_at = occurred_at.map(|at| format!(r#","occurredAt":{at}"#)).unwrap_or_default();
     Ok(json(StatusCode::OK, format!(r#"{{"state":"{state}"{occurred_at}}}"#)))
 }

@@ -25,7 +25,7 @@ fn email(user: &ResourceRecord) -> serde_json::Value {
 pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
     let anonymous = call.says("anonymous");
     let NewUser { user, activation_code, key } =
-        call.identity().create_user(call.caller(), call.address(), &call.body, anonymous).await?;
+        call.identity().create_user(call.request(), call.address(), &call.body, anonymous).await?;
     let document = match (activation_code, key) {
         (Some(code), _) => format!(
             r#"{{"evrythngUser":"{}","activationCode":{},"status":"inactive","email":{}}}"#,
@@ -43,7 +43,7 @@ pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn validate(call: Call) -> Result<Response, HttpError> {
-    let (user, key) = call.identity().validate_user(call.caller(), call.id("id")?, &call.body).await?;
+    let (user, key) = call.identity().validate_user(call.request(), call.id("id")?, &call.body).await?;
     let document = format!(
         r#"{{"evrythngUser":"{}","evrythngApiKey":"{key}","email":{},"status":"active"}}"#,
         user.id,
@@ -77,7 +77,7 @@ pub(super) async fn log_in(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn log_out(call: Call) -> Result<Response, HttpError> {
-    call.identity().log_out(call.caller()).await?;
+    call.identity().log_out(call.request()).await?;
     Ok(json(StatusCode::CREATED, r#"{"logout":"ok"}"#.into()))
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn status(call: Call) -> Result<Response, HttpError> {
-    let user = call.resources().read(call.caller(), ResourceKind::User, call.id("id")?).await?;
+    let user = call.resources().read(call.request(), ResourceKind::User, call.id("id")?).await?;
     let activated = user.user_status() == "active";
     let date = user.activated_at_ms().map(|at| format!(r#","activationDate":{at}"#)).unwrap_or_default();
     Ok(json(StatusCode::OK, format!(r#"{{"activated":{activated}{date}}}"#)))

@@ -232,10 +232,10 @@ async fn a_thng_has_one_key_until_it_is_revoked() {
     assert_eq!(world.device_of(thng).await.key, world.device.key);
     let path = format!("/auth/evrythng/thngs/{thng}");
     let access = Access::Delete;
-    let caller = context(&owner, access, &path);
-    world.identity().revoke_device_key(&caller, thng.0).await.expect("revoked");
+    let request = context(&owner, access, &path);
+    world.identity().revoke_device_key(&request, thng.0).await.expect("revoked");
     assert_eq!(world.identity().check_key(&world.device), Err(BrokerError::InvalidKey));
-    let again = world.identity().revoke_device_key(&caller, thng.0).await;
+    let again = world.identity().revoke_device_key(&request, thng.0).await;
     assert_eq!(again, Err(BrokerError::NotFound));
     assert_ne!(world.device_of(thng).await.key, world.device.key);
 }
@@ -310,8 +310,8 @@ async fn a_collection_is_never_inside_itself() {
     }
     let add = async |outer: usize, inner: usize| {
         let path = format!("/collections/{}/collections", chain[outer]);
-        let caller = context(&owner, Access::Create, &path);
-        world.resources().add_collections(&caller, chain[outer].0, vec![chain[inner].0]).await
+        let request = context(&owner, Access::Create, &path);
+        world.resources().add_collections(&request, chain[outer].0, vec![chain[inner].0]).await
     };
     assert_eq!(add(0, 1).await, Ok(()));
     assert_eq!(add(1, 2).await, Ok(()));

@@ -73,8 +73,8 @@ async fn more_members_than_a_call_may_add_are_refused() {
     assert_eq!(world.members(collection, ResourceKind::Thng).await, []);
     assert_eq!(world.publish(&owner, &topic, json!(made[1..])).await, Ok(()));
     let path = format!("/collections/{collection}/collections");
-    let caller = context(&owner, Access::Create, &path);
-    let refused = world.resources().add_collections(&caller, collection.0, vec![collection.0; 3]).await;
+    let request = context(&owner, Access::Create, &path);
+    let refused = world.resources().add_collections(&request, collection.0, vec![collection.0; 3]).await;
     assert!(sentences(refused).contains("at most 2 members"));
 }
 

@@ -157,8 +157,8 @@ async fn members_that_join_or_leave_notify_their_collection() {
     topics.assert_notified::<&str>("a thng that was a member", &[]);
 
     let path = format!("/collections/{collection}/thngs/{thng}");
-    let caller = context(&owner, Access::Delete, &path);
-    world.resources().remove_thng(&caller, collection.0, thng.0).await.expect("removed");
+    let request = context(&owner, Access::Delete, &path);
+    world.resources().remove_thng(&request, collection.0, thng.0).await.expect("removed");
     topics.assert_notified("a thng that was removed", &[&topic]);
 
     let body = json!({"name": "t", "collections": [collection]});
@@ -193,9 +193,9 @@ async fn deleted_values_and_refused_writes_notify_nothing() {
     let base = format!("/thngs/{thng}/properties");
     world.publish(&owner, &base, json!([{"key": "a", "value": 1}])).await.expect("stored");
     assert_eq!(topics.notified().len(), 2);
-    let caller = context(&owner, Access::Delete, &base);
+    let request = context(&owner, Access::Delete, &base);
     let values = PropertyOwner::Thng(thng.0);
-    world.resources().delete_properties(&caller, values, None, None).await.expect("deleted");
+    world.resources().delete_properties(&request, values, None, None).await.expect("deleted");
     for (topic, payload) in [
         (base.clone(), json!([{"key": "a", "value": 1}, {"key": "", "value": 2}])),
         (format!("/thngs/{thng}"), json!({"product": thng})),
@@ -228,11 +228,11 @@ async fn a_completed_task_notifies_its_batch_and_itself() {
     let of_batch = world.subscribe(&owner, &format!("/batches/{batch}/tasks")).await.expect("visible");
     let create = async |quantity: u32| {
         let path = format!("/batches/{batch}/tasks");
-        let caller = context(&owner, Access::Create, &path);
+        let request = context(&owner, Access::Create, &path);
         let input = json!({"type": "FIXED_AMOUNT", "quantity": quantity, "thngTemplate": {"name": "made"}});
         let body = json!({"type": "POPULATING", "inputParameters": input});
         let patch = Patch::parse(ResourceKind::Task, body.to_string().as_bytes()).expect("a task");
-        ResourceId(world.resources().create_task(&caller, batch.0, patch, 0).await.expect("created").id)
+        ResourceId(world.resources().create_task(&request, batch.0, patch, 0).await.expect("created").id)
     };
     let stop = tokio_util::sync::CancellationToken::new();
     let work = world.resources().run_task_worker(stop.clone());

@@ -18,18 +18,18 @@ async fn user_with(world: &World, permissions: &Value) -> Arc<Principal> {
     let role = Patch::parse(ResourceKind::Role, br#"{"name":"r","type":"userInApp"}"#).expect("a role");
     let role = resources.create_role(&context(&owner, Access::Create, "/roles"), role, 0).await;
     let role = role.expect("created").id;
-    let caller = context(&owner, Access::Update, &format!("/roles/{role}/permissions"));
+    let request = context(&owner, Access::Update, &format!("/roles/{role}/permissions"));
     let permissions = permissions.to_string();
-    let replaced = resources.replace_permissions(&caller, role.as_str(), permissions.as_bytes());
+    let replaced = resources.replace_permissions(&request, role.as_str(), permissions.as_bytes());
     replaced.await.expect("replaced");
     let application = id_of(&world.application);
     let body = json!({"defaultRole": role.as_str()}).to_string();
     let patch = Patch::parse_update(ResourceKind::Application, body.as_bytes()).expect("an application");
-    let caller =
+    let request =
         context(&owner, Access::Update, &format!("/projects/{}/applications/{application}", world.project));
-    resources.update_application(&caller, application.0, patch, 0).await.expect("changed");
-    let caller = context(&world.application, Access::Create, "/auth/evrythng/users");
-    let new = identity.create_user(&caller, Ipv4Addr::LOCALHOST.into(), b"{}", true).await.expect("a user");
+    resources.update_application(&request, application.0, patch, 0).await.expect("changed");
+    let request = context(&world.application, Access::Create, "/auth/evrythng/users");
+    let new = identity.create_user(&request, Ipv4Addr::LOCALHOST.into(), b"{}", true).await.expect("a user");
     identity.authenticate(&new.key.expect("a key")).await.expect("a key")
 }
 
@@ -140,9 +140,9 @@ async fn an_application_in_the_query_narrows_and_extends_nothing() {
         (&world.trusted, other, ResourceKind::User, vec![]),
     ] {
         let path = if kind == ResourceKind::User { "/users" } else { "/actions/all" };
-        let mut caller = context(by, Access::Read, path);
-        caller.app = Some(app);
-        assert_eq!(world.listed(&caller, kind, ListScope::All).await, Ok(expected), "{path}?app={app}");
+        let mut request = context(by, Access::Read, path);
+        request.app = Some(app);
+        assert_eq!(world.listed(&request, kind, ListScope::All).await, Ok(expected), "{path}?app={app}");
     }
 }
 

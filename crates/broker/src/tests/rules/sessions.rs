@@ -94,12 +94,12 @@ async fn a_qos_2_publish_is_stored_once_until_its_release() {
     let topic = TopicString::parse(&text).expect("a topic");
     let (session, _) = open(&world, &owner, "c").await;
     let subscriber = world.subscribe(&owner, &text).await.expect("visible");
-    let caller = RequestContext::publish(&owner, topic).expect("a topic to publish to");
+    let request = RequestContext::publish(&owner, topic).expect("a topic to publish to");
     let publish = async |packet_id: u16| {
         let (stored, answer) = oneshot::channel();
         let on_stored = move |outcome: Result<_, BrokerError>| drop(stored.send(outcome.map(drop)));
         let once = (session, packet_id);
-        let publish = world.pubsub().publish_once(&caller, b"1", once, on_stored);
+        let publish = world.pubsub().publish_once(&request, b"1", once, on_stored);
         publish.await.expect("accepted");
         answer.await.expect("it is answered").expect("stored");
         world.received(&subscriber).len()

@@ -92,9 +92,9 @@ fn resource(path: &str) -> (ResourceKind, Option<Id>) {
 pub(super) fn context(by: &Arc<Principal>, access: Access, path: &str) -> RequestContext {
     let (path, project) = path.split_once("?project=").map_or((path, None), |(path, id)| (path, Some(id)));
     let project = project.map(|id| Id::parse(id).expect("the id of a project"));
-    let mut caller = RequestContext::new(by, access, path);
-    caller.project = project;
-    caller
+    let mut request = RequestContext::new(by, access, path);
+    request.project = project;
+    request
 }
 
 impl World {
@@ -113,9 +113,9 @@ impl World {
             let body = br#"{"name":"a","socialNetworks":{}}"#;
             let patch = Patch::parse(ResourceKind::Application, body).expect("an application");
             let path = format!("/projects/{project}/applications");
-            let caller = context(&owner, Access::Create, &path);
+            let request = context(&owner, Access::Create, &path);
             let application =
-                broker.resources.create_application(&caller, project, patch, 0).await.expect("created").id;
+                broker.resources.create_application(&request, project, patch, 0).await.expect("created").id;
             let (_, public) = broker.resources.public_key(application).expect("stored").expect("a key");
             let public = broker.identity.authenticate(public.trim_matches('"')).await.expect("a key");
             let secret = broker.resources.secret_key(application).expect("a key");
@@ -125,9 +125,9 @@ impl World {
         }
         let mut users = Vec::new();
         for (application, _) in [&keys[0], &keys[0], &keys[1]] {
-            let caller = context(application, Access::Create, "/auth/evrythng/users");
+            let request = context(application, Access::Create, "/auth/evrythng/users");
             let address = Ipv4Addr::LOCALHOST.into();
-            let new = broker.identity.create_user(&caller, address, b"{}", true).await.expect("a user");
+            let new = broker.identity.create_user(&request, address, b"{}", true).await.expect("a user");
             users.push(broker.identity.authenticate(&new.key.expect("a key")).await.expect("a key"));
         }
         let account = owner.account.to_string();
@@ -182,8 +182,8 @@ impl World {
     /// The key of a thng.
     pub(super) async fn device_of(&self, thng: ResourceId) -> Arc<Principal> {
         let owner = self.owner();
-        let caller = context(&owner, Access::Create, "/auth/evrythng/thngs");
-        let key = self.identity().issue_device_key(&caller, thng.0).await.expect("a key");
+        let request = context(&owner, Access::Create, "/auth/evrythng/thngs");
+        let key = self.identity().issue_device_key(&request, thng.0).await.expect("a key");
         self.identity().authenticate(&key).await.expect("a key")
     }
 
@@ -203,10 +203,10 @@ impl World {
         path: &str,
         body: Value,
     ) -> Result<ResourceId, BrokerError> {
-        let caller = context(by, Access::Create, path);
-        let (kind, _) = resource(caller.path());
+        let request = context(by, Access::Create, path);
+        let (kind, _) = resource(request.path());
         let patch = Patch::parse(kind, body.to_string().as_bytes())?;
-        Ok(ResourceId(self.resources().create(&caller, NewResource::of(patch), 0).await?.id))
+        Ok(ResourceId(self.resources().create(&request, NewResource::of(patch), 0).await?.id))
     }
 
     /// Something new of the owner's.
@@ -220,10 +220,10 @@ impl World {
         path: &str,
         body: Value,
     ) -> Result<(), BrokerError> {
-        let caller = context(by, Access::Update, path);
-        let (kind, id) = resource(caller.path());
+        let request = context(by, Access::Update, path);
+        let (kind, id) = resource(request.path());
         let patch = Patch::parse(kind, body.to_string().as_bytes())?;
-        self.resources().update(&caller, id.expect("an id"), patch, 0).await.map(drop)
+        self.resources().update(&request, id.expect("an id"), patch, 0).await.map(drop)
     }
 
     /// Changes all that `ids` name.
@@ -234,17 +234,17 @@ impl World {
         ids: &[ResourceId],
         body: Value,
     ) -> Result<usize, BrokerError> {
-        let caller = context(by, Access::Update, path);
+        let request = context(by, Access::Update, path);
         let body = body.to_string();
-        let patch = Patch::parse(resource(caller.path()).0, body.as_bytes())?;
+        let patch = Patch::parse(resource(request.path()).0, body.as_bytes())?;
         let query = ListQuery { ids: Some(ids.iter().map(|id| id.0).collect()), ..ListQuery::one() };
-        self.resources().update_many(&caller, patch, &query, body.len()).await
+        self.resources().update_many(&request, patch, &query, body.len()).await
     }
 
     pub(super) async fn delete(&self, by: &Arc<Principal>, path: &str) -> Result<(), BrokerError> {
-        let caller = context(by, Access::Delete, path);
-        let (kind, id) = resource(caller.path());
-        self.resources().delete(&caller, kind, id.expect("an id")).await
+        let request = context(by, Access::Delete, path);
+        let (kind, id) = resource(request.path());
+        self.resources().delete(&request, kind, id.expect("an id")).await
     }
 
     /// Deletes all that `ids` name.
@@ -254,15 +254,15 @@ impl World {
         path: &str,
         ids: &[ResourceId],
     ) -> Result<usize, BrokerError> {
-        let caller = context(by, Access::Delete, path);
+        let request = context(by, Access::Delete, path);
         let query = ListQuery { ids: Some(ids.iter().map(|id| id.0).collect()), ..ListQuery::one() };
-        self.resources().delete_many(&caller, resource(caller.path()).0, &query).await
+        self.resources().delete_many(&request, resource(request.path()).0, &query).await
     }
 
     pub(super) async fn read(&self, by: &Arc<Principal>, path: &str) -> Result<ResourceRecord, BrokerError> {
-        let caller = context(by, Access::Read, path);
-        let (kind, id) = resource(caller.path());
-        self.resources().read(&caller, kind, id.expect("an id")).await
+        let request = context(by, Access::Read, path);
+        let (kind, id) = resource(request.path());
+        self.resources().read(&request, kind, id.expect("an id")).await
     }
 
     /// The stored document of a resource, as the owner reads it.
@@ -273,26 +273,26 @@ impl World {
 
     /// The ids in the list of a path, newest first.
     pub(super) async fn list(&self, by: &Arc<Principal>, path: &str) -> Result<Vec<ResourceId>, BrokerError> {
-        let caller = context(by, Access::Read, path);
-        self.listed(&caller, resource(caller.path()).0, ListScope::All).await
+        let request = context(by, Access::Read, path);
+        self.listed(&request, resource(request.path()).0, ListScope::All).await
     }
 
     /// The members of a kind that a collection has, as the owner lists them.
     pub(super) async fn members(&self, collection: ResourceId, kind: ResourceKind) -> Vec<ResourceId> {
         let owner = self.owner();
-        let caller = context(&owner, Access::Read, "/collections");
-        self.listed(&caller, kind, ListScope::Members(collection.0)).await.expect("the owner lists members")
+        let request = context(&owner, Access::Read, "/collections");
+        self.listed(&request, kind, ListScope::Members(collection.0)).await.expect("the owner lists members")
     }
 
     pub(super) async fn listed(
         &self,
-        caller: &RequestContext,
+        request: &RequestContext,
         kind: ResourceKind,
         scope: ListScope<'_>,
     ) -> Result<Vec<ResourceId>, BrokerError> {
         let page = PageRequest { items: 100, ..ListQuery::one().page };
         let query = ListQuery { page, ..ListQuery::one() };
-        let (page, _) = self.resources().list(caller, kind, scope, &query).await?;
+        let (page, _) = self.resources().list(request, kind, scope, &query).await?;
         Ok(page.items.iter().map(|record| ResourceId(record.id)).collect())
     }
 
