@@ -13,6 +13,7 @@ use crate::{
     error::{BrokerError, LogFailure as _},
     polls,
     request::RequestContext,
+    shared::Shared,
 };
 use thng_pubsub_store::{IndexScan, PageRequest};
 
@@ -74,7 +75,7 @@ impl Resources {
         ids: Option<Vec<Id>>,
     ) -> Result<usize, BrokerError> {
         match (ids, request.project) {
-            (Some(ids), None) => self.remove(request, collection, kind, Some(ids)).await,
+            (Some(ids), None) => remove(&self.shared, request, collection, kind, Some(ids)).await,
             (Some(ids), Some(project)) => {
                 let mut in_project = Vec::new();
                 for id in ids {
@@ -82,18 +83,22 @@ impl Resources {
                         in_project.push(id);
                     }
                 }
-                self.remove(request, collection, kind, Some(in_project)).await
+                remove(&self.shared, request, collection, kind, Some(in_project)).await
             }
             (None, None) => {
-                let mut removed = 0;
-                loop {
-                    let step = self.remove(request, collection, kind, None).await;
-                    let count = step.map_err(|error| error.after_steps(removed))?;
-                    removed += count;
-                    if count < THNGS_MAX {
-                        return Ok(removed);
-                    }
-                }
+                let request = request.clone();
+                self.shared
+                    .in_steps(move |shared, changed| async move {
+                        let mut removed = 0;
+                        loop {
+                            let step = remove(&shared, &request, collection, kind, None).await?;
+                            removed += changed.add(step);
+                            if step < THNGS_MAX {
+                                return Ok(removed);
+                            }
+                        }
+                    })
+                    .await
             }
             (None, Some(_)) => self.remove_listed(request, collection, kind).await,
         }
@@ -119,45 +124,17 @@ impl Resources {
             }
             query.page.after = page.next;
         }
-        let mut removed = 0;
-        for part in ids.chunks(PAGE) {
-            let step = self.remove(request, collection, kind, Some(part.to_vec())).await;
-            removed += step.map_err(|error| error.after_steps(removed))?;
-        }
-        Ok(removed)
-    }
-
-    /// Removes these members, or without ids as many as one notification can name.
-    async fn remove(
-        &self,
-        request: &RequestContext,
-        collection: Id,
-        kind: ResourceKind,
-        ids: Option<Vec<Id>>,
-    ) -> Result<usize, BrokerError> {
-        match (kind, ids) {
-            (ResourceKind::Collection, children) => {
-                self.change_collections(request, collection, false, children).await
-            }
-            (_, Some(thngs)) => {
-                self.change_thngs(request, collection, MembershipChange::ThngsRemoved, thngs).await
-            }
-            (_, None) => {
-                self.change_thngs(request, collection, MembershipChange::ThngsCleared, Vec::new()).await
-            }
-        }
-    }
-
-    async fn change_thngs(
-        &self,
-        request: &RequestContext,
-        collection: Id,
-        change: MembershipChange,
-        thngs: Vec<Id>,
-    ) -> Result<usize, BrokerError> {
-        self.shared.authorize(request, ResourceKind::Collection, collection)?;
-        let account = request.principal().account;
-        self.shared.execute(ChangeThngs { account, collection, change, thngs }, 0).await
+        let request = request.clone();
+        self.shared
+            .in_steps(move |shared, changed| async move {
+                let mut removed = 0;
+                for part in ids.chunks(PAGE) {
+                    let step = remove(&shared, &request, collection, kind, Some(part.to_vec())).await?;
+                    removed += changed.add(step);
+                }
+                Ok(removed)
+            })
+            .await
     }
 
     /// Adds thngs to a collection.
@@ -239,18 +216,31 @@ impl Resources {
         for child in &children {
             self.shared.can_reference(request, ResourceKind::Collection, *child, "The body")?;
         }
-        self.change_collections(request, collection, true, Some(children)).await.map(drop)
-    }
-
-    async fn change_collections(
-        &self,
-        request: &RequestContext,
-        collection: Id,
-        joins: bool,
-        children: Option<Vec<Id>>,
-    ) -> Result<usize, BrokerError> {
         self.shared.authorize(request, ResourceKind::Collection, collection)?;
         let account = request.principal().account;
-        self.shared.execute(ChangeCollections { account, collection, joins, children }, 0).await
+        let command = ChangeCollections { account, collection, joins: true, children: Some(children) };
+        self.shared.execute(command, 0).await.map(drop)
     }
+}
+
+/// Removes these members, or without ids as many as one notification can name.
+async fn remove(
+    shared: &Shared,
+    request: &RequestContext,
+    collection: Id,
+    kind: ResourceKind,
+    ids: Option<Vec<Id>>,
+) -> Result<usize, BrokerError> {
+    shared.authorize(request, ResourceKind::Collection, collection)?;
+    let account = request.principal().account;
+    if kind == ResourceKind::Collection {
+        return shared
+            .execute(ChangeCollections { account, collection, joins: false, children: ids }, 0)
+            .await;
+    }
+    let (change, thngs) = match ids {
+        Some(thngs) => (MembershipChange::ThngsRemoved, thngs),
+        None => (MembershipChange::ThngsCleared, Vec::new()),
+    };
+    shared.execute(ChangeThngs { account, collection, change, thngs }, 0).await
 }

@@ -5,12 +5,12 @@ use std::{pin::pin, time::Instant};
 use futures_util::FutureExt as _;
 use thng_pubsub_protocol::{
     id::Id,
-    payload::{MembershipChange, ResourceKind},
+    payload::{MembershipChange, ResourceKind, THNGS_MAX},
     topic::table::Access,
 };
 
 use crate::{
-    commands::{ADDED_AT_ONCE, Bound, ChangeThngs, CommandError, OpenSession, PublishOnce},
+    commands::{ADDED_AT_ONCE, Bound, ChangeThngs, CommandError, OpenSession, Probe, PublishOnce},
     error::BrokerError,
     random,
     request::RequestContext,
@@ -32,6 +32,16 @@ async fn members(broker: &TestBroker, collection: Id) -> usize {
     let page =
         broker.resources.list(&request, ResourceKind::Thng, ListScope::Members(collection), &query).await;
     page.expect("a list").0.items.len()
+}
+
+/// No command is answered until this is dropped.
+async fn hold_answers(broker: &TestBroker) -> std::sync::mpsc::Sender<()> {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let hold = move |_| {
+        let _ = released.recv();
+    };
+    broker.resources.shared.writer.submit(Probe, 0, hold).await.expect("the writer takes it");
+    release
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,8 +68,10 @@ async fn an_access_is_made_although_its_client_has_gone() {
     let broker = TestBroker::open().await;
     let request = RequestContext::new(&broker.owner, Access::Create, "/");
     let body = br#"{"email":"new@example.com","firstName":"New","lastName":"Operator","role":"admin"}"#;
+    let held = hold_answers(&broker).await;
     let first_poll = broker.identity.create_access(&request, body).now_or_never();
     assert!(first_poll.is_none(), "it waits for the writer");
+    drop(held);
     let (request, query) = (super::reader(&broker.owner), ListQuery::one());
     let accesses = async || {
         let page = broker.resources.list(&request, ResourceKind::Access, ListScope::All, &query).await;
@@ -68,6 +80,30 @@ async fn an_access_is_made_although_its_client_has_gone() {
     let began = Instant::now();
     while !accesses().await[0].body.contains("new@example.com") {
         assert!(began.elapsed() < super::WAIT_MAX, "the operator has no access");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_is_emptied_although_its_client_has_gone() {
+    let broker = TestBroker::open().await;
+    let (collection, mut thngs) = (collection(&broker).await, Vec::new());
+    for _ in 0..=ADDED_AT_ONCE.max(THNGS_MAX) {
+        thngs.push(broker.thng().await);
+    }
+    let shared = &broker.resources.shared;
+    for part in thngs.chunks(ADDED_AT_ONCE) {
+        let add = change(&broker, collection, MembershipChange::ThngsAdded, part.to_vec());
+        shared.count_of_all(vec![add]).await.expect("added");
+    }
+    let request = RequestContext::new(&broker.owner, Access::Delete, "/collections");
+    let held = hold_answers(&broker).await;
+    let removal = broker.resources.remove_members(&request, collection, ResourceKind::Thng, None);
+    assert!(removal.now_or_never().is_none(), "it waits for the writer");
+    drop(held);
+    let began = Instant::now();
+    while members(&broker, collection).await > 0 {
+        assert!(began.elapsed() < super::WAIT_MAX, "a later step did not come");
         tokio::task::yield_now().await;
     }
 }
