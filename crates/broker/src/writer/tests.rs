@@ -10,6 +10,7 @@ use std::{
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
     AfterCommit, BeforeCommit, CommittedEvent, STEPS_AFTER_END, WriterThread,
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     auth::keys,
     clock::{Clock, ServerTime},
-    commands::{Command, EndSession, Event, Owner, Probe},
+    commands::{Applied, Command, CommandError, CommandResult, EndSession, Event, Garbage, Owner, Probe},
     identity::first_account,
     log_throttle::LogThrottle,
     metrics::Metrics,
@@ -120,6 +121,104 @@ fn answers_keep_commit_order_and_follow_their_own_sync() {
     assert!(pipelined > 0 && pipelined < GROUPS, "{pipelined} of {GROUPS} were answered beside the writer");
 }
 
+/// A writer that the test drives, and where its commands come from.
+fn writer(store: Box<dyn WriteStore>, metrics: &Arc<Metrics>) -> (UnboundedSender<Job>, WriterThread<()>) {
+    let (jobs, queue) = unbounded_channel();
+    let writer = WriterThread {
+        queue_stats: store.queue_stats(),
+        pipeline: CommitPipeline::start(store.disk_sync(), Box::new(NoEvents)).expect("a thread"),
+        store,
+        time: ServerTime::new(Clock::System, None),
+        command_duration_seconds: metrics.command_duration_seconds.local(),
+        metrics: Arc::clone(metrics),
+        before_commit: Box::new(NoEvents),
+        queue: Queue::new(queue),
+        reclaim: false,
+        groups_since_reclaim: 0,
+        steps_due: 0,
+        caught_up_ms: None,
+        losses: LogThrottle::new(),
+        reclaim_failures: LogThrottle::new(),
+    };
+    (jobs, writer)
+}
+
+fn job<C: Command>(
+    command: C,
+    budget: &Arc<Budget>,
+    reply: impl FnOnce(Result<C::Output, CommandError>) + Send + 'static,
+) -> Job {
+    let owner = command.owner();
+    let budget = budget.take(owner, 1).now_or_never().expect("there are units for all");
+    Job { owner, payload_bytes: 0, budget, call: Box::new(PendingCall::new(command, reply)) }
+}
+
+/// What a command answers at each try.
+struct Tries(AtomicUsize, [Try; 2]);
+
+type Try = fn() -> CommandResult<usize>;
+
+impl Command for Tries {
+    type Output = usize;
+
+    fn name(&self) -> &'static str {
+        "tries"
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Server
+    }
+
+    fn apply(&self, _: &mut dyn WriteStore, _: TimestampMs) -> CommandResult<usize> {
+        self.1[self.0.fetch_add(1, Ordering::SeqCst)]()
+    }
+}
+
+fn counted(output: usize) -> CommandResult<usize> {
+    Ok(Applied { output, events: Vec::new(), garbage: Garbage::None })
+}
+
+fn store_fails() -> CommandResult<usize> {
+    let (data_dir, reason) = ("data".into(), "a test".into());
+    Err(CommandError::Store(StoreError::Unavailable { data_dir, reason }))
+}
+
+#[test]
+fn the_second_try_of_a_rolled_back_group_answers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_read, store) = SqliteStore::open(folder.path(), Durability::Normal, 1).expect("a store");
+    let metrics = Arc::new(Metrics::new().expect("metrics"));
+    let (jobs, mut writer) = writer(store, &metrics);
+    let commands: [[Try; 2]; 5] = [
+        [|| counted(1), || counted(2)],
+        [|| counted(1), || Err(CommandError::NotFound)],
+        [|| Err(CommandError::NotFound), || counted(2)],
+        [|| counted(1), store_fails],
+        // The last one is why the group is rolled back.
+        [store_fails, || counted(2)],
+    ];
+    let (answers, budget) = (Arc::new(Mutex::new(Vec::new())), Budget::new(2 * commands.len()));
+    for tries in commands {
+        let answers = Arc::clone(&answers);
+        let reply = move |answer: Result<usize, CommandError>| answers.lock().push(answer);
+        assert!(
+            jobs.send(job(Tries(AtomicUsize::new(0), tries), &budget, reply)).is_ok(),
+            "the queue is open"
+        );
+    }
+    assert!(writer.wait_for_work());
+    assert_eq!(writer.commit_waiting(), commands.len(), "they are one group");
+    writer.pipeline.finish();
+    let answers = answers.lock();
+    let is_second = |at: usize| match (at, &answers[at]) {
+        (0 | 2 | 4, answer) => matches!(answer, Ok(2)),
+        (1, answer) => matches!(answer, Err(CommandError::NotFound)),
+        (_, answer) => matches!(answer, Err(CommandError::Store(_))),
+    };
+    assert_eq!(answers.len(), commands.len(), "{answers:?}");
+    assert!((0..commands.len()).all(is_second), "{answers:?}");
+}
+
 /// More subscriptions than are freed after one end of a session.
 const SUBSCRIPTIONS: usize = 600 * STEPS_AFTER_END as usize;
 
@@ -146,34 +245,13 @@ fn an_ended_session_is_freed_in_a_step_per_group_under_load() {
     store.commit().expect("a commit");
 
     let metrics = Arc::new(Metrics::new().expect("metrics"));
-    let (jobs, queue) = tokio::sync::mpsc::unbounded_channel();
+    let (jobs, mut writer) = writer(store, &metrics);
     let budget = Budget::new(2);
-    fn job<C: Command>(command: C, budget: &Arc<Budget>) -> Job {
-        let owner = command.owner();
-        let budget = budget.take(owner, 1).now_or_never().expect("there are units for both");
-        Job { owner, payload_bytes: 0, budget, call: Box::new(PendingCall::new(command, |_| {})) }
-    }
-    let mut writer = WriterThread {
-        queue_stats: store.queue_stats(),
-        pipeline: CommitPipeline::start(store.disk_sync(), Box::new(NoEvents)).expect("a thread"),
-        store,
-        time: ServerTime::new(Clock::System, None),
-        command_duration_seconds: metrics.command_duration_seconds.local(),
-        metrics: Arc::clone(&metrics),
-        before_commit: Box::new(NoEvents),
-        queue: Queue::new(queue),
-        reclaim: false,
-        groups_since_reclaim: 0,
-        steps_due: 0,
-        caught_up_ms: None,
-        losses: LogThrottle::new(),
-        reclaim_failures: LogThrottle::new(),
-    };
     let end = EndSession { account, key, client_id: "c".into() };
-    assert!(jobs.send(job(end, &budget)).is_ok(), "the queue is open");
+    assert!(jobs.send(job(end, &budget, drop)).is_ok(), "the queue is open");
     assert!(writer.wait_for_work());
     writer.commit_waiting();
-    assert!(jobs.send(job(Probe, &budget)).is_ok(), "the queue is open");
+    assert!(jobs.send(job(Probe, &budget, drop)).is_ok(), "the queue is open");
     for step in 1..=u64::from(STEPS_AFTER_END) {
         assert!(writer.wait_for_work(), "the probe waits");
         assert_eq!(metrics.reclaim_seconds.get_sample_count(), step);
