@@ -26,6 +26,9 @@ const LOCK_FILE: &str = "thng-pubsub.lock";
 /// What becomes the database once it is whole.
 const PART_FILE: &str = "thng-pubsub.db.part";
 
+/// How often a claim makes its folder again, where others remove it: some processes at the most claim at once.
+const CLAIM_TRIES_MAX: u32 = 100;
+
 /// A directory that this process alone may use, for as long as the value lives.
 #[derive(Debug)]
 pub(super) struct DataDirectory {
@@ -124,7 +127,7 @@ impl Drop for NewDirectory {
     }
 }
 
-/// Makes the file that becomes the database, in place of that of an earlier try: there is one at every moment.
+/// Makes the file that becomes the database, instead of that of an earlier try: there is one at every moment.
 fn make_part(directory: &Path, next: &Path) -> io::Result<File> {
     match fs::remove_file(next) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -153,9 +156,17 @@ impl Claim {
     fn new(path: &Path) -> io::Result<Self> {
         let mut claim =
             Self { path: path.into(), folders: Vec::new(), lock: None, is_lock_new: false, is_used: false };
-        claim.make_folders()?;
-        claim.lock()?;
-        Ok(claim)
+        let mut tries = 0;
+        loop {
+            match claim.make_folders().and_then(|()| claim.lock()) {
+                Ok(()) => return Ok(claim),
+                // A claim that ended in between has removed the folders that it made.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && tries < CLAIM_TRIES_MAX => {
+                    tries += 1
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn make_folders(&mut self) -> io::Result<()> {
@@ -226,11 +237,20 @@ pub(super) fn make(path: &Path) -> io::Result<File> {
     owner_only().read(true).write(true).create_new(true).open(path)
 }
 
-/// Gives a file that is written its name, for good: after this it is there whatever happens. Else there is none.
+/// Gives a file that is written its name, for good: after this it is there whatever happens. Else it is named as before.
 pub(super) fn put(file: &File, part: &Path, path: &Path) -> io::Result<()> {
+    put_synced(file, part, path, durable_file::sync_folder_of)
+}
+
+fn put_synced(
+    file: &File,
+    part: &Path,
+    path: &Path,
+    sync: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(part, path)?;
-    durable_file::sync_folder_of(path).inspect_err(|_| drop(fs::remove_file(path)))
+    sync(path).inspect_err(|_| drop(fs::rename(path, part)))
 }
 
 /// Looks whether a directory has a database.
@@ -242,7 +262,7 @@ pub(super) fn ensure_database(path: &Path) -> Result<(), Fault> {
     Err(Fault::Nothing)
 }
 
-/// Refuses a directory that has no database, but something of one: an empty one must not take its place.
+/// Refuses a directory that has no database, but something of one: an empty one must not replace it.
 fn ensure_no_remains(path: &Path) -> Result<(), Fault> {
     let bytes = |name: &str| match fs::metadata(path.join(name)) {
         Ok(file) => Ok(Some(file.len())),
@@ -269,4 +289,39 @@ fn owner_only() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_file_whose_name_is_not_synced_stays_unfinished() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (part, path) = (folder.path().join(PART_FILE), folder.path().join(DATABASE_FILE));
+        let file = make(&part).expect("a file");
+        let refused = put_synced(&file, &part, &path, |_| Err(io::ErrorKind::StorageFull.into()));
+        assert_eq!(refused.expect_err("it is not synced").kind(), io::ErrorKind::StorageFull);
+        assert!(part.exists() && !path.exists());
+        assert!(matches!(ensure_database(folder.path()), Err(Fault::Unfinished(PART_FILE))));
+        put(&file, &part, &path).expect("synced");
+        assert!(path.exists() && !part.exists());
+    }
+
+    #[test]
+    fn claims_that_race_make_the_folder_or_wait() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("some/where");
+        let claims = || {
+            for _ in 0..2_000 {
+                match Claim::new(&path) {
+                    Ok(claim) => assert!(claim.path.is_dir(), "a claim keeps its folder"),
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}"),
+                }
+            }
+        };
+        thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(claims))));
+    }
 }
