@@ -278,3 +278,52 @@ fn no_error_link_or_metric_repeats_a_key_from_the_url() {
     let metrics = keyless.send("GET", "/metrics", &[], None);
     assert!(!metrics.text().contains(&KEY[..12]) && !metrics.text().contains(&wrong[..12]));
 }
+
+/// Bug class 23: the refusal of a query or body would say that a resource is there, or that it is not.
+#[test]
+fn faults_of_a_call_below_an_invisible_resource_are_404() {
+    let server = Server::shared();
+    let mut operator = server.rest();
+    let project = operator.project();
+    let application = operator.application(&project);
+    let mut rest = server.rest_as(&application.secret_key);
+    let (own, hidden) = (rest.thng(), operator.thng());
+    // No body of these is one that the call takes.
+    let call = |rest: &mut Rest, method: &str, path: &str| match method {
+        "GET" => rest.get(path),
+        "PUT" => rest.put(path, json!("x")),
+        "POST" => rest.post(path, json!("x")),
+        _ => rest.delete(path),
+    };
+    for (method, below) in [
+        ("GET", "properties?filter=name=a"),
+        ("GET", "properties/k?ids=a"),
+        ("GET", "properties/k?from=x"),
+        ("GET", "properties/k?filter=%28"),
+        ("GET", "properties/k?perPage=0"),
+        ("GET", "properties/a%20b"),
+        ("PUT", "properties/a%20b"),
+        ("DELETE", "properties?to=x"),
+        ("DELETE", "properties/k?to=x"),
+        ("DELETE", "properties/a%20b"),
+        ("GET", "location?to=x"),
+        ("GET", "location?page=0"),
+        ("DELETE", "location?to=x"),
+    ] {
+        for (thng, status) in [(&own, 400), (&hidden, 404), (&UNKNOWN.to_owned(), 404)] {
+            let path = format!("/thngs/{thng}/{below}");
+            let answer = call(&mut rest, method, &path);
+            assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+        }
+    }
+    let ids = vec![UNKNOWN; 101].join(",");
+    for (method, path) in [
+        ("DELETE", format!("/collections/{UNKNOWN}/thngs?ids={ids}")),
+        ("POST", format!("/collections/{UNKNOWN}/collections")),
+        ("POST", format!("/batches/{UNKNOWN}/tasks")),
+        ("POST", format!("/projects/{UNKNOWN}/applications")),
+    ] {
+        let answer = call(&mut operator, method, &path);
+        assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text());
+    }
+}

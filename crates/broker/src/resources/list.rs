@@ -233,6 +233,14 @@ impl Resources {
         Ok((self.list_within(request, kind, within, query).await?, count))
     }
 
+    /// Checks that a resource is there for the caller, before what else the call says is read.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn authorize(&self, request: &RequestContext, kind: ResourceKind, id: Id) -> Result<(), BrokerError> {
+        self.shared.authorize(request, kind, id).map(drop)
+    }
+
     /// Checks that the caller may list a scope: what it names must be there. A query is read after this, so that its
     /// faults reveal nothing.
     ///

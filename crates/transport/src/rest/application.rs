@@ -1,16 +1,13 @@
 //! Applications of projects, `/applications/me`, secret keys and redirectors.
 
 use axum::{http::StatusCode, response::Response};
-use thng_pubsub_protocol::{
-    id::Id,
-    payload::{Patch, ResourceKind},
-};
+use thng_pubsub_protocol::payload::{Patch, ResourceKind};
 
 use super::{
     HttpError,
     call::Call,
     json,
-    resource::{created, done, list_scope, show},
+    resource::{created, done, list_scope, show, visible},
 };
 use thng_pubsub_broker::{
     BrokerError,
@@ -43,7 +40,7 @@ pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
-    let project: Id = call.id("project")?;
+    let project = visible(&call, ResourceKind::Project, "project").await?;
     let patch = Patch::parse(ResourceKind::Application, &call.body).map_err(BrokerError::from)?;
     let record = call.resources().create_application(call.request(), project, patch, call.body.len()).await?;
     Ok(created(&call, record.id.as_str(), show(&call, &record)?))

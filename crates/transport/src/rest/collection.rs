@@ -8,7 +8,7 @@ use super::{
     call::Call,
     json,
     list::{named_ids, with_count},
-    resource::{done, list_scope, show},
+    resource::{done, list_scope, show, visible},
 };
 use thng_pubsub_broker::{BrokerError, resources::ListScope};
 
@@ -36,8 +36,9 @@ pub(super) async fn remove_thng(call: Call) -> Result<Response, HttpError> {
 
 /// Removes the members that `ids` and `project` leave, and says how many there were.
 pub(super) async fn remove_members(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
+    let collection = visible(&call, ResourceKind::Collection, "id").await?;
     let ids = named_ids(&call)?;
-    let removed = call.resources().remove_members(call.request(), call.id("id")?, kind, ids).await?;
+    let removed = call.resources().remove_members(call.request(), collection, kind, ids).await?;
     Ok(with_count(done(), Some(removed)))
 }
 
@@ -46,8 +47,9 @@ pub(super) async fn collections(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn add_collections(call: Call) -> Result<Response, HttpError> {
+    let collection = visible(&call, ResourceKind::Collection, "id").await?;
     let children = parse_ids(&call.body, THNGS_MAX).map_err(BrokerError::from)?;
-    call.resources().add_collections(call.request(), call.id("id")?, children).await?;
+    call.resources().add_collections(call.request(), collection, children).await?;
     Ok(done())
 }
 

@@ -12,12 +12,12 @@ use super::{
     call::{Call, invalid},
     json,
     list::{history_answer, history_page},
-    resource::{done, named},
+    resource::{done, visible},
 };
 use thng_pubsub_broker::resources::TimeRange;
 
 async fn owner(call: &Call, kind: OwnerKind) -> Result<PropertyOwner, HttpError> {
-    Ok(kind.with_id(named(call, kind.resource(), "id").await?))
+    Ok(kind.with_id(visible(call, kind.resource(), "id").await?))
 }
 
 fn key(call: &Call) -> Result<PropertyKey, HttpError> {
@@ -42,8 +42,8 @@ pub(super) async fn update(call: Call, kind: OwnerKind) -> Result<Response, Http
 }
 
 pub(super) async fn update_one(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
-    let key = key(&call)?;
     let owner = owner(&call, kind).await?;
+    let key = key(&call)?;
     publish(&call, owner, Some(&key)).await
 }
 
@@ -56,8 +56,9 @@ fn refuse(call: &Call, names: &[&str]) -> Result<(), HttpError> {
 }
 
 pub(super) async fn latest(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
+    let owner = owner(&call, kind).await?;
     refuse(&call, &["filter", "ids"])?;
-    let latest = call.resources().properties(call.request(), owner(&call, kind).await?).await?;
+    let latest = call.resources().properties(call.request(), owner).await?;
     Ok(json(StatusCode::OK, update_document(&latest)))
 }
 
@@ -93,24 +94,26 @@ pub(super) fn range(call: &Call) -> Result<TimeRange, HttpError> {
 }
 
 pub(super) async fn history(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
+    let owner = owner(&call, kind).await?;
     refuse(&call, &["ids"])?;
     let (range, key, (page, share)) = (range(&call)?, key(&call)?, history_page(&call)?);
-    let owner = owner(&call, kind).await?;
     let history = call.resources().history(call.request(), owner, &key, range, page).await?;
     Ok(history_answer(&call, &history, page, share, history_document(&history.items)))
 }
 
 pub(super) async fn delete(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
-    forget(&call, kind, None).await
+    let owner = owner(&call, kind).await?;
+    forget(&call, owner, None).await
 }
 
 pub(super) async fn delete_one(call: Call, kind: OwnerKind) -> Result<Response, HttpError> {
+    let owner = owner(&call, kind).await?;
     let key = key(&call)?;
-    forget(&call, kind, Some(key)).await
+    forget(&call, owner, Some(key)).await
 }
 
-async fn forget(call: &Call, kind: OwnerKind, key: Option<PropertyKey>) -> Result<Response, HttpError> {
-    let (owner, before_ms) = (owner(call, kind).await?, call.time("to")?);
+async fn forget(call: &Call, owner: PropertyOwner, key: Option<PropertyKey>) -> Result<Response, HttpError> {
+    let before_ms = call.time("to")?;
     call.resources().delete_properties(call.request(), owner, key, before_ms).await?;
     Ok(done())
 }

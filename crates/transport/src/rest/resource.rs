@@ -130,6 +130,14 @@ pub(super) async fn named(call: &Call, kind: ResourceKind, segment: &str) -> Res
     }
 }
 
+/// The same, which must be there for the caller: the query and the body are read after this, so that their faults reveal
+/// nothing.
+pub(super) async fn visible(call: &Call, kind: ResourceKind, segment: &str) -> Result<Id, HttpError> {
+    let id = named(call, kind, segment).await?;
+    call.resources().authorize(call.request(), kind, id)?;
+    Ok(id)
+}
+
 pub(super) async fn read(call: Call, kind: ResourceKind) -> Result<Response, HttpError> {
     let id = named(&call, kind, "id").await?;
     let (record, extras) = call.resources().read_whole(call.request(), kind, id)?;

@@ -10,7 +10,7 @@ use super::{
     HttpError,
     call::Call,
     json,
-    resource::{list_scope, named, show},
+    resource::{list_scope, named, show, visible},
 };
 use thng_pubsub_broker::{BrokerError, resources::ListScope};
 
@@ -20,8 +20,9 @@ pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
 
 /// 202: the work goes on after the answer, which says where to look for it.
 pub(super) async fn create(call: Call) -> Result<Response, HttpError> {
+    let batch = visible(&call, ResourceKind::Batch, "id").await?;
     let patch = Patch::parse(ResourceKind::Task, &call.body).map_err(BrokerError::from)?;
-    let task = call.resources().create_task(call.request(), call.id("id")?, patch, call.body.len()).await?;
+    let task = call.resources().create_task(call.request(), batch, patch, call.body.len()).await?;
     let mut response = StatusCode::ACCEPTED.into_response();
     let location = format!("{}{}/{}", call.origin(), call.path().trim_end_matches('/'), task.id);
     if let Ok(location) = HeaderValue::from_str(&location) {
