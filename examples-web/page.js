@@ -205,11 +205,14 @@ const page = (() => {
     return new Error('There is no connection to the server.')
   }
 
-  /** Called when a script that only the build brings is not there. */
-  function showMissing(name) {
-    showStatus('error', `${name} is missing. It comes with the build: run \`cargo xtask run\` again.`)
+  /** A script that only the build brings is not there. Its error reaches no listener but one that captures. */
+  function showMissing({ target: { dataset } }) {
+    if (!dataset?.library) return
+    showStatus('error', `${dataset.library} is missing. It comes with the build: run \`cargo xtask run\` again.`)
     startButton.disabled = true
   }
+
+  addEventListener('error', showMissing, true)
 
   // The source code of the page.
   for (const pre of document.querySelectorAll('pre[data-file]')) {
@@ -235,7 +238,6 @@ const page = (() => {
     showReceived,
     showRefused,
     showError,
-    showEnd,
-    showMissing
+    showEnd
   }
 })()

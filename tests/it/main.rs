@@ -144,6 +144,7 @@ mod server {
     mod log;
     mod observation;
     mod origins;
+    mod pages;
     mod settings;
 }
 

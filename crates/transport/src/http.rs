@@ -6,9 +6,11 @@
 //! - [`stream`]: how long a connection may wait, and what the HTTP library would answer by itself
 //! - [`head`]: the host of a request, and the answer to a head that cannot be read
 //! - [`origin`]: which pages may use the server
+//! - [`page_headers`]: what a browser may do with an answer
 
 mod head;
 mod origin;
+mod page_headers;
 mod stream;
 
 use std::{
@@ -168,6 +170,7 @@ fn report_slow_consumer(context: &Context, protocol: &'static str, peer: SocketA
 /// itself. Every answer is counted.
 async fn front(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
     let is_mqtt = request.uri().path() == "/mqtt";
+    let is_example = request.uri().path().starts_with("/examples/");
     let rate = request.extensions().get::<Arc<RateState>>().map(Arc::clone);
     let host = head::settle_host(&mut request);
     let origin = Origin::of(&request, &context.limits.allowed_origins);
@@ -197,6 +200,7 @@ async fn front(State(context): State<Arc<Context>>, mut request: Request, next: 
     }
     let mut response = answer::with_whole_links(response, &url);
     origin.set_headers(response.headers_mut());
+    page_headers::set(&mut response, is_example);
     context.metrics.requests.with_label_values(&[response.status().as_str()]).inc();
     response
 }
@@ -396,13 +400,14 @@ async fn docs(request: Request) -> Response {
         "/docs" => ("text/html; charset=utf-8", include_str!("docs/index.html")),
         "/docs/page.js" => ("text/javascript; charset=utf-8", DOCS_SCRIPT),
         "/docs/style.css" => ("text/css; charset=utf-8", DOCS_STYLE),
+        "/docs/tables.css" => ("text/css; charset=utf-8", include_str!("docs/tables.css")),
         "/docs/icon.svg" => ("image/svg+xml", include_str!("docs/icon.svg")),
         _ => return rest::not_found().await,
     };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(page_headers::DOCS_POLICY)),
     ];
     (headers, text).into_response()
 }
