@@ -127,7 +127,7 @@ fn with_ranges(command: clap::Command) -> clap::Command {
 /// `--help`, and what is no command line, ends the program as clap does.
 ///
 /// # Errors
-/// What is wrong with a setting or with the file, with the place that it comes from.
+/// What is wrong with a setting or with the file, with where it comes from.
 pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Cli> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let environment = Environment::read();

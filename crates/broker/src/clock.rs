@@ -1,4 +1,4 @@
-//! The one place where the time is read, so that a test can hold it still, and what the server makes of a clock that is set.
+//! The only file that reads the time, so that a test can hold it still, and what the server makes of a clock that is set.
 //!
 //! Clocks are set: by hand, by NTP, by a machine that wakes up. After a small step back,
 //! the server's time stays at the last one that it gave. A large step is followed, because a clock that was days ahead

@@ -300,7 +300,7 @@ async fn a_subscription_starts_at_the_next_write_and_can_be_repeated() {
         assert!(broker.bus.flush(WAIT_MAX));
         let mut values: Vec<usize> =
             received(&outbound_queue, &wake, 2).await.iter().map(|one| value(one)).collect();
-        // While one takes the place of the other, a value may come twice, but none is missing and none is older.
+        // While one replaces the other, a value may come twice, but none is missing and none is older.
         values.dedup();
         assert_eq!(values, [round * 10 + 1, round * 10 + 2]);
     }

@@ -169,7 +169,7 @@ impl Dispatcher {
             Ok(_) | Err(_) => {
                 error!(partition, sequence = expected, "notification lost: its envelope is malformed");
                 shared.metrics.malformed.inc();
-                // It takes the place of the next notification, whose credit is returned with the chunk.
+                // It replaces the next notification, whose credit is returned with the chunk.
                 seen.store(expected, Ordering::Relaxed);
                 self.done.push((partition, expected));
             }

@@ -179,7 +179,7 @@ impl Bus {
     /// Publishes notifications in the order given. Notifications of one key are delivered in the order of the calls.
     ///
     /// For the store's writer thread, after its commit: it blocks while more than
-    /// [`BusSettings::pending_bytes`] wait for the dispatchers, so it has no place on a tokio worker.
+    /// [`BusSettings::pending_bytes`] wait for the dispatchers, so it must not run on a tokio worker.
     /// After [`Bus::stop`] notifications are counted and forgotten.
     pub fn publish(&self, notifications: Vec<Notification>) {
         self.shared.flow.publish(&notifications);

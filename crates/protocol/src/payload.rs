@@ -1,6 +1,6 @@
 //! The JSON documents as REST shows them: what comes in is read and checked here, what goes out is written here.
 //!
-//! One shape, one place: REST bodies, MQTT payloads and WebSocket messages of a resource are the same bytes.
+//! One shape: REST bodies, MQTT payloads and WebSocket messages of a resource are the same bytes.
 //! Values that belong to the user (property values, custom fields) are stored as the text that was sent: `1.0` stays
 //! `1.0`, and an integer of 30 digits stays whole.
 

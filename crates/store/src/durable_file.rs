@@ -12,7 +12,7 @@ use std::{
 /// Behind the name of a file that is not whole yet.
 const PART_SUFFIX: &str = ".part";
 
-/// Writes a file whole or not at all, in place of the one that has the name.
+/// Writes a file whole or not at all, instead of the one that has the name.
 ///
 /// # Errors
 /// Those of the file system; a file that was there before is then as it was.

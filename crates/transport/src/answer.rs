@@ -58,7 +58,7 @@ pub(super) fn refuse(code: ErrorCode, sentence: &str) -> Response {
     document(&ErrorDocument::new(code, vec![sentence.into()]), None)
 }
 
-/// The broker's error as a response: the one place where it is rendered for HTTP.
+/// The broker's error as a response: rendered for HTTP here only.
 pub(super) fn render(refusal: &BrokerError) -> Response {
     document(&refusal.document(), retry_after_s(refusal))
 }

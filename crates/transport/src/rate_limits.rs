@@ -299,7 +299,7 @@ impl PasswordAttempt<'_> {
 }
 
 impl Context {
-    /// One line about what came too often; what else is refused in the same place is answered and not logged.
+    /// One line about what came too often; what else is refused there is answered and not logged.
     pub(super) fn log_limited(
         &self,
         protocol: &'static str,

@@ -1,6 +1,6 @@
 //! TLS in front of a transport: the handshake, in the connection's own task and within a time limit.
 //!
-//! - [`certificates`]: which certificate a client is shown, and how another takes its place while connections go on
+//! - [`certificates`]: which certificate a client is shown, and how another replaces it while connections go on
 //! - [`local`]: an authority and a certificate for development, where none was given
 //!
 //! The transports do not know whether they are behind TLS.

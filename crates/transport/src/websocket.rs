@@ -58,7 +58,7 @@ pub(super) async fn open(context: Arc<Context>, request: Request) -> Response {
     upgrade.on_upgrade(move |stream| Socket { url, ..socket }.serve(stream))
 }
 
-/// A refusal before the upgrade: the one place where this edge renders it.
+/// A refusal before the upgrade: rendered here only.
 fn refuse(refusal: &BrokerError) -> Response {
     let ErrorDocument { errors, .. } = refusal.document();
     let wrong_id = matches!(refusal, BrokerError::NotFound | BrokerError::InvalidTopic(TopicError::Name(_)));

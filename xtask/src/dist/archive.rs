@@ -104,7 +104,7 @@ pub(super) fn ar(members: &[(&str, &[u8])], date: u64) -> Vec<u8> {
         let size = bytes.len();
         archive.extend(format!("{name:<16}{date:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, "100644").bytes());
         archive.extend_from_slice(bytes);
-        // Every head begins at an even place.
+        // Every head begins at an even offset.
         if size % 2 == 1 {
             archive.push(b'\n');
         }

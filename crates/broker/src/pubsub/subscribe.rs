@@ -68,7 +68,7 @@ pub struct SubscriptionHandle {
 }
 
 impl SubscriptionHandle {
-    /// Gives the memory that it counts to the subscription that takes its place.
+    /// Gives the memory that it counts to the subscription that replaces it.
     pub fn take_lease(&mut self) -> Option<SubscriptionLease> {
         self.lease.take()
     }
@@ -132,7 +132,7 @@ impl PubSub {
         Ok(self.subscriptions.lease(principal.account, principal.key, bytes, limits)?)
     }
 
-    /// Where a subscription begins that takes the place of `earlier`, if there is one.
+    /// Where a subscription begins that replaces `earlier`, if there is one.
     pub fn begin(&self, earlier: Option<&SubscriptionHandle>) -> Sequence {
         earlier.map_or_else(|| self.committed.load(Ordering::SeqCst), |earlier| earlier.after)
     }

@@ -25,7 +25,7 @@ pub(crate) const IDENTIFIED_BYTES_MAX: u64 = 8 << 20;
 /// What each further part of a scan for an identifier costs, in bytes: its sources may have little in common.
 const CONTINUED_BYTES: u64 = 256 << 10;
 
-/// Places at which `key:value` in a path is taken apart: each is a look into an index.
+/// Positions at which `key:value` in a path is taken apart: each is a look into an index.
 const SPLITS_MAX: usize = 64;
 
 impl Resources {

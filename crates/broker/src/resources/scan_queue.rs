@@ -79,7 +79,7 @@ impl Drop for ScanPermit {
     }
 }
 
-/// A place in the queue. Dropping it gives the place up.
+/// A position in the queue. Dropping it gives the position up.
 struct QueueTicket<'t> {
     turns: &'t ScanQueue,
     account: Id,
@@ -105,7 +105,7 @@ impl ScanQueue {
         self.state.lock().waiting
     }
 
-    /// Waits for a turn. Dropping the future gives up the place in the queue.
+    /// Waits for a turn. Dropping the future gives up the position in the queue.
     pub(crate) async fn take(self: &Arc<Self>, account: Id, key: KeyHash) -> Result<ScanPermit, QueueFull> {
         let (place, turn) = {
             let mut state = self.state.lock();

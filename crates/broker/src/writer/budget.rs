@@ -73,7 +73,7 @@ impl Drop for Permit {
     }
 }
 
-/// A place in the queue of an account. Dropping it gives the place up, or the units that it has got by then.
+/// A position in the queue of an account. Dropping it gives the position up, or the units that it has got by then.
 struct Waiting {
     /// `None` once the units belong to a permit.
     budget: Option<Arc<Budget>>,

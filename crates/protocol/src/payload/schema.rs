@@ -205,7 +205,7 @@ impl ResourceKind {
         matches!(self, Self::Thng | Self::Collection)
     }
 
-    /// The field of this name, and its place.
+    /// The field of this name, and its position.
     #[must_use]
     pub fn field(self, name: &str) -> Option<(usize, &'static Field)> {
         self.fields().iter().enumerate().find(|(_, field)| field.name == name)

@@ -1,8 +1,8 @@
 //! The topic table: the path of every topic, what a publish on it does, what its subscribers receive, and the rights
 //! that each needs.
 //!
-//! This is the only place where topic strings are written. Parser, printer, broker, permission check, AsyncAPI and the
-//! generated tests read it. The closed matches over [`TopicKind`] and [`Topic`](super::Topic) name every other place
+//! Topic strings are written nowhere else. Parser, printer, broker, permission check, AsyncAPI and the
+//! generated tests read it. The closed matches over [`TopicKind`] and [`Topic`](super::Topic) name all other code
 //! that a new kind concerns.
 //!
 //! Source: the product description, "Available Topics"; a row that is not listed there says so.

@@ -1,6 +1,6 @@
 //! Making a database of records: checks each, and works out what follows from them all.
 //!
-//! It is written beside its place and gets its name when all of it is there, so that an import that fails leaves nothing.
+//! It is written under another name and gets its own when all of it is there, so that an import that fails leaves nothing.
 
 use std::{path::Path, sync::Arc};
 

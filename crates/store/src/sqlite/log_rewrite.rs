@@ -4,7 +4,7 @@
 //! sync succeeds and leaves them out. SQLite would recover the log from these bytes, append behind them, and copy
 //! them into the database; a loss of power then ends the log before what was acknowledged.
 //!
-//! Every valid frame is therefore written again, the same bytes at the same place, and synced. A loss of power meanwhile
+//! Every valid frame is therefore written again, the same bytes at the same offset, and synced. A loss of power meanwhile
 //! changes nothing: each sector has what it had, or what belongs there. It needs no space, and another process that
 //! reads the log goes on reading it, which a copy under the same name would not give.
 

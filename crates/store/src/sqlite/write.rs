@@ -1,7 +1,7 @@
 //! The writing half: one connection, one thread, many operations a commit.
 //!
 //! Every write needs a resource's metadata, and a property's series and newest timestamp. Bounded caches keep them, so
-//! that a value costs one insertion into the log and, once a group, its place in `latest`.
+//! that a value costs one insertion into the log and, once a group, its row in `latest`.
 //! [`events`] appends to the log, [`properties`] and [`resources`] say what is appended, [`removal`] deletes;
 //! [`members`], [`keys`] and [`sessions`] have tables of their own.
 

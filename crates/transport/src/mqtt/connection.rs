@@ -259,7 +259,7 @@ impl<W: Wire> Connection<W> {
         })
     }
 
-    /// Refuses a CONNECT that has taken a place already.
+    /// Refuses a CONNECT that has taken a slot already.
     fn reject(&mut self, slot: Option<&SessionSlot>, refusal: &BrokerError) -> DisconnectReason {
         if let Some(slot) = slot {
             self.context.mqtt_sessions.release(slot);

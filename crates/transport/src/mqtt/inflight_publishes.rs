@@ -85,7 +85,7 @@ impl InflightPublishes {
         self.in_flight.push_back(InFlight { ack, answer: None });
     }
 
-    /// A publish that will never reach the writer but must keep its place in the order of acknowledgements.
+    /// A publish that will never reach the writer but must keep its position in the order of acknowledgements.
     pub(super) fn answered(&mut self, ack: PendingAck, answer: Completion) {
         self.in_flight.push_back(InFlight { ack, answer: Some(answer) });
     }
@@ -95,7 +95,7 @@ impl InflightPublishes {
         let oldest = self.in_flight.front_mut()?;
         let answer = match oldest.answer.take() {
             Some(answer) => answer,
-            // What was answered without the writer took no place in its order, so the oldest open one is meant.
+            // What was answered without the writer took no position in its order, so the oldest open one is meant.
             None => self.completions.waiting.lock().pop_front()?,
         };
         let ack = oldest.ack;

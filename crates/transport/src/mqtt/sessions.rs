@@ -25,7 +25,7 @@ struct ConnectedClient {
     ended: CancellationToken,
 }
 
-/// A client's place among the connected. Given back with [`Sessions::release`].
+/// A client's slot among the connected. Given back with [`Sessions::release`].
 #[derive(Debug)]
 pub(super) struct SessionSlot {
     key: KeyHash,
@@ -33,7 +33,7 @@ pub(super) struct SessionSlot {
     number: u64,
     /// Cancelled when another connection takes over.
     pub(super) taken_over: CancellationToken,
-    /// Where this one took over: cancelled when the earlier connection has given back its place.
+    /// Where this one took over: cancelled when the earlier connection has given back its slot.
     pub(super) earlier: Option<CancellationToken>,
     ended: CancellationToken,
 }

@@ -194,7 +194,7 @@ impl Session {
         let granted = codes.iter_mut().rev().filter(|code| **code != SubAckCode::Refused.byte());
         let mut codes: Vec<&mut u8> = granted.take(requests.len()).collect();
         codes.reverse();
-        // Subscriptions that are new are made or undone together. Undoing one in place of another would end both, so these
+        // Subscriptions that are new are made or undone together. Undoing one that replaces another would end both, so these
         // are stored in parts, each of them by one command.
         let (mut replacing, mut new) = (Vec::new(), Vec::new());
         for (request, code) in requests.into_iter().zip(codes) {
@@ -293,10 +293,10 @@ impl Session {
         self.subscriptions.get(&slot).filter(|known| known.qos == qos).map(|_| slot)
     }
 
-    /// Puts a subscription in place; returns its slot.
+    /// Puts a subscription into its slot, which it returns.
     fn put_subscription(&mut self, request: SubscriptionRequest, stored: Option<&StoredSubscription>) -> u32 {
         let SubscriptionRequest { filter, topic, qos, principal, key, granted, lease } = request;
-        // A repeated filter keeps its slot: the new route is in place before the old one goes, nothing falls between. In a
+        // A repeated filter keeps its slot: the new route is there before the old one goes, nothing falls between. In a
         // durable session that holds at one quality of service; with another it is another subscription.
         let known = match self.durable {
             Some(_) => self.slot_at(&filter, qos),

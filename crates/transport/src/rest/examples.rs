@@ -1,6 +1,6 @@
 //! A body for each route that takes one, which the reference at `/docs` fills in: it is valid as it is.
 //!
-//! Some name something that has to exist. The page puts what it finds there in the place of the id or the code; the
+//! Some name something that has to exist. The page puts what it finds there instead of the id or the code; the
 //! extension `x-example-from` of the operation says where.
 
 use serde_json::{Value, json};

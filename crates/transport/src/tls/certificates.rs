@@ -1,7 +1,7 @@
 //! The certificates of the TLS listeners: read from PEM files, chosen by the name that a client asks for (SNI), and
 //! exchanged for new ones while connections go on.
 //!
-//! What cannot be used never takes the place of what can: it is refused with a sentence, and the old ones stay.
+//! What cannot be used never replaces what can: it is refused with a sentence, and the old ones stay.
 
 use std::{
     fs,

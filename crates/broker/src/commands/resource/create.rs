@@ -1,4 +1,4 @@
-//! Creates a resource, with its first values and its places in collections.
+//! Creates a resource, with its first values, in collections.
 
 use std::sync::Arc;
 
