@@ -44,6 +44,17 @@ const SERVERS = [
   ['"https://".concat(e)', '(e===servedBy?e:"https://".concat(e))']
 ]
 
+/** What of wasm-bindgen's script only loads a module, which `wasm-module.js` does. It passes a compiled one in an object. */
+const LOADING = [
+  [/ {4}let script_src;[^]*?\n {4}}\n/, ''],
+  [/(?<=async function __wbg_load\(module, imports\) {\n)[^]*?(?=\n {4}}\n\n {4}function initSync)/,
+    'return { instance: await WebAssembly.instantiate(module, imports), module };'],
+  [/(?<=function initSync\(module\) {[^]*?)if \(module !== undefined\) {[^]*?(?=\n\n {8}const imports)/, '({module} = module);'],
+  [/ {8}if \(!\(module instanceof WebAssembly\.Module\)\) {[^]*?\n {8}}\n/, ''],
+  [/(?<=async function __wbg_init_once\(module_or_path\) {\n)[^]*?(?=\n\n {8}const imports)/, '({module_or_path} = module_or_path);'],
+  [/ {8}if \(typeof module_or_path === 'string'[^]*?\n {8}}\n/, '']
+]
+
 await rm('dist', { recursive: true, force: true })
 await mkdir('dist')
 for (const name of ['core', 'mqtt', 'check']) {
@@ -64,9 +75,17 @@ await reportSizes()
  * the script would only derive an address from it that is of no use, which fails in a frame that has none of its own.
  */
 async function makeFactory(name) {
-  const script = await withShortNames(await readFile(`pkg/${name}.js`, 'utf8'), name)
+  const script = withoutLoading(await withShortNames(await readFile(`pkg/${name}.js`, 'utf8'), name))
   const factory = `export default function createCore(setTimeout, clearTimeout, document, TextEncoder, TextDecoder) {\n${script}\nreturn core\n}\n`
   await writeFile(`pkg/${name}-factory.js`, factory)
+}
+
+function withoutLoading(script) {
+  for (const [pattern, shorter] of LOADING) {
+    if (!pattern.test(script)) throw new Error(`wasm-bindgen's script has nothing like ${pattern}`)
+    script = script.replace(pattern, () => shorter)
+  }
+  return script
 }
 
 /** wasm-bindgen's script with the names that Binaryen has given to what the module imports and exports. */
