@@ -1,5 +1,7 @@
 import { discardInstance, wasmInstance } from './wasm-module.js'
 import { PubSubError } from './errors.js'
+import { createLog } from './log.js'
+import { watchNetwork } from './network.js'
 import { reasonOf } from './reason.js'
 import { Utf8Decoder, Utf8Encoder } from './text.js'
 
@@ -38,6 +40,10 @@ export class Bridge {
   #connections = 0
   /** Why it is over, once it is. */
   #end
+  #log
+  #unwatch
+  /** `idle`, `connecting`, `connected` or `disconnected`. */
+  state = 'idle'
 
   /**
    * @param {object} about
@@ -61,8 +67,11 @@ export class Bridge {
     this.#emit = emit
     this.#explain = explain
     this.#isText = isText
+    this.#log = createLog(settings.debug, url)
     this.#start()
     bridges.add(this)
+    const offline = () => this.#enter((core) => core.offline())
+    this.#unwatch = watchNetwork(url, () => this.#enter((core) => core.wake()), offline)
   }
 
   /**
@@ -90,11 +99,12 @@ export class Bridge {
     return Uint32Array.from(handlers)
   }
 
-  /** Asks the state machine for something that has an outcome. */
-  call(start) {
+  /** Asks the state machine for something that has an outcome; `what` is for the log. */
+  call(start, ...what) {
     return new Promise((resolve, reject) => {
       if (this.#end) throw this.#end
       const token = this.#number()
+      this.#log('call', token, ...what)
       this.#calls.set(token, { resolve, reject })
       this.#enter((core) => start(core, token))
     })
@@ -120,7 +130,9 @@ export class Bridge {
   }
 
   #subscribe(handler, subscription) {
-    return this.call((core, token) => this.#ask(core, token, handler, subscription)).then(
+    const { topic } = subscription
+    const start = (core, token) => this.#ask(core, token, handler, subscription)
+    return this.call(start, 'subscribe', topic).then(
       () => {
         subscription.isConfirmed = true
       },
@@ -165,7 +177,7 @@ export class Bridge {
       this.#finish(error)
       this.#emit('disconnected', { error })
     } else {
-      this.#settings = { ...this.#settings, isResumed: true }
+      this.#settings = { ...this.#settings, retryFirstConnection: true }
       this.#start()
       this.#resubscribe()
     }
@@ -190,6 +202,7 @@ export class Bridge {
     this.#core = undefined
     this.#subscriptions.clear()
     bridges.delete(this)
+    this.#unwatch()
     // Not now: it is a method of this very object that says so.
     if (core) queueMicrotask(() => core.free())
   }
@@ -220,12 +233,17 @@ export class Bridge {
       buffered: () => (this.#socket?.readyState > 1 ? -1 : this.#socket?.bufferedAmount),
       ping: () => this.#socket?.ping(),
       close: () => this.#disconnect(),
-      resolve: (token) => this.#take(token)?.resolve(),
-      reject: (token, code, topic, detail) => this.#take(token)?.reject(this.#error(code, { topic, detail })),
+      resolve: (token) => {
+        this.#log('resolved call', token)
+        this.#take(token)?.resolve()
+      },
+      reject: (token, code, topic, detail) => {
+        this.#log('rejected call', token, code, topic, detail)
+        this.#take(token)?.reject(this.#error(code, { topic, detail }))
+      },
       deliver: (handlers, payload, isState) => this.#deliver([...handlers], this.#decoder.decode(payload), isState),
       report: (type, code, topic, detail, retryInMs) => this.#report(type, code, { topic, detail }, retryInMs),
-      tick: () => this.#enter((core) => core.tick()),
-      wake: () => this.#enter((core) => core.wake())
+      tick: () => this.#enter((core) => core.tick())
     }
     const host = {}
     for (const [name, method] of Object.entries(methods)) {
@@ -278,6 +296,7 @@ export class Bridge {
       // A state belongs to the subscriptions that have asked for it since the last one.
       if (isState && !subscription?.awaitsState) continue
       if (isState) subscription.awaitsState = false
+      this.#log('message', subscription?.topic, text.length, 'characters', isState ? 'state' : '')
       try {
         subscription?.onText(text, isState, this.#connections)
       } catch (cause) {
@@ -296,6 +315,8 @@ export class Bridge {
   #report(type, code, about, retryInMs) {
     const event = {}
     if (code) event.error = this.#error(code, about)
+    if (type !== 'error') this.state = type
+    this.#log(type, code, about.topic, about.detail, retryInMs !== undefined ? `retry in ${retryInMs} ms` : '')
     if (type === 'connected') this.#expectStates()
     if (type === 'disconnected') event.retryInMs = retryInMs
     if (type === 'disconnected' && retryInMs === undefined) this.#finish(event.error)

@@ -39,12 +39,17 @@ export class Connection {
   /** Takes back the subscriptions of which `isMeant` is true. */
   unsubscribe(topic, isMeant) {
     const handlers = this.#bridge.forget(isMeant)
-    return this.#bridge.call((core, token) => core.unsubscribe(token, topic, handlers))
+    return this.#bridge.call((core, token) => core.unsubscribe(token, topic, handlers), 'unsubscribe', topic)
   }
 
   /** Resolves when the message is sent (QoS 0) or acknowledged (QoS 1). */
   publish(topic, text, qos) {
-    return this.#bridge.call((core, token) => core.publish(token, topic, this.#bridge.bytes(text), qos))
+    const start = (core, token) => core.publish(token, topic, this.#bridge.bytes(text), qos)
+    return this.#bridge.call(start, 'publish', topic, text.length, 'characters, qos', qos)
+  }
+
+  get states() {
+    return [this.#bridge.state]
   }
 
   close() {

@@ -1,14 +1,12 @@
 import { abortable, aborted, quietly } from './abort.js'
 import { PubSubError, withTopic } from './errors.js'
+import { createListeners } from './events.js'
 import { makeConnection } from './make-connection.js'
 import { createMessages } from './messages.js'
 import { messageFor } from './payload.js'
 import { change, check, defaults } from './settings.js'
 import { createNewsFilter } from './states.js'
 import { createSubscription, openSubscription } from './subscription.js'
-
-/** What a connection can tell of itself. */
-const EVENTS = ['connecting', 'connected', 'disconnected', 'error']
 
 /** Errors that are about a topic and cost no subscription to it. */
 const HARMLESS = ['CALLBACK', 'ENGINE_FAILED', 'PUBLISH_REFUSED']
@@ -30,10 +28,13 @@ const HARMLESS = ['CALLBACK', 'ENGINE_FAILED', 'PUBLISH_REFUSED']
  */
 export function createConnections(platform) {
   const settings = { ...defaults }
-  const listeners = new Map(EVENTS.map((type) => [type, new Set()]))
+  const listeners = createListeners()
+  /** The listeners of each scope that has some. */
+  const ofScope = new WeakMap()
   /**
    * For each scope its connections by what tells them apart. Calls wait for `ready`, always, and so keep their order;
-   * `connection` is what it has become. `subscriptions` are those that have not ended.
+   * `connection` is what it has become. `subscriptions` are those that have not ended, and `publishes` counts those that
+   * have not been settled.
    */
   const byScope = new WeakMap()
   const scopes = new Set()
@@ -96,9 +97,15 @@ export function createConnections(platform) {
       return Promise.reject(error)
     }
     const start = async () => {
-      const connection = await entryOf(target, options).ready
-      if (signal?.aborted) throw aborted(signal, path)
-      return connection.publish(path, text, qosOf(options))
+      const entry = entryOf(target, options)
+      entry.publishes++
+      try {
+        const connection = await entry.ready
+        if (signal?.aborted) throw aborted(signal, path)
+        await connection.publish(path, text, qosOf(options))
+      } finally {
+        entry.publishes--
+      }
     }
     return quietly(abortable(signal, path, () => ofTopic(path, start())))
   }
@@ -113,7 +120,7 @@ export function createConnections(platform) {
     const made = byScope.get(target.scope) ?? new Map()
     byScope.set(target.scope, made)
     if (made.has(name)) return made.get(name)
-    const entry = { subscriptions: new Set() }
+    const entry = { subscriptions: new Set(), publishes: 0 }
     const forget = (error) => {
       if (made.get(name) === entry) made.delete(name)
       if (made.size === 0) scopes.delete(made)
@@ -122,13 +129,18 @@ export function createConnections(platform) {
     made.set(name, entry)
     scopes.add(made)
     entry.ready = connect(target, { address, key, transport, settings: effective }, (event, bridge) => {
+      if (event.type === 'unused') {
+        if (entry.subscriptions.size === 0 && entry.publishes === 0) forget()
+        return
+      }
+      if (event.type === 'connected') entry.wasConnected = true
       if (event.type === 'disconnected' && event.retryInMs === undefined) {
         // What had a socket of its own is lost with it, and nothing else.
         if (bridge) endBridge(entry, event.error, bridge)
         else forget(event.error)
       }
       if (event.type === 'error') tellOfLoss(entry, event.error, bridge)
-      emit(event)
+      emit(entry, target.scope, event)
     })
     entry.ready.then((connection) => (entry.connection = connection), forget)
     return entry
@@ -154,35 +166,47 @@ export function createConnections(platform) {
     for (const subscription of [...subscriptions]) if (subscription.bridge === bridge) subscription.end(error)
   }
 
-  function emit(event) {
-    const hear = listeners.get(event.type)
+  function emit(entry, scope, event) {
+    // Not shown when an event is printed: a scope of evrythng.js shows its key.
+    Object.defineProperty(event, 'scope', { value: scope })
+    const heard = [listeners, ofScope.get(scope)].map((each) => each?.emit(event)).includes(true)
+    if (heard) return
     // An error without a listener and without a promise must not be lost.
-    if (event.type === 'error' && hear.size === 0) console.error(event.error)
-    for (const listener of [...hear]) {
-      try {
-        listener(event)
-      } catch (error) {
-        console.error(error)
-      }
+    if (event.type === 'error') console.error(event.error)
+    // Nor may it be silent that calls wait for a server that may never have been there.
+    if (event.type === 'disconnected' && event.retryInMs !== undefined && !entry.wasConnected && !entry.isReported) {
+      entry.isReported = true
+      console.warn(event.error)
     }
   }
 
-  function setOf(type) {
-    const set = listeners.get(type)
-    if (!set) throw new TypeError(`There is no event '${type}'; there are ${EVENTS.join(', ')}.`)
-    return set
+  /** Listens to the connections of a scope. */
+  function onScope(scope, type, listener) {
+    if (!ofScope.has(scope)) ofScope.set(scope, createListeners())
+    return ofScope.get(scope).on(type, listener)
+  }
+
+  /** The state of a scope's connections; of several the worst. */
+  function stateOf(scope) {
+    const entries = [...(byScope.get(scope)?.values() ?? [])]
+    const states = entries.flatMap(({ connection }) => (connection ? connection.states : ['connecting']))
+    return ['disconnected', 'connecting', 'connected'].find((state) => states.includes(state)) ?? 'idle'
+  }
+
+  async function closeAll(entries) {
+    const outcomes = await Promise.allSettled(entries.map(({ ready }) => ready))
+    for (const { value } of outcomes) value?.close()
   }
 
   return {
     settings,
     setup: (changes) => change(settings, changes),
-    on: (type, listener) => void setOf(type).add(listener),
-    off: (type, listener) => void setOf(type).delete(listener),
-    async close() {
-      const entries = [...scopes].flatMap((made) => [...made.values()])
-      const outcomes = await Promise.allSettled(entries.map(({ ready }) => ready))
-      for (const { value } of outcomes) value?.close()
-    },
+    on: listeners.on,
+    off: listeners.off,
+    close: () => closeAll([...scopes].flatMap((made) => [...made.values()])),
+    onScope,
+    stateOf,
+    closeScope: (scope) => closeAll([...(byScope.get(scope)?.values() ?? [])]),
     subscribe,
     messages,
     unsubscribe,

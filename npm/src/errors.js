@@ -26,7 +26,7 @@ const SENTENCES = {
   PROTOCOL: (about) =>
     `What is at ${about.url} does not answer as the server would (${about.detail}). ` +
     'Check the address: the path of the broker is /mqtt as a rule.',
-  CLOSED: () => 'The connection was closed by PubSub.close(). Call the method again to open a new one.',
+  CLOSED: () => 'The connection was closed by close(), or for lack of use. Call the method again to open a new one.',
 
   // A call.
   SUBSCRIBE_REFUSED: (about) =>

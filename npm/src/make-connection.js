@@ -18,14 +18,17 @@ import { brokerUrl, topicsUrl } from './url.js'
  */
 export function makeConnection(transport, { address, key, settings, platform, emit }) {
   if (transport === 'websocket') {
-    // Where nothing can be pinged, silence says nothing.
-    const keepAlive = platform.canPing(settings) ? settings.keepAlive : 0
+    // Where nothing can be pinged, silence says nothing, and a refused socket looks like a lost one.
+    const canPing = platform.canPing(settings)
+    const keepAlive = canPing ? settings.keepAlive : 0
+    const retryFirstConnection = canPing && settings.retryFirstConnection
     const openSocket = (url) => platform.openTopic(url, key, settings)
-    return new TopicSockets({ ...settings, keepAlive, clientId: '', key: '', isResumed: false }, topicsUrl(address), openSocket, emit)
+    const known = { ...settings, keepAlive, retryFirstConnection, clientId: '', key: '' }
+    return new TopicSockets(known, topicsUrl(address), openSocket, emit)
   }
   const url = brokerUrl(address, platform)
   const clientId = `${settings.clientIdPrefix}_${Math.random().toString(16).slice(2, 10).padEnd(8, '0')}`
   const openSocket = () => platform.openSocket(url, ['mqtt'], settings)
   const emitAll = (type, event) => emit({ type, url, ...event })
-  return new Connection({ ...settings, clientId, key, isResumed: false }, url, openSocket, emitAll)
+  return new Connection({ ...settings, clientId, key }, url, openSocket, emitAll)
 }

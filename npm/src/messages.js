@@ -91,5 +91,8 @@ export function createMessages(open, limit = LIMIT) {
 /** The object with what `await using` calls, where the platform has that. */
 export function disposable(object, dispose) {
   if (!Symbol.asyncDispose) return object
-  return Object.defineProperty(object, Symbol.asyncDispose, { value: async () => void (await dispose()) })
+  const value = async function () {
+    await dispose.call(this)
+  }
+  return Object.defineProperty(object, Symbol.asyncDispose, { value })
 }

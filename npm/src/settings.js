@@ -8,10 +8,13 @@ export const defaults = {
   keepAlive: 50,
   reconnectPeriod: 1000,
   reconnectPeriodMax: 30000,
+  retryFirstConnection: true,
   connectTimeout: 30000,
   answerTimeout: 30000,
+  idleTimeout: 30000,
   queueLimit: 1000,
   clientIdPrefix: 'thng-pubsub',
+  debug: false,
   WebSocket: undefined,
   tls: undefined
 }
@@ -26,18 +29,28 @@ const MAXIMA = {
   reconnectPeriodMax: 2 ** 31 - 1,
   connectTimeout: 2 ** 31 - 1,
   answerTimeout: 2 ** 31 - 1,
+  idleTimeout: 2 ** 31 - 1,
   queueLimit: 2 ** 31 - 1
 }
 
+/** Unknown names that were reported. */
+const reported = new Set()
+
 /**
  * Takes over the settings that are given and leaves the others as they are; `undefined` brings a default back.
- * Unknown names are kept, as evrythng.js does, and have no effect.
+ * Unknown names are kept, as evrythng.js does, have no effect, and are reported on the console once each.
  *
  * @throws {PubSubError} BAD_SETTING; then nothing has changed.
  */
 export function change(settings, changes = {}) {
   const entries = Object.entries(changes).map(([name, value]) => [name, value ?? defaults[name]])
-  for (const [name, value] of entries) check(name, value)
+  for (const [name, value] of entries) {
+    check(name, value)
+    if (!(name in defaults) && !reported.has(name)) {
+      reported.add(name)
+      console.warn(`thng-pubsub has no setting '${name}'. There are: ${Object.keys(defaults).join(', ')}.`)
+    }
+  }
   return Object.assign(settings, Object.fromEntries(entries))
 }
 
@@ -54,6 +67,8 @@ function ruleBrokenBy(name, value) {
     return !isInRange && `a whole number from 0 to ${MAXIMA[name]}`
   }
   if (name === 'transport') return !TRANSPORTS.includes(value) && `one of '${TRANSPORTS.join("', '")}'`
+  if (name === 'retryFirstConnection') return typeof value !== 'boolean' && 'true or false'
+  if (name === 'debug') return !['boolean', 'function'].includes(typeof value) && 'true, false or a function'
   if (name === 'WebSocket') return typeof value !== 'function' && 'a class'
   if (name === 'tls') return typeof value !== 'object' && 'an object'
   return typeof value !== 'string' && 'a string'

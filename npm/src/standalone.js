@@ -4,6 +4,7 @@
 import { quietly } from './abort.js'
 import { PubSubError } from './errors.js'
 import { findHome } from './home.js'
+import { disposable } from './messages.js'
 import { bodyFor } from './payload.js'
 import { request } from './rest.js'
 import { change } from './settings.js'
@@ -57,6 +58,21 @@ class Scope {
     return this[CONTEXT]().key
   }
 
+  get state() {
+    const { connections, scope } = this[CONTEXT]()
+    return connections.stateOf(scope)
+  }
+
+  on(type, listener) {
+    const { connections, scope } = this[CONTEXT]()
+    return connections.onScope(scope, type, listener)
+  }
+
+  close() {
+    const { connections, scope } = this[CONTEXT]()
+    return connections.closeScope(scope)
+  }
+
   thng(id) {
     return resourceOf(this, Thng, '/thngs', id)
   }
@@ -81,6 +97,10 @@ class Scope {
     return new ActionType(this[CONTEXT](), '/actions', name)
   }
 }
+
+disposable(Scope.prototype, function () {
+  return this.close()
+})
 
 /** A resource of a scope, or the list of all of its kind, in which nothing is nested. */
 function resourceOf(scope, Kind, path, id) {

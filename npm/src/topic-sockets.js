@@ -52,7 +52,7 @@ export class TopicSockets {
   async unsubscribe(topic, isMeant) {
     const asked = [...this.#bridges.values()].map((bridge) => {
       const handlers = bridge.forget(isMeant)
-      return handlers.length > 0 && bridge.call((core, token) => core.unsubscribe(token, handlers))
+      return handlers.length > 0 && bridge.call((core, token) => core.unsubscribe(token, handlers), 'unsubscribe', topic)
     })
     await Promise.all(asked)
   }
@@ -65,7 +65,12 @@ export class TopicSockets {
   async publish(topic, text, qos) {
     if (qos > 0) throw new PubSubError('NO_ACKNOWLEDGEMENT', { topic })
     const bridge = this.#listening(topic) ?? this.#bridge(topic)
-    await bridge.call((core, token) => core.publish(token, bridge.bytes(text)))
+    await bridge.call((core, token) => core.publish(token, bridge.bytes(text)), 'publish', topic, text.length, 'characters')
+  }
+
+  /** The state of each socket. */
+  get states() {
+    return [...this.#bridges.values()].map(({ state }) => state)
   }
 
   close() {
@@ -100,6 +105,7 @@ export class TopicSockets {
         if (isOver && this.#bridges.get(name) === bridge) this.#bridges.delete(name)
         // A socket that is closed for lack of use is no loss, and the end of the whole is one event.
         if (!isOver || event.error.code !== 'CLOSED') this.#emit({ ...event, type, url, topic }, bridge)
+        if (isOver && this.#bridges.size === 0 && !this.#isClosed) this.#emit({ type: 'unused' })
       },
       explain,
       isText: true

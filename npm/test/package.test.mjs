@@ -233,6 +233,12 @@ export async function useScopes(operator: PubSub.Operator): Promise<void> {
     new PubSub.Device('key'), new PubSub.AccessToken('key')
   ]
   const key: string = scopes[0].apiKey
+  const off: () => void = operator.on('disconnected', ({ error, scope }) => console.log(error.code, scope === operator))
+  off()
+  const state: PubSub.ScopeState = operator.state
+  if (state === 'disconnected') await operator.close()
+  await operator[Symbol.asyncDispose]()
+  new PubSub.Operator('key', { retryFirstConnection: false, idleTimeout: 0, debug: (line) => console.log(line.length) })
   const { id, name }: PubSub.Thng = await operator.thng().create({ name: 'a', properties: { a: 1 } })
   const [listed] = await operator.thng().read({ params: { perPage: 1, ids: [id], filter: 'name=a', anything: 1 } })
   const thng = operator.thng(id)

@@ -129,7 +129,7 @@ test('a name whose addresses all fail says why', async (t) => {
     return this
   })
   for (const scheme of ['ws', 'mqtt']) {
-    const scope = new PubSub.Operator('A'.repeat(80), { apiUrl: `${scheme}://two.test:${port}` })
+    const scope = new PubSub.Operator('A'.repeat(80), { apiUrl: `${scheme}://two.test:${port}`, retryFirstConnection: false })
     const error = await scope.thng('U1').publish(1).catch((rejection) => rejection)
     assert.equal(error.code, 'HANDSHAKE')
     assert.match(error.message, /ECONNREFUSED ::1:\d+; connect ECONNREFUSED 127.0.0.1/, scheme)

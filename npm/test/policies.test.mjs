@@ -95,7 +95,7 @@ for (const [transport, { settingsFor, qos }] of Object.entries(TRANSPORTS)) {
 
   for (const { name, policy, outcome } of POLICIES) {
     test(`${transport} under ${name}`, async (t) => {
-      const page = await open(t, await propertyOfNewThng(), settings, policy)
+      const page = await open(t, await propertyOfNewThng(), { ...settings, retryFirstConnection: false }, policy)
       const seen = await page.evaluate(async (qos) => {
         try {
           await subscribe()

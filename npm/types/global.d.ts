@@ -73,6 +73,7 @@ declare global {
     type TasksResource = Plugin.TasksResource
     type TaskResource = Plugin.TaskResource
     type ScopeOptions = Plugin.ScopeOptions
+    type ScopeState = Plugin.ScopeState
     type Scope = Plugin.Scope
     type Operator = Plugin.Operator
     type Application = Plugin.Application

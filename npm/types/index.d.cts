@@ -41,14 +41,26 @@ declare namespace PubSub {
     reconnectPeriod: number
     /** The bound beyond which it doubles no further. Default 30000. */
     reconnectPeriodMax: number
+    /**
+     * Whether a first connection that cannot be made is tried again, as later ones are, and calls wait for it. If false,
+     * they reject. Default true. Browsers do not say whether a native WebSocket was refused or lost: there, it is false.
+     */
+    retryFirstConnection: boolean
     /** How long opening a connection may take. Default 30000. */
     connectTimeout: number
     /** How long an acknowledgement, or the answer to a REST request, may take. Default 30000. */
     answerTimeout: number
+    /** How long a connection stays open without a subscription or a call. Default 30000; 0 keeps it open. */
+    idleTimeout: number
     /** How many publishes may wait for a connection, or for a network that does not take 256 KiB. Default 1000. */
     queueLimit: number
     /** What the name of every connection begins with, towards the server. Default `thng-pubsub`. */
     clientIdPrefix: string
+    /**
+     * Writes what happens to the console, or calls a function with each line: addresses, topics, sizes and codes, without
+     * keys and payloads. Default false.
+     */
+    debug: boolean | ((line: string) => void)
     /**
      * The WebSocket class to use instead of the browser's, or of the `ws` package in Node.js.
      * It is called with the address and the list of sub-protocols; with the transport `websocket` with the address
@@ -589,10 +601,23 @@ declare namespace PubSub {
   /** Settings of one scope, which win over those of {@link setup}. */
   type ScopeOptions = Partial<Settings>
 
+  /**
+   * The connections of a scope; of several the worst. `idle`: there is none. `disconnected`: it is lost, or could not be
+   * made, and is tried again.
+   */
+  type ScopeState = 'idle' | 'connecting' | 'connected' | 'disconnected'
+
   /** The owner of an API key. Calls of one scope share a connection. */
   interface Scope {
     /** It is not shown when the scope is printed or made JSON of. */
     readonly apiKey: string
+    readonly state: ScopeState
+    /** Calls back when something happens to a connection of this scope, until the function that it returns is called. */
+    on<Type extends keyof Events>(type: Type, listener: (event: Events[Type]) => void): () => void
+    /** Closes the connections of this scope. What still waits is rejected with `CLOSED`; the next call opens a new one. */
+    close(): Promise<void>
+    /** The same, for `await using`. */
+    [Symbol.asyncDispose](): Promise<void>
     thng(): List<Thng, NewThng, ThngUpdate>
     thng(id: string): ThngResource
     product(): List<Product, NewProduct, ProductUpdate>
@@ -698,6 +723,8 @@ declare namespace PubSub {
   }
 
   interface ConnectionEvent {
+    /** The scope whose connection it is. It is not enumerable. */
+    readonly scope: object
     /** The address of the other side. */
     readonly url: string
     /** The topic, if the connection is a native WebSocket. */
@@ -714,7 +741,7 @@ declare namespace PubSub {
       readonly type: 'disconnected'
       /** Why. */
       readonly error: PubSubError
-      /** In how many milliseconds it is tried again; undefined if it is not. */
+      /** In how many milliseconds it is tried again: `Infinity` while the browser is offline, undefined if it is not. */
       readonly retryInMs?: number
     }
     /**
@@ -750,8 +777,8 @@ declare namespace PubSub {
    */
   function init(source?: ModuleSource | Promise<ModuleSource>): Promise<void>
 
-  /** Calls back when something happens to a connection. */
-  function on<Type extends keyof Events>(type: Type, listener: (event: Events[Type]) => void): void
+  /** Calls back when something happens to a connection, until the function that it returns is called. */
+  function on<Type extends keyof Events>(type: Type, listener: (event: Events[Type]) => void): () => void
 
   /** Takes a listener back. */
   function off<Type extends keyof Events>(type: Type, listener: (event: Events[Type]) => void): void

@@ -85,6 +85,7 @@ export import TasksResource = PubSub.TasksResource
 export import TaskResource = PubSub.TaskResource
 export import ScopeOptions = PubSub.ScopeOptions
 export import Scope = PubSub.Scope
+export import ScopeState = PubSub.ScopeState
 export import ErrorCode = PubSub.ErrorCode
 export import ConnectionEvent = PubSub.ConnectionEvent
 export import Events = PubSub.Events

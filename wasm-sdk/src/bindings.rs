@@ -1,14 +1,13 @@
 //! wasm-bindgen bindings: a class each for a [`Session`] and a [`channel::Channel`], whose methods are their inputs, and
 //! one interface, whose methods are their effects.
 //!
-//! It gives them the time, a timer and the browser's events. Effects that may run a callback of the program follow the
+//! It gives them the time and a timer. Effects that may run a callback of the program follow the
 //! end of the borrow of the session, one after the other. A callback may call back in; its requests follow earlier ones.
-//! Sockets, promises and callbacks stay in JavaScript and have numbers here. So a trap costs none of them:
+//! Sockets, promises and callbacks stay in JavaScript and have numbers here, and so do the browser's events. So a trap costs none of them:
 //! `npm/src/bridge.js` catches it, makes a new instance and subscribes again.
 
 use std::cell::{Cell, RefCell};
 
-use gloo_events::EventListener;
 use gloo_timers::callback::Timeout;
 use js_sys::Uint8Array;
 use thng_pubsub_protocol::mqtt::QoS;
@@ -59,9 +58,6 @@ extern "C" {
     /// The timer has gone off: calls [`Connection::tick`]. The way through JavaScript is what catches its traps.
     #[wasm_bindgen(method)]
     fn tick(this: &Host);
-    /// The network is back or the page is visible again: calls [`Connection::wake`].
-    #[wasm_bindgen(method)]
-    fn wake(this: &Host);
 
     /// The options of a connection, as plain JavaScript has them.
     #[derive(Debug)]
@@ -83,8 +79,10 @@ extern "C" {
     fn reconnect_ms_max(this: &Settings) -> u32;
     #[wasm_bindgen(method, getter, js_name = queueLimit)]
     fn queue_limit(this: &Settings) -> u32;
-    #[wasm_bindgen(method, getter, js_name = isResumed)]
-    fn is_resumed(this: &Settings) -> bool;
+    #[wasm_bindgen(method, getter, js_name = retryFirstConnection)]
+    fn retry_first_connection(this: &Settings) -> bool;
+    #[wasm_bindgen(method, getter, js_name = idleTimeout)]
+    fn idle_timeout_ms(this: &Settings) -> u32;
 
     /// A clock that never goes back, in browsers, workers and Node.js alike.
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
@@ -102,7 +100,8 @@ impl Settings {
             reconnect_ms: self.reconnect_ms(),
             reconnect_ms_max: self.reconnect_ms_max(),
             queue_limit: self.queue_limit() as usize,
-            is_resumed: self.is_resumed(),
+            retry_first_connection: self.retry_first_connection(),
+            idle_timeout_ms: self.idle_timeout_ms(),
             seed: (js_sys::Math::random() * (1_u64 << 53) as f64) as u64,
         }
     }
@@ -113,7 +112,6 @@ trait Machine {
     fn poll_effect(&mut self) -> Option<Effect>;
     fn poll_timeout(&self) -> Option<u64>;
     fn socket_buffered(&mut self, bytes: u32, now: u64);
-    fn is_ended(&self) -> bool;
 }
 
 impl Machine for Session {
@@ -127,10 +125,6 @@ impl Machine for Session {
 
     fn socket_buffered(&mut self, bytes: u32, now: u64) {
         Session::socket_buffered(self, bytes, now);
-    }
-
-    fn is_ended(&self) -> bool {
-        Session::is_ended(self)
     }
 }
 
@@ -146,10 +140,6 @@ impl Machine for channel::Channel {
 
     fn socket_buffered(&mut self, bytes: u32, now: u64) {
         channel::Channel::socket_buffered(self, bytes, now);
-    }
-
-    fn is_ended(&self) -> bool {
-        channel::Channel::is_ended(self)
     }
 }
 
@@ -206,6 +196,11 @@ impl Connection {
     /// See [`Session::handle_timeout`].
     pub fn tick(&self) {
         self.0.tick(Session::handle_timeout);
+    }
+
+    /// See [`Session::offline`].
+    pub fn offline(&self) {
+        self.0.run(Session::offline);
     }
 
     /// See [`Session::wake`].
@@ -280,6 +275,11 @@ impl Channel {
         self.0.tick(channel::Channel::handle_timeout);
     }
 
+    /// See [`channel::Channel::offline`].
+    pub fn offline(&self) {
+        self.0.run(channel::Channel::offline);
+    }
+
     /// See [`channel::Channel::wake`].
     pub fn wake(&self) {
         self.0.run(channel::Channel::wake);
@@ -305,17 +305,11 @@ struct DriverState {
     is_performing: Cell<bool>,
     /// With the time at which it goes off.
     timer: RefCell<Option<(u64, Timeout)>>,
-    listeners: RefCell<Vec<EventListener>>,
 }
 
 impl<M: Machine + 'static> Driver<M> {
     fn new(host: Host, machine: M) -> Self {
-        let state = DriverState {
-            is_performing: Cell::new(false),
-            timer: RefCell::new(None),
-            listeners: RefCell::new(listen(&host)),
-            host,
-        };
+        let state = DriverState { is_performing: Cell::new(false), timer: RefCell::new(None), host };
         Self { machine: RefCell::new(machine), state }
     }
 
@@ -364,11 +358,8 @@ impl DriverState {
     /// Sets the timer for what is due next. One that goes off too early is left alone: most deadlines only move away.
     fn schedule(&self, machine: &dyn Machine) {
         let Some(deadline) = machine.poll_timeout() else {
-            // Nothing of a machine that is over keeps a Node.js process or a page's memory.
+            // Nothing of a machine that is over keeps a Node.js process.
             self.timer.take();
-            if machine.is_ended() {
-                self.listeners.take();
-            }
             return;
         };
         let mut timer = self.timer.borrow_mut();
@@ -409,31 +400,9 @@ fn report(host: &Host, notice: Notice) {
     };
     let code = failure.as_ref().map(|failure| failure.code.as_str().to_owned());
     let (topic, detail) = failure.map(|failure| (failure.topic, failure.detail)).unzip();
-    let retry_in_ms = retry_in_ms.map(|ms| ms as f64);
+    // None is scheduled before the network is back.
+    let retry_in_ms = retry_in_ms.map(|ms| if ms == u64::MAX { f64::INFINITY } else { ms as f64 });
     host.report(event, code, topic.flatten(), detail, retry_in_ms);
-}
-
-/// Listens for the moments at which the connection may have to be checked. There are none in Node.js.
-fn listen(host: &Host) -> Vec<EventListener> {
-    let Ok(target) = js_sys::global().dyn_into::<web_sys::EventTarget>() else {
-        return Vec::new();
-    };
-    // `visibilitychange` is the document's event and bubbles up to the window.
-    ["online", "visibilitychange"]
-        .map(|event| {
-            let host = host.clone();
-            EventListener::new(&target, event, move |_| {
-                if is_visible() {
-                    host.wake();
-                }
-            })
-        })
-        .into()
-}
-
-fn is_visible() -> bool {
-    let document = web_sys::window().and_then(|window| window.document());
-    document.is_none_or(|document| !document.hidden())
 }
 
 fn now_ms() -> u64 {

@@ -7,7 +7,7 @@
 //! call.
 //!
 //! The socket is opened with the first call. It is closed with the last subscription, or a while after the last
-//! message if there never was one. The channel has then ended, and the driver makes another on demand.
+//! message if there never was one, unless an option prevents it. The channel has then ended, and the driver makes another on demand.
 
 #[cfg(test)]
 mod tests;
@@ -21,10 +21,8 @@ use crate::{
     keep_alive::{Due, KeepAlive},
     options::Options,
     send_buffer::{SendBuffer, earlier},
+    session::OFFLINE,
 };
-
-/// How long a socket without subscriptions stays open for further publishes, in milliseconds.
-const UNUSED_MS: u64 = 10_000;
 
 #[derive(Debug)]
 enum Link {
@@ -47,7 +45,10 @@ pub struct Channel {
     options: Options,
     link: Link,
     sockets: u32,
-    was_open: bool,
+    /// Whether a failed attempt at a connection is repeated.
+    retries: bool,
+    /// There is no network, as far as the browser knows.
+    is_offline: bool,
     backoff: Backoff,
     handlers: Vec<HandlerId>,
     /// `subscribe` calls that wait for the socket.
@@ -66,7 +67,8 @@ impl Channel {
         Self {
             topic: topic.into(),
             backoff: Backoff::new(&options),
-            was_open: options.is_resumed,
+            retries: options.retry_first_connection,
+            is_offline: false,
             options,
             link: Link::Idle,
             sockets: 0,
@@ -154,10 +156,20 @@ impl Channel {
         self.send_queue(now);
     }
 
+    /// See [`Session::offline`](crate::session::Session::offline).
+    pub fn offline(&mut self, now: u64) {
+        self.is_offline = true;
+        if let Link::Waiting { until } = &mut self.link {
+            *until = u64::MAX;
+        }
+        self.break_off(Failure::with_detail(Code::ConnectionLost, OFFLINE), now);
+    }
+
     /// The network is back, or the page is visible again: connects now if that was scheduled for later.
     ///
     /// Otherwise it checks the other side, if the transport can.
     pub fn wake(&mut self, now: u64) {
+        self.is_offline = false;
         match &mut self.link {
             Link::Waiting { .. } => self.connect(now),
             Link::Up { .. } if self.options.keep_alive_s > 0 => self.ping(now),
@@ -175,7 +187,7 @@ impl Channel {
         if !matches!(self.link, Link::Opening { socket: opening, .. } if opening == socket) {
             return;
         }
-        self.was_open = true;
+        self.retries = true;
         self.unused_since = now;
         let keep_alive = KeepAlive::new(self.options.keep_alive_s, now);
         self.link = Link::Up { socket, since: now, keep_alive };
@@ -269,8 +281,9 @@ impl Channel {
 
     /// When it ends for lack of use.
     fn unused_deadline(&self) -> Option<u64> {
-        let is_used = !self.handlers.is_empty() || !self.queue.is_empty();
-        (!is_used).then(|| self.unused_since + UNUSED_MS)
+        let is_used = !self.handlers.is_empty() || !self.queue.is_empty() || !self.buffer.is_empty();
+        let idle_ms = u64::from(self.options.idle_timeout_ms);
+        (!is_used && idle_ms > 0).then_some(self.unused_since + idle_ms)
     }
 
     fn socket(&self) -> Option<SocketId> {
@@ -308,9 +321,11 @@ impl Channel {
     }
 
     fn connect(&mut self, now: u64) {
+        if self.is_offline {
+            return self.connection_ended(Failure::with_detail(Code::Handshake, OFFLINE), now);
+        }
         self.sockets = self.sockets.wrapping_add(1);
         let socket = SocketId(self.sockets);
-        self.buffer = SendBuffer::default();
         self.link = Link::Opening { socket, deadline: now + u64::from(self.options.connect_timeout_ms) };
         self.effects.push_back(Effect::Report(Notice::Connecting));
         self.effects.push_back(Effect::Open(socket));
@@ -339,18 +354,19 @@ impl Channel {
         }
     }
 
-    /// The connection, or the attempt at one, is over: retries later, unless there never was one or it is not needed.
+    /// The connection, or the attempt at one, is over: retries later if it is needed.
     fn connection_ended(&mut self, failure: Failure, now: u64) {
         let is_needed = !self.handlers.is_empty() || !self.queue.is_empty();
-        if !self.was_open || !is_needed {
+        if !self.retries || !is_needed {
             self.link = Link::Idle;
             return self.end(failure);
         }
         if let Link::Up { since, .. } = self.link {
             self.backoff.connection_lasted(now.saturating_sub(since));
         }
-        let delay = self.backoff.next_delay_ms();
-        self.link = Link::Waiting { until: now + delay };
+        self.buffer = SendBuffer::default();
+        let delay = if self.is_offline { u64::MAX } else { self.backoff.next_delay_ms() };
+        self.link = Link::Waiting { until: now.saturating_add(delay) };
         let notice = Notice::Disconnected { failure: self.about(failure), retry_in_ms: Some(delay) };
         self.effects.push_back(Effect::Report(notice));
     }

@@ -51,7 +51,8 @@ pub enum Notice {
     Disconnected {
         /// Why.
         failure: Failure,
-        /// In how many milliseconds the next attempt starts; `None` when there is none.
+        /// In how many milliseconds the next attempt starts, [`u64::MAX`] when it waits for the network; `None` when there
+        /// is none.
         retry_in_ms: Option<u64>,
     },
     /// A failure without a waiting call.

@@ -34,13 +34,16 @@ pub struct Options {
     pub reconnect_ms_max: u32,
     /// How many publishes may wait for a connection, or for space in the buffer of the socket.
     pub queue_limit: usize,
-    /// Whether it goes on where an earlier session was: then a first connection that cannot be made is tried again.
-    pub is_resumed: bool,
+    /// Whether a first connection that cannot be made is tried again, as later ones are.
+    pub retry_first_connection: bool,
+    /// How long a connection stays open while there is neither a subscription nor a call; 0 for ever.
+    pub idle_timeout_ms: u32,
     /// What the jitter of the delays grows from; different for every session, so that many clients of a restarted
     /// server do not come back at once.
     pub seed: u64,
 }
 
+/// The defaults of the package, except that the first connection is not retried and none closes for lack of use.
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -52,7 +55,8 @@ impl Default for Options {
             reconnect_ms: 1_000,
             reconnect_ms_max: 30_000,
             queue_limit: 1_000,
-            is_resumed: false,
+            retry_first_connection: false,
+            idle_timeout_ms: 0,
             seed: 1,
         }
     }

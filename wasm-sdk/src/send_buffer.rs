@@ -25,6 +25,10 @@ impl SendBuffer {
         self.bytes >= BUFFERED_BYTES_MAX
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.bytes += bytes;
     }

@@ -5,9 +5,9 @@
 //! and the way back after a loss. Sockets, timers, promises and callbacks are the driver's: `bindings.rs` in a browser or in
 //! Node.js, the tests natively with simulated time.
 //!
-//! The first connection is the caller's to judge: if it fails, every waiting call fails with the reason and the session
-//! ends. Once a connection has been accepted, a loss is the session's to repair, and calls wait; only a refusal for
-//! good (the key is no longer valid) ends it.
+//! A connection that fails is made again, and calls wait. A refusal for good (the key is not valid), or a time without use,
+//! ends the session. An option makes the first connection an exception: if it fails, every
+//! waiting call fails with the reason and the session ends.
 //!
 //! All times are milliseconds of a clock that never goes back.
 
@@ -41,6 +41,9 @@ use subscriptions::Subscriptions;
 /// The user name of every connection; the key is the password.
 const USER_NAME: &str = "authorization";
 
+/// What is said of a connection that the browser's network ends.
+pub(crate) const OFFLINE: &str = "the browser is offline";
+
 /// How many lost connections a call is resent over, before it fails as refused by the server.
 const LOSSES_MAX: u8 = 3;
 
@@ -66,7 +69,10 @@ pub struct Session {
     options: Options,
     link: Link,
     sockets: u32,
-    was_accepted: bool,
+    /// Whether a failed attempt at a connection is repeated.
+    retries: bool,
+    /// There is no network, as far as the browser knows.
+    is_offline: bool,
     backoff: Backoff,
     ids: PacketIds,
     subscriptions: Subscriptions,
@@ -79,6 +85,8 @@ pub struct Session {
     /// The bytes of a packet that has not arrived completely.
     received: Vec<u8>,
     buffer: SendBuffer,
+    /// When a call was last made or settled.
+    used_at: u64,
     effects: VecDeque<Effect>,
 }
 
@@ -87,10 +95,11 @@ impl Session {
     pub fn new(options: Options) -> Self {
         Self {
             backoff: Backoff::new(&options),
-            was_accepted: options.is_resumed,
+            retries: options.retry_first_connection,
             options,
             link: Link::Idle,
             sockets: 0,
+            is_offline: false,
             ids: PacketIds::new(),
             subscriptions: Subscriptions::default(),
             requests: Requests::default(),
@@ -99,6 +108,7 @@ impl Session {
             unanswered_since: None,
             received: Vec::new(),
             buffer: SendBuffer::default(),
+            used_at: 0,
             effects: VecDeque::new(),
         }
     }
@@ -110,14 +120,15 @@ impl Session {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest; `None` while nothing is due.
     pub fn poll_timeout(&self) -> Option<u64> {
-        match &self.link {
-            Link::Idle | Link::Ended(_) => None,
+        let deadline = match &self.link {
+            Link::Idle | Link::Ended(_) => return None,
             Link::Opening { deadline, .. } | Link::Accepting { deadline, .. } => Some(*deadline),
             Link::Waiting { until } => Some(*until),
             Link::Up { keep_alive, .. } => {
                 self.buffer.deadline_or_poll(earlier(keep_alive.deadline(), self.answer_deadline()))
             }
-        }
+        };
+        earlier(deadline, self.idle_deadline())
     }
 
     /// Whether it is over, and every further call fails.
@@ -135,6 +146,7 @@ impl Session {
             let failure = failure.clone().of_topic(topic);
             return self.settle(call_id, Err(failure));
         }
+        self.used_at = now;
         self.subscriptions.add(topic, qos, handler);
         let pending_call = PendingCall { topic: topic.into(), call_id, handler, losses: 0 };
         if self.is_up() {
@@ -148,6 +160,7 @@ impl Session {
     /// Takes these callbacks (or all) back from a resource, in whatever spelling and with whatever options they
     /// subscribed to it. The call is settled when the server has answered, or at once if there is nothing to tell it.
     pub fn unsubscribe(&mut self, topic: &str, handlers: Option<&[HandlerId]>, call_id: CallId, now: u64) {
+        self.used_at = now;
         let topics = self.subscriptions.remove_resource(topic, handlers);
         let subscriptions = &self.subscriptions;
         let unclaimed = self
@@ -176,6 +189,7 @@ impl Session {
             let failure = failure.clone().of_topic(topic);
             return self.settle(call_id, Err(failure));
         }
+        self.used_at = now;
         self.publishes.queue(Outgoing { topic: topic.into(), payload, qos, call_id });
         self.connect_if_idle(now);
         self.send_publishes(now);
@@ -186,9 +200,19 @@ impl Session {
         }
     }
 
+    /// There is no network: gives the connection up, and waits for [`wake`](Self::wake) with the next one.
+    pub fn offline(&mut self, now: u64) {
+        self.is_offline = true;
+        if let Link::Waiting { until } = &mut self.link {
+            *until = u64::MAX;
+        }
+        self.break_off(Failure::with_detail(Code::ConnectionLost, OFFLINE), now);
+    }
+
     /// The network is back, or the page is looked at again: connects now if that was to happen later, and else makes
     /// sure that the other side is still there.
     pub fn wake(&mut self, now: u64) {
+        self.is_offline = false;
         match &mut self.link {
             Link::Waiting { .. } => self.connect(now),
             Link::Up { keep_alive, .. } => {
@@ -273,6 +297,9 @@ impl Session {
 
     /// Does what is due by now. Calling it too early does no harm.
     pub fn handle_timeout(&mut self, now: u64) {
+        if self.idle_deadline().is_some_and(|deadline| deadline <= now) {
+            return self.close(now);
+        }
         match &mut self.link {
             Link::Idle | Link::Ended(_) => {}
             Link::Waiting { until } => {
@@ -316,10 +343,12 @@ impl Session {
     }
 
     fn connect(&mut self, now: u64) {
+        if self.is_offline {
+            return self.connection_ended(Failure::with_detail(Code::Handshake, OFFLINE), now);
+        }
         self.sockets = self.sockets.wrapping_add(1);
         let socket = SocketId(self.sockets);
         self.received.clear();
-        self.buffer = SendBuffer::default();
         self.link = Link::Opening { socket, deadline: now + u64::from(self.options.connect_timeout_ms) };
         self.effects.push_back(Effect::Report(Notice::Connecting));
         self.effects.push_back(Effect::Open(socket));
@@ -333,9 +362,9 @@ impl Session {
         }
     }
 
-    /// The connection, or the attempt at one, is over: tries again later, unless there never was one.
+    /// The connection, or the attempt at one, is over: tries again later.
     fn connection_ended(&mut self, failure: Failure, now: u64) {
-        if !self.was_accepted {
+        if !self.retries {
             self.link = Link::Idle;
             return self.end(failure);
         }
@@ -343,8 +372,9 @@ impl Session {
             self.backoff.connection_lasted(now.saturating_sub(since));
             self.take_back_unanswered(&failure);
         }
-        let delay = self.backoff.next_delay_ms();
-        self.link = Link::Waiting { until: now + delay };
+        self.buffer = SendBuffer::default();
+        let delay = if self.is_offline { u64::MAX } else { self.backoff.next_delay_ms() };
+        self.link = Link::Waiting { until: now.saturating_add(delay) };
         self.effects.push_back(Effect::Report(Notice::Disconnected { failure, retry_in_ms: Some(delay) }));
     }
 
@@ -401,6 +431,17 @@ impl Session {
         if !is_reported {
             self.effects.push_back(Effect::Report(Notice::Error(failure)));
         }
+    }
+
+    /// When it ends for lack of use.
+    fn idle_deadline(&self) -> Option<u64> {
+        let is_used = !self.subscriptions.is_empty()
+            || !self.requests.is_empty()
+            || !self.publishes.is_empty()
+            || !self.buffer.is_empty();
+        let idle_ms = u64::from(self.options.idle_timeout_ms);
+        (!is_used && idle_ms > 0 && !matches!(self.link, Link::Idle | Link::Ended(_)))
+            .then_some(self.used_at + idle_ms)
     }
 
     fn answer_deadline(&self) -> Option<u64> {

@@ -232,7 +232,7 @@ PubSub.on('connected', (event) => {
 PubSub.on('disconnected', (event) => {
   // Before it runs, and after it was stopped, there are others who say so.
   if (!thng) return
-  if (event.retryInMs === undefined) return showStatus('error', event.error.message)
+  if (event.retryInMs === undefined) return showError(event.error)
   lost.add(nameOf(event))
   showStatus('busy', 'Connection lost, trying again…')
 })

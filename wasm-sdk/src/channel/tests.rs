@@ -1,6 +1,6 @@
 //! A channel with simulated sockets and a simulated clock.
 
-use super::{Channel, UNUSED_MS};
+use super::Channel;
 use crate::{
     effect::{CallId, Effect, HandlerId, Notice, SocketId},
     failure::{Code, Failure},
@@ -8,6 +8,7 @@ use crate::{
 };
 
 const TOPIC: &str = "/thngs/x/properties?pubStates=1";
+const UNUSED_MS: u64 = 10_000;
 const REFUSED: &[u8] = br#"{"status":400,"errors":["no"],"code":1,"moreInfo":"/docs"}"#;
 
 /// A driver and a server for one channel.
@@ -28,7 +29,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self::with(Options::default())
+        Self::with(Options { idle_timeout_ms: UNUSED_MS as u32, ..Options::default() })
     }
 
     fn with(options: Options) -> Self {
@@ -395,7 +396,12 @@ fn more_publishes_than_the_queue_holds_are_refused() {
 
 #[test]
 fn a_full_buffer_holds_publishes_until_it_drains() {
-    let mut world = World::with(Options { queue_limit: 2, keep_alive_s: 0, ..Options::default() });
+    let mut world = World::with(Options {
+        queue_limit: 2,
+        keep_alive_s: 0,
+        idle_timeout_ms: UNUSED_MS as u32,
+        ..Options::default()
+    });
     world.publish("first");
     world.accept();
     world.buffered = Some(0);
@@ -470,4 +476,37 @@ fn closing_rejects_pending_calls_and_ignores_old_sockets() {
     world.run();
     assert!(world.delivered.is_empty() && world.channel.is_ended() && world.open.is_empty());
     assert_eq!(world.channel.poll_timeout(), None);
+}
+
+#[test]
+fn a_first_socket_that_fails_is_opened_again_if_asked() {
+    let mut world = World::with(Options { retry_first_connection: true, ..Options::default() });
+    let call = world.subscribe();
+    world.fail("connect ECONNREFUSED");
+    assert_eq!(world.outcome(call), None);
+    world.wait_for_reconnect();
+    world.accept();
+    assert_eq!(world.outcome(call), Some(Ok(())));
+}
+
+#[test]
+fn a_channel_without_an_idle_timeout_stays_open() {
+    let mut world = World::with(Options { keep_alive_s: 0, ..Options::default() });
+    world.publish("1");
+    world.accept();
+    world.wait(3_600_000);
+    assert!(!world.channel.is_ended() && world.open.len() == 1);
+}
+
+#[test]
+fn an_offline_channel_closes_and_waits_for_the_network() {
+    let (mut world, _) = World::up();
+    world.channel.offline(world.now);
+    world.run();
+    assert!(world.open.is_empty() && !world.channel.is_ended());
+    world.wait(3_600_000);
+    assert_eq!(world.sockets_opened, 1);
+    world.channel.wake(world.now);
+    world.run();
+    assert_eq!(world.sockets_opened, 2);
 }

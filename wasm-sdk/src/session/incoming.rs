@@ -90,7 +90,8 @@ impl Session {
         let Some(socket) = self.socket() else {
             return;
         };
-        self.was_accepted = true;
+        self.retries = true;
+        self.used_at = now;
         self.link =
             Link::Up { socket, since: now, keep_alive: KeepAlive::new(self.options.keep_alive_s, now) };
         self.effects.push_back(Effect::Report(Notice::Connected));
@@ -197,6 +198,7 @@ impl Session {
 
     /// The server has answered something; the time of other pending answers starts anew.
     fn answered(&mut self, now: u64) {
+        self.used_at = now;
         self.unanswered_since = None;
         self.expect_answer(now);
     }

@@ -121,6 +121,7 @@ impl Session {
                     id => id,
                 },
             };
+            self.used_at = now;
             let message = self.publishes.take_oldest().expect("its QoS was just read");
             let mut packet = Vec::new();
             checked_before(publish_packet(id, false, &message.topic, &message.payload).encode(&mut packet));

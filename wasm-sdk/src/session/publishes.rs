@@ -49,6 +49,11 @@ impl Publishes {
         self.in_flight.len() > self.unsent
     }
 
+    /// Whether no call waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.in_flight.is_empty() && self.queue.is_empty()
+    }
+
     /// How many wait for a connection, and have never been sent.
     pub(super) fn queued(&self) -> usize {
         self.queue.len()

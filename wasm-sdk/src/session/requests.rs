@@ -45,6 +45,11 @@ impl Requests {
         !self.subscribes.is_empty() || !self.unsubscribes.is_empty()
     }
 
+    /// Whether no call waits.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.is_unanswered() && self.waiting.is_empty()
+    }
+
     pub(super) fn subscribe_sent(&mut self, id: PacketId, items: Vec<Item>) {
         self.subscribes.push((id, items));
     }

@@ -21,6 +21,10 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_topic.is_empty()
+    }
+
     /// Adds a callback. The topic is asked for with the highest QoS that any of its callbacks wants.
     pub(super) fn add(&mut self, topic: &str, qos: QoS, handler: HandlerId) {
         match self.find(topic) {

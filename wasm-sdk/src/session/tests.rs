@@ -2,6 +2,7 @@
 
 mod backpressure;
 mod connecting;
+mod idling;
 mod keeping_alive;
 mod publishing;
 mod reconnecting;

@@ -185,11 +185,15 @@ fn a_server_that_closes_at_once_is_retried_with_pauses() {
 }
 
 #[test]
-fn a_resumed_session_retries_its_first_connection() {
-    let mut world = World::with(Options { is_resumed: true, ..Options::default() });
+fn a_first_connection_that_fails_is_made_again_if_asked() {
+    let mut world = World::with(Options { retry_first_connection: true, ..Options::default() });
     let call = world.subscribe("/a");
     world.lose();
     assert_eq!(world.outcome(call), None);
+    assert!(matches!(
+        world.notices.last(),
+        Some(Notice::Disconnected { failure, retry_in_ms: Some(_) }) if failure.code == Code::Handshake
+    ));
     world.wait_for_reconnect();
     world.accept();
     let id = world.take_one_sent().id();
