@@ -46,6 +46,8 @@ export function abortable(signal, topic, start) {
 /** Errors of what a program ends itself. */
 const OWN_DOING = ['ABORTED', 'CLOSED', 'NOT_SUBSCRIBED', 'UNSUBSCRIBED']
 
+export const isOwnDoing = (error) => OWN_DOING.includes(error?.code)
+
 /**
  * The same outcome. Where the program itself has ended the call, and does not wait for it, the rejection is not
  * reported as unhandled.
@@ -58,7 +60,7 @@ export function quietly(outcome) {
   const result = new Promise((resolve, reject) => {
     outcome.then(resolve, (error) => {
       reject(error)
-      if (OWN_DOING.includes(error?.code)) result.catch(() => {})
+      if (isOwnDoing(error)) result.catch(() => {})
     })
   })
   return result

@@ -6,7 +6,7 @@ import { createMessages } from './messages.js'
 import { messageFor } from './payload.js'
 import { change, check, defaults } from './settings.js'
 import { createNewsFilter } from './states.js'
-import { createSubscription, openSubscription } from './subscription.js'
+import { createOutcome, createSubscription, openSubscription } from './subscription.js'
 
 /** Errors that are about a topic and cost no subscription to it. */
 const HARMLESS = ['CALLBACK', 'ENGINE_FAILED', 'PUBLISH_REFUSED']
@@ -38,6 +38,8 @@ export function createConnections(platform) {
    */
   const byScope = new WeakMap()
   const scopes = new Set()
+  /** The connections and sockets whose end an `onError` got. */
+  const handled = new WeakSet()
 
   /**
    * Resolves with a handle when the server has confirmed it.
@@ -46,8 +48,13 @@ export function createConnections(platform) {
    */
   function subscribe(target, onMessage, options) {
     if (typeof onMessage !== 'function') throw new PubSubError('NO_CALLBACK')
-    const { topic, confirmed, close } = open(target, options, onMessage, { onMessage })
-    return quietly(confirmed.then(() => createSubscription(topic, close)))
+    const outcome = createOutcome(onMessage, options?.onError)
+    const { topic, confirmed, close } = open(target, options, onMessage, outcome.hooks)
+    const subscribed = confirmed.then(() => {
+      outcome.confirm()
+      return createSubscription(topic, close, outcome.closed)
+    })
+    return quietly(subscribed)
   }
 
   /** @throws {PubSubError} BAD_SETTING */
@@ -63,10 +70,18 @@ export function createConnections(platform) {
     if (signal?.aborted) return { topic, confirmed: Promise.reject(aborted(signal, topic)), close: async () => {} }
     const what = { path, topic, qos: qosOf(options), signal }
     const newsOf = options?.pubStates && createNewsFilter()
-    const onText = (text, isState, connection) => {
+    const read = (text, isState, connection) => {
       if (!newsOf) return onMessage(target.read(text))
       const news = newsOf(text, isState, connection)
       if (news !== undefined) onMessage(target.read(news), { isState })
+    }
+    const onText = (...message) => {
+      try {
+        read(...message)
+      } catch (cause) {
+        if (!hooks.onError) throw cause
+        hooks.onError(new PubSubError('CALLBACK', { topic, detail: String(cause?.message ?? cause), cause }))
+      }
     }
     return openSubscription(entryOf(target, options), what, onText, hooks)
   }
@@ -124,7 +139,7 @@ export function createConnections(platform) {
     const forget = (error) => {
       if (made.get(name) === entry) made.delete(name)
       if (made.size === 0) scopes.delete(made)
-      for (const subscription of [...entry.subscriptions]) subscription.end(error)
+      endAll(entry, error)
     }
     made.set(name, entry)
     scopes.add(made)
@@ -136,11 +151,11 @@ export function createConnections(platform) {
       if (event.type === 'connected') entry.wasConnected = true
       if (event.type === 'disconnected' && event.retryInMs === undefined) {
         // What had a socket of its own is lost with it, and nothing else.
-        if (bridge) endBridge(entry, event.error, bridge)
+        if (bridge) endAll(entry, event.error, bridge)
         else forget(event.error)
       }
-      if (event.type === 'error') tellOfLoss(entry, event.error, bridge)
-      emit(entry, target.scope, event)
+      const isHandled = event.type === 'error' && (reportLoss(entry, event.error, bridge) || handled.has(bridge ?? entry))
+      emit(entry, target.scope, event, isHandled)
     })
     entry.ready.then((connection) => (entry.connection = connection), forget)
     return entry
@@ -152,27 +167,30 @@ export function createConnections(platform) {
   }
 
   /**
-   * A caller that waits for the messages of a subscription learns of its loss only by this. The next connection asks
-   * for it again.
+   * Tells the subscriptions of a topic that they were not restored: a caller that waits for messages learns of it only by
+   * this. The next connection asks for them again. Returns whether one has an `onError`.
    */
-  function tellOfLoss({ subscriptions }, error, bridge) {
-    if (HARMLESS.includes(error.code)) return
-    for (const subscription of [...subscriptions]) {
-      if (subscription.bridge === bridge && subscription.topic === error.topic) subscription.onLoss?.(error)
-    }
+  function reportLoss({ subscriptions }, error, bridge) {
+    if (HARMLESS.includes(error.code)) return false
+    const lost = [...subscriptions].filter((it) => it.bridge === bridge && it.topic === error.topic)
+    for (const subscription of lost) subscription.onLoss?.(error)
+    return lost.some(({ isObserved }) => isObserved)
   }
 
-  function endBridge({ subscriptions }, error, bridge) {
-    for (const subscription of [...subscriptions]) if (subscription.bridge === bridge) subscription.end(error)
+  /** Ends the subscriptions of a connection, or of one of its sockets. */
+  function endAll(entry, error, bridge) {
+    const ended = [...entry.subscriptions].filter((subscription) => !bridge || subscription.bridge === bridge)
+    if (ended.some(({ isObserved }) => isObserved)) handled.add(bridge ?? entry)
+    for (const subscription of ended) subscription.end(error)
   }
 
-  function emit(entry, scope, event) {
+  function emit(entry, scope, event, isHandled) {
     // Not shown when an event is printed: a scope of evrythng.js shows its key.
     Object.defineProperty(event, 'scope', { value: scope })
     const heard = [listeners, ofScope.get(scope)].map((each) => each?.emit(event)).includes(true)
     if (heard) return
-    // An error without a listener and without a promise must not be lost.
-    if (event.type === 'error') console.error(event.error)
+    // An error without a listener, a promise and an `onError` must not be lost.
+    if (event.type === 'error' && !isHandled) console.error(event.error)
     // Nor may it be silent that calls wait for a server that may never have been there.
     if (event.type === 'disconnected' && event.retryInMs !== undefined && !entry.wasConnected && !entry.isReported) {
       entry.isReported = true

@@ -1,4 +1,4 @@
-import { aborted, onAbort } from './abort.js'
+import { aborted, isOwnDoing, onAbort } from './abort.js'
 import { withTopic } from './errors.js'
 import { disposable } from './messages.js'
 
@@ -7,11 +7,38 @@ import { disposable } from './messages.js'
  *
  * @param {string} topic
  * @param {() => Promise<void>} close - Ends it: no message arrives from here on.
+ * @param {Promise<Error | undefined>} closed - Resolves when it is over, with the error that ended it.
  */
-export function createSubscription(topic, close) {
-  let closed
-  const methods = { close: () => (closed ??= close()) }
+export function createSubscription(topic, close, closed) {
+  let closing
+  const methods = { closed, close: () => (closing ??= close()) }
   return Object.assign(Object.create(disposable(methods, methods.close)), { topic })
+}
+
+/**
+ * What a handle and the option `onError` say of a subscription, once it is confirmed: its end, and its failures.
+ *
+ * @param {Function} onMessage
+ * @param {(error: Error) => void} [onError]
+ */
+export function createOutcome(onMessage, onError) {
+  let isConfirmed = false
+  let resolve
+  const closed = new Promise((resolveIt) => (resolve = resolveIt))
+  const report = (error) => {
+    try {
+      onError(error)
+    } catch (thrown) {
+      console.error(thrown)
+    }
+  }
+  const onEnd = (error) => {
+    const failure = isOwnDoing(error) ? undefined : error
+    resolve(failure)
+    if (failure && onError && isConfirmed) report(failure)
+  }
+  const hooks = { onMessage, onEnd, ...(onError && { onError: report, onLoss: report }) }
+  return { hooks, closed, confirm: () => (isConfirmed = true) }
 }
 
 /**
@@ -22,13 +49,14 @@ export function createSubscription(topic, close) {
  * @param {(text: string) => void} onText - Receives each message.
  * @param {object} hooks
  * @param {Function} [hooks.onMessage] - The callback by which `unsubscribe()` finds it.
+ * @param {(error: Error) => void} [hooks.onError] - Called for what no promise reports.
  * @param {(error?: Error) => void} [hooks.onEnd] - Called once when it is over, with the error, unless it was ended.
  * @param {(error: Error) => void} [hooks.onLoss] - Called when it was not restored after a lost connection.
  */
-export function openSubscription(entry, { path, topic, qos, signal }, onText, { onMessage, onEnd, onLoss }) {
+export function openSubscription(entry, { path, topic, qos, signal }, onText, { onMessage, onError, onEnd, onLoss }) {
   let isOver = false
   let reject
-  const subscription = { path, topic, onMessage, onLoss, confirmed: undefined, end, close }
+  const subscription = { path, topic, onMessage, onLoss, isObserved: !!onError, confirmed: undefined, end, close }
 
   /** Leaves nothing behind here; what the server knows of it is for others to say. */
   function end(error) {

@@ -202,6 +202,8 @@ export async function usePlugin(): Promise<void> {
   const { signal } = new AbortController()
   const subscription: PubSub.Subscription = await property.subscribe((message) => update(message), { pubStates: true, qos: 1, signal })
   const topic: string = subscription.topic
+  const end: PubSub.PubSubError | undefined = await subscription.closed
+  await property.subscribe((message) => update(message), { onError: ({ code }) => console.log(code, end) })
   await subscription.close()
   await subscription[Symbol.asyncDispose]()
   await property.publish(5, { qos: 1, authorization: 'key' })

@@ -11,6 +11,7 @@ declare global {
     type Signal = Plugin.Signal
     type ConnectionOptions = Plugin.ConnectionOptions
     type SubscribeOptions = Plugin.SubscribeOptions
+    type CallbackOptions = Plugin.CallbackOptions
     type MessagesOptions = Plugin.MessagesOptions
     type RequestOptions = Plugin.RequestOptions
     type Params = Plugin.Params

@@ -115,6 +115,14 @@ declare namespace PubSub {
     project?: string
   }
 
+  interface CallbackOptions extends SubscribeOptions {
+    /**
+     * Called with what no promise reports, which is then not logged: the subscription was refused when it was restored, its
+     * connection ended for good, or its callback threw.
+     */
+    onError?: (error: PubSubError) => void
+  }
+
   interface MessagesOptions extends SubscribeOptions {
     /** How many messages may wait to be taken. Default 1000. */
     limit?: number
@@ -373,6 +381,8 @@ declare namespace PubSub {
      * confirmed it. A second call has no further effect.
      */
     close(): Promise<void>
+    /** Resolves when it has ended: with the error, unless the program has ended it. It never rejects. */
+    readonly closed: Promise<PubSubError | undefined>
     /** The same, for `await using`. */
     [Symbol.asyncDispose](): Promise<void>
   }
@@ -411,9 +421,9 @@ declare namespace PubSub {
      */
     subscribe(
       onMessage: (message: Message, about: MessageInfo) => void,
-      options: SubscribeOptions & { pubStates: true }
+      options: CallbackOptions & { pubStates: true }
     ): Promise<Subscription>
-    subscribe(onMessage: (message: Message) => void, options?: SubscribeOptions): Promise<Subscription>
+    subscribe(onMessage: (message: Message) => void, options?: CallbackOptions): Promise<Subscription>
     /**
      * The same messages for `for await`.
      *

@@ -22,6 +22,7 @@ export import Transport = PubSub.Transport
 export import Signal = PubSub.Signal
 export import ConnectionOptions = PubSub.ConnectionOptions
 export import SubscribeOptions = PubSub.SubscribeOptions
+export import CallbackOptions = PubSub.CallbackOptions
 export import MessagesOptions = PubSub.MessagesOptions
 export import RequestOptions = PubSub.RequestOptions
 export import Params = PubSub.Params

@@ -25,6 +25,7 @@ declare namespace PubSub {
   export import Signal = All.Signal
   export import ConnectionOptions = All.ConnectionOptions
   export import SubscribeOptions = All.SubscribeOptions
+  export import CallbackOptions = All.CallbackOptions
   export import MessagesOptions = All.MessagesOptions
   export import PropertyValue = All.PropertyValue
   export import PropertyUpdate = All.PropertyUpdate
