@@ -4,7 +4,7 @@ import { isWellFormed } from './text.js'
 import { reasonOf } from './reason.js'
 
 /**
- * Makes one request to the REST API, and resolves with the document of the answer.
+ * Makes one request to the REST API, and resolves with the document of the answer and its headers.
  *
  * @param {string} base - The address of the API.
  * @param {string} key - The API key, of characters that a header may have.
@@ -13,14 +13,15 @@ import { reasonOf } from './reason.js'
  * @param {object} about
  * @param {string} [about.body] - The JSON to send.
  * @param {object} [about.params] - The query; a list is joined with commas.
+ * @param {string} [about.query] - The query as it is sent, instead.
  * @param {AbortSignal} [about.signal]
  * @param {number} about.timeoutMs - How long the whole answer may take.
  * @throws {PubSubError} NO_FETCH, INVALID_PAYLOAD, REQUEST_REFUSED, HANDSHAKE, PROTOCOL, TIMEOUT or ABORTED
  */
-export async function request(base, key, method, path, { body, params, signal, timeoutMs }) {
+export async function request(base, key, method, path, { body, params, query, signal, timeoutMs }) {
   if (signal?.aborted) throw aborted(signal, path)
   if (typeof fetch !== 'function') throw new PubSubError('NO_FETCH', { topic: path })
-  const address = base + path + queryOf(params, path)
+  const address = base + path + (query ?? queryOf(params, path))
   const headers = { accept: 'application/json', authorization: key }
   if (body !== undefined) headers['content-type'] = 'application/json'
   const controller = new AbortController()
@@ -30,7 +31,7 @@ export async function request(base, key, method, path, { body, params, signal, t
   try {
     const options = { method, headers, body, signal: controller.signal }
     const response = await fetch(address, options)
-    return documentOf(response, await response.text(), method, path)
+    return { document: documentOf(response, await response.text(), method, path), headers: response.headers }
   } catch (cause) {
     if (cause instanceof PubSubError) throw cause
     if (signal?.aborted) throw aborted(signal, path)

@@ -3,4 +3,4 @@ import { PubSub } from './browser.js'
 
 export default PubSub
 export const { install, settings, setup, on, off, close, init, PubSubError } = PubSub
-export const { Operator, Application, TrustedApplication, User, Device, AccessToken } = PubSub
+export const { Operator, Application, TrustedApplication, User, Device, AccessToken, filter } = PubSub

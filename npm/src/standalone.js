@@ -3,18 +3,23 @@
  */
 import { quietly } from './abort.js'
 import { PubSubError } from './errors.js'
+import { filter } from './filter.js'
 import { findHome } from './home.js'
+import { allOf, pagesOf, totalOf } from './lists.js'
 import { disposable } from './messages.js'
 import { bodyFor } from './payload.js'
 import { request } from './rest.js'
 import { change } from './settings.js'
 import { restUrl } from './url.js'
 
+/** Items on the largest page. */
+const PAGE_MAX = 100
+
 /** The owners of keys. The SDK treats them alike; the server knows the rights of each. */
 const SCOPES = ['Operator', 'Application', 'TrustedApplication', 'User', 'Device', 'AccessToken']
 
 /**
- * The class of each scope.
+ * The class of each scope, and the helper for filters of lists.
  *
  * @param {object} connections - See `connections.js`.
  */
@@ -29,7 +34,7 @@ export function createScopes(connections) {
     }
     return [name, named[name]]
   })
-  return Object.fromEntries(classes)
+  return { ...Object.fromEntries(classes), filter }
 }
 
 /**
@@ -37,6 +42,7 @@ export function createScopes(connections) {
  * key. It is no private field, because frameworks such as Vue put proxies before objects, and a proxy has none.
  */
 const CONTEXT = Symbol('context')
+const READ_PATH = Symbol('readPath')
 
 const hide = (object, context) => Object.defineProperty(object, CONTEXT, { value: () => context })
 
@@ -134,7 +140,30 @@ class Resource {
   }
 
   read(options) {
-    return this.request('GET', this.path, options)
+    return this.request('GET', this[READ_PATH], options)
+  }
+
+  /** The pages of a list, as an asynchronous iterator. */
+  pages(options) {
+    return pagesOf((query) => requestOf(this[CONTEXT](), 'GET', this[READ_PATH], { ...options, query }))
+  }
+
+  /** The items of all pages, or the first `limit`. */
+  all(options) {
+    const params = { perPage: PAGE_MAX, ...options?.params }
+    return quietly(allOf(this.pages({ ...options, params }), options?.limit))
+  }
+
+  /** How many items the list has. */
+  total(options) {
+    const params = { ...options?.params, perPage: 1, withTotalCount: true }
+    const answer = requestOf(this[CONTEXT](), 'GET', this[READ_PATH], { ...options, params })
+    return quietly(answer.then(({ headers }) => totalOf(headers)))
+  }
+
+  /** Where it is read: at its path as a rule. */
+  get [READ_PATH]() {
+    return this.path
   }
 
   update(document, options) {
@@ -148,7 +177,7 @@ class Resource {
 
   /** A request to the REST API, as the methods before make them. */
   request(method, path, options, document) {
-    return quietly(requestOf(this[CONTEXT](), method, path, options, document))
+    return quietly(requestOf(this[CONTEXT](), method, path, options, document).then((answer) => answer.document))
   }
 
   /** A resource below this one. */
@@ -161,9 +190,9 @@ async function requestOf({ connections, key, own }, method, path, options, docum
   const settings = { ...connections.settings, ...own }
   const base = restUrl(settings.restUrl || settings.apiUrl || findHome())
   const body = isGiven(document) ? bodyFor(path, document) : undefined
-  const { params, signal } = options ?? {}
+  const { params, query, signal } = options ?? {}
   const authorization = checkedKey('authorization', options?.authorization ?? key)
-  return request(base, authorization, method, path, { body, params, signal, timeoutMs: settings.answerTimeout })
+  return request(base, authorization, method, path, { body, params, query, signal, timeoutMs: settings.answerTimeout })
 }
 
 /** What a call is about; see `connections.js`. */
@@ -223,8 +252,8 @@ class ActionType extends Resource {
     return this.request('POST', '/actions', options, isGiven(name) ? { name, ...document } : document)
   }
 
-  read(options) {
-    return this.request('GET', `/actionTypes${segment(this[CONTEXT]().name)}`, options)
+  get [READ_PATH]() {
+    return `/actionTypes${segment(this[CONTEXT]().name)}`
   }
 }
 

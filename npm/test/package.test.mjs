@@ -18,7 +18,7 @@ const LIMITS = { 'pubsub.js': 64, 'browser.mjs': 64, 'browser.cjs': 64, 'plugin.
 
 const PLUGIN_API = ['PubSubError', 'close', 'init', 'install', 'off', 'on', 'settings', 'setup']
 const SCOPES = ['AccessToken', 'Application', 'Device', 'Operator', 'TrustedApplication', 'User']
-const API = [...PLUGIN_API, ...SCOPES].sort()
+const API = [...PLUGIN_API, ...SCOPES, 'filter'].sort()
 
 const user = await project('package')
 
@@ -192,6 +192,20 @@ test('every code of the error table is documented and typed', async () => {
   assert.deepEqual(typed.sort(), codes.sort())
 })
 
+test('the fields of filters are those that the server documents', async () => {
+  const documented = await readFile(new URL('../../docs/rest.md', import.meta.url), 'utf8')
+  const types = await readFile(join(user.folder, 'node_modules/thng-pubsub/dist/index.d.cts'), 'utf8')
+  const [, declared] = /interface FilterFields \{([^]*?)\n {2}\}/.exec(types)
+  const lists = declared.split(/\n {4}(?=\w+:)/).slice(1).filter((list) => !list.startsWith('values'))
+  assert.equal(lists.length, 7)
+  for (const list of lists) {
+    const name = /^\w+/.exec(list)[0].replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+    const [, row] = new RegExp(`^\\| ${name} \\| (.*) \\|$`, 'm').exec(documented)
+    const fields = [...list.matchAll(/\| ['`](.+)['`]$/gm)].map(([, field]) => field.replace('${string}', 'KEY'))
+    assert.deepEqual(fields, row.split(', ').map((field) => field.slice(1, -1)), name)
+  }
+})
+
 const USE_PLUGIN = `
 const update = (message: PubSub.PropertyUpdate<number>[]) => message[0].value.toFixed(1)
 declare const property: PubSub.Resource<PubSub.PropertyUpdate<number>[]>
@@ -243,6 +257,19 @@ export async function useScopes(operator: PubSub.Operator): Promise<void> {
   new PubSub.Operator('key', { retryFirstConnection: false, idleTimeout: 0, debug: (line) => console.log(line.length) })
   const { id, name }: PubSub.Thng = await operator.thng().create({ name: 'a', properties: { a: 1 } })
   const [listed] = await operator.thng().read({ params: { perPage: 1, ids: [id], filter: 'name=a', anything: 1 } })
+  for await (const page of operator.thng().pages({ params: { withTotalCount: true } })) {
+    const count: number | undefined = page.total
+    for (const { name } of page) console.log(name.length, count)
+  }
+  const scans: PubSub.Action[] = await operator.action('scans').all({ limit: 5, params: { perPage: 5 } })
+  const number: number = await operator.product().total()
+  const hall = PubSub.filter<'thngs'>({ tags: ['hall', 'lobby'], 'customFields.floor': { '>': 2 } }, PubSub.filter.any({ name: 'A' }))
+  await operator.thng().read({ params: { filter: hall } })
+  // @ts-expect-error: thngs have no such field
+  PubSub.filter<'thngs'>({ colour: 'red' })
+  // @ts-expect-error: there is no such operator
+  PubSub.filter({ name: { '==': 'A' } })
+  console.log(scans, number)
   const thng = operator.thng(id)
   const path: string = thng.path
   await thng.update({ description: null, tags: ['x'] })
@@ -359,7 +386,7 @@ test('every type that can be imported has its name under the global variable, to
   const dist = join(user.folder, 'node_modules/thng-pubsub/dist')
   const names = async (file, pattern) => [...(await readFile(join(dist, file), 'utf8')).matchAll(pattern)].map(([, name]) => name)
   const imported = await names('index.d.mts', /^export import (\w+) =/gm)
-  const values = PLUGIN_API.filter((name) => name !== 'PubSubError')
+  const values = [...PLUGIN_API, 'filter'].filter((name) => name !== 'PubSubError')
   const named = await names('global.d.ts', /^ {4}type (\w+)[ <]/gm)
   assert.deepEqual(named.sort(), imported.filter((name) => !values.includes(name)).sort())
 })

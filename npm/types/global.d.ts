@@ -51,6 +51,15 @@ declare global {
     type Publishable<Payload = unknown> = Plugin.Publishable<Payload>
     type Resource<Message = PropertyUpdate[], Payload = unknown> = Plugin.Resource<Message, Payload>
     type Readable<Result> = Plugin.Readable<Result>
+    type Page<Item> = Plugin.Page<Item>
+    type AllOptions = Plugin.AllOptions
+    type Pageable<Item> = Plugin.Pageable<Item>
+    type ReadableList<Item> = Plugin.ReadableList<Item>
+    type FilterFields = Plugin.FilterFields
+    type FilterValue = Plugin.FilterValue
+    type FilterOperator = Plugin.FilterOperator
+    type FilterTerm = Plugin.FilterTerm
+    type FilterTerms<List extends keyof FilterFields = keyof FilterFields> = Plugin.FilterTerms<List>
     type Creatable<New, Result> = Plugin.Creatable<New, Result>
     type Updatable<Update, Result> = Plugin.Updatable<Update, Result>
     type Deletable = Plugin.Deletable

@@ -466,6 +466,28 @@ declare namespace PubSub {
     read(options?: RequestOptions): Promise<Result>
   }
 
+  /** The items of one page, and with the parameter `withTotalCount` their number on all pages. */
+  type Page<Item> = Item[] & { readonly total?: number }
+
+  interface AllOptions extends RequestOptions {
+    /** How many items to read at most. */
+    limit?: number
+  }
+
+  /** What has pages: a list, or the history of a property or a location. */
+  interface Pageable<Item> extends Readable<Item[]> {
+    /** Reads page after page, as long as there is another. A page may be short or empty before the end. */
+    pages(options?: RequestOptions): AsyncIterableIterator<Page<Item>>
+    /** Reads all pages, and resolves with their items. */
+    all(options?: AllOptions): Promise<Item[]>
+  }
+
+  /** A list, whose items the server counts. */
+  interface ReadableList<Item> extends Pageable<Item> {
+    /** Resolves with the number of items on all pages. */
+    total(options?: RequestOptions): Promise<number>
+  }
+
   interface Creatable<New, Result> {
     /** `POST`. */
     create(document: New, options?: RequestOptions): Promise<Result>
@@ -486,14 +508,14 @@ declare namespace PubSub {
   }
 
   /** All of a kind; `update()` and `delete()` need the parameter `ids` or `filter`. */
-  interface List<Doc, New, Update> extends Readable<Doc[]>, Creatable<New, Doc>, Updatable<Update, void>, Deletable {
+  interface List<Doc, New, Update> extends ReadableList<Doc>, Creatable<New, Doc>, Updatable<Update, void>, Deletable {
     readonly path: string
   }
 
   /** One property. */
   interface PropertyResource<Value = unknown>
     extends Resource<PropertyUpdate<Value>[], PropertyPayload<Value>>,
-      Readable<PropertyValue<Value>[]>,
+      Pageable<PropertyValue<Value>>,
       Creatable<PropertyPayload<Value>, PropertyUpdate<Value>[]>,
       Updatable<PropertyPayload<Value>, PropertyUpdate<Value>[]>,
       Deletable {}
@@ -514,12 +536,12 @@ declare namespace PubSub {
 
   interface LocationResource
     extends Resource<LocationUpdate[], LocationWrite | LocationWrite[]>,
-      Readable<LocationUpdate[]>,
+      Pageable<LocationUpdate>,
       Updatable<LocationWrite | LocationWrite[], LocationUpdate[]>,
       Deletable {}
 
   /** Actions of a type, or of all types. */
-  interface ActionsResource<Message = Action> extends Resource<Message, NewAction | NewAction[]>, Readable<Action[]> {
+  interface ActionsResource<Message = Action> extends Resource<Message, NewAction | NewAction[]>, ReadableList<Action> {
     /** `POST`. */
     create(actions: NewAction[], options?: RequestOptions): Promise<Action[]>
     create(action?: NewAction, options?: RequestOptions): Promise<Action>
@@ -531,7 +553,7 @@ declare namespace PubSub {
 
   interface ActionTypesResource
     extends Resource<ActionType, NewActionType>,
-      Readable<ActionType[]>,
+      ReadableList<ActionType>,
       Creatable<NewActionType, ActionType> {}
 
   /** One action type. On its path are its actions: they are its messages, until the type itself comes when it is deleted. */
@@ -590,7 +612,7 @@ declare namespace PubSub {
 
   interface MembersResource
     extends Resource<MembershipChange, string[]>,
-      Readable<Thng[]>,
+      ReadableList<Thng>,
       Updatable<string[], Collection>,
       Deletable {}
 
@@ -602,7 +624,7 @@ declare namespace PubSub {
   }
 
   /** The messages are of tasks that have ended. */
-  interface TasksResource extends Watchable<Task>, Readable<Task[]>, Creatable<NewTask, { id: string }> {}
+  interface TasksResource extends Watchable<Task>, ReadableList<Task>, Creatable<NewTask, { id: string }> {}
 
   interface TaskResource extends Watchable<Task>, Readable<Task> {}
 
@@ -641,7 +663,7 @@ declare namespace PubSub {
     action(type: string, id: string): ActionResource
     actionType(): ActionTypesResource
     actionType(name: string): ActionTypeResource
-    batch(): Readable<Batch[]> & Creatable<NewBatch, Batch> & { readonly path: string }
+    batch(): ReadableList<Batch> & Creatable<NewBatch, Batch> & { readonly path: string }
     batch(id: string): BatchResource
   }
 
@@ -680,6 +702,100 @@ declare namespace PubSub {
     constructor(apiKey: string, options?: ScopeOptions)
   }
   interface AccessToken extends Scope {}
+
+  // Filters.
+
+  /** The fields by which each list can be filtered. */
+  interface FilterFields {
+    thngs:
+      | 'name'
+      | 'product'
+      | 'tags'
+      | `identifiers.${string}`
+      | 'batch'
+      | 'createdByTask'
+      | 'collections'
+      | 'createdAt'
+      | 'updatedAt'
+      | `customFields.${string}`
+    products:
+      | 'name'
+      | 'tags'
+      | `identifiers.${string}`
+      | 'createdAt'
+      | 'updatedAt'
+      | `customFields.${string}`
+    collections:
+      | 'name'
+      | 'tags'
+      | `identifiers.${string}`
+      | 'collections'
+      | 'createdAt'
+      | 'updatedAt'
+      | `customFields.${string}`
+    actionTypes:
+      | 'name'
+      | 'tags'
+      | 'createdAt'
+      | 'updatedAt'
+      | `customFields.${string}`
+    actions:
+      | 'type'
+      | 'user'
+      | 'createdByThng'
+      | 'createdByProject'
+      | 'createdByApp'
+      | 'thng'
+      | 'product'
+      | 'collection'
+      | 'tags'
+      | `identifiers.${string}`
+      | 'timestamp'
+      | 'context.city'
+      | 'context.countryCode'
+      | 'createdAt'
+      | `customFields.${string}`
+    batches:
+      | 'name'
+      | 'tags'
+      | `identifiers.${string}`
+      | 'createdAt'
+      | 'updatedAt'
+      | `customFields.${string}`
+    tasks:
+      | 'batch'
+      | 'type'
+      | 'status'
+      | 'createdAt'
+      | 'updatedAt'
+    /** A history: one value for each operator. */
+    values: 'timestamp'
+  }
+
+  /** What a field is compared with. Of several values one has to match, and with `!=` none. A date is its milliseconds. */
+  type FilterValue = string | number | boolean | bigint | Date
+  type FilterOperator = '=' | '!=' | '~' | '>' | '>=' | '<' | '<='
+  type FilterTerm =
+    | FilterValue
+    | readonly FilterValue[]
+    | { readonly [Operator in FilterOperator]?: FilterValue | readonly FilterValue[] }
+
+  /** Terms that all have to match, by field. */
+  type FilterTerms<List extends keyof FilterFields = keyof FilterFields> = {
+    readonly [Field in FilterFields[List]]?: FilterTerm
+  }
+
+  /**
+   * Makes the parameter `filter`: `filter({ tags: ['hall', 'lobby'], createdAt: { '>=': since } })`. All parts have to
+   * match; a part may be another filter. `filter<'thngs'>` allows only the fields of that list.
+   *
+   * @throws {PubSubError} `BAD_SETTING`
+   */
+  function filter<List extends keyof FilterFields = keyof FilterFields>(...parts: (FilterTerms<List> | string)[]): string
+  namespace filter {
+    /** A filter that one of the parts has to match. */
+    function any<List extends keyof FilterFields = keyof FilterFields>(...parts: (FilterTerms<List> | string)[]): string
+  }
 
   // Errors and events.
 
