@@ -76,9 +76,9 @@ const CLEAN_UPS = {
 for (const [name, calls] of Object.entries(CLEAN_UPS)) {
   test(`nothing is unhandled: ${name}`, async () => {
     const program = `const PubSub = require('thng-pubsub')
-      const property = new PubSub.Operator('${KEY}', { apiUrl: '${broker.apiUrl}' }).thng('U1').property('k')
-      ${calls}
-      setTimeout(PubSub.close, 300)`
+      const settings = { apiUrl: '${broker.apiUrl}', idleTimeout: 100 }
+      const property = new PubSub.Operator('${KEY}', settings).thng('U1').property('k')
+      ${calls}`
     await writeFile(join(user.folder, 'cleanup.cjs'), program)
     const { code, stderr } = await user.run(process.execPath, ['cleanup.cjs'])
     assert.deepEqual([code, stderr], [0, ''])
