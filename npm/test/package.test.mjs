@@ -14,7 +14,7 @@ import { publint } from 'publint'
 import { project, tarball } from './project.mjs'
 
 /** In KiB after gzip: with everything inside, with the plugin only, and without the module. */
-const LIMITS = { 'pubsub.js': 64, 'browser.mjs': 64, 'browser.cjs': 64, 'plugin.mjs': 45, 'plugin.cjs': 45, 'slim.mjs': 16 }
+const LIMITS = { 'pubsub.js': 52, 'browser.mjs': 52, 'browser.cjs': 52, 'plugin.mjs': 45, 'plugin.cjs': 45, 'slim.mjs': 16 }
 
 const PLUGIN_API = ['PubSubError', 'close', 'init', 'install', 'off', 'on', 'settings', 'setup']
 const SCOPES = ['AccessToken', 'Application', 'Device', 'Operator', 'TrustedApplication', 'User']
