@@ -28,7 +28,12 @@ const FILES = {
   '/elsewhere.html': fileURLToPath(new URL('apps/empty.html', import.meta.url)),
   '/pubsub.js': join(user.folder, 'node_modules/thng-pubsub/dist/pubsub.js')
 }
-const site = await serve((path) => FILES[path])
+/** Called when a page says that it is being frozen. */
+let onFreeze = () => {}
+const site = await serve((path) => {
+  if (path === '/frozen') onFreeze()
+  return FILES[path]
+})
 const line = await lineTo(url)
 const browser = await launchWithTabs()
 
@@ -79,7 +84,13 @@ async function hide(t, page) {
 async function freezerOf(page) {
   const session = await browser.newCDPSession(page)
   const set = (state) => session.send('Page.setWebLifecycleState', { state })
-  return { freeze: () => set('frozen'), thaw: () => set('active') }
+  await page.evaluate(() => document.addEventListener('freeze', () => navigator.sendBeacon('/frozen')))
+  async function freeze() {
+    // The command returns before the page is frozen.
+    const frozen = new Promise((resolve) => (onFreeze = resolve))
+    await Promise.all([set('frozen'), frozen])
+  }
+  return { freeze, thaw: () => set('active') }
 }
 
 for (const [name, transport] of Object.entries(TRANSPORTS)) {
