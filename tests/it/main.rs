@@ -101,6 +101,7 @@ mod rest {
     mod devices;
     mod documents;
     mod errors;
+    mod explain;
     mod identifiers;
     /// The lists of every resource, and their parameters.
     mod lists {

@@ -7,6 +7,7 @@ use password_queue::PasswordQueue;
 
 mod administration;
 mod authenticate;
+mod explain;
 mod keys;
 mod operators;
 mod password_queue;

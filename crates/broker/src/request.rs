@@ -92,6 +92,11 @@ impl RequestContext {
         Ok(policy::on_path(&policy::views(&self.principal, self.access, &path))?)
     }
 
+    /// The verb of the call.
+    pub(crate) fn access(&self) -> Access {
+        self.access
+    }
+
     /// The canonical form of the topic, where the path is one.
     pub(crate) fn path(&self) -> &str {
         &self.path
@@ -269,7 +274,7 @@ impl SubscribeContext {
 }
 
 /// A path with each segment decoded, as routes and topics take it. A slash that was escaped does not part segments.
-fn decoded(path: &str) -> Cow<'_, str> {
+pub(crate) fn decoded(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return path.into();
     }

@@ -57,6 +57,18 @@ pub enum Actor {
 }
 
 impl Actor {
+    /// What the kind of owner is called.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Operator(_) => "operator",
+            Self::Application(_) => "application",
+            Self::TrustedApplication(_) => "trustedApplication",
+            Self::User(_) => "user",
+            Self::Device(_) => "device",
+            Self::AccessToken(_) => "accessToken",
+        }
+    }
+
     /// The resource that acts.
     pub fn id(self) -> Id {
         match self {

@@ -121,21 +121,9 @@ impl KeyShown {
         Self {
             handle: hash.handle(),
             account: account.to_string(),
-            actor: kind_of(actor).into(),
+            actor: actor.kind().into(),
             id: actor.id().to_string(),
         }
-    }
-}
-
-/// What a kind of key owner is called.
-pub fn kind_of(actor: Actor) -> &'static str {
-    match actor {
-        Actor::Operator(_) => "operator",
-        Actor::Application(_) => "application",
-        Actor::TrustedApplication(_) => "trustedApplication",
-        Actor::User(_) => "user",
-        Actor::Device(_) => "device",
-        Actor::AccessToken(_) => "accessToken",
     }
 }
 

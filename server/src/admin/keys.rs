@@ -10,7 +10,7 @@ use crate::{
     config::administration::{KeysCreate, KeysList, KeysRevoke},
     store::{KeyRecord, ReadOnlyDatabase, ResourceRecord},
 };
-use thng_pubsub_transport::admin_socket::{Answer, Created, KeyShown, Request, kind_of};
+use thng_pubsub_transport::admin_socket::{Answer, Created, KeyShown, Request};
 
 /// Prints all keys, without their texts.
 ///
@@ -41,7 +41,7 @@ fn line(key: &KeyRecord, name: &str, is_there: bool) -> String {
         "handle": key.hash.handle(),
         "hash": key.hash.to_hex(),
         "account": key.account.as_str(),
-        "actor": kind_of(key.actor),
+        "actor": key.actor.kind(),
         "id": key.actor.id().as_str(),
         "name": is_there.then_some(name),
         "createdAt": created,

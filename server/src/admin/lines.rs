@@ -17,7 +17,6 @@ use crate::store::{
     Actor, KeyHash, KeyRecord,
     export::{EventKind, ExportRecord, ExportedEvent, ExportedResource, ExportedSeries, SeriesKind},
 };
-use thng_pubsub_transport::admin_socket::kind_of;
 
 /// What the header calls the form.
 pub(super) const FORMAT: &str = "thng-pubsub-export";
@@ -150,7 +149,7 @@ impl<'l> Line<'l> {
             ExportRecord::Key(KeyRecord { hash, account, actor, nonce, created_at_ms }) => Self::Key {
                 hash: hash.to_hex().into(),
                 account: account.as_str().into(),
-                actor: kind_of(*actor).into(),
+                actor: actor.kind().into(),
                 id: actor.id().to_string().into(),
                 nonce: nonce.as_ref().map(|nonce| hex(nonce)),
                 created_at: *created_at_ms,
@@ -344,8 +343,8 @@ fn read_actor(text: &str, id: Id) -> anyhow::Result<Actor> {
         Actor::Device(id),
         Actor::AccessToken(id),
     ];
-    let found = actors.into_iter().find(|actor| kind_of(*actor) == text);
-    found.with_context(|| format!("actor: it is one of {}", actors.map(kind_of).join(", ")))
+    let found = actors.into_iter().find(|actor| actor.kind() == text);
+    found.with_context(|| format!("actor: it is one of {}", actors.map(Actor::kind).join(", ")))
 }
 
 fn read_id(member: &str, text: &str) -> anyhow::Result<Id> {

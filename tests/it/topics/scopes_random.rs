@@ -4,7 +4,7 @@
 //!
 //! REST is the measure because there rights and scopes are decided with a look-up, and in the fan-out without one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{QoS, SubAckCode};
@@ -332,6 +332,37 @@ impl Holder {
             }
         }
     }
+}
+
+/// What explains an answer of REST.
+fn outcome(status: u16) -> &'static str {
+    match status {
+        200 => "allowed",
+        403 => "forbidden",
+        404 => "notFound",
+        status => panic!("{status} for a read"),
+    }
+}
+
+#[test]
+fn explain_says_of_each_key_what_rest_answers_it() {
+    let mut trial = Trial::new();
+    let mut seen = BTreeMap::new();
+    for at in 0..trial.holders.len() {
+        let Key { name, device, .. } = trial.holders[at].key.clone();
+        for _ in 0..3 * TOPICS_PER_KEY {
+            let topic = trial.all.topic(device.as_ref());
+            let rest = &mut trial.holders[at].rest;
+            let expected = outcome(rest.get(&topic).status);
+            let question = json!({"verb": "read", "path": topic});
+            let explanation = rest.post("/access/explain", question).expect(200);
+            assert_eq!(explanation["outcome"], expected, "{topic} by {name}: {explanation}");
+            let is_explained = explanation["decidedBy"].as_array().is_some_and(|entries| !entries.is_empty());
+            assert!(is_explained || expected == "forbidden", "{topic} by {name}: {explanation}");
+            *seen.entry(expected).or_insert(0) += 1;
+        }
+    }
+    assert!(seen.len() == 3 && seen.values().all(|count| *count > 10), "{seen:?}");
 }
 
 #[test]

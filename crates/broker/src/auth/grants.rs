@@ -4,6 +4,8 @@
 //! literal. An entry covers what lies below it, too. In an entry `:name`, `{name}` and `*` match any segment, and
 //! `:self` matches the id of the principal.
 
+use std::fmt;
+
 use thng_pubsub_protocol::topic::table::Access;
 
 /// A set of the letters `c`, `r`, `u`, `d`.
@@ -38,6 +40,18 @@ impl Verbs {
 
     pub fn with(self, access: Access) -> Self {
         Self(self.0 | bit(access))
+    }
+}
+
+impl fmt::Display for Verbs {
+    /// The letters.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letters =
+            [('c', Access::Create), ('r', Access::Read), ('u', Access::Update), ('d', Access::Delete)];
+        letters
+            .iter()
+            .filter(|(_, access)| self.has(*access))
+            .try_for_each(|(letter, _)| write!(out, "{letter}"))
     }
 }
 
@@ -85,8 +99,9 @@ impl Segment {
     }
 }
 
+/// Verbs on a path and on what lies below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+pub struct Entry {
     pattern: Vec<Segment>,
     verbs: Verbs,
 }
@@ -127,18 +142,45 @@ impl Grants {
 
     /// What is granted on a path to the one with the id `own`.
     pub fn on(&self, path: &str, own: &str) -> Verbs {
-        let governing = self.entries.iter().filter(|entry| entry.covers(path, own)).max_by(|one, other| {
+        self.governing(path, own).map(Entry::verbs).unwrap_or_default()
+    }
+
+    /// The entry that decides on a path for the one with the id `own`.
+    pub fn governing(&self, path: &str, own: &str) -> Option<&Entry> {
+        self.entries.iter().filter(|entry| entry.covers(path, own)).max_by(|one, other| {
             let weights = |entry: &Entry| entry.pattern.iter().map(Segment::weight).collect::<Vec<_>>();
             one.pattern.len().cmp(&other.pattern.len()).then_with(|| weights(one).cmp(&weights(other)))
-        });
-        governing.map(|entry| entry.verbs).unwrap_or_default()
+        })
+    }
+
+    /// All entries.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 }
 
 impl Entry {
+    pub fn verbs(&self) -> Verbs {
+        self.verbs
+    }
+
     fn covers(&self, path: &str, own: &str) -> bool {
         let mut path = segments(path);
         self.pattern.iter().all(|pattern| path.next().is_some_and(|segment| pattern.covers(segment, own)))
+    }
+}
+
+impl fmt::Display for Entry {
+    /// The path, with `*` for a segment that may be anything.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pattern.is_empty() {
+            return out.write_str("/");
+        }
+        self.pattern.iter().try_for_each(|segment| match segment {
+            Segment::Any => out.write_str("/*"),
+            Segment::Own => out.write_str("/:self"),
+            Segment::Literal(literal) => write!(out, "/{literal}"),
+        })
     }
 }
 
@@ -292,6 +334,16 @@ mod tests {
         grants.add("/projects", Verbs::default());
         assert!(grants.on("/thngs/x", "").has(Access::Delete));
         assert!(!grants.on("/projects/x", "").has(Access::Read));
+    }
+
+    #[test]
+    fn an_entry_is_shown_as_a_path_with_letters() {
+        let grants = Grants::of([("/thngs/:id/x", "ur"), ("/users/:self", "cd"), ("/", "")]);
+        let shown: Vec<_> =
+            grants.entries().iter().map(|entry| (entry.to_string(), entry.verbs().to_string())).collect();
+        let expected = [("/thngs/*/x", "ru"), ("/users/:self", "cd"), ("/", "")];
+        assert_eq!(shown, expected.map(|(path, letters)| (path.to_owned(), letters.to_owned())));
+        assert_eq!(grants.governing("/thngs/a/x/y", "").map(Entry::to_string).as_deref(), Some("/thngs/*/x"));
     }
 
     #[test]

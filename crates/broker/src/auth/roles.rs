@@ -312,23 +312,31 @@ pub(crate) fn grant_permissions(grants: &mut Grants, permissions: &[String]) {
     }
 }
 
+/// The kinds that conditions narrow, by their names there.
+const CONDITION_KINDS: [(&str, ResourceKind); 6] = [
+    ("thngs", ResourceKind::Thng),
+    ("products", ResourceKind::Product),
+    ("collections", ResourceKind::Collection),
+    ("places", ResourceKind::Place),
+    ("projects", ResourceKind::Project),
+    ("batches", ResourceKind::Batch),
+];
+
+/// Writes a condition as it is read.
+pub(crate) fn condition(kind: ResourceKind, id: Id) -> String {
+    let name = CONDITION_KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| name);
+    format!("{name}:{id}")
+}
+
 /// Reads conditions such as `places:ID`.
 ///
 /// # Errors
 /// A sentence where one is none.
 pub(crate) fn conditions(texts: &[String]) -> Result<Vec<(ResourceKind, Id)>, String> {
     let read = |text: &String| {
-        let (kind, id) = text.split_once(':')?;
-        let kind = match kind {
-            "thngs" => ResourceKind::Thng,
-            "products" => ResourceKind::Product,
-            "collections" => ResourceKind::Collection,
-            "places" => ResourceKind::Place,
-            "projects" => ResourceKind::Project,
-            "batches" => ResourceKind::Batch,
-            _ => return None,
-        };
-        Some((kind, Id::parse(id).ok()?))
+        let (name, id) = text.split_once(':')?;
+        let (_, kind) = CONDITION_KINDS.iter().find(|(known, _)| *known == name)?;
+        Some((*kind, Id::parse(id).ok()?))
     };
     let wrong = || {
         "A condition is `kind:id` with thngs, products, collections, places, projects or batches.".to_owned()

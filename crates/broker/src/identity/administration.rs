@@ -222,7 +222,7 @@ fn administrator(account: Id) -> Principal {
 }
 
 /// The least and the greatest hash that begin so.
-fn range_of(handle: &str) -> Result<(KeyHash, KeyHash), BrokerError> {
+pub(super) fn range_of(handle: &str) -> Result<(KeyHash, KeyHash), BrokerError> {
     let most = 2 * size_of::<KeyHash>();
     let fits = (HANDLE_DIGITS_MIN..=most).contains(&handle.len())
         && handle.bytes().all(|digit| digit.is_ascii_hexdigit());

@@ -19,7 +19,7 @@ use thng_pubsub_protocol::{
     topic::table::Access,
 };
 
-use super::{Context, HttpError};
+use super::{Context, HttpError, router::EXPLAIN};
 use crate::{
     accept::AcceptedConnection,
     answer::{key_of, parameter},
@@ -68,6 +68,7 @@ impl FromRequest<Arc<Context>> for Call {
         let principal =
             principal.inspect_err(|refusal| context.log_limited(PROTOCOL, WHAT, address, refusal))?;
         let access = match head.method {
+            Method::POST if plain_path(path_of(&head)) == EXPLAIN => Access::Read,
             Method::POST => Access::Create,
             Method::PUT => Access::Update,
             Method::DELETE => Access::Delete,

@@ -70,6 +70,7 @@ pub(super) fn example(route: &Route, schema: &str) -> Option<Value> {
         "PropertyWrites" => json!([{ "key": "temperature", "value": 21.5 }, { "key": "on", "value": true }]),
         "PropertyValueWrites" => json!([{ "value": 21.5 }]),
         "LocationWrites" => json!([{ "position": point() }]),
+        "AccessQuestion" => json!({ "verb": "read", "path": format!("/{THNGS}") }),
         "Redirector" => {
             json!({ "rules": [{ "match": "type = \"thng\"", "redirectUrl": "https://example.com/" }] })
         }

@@ -10,7 +10,7 @@ use thng_pubsub_protocol::topic::table::{Access, TABLE};
 use super::{
     examples::{example, source},
     parameters::{Parameter, query_parameters},
-    router::{Handler, Query, Route, Shape, Verb, table},
+    router::{EXPLAIN, Handler, Query, Route, Shape, Verb, table},
 };
 pub(super) use schemas::schemas;
 use schemas::{property_key, reference};
@@ -96,6 +96,7 @@ fn verb(route: &Route) -> &'static str {
 fn access(route: &Route) -> Access {
     match route.verb {
         Verb::Get => Access::Read,
+        Verb::Post if route.path == EXPLAIN => Access::Read,
         Verb::Post => Access::Create,
         Verb::Put => Access::Update,
         Verb::Delete => Access::Delete,

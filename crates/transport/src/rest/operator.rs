@@ -39,6 +39,14 @@ pub(super) async fn access(call: Call) -> Result<Response, HttpError> {
     Ok(json(StatusCode::OK, document.to_json()))
 }
 
+pub(super) async fn permissions(call: Call) -> Result<Response, HttpError> {
+    Ok(json(StatusCode::OK, call.identity().permissions(call.request())?))
+}
+
+pub(super) async fn explain(call: Call) -> Result<Response, HttpError> {
+    Ok(json(StatusCode::OK, call.identity().explain(call.request(), &call.body).await?))
+}
+
 pub(super) async fn me(call: Call) -> Result<Response, HttpError> {
     Ok(json(StatusCode::OK, call.identity().me(call.request()).await?))
 }

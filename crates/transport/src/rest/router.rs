@@ -267,6 +267,9 @@ const BULK: &str = "All that `ids` or `filter` name. A call that is refused at o
 
 const MEMBERS: &str = "Those that `ids` name; without `ids` all of them. Ids that are not in the collection are passed over. `x-result-count` says how many were removed.";
 
+/// A call that has a body and changes nothing: it needs the right to read.
+pub(super) const EXPLAIN: &str = "/access/explain";
+
 /// Every route.
 #[rustfmt::skip]
 pub(super) fn table() -> Vec<Route> {
@@ -380,6 +383,8 @@ pub(super) fn table() -> Vec<Route> {
 
     t.tag = "Account";
     t.add(route(Verb::Get, "/access", "Read who a key is", operator::access).answers(200, Shape::Named("KeyAccess")));
+    t.add(route(Verb::Get, "/access/permissions", "Read what a key may do", operator::permissions).tells("Its entries, and what each reaches. Rights do not combine: one entry has to grant a call.").answers(200, Shape::Named("EffectivePermissions")));
+    t.add(route(Verb::Post, EXPLAIN, "Explain why a call is allowed or refused", operator::explain).tells("For the key itself; an administrator names another key of the account by its handle. What is not visible is explained like what is not there.").takes(Shape::Named("AccessQuestion")).answers(200, Shape::Named("AccessExplanation")));
     t.add(route(Verb::Get, "/me", "Read one's own access", operator::me).tells("With the documents of its policies; for operators only.").answers(200, Shape::Named("Me")));
     t.add(route(Verb::Get, "/operators/{id}", "Read an operator", operator::read).tells("By id or email address.").answers(200, Shape::One(Kind::Operator)));
     t.add(route(Verb::Put, "/operators/{id}", "Update an operator", operator::update).takes(Shape::One(Kind::Operator)).answers(200, Shape::One(Kind::Operator)));

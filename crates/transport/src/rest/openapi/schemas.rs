@@ -151,6 +151,9 @@ fn resource(kind: ResourceKind) -> Value {
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
+/// The verbs of rights.
+const VERBS: [&str; 4] = ["create", "read", "update", "delete"];
+
 fn degrees(most: i32) -> Value {
     json!({ "type": "number", "minimum": -most, "maximum": most })
 }
@@ -303,6 +306,21 @@ pub(in crate::rest) fn schemas() -> Map<String, Value> {
     add("KeyAccess", json!({ "type": "object", "required": ["account", "actor"], "properties": {
         "account": reference("Id"), "project": reference("Id"), "app": reference("Id"),
         "actor": { "type": "object", "required": ["type", "id"], "properties": { "type": { "type": "string", "enum": ["operator", "app", "userInApp", "device", "accessToken"] }, "id": reference("Id") } } } }));
+    add("Reach", json!({ "type": "object", "required": ["kind"], "description": "The resources that an entry reaches.", "properties": {
+        "kind": { "type": "string", "enum": ["account", "projects", "user", "device", "conditions", "itself"] },
+        "projects": { "type": "array", "items": reference("Id") }, "user": reference("Id"), "thng": reference("Id"), "product": reference("Id"), "id": reference("Id"),
+        "conditions": { "type": "array", "items": { "type": "string" } } } }));
+    add("PermissionEntry", json!({ "type": "object", "required": ["path", "access", "reach"], "properties": {
+        "path": { "type": "string" }, "access": { "type": "string", "description": "Letters of create, read, update and delete; none where the entry grants nothing." }, "reach": reference("Reach") } }));
+    add("EffectivePermissions", json!({ "type": "array", "items": reference("PermissionEntry") }));
+    add("AccessQuestion", json!({ "type": "object", "required": ["verb", "path"], "properties": {
+        "verb": { "type": "string", "enum": VERBS }, "path": { "type": "string", "pattern": "^/[^?#]*$", "maxLength": 4096, "description": "Of a REST call or a topic." },
+        "key": { "type": "string", "pattern": "^[0-9A-Fa-f]{8,64}$", "description": "The handle of another key." } } }));
+    add("AccessExplanation", json!({ "type": "object", "required": ["outcome", "sentence", "verb", "path", "key", "decidedBy"], "properties": {
+        "outcome": { "type": "string", "enum": ["allowed", "forbidden", "notFound"] }, "sentence": { "type": "string" },
+        "verb": { "type": "string", "enum": VERBS }, "path": { "type": "string" },
+        "key": { "type": "object", "required": ["handle", "kind", "id"], "properties": { "handle": { "type": "string" }, "kind": { "type": "string" }, "id": reference("Id") } },
+        "decidedBy": { "type": "array", "items": reference("PermissionEntry"), "description": "The entries that grant the call, or that govern the path in vain." } } }));
     add("Me", json!({ "type": "object", "required": ["id", "operator", "policies", "conditions"], "properties": {
         "id": reference("Id"), "operator": reference("Id"), "name": { "type": "string" }, "email": { "type": "string" },
         "policies": { "type": "array", "items": reference("AccessPolicy") }, "conditions": { "type": "array", "items": { "type": "string" } } } }));
