@@ -40,7 +40,7 @@ pub use self::{
     paced_file::{CopySpeed, PacedFile},
     sqlite::{
         Backup, BackupHeader, Durability, Examination, Import, KNOWN_LAYOUT, ReadOnlyDatabase, SECRET_FILE,
-        SqliteStore, UnnamedDatabase, sizes,
+        SqliteStore, StoreSettings, UnnamedDatabase, sizes,
     },
 };
 use session_queue::{ReadSessions, WriteSessions};
@@ -132,6 +132,8 @@ pub trait ReadStore: ReadSessions + Send + Sync + std::fmt::Debug {
         range: TimeRange,
         page: HistoryPage,
     ) -> Result<Page<LocationUpdate>, StoreError>;
+    /// How many values are in the log only, and in memory, and not in the index by time yet.
+    fn unindexed_values(&self) -> usize;
 }
 
 /// Puts on the disk what was committed before the call, from any thread, beside the next groups.

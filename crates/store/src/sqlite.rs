@@ -1,7 +1,8 @@
 //! The default store: one SQLite database in a directory of this server's own.
 //!
 //! [`SqliteStore::open`] returns both handles: [`mod@write`] is the one connection that writes, [`read`] a pool of
-//! connections that read snapshots beside it (WAL). [`checkpoint`] moves the write-ahead log into the database, and
+//! connections that read snapshots beside it (WAL). [`values`] reads latest values and histories, of which the newest are in
+//! the [`tail`]. [`checkpoint`] moves the write-ahead log into the database, and
 //! [`disk_sync`] syncs it; [`log_rewrite`] comes before both, where a crash has left a log. [`layout`] migrates the
 //! database, [`directory`] keeps a second server out, and [`mod@column`] maps domain types to columns.
 //! For commands on a whole database, [`read_only`] reads beside a server, [`backup`] copies and restores, [`export`]
@@ -33,8 +34,10 @@ mod read;
 mod read_only;
 mod scan;
 mod session_queue;
+mod tail;
 #[cfg(test)]
 mod tests;
+mod values;
 mod write;
 
 pub use backup::{Backup, BackupHeader};
@@ -54,14 +57,32 @@ pub enum Durability {
     Normal,
 }
 
+/// How a store is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreSettings {
+    pub durability: Durability,
+    /// How many reads run at the same time, 1 or more; further ones wait.
+    pub readers: usize,
+    /// Values that wait in memory until they are indexed.
+    pub unindexed_values_max: usize,
+    /// Bytes of pages that the writer caches.
+    pub writer_cache_bytes: usize,
+}
+
+impl StoreSettings {
+    /// With the usual use of memory.
+    pub fn new(durability: Durability, readers: usize) -> Self {
+        let Bounds { unindexed_max, cache_bytes, .. } = Bounds::default();
+        Self { durability, readers, unindexed_values_max: unindexed_max, writer_cache_bytes: cache_bytes }
+    }
+}
+
 /// Opens the two halves of the store.
 #[derive(Debug)]
 pub enum SqliteStore {}
 
 impl SqliteStore {
     /// Opens `directory`/thng-pubsub.db; makes both, for their owner only, where they are missing.
-    ///
-    /// `readers` (1 or more) is how many reads run at the same time; further ones wait.
     ///
     /// # Errors
     /// [`StoreError::TooNew`], [`StoreError::Corrupt`] for a file that is no database, else
@@ -71,7 +92,21 @@ impl SqliteStore {
         durability: Durability,
         readers: usize,
     ) -> Result<StoreHandles, StoreError> {
-        let (readers, writer) = open(directory, durability, readers, Bounds::default())?;
+        Self::open_with(directory, StoreSettings::new(durability, readers))
+    }
+
+    /// The same, with these settings.
+    ///
+    /// # Errors
+    /// As those of [`open`](Self::open).
+    pub fn open_with(directory: &Path, settings: StoreSettings) -> Result<StoreHandles, StoreError> {
+        let StoreSettings { durability, readers, unindexed_values_max, writer_cache_bytes } = settings;
+        let bounds = Bounds {
+            unindexed_max: unindexed_values_max,
+            cache_bytes: writer_cache_bytes,
+            ..Bounds::default()
+        };
+        let (readers, writer) = open(directory, durability, readers, bounds)?;
         Ok((Arc::new(readers), Box::new(writer)))
     }
 
@@ -96,7 +131,8 @@ fn open(
     let halves = || -> Result<_, Fault> {
         log_rewrite::run(&directory)?;
         let writer = SqliteWriter::open(Arc::clone(&directory), durability, bounds, Arc::clone(&data_dir))?;
-        let readers = SqliteReaders::open(Arc::clone(&directory), readers, Arc::clone(&data_dir))?;
+        let readers =
+            SqliteReaders::open(Arc::clone(&directory), readers, writer.tail(), Arc::clone(&data_dir))?;
         Ok((readers, writer))
     };
     halves().map_err(|fault| fault.at(&data_dir))

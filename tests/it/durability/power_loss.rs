@@ -22,8 +22,8 @@ const ROUNDS: usize = 12;
 /// Publishes that are under way without an acknowledgement.
 const WINDOW: usize = 8;
 
-/// Bytes of the 128 frames that are rewritten at a time: each has a page of 8 KiB.
-const FRAMES_BYTES: u64 = 128 * (24 + 8192);
+/// Bytes of the 128 frames that are rewritten at a time: each has a page of 4 KiB.
+const FRAMES_BYTES: u64 = 128 * (24 + 4096);
 
 /// Bytes of a page of the disk's.
 const PAGE_BYTES: u64 = 4096;

@@ -48,15 +48,23 @@ impl ReadOnlyDatabase {
     /// # Errors
     /// [`StoreError`], where it is too damaged to be read at all.
     pub fn examine(&self, full: bool) -> Result<Examination, StoreError> {
-        examine(&self.connection, full).map_err(|fault| fault.at(&self.data_dir))
+        examine(&self.connection, self.layout, full).map_err(|fault| fault.at(&self.data_dir))
     }
 }
 
-fn examine(connection: &Connection, full: bool) -> Result<Examination, Fault> {
+fn examine(connection: &Connection, layout: i64, full: bool) -> Result<Examination, Fault> {
     let check = if full { "integrity_check" } else { "quick_check" };
     let mut statement = connection.prepare(&format!("PRAGMA {check}({FAULTS_MAX})"))?;
     let faults = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-    let faults = faults.into_iter().filter(|fault| fault != "ok").collect();
+    let mut faults: Vec<_> = faults.into_iter().filter(|fault| fault != "ok").collect();
+    if full && layout >= layout::VALUES_BY_TIME {
+        for (query, fault) in INDEX_FAULTS {
+            let count: i64 = connection.query_row(query, [], |row| row.get(0))?;
+            if count > 0 {
+                faults.push(format!("{fault}: {count}"));
+            }
+        }
+    }
     let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
     let (mut rows, mut dangling) = (statement.raw_query(), 0);
     while rows.next()?.is_some() {
@@ -64,3 +72,18 @@ fn examine(connection: &Connection, full: bool) -> Result<Examination, Fault> {
     }
     Ok(Examination { faults, dangling })
 }
+
+/// SQLite does not know that one table is an index of another.
+const INDEX_FAULTS: [(&str, &str); 2] = [
+    (
+        "SELECT count(*) FROM value_by_time AS at WHERE NOT EXISTS (SELECT 1 FROM event
+            WHERE event.seq = at.seq AND event.series = at.series AND event.ts = at.ts)",
+        "rows of value_by_time without their value",
+    ),
+    (
+        "SELECT count(*) FROM event WHERE kind = 1 AND seq <= (SELECT up_to FROM indexed)
+            AND NOT EXISTS (SELECT 1 FROM value_by_time AS at
+                WHERE at.series = event.series AND at.ts = event.ts AND at.seq = event.seq)",
+        "values that value_by_time lacks",
+    ),
+];

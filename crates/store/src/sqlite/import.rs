@@ -46,8 +46,6 @@ pub struct Import {
     /// The first event that came in after the clock was set back.
     set_back: Option<i64>,
     next_sequence: Sequence,
-    /// The statement that makes the index of events by time.
-    index: String,
 }
 
 impl Import {
@@ -66,12 +64,9 @@ impl Import {
             layout::migrate(&mut connection)?;
             // One whole transaction: what fails is thrown away with the file.
             connection.execute_batch("BEGIN EXCLUSIVE")?;
-            // Made at the end, sorted, instead of page by page wherever an event belongs.
-            let index = connection.query_row(INDEX, [], |row| row.get(0))?;
-            connection.execute_batch("DROP INDEX event_by_time")?;
-            Ok((directory, connection, index))
+            Ok((directory, connection))
         };
-        let (directory, connection, index) = begin().map_err(|fault: Fault| fault.at(&data_dir))?;
+        let (directory, connection) = begin().map_err(|fault: Fault| fault.at(&data_dir))?;
         let (accounts, series) = (HashMap::new(), HashMap::new());
         let (last_arrival_ms, set_back) = (TimestampMs::MIN, None);
         Ok(Self {
@@ -84,7 +79,6 @@ impl Import {
             last_arrival_ms,
             set_back,
             next_sequence,
-            index,
         })
     }
 
@@ -252,7 +246,9 @@ impl Import {
         let complete = || {
             let next = i64::try_from(self.next_sequence).unwrap_or(i64::MAX);
             self.connection.execute("UPDATE log_end SET next_seq = ?1", [next])?;
-            self.connection.execute_batch(&self.index)?;
+            // At the end, sorted, instead of page by page wherever a value belongs.
+            self.connection.execute(INDEX_VALUES, [event_kind_number(EventKind::Value)])?;
+            self.connection.execute("UPDATE indexed SET up_to = ?1 - 1", [next])?;
             self.connection.execute(
                 SET_LATEST,
                 params![series_kind_number(SeriesKind::Property), series_kind_number(SeriesKind::Location)],
@@ -334,7 +330,8 @@ fn invalid(sentence: impl Into<String>) -> ImportError {
     ImportError::Invalid(sentence.into())
 }
 
-const INDEX: &str = "SELECT sql FROM sqlite_schema WHERE name = 'event_by_time'";
+const INDEX_VALUES: &str = "INSERT INTO value_by_time (series, ts, seq)
+    SELECT series, ts, seq FROM event WHERE kind = ?1 ORDER BY series, ts, seq";
 
 const ADD_META: &str = "INSERT INTO note (name, body) VALUES (?1, ?2)";
 
@@ -389,12 +386,13 @@ fn set_latest_by_arrival(connection: &Connection, seq: i64) -> Result<(), Fault>
 
 const SERIES_FROM: &str = "SELECT DISTINCT series FROM event WHERE seq >= ?1 AND kind = ?2";
 
-const BY_ARRIVAL: &str = "SELECT seq, ts, at FROM event WHERE series = ?1 ORDER BY seq";
+const BY_ARRIVAL: &str = "SELECT event.seq, event.ts, event.at FROM value_by_time CROSS JOIN event
+    ON event.seq = value_by_time.seq WHERE value_by_time.series = ?1 ORDER BY event.seq";
 
 const REPLACE_LATEST: &str = "REPLACE INTO latest (series, seq, ts) VALUES (?1, ?2, ?3)";
 
 /// The greatest (ts, seq) of each series of values.
 const SET_LATEST: &str = "INSERT INTO latest (series, seq, ts)
     SELECT series.id, last.seq, last.ts FROM series JOIN event AS last ON last.seq =
-        (SELECT seq FROM event WHERE event.series = series.id ORDER BY ts DESC, seq DESC LIMIT 1)
+        (SELECT seq FROM value_by_time WHERE value_by_time.series = series.id ORDER BY ts DESC, seq DESC LIMIT 1)
     WHERE series.kind IN (?1, ?2)";

@@ -15,7 +15,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_durable_sessions.sql"),
     include_str!("migrations/0004_sessions_by_key.sql"),
     include_str!("migrations/0005_ended_sessions.sql"),
+    include_str!("migrations/0006_values_by_time.sql"),
 ];
+
+/// The layout from which on values are found in a table of their own.
+pub(super) const VALUES_BY_TIME: i64 = 6;
 
 /// The layout of this program.
 pub(super) const KNOWN: i64 = FIRST + MIGRATIONS.len() as i64 - 1;
@@ -42,6 +46,9 @@ pub(super) fn of(connection: &Connection) -> Result<i64, Fault> {
 /// Applies what is missing.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
     let applied = applied(connection)?;
+    if (1..KNOWN).contains(&applied) {
+        tracing::info!(from = applied, to = KNOWN, "upgrading the layout of the database");
+    }
     for (layout, migration) in (FIRST..).zip(MIGRATIONS).filter(|(layout, _)| *layout > applied) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;

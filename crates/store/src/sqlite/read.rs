@@ -11,12 +11,17 @@ use thng_pubsub_protocol::{
 };
 
 use super::{
-    column, connection, directory::DataDirectory, fault::Fault, scan, session_queue, write::first_crowded,
+    column, connection,
+    directory::DataDirectory,
+    fault::Fault,
+    scan, session_queue,
+    tail::Tail,
+    values::{self, ValueSnapshot},
+    write::first_crowded,
 };
 use crate::{
-    Actor, Cursor, HistoryPage, KeyHash, KeyRecord, ListPart, ListRequest, OpenTask, Page, PropertyOwner,
-    ReadStore, ResourceDetails, ResourceMeta, ResourceRecord, ScanProgress, Sequence, SortOrder, StoreError,
-    TimeRange,
+    Actor, HistoryPage, KeyHash, KeyRecord, ListPart, ListRequest, OpenTask, Page, PropertyOwner, ReadStore,
+    ResourceDetails, ResourceMeta, ResourceRecord, ScanProgress, Sequence, StoreError, TimeRange,
     session_queue::{QueuedMessages, ReadSessions, SessionNumber, StoredSession, TopicNumber},
 };
 
@@ -24,6 +29,7 @@ use crate::{
 pub(super) struct SqliteReaders {
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
+    tail: Arc<Tail>,
     data_dir: Arc<str>,
     _directory: Arc<DataDirectory>,
 }
@@ -52,11 +58,12 @@ impl SqliteReaders {
     pub(super) fn open(
         directory: Arc<DataDirectory>,
         count: usize,
+        tail: Arc<Tail>,
         data_dir: Arc<str>,
     ) -> Result<Self, Fault> {
         let idle =
             (0..count.max(1)).map(|_| connection::reader(directory.database())).collect::<Result<_, _>>()?;
-        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), data_dir, _directory: directory })
+        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), tail, data_dir, _directory: directory })
     }
 
     /// Runs `read` with a connection. One statement sees one state; who needs several opens a transaction.
@@ -64,6 +71,14 @@ impl SqliteReaders {
         let loan = self.borrow();
         let connection = loan.connection.as_ref().expect("a pooled connection is there until it is dropped");
         read(connection).map_err(|fault| fault.at(&self.data_dir))
+    }
+
+    /// The same, for reads of values: all statements see one state.
+    fn read_values<T>(
+        &self,
+        read: impl FnOnce(&ValueSnapshot<'_>) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        self.read(|connection| read(&ValueSnapshot::of(connection, &self.tail)?))
     }
 
     fn borrow(&self) -> PooledConnection<'_> {
@@ -200,27 +215,26 @@ impl ReadStore for SqliteReaders {
     }
 
     fn resource_with_details(&self, id: Id) -> Result<Option<(ResourceRecord, ResourceDetails)>, StoreError> {
-        self.read(|connection| {
-            let _snapshot = Snapshot::of(connection)?;
-            let Some(record) = resource(connection, id)? else { return Ok(None) };
+        self.read_values(|snapshot| {
+            let Some(record) = resource(snapshot.connection, id)? else { return Ok(None) };
             let mut details = match record.kind.has_properties() {
-                true => latest_and_location(connection, id)?,
+                true => values::latest_and_location(snapshot, id)?,
                 false => ResourceDetails::default(),
             };
             if record.kind.has_collections() {
-                details.collections = collections_of(connection, id, usize::MAX)?;
+                details.collections = collections_of(snapshot.connection, id, usize::MAX)?;
             }
             Ok(Some((record, details)))
         })
     }
 
     fn details(&self, owner: PropertyOwner) -> Result<ResourceDetails, StoreError> {
-        self.read(|connection| {
-            let _snapshot = Snapshot::of(connection)?;
-            let details = latest_and_location(connection, owner.id())?;
+        self.read_values(|snapshot| {
+            let details = values::latest_and_location(snapshot, owner.id())?;
             Ok(match owner {
                 PropertyOwner::Thng(thng) => {
-                    ResourceDetails { collections: collections_of(connection, thng, usize::MAX)?, ..details }
+                    let collections = collections_of(snapshot.connection, thng, usize::MAX)?;
+                    ResourceDetails { collections, ..details }
                 }
                 PropertyOwner::Product(_) => details,
             })
@@ -228,7 +242,7 @@ impl ReadStore for SqliteReaders {
     }
 
     fn latest(&self, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, StoreError> {
-        self.read(|connection| latest(connection, owner))
+        self.read_values(|snapshot| values::latest(snapshot, owner))
     }
 
     fn latest_of(
@@ -236,11 +250,7 @@ impl ReadStore for SqliteReaders {
         owner: PropertyOwner,
         key: &PropertyKey,
     ) -> Result<Option<PropertyUpdate>, StoreError> {
-        self.read(|connection| {
-            let owner = owner.id();
-            let parameters = params![owner.as_str(), column::PROPERTY, key.as_str()];
-            one(connection, LATEST_OF, parameters, |row| column::update(row, 0, key.clone()))
-        })
+        self.read_values(|snapshot| values::latest_of(snapshot, owner, key))
     }
 
     fn history(
@@ -250,17 +260,14 @@ impl ReadStore for SqliteReaders {
         range: TimeRange,
         page: HistoryPage,
     ) -> Result<Page<PropertyUpdate>, StoreError> {
-        self.read(|connection| {
+        self.read_values(|snapshot| {
             let name = (owner.id(), column::PROPERTY, key.as_str());
-            history(connection, name, range, page, |row| {
-                let update = column::update(row, 1, key.clone())?;
-                Ok((update.timestamp_ms, update))
-            })
+            values::history(snapshot, name, range, page, |row| column::update(row, 1, key.clone()))
         })
     }
 
     fn latest_location(&self, thng: Id) -> Result<Option<LocationUpdate>, StoreError> {
-        self.read(|connection| latest_location(connection, thng))
+        self.read_values(|snapshot| values::latest_location(snapshot, thng))
     }
 
     fn locations(
@@ -269,12 +276,14 @@ impl ReadStore for SqliteReaders {
         range: TimeRange,
         page: HistoryPage,
     ) -> Result<Page<LocationUpdate>, StoreError> {
-        self.read(|connection| {
-            history(connection, (thng, column::LOCATION, ""), range, page, |row| {
-                let location = column::location(row, 1)?;
-                Ok((location.timestamp_ms, location))
-            })
+        self.read_values(|snapshot| {
+            let name = (thng, column::LOCATION, "");
+            values::history(snapshot, name, range, page, |row| column::location(row, 1))
         })
+    }
+
+    fn unindexed_values(&self) -> usize {
+        self.tail.unindexed()
     }
 }
 
@@ -300,75 +309,6 @@ impl Drop for Snapshot<'_> {
             && let Err(rollback) = self.connection.execute_batch("ROLLBACK")
         {
             tracing::error!(%error, %rollback, "a snapshot could not be ended");
-        }
-    }
-}
-
-/// Both are series of the owner, so one query finds them.
-fn latest_and_location(connection: &Connection, owner: Id) -> Result<ResourceDetails, Fault> {
-    let mut statement = connection.prepare_cached(LATEST_AND_LOCATION)?;
-    let mut rows = statement.query(params![owner.as_str(), column::PROPERTY, column::LOCATION])?;
-    let mut details = ResourceDetails::default();
-    while let Some(row) = rows.next()? {
-        match row.get::<_, i64>(4)? {
-            column::LOCATION => details.location = Some(column::location(row, 1)?),
-            _ => details.latest.push(column::update(row, 1, column::property_key(row, 0)?)?),
-        }
-    }
-    Ok(details)
-}
-
-fn latest(connection: &Connection, owner: PropertyOwner) -> Result<Vec<PropertyUpdate>, Fault> {
-    let mut statement = connection.prepare_cached(LATEST)?;
-    let mut rows = statement.query(params![owner.id().as_str(), column::PROPERTY])?;
-    let mut updates = Vec::new();
-    while let Some(row) = rows.next()? {
-        updates.push(column::update(row, 1, column::property_key(row, 0)?)?);
-    }
-    Ok(updates)
-}
-
-fn latest_location(connection: &Connection, thng: Id) -> Result<Option<LocationUpdate>, Fault> {
-    let parameters = params![thng.as_str(), column::LOCATION, ""];
-    one(connection, LATEST_OF, parameters, |row| column::location(row, 0))
-}
-
-/// A part of the series with this owner, kind and key.
-fn history<T>(
-    connection: &Connection,
-    (owner, kind, key): (Id, i64, &str),
-    range: TimeRange,
-    page: HistoryPage,
-    read: impl Fn(&Row<'_>) -> Result<(i64, T), Fault>,
-) -> Result<Page<T>, Fault> {
-    let _snapshot = Snapshot::of(connection)?;
-    let series = one(connection, SERIES, params![owner.as_str(), kind, key], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
-    })?;
-    let Some((series, floor)) = series else { return Ok(Page { items: Vec::new(), next: None }) };
-    // Below the floor everything is deleted, if perhaps not freed: there is nothing to look at.
-    let from = range.from_ms.max(floor).unwrap_or(i64::MIN);
-    let to = range.to_ms.unwrap_or(i64::MAX);
-    let after = page.page.after.map(|cursor| (cursor.at_ms, signed(cursor.seq)));
-    let item = |row: &Row<'_>| {
-        let (at_ms, value) = read(row)?;
-        let seq = row.get::<_, i64>(0)? as Sequence;
-        Ok((Cursor { at_ms, seq }, value))
-    };
-    match (page.page.order, after) {
-        (SortOrder::NewestFirst, None) => {
-            paged(connection, NEWEST, params![series, to, from, limit(page)], page, item)
-        }
-        (SortOrder::OldestFirst, None) => {
-            paged(connection, OLDEST, params![series, to, from, limit(page)], page, item)
-        }
-        (SortOrder::NewestFirst, Some(after)) => {
-            let (ts, seq) = after.min((to, i64::MAX));
-            paged(connection, NEWEST_AFTER, params![series, ts, seq, from, limit(page)], page, item)
-        }
-        (SortOrder::OldestFirst, Some(after)) => {
-            let (ts, seq) = after.max((from, 0));
-            paged(connection, OLDEST_AFTER, params![series, ts, seq, to, limit(page)], page, item)
         }
     }
 }
@@ -429,46 +369,8 @@ pub(super) fn one<T>(
     connection.prepare_cached(query)?.query_row(parameters, |row| Ok(read(row))).optional()?.transpose()
 }
 
-/// Bytes of a value in a document besides those that the client sent: its times and its key.
-const VALUE_BYTES: usize = 256;
-
-/// Where `history!` has the value.
-const VALUE_COLUMN: usize = 3;
-
-/// The rows of a query that returns one more than the page holds, which shows whether there is a next one.
-fn paged<T>(
-    connection: &Connection,
-    query: &str,
-    parameters: impl rusqlite::Params,
-    page: HistoryPage,
-    read: impl Fn(&Row<'_>) -> Result<(Cursor, T), Fault>,
-) -> Result<Page<T>, Fault> {
-    let mut statement = connection.prepare_cached(query)?;
-    let mut rows = statement.query(parameters)?;
-    let (mut items, mut last, mut bytes, mut skip) = (Vec::new(), None, 0_usize, page.skip);
-    while let Some(row) = rows.next()? {
-        if skip > 0 {
-            skip -= 1;
-            continue;
-        }
-        let value = row.get_ref(VALUE_COLUMN)?.as_bytes().map_err(|_| Fault::Corrupt("event.body"))?;
-        bytes = bytes.saturating_add(VALUE_BYTES + value.len());
-        if items.len() == page.page.items || bytes > page.bytes && !items.is_empty() {
-            return Ok(Page { items, next: last });
-        }
-        let (cursor, item) = read(row)?;
-        last = Some(cursor);
-        items.push(item);
-    }
-    Ok(Page { items, next: None })
-}
-
-fn limit(page: HistoryPage) -> i64 {
-    i64::try_from(page.page.items.saturating_add(page.skip)).unwrap_or(i64::MAX).saturating_add(1)
-}
-
 /// A sequence as SQLite compares it; one beyond its range, which only a made-up cursor can hold, is behind them all.
-fn signed(seq: Sequence) -> i64 {
+pub(super) fn signed(seq: Sequence) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
@@ -518,74 +420,7 @@ const COLLECTIONS_OF: &str = "SELECT parent.id FROM resource JOIN member ON memb
     JOIN resource AS parent ON parent.created = member.collection WHERE resource.id = ?1 ORDER BY member.collection
     LIMIT ?2";
 
-const LATEST: &str = "SELECT series.key, event.ts, event.at, event.body
-    FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq
-    WHERE series.owner = ?1 AND series.kind = ?2 ORDER BY series.key";
-
-/// The kinds from that of properties to that of locations; the one in between has no latest value. As a list of two they
-/// would be sorted in a table made for it.
-const LATEST_AND_LOCATION: &str = "SELECT series.key, event.ts, event.at, event.body, series.kind
-    FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq
-    WHERE series.owner = ?1 AND series.kind BETWEEN ?2 AND ?3 ORDER BY series.kind, series.key";
-
-const LATEST_OF: &str = "SELECT event.ts, event.at, event.body
-    FROM series JOIN latest ON latest.series = series.id JOIN event ON event.seq = latest.seq
-    WHERE series.owner = ?1 AND series.kind = ?2 AND series.key = ?3";
-
-/// A series, and below which timestamp none of its events counts: that of its furthest pending deletion, unless
-/// values below it have come since. Those must be found one by one, which the queries of the history do.
-const SERIES: &str = "SELECT id,
-    (SELECT iif(late, NULL, before_ts) FROM doomed WHERE series = series.id ORDER BY before_ts DESC LIMIT 1)
-    FROM series WHERE owner = ?1 AND kind = ?2 AND key = ?3";
-
-/// A page of a series. Behind a cursor: what shares its timestamp with it, then what lies beyond, up to the other end of
-/// the range. As one comparison of pairs SQLite would walk through all that share a timestamp, on every page.
-macro_rules! history {
-    ($ties:literal, $beyond:literal, $order:literal) => {
-        concat!(history!($ties), " UNION ALL ", history!($beyond), " ORDER BY ", $order, " LIMIT ?5")
-    };
-    ($range:literal, $order:literal) => {
-        concat!(history!($range), " ORDER BY ", $order, " LIMIT ?4")
-    };
-    ($part:literal) => {
-        concat!(
-            "SELECT seq, ts, at, body FROM event WHERE series = ?1 AND ",
-            $part,
-            " AND NOT EXISTS (SELECT 1 FROM doomed WHERE doomed.series = event.series
-                AND doomed.before_ts > event.ts AND doomed.up_to >= event.seq)"
-        )
-    };
-}
-
-const NEWEST: &str = history!("ts <= ?2 AND ts >= ?3", "ts DESC, seq DESC");
-
-const OLDEST: &str = history!("ts <= ?2 AND ts >= ?3", "ts, seq");
-
-const NEWEST_AFTER: &str =
-    history!("ts = ?2 AND seq < ?3 AND ?2 >= ?4", "ts < ?2 AND ts >= ?4", "ts DESC, seq DESC");
-
-const OLDEST_AFTER: &str = history!("ts = ?2 AND seq > ?3 AND ?2 <= ?4", "ts > ?2 AND ts <= ?4", "ts, seq");
-
 /// Every query of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
-pub(super) const QUERIES: &[&str] = &[
-    KEY,
-    KEY_OF,
-    KEYS_BETWEEN,
-    ACCOUNTS,
-    HAS_KEYS,
-    META,
-    HEAD,
-    RESOURCE,
-    DOCUMENT,
-    NAMED,
-    COLLECTIONS_OF,
-    LATEST,
-    LATEST_AND_LOCATION,
-    LATEST_OF,
-    SERIES,
-    NEWEST,
-    OLDEST,
-    NEWEST_AFTER,
-    OLDEST_AFTER,
-];
+pub(super) const QUERIES: &[&str] =
+    &[KEY, KEY_OF, KEYS_BETWEEN, ACCOUNTS, HAS_KEYS, META, HEAD, RESOURCE, DOCUMENT, NAMED, COLLECTIONS_OF];

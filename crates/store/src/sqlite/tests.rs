@@ -2,7 +2,7 @@
 //!
 //! [`model`] compares arbitrary sequences of calls with a model in memory, [`sessions`] does so for durable sessions.
 //! [`directory`] opens damaged directories, [`crash`] kills a writing process, [`checkpoints`] writes without a pause.
-//! [`deletions`] frees in steps, [`lists`] seeks and merges, [`plans`] checks the query plan of every statement,
+//! [`tail`] reads beside an index that is written later, [`deletions`] frees in steps, [`lists`] seeks and merges, [`plans`] checks the query plan of every statement,
 //! [`whole`] copies and exports.
 
 use std::{fs, sync::Barrier, thread};
@@ -31,6 +31,7 @@ mod lists;
 mod model;
 mod plans;
 mod sessions;
+mod tail;
 mod whole;
 
 /// A store in a directory of its own.
@@ -41,8 +42,16 @@ struct Fixture {
 }
 
 /// Such that a handful is many.
-const SMALL: Bounds =
-    Bounds { at_once: 3, series_at_once: 3, step: 2, series_cached: 3, resources_cached: 2 };
+const SMALL: Bounds = Bounds {
+    at_once: 3,
+    series_at_once: 3,
+    step: 2,
+    series_cached: 3,
+    resources_cached: 2,
+    unindexed_max: 12,
+    indexed_at_once: 2,
+    cache_bytes: 1 << 20,
+};
 
 impl Fixture {
     fn new() -> Self {

@@ -1,7 +1,7 @@
 //! The writing half: one connection, one thread, many operations a commit.
 //!
 //! Every write needs a resource's metadata, and a property's series and newest timestamp. Bounded caches keep them, so
-//! that a value costs one insertion into the log and, once a group, its row in `latest`.
+//! that a value costs one insertion into the log. [`value_index`] writes later what finds it.
 //! [`events`] appends to the log, [`properties`] and [`resources`] say what is appended, [`removal`] deletes;
 //! [`members`], [`keys`] and [`sessions`] have tables of their own.
 
@@ -21,6 +21,7 @@ use super::{
     disk_sync::{LogSync, SyncFailure},
     fault::Fault,
     layout, read,
+    tail::Tail,
 };
 use crate::{
     Actor, DiskSync, KeyHash, KeyRecord, Members, PropertiesExtent, PropertyOwner, ResourceMeta,
@@ -31,6 +32,7 @@ use crate::{
     },
     subscriptions::SubscriptionUsage,
 };
+pub(super) use bounds::Bounds;
 use events::{Entry, EventLog};
 pub(super) use members::first_crowded;
 use properties::{Properties, SeriesKey};
@@ -39,7 +41,9 @@ use removal::DeletionScope;
 use resources::Resources;
 use sessions::Sessions;
 pub(super) use sessions::{read_in_flight, subscription};
+use value_index::ValueIndex;
 
+mod bounds;
 mod events;
 mod keys;
 mod members;
@@ -47,33 +51,10 @@ mod properties;
 mod removal;
 mod resources;
 mod sessions;
+mod value_index;
 
 /// Rows that go with a resource whose parent is gone, about: the steps of freeing such resources are that much shorter.
 const ORPHAN_ROWS: usize = 5;
-
-/// How much is done at a time, and how much is remembered.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    /// Events that a deletion removes at once; more are left to [`WriteStore::reclaim`].
-    pub(super) at_once: usize,
-    /// Properties that go at once with their resource; those of one that has more are left to [`WriteStore::reclaim`].
-    pub(super) series_at_once: usize,
-    /// Events that one call of [`WriteStore::reclaim`] looks at, and rows of sessions that it frees.
-    pub(super) step: usize,
-    /// Properties whose series is known without asking the database, about 150 bytes each. Writing one of the
-    /// others costs a look-up in an index.
-    pub(super) series_cached: usize,
-    /// Resources whose head is known without asking the database, about 300 bytes each.
-    pub(super) resources_cached: usize,
-}
-
-impl Default for Bounds {
-    /// Every event may lie on a page of its own, so the first two bound what a commit carries, and how long it holds
-    /// up the writes behind it.
-    fn default() -> Self {
-        Self { at_once: 500, series_at_once: 8, step: 500, series_cached: 100_000, resources_cached: 50_000 }
-    }
-}
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -85,6 +66,8 @@ pub(super) struct SqliteWriter {
     log: EventLog,
     resources: Resources,
     properties: Properties,
+    tail: Arc<Tail>,
+    index: ValueIndex,
     sessions: Sessions,
     bounds: Bounds,
     data_dir: Arc<str>,
@@ -101,7 +84,7 @@ impl SqliteWriter {
     ) -> Result<Self, Fault> {
         let mut connection = connection::writer(&directory)?;
         layout::check(&connection)?;
-        connection::prepare_writer(&connection)?;
+        connection::prepare_writer(&connection, bounds.cache_bytes)?;
         layout::migrate(&mut connection)?;
         let sync_failure = SyncFailure::default();
         let checkpoints = Checkpoints::start(&directory, sync_failure.clone())?;
@@ -109,7 +92,9 @@ impl SqliteWriter {
         let log_sync = LogSync::open(&directory, durability, sync_failure.clone(), Arc::clone(&data_dir))?;
         let sessions = Sessions::open(&connection)?;
         let resources = Resources::new(bounds.resources_cached);
-        let properties = Properties::new(bounds.series_cached);
+        let tail = Arc::new(Tail::new());
+        let index = ValueIndex::open(&connection, Arc::clone(&tail), bounds)?;
+        let properties = Properties::new(bounds.series_cached, Arc::clone(&tail));
         Ok(Self {
             connection,
             checkpoints,
@@ -118,6 +103,8 @@ impl SqliteWriter {
             log,
             resources,
             properties,
+            tail,
+            index,
             sessions,
             bounds,
             data_dir,
@@ -125,17 +112,25 @@ impl SqliteWriter {
         })
     }
 
+    /// The values that are not indexed, for readers.
+    pub(super) fn tail(&self) -> Arc<Tail> {
+        Arc::clone(&self.tail)
+    }
+
     fn start_group(&mut self) -> Result<(), Fault> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.tail.begin_group();
         Ok(())
     }
 
     fn end_group(&mut self) -> Result<(), Fault> {
-        self.properties.flush(&self.connection)?;
+        self.index.advance(&self.connection, self.log.last())?;
         self.log.flush(&self.connection)?;
         self.sessions.flush(&self.connection)?;
         let committed = self.connection.prepare_cached("COMMIT")?.execute([]);
         committed.inspect_err(|error| self.sync_failure.record(error))?;
+        self.tail.committed();
+        self.index.committed();
         self.sessions.committed();
         self.checkpoints.after_commit(&self.connection);
         Ok(())
@@ -148,10 +143,10 @@ impl SqliteWriter {
         before_ms: Option<TimestampMs>,
     ) -> Result<(), Fault> {
         self.properties.forget_extent(owner);
-        // From here on the database knows which values are the latest.
-        self.properties.flush(&self.connection)?;
-        let log = &mut self.log;
-        for key in removal::delete_values(&self.connection, log, self.bounds, owner, which, before_ms)? {
+        let (log, index) = (&mut self.log, &self.index);
+        let changed =
+            removal::delete_values(&self.connection, log, index, self.bounds, owner, which, before_ms)?;
+        for key in changed {
             let key = key.as_ref().map_or(SeriesKey::Location, SeriesKey::Property);
             self.properties.forget_series(owner, key);
         }
@@ -196,6 +191,8 @@ impl SqliteWriter {
         {
             tracing::error!(store.directory = %self.data_dir, %error, "a group of writes could not be rolled back");
         }
+        self.tail.rolled_back();
+        self.index.forget();
         self.resources.forget();
         self.properties.forget();
         self.log.forget();
@@ -509,7 +506,7 @@ impl WriteStore for SqliteWriter {
         }
         let group = self.start_group().and_then(|()| {
             let most = (self.bounds.step / ORPHAN_ROWS).max(1);
-            let (orphans, keys) = self.resources.free_orphans(&self.connection, most)?;
+            let (orphans, keys) = self.resources.free_orphans(&self.connection, &self.index, most)?;
             for key in &keys {
                 self.sessions.end_sessions_of(&self.connection, key)?;
             }
@@ -569,6 +566,7 @@ pub(super) fn statements() -> impl Iterator<Item = &'static str> {
         properties::STATEMENTS,
         resources::STATEMENTS,
         removal::STATEMENTS,
+        value_index::STATEMENTS,
     ];
     parts.into_iter().chain(sessions::STATEMENTS).flatten().copied()
 }

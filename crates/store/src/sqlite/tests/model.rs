@@ -1,10 +1,12 @@
 //! Any sequence of writes, deletions, rollbacks, steps of freeing and restarts reads like a list in memory.
+//!
+//! The bounds are so small that values are read from the tail of the log, from the index, and from both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{collection::vec, option, prelude::*};
 
-use super::{Fixture, id, json, key, thng_of};
+use super::{Fixture, SMALL, id, json, key, thng_of};
 use crate::{
     Cursor, IndexScan, ListRequest, Page, PageRequest, PropertiesExtent, PropertyOwner, ReadStore,
     ResourceRecord, ScanBounds, Sequence, SortOrder, StoreError, TimeRange, WriteStore, index_fields,
@@ -391,6 +393,9 @@ proptest! {
         let stored: i64 = run.store.write.connection()
             .query_row("SELECT count(*) FROM event WHERE kind = 1", [], |row| row.get(0))
             .expect("a count");
+        let indexed = run.store.rows("value_by_time") as usize;
+        prop_assert_eq!(indexed + run.store.read.unindexed_values(), stored as usize);
+        prop_assert!(run.store.read.unindexed_values() <= SMALL.unindexed_max);
         prop_assert_eq!(stored, visible, "everything that is deleted is freed, and nothing else");
     }
 }

@@ -1,12 +1,13 @@
 //! How SQLite goes about every statement of the store: through an index, and never by sorting or reading it all.
 
 use super::{
-    super::{export, read, scan, session_queue, write},
+    super::{export, read, scan, session_queue, values, write},
     Fixture,
 };
 
 /// Tables that a statement may read from the start, because it stops at the first rows or there is only one.
-const SHORT: [&str; 8] = [
+const SHORT: [&str; 9] = [
+    "SCAN indexed",
     "SCAN log_end",
     "SCAN doomed",
     "SCAN orphaned",
@@ -22,6 +23,7 @@ fn no_statement_reads_a_table_from_end_to_end_or_sorts() {
     let store = Fixture::new();
     let statements: Vec<&str> = read::QUERIES
         .iter()
+        .chain(values::QUERIES)
         .chain(scan::QUERIES)
         .chain(session_queue::QUERIES)
         .copied()
@@ -41,14 +43,14 @@ fn no_statement_reads_a_table_from_end_to_end_or_sorts() {
 #[test]
 fn a_history_page_starts_at_its_cursor_among_equal_timestamps() {
     let store = Fixture::new();
-    let histories: Vec<_> = read::QUERIES.iter().filter(|query| query.contains("LIMIT ?5")).collect();
+    let histories: Vec<_> = values::QUERIES.iter().filter(|query| query.contains("LIMIT ?5")).collect();
     assert_eq!(histories.len(), 2);
     for query in histories {
         let plan = plan(&store, query);
-        let steps: Vec<_> = plan.iter().filter(|step| step.contains("SEARCH event")).collect();
+        let steps: Vec<_> = plan.iter().filter(|step| step.contains("SEARCH at ")).collect();
         assert_eq!(steps.len(), 2, "{plan:?}");
-        assert!(steps[0].contains("event_by_time (series=? AND ts=? AND rowid"), "{plan:?}");
-        assert!(steps[1].ends_with("event_by_time (series=? AND ts>? AND ts<?)"), "{plan:?}");
+        assert!(steps[0].contains("PRIMARY KEY (series=? AND ts=? AND seq"), "{plan:?}");
+        assert!(steps[1].ends_with("PRIMARY KEY (series=? AND ts>? AND ts<?)"), "{plan:?}");
     }
 }
 

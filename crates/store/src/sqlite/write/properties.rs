@@ -1,17 +1,18 @@
 //! Property values and locations on their way into the log, and which of them is the latest.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use quick_cache::{Equivalent, unsync::Cache};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 use thng_pubsub_protocol::{
     id::{Id, PropertyKey},
     payload::{Json, LocationUpdate, PropertyUpdate, ResourceKind},
 };
 
 use super::{
+    super::tail::{Indexed, Tail, TailValue},
     Fault, account, column,
     events::{Entry, EventLog},
     read,
@@ -85,8 +86,8 @@ pub(super) type Owner = (Id, ResourceKind);
 /// What the writer knows of the properties that it writes.
 pub(super) struct Properties {
     series: Cache<SeriesName, Series>,
-    /// By series, the latest value as this group leaves it. Written down once, when the group ends.
-    latest: HashMap<i64, Latest, RandomState>,
+    /// The values that the database does not have among the latest yet.
+    tail: Arc<Tail>,
     /// By owner, what its properties come to, with this group.
     extents: Cache<Id, PropertiesExtent>,
 }
@@ -139,14 +140,6 @@ struct Series {
     floor: TimestampMs,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Latest {
-    seq: Sequence,
-    ts: TimestampMs,
-    is_made: bool,
-    bytes: usize,
-}
-
 /// Whether the server made the timestamp of a value: then it is that of its arrival.
 pub(in crate::sqlite) fn is_made(ts: TimestampMs, at: TimestampMs) -> bool {
     ts == at
@@ -169,12 +162,8 @@ impl fmt::Debug for Properties {
 
 impl Properties {
     /// Remembers up to `series_cached` series, and the extents of as many owners.
-    pub(super) fn new(series_cached: usize) -> Self {
-        Self {
-            series: Cache::new(series_cached),
-            latest: HashMap::default(),
-            extents: Cache::new(series_cached),
-        }
+    pub(super) fn new(series_cached: usize, tail: Arc<Tail>) -> Self {
+        Self { series: Cache::new(series_cached), tail, extents: Cache::new(series_cached) }
     }
 
     /// Appends the values of one update; returns the sequence of the last.
@@ -201,10 +190,13 @@ impl Properties {
                 body: update.value().as_str(),
             };
             last = log.append(&mut statement, entry)?;
-            if is_latest {
-                let is_made = is_made(ts, entry.at);
-                self.latest.insert(series.id, Latest { seq: last, ts, is_made, bytes: entry.body.len() });
-            }
+            let value = TailValue {
+                seq: last as i64,
+                ts,
+                bytes: u32::try_from(entry.body.len()).unwrap_or(u32::MAX),
+                is_made: is_made(ts, entry.at),
+            };
+            self.tail.append(series.id, value, is_latest);
         }
         Ok(last)
     }
@@ -246,11 +238,13 @@ impl Properties {
             return Ok(*extent);
         }
         let id = owner.id();
-        let extent =
-            connection.prepare_cached(EXTENT)?.query_row((id.as_str(), column::PROPERTY), |row| {
-                let (count, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
-                Ok(PropertiesExtent { count: count as usize, bytes: bytes as usize })
-            })?;
+        let mut extent = PropertiesExtent { count: 0, bytes: 0 };
+        let mut statement = connection.prepare_cached(EXTENT)?;
+        let mut rows = statement.query((id.as_str(), column::PROPERTY))?;
+        while let Some(row) = rows.next()? {
+            extent.count += 1;
+            extent.bytes += self.series_of(row)?.latest_bytes;
+        }
         self.extents.insert(id, extent);
         Ok(extent)
     }
@@ -266,8 +260,11 @@ impl Properties {
         if let Some(series) = self.series.get(&name) {
             return Ok(Some(*series));
         }
-        let Some(series) = find(connection, owner, key)? else { return Ok(None) };
-        let series = self.as_of_group(series);
+        let (kind, text) = key.columns();
+        let parameters = params![owner.as_str(), kind, text];
+        let Some(series) = read::one(connection, FIND, parameters, |row| self.series_of(row))? else {
+            return Ok(None);
+        };
         self.series.insert(name.to_name(), series);
         Ok(Some(series))
     }
@@ -316,28 +313,26 @@ impl Properties {
         self.series.insert(name.to_name(), series);
     }
 
-    /// The database does not know yet what this group made the latest.
-    fn as_of_group(&self, series: Series) -> Series {
-        match self.latest.get(&series.id) {
-            Some(Latest { ts, is_made, bytes, .. }) => {
-                Series { latest_ts: *ts, latest_is_made: *is_made, latest_bytes: *bytes, ..series }
+    /// A series as the database and the tail have it, out of the columns of [`FIND`].
+    fn series_of(&self, row: &Row<'_>) -> Result<Series, Fault> {
+        let id = row.get(0)?;
+        let latest = row.get::<_, Option<_>>(2)?.zip(row.get::<_, Option<_>>(5)?);
+        let indexed = Indexed { up_to: row.get::<_, Option<_>>(6)?.unwrap_or(0), last_seq: i64::MAX };
+        let (time, bytes) = match self.tail.latest(id, indexed, latest) {
+            Some(value) => (value.time(), value.bytes as usize),
+            None => {
+                let bytes = row.get::<_, Option<i64>>(4)?.unwrap_or_default() as usize;
+                (latest.unwrap_or((TimestampMs::MIN, false)), bytes)
             }
-            None => series,
-        }
-    }
-
-    /// Writes the latest values down, in the order of the table.
-    pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), Fault> {
-        if self.latest.is_empty() {
-            return Ok(());
-        }
-        let mut latest: Vec<(i64, Latest)> = self.latest.drain().collect();
-        latest.sort_unstable_by_key(|(series, _)| *series);
-        let mut statement = connection.prepare_cached(SET_LATEST)?;
-        for (series, Latest { seq, ts, .. }) in latest {
-            statement.execute(params![series, seq as i64, ts])?;
-        }
-        Ok(())
+        };
+        Ok(Series {
+            id,
+            account: row.get(1)?,
+            latest_ts: time.0,
+            latest_is_made: time.1,
+            latest_bytes: bytes,
+            floor: row.get::<_, Option<_>>(3)?.unwrap_or(TimestampMs::MIN),
+        })
     }
 
     /// A series of this owner is gone, or its floor has changed.
@@ -353,7 +348,6 @@ impl Properties {
     /// The group is rolled back: what is known may stem from it.
     pub(super) fn forget(&mut self) {
         self.series.clear();
-        self.latest.clear();
         self.extents.clear();
     }
 }
@@ -367,20 +361,6 @@ impl Series {
         }
         is_latest
     }
-}
-
-fn find(connection: &Connection, owner: Id, key: SeriesKey<'_>) -> Result<Option<Series>, Fault> {
-    let (kind, key) = key.columns();
-    read::one(connection, FIND, params![owner.as_str(), kind, key], |row| {
-        Ok(Series {
-            id: row.get(0)?,
-            account: row.get(1)?,
-            latest_ts: row.get::<_, Option<_>>(2)?.unwrap_or(TimestampMs::MIN),
-            floor: row.get::<_, Option<_>>(3)?.unwrap_or(TimestampMs::MIN),
-            latest_bytes: row.get::<_, Option<i64>>(4)?.unwrap_or_default() as usize,
-            latest_is_made: row.get::<_, Option<bool>>(5)?.unwrap_or_default(),
-        })
-    })
 }
 
 fn add(
@@ -416,22 +396,25 @@ pub(super) fn add_series(
     Ok(connection.last_insert_rowid())
 }
 
-const FIND: &str = "SELECT series.id, series.account, latest.ts,
-    (SELECT max(before_ts) FROM doomed WHERE series = series.id), octet_length(event.body), event.at = event.ts
-    FROM series LEFT JOIN latest ON latest.series = series.id LEFT JOIN event ON event.seq = latest.seq
-    WHERE series.owner = ?1 AND series.kind = ?2 AND series.key = ?3";
+/// The columns that a series is made of.
+macro_rules! series_columns {
+    () => {
+        "SELECT series.id, series.account, event.ts,
+        (SELECT max(before_ts) FROM doomed WHERE series = series.id), octet_length(event.body),
+        event.at = event.ts, latest.indexed
+        FROM series LEFT JOIN latest ON latest.series = series.id LEFT JOIN event ON event.seq = latest.seq
+        WHERE series.owner = ?1 AND series.kind = ?2"
+    };
+}
 
-const EXTENT: &str = "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM series
-    LEFT JOIN latest ON latest.series = series.id LEFT JOIN event ON event.seq = latest.seq
-    WHERE series.owner = ?1 AND series.kind = ?2";
+const FIND: &str = concat!(series_columns!(), " AND series.key = ?3");
+
+const EXTENT: &str = series_columns!();
 
 const ADD: &str = "INSERT INTO series (account, owner_kind, owner, kind, key) VALUES (?1, ?2, ?3, ?4, ?5)";
-
-/// All columns: an upsert would look for the row first.
-const SET_LATEST: &str = "REPLACE INTO latest (series, seq, ts) VALUES (?1, ?2, ?3)";
 
 const MARK_LATE: &str = "UPDATE doomed SET late = 1 WHERE series = ?1 AND before_ts > ?2 AND late = 0";
 
 /// Every statement of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[FIND, EXTENT, ADD, SET_LATEST, MARK_LATE];
+pub(super) const STATEMENTS: &[&str] = &[FIND, EXTENT, ADD, MARK_LATE];

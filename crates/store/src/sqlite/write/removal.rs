@@ -7,7 +7,7 @@
 use rusqlite::{Connection, params};
 use thng_pubsub_protocol::id::{Id, PropertyKey};
 
-use super::{Bounds, Fault, column, events::EventLog, properties::SeriesKey, read};
+use super::{Bounds, Fault, column, events::EventLog, properties::SeriesKey, read, value_index::ValueIndex};
 use crate::TimestampMs;
 
 /// What of an owner is to lose values.
@@ -21,17 +21,23 @@ pub(super) enum DeletionScope<'a> {
 
 /// Deletes values of an owner, those below `before_ms` or all. Returns the keys of the properties whose series are not
 /// what they were, `None` for that of its locations.
-///
-/// `latest` must be up to date.
 pub(super) fn delete_values(
     connection: &Connection,
     log: &mut EventLog,
+    index: &ValueIndex,
     bounds: Bounds,
     owner: Id,
     which: DeletionScope<'_>,
     before_ms: Option<TimestampMs>,
 ) -> Result<Vec<Option<PropertyKey>>, Fault> {
     let mut changed = Vec::new();
+    let (kind, text) = match &which {
+        DeletionScope::One(key) => (key.columns().0, Some(key.columns().1)),
+        DeletionScope::Properties => (column::PROPERTY, None),
+    };
+    for series in ids(connection, owner, kind, text, usize::MAX)? {
+        index.index_all(connection, series)?;
+    }
     for (key, series, latest_ts) in series_of(connection, owner, which)? {
         match before_ms {
             Some(before_ms) if before_ms <= latest_ts => {
@@ -40,7 +46,7 @@ pub(super) fn delete_values(
             Some(before_ms) => match greatest(connection, series)? {
                 // The clock was set back, so others have greater timestamps than the latest, which goes.
                 Some((seq, ts)) if before_ms <= ts => {
-                    connection.prepare_cached(SET_LATEST)?.execute([series, seq, ts])?;
+                    connection.prepare_cached(SET_LATEST)?.execute([series, seq, ts, log.last()])?;
                     delete_before(connection, log, bounds, series, before_ms)?;
                 }
                 _ => drop_series(connection, series)?,
@@ -50,6 +56,29 @@ pub(super) fn delete_values(
         changed.push(key);
     }
     Ok(changed)
+}
+
+/// The numbers of an owner's series of a kind, so many at the most.
+fn ids(
+    connection: &Connection,
+    owner: Id,
+    kind: i64,
+    key: Option<&str>,
+    most: usize,
+) -> Result<Vec<i64>, Fault> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    match key {
+        Some(key) => {
+            let id =
+                read::one(connection, SERIES_ID, params![owner.as_str(), kind, key], |row| Ok(row.get(0)?))?;
+            Ok(id.into_iter().collect())
+        }
+        None => {
+            let mut statement = connection.prepare_cached(SOME_SERIES)?;
+            let ids = statement.query_map(params![owner.as_str(), kind, most], |row| row.get(0))?;
+            Ok(ids.collect::<Result<_, _>>()?)
+        }
+    }
 }
 
 type KnownSeries = (Option<PropertyKey>, i64, TimestampMs);
@@ -93,15 +122,17 @@ pub(super) fn has_many_series(connection: &Connection, owner: Id, most: usize) -
 }
 
 /// Takes values of an owner that is gone away, so many series at the most. Returns how many there were.
-pub(super) fn drop_some_series(connection: &Connection, owner: Id, most: usize) -> Result<usize, Fault> {
+pub(super) fn drop_some_series(
+    connection: &Connection,
+    index: &ValueIndex,
+    owner: Id,
+    most: usize,
+) -> Result<usize, Fault> {
     let mut dropped = 0;
     for kind in [column::PROPERTY, column::LOCATION] {
-        let left = (most - dropped) as i64;
-        let series = connection
-            .prepare_cached(SOME_SERIES)?
-            .query_map(params![owner.as_str(), kind, left], |row| row.get(0))?
-            .collect::<Result<Vec<i64>, _>>()?;
+        let series = ids(connection, owner, kind, None, most - dropped)?;
         for series in &series {
+            index.index_all(connection, *series)?;
             drop_series(connection, *series)?;
         }
         dropped += series.len();
@@ -136,6 +167,7 @@ fn delete_before(
         return schedule_delete(connection, series, before_ms, log.last());
     }
     connection.prepare_cached(DELETE_BELOW)?.execute([series, before_ms])?;
+    connection.prepare_cached(UNINDEX_BELOW)?.execute([series, before_ms])?;
     connection.prepare_cached(DROP_OVERTAKEN)?.execute([series, before_ms])?;
     log.shorten();
     Ok(())
@@ -189,8 +221,10 @@ fn free(
     let PendingDelete { series, before_ts, up_to, freed } = pending;
     let points = points_below(connection, pending, count)?;
     let mut delete = connection.prepare_cached(FREE)?;
-    for (_, seq) in points.iter().filter(|(_, seq)| *seq <= up_to) {
+    let mut unindex = connection.prepare_cached(UNINDEX)?;
+    for (ts, seq) in points.iter().filter(|(_, seq)| *seq <= up_to) {
         delete.execute([seq])?;
+        unindex.execute([series, *ts, *seq])?;
         log.shorten();
     }
     if points.len() < count {
@@ -218,6 +252,8 @@ const SERIES: &str = "SELECT series.key, series.id, latest.ts
     FROM series JOIN latest ON latest.series = series.id
     WHERE series.owner = ?1 AND series.kind = ?2 AND series.key = ?3";
 
+const SERIES_ID: &str = "SELECT id FROM series WHERE owner = ?1 AND kind = ?2 AND key = ?3";
+
 const SERIES_OF_OWNER: &str = "SELECT series.key, series.id, latest.ts
     FROM series JOIN latest ON latest.series = series.id WHERE series.owner = ?1 AND series.kind = ?2";
 
@@ -226,13 +262,18 @@ const COUNT_SERIES: &str = "SELECT count(*) FROM
 
 const SOME_SERIES: &str = "SELECT id FROM series WHERE owner = ?1 AND kind = ?2 LIMIT ?3";
 
-const GREATEST: &str = "SELECT seq, ts FROM event WHERE series = ?1 ORDER BY ts DESC, seq DESC LIMIT 1";
+const GREATEST: &str =
+    "SELECT seq, ts FROM value_by_time WHERE series = ?1 ORDER BY ts DESC, seq DESC LIMIT 1";
 
-const SET_LATEST: &str = "REPLACE INTO latest (series, seq, ts) VALUES (?1, ?2, ?3)";
+const SET_LATEST: &str = "REPLACE INTO latest (series, seq, ts, indexed) VALUES (?1, ?2, ?3, ?4)";
 
-const COUNT_BELOW: &str = "SELECT count(*) FROM (SELECT 1 FROM event WHERE series = ?1 AND ts < ?2 LIMIT ?3)";
+const COUNT_BELOW: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM value_by_time WHERE series = ?1 AND ts < ?2 LIMIT ?3)";
 
-const DELETE_BELOW: &str = "DELETE FROM event WHERE series = ?1 AND ts < ?2";
+const DELETE_BELOW: &str =
+    "DELETE FROM event WHERE seq IN (SELECT seq FROM value_by_time WHERE series = ?1 AND ts < ?2)";
+
+const UNINDEX_BELOW: &str = "DELETE FROM value_by_time WHERE series = ?1 AND ts < ?2";
 
 const DROP_OVERTAKEN: &str = "DELETE FROM doomed WHERE series = ?1 AND before_ts <= ?2";
 
@@ -243,8 +284,8 @@ const NEXT_PENDING_DELETE: &str = "SELECT series, before_ts, up_to, freed_ts, fr
     ORDER BY series, before_ts LIMIT 1";
 
 /// In two parts, as the pages of a history are read.
-const POINTS_BELOW: &str = "SELECT ts, seq FROM event WHERE series = ?1 AND ts = ?2 AND seq > ?3
-    UNION ALL SELECT ts, seq FROM event WHERE series = ?1 AND ts > ?2 AND ts < ?4
+const POINTS_BELOW: &str = "SELECT ts, seq FROM value_by_time WHERE series = ?1 AND ts = ?2 AND seq > ?3
+    UNION ALL SELECT ts, seq FROM value_by_time WHERE series = ?1 AND ts > ?2 AND ts < ?4
     ORDER BY ts, seq LIMIT ?5";
 
 const FREED: &str = "UPDATE doomed SET freed_ts = ?3, freed_seq = ?4 WHERE series = ?1 AND before_ts = ?2";
@@ -255,12 +296,15 @@ const DROP_SERIES: &str = "DELETE FROM series WHERE id = ?1";
 
 const FREE: &str = "DELETE FROM event WHERE seq = ?1";
 
+const UNINDEX: &str = "DELETE FROM value_by_time WHERE series = ?1 AND ts = ?2 AND seq = ?3";
+
 const ALL_FREED: &str = "DELETE FROM doomed WHERE series = ?1 AND before_ts = ?2";
 
 /// Every statement of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[
     SERIES,
+    SERIES_ID,
     SERIES_OF_OWNER,
     COUNT_SERIES,
     SOME_SERIES,
@@ -270,11 +314,13 @@ pub(super) const STATEMENTS: &[&str] = &[
     SET_LATEST,
     COUNT_BELOW,
     DELETE_BELOW,
+    UNINDEX_BELOW,
     DROP_OVERTAKEN,
     SCHEDULE_DELETE,
     NEXT_PENDING_DELETE,
     POINTS_BELOW,
     FREE,
+    UNINDEX,
     FREED,
     ALL_FREED,
 ];

@@ -15,6 +15,7 @@ use super::{
     keys, members,
     properties::add_series,
     read, removal,
+    value_index::ValueIndex,
 };
 use crate::{
     Change, KeyHash, ResourceMeta, ResourceRecord, Sequence, TimestampMs, index_fields, index_key, index_keys,
@@ -133,6 +134,7 @@ impl Resources {
     pub(super) fn free_orphans(
         &mut self,
         connection: &Connection,
+        index: &ValueIndex,
         most: usize,
     ) -> Result<(usize, Vec<KeyHash>), Fault> {
         let (mut freed, mut hashes) = (0, Vec::new());
@@ -146,7 +148,7 @@ impl Resources {
             let step = match kind {
                 ResourceKind::Collection => members::free(connection, created_seq, most - freed)?,
                 ResourceKind::Thng | ResourceKind::Product => {
-                    removal::drop_some_series(connection, id, most - freed)?
+                    removal::drop_some_series(connection, index, id, most - freed)?
                 }
                 kind => self.free_children(connection, id, kind, most - freed, &mut hashes)?,
             };
