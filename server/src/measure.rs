@@ -59,8 +59,7 @@ struct OpenStore {
 
 async fn open(data: &Path) -> anyhow::Result<OpenStore> {
     let config = Config::default();
-    let (read, mut write) =
-        SqliteStore::open(data, config.data.durability.into(), config.data.database_readers)?;
+    let (read, mut write) = SqliteStore::open_with(data, config.data.store())?;
     let key = "M".repeat(80);
     first_account(&mut *write, &key, 0)?;
     let metrics = Arc::new(Metrics::new()?);

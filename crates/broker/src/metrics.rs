@@ -284,6 +284,21 @@ impl Metrics {
         )
     }
 
+    /// Shows how many values are not indexed by their time yet, which `read` knows.
+    ///
+    /// # Errors
+    /// It is shown already.
+    pub fn show_unindexed_values(
+        &self,
+        read: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Result<(), prometheus::Error> {
+        self.show(
+            "unindexed_values",
+            "Stored values that are not in the time index yet; at most --unindexed-values-max.",
+            read,
+        )
+    }
+
     /// Shows how much memory subscriptions take, which `read` knows.
     ///
     /// # Errors
@@ -337,6 +352,7 @@ mod tests {
         metrics.show_scans_waiting(|| 0).expect("the first time");
         metrics.show_write_queue(|| 0).expect("the first time");
         metrics.show_subscription_bytes(|| 0).expect("the first time");
+        metrics.show_unindexed_values(|| 0).expect("the first time");
         metrics::record(&ProcessCollector::for_self());
         assert_documented(
             "docs/operations.md",

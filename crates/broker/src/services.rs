@@ -66,6 +66,8 @@ impl Services {
         metrics.show_write_queue(writer.waiting_bytes()).map_err(io::Error::other)?;
         let usage = Arc::clone(&subscriptions);
         metrics.show_subscription_bytes(move || usage.total()).map_err(io::Error::other)?;
+        let values = Arc::clone(&store);
+        metrics.show_unindexed_values(move || values.unindexed_values()).map_err(io::Error::other)?;
         let shared =
             Arc::new(Shared { store, keys, secret, settings, metrics, clock, resource_cache, writer });
         let resources = Arc::new(Resources::new(Arc::clone(&shared)).map_err(io::Error::other)?);

@@ -36,6 +36,29 @@ pub struct DataSettings {
     /// Each may keep 8 MiB of pages.
     #[arg(long, value_name = "CONNECTIONS", default_value_t = 4, value_parser = within::<usize>(2..=256))]
     pub database_readers: usize,
+
+    /// Bytes of database pages that the writer caches; the operating system caches the rest.
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20, value_parser = within::<usize>(1 << 20..=4 << 30))]
+    pub writer_cache_bytes: usize,
+
+    /// Stored values that wait in memory, up to 150 bytes each, until the time index is written.
+    ///
+    /// More of them are fewer bytes on the disk for each value.
+    /// A start reads up to one and a half times as many events from the log.
+    #[arg(long, value_name = "VALUES", default_value_t = 200_000, value_parser = within::<usize>(1_000..=2_000_000))]
+    pub unindexed_values_max: usize,
+}
+
+impl DataSettings {
+    /// How the store is opened.
+    pub(crate) fn store(&self) -> store::StoreSettings {
+        store::StoreSettings {
+            durability: self.durability.into(),
+            readers: self.database_readers,
+            unindexed_values_max: self.unindexed_values_max,
+            writer_cache_bytes: self.writer_cache_bytes,
+        }
+    }
 }
 
 /// The flag that commands of administrators read too.

@@ -25,8 +25,7 @@ use thng_pubsub_bus::{Bus, BusSettings};
 #[derive(Debug)]
 pub(super) struct BrokerSettings {
     data: PathBuf,
-    durability: store::Durability,
-    readers: usize,
+    store: store::StoreSettings,
     dispatchers: usize,
     services: ServiceSettings,
 }
@@ -36,8 +35,7 @@ impl BrokerSettings {
     pub(super) fn of(config: &Config) -> Self {
         Self {
             data: config.data.folder.path.clone(),
-            durability: config.data.durability.into(),
-            readers: config.data.database_readers,
+            store: config.data.store(),
             dispatchers: config.subscriptions.dispatchers,
             services: service_settings(config),
         }
@@ -46,11 +44,10 @@ impl BrokerSettings {
     /// Those of a command that does one thing where no server runs. Nothing that is kept for durable sessions is dropped
     /// for a bound that their server may not have.
     pub(super) fn offline(data: &Path) -> Self {
-        let Self { durability, services, .. } = Self::of(&Config::default());
+        let Self { store, services, .. } = Self::of(&Config::default());
         Self {
             data: data.into(),
-            durability,
-            readers: 2,
+            store: store::StoreSettings { readers: 2, ..store },
             dispatchers: 1,
             services: ServiceSettings {
                 answer_bytes_max: usize::MAX,
@@ -123,8 +120,8 @@ impl BrokerHandle {
         metrics: &Arc<Metrics>,
         before: impl FnOnce(BootContext<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
-        let BrokerSettings { data, durability, readers, dispatchers, services: limits } = settings;
-        let (read, mut write) = SqliteStore::open(&data, durability, readers)?;
+        let BrokerSettings { data, store, dispatchers, services: limits } = settings;
+        let (read, mut write) = SqliteStore::open_with(&data, store)?;
         let clock = Clock::System;
         let secret = key_secret::open(&data, &*read, &mut *write)?;
         before(BootContext { read: &*read, write: &mut *write, clock: &clock })?;
