@@ -208,11 +208,11 @@ test('the page of the product description runs with mqttws31.js', async () => {
   assert.ok(await page.evaluate(() => Messaging === Paho && Paho.MQTT.Client === Messaging.Client))
 })
 
-test('no page of the server loads anything from elsewhere', async () => {
+test('no page of the server loads anything from elsewhere, or against its policy', async () => {
   const { id } = await createThng()
   const seen = new Set()
   const waiting = ['/docs', '/docs/errors', '/sdk/', '/examples/']
-  const seenForeign = []
+  const [seenForeign, blocked] = [[], []]
   while (waiting.length) {
     const path = waiting.shift()
     if (seen.has(path)) continue
@@ -227,9 +227,11 @@ test('no page of the server loads anything from elsewhere', async () => {
     if (await start.count()) await start.first().click({ timeout: 500 }).catch(() => {})
     await page.waitForLoadState('load')
     seenForeign.push(...foreign)
+    blocked.push(...written.filter((line) => line.includes('Content Security Policy')))
     await page.close()
   }
   assert.deepEqual(seenForeign, [])
+  assert.deepEqual(blocked, [])
   for (const path of ['/docs', '/examples/sdk/', '/examples/paho/', '/examples/websocket/', '/examples/app/']) {
     assert.ok(seen.has(path), `${path} was not among ${[...seen]}`)
   }
