@@ -17,7 +17,7 @@ mod initial_state;
 mod publish;
 mod subscribe;
 
-pub use crate::shared::session_leases::SessionLease;
+pub use crate::{shared::session_leases::SessionLease, writer::Wake};
 pub use durable_sessions::{STORED_AT_ONCE, leave_all_sessions};
 pub use subscribe::{SubscribeGrant, SubscriptionHandle};
 /// A connection owns its outbound queue, and writes the deliveries in it.
@@ -32,10 +32,11 @@ pub use thng_pubsub_store::{
     subscriptions::SubscriptionLease,
 };
 
-/// Called on the writer's thread once a write is on the disk or has failed: it must be quick and must not block.
-pub trait OnStored: FnOnce(Result<(), BrokerError>) + Send + 'static {}
+/// Called on the writer's thread once a write is on the disk or has failed: it must be quick and must not block. Returns
+/// the task to be woken for the answer, which happens once all answers of the commit are given.
+pub trait OnStored: FnOnce(Result<(), BrokerError>) -> Wake + Send + 'static {}
 
-impl<F: FnOnce(Result<(), BrokerError>) + Send + 'static> OnStored for F {}
+impl<F: FnOnce(Result<(), BrokerError>) -> Wake + Send + 'static> OnStored for F {}
 
 /// Publishes and subscriptions of every protocol.
 #[derive(Debug)]

@@ -106,6 +106,7 @@ async fn router_deaths_under_load_lose_and_repeat_nothing() {
         let count = Box::new(move |outcome: Result<_, BrokerError>| {
             outcome.expect("the store is well");
             stored.fetch_add(1, Ordering::SeqCst);
+            None
         });
         let payload = format!("[{{\"value\":{number}}}]");
         broker
@@ -377,6 +378,7 @@ async fn members_of_a_project_leave_all_or_none_when_lists_queue() {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let hold = move |_| {
         let _ = released.recv();
+        None
     };
     broker.pubsub.shared.writer.submit(Probe, 0, hold).await.expect("the writer takes it");
     let mut removal =

@@ -18,7 +18,7 @@ use std::{
 };
 
 use prometheus::local::LocalHistogram;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::commands::{Command, CommandError, Event, Garbage, Owner};
 use crate::{
@@ -38,6 +38,9 @@ mod job;
 mod queue;
 #[cfg(test)]
 mod tests;
+
+/// The task that waits for an answer, where the one who gives the answer is to wake it.
+pub type Wake = Option<Arc<Notify>>;
 
 /// Acts on each event before its commit: what it writes becomes part of the commit.
 pub(crate) trait BeforeCommit<N>: Send {
@@ -166,7 +169,11 @@ impl Writer {
         payload_bytes: usize,
     ) -> Result<C::Output, CommandError> {
         let (sender, receiver) = oneshot::channel();
-        self.submit(command, payload_bytes, move |answer| drop(sender.send(answer))).await?;
+        let reply = move |answer| {
+            drop(sender.send(answer));
+            None
+        };
+        self.submit(command, payload_bytes, reply).await?;
         receiver.await.map_err(|_| CommandError::Stopping)?
     }
 
@@ -181,7 +188,7 @@ impl Writer {
         &self,
         command: C,
         payload_bytes: usize,
-        reply: impl FnOnce(Result<C::Output, CommandError>) + Send + 'static,
+        reply: impl FnOnce(Result<C::Output, CommandError>) -> Wake + Send + 'static,
     ) -> Result<(), CommandError> {
         let (owner, units) = (command.owner(), (payload_bytes + COMMAND_BYTES) / BUDGET_UNIT_BYTES);
         let call = Box::new(PendingCall::new(command, reply));

@@ -270,6 +270,7 @@ impl Socket {
         let on_stored = move |outcome: Result<(), BrokerError>| {
             // The socket may be gone by now; then the outcome is dropped.
             let _ = answered.send(outcome);
+            None
         };
         let publish = self.publish.as_ref().map_err(BrokerError::clone)?;
         self.context.pubsub.publish(publish, payload, on_stored).await

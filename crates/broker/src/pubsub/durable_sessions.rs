@@ -208,7 +208,7 @@ impl PubSub {
     ) -> Result<(), BrokerError> {
         for part in progress.into_parts(STORED_AT_ONCE) {
             let progress = Box::new(part);
-            self.shared.writer.submit(SaveProgress { account, progress }, 0, drop).await?;
+            self.shared.writer.submit(SaveProgress { account, progress }, 0, |_| None).await?;
         }
         Ok(())
     }

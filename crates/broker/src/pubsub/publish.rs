@@ -89,7 +89,11 @@ impl PubSub {
         payload: &[u8],
     ) -> Result<(), BrokerError> {
         let (sender, receiver) = oneshot::channel();
-        self.publish(publish, payload, move |stored| drop(sender.send(stored))).await?;
+        let on_stored = move |stored| {
+            drop(sender.send(stored));
+            None
+        };
+        self.publish(publish, payload, on_stored).await?;
         receiver.await.map_err(|_| CommandError::Stopping)?
     }
 

@@ -39,6 +39,7 @@ async fn hold_answers(broker: &TestBroker) -> std::sync::mpsc::Sender<()> {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let hold = move |_| {
         let _ = released.recv();
+        None
     };
     broker.resources.shared.writer.submit(Probe, 0, hold).await.expect("the writer takes it");
     release

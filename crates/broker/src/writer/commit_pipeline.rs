@@ -114,14 +114,17 @@ impl<N> Finisher<N> {
         if !events.is_empty() {
             self.after_commit.lock().after_commit(events);
         }
+        // A task that is woken at the first of its answers runs beside this loop, finds one, and is woken again.
+        let mut wakes = Vec::new();
         // Returned together, because publishers take units under the same lock.
         let mut budget: Option<Permit> = None;
         for Job { call, budget: own, .. } in jobs {
-            call.answer();
+            wakes.extend(call.answer());
             budget = Some(match budget {
                 Some(budget) => budget.merge(own),
                 None => own,
             });
         }
+        wakes.iter().for_each(|wake| wake.notify_one());
     }
 }

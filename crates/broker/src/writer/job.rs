@@ -2,7 +2,7 @@
 
 use thng_pubsub_store::{StoreError, TimestampMs, WriteStore};
 
-use super::budget::Permit;
+use super::{Wake, budget::Permit};
 use crate::commands::{Applied, Bound, Command, CommandError, Event, Garbage, Owner};
 
 /// A call of the writer, with what it counts in the writer's queue.
@@ -25,7 +25,7 @@ pub(super) trait Call: Send {
     fn fail(&mut self, error: StoreError);
 
     /// Gives the answer.
-    fn answer(self: Box<Self>);
+    fn answer(self: Box<Self>) -> Wake;
 }
 
 /// What a command has done, besides its answer.
@@ -52,7 +52,7 @@ impl<C: Command, R> PendingCall<C, R> {
     }
 }
 
-impl<C: Command, R: FnOnce(Result<C::Output, CommandError>) + Send> Call for PendingCall<C, R> {
+impl<C: Command, R: FnOnce(Result<C::Output, CommandError>) -> Wake + Send> Call for PendingCall<C, R> {
     fn apply(&mut self, store: &mut dyn WriteStore, now_ms: TimestampMs) -> Result<Effects, StoreError> {
         // A try that was rolled back has no answer, whatever becomes of this one.
         self.answer = None;
@@ -82,9 +82,9 @@ impl<C: Command, R: FnOnce(Result<C::Output, CommandError>) + Send> Call for Pen
         self.answer = Some(Err(CommandError::Store(error)));
     }
 
-    fn answer(self: Box<Self>) {
+    fn answer(self: Box<Self>) -> Wake {
         let Self { reply, answer, span, .. } = *self;
         drop(span);
-        reply(answer.expect("a command is answered after it was applied or has failed"));
+        reply(answer.expect("a command is answered after it was applied or has failed"))
     }
 }

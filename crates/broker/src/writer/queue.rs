@@ -231,7 +231,7 @@ mod tests {
     fn of<C: Command>(command: C, payload_bytes: usize) -> Job {
         let owner = command.owner();
         let budget = Budget::new(1).take(owner, 1).now_or_never().expect("it is free");
-        Job { owner, payload_bytes, budget, call: Box::new(PendingCall::new(command, |_| {})) }
+        Job { owner, payload_bytes, budget, call: Box::new(PendingCall::new(command, |_| None)) }
     }
 
     /// What is taken next, and then charged.

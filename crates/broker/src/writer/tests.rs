@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{
-    AfterCommit, BeforeCommit, CommittedEvent, STEPS_AFTER_END, WriterThread,
+    AfterCommit, BeforeCommit, CommittedEvent, STEPS_AFTER_END, Wake, WriterThread,
     budget::Budget,
     commit_pipeline::{CommitPipeline, CommittedGroup},
     job::{Call, Effects, Job, PendingCall},
@@ -84,8 +84,9 @@ impl<F: FnOnce() + Send> Call for Answered<F> {
         unreachable!("the pipeline refuses nothing")
     }
 
-    fn answer(self: Box<Self>) {
+    fn answer(self: Box<Self>) -> Wake {
         (self.0)();
+        None
     }
 }
 
@@ -150,6 +151,10 @@ fn job<C: Command>(
 ) -> Job {
     let owner = command.owner();
     let budget = budget.take(owner, 1).now_or_never().expect("there are units for all");
+    let reply = |answer| {
+        reply(answer);
+        None
+    };
     Job { owner, payload_bytes: 0, budget, call: Box::new(PendingCall::new(command, reply)) }
 }
 

@@ -342,7 +342,9 @@ impl<W: Wire> Connection<W> {
                 Err(error) => return Err(DisconnectReason::Protocol(error.reason())),
             }
             // A publish that needed no commit is answered in its turn.
-            session.settle(&mut self.out.bytes)?;
+            if session.publishes.is_next_refused() {
+                session.settle(&mut self.out.bytes)?;
+            }
         }
         if used == self.input.len() {
             self.input = Vec::new();

@@ -10,6 +10,7 @@ use thng_pubsub_protocol::mqtt::PacketId;
 use tokio::sync::Notify;
 
 use crate::logged_error::LoggedError;
+use thng_pubsub_broker::pubsub::Wake;
 
 /// The acknowledgement of a publish once it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +42,11 @@ impl Completions {
         Arc::new(Self { waiting: Mutex::default(), wake })
     }
 
-    /// Called on the writer's thread.
-    pub(super) fn put(&self, answer: Completion) {
-        self.waiting.lock().push_back(answer);
-        self.wake.notify_one();
+    /// Called on the writer's thread. Returns the session's task, unless it is woken for an earlier answer.
+    pub(super) fn put(&self, answer: Completion) -> Wake {
+        let mut waiting = self.waiting.lock();
+        waiting.push_back(answer);
+        (waiting.len() == 1).then(|| Arc::clone(&self.wake))
     }
 }
 
@@ -90,6 +92,11 @@ impl InflightPublishes {
         self.in_flight.push_back(InFlight { ack, answer: Some(answer) });
     }
 
+    /// Whether the oldest publish was answered without the writer.
+    pub(super) fn is_next_refused(&self) -> bool {
+        self.in_flight.front().is_some_and(|oldest| oldest.answer.is_some())
+    }
+
     /// The next publish whose answer is there, if it is the oldest one's turn.
     pub(super) fn next_answered(&mut self) -> Option<(PendingAck, Completion)> {
         let oldest = self.in_flight.front_mut()?;
@@ -127,13 +134,26 @@ mod tests {
         publishes.answered(PendingAck::PubAck(id(2)), refused.clone());
         publishes.submitted(PendingAck::PubRec(id(3)));
         assert!(publishes.next_answered().is_none());
-        completions.put(Ok(()));
+        assert!(completions.put(Ok(())).is_some());
         assert_eq!(publishes.next_answered(), Some((PendingAck::PubAck(id(1)), Ok(()))));
         assert_eq!(publishes.next_answered(), Some((PendingAck::PubAck(id(2)), refused)));
         assert!(publishes.next_answered().is_none());
         assert!(publishes.awaits_pubrec(id(3)));
-        completions.put(Ok(()));
+        assert!(completions.put(Ok(())).is_some());
         assert_eq!(publishes.next_answered(), Some((PendingAck::PubRec(id(3)), Ok(()))));
         assert!(publishes.is_empty());
+    }
+
+    #[test]
+    fn a_session_is_woken_once_for_answers_that_wait() {
+        let completions = Completions::new(Arc::default());
+        let mut publishes = InflightPublishes::new(Arc::clone(&completions));
+        let mut woken = |answers: u16| {
+            (1..=answers).for_each(|number| publishes.submitted(PendingAck::PubAck(id(number))));
+            let woken = (0..answers).filter(|_| completions.put(Ok(())).is_some()).count();
+            while publishes.next_answered().is_some() {}
+            woken
+        };
+        assert_eq!([woken(1), woken(3), woken(2)], [1, 1, 1]);
     }
 }

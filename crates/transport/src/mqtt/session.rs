@@ -294,7 +294,7 @@ impl Session {
                 (Arc::clone(&self.completions), (user.actor.id(), topic.topic.clone()));
             let on_stored = move |outcome: Result<(), BrokerError>| {
                 let rejected = |refusal| Box::new(LoggedError::on_topic(refusal, about.0, &about.1));
-                completions.put(outcome.map_err(rejected));
+                completions.put(outcome.map_err(rejected))
             };
             let context = RequestContext::publish(user, topic)?;
             match (ack, &self.durable) {
@@ -319,9 +319,7 @@ impl Session {
         };
         let completions = Arc::clone(&self.completions);
         let rejected = |refusal| Box::new(LoggedError::new(refusal, None));
-        let on_stored = move |outcome: Result<(), BrokerError>| {
-            completions.put(outcome.map_err(rejected));
-        };
+        let on_stored = move |outcome: Result<(), BrokerError>| completions.put(outcome.map_err(rejected));
         let publish = (durable.number(), id.get());
         match self.context.pubsub.release(durable.account(), publish, on_stored).await {
             Ok(()) => self.publishes.submitted(PendingAck::PubComp(id)),

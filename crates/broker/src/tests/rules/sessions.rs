@@ -97,7 +97,10 @@ async fn a_qos_2_publish_is_stored_once_until_its_release() {
     let request = RequestContext::publish(&owner, topic).expect("a topic to publish to");
     let publish = async |packet_id: u16| {
         let (stored, answer) = oneshot::channel();
-        let on_stored = move |outcome: Result<_, BrokerError>| drop(stored.send(outcome.map(drop)));
+        let on_stored = move |outcome: Result<_, BrokerError>| {
+            drop(stored.send(outcome.map(drop)));
+            None
+        };
         let once = (session, packet_id);
         let publish = world.pubsub().publish_once(&request, b"1", once, on_stored);
         publish.await.expect("accepted");
@@ -106,7 +109,10 @@ async fn a_qos_2_publish_is_stored_once_until_its_release() {
     };
     assert_eq!([publish(7).await, publish(7).await, publish(8).await], [1, 0, 1]);
     let (released, answer) = oneshot::channel();
-    let on_stored = move |outcome: Result<_, BrokerError>| drop(released.send(outcome.map(drop)));
+    let on_stored = move |outcome: Result<_, BrokerError>| {
+        drop(released.send(outcome.map(drop)));
+        None
+    };
     world.pubsub().release(owner.account, (session, 7), on_stored).await.expect("accepted");
     answer.await.expect("it is answered").expect("released");
     assert_eq!([publish(7).await, publish(8).await], [1, 0]);
