@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use parking_lot::Mutex;
 use thng_pubsub_protocol::{
     id::{ActionTypeName, Id},
     payload::{Json, ResourceKind, Scopes, UserScope},
@@ -58,7 +59,7 @@ impl RequestContext {
         let TopicString { topic, options } = topic;
         let access = topic.kind().row().publish.ok_or(BrokerError::SubscribeOnly)?.access;
         let context = Self { project: options.project, ..Self::new(principal, access, topic.canonical()) };
-        Ok(PublishContext { context, topic })
+        Ok(PublishContext { context, topic, authorized: Mutex::default() })
     }
 
     /// A subscription. Its project is asked of each event, since a resource may come into a project later.
@@ -218,10 +219,13 @@ impl RequestContext {
 /// A publish to a topic: the topic, and the context with the topic's own verb.
 ///
 /// Only [`RequestContext::publish`] makes one, so rights to read, or on another topic, never suffice to publish.
-#[derive(Debug, Clone)]
+/// It serves any number of publishes: it depends on nothing but the principal and the topic string.
+#[derive(Debug)]
 pub struct PublishContext {
     context: RequestContext,
     topic: Topic,
+    /// The metadata of the resource that the last publish was authorized for, and the generation of its cache.
+    authorized: Mutex<Option<(u64, Arc<ResourceMeta>)>>,
 }
 
 impl PublishContext {
@@ -237,6 +241,16 @@ impl PublishContext {
 
     pub(crate) fn context(&self) -> &RequestContext {
         &self.context
+    }
+
+    /// What [`set_authorized`](Self::set_authorized) got at this generation.
+    pub(crate) fn authorized_at(&self, generation: u64) -> Option<Arc<ResourceMeta>> {
+        let authorized = self.authorized.lock();
+        authorized.as_ref().filter(|(at, _)| *at == generation).map(|(_, meta)| Arc::clone(meta))
+    }
+
+    pub(crate) fn set_authorized(&self, generation: u64, meta: &Arc<ResourceMeta>) {
+        *self.authorized.lock() = Some((generation, Arc::clone(meta)));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     error::{BrokerError, LogFailure as _},
     metrics::Metrics,
     random,
-    request::RequestContext,
+    request::{PublishContext, RequestContext},
     settings::ServiceSettings,
     writer::Writer,
 };
@@ -73,6 +73,23 @@ impl Shared {
         let meta =
             self.resource_meta(id).log_failure()?.filter(|meta| meta.kind == kind && request.can_see(meta));
         meta.ok_or(BrokerError::NotFound)
+    }
+
+    /// The same for a publish. A result of an earlier publish with this context counts until the metadata of some resource
+    /// changes: the rest of it, principal and path, never does.
+    pub(crate) fn authorize_publish(
+        &self,
+        publish: &PublishContext,
+        kind: ResourceKind,
+        id: Id,
+    ) -> Result<Arc<ResourceMeta>, BrokerError> {
+        let generation = self.resource_cache.generation();
+        if let Some(meta) = publish.authorized_at(generation) {
+            return Ok(meta);
+        }
+        let meta = self.authorize(publish.context(), kind, id)?;
+        publish.set_authorized(generation, &meta);
+        Ok(meta)
     }
 
     /// Checks that a document may name this resource.

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use thng_pubsub_protocol::topic::TopicOptions;
+use thng_pubsub_protocol::topic::AccessToken;
 
 use super::Context;
 use thng_pubsub_broker::{BrokerError, identity::Principal};
@@ -33,9 +33,9 @@ impl Context {
         &self,
         address: IpAddr,
         connection: Option<&Arc<Principal>>,
-        options: &TopicOptions,
+        access_token: Option<&AccessToken>,
     ) -> Result<Arc<Principal>, BrokerError> {
-        match (&options.access_token, connection) {
+        match (access_token, connection) {
             (Some(token), _) => self.authenticate(address, token.reveal()).await,
             (None, Some(principal)) => Ok(Arc::clone(principal)),
             (None, None) => Err(BrokerError::NoKey),

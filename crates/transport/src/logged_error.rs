@@ -6,7 +6,7 @@
 use thng_pubsub_protocol::{id::Id, limits, topic::Topic};
 
 use super::Context;
-use thng_pubsub_broker::{BrokerError, identity::Principal};
+use thng_pubsub_broker::{BrokerError, PublishContext, identity::Principal};
 
 /// Characters of a topic that are shown.
 const SHOWN_CHARS: usize = 256;
@@ -32,6 +32,11 @@ impl LoggedError {
     /// On a topic as the client wrote it, which need not be one.
     pub(super) fn on_text(refusal: BrokerError, principal: Option<&Principal>, topic: &str) -> Self {
         Self { topic: Some(shown(topic).into()), ..Self::new(refusal, principal) }
+    }
+
+    /// Of a publish.
+    pub(super) fn of_publish(refusal: BrokerError, publish: &PublishContext) -> Self {
+        Self::on_topic(refusal, publish.principal().actor.id(), publish.topic())
     }
 
     /// On a topic that was understood; `key` is whom the API key belongs to.

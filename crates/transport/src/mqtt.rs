@@ -7,6 +7,7 @@
 //! - [`subscriptions`]: what a client is subscribed to
 //! - [`durable`]: what a session with clean session 0 remembers, and the way to catch up
 //! - [`inflight_publishes`]: publishes that wait for their commit, acknowledged in order
+//! - [`recent_topics`]: the topics that the client published on last
 //! - [`received`]: QoS 2 publishes between PUBREC and PUBREL
 //! - [`outgoing`]: notifications on their way to the client
 //! - [`sessions`]: the connected client ids
@@ -17,6 +18,7 @@ mod durable;
 mod inflight_publishes;
 mod outgoing;
 mod received;
+mod recent_topics;
 mod session;
 mod sessions;
 mod subscriptions;

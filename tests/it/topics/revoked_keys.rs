@@ -1,8 +1,8 @@
 //! A revoked key ends its connections and subscriptions, on every protocol; changed rights do not.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{ConnectCode, QoS, SubAckCode};
-use thng_pubsub_tests::link::Raw;
+use thng_pubsub_tests::link::{Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, LastWill};
 use thng_pubsub_tests::websocket::{CloseOutcome, MqttFrames, WebSocket};
 use thng_pubsub_tests::{Keyed, Rest, Server, wait};
@@ -99,6 +99,117 @@ fn a_revoked_key_ends_its_connections_on_every_protocol() {
         assert_eq!(code, ConnectCode::NotAuthorised, "{what}");
         late.assert_closed();
         assert_eq!(WebSocket::request(server, &topic, &[("Authorization", &key)]).err(), Some(403), "{what}");
+    }
+}
+
+/// MQTT connections, over TCP and over WebSocket.
+fn connections(server: &Server, hello: &Hello) -> [Client<Box<dyn Link>>; 2] {
+    let links: [Box<dyn Link>; 2] =
+        [Box::new(Raw::connect(server.mqtt())), Box::new(MqttFrames::open(server, "mqtt"))];
+    links.map(|link| Client::accepted(link, hello))
+}
+
+fn values(server: &Server, topic: &str) -> Vec<Value> {
+    let values = server.rest().get(topic).expect(200);
+    values.as_array().expect("a list").iter().map(|value| value["value"].clone()).collect()
+}
+
+/// A connection remembers the topics that it published on, but not whether their keys count.
+#[test]
+fn a_token_revoked_between_two_publishes_refuses_the_second() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    for mut client in connections(server, &Hello::anonymous()) {
+        let topic = property(&rest.thng());
+        let token = rest.access_token(&["thngs:read,update", "thngs.properties:read,update"], &[]);
+        let own = format!("{topic}?access_token={}", token.key);
+        client.publish_acknowledged(&own, r#"[{"value":1}]"#);
+        client.publish_acknowledged(&own, r#"[{"value":2}]"#);
+        rest.delete(&format!("/accessTokens/{}", token.id)).assert_status(204);
+        assert_eq!(client.publish_refused(&own, r#"[{"value":3}]"#)["reason"], "invalid_key");
+        assert_eq!(values(server, &topic), [2, 1]);
+    }
+}
+
+#[test]
+fn a_token_changed_between_two_publishes_refuses_the_second() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    for mut client in connections(server, &Hello::anonymous()) {
+        let topic = property(&rest.thng());
+        let token = rest.access_token(&["thngs:read,update", "thngs.properties:read,update"], &[]);
+        let own = format!("{topic}?access_token={}", token.key);
+        client.publish_acknowledged(&own, r#"[{"value":1}]"#);
+        let reading = rest.access_policy(&["thngs:read", "thngs.properties:read"]);
+        rest.put(&format!("/accessTokens/{}", token.id), json!({"policies": [reading]})).assert_status(200);
+        assert_eq!(client.publish_refused(&own, r#"[{"value":2}]"#)["status"], 403);
+        assert_eq!(values(server, &topic), [1]);
+    }
+}
+
+#[test]
+fn a_key_revoked_between_two_publishes_stops_the_second() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let mut device = || {
+        let thng = rest.thng();
+        let key = rest.device(&thng).key;
+        (property(&thng), format!("/auth/evrythng/thngs/{thng}"), key)
+    };
+    for index in 0..2 {
+        let (topic, revoked, key) = device();
+        let [tcp, framed] = connections(server, &Hello::with_key(&key));
+        let mut client = if index == 0 { tcp } else { framed };
+        client.publish_acknowledged(&topic, r#"[{"value":1}]"#);
+        client.publish_acknowledged(&topic, r#"[{"value":2}]"#);
+        server.rest().delete(&revoked).assert_status(200);
+        client.publish_unacknowledged(&topic, r#"[{"value":3}]"#);
+        client.assert_closed();
+        assert_eq!(values(server, &topic), [2, 1]);
+    }
+    let (topic, revoked, key) = device();
+    let mut socket = WebSocket::request(server, &topic, &[("Authorization", &key)]).expect("a socket");
+    for value in [1, 2] {
+        socket.send(format!(r#"[{{"value":{value}}}]"#));
+        assert_eq!(socket.json()[0]["value"], value);
+    }
+    server.rest().delete(&revoked).assert_status(200);
+    socket.send(r#"[{"value":3}]"#);
+    assert_eq!(socket.ended(), CloseOutcome::Code(POLICY));
+    assert_eq!(values(server, &topic), [2, 1]);
+}
+
+#[test]
+fn a_thng_deleted_between_two_publishes_refuses_the_second() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    for mut client in connections(server, &Hello::with_key(server.key())) {
+        let thng = rest.thng();
+        let topic = property(&thng);
+        client.publish_acknowledged(&topic, r#"[{"value":1}]"#);
+        client.publish_acknowledged(&topic, r#"[{"value":2}]"#);
+        rest.delete(&format!("/thngs/{thng}")).assert_status(200);
+        assert_eq!(client.publish_refused(&topic, r#"[{"value":3}]"#)["status"], 404);
+    }
+}
+
+/// More topics than a connection remembers, in turn.
+#[test]
+fn many_topics_in_turn_each_get_their_own_values() {
+    let server = Server::shared();
+    let mut rest = server.rest();
+    let thng = rest.thng();
+    let topics: Vec<String> = (0..20).map(|number| format!("/thngs/{thng}/properties/k{number}")).collect();
+    for mut client in connections(server, &Hello::with_key(server.key())) {
+        for round in 0..3 {
+            for (number, topic) in topics.iter().enumerate() {
+                client.publish_acknowledged(topic, &format!(r#"[{{"value":{}}}]"#, number * 10 + round));
+            }
+        }
+        for (number, topic) in topics.iter().enumerate() {
+            let last: Vec<Value> = (0..3).rev().map(|round| json!(number * 10 + round)).collect();
+            assert_eq!(values(server, topic)[..3], last, "{topic}");
+        }
     }
 }
 

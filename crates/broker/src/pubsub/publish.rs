@@ -109,7 +109,7 @@ impl PubSub {
     fn command(&self, publish: &PublishContext, payload: &[u8]) -> Result<PublishCommand, BrokerError> {
         let (request, topic) = (publish.context(), publish.topic());
         let meta = match notifications::resource(topic) {
-            Some((kind, id)) => Some(self.shared.authorize(request, kind, id)?),
+            Some((kind, id)) => Some(self.shared.authorize_publish(publish, kind, id)?),
             None => {
                 request.permit()?;
                 None

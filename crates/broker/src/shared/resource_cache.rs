@@ -1,7 +1,8 @@
 //! Account and scopes of resources, kept in memory: every publish and every subscription asks for them.
 //!
 //! Cached metadata is never older than the last commit that changed it. The writer invalidates entries before any
-//! answer goes out, and a reader that is overtaken by an invalidation discards its result.
+//! answer goes out, and a reader that is overtaken by an invalidation discards its result. What was read at a generation
+//! of the cache is current while the cache still has that one.
 
 use std::sync::{
     Arc,
@@ -19,7 +20,7 @@ const RESOURCES_CACHED_MAX: usize = 200_000;
 #[derive(Debug)]
 pub(crate) struct ResourceCache {
     cached: Cache<Id, Arc<ResourceMeta>>,
-    /// Counts what was forgotten, so that a slow reader notices.
+    /// Counts what was forgotten, before and after, so that a slow reader notices.
     changes: AtomicU64,
 }
 
@@ -44,15 +45,26 @@ impl ResourceCache {
         if self.changes.load(Ordering::SeqCst) == before {
             self.cached.insert(id, Arc::clone(&meta));
             if self.changes.load(Ordering::SeqCst) != before {
-                self.cached.remove(&id);
+                self.remove(id);
             }
         }
         Ok(Some(meta))
     }
 
+    /// Changes with everything that is forgotten. To be read before the metadata that it is compared for.
+    pub(crate) fn generation(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
     /// Called by the writer after the commit that changed a resource.
     pub(crate) fn forget(&self, id: Id) {
         self.changes.fetch_add(1, Ordering::SeqCst);
+        self.remove(id);
+    }
+
+    /// A reader may have got the entry before it was removed, at the generation of that time.
+    fn remove(&self, id: Id) {
         self.cached.remove(&id);
+        self.changes.fetch_add(1, Ordering::SeqCst);
     }
 }

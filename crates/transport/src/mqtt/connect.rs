@@ -102,7 +102,7 @@ async fn examine_will(
     will: &Will<'_>,
 ) -> Result<Box<LastWill>, BrokerError> {
     let topic = TopicString::parse(will.topic)?;
-    let principal = context.principal(address, principal, &topic.options).await?;
+    let principal = context.principal(address, principal, topic.options.access_token.as_ref()).await?;
     let publish = RequestContext::publish(&principal, topic)?;
     context.pubsub.check_publish(&publish, will.payload)?;
     Ok(Box::new(LastWill { publish, payload: will.payload.to_vec() }))
@@ -118,7 +118,7 @@ impl LastWill {
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = published {
-            let rejected = LoggedError::on_topic(refusal, publish.principal().actor.id(), publish.topic());
+            let rejected = LoggedError::of_publish(refusal, &publish);
             context.log_refusal(protocol, "a will was not published", &rejected);
         }
     }

@@ -13,7 +13,6 @@ use thng_pubsub_protocol::{
         encode_pubrec,
     },
     rejection::{self, Rejection},
-    topic::TopicString,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -22,6 +21,7 @@ use super::{
     inflight_publishes::{Completion, Completions, InflightPublishes, PendingAck},
     outgoing::{DeliveryTarget, OutboundMessages, QueueOverflow},
     received::ReceivedIds,
+    recent_topics::RecentTopics,
     subscriptions::Subscription,
 };
 use crate::{Context, OnRejectedPublish, logged_error::LoggedError};
@@ -112,6 +112,8 @@ pub(super) struct Session {
     pub(super) wake: Arc<Notify>,
     pub(super) publishes: InflightPublishes,
     pub(super) completions: Arc<Completions>,
+    /// The topics that were published on last.
+    recent: RecentTopics,
     /// QoS 2 publishes whose ids are not published again.
     pub(super) received: ReceivedIds,
     pub(super) outbound: OutboundMessages,
@@ -148,6 +150,7 @@ impl Session {
             wake: Arc::clone(&wake),
             publishes: InflightPublishes::new(Arc::clone(&completions)),
             completions,
+            recent: RecentTopics::default(),
             received: ReceivedIds::default(),
             outbound: OutboundMessages::new(outbound_queue, context.limits.deliveries_in_flight_max),
             durable: None,
@@ -277,10 +280,11 @@ impl Session {
     async fn submit(&mut self, publish: &Publish<'_>, ack: PendingAck) -> Completion {
         let pubsub = &self.context.pubsub;
         let mut principal = self.principal.clone();
-        let throttle = &mut self.throttle;
+        let (recent, throttle) = (&mut self.recent, &mut self.throttle);
         let submitted = async {
-            let topic = TopicString::parse(publish.topic)?;
-            let user = self.context.principal(self.address, self.principal.as_ref(), &topic.options).await?;
+            let topic = recent.topic(publish.topic)?;
+            let user =
+                self.context.principal(self.address, self.principal.as_ref(), topic.access_token()).await?;
             let user = principal.insert(user);
             if !matches!(throttle, Throttle::Now) {
                 let wait = self.context.rates.publish_in_turn(self.address, &user.key)?;
@@ -290,13 +294,11 @@ impl Session {
                     return Ok(());
                 }
             }
-            let (completions, about) =
-                (Arc::clone(&self.completions), (user.actor.id(), topic.topic.clone()));
+            let context = topic.context(user)?;
+            let (completions, about) = (Arc::clone(&self.completions), Arc::clone(&context));
             let on_stored = move |outcome: Result<(), BrokerError>| {
-                let rejected = |refusal| Box::new(LoggedError::on_topic(refusal, about.0, &about.1));
-                completions.put(outcome.map_err(rejected))
+                completions.put(outcome.map_err(|refusal| Box::new(LoggedError::of_publish(refusal, &about))))
             };
-            let context = RequestContext::publish(user, topic)?;
             match (ack, &self.durable) {
                 (PendingAck::PubRec(id), Some(durable)) => {
                     let once = (durable.number(), id.get());

@@ -169,7 +169,8 @@ impl Session {
         }
         let topic = TopicString::parse(filter)?;
         let (pubsub, identity) = (&self.context.pubsub, &self.context.identity);
-        let principal = self.context.principal(self.address, self.principal.as_ref(), &topic.options).await?;
+        let token = topic.options.access_token.as_ref();
+        let principal = self.context.principal(self.address, self.principal.as_ref(), token).await?;
         *whose = Some(Arc::clone(&principal));
         let key = match topic.options.access_token {
             Some(_) => Some(identity.lease_key(&principal, &self.wake)?),

@@ -6,6 +6,7 @@ use thng_pubsub_protocol::{
     payload::{
         Json, LocationInput, LocationWrite, MembershipChange, Patch, PropertyWrite, ResourceKind, Scopes,
     },
+    topic::TopicString,
 };
 use thng_pubsub_store::PropertyOwner;
 
@@ -17,6 +18,7 @@ use crate::{
     },
     error::BrokerError,
     random,
+    request::RequestContext,
 };
 
 /// Executes a command as if its call had been authorized.
@@ -170,4 +172,36 @@ async fn a_command_changes_nothing_of_another_account() {
     assert_eq!(execute(&world, other_kind).await, missing);
     assert_eq!(world.document(&format!("/thngs/{thng}")).await["name"], "t");
     assert_eq!(world.identity().check_key(&world.device), Ok(()));
+}
+
+/// A connection keeps the context of a topic that it publishes on again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_publish_sees_what_becomes_of_its_resource() {
+    let world = World::new().await;
+    let project = world.made("/projects", json!({"name": "p"})).await;
+    let (thng, other) =
+        (world.made("/thngs", json!({"name": "t"})).await, world.made("/thngs", json!({"name": "o"})).await);
+    let path = format!("/thngs/{thng}");
+    let scoped = async |projects: &[&ResourceId]| {
+        let projects: Vec<String> = projects.iter().map(|project| project.to_string()).collect();
+        world.update(&world.owner(), &path, json!({"scopes": {"projects": projects}})).await
+    };
+    let context = |options: &str| {
+        let topic = TopicString::parse(&format!("{path}/properties/k{options}")).expect("a topic");
+        RequestContext::publish(&world.owner(), topic).expect("a topic to publish on")
+    };
+    let (in_project, anywhere) = (context(&format!("?project={project}")), context(""));
+    let published = async |context| world.pubsub().publish_and_wait(context, b"1").await;
+    for _ in 0..2 {
+        assert_eq!(published(&in_project).await, Err(BrokerError::NotFound));
+        assert_eq!(published(&anywhere).await, Ok(()));
+        assert_eq!(scoped(&[&project]).await, Ok(()));
+        assert_eq!(published(&in_project).await, Ok(()));
+        assert_eq!(published(&in_project).await, Ok(()));
+        assert_eq!(scoped(&[]).await, Ok(()));
+    }
+    assert_eq!(world.delete(&world.owner(), &format!("/thngs/{other}")).await, Ok(()));
+    assert_eq!(published(&anywhere).await, Ok(()));
+    assert_eq!(world.delete(&world.owner(), &path).await, Ok(()));
+    assert_eq!(published(&anywhere).await, Err(BrokerError::NotFound));
 }
