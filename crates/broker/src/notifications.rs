@@ -20,7 +20,7 @@ use thng_pubsub_protocol::{
     topic::{Subject, SubjectKind, Topic},
 };
 
-use thng_pubsub_bus::{Bus, Notification, RouteKey};
+use thng_pubsub_bus::{Bus, Notification, RouteKey, RouteKeyBuffer};
 use thng_pubsub_store::{
     Change, ResourceMeta, ResourceRecord, StoreError, TimestampMs, WriteStore,
     session_queue::{QueueLimits, QueuedMessage},
@@ -36,11 +36,12 @@ use crate::{
 /// Queues the notifications of an event for the durable sessions that subscribe to their topics.
 pub(crate) struct SessionEnqueuer {
     limits: QueueLimits,
+    key_buffer: RouteKeyBuffer,
 }
 
 impl SessionEnqueuer {
     pub(crate) fn new(limits: QueueLimits) -> Self {
-        Self { limits }
+        Self { limits, key_buffer: RouteKeyBuffer::default() }
     }
 }
 
@@ -54,7 +55,7 @@ impl BeforeCommit<EventNotifications> for SessionEnqueuer {
         if !store.has_queues() {
             return Ok(None);
         }
-        let Some(notifications) = EventNotifications::of(event) else { return Ok(None) };
+        let notifications = EventNotifications::of(event, &mut self.key_buffer, |_| true);
         for entry in &notifications.entries {
             if let Some(topic) = store.session_topic(entry.key.as_bytes()) {
                 let Notification { seq, scopes, body, .. } = notifications.make(entry, event);
@@ -74,6 +75,7 @@ pub(crate) struct CommittedPublisher {
     /// The newest sequence of a commit.
     pub(crate) committed: Arc<AtomicU64>,
     pub(crate) session_leases: Arc<SessionLeases>,
+    pub(crate) key_buffer: RouteKeyBuffer,
 }
 
 impl CommittedPublisher {
@@ -102,21 +104,22 @@ impl AfterCommit<EventNotifications> for CommittedPublisher {
         let mut due = Vec::with_capacity(events.len() * 2);
         for CommittedEvent { event, made } in &events {
             self.invalidate(event);
+            let Some((seq, _)) = about(event) else { continue };
+            self.committed.fetch_max(seq, Ordering::SeqCst);
+            // A subscription from here on begins after this commit: topics without subscribers need no notification.
             let of_event;
             let notifications = match made {
                 Some(made) => made,
-                None => match EventNotifications::of(event) {
-                    Some(notifications) => {
-                        of_event = notifications;
-                        &of_event
-                    }
-                    None => continue,
-                },
+                None => {
+                    of_event = EventNotifications::of(event, &mut self.key_buffer, |key| {
+                        self.bus.has_subscribers(key)
+                    });
+                    &of_event
+                }
             };
-            self.committed.fetch_max(notifications.seq, Ordering::SeqCst);
-            // A subscription from here on begins after this commit: topics without subscribers need no notification.
+            let entries = notifications.entries.iter();
             let subscribed =
-                notifications.entries.iter().filter(|entry| self.bus.has_subscribers(&entry.key));
+                entries.filter(|entry| made.is_none() || self.bus.has_subscribers(entry.key.as_bytes()));
             due.extend(subscribed.map(|entry| notifications.make(entry, event)));
         }
         if !due.is_empty() {
@@ -128,7 +131,7 @@ impl AfterCommit<EventNotifications> for CommittedPublisher {
 /// The notifications of one event: the keys of its topics, and each payload from the moment that it is needed.
 pub(crate) struct EventNotifications {
     seq: u64,
-    /// One for each topic of the event, subscribed to or not.
+    /// One for each topic of the event that was asked for.
     entries: Vec<Entry>,
     /// The payload of all topics that do not have one of their own.
     body: OnceCell<Bytes>,
@@ -146,19 +149,25 @@ struct Entry {
 }
 
 impl EventNotifications {
-    /// `None` for an event without a topic.
-    fn of(event: &Event) -> Option<Self> {
-        let (seq, meta) = about(event)?;
-        let mut entries = Vec::with_capacity(event.topics());
+    /// For the topics of an event whose keys `is_wanted`; none for an event without a topic. Keys are built in `buffer`.
+    fn of(event: &Event, buffer: &mut RouteKeyBuffer, mut is_wanted: impl FnMut(&[u8]) -> bool) -> Self {
+        let mut entries = Vec::new();
+        let Some((seq, meta)) = about(event) else { return Self::new(0, entries) };
         topics(event, |topic, below, own| {
-            let key = RouteKey::new(meta.account.as_str(), &topic.canonical());
-            entries.push(Entry {
-                key,
-                below: below.cloned(),
-                own: own.cloned().map(|own| (own, OnceCell::new())),
-            });
+            let key = buffer.set(meta.account.as_str(), |path| topic.write_canonical(path));
+            if is_wanted(key) {
+                entries.push(Entry {
+                    key: buffer.to_key(),
+                    below: below.cloned(),
+                    own: own.cloned().map(|own| (own, OnceCell::new())),
+                });
+            }
         });
-        Some(Self { seq, entries, body: OnceCell::new(), scopes: OnceCell::new() })
+        Self::new(seq, entries)
+    }
+
+    fn new(seq: u64, entries: Vec<Entry>) -> Self {
+        Self { seq, entries, body: OnceCell::new(), scopes: OnceCell::new() }
     }
 
     /// The notification of one of the entries.
@@ -233,6 +242,10 @@ fn topics(event: &Event, mut tell: impl FnMut(&Topic, Option<&Arc<ResourceMeta>>
         }
         Event::PropertiesUpdated { owner, updates, .. } => {
             let topic = |key: Option<&PropertyKey>| Topic::Properties { owner: *owner, key: key.cloned() };
+            if let [update] = &updates[..] {
+                tell(&topic(Some(&update.key)), None, None);
+                return tell(&topic(None), None, None);
+            }
             let mut keys: Vec<&PropertyKey> = updates.iter().map(|update| &update.key).collect();
             keys.sort_unstable();
             keys.dedup();
@@ -368,7 +381,7 @@ mod tests {
     }
 
     fn notified(event: &Event) -> Vec<(String, String)> {
-        let notifications = EventNotifications::of(event).expect("it has a topic");
+        let notifications = EventNotifications::of(event, &mut RouteKeyBuffer::default(), |_| true);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
         let mut notified = Vec::new();
         for entry in &notifications.entries {
@@ -410,7 +423,7 @@ mod tests {
     #[test]
     fn a_payload_is_made_once_and_only_for_topics_that_need_it() {
         let event = updated(&[("a", "1"), ("b", "2")]);
-        let notifications = EventNotifications::of(&event).expect("it has topics");
+        let notifications = EventNotifications::of(&event, &mut RouteKeyBuffer::default(), |_| true);
         let [_, b, all] = &notifications.entries[..] else { panic!("a, b and all") };
         let first = notifications.make(b, &event);
         assert_eq!(first.body, r#"[{"key":"b","value":2,"timestamp":1,"createdAt":2}]"#);

@@ -18,7 +18,7 @@ use crate::{
     shared::{Shared, resource_cache::ResourceCache, session_leases::SessionLeases},
     writer::Writer,
 };
-use thng_pubsub_bus::Bus;
+use thng_pubsub_bus::{Bus, RouteKeyBuffer};
 use thng_pubsub_store::{ReadStore, WriteStore};
 
 /// The services, shared by all connections.
@@ -54,6 +54,7 @@ impl Services {
             bus: Arc::clone(&bus),
             committed: Arc::clone(&committed),
             session_leases: Arc::clone(&session_leases),
+            key_buffer: RouteKeyBuffer::default(),
         };
         let (writer, thread) = Writer::start(
             write_store,

@@ -49,7 +49,7 @@ use self::routes::Table;
 use self::watchdog::{Board, Watchdog};
 
 pub use self::config::BusSettings;
-pub use self::notification::{Notification, RouteKey};
+pub use self::notification::{Notification, RouteKey, RouteKeyBuffer};
 pub use self::outbound_queue::{Delivery, OutboundQueue, OutboundQueueLimits, OutboundQueueState};
 pub use self::routes::{DeliveryQos, Predicate, Route, Subscriber};
 
@@ -170,9 +170,9 @@ impl Bus {
         self.shared.table.insert(key, subscriber)
     }
 
-    /// Whether this key has subscribers right now. A notification of a key without any need not be published: a
+    /// Whether the key of these bytes has subscribers right now. A notification of a key without any need not be published: a
     /// session that subscribes after this call subscribes after the notification.
-    pub fn has_subscribers(&self, key: &RouteKey) -> bool {
+    pub fn has_subscribers(&self, key: &[u8]) -> bool {
         self.shared.table.has_subscribers(key)
     }
 

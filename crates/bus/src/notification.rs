@@ -30,13 +30,40 @@ pub struct Notification {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RouteKey(Bytes);
 
+/// Builds keys in memory that is used again: most topics have no subscribers, so their keys are only looked up.
+#[derive(Debug, Default)]
+pub struct RouteKeyBuffer {
+    topic: String,
+    key: Vec<u8>,
+}
+
+impl RouteKeyBuffer {
+    /// Makes it the key of a topic in `account`. Returns the bytes of the key.
+    pub fn set(&mut self, account: &str, write_topic: impl FnOnce(&mut String)) -> &[u8] {
+        self.topic.clear();
+        write_topic(&mut self.topic);
+        self.key.clear();
+        append_key(account, &self.topic, &mut self.key);
+        &self.key
+    }
+
+    /// The key.
+    pub fn to_key(&self) -> RouteKey {
+        RouteKey(Bytes::copy_from_slice(&self.key))
+    }
+}
+
+fn append_key(account: &str, topic: &str, key: &mut Vec<u8>) {
+    key.extend_from_slice(account.as_bytes());
+    key.push(SEPARATOR);
+    key.extend_from_slice(topic.as_bytes());
+}
+
 impl RouteKey {
     /// The key of `topic` in `account`. Different pairs give different keys.
     pub fn new(account: &str, topic: &str) -> Self {
         let mut key = Vec::with_capacity(account.len() + 1 + topic.len());
-        key.extend_from_slice(account.as_bytes());
-        key.push(SEPARATOR);
-        key.extend_from_slice(topic.as_bytes());
+        append_key(account, topic, &mut key);
         Self(key.into())
     }
 
@@ -47,9 +74,14 @@ impl RouteKey {
 
     /// The partition that carries this key, below [`PARTITIONS`].
     pub(super) fn partition(&self) -> u8 {
-        let hash = foldhash::quality::FixedState::default().hash_one(self.as_bytes());
-        (hash % PARTITIONS as u64) as u8
+        partition(self.as_bytes())
     }
+}
+
+/// The partition that carries the key of these bytes.
+pub(super) fn partition(key: &[u8]) -> u8 {
+    let hash = foldhash::quality::FixedState::default().hash_one(key);
+    (hash % PARTITIONS as u64) as u8
 }
 
 impl Borrow<[u8]> for RouteKey {
@@ -79,6 +111,16 @@ mod tests {
             pairs.iter().map(|(account, topic)| RouteKey::new(account, topic)).collect();
         assert_eq!(keys.len(), pairs.len());
         assert_eq!(RouteKey::new("a", "/b"), RouteKey::new("a", "/b"));
+    }
+
+    #[test]
+    fn a_buffer_builds_the_same_key_each_time() {
+        let mut buffer = RouteKeyBuffer::default();
+        for (account, topic) in [("account", "/thngs/long"), ("a", "/b"), ("", "")] {
+            let key = RouteKey::new(account, topic);
+            assert_eq!(buffer.set(account, |path| path.push_str(topic)), key.as_bytes());
+            assert_eq!(buffer.to_key(), key);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tracing::error;
 
 use super::PARTITIONS;
 use super::envelope::NotificationEnvelope;
-use super::notification::RouteKey;
+use super::notification::{self, RouteKey};
 use super::outbound_queue::{OfferResult, OutboundQueue};
 
 /// Deliveries after which a fan-out lets others have the lock of the list; well under a millisecond.
@@ -208,10 +208,10 @@ impl Table {
     }
 
     /// Whether this key has subscribers right now.
-    pub(super) fn has_subscribers(&self, key: &RouteKey) -> bool {
-        let hash = self.hash(key.as_bytes());
-        let shard = self.shards[usize::from(key.partition())].lock();
-        shard.find(hash, |topic| topic.key == *key).is_some()
+    pub(super) fn has_subscribers(&self, key: &[u8]) -> bool {
+        let hash = self.hash(key);
+        let shard = self.shards[usize::from(notification::partition(key))].lock();
+        shard.find(hash, |topic| topic.key.as_bytes() == key).is_some()
     }
 
     pub(super) fn insert(self: &Arc<Self>, key: &RouteKey, subscriber: Subscriber) -> Route {

@@ -247,6 +247,12 @@ impl Topic {
     #[must_use]
     pub fn canonical(&self) -> String {
         let mut out = String::with_capacity(96);
+        self.write_canonical(&mut out);
+        out
+    }
+
+    /// Appends the canonical form.
+    pub fn write_canonical(&self, out: &mut String) {
         let (kind, parameters) = self.parts();
         let mut parameters = parameters.into_iter().flatten();
         for segment in kind.row().segments() {
@@ -255,11 +261,10 @@ impl Topic {
                 Segment::Literal(literal) => out.push_str(literal),
                 Segment::Parameter => {
                     let value = parameters.next().expect("a topic has a value for each parameter of its row");
-                    percent::encode(value, &mut out);
+                    percent::encode(value, out);
                 }
             }
         }
-        out
     }
 }
 
