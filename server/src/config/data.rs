@@ -45,7 +45,7 @@ pub struct DataSettings {
     ///
     /// More of them are fewer bytes on the disk for each value.
     /// A start reads up to one and a half times as many events from the log.
-    #[arg(long, value_name = "VALUES", default_value_t = 200_000, value_parser = within::<usize>(1_000..=2_000_000))]
+    #[arg(long, value_name = "VALUES", default_value_t = 200_000, value_parser = within::<usize>(100..=2_000_000))]
     pub unindexed_values_max: usize,
 }
 

@@ -12,7 +12,7 @@ use thng_pubsub_tests::history::whole;
 use thng_pubsub_tests::link::{Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, Received};
 use thng_pubsub_tests::wait::{random, until};
-use thng_pubsub_tests::{Server, WAIT_MAX};
+use thng_pubsub_tests::{Launch, Server, WAIT_MAX};
 
 const ROUNDS: usize = 6;
 
@@ -61,7 +61,8 @@ fn stream<L: Link>(
 #[test]
 fn after_kill_9_every_acknowledged_publish_is_stored_once() {
     let mut random = random();
-    let mut server = Server::start();
+    // So few values wait for the time index that each round writes some of it.
+    let mut server = Launch::new().flag("--unindexed-values-max", "100").start();
     let thng = server.rest().thng();
     let mut writers: [Written; 3] = Default::default();
 
