@@ -90,8 +90,9 @@ struct Retired {
 #[derive(Default)]
 struct Group {
     unindexed_before: usize,
-    /// The first sequence, and the series that got values, some of them repeatedly.
+    /// The first sequence, how many there are, and the series that they belong to, some of them repeatedly.
     first_seq: Option<i64>,
+    values: usize,
     appended: Vec<i64>,
     /// Series whose values were indexed, and up to where they were before.
     indexed: Vec<(i64, i64)>,
@@ -143,7 +144,7 @@ impl Tail {
 
     /// How many values the open group has appended.
     pub(super) fn appended(&self) -> usize {
-        self.state.lock().group.as_ref().map_or(0, |group| group.appended.len())
+        self.state.lock().group.as_ref().map_or(0, |group| group.values)
     }
 
     /// Takes in a value that was appended to the log. `is_latest`: it is the latest of its series now.
@@ -151,7 +152,10 @@ impl Tail {
         let state = &mut *self.state.lock();
         if let Some(group) = &mut state.group {
             group.first_seq.get_or_insert(value.seq);
-            group.appended.push(series);
+            group.values += 1;
+            if group.appended.last() != Some(&series) {
+                group.appended.push(series);
+            }
         }
         state.unindexed += 1;
         let entry = state.series.entry(series).or_insert_with(|| TailSeries::new(Latest::Indexed));

@@ -6,7 +6,8 @@ use super::{
 };
 
 /// Tables that a statement may read from the start, because it stops at the first rows or there is only one.
-const SHORT: [&str; 9] = [
+const SHORT: [&str; 10] = [
+    "SCAN 8-ROW VALUES CLAUSE",
     "SCAN indexed",
     "SCAN log_end",
     "SCAN doomed",

@@ -99,15 +99,35 @@ impl ValueIndex {
 struct Statements<'c> {
     connection: &'c Connection,
     add: CachedStatement<'c>,
+    add_many: CachedStatement<'c>,
     set_latest: CachedStatement<'c>,
     set_indexed: CachedStatement<'c>,
 }
 
 impl<'c> Statements<'c> {
     fn prepare(connection: &'c Connection) -> Result<Self, Fault> {
-        let [add, set_latest, set_indexed] =
-            [ADD, SET_LATEST, SET_INDEXED].map(|statement| connection.prepare_cached(statement));
-        Ok(Self { connection, add: add?, set_latest: set_latest?, set_indexed: set_indexed? })
+        let [add, add_many, set_latest, set_indexed] =
+            [ADD, ADD_MANY, SET_LATEST, SET_INDEXED].map(|statement| connection.prepare_cached(statement));
+        Ok(Self {
+            connection,
+            add: add?,
+            add_many: add_many?,
+            set_latest: set_latest?,
+            set_indexed: set_indexed?,
+        })
+    }
+
+    /// Adds values of a series to the index.
+    fn add(&mut self, series: i64, values: &[TailValue]) -> Result<(), Fault> {
+        let (many, rest) = values.as_chunks::<MANY>();
+        for values in many {
+            let columns = values.iter().flat_map(|value| [value.ts, value.seq]);
+            self.add_many.execute(rusqlite::params_from_iter(std::iter::once(series).chain(columns)))?;
+        }
+        for TailValue { ts, seq, .. } in rest {
+            self.add.execute([series, *ts, *seq])?;
+        }
+        Ok(())
     }
 }
 
@@ -142,9 +162,7 @@ fn index_some(
         None => statements.set_indexed.execute([series, up_to])?,
     };
     values.sort_unstable_by_key(TailValue::position);
-    for TailValue { ts, seq, .. } in &values {
-        statements.add.execute([series, *ts, *seq])?;
-    }
+    statements.add(series, &values)?;
     let is_all = tail.set_indexed(series, up_to);
     Ok(IndexedPart { values: values.len(), up_to, is_all })
 }
@@ -178,7 +196,15 @@ const UP_TO: &str = "SELECT up_to FROM indexed";
 
 const SET_UP_TO: &str = "UPDATE indexed SET up_to = ?1";
 
-const ADD: &str = "INSERT INTO value_by_time (series, ts, seq) VALUES (?1, ?2, ?3)";
+/// A row that is there says the same.
+const ADD: &str = "INSERT OR IGNORE INTO value_by_time (series, ts, seq) VALUES (?1, ?2, ?3)";
+
+/// Values of a series that one statement adds: its start and its end cost as much as adding one.
+const MANY: usize = 8;
+
+const ADD_MANY: &str =
+    "INSERT OR IGNORE INTO value_by_time (series, ts, seq) VALUES (?1, ?2, ?3), (?1, ?4, ?5), (?1, ?6, ?7),
+    (?1, ?8, ?9), (?1, ?10, ?11), (?1, ?12, ?13), (?1, ?14, ?15), (?1, ?16, ?17)";
 
 /// All columns: an upsert would look for the row first.
 const SET_LATEST: &str = "REPLACE INTO latest (series, seq, ts, indexed) VALUES (?1, ?2, ?3, ?4)";
@@ -198,4 +224,4 @@ const VALUES_BEHIND: &str = "SELECT series, seq, ts, octet_length(body), at = ts
 /// Every statement of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
-    &[UP_TO, SET_UP_TO, ADD, SET_LATEST, SET_INDEXED, LATEST_TIME, INDEXED, VALUES_BEHIND];
+    &[UP_TO, SET_UP_TO, ADD, ADD_MANY, SET_LATEST, SET_INDEXED, LATEST_TIME, INDEXED, VALUES_BEHIND];
