@@ -55,6 +55,12 @@ pub fn random() -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
+/// How often a test repeats what random choices decide, where `usual` is enough in the suite.
+#[must_use]
+pub fn rounds(usual: usize) -> usize {
+    environment("THNG_PUBSUB_TEST_ROUNDS").map_or(usual, |count| count.parse().expect("a number of rounds"))
+}
+
 /// One variable of the test run's own settings.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the settings of the test run, not of the server")]

@@ -85,7 +85,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             docs::write(&setup::root())
         }
         Command::Fuzz(args) => fuzz::run(&args),
-        Command::Soak(args) => soak::run(args),
+        Command::Soak(args) => soak::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Npm => npm::run(),
         Command::Dist(args) => dist::run(args),

@@ -11,7 +11,7 @@ use thng_pubsub_protocol::mqtt::{ConnectCode, Packet, Publish, QoS};
 use thng_pubsub_tests::history::whole;
 use thng_pubsub_tests::link::{Link, Raw};
 use thng_pubsub_tests::mqtt::{Client, Hello, Received};
-use thng_pubsub_tests::wait::{random, until};
+use thng_pubsub_tests::wait::{random, rounds, until};
 use thng_pubsub_tests::{Launch, Server, WAIT_MAX};
 
 const ROUNDS: usize = 6;
@@ -66,7 +66,7 @@ fn after_kill_9_every_acknowledged_publish_is_stored_once() {
     let thng = server.rest().thng();
     let mut writers: [Written; 3] = Default::default();
 
-    for round in 0..ROUNDS {
+    for round in 0..rounds(ROUNDS) {
         let kill_after = random.usize(20..600);
         eprintln!("round {round}: kill -9 after {kill_after} acknowledgements");
         let acknowledgements = AtomicUsize::new(0);

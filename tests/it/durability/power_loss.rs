@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use thng_pubsub_tests::history::whole;
 use thng_pubsub_tests::mqtt::{Client, Received};
 use thng_pubsub_tests::server::binary;
-use thng_pubsub_tests::wait::{random, until};
+use thng_pubsub_tests::wait::{random, rounds, until};
 use thng_pubsub_tests::{Launch, Server, WAIT_MAX};
 
 const ROUNDS: usize = 12;
@@ -196,6 +196,22 @@ impl Written {
         false
     }
 
+    /// Publishes so many numbers and returns when some are acknowledged: the others are under way.
+    fn leave_under_way(&mut self, server: &Server, count: u64, acknowledged: u64) -> impl Sized + use<> {
+        let topic = format!("/thngs/{}/properties/k", self.thng);
+        let mut client = Client::connect(server);
+        for number in self.next..self.next + count {
+            client.publish_unacknowledged(&topic, &format!(r#"[{{"value":{{"n":{number}}}}}]"#));
+        }
+        self.next += count;
+        for _ in 0..acknowledged {
+            let received = client.next_within(WAIT_MAX).expect("an acknowledgement in time");
+            assert!(matches!(received, Ok(Received::PubAck(_))), "{received:?}");
+            self.acknowledged += 1;
+        }
+        client
+    }
+
     /// Compares with what is stored, behind which the next numbers come.
     #[track_caller]
     fn check(&mut self, server: &Server) {
@@ -222,7 +238,7 @@ fn a_failed_sync_a_restart_and_a_power_cut_lose_nothing() {
     let mut machine = Machine::new(Launch::new().flag("--unindexed-values-max", FEW_VALUES));
     let mut server = machine.start_in(folder());
     let mut written = Written::new(&server);
-    for round in 0..ROUNDS {
+    for round in 0..rounds(ROUNDS) {
         eprintln!("round {round}");
         assert!(!written.publish(&server, random.u64(5..60)));
         machine.fail_next_sync("-wal");
@@ -254,7 +270,7 @@ fn a_power_cut_while_a_log_is_rewritten_loses_nothing() {
     let mut machine = Machine::new(Launch::new().flag("--unindexed-values-max", FEW_VALUES));
     let mut server = machine.start_in(folder());
     let mut written = Written::new(&server);
-    for round in 0..ROUNDS {
+    for round in 0..rounds(ROUNDS) {
         // Some hundreds of frames, which are rewritten by several calls.
         assert!(!written.publish(&server, 200));
         machine.fail_next_sync("-wal");
@@ -305,12 +321,14 @@ fn a_power_cut_on_a_disk_that_works_loses_nothing() {
     let mut machine = Machine::new(Launch::new().flag("--unindexed-values-max", FEW_VALUES));
     let mut server = machine.start_in(folder());
     let mut written = Written::new(&server);
-    for round in 0..ROUNDS {
+    for round in 0..rounds(ROUNDS) {
         assert!(!written.publish(&server, random.u64(5..60)));
         if round % 3 == 0 {
             server = server.restart();
             assert!(!written.publish(&server, random.u64(5..60)));
         }
+        let count = random.u64(0..100);
+        let _client = written.leave_under_way(&server, count, random.u64(0..=count));
         server.kill9();
         let cut = if round % 2 == 0 { Cut::Worst } else { Cut::Random(&mut random) };
         let data = machine.cut_power(server.data(), cut);
