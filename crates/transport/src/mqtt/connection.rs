@@ -3,21 +3,22 @@
 //! Here is timing and buffering: when to read, when to write, how long to wait. Reading stops while too many publishes
 //! wait for their commit, and encoding stops while the client does not read; neither ever stops the other.
 
-use std::{pin::pin, sync::Arc, task::Poll};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
 
 use thng_pubsub_protocol::mqtt::{
     Connect, ConnectCode, Decoder, Packet, PacketError, PacketType, ProtocolLevel, Side,
 };
-use tokio::{
-    sync::Notify,
-    time::{Instant, Sleep},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     connect::{self, LastWill},
     session::{DisconnectReason, Session, connack, keep_alive_timeout},
     sessions::SessionSlot,
+    signals::{Signal, Signals},
     wire::{BrokenRule, Outgoing, Wire},
 };
 use crate::{Context, accept::AcceptedConnection};
@@ -54,7 +55,6 @@ pub async fn serve(
     protocol: &'static str,
     admitted: AcceptedConnection,
 ) {
-    let peer = admitted.peer;
     let number = context.mqtt_sessions.number();
     let mut connection = Connection {
         decoder: Decoder::new(Side::Client, CONNECT_BYTES_MAX.min(context.limits.message_bytes_max)),
@@ -73,6 +73,7 @@ pub async fn serve(
         connection.wire.will_restart();
     }
     connection.flush_and_close().await;
+    let peer = connection.admitted.peer;
     let reason = end.reason();
     context.metrics.disconnects.with_label_values(&[protocol, reason]).inc();
     match end {
@@ -119,6 +120,7 @@ struct Connection<W> {
 enum Wakeup {
     /// So many bytes.
     Received(usize),
+    /// There is space again behind what filled the write buffer.
     Sent,
     Woken,
     Due,
@@ -159,7 +161,8 @@ impl<W: Wire> Connection<W> {
     /// Waits for CONNECT and answers it.
     async fn connect(&mut self) -> Result<Box<EstablishedSession>, DisconnectReason> {
         let deadline = Instant::now() + self.context.limits.connect_timeout;
-        let mut sleep = pin!(tokio::time::sleep_until(deadline));
+        let stop = self.admitted.stop.clone();
+        let mut signals = pin!(Signals::new(&stop, None, deadline));
         loop {
             match self.decoder.frame(&self.input) {
                 Ok(Some(frame)) if frame.packet_type != PacketType::Connect => {
@@ -192,7 +195,7 @@ impl<W: Wire> Connection<W> {
                 }
                 Err(error) => return Err(DisconnectReason::Protocol(error.reason())),
             }
-            match self.next_wakeup(sleep.as_mut(), true, true, None).await {
+            match self.next_wakeup(signals.as_mut(), true, true).await {
                 Wakeup::Due => return Err(DisconnectReason::ConnectTimeout),
                 Wakeup::Ended(end) => return Err(end),
                 Wakeup::Received(_) | Wakeup::Sent | Wakeup::Woken => {}
@@ -279,7 +282,8 @@ impl<W: Wire> Connection<W> {
         let taken_over = accepted.slot.as_ref().map(|slot| slot.taken_over.clone());
         let mut last_received = Instant::now();
         let mut partial_bytes = 0;
-        let mut sleep = pin!(tokio::time::sleep_until(last_received));
+        let stop = self.admitted.stop.clone();
+        let mut signals = pin!(Signals::new(&stop, taken_over.as_ref(), last_received));
         loop {
             match self.process(session).await {
                 Ok(true) => (last_received, partial_bytes) = (Instant::now(), 0),
@@ -292,13 +296,11 @@ impl<W: Wire> Connection<W> {
             let silence_ends =
                 keep_alive_timeout.map(|keep_alive_timeout| last_received + keep_alive_timeout);
             let due = [silence_ends, session.next_due()].into_iter().flatten().min();
-            if let Some(due) = due
-                && due != sleep.deadline()
-            {
-                sleep.as_mut().reset(due);
+            if let Some(due) = due {
+                signals.as_mut().set_due(due);
             }
             let may_read = session.may_read() && (!is_throttled || self.input.len() < LOOKED_AHEAD_BYTES);
-            match self.next_wakeup(sleep.as_mut(), may_read, due.is_some(), taken_over.as_ref()).await {
+            match self.next_wakeup(signals.as_mut(), may_read, due.is_some()).await {
                 Wakeup::Received(bytes) => {
                     partial_bytes += bytes;
                     if partial_bytes >= SIGN_OF_LIFE_BYTES {
@@ -396,25 +398,20 @@ impl<W: Wire> Connection<W> {
     /// Waits for the next thing to do, sending on the side.
     async fn next_wakeup(
         &mut self,
-        mut sleep: std::pin::Pin<&mut Sleep>,
+        mut signals: Pin<&mut Signals<'_>>,
         may_read: bool,
         timed: bool,
-        taken_over: Option<&CancellationToken>,
     ) -> Wakeup {
         let mut woken = pin!(self.wake.notified());
-        let mut stopped = pin!(self.admitted.stop.cancelled());
-        let mut replaced = pin!(async {
-            match taken_over {
-                Some(token) => token.cancelled().await,
-                None => std::future::pending().await,
-            }
-        });
         let (wire, input, out) = (&mut self.wire, &mut self.input, &mut self.out);
         let has_space = may_read && input.len() <= self.decoder.max_packet_bytes;
+        // Otherwise nothing waits behind what is sent, and there is no need to look for it.
+        let was_full = out.bytes.len() >= WRITE_BUFFER_BYTES;
         std::future::poll_fn(|cx| {
             if !out.is_sent() {
                 match wire.poll_send(cx, out) {
-                    Poll::Ready(Ok(())) => return Poll::Ready(Wakeup::Sent),
+                    Poll::Ready(Ok(())) if was_full => return Poll::Ready(Wakeup::Sent),
+                    Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => {
                         return Poll::Ready(Wakeup::Ended(DisconnectReason::ConnectionLost));
                     }
@@ -434,16 +431,11 @@ impl<W: Wire> Connection<W> {
             if woken.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Wakeup::Woken);
             }
-            if stopped.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wakeup::Ended(DisconnectReason::Stopping));
-            }
-            if replaced.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wakeup::Ended(DisconnectReason::TakenOver));
-            }
-            if timed && sleep.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Wakeup::Due);
-            }
-            Poll::Pending
+            signals.as_mut().poll_signal(cx, timed).map(|signal| match signal {
+                Signal::Stopping => Wakeup::Ended(DisconnectReason::Stopping),
+                Signal::TakenOver => Wakeup::Ended(DisconnectReason::TakenOver),
+                Signal::Due => Wakeup::Due,
+            })
         })
         .await
     }
