@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: what takes too long for the suites, on the release build of the server.
+//! `cargo xtask soak`: tests that take too long for the suites, on the release build of the server.
 //!
 //! Ten minutes of clients that come and go (`tests/it/soak.rs`), and many rounds of `kill -9` and of a loss of power
 //! (`tests/it/durability/`), of which the suites run a few.
@@ -22,7 +22,8 @@ const POWER_LOSSES: u32 = 100;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 `clients` fails when memory at the end is more than 10 % above that of the first minute, or when a client
-missed a message; `kills` and `power` fail when an acknowledged write is gone, or a write is there twice.
+missed a message.
+`kills` and `power` fail when an acknowledged write is gone, or a write is there twice.
 After a loss of power the disk has what was synced, and any of the pages that were not. Not part of `test`.
 Loopback only.
 

@@ -2,7 +2,7 @@
 //!
 //! - [`wire`]: bytes in, bytes out, over whatever carries them
 //! - [`connection`]: one connection from CONNECT to its end: timing, buffers, when to read and when to write
-//! - [`signals`]: what ends the wait of a connection besides its socket and its work
+//! - [`signals`]: stop, take-over and clock, which end the wait of a connection
 //! - [`connect`]: what a CONNECT asks for
 //! - [`session`]: what each packet means
 //! - [`subscriptions`]: what a client is subscribed to

@@ -1,4 +1,4 @@
-//! What ends the wait of a connection besides its socket and its work: the server's stop, a take-over, and the clock.
+//! Ends the wait of a connection when the server stops, another connection takes over, or a time has come.
 //!
 //! A registration takes locks that many connections share, and changes the memory of its neighbors in a list. So it lasts
 //! from one wake-up to the next, instead of being made for each.
