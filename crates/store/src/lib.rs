@@ -16,6 +16,7 @@ use thng_pubsub_protocol::{
     payload::{LocationUpdate, PropertyUpdate, ResourceKind},
 };
 
+pub mod client_events;
 pub mod durable_file;
 mod error;
 pub mod export;
@@ -39,8 +40,8 @@ pub use self::{
     model::{Change, Members, PropertiesExtent, ResourceDetails, ResourceMeta, ResourceRecord},
     paced_file::{CopySpeed, PacedFile},
     sqlite::{
-        Backup, BackupHeader, Durability, Examination, Import, KNOWN_LAYOUT, ReadOnlyDatabase, SECRET_FILE,
-        SqliteStore, StoreSettings, UnnamedDatabase, sizes,
+        Backup, BackupHeader, CLIENT_EVENTS_FILE, ClientEventFile, Durability, Examination, Import,
+        KNOWN_LAYOUT, ReadOnlyDatabase, SECRET_FILE, SqliteStore, StoreSettings, UnnamedDatabase, sizes,
     },
 };
 use session_queue::{ReadSessions, WriteSessions};

@@ -7,6 +7,7 @@
 //! database, [`directory`] keeps a second server out, and [`mod@column`] maps domain types to columns.
 //! For commands on a whole database, [`read_only`] reads beside a server, [`backup`] copies and restores, [`export`]
 //! and [`import`] convert, and [`examine`] checks it.
+//! [`client_events`] is a small database of its own beside it.
 //! Nothing outside this folder names SQLite.
 
 use std::{path::Path, sync::Arc};
@@ -19,6 +20,7 @@ use write::{Bounds, SqliteWriter};
 
 mod backup;
 mod checkpoint;
+mod client_events;
 mod column;
 mod connection;
 mod directory;
@@ -41,6 +43,7 @@ mod values;
 mod write;
 
 pub use backup::{Backup, BackupHeader};
+pub use client_events::{CLIENT_EVENTS_FILE, ClientEventFile};
 pub use directory::SECRET_FILE;
 pub use examine::{Examination, KNOWN_LAYOUT, sizes};
 pub use import::{Import, UnnamedDatabase};

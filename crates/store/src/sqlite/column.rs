@@ -76,7 +76,7 @@ pub(super) fn actor_columns(actor: Actor) -> (i64, Id) {
 }
 
 /// The actor of the two columns from `first` on.
-fn actor(row: &Row<'_>, first: usize) -> Result<Actor, Fault> {
+pub(super) fn actor(row: &Row<'_>, first: usize) -> Result<Actor, Fault> {
     let id = id(row, first + 1)?;
     match row.get(first)? {
         1_i64 => Ok(Actor::Operator(id)),
@@ -118,7 +118,7 @@ fn json(row: &Row<'_>, column: usize) -> Result<Json, Fault> {
     Json::parse(row.get(column)?).map_err(|_| Fault::Corrupt("a JSON value"))
 }
 
-fn optional_id(row: &Row<'_>, column: usize) -> Result<Option<Id>, Fault> {
+pub(super) fn optional_id(row: &Row<'_>, column: usize) -> Result<Option<Id>, Fault> {
     match row.get_ref(column)?.as_str_or_null().map_err(|_| Fault::Corrupt("a column that is not text"))? {
         None => Ok(None),
         Some(text) => Id::parse(text).map(Some).map_err(|_| Fault::Corrupt("an id")),

@@ -73,7 +73,8 @@ pub(super) fn unshared(file: &Path) -> Result<Connection, Fault> {
 /// Without CREATE: the file was made before, for its owner only. Without SQLite's mutex: one thread at a time has it.
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
-fn open(database: &Path) -> Result<Connection, Fault> {
+/// A connection to a file of ours, set up as all of them are.
+pub(super) fn open(database: &Path) -> Result<Connection, Fault> {
     paced_writes::install();
     let connection = Connection::open_with_flags(database, FLAGS)?;
     connection.busy_timeout(BUSY)?;

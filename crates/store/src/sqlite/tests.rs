@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod checkpoints;
+mod client_events;
 mod crash;
 mod deletions;
 mod directory;
