@@ -8,13 +8,14 @@
 //! ranges and defaults, so that only this crate depends on the command line.
 //!
 //! - [`listeners`], [`data`], [`log`], [`protocols`], [`connections`], [`messages`], [`lists`], [`subscriptions`],
-//!   [`sessions`], [`rates`]: the settings, in the order of the help
+//!   [`sessions`], [`rates`], [`client_events`]: the settings, in the order of the help
 //! - [`administration`]: the commands of administrators
 //! - `environment.rs`: variables that are empty, or that no setting has
 //! - `file.rs`: the settings file; `former_names.rs`: names of before
 //! - `print.rs`: all settings as such a file
 
 pub mod administration;
+pub mod client_events;
 pub mod connections;
 pub mod data;
 mod environment;
@@ -225,6 +226,8 @@ pub struct Config {
     pub sessions: sessions::SessionSettings,
     #[command(flatten)]
     pub rates: rates::RateLimitSettings,
+    #[command(flatten)]
+    pub client_events: client_events::ClientEventSettings,
 }
 
 /// The flag that names the settings file.

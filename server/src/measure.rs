@@ -31,6 +31,7 @@ use crate::{
 };
 use thng_pubsub_broker::{
     RequestContext, Services,
+    client_events::ClientEvents,
     identity::{KeySecret, Principal, SECRET_BYTES, first_account},
     resources::{ListQuery, ListScope, NewResource, document},
 };
@@ -66,7 +67,9 @@ async fn open(data: &Path) -> anyhow::Result<OpenStore> {
     let bus = Bus::start(BusSettings::default(), &metrics.registry)?;
     let secret = KeySecret::new([0; SECRET_BYTES]);
     let settings = service_settings(&config);
-    let (services, _writer) = Services::start(read, write, bus, Clock::System, metrics, secret, settings)?;
+    let client_events = ClientEvents::off(Arc::clone(&read));
+    let (services, _writer) =
+        Services::start(read, write, bus, Clock::System, metrics, secret, settings, client_events)?;
     let principal = services.identity.authenticate(&key).await.ok().context("the key was just made")?;
     Ok(OpenStore { services, principal })
 }

@@ -26,6 +26,7 @@ use thng_pubsub_transport::{
     accept::{AcceptedConnection, Acceptor},
     addresses::Addresses,
     admin_socket::{AdminSocket, Answer, Request, SOCKET, Status},
+    client_reports::ConnectionReports,
     mqtt,
     rate_limits::Rates,
     tls::{self, Certificates, Tls},
@@ -181,7 +182,7 @@ impl Running {
         // Behind the core, which made sure that the folder is ours alone.
         let certificates = open_certificates(config, &metrics)?;
         let BrokerHandle { services, bus, writer } = broker;
-        let Services { pubsub, resources, identity } = services;
+        let Services { pubsub, resources, identity, client_events } = services;
         let rates = Arc::new(Rates::new(&config.rates.rates(), &metrics));
         let listeners = Listeners::bind(&config.listeners)?;
         // When all that is open from the start is open.
@@ -197,12 +198,17 @@ impl Running {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             metrics: Arc::clone(&metrics),
-            log: Arc::new(LogThrottle::new()),
+            reports: ConnectionReports {
+                metrics: Arc::clone(&metrics),
+                log: Arc::new(LogThrottle::new()),
+                client_events: Arc::clone(&client_events),
+            },
         };
         let context = Arc::new(Context {
             pubsub,
             resources,
             identity,
+            client_events,
             metrics,
             limits: limits(config),
             mqtt_sessions: mqtt::Sessions::default(),
@@ -301,13 +307,7 @@ impl Running {
     fn tls(&self, protocol: (&'static str, &[&str])) -> anyhow::Result<Tls> {
         let certificates = self.certificates.clone().context("a TLS listener has certificates")?;
         let limit = self.context.limits.connect_timeout;
-        Tls::new(
-            certificates,
-            protocol,
-            limit,
-            Arc::clone(&self.context.metrics),
-            Arc::clone(&self.acceptor.log),
-        )
+        Tls::new(certificates, protocol, limit, self.acceptor.reports.clone())
     }
 
     /// What SIGHUP asks for.

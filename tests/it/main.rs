@@ -159,6 +159,7 @@ mod tls {
 
 /// Rules of topics that are the same on every transport.
 mod topics {
+    mod client_events;
     mod matrix;
     mod options;
     mod revoked_keys;

@@ -12,7 +12,7 @@ use thng_pubsub_protocol::{
 };
 
 use thng_pubsub_store::{
-    Change, KeyHash, PropertyOwner, ResourceMeta, ResourceRecord, Sequence, StoreError, TimestampMs,
+    Actor, Change, KeyHash, PropertyOwner, ResourceMeta, ResourceRecord, Sequence, StoreError, TimestampMs,
     WriteStore,
 };
 
@@ -177,8 +177,8 @@ pub(crate) enum Event {
         batch: Arc<ResourceMeta>,
         record: Arc<ResourceRecord>,
     },
-    /// Keys were revoked.
-    KeysRevoked { hashes: Vec<KeyHash> },
+    /// Keys of an account were revoked.
+    KeysRevoked { account: Id, keys: Vec<(Actor, KeyHash)> },
     /// These keys depend on something else now.
     KeysChanged { hashes: Vec<KeyHash> },
     /// What many keys may do has changed.

@@ -390,8 +390,14 @@ mod tests {
         let rows = all.map(|refusal| {
             let lasts = if refusal.is_temporary() { "temporary" } else { "final" };
             let status = refusal.document().status.to_string();
-            [format!("`{}`", refusal.reason()), lasts.into(), status, refusal.to_string()]
+            let cure = crate::reasons::cure(refusal.reason()).expect("each reason has a cure");
+            [format!("`{}`", refusal.reason()), lasts.into(), status, refusal.to_string(), cure.into()]
         });
-        assert_documented("docs/errors.md", "## Reasons", &["reason", "lasts", "status", "log text"], rows);
+        assert_documented(
+            "docs/errors.md",
+            "## Reasons",
+            &["reason", "lasts", "status", "log text", "cure"],
+            rows,
+        );
     }
 }

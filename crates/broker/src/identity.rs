@@ -33,6 +33,17 @@ pub struct Identity {
     passwords: Arc<PasswordQueue>,
 }
 
+/// The word for a kind of actor, as documents have it.
+pub fn kind_word(actor: Actor) -> &'static str {
+    match actor {
+        Actor::Operator(_) => "operator",
+        Actor::Application(_) | Actor::TrustedApplication(_) => "app",
+        Actor::User(_) => "userInApp",
+        Actor::Device(_) => "device",
+        Actor::AccessToken(_) => "accessToken",
+    }
+}
+
 impl Identity {
     pub(crate) fn new(shared: Arc<Shared>, resources: Arc<Resources>) -> Self {
         let passwords = Arc::new(PasswordQueue::new(shared.settings.password_queue_max));

@@ -6,6 +6,8 @@
 //! - [`resources`]: lists, reads and writes of resources
 //! - [`identity`]: authentication, keys, users and operators
 //!
+//! [`client_events`] records what happens to clients, and [`reasons`] what can be done about it.
+//!
 //! Behind them, the path of a call:
 //!
 //! - `auth`: the principal of a key, and what it may do
@@ -23,6 +25,7 @@ pub use settings::{ScanLimits, ServiceSettings};
 pub use thng_pubsub_store::{durable_file, session_queue::QueueLimits, subscriptions::SubscriptionLimits};
 
 mod auth;
+pub mod client_events;
 pub mod clock;
 mod commands;
 mod error;
@@ -34,6 +37,7 @@ pub mod polls;
 pub mod pubsub;
 pub mod random;
 pub mod rate;
+pub mod reasons;
 mod request;
 pub mod resources;
 mod services;

@@ -74,6 +74,11 @@ pub struct Metrics {
     pub session_messages_dropped: IntCounterVec,
     /// Durable sessions that were ended so that another key could have one.
     pub sessions_evicted: IntCounter,
+    /// Client events that are stored, and their bytes.
+    pub client_events: IntGauge,
+    pub client_event_bytes: IntGauge,
+    /// Client events that were not stored, by `reason`: buffer or store.
+    pub client_events_dropped: IntCounterVec,
 }
 
 impl Metrics {
@@ -242,6 +247,19 @@ impl Metrics {
             sessions_evicted: counter(
                 "sessions_evicted_total",
                 "Durable sessions that were ended so that another key could have one (--sessions-max).",
+            )?,
+            client_events: gauge(
+                "client_events",
+                "Client events in the journal; equal ones of a minute are one.",
+            )?,
+            client_event_bytes: gauge(
+                "client_event_bytes",
+                "Bytes of the client events in the journal, estimated.",
+            )?,
+            client_events_dropped: counters(
+                "client_events_dropped_total",
+                "Client events that were not stored, by reason: buffer (--client-events-buffer-max) or store.",
+                &["reason"],
             )?,
             registry,
         })

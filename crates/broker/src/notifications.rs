@@ -23,11 +23,13 @@ use thng_pubsub_protocol::{
 use thng_pubsub_bus::{Bus, Notification, RouteKey, RouteKeyBuffer};
 use thng_pubsub_store::{
     Change, ResourceMeta, ResourceRecord, StoreError, TimestampMs, WriteStore,
+    client_events::EventOwner,
     session_queue::{QueueLimits, QueuedMessage},
 };
 
 use crate::{
     auth::{keys::Keys, visibility},
+    client_events::ClientEvents,
     commands::{Event, notification},
     shared::{resource_cache::ResourceCache, session_leases::SessionLeases},
     writer::{AfterCommit, BeforeCommit, CommittedEvent},
@@ -71,6 +73,7 @@ impl BeforeCommit<EventNotifications> for SessionEnqueuer {
 pub(crate) struct CommittedPublisher {
     pub(crate) resource_cache: Arc<ResourceCache>,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) client_events: Arc<ClientEvents>,
     pub(crate) bus: Arc<Bus>,
     /// The newest sequence of a commit.
     pub(crate) committed: Arc<AtomicU64>,
@@ -86,7 +89,15 @@ impl CommittedPublisher {
                     self.resource_cache.forget(meta.id);
                 }
             }
-            Event::KeysRevoked { hashes } => self.keys.revoke(hashes),
+            Event::KeysRevoked { account, keys } => {
+                // Before the keys end: their clients may come back at once.
+                self.client_events.keys_revoked(keys.iter().map(|(actor, key)| EventOwner {
+                    account: Some(*account),
+                    key: Some(*key),
+                    actor: Some(*actor),
+                }));
+                self.keys.revoke(keys.iter().map(|(_, key)| key));
+            }
             Event::KeysChanged { hashes } => self.keys.forget(hashes),
             Event::RightsChanged => self.keys.forget_all(),
             Event::SessionEvicted { number } => self.session_leases.end(*number),

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     auth::keys::{KeySecret, Keys},
+    client_events::ClientEvents,
     clock::Clock,
     identity::Identity,
     metrics::Metrics,
@@ -27,9 +28,11 @@ pub struct Services {
     pub pubsub: PubSub,
     pub resources: Arc<Resources>,
     pub identity: Identity,
+    pub client_events: Arc<ClientEvents>,
 }
 
 impl Services {
+    #[expect(clippy::too_many_arguments, reason = "they are the parts that the services share")]
     /// Starts the writer, whose events go to the bus. Its thread ends when the services are dropped.
     ///
     /// # Errors
@@ -42,13 +45,16 @@ impl Services {
         metrics: Arc<Metrics>,
         secret: KeySecret,
         settings: ServiceSettings,
+        client_events: ClientEvents,
     ) -> io::Result<(Self, JoinHandle<()>)> {
         let resource_cache = Arc::new(ResourceCache::new());
         let keys = Arc::new(Keys::new(Arc::clone(&store), settings.connections_per_key_max));
         let committed = Arc::new(AtomicU64::new(store.last_sequence().map_err(io::Error::other)?));
         let subscriptions = write_store.subscription_usage();
         let session_leases = Arc::<SessionLeases>::default();
+        let client_events = Arc::new(client_events);
         let publisher = CommittedPublisher {
+            client_events: Arc::clone(&client_events),
             resource_cache: Arc::clone(&resource_cache),
             keys: Arc::clone(&keys),
             bus: Arc::clone(&bus),
@@ -81,6 +87,6 @@ impl Services {
             session_leases,
         );
         let identity = Identity::new(shared, Arc::clone(&resources));
-        Ok((Self { pubsub, resources, identity }, thread))
+        Ok((Self { pubsub, resources, identity, client_events }, thread))
     }
 }

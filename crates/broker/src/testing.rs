@@ -13,6 +13,7 @@ use crate::{
         Principal,
         keys::{KeySecret, SECRET_BYTES},
     },
+    client_events::{ClientEvents, JournalLimits, JournalSettings},
     clock::Clock,
     identity::{Identity, first_account},
     metrics::Metrics,
@@ -34,6 +35,7 @@ pub struct TestBroker {
     pub pubsub: PubSub,
     pub resources: Arc<Resources>,
     pub identity: Identity,
+    pub client_events: Arc<ClientEvents>,
     pub bus: Arc<Bus>,
     pub metrics: Arc<Metrics>,
     pub owner: Arc<Principal>,
@@ -95,13 +97,37 @@ impl TestBroker {
             session_expiry_ms: 60_000,
         };
         change(&mut settings);
-        let (services, _thread) =
-            Services::start(read, write, Arc::clone(&bus), clock, Arc::clone(&metrics), secret, settings)
-                .expect("the writer starts");
-        let Services { pubsub, resources, identity } = services;
+        let limits = JournalLimits { events: 1_000, bytes: 1 << 20, age_ms: i64::MAX };
+        let settings_of_journal =
+            JournalSettings { limits: Some(limits), buffer_max: 1_000, system_account: None };
+        let journal =
+            ClientEvents::open(data.path(), settings_of_journal, Arc::clone(&read), clock.clone(), &metrics);
+        let (services, _thread) = Services::start(
+            read,
+            write,
+            Arc::clone(&bus),
+            clock,
+            Arc::clone(&metrics),
+            secret,
+            settings,
+            journal,
+        )
+        .expect("the writer starts");
+        let Services { pubsub, resources, identity, client_events } = services;
         let owner = identity.authenticate(&keys[0]).await.expect("a known key");
         let stranger = identity.authenticate(&keys[1]).await.expect("a known key");
-        Self { pubsub, resources, identity, bus, metrics, owner, stranger, clock: manual, data }
+        Self {
+            pubsub,
+            resources,
+            identity,
+            client_events,
+            bus,
+            metrics,
+            owner,
+            stranger,
+            clock: manual,
+            data,
+        }
     }
 
     /// Something new of the owner's.

@@ -4,7 +4,7 @@
 //! let go at once. Should the system run out of descriptors all the same, the loop waits a moment and goes on.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -21,10 +21,11 @@ use tokio_util::{
 
 use super::{
     addresses::{self, Addresses, CountedConnection},
+    client_reports::ConnectionReports,
     least_rate,
     rate_limits::Rates,
 };
-use thng_pubsub_broker::{log_throttle::LogThrottle, metrics::Metrics, polls::MeasuredFuture};
+use thng_pubsub_broker::{metrics::Metrics, polls::MeasuredFuture};
 
 /// What all listeners share.
 #[derive(Debug, Clone)]
@@ -42,8 +43,7 @@ pub struct Acceptor {
     /// Knows when the last connection has ended.
     pub tasks: TaskTracker,
     pub metrics: Arc<Metrics>,
-    /// For log lines about rejected connections.
-    pub log: Arc<LogThrottle>,
+    pub reports: ConnectionReports,
 }
 
 /// The descriptors that connections may take, of those that the system grants the process.
@@ -97,6 +97,11 @@ impl AcceptedConnection {
     /// Whose connection it is, for what is counted by address.
     pub(super) fn address(&self) -> IpAddr {
         addresses::network(self.peer.ip())
+    }
+
+    /// The address of a request. Only a router without a listener in front does not know it.
+    pub(super) fn address_in(extensions: &axum::http::Extensions) -> IpAddr {
+        extensions.get::<Self>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Self::address)
     }
 
     /// Whether it came by the HTTPS listener.
@@ -214,10 +219,10 @@ impl Acceptor {
         tokio::spawn(MeasuredFuture::new(connection.map(move |()| gauge.dec()), polls));
     }
 
-    fn reject(&self, protocol: &'static str, peer: SocketAddr, reason: &str, setting: &str) {
-        self.metrics.connections_refused.with_label_values(&[protocol, reason]).inc();
-        if let Some(suppressed) = self.log.admit() {
-            tracing::warn!(protocol, %peer, reason, suppressed, "connection rejected: {setting} is reached");
+    fn reject(&self, protocol: &'static str, peer: SocketAddr, reason: &'static str, setting: &str) {
+        let sentence = format!("connection rejected: {setting} is reached");
+        if let Some(suppressed) = self.reports.refused(protocol, peer, reason, &sentence) {
+            tracing::warn!(protocol, %peer, reason, suppressed, "{sentence}");
         }
     }
 }

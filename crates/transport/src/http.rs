@@ -14,7 +14,7 @@ mod page_headers;
 mod stream;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, LazyLock},
     time::Duration,
 };
@@ -37,14 +37,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use thng_pubsub_broker::BrokerError;
+use thng_pubsub_broker::{BrokerError, client_events::EventOwner};
 
 use super::{
     Context,
     accept::AcceptedConnection,
+    addresses,
     answer::{self, json, refuse},
     assets::{self, Asset},
+    client_reports::{Client, Refused},
     least_rate::{RateState, TimedStream},
+    logged_error::LoggedError,
     message_bound::{CountedStream, UnfinishedBytes},
     mqtt,
     public_url::public_url,
@@ -153,14 +156,16 @@ where
 /// Counts and logs a connection that was ended because its client took an answer too slowly.
 fn report_slow_consumer(context: &Context, protocol: &'static str, peer: SocketAddr) {
     let reason = "slow_consumer";
-    context.metrics.disconnects.with_label_values(&[protocol, reason]).inc();
+    let client = Client { protocol, address: addresses::network(peer.ip()), client_id: None };
+    let sentence = "the client takes its answer below --answer-rate-min";
+    context.report_end(client, EventOwner::default(), reason, sentence);
     if let Some(suppressed) = context.refusal_log.admit() {
         tracing::info!(
             protocol,
             %peer,
             reason,
             suppressed,
-            "connection ended: the client takes its answer below --answer-rate-min"
+            "connection ended: {sentence}"
         );
     }
 }
@@ -183,9 +188,9 @@ async fn front(State(context): State<Arc<Context>>, mut request: Request, next: 
     } else if let Err(refusal) = count(&context, &request) {
         answer::render(&refusal)
     } else if origin == Origin::Foreign && is_websocket(&request) {
-        refuse_origin(&context, is_mqtt)
+        refuse_origin(&context, AcceptedConnection::address_in(request.extensions()), is_mqtt)
     } else if is_websocket(&request) && is_reserved(&request) {
-        refuse_upgrade_at_limit(&context, is_mqtt)
+        refuse_upgrade_at_limit(&context, AcceptedConnection::address_in(request.extensions()), is_mqtt)
     } else if is_websocket(&request) && !is_mqtt {
         websocket::open(Arc::clone(&context), request).await
     } else {
@@ -214,21 +219,19 @@ fn count(context: &Context, request: &Request) -> Result<(), BrokerError> {
     }
     let counted = context.rates.request_of_address(admitted.address());
     counted.inspect_err(|refusal| {
-        context.log_limited(admitted.protocol, "a request was refused", admitted.address(), refusal);
+        let client = Client { protocol: admitted.protocol, address: admitted.address(), client_id: None };
+        let rejected = LoggedError::new(refusal.clone(), None);
+        context.report_refusal(client, Refused::Request, &rejected);
     })
 }
 
 /// A WebSocket of a page that may not use the server. Browsers send no preflight before they open one, so the server has to check.
-fn refuse_origin(context: &Context, is_mqtt: bool) -> Response {
+fn refuse_origin(context: &Context, address: IpAddr, is_mqtt: bool) -> Response {
     let protocol = if is_mqtt { "mqtt_ws" } else { "websocket" };
-    context.metrics.connections_refused.with_label_values(&[protocol, "origin"]).inc();
+    let sentence = "an upgrade was refused: its page is not in --allowed-origins";
+    context.report_unacceptable(Client { protocol, address, client_id: None }, "origin", sentence);
     if let Some(suppressed) = context.refusal_log.admit() {
-        tracing::info!(
-            protocol,
-            reason = "origin",
-            suppressed,
-            "an upgrade was refused: its page is not in --allowed-origins"
-        );
+        tracing::info!(protocol, reason = "origin", suppressed, "{sentence}");
     }
     refuse(ErrorCode::FORBIDDEN, "Pages of this origin may not use this server: see --allowed-origins.")
 }
@@ -239,13 +242,11 @@ fn is_reserved(request: &Request) -> bool {
 }
 
 /// A WebSocket where the server has no descriptor left for connections that last.
-fn refuse_upgrade_at_limit(context: &Context, is_mqtt: bool) -> Response {
+fn refuse_upgrade_at_limit(context: &Context, address: IpAddr, is_mqtt: bool) -> Response {
     let protocol = if is_mqtt { "mqtt_ws" } else { "websocket" };
-    context.metrics.connections_refused.with_label_values(&[protocol, "open_files_limit"]).inc();
-    refuse(
-        ErrorCode::UNAVAILABLE,
-        "The server has reached its limit of open files (ulimit -n) and opens no more WebSockets. Try again later.",
-    )
+    let sentence = "The server has reached its limit of open files (ulimit -n) and opens no more WebSockets. Try again later.";
+    context.report_unacceptable(Client { protocol, address, client_id: None }, "open_files_limit", sentence);
+    refuse(ErrorCode::UNAVAILABLE, sentence)
 }
 
 fn is_websocket(request: &Request) -> bool {
@@ -472,8 +473,9 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn every_row_of_the_topic_table_has_a_rest_route() {
-        let TestBroker { pubsub, resources, identity, metrics, data: _data, .. } = TestBroker::open().await;
-        let services = Services { pubsub, resources, identity };
+        let TestBroker { pubsub, resources, identity, client_events, metrics, data: _data, .. } =
+            TestBroker::open().await;
+        let services = Services { pubsub, resources, identity, client_events };
         let router = router(Arc::new(testing::context(services, metrics)));
         for row in &TABLE {
             let path: Vec<&str> = row

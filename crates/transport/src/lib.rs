@@ -11,13 +11,14 @@
 //! - [`origins`]: the origins of pages that may use the server; `public_url`: the address by which a client calls it
 //! - `answer`: keys, answers and errors over HTTP; `assets`: the files inside the binary
 //! - `message_bound`: bounds the bytes of an unfinished WebSocket message; `upgrade`: what both kinds have in common
-//! - `logged_error`: the log lines about rejected calls
+//! - `logged_error`: rejected calls; [`client_reports`]: what happens to clients, for log, metrics and journal
 
 pub mod accept;
 pub mod addresses;
 pub mod admin_socket;
 mod answer;
 mod assets;
+pub mod client_reports;
 pub mod http;
 mod identify;
 pub mod least_rate;
@@ -40,8 +41,8 @@ use bytes::Bytes;
 
 use origins::AllowedOrigins;
 use thng_pubsub_broker::{
-    identity::Identity, log_throttle::LogThrottle, metrics::Metrics, pubsub::OutboundQueueLimits,
-    pubsub::PubSub, resources::Resources,
+    client_events::ClientEvents, identity::Identity, log_throttle::LogThrottle, metrics::Metrics,
+    pubsub::OutboundQueueLimits, pubsub::PubSub, resources::Resources,
 };
 
 /// How long an initial state waits that the database had no time for.
@@ -53,6 +54,7 @@ pub struct Context {
     pub pubsub: PubSub,
     pub resources: Arc<Resources>,
     pub identity: Identity,
+    pub client_events: Arc<ClientEvents>,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
     pub mqtt_sessions: mqtt::Sessions,

@@ -1,12 +1,18 @@
-//! Log lines about rejected calls: the key's public name, the topic and the reason.
+//! Rejected calls for log and journal: the key's public name, the topic and the reason.
 //!
 //! Topics are shown without their options, and nothing that could be an API key is ever shown, at any position in a
 //! topic.
 
-use thng_pubsub_protocol::{id::Id, limits, topic::Topic};
+use thng_pubsub_protocol::{
+    limits,
+    topic::{Topic, TopicString},
+};
 
-use super::Context;
-use thng_pubsub_broker::{BrokerError, PublishContext, identity::Principal};
+use thng_pubsub_broker::{
+    BrokerError, PublishContext,
+    client_events::{EventOwner, owner_of},
+    identity::{Principal, hash_key},
+};
 
 /// Characters of a topic that are shown.
 const SHOWN_CHARS: usize = 256;
@@ -18,47 +24,48 @@ const SECRET_CHARS: usize = limits::API_KEY_CHARS / 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LoggedError {
     pub(super) refusal: BrokerError,
-    /// Whom the key belongs to, if it is known.
-    key: Option<Id>,
+    /// Whom the key belongs to, as far as it is known.
+    pub(super) owner: EventOwner,
     pub(super) topic: Option<Box<str>>,
 }
 
 impl LoggedError {
     /// Without a topic.
     pub(super) fn new(refusal: BrokerError, principal: Option<&Principal>) -> Self {
-        Self { refusal, key: principal.map(|principal| principal.actor.id()), topic: None }
+        Self { refusal, owner: principal.map(owner_of).unwrap_or_default(), topic: None }
     }
 
     /// On a topic as the client wrote it, which need not be one.
     pub(super) fn on_text(refusal: BrokerError, principal: Option<&Principal>, topic: &str) -> Self {
-        Self { topic: Some(shown(topic).into()), ..Self::new(refusal, principal) }
+        let rejected = Self { topic: Some(shown(topic).into()), ..Self::new(refusal, principal) };
+        if rejected.refusal != BrokerError::InvalidKey || principal.is_some() {
+            return rejected;
+        }
+        let token = TopicString::parse(topic).ok().and_then(|topic| topic.options.access_token);
+        rejected.with_key(token.as_ref().map(|token| token.reveal()))
     }
 
     /// Of a publish.
     pub(super) fn of_publish(refusal: BrokerError, publish: &PublishContext) -> Self {
-        Self::on_topic(refusal, publish.principal().actor.id(), publish.topic())
+        Self::on_topic(refusal, publish.principal(), publish.topic())
     }
 
-    /// On a topic that was understood; `key` is whom the API key belongs to.
-    pub(super) fn on_topic(refusal: BrokerError, key: Id, topic: &Topic) -> Self {
-        Self { topic: Some(shown(&topic.canonical()).into()), key: Some(key), refusal }
+    /// On a topic that was understood.
+    pub(super) fn on_topic(refusal: BrokerError, principal: &Principal, topic: &Topic) -> Self {
+        Self { topic: Some(shown(&topic.canonical()).into()), ..Self::new(refusal, Some(principal)) }
     }
-}
 
-impl Context {
-    /// One line about what a client was refused, unless there were many of late: clients can cause them at will.
-    pub(super) fn log_refusal(&self, protocol: &'static str, what: &'static str, rejected: &LoggedError) {
-        let Some(suppressed) = self.refusal_log.admit() else { return };
-        let LoggedError { refusal, key, topic } = rejected;
-        let reason = refusal.reason();
-        let key = key.map(tracing::field::display);
-        let topic = topic.as_deref();
-        tracing::info!(protocol, reason, key, topic, suppressed, "{what}: {refusal}");
+    /// With the key that opened nothing: the journal knows the owner of one that was revoked.
+    pub(super) fn with_key(mut self, key: Option<&str>) -> Self {
+        if self.owner.key.is_none() && self.refusal == BrokerError::InvalidKey {
+            self.owner.key = key.and_then(|key| hash_key(key).ok());
+        }
+        self
     }
 }
 
-/// A topic for the log.
-fn shown(topic: &str) -> String {
+/// A topic, or a client id, for the log.
+pub(super) fn shown(topic: &str) -> String {
     let path = topic.split('?').next().unwrap_or_default();
     let mut shown = String::new();
     let mut run = String::new();

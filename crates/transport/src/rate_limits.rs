@@ -13,7 +13,6 @@ use prometheus::IntCounter;
 use tokio_util::sync::CancellationToken;
 
 use self::buckets::{Buckets, Remaining};
-use super::Context;
 use thng_pubsub_broker::{
     BrokerError,
     identity::KeyHash,
@@ -294,25 +293,6 @@ impl PasswordAttempt<'_> {
     pub(super) fn forgive(self) {
         if let Some(limit) = self.limit {
             limit.buckets.give_back(&self.address);
-        }
-    }
-}
-
-impl Context {
-    /// One line about what came too often; what else is refused there is answered and not logged.
-    pub(super) fn log_limited(
-        &self,
-        protocol: &'static str,
-        what: &'static str,
-        address: IpAddr,
-        refusal: &BrokerError,
-    ) {
-        if !matches!(refusal, BrokerError::TooOften(_) | BrokerError::PasswordQueueFull) {
-            return;
-        }
-        if let Some(suppressed) = self.refusal_log.admit() {
-            let reason = refusal.reason();
-            tracing::info!(protocol, reason, %address, suppressed, "{what}: {refusal}");
         }
     }
 }

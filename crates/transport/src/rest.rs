@@ -18,6 +18,7 @@ mod answered_call;
 mod application;
 pub(super) mod asyncapi;
 mod call;
+mod client_events;
 mod collection;
 mod device;
 mod examples;
@@ -43,17 +44,23 @@ pub(super) use router::routes;
 struct HttpError {
     document: Box<ErrorDocument>,
     retry_after_s: Option<u32>,
+    /// What it is for log and journal.
+    refusal: BrokerError,
 }
 
 impl HttpError {
     fn new(code: ErrorCode, sentence: &str) -> Self {
-        Self { document: Box::new(ErrorDocument::new(code, vec![sentence.into()])), retry_after_s: None }
+        Self {
+            document: Box::new(ErrorDocument::new(code, vec![sentence.into()])),
+            retry_after_s: None,
+            refusal: BrokerError::invalid(sentence),
+        }
     }
 }
 
 impl From<BrokerError> for HttpError {
     fn from(refusal: BrokerError) -> Self {
-        Self { document: Box::new(refusal.document()), retry_after_s: retry_after_s(&refusal) }
+        Self { document: Box::new(refusal.document()), retry_after_s: retry_after_s(&refusal), refusal }
     }
 }
 

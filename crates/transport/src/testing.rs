@@ -22,12 +22,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// What connections share, in front of a broker.
 pub(crate) fn context(services: Services, metrics: Arc<Metrics>) -> Context {
-    let Services { pubsub, resources, identity } = services;
+    let Services { pubsub, resources, identity, client_events } = services;
     Context {
         rates: Arc::new(Rates::new(&rates(), &metrics)),
         pubsub,
         resources,
         identity,
+        client_events,
         metrics,
         limits: limits(),
         mqtt_sessions: mqtt::Sessions::default(),

@@ -20,8 +20,8 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 pub use certificates::{CertificateSource, Certificates, check, look_at};
 
-use super::accept::AcceptedConnection;
-use thng_pubsub_broker::{clock::Clock, log_throttle::LogThrottle, metrics::Metrics};
+use super::{accept::AcceptedConnection, client_reports::ConnectionReports};
+use thng_pubsub_broker::clock::Clock;
 
 /// Key exchanges, ciphers and signatures: ring's, since it builds with a C compiler and nothing else.
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -39,8 +39,7 @@ pub struct Tls {
     acceptor: TlsAcceptor,
     protocol: &'static str,
     limit: Duration,
-    metrics: Arc<Metrics>,
-    log: Arc<LogThrottle>,
+    reports: ConnectionReports,
 }
 
 impl std::fmt::Debug for Tls {
@@ -76,8 +75,7 @@ impl Tls {
         certificates: Arc<Certificates>,
         (protocol, alpn): (&'static str, &[&str]),
         limit: Duration,
-        metrics: Arc<Metrics>,
-        log: Arc<LogThrottle>,
+        reports: ConnectionReports,
     ) -> anyhow::Result<Self> {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
@@ -87,7 +85,7 @@ impl Tls {
         // Clients that come back skip the signature, which is most of what a handshake costs.
         config.ticketer = ring::Ticketer::new()?;
         config.send_tls13_tickets = 1;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), protocol, limit, metrics, log })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), protocol, limit, reports })
     }
 
     /// The stream inside, or nothing where the peer did not get that far.
@@ -111,8 +109,7 @@ impl Tls {
             Failure::NotTls(_) => ("not_tls", "the peer speaks no TLS on this port".into()),
             Failure::Broken(error) => ("tls_handshake", explain(error)),
         };
-        self.metrics.connections_refused.with_label_values(&[self.protocol, reason]).inc();
-        if let Some(suppressed) = self.log.admit() {
+        if let Some(suppressed) = self.reports.refused(self.protocol, peer, reason, &sentence) {
             tracing::info!(protocol = self.protocol, %peer, reason, suppressed, "no TLS connection: {sentence}");
         }
         if let Failure::NotTls(stream) = failure

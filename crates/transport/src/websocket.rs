@@ -26,10 +26,17 @@ use tokio::{
 };
 
 use super::{
-    Context, accept::AcceptedConnection, answer, logged_error::LoggedError, public_url::public_url, upgrade,
+    Context,
+    accept::AcceptedConnection,
+    answer,
+    client_reports::{Client, Refused},
+    logged_error::LoggedError,
+    public_url::public_url,
+    upgrade,
 };
 use thng_pubsub_broker::{
     BrokerError, PublishContext, RequestContext, SubscribeContext,
+    client_events::owner_of,
     identity::{KeyLease, Principal},
     pubsub::{Delivery, DeliveryQos, OutboundQueue, OutboundQueueState, SubscriptionHandle},
 };
@@ -101,13 +108,13 @@ impl Socket {
         path: &str,
         admitted: AcceptedConnection,
     ) -> Result<Self, BrokerError> {
-        let log = Arc::clone(&context);
+        let reporter = Arc::clone(&context);
+        let client = client_of(&admitted);
         let mut principal = None;
         let opened = Self::subscribe(context, key, path, admitted, &mut principal).await;
         opened.inspect_err(|refusal| {
-            log.metrics.subscriptions_refused.with_label_values(&[PROTOCOL, refusal.reason()]).inc();
-            let rejected = LoggedError::on_text(refusal.clone(), principal.as_deref(), path);
-            log.log_refusal(PROTOCOL, "an upgrade was refused", &rejected);
+            let rejected = LoggedError::on_text(refusal.clone(), principal.as_deref(), path).with_key(key);
+            reporter.report_refusal(client, Refused::Upgrade, &rejected);
         })
     }
 
@@ -149,6 +156,8 @@ impl Socket {
     async fn serve(self, mut stream: WebSocket) {
         let gauge = self.context.metrics.connections.with_label_values(&[PROTOCOL]);
         gauge.inc();
+        let (client, owner) = (client_of(&self.admitted), owner_of(self.subscribe.principal()));
+        self.context.report_connected(client, owner);
         let mut delayed = None;
         let end = self.exchange(&mut stream, &mut delayed).await;
         gauge.dec();
@@ -156,15 +165,16 @@ impl Socket {
         if let Some((_, payload)) = delayed.filter(|_| !self.key.is_revoked()) {
             let (unused, _) = mpsc::unbounded_channel();
             if let Err(refusal) = self.publish(&payload, &unused).await {
-                self.log_refusal("a publish was refused", refusal);
+                self.report_refusal(Refused::Publish, refusal);
             }
         }
         self.outbound_queue.close();
-        let name = match end {
-            CloseReason::ClientClosed => "client_closed",
-            CloseReason::Close(_, _, name) => name,
+        let (name, sentence) = match end {
+            CloseReason::ClientClosed => ("client_closed", "the client closed the socket, or is gone"),
+            CloseReason::Close(_, sentence, name) => (name, sentence),
         };
-        self.context.metrics.disconnects.with_label_values(&[PROTOCOL, name]).inc();
+        self.context.report_dropped(client, owner, self.outbound_queue.dropped());
+        self.context.report_end(client, owner, name, sentence);
         tracing::debug!(protocol = PROTOCOL, peer = %self.admitted.peer, reason = name, "socket ended");
         match end {
             CloseReason::ClientClosed => upgrade::agree_to_close(stream).await,
@@ -209,7 +219,7 @@ impl Socket {
                     let submitted = match turn {
                         Ok(Duration::ZERO) => self.publish(&payload, &answered).await,
                         Ok(wait) => {
-                            self.context.metrics.publishes_throttled.with_label_values(&[PROTOCOL]).inc();
+                            self.context.report_throttled(client_of(&self.admitted), owner_of(principal));
                             *delayed = Some((Instant::now() + wait, payload));
                             continue;
                         }
@@ -336,29 +346,29 @@ impl Socket {
             Ok(None) => Ok(true),
             Err(BrokerError::TooManyScans) => Ok(false),
             Err(refusal) => {
-                self.log_refusal("an initial state was refused", refusal);
+                self.report_refusal(Refused::InitialState, refusal);
                 Ok(true)
             }
         }
     }
 
-    fn log_refusal(&self, what: &'static str, refusal: BrokerError) {
-        let rejected = LoggedError::on_topic(
-            refusal,
-            self.subscribe.principal().actor.id(),
-            &self.subscribe.topic().topic,
-        );
-        self.context.log_refusal(PROTOCOL, what, &rejected);
+    fn report_refusal(&self, refused: Refused, refusal: BrokerError) {
+        let topic = &self.subscribe.topic().topic;
+        let rejected = LoggedError::on_topic(refusal, self.subscribe.principal(), topic);
+        self.context.report_refusal(client_of(&self.admitted), refused, &rejected);
     }
 
     /// Tells the client why its message was not published.
     async fn answer(&self, stream: &mut WebSocket, refusal: &BrokerError) -> Result<(), CloseReason> {
-        let reason = refusal.reason();
-        self.context.metrics.publishes_refused.with_label_values(&[PROTOCOL, reason]).inc();
-        self.log_refusal("a publish was refused", refusal.clone());
+        self.report_refusal(Refused::Publish, refusal.clone());
         let document = refusal.document().with_base(&self.url);
         self.send_document(stream, document.to_json().into()).await
     }
+}
+
+/// The client of a socket, for reports.
+fn client_of(admitted: &AcceptedConnection) -> Client<'static> {
+    Client { protocol: PROTOCOL, address: admitted.address(), client_id: None }
 }
 
 fn revoked() -> CloseReason {

@@ -18,7 +18,10 @@ use crate::{
     metrics::Metrics,
     store::{self, ReadStore, SqliteStore, WriteStore},
 };
-use thng_pubsub_broker::{QueueLimits, ScanLimits, ServiceSettings, Services, SubscriptionLimits};
+use thng_pubsub_broker::{
+    QueueLimits, ScanLimits, ServiceSettings, Services, SubscriptionLimits,
+    client_events::{ClientEvents, JournalSettings},
+};
 use thng_pubsub_bus::{Bus, BusSettings};
 
 /// The settings of the broker at its start.
@@ -28,6 +31,8 @@ pub(super) struct BrokerSettings {
     store: store::StoreSettings,
     dispatchers: usize,
     services: ServiceSettings,
+    /// `None` for a command, which has no clients.
+    journal: Option<JournalSettings>,
 }
 
 impl BrokerSettings {
@@ -38,6 +43,7 @@ impl BrokerSettings {
             store: config.data.store(),
             dispatchers: config.subscriptions.dispatchers,
             services: service_settings(config),
+            journal: Some(config.client_events.journal()),
         }
     }
 
@@ -49,6 +55,7 @@ impl BrokerSettings {
             data: data.into(),
             store: store::StoreSettings { readers: 2, ..store },
             dispatchers: 1,
+            journal: None,
             services: ServiceSettings {
                 answer_bytes_max: usize::MAX,
                 scans: ScanLimits {
@@ -120,16 +127,28 @@ impl BrokerHandle {
         metrics: &Arc<Metrics>,
         before: impl FnOnce(BootContext<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
-        let BrokerSettings { data, store, dispatchers, services: limits } = settings;
+        let BrokerSettings { data, store, dispatchers, services: limits, journal } = settings;
         let (read, mut write) = SqliteStore::open_with(&data, store)?;
         let clock = Clock::System;
         let secret = key_secret::open(&data, &*read, &mut *write)?;
         before(BootContext { read: &*read, write: &mut *write, clock: &clock })?;
         let settings = BusSettings { dispatchers, ..BusSettings::default() };
         let bus = Bus::start(settings, &metrics.registry).context("the notification bus did not start")?;
-        let (services, writer) =
-            Services::start(read, write, Arc::clone(&bus), clock, Arc::clone(metrics), secret, limits)
-                .context("the writer could not be started")?;
+        let client_events = match journal {
+            Some(journal) => ClientEvents::open(&data, journal, Arc::clone(&read), clock.clone(), metrics),
+            None => ClientEvents::off(Arc::clone(&read)),
+        };
+        let (services, writer) = Services::start(
+            read,
+            write,
+            Arc::clone(&bus),
+            clock,
+            Arc::clone(metrics),
+            secret,
+            limits,
+            client_events,
+        )
+        .context("the writer could not be started")?;
         Ok(Self { services, bus, writer })
     }
 

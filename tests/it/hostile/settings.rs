@@ -18,7 +18,7 @@ use thng_pubsub_tests::wait::until;
 use thng_pubsub_tests::{KEY, Launch, Rest, Server, WAIT_MAX};
 
 /// The flags whose values are no numbers. Every other one is tried, also those that are added later.
-const NO_NUMBERS: [&str; 22] = [
+const NO_NUMBERS: [&str; 23] = [
     "--allowed-origins",
     "--config",
     "--http",
@@ -41,6 +41,7 @@ const NO_NUMBERS: [&str; 22] = [
     "--connection-rate-per-key",
     "--connection-rate-per-address",
     "--failed-logins-per-address",
+    "--system-account",
 ];
 
 /// The flags that take a number, as `--help` lists them.

@@ -212,6 +212,7 @@ pub(crate) const TRUSTED_APPLICATION: Table = &[
     ("/access", "r"),
     ("/time", "r"),
     ("/rateLimits", "r"),
+    ("/clientEvents", "r"),
     ("/applications/me", "ru"),
     ("/thngs", "crud"),
     ("/thngs/:id/actions", "cr"),
@@ -240,6 +241,7 @@ pub(crate) const EVERY_USER: Table = &[
     ("/auth/all/logout", "c"),
     ("/actions", "r"),
     ("/rateLimits", "r"),
+    ("/clientEvents", "r"),
 ];
 
 /// The built-in role `base_app_user`: what a role of application users can grant at the most.
@@ -247,6 +249,7 @@ pub(crate) const BASE_APP_USER: Table = &[
     ("/access", "r"),
     ("/time", "r"),
     ("/rateLimits", "r"),
+    ("/clientEvents", "r"),
     ("/users/:self", "ru"),
     ("/auth/all/logout", "c"),
     ("/auth/evrythng/thngs", "crd"),
@@ -268,6 +271,7 @@ pub(crate) const DEVICE: Table = &[
     ("/access", "r"),
     ("/time", "r"),
     ("/rateLimits", "r"),
+    ("/clientEvents", "r"),
     ("/thngs/:self", "ru"),
     ("/thngs/:self/properties", "cru"),
     ("/thngs/:self/location", "cru"),

@@ -125,13 +125,13 @@ impl Keys {
     }
 
     /// Called after a commit that took keys away.
-    pub(crate) fn revoke(&self, hashes: &[KeyHash]) {
-        self.forget(hashes);
-        hashes.iter().for_each(|hash| self.leases.revoke(hash));
+    pub(crate) fn revoke<'k>(&self, hashes: impl Iterator<Item = &'k KeyHash> + Clone) {
+        self.forget(hashes.clone());
+        hashes.for_each(|hash| self.leases.revoke(hash));
     }
 
     /// Called after a commit that changed what keys may do.
-    pub(crate) fn forget(&self, hashes: &[KeyHash]) {
+    pub(crate) fn forget<'k>(&self, hashes: impl IntoIterator<Item = &'k KeyHash>) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         for hash in hashes {
             self.cached.remove(hash);

@@ -143,7 +143,8 @@ fn policy_rights(
     policies: &[String],
     conditions: &[String],
 ) -> Result<Vec<Right>, StoreError> {
-    let mut grants = Grants::of([("/access", "r"), ("/time", "r"), ("/rateLimits", "r")]);
+    let mut grants =
+        Grants::of([("/access", "r"), ("/time", "r"), ("/rateLimits", "r"), ("/clientEvents", "r")]);
     for policy in policies {
         if policy == roles::ACCOUNT_ADMIN || policy == roles::ACCOUNT_ADMIN_ID {
             grants = Grants::everything();

@@ -207,6 +207,7 @@ impl RolePermissions {
             ("/access", "r"),
             ("/time", "r"),
             ("/rateLimits", "r"),
+            ("/clientEvents", "r"),
             ("/me", "r"),
             ("/operators/:self", "ru"),
         ];

@@ -79,6 +79,7 @@ impl Command for AddKey {
 #[derive(Debug)]
 pub(crate) struct RevokeKey {
     pub account: Id,
+    pub actor: Actor,
     pub hash: KeyHash,
 }
 
@@ -97,7 +98,8 @@ impl Command for RevokeKey {
         if !store.remove_key(&self.hash)? {
             return Err(CommandError::NotFound);
         }
-        let events = vec![Event::KeysRevoked { hashes: vec![self.hash] }];
+        let keys = vec![(self.actor, self.hash)];
+        let events = vec![Event::KeysRevoked { account: self.account, keys }];
         Ok(Applied { output: (), events, garbage: Garbage::Sessions })
     }
 }
@@ -124,8 +126,8 @@ impl Command for RevokeKeys {
         if store.key_of(self.actor)?.is_none_or(|key| key.account != self.account) {
             return Err(CommandError::NotFound);
         }
-        let hashes = store.remove_keys(self.actor)?;
-        let events = vec![Event::KeysRevoked { hashes }];
+        let keys = store.remove_keys(self.actor)?.into_iter().map(|hash| (self.actor, hash)).collect();
+        let events = vec![Event::KeysRevoked { account: self.account, keys }];
         Ok(Applied { output: (), events, garbage: Garbage::Sessions })
     }
 }

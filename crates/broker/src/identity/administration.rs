@@ -168,7 +168,9 @@ impl Identity {
         let mut found = self.shared.store.keys_between(&least, &greatest, 2).log_failure()?;
         match (found.pop(), found.is_empty()) {
             (Some(key), true) => {
-                self.shared.execute(RevokeKey { account: key.account, hash: key.hash }, 0).await?;
+                self.shared
+                    .execute(RevokeKey { account: key.account, actor: key.actor, hash: key.hash }, 0)
+                    .await?;
                 Ok(key)
             }
             (Some(_), false) => Err(BrokerError::invalid(format!(

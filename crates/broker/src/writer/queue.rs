@@ -217,7 +217,7 @@ mod tests {
         Unsubscribe,
     };
     use thng_pubsub_protocol::id::Id;
-    use thng_pubsub_store::{KeyHash, session_queue::SessionNumber};
+    use thng_pubsub_store::{Actor, KeyHash, session_queue::SessionNumber};
 
     fn account(letter: &str) -> Owner {
         Owner::Account(Id::parse(&letter.repeat(24)).expect("an id"))
@@ -299,7 +299,7 @@ mod tests {
                 of(Subscribe { account, session, subscriptions: Vec::new(), most: 1 }, 0),
                 of(Unsubscribe { account, session, filters: Vec::new() }, 0),
                 of(ReleaseQos2 { account, session, packet_id: 1 }, 0),
-                of(RevokeKey { account, hash: key }, 0),
+                of(RevokeKey { account, actor: Actor::Device(account), hash: key }, 0),
             ]
         };
         let (jobs, incoming) = mpsc::unbounded_channel();

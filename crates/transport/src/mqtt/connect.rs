@@ -8,7 +8,11 @@ use thng_pubsub_protocol::{
 };
 
 use super::wire::UpgradeKey;
-use crate::{Context, logged_error::LoggedError};
+use crate::{
+    Context,
+    client_reports::{Client, Refused},
+    logged_error::LoggedError,
+};
 use thng_pubsub_broker::{BrokerError, PublishContext, RequestContext, identity::Principal};
 
 /// Where a broker says how it is. Mosquitto leaves a will there for each of its bridges, whatever is at the other end. This
@@ -24,33 +28,42 @@ pub(super) struct LastWill {
 /// An accepted client: its principal, if it sent a key, and its will, if it has one.
 type AcceptedClient = (Option<Arc<Principal>>, Option<Box<LastWill>>);
 
-/// Decides about a CONNECT. On refusal the CONNACK code, and the name of the reason for log and metrics.
+/// Decides about a CONNECT. A refusal is reported; its CONNACK code and the name of its reason are returned.
 pub(super) async fn examine(
     context: &Context,
-    (protocol, address): (&'static str, IpAddr),
+    client: Client<'_>,
     connect: &Connect<'_>,
     upgrade_key: Option<UpgradeKey>,
 ) -> Result<AcceptedClient, (ConnectCode, &'static str)> {
     // 3.1.1 lets a server name a client that has no id if it keeps no session [MQTT-3.1.3-7]; 3.1 does not.
     let nameless = connect.client_id.is_empty();
     if nameless && (connect.level == ProtocolLevel::V3_1 || !connect.clean_session) {
+        context.report_unacceptable(client, "empty_client_id", "the client id is empty");
         return Err((ConnectCode::IdentifierRejected, "empty_client_id"));
     }
-    let principal = identify(context, address, connect, upgrade_key).await.and_then(|principal| {
-        if let Some(principal) = &principal {
-            context.rates.connect_of_key(&principal.key)?;
-        }
-        Ok(principal)
-    });
-    let principal = principal.map_err(|refusal| {
-        context.log_limited(protocol, "a CONNECT was refused", address, &refusal);
-        (code(&refusal), refusal.reason())
-    })?;
+    let address = client.address;
+    let key = sent_key(connect, upgrade_key.as_ref());
+    let mut known = None;
+    let identified = match &key {
+        Ok(None) => Ok(()),
+        Ok(Some(key)) => match context.authenticate(address, key).await {
+            Ok(principal) => context.rates.connect_of_key(&known.insert(principal).key),
+            Err(refusal) => Err(refusal),
+        },
+        Err(refusal) => Err(refusal.clone()),
+    };
+    if let Err(refusal) = identified {
+        let answer = (code(&refusal), refusal.reason());
+        let rejected = LoggedError::new(refusal, known.as_deref()).with_key(key.ok().flatten());
+        context.report_refusal(client, Refused::Connect, &rejected);
+        return Err(answer);
+    }
+    let principal = known;
     let Some(will) = &connect.will else { return Ok((principal, None)) };
     if will.topic.starts_with(BROKER_STATE) {
         let refusal = TopicString::parse(will.topic).err().map_or(BrokerError::NotFound, BrokerError::from);
         let rejected = LoggedError::on_text(refusal, principal.as_deref(), will.topic);
-        context.log_refusal(protocol, "a will was ignored", &rejected);
+        context.report_refusal(client, Refused::IgnoredWill, &rejected);
         return Ok((principal, None));
     }
     match examine_will(context, address, principal.as_ref(), will).await {
@@ -62,7 +75,7 @@ pub(super) async fn examine(
                 _ => (ConnectCode::NotAuthorised, "will"),
             };
             let rejected = LoggedError::on_text(refusal, principal.as_deref(), will.topic);
-            context.log_refusal(protocol, "a will was refused", &rejected);
+            context.report_refusal(client, Refused::Will, &rejected);
             Err(answer)
         }
     }
@@ -75,21 +88,15 @@ pub(super) fn code(refusal: &BrokerError) -> ConnectCode {
 
 /// The product description: user name `authorization`, the API key as password. A client that sends neither has the key
 /// of its upgrade to a WebSocket. Without that it is let in too; each of its topics then needs an `access_token`.
-async fn identify(
-    context: &Context,
-    address: IpAddr,
-    connect: &Connect<'_>,
-    upgrade_key: Option<UpgradeKey>,
-) -> Result<Option<Arc<Principal>>, BrokerError> {
+fn sent_key<'c>(
+    connect: &Connect<'c>,
+    upgrade_key: Option<&'c UpgradeKey>,
+) -> Result<Option<&'c str>, BrokerError> {
     match (connect.user_name, connect.password) {
-        (None, None) => match upgrade_key {
-            None => Ok(None),
-            Some(key) => context.authenticate(address, &key.0).await.map(Some),
-        },
+        (None, None) => Ok(upgrade_key.map(|key| &*key.0)),
+        // What is no text is no key either, and counts as one that is none.
         (Some("authorization"), Some(password)) => {
-            // What is no text is no key either, and counts as one that is none.
-            let key = std::str::from_utf8(password).unwrap_or_default();
-            context.authenticate(address, key).await.map(Some)
+            Ok(Some(std::str::from_utf8(password).unwrap_or_default()))
         }
         (Some(_) | None, _) => Err(BrokerError::InvalidKey),
     }
@@ -110,7 +117,7 @@ async fn examine_will(
 
 impl LastWill {
     /// Publishes it like any other publish.
-    pub(super) async fn publish(self, context: &Context, protocol: &'static str) {
+    pub(super) async fn publish(self, context: &Context, client: Client<'_>) {
         // Its key may have been revoked meanwhile.
         let Self { publish, payload } = self;
         let published = match context.identity.check_key(publish.principal()) {
@@ -119,7 +126,7 @@ impl LastWill {
         };
         if let Err(refusal) = published {
             let rejected = LoggedError::of_publish(refusal, &publish);
-            context.log_refusal(protocol, "a will was not published", &rejected);
+            context.report_refusal(client, Refused::UnpublishedWill, &rejected);
         }
     }
 }

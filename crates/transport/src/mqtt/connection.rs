@@ -21,9 +21,15 @@ use super::{
     signals::{Signal, Signals},
     wire::{BrokenRule, Outgoing, Wire},
 };
-use crate::{Context, accept::AcceptedConnection};
+use crate::{
+    Context,
+    accept::AcceptedConnection,
+    client_reports::{Client, Refused},
+    logged_error::LoggedError,
+};
 use thng_pubsub_broker::{
     BrokerError,
+    client_events::owner_of,
     identity::Principal,
     pubsub::{SessionNumber, StoredSession},
 };
@@ -61,12 +67,12 @@ pub async fn serve(
         context: Arc::clone(&context),
         wire,
         protocol,
-        number,
         input: Vec::new(),
         out: Outgoing::default(),
         wake: Arc::default(),
         admitted,
         overtaken: 0,
+        client: Box::new(ConnectedClient { number, id: None, principal: None }),
     };
     let end = connection.run().await;
     if matches!(end, DisconnectReason::Stopping) {
@@ -75,7 +81,13 @@ pub async fn serve(
     connection.flush_and_close().await;
     let peer = connection.admitted.peer;
     let reason = end.reason();
-    context.metrics.disconnects.with_label_values(&[protocol, reason]).inc();
+    let owner = connection.client.principal.as_deref();
+    context.report_end(
+        connection.client(),
+        owner.map(owner_of).unwrap_or_default(),
+        reason,
+        &end.to_string(),
+    );
     match end {
         DisconnectReason::Disconnect
         | DisconnectReason::ConnectionLost
@@ -104,7 +116,6 @@ struct Connection<W> {
     context: Arc<Context>,
     wire: W,
     protocol: &'static str,
-    number: u64,
     decoder: Decoder,
     /// Received and not decoded yet.
     input: Vec<u8>,
@@ -114,6 +125,18 @@ struct Connection<W> {
     admitted: AcceptedConnection,
     /// Bytes of the input in which everything that may overtake a publish has done so.
     overtaken: usize,
+    /// Boxed, to keep the task small.
+    client: Box<ConnectedClient>,
+}
+
+/// The identity of a client for reports.
+struct ConnectedClient {
+    /// Of the connection.
+    number: u64,
+    /// `None` before its CONNECT is decoded.
+    id: Option<Arc<str>>,
+    /// `None` before it is authenticated, and where it has no key.
+    principal: Option<Arc<Principal>>,
 }
 
 /// What came first.
@@ -153,7 +176,7 @@ impl<W: Wire> Connection<W> {
         if end != DisconnectReason::Disconnect
             && let Some(will) = will
         {
-            Box::pin(will.publish(&self.context, self.protocol)).await;
+            Box::pin(will.publish(&self.context, self.client())).await;
         }
         end
     }
@@ -188,10 +211,9 @@ impl<W: Wire> Connection<W> {
                 Ok(None) => self.input = input,
                 Err(PacketError::UnacceptableProtocolLevel) => {
                     connack(ConnectCode::UnacceptableProtocolVersion, false, &mut self.out.bytes);
-                    self.refused("protocol_level");
-                    return Err(DisconnectReason::ConnectRefused(
-                        "the protocol level is neither 3.1 nor 3.1.1",
-                    ));
+                    let sentence = "the protocol level is neither 3.1 nor 3.1.1";
+                    self.context.report_unacceptable(self.client(), "protocol_level", sentence);
+                    return Err(DisconnectReason::ConnectRefused(sentence));
                 }
                 Err(error) => return Err(DisconnectReason::Protocol(error.reason())),
             }
@@ -207,29 +229,26 @@ impl<W: Wire> Connection<W> {
     async fn accept(&mut self, connect: &Connect<'_>) -> Result<EstablishedSession, DisconnectReason> {
         self.decoder.level = Some(connect.level);
         self.decoder.max_packet_bytes = self.context.limits.message_bytes_max;
-        let from = (self.protocol, self.admitted.address());
+        let id: Arc<str> = connect.client_id.into();
+        self.client.id = Some(Arc::clone(&id));
         let key = self.wire.take_key();
-        let (principal, will) = match connect::examine(&self.context, from, connect, key).await {
+        let (principal, will) = match connect::examine(&self.context, self.client(), connect, key).await {
             Ok(admitted) => admitted,
             Err((code, why)) => {
                 connack(code, false, &mut self.out.bytes);
-                self.refused(why);
                 return Err(DisconnectReason::ConnectRefused(why));
             }
         };
+        self.client.principal.clone_from(&principal);
         let principal = match principal {
             None => None,
             Some(principal) => match self.context.identity.lease_key(&principal, &self.wake) {
                 Ok(lease) => Some((principal, lease)),
-                Err(refusal) => {
-                    connack(connect::code(&refusal), false, &mut self.out.bytes);
-                    self.refused(refusal.reason());
-                    return Err(DisconnectReason::ConnectRefused(refusal.reason()));
-                }
+                Err(refusal) => return Err(self.reject(None, refusal)),
             },
         };
         let slot = principal.as_ref().filter(|_| !connect.client_id.is_empty()).map(|(principal, _)| {
-            self.context.mqtt_sessions.enter(principal.key, connect.client_id, self.number)
+            self.context.mqtt_sessions.enter(principal.key, connect.client_id, self.client.number)
         });
         let opened = match (&principal, &slot) {
             (Some((principal, _)), Some(slot)) => open_session(&self.context, connect, principal, slot).await,
@@ -237,9 +256,10 @@ impl<W: Wire> Connection<W> {
         };
         let durable = match opened {
             Ok(durable) => durable,
-            Err(refusal) => return Err(self.reject(slot.as_ref(), &refusal)),
+            Err(refusal) => return Err(self.reject(slot.as_ref(), refusal)),
         };
         let is_present = durable.as_ref().is_some_and(|(_, stored)| stored.is_some());
+        let from = (self.protocol, self.admitted.address(), id);
         let mut session = Session::new(Arc::clone(&self.context), from, principal, Arc::clone(&self.wake));
         if let Some((number, stored)) = durable
             && let Err(refusal) = session.resume(number, connect.client_id, stored).await
@@ -247,11 +267,13 @@ impl<W: Wire> Connection<W> {
             if let Some(principal) = &session.principal {
                 self.context.pubsub.leave_session(principal.account, number).await;
             }
-            return Err(self.reject(slot.as_ref(), &refusal));
+            return Err(self.reject(slot.as_ref(), refusal));
         }
         if session.principal.is_some() {
             self.wire.authenticated();
         }
+        let owner = session.principal.as_deref().map(owner_of).unwrap_or_default();
+        self.context.report_connected(self.client(), owner);
         let tells = connect.level == ProtocolLevel::V3_1_1;
         connack(ConnectCode::Accepted, is_present && tells, &mut self.out.bytes);
         Ok(EstablishedSession {
@@ -262,18 +284,22 @@ impl<W: Wire> Connection<W> {
         })
     }
 
-    /// Refuses a CONNECT that has taken a slot already.
-    fn reject(&mut self, slot: Option<&SessionSlot>, refusal: &BrokerError) -> DisconnectReason {
+    /// Refuses a CONNECT whose key is known.
+    fn reject(&mut self, slot: Option<&SessionSlot>, refusal: BrokerError) -> DisconnectReason {
         if let Some(slot) = slot {
             self.context.mqtt_sessions.release(slot);
         }
-        connack(connect::code(refusal), false, &mut self.out.bytes);
-        self.refused(refusal.reason());
-        DisconnectReason::ConnectRefused(refusal.reason())
+        connack(connect::code(&refusal), false, &mut self.out.bytes);
+        let reason = refusal.reason();
+        let rejected = LoggedError::new(refusal, self.client.principal.as_deref());
+        self.context.report_refusal(self.client(), Refused::Connect, &rejected);
+        DisconnectReason::ConnectRefused(reason)
     }
 
-    fn refused(&self, why: &'static str) {
-        self.context.metrics.connections_refused.with_label_values(&[self.protocol, why]).inc();
+    /// The client, for reports.
+    fn client(&self) -> Client<'_> {
+        let client_id = self.client.id.as_deref();
+        Client { protocol: self.protocol, address: self.admitted.address(), client_id }
     }
 
     /// Everything between CONNACK and the end.
@@ -487,8 +513,9 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_connection_that_waits_is_small() {
-        let TestBroker { pubsub, resources, identity, metrics, data: _data, .. } = TestBroker::open().await;
-        let services = Services { pubsub, resources, identity };
+        let TestBroker { pubsub, resources, identity, client_events, metrics, data: _data, .. } =
+            TestBroker::open().await;
+        let services = Services { pubsub, resources, identity, client_events };
         let context = Arc::new(testing::context(services, metrics));
         let (stream, _) = tokio::io::duplex(1);
         let task = serve(context, mqtt::ByteStream(stream), "mqtt", AcceptedConnection::alone());

@@ -24,9 +24,14 @@ use super::{
     recent_topics::RecentTopics,
     subscriptions::Subscription,
 };
-use crate::{Context, OnRejectedPublish, logged_error::LoggedError};
+use crate::{
+    Context, OnRejectedPublish,
+    client_reports::{Client, Refused},
+    logged_error::LoggedError,
+};
 use thng_pubsub_broker::{
     BrokerError, RequestContext,
+    client_events::owner_of,
     identity::{KeyHash, KeyLease, Principal},
     pubsub::{Delivery, OutboundQueue},
 };
@@ -103,6 +108,8 @@ pub(super) struct Session {
     pub(super) protocol: &'static str,
     /// Of the client, for what is counted by address.
     pub(super) address: IpAddr,
+    /// The client id, for reports.
+    pub(super) client_id: Arc<str>,
     /// `None` for a client that connected without a key; its topics bring their own.
     pub(super) principal: Option<Arc<Principal>>,
     /// The key of the principal.
@@ -134,7 +141,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(
         context: Arc<Context>,
-        (protocol, address): (&'static str, IpAddr),
+        (protocol, address, client_id): (&'static str, IpAddr, Arc<str>),
         principal: Option<(Arc<Principal>, KeyLease)>,
         wake: Arc<Notify>,
     ) -> Self {
@@ -144,6 +151,7 @@ impl Session {
         Self {
             protocol,
             address,
+            client_id,
             principal,
             key,
             keys: HashMap::new(),
@@ -280,6 +288,8 @@ impl Session {
     async fn submit(&mut self, publish: &Publish<'_>, ack: PendingAck) -> Completion {
         let pubsub = &self.context.pubsub;
         let mut principal = self.principal.clone();
+        let client =
+            Client { protocol: self.protocol, address: self.address, client_id: Some(&self.client_id) };
         let (recent, throttle) = (&mut self.recent, &mut self.throttle);
         let submitted = async {
             let topic = recent.topic(publish.topic)?;
@@ -290,7 +300,7 @@ impl Session {
                 let wait = self.context.rates.publish_in_turn(self.address, &user.key)?;
                 if wait > Duration::ZERO {
                     *throttle = Throttle::At(Box::new((Instant::now() + wait, user.key)));
-                    self.context.metrics.publishes_throttled.with_label_values(&[self.protocol]).inc();
+                    self.context.report_throttled(client, owner_of(user));
                     return Ok(());
                 }
             }
@@ -356,9 +366,7 @@ impl Session {
             self.received.remove(id);
         }
         if let Err(rejected) = answer {
-            let reason = rejected.refusal.reason();
-            self.context.metrics.publishes_refused.with_label_values(&[self.protocol, reason]).inc();
-            self.log_refusal("a publish was refused", &rejected);
+            self.report_refusal(Refused::Publish, &rejected);
             if self.is_the_end(ack, &rejected.refusal) {
                 return Err(match rejected.refusal {
                     refusal @ BrokerError::TooOften(_) => DisconnectReason::RateLimited(refusal),
@@ -381,8 +389,13 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn log_refusal(&self, what: &'static str, rejected: &LoggedError) {
-        self.context.log_refusal(self.protocol, what, rejected);
+    pub(super) fn report_refusal(&self, refused: Refused, rejected: &LoggedError) {
+        self.context.report_refusal(self.client(), refused, rejected);
+    }
+
+    /// The client, for reports.
+    fn client(&self) -> Client<'_> {
+        Client { protocol: self.protocol, address: self.address, client_id: Some(&self.client_id) }
     }
 
     /// Whether a refused publish ends the connection. MQTT 3.1.1 has no other negative answer, and some clients would repeat
@@ -408,7 +421,7 @@ impl Session {
             && let Err(refusal) = self.context.pubsub.save_progress(durable.account(), progress).await
         {
             let rejected = LoggedError::new(refusal, self.principal.as_deref());
-            self.log_refusal("a session was not saved", &rejected);
+            self.report_refusal(Refused::SessionSave, &rejected);
         }
     }
 
@@ -435,8 +448,8 @@ impl Session {
                 }
                 Err(refusal) => {
                     let topic = &subscription.topic.topic;
-                    let rejected = LoggedError::on_topic(refusal, subscription.principal.actor.id(), topic);
-                    self.log_refusal("an initial state was refused", &rejected);
+                    let rejected = LoggedError::on_topic(refusal, &subscription.principal, topic);
+                    self.report_refusal(Refused::InitialState, &rejected);
                 }
             }
         }
@@ -486,6 +499,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        let owner = self.principal.as_deref().map(owner_of).unwrap_or_default();
+        let dropped = self.outbound.outbound_queue().dropped();
+        self.context.report_dropped(self.client(), owner, dropped);
         if let Throttle::At(turn) = &self.throttle {
             self.context.rates.publish_given_up(self.address, &turn.1);
         }
@@ -537,6 +553,7 @@ pub(super) fn keep_alive_timeout(keep_alive_s: u16) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use thng_pubsub_broker::reasons;
     use thng_pubsub_doc_tables::assert_documented;
 
     use super::*;
@@ -560,8 +577,12 @@ mod tests {
             DisconnectReason::ConnectRefused("…"),
         ];
         let sample = format!(": {}", BrokerError::Unavailable);
-        let rows = all.map(|end| [format!("`{}`", end.reason()), end.to_string().replace(&sample, ": …")]);
-        assert_documented("docs/errors.md", "### Ended MQTT connections", &["reason", "log text"], rows);
+        let rows = all.map(|end| {
+            let cure = reasons::cure(end.reason()).expect("each reason has a cure");
+            [format!("`{}`", end.reason()), end.to_string().replace(&sample, ": …"), cure.into()]
+        });
+        let columns = ["reason", "log text", "cure"];
+        assert_documented("docs/errors.md", "### Ended MQTT connections", &columns, rows);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
     durable::Durable,
     session::{DisconnectReason, Session, insert_by_time},
 };
-use crate::logged_error::LoggedError;
+use crate::{client_reports::Refused, logged_error::LoggedError};
 use thng_pubsub_broker::{
     BrokerError, RequestContext, SubscriptionsBound,
     identity::{KeyLease, Principal},
@@ -84,7 +84,7 @@ impl Session {
             self.context.metrics.subscriptions_revoked.with_label_values(&[self.protocol]).inc();
             let rejected =
                 LoggedError::on_text(BrokerError::InvalidKey, None, filter.as_deref().unwrap_or_default());
-            self.log_refusal("subscription ended: its access_token was revoked", &rejected);
+            self.report_refusal(Refused::EndedSubscription, &rejected);
         }
         Ok(())
     }
@@ -131,9 +131,7 @@ impl Session {
     }
 
     fn refuse_subscription(&self, rejected: &LoggedError) -> SubAckCode {
-        let reason = rejected.refusal.reason();
-        self.context.metrics.subscriptions_refused.with_label_values(&[self.protocol, reason]).inc();
-        self.log_refusal("a subscription was refused", rejected);
+        self.report_refusal(Refused::Subscription, rejected);
         SubAckCode::Refused
     }
 

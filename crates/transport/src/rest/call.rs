@@ -1,14 +1,10 @@
 //! One REST call: who calls, with what query and body. Everything that can be refused before the resource matters.
 
-use std::{
-    borrow::Cow,
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, OriginalUri, RawPathParams, Request},
-    http::{HeaderMap, Method, header, request::Parts},
+    http::{HeaderMap, Method, Uri, header, request::Parts},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -23,6 +19,8 @@ use super::{Context, HttpError, router::EXPLAIN};
 use crate::{
     accept::AcceptedConnection,
     answer::{key_of, parameter},
+    client_reports::{Client, Refused},
+    logged_error::LoggedError,
     public_url::public_url,
 };
 use thng_pubsub_broker::{
@@ -34,9 +32,6 @@ use thng_pubsub_broker::{
 };
 
 const PROTOCOL: &str = "rest";
-
-/// What the log says of a call that came too often.
-const WHAT: &str = "a request was refused";
 
 /// Characters of a user agent that an action remembers.
 const USER_AGENT_CHARS_MAX: usize = 512;
@@ -58,15 +53,26 @@ impl FromRequest<Arc<Context>> for Call {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, HttpError> {
+        let mut reporter = RequestReporter::new(context, &request);
+        let key = key_of(request.headers(), request.uri().query());
+        let call = Self::read(request, key.as_deref(), context, &mut reporter).await;
+        call.inspect_err(|error| reporter.refused(error, key.as_deref()))
+    }
+}
+
+impl Call {
+    /// Reads a request; `reporter` receives its principal.
+    async fn read(
+        request: Request,
+        key: Option<&str>,
+        context: &Arc<Context>,
+        reporter: &mut RequestReporter,
+    ) -> Result<Self, HttpError> {
         let (mut head, body) = request.into_parts();
-        let key = key_of(&head.headers, head.uri.query()).ok_or(BrokerError::NoKey)?;
-        let address = address_of(&head);
-        let principal = context.authenticate(address, &key).await.and_then(|principal| {
-            context.rates.request_of_key(&principal.key)?;
-            Ok(principal)
-        });
-        let principal =
-            principal.inspect_err(|refusal| context.log_limited(PROTOCOL, WHAT, address, refusal))?;
+        let key = key.ok_or(BrokerError::NoKey)?.to_owned();
+        let principal = context.authenticate(reporter.address, &key).await?;
+        reporter.principal = Some(Arc::clone(&principal));
+        context.rates.request_of_key(&principal.key)?;
         let access = match head.method {
             Method::POST if plain_path(path_of(&head)) == EXPLAIN => Access::Read,
             Method::POST => Access::Create,
@@ -93,10 +99,43 @@ impl FromRequest<Arc<Context>> for Call {
     }
 }
 
-/// Whose call it is, for what is counted by address. Only a router without a listener in front does not know.
-fn address_of(head: &Parts) -> IpAddr {
-    let admitted = head.extensions.get::<AcceptedConnection>();
-    admitted.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), AcceptedConnection::address)
+/// What a report about a call needs, also when the call is gone.
+pub(super) struct RequestReporter {
+    context: Arc<Context>,
+    address: IpAddr,
+    uri: Uri,
+    principal: Option<Arc<Principal>>,
+}
+
+impl RequestReporter {
+    fn new(context: &Arc<Context>, request: &Request) -> Self {
+        let original = request.extensions().get::<OriginalUri>();
+        Self {
+            context: Arc::clone(context),
+            address: AcceptedConnection::address_in(request.extensions()),
+            uri: original.map_or_else(|| request.uri().clone(), |uri| uri.0.clone()),
+            principal: None,
+        }
+    }
+
+    /// Of a call that was read.
+    pub(super) fn of(call: &Call) -> Self {
+        let original = call.head.extensions.get::<OriginalUri>();
+        Self {
+            context: Arc::clone(&call.context),
+            address: call.address(),
+            uri: original.map_or_else(|| call.head.uri.clone(), |uri| uri.0.clone()),
+            principal: Some(Arc::clone(call.request.principal())),
+        }
+    }
+
+    /// Reports that the call was refused; `key` is what came as its key.
+    pub(super) fn refused(&self, error: &HttpError, key: Option<&str>) {
+        let path = plain_path(self.uri.path());
+        let rejected = LoggedError::on_text(error.refusal.clone(), self.principal.as_deref(), path);
+        let client = Client { protocol: PROTOCOL, address: self.address, client_id: None };
+        self.context.report_refusal(client, Refused::Request, &rejected.with_key(key));
+    }
 }
 
 async fn read_body(
@@ -194,7 +233,6 @@ impl Call {
             Ok(_) => metrics.publishes.with_label_values(&[PROTOCOL]).inc(),
             Err(refusal) => {
                 metrics.publishes_refused.with_label_values(&[PROTOCOL, refusal.reason()]).inc();
-                self.context.log_limited(PROTOCOL, WHAT, self.address(), refusal);
             }
         }
         Ok(stored?)
@@ -202,22 +240,17 @@ impl Call {
 
     /// Whose call it is, for what is counted by address.
     pub(super) fn address(&self) -> IpAddr {
-        address_of(&self.head)
+        AcceptedConnection::address_in(&self.head.extensions)
     }
 
     /// Lets a user in who knows their password, unless too many of this address did not know theirs.
     pub(super) async fn log_in(&self) -> Result<Login, HttpError> {
-        let tried = self.context.rates.try_password(self.address());
-        let tried =
-            tried.inspect_err(|refusal| self.context.log_limited(PROTOCOL, WHAT, self.address(), refusal))?;
+        let tried = self.context.rates.try_password(self.address())?;
         let login = self.identity().log_in(self.request(), self.address(), &self.body).await;
         if !matches!(login, Err(BrokerError::BadLogin)) {
             tried.forgive();
         }
-        login.map_err(|refusal| {
-            self.context.log_limited(PROTOCOL, WHAT, self.address(), &refusal);
-            refusal.into()
-        })
+        Ok(login?)
     }
 
     /// A parameter of the path, decoded; empty where the path has none of this name.

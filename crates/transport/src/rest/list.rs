@@ -107,19 +107,22 @@ fn in_front(call: &Call, request: PageRequest) -> Result<usize, HttpError> {
     }
 }
 
+/// Reads `filter`.
+pub(super) fn filter(call: &Call) -> Result<Option<Filter>, HttpError> {
+    let Some(text) = call.parameter("filter") else { return Ok(None) };
+    match Filter::parse(&text) {
+        Ok(filter) => Ok(Some(filter)),
+        Err(FilterError::Empty) => Ok(None),
+        Err(error) => Err(invalid(&format!("filter: {error}."))),
+    }
+}
+
 /// Reads everything that a list of resources can be asked for.
 pub(super) fn query(call: &Call) -> Result<ListQuery, HttpError> {
     let page = page(call)?;
     let skip = in_front(call, page)?;
     let ids = named_ids(call)?;
-    let filter = match call.parameter("filter") {
-        None => None,
-        Some(text) => match Filter::parse(&text) {
-            Ok(filter) => Some(filter),
-            Err(FilterError::Empty) => None,
-            Err(error) => return Err(invalid(&format!("filter: {error}."))),
-        },
-    };
+    let filter = filter(call)?;
     let with_scopes = call.says("withScopes");
     let counted = call.parameter("page").is_some() || call.says("withTotalCount");
     Ok(ListQuery {
@@ -216,6 +219,11 @@ impl DocumentArray {
     /// Bytes of the array with one more document.
     pub(super) fn bytes_with(&self, document: &str) -> usize {
         self.text.len() + document.len() + 2
+    }
+
+    /// The array as a response.
+    pub(super) fn response(self) -> Response {
+        json(StatusCode::OK, self.finish())
     }
 
     fn finish(mut self) -> String {

@@ -231,7 +231,7 @@ fn responses(route: &Route) -> Value {
     }
     let header = |about: &str, schema: Value| json!({ "description": about, "schema": schema });
     let mut headers = Map::new();
-    if matches!(route.query, Query::List(_) | Query::History) {
+    if matches!(route.query, Query::List(_) | Query::History | Query::ClientEvents) {
         headers.insert(
             "link".into(),
             header(

@@ -16,20 +16,14 @@ use super::{
 use crate::rate_limits::EffectiveLimit;
 use thng_pubsub_broker::{
     BrokerError,
-    identity::{Actor, Identity},
+    identity::{Identity, kind_word},
     rate::whole_seconds,
     resources::{ListScope, Page, ResourceRecord, document},
 };
 
 pub(super) async fn access(call: Call) -> Result<Response, HttpError> {
     let principal = call.principal();
-    let kind = match principal.actor {
-        Actor::Operator(_) => "operator",
-        Actor::Application(_) | Actor::TrustedApplication(_) => "app",
-        Actor::User(_) => "userInApp",
-        Actor::Device(_) => "device",
-        Actor::AccessToken(_) => "accessToken",
-    };
+    let kind = kind_word(principal.actor);
     let document = AccessDocument {
         account: principal.account.to_string(),
         actor: ActorDocument { kind, id: principal.actor.id().to_string() },

@@ -64,6 +64,13 @@ pub(super) fn query_parameters(query: Query) -> Vec<Parameter> {
             vec![project(), parameter("withScopes", flag(), "Whether the answer shows who sees it.")]
         }
         Query::Anonymous => vec![parameter("anonymous", flag(), "Whether the user has no name.")],
+        Query::ClientEvents => {
+            let mut parameters = page(1, "");
+            parameters.retain(|parameter| parameter.name != "page");
+            let fields = "Fields: those of the document, such as `clientId`, `key.handle` or `at`.";
+            parameters.push(parameter("filter", text(), format!("{FILTER}\n\n{fields}")));
+            parameters
+        }
         Query::TimeZone => vec![parameter("tz", text(), "A time zone such as `Europe/Zurich`.")],
     }
 }

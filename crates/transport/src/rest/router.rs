@@ -12,8 +12,13 @@ use thng_pubsub_protocol::{
 };
 
 use super::{
-    Context, HttpError, action, answered_call::AnsweredCall, application, call::Call, collection, device,
-    location, operator, parameters::guard, property, resource, role, task, time, user,
+    Context, HttpError, action,
+    answered_call::AnsweredCall,
+    application,
+    call::{Call, RequestReporter},
+    client_events, collection, device, location, operator,
+    parameters::guard,
+    property, resource, role, task, time, user,
 };
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send>>;
@@ -68,6 +73,8 @@ pub(super) enum Query {
     Creation,
     /// `anonymous`.
     Anonymous,
+    /// A list of client events.
+    ClientEvents,
     /// `tz`.
     TimeZone,
 }
@@ -270,6 +277,8 @@ const MEMBERS: &str = "Those that `ids` name; without `ids` all of them. Ids tha
 /// A call that has a body and changes nothing: it needs the right to read.
 pub(super) const EXPLAIN: &str = "/access/explain";
 
+const CLIENT_EVENTS: &str = "What happened to connections and requests, and why: newest first, about a second later. Equal events of a minute are one with a count. A key that may do everything in the account sees all of the account, any other key what happened with keys of its own actor. The account that `--system-account` names also sees what has no account.";
+
 /// Every route.
 #[rustfmt::skip]
 pub(super) fn table() -> Vec<Route> {
@@ -281,6 +290,7 @@ pub(super) fn table() -> Vec<Route> {
     t.add(route(Verb::Put, "/thngs/{id}/location", "Update a thng's location", location::update).takes(Shape::Named("LocationWrites")).answers(200, Shape::Named("Locations")));
     t.add(route(Verb::Delete, "/thngs/{id}/location", "Delete a thng's locations", location::delete).tells("All, or those before `to`.").asks(Query::Until));
     t.add(route(Verb::Get, "/thngs/{id}/commissionState", "Read whether a thng was commissioned", task::commission_state).answers(200, Shape::Named("CommissionState")));
+    t.add(route(Verb::Get, "/thngs/{id}/clientEvents", "List client events of a thng", client_events::of_thng).tells("What happened to connections and requests with the thng's own key: newest first, about a second later.").asks(Query::ClientEvents).answers(200, Shape::Named("ClientEvents")));
     t.actions("/thngs/{id}/actions/{type}", "/thngs/{id}/actions/{type}/{action}", Some(SubjectKind::Thng));
 
     t.tag = "Products";
@@ -382,6 +392,7 @@ pub(super) fn table() -> Vec<Route> {
     t.add(route(Verb::Delete, "/accessTokens/{id}", "Delete an access token", role::delete_token).answers(204, Shape::Nothing));
 
     t.tag = "Account";
+    t.add(route(Verb::Get, "/clientEvents", "List client events", client_events::list).tells(CLIENT_EVENTS).asks(Query::ClientEvents).answers(200, Shape::Named("ClientEvents")));
     t.add(route(Verb::Get, "/access", "Read who a key is", operator::access).answers(200, Shape::Named("KeyAccess")));
     t.add(route(Verb::Get, "/access/permissions", "Read what a key may do", operator::permissions).tells("Its entries, and what each reaches. Rights do not combine: one entry has to grant a call.").answers(200, Shape::Named("EffectivePermissions")));
     t.add(route(Verb::Post, EXPLAIN, "Explain why a call is allowed or refused", operator::explain).tells("For the key itself; an administrator names another key of the account by its handle. What is not visible is explained like what is not there.").takes(Shape::Named("AccessQuestion")).answers(200, Shape::Named("AccessExplanation")));
@@ -411,9 +422,13 @@ pub(crate) fn routes() -> Router<Arc<Context>> {
         router = match handler {
             Handler::Keyed(handler) => {
                 let answer = move |call: Call| async move {
-                    guard.map_or(Ok(()), |guard| guard.check(&call))?;
-                    let answered = AnsweredCall::by(&call);
-                    answered.counted(handler(call).await?).await
+                    let reporter = RequestReporter::of(&call);
+                    let answered = async {
+                        guard.map_or(Ok(()), |guard| guard.check(&call))?;
+                        let answered = AnsweredCall::by(&call);
+                        answered.counted(handler(call).await?).await
+                    };
+                    answered.await.inspect_err(|error| reporter.refused(error, None))
                 };
                 router.route(path, on(verb, answer))
             }

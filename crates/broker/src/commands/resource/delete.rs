@@ -38,14 +38,14 @@ impl Command for Delete {
             true => store.collections_of(id, limits::COLLECTIONS_MAX)?,
             false => Vec::new(),
         };
-        let mut hashes = Vec::new();
+        let mut keys = Vec::new();
         for actor in actors_of(kind, id) {
-            hashes.extend(store.remove_keys(actor)?);
+            keys.extend(store.remove_keys(actor)?.into_iter().map(|hash| (actor, hash)));
         }
         let mut events = Vec::new();
         let seq = store.delete_resource(&record, now_ms)?;
-        if !hashes.is_empty() {
-            events.push(Event::KeysRevoked { hashes });
+        if !keys.is_empty() {
+            events.push(Event::KeysRevoked { account, keys });
         }
         if matches!(
             kind,

@@ -339,6 +339,17 @@ pub(in crate::rest) fn schemas() -> Map<String, Value> {
                 "burst": count("How many may come at once.") } },
             "hits": count("How many of the burst are used up."), "hitsRemaining": count("How many could come now."),
             "reset": count("Seconds until none are used up.") } } } } } }));
+    let word = |about: &str| json!({ "type": "string", "description": about });
+    add("ClientEvents", json!({ "type": "array", "items": { "type": "object", "required": ["id", "at", "lastAt", "count", "event", "what", "protocol"], "properties": {
+        "id": word("Grows in the order of the list."), "at": time(), "lastAt": time(),
+        "count": { "type": "integer", "minimum": 1, "description": "How often it happened between `at` and `lastAt`." },
+        "event": { "type": "string", "enum": ["connected", "refused", "disconnected", "takenOver", "throttled", "dropped", "revoked"] },
+        "what": { "type": "string", "enum": ["connect", "upgrade", "request", "subscribe", "publish", "will", "deliver", "session", "key"] },
+        "reason": word("The word that logs and metrics have."), "sentence": word("What the log says of the reason."), "cure": word("What to do about it."),
+        "protocol": word("Such as `mqtt`, `websocket` or `rest`."), "clientId": word("Of MQTT."), "address": word("Of the client; of IPv6 its /64 network."),
+        "key": { "type": "object", "required": ["handle"], "description": "Whose key it was, never the key itself.", "properties": {
+            "handle": word("The beginning of the key's hash, as `keys list` shows it."), "kind": word("As `GET /access` has it."), "id": reference("Id") } },
+        "topic": word("The topic or path, without its options.") } } }));
     add("Time", json!({ "type": "object", "required": ["timestamp"], "properties": {
         "timestamp": time(), "offset": { "type": "integer", "description": "Milliseconds from UTC." }, "localTime": { "type": "string" }, "nextChange": { "type": "integer", "format": "int64" } } }));
     schemas
