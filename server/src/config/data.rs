@@ -41,7 +41,7 @@ pub struct DataSettings {
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 20, value_parser = within::<usize>(1 << 20..=4 << 30))]
     pub writer_cache_bytes: usize,
 
-    /// Stored values that wait in memory, up to 150 bytes each, until the time index is written.
+    /// Stored values that wait in memory, up to 200 bytes each, until the time index is written.
     ///
     /// More of them are fewer bytes on the disk for each value.
     /// A start reads up to one and a half times as many events from the log.

@@ -12,7 +12,6 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::write::is_later;
 use crate::{SortOrder, TimestampMs};
 
 /// Where a value is in its history.
@@ -27,15 +26,13 @@ pub(super) struct TailValue {
     pub(super) bytes: u32,
     /// Whether the server made its timestamp.
     pub(super) is_made: bool,
+    /// Whether it was the latest of its series when it came.
+    pub(super) is_latest: bool,
 }
 
 impl TailValue {
     pub(super) fn position(&self) -> Position {
         (self.ts, self.seq)
-    }
-
-    pub(super) fn time(&self) -> (TimestampMs, bool) {
-        (self.ts, self.is_made)
     }
 }
 
@@ -90,9 +87,8 @@ struct Retired {
 #[derive(Default)]
 struct Group {
     unindexed_before: usize,
-    /// The first sequence, how many there are, and the series that they belong to, some of them repeatedly.
+    /// The first sequence, and the series that got values, some of them repeatedly.
     first_seq: Option<i64>,
-    values: usize,
     appended: Vec<i64>,
     /// Series whose values were indexed, and up to where they were before.
     indexed: Vec<(i64, i64)>,
@@ -106,17 +102,8 @@ struct TailSeries {
     is_in_order: bool,
     /// Values up to here are indexed, as the writer sees it.
     indexed: i64,
-    latest: Latest,
-}
-
-/// Which of the values that are not indexed is the latest of its series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Latest {
-    /// None of them.
-    Indexed,
-    This(TailValue),
-    /// Not known without a look at all of them.
-    Unknown,
+    /// The sequence of the last value that was the latest when it came; it may be in the index by now. 0: there is none.
+    latest: i64,
 }
 
 impl fmt::Debug for Tail {
@@ -142,43 +129,25 @@ impl Tail {
         state.group = Some(Group { unindexed_before: state.unindexed, ..Group::default() });
     }
 
-    /// How many values the open group has appended.
-    pub(super) fn appended(&self) -> usize {
-        self.state.lock().group.as_ref().map_or(0, |group| group.values)
-    }
-
-    /// Takes in a value that was appended to the log. `is_latest`: it is the latest of its series now.
-    pub(super) fn append(&self, series: i64, value: TailValue, is_latest: bool) {
+    /// Takes in a value that was appended to the log, or that a start reads from there.
+    pub(super) fn append(&self, series: i64, value: TailValue) {
         let state = &mut *self.state.lock();
         if let Some(group) = &mut state.group {
             group.first_seq.get_or_insert(value.seq);
-            group.values += 1;
             if group.appended.last() != Some(&series) {
                 group.appended.push(series);
             }
         }
         state.unindexed += 1;
-        let entry = state.series.entry(series).or_insert_with(|| TailSeries::new(Latest::Indexed));
-        entry.push(value);
-        if is_latest {
-            entry.latest = Latest::This(value);
-        }
+        state.series.entry(series).or_insert_with(TailSeries::new).push(value);
     }
 
-    /// Takes in a value that a start reads from the log.
-    pub(super) fn restore(&self, series: i64, value: TailValue) {
-        let state = &mut *self.state.lock();
-        state.unindexed += 1;
-        state.series.entry(series).or_insert_with(|| TailSeries::new(Latest::Unknown)).push(value);
-    }
-
-    /// The first values of a series that are not in the index, in the order of their arrival, and which is the latest of all
-    /// that are not.
-    pub(super) fn unindexed_of(&self, series: i64, most: usize) -> (Vec<TailValue>, Latest) {
+    /// The first values of a series that are not in the index, in the order of their arrival.
+    pub(super) fn unindexed_of(&self, series: i64, most: usize) -> Vec<TailValue> {
         let state = self.state.lock();
-        let Some(entry) = state.series.get(&series) else { return (Vec::new(), Latest::Indexed) };
+        let Some(entry) = state.series.get(&series) else { return Vec::new() };
         let values = entry.after(entry.indexed);
-        (values[..values.len().min(most)].to_vec(), entry.latest)
+        values[..values.len().min(most)].to_vec()
     }
 
     /// The values of a series up to `seq` are in the index, if the open group is committed. `true`: that is all of them.
@@ -192,14 +161,6 @@ impl Tail {
         entry.indexed = seq;
         let left = entry.after(seq).len();
         state.unindexed -= before - left;
-        if let Latest::This(value) = entry.latest
-            && value.seq <= seq
-        {
-            entry.latest = Latest::Indexed;
-        }
-        if left == 0 {
-            entry.latest = Latest::Indexed;
-        }
         left == 0
     }
 
@@ -208,6 +169,8 @@ impl Tail {
         let state = self.state.lock();
         let unindexed = state.series.iter().filter(|(_, entry)| !entry.after(entry.indexed).is_empty());
         let mut series: Vec<i64> = unindexed.map(|(series, _)| *series).collect();
+        // Readers and the next commit need not wait for the order.
+        drop(state);
         series.sort_unstable();
         series
     }
@@ -231,7 +194,7 @@ impl Tail {
         state.unindexed = group.unindexed_before;
         for (series, indexed) in group.indexed.into_iter().rev() {
             if let Some(entry) = state.series.get_mut(&series) {
-                (entry.indexed, entry.latest) = (indexed, Latest::Unknown);
+                entry.indexed = indexed;
             }
         }
         let Some(first_seq) = group.first_seq else { return };
@@ -239,7 +202,7 @@ impl Tail {
             if let Some(entry) = state.series.get_mut(&series) {
                 let kept = entry.values.partition_point(|value| value.seq < first_seq);
                 entry.values.truncate(kept);
-                entry.latest = Latest::Unknown;
+                entry.latest = latest_of(&entry.values).map_or(0, |value| value.seq);
                 if entry.values.is_empty() {
                     state.series.remove(&series);
                 }
@@ -254,20 +217,12 @@ impl Tail {
         Pin(Arc::clone(&self.state.lock().generation))
     }
 
-    /// The value of a series that is later than the snapshot's latest, which has the time `latest`.
-    pub(super) fn latest(
-        &self,
-        series: i64,
-        indexed: Indexed,
-        latest: Option<(TimestampMs, bool)>,
-    ) -> Option<TailValue> {
+    /// The value of a series that is later than the latest in the snapshot's index.
+    pub(super) fn latest(&self, series: i64, indexed: Indexed) -> Option<TailValue> {
         let state = self.state.lock();
         let entry = state.series.get(&series)?;
-        match entry.latest {
-            // Those that came after it were not later, nor will be those in between.
-            Latest::This(value) if value.seq <= indexed.last_seq && value.seq > indexed.up_to => Some(value),
-            Latest::This(_) | Latest::Indexed | Latest::Unknown => latest_of(entry.within(indexed), latest),
-        }
+        // Under load the last one is of the open group, and that before it is found at once.
+        (entry.latest > indexed.up_to).then(|| latest_of(entry.within(indexed))).flatten()
     }
 
     /// A part of the history of a series, as far as a snapshot does not have it in the index.
@@ -294,26 +249,29 @@ impl Tail {
             SortOrder::OldestFirst => value.position() > after && value.ts <= end,
             SortOrder::NewestFirst => value.position() < after && value.ts >= end,
         };
-        let mut found: Vec<_> = values.iter().filter(is_within).copied().collect();
-        drop(state);
-        found.sort_unstable_by_key(TailValue::position);
-        if order == SortOrder::NewestFirst {
-            found.reverse();
+        let by_position = |a: &TailValue, b: &TailValue| match order {
+            SortOrder::OldestFirst => a.position().cmp(&b.position()),
+            SortOrder::NewestFirst => b.position().cmp(&a.position()),
+        };
+        // The writer waits meanwhile, so no more than two pages are copied and ordered at a time.
+        let mut found: Vec<TailValue> = Vec::new();
+        for value in values.iter().filter(is_within) {
+            found.push(*value);
+            if found.len() == most.saturating_mul(2) {
+                found.select_nth_unstable_by(most - 1, by_position);
+                found.truncate(most);
+            }
         }
+        drop(state);
+        found.sort_unstable_by(by_position);
         found.truncate(most);
         found
     }
 }
 
-/// The value that becomes the latest of its series when these are taken in, in the order of their arrival.
-pub(super) fn latest_of(values: &[TailValue], mut latest: Option<(TimestampMs, bool)>) -> Option<TailValue> {
-    let mut found = None;
-    for value in values {
-        if latest.is_none_or(|latest| is_later(value.time(), latest)) {
-            (latest, found) = (Some(value.time()), Some(*value));
-        }
-    }
-    found
+/// The latest of the values that follow all others, in the order of their arrival.
+pub(super) fn latest_of(values: &[TailValue]) -> Option<TailValue> {
+    values.iter().rev().find(|value| value.is_latest).copied()
 }
 
 impl State {
@@ -337,13 +295,16 @@ impl State {
 }
 
 impl TailSeries {
-    fn new(latest: Latest) -> Self {
+    fn new() -> Self {
         // Most series have one: without this there would be space for four.
-        Self { values: Vec::with_capacity(1), is_in_order: true, indexed: 0, latest }
+        Self { values: Vec::with_capacity(1), is_in_order: true, indexed: 0, latest: 0 }
     }
 
     fn push(&mut self, value: TailValue) {
         self.is_in_order &= self.values.last().is_none_or(|last| last.ts <= value.ts);
+        if value.is_latest {
+            self.latest = value.seq;
+        }
         self.values.push(value);
     }
 

@@ -56,19 +56,31 @@ const SMALL: Bounds = Bounds {
 
 impl Fixture {
     fn new() -> Self {
-        Self::at(tempfile::tempdir().expect("a temporary directory"))
+        Self::with(SMALL)
+    }
+
+    fn with(bounds: Bounds) -> Self {
+        Self::at_with(tempfile::tempdir().expect("a temporary directory"), bounds)
     }
 
     fn at(directory: TempDir) -> Self {
-        let (read, write) = open(directory.path(), Durability::Normal, 2, SMALL).expect("the store opens");
+        Self::at_with(directory, SMALL)
+    }
+
+    fn at_with(directory: TempDir, bounds: Bounds) -> Self {
+        let (read, write) = open(directory.path(), Durability::Normal, 2, bounds).expect("the store opens");
         Self { read, write, directory }
     }
 
     /// Closes the store and opens it again, as the next start of the server does.
     fn restart(self) -> Self {
+        self.restart_with(SMALL)
+    }
+
+    fn restart_with(self, bounds: Bounds) -> Self {
         let Self { read, write, directory } = self;
         drop((read, write));
-        Self::at(directory)
+        Self::at_with(directory, bounds)
     }
 
     /// Does `writes` in a group of their own.

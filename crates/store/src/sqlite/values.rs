@@ -49,12 +49,10 @@ impl<'c> ValueSnapshot<'c> {
         row: &Row<'_>,
         read: impl FnOnce(&Row<'_>) -> Result<T, Fault>,
     ) -> Result<Option<T>, Fault> {
-        let latest: Option<(TimestampMs, TimestampMs)> =
-            row.get::<_, Option<_>>(1)?.zip(row.get::<_, Option<_>>(2)?);
-        let latest = latest.map(|(ts, at)| (ts, super::write::is_made(ts, at)));
-        match self.tail.latest(row.get(4)?, indexed(row, 5)?, latest) {
+        let is_indexed = row.get::<_, Option<TimestampMs>>(1)?.is_some();
+        match self.tail.latest(row.get(4)?, indexed(row, 5)?) {
             Some(value) => self.value(value, read).map(Some),
-            None if latest.is_some() => read(row).map(Some),
+            None if is_indexed => read(row).map(Some),
             None => Ok(None),
         }
     }

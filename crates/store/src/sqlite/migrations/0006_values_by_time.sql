@@ -10,7 +10,8 @@ CREATE TABLE value_by_time (
 ) STRICT, WITHOUT ROWID;
 
 -- In the order of the index, which has all of it.
-INSERT INTO value_by_time (series, ts, seq) SELECT series, ts, seq FROM event ORDER BY series, ts, seq;
+INSERT INTO value_by_time (series, ts, seq) SELECT series, ts, seq FROM event
+    WHERE series NOT IN (SELECT id FROM series WHERE kind NOT IN (1, 3)) ORDER BY series, ts, seq;
 
 DROP INDEX event_by_time;
 

@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{Durability, Fixture, SMALL, id, json, key, open, owner, update};
+use super::{Bounds, Durability, Fixture, SMALL, id, json, key, open, owner, update};
 use crate::{
     Cursor, PageRequest, PropertyOwner, ReadOnlyDatabase, ReadStore as _, SortOrder, TimeRange,
     WriteStore as _, sqlite::read::SqliteReaders,
@@ -68,6 +68,53 @@ fn a_start_reads_no_more_of_the_log_than_is_needed() {
         .query_row("SELECT up_to FROM indexed", [], |row| row.get(0))
         .expect("a mark");
     assert!(up_to > 200 - 3 * SMALL.unindexed_max as i64, "{up_to}");
+}
+
+#[test]
+fn a_latest_value_is_found_below_late_ones_and_after_a_start() {
+    let mut store = Fixture::new();
+    store.append([1, 9], "");
+    store.append([5, 3, 4], "");
+    assert_eq!(store.latest().as_deref(), Some("9"));
+    let mut store = store.restart();
+    assert_eq!(store.latest().as_deref(), Some("9"));
+    store.append([7], "");
+    assert_eq!(store.latest().as_deref(), Some("9"));
+    store.append([10], "");
+    store.append([8], "");
+    assert_eq!(store.latest().as_deref(), Some("10"));
+}
+
+#[test]
+fn a_lower_bound_is_reached_in_steps() {
+    let mut store = Fixture::with(Bounds { unindexed_max: 20_000, ..SMALL });
+    store.append(0..14_000, "");
+    assert_eq!(store.read.unindexed_values(), 14_000);
+    let mut store = store.restart_with(SMALL);
+    store.append([20_000], "");
+    let left = store.read.unindexed_values();
+    assert!((9_000..14_000).contains(&left), "{left} values: not all in one commit");
+    for ts in 20_001..20_010 {
+        store.append([ts], "");
+    }
+    assert!(store.read.unindexed_values() <= SMALL.unindexed_max);
+    assert_eq!(store.history().len(), 14_010);
+}
+
+#[test]
+fn events_that_are_no_values_advance_a_round_too() {
+    let mut store = Fixture::with(Bounds { unindexed_max: 400, ..SMALL });
+    for ts in 0..290 {
+        store.append([ts], "");
+    }
+    let mut groups = 0;
+    while store.read.unindexed_values() > 0 {
+        store.commit(|write| {
+            (0..100).try_for_each(|at| write.log_membership(id(1), id(900), at, "{}").map(drop))
+        });
+        groups += 1;
+        assert!(groups < 6, "{} values are left", store.read.unindexed_values());
+    }
 }
 
 const READERS: usize = 2;

@@ -14,7 +14,8 @@ pub(in crate::sqlite) struct Bounds {
     pub(in crate::sqlite) series_cached: usize,
     /// Resources whose head is known without asking the database, about 300 bytes each.
     pub(in crate::sqlite) resources_cached: usize,
-    /// Values in the log that the index by time does not have yet, up to 150 bytes each. Behind a group there are no more.
+    /// Values in the log that the index by time does not have yet, up to 200 bytes each. Behind a group there are no more,
+    /// unless a start found them.
     pub(in crate::sqlite) unindexed_max: usize,
     /// Values that a commit indexes at least, during a round: they share a page of `latest`.
     pub(in crate::sqlite) indexed_at_once: usize,

@@ -195,8 +195,9 @@ impl Properties {
                 ts,
                 bytes: u32::try_from(entry.body.len()).unwrap_or(u32::MAX),
                 is_made: is_made(ts, entry.at),
+                is_latest,
             };
-            self.tail.append(series.id, value, is_latest);
+            self.tail.append(series.id, value);
         }
         Ok(last)
     }
@@ -318,8 +319,8 @@ impl Properties {
         let id = row.get(0)?;
         let latest = row.get::<_, Option<_>>(2)?.zip(row.get::<_, Option<_>>(5)?);
         let indexed = Indexed { up_to: row.get::<_, Option<_>>(6)?.unwrap_or(0), last_seq: i64::MAX };
-        let (time, bytes) = match self.tail.latest(id, indexed, latest) {
-            Some(value) => (value.time(), value.bytes as usize),
+        let (time, bytes) = match self.tail.latest(id, indexed) {
+            Some(TailValue { ts, is_made, bytes, .. }) => ((ts, is_made), bytes as usize),
             None => {
                 let bytes = row.get::<_, Option<i64>>(4)?.unwrap_or_default() as usize;
                 (latest.unwrap_or((TimestampMs::MIN, false)), bytes)

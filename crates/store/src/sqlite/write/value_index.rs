@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
-use rusqlite::{CachedStatement, Connection, params};
+use hashbrown::hash_map::Entry;
+use rusqlite::{CachedStatement, Connection, Row, params};
 
 use super::{
-    super::tail::{Latest, Tail, TailValue, latest_of},
-    Bounds, Fault, column, read,
+    super::tail::{Tail, TailValue, latest_of},
+    Bounds, Fault, column, is_later,
 };
+use crate::TimestampMs;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(super) struct ValueIndex {
     /// The same, as the open group leaves it.
     group_up_to: Option<i64>,
     round: Option<Round>,
+    /// The last sequence of the log when the last group ended; at a start none.
+    advanced_to: i64,
 }
 
 #[derive(Debug)]
@@ -34,8 +38,12 @@ struct Round {
     up_to: i64,
 }
 
-/// Values that a commit indexes for each that it appends, during a round: so the round ends before the tail is full.
-const INDEXED_PER_VALUE: usize = 3;
+/// Values that a commit indexes during a round for each event that it appends, in halves. A start reads all events behind
+/// the mark, so events count that are no values, too. With more than one, the tail becomes no fuller.
+const INDEXED_PER_EVENT_HALVES: usize = 3;
+
+/// Values beyond the bound of the tail that a commit indexes besides: a start under a lower bound finds many.
+const SURPLUS_AT_ONCE: usize = 4_096;
 
 impl ValueIndex {
     /// Reads the values that are not in the index back from the log.
@@ -43,13 +51,18 @@ impl ValueIndex {
         let up_to = connection.query_row(UP_TO, [], |row| row.get(0))?;
         restore(connection, &tail, up_to)?;
         let Bounds { unindexed_max, indexed_at_once, .. } = bounds;
-        Ok(Self { tail, unindexed_max, indexed_at_once, up_to, group_up_to: None, round: None })
+        let advanced_to = i64::MAX;
+        Ok(Self { tail, unindexed_max, indexed_at_once, up_to, group_up_to: None, round: None, advanced_to })
     }
 
     /// To be called at the end of each group: indexes some values, where there are many.
     pub(super) fn advance(&mut self, connection: &Connection, last_seq: i64) -> Result<(), Fault> {
         let over = self.tail.unindexed().saturating_sub(self.unindexed_max);
-        let mut left = (INDEXED_PER_VALUE * self.tail.appended()).max(self.indexed_at_once).max(over);
+        let appended = usize::try_from(last_seq.saturating_sub(self.advanced_to)).unwrap_or(0);
+        self.advanced_to = last_seq;
+        let mut left = (appended * INDEXED_PER_EVENT_HALVES / 2)
+            .max(self.indexed_at_once)
+            .max(over.min(SURPLUS_AT_ONCE));
         while left > 0 && (self.round.is_some() || self.is_due(last_seq)) {
             let series = || self.tail.unindexed_series().into_iter().rev().collect();
             let round = self.round.get_or_insert_with(|| Round { series: series(), up_to: last_seq });
@@ -97,7 +110,6 @@ impl ValueIndex {
 
 /// Prepared once for many series.
 struct Statements<'c> {
-    connection: &'c Connection,
     add: CachedStatement<'c>,
     add_many: CachedStatement<'c>,
     set_latest: CachedStatement<'c>,
@@ -108,13 +120,7 @@ impl<'c> Statements<'c> {
     fn prepare(connection: &'c Connection) -> Result<Self, Fault> {
         let [add, add_many, set_latest, set_indexed] =
             [ADD, ADD_MANY, SET_LATEST, SET_INDEXED].map(|statement| connection.prepare_cached(statement));
-        Ok(Self {
-            connection,
-            add: add?,
-            add_many: add_many?,
-            set_latest: set_latest?,
-            set_indexed: set_indexed?,
-        })
+        Ok(Self { add: add?, add_many: add_many?, set_latest: set_latest?, set_indexed: set_indexed? })
     }
 
     /// Adds values of a series to the index.
@@ -144,20 +150,10 @@ fn index_some(
     series: i64,
     most: usize,
 ) -> Result<IndexedPart, Fault> {
-    let (mut values, latest) = tail.unindexed_of(series, most);
+    let mut values = tail.unindexed_of(series, most);
     let Some(last) = values.last() else { return Ok(IndexedPart { values: 0, up_to: 0, is_all: true }) };
     let up_to = last.seq;
-    let latest = match latest {
-        Latest::Indexed => None,
-        Latest::This(value) if value.seq <= up_to => Some(value),
-        Latest::This(_) | Latest::Unknown => {
-            let before = read::one(statements.connection, LATEST_TIME, [series], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
-            latest_of(&values, before)
-        }
-    };
-    match latest {
+    match latest_of(&values) {
         Some(TailValue { seq, ts, .. }) => statements.set_latest.execute(params![series, seq, ts, up_to])?,
         None => statements.set_indexed.execute([series, up_to])?,
     };
@@ -169,27 +165,46 @@ fn index_some(
 
 /// Reads the values behind a sequence into the tail, except those that are indexed and those of series that are gone.
 fn restore(connection: &Connection, tail: &Tail, up_to: i64) -> Result<(), Fault> {
-    let mut indexed = hashbrown::HashMap::<i64, Option<i64>>::new();
+    let mut known = hashbrown::HashMap::<i64, Option<IndexedSeries>>::new();
     let mut of_series = connection.prepare(INDEXED)?;
     let mut values = connection.prepare(VALUES_BEHIND)?;
     let mut rows = values.query([up_to, column::VALUE])?;
     while let Some(row) = rows.next()? {
         let (series, seq): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let indexed = match indexed.get(&series) {
-            Some(indexed) => *indexed,
-            None => {
+        let indexed = match known.entry(series) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
                 let mut rows = of_series.query([series])?;
-                let found = rows.next()?.map(|row| row.get(0)).transpose()?;
-                indexed.insert(series, found);
-                found
+                entry.insert(rows.next()?.map(IndexedSeries::read).transpose()?)
             }
         };
-        if indexed.is_some_and(|indexed| seq > indexed) {
+        if let Some(indexed) = indexed
+            && seq > indexed.up_to
+        {
             let (ts, bytes, is_made) = (row.get(2)?, row.get(3)?, row.get(4)?);
-            tail.restore(series, TailValue { seq, ts, bytes, is_made });
+            let is_latest = indexed.latest.is_none_or(|latest| is_later((ts, is_made), latest));
+            if is_latest {
+                indexed.latest = Some((ts, is_made));
+            }
+            tail.append(series, TailValue { seq, ts, bytes, is_made, is_latest });
         }
     }
     Ok(())
+}
+
+/// What a start knows of a series whose values it reads.
+struct IndexedSeries {
+    /// Its values up to here are in the index.
+    up_to: i64,
+    /// The time of its latest value so far.
+    latest: Option<(TimestampMs, bool)>,
+}
+
+impl IndexedSeries {
+    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+        let latest = row.get::<_, Option<_>>(1)?.zip(row.get::<_, Option<_>>(2)?);
+        Ok(Self { up_to: row.get(0)?, latest })
+    }
 }
 
 const UP_TO: &str = "SELECT up_to FROM indexed";
@@ -211,12 +226,8 @@ const SET_LATEST: &str = "REPLACE INTO latest (series, seq, ts, indexed) VALUES 
 
 const SET_INDEXED: &str = "UPDATE latest SET indexed = ?2 WHERE series = ?1";
 
-const LATEST_TIME: &str =
-    "SELECT event.ts, event.at = event.ts FROM latest JOIN event ON event.seq = latest.seq
-    WHERE latest.series = ?1";
-
-const INDEXED: &str =
-    "SELECT coalesce(latest.indexed, 0) FROM series LEFT JOIN latest ON latest.series = series.id
+const INDEXED: &str = "SELECT coalesce(latest.indexed, 0), event.ts, event.at = event.ts
+    FROM series LEFT JOIN latest ON latest.series = series.id LEFT JOIN event ON event.seq = latest.seq
     WHERE series.id = ?1";
 
 const VALUES_BEHIND: &str = "SELECT series, seq, ts, octet_length(body), at = ts FROM event WHERE seq > ?1 AND kind = ?2 ORDER BY seq";
@@ -224,4 +235,4 @@ const VALUES_BEHIND: &str = "SELECT series, seq, ts, octet_length(body), at = ts
 /// Every statement of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
-    &[UP_TO, SET_UP_TO, ADD, ADD_MANY, SET_LATEST, SET_INDEXED, LATEST_TIME, INDEXED, VALUES_BEHIND];
+    &[UP_TO, SET_UP_TO, ADD, ADD_MANY, SET_LATEST, SET_INDEXED, INDEXED, VALUES_BEHIND];
