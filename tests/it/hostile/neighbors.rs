@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use thng_pubsub_protocol::mqtt::{Packet, QoS, Subscribe, Unsubscribe};
 use thng_pubsub_tests::link::Raw;
-use thng_pubsub_tests::mqtt::{Client, Hello};
+use thng_pubsub_tests::mqtt::{Client, Hello, encoded, publish};
 use thng_pubsub_tests::neighbors::Neighbors;
 use thng_pubsub_tests::{Keyed, Rest, Server};
 
@@ -128,6 +128,23 @@ fn tasks_with_long_lists_and_templates_disturb_no_neighbor() {
         let mut rest = server.rest_as(&token.key);
         while attack.goes_on() {
             rest.post(&format!("/batches/{batch}/tasks"), wrong.clone()).assert_status(400);
+        }
+    });
+    report.assert_undisturbed();
+}
+
+/// A publish that is refused waits for nothing, so packets came without an end for the thread that reads them.
+#[test]
+fn a_flood_of_refused_publishes_disturbs_no_neighbor() {
+    let server = Server::start();
+    let neighbors = Neighbors::of(&server);
+    let user = crowded(&server, 0).user;
+    let missing = format!("/thngs/{}/properties/k", "U".repeat(24));
+    let flood = encoded(&Packet::Publish(publish(&missing, "1", QoS::AtMostOnce, None))).repeat(1_000);
+    let report = neighbors.during(ATTACKERS, |_, attack| {
+        let mut client = Client::connect_as(&server, &Hello::with_key(&user.key));
+        while attack.goes_on() {
+            client.send_bytes(&flood);
         }
     });
     report.assert_undisturbed();

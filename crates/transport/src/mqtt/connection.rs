@@ -358,6 +358,8 @@ impl<W: Wire> Connection<W> {
         session.settle(&mut self.out.bytes)?;
         let mut used = 0;
         while session.may_read() && !session.is_throttled() && self.out.waiting() < WRITE_BUFFER_BYTES {
+            // Refused publishes wait for nothing: without this other connections would wait for megabytes of them.
+            tokio::task::coop::consume_budget().await;
             match self.decoder.decode(&self.input[used..]) {
                 Ok(Some((packet, bytes))) => {
                     session.handle(packet, &mut self.out.bytes).await?;
