@@ -113,6 +113,7 @@ pub fn writes(data: &Path) -> anyhow::Result<Vec<String>> {
             let on_stored = move |outcome: Result<_, _>| {
                 counted.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);
                 drop(permit);
+                None
             };
             let request = RequestContext::publish(&opened.principal, topic.clone())?;
             let pubsub = &opened.services.pubsub;

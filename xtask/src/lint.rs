@@ -114,7 +114,8 @@ fn fmt(root: &Path, log: &mut Log) -> anyhow::Result<()> {
 
 fn clippy(root: &Path, log: &mut Log) -> anyhow::Result<()> {
     let deny = ["--", "--deny", "warnings"];
-    let everything = ["--workspace", "--all-targets", "--features", "thng-pubsub-server/otel"];
+    let features = "thng-pubsub-server/otel,thng-pubsub-server/measure";
+    let everything = ["--workspace", "--all-targets", "--features", features];
     stream(setup::cargo(root).args(["clippy", "--locked"]).args(everything).args(deny), log)?;
     // The SDK uses the protocol without its JSON documents.
     let protocol = ["clippy", "--locked", "--package", "thng-pubsub-protocol", "--no-default-features"];
