@@ -9,15 +9,25 @@ use std::{fmt, sync::Arc};
 use thng_pubsub_broker::{BrokerError, PublishContext, RequestContext, identity::Principal};
 use thng_pubsub_protocol::topic::{AccessToken, TopicError, TopicString};
 
-/// Topics of a connection: of a device with a few sensors all. An entry takes up to 1 KiB.
+/// Topics of a connection: of a device with a few sensors all. An entry takes about 1 KiB.
 const TOPICS_MAX: usize = 8;
+
+/// A connection that publishes on more topics than these would replace one at each publish, and find none of them. So only
+/// each of so many replaces one.
+const MISSES_PER_REPLACEMENT: u8 = 16;
 
 /// Bytes of a topic string that is remembered.
 const TEXT_BYTES_MAX: usize = 256;
 
 /// See the module's text. Without a publish it allocates nothing.
 #[derive(Default)]
-pub(super) struct RecentTopics(Vec<RecentTopic>);
+pub(super) struct RecentTopics {
+    topics: Vec<RecentTopic>,
+    /// Topics that were not remembered since one was replaced.
+    misses: u8,
+    /// Whether there was a publish since the last ping.
+    is_used: bool,
+}
 
 /// A topic as the client wrote it.
 struct RecentTopic {
@@ -29,7 +39,7 @@ struct RecentTopic {
 /// Not the topics, which may hold keys.
 impl fmt::Debug for RecentTopics {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "<{} topics>", self.0.len())
+        write!(out, "<{} topics>", self.topics.len())
     }
 }
 
@@ -52,20 +62,42 @@ impl RecentTopics {
     /// # Errors
     /// [`TopicError`].
     pub(super) fn topic<'t>(&mut self, text: &'t str) -> Result<PublishTopic<'_, 't>, TopicError> {
-        let source = match self.0.iter().position(|topic| *topic.text == *text) {
+        self.is_used = true;
+        let source = match self.topics.iter().position(|topic| *topic.text == *text) {
             Some(index) => TopicSource::Remembered(index),
             None => TopicSource::Parsed(TopicString::parse(text)?),
         };
         Ok(PublishTopic { recent: self, text, source })
     }
 
-    fn remember(&mut self, topic: RecentTopic) {
-        if self.0.len() == TOPICS_MAX {
-            self.0.remove(0);
-        } else {
-            self.0.reserve_exact(if self.0.is_empty() { 1 } else { TOPICS_MAX - self.0.len() });
+    /// The client has sent a ping: after two without a publish in between nothing is remembered.
+    pub(super) fn pinged(&mut self) {
+        if !std::mem::take(&mut self.is_used) {
+            *self = Self::default();
         }
-        self.0.push(topic);
+    }
+
+    /// Whether there is space for one more topic, or one to be replaced.
+    fn takes_one_more(&mut self) -> bool {
+        if self.topics.len() < TOPICS_MAX {
+            return true;
+        }
+        self.misses += 1;
+        let replaces = self.misses == MISSES_PER_REPLACEMENT;
+        if replaces {
+            self.misses = 0;
+        }
+        replaces
+    }
+
+    fn remember(&mut self, topic: RecentTopic) {
+        if self.topics.len() == TOPICS_MAX {
+            self.topics.remove(0);
+        } else {
+            let more = if self.topics.is_empty() { 1 } else { TOPICS_MAX - self.topics.len() };
+            self.topics.reserve_exact(more);
+        }
+        self.topics.push(topic);
     }
 }
 
@@ -73,7 +105,7 @@ impl PublishTopic<'_, '_> {
     /// The key that the topic is used with, where it is not the connection's own.
     pub(super) fn access_token(&self) -> Option<&AccessToken> {
         match &self.source {
-            TopicSource::Remembered(index) => self.recent.0[*index].access_token.as_ref(),
+            TopicSource::Remembered(index) => self.recent.topics[*index].access_token.as_ref(),
             TopicSource::Parsed(topic) => topic.options.access_token.as_ref(),
         }
     }
@@ -86,18 +118,19 @@ impl PublishTopic<'_, '_> {
         let Self { recent, text, source } = self;
         let topic = match source {
             TopicSource::Remembered(index) => {
-                let context = &recent.0[index].context;
+                let context = &recent.topics[index].context;
                 if Arc::ptr_eq(context.principal(), principal) {
                     return Ok(Arc::clone(context));
                 }
-                recent.0.remove(index);
+                recent.topics.remove(index);
                 TopicString::parse(text)?
             }
             TopicSource::Parsed(topic) => topic,
         };
-        let access_token = topic.options.access_token.clone();
+        let is_remembered = text.len() <= TEXT_BYTES_MAX && recent.takes_one_more();
+        let access_token = topic.options.access_token.clone().filter(|_| is_remembered);
         let context = Arc::new(RequestContext::publish(principal, topic)?);
-        if text.len() <= TEXT_BYTES_MAX {
+        if is_remembered {
             recent.remember(RecentTopic { text: text.into(), access_token, context: Arc::clone(&context) });
         }
         Ok(context)
@@ -127,7 +160,7 @@ mod tests {
         assert_eq!(token.access_token().map(AccessToken::reveal), Some("x"));
         let changed = published(&mut recent, "/actions/_a?access_token=x", &stranger);
         assert!(Arc::ptr_eq(changed.principal(), &stranger), "rights of another principal count");
-        assert_eq!(recent.0.len(), 1);
+        assert_eq!(recent.topics.len(), 1);
         assert_eq!(format!("{recent:?}"), "<1 topics>");
     }
 
@@ -135,17 +168,42 @@ mod tests {
     async fn topics_are_bounded_in_number_and_bytes() {
         let TestBroker { owner, data: _data, .. } = TestBroker::open().await;
         let mut recent = RecentTopics::default();
-        assert_eq!(recent.0.capacity(), 0);
+        assert_eq!(recent.topics.capacity(), 0);
         published(&mut recent, &topic(0), &owner);
-        assert_eq!(recent.0.capacity(), 1, "a client with one topic pays for one");
-        for number in (0..3 * TOPICS_MAX).chain(0..TOPICS_MAX) {
+        assert_eq!(recent.topics.capacity(), 1, "a client with one topic pays for one");
+        for number in (0..100).chain(0..TOPICS_MAX) {
             let context = published(&mut recent, &topic(number), &owner);
             assert_eq!(context.topic().canonical(), topic(number));
         }
         let long = format!("/actions/all?x={}", "x".repeat(TEXT_BYTES_MAX));
         published(&mut recent, &long, &owner);
-        assert_eq!((recent.0.len(), recent.0.capacity()), (TOPICS_MAX, TOPICS_MAX));
-        let texts: Vec<&str> = recent.0.iter().map(|topic| &*topic.text).collect();
-        assert_eq!(texts, (0..TOPICS_MAX).map(topic).collect::<Vec<_>>(), "the last ones");
+        assert_eq!((recent.topics.len(), recent.topics.capacity()), (TOPICS_MAX, TOPICS_MAX));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_of_sixteen_further_topics_replaces_the_oldest() {
+        let TestBroker { owner, data: _data, .. } = TestBroker::open().await;
+        let mut recent = RecentTopics::default();
+        let texts = |recent: &RecentTopics| -> Vec<String> {
+            recent.topics.iter().map(|topic| topic.text.to_string()).collect()
+        };
+        for number in 0..TOPICS_MAX + usize::from(MISSES_PER_REPLACEMENT) - 1 {
+            published(&mut recent, &topic(number), &owner);
+        }
+        assert_eq!(texts(&recent), (0..TOPICS_MAX).map(topic).collect::<Vec<_>>());
+        published(&mut recent, &topic(99), &owner);
+        let kept = (1..TOPICS_MAX).chain([99]).map(topic);
+        assert_eq!(texts(&recent), kept.collect::<Vec<_>>());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_client_that_only_pings_costs_nothing() {
+        let TestBroker { owner, data: _data, .. } = TestBroker::open().await;
+        let mut recent = RecentTopics::default();
+        published(&mut recent, &topic(0), &owner);
+        recent.pinged();
+        assert_eq!(recent.topics.len(), 1);
+        recent.pinged();
+        assert_eq!(recent.topics.capacity(), 0);
     }
 }

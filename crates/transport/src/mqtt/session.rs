@@ -239,6 +239,7 @@ impl Session {
                 Ok(())
             }
             Packet::PingReq => {
+                self.recent.pinged();
                 encode_pingresp(out);
                 Ok(())
             }
