@@ -327,7 +327,8 @@ fn a_power_cut_on_a_disk_that_works_loses_nothing() {
             server = server.restart();
             assert!(!written.publish(&server, random.u64(5..60)));
         }
-        let count = random.u64(0..100);
+        // Fewer than one answer shows, since one millisecond may hold them all.
+        let count = random.u64(0..30);
         let _client = written.leave_under_way(&server, count, random.u64(0..=count));
         server.kill9();
         let cut = if round % 2 == 0 { Cut::Worst } else { Cut::Random(&mut random) };
