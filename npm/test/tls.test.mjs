@@ -73,6 +73,16 @@ test('QoS 1 is acknowledged over TLS, a thousand times and in order', async () =
   assert.deepEqual(heard, [...Array(1000).keys()])
 })
 
+test('MQTT over TLS closes for lack of use also without keep alive', async () => {
+  const resource = await property({ apiUrl: mqttsUrl, tls: { ca }, keepAlive: 0, idleTimeout: 100 })
+  const closed = new Promise((resolve) => PubSub.on('disconnected', resolve))
+  await resource.publish(1, { qos: 1 })
+  // Its bytes are in the buffer of the socket when it has been sent.
+  await resource.publish(2)
+  const { error } = await closed
+  assert.equal(error.code, 'CLOSED')
+})
+
 test('a program that Node.js is told the authority of has REST and everything else over TLS', async () => {
   const pem = join(user.folder, 'client.pem')
   await writeFile(pem, ca)

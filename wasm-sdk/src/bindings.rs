@@ -173,6 +173,11 @@ impl Connection {
         self.0.run(|session, now| session.publish(topic, payload, qos_of(qos), CallId(call_id), now));
     }
 
+    /// See [`Session::cancel`].
+    pub fn cancel(&self, call_id: u32) {
+        self.0.run(|session, now| session.cancel(CallId(call_id), now));
+    }
+
     /// See [`Session::socket_opened`].
     pub fn opened(&self, socket: u32) {
         self.0.run(|session, now| session.socket_opened(SocketId(socket), now));
@@ -243,6 +248,11 @@ impl Channel {
     /// See [`channel::Channel::publish`].
     pub fn publish(&self, call_id: u32, payload: Vec<u8>) {
         self.0.run(|channel, now| channel.publish(payload, CallId(call_id), now));
+    }
+
+    /// See [`channel::Channel::cancel`].
+    pub fn cancel(&self, call_id: u32) {
+        self.0.run(|channel, now| channel.cancel(CallId(call_id), now));
     }
 
     /// See [`channel::Channel::socket_opened`].

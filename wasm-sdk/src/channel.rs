@@ -156,6 +156,17 @@ impl Channel {
         self.send_queue(now);
     }
 
+    /// Drops the message of a `publish` call that waits to be sent. A channel that was for this message alone ends.
+    pub fn cancel(&mut self, call_id: CallId, now: u64) {
+        let Some(at) = self.queue.iter().position(|(it, _)| *it == call_id) else { return };
+        self.queue.remove(at);
+        self.settle(call_id, Err(Failure::new(Code::Aborted)));
+        self.unused_since = now;
+        if !matches!(self.link, Link::Up { .. }) && self.handlers.is_empty() && self.queue.is_empty() {
+            self.end(Failure::new(Code::Closed));
+        }
+    }
+
     /// See [`Session::offline`](crate::session::Session::offline).
     pub fn offline(&mut self, now: u64) {
         self.is_offline = true;
@@ -281,9 +292,9 @@ impl Channel {
 
     /// When it ends for lack of use.
     fn unused_deadline(&self) -> Option<u64> {
-        let is_used = !self.handlers.is_empty() || !self.queue.is_empty() || !self.buffer.is_empty();
+        let is_used = !self.handlers.is_empty() || !self.queue.is_empty();
         let idle_ms = u64::from(self.options.idle_timeout_ms);
-        (!is_used && idle_ms > 0).then_some(self.unused_since + idle_ms)
+        (!is_used && idle_ms > 0).then(|| self.buffer.drained_deadline(self.unused_since + idle_ms))
     }
 
     fn socket(&self) -> Option<SocketId> {
@@ -406,11 +417,13 @@ impl Channel {
 }
 
 /// What the server said before the upgrade, where the WebSocket implementation tells: its sentence ends with the status.
-/// Browsers tell nothing. Neither a key nor an id becomes right by being tried again.
+/// Browsers tell nothing. A request that the server calls wrong does not become right by being tried again, unless the
+/// status is one of time or of load.
 fn refusal(detail: &str) -> Option<Code> {
-    match detail.rsplit(' ').next()? {
-        "401" => Some(Code::Unauthorized),
-        "403" | "404" => Some(Code::SubscribeRefused),
+    match detail.rsplit(' ').next()?.as_bytes() {
+        b"401" => Some(Code::Unauthorized),
+        b"408" | b"425" | b"429" => None,
+        [b'4', tens, ones] if tens.is_ascii_digit() && ones.is_ascii_digit() => Some(Code::SubscribeRefused),
         _ => None,
     }
 }

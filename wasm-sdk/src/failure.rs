@@ -30,13 +30,15 @@ pub enum Code {
     QueueFull,
     /// Unsubscribed before the server had answered the subscribe.
     Unsubscribed,
+    /// The program gave the publish up before it was sent.
+    Aborted,
     /// The session was closed by the program.
     Closed,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Unauthorized,
         Self::ConnectRefused,
         Self::ServerUnavailable,
@@ -49,6 +51,7 @@ impl Code {
         Self::InvalidTopic,
         Self::QueueFull,
         Self::Unsubscribed,
+        Self::Aborted,
         Self::Closed,
     ];
 
@@ -67,6 +70,7 @@ impl Code {
             Self::InvalidTopic => "INVALID_TOPIC",
             Self::QueueFull => "QUEUE_FULL",
             Self::Unsubscribed => "UNSUBSCRIBED",
+            Self::Aborted => "ABORTED",
             Self::Closed => "CLOSED",
         }
     }

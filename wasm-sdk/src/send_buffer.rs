@@ -1,7 +1,7 @@
 //! Counts the bytes that a socket has been given and the network has not taken, so that they stay within a bound.
 //!
 //! No event says that a socket's buffer drains. The driver therefore reads `bufferedAmount` after each input, and at a
-//! timer while the buffer is full.
+//! timer while the buffer is full or a connection without use waits for it.
 
 /// Bytes in the buffer of a socket from which on publishes wait; the last one may exceed it.
 pub(crate) const BUFFERED_BYTES_MAX: usize = 256 * 1024;
@@ -25,10 +25,6 @@ impl SendBuffer {
         self.bytes >= BUFFERED_BYTES_MAX
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes == 0
-    }
-
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.bytes += bytes;
     }
@@ -48,6 +44,11 @@ impl SendBuffer {
         self.bytes -= gone;
         self.bytes_to_answer = self.bytes_to_answer.saturating_sub(gone);
         is_on_the_way
+    }
+
+    /// When a connection whose use ended is closed: at the deadline, or later when the network has taken everything.
+    pub(crate) fn drained_deadline(&self, deadline: u64) -> u64 {
+        if self.bytes == 0 { deadline } else { deadline.max(self.read_at + POLL_MS) }
     }
 
     /// The earlier of a deadline and the time at which the buffer is read again.

@@ -200,6 +200,14 @@ impl Session {
         }
     }
 
+    /// Drops the message of a `publish` call that was never sent; one that was sent remains.
+    pub fn cancel(&mut self, call_id: CallId, now: u64) {
+        if let Some(dropped) = self.publishes.take_queued(call_id) {
+            self.used_at = now;
+            self.settle(call_id, Err(Failure::new(Code::Aborted).of_topic(&dropped.topic)));
+        }
+    }
+
     /// There is no network: gives the connection up, and waits for [`wake`](Self::wake) with the next one.
     pub fn offline(&mut self, now: u64) {
         self.is_offline = true;
@@ -382,7 +390,9 @@ impl Session {
     /// one, and what has been tried often enough.
     fn take_back_unanswered(&mut self, loss: &Failure) {
         self.unanswered_since = None;
-        let (ids, unsubscribed, pending_calls) = self.requests.connection_lost();
+        // A network that the browser has lost says nothing of what was sent over it.
+        let is_suspect = !self.is_offline;
+        let (ids, unsubscribed, pending_calls) = self.requests.connection_lost(is_suspect);
         for id in ids.into_iter().chain(self.rejections.take()).chain(self.publishes.take_rejected()) {
             self.ids.release(id);
         }
@@ -399,7 +409,7 @@ impl Session {
                 self.requests.wait(pending_call);
             }
         }
-        if let Some(publish) = self.publishes.connection_lost(LOSSES_MAX) {
+        if let Some(publish) = self.publishes.connection_lost(LOSSES_MAX, is_suspect) {
             self.ids.release(publish.id);
             if loss.code != Code::Timeout {
                 // The connections were lost because of it, and it is gone.
@@ -435,13 +445,11 @@ impl Session {
 
     /// When it ends for lack of use.
     fn idle_deadline(&self) -> Option<u64> {
-        let is_used = !self.subscriptions.is_empty()
-            || !self.requests.is_empty()
-            || !self.publishes.is_empty()
-            || !self.buffer.is_empty();
+        let is_used =
+            !self.subscriptions.is_empty() || !self.requests.is_empty() || !self.publishes.is_empty();
         let idle_ms = u64::from(self.options.idle_timeout_ms);
         (!is_used && idle_ms > 0 && !matches!(self.link, Link::Idle | Link::Ended(_)))
-            .then_some(self.used_at + idle_ms)
+            .then(|| self.buffer.drained_deadline(self.used_at + idle_ms))
     }
 
     fn answer_deadline(&self) -> Option<u64> {

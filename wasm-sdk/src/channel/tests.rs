@@ -242,6 +242,26 @@ fn a_refused_upgrade_rejects_pending_calls_without_retry() {
 }
 
 #[test]
+fn a_status_of_a_wrong_request_is_final_and_others_are_not() {
+    let options = Options { retry_first_connection: true, ..Options::default() };
+    for status in [400, 405, 410, 426, 451] {
+        let mut world = World::with(options.clone());
+        let call = world.subscribe();
+        world.fail(&format!("Unexpected server response: {status}"));
+        assert_eq!(world.outcome(call), Some(Err(Code::SubscribeRefused)), "{status}");
+        assert!(world.channel.is_ended());
+    }
+    for status in [302, 408, 425, 429, 500, 502, 503, 504] {
+        let mut world = World::with(options.clone());
+        let call = world.subscribe();
+        world.fail(&format!("Unexpected server response: {status}"));
+        world.wait_for_reconnect();
+        world.accept();
+        assert_eq!(world.outcome(call), Some(Ok(())), "{status}");
+    }
+}
+
+#[test]
 fn a_failed_first_connection_is_left_to_the_caller() {
     let mut world = World::new();
     let call = world.subscribe();
@@ -417,6 +437,48 @@ fn a_full_buffer_holds_publishes_until_it_drains() {
     world.wait(100);
     assert_eq!(world.sent.len(), 6);
     assert_eq!([calls[3], calls[4]].map(|call| world.outcome(call)), [Some(Ok(())), Some(Ok(()))]);
+}
+
+#[test]
+fn an_unused_socket_closes_when_its_bytes_have_left() {
+    for stalled_ms in [10, 2 * UNUSED_MS] {
+        let options = Options { keep_alive_s: 0, idle_timeout_ms: UNUSED_MS as u32, ..Options::default() };
+        let mut world = World::with(options);
+        world.publish("1");
+        world.accept();
+        world.buffered = Some(0);
+        world.publish("2");
+        world.wait(stalled_ms);
+        assert!(!world.channel.is_ended());
+        world.buffered = None;
+        world.wait(UNUSED_MS);
+        assert!(world.channel.is_ended() && world.open.is_empty());
+    }
+}
+
+#[test]
+fn a_canceled_publish_that_waits_is_never_sent() {
+    let options = Options { queue_limit: 1, retry_first_connection: true, ..Options::default() };
+    let mut world = World::with(options);
+    world.subscribe();
+    let canceled = world.publish("1");
+    world.channel.cancel(CallId(canceled), world.now);
+    let kept = world.publish("2");
+    assert_eq!([canceled, kept].map(|call| world.outcome(call)), [Some(Err(Code::Aborted)), None]);
+    world.accept();
+    world.channel.cancel(CallId(kept), world.now);
+    assert_eq!((world.outcome(kept), &*world.sent), (Some(Ok(())), &["2".to_owned()][..]));
+}
+
+#[test]
+fn a_channel_for_a_canceled_publish_alone_ends() {
+    let mut world = World::with(Options { retry_first_connection: true, ..Options::default() });
+    let call = world.publish("1");
+    world.channel.offline(world.now);
+    world.channel.cancel(CallId(call), world.now);
+    world.run();
+    assert_eq!(world.outcome(call), Some(Err(Code::Aborted)));
+    assert!(world.channel.is_ended() && world.errors().is_empty());
 }
 
 #[test]

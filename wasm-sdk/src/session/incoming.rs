@@ -170,12 +170,6 @@ impl Session {
 
     fn handle_subscribe_answer(&mut self, Answer { item, is_granted }: Answer) {
         let refusal = Failure::new(Code::SubscribeRefused);
-        if item.pending_calls.is_empty() && !is_granted {
-            // A resubscription: no call waits for it. It stays in the table, so that the next connection asks again.
-            let failure = refusal.of_topic(&item.topic);
-            self.effects.push_back(Effect::Report(Notice::Error(failure)));
-            return;
-        }
         for pending_call in item.pending_calls {
             self.backoff.connection_served();
             if is_granted {
@@ -184,6 +178,11 @@ impl Session {
                 self.subscriptions.remove_handler(&pending_call.topic, pending_call.handler);
                 self.settle_call(pending_call, Err(refusal.clone()));
             }
+        }
+        if item.is_restored && !is_granted {
+            // No call waits for what was restored. It stays in the table, so that the next connection asks again.
+            let failure = refusal.of_topic(&item.topic);
+            self.effects.push_back(Effect::Report(Notice::Error(failure)));
         }
     }
 

@@ -41,19 +41,23 @@ impl Session {
             topic: pending_call.topic.clone(),
             qos: self.subscriptions.qos(&pending_call.topic),
             pending_calls: vec![pending_call],
+            is_restored: false,
         };
         self.send_items(id, vec![item], now);
     }
 
     /// Subscribes to everything anew, and answers with it the calls that waited for a connection.
     pub(super) fn resubscribe(&mut self, now: u64) {
-        let topics = self.subscriptions.topics();
-        let item = |(topic, qos): (&str, QoS)| Item { topic: topic.into(), qos, pending_calls: Vec::new() };
-        let mut items: Vec<Item> = topics.map(item).collect();
+        let (mut items, mut handlers) = (Vec::new(), Vec::new());
+        for (topic, qos, count) in self.subscriptions.topics() {
+            items.push(Item { topic: topic.into(), qos, pending_calls: Vec::new(), is_restored: true });
+            handlers.push(count);
+        }
         for pending_call in self.requests.take_waiting(&|_| true) {
-            // A call that waits has its topic in the table.
+            // A call that waits has its topic and its callback in the table.
             if let Ok(at) = self.subscriptions.find(&pending_call.topic) {
                 items[at].pending_calls.push(pending_call);
+                items[at].is_restored = items[at].pending_calls.len() < handlers[at];
             }
         }
         let (mut batch, mut bytes) = (Vec::new(), 0);

@@ -23,7 +23,8 @@ pub(super) struct Outgoing {
 pub(super) struct InFlight {
     pub(super) id: PacketId,
     pub(super) message: Outgoing,
-    /// How many connections were lost while this was the oldest publish without an acknowledgement.
+    /// How many connections were lost, not for want of a network, while this was the oldest publish without an
+    /// acknowledgement.
     losses: u8,
     /// The server has refused it and said why: its call is settled, and it is not sent again. It waits for its
     /// acknowledgement, which frees the identifier.
@@ -91,6 +92,12 @@ impl Publishes {
         self.queue.pop_back()
     }
 
+    /// Takes the message of a call out of the queue, if it is there.
+    pub(super) fn take_queued(&mut self, call_id: CallId) -> Option<Outgoing> {
+        let at = self.queue.iter().position(|it| it.call_id == call_id)?;
+        self.queue.remove(at)
+    }
+
     /// Keeps a message that is being sent for the first time, until it is acknowledged.
     pub(super) fn sent(&mut self, id: PacketId, message: Outgoing) {
         debug_assert_eq!(self.unsent, 0, "a new publish overtook a redelivery");
@@ -132,10 +139,10 @@ impl Publishes {
     }
 
     /// Everything in flight is to be sent again on the next connection. Removes and returns the oldest, when
-    /// `losses_max` connections were lost while it waited.
-    pub(super) fn connection_lost(&mut self, losses_max: u8) -> Option<InFlight> {
-        let oldest_was_sent = self.is_unanswered();
-        let oldest = self.in_flight.front_mut().filter(|_| oldest_was_sent);
+    /// `losses_max` connections were lost while it waited, of which it is suspected if `is_suspect`.
+    pub(super) fn connection_lost(&mut self, losses_max: u8, is_suspect: bool) -> Option<InFlight> {
+        let is_suspect = is_suspect && self.is_unanswered();
+        let oldest = self.in_flight.front_mut().filter(|_| is_suspect);
         let is_given_up = oldest.is_some_and(|it| {
             it.losses += 1;
             it.losses >= losses_max

@@ -13,7 +13,7 @@ pub(super) struct PendingCall {
     pub(super) topic: String,
     pub(super) call_id: CallId,
     pub(super) handler: HandlerId,
-    /// How many connections were lost while the answer was due.
+    /// How many connections were lost, not for want of a network, while the answer was due.
     pub(super) losses: u8,
 }
 
@@ -23,6 +23,8 @@ pub(super) struct Item {
     pub(super) topic: String,
     pub(super) qos: QoS,
     pub(super) pending_calls: Vec<PendingCall>,
+    /// Whether it restores the subscription of callbacks whose calls were answered on an earlier connection.
+    pub(super) is_restored: bool,
 }
 
 /// What became of one topic filter.
@@ -91,8 +93,11 @@ impl Requests {
     /// Returns everything that a lost connection leaves unanswered.
     ///
     /// These are the free identifiers, the `unsubscribe` calls that it fulfilled, and the `subscribe` calls, each with one
-    /// more loss.
-    pub(super) fn connection_lost(&mut self) -> (Vec<PacketId>, Vec<CallId>, Vec<PendingCall>) {
+    /// more loss if they are suspected of it.
+    pub(super) fn connection_lost(
+        &mut self,
+        is_suspect: bool,
+    ) -> (Vec<PacketId>, Vec<CallId>, Vec<PendingCall>) {
         let (mut ids, mut unsubscribed, mut pending_calls) = (Vec::new(), Vec::new(), Vec::new());
         for (id, call_id) in std::mem::take(&mut self.unsubscribes) {
             ids.push(id);
@@ -105,14 +110,14 @@ impl Requests {
             }
         }
         for pending_call in &mut pending_calls {
-            pending_call.losses = pending_call.losses.saturating_add(1);
+            pending_call.losses = pending_call.losses.saturating_add(u8::from(is_suspect));
         }
         (ids, unsubscribed, pending_calls)
     }
 
     /// Every call that waits, whether for a connection or for an answer; nothing is left behind.
     pub(super) fn take_calls(&mut self) -> Vec<(CallId, Option<String>)> {
-        let (_, unsubscribed, mut pending_calls) = self.connection_lost();
+        let (_, unsubscribed, mut pending_calls) = self.connection_lost(false);
         pending_calls.append(&mut self.waiting);
         let mut call_ids = Vec::new();
         for call_id in unsubscribed {

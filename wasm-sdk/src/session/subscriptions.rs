@@ -82,9 +82,9 @@ impl Subscriptions {
         self.get(topic).is_some_and(|it| it.handlers.contains(&handler))
     }
 
-    /// Every topic with the QoS to ask for.
-    pub(super) fn topics(&self) -> impl Iterator<Item = (&str, QoS)> {
-        self.by_topic.iter().map(|subscription| (subscription.topic.as_str(), subscription.qos))
+    /// Every topic with the QoS to ask for and the number of its callbacks.
+    pub(super) fn topics(&self) -> impl Iterator<Item = (&str, QoS, usize)> {
+        self.by_topic.iter().map(|it| (it.topic.as_str(), it.qos, it.handlers.len()))
     }
 
     /// The callbacks that a message on this topic name is for.

@@ -32,10 +32,9 @@ fn numbers(sent: &[Sent]) -> Vec<usize> {
     publishes.collect()
 }
 
-/// The network takes everything, and goes on to do so.
+/// The network takes everything, and time passes in which that shows.
 fn drain(world: &mut World) {
-    world.is_stalled = false;
-    world.buffered = 0;
+    world.drain();
     world.wait(100);
 }
 

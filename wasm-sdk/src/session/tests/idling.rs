@@ -80,6 +80,33 @@ fn bytes_that_the_network_has_not_taken_keep_the_connection() {
 }
 
 #[test]
+fn bytes_that_leave_in_time_do_not_delay_the_idle_close() {
+    let mut world = idling();
+    world.connect();
+    world.is_stalled = true;
+    world.publish("/a", "1", QoS::AtMostOnce);
+    world.wait(10);
+    world.drain();
+    world.wait(IDLE_MS - 11);
+    assert_eq!(world.open.len(), 1);
+    world.wait(1);
+    assert!(world.session.is_ended() && world.open.is_empty());
+}
+
+#[test]
+fn bytes_that_leave_late_are_followed_by_the_idle_close() {
+    let mut world = idling();
+    world.connect();
+    world.is_stalled = true;
+    world.publish("/a", "1", QoS::AtMostOnce);
+    world.wait(2 * IDLE_MS);
+    assert_eq!(world.open.len(), 1);
+    world.drain();
+    world.wait(100);
+    assert!(world.session.is_ended() && world.open.is_empty());
+}
+
+#[test]
 fn a_lost_connection_without_use_is_not_made_again_for_long() {
     let options = Options {
         idle_timeout_ms: 1_000,
@@ -100,8 +127,7 @@ fn offline_ends_the_connection_and_no_attempt_is_made() {
     let mut world = idling();
     let call = world.subscribe("/a");
     world.accept();
-    world.session.offline(world.now);
-    world.run();
+    world.offline();
     assert!(world.open.is_empty());
     assert!(matches!(
         world.notices.last(),
@@ -109,12 +135,30 @@ fn offline_ends_the_connection_and_no_attempt_is_made() {
     ));
     world.wait(3_600_000);
     assert_eq!((world.sockets_opened, world.outcome(call)), (1, None));
-    world.session.wake(world.now);
-    world.run();
+    world.wake();
     world.accept();
     let id = world.take_one_sent().id();
     world.suback(id, &[0]);
     assert_eq!(world.outcome(call), Some(&Ok(())));
+}
+
+#[test]
+fn going_offline_is_no_fault_of_the_calls_that_wait() {
+    let mut world = World::new();
+    world.connect();
+    let publish = world.publish("/a", "1", QoS::AtLeastOnce);
+    let subscribe = world.subscribe("/b");
+    for _ in 0..10 {
+        world.offline();
+        world.wake();
+        world.accept();
+    }
+    assert_eq!((world.outcome(publish), world.outcome(subscribe)), (None, None));
+    let sent = world.take_sent();
+    assert!(matches!(sent[..], [Sent::Subscribe { .. }, Sent::Publish { dup: true, .. }]), "{sent:?}");
+    world.suback(sent[0].id(), &[0]);
+    world.puback(sent[1].id());
+    assert_eq!((world.outcome(publish), world.outcome(subscribe)), (Some(&Ok(())), Some(&Ok(()))));
 }
 
 #[test]

@@ -111,6 +111,43 @@ fn the_queue_bound_applies_only_without_a_connection() {
 }
 
 #[test]
+fn a_canceled_publish_that_waits_is_never_sent() {
+    let mut world = World::with(Options { queue_limit: 1, ..Options::default() });
+    let canceled = world.publish("/a", "1", QoS::AtLeastOnce);
+    world.cancel(canceled);
+    assert_eq!(world.outcome(canceled), Some(&Err((Code::Aborted, Some("/a".into())))));
+    let kept = world.publish("/a", "2", QoS::AtMostOnce);
+    assert_eq!(world.outcome(kept), None, "the canceled one counts no more");
+    world.accept();
+    assert_eq!(payloads(&world.take_sent()), ["2"]);
+}
+
+#[test]
+fn a_canceled_publish_that_was_sent_is_acknowledged() {
+    let mut world = World::new();
+    world.connect();
+    let call = world.publish("/a", "1", QoS::AtLeastOnce);
+    let id = world.take_one_sent().id();
+    world.cancel(call);
+    assert_eq!(world.outcome(call), None);
+    world.puback(id);
+    assert_eq!(world.outcome(call), Some(&Ok(())));
+}
+
+#[test]
+fn a_canceled_publish_holds_no_connection() {
+    let options = Options { retry_first_connection: true, idle_timeout_ms: 1_000, ..Options::default() };
+    let mut world = World::with(options);
+    let call = world.publish("/a", "1", QoS::AtLeastOnce);
+    world.offline();
+    world.wait(5_000);
+    assert!(!world.session.is_ended());
+    world.cancel(call);
+    world.wait(1_000);
+    assert!(world.session.is_ended());
+}
+
+#[test]
 fn an_unacknowledged_publish_is_resent_with_dup_and_same_id() {
     let mut world = World::new();
     world.connect();

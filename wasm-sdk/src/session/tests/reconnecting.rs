@@ -113,6 +113,39 @@ fn a_refused_resubscription_is_reported_and_retried() {
 }
 
 #[test]
+fn a_subscription_is_lost_with_notice_also_beside_a_new_call() {
+    let mut world = World::new();
+    world.subscribe("/a");
+    world.accept();
+    let id = world.take_one_sent().id();
+    world.suback(id, &[0]);
+    world.lose();
+    let call = world.subscribe("/a");
+    world.wait_for_reconnect();
+    world.accept();
+    let id = world.take_one_sent().id();
+    world.suback(id, &[0x80]);
+    assert_eq!(world.code(call), Some(Code::SubscribeRefused));
+    let Some(Notice::Error(failure)) = world.notices.last() else { panic!("{:?}", world.notices) };
+    assert_eq!((failure.code, failure.topic.as_deref()), (Code::SubscribeRefused, Some("/a")));
+}
+
+#[test]
+fn a_refusal_of_new_calls_alone_is_no_loss() {
+    let mut world = World::new();
+    let first = world.subscribe("/a");
+    world.accept();
+    let second = world.subscribe("/a");
+    world.lose();
+    world.wait_for_reconnect();
+    world.accept();
+    let id = world.take_one_sent().id();
+    world.suback(id, &[0x80]);
+    assert_eq!([first, second].map(|call| world.code(call)), [Some(Code::SubscribeRefused); 2]);
+    assert!(!world.notices.iter().any(|it| matches!(it, Notice::Error(_))), "{:?}", world.notices);
+}
+
+#[test]
 fn a_revoked_key_ends_the_session_and_is_reported() {
     let mut world = World::new();
     world.subscribe("/a");

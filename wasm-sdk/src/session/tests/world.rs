@@ -115,6 +115,21 @@ impl World {
         number
     }
 
+    pub(super) fn cancel(&mut self, call: u32) {
+        self.session.cancel(CallId(call), self.now);
+        self.run();
+    }
+
+    pub(super) fn offline(&mut self) {
+        self.session.offline(self.now);
+        self.run();
+    }
+
+    pub(super) fn wake(&mut self) {
+        self.session.wake(self.now);
+        self.run();
+    }
+
     pub(super) fn close(&mut self) {
         self.session.close(self.now);
         self.run();
@@ -193,6 +208,12 @@ impl World {
         self.open.clear();
         self.session.socket_closed(socket, "WebSocket close code 1006", self.now);
         self.run();
+    }
+
+    /// The network takes everything, and goes on to do so.
+    pub(super) fn drain(&mut self) {
+        self.is_stalled = false;
+        self.buffered = 0;
     }
 
     /// Lets time pass, and the session do what falls due in it, each thing at its time.
