@@ -16,11 +16,17 @@ const SPECIAL = /[&|!><=~(),\\]/g
  * @throws {PubSubError} BAD_SETTING
  */
 export function filter(...parts) {
-  return parts.map((part) => (typeof part === 'string' ? `(${part})` : termsOf(part))).join('&')
+  return joined(parts, '&')
 }
 
 /** A filter that one of the parts has to match. */
-filter.any = (...parts) => parts.map((part) => (typeof part === 'string' ? `(${part})` : termsOf(part))).join('|')
+filter.any = (...parts) => joined(parts, '|')
+
+/** Without a part it would match everything. */
+function joined(parts, by) {
+  if (!parts.length) throw wrong('has no part')
+  return parts.map((part) => (typeof part === 'string' ? `(${part})` : termsOf(part))).join(by)
+}
 
 /** The terms of an object, all of which have to match. Those that are undefined are left out. */
 function termsOf(part) {
@@ -32,11 +38,12 @@ function termsOf(part) {
 /** A term is a value, a list of which one has to match, or an object with either for each operator. */
 function conditions(field, term) {
   const isPlain = Object.prototype.toString.call(term) === '[object Object]'
-  return Object.entries(isPlain ? term : { '=': term }).map(([operator, given]) => {
+  const given = Object.entries(isPlain ? term : { '=': term }).filter(([, value]) => value !== undefined)
+  return given.map(([operator, value]) => {
     if (!OPERATORS.includes(operator)) throw wrong(`of ${field} has no operator ${operator}; there are ${OPERATORS.join(' ')}`)
-    const values = [given].flat()
+    const values = [value].flat()
     if (!values.length) throw wrong(`of ${field} has no value`)
-    return escaped(field) + operator + values.map((value) => escaped(textOf(field, value))).join(',')
+    return escaped(field) + operator + values.map((each) => escaped(textOf(field, each))).join(',')
   })
 }
 

@@ -1,3 +1,5 @@
+import { checkLimit } from './settings.js'
+
 /**
  * The pages of a list, one after the other, as long as the server links to another.
  *
@@ -14,8 +16,13 @@ export async function* pagesOf(read) {
   } while (query)
 }
 
-/** The items of all pages, up to `limit`. */
+/**
+ * The items of all pages, up to `limit`.
+ *
+ * @throws {PubSubError} BAD_SETTING
+ */
 export async function allOf(pages, limit = Infinity) {
+  if (limit !== Infinity) checkLimit(limit)
   const all = []
   for await (const page of pages) {
     all.push(...page)

@@ -1,4 +1,5 @@
 import { PubSubError } from './errors.js'
+import { checkLimit } from './settings.js'
 
 const LIMIT = 1000
 
@@ -16,9 +17,7 @@ const LIMIT = 1000
  * @throws {PubSubError} BAD_SETTING
  */
 export function createMessages(open, limit = LIMIT) {
-  if (!Number.isInteger(limit) || limit < 1) {
-    throw new PubSubError('BAD_SETTING', { detail: 'limit must be a whole number from 1' })
-  }
+  checkLimit(limit)
   let subscription
   let buffer = []
   const waiting = []

@@ -60,6 +60,12 @@ export function check(name, value) {
   if (rule) throw new PubSubError('BAD_SETTING', { detail: `${name} must be ${rule}` })
 }
 
+/** @throws {PubSubError} BAD_SETTING if the option `limit` cannot have the value. */
+export function checkLimit(limit) {
+  const isCount = Number.isInteger(limit) && limit > 0
+  if (!isCount) throw new PubSubError('BAD_SETTING', { detail: 'limit must be a whole number from 1' })
+}
+
 /** What a value that the setting cannot have should be. */
 function ruleBrokenBy(name, value) {
   if (name in MAXIMA) {

@@ -47,6 +47,9 @@ test('all() has the items of all pages, or as many as asked for', async () => {
   assert.equal(named(await list.all({ params: { ...ours, perPage: 2 } })), 'gfedcba')
   assert.equal(named(await list.all({ params: { ...ours, perPage: 2 }, limit: 3 })), 'gfe')
   assert.equal(named(await list.all({ params: ours })), 'gfedcba')
+  for (const limit of [-1, 0, 1.5, null, '3', NaN]) {
+    await assert.rejects(list.all({ params: ours, limit }), { code: 'BAD_SETTING', message: /limit/ })
+  }
 })
 
 test('total() counts what a filter finds', async () => {
@@ -112,6 +115,7 @@ const FILTERS = [
   [[{ tags: ['hall', 'lobby'], 'customFields.floor': { '>': 2, '<=': 4 } }], 'tags=hall,lobby&customFields.floor>2&customFields.floor<=4'],
   [[{ tags: { '!=': ['a', 'b'] }, name: { '~': 'x' } }], 'tags!=a,b&name~x'],
   [[{ createdAt: { '>=': new Date(5) }, name: undefined, 'customFields.on': true }], 'createdAt>=5&customFields.on=true'],
+  [[{ createdAt: { '>=': 5, '<': undefined } }], 'createdAt>=5'],
   [[{ 'customFields.n': 12345678901234567890n }], 'customFields.n=12345678901234567890'],
   [[{ tags: 'hall' }, filter.any({ name: 'A' }, { name: 'B', tags: 'x' })], 'tags=hall&(name=A|name=B&tags=x)'],
   [[{ name: 'R&D=a,b|c(d)!~<>\\' }], 'name=R\\&D\\=a\\,b\\|c\\(d\\)\\!\\~\\<\\>\\\\']
@@ -125,6 +129,8 @@ test('a filter that cannot be meant is refused', () => {
   for (const part of [{}, { name: [] }, { name: null }, { name: { '==': 1 } }, { name: NaN }, { name: {} }, { name: () => 1 }]) {
     assert.throws(() => filter(part), { code: 'BAD_SETTING' })
   }
+  // It would match everything.
+  for (const make of [filter, filter.any]) assert.throws(() => make(), { code: 'BAD_SETTING', message: /no part/ })
 })
 
 test('the server finds any name and any key by its filter', async () => {
