@@ -1,3 +1,4 @@
+import { onAbort } from './abort.js'
 import { discardInstance, wasmInstance } from './wasm-module.js'
 import { PubSubError } from './errors.js'
 import { createLog } from './log.js'
@@ -108,6 +109,13 @@ export class Bridge {
       this.#calls.set(token, { resolve, reject })
       this.#enter((core) => start(core, token))
     })
+  }
+
+  /** Asks it for a publish. When the signal aborts, a message that was never sent is dropped. */
+  publish(signal, start, ...what) {
+    let token
+    const outcome = this.call((core, number) => start(core, (token = number)), 'publish', ...what)
+    return outcome.finally(onAbort(signal, () => this.#enter((core) => core.cancel(token))))
   }
 
   bytes(text) {

@@ -43,9 +43,9 @@ export class Connection {
   }
 
   /** Resolves when the message is sent (QoS 0) or acknowledged (QoS 1). */
-  publish(topic, text, qos) {
+  publish(topic, text, qos, signal) {
     const start = (core, token) => core.publish(token, topic, this.#bridge.bytes(text), qos)
-    return this.#bridge.call(start, 'publish', topic, text.length, 'characters, qos', qos)
+    return this.#bridge.publish(signal, start, topic, text.length, 'characters, qos', qos)
   }
 
   get states() {

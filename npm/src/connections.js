@@ -33,7 +33,7 @@ export function createConnections(platform) {
   const ofScope = new WeakMap()
   /**
    * For each scope its connections by what tells them apart. Calls wait for `ready`, always, and so keep their order;
-   * `connection` is what it has become. `subscriptions` are those that have not ended, and `publishes` counts those that
+   * `connection` is what it has become. `subscriptions` are those that have not ended, and `calls` counts the others that
    * have not been settled.
    */
   const byScope = new WeakMap()
@@ -89,14 +89,15 @@ export function createConnections(platform) {
   /** Ends the subscriptions of a resource, or those that were made with `onMessage`. */
   function unsubscribe({ scope, path }, onMessage) {
     const made = byScope.get(scope)
-    if (!made?.size) return quietly(Promise.reject(new PubSubError('NOT_SUBSCRIBED', { topic: path })))
+    // One that has closed for lack of use had no subscription left.
+    if (!made) return quietly(Promise.reject(new PubSubError('NOT_SUBSCRIBED', { topic: path })))
     const isMeant = (subscription) => subscription.path === path && (!onMessage || subscription.onMessage === onMessage)
     const entries = [...made.values()]
     for (const { connection, subscriptions } of entries) {
       connection?.mute(isMeant)
       for (const subscription of subscriptions) if (isMeant(subscription)) subscription.end()
     }
-    const all = entries.map(({ ready }) => ready.then((connection) => connection.unsubscribe(path, isMeant)))
+    const all = entries.map((entry) => call(entry, (connection) => connection.unsubscribe(path, isMeant)))
     return quietly(ofTopic(path, Promise.all(all)).then(() => {}))
   }
 
@@ -111,18 +112,23 @@ export function createConnections(platform) {
     } catch (error) {
       return Promise.reject(error)
     }
-    const start = async () => {
-      const entry = entryOf(target, options)
-      entry.publishes++
-      try {
-        const connection = await entry.ready
-        if (signal?.aborted) throw aborted(signal, path)
-        await connection.publish(path, text, qosOf(options))
-      } finally {
-        entry.publishes--
-      }
+    const publishOn = async (connection) => {
+      if (signal?.aborted) throw aborted(signal, path)
+      await connection.publish(path, text, qosOf(options), signal)
     }
+    const start = async () => call(entryOf(target, options), publishOn)
     return quietly(abortable(signal, path, () => ofTopic(path, start())))
+  }
+
+  /** Calls with the connection when it is ready. It is in use until that has settled. */
+  async function call(entry, start) {
+    entry.calls++
+    try {
+      await start(await entry.ready)
+    } finally {
+      entry.calls--
+      entry.release()
+    }
   }
 
   /** The connection for a call, made if there is none yet. */
@@ -135,19 +141,27 @@ export function createConnections(platform) {
     const made = byScope.get(target.scope) ?? new Map()
     byScope.set(target.scope, made)
     if (made.has(name)) return made.get(name)
-    const entry = { subscriptions: new Set(), publishes: 0 }
+    const entry = { subscriptions: new Set(), calls: 0, release }
     const forget = (error) => {
       if (made.get(name) === entry) made.delete(name)
       if (made.size === 0) scopes.delete(made)
       endAll(entry, error)
     }
+    let isReleased = false
+    /** Ends what nothing uses and has no socket: it was never opened, or the sockets of its topics are closed. */
+    function release() {
+      const isIdle = entry.connection?.states.every((state) => state === 'idle')
+      if (isReleased || !isIdle || entry.subscriptions.size || entry.calls) return
+      isReleased = true
+      forget()
+      entry.connection.close()
+    }
     made.set(name, entry)
     scopes.add(made)
     entry.ready = connect(target, { address, key, transport, settings: effective }, (event, bridge) => {
-      if (event.type === 'unused') {
-        if (entry.subscriptions.size === 0 && entry.publishes === 0) forget()
-        return
-      }
+      // Nothing was connected, so nothing is lost.
+      if (isReleased && event.type === 'disconnected') return
+      if (event.type === 'unused') return release()
       if (event.type === 'connected') entry.wasConnected = true
       if (event.type === 'disconnected' && event.retryInMs === undefined) {
         // What had a socket of its own is lost with it, and nothing else.
@@ -172,7 +186,8 @@ export function createConnections(platform) {
    */
   function reportLoss({ subscriptions }, error, bridge) {
     if (HARMLESS.includes(error.code)) return false
-    const lost = [...subscriptions].filter((it) => it.bridge === bridge && it.topic === error.topic)
+    const isLost = (it) => it.isConfirmed && it.bridge === bridge && it.topic === error.topic
+    const lost = [...subscriptions].filter(isLost)
     for (const subscription of lost) subscription.onLoss?.(error)
     return lost.some(({ isObserved }) => isObserved)
   }

@@ -16,7 +16,8 @@ const LOCAL = /^\w+:\/\/(localhost|127\.[\d.]+|\[::1\])(?=[:/]|$)/
 export function watchNetwork(url, onWake, onOffline) {
   const { addEventListener, removeEventListener } = globalThis
   if (!addEventListener) return () => {}
-  const isOffline = () => globalThis.navigator?.onLine === false && !LOCAL.test(url)
+  // Chromium's workers have the property and not the event that ends it.
+  const isOffline = () => 'ononline' in globalThis && globalThis.navigator?.onLine === false && !LOCAL.test(url)
   function check({ type }) {
     if (isOffline()) onOffline()
     else if (type === 'online' || !globalThis.document?.hidden) onWake()

@@ -44,7 +44,8 @@ export function createOutcome(onMessage, onError) {
 /**
  * Asks for a subscription on a connection, and keeps account of it until it is over, for whatever reason.
  *
- * @param {{ready: Promise, connection?: object, subscriptions: Set}} entry - The connection; see `connections.js`.
+ * @param {{ready: Promise, connection?: object, subscriptions: Set, release: () => void}} entry - The connection; see
+ *   `connections.js`.
  * @param {{path: string, topic: string, qos: number, signal?: AbortSignal}} what
  * @param {(text: string) => void} onText - Receives each message.
  * @param {object} hooks
@@ -56,7 +57,8 @@ export function createOutcome(onMessage, onError) {
 export function openSubscription(entry, { path, topic, qos, signal }, onText, { onMessage, onError, onEnd, onLoss }) {
   let isOver = false
   let reject
-  const subscription = { path, topic, onMessage, onLoss, isObserved: !!onError, confirmed: undefined, end, close }
+  const about = { path, topic, onMessage, onLoss, isObserved: !!onError, isConfirmed: false, confirmed: undefined }
+  const subscription = { ...about, end, close }
 
   /** Leaves nothing behind here; what the server knows of it is for others to say. */
   function end(error) {
@@ -90,6 +92,7 @@ export function openSubscription(entry, { path, topic, qos, signal }, onText, { 
     } catch {
       // The connection has failed, and its subscriptions with it.
     }
+    entry.release()
   }
 
   async function ask() {
@@ -101,8 +104,13 @@ export function openSubscription(entry, { path, topic, qos, signal }, onText, { 
   const off = onAbort(signal, abort)
   subscription.confirmed = new Promise((resolve, rejectIt) => {
     reject = rejectIt
-    ask().then(resolve, (error) => {
+    const onConfirmed = () => {
+      subscription.isConfirmed = true
+      resolve()
+    }
+    ask().then(onConfirmed, (error) => {
       end(error)
+      entry.release()
       reject(withTopic(error, topic))
     })
   })

@@ -62,10 +62,11 @@ export class TopicSockets {
    *
    * @throws {PubSubError} NO_ACKNOWLEDGEMENT
    */
-  async publish(topic, text, qos) {
+  async publish(topic, text, qos, signal) {
     if (qos > 0) throw new PubSubError('NO_ACKNOWLEDGEMENT', { topic })
     const bridge = this.#listening(topic) ?? this.#bridge(topic)
-    await bridge.call((core, token) => core.publish(token, bridge.bytes(text)), 'publish', topic, text.length, 'characters')
+    const start = (core, token) => core.publish(token, bridge.bytes(text))
+    await bridge.publish(signal, start, topic, text.length, 'characters')
   }
 
   /** The state of each socket. */

@@ -269,6 +269,74 @@ test('a refused native WebSocket is final, and a lost first one is not', async (
   await subscribed
 })
 
+test('unsubscribe() resolves also after the end for lack of use', async () => {
+  await start({}, { idleTimeout: 20 })
+  const operator = scope()
+  const property = propertyOf(operator)
+  const closed = next(operator, 'disconnected')
+  await (await property.subscribe(() => {})).close()
+  await property.unsubscribe()
+  await closed
+  await property.unsubscribe()
+})
+
+test('a subscription that is lost is reported also beside a call that is refused', async () => {
+  let code = 0
+  await start({ subscribe: (client, { messageId }) => client.send({ cmd: 'suback', messageId, granted: [code] }) })
+  const operator = scope()
+  const property = propertyOf(operator)
+  const lost = []
+  await property.subscribe(() => {}, { onError: (error) => lost.push(error) })
+  const messages = property.messages()
+  const first = rejection(messages.next())
+  await broker.until('both subscriptions', () => broker.packets('subscribe').length === 2)
+  code = 128
+  const disconnected = next(operator, 'disconnected')
+  broker.client.drop()
+  await disconnected
+  const onError = () => assert.fail('what a promise reports is no loss')
+  const error = await rejection(property.subscribe(() => {}, { onError }))
+  assert.equal(error.code, 'SUBSCRIBE_REFUSED')
+  assert.deepEqual(lost.map((it) => [it.code, it.topic]), [['SUBSCRIBE_REFUSED', property.path]])
+  assert.equal((await first).code, 'SUBSCRIBE_REFUSED')
+})
+
+/** Each uses a scope for something that leaves it without a connection. */
+const WITHOUT_CONNECTION = {
+  'a publish that is aborted at once': `const c = new AbortController()
+    const published = propertyOf({}).publish(1, { signal: c.signal }); c.abort(); await published.catch(() => {})`,
+  'an acknowledgement of a native WebSocket': `await propertyOf(native).publish(1, { qos: 1 }).catch(() => {})`,
+  'a refused publish on a native WebSocket': `await propertyOf(native).publish(1).catch(() => {})`,
+  'a refused subscription to a native WebSocket': `await propertyOf(native).subscribe(() => {}).catch(() => {})`
+}
+
+for (const [name, calls] of Object.entries(WITHOUT_CONNECTION)) {
+  test(`a scope is forgotten after ${name}`, async () => {
+    await start({ upgrade: () => 403 })
+    const program = `const { Operator } = require('thng-pubsub')
+      const native = { transport: 'websocket' }
+      let reference
+      function propertyOf(settings) {
+        const operator = new Operator('${KEY}', { apiUrl: '${broker.apiUrl}', ...settings })
+        reference = new WeakRef(operator)
+        return operator.thng('U1').property('k')
+      }
+      async function main() {
+        await (async () => { ${calls} })()
+        const deadline = Date.now() + 10_000
+        while (reference.deref()) {
+          if (Date.now() > deadline) throw new Error('the scope is kept')
+          await new Promise((resolve) => setTimeout(resolve, 5))
+          gc()
+        }
+      }
+      main()`
+    await writeFile(join(user.folder, 'forgotten.cjs'), program)
+    const { code, stderr } = await user.run(process.execPath, ['--expose-gc', 'forgotten.cjs'])
+    assert.deepEqual([code, stderr], [0, ''])
+  })
+}
+
 test('a program that has only published ends by itself', async () => {
   await start()
   const program = `const { Operator } = require('thng-pubsub')

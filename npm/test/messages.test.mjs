@@ -297,6 +297,22 @@ test('a publish that is aborted while it waits rejects', async () => {
   await rejection(published, 'ABORTED')
 })
 
+test('a publish that is aborted before it is sent is never sent', async () => {
+  const held = []
+  const resource = await atBroker({ connect: (client) => held.push(client) })
+  const controller = new AbortController()
+  const published = resource.publish(1, { qos: 1, signal: controller.signal })
+  await broker.until('CONNECT', () => held.length === 1)
+  controller.abort()
+  await rejection(published, 'ABORTED')
+  const later = resource.publish(2, { qos: 1 })
+  held[0].send({ cmd: 'connack', returnCode: 0, sessionPresent: false })
+  await later
+  const sent = broker.packets('publish').map(({ payload }) => JSON.parse(payload)[0].value)
+  assert.deepEqual(sent, [2])
+  assert.equal(listenersOf(controller.signal), 0)
+})
+
 test('an iterator subscribes when it is first asked, and not if it is left before', async () => {
   const resource = await atBroker()
   const never = resource.messages()

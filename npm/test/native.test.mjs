@@ -80,6 +80,12 @@ test('what is published on a topic comes back on its socket, and is stored', asy
   await messages.return()
 })
 
+test('what the server calls a wrong request is final', async () => {
+  const resource = await thng()
+  const subscribed = resource.property('k').subscribe(() => {}, { project: 'no id' })
+  await assert.rejects(subscribed, { code: 'SUBSCRIBE_REFUSED', message: /k\?project=no%20id/ })
+})
+
 test('the plugin gives entities over it, by the setting and by the option of a call', async () => {
   const { id } = await createThng()
   const scope = new evrythng.Operator(key)

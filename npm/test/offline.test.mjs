@@ -44,6 +44,12 @@ async function open(t, settings) {
   return page
 }
 
+/** Asks again until the answer is yes, which has twenty seconds to come. */
+async function eventually(ask) {
+  const deadline = Date.now() + 20_000
+  while (!(await ask())) assert.ok(Date.now() < deadline, `${ask}: not within twenty seconds`)
+}
+
 for (const transport of ['mqtt', 'websocket']) {
   test(`a page that goes offline ends its connection and waits: ${transport}`, async (t) => {
     const page = await open(t, { transport, reconnectPeriod: 1, reconnectPeriodMax: 1 })
@@ -77,6 +83,28 @@ test('a page that starts offline connects when the network is there', async (t) 
   await browser.setOffline(false)
   await published
   assert.deepEqual(await page.evaluate(() => events.map(([type]) => type)), ['disconnected', 'connecting', 'connected'])
+})
+
+test('a worker that starts offline connects when the network is there', async (t) => {
+  const page = await open(t)
+  const started = page.waitForEvent('worker')
+  await page.evaluate(() => void (globalThis.worker = new Worker('/pubsub.js')))
+  const worker = await started
+  await eventually(() => worker.evaluate(() => 'PubSub' in globalThis))
+  await browser.setOffline(true)
+  // No event follows in a Chromium worker.
+  await eventually(() => worker.evaluate(() => !navigator.onLine))
+  const { id } = await createThng()
+  await worker.evaluate(
+    ({ key, id, settings }) => {
+      const property = new PubSub.Operator(key, settings).thng(id).property('p')
+      globalThis.isPublished = false
+      property.publish(5, { qos: 1 }).then(() => (globalThis.isPublished = true))
+    },
+    { key, id, settings: { apiUrl: remote, reconnectPeriod: 1, reconnectPeriodMax: 1 } }
+  )
+  await browser.setOffline(false)
+  await eventually(() => worker.evaluate(() => isPublished))
 })
 
 test('a server on the same machine is there without a network', async (t) => {
