@@ -313,6 +313,39 @@ fn a_key_with_few_rights_sees_only_its_own_events() {
 }
 
 #[test]
+fn events_of_a_visible_thng_need_a_right_of_their_own() {
+    let server = Server::start();
+    let mut rest = server.rest();
+    let project = rest.project();
+    let application = rest.application(&project);
+    let thng = rest.id_of(&format!("/thngs?project={project}"), json!({"name": "n"}));
+    let device = rest.device(&thng);
+    Client::connect_as(&server, &Hello::with_key(&device.key).named("watched")).disconnect();
+    event(&mut rest, "clientId=watched&event=disconnected");
+    let role = rest.id_of("/roles", json!({"name": "guests", "type": "userInApp", "version": 2}));
+    let grants = json!([{"path": "/thngs", "access": "r"}]);
+    rest.put(&format!("/roles/{role}/permissions"), grants).assert_status(200);
+    let user = server.rest_as(&application.public_key).anonymous_user();
+    let reading = rest.access_token(&["thngs:read"], &[]);
+    let permitted = rest.access_token(&["thngs:read", "thngs.clientEvents:list"], &[]);
+    let (visible, its_events) = (format!("/thngs/{thng}"), format!("/thngs/{thng}/clientEvents"));
+    let assert_refused = |key: &str| {
+        let mut own = server.rest_as(key);
+        own.get(&visible).assert_status(200);
+        own.get(&its_events).assert_status(403);
+    };
+    assert_refused(&user.key);
+    assert_refused(&reading.key);
+    let application = format!("/projects/{project}/applications/{}", application.id);
+    rest.put(&application, json!({"defaultRole": role})).assert_status(200);
+    assert_refused(&user.key);
+    for key in [&device.key, &permitted.key, server.key()] {
+        let found = server.rest_as(key).get(&its_events).expect(200);
+        assert!(found.as_array().is_some_and(|events| !events.is_empty()), "{found}");
+    }
+}
+
+#[test]
 fn a_client_id_that_could_be_a_key_is_not_shown() {
     let server = Server::start();
     let id = format!("id-{KEY}");

@@ -256,6 +256,7 @@ pub(crate) const BASE_APP_USER: Table = &[
     ("/applications/me", "r"),
     ("/applications/me/secretKey", ""),
     ("/thngs", "cru"),
+    ("/thngs/:id/clientEvents", ""),
     ("/products", "cru"),
     ("/products/:id/properties", "crud"),
     ("/collections", "cru"),

@@ -178,6 +178,10 @@ impl RolePermissions {
         for PathPermission { path, access, .. } in &self.paths {
             grants.add(path, Verbs::parse(access).unwrap_or_default());
         }
+        // What the base role takes back from what lies above it, such as from `/thngs`, no other role grants.
+        for (path, _) in BASE_APP_USER.iter().filter(|(_, letters)| letters.is_empty()) {
+            grants.add(path, Verbs::default());
+        }
         grants
     }
 
@@ -269,14 +273,15 @@ pub(crate) fn check_permissions(permissions: &[String]) -> Result<(), Vec<String
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
-/// What a permission on something does not reach below it: keys, and what others may do. It has permissions of its
-/// own, such as `accounts.accesses:list`.
-const APART: [&str; 5] = [
+/// What a permission on something does not reach below it: keys, what happens with them, and what others may do. It has
+/// permissions of its own, such as `accounts.accesses:list`.
+const APART: [&str; 6] = [
     "/projects/:id/applications/:id/secretKey",
     "/accounts/:id/accesses",
     "/accounts/:id/operatorAccess",
     "/roles/:id/permissions",
     "/auth/:id/thngs",
+    "/thngs/:id/clientEvents",
 ];
 
 /// Adds what an access policy's permissions grant. `thngs.properties` is what lies below each thng.
@@ -385,6 +390,24 @@ mod tests {
     }
 
     #[test]
+    fn a_role_of_users_keeps_what_the_base_role_takes_back() {
+        let mut role = RolePermissions::new(true);
+        let body = r#"[{"path":"/thngs","access":"r"},{"path":"/thngs/*/*","access":"r"},{"path":"/applications/me","access":"r"}]"#;
+        role.replace_paths(body.as_bytes()).expect("within the base role");
+        let grants = role.user_grants();
+        for (path, expected) in [
+            ("/thngs/x", true),
+            ("/thngs/x/properties", true),
+            ("/thngs/x/clientEvents", false),
+            ("/applications/me", true),
+            ("/applications/me/secretKey", false),
+        ] {
+            assert_eq!(grants.on(path, "").has(Access::Read), expected, "{path}");
+        }
+        assert!(role.replace_paths(br#"[{"path":"/thngs/:id/clientEvents","access":"r"}]"#).is_err());
+    }
+
+    #[test]
     fn a_role_of_operators_is_a_tree_that_begins_with_global_read() {
         let mut role = RolePermissions::new(false);
         assert_eq!(role.switches[0].name, "global_read");
@@ -436,6 +459,7 @@ mod tests {
             ("/projects/x/applications/y", Access::Read, true),
             ("/projects/x/applications/y/secretKey", Access::Read, false),
             ("/accounts/x/accesses/y", Access::Read, false),
+            ("/thngs/x/clientEvents", Access::Read, false),
         ] {
             assert_eq!(grants.on(path, "").has(access), expected, "{access:?} {path}");
         }
