@@ -21,9 +21,9 @@ use crate::{
     error::{BrokerError, LogFailure as _},
     identity::kind_word,
     metrics::Metrics,
-    reasons,
+    polls, reasons,
     request::RequestContext,
-    resources::LOOKED_AT_MAX,
+    resources::{LOOKED_AT_MAX, Resources},
 };
 use recorder::Recorder;
 pub use thng_pubsub_store::client_events::{EventOwner, EventScope, JournalLimits};
@@ -196,12 +196,14 @@ impl ClientEvents {
         }
     }
 
-    /// The next page of a scope.
+    /// The next page of a scope. The call waits for its turn among those that scan lists.
     ///
     /// # Errors
-    /// [`BrokerError::Unavailable`].
-    pub fn page(
+    /// [`BrokerError::TooManyScans`], [`BrokerError::Unavailable`].
+    pub async fn page(
         &self,
+        resources: &Resources,
+        call: &RequestContext,
         scope: EventScope,
         page: PageRequest,
         filter: Option<&Filter>,
@@ -217,8 +219,8 @@ impl ClientEvents {
             }
             is_shown
         };
-        let found =
-            tokio::task::block_in_place(|| recorder.file().list(&request, &mut admits)).log_failure()?;
+        let _turn = resources.scans.turn(call).await?;
+        let found = polls::blocking(|| recorder.file().list(&request, &mut admits)).log_failure()?;
         Ok(Page { items, next: found.next })
     }
 

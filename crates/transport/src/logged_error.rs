@@ -69,7 +69,11 @@ pub(super) fn shown(topic: &str) -> String {
     let path = topic.split('?').next().unwrap_or_default();
     let mut shown = String::new();
     let mut run = String::new();
-    for character in path.chars().take(SHOWN_CHARS).chain(['\0']) {
+    for (at, character) in path.chars().chain(['\0']).enumerate() {
+        // A run that goes on behind the cut may be a key, of which nothing is shown.
+        if at >= SHOWN_CHARS && run.is_empty() {
+            break;
+        }
         if character.is_ascii_alphanumeric() {
             run.push(character);
             continue;
@@ -77,10 +81,11 @@ pub(super) fn shown(topic: &str) -> String {
         if run.len() >= SECRET_CHARS {
             shown.push('…');
         } else {
-            shown.push_str(&run);
+            let end = run.len().min((SHOWN_CHARS + run.len()).saturating_sub(at));
+            shown.push_str(&run[..end]);
         }
         run.clear();
-        if character != '\0' {
+        if character != '\0' && at < SHOWN_CHARS {
             shown.extend(character.escape_debug());
         }
     }
@@ -112,5 +117,8 @@ mod tests {
         }
         let long = "/x".repeat(1_000);
         assert_eq!(shown(&long), format!("{}…", "/x".repeat(128)));
+        let before = "/".repeat(217);
+        assert_eq!(shown(&format!("{before}{key}")), format!("{before}……"), "no part of a key");
+        assert_eq!(shown(&format!("{before}{}", "ab/".repeat(99))), format!("{before}{}…", "ab/".repeat(13)));
     }
 }

@@ -7,9 +7,10 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     ClientEvent,
-    buffer::{Buffer, Fingerprint, Waiting},
+    buffer::{Buffer, Fingerprint, REVOKED_MAX, Waiting, share},
 };
 use crate::{clock::Clock, metrics::Metrics};
+use thng_pubsub_protocol::id::Id;
 use thng_pubsub_store::{
     ClientEventFile, ReadStore, TimestampMs,
     client_events::{EventOwner, RepeatedClientEvent},
@@ -65,7 +66,7 @@ impl Recorder {
         shared.show_size();
         let thread = std::thread::Builder::new().name("client-events".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || Storing { shared, store, recent: HashMap::new() }.run()
+            move || Storing { shared, store, recent: HashMap::new(), revoked: Vec::new() }.run()
         })?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -127,8 +128,17 @@ impl Shared {
 struct Storing {
     shared: Arc<Shared>,
     store: Arc<dyn ReadStore>,
-    /// Stored events by what makes them equal, with the time of the first.
-    recent: HashMap<Fingerprint, (u64, TimestampMs)>,
+    /// Stored events by what makes them equal.
+    recent: HashMap<Fingerprint, RecentEvent>,
+    /// Owners of revoked keys that could not be stored yet.
+    revoked: Vec<EventOwner>,
+}
+
+/// An event that is stored, and counts equal ones.
+struct RecentEvent {
+    seq: u64,
+    first_at_ms: TimestampMs,
+    account: Option<Id>,
 }
 
 impl Storing {
@@ -161,15 +171,28 @@ impl Storing {
         let now_ms = self.shared.clock.now_ms();
         let count = events.len();
         // Before the events: they may be those of clients with these keys.
-        if !revoked.is_empty()
-            && let Err(error) = self.shared.file.remember_revoked(&revoked, now_ms)
-        {
-            tracing::warn!(%error, "the owners of revoked keys were not stored");
+        self.revoked.extend(revoked);
+        if !self.revoked.is_empty() {
+            match self.shared.file.remember_revoked(&self.revoked, now_ms) {
+                Ok(()) => self.revoked = Vec::new(),
+                Err(error) => {
+                    tracing::warn!(%error, "the owners of revoked keys are not stored yet");
+                    let surplus = self.revoked.len().saturating_sub(REVOKED_MAX);
+                    self.revoked.drain(..surplus);
+                }
+            }
         }
-        self.recent.retain(|_, (_, first_at_ms)| now_ms.saturating_sub(*first_at_ms) < COALESCED_MS);
+        let mut of_account = HashMap::<Option<Id>, usize>::new();
+        self.recent.retain(|_, recent| {
+            let counts = now_ms.saturating_sub(recent.first_at_ms) < COALESCED_MS;
+            if counts {
+                *of_account.entry(recent.account).or_default() += 1;
+            }
+            counts
+        });
         let (mut fingerprints, mut new, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
         for (fingerprint, mut event) in events {
-            if let Some((seq, _)) = self.recent.get(&fingerprint) {
+            if let Some(RecentEvent { seq, .. }) = self.recent.get(&fingerprint) {
                 let (seq, last_at_ms, count) = (*seq, event.last_at_ms, event.count);
                 repeated.push(RepeatedClientEvent { seq, last_at_ms, count });
                 continue;
@@ -181,8 +204,12 @@ impl Storing {
         match self.shared.file.store(&new, &repeated, now_ms) {
             Ok(seqs) => {
                 for ((fingerprint, event), seq) in fingerprints.into_iter().zip(&new).zip(seqs) {
-                    if self.recent.len() < RECENT_MAX {
-                        self.recent.insert(fingerprint, (seq, event.first_at_ms));
+                    let account = event.owner.account;
+                    let of_account = of_account.entry(account).or_default();
+                    if self.recent.len() < RECENT_MAX && *of_account < share(RECENT_MAX, account) {
+                        *of_account += 1;
+                        let first_at_ms = event.first_at_ms;
+                        self.recent.insert(fingerprint, RecentEvent { seq, first_at_ms, account });
                     }
                 }
             }

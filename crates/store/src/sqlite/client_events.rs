@@ -65,12 +65,15 @@ impl ClientEventFile {
     /// [`StoreError::Unavailable`].
     pub fn open(directory: &Path, limits: JournalLimits) -> Result<Self, StoreError> {
         let path = directory.join(CLIENT_EVENTS_FILE);
-        let opened = Self::try_open(&path, limits).or_else(|fault| {
-            tracing::warn!(error = %fault.at_file(&path), "the client-event journal cannot be read and begins anew");
-            remove(&path)?;
-            Self::try_open(&path, limits)
-        });
-        opened.map_err(|fault| fault.at_file(&path))
+        match Self::try_open(&path, limits).map_err(|fault| fault.at_file(&path)) {
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::warn!(%error, "the client-event journal begins anew beside the damaged one");
+                set_aside(&path)
+                    .and_then(|()| Self::try_open(&path, limits))
+                    .map_err(|fault| fault.at_file(&path))
+            }
+            opened => opened,
+        }
     }
 
     fn try_open(path: &Path, limits: JournalLimits) -> Result<Self, Fault> {
@@ -131,8 +134,9 @@ impl ClientEventFile {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub fn revoked(&self, key: &KeyHash) -> Result<Option<EventOwner>, StoreError> {
-        let reader = self.reader.lock();
-        owner_of_revoked(&reader, key).map_err(|fault| fault.at_file(&self.path))
+        // Lists may keep the reader for long, and the thread that stores events asks this.
+        let writer = self.writer.lock();
+        owner_of_revoked(&writer.connection, key).map_err(|fault| fault.at_file(&self.path))
     }
 
     /// The next page of a scope, of the events that `admits` accepts.
@@ -409,15 +413,15 @@ fn make(path: &Path) -> Result<(), Fault> {
     options.write(true).create(true).truncate(false).open(path).map(drop).map_err(Fault::File)
 }
 
-fn remove(path: &Path) -> Result<(), Fault> {
-    for suffix in ["", "-wal", "-shm"] {
-        let file = path.with_file_name(format!("{CLIENT_EVENTS_FILE}{suffix}"));
-        match fs::remove_file(file) {
+/// Renames a damaged file, so that it can be looked at; one that was set aside before goes.
+fn set_aside(path: &Path) -> Result<(), Fault> {
+    for suffix in ["-wal", "-shm"] {
+        match fs::remove_file(path.with_file_name(format!("{CLIENT_EVENTS_FILE}{suffix}"))) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Fault::File(error)),
             Ok(()) | Err(_) => {}
         }
     }
-    Ok(())
+    fs::rename(path, path.with_file_name(format!("{CLIENT_EVENTS_FILE}.damaged"))).map_err(Fault::File)
 }
 
 const ADD: &str = "INSERT INTO event

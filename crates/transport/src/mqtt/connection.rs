@@ -25,7 +25,7 @@ use crate::{
     Context,
     accept::AcceptedConnection,
     client_reports::{Client, Refused},
-    logged_error::LoggedError,
+    logged_error::{LoggedError, shown},
 };
 use thng_pubsub_broker::{
     BrokerError,
@@ -229,7 +229,8 @@ impl<W: Wire> Connection<W> {
     async fn accept(&mut self, connect: &Connect<'_>) -> Result<EstablishedSession, DisconnectReason> {
         self.decoder.level = Some(connect.level);
         self.decoder.max_packet_bytes = self.context.limits.message_bytes_max;
-        let id: Arc<str> = connect.client_id.into();
+        // For reports only, and kept as long as the connection.
+        let id: Arc<str> = shown(connect.client_id).into();
         self.client.id = Some(Arc::clone(&id));
         let key = self.wire.take_key();
         let (principal, will) = match connect::examine(&self.context, self.client(), connect, key).await {

@@ -11,17 +11,21 @@ use thng_pubsub_broker::client_events::EventScope;
 
 pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
     let scope = call.context.client_events.scope(call.request())?;
-    answer(&call, scope)
+    answer(&call, scope).await
 }
 
 pub(super) async fn of_thng(call: Call) -> Result<Response, HttpError> {
     let scope = call.context.client_events.scope_of_thng(call.request(), call.id("id")?)?;
-    answer(&call, scope)
+    answer(&call, scope).await
 }
 
-fn answer(call: &Call, scope: EventScope) -> Result<Response, HttpError> {
+async fn answer(call: &Call, scope: EventScope) -> Result<Response, HttpError> {
     let (page, filter) = (page(call)?, filter(call)?);
-    let found = call.context.client_events.page(scope, page, filter.as_ref())?;
+    let found = call
+        .context
+        .client_events
+        .page(call.resources(), call.request(), scope, page, filter.as_ref())
+        .await?;
     let mut documents = DocumentArray::new(found.items.iter().map(String::len).sum(), found.items.len());
     found.items.iter().for_each(|document| documents.push(document));
     Ok(link(call, found.next, documents.response()))
