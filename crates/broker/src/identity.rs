@@ -20,6 +20,7 @@ pub use crate::auth::{
     keys::{KeySecret, SECRET_BYTES, generate as generate_key, hash as hash_key},
 };
 pub use administration::{IssuedKey, Rights};
+pub use explain::EXPLAIN;
 pub use operators::first_account;
 /// The owner of a key.
 pub use thng_pubsub_store::{Actor, KeyHash};

@@ -17,7 +17,10 @@ use crate::{
     request::{RequestContext, decoded},
     resources::ListScope,
 };
-use thng_pubsub_store::{KeyHash, ResourceMeta};
+use thng_pubsub_store::{Actor, KeyHash, ResourceMeta};
+
+/// The path of the call that explains. It is a POST, and needs the right to read.
+pub const EXPLAIN: &str = "/access/explain";
 
 /// Keys of all accounts that a handle may name by chance.
 const HANDLES_MAX: usize = 16;
@@ -37,7 +40,11 @@ struct Question {
 enum Outcome {
     Allowed,
     Forbidden,
+    /// Granted, but not to this kind of key.
+    Reserved,
     NotFound,
+    /// No protocol has this verb on this path.
+    Unserved,
 }
 
 impl Identity {
@@ -55,24 +62,37 @@ impl Identity {
     /// Whether a key may use a verb on a path, and which entries decide: a JSON object. A key explains itself; an
     /// administrator names another key of the account.
     ///
-    /// What is there and not visible is explained like what is not there.
+    /// What is there and not visible is explained like what is not there. `is_route` knows the calls of REST.
     ///
     /// # Errors
     /// [`BrokerError`].
-    pub async fn explain(&self, request: &RequestContext, body: &[u8]) -> Result<String, BrokerError> {
+    pub async fn explain(
+        &self,
+        request: &RequestContext,
+        body: &[u8],
+        is_route: impl Fn(Access, &str) -> bool,
+    ) -> Result<String, BrokerError> {
         request.permit()?;
         let Object(Question { verb, path, key }) = serde_json::from_slice(body).map_err(|_| {
             BrokerError::invalid(r#"The body is an object such as {"verb": "read", "path": "/places"}."#)
         })?;
-        let access = verb_of(&verb)?;
         let path = path_of(&path)?;
+        let access = match verb_of(&verb)? {
+            Access::Create if path == EXPLAIN => Access::Read,
+            access => access,
+        };
         let principal = match key {
             None => Arc::clone(request.principal()),
             Some(handle) => self.principal_named(request, &handle)?,
         };
         let asked = RequestContext::new(&principal, access, path);
+        let is_granted = asked.permit().is_ok();
         let (outcome, reached) = match self.reached(&asked, path).await {
+            _ if is_granted && !is_route(access, path) && !is_topic(access, path) => {
+                (Outcome::Unserved, Vec::new())
+            }
             Ok(reached) => (Outcome::Allowed, reached),
+            Err(BrokerError::Forbidden) if is_granted => (Outcome::Reserved, Vec::new()),
             Err(BrokerError::Forbidden) => (Outcome::Forbidden, Vec::new()),
             Err(BrokerError::NotFound) => (Outcome::NotFound, Vec::new()),
             Err(other) => return Err(other),
@@ -116,24 +136,48 @@ impl Identity {
         }
     }
 
-    /// The resources that the path of a call names, as the call itself would look for them.
+    /// The resources that a call names and may use in this way. The order of its checks is that of the call itself.
     async fn reached(
         &self,
         asked: &RequestContext,
         path: &str,
     ) -> Result<Vec<Arc<ResourceMeta>>, BrokerError> {
         asked.permit()?;
-        let id = |text: &str| Id::parse(text).map_err(|_| BrokerError::NotFound);
-        let authorize = |kind, text: &str| self.shared.authorize(asked, kind, id(text)?);
         let decoded = decoded(path);
         let segments: Vec<&str> = decoded.split('/').filter(|segment| !segment.is_empty()).collect();
+        let rights = RightsCheck::of(asked.access(), &segments);
+        if rights == RightsCheck::BeforeResource {
+            asked.may_grant_rights()?;
+        }
+        let reached = self.named_by(asked, path, &segments).await?;
+        if rights == RightsCheck::AfterResource {
+            asked.may_grant_rights()?;
+        }
+        Ok(reached)
+    }
+
+    /// The resources that the path of a call names, as the call itself would look for them.
+    async fn named_by(
+        &self,
+        asked: &RequestContext,
+        path: &str,
+        segments: &[&str],
+    ) -> Result<Vec<Arc<ResourceMeta>>, BrokerError> {
+        let id = |text: &str| Id::parse(text).map_err(|_| BrokerError::NotFound);
+        let authorize = |kind, text: &str| self.shared.authorize(asked, kind, id(text)?);
+        if let ["actions", name] = segments
+            && matches!(asked.access(), Access::Update | Access::Delete)
+        {
+            // The action type itself.
+            return self.resources.known_type(asked, name).map(|()| Vec::new());
+        }
         if let Ok(topic @ Topic::Actions { subject, .. }) = &Topic::parse_path(path) {
             self.resources.authorize_list(asked, ResourceKind::Action, ListScope::Actions(topic))?;
             let subject =
                 subject.map(|Subject { kind, id }| self.shared.authorize(asked, kind.resource(), id));
             return subject.into_iter().collect();
         }
-        match segments[..] {
+        match *segments {
             ["batches", batch, "tasks", task, ..] => {
                 let task = self.resources.authorize_task(asked, id(batch)?, id(task)?)?;
                 Ok(vec![authorize(ResourceKind::Batch, batch)?, Arc::new(task.meta())])
@@ -149,9 +193,9 @@ impl Identity {
                 let action = self.resources.action(asked, &topic, id(action)?).await?;
                 Ok(vec![Arc::new(action.meta())])
             }
-            ["thngs", thng, ..] | ["auth", _, "thngs", thng, ..] => {
-                self.identified(asked, ResourceKind::Thng, thng).await
-            }
+            ["actionTypes", name] => self.resources.known_type(asked, name).map(|()| Vec::new()),
+            ["auth", _, "thngs", thng, ..] => Ok(vec![authorize(ResourceKind::Thng, thng)?]),
+            ["thngs", thng, ..] => self.identified(asked, ResourceKind::Thng, thng).await,
             ["products", product, ..] => self.identified(asked, ResourceKind::Product, product).await,
             ["collections", one, ..] => Ok(vec![authorize(ResourceKind::Collection, one)?]),
             ["places", one, ..] => Ok(vec![authorize(ResourceKind::Place, one)?]),
@@ -174,6 +218,7 @@ impl Identity {
             // Some of these are built in, and are no resources.
             ["roles", one, ..] => self.resources.role(asked, one).await.map(|_| Vec::new()),
             ["accessPolicies", one, ..] => self.resources.policy(asked, one).await.map(|_| Vec::new()),
+            ["me"] if !matches!(asked.principal().actor, Actor::Operator(_)) => Err(BrokerError::Forbidden),
             _ => Ok(Vec::new()),
         }
     }
@@ -189,6 +234,34 @@ impl Identity {
     }
 }
 
+/// When a call asks whether its caller may change what others may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RightsCheck {
+    Never,
+    BeforeResource,
+    AfterResource,
+}
+
+impl RightsCheck {
+    fn of(access: Access, segments: &[&str]) -> Self {
+        match (access, segments) {
+            (Access::Read, _) => Self::Never,
+            (_, ["roles", ..]) | (Access::Update, ["accessTokens", ..]) => Self::BeforeResource,
+            (_, ["accessPolicies" | "accessTokens", ..])
+            | (_, ["accounts", _, "accesses" | "operatorAccess", ..]) => Self::AfterResource,
+            _ => Self::Never,
+        }
+    }
+}
+
+/// Whether a subscription, or a publish with this verb, has the path as its topic.
+fn is_topic(access: Access, path: &str) -> bool {
+    Topic::parse_path(path).is_ok_and(|topic| {
+        let publish = topic.kind().row().publish;
+        access == Access::Read || publish.is_some_and(|publish| publish.access == access)
+    })
+}
+
 /// The entries that decide: those that grant the verb to what the path names, or those that govern the path in vain.
 fn decisive(
     principal: &Principal,
@@ -200,7 +273,7 @@ fn decisive(
     let sees = |right: &Right| reached.is_empty() || reached.iter().any(|meta| right.view.can_see(&**meta));
     let decides = |right: &Right, granted: bool| match outcome {
         Outcome::Allowed => granted && sees(right),
-        Outcome::NotFound => granted,
+        Outcome::NotFound | Outcome::Unserved | Outcome::Reserved => granted,
         Outcome::Forbidden => true,
     };
     let entries = principal.rights.iter().filter_map(|right| {
@@ -264,8 +337,8 @@ impl Outcome {
     fn name(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
-            Self::Forbidden => "forbidden",
-            Self::NotFound => "notFound",
+            Self::Forbidden | Self::Reserved => "forbidden",
+            Self::NotFound | Self::Unserved => "notFound",
         }
     }
 
@@ -275,6 +348,10 @@ impl Outcome {
             Self::Forbidden => {
                 "No entry grants this verb on the path. Give the key's role or policy one that does."
             }
+            Self::Reserved => {
+                "The verb is granted, but only administrators change what others may do, and only operators read /me."
+            }
+            Self::Unserved => "No call and no topic has this verb on this path.",
             Self::NotFound => {
                 "The verb is granted, but the path names nothing that the key reaches. Check the id, and the projects \
                  and users that it is scoped to."

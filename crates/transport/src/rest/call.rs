@@ -15,7 +15,7 @@ use thng_pubsub_protocol::{
     topic::table::Access,
 };
 
-use super::{Context, HttpError, router::EXPLAIN};
+use super::{Context, HttpError};
 use crate::{
     accept::AcceptedConnection,
     answer::{key_of, parameter},
@@ -25,8 +25,7 @@ use crate::{
 };
 use thng_pubsub_broker::{
     BrokerError, RequestContext,
-    identity::Identity,
-    identity::{Login, Principal},
+    identity::{EXPLAIN, Identity, Login, Principal},
     resources::Resources,
     resources::{AnswerShare, TimestampMs},
 };

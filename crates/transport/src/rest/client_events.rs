@@ -1,11 +1,13 @@
 //! The journal of client events: `/clientEvents` and `/thngs/:id/clientEvents`.
 
 use axum::response::Response;
+use thng_pubsub_protocol::payload::ResourceKind;
 
 use super::{
     HttpError,
     call::Call,
     list::{DocumentArray, filter, link, page},
+    resource::named,
 };
 use thng_pubsub_broker::client_events::EventScope;
 
@@ -15,7 +17,8 @@ pub(super) async fn list(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn of_thng(call: Call) -> Result<Response, HttpError> {
-    let scope = call.context.client_events.scope_of_thng(call.request(), call.id("id")?)?;
+    let thng = named(&call, ResourceKind::Thng, "id").await?;
+    let scope = call.context.client_events.scope_of_thng(call.request(), thng)?;
     answer(&call, scope).await
 }
 

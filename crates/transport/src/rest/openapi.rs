@@ -5,12 +5,12 @@
 mod schemas;
 
 use serde_json::{Map, Value, json};
-use thng_pubsub_protocol::topic::table::{Access, TABLE};
+use thng_pubsub_protocol::topic::table::TABLE;
 
 use super::{
     examples::{example, source},
     parameters::{Parameter, query_parameters},
-    router::{EXPLAIN, Handler, Query, Route, Shape, Verb, table},
+    router::{Handler, Query, Route, Shape, Verb, table},
 };
 pub(super) use schemas::schemas;
 use schemas::{property_key, reference};
@@ -93,16 +93,6 @@ fn verb(route: &Route) -> &'static str {
     }
 }
 
-fn access(route: &Route) -> Access {
-    match route.verb {
-        Verb::Get => Access::Read,
-        Verb::Post if route.path == EXPLAIN => Access::Read,
-        Verb::Post => Access::Create,
-        Verb::Put => Access::Update,
-        Verb::Delete => Access::Delete,
-    }
-}
-
 /// A name that links keep: the verb, and the words of the path.
 fn operation_id(route: &Route) -> String {
     let mut id = verb(route).to_owned();
@@ -139,7 +129,7 @@ fn operation(route: &Route) -> Value {
     }
     match route.handler {
         Handler::Open(_) => operation["security"] = json!([]),
-        Handler::Keyed(_) => operation["x-api-keys"] = who_may(access(route), route.path).into(),
+        Handler::Keyed(_) => operation["x-api-keys"] = who_may(route.access(), route.path).into(),
     }
     if let Some(topic) = topic(route) {
         operation["x-topic"] = topic.into();
@@ -169,7 +159,7 @@ fn topic(route: &Route) -> Option<String> {
     match (route.verb, row.publish) {
         (Verb::Get, None) => Some("subscribe only".into()),
         (Verb::Get, Some(_)) => Some(row.template.into()),
-        (Verb::Post | Verb::Put, Some(publish)) if publish.access == access(route) => {
+        (Verb::Post | Verb::Put, Some(publish)) if publish.access == route.access() => {
             Some(row.template.into())
         }
         _ => None,

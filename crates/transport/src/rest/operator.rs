@@ -12,6 +12,7 @@ use super::{
     json,
     list::{answer, query},
     resource::{created, list_scope, show_plain},
+    router::is_route,
 };
 use crate::rate_limits::EffectiveLimit;
 use thng_pubsub_broker::{
@@ -38,7 +39,7 @@ pub(super) async fn permissions(call: Call) -> Result<Response, HttpError> {
 }
 
 pub(super) async fn explain(call: Call) -> Result<Response, HttpError> {
-    Ok(json(StatusCode::OK, call.identity().explain(call.request(), &call.body).await?))
+    Ok(json(StatusCode::OK, call.identity().explain(call.request(), &call.body, is_route).await?))
 }
 
 pub(super) async fn me(call: Call) -> Result<Response, HttpError> {

@@ -3,12 +3,15 @@
 //! The router and the OpenAPI document ([`super::openapi`]) are built from this table: every route is described, and
 //! every description has a route. A test compares it with the topic table.
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    pin::Pin,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{Router, response::Response, routing::MethodRouter};
 use thng_pubsub_protocol::{
     payload::ResourceKind as Kind,
-    topic::{OwnerKind, SubjectKind},
+    topic::{OwnerKind, SubjectKind, table::Access},
 };
 
 use super::{
@@ -20,6 +23,7 @@ use super::{
     parameters::guard,
     property, resource, role, task, time, user,
 };
+use thng_pubsub_broker::identity::EXPLAIN;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send>>;
 
@@ -96,6 +100,24 @@ pub(super) struct Route {
 }
 
 impl Route {
+    /// The verb of the right that it needs.
+    pub(super) fn access(&self) -> Access {
+        match self.verb {
+            Verb::Get => Access::Read,
+            Verb::Post if self.path == EXPLAIN => Access::Read,
+            Verb::Post => Access::Create,
+            Verb::Put => Access::Update,
+            Verb::Delete => Access::Delete,
+        }
+    }
+
+    fn covers(&self, path: &str) -> bool {
+        let (mut template, mut path) = (self.path.split('/'), path.split('/'));
+        let matches = |template: &str, segment: &str| template.starts_with('{') || template == segment;
+        template.all(|template| path.next().is_some_and(|segment| matches(template, segment)))
+            && path.next().is_none()
+    }
+
     fn tells(self, about: &'static str) -> Self {
         Self { about, ..self }
     }
@@ -274,9 +296,6 @@ const BULK: &str = "All that `ids` or `filter` name. A call that is refused at o
 
 const MEMBERS: &str = "Those that `ids` name; without `ids` all of them. Ids that are not in the collection are passed over. `x-result-count` says how many were removed.";
 
-/// A call that has a body and changes nothing: it needs the right to read.
-pub(super) const EXPLAIN: &str = "/access/explain";
-
 const CLIENT_EVENTS: &str = "What happened to connections and requests, and why: newest first, about a second later. Equal events of a minute are one with a count. A key that may do everything in the account sees all of the account, any other key what happened with keys of its own actor. The account that `--system-account` names also sees what has no account.";
 
 /// Every route.
@@ -410,6 +429,12 @@ pub(super) fn table() -> Vec<Route> {
     let time = Handler::Open(time::read);
     t.add(Route { handler: time, ..route(Verb::Get, "/time", "Read the time", operator::rate_limits).tells("With `tz` also the local time there.").asks(Query::TimeZone).answers(200, Shape::Named("Time")) });
     t.routes
+}
+
+/// Whether a call on a path needs the right to a verb; the path is without `/v2`.
+pub(super) fn is_route(access: Access, path: &str) -> bool {
+    static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(table);
+    ROUTES.iter().any(|route| route.access() == access && route.covers(path))
 }
 
 /// The router of these routes. Served at `/` and again at `/v2`.
