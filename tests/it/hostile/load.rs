@@ -15,6 +15,10 @@ use thng_pubsub_tests::{KEY, Launch, Server, WAIT_MAX};
 
 const MIB: u64 = 1 << 20;
 
+/// What a server may need for its first connections, such as memory of its threads and of SQLite. What is announced is
+/// hundreds of times as much.
+const FIRST_USE_BYTES: u64 = 4 * MIB;
+
 /// The largest remaining length that MQTT can announce: 256 MiB.
 const LONGEST: [u8; 4] = [0xff, 0xff, 0xff, 0x7f];
 
@@ -38,7 +42,7 @@ fn an_announced_length_costs_no_memory_before_and_after_connect() {
         let announce = |packet: Vec<u8>| Raw::connect(server.mqtt()).with(&packet);
         announcements().into_iter().map(announce).collect::<Vec<_>>()
     });
-    assert!(before_connect < MIB, "{before_connect} bytes before CONNECT");
+    assert!(before_connect < FIRST_USE_BYTES, "{before_connect} bytes before CONNECT");
 
     let after_connect = server.growth(|| {
         let announce = |packet: Vec<u8>| {
@@ -48,7 +52,7 @@ fn an_announced_length_costs_no_memory_before_and_after_connect() {
         };
         announcements().into_iter().map(announce).collect::<Vec<_>>()
     });
-    assert!(after_connect < MIB, "{after_connect} bytes after CONNECT");
+    assert!(after_connect < FIRST_USE_BYTES, "{after_connect} bytes after CONNECT");
 
     let in_frames = server.growth(|| {
         let announce = |packet: Vec<u8>| {
@@ -58,7 +62,7 @@ fn an_announced_length_costs_no_memory_before_and_after_connect() {
         };
         announcements().into_iter().map(announce).collect::<Vec<_>>()
     });
-    assert!(in_frames < MIB, "{in_frames} bytes before CONNECT in frames");
+    assert!(in_frames < FIRST_USE_BYTES, "{in_frames} bytes before CONNECT in frames");
 }
 
 #[test]
@@ -74,7 +78,7 @@ fn an_announced_length_costs_no_memory_over_http_and_websocket() {
         let chunked = post("Transfer-Encoding: chunked\r\n\r\n40000000\r\n[");
         [announced, chunked]
     });
-    assert!(bodies < MIB, "{bodies} bytes for bodies");
+    assert!(bodies < FIRST_USE_BYTES, "{bodies} bytes for bodies");
 
     let gigabyte = [0x82, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0, 1, 2, 3, 4, 5];
     let frames = server.growth(|| {
@@ -85,7 +89,7 @@ fn an_announced_length_costs_no_memory_over_http_and_websocket() {
         }
         (native, mqtt)
     });
-    assert!(frames < MIB, "{frames} bytes for frames");
+    assert!(frames < FIRST_USE_BYTES, "{frames} bytes for frames");
 }
 
 #[test]

@@ -254,9 +254,10 @@ fn fits(form: Form, value: &Value) -> bool {
         Form::Id => value.as_str().is_some_and(|text| Id::parse(text).is_ok()),
         Form::Bool => value.is_boolean(),
         Form::Time => {
-            let time = value.as_i64().or_else(|| value.as_str()?.parse().ok());
-            // `-0` is a float to the oracle.
-            time.is_some_and(|time| (0..=limits::TIMESTAMP_MS_MAX).contains(&time)) || *value == -0.0
+            // As for an integer, any spelling of a whole number: `-0` and `1.7e12` are floats to the oracle.
+            let whole = || value.as_f64().filter(|number| number.fract() == 0.0).map(|number| number as i64);
+            let time = value.as_i64().or_else(whole).or_else(|| value.as_str()?.parse().ok());
+            time.is_some_and(|time| (0..=limits::TIMESTAMP_MS_MAX).contains(&time))
         }
         Form::Number => value.is_number(),
         // Whole by value, in any spelling, such as `7.6e7`.
