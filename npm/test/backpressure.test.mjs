@@ -10,6 +10,7 @@ import { after, afterEach, test } from 'node:test'
 import mqtt from 'mqtt-packet'
 import { WebSocketServer } from 'ws'
 
+import { eventually } from './eventually.mjs'
 import { project } from './project.mjs'
 
 const user = await project('backpressure')
@@ -46,15 +47,6 @@ afterEach(async () => {
   PubSub.setup(DEFAULTS)
   for (const stop of stops.splice(0)) stop()
 })
-
-/** Waits until it is true, which has a minute to become so. */
-async function eventually(what, isTrue) {
-  const deadline = Date.now() + 60_000
-  while (!isTrue()) {
-    if (Date.now() > deadline) assert.fail(`${what}: not within a minute`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}
 
 /**
  * A server with what it has received: the messages, and the sockets, whose reading `pause()` and `resume()` stop and

@@ -8,6 +8,7 @@ import { afterEach, test } from 'node:test'
 import { inspect } from 'node:util'
 
 import { Broker } from './broker.mjs'
+import { eventually } from './eventually.mjs'
 import { lineTo } from './line.mjs'
 import { project } from './project.mjs'
 import { createThng, key, url } from './server.mjs'
@@ -45,15 +46,6 @@ function next(of, type) {
       resolve(event)
     })
   })
-}
-
-/** Waits until it is true, which has ten seconds to become so. */
-async function eventually(isTrue) {
-  const deadline = Date.now() + 10_000
-  while (!isTrue()) {
-    if (Date.now() > deadline) assert.fail(`${isTrue}: not within ten seconds`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
 }
 
 /** Replaces a method of the console until the end of the test, and returns what it was called with. */
@@ -245,7 +237,7 @@ test('a native WebSocket without use closes, and the next call is still the scop
   const operator = new PubSub.Operator(key, { apiUrl: line.address, transport: 'websocket', idleTimeout: 20 })
   const property = operator.thng(id).property('k')
   await property.publish(1)
-  await eventually(() => operator.state === 'idle')
+  await eventually('an idle scope', () => operator.state === 'idle')
   const subscription = await property.subscribe(() => {})
   const closed = subscription.close()
   const again = property.subscribe(() => {})

@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 
 import { Broker } from './broker.mjs'
+import { eventually } from './eventually.mjs'
 import { project } from './project.mjs'
 
 const user = await project('faults')
@@ -57,15 +58,6 @@ afterEach(async () => {
 })
 
 const eventsOf = (type) => events.filter((event) => event.type === type)
-
-/** Waits until it is true, which has ten seconds to become so. */
-async function eventually(what, isTrue) {
-  const deadline = Date.now() + 10_000
-  while (!isTrue()) {
-    if (Date.now() > deadline) assert.fail(`${what}: not within ten seconds`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}
 
 async function rejection(promise) {
   const error = await promise.then(

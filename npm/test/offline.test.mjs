@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
 import { launch } from './chromium.mjs'
+import { eventually } from './eventually.mjs'
 import { project } from './project.mjs'
 import { createThng, key, url } from './server.mjs'
 import { serve } from './site.mjs'
@@ -42,12 +43,6 @@ async function open(t, settings) {
     { key, id, settings: { apiUrl: remote, ...settings } }
   )
   return page
-}
-
-/** Asks again until the answer is yes, which has twenty seconds to come. */
-async function eventually(ask) {
-  const deadline = Date.now() + 20_000
-  while (!(await ask())) assert.ok(Date.now() < deadline, `${ask}: not within twenty seconds`)
 }
 
 for (const transport of ['mqtt', 'websocket']) {
@@ -90,10 +85,10 @@ test('a worker that starts offline connects when the network is there', async (t
   const started = page.waitForEvent('worker')
   await page.evaluate(() => void (globalThis.worker = new Worker('/pubsub.js')))
   const worker = await started
-  await eventually(() => worker.evaluate(() => 'PubSub' in globalThis))
+  await eventually('the SDK', () => worker.evaluate(() => 'PubSub' in globalThis))
   await browser.setOffline(true)
   // No event follows in a Chromium worker.
-  await eventually(() => worker.evaluate(() => !navigator.onLine))
+  await eventually('no network', () => worker.evaluate(() => !navigator.onLine))
   const { id } = await createThng()
   await worker.evaluate(
     ({ key, id, settings }) => {
@@ -104,7 +99,7 @@ test('a worker that starts offline connects when the network is there', async (t
     { key, id, settings: { apiUrl: remote, reconnectPeriod: 1, reconnectPeriodMax: 1 } }
   )
   await browser.setOffline(false)
-  await eventually(() => worker.evaluate(() => isPublished))
+  await eventually('a publish', () => worker.evaluate(() => isPublished))
 })
 
 test('a server on the same machine is there without a network', async (t) => {

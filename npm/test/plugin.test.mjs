@@ -194,7 +194,7 @@ test('options of a subscription travel in its topic, and unsubscribe() ends it a
   assert.deepEqual(heard, [1])
 })
 
-test('a call can go to another server and as somebody else', async () => {
+test('a call can go to another server and with another key', async () => {
   await start()
   const other = await Broker.start()
   try {

@@ -9,6 +9,7 @@ import { after, test } from 'node:test'
 import { promisify } from 'node:util'
 
 import { REJECTIONS, Broker } from './broker.mjs'
+import { eventually } from './eventually.mjs'
 import { ownServer } from './own-server.mjs'
 import { project } from './project.mjs'
 
@@ -85,7 +86,7 @@ async function witness(of) {
   await property.subscribe(([{ value }]) => values.push(value), { qos: 1 })
   return async () => {
     await of.rest('PUT', property.path, [{ value: ++count }])
-    while (values.at(-1) !== count) await new Promise((resolve) => setTimeout(resolve, 5))
+    await eventually('the value', () => values.at(-1) === count)
   }
 }
 
@@ -120,7 +121,7 @@ test('the order with neighboring publishes is kept', async () => {
   })
   await Promise.all(calls)
   assert.deepEqual(settled, [...Array(90).keys()])
-  while (values.at(-1) !== 89) await new Promise((resolve) => setTimeout(resolve, 5))
+  await eventually('the last value', () => values.at(-1) === 89)
   assert.deepEqual(values, [...Array(90).keys()].filter((n) => n % 3))
 })
 
@@ -128,7 +129,7 @@ test('at QoS 0 a refused publish is an error event with the sentence', async () 
   const [{ atQos0, path }] = await refused(server)
   taken()
   await atQos0()
-  while (!events.some(({ type }) => type === 'error')) await new Promise((resolve) => setTimeout(resolve, 5))
+  await eventually('an error event', () => events.some(({ type }) => type === 'error'))
   const [{ error }] = taken().filter(({ type }) => type === 'error')
   assert.deepEqual([error.code, error.status, error.topic], ['PUBLISH_REFUSED', 404, path])
   assert.deepEqual(error.errors, ['The requested resource was not found.'])
@@ -150,7 +151,7 @@ test('what comes too often rejects with 429, and the connection stays', async ()
   const outcomes = await Promise.allSettled([1, 2, 3, 4, 5].map((value) => property.publish(value, { qos: 1 })))
   assert.deepEqual(outcomes.map(({ reason }) => reason?.status), [undefined, undefined, undefined, 429, 429])
   assert.match(outcomes[3].reason.message, /--publish-rate-per-key is 3\/d/)
-  while (values.length < 3) await new Promise((resolve) => setTimeout(resolve, 5))
+  await eventually('three values', () => values.length >= 3)
   assert.deepEqual(values, [1, 2, 3])
   assert.deepEqual(taken(), [], 'no connection is touched')
 })
@@ -166,7 +167,7 @@ test('what cannot be stored now rejects with 503, and can be stored later', asyn
   assert.deepEqual([error.code, error.status], ['PUBLISH_REFUSED', 503])
   assert.match(error.message, /cannot store or read right now/)
   await fileSize('unlimited')
-  while (!(await fetch(`${server.url}/ready`)).ok) await new Promise((resolve) => setTimeout(resolve, 20))
+  await eventually('a server that stores', async () => (await fetch(`${server.url}/ready`)).ok)
   await property.publish(3, { qos: 1 })
   const values = (await server.rest('GET', property.path)).map(({ value }) => value)
   assert.deepEqual(values, [3, 1])

@@ -120,7 +120,7 @@ describeVersions(() => {
       assert.deepEqual(seen, newestFirst(named).map((id, index) => [id, index]))
     })
 
-    test('a stream that ends when it is told to', async () => {
+    test('a stream that the callback ends', async () => {
       const seen = []
       await filtered().stream(async (thng, index) => { seen.push(thng.id); return index === 4 })
       assert.deepEqual(seen, newestFirst(named).slice(0, 5))

@@ -163,7 +163,7 @@ describeVersions(({ evrythng, settings }) => {
       assert.deepEqual([action.type, action.thng], ['scans', thng.id])
     })
 
-    test('a device keeps its key until it is taken away', async () => {
+    test('a device keeps its key until it is deleted', async () => {
       const { thng, scope } = await device()
       const path = '/auth/evrythng/thngs'
       const document = { thngId: thng.id, thngApiKey: scope.apiKey }
