@@ -4,7 +4,7 @@
 //! - [`connection`]: one connection from CONNECT to its end: timing, buffers, when to read and when to write
 //! - [`signals`]: stop, take-over and clock, which end the wait of a connection
 //! - [`connect`]: what a CONNECT asks for
-//! - [`session`]: what each packet means
+//! - [`session`]: what each packet means; [`disconnect_reason`]: why a connection ends
 //! - [`subscriptions`]: what a client is subscribed to
 //! - [`durable`]: what a session with clean session 0 remembers, and the way to catch up
 //! - [`inflight_publishes`]: publishes that wait for their commit, acknowledged in order
@@ -15,6 +15,7 @@
 
 mod connect;
 mod connection;
+mod disconnect_reason;
 mod durable;
 mod inflight_publishes;
 mod outgoing;

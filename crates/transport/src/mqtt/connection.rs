@@ -16,7 +16,8 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     connect::{self, LastWill},
-    session::{DisconnectReason, Session, connack, keep_alive_timeout},
+    disconnect_reason::DisconnectReason,
+    session::{Session, connack, keep_alive_timeout},
     sessions::SessionSlot,
     signals::{Signal, Signals},
     wire::{BrokenRule, Outgoing, Wire},

@@ -14,8 +14,9 @@ use thng_pubsub_protocol::{
 use tokio::time::Instant;
 
 use super::{
+    disconnect_reason::DisconnectReason,
     durable::Durable,
-    session::{DisconnectReason, Session, insert_by_time},
+    session::{Session, insert_by_time},
 };
 use crate::{client_reports::Refused, logged_error::LoggedError};
 use thng_pubsub_broker::{
