@@ -28,7 +28,8 @@ pub struct ClientEventSettings {
 
     /// Client events that wait in memory until they are stored, once a second.
     ///
-    /// Beyond it events are dropped and counted; connections that come and go take half of it at the most.
+    /// Beyond it events are dropped and counted.
+    /// An account takes half of it at the most, as do connections that come and go, and what belongs to no account a quarter.
     #[arg(long, value_name = "EVENTS", default_value_t = 2_000, value_parser = within::<usize>(2..=1_000_000))]
     pub client_events_buffer_max: usize,
 

@@ -211,7 +211,7 @@ const UP_TO: &str = "SELECT up_to FROM indexed";
 
 const SET_UP_TO: &str = "UPDATE indexed SET up_to = ?1";
 
-/// A row that is there says the same.
+/// No row is there yet. With a plain `INSERT` SQLite would keep a journal of the statement, to undo a part of it.
 const ADD: &str = "INSERT OR IGNORE INTO value_by_time (series, ts, seq) VALUES (?1, ?2, ?3)";
 
 /// Values of a series that one statement adds: its start and its end cost as much as adding one.
@@ -230,7 +230,8 @@ const INDEXED: &str = "SELECT coalesce(latest.indexed, 0), event.ts, event.at = 
     FROM series LEFT JOIN latest ON latest.series = series.id LEFT JOIN event ON event.seq = latest.seq
     WHERE series.id = ?1";
 
-const VALUES_BEHIND: &str = "SELECT series, seq, ts, octet_length(body), at = ts FROM event WHERE seq > ?1 AND kind = ?2 ORDER BY seq";
+const VALUES_BEHIND: &str = "SELECT series, seq, ts, octet_length(body), at = ts FROM event
+    WHERE seq > ?1 AND kind = ?2 ORDER BY seq";
 
 /// Every statement of this file, for the test that looks at how SQLite goes about them.
 #[cfg(test)]
